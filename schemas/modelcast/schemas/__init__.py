@@ -1,0 +1,1 @@
+"""The language that every part of Modelcast speaks: pure values, no I/O."""

@@ -1,0 +1,241 @@
+"""The records that travel on Kafka and lie in the registry log, as frozen values.
+
+Each has an Avro schema of the same name and version under ``avro/``. Times are UTC microseconds since the epoch
+(``…_us``), sizes bytes (``…_bytes``), durations seconds (``…_seconds``). A digest reads ``sha256:<hex>``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modelcast.schemas.states import PodState, State
+
+
+class Activation(StrEnum):
+    """When a published version is to be served."""
+
+    IMMEDIATE = "IMMEDIATE"
+    STAGED = "STAGED"  # fetch now, serve when a command says so
+
+
+class CommandKind(StrEnum):
+    """What an operator can say about a model."""
+
+    ACTIVATE = "ACTIVATE"
+    ROLLBACK = "ROLLBACK"
+    PIN = "PIN"
+    UNPIN = "UNPIN"
+    PAUSE = "PAUSE"
+    RESUME = "RESUME"
+    RELOAD = "RELOAD"
+    QUARANTINE = "QUARANTINE"
+    RELEASE = "RELEASE"
+    ALIAS = "ALIAS"
+
+
+ALL_REGIONS = ""
+"""As a target's region: every region, also those that nobody has heard of yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRef:
+    """Where an artifact is and what it is. Never a URL: ``store`` is resolved from the reader's own settings."""
+
+    store: str
+    manifest_key: str
+    manifest_digest: str
+    size_bytes: int
+    file_count: int
+    framework: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaHint:
+    """A delta that the publisher makes or made; a hint, never trusted."""
+
+    base_version: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUpdate:
+    """A version is published."""
+
+    registry_id: str
+    event_id: str
+    model: str
+    version: int
+    generation: int
+    artifact: ArtifactRef
+    published_at_us: int
+    placement: tuple[str, ...] = ()  # regions allowed; empty means all
+    activation: Activation = Activation.IMMEDIATE
+    publisher: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    delta_hints: tuple[DeltaHint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTarget:
+    """One region (or ``ALL_REGIONS``) and, where the kind needs one, the version meant for it."""
+
+    region: str = ALL_REGIONS
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCommand:
+    """An operator's word about a model; it names its targets explicitly.
+
+    ``version`` of a target is needed by ACTIVATE, ROLLBACK, PIN, QUARANTINE, RELEASE and ALIAS; PAUSE, RESUME,
+    UNPIN and RELOAD have none. QUARANTINE, RELEASE and ALIAS concern all regions.
+    """
+
+    registry_id: str
+    event_id: str
+    model: str
+    generation: int
+    kind: CommandKind
+    targets: tuple[CommandTarget, ...]
+    requested_at_us: int
+    requested_by: str
+    reason: str = ""
+    alias: str = ""
+
+
+Entry = ModelUpdate | ModelCommand
+"""What a registry log holds and ``model-updates`` announces."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodReport:
+    """What one pod serves of one model, by its last read-back."""
+
+    pod: str
+    state: PodState
+    version: int | None = None
+    manifest_digest: str = ""
+    generation: int = 0
+    incarnation: str = ""
+    read_at_us: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAck:
+    """Page ``page`` (from 0) of ``pages`` of a full snapshot of one model in one region.
+
+    (``epoch``, ``sequence``) orders the snapshots of a region; the highest complete one replaces that region's
+    pods. ``generation``, ``version`` and ``state`` speak of what the region aspires to; ``staged_*`` of what is
+    verified on its disks; the pods of what is served.
+    """
+
+    registry_id: str
+    model: str
+    region: str
+    worker: str
+    epoch: int
+    sequence: int
+    page: int
+    pages: int
+    generation: int
+    version: int | None
+    manifest_digest: str
+    state: State
+    reported_at_us: int
+    staged_generation: int = 0
+    staged_version: int | None = None
+    pods: tuple[PodReport, ...] = ()
+    pods_expected: int = 0
+    bytes_moved: int = 0  # over the long link, for this generation
+    bytes_saved: int = 0  # against moving the whole artifact
+    bytes_total: int = 0  # of the artifact
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    attempts: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionHeartbeat:
+    """A worker of a region is alive."""
+
+    registry_id: str
+    region: str
+    worker: str
+    sequence: int
+    started_at_us: int
+    sent_at_us: int
+    models_owned: int = 0
+    disk_free_bytes: int = 0
+    cache_used_bytes: int = 0
+    draining: bool = False
+    software: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionState:
+    """One region's row of a ``VersionState``."""
+
+    region: str
+    state: State | None  # None: never reported
+    aspired_version: int | None
+    aspired_generation: int
+    aspired_digest: str
+    staged_version: int | None
+    staged_generation: int
+    served_version: int | None  # what all its pods serve; None if they differ or there are none
+    served_generation: int  # the lowest among its pods
+    pods_serving: int  # pods that serve the aspired version
+    pods_expected: int
+    lag_seconds: float
+    silent: bool
+    left_out: str = ""  # "", "pinned", "placement": why it does not count for the consistent version
+    reported_at_us: int = 0
+    heard_at_us: int = 0
+    bytes_moved: int = 0
+    bytes_saved: int = 0
+    bytes_total: int = 0
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""
+    pods: tuple[PodReport, ...] = ()  # those that fit; ``pods_omitted`` tells how many do not
+    pods_omitted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """Who serves what of one model, as the tracker knows it."""
+
+    registry_id: str
+    model: str
+    head_generation: int
+    latest_version: int | None
+    consistent_version: int | None
+    consistent_since_us: int
+    last_consistent_version: int | None
+    lag_seconds_max: float
+    skew: int  # different digests served right now
+    skew_since_us: int
+    updated_at_us: int
+    regions: tuple[RegionState, ...] = ()
+    alarm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What could not be read or obeyed, and why."""
+
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    reason: str
+    detail: str
+    raw: bytes  # at most DEAD_LETTER_KEPT_MAX of them
+    raw_size_bytes: int
+    raw_digest: str
+    key: bytes
+    reported_by: str
+    reported_at_us: int
+
+
+Record = ModelUpdate | ModelCommand | ModelAck | RegionHeartbeat | VersionState | DeadLetter

@@ -1,0 +1,1 @@
+"""The serving pod: Open Inference Protocol V2 on ONNX Runtime, swapped in another process, fenced, verified."""

@@ -1,0 +1,1 @@
+"""What a region uses to drive serving pods: the port, and the adapter that speaks the Open Inference Protocol."""

@@ -1,0 +1,106 @@
+"""The port through which a region drives one serving pod, and the values that cross it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelcast.schemas.errors import ContentError, Refused, TransportError
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOrder:
+    """What one pod is told to serve, and by whose authority.
+
+    (``epoch``, ``generation``) is compared as a pair, epoch first: a pod never accepts a lower pair than it has
+    accepted before.
+    """
+
+    model: str
+    version: int
+    manifest_digest: str  # "sha256:<hex>"
+    generation: int
+    epoch: int
+    registry_id: str
+    reload: bool = False  # load again even if the same bytes are being served
+
+
+@dataclass(frozen=True, slots=True)
+class PodReading:
+    """What one read-back of one model on one pod said."""
+
+    pod: str
+    ready: bool  # the pod takes traffic (for this model, if it has one)
+    incarnation: str  # changes when the pod process restarts; "" if unknown
+    version: int | None  # served now; None: the model is not served
+    manifest_digest: str | None
+    generation: int | None
+    epoch: int | None
+    registry_id: str | None = None
+
+
+class PodUnreachable(TransportError):
+    """The pod did not answer in time, is draining, or is no pod at all."""
+
+
+class PodRefused(Refused):
+    """The pod says no: a stale (epoch, generation), another registry, a wrong token. Nothing has changed there.
+
+    ``code`` is a stable word: ``stale``, ``conflict``, ``superseded``, ``foreign_registry``, ``unauthorized``, …
+    """
+
+    def __init__(self, message: str, *, code: str = "refused", subject: str = "", hint: str = "") -> None:
+        super().__init__(message, subject=subject, hint=hint)
+        self.code = code
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.code, self.subject, self.hint))
+
+
+class LoadFailed(ContentError):
+    """The pod tried and could not serve the version; what it served before, it still serves.
+
+    ``code`` is a stable word: ``artifact_missing``, ``verification_failed``, ``load_failed``, ``load_timeout``, …
+    """
+
+    def __init__(self, message: str, *, code: str = "load_failed", subject: str = "", hint: str = "") -> None:
+        super().__init__(message, subject=subject, hint=hint)
+        self.code = code
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.code, self.subject, self.hint))
+
+
+def _rebuild(
+    cls: "type[PodRefused] | type[LoadFailed]", message: str, code: str, subject: str, hint: str
+) -> "PodRefused | LoadFailed":
+    return cls(message, code=code, subject=subject, hint=hint)
+
+
+class Pod(Protocol):
+    """One serving pod, whatever software runs there."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the settings."""
+        ...
+
+    async def load(self, order: LoadOrder) -> None:
+        """Return when the pod serves what ``order`` names.
+
+        Raises:
+            PodRefused: the pod has accepted a higher (epoch, generation), or does not trust us.
+            LoadFailed: it tried and could not; the old version keeps serving there.
+            PodUnreachable: no answer; what happened is unknown until it is read back.
+        """
+        ...
+
+    async def unload(self, model: str, *, epoch: int, generation: int) -> None:
+        """Stop serving ``model``; absent is fine. Raises like ``load``."""
+        ...
+
+    async def read(self, model: str) -> PodReading:
+        """What the pod serves of ``model`` now. Raises ``PodUnreachable``."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        ...

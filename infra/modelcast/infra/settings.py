@@ -1,0 +1,216 @@
+"""Settings, parsed once at the edge: ``modelcast.toml``, overridden by ``MODELCAST_…`` variables (``__`` nests).
+
+The file is the one named by ``MODELCAST_CONFIG``, else ``modelcast.toml`` in the working folder, else
+``/etc/modelcast/modelcast.toml``; none is fine. Credentials of stores come from the standard ``AWS_*`` variables.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from modelcast.schemas.errors import NotFound, UsageError
+from modelcast.schemas.names import check_region
+
+CONFIG_VARIABLE = "MODELCAST_CONFIG"
+ORIGIN = "origin"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Section):
+    """The cluster. ``properties`` are librdkafka's own (security, TLS, SASL), passed on as they are."""
+
+    bootstrap_servers: str = "localhost:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_location: Path | None = None
+    properties: dict[str, str] = Field(default_factory=dict)
+    topic_replication_factor: int = Field(default=1, ge=1)
+    timeout_seconds: float = Field(default=20.0, gt=0)
+
+
+class RedisSettings(_Section):
+    """The live view. Losing it loses nothing."""
+
+    url: SecretStr = SecretStr("redis://localhost:6379/0")
+    timeout_seconds: float = Field(default=2.0, gt=0)
+
+
+class StoreSettings(_Section):
+    """One object store: ``s3://bucket[/prefix]`` and, for anything but AWS, its endpoint."""
+
+    url: str
+    endpoint_url: str | None = None
+    aws_region: str | None = None
+    # A region's credentials for its own bucket, where they differ from AWS_*:
+    access_key_id: str | None = None
+    secret_access_key: SecretStr | None = None
+    timeout_seconds: float = Field(default=10.0, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def _s3(cls, value: str) -> str:
+        if not value.startswith("s3://") or not value.removeprefix("s3://").split("/")[0]:
+            raise ValueError(f"{value!r}: a store reads s3://bucket or s3://bucket/prefix")
+        return value.rstrip("/")
+
+
+class RegionSettings(_Section):
+    """One region: its own bucket, its pods, its cache folder, the token that its pods ask for."""
+
+    store: StoreSettings | None = None
+    pods: tuple[str, ...] = ()  # base URLs
+    cache_dir: Path | None = None
+    cache_size_max_bytes: int = Field(default=50 * 1024**3, gt=0)
+    token: SecretStr | None = None
+    pod_timeout_seconds: float = Field(default=120.0, gt=0)
+    read_back_seconds: float = Field(default=5.0, gt=0)
+    reconcile_seconds: float = Field(default=60.0, gt=0)
+    report_seconds: float = Field(default=300.0, gt=0)
+    heartbeat_seconds: float = Field(default=5.0, gt=0)
+    expected: bool = True  # counts for the consistent version
+
+
+class TrackerSettings(_Section):
+    """The tracker's pace."""
+
+    announce_seconds: float = Field(default=15.0, gt=0)  # how often it looks for what was claimed but not announced
+    silent_seconds: float = Field(default=15.0, gt=0)
+    refresh_seconds: float = Field(default=30.0, gt=0)
+    report_seconds: float = Field(default=1.0, gt=0)  # how often durations (lag) are brought up to date
+
+
+class PublishSettings(_Section):
+    """What publishers do unless told otherwise."""
+
+    publisher: str = ""
+    allow_pickle: bool = False
+    upload_threads: int = Field(default=4, ge=1, le=64)
+
+
+class LogSettings(_Section):
+    """Logs: readable on a terminal, JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class DaemonSettings(_Section):
+    """Where a daemon serves ``/livez``, ``/readyz`` and ``/metrics``; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    worker: str = ""  # this process' name; host-pid if empty
+    data_dir: Path | None = None  # what Faust keeps between starts
+    drain_seconds: float = Field(default=30.0, ge=0)
+
+
+class Settings(BaseSettings):
+    """Everything that Modelcast can be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MODELCAST_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    stores: dict[str, StoreSettings] = Field(default_factory=dict)
+    regions: dict[str, RegionSettings] = Field(default_factory=dict)
+    tracker: TrackerSettings = TrackerSettings()
+    publish: PublishSettings = PublishSettings()
+    log: LogSettings = LogSettings()
+    daemon: DaemonSettings = DaemonSettings()
+
+    @field_validator("regions")
+    @classmethod
+    def _names(cls, value: dict[str, RegionSettings]) -> dict[str, RegionSettings]:
+        for name in value:
+            try:
+                check_region(name)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment above file; nothing else."""
+        path = config_path()
+        toml = (TomlConfigSettingsSource(settings_cls, path),) if path else ()
+        return (init_settings, env_settings, *toml)
+
+    def store(self, alias: str) -> StoreSettings:
+        """The store that an alias means here.
+
+        Raises:
+            NotFound: no such alias in the settings.
+        """
+        try:
+            return self.stores[alias]
+        except KeyError:
+            known = ", ".join(sorted(self.stores)) or "none"
+            raise NotFound(
+                f"store alias {alias!r} is not set (known: {known})",
+                hint=f"set MODELCAST_STORES__{alias.upper()}__URL=s3://… or [stores.{alias}] in modelcast.toml",
+            ) from None
+
+    def region(self, name: str) -> RegionSettings:
+        """One region's settings.
+
+        Raises:
+            NotFound: it is not set.
+        """
+        try:
+            return self.regions[name]
+        except KeyError:
+            known = ", ".join(sorted(self.regions)) or "none"
+            raise NotFound(
+                f"region {name!r} is not set (known: {known})", hint=f"add [regions.{name}] to modelcast.toml"
+            ) from None
+
+
+def config_path() -> Path | None:
+    """The settings file in use, or None.
+
+    Raises:
+        UsageError: ``MODELCAST_CONFIG`` names a file that does not exist.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        path = Path(named)
+        if not path.is_file():
+            raise UsageError(f"{CONFIG_VARIABLE} names {named!r}, which is not a file")
+        return path
+    return next((p for p in (Path("modelcast.toml"), Path("/etc/modelcast/modelcast.toml")) if p.is_file()), None)
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Raises:
+        UsageError: a value is wrong; every wrong one is named with its place.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise UsageError("settings: " + "; ".join(lines), hint="modelcast config show --help") from None
+    except ValueError as error:  # TOML that does not parse, JSON in a variable that does not
+        raise UsageError(f"settings: {error}", hint="see modelcast.toml and MODELCAST_… variables") from None

@@ -1,0 +1,330 @@
+"""The registry log's fold: what every region should do, from the ordered entries 1, 2, 3 ….
+
+``ModelLog.apply`` takes entries in log order; one met twice changes nothing, one met too early is refused with
+``Gap`` (the reader fetches what lies between), and another event at a known generation is an alarm
+(``ForeignRegistry``). The same entries therefore give the same value everywhere, whatever the network did.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from modelcast.schemas.errors import ContentError, ForeignRegistry, NotFound, Refused
+from modelcast.schemas.names import Reference
+from modelcast.schemas.records import (
+    ALL_REGIONS,
+    Activation,
+    CommandKind,
+    CommandTarget,
+    Entry,
+    ModelCommand,
+    ModelUpdate,
+)
+
+NEEDS_VERSION = frozenset(
+    {
+        CommandKind.ACTIVATE,
+        CommandKind.ROLLBACK,
+        CommandKind.PIN,
+        CommandKind.QUARANTINE,
+        CommandKind.RELEASE,
+        CommandKind.ALIAS,
+    }
+)
+EVERYWHERE = frozenset({CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS})
+"""Kinds that concern the version or the model itself and therefore all regions."""
+
+HISTORY_KEPT = 64
+
+
+class Gap(ContentError):
+    """An entry lies above the next generation: those between must be read first."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionView:
+    """What the log says of one region. Each field remembers the generation that set it."""
+
+    generation: int = 0  # the last entry that touched this region; what its aspiration is known by
+    activations: tuple[tuple[int, int], ...] = ()  # (generation, version), oldest first, the last HISTORY_KEPT
+    pinned_version: int | None = None
+    pin_generation: int = 0
+    paused_version: int | None = None  # what it aspired to when it was paused
+    paused: bool = False
+    pause_generation: int = 0
+    staged_version: int | None = None  # published with STAGED, not yet activated
+    staged_generation: int = 0
+    reload_generation: int = 0
+
+
+_Change = Callable[[RegionView], RegionView]
+
+
+def _activate(version: int, generation: int) -> _Change:
+    def change(view: RegionView) -> RegionView:
+        staged = None if view.staged_version == version else view.staged_version
+        kept = (*view.activations, (generation, version))[-HISTORY_KEPT:]
+        return replace(view, activations=kept, staged_version=staged)
+
+    return change
+
+
+@dataclass(frozen=True, slots=True)
+class Aspiration:
+    """What one region should serve of one model (``update`` is None: nothing yet), and fetch ahead (``staged``)."""
+
+    model: str
+    region: str
+    generation: int
+    update: ModelUpdate | None
+    staged: ModelUpdate | None = None
+    reload_generation: int = 0
+    pinned: bool = False
+    paused: bool = False
+    released: Mapping[int, int] = field(default_factory=dict)  # version -> generation of its last RELEASE
+
+    @property
+    def version(self) -> int | None:
+        """The aspired version."""
+        return self.update.version if self.update else None
+
+    @property
+    def manifest_digest(self) -> str:
+        """The aspired manifest digest, or ""."""
+        return self.update.artifact.manifest_digest if self.update else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLog:
+    """The fold of one model's log up to ``head``."""
+
+    model: str
+    registry_id: str
+    head: int = 0
+    event_ids: tuple[str, ...] = ()  # event_ids[g - 1] is the event at generation g
+    updates: Mapping[int, ModelUpdate] = field(default_factory=dict)  # by version
+    views: Mapping[str, RegionView] = field(default_factory=lambda: {ALL_REGIONS: RegionView()})
+    quarantined: Mapping[int, int] = field(default_factory=dict)  # version -> generation
+    released: Mapping[int, int] = field(default_factory=dict)
+    aliases: Mapping[str, int] = field(default_factory=dict)
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    @property
+    def latest_version(self) -> int | None:
+        """The highest version published."""
+        return max(self.updates, default=None)
+
+    @property
+    def next_version(self) -> int:
+        """The version that a publication without ``--version`` takes."""
+        return (self.latest_version or 0) + 1
+
+    @property
+    def regions_named(self) -> frozenset[str]:
+        """Regions that some entry spoke of by name."""
+        return frozenset(self.views) - {ALL_REGIONS}
+
+    def view(self, region: str) -> RegionView:
+        """What the log says of ``region``; one never named is as all others."""
+        return self.views.get(region) or self.views[ALL_REGIONS]
+
+    def aspired_version(self, region: str) -> int | None:
+        """Pin before pause before the newest activation; never a quarantined version while another is left."""
+        view = self.view(region)
+        wished = view.pinned_version
+        if wished is None and view.paused:
+            wished = view.paused_version
+        if wished is not None and wished not in self.quarantined:
+            return wished
+        for generation, version in reversed(view.activations):
+            held_back = view.paused and generation > view.pause_generation
+            if version not in self.quarantined and not held_back:
+                return version
+        return None
+
+    def aspiration(self, region: str) -> Aspiration:
+        """Everything that a region needs to know of this model."""
+        view, version = self.view(region), self.aspired_version(region)
+        staged = view.staged_version if view.staged_version not in self.quarantined else None
+        return Aspiration(
+            model=self.model,
+            region=region,
+            generation=view.generation,
+            update=self.updates[version] if version is not None else None,
+            staged=self.updates[staged] if staged is not None else None,
+            reload_generation=view.reload_generation,
+            pinned=view.pinned_version is not None,
+            paused=view.paused,
+            released=self.released,
+        )
+
+    def allowed(self, version: int, region: str) -> bool:
+        """Whether the version's placement lets ``region`` (``ALL_REGIONS``: one never named) have it."""
+        placement = self.updates[version].placement
+        return not placement or region in placement
+
+    def resolve(self, reference: Reference, region: str = ALL_REGIONS) -> ModelUpdate:
+        """The publication that a reference means.
+
+        Raises:
+            NotFound: no such version, alias, or nothing aspired yet.
+        """
+        if reference.version is not None:
+            version: int | None = reference.version
+        elif reference.alias is not None:
+            version = self.aliases.get(reference.alias)
+        else:
+            version = self.aspired_version(region)
+        if version is None or version not in self.updates:
+            raise NotFound("no such version", subject=str(reference), hint=f"modelcast history {self.model}")
+        return self.updates[version]
+
+    # --- folding ------------------------------------------------------------------------------------------
+
+    def apply(self, entry: Entry) -> "ModelLog":
+        """The log with ``entry`` folded in.
+
+        Raises:
+            ForeignRegistry: another registry's entry, or another event at a generation that is already folded.
+            Gap: generations below the entry's are missing.
+            ContentError: the entry cannot stand in this log (a claimant would have refused to write it).
+        """
+        if entry.registry_id != self.registry_id or entry.model != self.model:
+            raise ForeignRegistry(
+                f"entry of registry {entry.registry_id}, model {entry.model}; this log is {self.registry_id}",
+                subject=f"{self.model} generation {entry.generation}",
+                hint="the store was wiped, restored or swapped; see `modelcast doctor`",
+            )
+        if entry.generation <= self.head:
+            if self.event_ids[entry.generation - 1] != entry.event_id:
+                raise ForeignRegistry(
+                    "another event stands at a known generation",
+                    subject=f"{self.model} generation {entry.generation}",
+                    hint="the store was restored or rewritten; see `modelcast doctor`",
+                )
+            return self
+        if entry.generation > self.head + 1:
+            raise Gap(f"have {self.head}, met {entry.generation}", subject=self.model)
+        folded = self._publish(entry) if isinstance(entry, ModelUpdate) else self._command(entry)
+        return replace(folded, head=entry.generation, event_ids=(*self.event_ids, entry.event_id))
+
+    def apply_all(self, entries: Iterable[Entry]) -> "ModelLog":
+        """Fold several entries, in the order given."""
+        log = self
+        for entry in entries:
+            log = log.apply(entry)
+        return log
+
+    def check(self, entry: Entry) -> None:
+        """Whether a claimant may write ``entry`` next; the fold itself is lenient, so that no log can stop a region.
+
+        Raises:
+            ContentError: the version is taken, or a command names no target.
+            NotFound: a command names a version that does not exist, or lacks one that it needs.
+            Refused: the version's placement leaves the target region out.
+        """
+        if isinstance(entry, ModelUpdate):
+            if entry.version in self.updates:
+                raise ContentError("version exists", subject=f"{entry.model}/{entry.version}")
+            return
+        if not entry.targets:
+            raise ContentError("command names no target", subject=entry.model)
+        for target in entry.targets:
+            if entry.kind not in NEEDS_VERSION:
+                continue
+            if target.version is None or target.version not in self.updates:
+                raise NotFound("no such version", subject=f"{entry.model}/{target.version}")
+            named = entry.kind not in EVERYWHERE and target.region != ALL_REGIONS
+            if named and not self.allowed(target.version, target.region):
+                raise Refused(
+                    f"its placement leaves out region {target.region!r}", subject=f"{entry.model}/{target.version}"
+                )
+
+    def _publish(self, update: ModelUpdate) -> "ModelLog":
+        if update.version in self.updates:  # a version is bound for ever to its first digest
+            return self
+        regions = update.placement or (ALL_REGIONS,)
+        log = replace(self, updates={**self.updates, update.version: update})
+        for region in regions:
+            if update.activation is Activation.STAGED:
+                log = log._each(
+                    region,
+                    lambda v: replace(v, staged_version=update.version, staged_generation=update.generation),
+                    update.generation,
+                )
+            else:
+                log = log._each(region, _activate(update.version, update.generation), update.generation)
+        return log
+
+    def _command(self, command: ModelCommand) -> "ModelLog":
+        log = self
+        for target in command.targets:
+            if command.kind in NEEDS_VERSION and target.version not in self.updates:
+                continue
+            log = log._obey(command, target)
+        return log
+
+    def _obey(self, command: ModelCommand, target: CommandTarget) -> "ModelLog":
+        generation, kind = command.generation, command.kind
+        region = ALL_REGIONS if kind in EVERYWHERE else target.region
+        version = target.version
+        match kind:
+            case CommandKind.ALIAS:
+                return replace(self, aliases={**self.aliases, command.alias: version or 0})
+            case CommandKind.QUARANTINE:
+                return self._touch(
+                    replace(self, quarantined={**self.quarantined, version or 0: generation}), generation
+                )
+            case CommandKind.RELEASE:
+                rest = {v: g for v, g in self.quarantined.items() if v != version}
+                released = {**self.released, version or 0: generation}
+                return self._touch(replace(self, quarantined=rest, released=released), generation)
+            case CommandKind.ACTIVATE | CommandKind.ROLLBACK:
+                assert version is not None
+                return self._each(region, _activate(version, generation), generation, only_allowed=version)
+            case CommandKind.PIN:
+                assert version is not None
+                return self._each(
+                    region,
+                    lambda v: replace(v, pinned_version=version, pin_generation=generation),
+                    generation,
+                    only_allowed=version,
+                )
+            case CommandKind.UNPIN:
+                return self._each(
+                    region, lambda v: replace(v, pinned_version=None, pin_generation=generation), generation
+                )
+            case CommandKind.PAUSE:
+                return self._pause(region, generation)
+            case CommandKind.RESUME:
+                return self._each(
+                    region,
+                    lambda v: replace(v, paused=False, paused_version=None, pause_generation=generation),
+                    generation,
+                )
+            case CommandKind.RELOAD:
+                return self._each(region, lambda v: replace(v, reload_generation=generation), generation)
+
+    def _pause(self, region: str, generation: int) -> "ModelLog":
+        log = self
+        for name in log._matching(region):
+            frozen = self.aspired_version(name)
+            view = log.view(name)
+            held = replace(view, paused=True, paused_version=frozen, pause_generation=generation, generation=generation)
+            log = replace(log, views={**log.views, name: held})
+        return log
+
+    def _matching(self, region: str) -> tuple[str, ...]:
+        return tuple(self.views) if region == ALL_REGIONS else (region,)
+
+    def _each(self, region: str, change: _Change, generation: int, *, only_allowed: int | None = None) -> "ModelLog":
+        """Change the named region's view, or everyone's."""
+        views = dict(self.views)
+        for name in self._matching(region):
+            if only_allowed is not None and not self.allowed(only_allowed, name):
+                continue
+            views[name] = replace(change(self.view(name)), generation=generation)
+        return replace(self, views=views)
+
+    def _touch(self, log: "ModelLog", generation: int) -> "ModelLog":
+        return log._each(ALL_REGIONS, lambda v: v, generation)

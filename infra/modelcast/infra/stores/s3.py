@@ -1,0 +1,293 @@
+"""``ObjectStore`` on S3 and what speaks it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+
+from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
+from modelcast.infra.stores.s3_errors import translated, unavailable
+from modelcast.infra.stores.s3_reads import LINK_ERRORS, ConnectionPool, behind_proxy, last_modified_us
+from modelcast.infra.stores.s3_upload import upload_file
+from modelcast.schemas.errors import ContentError, NotFound, UsageError
+from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, StoredObject
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3.type_defs import (
+        GetObjectRequestTypeDef,
+        ListObjectsV2OutputTypeDef,
+        ListObjectsV2RequestTypeDef,
+        PutObjectRequestTypeDef,
+    )
+
+_pool = ConnectionPool()
+_NO_SUCH_BUCKET = b"<Code>NoSuchBucket</Code>"
+
+
+def open_store(
+    url: str,
+    *,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    access_key_id: str | None = None,
+    secret_access_key: str | None = None,
+) -> "S3Store":
+    """The store at ``s3://bucket/prefix``. Opens no connection yet.
+
+    Args:
+        url: bucket and prefix.
+        endpoint_url: for stores other than AWS (``http://127.0.0.1:9000``).
+        region: signing region; without it that of the environment, else us-east-1.
+        access_key_id: without it, boto3's standard chain (``AWS_*``, profiles, roles).
+        secret_access_key: goes with it.
+
+    Raises:
+        UsageError: ``url`` is not of that form.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+        raise UsageError(f"bad store url {url!r}", hint="write s3://BUCKET or s3://BUCKET/PREFIX")
+    endpoint = Endpoint(endpoint_url, region, access_key_id, secret_access_key)
+    return S3Store(parts.netloc, parts.path.strip("/"), endpoint)
+
+
+class S3Store:
+    """An ``ObjectStore`` in a bucket. Thread-safe; clients and connections are shared by the whole process.
+
+    Conditional puts are sent exactly once: a time-out or a 409 is ``StoreUnavailable`` although the put may have
+    happened. So whoever asks again and gets ``PreconditionFailed`` may have lost to itself, and reads the object.
+    ``put`` takes ``last_modified_us`` from the answer's Date, which is the same clock as Last-Modified.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", endpoint: Endpoint | None = None) -> None:
+        self._bucket = bucket
+        self._prefix = prefix + "/" if prefix else ""
+        self._endpoint = endpoint or Endpoint()
+
+    @property
+    def name(self) -> str:
+        """For messages: bucket and prefix."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    @cached_property
+    def _clients(self) -> Clients:
+        with translated(self.name):
+            return clients_of(self._endpoint)
+
+    @cached_property
+    def _direct(self) -> bool:
+        return not behind_proxy(self._signed("head_object", "x"))
+
+    def get(self, key: str, *, size_max: int) -> StoredObject | None:
+        """Read a whole small object; None if absent."""
+        try:
+            with self.open(key) as stream:
+                size = stream.info.size_bytes
+                if size > size_max:
+                    raise ContentError(f"object of {size} bytes, expected at most {size_max}", subject=self._at(key))
+                body = bytearray(size)
+                view = memoryview(body)
+                while view and (count := stream.readinto(view)):
+                    view = view[count:]
+                return StoredObject(bytes(body), stream.info)
+        except NotFound:
+            return None
+
+    @contextmanager
+    def open(
+        self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None
+    ) -> Iterator[ByteStream]:
+        """Read ``length`` bytes from ``start``."""
+        if length == 0:
+            info = self.head(key)
+            if info is None:
+                raise NotFound("no such object", subject=self._at(key))
+            yield _Empty(info)
+            return
+        end = "" if length is None else start + length - 1
+        byte_range = f"bytes={start}-{end}" if start or length is not None else None
+        yielded = False
+        if self._direct:
+            headers = {"Range": byte_range} if byte_range else {}
+            if etag is not None:
+                headers["If-Match"] = etag
+            try:
+                with _pool.request("GET", self._signed("get_object", key), headers) as response:
+                    if (stream := self._plain(key, response)) is not None:
+                        yielded = True
+                        yield stream
+                        return
+            except LINK_ERRORS:
+                if yielded:
+                    raise
+        request: GetObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key}
+        if byte_range:
+            request["Range"] = byte_range
+        if etag is not None:
+            request["IfMatch"] = etag
+        with translated(self._at(key)):
+            answer = self._clients.plain.get_object(**request)
+            body = answer["Body"]
+        size = int(answer.get("ContentRange", "/" + str(answer["ContentLength"])).rpartition("/")[2])
+        info = ObjectInfo(key, size, answer["ETag"], int(answer["LastModified"].timestamp()) * 1_000_000)
+        with body:
+            yield _BotoStream(info, body, answer["ContentLength"], self._at(key))
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """What the store says of an object; None if absent."""
+        if self._direct:
+            with suppress(*LINK_ERRORS), _pool.request("HEAD", self._signed("head_object", key), {}) as response:
+                response.read()
+                if response.status == 404:
+                    return None
+                if response.status == 200:
+                    return _info(key, response)
+        with translated(self._at(key)):
+            try:
+                answer = self._clients.plain.head_object(Bucket=self._bucket, Key=self._prefix + key)
+            except ClientError as error:
+                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+                    return None
+                raise
+            modified_us = int(answer["LastModified"].timestamp()) * 1_000_000
+            return ObjectInfo(key, answer["ContentLength"], answer["ETag"], modified_us)
+
+    def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
+        """Write a small object, conditionally if asked."""
+        request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key, "Body": body}
+        client = self._clients.plain
+        if if_absent:
+            request["IfNoneMatch"] = "*"
+            client = self._clients.once
+        if if_match is not None:
+            request["IfMatch"] = if_match
+            client = self._clients.once
+        try:
+            with translated(self._at(key)):
+                answer = client.put_object(**request)
+        except NotFound:
+            if if_match is None:
+                raise
+            raise PreconditionFailed("the object is gone", subject=self._at(key)) from None
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return ObjectInfo(key, len(body), answer["ETag"], last_modified_us(date))
+
+    def upload(self, key: str, path: Path, *, size_bytes: int, digest: str, progress: Progress | None = None) -> None:
+        """Write a file, if its bytes are those that ``digest`` names; otherwise leave nothing."""
+        with translated(self._at(key)):
+            upload_file(
+                self._clients.bulk,
+                self._bucket,
+                self._prefix + key,
+                path,
+                size_bytes=size_bytes,
+                digest=digest,
+                progress=progress,
+            )
+
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """Objects below ``prefix`` in key order, after ``start_after``."""
+        request: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+        if start_after:
+            request["StartAfter"] = self._prefix + start_after
+        for page in self._pages(request):
+            for found in page.get("Contents", ()):
+                key = found["Key"][len(self._prefix) :]
+                modified_us = int(found["LastModified"].timestamp() * 1_000_000)
+                yield ObjectInfo(key, found["Size"], found["ETag"], modified_us)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The names directly below ``prefix`` that have objects under them."""
+        below = self._prefix + (prefix if not prefix or prefix.endswith("/") else prefix + "/")
+        for page in self._pages({"Bucket": self._bucket, "Prefix": below, "Delimiter": "/"}):
+            for found in page.get("CommonPrefixes", ()):
+                yield found["Prefix"][len(below) : -1]
+
+    def delete(self, key: str) -> None:
+        """Remove an object; absent is fine."""
+        with suppress(NotFound), translated(self._at(key)):
+            self._clients.plain.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+    def _pages(self, request: "ListObjectsV2RequestTypeDef") -> "Iterator[ListObjectsV2OutputTypeDef]":
+        while True:
+            with translated(f"{self.name}/"):
+                page = self._clients.plain.list_objects_v2(**request)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            request = {**request, "ContinuationToken": page["NextContinuationToken"]}
+
+    def _plain(self, key: str, response: HTTPResponse) -> "_HttpStream | None":
+        """The stream of a plain answer; None for what boto3 should be asked about."""
+        if response.status in {200, 206} and response.headers.get("Content-Length") is not None:
+            return _HttpStream(_info(key, response), response, self._at(key))
+        said = response.read()
+        if response.status == 404 and _NO_SUCH_BUCKET not in said:
+            raise NotFound("no such object", subject=self._at(key))
+        if response.status == 412:
+            raise PreconditionFailed("the object changed meanwhile", subject=self._at(key))
+        return None
+
+    def _signed(self, operation: str, key: str) -> str:
+        with translated(self._at(key)):
+            return self._clients.plain.generate_presigned_url(
+                operation, {"Bucket": self._bucket, "Key": self._prefix + key}, ExpiresIn=900
+            )
+
+    def _at(self, key: str) -> str:
+        return f"{self.name}/{key}"
+
+
+class _HttpStream:
+    def __init__(self, info: ObjectInfo, response: HTTPResponse, subject: str) -> None:
+        self.info = info
+        self._response = response
+        self._left = int(response.headers["Content-Length"])
+        self._subject = subject
+
+    def readinto(self, buffer: memoryview) -> int:
+        if not buffer:
+            return 0
+        try:
+            count = self._response.readinto(buffer)
+        except LINK_ERRORS as error:
+            raise unavailable(error, self._subject) from error
+        if count == 0 and self._left:
+            raise unavailable(f"the link broke {self._left} bytes before the end", self._subject)
+        self._left -= count
+        return count
+
+
+class _BotoStream:
+    def __init__(self, info: ObjectInfo, body: "StreamingBody", left: int, subject: str) -> None:
+        self.info = info
+        self._body = body
+        self._left = left
+        self._subject = subject
+
+    def readinto(self, buffer: memoryview) -> int:
+        with translated(self._subject):
+            chunk = self._body.read(min(len(buffer), self._left)) if self._left else b""
+        buffer[: len(chunk)] = chunk
+        self._left -= len(chunk)
+        return len(chunk)
+
+
+class _Empty:
+    def __init__(self, info: ObjectInfo) -> None:
+        self.info = info
+
+    def readinto(self, buffer: memoryview) -> int:
+        return 0
+
+
+def _info(key: str, response: HTTPResponse) -> ObjectInfo:
+    headers = response.headers
+    size = int((headers.get("Content-Range") or headers["Content-Length"]).rpartition("/")[2])
+    return ObjectInfo(key, size, headers.get("ETag", ""), last_modified_us(headers.get("Last-Modified")))

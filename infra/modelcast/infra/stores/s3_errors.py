@@ -1,0 +1,70 @@
+"""What botocore and S3 say when something is wrong, in Modelcast's words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from modelcast.schemas.errors import ModelcastError, NotFound, Refused, StoreUnavailable
+from modelcast.schemas.ports import PreconditionFailed
+
+_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile or role that may use the bucket"
+_TRANSIENT = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling", "BadDigest"}
+
+
+@contextmanager
+def translated(subject: str) -> Iterator[None]:
+    """Turn what botocore raises inside into a ``ModelcastError`` about ``subject``."""
+    try:
+        yield
+    except ClientError as error:
+        raise of_client_error(error, subject) from error
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
+        raise Refused(str(error), subject=subject, hint=_CREDENTIALS) from error
+    except (HTTPClientError, BotoConnectionError, IncompleteReadError) as error:
+        raise unavailable(error, subject) from error
+    except BotoCoreError as error:
+        raise Refused(str(error), subject=subject, hint="check the store's url, endpoint_url and region") from error
+    except OSError as error:
+        raise unavailable(error, subject) from error
+
+
+def unavailable(error: BaseException | str, subject: str) -> StoreUnavailable:
+    """The store could not be reached, or the link broke."""
+    return StoreUnavailable(f"store unreachable: {error}", subject=subject, hint="is the endpoint right and up?")
+
+
+def of_client_error(error: ClientError, subject: str) -> ModelcastError:
+    """The meaning of an S3 error answer."""
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    said = error.response.get("Error", {})
+    return of_status(status, str(said.get("Code", "")), str(said.get("Message", "")), subject)
+
+
+def of_status(status: int, code: str, message: str, subject: str) -> ModelcastError:
+    """The meaning of an HTTP status with S3's error code."""
+    text = f"{status} {code}: {message}".rstrip(": ")
+    if status == 412:
+        return PreconditionFailed("a conditional request lost", subject=subject)
+    if status in {409, 429} or status >= 500 or code in _TRANSIENT:
+        if code == "NotImplemented":
+            return Refused(f"the store lacks something that is needed: {text}", subject=subject)
+        return StoreUnavailable(f"the store answered {text}", subject=subject, hint="try again")
+    if code == "NoSuchBucket":
+        return StoreUnavailable("no such bucket", subject=subject, hint="create it, or correct the store's url")
+    if status == 404:
+        return NotFound("no such object", subject=subject)
+    if code == "RequestTimeTooSkewed":
+        return Refused(text, subject=subject, hint="this machine's clock is wrong: run an NTP client")
+    if status in {401, 403}:
+        return Refused(f"the store denied access: {text}", subject=subject, hint=_CREDENTIALS)
+    return Refused(f"the store answered {text}", subject=subject, hint="check the store's url, endpoint_url and region")

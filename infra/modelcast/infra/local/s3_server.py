@@ -1,0 +1,41 @@
+"""The embedded S3 server's own process: ``python -m modelcast.infra.local.s3_server PORT PORT_FILE``."""
+
+import signal
+import sys
+from pathlib import Path
+
+from modelcast.infra.local.ports import LOOPBACK
+
+
+def main(port: int, port_file: Path) -> None:
+    """Serve S3 from memory until SIGTERM. The chosen port is written to ``port_file`` once it listens."""
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server
+
+    class KeepAlive(MotoRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_request(self, *args: object) -> None:
+            """Log no requests: there are many."""
+
+    server = make_server(
+        LOOPBACK,
+        port,
+        DomainDispatcherApplication(create_backend_app),
+        threaded=True,
+        request_handler=KeepAlive,
+    )
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    partial = port_file.with_suffix(".partial")
+    partial.write_text(str(server.server_port))
+    partial.replace(port_file)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,63 @@
+# The first target that needs it makes .venv from the hashed lock; after that, targets start at once.
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-input
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+ARGS :=
+
+.PHONY: help demo test test-real lint bench clean
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+help:
+	@echo 'make demo       real models travel to three regions, on this machine  (ARGS="--json FILE")'
+	@echo 'make test       everything that needs no program from outside         (ARGS="-k name")'
+	@echo 'make test-real  the tests against versitygw and the machine'"'"'s redis-server'
+	@echo 'make lint       ruff, mypy, import contracts'
+	@echo 'make bench      the benchmarks: a table, and JSON                      (ARGS="--json FILE")'
+	@echo 'make clean      remove .venv and what tools left; fetched files stay in the user cache'
+
+demo: $(RUN)
+	@$(BIN)/modelcast demo $(ARGS)
+
+test: $(DEV)
+	@$(BIN)/pytest -m 'not real' $(ARGS)
+
+test-real: $(DEV)
+	@$(BIN)/pytest -m real $(ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A Python of at least 3.11 that can make virtual environments; PYTHON=… is tried first.
+$(VENV)/pyvenv.cfg:
+	@for each in $(PYTHON) python3 python3.12 python3.11 python3.13 python3.14; do \
+	  if "$$each" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "making $(VENV) with $$("$$each" --version)" >&2; \
+	    rm -rf $(VENV) && exec "$$each" -m venv $(VENV); \
+	  fi; \
+	done; \
+	echo 'No Python >= 3.11 with venv here. Install one (Debian: apt install python3 python3-venv), or say make PYTHON=/path/to/python3' >&2; \
+	exit 1
+
+$(RUN): requirements/all.txt requirements/build.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo 'installing what Modelcast needs (once; the lock is requirements/all.txt)' >&2
+	@$(PIP) --require-hashes -r requirements/build.txt -r requirements/all.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUN)
+	@echo 'installing what its tests need (once; the lock is requirements/dev.txt)' >&2
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@

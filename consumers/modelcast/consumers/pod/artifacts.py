@@ -42,7 +42,7 @@ A class, a module-level function or a ``functools.partial`` of one will do."""
 
 
 class FolderArtifacts:
-    """Artifacts that lie in ``root/<hex of manifest digest>/``: ``manifest.json`` beside ``files/``. Nothing is evicted."""
+    """Artifacts in ``root/<hex of manifest digest>/``: ``manifest.json`` beside ``files/``. Nothing is evicted."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

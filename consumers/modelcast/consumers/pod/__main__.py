@@ -1,0 +1,55 @@
+"""``python -m modelcast.consumers.pod``: a pod on a plain folder of artifacts, without settings."""
+
+import argparse
+import asyncio
+import functools
+import os
+from pathlib import Path
+
+from modelcast.consumers.pod.artifacts import FolderArtifacts
+from modelcast.consumers.pod.config import PodConfig
+from modelcast.consumers.pod.server import serve
+
+
+def main() -> None:
+    """Parse the arguments and serve. The token comes from MODELCAST_POD_TOKEN or ``--token-file``."""
+    parser = argparse.ArgumentParser(prog="python -m modelcast.consumers.pod")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one (see --port-file)")
+    parser.add_argument("--port-file", type=Path)
+    parser.add_argument("--cache-dir", type=Path, required=True, help="artifacts, in folders named by manifest digest")
+    parser.add_argument("--state-dir", type=Path, required=True, help="this pod's alone")
+    parser.add_argument("--token-file", type=Path)
+    parser.add_argument("--grace-seconds", type=float, default=1.0)
+    parser.add_argument("--drain-seconds", type=float, default=30.0)
+    parser.add_argument("--load-seconds-max", type=float, default=300.0)
+    parser.add_argument("--body-bytes-max", type=int, default=64 * 1024 * 1024)
+    parser.add_argument("--run-threads", type=int, default=2)
+    parser.add_argument("--intra-op-threads", type=int, default=1)
+    parser.add_argument("--load-nice", type=int, default=10)
+    arguments = parser.parse_args()
+    token = arguments.token_file.read_text().strip() if arguments.token_file else os.environ["MODELCAST_POD_TOKEN"]
+    config = PodConfig(
+        name=arguments.name,
+        region=arguments.region,
+        token=token,
+        artifacts=functools.partial(FolderArtifacts, arguments.cache_dir),
+        state_dir=arguments.state_dir,
+        host=arguments.host,
+        port=arguments.port,
+        port_file=arguments.port_file,
+        body_bytes_max=arguments.body_bytes_max,
+        grace_seconds=arguments.grace_seconds,
+        drain_seconds=arguments.drain_seconds,
+        load_seconds_max=arguments.load_seconds_max,
+        run_threads=arguments.run_threads,
+        intra_op_threads=arguments.intra_op_threads,
+        load_nice=arguments.load_nice,
+    )
+    asyncio.run(serve(config))
+
+
+if __name__ == "__main__":
+    main()

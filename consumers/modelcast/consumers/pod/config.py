@@ -1,0 +1,42 @@
+"""What a pod needs to know to run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
+from modelcast.consumers.pods.port import LoadOrder
+
+
+class DesiredSource(Protocol):
+    """What the region wants served, known without Kafka."""
+
+    def desired(self) -> Sequence[LoadOrder]:
+        """One order a model. May block; raises ``ModelcastError`` if it can't be read now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PodConfig:
+    """One pod. Sizes in bytes, times in seconds."""
+
+    name: str
+    region: str
+    token: str  # the region's; who has it may load and unload
+    artifacts: ArtifactSourceFactory  # pickled, called in the worker processes
+    state_dir: Path  # this pod's alone; holds what it has accepted
+    desired: DesiredSource | None = None
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: any free one
+    port_file: Path | None = None  # written, once bound, with the port
+    body_bytes_max: int = 64 * 1024 * 1024
+    in_flight_bytes_max: int = 512 * 1024 * 1024
+    infer_seconds_max: float = 60.0
+    load_seconds_max: float = 300.0
+    grace_seconds: float = 1.0  # answers as usual, but says that it is not ready
+    drain_seconds: float = 30.0  # waits for requests in flight
+    spares: int = 1  # warm workers kept waiting
+    run_threads: int = 2  # requests of one model that run side by side
+    intra_op_threads: int = 1  # threads that share one request's work
+    load_nice: int = 10  # how much a load steps back for what serves

@@ -1,0 +1,64 @@
+"""Frames between the pod's front process and a worker: a fixed header, then the body.
+
+The body of a request or answer is V2 as it came over HTTP, so the front never looks inside.
+"""
+
+import struct
+from enum import IntEnum
+from typing import BinaryIO, NamedTuple
+
+_HEADER = struct.Struct("<QIIHH")
+HEADER_SIZE_BYTES = _HEADER.size
+ALL_JSON = 0xFFFFFFFF  # json_size_bytes of a body without binary tensors
+
+
+class Kind(IntEnum):
+    """What a frame says."""
+
+    WARM = 1  # worker: the imports are done
+    LOAD = 2  # front: a pickled LoadSpec
+    READY = 3  # worker: the model's metadata as JSON; it serves from now on
+    FAILED = 4  # worker: why it can't, as JSON
+    INFER = 5  # front
+    ANSWER = 6  # worker
+
+
+class Frame(NamedTuple):
+    """One message. ``status`` is an HTTP status (answers only)."""
+
+    kind: int
+    request_id: int
+    status: int
+    json_size_bytes: int
+    body: bytes
+
+
+def header(
+    kind: Kind, body_size_bytes: int, *, request_id: int = 0, status: int = 0, json_size_bytes: int = ALL_JSON
+) -> bytes:
+    """The header of a frame whose body follows."""
+    return _HEADER.pack(request_id, json_size_bytes, body_size_bytes, status, kind)
+
+
+def read_frame(stream: BinaryIO) -> Frame | None:
+    """The next frame of a blocking stream; None at its end."""
+    head = stream.read(HEADER_SIZE_BYTES)
+    if len(head) < HEADER_SIZE_BYTES:
+        return None
+    request_id, json_size_bytes, size_bytes, status, kind = _HEADER.unpack(head)
+    body = stream.read(size_bytes)
+    return Frame(kind, request_id, status, json_size_bytes, body) if len(body) == size_bytes else None
+
+
+def take_frame(buffer: bytearray) -> Frame | None:
+    """Cut the first whole frame off ``buffer``; None if it has not all arrived."""
+    if len(buffer) < HEADER_SIZE_BYTES:
+        return None
+    request_id, json_size_bytes, size_bytes, status, kind = _HEADER.unpack_from(buffer)
+    end = HEADER_SIZE_BYTES + size_bytes
+    if len(buffer) < end:
+        return None
+    with memoryview(buffer) as view:
+        body = bytes(view[HEADER_SIZE_BYTES:end])
+    del buffer[:end]
+    return Frame(kind, request_id, status, json_size_bytes, body)

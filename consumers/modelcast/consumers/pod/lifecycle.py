@@ -1,0 +1,60 @@
+"""Where a pod is between its start and its end, and how many requests it has under way.
+
+STARTING -> READY -> DRAINING -> CLOSED
+STARTING -> DRAINING
+"""
+
+import asyncio
+from enum import Enum
+
+
+class Phase(Enum):
+    """A pod's phases, in order."""
+
+    STARTING = "starting"  # answers, but what it should serve is not loaded yet
+    READY = "ready"
+    DRAINING = "draining"  # says that it is not ready, still answers
+    CLOSED = "closed"  # refuses new requests, finishes those in flight
+
+
+class Lifecycle:
+    """The phase, and the requests in flight."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.STARTING
+        self.in_flight = 0
+        self.in_flight_bytes = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether traffic should come here."""
+        return self.phase is Phase.READY
+
+    @property
+    def leaving(self) -> bool:
+        """Whether connections should not be kept."""
+        return self.phase in {Phase.DRAINING, Phase.CLOSED}
+
+    def begun(self, size_bytes: int) -> None:
+        """A request has begun."""
+        self.in_flight += 1
+        self.in_flight_bytes += size_bytes
+        self._idle.clear()
+
+    def ended(self, size_bytes: int) -> None:
+        """A request that had begun is over."""
+        self.in_flight -= 1
+        self.in_flight_bytes -= size_bytes
+        if self.in_flight == 0:
+            self._idle.set()
+
+    async def idle(self, *, timeout: float) -> bool:
+        """Wait at most ``timeout`` seconds until nothing is in flight; whether that came true."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,188 @@
+"""The front process's end of one worker process: starts it, sends it frames, matches answers, buries it."""
+
+import asyncio
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import orjson
+
+from modelcast.consumers.pod.frames import ALL_JSON, Frame, Kind, header, take_frame
+from modelcast.consumers.pod.worker import LoadSpec
+from modelcast.consumers.pods.port import LoadFailed
+
+_JOIN_BYTES_MAX = 64 * 1024
+
+
+class WorkerGone(Exception):
+    """The worker process died before it answered."""
+
+
+class Answer(NamedTuple):
+    """A worker's V2 answer. ``json_size_bytes`` is ``ALL_JSON`` unless binary tensors follow."""
+
+    status: int
+    json_size_bytes: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a worker said of the model that it now serves."""
+
+    metadata: dict[str, Any]
+    seconds: dict[str, float]
+
+
+class WorkerLink(asyncio.Protocol):
+    """One worker. ``gone`` is done once its process has ended, for whatever reason."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[int] = loop.create_future()
+        self._process = process
+        self._warm: asyncio.Future[None] = loop.create_future()
+        self._loaded: asyncio.Future[Loaded] = loop.create_future()
+        self._pending: dict[int, asyncio.Future[Answer]] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._next_id = 0
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._burial: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, *, load_nice: int) -> "WorkerLink":
+        """Start a worker process. Call it on the loop's own thread, which must outlive the worker."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # -P: a folder named like one of our packages, where the pod was started, must not be imported.
+            process = subprocess.Popen(  # noqa: ASYNC220 - vfork and exec: a millisecond
+                [
+                    *(sys.executable, "-P", "-m", "modelcast.consumers.pod.worker"),
+                    *(str(theirs.fileno()), str(os.getpid()), str(load_nice)),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            )
+        link = cls(process)
+        await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+        return link
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._process.pid
+
+    async def warm(self) -> None:
+        """Return when the worker waits for a load. Raises ``WorkerGone``."""
+        await asyncio.shield(self._warm)
+
+    async def load(self, spec: LoadSpec, *, timeout: float) -> Loaded:
+        """Have the worker verify, load and warm up.
+
+        Raises:
+            LoadFailed: it said why it can't, took longer than ``timeout`` seconds, or died of it.
+        """
+        self._send(Kind.LOAD, pickle.dumps(spec))
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.shield(self._loaded)
+        except TimeoutError:
+            raise LoadFailed(f"not loaded within {timeout:g} s", code="load_timeout") from None
+        except WorkerGone as error:
+            raise LoadFailed(f"{error} while it loaded the model", code="load_crashed") from None
+
+    async def infer(self, body: bytes, json_size_bytes: int) -> Answer:
+        """Pass one request on. Raises ``WorkerGone``."""
+        if self._transport is None or self._transport.is_closing():
+            raise WorkerGone("the worker process has ended")
+        self._next_id += 1
+        request_id = self._next_id
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._pending[request_id] = future
+        self._idle.clear()
+        self._send(Kind.INFER, body, request_id=request_id, json_size_bytes=json_size_bytes)
+        try:
+            return await future
+        finally:
+            # A request that nobody waits for any more (time-out) still counts until the worker has answered it,
+            # but its answer is dropped.
+            if future.cancelled() and request_id in self._pending:
+                self._pending[request_id] = asyncio.get_running_loop().create_future()
+
+    async def retire(self, *, timeout: float) -> None:
+        """Let it answer what it has begun, at most ``timeout`` seconds, then end it."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            pass
+        await self.kill()
+
+    async def kill(self) -> None:
+        """End it now; return when the process is gone."""
+        self._process.kill()  # it holds nothing that needs an orderly end
+        await asyncio.shield(self.gone)
+
+    def _send(self, kind: Kind, body: bytes, *, request_id: int = 0, json_size_bytes: int = ALL_JSON) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        head = header(kind, len(body), request_id=request_id, json_size_bytes=json_size_bytes)
+        if len(body) < _JOIN_BYTES_MAX:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way to the worker."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Match what arrived with what waits."""
+        self._buffer += data
+        while (frame := take_frame(self._buffer)) is not None:
+            self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind == Kind.ANSWER:
+            future = self._pending.pop(frame.request_id, None)
+            if future is not None and not future.done():
+                future.set_result(Answer(frame.status, frame.json_size_bytes, frame.body))
+            if not self._pending:
+                self._idle.set()
+        elif frame.kind == Kind.WARM:
+            self._warm.set_result(None)
+        elif frame.kind == Kind.READY:
+            self._loaded.set_result(Loaded(**orjson.loads(frame.body)))
+        elif frame.kind == Kind.FAILED:
+            said = orjson.loads(frame.body)
+            self._loaded.set_exception(LoadFailed(said["error"], code=said["code"]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The worker has closed its end: it is dead, or as good as."""
+        self._process.kill()
+        self._burial = asyncio.get_running_loop().create_task(self._bury())
+
+    async def _bury(self) -> None:
+        code = await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
+        gone = WorkerGone(f"the worker process ended ({_cause(code)})")
+        waiting: list[asyncio.Future[Any]] = [self._warm, self._loaded, *self._pending.values()]
+        self._pending.clear()
+        self._idle.set()
+        for future in waiting:
+            if not future.done():
+                future.set_exception(gone)
+                future.exception()  # seen: not everything is being awaited
+        self.gone.set_result(code)
+
+
+def _cause(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,111 @@
+"""``modelcast run pod``: binds, loads what the region wants, serves, drains."""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+
+import stamina
+import structlog
+from aiohttp import web
+
+from modelcast.consumers.pod.config import DesiredSource, PodConfig
+from modelcast.consumers.pod.ledger import Ledger
+from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
+from modelcast.consumers.pod.metrics import PodMetrics
+from modelcast.consumers.pod.repository import Repository
+from modelcast.consumers.pod.routes import Routes
+from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodRefused
+from modelcast.schemas.errors import ModelcastError, UsageError
+
+log = structlog.get_logger("modelcast.pod")
+
+_CLOSE_SECONDS = 2.0
+
+
+async def serve(config: PodConfig) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Must run in the main thread: workers end with it.
+
+    Raises:
+        UsageError: no token.
+        Refused: another pod uses the state folder.
+        ContentError: the state folder is damaged.
+        OSError: the port is taken.
+    """
+    if not config.token:
+        raise UsageError("a pod needs its region's token", hint="set MODELCAST_POD_TOKEN")
+    ledger = Ledger(config.state_dir)
+    lifecycle, metrics = Lifecycle(), PodMetrics()
+    repository = Repository(config, ledger, metrics)
+    application = Routes(config, lifecycle, repository, metrics, secrets.token_hex(8)).application()
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
+    await runner.setup()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        site = web.TCPSite(runner, config.host, config.port, backlog=1024)
+        await site.start()
+        port = runner.addresses[0][1]
+        log.info("listening", pod=config.name, region=config.region, host=config.host, port=port)
+        _write_port(config, port)
+        starting = loop.create_task(_start(config, repository, ledger, lifecycle))
+        await stop.wait()
+        starting.cancel()
+        await _drain(config, lifecycle)
+        await asyncio.gather(starting, return_exceptions=True)
+    finally:
+        await repository.close()
+        await runner.cleanup()
+        ledger.close()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _write_port(config: PodConfig, port: int) -> None:
+    if config.port_file is not None:
+        temporary = config.port_file.with_suffix(".tmp")
+        temporary.write_text(f"{port}\n")
+        temporary.replace(config.port_file)
+
+
+async def _start(config: PodConfig, repository: Repository, ledger: Ledger, lifecycle: Lifecycle) -> None:
+    with contextlib.suppress(LoadFailed):  # a load would meet the same trouble, and report it
+        await repository.start()
+    served_before = {model: entry.served for model, entry in ledger.entries.items() if entry.served}
+    desired: dict[str, LoadOrder] | None = None
+    if config.desired is not None:
+        desired = await _ask(config.desired)
+    # A source that answered has the last word on which models; without one, all that were served before.
+    wanted: dict[str, LoadOrder | None] = dict.fromkeys(served_before) if desired is None else dict(desired)
+
+    async def restore(model: str, order: LoadOrder | None) -> None:
+        try:
+            await repository.restore(order, model)
+        except (PodRefused, LoadFailed) as error:
+            log.error("given up at start; the region will order it", model=model, error=str(error))
+
+    await asyncio.gather(*(restore(model, order) for model, order in wanted.items()))
+    if lifecycle.phase is Phase.STARTING:
+        lifecycle.phase = Phase.READY
+        log.info("ready", pod=config.name, models=sorted(wanted))
+
+
+async def _ask(source: DesiredSource) -> dict[str, LoadOrder] | None:
+    try:
+        async for attempt in stamina.retry_context(on=ModelcastError, attempts=4, timeout=20.0, wait_initial=0.2):
+            with attempt:
+                return {order.model: order for order in await asyncio.to_thread(source.desired)}
+    except ModelcastError as error:
+        log.error("what to serve is unknown; starting with what was served before", error=str(error))
+    return None
+
+
+async def _drain(config: PodConfig, lifecycle: Lifecycle) -> None:
+    lifecycle.phase = Phase.DRAINING
+    log.info("draining", in_flight=lifecycle.in_flight)
+    await asyncio.sleep(config.grace_seconds)  # balancers learn from /readyz, and requests on their way arrive
+    lifecycle.phase = Phase.CLOSED
+    if not await lifecycle.idle(timeout=config.drain_seconds):
+        log.warning("requests cut off", in_flight=lifecycle.in_flight)

@@ -1,0 +1,156 @@
+"""The worker process: one version of one model. ``python -m modelcast.consumers.pod.worker FD PARENT_PID LOAD_NICE``.
+
+It starts as a spare: imports done, waiting for its one LoadSpec. It lives no longer than the front process.
+
+Loading must not slow down what serves meanwhile, and an unprivileged process can't take back a nice value (nor
+leave SCHED_IDLE) once it has lowered itself. But on Linux both belong to a *thread*: the imports, the hashing,
+the load and the warm-up run in threads that lower themselves and then end, and the threads that serve were never
+lowered. ONNX Runtime's own threads inherit from the thread that makes the session, so with more than one
+intra-op thread they come from a process-wide pool that the main thread makes first.
+"""
+
+import ctypes
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from modelcast.consumers.pod.frames import Frame, Kind, header, read_frame
+
+if TYPE_CHECKING:
+    from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
+    from modelcast.consumers.pod.onnx_model import OnnxModel
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpec:
+    """What a worker is to serve, and how."""
+
+    model: str
+    version: int
+    manifest_digest: str
+    artifacts: "ArtifactSourceFactory"
+    run_threads: int
+    intra_op_threads: int
+
+
+class Worker:
+    """Reads frames from the front, answers them."""
+
+    def __init__(self, channel: socket.socket, load_nice: int) -> None:
+        self._channel = channel
+        self._stream = cast("BinaryIO", channel.makefile("rb", buffering=256 * 1024))
+        self._reading = threading.Lock()
+        self._writing = threading.Lock()
+        self._load_nice = load_nice
+        self._held = ExitStack()  # the artifact, kept from eviction for as long as this process lives
+
+    def run(self) -> None:
+        """Be a spare, load, serve until the front hangs up."""
+        self._lowered(_import_everything)
+        self._send(Kind.WARM, b"")
+        frame = read_frame(self._stream)
+        if frame is None:
+            return
+        spec = cast("LoadSpec", pickle.loads(frame.body))  # noqa: S301 - from our own front, over a private socket
+        if spec.intra_op_threads > 1:
+            import onnxruntime as ort
+
+            ort.set_global_thread_pool_sizes(spec.intra_op_threads, 1)
+        loaded: list[OnnxModel] = []
+        self._lowered(lambda: self._load(spec, loaded))
+        if not loaded:
+            return
+        for _ in range(spec.run_threads - 1):
+            threading.Thread(target=self._serve, args=loaded, daemon=True).start()
+        self._serve(loaded[0])
+
+    def _lowered(self, work: Callable[[], None]) -> None:
+        def lowered() -> None:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._load_nice)
+            work()
+
+        thread = threading.Thread(target=lowered)
+        thread.start()
+        thread.join()
+
+    def _load(self, spec: LoadSpec, loaded: "list[OnnxModel]") -> None:
+        import orjson
+
+        from modelcast.consumers.pod.artifacts import ArtifactMissing
+        from modelcast.consumers.pod.onnx_model import OnnxModel
+        from modelcast.schemas.errors import ModelcastError, VerificationFailed
+
+        try:
+            marks = [time.perf_counter()]
+            folder = self._held.enter_context(spec.artifacts().open(spec.manifest_digest))
+            marks.append(time.perf_counter())
+            model = OnnxModel(folder, model=spec.model, version=spec.version, intra_op_threads=spec.intra_op_threads)
+            marks.append(time.perf_counter())
+            model.warm_up()
+            marks.append(time.perf_counter())
+        except Exception as error:
+            code = "load_failed"
+            if isinstance(error, VerificationFailed):
+                code = "verification_failed"
+            elif isinstance(error, ArtifactMissing):
+                code = "artifact_missing"
+            message = str(error) if isinstance(error, ModelcastError) else f"{type(error).__name__}: {error}"
+            self._send(Kind.FAILED, orjson.dumps({"code": code, "error": message[:2000]}))
+            return
+        names = ("verify", "load", "warm_up")
+        seconds = {name: marks[i + 1] - marks[i] for i, name in enumerate(names)}
+        self._send(Kind.READY, orjson.dumps({"metadata": model.metadata, "seconds": seconds}))
+        loaded.append(model)
+
+    def _serve(self, model: "OnnxModel") -> None:
+        while True:
+            with self._reading:  # whichever thread is free takes the next request
+                frame: Frame | None = read_frame(self._stream)
+            if frame is None:
+                os._exit(0)  # the front hung up: there is nobody left to answer
+            status, json_size_bytes, body = model.infer(frame.body, frame.json_size_bytes)
+            self._send(Kind.ANSWER, body, request_id=frame.request_id, status=status, json_size_bytes=json_size_bytes)
+
+    def _send(self, kind: Kind, body: bytes, **fields: int) -> None:
+        head = header(kind, len(body), **fields)
+        try:
+            with self._writing:
+                if len(body) < 64 * 1024:
+                    self._channel.sendall(head + body)
+                else:
+                    self._channel.sendall(head)
+                    self._channel.sendall(body)
+        except OSError:
+            os._exit(0)
+
+
+def _import_everything() -> None:
+    import modelcast.consumers.pod.artifacts
+    import modelcast.consumers.pod.onnx_model  # noqa: F401 - numpy and ONNX Runtime are what takes long
+
+
+def main() -> None:
+    """Run the worker that the front started."""
+    descriptor, parent, load_nice = (int(a) for a in sys.argv[1:4])
+    # The kernel ends this process with its parent, also in the middle of a load; the check closes the race.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+    # A signal to the whole group (Ctrl-C, systemd) is for the front: it drains, and needs its workers for that.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Worker(socket.socket(fileno=descriptor), load_nice).run()
+
+
+if __name__ == "__main__":
+    main()

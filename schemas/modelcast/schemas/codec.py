@@ -1,0 +1,118 @@
+"""Records to bytes and back: Avro single-object encoding.
+
+``C3 01``, the writer's schema as 8 bytes of CRC-64-AVRO, then the value. ``decode`` raises ``DecodeError`` or
+``UnknownSchema`` for whatever it is given, and nothing else.
+"""
+
+from collections.abc import Mapping
+from io import BytesIO
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
+
+from fastavro import schemaless_reader, schemaless_writer
+
+from modelcast.schemas.errors import ContentError, DecodeError
+from modelcast.schemas.payload_walk import walk
+from modelcast.schemas.record_checks import BadValue, check
+from modelcast.schemas.record_shapes import from_plain, to_plain
+from modelcast.schemas.records import Record
+from modelcast.schemas.schema_book import TODAY, SchemaBook, WriterSchema
+from modelcast.schemas.topics import RECORD_SIZE_MAX
+
+MARKER = b"\xc3\x01"
+HEADER_SIZE_BYTES = 10
+
+DEFAULT = SchemaBook()
+"""The book of this process."""
+
+WRITER_SCHEMAS: Mapping[str, str] = MappingProxyType({s.fingerprint_hex: s.text for s in TODAY.values()})
+"""What this software writes with: fingerprint (hex) to canonical schema text, for ``registry/schemas/``."""
+
+R = TypeVar("R", bound=Record)
+
+
+def encode(record: Record) -> bytes:
+    """A record's bytes.
+
+    Raises:
+        ContentError: a value is not allowed, or the whole is larger than ``RECORD_SIZE_MAX`` bytes.
+    """
+    schema = TODAY[type(record)]
+    out = BytesIO(MARKER + bytes.fromhex(schema.fingerprint_hex))
+    out.seek(HEADER_SIZE_BYTES)
+    try:
+        check(record)
+        schemaless_writer(out, schema.writer, to_plain(record))
+    except BadValue as error:
+        raise ContentError(f"{type(record).__name__}.{error}") from None
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        raise ContentError(f"{type(record).__name__} can't be written: {error}"[:500]) from None
+    data = out.getvalue()
+    if len(data) > RECORD_SIZE_MAX:
+        raise ContentError(
+            f"{type(record).__name__} of {len(data)} bytes", hint=f"a record takes at most {RECORD_SIZE_MAX} bytes"
+        )
+    return data
+
+
+def decode(data: bytes, *, book: SchemaBook = DEFAULT) -> Record:
+    """The record that ``data`` holds, resolved to today's form of it.
+
+    Raises:
+        DecodeError: it holds none; ``reason`` is ``oversize``, ``framing``, ``malformed`` or ``bad-value``.
+        UnknownSchema: the writer's schema is not in ``book``; ``subject`` is its fingerprint.
+    """
+    schema = book.find(fingerprint_of(data))
+    record: Record = _read(schema, data)
+    return record
+
+
+def decode_as(cls: type[R], data: bytes, *, book: SchemaBook = DEFAULT) -> R:
+    """Like ``decode``, for where only one kind of record belongs.
+
+    Raises:
+        DecodeError: also if it is another kind of record; ``reason`` is then ``bad-value``.
+        UnknownSchema: as ``decode``.
+    """
+    record = decode(data, book=book)
+    if not isinstance(record, cls):
+        raise DecodeError(f"a {type(record).__name__} where a {cls.__name__} belongs", reason="bad-value")
+    return record
+
+
+def fingerprint_of(data: bytes) -> str:
+    """The fingerprint (hex) that an encoded record carries; its size and framing are checked on the way.
+
+    Raises:
+        DecodeError: ``reason`` is ``oversize`` or ``framing``.
+    """
+    if len(data) > RECORD_SIZE_MAX:
+        raise DecodeError(f"{len(data)} bytes, more than {RECORD_SIZE_MAX}", reason="oversize")
+    if len(data) < HEADER_SIZE_BYTES or data[:2] != MARKER:
+        hint = "Confluent framing is not read yet" if data[:1] == b"\0" else ""
+        raise DecodeError("not a single-object Avro record", reason="framing", hint=hint)
+    return data[2:HEADER_SIZE_BYTES].hex()
+
+
+def writer_schema(cls: type[Record]) -> tuple[str, str]:
+    """(fingerprint hex, canonical text) of the schema that records of ``cls`` are written with."""
+    schema = TODAY[cls]
+    return schema.fingerprint_hex, schema.text
+
+
+def _read(schema: WriterSchema, data: bytes) -> Any:
+    data = bytes(data)
+    walk(schema.step, data, HEADER_SIZE_BYTES)
+    stream = BytesIO(data)
+    stream.seek(HEADER_SIZE_BYTES)
+    try:
+        plain = schemaless_reader(stream, schema.writer, schema.reader)
+    except Exception as error:
+        # fastavro raises whatever its Python was doing at the time; all of it means the same here.
+        raise DecodeError(f"malformed record: {type(error).__name__}: {error}"[:500], reason="malformed") from None
+    try:
+        record = from_plain(schema.cls, cast(dict[str, Any], plain))
+        check(record)
+    except ValueError as error:
+        raise DecodeError(f"{schema.cls.__name__}.{error}"[:500], reason="bad-value") from None
+    return record

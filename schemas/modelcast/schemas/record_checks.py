@@ -1,0 +1,256 @@
+"""What a record's values must be, beyond their types. The same rules hold for what is written and what is read.
+
+Every check raises ``BadValue``, which says the field and what it holds; the codec turns it into its own errors.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+
+from modelcast.schemas.digests import DIGEST_PATTERN
+from modelcast.schemas.manifest import FILES_MAX
+from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, REGION_PATTERN, VERSION_MAX
+from modelcast.schemas.records import (
+    ALL_REGIONS,
+    CommandKind,
+    DeadLetter,
+    ModelAck,
+    ModelCommand,
+    ModelUpdate,
+    PodReport,
+    Record,
+    RegionHeartbeat,
+    RegionState,
+    VersionState,
+)
+from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX
+
+LONG_MAX = 2**63 - 1
+TIME_US_MAX = 253_402_300_800_000_000
+"""Microseconds to the year 10000: later times break every calendar that would show them."""
+PODS_PER_PAGE_MAX = 1_000
+IDENTITY_CHARS_MAX = 256
+
+NEEDS_VERSION = frozenset(
+    {
+        CommandKind.ACTIVATE,
+        CommandKind.ROLLBACK,
+        CommandKind.PIN,
+        CommandKind.QUARANTINE,
+        CommandKind.RELEASE,
+        CommandKind.ALIAS,
+    }
+)
+"""The commands whose targets name a version; the targets of the others name none."""
+
+EVERYWHERE = frozenset({CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS})
+"""The commands that concern all regions."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class BadValue(ValueError):
+    """A value that no record may hold."""
+
+
+def check(record: Record) -> None:
+    """Check a record's values.
+
+    Raises:
+        BadValue: one is not allowed; the message names it.
+    """
+    _CHECKS[type(record)](record)
+
+
+def _update(r: ModelUpdate) -> None:
+    _entry(r.registry_id, r.event_id, r.model, r.generation)
+    _version("version", r.version)
+    _identity("artifact.store", r.artifact.store)
+    _identity("artifact.manifest_key", r.artifact.manifest_key, 1024)
+    _matches("artifact.manifest_digest", r.artifact.manifest_digest, DIGEST_PATTERN)
+    _count("artifact.size_bytes", r.artifact.size_bytes)
+    if not 1 <= r.artifact.file_count <= FILES_MAX:
+        raise BadValue(f"artifact.file_count is {r.artifact.file_count}, not 1 to {FILES_MAX}")
+    _time("published_at_us", r.published_at_us)
+    for region in r.placement:
+        _matches("placement", region, REGION_PATTERN)
+    _numbers("metrics", r.metrics)
+    for hint in r.delta_hints:
+        _version("delta_hints.base_version", hint.base_version)
+        _count("delta_hints.size_bytes", hint.size_bytes)
+
+
+def _command(r: ModelCommand) -> None:
+    _entry(r.registry_id, r.event_id, r.model, r.generation)
+    if not r.targets:
+        raise BadValue("targets is empty")
+    for target in r.targets:
+        if target.region != ALL_REGIONS:
+            _matches("targets.region", target.region, REGION_PATTERN)
+            if r.kind in EVERYWHERE:
+                raise BadValue(f"targets.region is {target.region!r}, but {r.kind} concerns all regions")
+        if (target.version is not None) != (r.kind in NEEDS_VERSION):
+            raise BadValue(f"targets.version is {target.version!r}, which {r.kind} does not go with")
+        _version_or_none("targets.version", target.version)
+    _time("requested_at_us", r.requested_at_us)
+    if r.kind is CommandKind.ALIAS:
+        _matches("alias", r.alias, ALIAS_PATTERN)
+    elif r.alias:
+        raise BadValue(f"alias is set, but {r.kind} does not go with one")
+
+
+def _ack(r: ModelAck) -> None:
+    _identity("registry_id", r.registry_id)
+    _matches("model", r.model, MODEL_PATTERN)
+    _matches("region", r.region, REGION_PATTERN)
+    _identity("worker", r.worker)
+    for name in ("epoch", "sequence", "generation", "staged_generation", "pods_expected", "attempts"):
+        _count(name, getattr(r, name))
+    for name in ("bytes_moved", "bytes_saved", "bytes_total"):
+        _count(name, getattr(r, name))
+    if not 0 <= r.page < r.pages <= LONG_MAX:
+        raise BadValue(f"page is {r.page} of {r.pages}")
+    _version_or_none("version", r.version)
+    _version_or_none("staged_version", r.staged_version)
+    _digest_or_empty("manifest_digest", r.manifest_digest)
+    _time("reported_at_us", r.reported_at_us)
+    _numbers("stage_seconds", r.stage_seconds)
+    if len(r.pods) > PODS_PER_PAGE_MAX:
+        raise BadValue(f"pods holds {len(r.pods)} of at most {PODS_PER_PAGE_MAX} in a page")
+    _pods(r.pods)
+
+
+def _pods(pods: tuple[PodReport, ...]) -> None:
+    # A thousand times in a record: one comparison a field, and a digest that was seen is not matched again.
+    seen = {""}
+    for pod in pods:
+        if not pod.pod or len(pod.pod) > IDENTITY_CHARS_MAX:
+            _identity("pods.pod", pod.pod)
+        version = pod.version
+        if version is not None and not 1 <= version <= VERSION_MAX:
+            _version("pods.version", version)
+        if pod.manifest_digest not in seen:
+            _matches("pods.manifest_digest", pod.manifest_digest, DIGEST_PATTERN)
+            seen.add(pod.manifest_digest)
+        if not 0 <= pod.generation <= LONG_MAX:
+            _count("pods.generation", pod.generation)
+        if not 0 <= pod.read_at_us < TIME_US_MAX:
+            _time("pods.read_at_us", pod.read_at_us)
+
+
+def _heartbeat(r: RegionHeartbeat) -> None:
+    _identity("registry_id", r.registry_id)
+    _matches("region", r.region, REGION_PATTERN)
+    _identity("worker", r.worker)
+    for name in ("sequence", "models_owned", "disk_free_bytes", "cache_used_bytes"):
+        _count(name, getattr(r, name))
+    _time("started_at_us", r.started_at_us)
+    _time("sent_at_us", r.sent_at_us)
+
+
+def _version_state(r: VersionState) -> None:
+    _identity("registry_id", r.registry_id)
+    _matches("model", r.model, MODEL_PATTERN)
+    _count("head_generation", r.head_generation)
+    for name in ("latest_version", "consistent_version", "last_consistent_version"):
+        _version_or_none(name, getattr(r, name))
+    for name in ("consistent_since_us", "skew_since_us", "updated_at_us"):
+        _time(name, getattr(r, name))
+    _seconds("lag_seconds_max", r.lag_seconds_max)
+    _count("skew", r.skew)
+    for region in r.regions:
+        _region_state(region)
+
+
+def _region_state(r: RegionState) -> None:
+    _matches("regions.region", r.region, REGION_PATTERN)
+    for name in ("aspired_version", "staged_version", "served_version"):
+        _version_or_none(f"regions.{name}", getattr(r, name))
+    for name in ("aspired_generation", "staged_generation", "served_generation", "pods_serving", "pods_expected"):
+        _count(f"regions.{name}", getattr(r, name))
+    for name in ("bytes_moved", "bytes_saved", "bytes_total", "pods_omitted"):
+        _count(f"regions.{name}", getattr(r, name))
+    _digest_or_empty("regions.aspired_digest", r.aspired_digest)
+    _seconds("regions.lag_seconds", r.lag_seconds)
+    _time("regions.reported_at_us", r.reported_at_us)
+    _time("regions.heard_at_us", r.heard_at_us)
+    _numbers("regions.stage_seconds", r.stage_seconds)
+    _pods(r.pods)
+
+
+def _dead_letter(r: DeadLetter) -> None:
+    _identity("source_topic", r.source_topic)
+    _identity("reason", r.reason)
+    for name in ("source_partition", "source_offset"):
+        if not -1 <= getattr(r, name) <= LONG_MAX:
+            raise BadValue(f"{name} is {getattr(r, name)}")
+    if len(r.raw) > DEAD_LETTER_KEPT_MAX:
+        raise BadValue(f"raw holds {len(r.raw)} of at most {DEAD_LETTER_KEPT_MAX} bytes")
+    if not len(r.raw) <= r.raw_size_bytes <= LONG_MAX:
+        raise BadValue(f"raw_size_bytes is {r.raw_size_bytes}, but {len(r.raw)} are here")
+    _matches("raw_digest", r.raw_digest, DIGEST_PATTERN)
+    _time("reported_at_us", r.reported_at_us)
+
+
+_CHECKS: dict[type, Callable[..., None]] = {
+    ModelUpdate: _update,
+    ModelCommand: _command,
+    ModelAck: _ack,
+    RegionHeartbeat: _heartbeat,
+    VersionState: _version_state,
+    DeadLetter: _dead_letter,
+}
+
+
+def _entry(registry_id: str, event_id: str, model: str, generation: int) -> None:
+    _identity("registry_id", registry_id)
+    _identity("event_id", event_id)
+    _matches("model", model, MODEL_PATTERN)
+    if not 1 <= generation <= LONG_MAX:
+        raise BadValue(f"generation is {generation}; the first is 1")
+
+
+def _identity(name: str, value: str, chars_max: int = IDENTITY_CHARS_MAX) -> None:
+    if not 1 <= len(value) <= chars_max or _CONTROL.search(value):
+        raise BadValue(f"{name} is {value[:80]!r}, not 1 to {chars_max} characters in one line")
+
+
+def _matches(name: str, value: str, pattern: re.Pattern[str]) -> None:
+    if not pattern.fullmatch(value):
+        raise BadValue(f"{name} is {value[:80]!r}, not {pattern.pattern}")
+
+
+def _digest_or_empty(name: str, value: str) -> None:
+    if value:
+        _matches(name, value, DIGEST_PATTERN)
+
+
+def _version(name: str, value: int) -> None:
+    if not 1 <= value <= VERSION_MAX:
+        raise BadValue(f"{name} is {value}, not 1 to {VERSION_MAX}")
+
+
+def _version_or_none(name: str, value: int | None) -> None:
+    if value is not None:
+        _version(name, value)
+
+
+def _count(name: str, value: int) -> None:
+    if not 0 <= value <= LONG_MAX:
+        raise BadValue(f"{name} is {value}, which is no count")
+
+
+def _time(name: str, value: int) -> None:
+    if not 0 <= value < TIME_US_MAX:
+        raise BadValue(f"{name} is {value}, which is no time from 1970 to 9999 in microseconds")
+
+
+def _seconds(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise BadValue(f"{name} is {value}, which is no duration")
+
+
+def _numbers(name: str, values: Mapping[str, float]) -> None:
+    for key, value in values.items():
+        if not math.isfinite(value):
+            raise BadValue(f"{name}[{key[:80]!r}] is {value}, which is not finite")

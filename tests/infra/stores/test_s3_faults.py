@@ -1,0 +1,224 @@
+"""What the S3 adapter says when store, link or settings are wrong. A scripted server stands for the store."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from modelcast.infra.local.ports import free_ports
+from modelcast.infra.stores import MemoryStore, S3Store, open_store, probe_conditional_puts
+from modelcast.infra.stores.s3_errors import of_status
+from modelcast.schemas.errors import ModelcastError, NotFound, Refused, StoreUnavailable, UsageError
+from modelcast.schemas.ports import ObjectInfo, PreconditionFailed
+from tests.support.servers import S3ForTests
+
+Answer = tuple[int, dict[str, str], bytes]
+Script = Callable[[str, int], Answer]  # (method, number of the request) -> answer
+
+
+class ScriptedStore:
+    """An HTTP server that answers from a script and remembers who asked what."""
+
+    def __init__(self, script: Script) -> None:
+        self.requests: list[str] = []
+        requests = self.requests
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = 1
+            known: ClassVar[list[str]] = requests
+
+            def _answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.known.append(self.command)
+                status, headers, body = script(self.command, len(self.known))
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), "ETag": '"e"', **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body if self.command != "HEAD" else b"")
+                self.close_connection = headers.get("Connection") == "close"
+
+            do_GET = do_PUT = do_HEAD = do_DELETE = _answer
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def store(self) -> S3Store:
+        return _store(f"http://127.0.0.1:{self.server.server_address[1]}")
+
+
+def _store(endpoint_url: str, bucket: str = "bucket") -> S3Store:
+    return open_store(f"s3://{bucket}", endpoint_url=endpoint_url, access_key_id="a", secret_access_key="b" * 8)
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[[Script], ScriptedStore]]:
+    made: list[ScriptedStore] = []
+
+    def start(script: Script) -> ScriptedStore:
+        made.append(ScriptedStore(script))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.server.shutdown()
+        one.server.server_close()
+
+
+def test_a_store_that_is_not_there_is_known_soon() -> None:
+    store = _store(f"http://127.0.0.1:{free_ports(1)[0]}")
+    started = time.monotonic()
+    for act in [
+        lambda: store.get("k", size_max=1),
+        lambda: store.head("k"),
+        lambda: store.put("k", b""),
+        lambda: store.put("k", b"", if_absent=True),
+        lambda: list(store.list("")),
+        lambda: store.delete("k"),
+    ]:
+        with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1"):
+            act()
+    assert time.monotonic() - started < 30
+
+
+def test_a_store_that_accepts_and_is_silent_is_known_within_thirty_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            _store(f"http://127.0.0.1:{silent.getsockname()[1]}").get("k", size_max=1)
+        assert time.monotonic() - started < 30
+
+
+def test_a_read_that_meets_a_server_error_is_asked_again(scripted: Callable[[Script], ScriptedStore]) -> None:
+    def script(method: str, number: int) -> Answer:
+        return (500, {}, b"") if number <= 2 else (200, {"Last-Modified": "Sat, 01 Jan 2022 00:00:00 GMT"}, b"body")
+
+    found = scripted(script).store().get("k", size_max=10)
+    assert found is not None
+    assert found.body == b"body"
+    assert found.info.last_modified_us == 1_640_995_200_000_000
+
+
+def test_a_conditional_put_is_sent_once(scripted: Callable[[Script], ScriptedStore]) -> None:
+    server = scripted(lambda method, number: (503, {}, b""))
+    with pytest.raises(StoreUnavailable):
+        server.store().put("k", b"", if_absent=True)
+    with pytest.raises(StoreUnavailable):
+        server.store().put("k", b"", if_match='"e"')
+    assert server.requests == ["PUT", "PUT"]
+
+
+def test_an_unconditional_put_is_retried(scripted: Callable[[Script], ScriptedStore]) -> None:
+    server = scripted(lambda method, number: (503 if number == 1 else 200, {}, b""))
+    server.store().put("k", b"")
+    assert server.requests == ["PUT", "PUT"]
+
+
+def test_a_conflict_is_not_a_loss(scripted: Callable[[Script], ScriptedStore]) -> None:
+    body = b"<Error><Code>ConditionalRequestConflict</Code><Message>try again</Message></Error>"
+    with pytest.raises(StoreUnavailable):
+        scripted(lambda method, number: (409, {}, body)).store().put("k", b"", if_absent=True)
+
+
+def test_a_link_that_breaks_inside_the_body_is_noticed(scripted: Callable[[Script], ScriptedStore]) -> None:
+    server = scripted(lambda method, number: (200, {"Content-Length": "100", "Connection": "close"}, b"half"))
+    with pytest.raises(StoreUnavailable, match="96 bytes before the end"):
+        server.store().get("k", size_max=100)
+
+
+def test_a_connection_that_the_store_hung_up_on_is_replaced(scripted: Callable[[Script], ScriptedStore]) -> None:
+    server = scripted(lambda method, number: (200, {}, b"body"))
+    store = server.store()
+    for _ in range(3):
+        assert store.get("k", size_max=10) is not None
+        time.sleep(1.2)  # the server closes idle connections after one second
+    assert server.requests == ["GET"] * 3
+
+
+def test_a_store_that_ignores_conditions_is_refused(scripted: Callable[[Script], ScriptedStore]) -> None:
+    with pytest.raises(Refused, match="ignores If-None-Match") as caught:
+        probe_conditional_puts(scripted(lambda method, number: (200, {}, b"")).store())
+    assert caught.value.hint
+
+
+class IgnoresIfMatch(MemoryStore):
+    def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
+        return super().put(key, body, if_absent=if_absent)
+
+
+class RefusesIfMatch(MemoryStore):
+    def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
+        if if_match is not None:
+            raise PreconditionFailed("no")
+        return super().put(key, body, if_absent=if_absent)
+
+
+@pytest.mark.parametrize(
+    ("store", "complaint"), [(IgnoresIfMatch(), "ignores If-Match"), (RefusesIfMatch(), "whose If-Match held")]
+)
+def test_half_a_conditional_store_is_refused_too(store: MemoryStore, complaint: str) -> None:
+    with pytest.raises(Refused, match=complaint):
+        probe_conditional_puts(store)
+    assert list(store.list("")) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (403, "AccessDenied", Refused),
+        (401, "", Refused),
+        (403, "RequestTimeTooSkewed", Refused),
+        (400, "InvalidRequest", Refused),
+        (501, "NotImplemented", Refused),
+        (400, "RequestTimeout", StoreUnavailable),
+        (503, "SlowDown", StoreUnavailable),
+        (429, "", StoreUnavailable),
+        (409, "ConditionalRequestConflict", StoreUnavailable),
+        (404, "NoSuchBucket", StoreUnavailable),
+        (404, "NoSuchKey", NotFound),
+        (412, "PreconditionFailed", PreconditionFailed),
+    ],
+)
+def test_s3_errors_have_meanings(status: int, code: str, kind: type[ModelcastError]) -> None:
+    error = of_status(status, code, "said", "s3://bucket/key")
+    assert type(error) is kind
+    assert error.subject == "s3://bucket/key"
+
+
+@pytest.mark.parametrize("url", ["bucket", "http://host/bucket", "s3://", "s3://b/p?x=1", ""])
+def test_a_bad_url_is_a_usage_error(url: str) -> None:
+    with pytest.raises(UsageError):
+        open_store(url)
+
+
+def test_credentials_are_never_shown() -> None:
+    store = open_store("s3://b/p", access_key_id="AKIA", secret_access_key="hush")
+    assert store.name == "s3://b/p"
+    assert "hush" not in repr(store._endpoint)
+    assert "AKIA" not in repr(store._endpoint)
+
+
+@pytest.mark.real
+def test_wrong_credentials_and_missing_buckets_are_named(versitygw: S3ForTests) -> None:
+    bucket = versitygw.bucket()
+    with pytest.raises(Refused, match="denied access"):
+        _store(versitygw.endpoint_url, bucket).get("k", size_max=1)
+    missing = open_store(
+        "s3://no-such-bucket-here",
+        endpoint_url=versitygw.endpoint_url,
+        region=versitygw.region,
+        access_key_id=versitygw.access_key_id,
+        secret_access_key=versitygw.secret_access_key,
+    )
+    for act in [lambda: missing.get("k", size_max=1), lambda: missing.put("k", b""), lambda: list(missing.list(""))]:
+        with pytest.raises(StoreUnavailable, match="no such bucket"):
+            act()

@@ -1,0 +1,246 @@
+"""What both agents share in making and running a Faust app.
+
+    stop = stop_on_signals()
+    await run_app(lambda: build(settings), settings, stop=stop)
+
+``build`` makes a fresh app (``make_app``) with its agents, tables and tasks; it is called again after a crash, so
+that whatever broke inside Faust is left behind with the app that it broke.
+"""
+
+import asyncio
+import os
+import signal
+import ssl
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faust
+import structlog
+from aiokafka.partitioner import DefaultPartitioner
+from faust.types.auth import CredentialsT
+from faust.types.serializers import SchemaT
+
+from modelcast.infra.settings import Settings
+from modelcast.schemas.errors import ModelcastError, UsageError
+from modelcast.schemas.topics import MODEL_PARTITIONS
+
+SESSION_TIMEOUT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 3.0
+RESTART_SECONDS_MAX = 15.0
+STOP_GRACE_SECONDS = 15.0
+CONSUMER_GROUP_PREFIX = "modelcast-"
+
+log = structlog.get_logger(__name__)
+
+BYTES: SchemaT[bytes, bytes] = faust.Schema(
+    key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+)
+"""Keys and values as the bytes that they are: decoding is ours, so that nothing raises inside of Faust."""
+
+
+def ssl_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS context that the cluster asks for, or None for a plain connection."""
+    kafka = settings.kafka
+    if not kafka.security_protocol.endswith("SSL"):
+        return None
+    context = ssl.create_default_context(cafile=str(kafka.ssl_ca_location) if kafka.ssl_ca_location else None)
+    certificate = kafka.properties.get("ssl.certificate.location")
+    if certificate:
+        context.load_cert_chain(
+            certificate,
+            kafka.properties.get("ssl.key.location"),
+            kafka.properties.get("ssl.key.password"),
+        )
+    return context
+
+
+def aiokafka_properties(settings: Settings) -> dict[str, Any]:
+    """Connection properties of a plain aiokafka client (a consumer without group, a producer)."""
+    kafka = settings.kafka
+    properties: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "security_protocol": kafka.security_protocol,
+        "ssl_context": ssl_context(settings),
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        properties["sasl_mechanism"] = kafka.sasl_mechanism or "PLAIN"
+        properties["sasl_plain_username"] = kafka.sasl_username
+        properties["sasl_plain_password"] = _password(settings)
+    return properties
+
+
+def _password(settings: Settings) -> str | None:
+    password = settings.kafka.sasl_password
+    return password.get_secret_value() if password is not None else None
+
+
+def _credentials(settings: Settings) -> CredentialsT | None:
+    kafka, context = settings.kafka, ssl_context(settings)
+    if kafka.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=kafka.sasl_username,
+            password=_password(settings),
+            ssl_context=context,
+            mechanism=kafka.sasl_mechanism or "PLAIN",
+        )
+    return faust.SSLCredentials(context=context) if context is not None else None
+
+
+def broker_url(settings: Settings) -> str:
+    """The cluster as Faust writes it.
+
+    Raises:
+        UsageError: no servers are named.
+    """
+    servers = [s.strip() for s in settings.kafka.bootstrap_servers.split(",") if s.strip()]
+    if not servers:
+        raise UsageError("no Kafka servers", hint="set MODELCAST_KAFKA__BOOTSTRAP_SERVERS=host:port")
+    return ";".join(f"kafka://{server}" for server in servers)
+
+
+def data_dir(settings: Settings, name: str) -> Path:
+    """Where Faust may keep files of the app ``name``; made if it is missing."""
+    root = settings.daemon.data_dir or Path(tempfile.gettempdir()) / f"modelcast-{os.getuid()}"
+    path = root / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def make_app(settings: Settings, name: str, **overrides: Any) -> faust.App:
+    """A Faust app of consumer group ``modelcast-<name>``, set up as DESIGN asks for.
+
+    Tables lie in memory and are rebuilt from their changelogs; streams carry raw bytes (``BYTES``); no web
+    server, no leader topic; a dead worker's partitions move on after ``SESSION_TIMEOUT_SECONDS``.
+    """
+    configuration: dict[str, Any] = {
+        "broker": broker_url(settings),
+        "broker_credentials": _credentials(settings),
+        "broker_session_timeout": SESSION_TIMEOUT_SECONDS,
+        "broker_heartbeat_interval": HEARTBEAT_SECONDS,
+        "broker_commit_interval": 1.0,
+        "producer_partitioner": DefaultPartitioner(),
+        "producer_linger": 0.0,
+        "topic_disable_leader": True,
+        "topic_partitions": MODEL_PARTITIONS,
+        "topic_replication_factor": settings.kafka.topic_replication_factor,
+        "web_enabled": False,
+        "store": "memory://",
+        "datadir": data_dir(settings, name),
+        "autodiscover": False,
+        "worker_redirect_stdouts": False,
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+    }
+    return faust.App(CONSUMER_GROUP_PREFIX + name, **(configuration | overrides))
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; call it inside the running loop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def wait_for_kafka(settings: Settings, *, stop: asyncio.Event) -> bool:
+    """Wait until the cluster answers and every topic exists (missing ones are created).
+
+    A Faust worker that starts while Kafka is away never runs, and ignores topics that are missing at its start.
+
+    Returns:
+        False if ``stop`` was set first.
+    """
+    from modelcast.infra.kafka_admin import create_topics
+
+    pause_seconds, told = 0.5, False
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(create_topics, settings)
+        except ModelcastError as error:
+            if not error.retryable:
+                raise
+            if not told:
+                log.warning("waiting for kafka", error=str(error), servers=settings.kafka.bootstrap_servers)
+                told = True
+        else:
+            return True
+        await _first(stop.wait(), timeout_seconds=pause_seconds)
+        pause_seconds = min(pause_seconds * 2, 5.0)
+    return False
+
+
+async def run_app(
+    build: Callable[[], faust.App],
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    on_running: Callable[[bool], None] = lambda running: None,
+) -> None:
+    """Run the app that ``build`` makes until ``stop`` is set; make a new one whenever it crashes.
+
+    On ``stop`` the app finishes what it has in hand, commits and leaves its group, so that another worker takes
+    over at once. ``on_running(True)`` follows each complete start, ``on_running(False)`` each end.
+    """
+    pause_seconds = 0.5
+    while await wait_for_kafka(settings, stop=stop):
+        app = build()
+        began = asyncio.get_running_loop().time()
+        try:
+            crashed = await _run_once(app, stop, on_running)
+        finally:
+            on_running(False)
+            await _stop(app, settings.daemon.drain_seconds + STOP_GRACE_SECONDS)
+        if not crashed:
+            return
+        if asyncio.get_running_loop().time() - began > 60:
+            pause_seconds = 0.5
+        log.error("the stream app crashed and is made anew", reason=repr(app.crash_reason), pause_seconds=pause_seconds)
+        await _first(stop.wait(), timeout_seconds=pause_seconds)
+        pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
+
+
+async def _run_once(app: faust.App, stop: asyncio.Event, on_running: Callable[[bool], None]) -> bool:
+    """Start the app and wait for its end; whether it crashed."""
+
+    async def live() -> None:
+        await app.start()
+        on_running(True)
+        await app.wait_until_stopped()
+
+    running = asyncio.create_task(live())
+    stopping = asyncio.create_task(stop.wait())
+    crashing = asyncio.create_task(_crashed(app))
+    try:
+        await asyncio.wait((running, stopping, crashing), return_when=asyncio.FIRST_COMPLETED)
+        if running.done() and running.exception() is not None:
+            log.error("the stream app failed", error=repr(running.exception()))
+        return not stop.is_set()
+    finally:
+        for task in (running, stopping, crashing):
+            task.cancel()
+        await asyncio.gather(running, stopping, crashing, return_exceptions=True)
+
+
+async def _crashed(app: faust.App) -> None:
+    # Polled: Faust's own event is bound to mode's Service and is set from several threads.
+    while not app.crashed:  # noqa: ASYNC110
+        await asyncio.sleep(0.2)
+
+
+async def _stop(app: faust.App, timeout_seconds: float) -> None:
+    try:
+        await asyncio.wait_for(app.stop(), timeout_seconds)
+    except TimeoutError:
+        log.warning("the stream app did not stop in time", timeout_seconds=timeout_seconds)
+    except Exception as error:
+        log.warning("the stream app did not stop cleanly", error=repr(error))
+
+
+async def _first(awaitable: Any, *, timeout_seconds: float) -> None:
+    try:
+        await asyncio.wait_for(awaitable, timeout_seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,1 @@
+"""The region agent: what one region does so that its pods serve what the log says."""

@@ -1,0 +1,91 @@
+"""What a region knows of one model for good: the object ``state/<model>`` in the region's own bucket.
+
+It is written with conditional puts only and never goes back: whoever holds the highest ``epoch`` owns the model,
+and ``accepted_generation`` never falls. A pod can start from it without Kafka and without the origin.
+"""
+
+from dataclasses import asdict, dataclass, replace
+
+import orjson
+
+from modelcast.schemas.errors import ContentError
+from modelcast.schemas.records import ModelUpdate
+
+MEMORY_SIZE_MAX = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One version that the region holds (``staged``) or serves (``served``), and the generation that asked for it."""
+
+    generation: int
+    version: int
+    manifest_digest: str
+    manifest_key: str
+    size_bytes: int
+
+    @classmethod
+    def of(cls, update: ModelUpdate, generation: int) -> "Held":
+        """What ``update`` published, as asked for by ``generation``."""
+        artifact = update.artifact
+        return cls(generation, update.version, artifact.manifest_digest, artifact.manifest_key, artifact.size_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Bytes that this region refuses until a person releases the version (a RELEASE above ``generation``)."""
+
+    manifest_digest: str
+    version: int
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One model in one region. ``epoch`` 0: nobody has ever owned it."""
+
+    registry_id: str
+    model: str
+    region: str
+    epoch: int = 0
+    owner: str = ""
+    accepted_generation: int = 0
+    accepted_event_id: str = ""
+    staged: Held | None = None
+    served: Held | None = None
+    quarantined: tuple[Quarantine, ...] = ()
+
+    def claimed_by(self, worker: str) -> "Memory":
+        """The memory with which ``worker`` takes over."""
+        return replace(self, epoch=self.epoch + 1, owner=worker)
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return orjson.dumps({"format": 1, **asdict(self)}, option=orjson.OPT_SORT_KEYS)
+
+    @classmethod
+    def decode(cls, data: bytes, *, key: str = "") -> "Memory":
+        """Read it back.
+
+        Raises:
+            ContentError: damaged, or written by a newer modelcast. The region must not act as if it knew nothing.
+        """
+        try:
+            body = orjson.loads(data)
+            if body.pop("format") != 1:
+                raise ValueError("unknown format")
+            staged, served = body.pop("staged"), body.pop("served")
+            quarantined = tuple(Quarantine(**q) for q in body.pop("quarantined"))
+            return cls(
+                **body,
+                staged=Held(**staged) if staged else None,
+                served=Held(**served) if served else None,
+                quarantined=quarantined,
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ContentError(
+                f"the region's state of a model is damaged: {error}",
+                subject=key,
+                hint="restore the object from the bucket's history; remove it only if every pod was cleared too",
+            ) from None

@@ -1,0 +1,113 @@
+"""Deciding: what to do next, from comparing what is aspired with what is known."""
+
+from dataclasses import replace
+
+from modelcast.agents.region.replica import NEVER, PodView, Replica
+from modelcast.agents.region.values import CancelFetch, CheckOwner, Effect, Fetch, Load, Read, Refold, Save
+from modelcast.consumers.pods.port import LoadOrder
+
+
+def plan(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
+    """What to do at ``now``, and the replica that knows it to be under way."""
+    effects: list[Effect] = []
+    if replica.suspects_owner:
+        replica = replace(replica, suspects_owner=False)
+        effects.append(CheckOwner())
+    if replica.suspects_log:
+        replica = replace(replica, suspects_log=False)
+        effects.append(Refold())
+    for decide in (_plan_reads, _plan_fetches, _plan_loads, _plan_save):
+        replica, more = decide(replica, now)
+        effects += more
+    return replica, tuple(effects)
+
+
+def _plan_reads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
+    effects: list[Effect] = []
+    for name, view in replica.pods.items():
+        due = now >= view.read_at + replica.policy.read_every or view.awaits_read_back
+        busy = view.reading_now or (view.loading is not None and not view.awaits_read_back)
+        if due and not busy:
+            replica = replica.with_pod(name, lambda v: replace(v, reading_now=True))
+            effects.append(Read(name))
+    return replica, effects
+
+
+def _plan_fetches(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
+    effects: list[Effect] = []
+    aspiration = replica.aspiration
+    if aspiration is None or not replica.pods_known:
+        return replica, effects
+    target, ahead = aspiration.update, aspiration.staged
+    wanted = {u.artifact.manifest_digest for u in (target, ahead) if u}
+    for digest in sorted(replica.fetching - wanted - replica.cancelled):
+        replica = replace(replica, cancelled=replica.cancelled | {digest})
+        effects.append(CancelFetch(digest))
+    # Right after a takeover the pods say first what they serve: usually there is nothing to bring.
+    unread = any(not v.known for v in replica.pods.values())
+    needed = not replica.pods or not all(replica.serves_bytes(v) for v in replica.pods.values())
+    due = [target] if target and needed and not unread else []
+    settled = target is None or not needed or replica.digest in replica.held or replica.is_quarantined(replica.digest)
+    if ahead and not unread and settled:
+        due.append(ahead)
+    for update in due:
+        digest = update.artifact.manifest_digest
+        free = digest not in replica.held and digest not in replica.fetching
+        if free and not replica.is_quarantined(digest) and now >= replica.retry_at.get(digest, NEVER):
+            replica = replace(replica, fetching=replica.fetching | {digest})
+            effects.append(Fetch(update))
+    return replica, effects
+
+
+def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
+    effects: list[Effect] = []
+    under_way = sum(1 for v in replica.pods.values() if v.loading)
+    for name in sorted(replica.pods):
+        if under_way >= replica.policy.loads_at_once:
+            break
+        view = replica.pods[name]
+        order = _order_for(replica, view)
+        if order is None or view.loading or view.lost or not view.known or view.reading_now or now < view.retry_at:
+            continue
+        replica = replica.with_pod(name, lambda v, order=order: replace(v, loading=order))  # type: ignore[misc]
+        effects.append(Load(name, order))
+        under_way += 1
+    return replica, effects
+
+
+def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
+    """What this pod should be told now, if anything."""
+    aspiration, target, saved, reading = replica.aspiration, replica.target, replica.saved, view.reading
+    if aspiration is None or reading is None:
+        return None
+    newer_owner = reading.epoch is not None and reading.epoch < saved.epoch
+    usable = target is not None and not replica.is_quarantined(replica.digest)
+    if target and usable and (replica.digest in replica.held or replica.serves_bytes(view)):
+        behind = reading.generation is not None and reading.generation < replica.generation
+        wrong = not replica.serves_bytes(view) and reading.manifest_digest is not None
+        unlike = reading.version != target.version
+        durable = saved.accepted_generation >= replica.generation
+        if durable and (behind or wrong or unlike or newer_owner):
+            again = reading.generation is not None and reading.generation < aspiration.reload_generation
+            return LoadOrder(
+                saved.model, target.version, replica.digest, replica.generation, saved.epoch, saved.registry_id,
+                reload=again and replica.serves_bytes(view),
+            )  # fmt: skip
+        return None
+    # What is aspired cannot be served yet: a pod that serves nothing gets what the region served last, and one that
+    # serves just that learns of its new owner.
+    served = saved.served
+    if served is None or replica.is_quarantined(served.manifest_digest):
+        return None
+    if reading.version is None or (newer_owner and reading.manifest_digest == served.manifest_digest):
+        return LoadOrder(
+            saved.model, served.version, served.manifest_digest, served.generation, saved.epoch, saved.registry_id
+        )
+    return None
+
+
+def _plan_save(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
+    wished = replica.wished_memory()
+    if wished == replica.saved or replica.saving or now < replica.save_retry_at:
+        return replica, []
+    return replace(replica, saving=True), [Save(wished)]

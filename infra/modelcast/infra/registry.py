@@ -1,0 +1,267 @@
+"""Reading the registry: its id, its models, and their logs, entry by entry, straight from the origin store.
+
+``tail`` and ``read_until`` take a fold and return the same fold further on; whoever calls them keeps it. Nothing
+here writes, except that ``registry_id(create=True)`` makes the registry's id once.
+"""
+
+import json
+import threading
+import uuid
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+
+from modelcast.schemas import keys
+from modelcast.schemas.codec import decode
+from modelcast.schemas.errors import ContentError, DecodeError, ForeignRegistry, NotFound, Refused, UnknownSchema
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.ports import ObjectStore, PreconditionFailed
+from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate
+from modelcast.schemas.schema_book import SchemaBook
+from modelcast.schemas.topics import RECORD_SIZE_MAX
+
+SCHEMA_SIZE_MAX = 64 * 1024
+REGISTRY_ID_SIZE_MAX = 4 * 1024
+THREADS = 8
+AHEAD_MAX = 16
+"""Entries that ``read_until`` asks for one by one; further ahead, listing first is cheaper (and bounded)."""
+_SCHEMAS_FOLDER = "schemas"  # also a legal model name
+
+
+@dataclass(frozen=True, slots=True)
+class TimedEntry:
+    """An entry, when the store received it (the store's own clock), and its bytes as they are to be announced."""
+
+    entry: Entry
+    last_modified_us: int
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A log folded further, and the entries that were new with the store's times, by generation."""
+
+    log: ModelLog
+    new: Mapping[int, TimedEntry] = field(default_factory=dict)
+
+    @property
+    def times_us(self) -> Mapping[int, int]:
+        """Generation to the store's last-modified time, of the new entries."""
+        return {generation: timed.last_modified_us for generation, timed in self.new.items()}
+
+
+class RegistryReader:
+    """The registry in one store. Thread-safe; costs nothing until it is asked.
+
+    Args:
+        store: the origin store.
+        book: writers' schemas known so far; unknown ones are fetched from the store and added.
+        expected_id: the registry id that the caller remembers, if any; another one is refused.
+    """
+
+    def __init__(self, store: ObjectStore, *, book: SchemaBook | None = None, expected_id: str | None = None) -> None:
+        self.store = store
+        self.book = book if book is not None else SchemaBook()
+        self._expected_id = expected_id or None
+        self._id: str | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+
+    # --- the registry itself ------------------------------------------------------------------------------
+
+    def registry_id(self, *, create: bool = False) -> str:
+        """The registry's random id, read once and remembered.
+
+        Raises:
+            NotFound: the store holds no registry (and ``create`` is not set).
+            ForeignRegistry: it is not the expected one.
+        """
+        return self._id or self.read_registry_id(create=create)
+
+    def read_registry_id(self, *, create: bool = False) -> str:
+        """Like ``registry_id``, from the store even if it is known: finds out that the store was swapped."""
+        found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
+        if found is None and create and (self._id or self._expected_id) is None:
+            made = json.dumps({"registry_id": uuid.uuid4().hex}, sort_keys=True).encode()
+            with suppress(PreconditionFailed):  # somebody else made it (or we did, and the answer was lost)
+                self.store.put(keys.REGISTRY_ID, made, if_absent=True)
+            found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
+        if found is None:
+            raise self._missing()
+        read = _parse_id(found.body, f"{self.store.name}/{keys.REGISTRY_ID}")
+        with self._lock:
+            known = self._id or self._expected_id
+            if known is not None and known != read:
+                raise ForeignRegistry(
+                    f"the store holds registry {read}, expected {known}",
+                    subject=self.store.name,
+                    hint="the store was wiped, restored or swapped; see `modelcast doctor`",
+                )
+            self._id = read
+        return read
+
+    def models(self) -> list[str]:
+        """The names of all models that have a log, sorted."""
+        found = set(self.store.folders(keys.REGISTRY_PREFIX))
+        if _SCHEMAS_FOLDER in found and not any(islice(self.store.list(keys.log_prefix(_SCHEMAS_FOLDER)), 1)):
+            found.discard(_SCHEMAS_FOLDER)
+        return sorted(name for name in found if keys.parse_log_entry(keys.log_entry(name, 1)))
+
+    def heads(self) -> dict[str, int]:
+        """The highest generation of every model, from one listing of the registry (1,000 entries a round trip)."""
+        heads: dict[str, int] = {}
+        for info in self.store.list(keys.REGISTRY_PREFIX):
+            if parsed := keys.parse_log_entry(info.key):
+                model, generation = parsed
+                heads[model] = max(generation, heads.get(model, 0))
+        return heads
+
+    # --- one model's log ----------------------------------------------------------------------------------
+
+    def open_log(self, model: str) -> ModelLog:
+        """An empty fold of ``model``'s log, to start reading from."""
+        return ModelLog(model, self.registry_id())
+
+    def entry(self, model: str, generation: int) -> TimedEntry | None:
+        """One entry; None if nobody has claimed that generation.
+
+        Raises:
+            DecodeError: what lies there is not an entry.
+            ForeignRegistry: it is one of another model or generation.
+        """
+        key = keys.log_entry(model, generation)
+        found = self.store.get(key, size_max=RECORD_SIZE_MAX)
+        if found is None:
+            return None
+        entry = self.decode_entry(found.body, subject=key)
+        if (entry.model, entry.generation) != (model, generation):
+            raise ForeignRegistry(
+                f"holds {entry.model} generation {entry.generation}", subject=key, hint="see `modelcast doctor`"
+            )
+        return TimedEntry(entry, found.info.last_modified_us, found.body)
+
+    def tail(self, model: str, log: ModelLog | None = None) -> Tail:
+        """Fold everything above ``log`` (None: everything).
+
+        One request when nothing is new. Entries that are many are read in parallel after one listing.
+
+        Raises:
+            ForeignRegistry: the store belongs to another registry, or was rewritten.
+            DecodeError: an entry can't be read.
+        """
+        log = log if log is not None else self.open_log(model)
+        new: dict[int, TimedEntry] = {}
+        if log.head:
+            first = self.entry(model, log.head + 1)
+            if first is None:
+                return Tail(log)
+            log, new = log.apply(first.entry), {log.head + 1: first}
+        prefix = keys.log_prefix(model)
+        listed = self.store.list(prefix, start_after=keys.log_entry(model, log.head))
+        generations = [parsed[1] for info in listed if (parsed := keys.parse_log_entry(info.key))]
+        return self._fold(log, new, generations)
+
+    def read_until(self, log: ModelLog, generation: int) -> Tail:
+        """Fold at least up to ``generation``, which somebody announced: one request when it is the next.
+
+        The result may stop short of it: then nobody has claimed that generation (yet).
+
+        Raises:
+            ForeignRegistry: as ``tail``.
+            DecodeError: as ``tail``.
+        """
+        if generation <= log.head:
+            return Tail(log)
+        if generation - log.head > AHEAD_MAX:
+            return self.tail(log.model, log)
+        return self._fold(log, {}, range(log.head + 1, generation + 1))
+
+    def decode_entry(self, body: bytes, *, subject: str = "") -> Entry:
+        """Read an entry's bytes, fetching its writer's schema from the registry if it is not known yet.
+
+        Raises:
+            DecodeError: it is not one; ``UnknownSchema`` if the registry does not hold the schema either.
+        """
+        try:
+            try:
+                record = decode(body, book=self.book)
+            except UnknownSchema as unknown:
+                self.learn_schema(unknown.subject)
+                record = decode(body, book=self.book)
+        except DecodeError as error:
+            raise type(error)(error.message, reason=error.reason, subject=subject, hint=error.hint) from None
+        if not isinstance(record, ModelUpdate | ModelCommand):
+            raise DecodeError(f"a {type(record).__name__}, not a log entry", reason="bad-value", subject=subject)
+        return record
+
+    def learn_schema(self, fingerprint: str) -> None:
+        """Fetch a writer's schema into the book.
+
+        Raises:
+            UnknownSchema: the registry does not hold it.
+            DecodeError: the book refuses it.
+        """
+        found = self.store.get(keys.schema(fingerprint), size_max=SCHEMA_SIZE_MAX)
+        if found is None:
+            raise UnknownSchema(
+                f"schema {fingerprint} is neither known nor in the registry",
+                reason="unknown-schema",
+                subject=fingerprint,
+                hint="its writer should have put it there; a newer modelcast may know it",
+            )
+        self.book.add(fingerprint, found.body.decode("utf-8", "replace"))
+
+    def close(self) -> None:
+        """Let go of the reading threads. The reader can still be used."""
+        with self._lock:
+            threads, self._threads = self._threads, None
+        if threads:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    # --------------------------------------------------------------------------------------------------------
+
+    def _fold(self, log: ModelLog, new: dict[int, TimedEntry], generations: Iterable[int]) -> Tail:
+        wanted = list(generations)
+        found = (
+            self._pool().map(lambda g: self.entry(log.model, g), wanted)
+            if len(wanted) > 1
+            else (self.entry(log.model, g) for g in wanted)
+        )
+        for generation, timed in zip(wanted, found, strict=True):
+            if timed is None:
+                break  # not claimed: what is above can't be meant for this registry either
+            log = log.apply(timed.entry)
+            new[generation] = timed
+        return Tail(log, new)
+
+    def _pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="registry")
+            return self._threads
+
+    def _missing(self) -> ContentError:
+        known = self._id or self._expected_id
+        if known is not None:
+            return ForeignRegistry(
+                f"the store holds no registry, expected {known}",
+                subject=self.store.name,
+                hint="the store was wiped or swapped; see `modelcast doctor`",
+            )
+        return NotFound(
+            "the store holds no registry yet",
+            subject=self.store.name,
+            hint="the first publication makes one; is the origin store's url right?",
+        )
+
+
+def _parse_id(body: bytes, subject: str) -> str:
+    try:
+        read = json.loads(body)["registry_id"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        read = None
+    if not isinstance(read, str) or not read:
+        raise Refused("not a registry id", subject=subject, hint="something else has written there")
+    return read

@@ -1,0 +1,299 @@
+"""Reading and claiming, on a store in memory that can be made to fail in S3's ways."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from modelcast.infra.claim import Claimed, claim, put_schema
+from modelcast.infra.registry import RegistryReader
+from modelcast.infra.stores import MemoryStore
+from modelcast.schemas import keys
+from modelcast.schemas.codec import encode, writer_schema
+from modelcast.schemas.errors import (
+    ContentError,
+    DecodeError,
+    ForeignRegistry,
+    NotFound,
+    StoreUnavailable,
+    UnknownSchema,
+)
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.ports import ObjectInfo, StoredObject
+from modelcast.schemas.records import ArtifactRef, ModelUpdate
+from modelcast.schemas.schema_book import SchemaBook
+
+
+class CountingStore(MemoryStore):
+    """Counts requests; the ``puts_lost`` next conditional puts happen, but their answers are lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+        self.puts_lost = 0
+        self.puts_refused = 0
+
+    def get(self, key: str, *, size_max: int) -> StoredObject | None:
+        self.calls["get"] += 1
+        return super().get(key, size_max=size_max)
+
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        self.calls["list"] += 1
+        return super().list(prefix, start_after=start_after)
+
+    def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
+        self.calls["put"] += 1
+        if "/log/" in key and self.puts_refused:
+            self.puts_refused -= 1
+            raise StoreUnavailable("409 ConditionalRequestConflict")
+        info = super().put(key, body, if_absent=if_absent, if_match=if_match)
+        if "/log/" in key and self.puts_lost:
+            self.puts_lost -= 1
+            raise StoreUnavailable("timed out")
+        return info
+
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+def update(log: ModelLog, event_id: str, version: int | None = None) -> ModelUpdate:
+    return ModelUpdate(
+        registry_id=log.registry_id,
+        event_id=event_id,
+        model=log.model,
+        version=version or log.next_version,
+        generation=log.head + 1,
+        artifact=ArtifactRef("origin", keys.manifest(DIGEST), DIGEST, 10, 1, "onnx"),
+        published_at_us=1_700_000_000_000_000,
+    )
+
+
+def publish(reader: RegistryReader, log: ModelLog, event_id: str) -> Claimed:
+    return claim(reader, log, event_id, lambda known: update(known, event_id))
+
+
+@pytest.fixture
+def store() -> CountingStore:
+    return CountingStore()
+
+
+@pytest.fixture
+def reader(store: CountingStore) -> RegistryReader:
+    reader = RegistryReader(store)
+    reader.registry_id(create=True)
+    return reader
+
+
+def filled(reader: RegistryReader, count: int, model: str = "fraud") -> ModelLog:
+    log = reader.open_log(model)
+    for number in range(count):
+        log = publish(reader, log, f"event-{log.head + 1}-{number}").log
+    return log
+
+
+def test_the_registry_id_is_made_once_and_the_same_for_everybody(store: CountingStore) -> None:
+    found: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(RegistryReader(store).registry_id(create=True))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert RegistryReader(store).registry_id() == found[0]
+
+
+def test_an_empty_store_has_no_registry_until_somebody_publishes(store: CountingStore) -> None:
+    with pytest.raises(NotFound):
+        RegistryReader(store).registry_id()
+
+
+def test_another_registry_than_the_expected_one_is_refused(store: CountingStore, reader: RegistryReader) -> None:
+    with pytest.raises(ForeignRegistry):
+        RegistryReader(store, expected_id="another").registry_id(create=True)
+
+
+def test_a_wiped_store_is_noticed_and_never_gets_a_new_id_from_one_who_knew_the_old(
+    store: CountingStore, reader: RegistryReader
+) -> None:
+    store.delete(keys.REGISTRY_ID)
+    with pytest.raises(ForeignRegistry):
+        reader.read_registry_id(create=True)
+    RegistryReader(store).registry_id(create=True)
+    with pytest.raises(ForeignRegistry):
+        reader.read_registry_id()
+
+
+def test_the_next_entry_costs_one_request(store: CountingStore, reader: RegistryReader) -> None:
+    old = filled(reader, 3)
+    publish(reader, old, "the-fourth")
+    store.calls.clear()
+    tail = RegistryReader(store, book=reader.book, expected_id=old.registry_id).read_until(old, 4)
+    assert tail.log.head == 4
+    assert dict(store.calls) == {"get": 1}
+    assert set(tail.times_us) == {4}
+    assert tail.new[4].body == encode(tail.new[4].entry)
+
+
+def test_a_tail_with_nothing_new_costs_one_request(store: CountingStore, reader: RegistryReader) -> None:
+    log = filled(reader, 2)
+    store.calls.clear()
+    assert reader.tail("fraud", log).log == log
+    assert dict(store.calls) == {"get": 1}
+
+
+@pytest.mark.parametrize("known", [0, 1, 39, 40])
+def test_a_tail_equals_the_fold_of_all_entries_from_wherever_it_starts(reader: RegistryReader, known: int) -> None:
+    whole = filled(reader, 40)
+    entries = [timed.entry for g in range(1, known + 1) if (timed := reader.entry("fraud", g))]
+    begun = reader.open_log("fraud").apply_all(entries)
+    tail = reader.tail("fraud", begun)
+    assert tail.log == whole
+    assert sorted(tail.new) == list(range(known + 1, 41))
+
+
+def test_an_announced_generation_that_nobody_claimed_changes_nothing(
+    store: CountingStore, reader: RegistryReader
+) -> None:
+    log = filled(reader, 2)
+    assert reader.read_until(log, 5).log == log
+    store.calls.clear()
+    assert reader.read_until(log, 2**62).log == log
+    assert sum(store.calls.values()) <= 2
+
+
+def test_models_and_heads_are_read_from_the_store(reader: RegistryReader) -> None:
+    filled(reader, 3, "fraud")
+    filled(reader, 1, "churn")
+    assert reader.models() == ["churn", "fraud"]
+    assert reader.heads() == {"churn": 1, "fraud": 3}
+
+
+def test_a_model_may_be_called_schemas(reader: RegistryReader) -> None:
+    filled(reader, 1, "schemas")
+    assert reader.models() == ["schemas"]
+    assert reader.tail("schemas").log.head == 1
+
+
+def test_an_unknown_writers_schema_is_fetched_from_the_registry(store: CountingStore, reader: RegistryReader) -> None:
+    filled(reader, 1)
+    fingerprint, text = writer_schema(ModelUpdate)
+    with_nothing = RegistryReader(store, book=SchemaBook(own=()))
+    assert with_nothing.tail("fraud").log.head == 1
+    assert fingerprint in with_nothing.book
+    store.delete(keys.schema(fingerprint))
+    with pytest.raises(UnknownSchema):
+        RegistryReader(store, book=SchemaBook(own=())).tail("fraud")
+    store.put(keys.schema(fingerprint), text.replace("ModelUpdate", "ModelCommand").encode())
+    with pytest.raises(DecodeError):
+        RegistryReader(store, book=SchemaBook(own=())).tail("fraud")
+
+
+def test_what_lies_under_another_key_than_it_says_is_refused(store: CountingStore, reader: RegistryReader) -> None:
+    log = filled(reader, 1)
+    body = store.get(keys.log_entry("fraud", 1), size_max=10**6)
+    assert body is not None
+    store.put(keys.log_entry("fraud", 2), body.body)
+    with pytest.raises(ForeignRegistry):
+        reader.tail("fraud", log)
+
+
+def test_rubbish_in_the_log_names_its_key(store: CountingStore, reader: RegistryReader) -> None:
+    store.put(keys.log_entry("fraud", 1), b"rubbish")
+    with pytest.raises(DecodeError, match="registry/fraud/log"):
+        reader.tail("fraud")
+
+
+def test_a_lost_answer_does_not_make_a_second_entry(store: CountingStore, reader: RegistryReader) -> None:
+    store.puts_lost = 1
+    claimed = publish(reader, reader.open_log("fraud"), "mine")
+    assert claimed.entry.generation == 1
+    assert reader.heads() == {"fraud": 1}
+
+
+def test_a_conflict_retries_the_same_generation(store: CountingStore, reader: RegistryReader) -> None:
+    store.puts_refused = 3
+    assert publish(reader, reader.open_log("fraud"), "mine").entry.generation == 1
+    assert reader.heads() == {"fraud": 1}
+
+
+def test_a_store_that_never_says_is_given_up_and_the_claim_can_be_repeated(
+    store: CountingStore, reader: RegistryReader
+) -> None:
+    store.puts_refused = 10**6
+    with pytest.raises(StoreUnavailable, match="run the same command again"):
+        claim(reader, reader.open_log("fraud"), "mine", lambda log: update(log, "mine"), deadline_seconds=0.1)
+    store.puts_refused = 0
+    store.puts_lost = 10**6
+    claim(reader, reader.open_log("fraud"), "mine", lambda log: update(log, "mine"))
+    again = publish(reader, reader.open_log("fraud"), "mine")
+    assert again.entry.event_id == "mine"
+    assert reader.heads() == {"fraud": 1}
+
+
+def test_who_loses_folds_the_winner_and_takes_the_next(reader: RegistryReader) -> None:
+    old = reader.open_log("fraud")
+    publish(reader, old, "first")
+    publish(reader, old, "second")
+    seen: list[int] = []
+
+    def build(log: ModelLog) -> ModelUpdate:
+        seen.append(log.head)
+        return update(log, "third")
+
+    claimed = claim(reader, old, "third", build)
+    assert seen == [0, 2]
+    assert claimed.log == reader.tail("fraud").log
+    assert claimed.log.event_ids == ("first", "second", "third")
+
+
+def test_who_loses_validates_again(reader: RegistryReader) -> None:
+    old = reader.open_log("fraud")
+    publish(reader, old, "first")
+    with pytest.raises(ContentError, match="version exists"):
+        claim(reader, old, "second", lambda log: update(log, "second", version=1))
+    assert reader.heads() == {"fraud": 1}
+
+
+def test_an_event_that_stands_in_the_log_is_returned_even_below_newer_ones(reader: RegistryReader) -> None:
+    log = filled(reader, 1)
+    first = log.event_ids[0]
+    publish(reader, log, "newer")
+    again = publish(reader, reader.open_log("fraud"), first)
+    assert (again.entry.generation, again.made) == (1, False)
+    assert reader.heads() == {"fraud": 2}
+
+
+def test_racing_claims_stand_once_each_in_one_order(reader: RegistryReader) -> None:
+    claimed: list[Claimed] = []
+
+    def race(number: int) -> None:
+        log = reader.open_log("fraud")
+        for turn in range(5):
+            got = publish(reader, log, f"event-{number}-{turn}")
+            claimed.append(got)
+            log = got.log
+
+    threads = [threading.Thread(target=race, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log = reader.tail("fraud").log
+    assert log.head == 30
+    assert sorted(log.event_ids) == sorted(c.entry.event_id for c in claimed)
+    assert sorted(log.updates) == list(range(1, 31))
+    assert all(log.event_ids[c.entry.generation - 1] == c.entry.event_id for c in claimed)
+
+
+def test_a_schema_is_put_once_a_process(store: CountingStore) -> None:
+    put_schema(store, ModelUpdate)
+    put_schema(store, ModelUpdate)
+    assert store.calls["put"] == 1
+    fingerprint, text = writer_schema(ModelUpdate)
+    found = store.get(keys.schema(fingerprint), size_max=10**6)
+    assert found is not None
+    assert found.body.decode() == text

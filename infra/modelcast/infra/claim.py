@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry import RegistryReader, TimedEntry
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode, writer_schema
 from modelcast.schemas.errors import ContentError, StoreUnavailable
@@ -90,9 +90,10 @@ def claim(
         log.check(entry)
         put_schema(reader.store, type(entry))
         body = encode(entry)
-        written_us = _put_once(reader, entry, body, deadline)
-        if written_us is not None:
-            return Claimed(entry, log.apply(entry), written_us, body)
+        standing, made = _put_once(reader, entry, body, deadline)
+        if standing is not None:
+            stands = standing.entry
+            return Claimed(stands, log.apply(stands), standing.last_modified_us, standing.body, made)
         before = log.head
         log = reader.tail(log.model, log).log
         if log.head == before:  # the store refused the put and yet has nothing there: it is not to be trusted
@@ -103,21 +104,22 @@ def claim(
             )
 
 
-def _put_once(reader: RegistryReader, entry: Entry, body: bytes, deadline: float) -> int | None:
-    """Put ``entry`` at its key; the store's time of it, or None if another event stands there.
+def _put_once(reader: RegistryReader, entry: Entry, body: bytes, deadline: float) -> tuple[TimedEntry | None, bool]:
+    """Put ``entry`` at its key: what stands there if it is this event (None: another one), and whether we put it.
 
     A time-out or conflict leaves open whether the put happened, so the same key is tried until the store says.
     """
-    key, pause = keys.log_entry(entry.model, entry.generation), 0.02
+    key, pause, tries = keys.log_entry(entry.model, entry.generation), 0.02, 0
     while True:
+        tries += 1
         try:
             try:
-                return reader.store.put(key, body, if_absent=True).last_modified_us
+                info = reader.store.put(key, body, if_absent=True)
+                return TimedEntry(entry, info.last_modified_us, body), True
             except PreconditionFailed:
                 winner = reader.entry(entry.model, entry.generation)
-                if winner is not None and winner.entry.event_id == entry.event_id:
-                    return winner.last_modified_us
-                return None
+                ours = winner is not None and winner.entry.event_id == entry.event_id
+                return (winner if ours else None), tries > 1
         except StoreUnavailable as error:
             if time.monotonic() + pause > deadline:
                 raise StoreUnavailable(

@@ -1,0 +1,1 @@
+"""The command line and composition root: imports everything, imported by nothing."""

@@ -1,0 +1,44 @@
+#!/bin/sh
+# The least that each role needs on the cluster. Run once, after `modelcast topics create`, as a Kafka administrator:
+#   KAFKA_ACLS='kafka-acls.sh --bootstrap-server kafka-1.example:9093 --command-config admin.properties' ./acls.sh
+# REGIONS names the regions. Set KAFKA_ACLS=echo to see what it would do.
+set -eu
+: "${KAFKA_ACLS:?see the head of this file}"
+: "${REGIONS:=eu us ap}"
+
+topic() { # principal operation topic…
+  principal="User:$1" operation="$2"
+  shift 2
+  for each in "$@"; do
+    $KAFKA_ACLS --add --allow-principal "$principal" --operation "$operation" --operation Describe --topic "$each"
+  done
+}
+group() { $KAFKA_ACLS --add --allow-principal "User:$1" --operation Read --group "$2"; }
+
+# Training jobs and operators: announce, and wait until it is served.
+for who in modelcast-publisher modelcast-operator; do
+  topic "$who" Write model-updates
+  topic "$who" Read version-state
+done
+topic modelcast-operator Read dead-letters
+topic modelcast-operator Write model-acks region-heartbeats # `dead-letters replay` puts a record back where it came from
+
+# Region agents: one principal a region, so that a region can't move another's place in the topic.
+for region in $REGIONS; do
+  topic "modelcast-region-$region" Read model-updates
+  topic "modelcast-region-$region" Write model-acks region-heartbeats dead-letters
+  group "modelcast-region-$region" "modelcast-region-$region"
+done
+
+# The tracker: reads what is said, says who serves what, announces what was left unannounced. Its tables have
+# changelogs of their own, which it makes at its first start.
+topic modelcast-tracker Read model-updates model-acks region-heartbeats version-state
+topic modelcast-tracker Write version-state model-updates dead-letters
+group modelcast-tracker modelcast-tracker
+for operation in Create Read Write Describe DescribeConfigs; do
+  $KAFKA_ACLS --add --allow-principal User:modelcast-tracker --operation "$operation" \
+    --topic modelcast-tracker- --resource-pattern-type prefixed
+done
+
+# Dashboards, routers, command lines that only look.
+topic modelcast-viewer Read version-state

@@ -1,0 +1,85 @@
+"""What people and programs see: data on stdout, progress and errors on stderr."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+from typing import Any
+
+import orjson
+import yaml
+from rich.console import Console, RenderableType
+
+from modelcast.schemas.errors import ModelcastError
+
+
+class Format(StrEnum):
+    """How data is written."""
+
+    table = "table"
+    json = "json"
+    yaml = "yaml"
+
+
+out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: dataclasses become objects, enums their values, bytes hex digits."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    return value
+
+
+def emit(data: Any, format_: Format, table: RenderableType) -> None:
+    """Write ``data`` as JSON or YAML, or ``table`` for people."""
+    match format_:
+        case Format.json:
+            sys.stdout.write(orjson.dumps(plain(data), option=orjson.OPT_INDENT_2).decode() + "\n")
+        case Format.yaml:
+            sys.stdout.write(yaml.safe_dump(plain(data), sort_keys=False, allow_unicode=True))
+        case Format.table:
+            out.print(table)
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """Progress and remarks, for people."""
+    err.print(text, markup=False)
+
+
+def complain(error: ModelcastError) -> None:
+    """An error: what was wrong, with what, and what to do next."""
+    head = f"{error.subject}: {error.message}" if error.subject else error.message
+    err.print("[bold red]error[/]", end=" ")
+    err.print(head, markup=False)
+    if error.hint:
+        err.print(f"  → {error.hint}", markup=False)
+
+
+def age(seconds: float | None) -> str:
+    """A duration as people say it: ``0.4 s``, ``12 s``, ``3 min``, ``5 h``, ``2 d``."""
+    if seconds is None:
+        return "?"
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0.0):.1f} s"
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: ``512 B``, ``1.5 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

@@ -1,0 +1,88 @@
+"""``modelcast run region | tracker | pod``: the daemons, wired to the world."""
+
+import asyncio
+import functools
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelcast.infra.settings import RegionSettings, Settings, load
+from modelcast.schemas.errors import UsageError
+
+daemons = typer.Typer(no_args_is_help=True, help="Run a daemon in the foreground; SIGTERM drains it.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``run`` to the command line."""
+    app.add_typer(daemons, name="run")
+
+
+@daemons.command()
+def region(name: Annotated[str, typer.Argument(help="The region that this worker works for.")]) -> None:
+    """The region agent: fetches, verifies and stages what is published, and reloads the region's pods."""
+    from modelcast.agents.region.runner import run_region
+
+    settings = _start("region", region=name)
+    settings.region(name)
+    asyncio.run(run_region(settings, name))
+
+
+@daemons.command()
+def tracker() -> None:
+    """The tracker agent: knows who serves what, announces what was left unannounced."""
+    from modelcast.agents.tracker.runner import run_tracker
+
+    settings = _start("tracker")
+    asyncio.run(run_tracker(settings))
+
+
+@daemons.command()
+def pod(
+    name: Annotated[str, typer.Option("--name", help="This pod's name, as it stands in reports.")],
+    region: Annotated[str, typer.Option("--region", help="The region that it serves in.")],
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port_file: Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.")] = None,
+    state_dir: Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.")] = None,
+    cache_dir: Annotated[Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.")] = None,
+) -> None:
+    """A serving pod: Open Inference Protocol (V2) on ONNX Runtime."""
+    from modelcast.cli.pod_sources import RegionDesired, make_source
+    from modelcast.consumers.pod.config import PodConfig
+    from modelcast.consumers.pod.server import serve
+
+    settings = _start("pod", region=region, pod=name)
+    here = settings.region(region)
+    cache = cache_dir or here.cache_dir
+    if cache is None:
+        raise UsageError(
+            "a pod needs a cache folder", hint=f"--cache-dir DIR or MODELCAST_REGIONS__{region.upper()}__CACHE_DIR"
+        )
+    config = PodConfig(
+        name=name,
+        region=region,
+        token=_token(here, region),
+        artifacts=functools.partial(make_source, here, cache),
+        state_dir=state_dir or cache.parent / f"pod-{name}",
+        desired=RegionDesired(here.store) if here.store else None,
+        host=host,
+        port=port,
+        port_file=port_file,
+        drain_seconds=settings.daemon.drain_seconds,
+    )
+    asyncio.run(serve(config))
+
+
+def _token(region: RegionSettings, name: str) -> str:
+    if region.token is None:
+        raise UsageError(f"region {name!r} has no token", hint=f"set MODELCAST_REGIONS__{name.upper()}__TOKEN")
+    return region.token.get_secret_value()
+
+
+def _start(daemon: str, **context: str) -> Settings:
+    from modelcast.infra import logs
+
+    settings = load()
+    logs.configure(settings.log, daemon=daemon, **context)
+    return settings

@@ -1,0 +1,72 @@
+"""``modelcast``: commands are put together here and nowhere else."""
+
+import os
+import sys
+
+import typer
+
+from modelcast.cli import console
+from modelcast.schemas.errors import ExitCode, ModelcastError
+
+EPILOG = (
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 not converged in time, 4 verification failed or quarantined, "
+    "5 refused by policy, 6 a dependency is unreachable, 7 claimed but not yet announced."
+)
+
+app = typer.Typer(
+    name="modelcast",
+    help="Carries every new version of a model to every serving pod in every region.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: bool = typer.Option(False, "--version", help="Say the version and end."),
+    config: str | None = typer.Option(None, "--config", help="The settings file, instead of ./modelcast.toml."),
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        sys.stdout.write(f"modelcast {installed('modelcast')}\n")
+        raise typer.Exit
+    if config is not None:
+        os.environ["MODELCAST_CONFIG"] = config
+
+
+def run() -> None:
+    """The entry point: errors become one line, a hint and an exit code."""
+    try:
+        app()
+    except ModelcastError as error:
+        console.complain(error)
+        sys.exit(int(error.exit_code))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(int(ExitCode.FAILED))
+    except ImportError as error:
+        if (error.name or "").split(".")[0] == "modelcast":
+            raise
+        console.complain(
+            ModelcastError(
+                f"this command needs {error.name!r}, which is not installed",
+                hint="pip install 'modelcast[region]', '[tracker]', '[pod]', '[local]' or '[all]'",
+            )
+        )
+        sys.exit(int(ExitCode.FAILED))
+
+
+def _register() -> None:
+    from modelcast.cli import daemons
+
+    daemons.register(app)
+
+
+_register()
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,71 @@
+"""Options that many commands share."""
+
+import getpass
+import os
+import re
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from modelcast.cli.console import Format
+from modelcast.schemas.errors import UsageError
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="How data is written.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; stands in the model's history.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")]
+Regions = Annotated[
+    list[str] | None, typer.Option("--region", "-r", help="Only this region (may be given several times).")
+]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Keep showing until Ctrl-C.")]
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+
+
+def seconds_of(text: str) -> float:
+    """Read ``5m``, ``90s``, ``1.5h`` or plain seconds.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise UsageError(f"bad duration {text!r}", hint="write 30s, 5m, 1.5h or plain seconds")
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def pairs_of(texts: list[str] | None, what: str) -> dict[str, str]:
+    """Read ``key=value`` options.
+
+    Raises:
+        UsageError: one has no ``=`` or an empty key.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"bad {what} {text!r}", hint=f"write --{what} NAME=VALUE")
+        pairs[key] = value
+    return pairs
+
+
+def who() -> str:
+    """Who asks: user@host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something changes, unless told not to or nobody is there to answer.
+
+    Raises:
+        typer.Abort: the answer is no.
+    """
+    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+        typer.confirm(question, abort=True, err=True)

@@ -1,0 +1,87 @@
+"""Saying something on Kafka and knowing that the cluster has it."""
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from modelcast.infra.kafka_client import make_producer, unavailable
+from modelcast.infra.settings import Settings
+from modelcast.schemas.errors import KafkaUnavailable
+
+POLL_SECONDS = 0.05
+"""Another thread's poll may serve our confirmation: nobody waits longer than this before looking."""
+
+
+class KafkaAnnouncer:
+    """An ``Announcer`` on confluent-kafka. Thread-safe; connects on first use (or ``warm``)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: Producer | None = None
+        self._lock = threading.Lock()
+
+    def warm(self, topic: str, *, timeout_seconds: float = 5.0) -> bool:
+        """Connect and learn where ``topic``'s partitions are, so that the first announcement is fast.
+
+        Returns:
+            Whether the cluster answered and knows the topic.
+        """
+        try:
+            found = self._connected().list_topics(topic, timeout=timeout_seconds)
+        except KafkaException:
+            return False
+        return topic in found.topics and found.topics[topic].error is None
+
+    def announce(self, topic: str, key: str, value: bytes, *, timeout_seconds: float) -> None:
+        """Deliver with ``acks=all``; return when the cluster confirmed.
+
+        Raises:
+            KafkaUnavailable: it did not within ``timeout_seconds``. It may still arrive: announcing twice is harmless.
+        """
+        delivered = threading.Event()
+        failure: list[KafkaError] = []
+
+        def on_delivery(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                failure.append(error)
+            delivered.set()
+
+        deadline = time.monotonic() + timeout_seconds
+        producer = self._connected()
+        try:
+            producer.produce(topic, key=key.encode(), value=value, on_delivery=on_delivery)
+        except BufferError as error:
+            raise KafkaUnavailable("too much is waiting to be sent", subject=topic, hint="is Kafka slow?") from error
+        except KafkaException as error:
+            raise unavailable(error, self._settings, topic) from error
+        while not delivered.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise unavailable(f"no confirmation within {timeout_seconds:g} s", self._settings, topic)
+            producer.poll(min(left, POLL_SECONDS))
+        if failure:
+            raise unavailable(failure[0], self._settings, topic)
+
+    def close(self) -> None:
+        """Let go of the connection; what was given up on is dropped."""
+        with self._lock:
+            producer, self._producer = self._producer, None
+        if producer is not None and producer.flush(0.5):
+            producer.purge()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _connected(self) -> Producer:
+        with self._lock:
+            if self._producer is None:
+                self._producer = make_producer(self._settings)
+            return self._producer

@@ -1,0 +1,194 @@
+"""The topics on the cluster: created from ``schemas.topics``, and checked against it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them without saying so
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from modelcast.infra.kafka_client import make_admin, unavailable
+from modelcast.infra.settings import Settings
+from modelcast.schemas.topics import TOPICS, TopicSpec
+
+_SETTLING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+CREATE_HINT = "modelcast topics --create"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about the cluster that is not as it must be (``error``) or as it should be (``warning``)."""
+
+    subject: str
+    problem: str
+    hint: str
+    severity: Literal["error", "warning"] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic as it is. ``records_max`` counts offsets, of which compaction may have removed some."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    records_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterDescription:
+    """The cluster as it presents itself, and those of our topics that exist."""
+
+    cluster_id: str
+    brokers: tuple[str, ...]
+    topics: tuple[TopicDescription, ...]
+
+
+def create_topics(settings: Settings, replication: int | None = None) -> tuple[str, ...]:
+    """Create the topics that are missing, and return once all can be used; existing ones are left as they are.
+
+    Args:
+        settings: where the cluster is.
+        replication: copies of each partition; None: ``kafka.topic_replication_factor``.
+
+    Returns:
+        The names created.
+
+    Raises:
+        KafkaUnavailable: the cluster can't be reached or refuses.
+    """
+    admin, timeout = make_admin(settings), settings.kafka.timeout_seconds
+    copies = replication or settings.kafka.topic_replication_factor
+    missing = [spec for spec in TOPICS if spec.name not in _partitions(admin, settings, timeout)]
+    if not missing:
+        return ()
+    wanted = [NewTopic(str(s.name), s.partitions, replication_factor=copies, config=s.config) for s in missing]
+    created = []
+    for name, future in admin.create_topics(wanted, operation_timeout=timeout).items():
+        try:
+            future.result(timeout)
+            created.append(name)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise unavailable(error, settings, name) from error
+    _records(admin, settings, {str(s.name): s.partitions for s in missing})
+    return tuple(created)
+
+
+def check_topics(settings: Settings) -> list[Finding]:
+    """What is wrong with the topics; empty: nothing.
+
+    Raises:
+        KafkaUnavailable: the cluster can't be reached.
+    """
+    there = {topic.name: topic for topic in describe(settings).topics}
+    findings: list[Finding] = []
+    for spec in TOPICS:
+        found = there.get(str(spec.name))
+        if found is None:
+            findings.append(Finding(str(spec.name), "the topic is missing", CREATE_HINT))
+        else:
+            findings.extend(differences(spec, found, settings.kafka.topic_replication_factor))
+    return findings
+
+
+def differences(spec: TopicSpec, found: TopicDescription, replication: int = 1) -> list[Finding]:
+    """How a topic differs from what it must be. Pure."""
+    name, findings = found.name, []
+    if found.partitions != spec.partitions:
+        problem = f"{found.partitions} partitions, must be {spec.partitions}: readers would look in the wrong place"
+        findings.append(Finding(name, problem, "make the topic anew; the registry log, not the topic, holds the truth"))
+    for key in ("cleanup.policy", "message.timestamp.type"):
+        is_now, must_be = found.config.get(key, ""), spec.config[key]
+        if is_now != must_be:
+            hint = f"kafka-configs --alter --entity-type topics --entity-name {name} --add-config {key}={must_be}"
+            findings.append(Finding(name, f"{key} is {is_now!r}, must be {must_be!r}", hint))
+    if retention := spec.config.get("retention.ms"):
+        is_now = found.config.get("retention.ms", "")
+        if is_now.lstrip("-").isdigit() and 0 <= int(is_now) < int(retention):
+            hint = f"nothing is lost by it; to change: --add-config retention.ms={retention}"
+            findings.append(Finding(name, f"keeps {is_now} ms, less than {retention}", hint, "warning"))
+    if found.replication < replication:
+        problem = f"{found.replication} copies, fewer than the {replication} that the settings ask for"
+        findings.append(Finding(name, problem, "kafka-reassign-partitions", "warning"))
+    return findings
+
+
+def describe(settings: Settings) -> ClusterDescription:
+    """The cluster and our topics on it.
+
+    Raises:
+        KafkaUnavailable: it can't be reached.
+    """
+    admin, timeout = make_admin(settings), settings.kafka.timeout_seconds
+    try:
+        found = admin.list_topics(timeout=timeout)
+        ours = {str(s.name): found.topics[s.name] for s in TOPICS if s.name in found.topics}
+        configs = _configs(admin, list(ours), timeout)
+    except KafkaException as error:
+        raise unavailable(error, settings) from error
+    counts = _records(admin, settings, {name: len(metadata.partitions) for name, metadata in ours.items()})
+    topics = []
+    for name, metadata in ours.items():
+        replication = min((len(p.replicas) for p in metadata.partitions.values()), default=0)
+        config = configs.get(name, {})
+        topics.append(TopicDescription(name, len(metadata.partitions), replication, config, counts[name]))
+    brokers = tuple(f"{b.host}:{b.port}" for b in found.brokers.values())
+    return ClusterDescription(found.cluster_id or "", brokers, tuple(topics))
+
+
+def _partitions(admin: AdminClient, settings: Settings, timeout: float) -> dict[str, int]:
+    """Topics that exist, with their partition counts."""
+    try:
+        topics = admin.list_topics(timeout=timeout).topics
+    except KafkaException as error:
+        raise unavailable(error, settings) from error
+    return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
+
+
+def _configs(admin: AdminClient, names: list[str], timeout: float) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    answers: dict[Any, Any] = admin.describe_configs(resources, request_timeout=timeout)
+    return {
+        resource.name: {key: entry.value or "" for key, entry in future.result(timeout).items()}
+        for resource, future in answers.items()
+    }
+
+
+def _records(admin: AdminClient, settings: Settings, topics: Mapping[str, int]) -> dict[str, int]:
+    """Offsets between beginning and end, by topic; waits until every partition's leader answers."""
+    deadline = time.monotonic() + settings.kafka.timeout_seconds
+    partitions = [TopicPartition(name, number) for name, count in topics.items() for number in range(count)]
+    while True:
+        try:
+            begin, end = (_offsets(admin, partitions, spec) for spec in (EARLIEST, LATEST))
+            return {name: sum(end[name, n] - begin[name, n] for n in range(count)) for name, count in topics.items()}
+        except KafkaException as error:  # new topics take a moment to be known by their leaders
+            if time.monotonic() > deadline or error.args[0].code() not in _SETTLING:
+                raise unavailable(error, settings, ", ".join(topics)) from error
+        time.sleep(0.02)
+
+
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+    if not partitions:
+        return {}
+    answers = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=5.0)
+    return {(where.topic, where.partition): future.result().offset for where, future in answers.items()}

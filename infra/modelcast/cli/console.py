@@ -21,7 +21,8 @@ class Format(StrEnum):
     yaml = "yaml"
 
 
-out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+# No markup: what models, pods and errors say about themselves is text. Off a terminal nothing is wrapped.
+out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 240)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

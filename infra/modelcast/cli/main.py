@@ -61,9 +61,10 @@ def run() -> None:
 
 
 def _register() -> None:
-    from modelcast.cli import daemons
+    from modelcast.cli import daemons, dead_letters, doctor, ops
 
-    daemons.register(app)
+    for module in (daemons, ops, doctor, dead_letters):
+        module.register(app)
 
 
 _register()

@@ -1,0 +1,99 @@
+"""``modelcast dead-letters list | show | replay``: what could not be read or obeyed."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from modelcast.cli.console import Format, age, emit, out, say, size
+from modelcast.cli.options import DryRun, Output, Yes, confirm
+from modelcast.infra.settings import load
+from modelcast.schemas.digests import short
+
+dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read or obeyed, and why.")
+Offset = Annotated[int, typer.Argument(min=0, help="Its place, as `list` shows it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``dead-letters`` to the command line."""
+    app.add_typer(dead_letters, name="dead-letters")
+
+
+@dead_letters.command("list")
+def list_(
+    last: Annotated[int, typer.Option("--last", min=1, help="The newest so many.")] = 50,
+    output: Output = Format.table,
+) -> None:
+    """The newest dead letters."""
+    from modelcast.infra.dead_letters import read
+
+    found = list(read(load(), last=last))
+    table = Table("OFFSET", "AGE", "FROM", "REASON", "SIZE", "REPORTED BY", "DETAIL", box=None)
+    for stored in found:
+        letter = stored.letter
+        place = f"{letter.source_topic}[{letter.source_partition}]@{letter.source_offset}"
+        table.add_row(
+            str(stored.offset),
+            age(time.time() - stored.received_at_us / 1e6),
+            place,
+            letter.reason,
+            size(letter.raw_size_bytes),
+            letter.reported_by,
+            letter.detail,
+        )
+    emit(found, output, table)
+
+
+@dead_letters.command()
+def show(offset: Offset, output: Output = Format.table) -> None:
+    """One dead letter, with its bytes."""
+    from modelcast.infra.dead_letters import find
+
+    stored = find(load(), offset)
+    letter = stored.letter
+    table = Table(show_header=False, box=None)
+    for name, value in (
+        ("from", f"{letter.source_topic}[{letter.source_partition}]@{letter.source_offset}"),
+        ("reason", letter.reason),
+        ("detail", letter.detail),
+        ("reported by", letter.reported_by),
+        ("age", age(time.time() - stored.received_at_us / 1e6)),
+        ("key", repr(letter.key)),
+        ("size", f"{size(letter.raw_size_bytes)} (kept: {size(len(letter.raw))})"),
+        ("sha256", short(letter.raw_digest)),
+    ):
+        table.add_row(name, value)
+    emit(stored, output, table)
+    if output is Format.table:
+        out.print(_hexdump(letter.raw[:512]), markup=False)
+
+
+@dead_letters.command()
+def replay(offset: Offset, yes: Yes = False, dry_run: DryRun = False) -> None:
+    """Send one back to where it came from, once its reader can read it."""
+    from modelcast.infra.announcer import KafkaAnnouncer
+    from modelcast.infra.dead_letters import find
+    from modelcast.infra.dead_letters import replay as send
+
+    settings = load()
+    letter = find(settings, offset).letter
+    if dry_run:
+        say(f"would send {size(letter.raw_size_bytes)} to {letter.source_topic}")
+        return
+    confirm(f"Send {size(letter.raw_size_bytes)} to {letter.source_topic} again?", yes=yes)
+    announcer = KafkaAnnouncer(settings)
+    try:
+        send(letter, announcer, timeout_seconds=settings.kafka.timeout_seconds)
+    finally:
+        announcer.close()
+    say(f"sent to {letter.source_topic}")
+
+
+def _hexdump(data: bytes) -> str:
+    lines = []
+    for start in range(0, len(data), 16):
+        row = data[start : start + 16]
+        text = "".join(chr(b) if 32 <= b < 127 else "." for b in row)
+        lines.append(f"{start:06x}  {row.hex(' '):<47}  {text}")
+    return "\n".join(lines)

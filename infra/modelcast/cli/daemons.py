@@ -84,5 +84,5 @@ def _start(daemon: str, **context: str) -> Settings:
     from modelcast.infra import logs
 
     settings = load()
-    logs.configure(settings.log, daemon=daemon, **context)
+    logs.set_up(settings.log, daemon=daemon, **context)
     return settings

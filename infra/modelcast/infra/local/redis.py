@@ -28,6 +28,7 @@ class RedisServer:
     port: int
     flavour: str
     child: Child
+    _executable: Path | None
 
     @classmethod
     def start(
@@ -53,7 +54,7 @@ class RedisServer:
         found = executable or find_executable()
         if found is None:
             progress.step("no redis-server here: using fakeredis, an imitation in Python")
-            return cls._imitation(directory, port)
+            return cls._imitation(directory, port or free_ports(1)[0])
         for attempt in range(START_ATTEMPTS):
             chosen = port or free_ports(1)[0]
             child = Child.start(
@@ -81,21 +82,26 @@ class RedisServer:
                 if attempt == START_ATTEMPTS - 1:
                     raise
             else:
-                return cls(directory, chosen, str(found), child)
+                return cls(directory, chosen, str(found), child, found)
         raise AssertionError("unreachable")
 
     @classmethod
-    def _imitation(cls, directory: Path, port: int | None) -> Self:
-        port_file = directory / "redis.port"
-        port_file.unlink(missing_ok=True)
+    def _imitation(cls, directory: Path, port: int) -> Self:
+        ready_file = directory / "redis.ready"
+        ready_file.unlink(missing_ok=True)
         child = Child.start(
-            [sys.executable, "-m", "modelcast.infra.local.redis_server", str(port or 0), port_file],
+            [sys.executable, "-m", "modelcast.infra.local.redis_server", str(port), ready_file],
             name="redis",
             log=directory / "redis.log",
             grace_seconds=2,
         )
-        child.wait_until(port_file.exists, what="ready", seconds_max=READY_SECONDS_MAX)
-        return cls(directory, int(port_file.read_text()), "fakeredis", child)
+        child.wait_until(ready_file.exists, what="ready", seconds_max=READY_SECONDS_MAX)
+        return cls(directory, port, "fakeredis", child, None)
+
+    def restart(self) -> None:
+        """Start again on the same port, empty."""
+        self.child.stop()
+        self.child = self.start(self.directory, port=self.port, executable=self._executable).child
 
     @property
     def url(self) -> str:

@@ -1,4 +1,4 @@
-"""fakeredis' server in a process of its own: ``python -m modelcast.infra.local.redis_server PORT PORT_FILE``."""
+"""fakeredis' server in a process of its own: ``python -m modelcast.infra.local.redis_server PORT READY_FILE``."""
 
 import signal
 import sys
@@ -7,16 +7,14 @@ from pathlib import Path
 from modelcast.infra.local.ports import LOOPBACK
 
 
-def main(port: int, port_file: Path) -> None:
-    """Serve until SIGTERM. The chosen port is written to ``port_file`` once it listens."""
+def main(port: int, ready_file: Path) -> None:
+    """Serve until SIGTERM. ``ready_file`` appears once it listens."""
     from fakeredis import TcpFakeServer
 
     server = TcpFakeServer((LOOPBACK, port), server_type="redis")
     server.daemon_threads = True
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    partial = port_file.with_suffix(".partial")
-    partial.write_text(str(server.server_address[1]))
-    partial.replace(port_file)
+    ready_file.touch()
     server.serve_forever()
 
 

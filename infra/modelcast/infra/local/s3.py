@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from modelcast.infra.local.ports import LOOPBACK
+from modelcast.infra.local.errors import ServerFailed
+from modelcast.infra.local.ports import LOOPBACK, free_ports
 from modelcast.infra.local.process import Child
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+START_ATTEMPTS = 3
 READY_SECONDS_MAX = 60.0
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "modelcast-local",
@@ -43,30 +45,57 @@ class S3Server:
     directory: Path
     port: int
     child: Child
+    _port_is_free_to_change: bool = True
 
     @classmethod
-    def start(cls, directory: Path, *, buckets: Iterable[str] = (), port: int = 0) -> Self:
+    def launch(cls, directory: Path, *, port: int | None = None) -> Self:
+        """Start it without waiting, on ``port`` or a free one."""
+        directory.mkdir(parents=True, exist_ok=True)
+        chosen = port or free_ports(1)[0]
+        return cls(directory, chosen, _spawn(directory, chosen), port is None)
+
+    @classmethod
+    def start(cls, directory: Path, *, buckets: Iterable[str] = (), port: int | None = None) -> Self:
         """Start it, create ``buckets``, and return once they are there.
 
         Raises:
             ServerFailed: it did not come up.
         """
-        directory.mkdir(parents=True, exist_ok=True)
-        port_file = directory / "s3.port"
-        port_file.unlink(missing_ok=True)
-        child = Child.start(
-            [sys.executable, "-m", "modelcast.infra.local.s3_server", str(port), port_file],
-            name="s3",
-            log=directory / "s3.log",
-            grace_seconds=2,
-        )
-        child.wait_until(port_file.exists, what="ready", seconds_max=READY_SECONDS_MAX)
-        server = cls(directory, int(port_file.read_text()), child)
-        if names := list(buckets):
-            client = client_for(server.endpoint_url)
-            for name in names:
-                client.create_bucket(Bucket=name)
+        server = cls.launch(directory, port=port)
+        server.wait_ready()
+        server.create_buckets(buckets)
         return server
+
+    def wait_ready(self) -> None:
+        """Wait until it listens; if another program took its port first, try others.
+
+        Raises:
+            ServerFailed: it did not come up.
+        """
+        for attempt in range(START_ATTEMPTS):
+            try:
+                self.child.wait_until(_ready_file(self.directory).exists, what="ready", seconds_max=READY_SECONDS_MAX)
+            except ServerFailed:
+                if attempt == START_ATTEMPTS - 1 or not self._port_is_free_to_change:
+                    raise
+                self.port = free_ports(1)[0]
+                self.child = _spawn(self.directory, self.port)
+            else:
+                return
+
+    def create_buckets(self, names: Iterable[str]) -> None:
+        """Make buckets; those that exist stay as they are."""
+        wanted = list(names)
+        if wanted:
+            client = client_for(self.endpoint_url)
+            for name in wanted:
+                client.create_bucket(Bucket=name)
+
+    def restart(self) -> None:
+        """Start again on the same port, empty."""
+        self.child.stop()
+        self.child = _spawn(self.directory, self.port)
+        self.wait_ready()
 
     @property
     def endpoint_url(self) -> str:
@@ -76,3 +105,17 @@ class S3Server:
     def stop(self) -> None:
         """End it, and its objects with it."""
         self.child.stop()
+
+
+def _ready_file(directory: Path) -> Path:
+    return directory / "s3.ready"
+
+
+def _spawn(directory: Path, port: int) -> Child:
+    _ready_file(directory).unlink(missing_ok=True)
+    return Child.start(
+        [sys.executable, "-m", "modelcast.infra.local.s3_server", str(port), _ready_file(directory)],
+        name="s3",
+        log=directory / "s3.log",
+        grace_seconds=2,
+    )

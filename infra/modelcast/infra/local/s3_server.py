@@ -1,4 +1,4 @@
-"""The embedded S3 server's own process: ``python -m modelcast.infra.local.s3_server PORT PORT_FILE``."""
+"""The embedded S3 server's own process: ``python -m modelcast.infra.local.s3_server PORT READY_FILE``."""
 
 import signal
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 from modelcast.infra.local.ports import LOOPBACK
 
 
-def main(port: int, port_file: Path) -> None:
-    """Serve S3 from memory until SIGTERM. The chosen port is written to ``port_file`` once it listens."""
+def main(port: int, ready_file: Path) -> None:
+    """Serve S3 from memory until SIGTERM. ``ready_file`` appears once it listens."""
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,
@@ -31,9 +31,7 @@ def main(port: int, port_file: Path) -> None:
     )
     server.daemon_threads = True  # type: ignore[attr-defined]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    partial = port_file.with_suffix(".partial")
-    partial.write_text(str(server.server_port))
-    partial.replace(port_file)
+    ready_file.touch()
     server.serve_forever()
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from modelcast.infra.settings import RegionSettings, Settings, load
+from modelcast.infra import logs
+from modelcast.infra.settings import RegionSettings, load
 from modelcast.schemas.errors import UsageError
 
 daemons = typer.Typer(no_args_is_help=True, help="Run a daemon in the foreground; SIGTERM drains it.")
@@ -23,8 +24,9 @@ def region(name: Annotated[str, typer.Argument(help="The region that this worker
     """The region agent: fetches, verifies and stages what is published, and reloads the region's pods."""
     from modelcast.agents.region.runner import run_region
 
-    settings = _start("region", region=name)
+    settings = load()
     settings.region(name)
+    logs.set_up(settings.log, daemon="region", region=name)
     asyncio.run(run_region(settings, name))
 
 
@@ -33,7 +35,8 @@ def tracker() -> None:
     """The tracker agent: knows who serves what, announces what was left unannounced."""
     from modelcast.agents.tracker.runner import run_tracker
 
-    settings = _start("tracker")
+    settings = load()
+    logs.set_up(settings.log, daemon="tracker")
     asyncio.run(run_tracker(settings))
 
 
@@ -52,8 +55,9 @@ def pod(
     from modelcast.consumers.pod.config import PodConfig
     from modelcast.consumers.pod.server import serve
 
-    settings = _start("pod", region=region, pod=name)
+    settings = load()
     here = settings.region(region)
+    logs.set_up(settings.log, daemon="pod", region=region, pod=name)
     cache = cache_dir or here.cache_dir
     if cache is None:
         raise UsageError(
@@ -78,11 +82,3 @@ def _token(region: RegionSettings, name: str) -> str:
     if region.token is None:
         raise UsageError(f"region {name!r} has no token", hint=f"set MODELCAST_REGIONS__{name.upper()}__TOKEN")
     return region.token.get_secret_value()
-
-
-def _start(daemon: str, **context: str) -> Settings:
-    from modelcast.infra import logs
-
-    settings = load()
-    logs.set_up(settings.log, daemon=daemon, **context)
-    return settings

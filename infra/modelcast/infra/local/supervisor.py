@@ -1,4 +1,4 @@
-"""Owns the processes of a kept stack: ``python -m modelcast.infra.local.supervisor DIR REGIONS PODS``.
+"""Owns the processes of a kept stack: ``python -m modelcast.infra.local.supervisor DIR REGIONS PODS all|servers FD``.
 
 Started by ``up`` in a session of its own. A daemon that dies is started again, with growing pauses, and the log says
 so. When the supervisor itself dies, the guards end everything else.
@@ -71,8 +71,23 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def supervise(directory: Path, regions: tuple[str, ...], pods_per_region: int, *, with_daemons: bool = True) -> None:
+def supervise(
+    directory: Path,
+    regions: tuple[str, ...],
+    pods_per_region: int,
+    *,
+    with_daemons: bool = True,
+    turn_fd: int | None = None,
+) -> None:
     """Start the stack and keep it until SIGTERM.
+
+    Args:
+        directory: the stack's folder.
+        regions: names of the regions.
+        pods_per_region: serving pods in each.
+        with_daemons: whether Modelcast's own processes run, or the servers alone.
+        turn_fd: the turn that ``up`` has, given back once the state file is there: whoever comes next finds this
+            supervisor, also when ``up`` was killed while it started it.
 
     Raises:
         ModelcastError: it did not come up; the state file says why.
@@ -85,6 +100,8 @@ def supervise(directory: Path, regions: tuple[str, ...], pods_per_region: int, *
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     teller = Teller(StackInfo(directory, regions, pods_per_region, os.getpid(), start_time(os.getpid())))
     teller.update(step="starting")
+    if turn_fd is not None:
+        os.close(turn_fd)
     try:
         with LocalStack.start(
             directory,
@@ -142,5 +159,6 @@ if __name__ == "__main__":
         Path(sys.argv[1]),
         tuple(sys.argv[2].split(",")),
         int(sys.argv[3]),
-        with_daemons="--servers-only" not in sys.argv,
+        with_daemons=sys.argv[4] == "all",
+        turn_fd=int(sys.argv[5]),
     )

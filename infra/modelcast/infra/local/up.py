@@ -63,14 +63,14 @@ def up(options: UpOptions, progress: Progress = SILENT) -> StackInfo:
     """
     check_shape(options.regions, options.pods_per_region)
     directory = options.directory.absolute()
-    with turn(directory):
+    with turn(directory) as turn_fd:
         supervisor: subprocess.Popen[bytes] | None = None
         if is_alive(directory):
             progress.step(f"already up in {directory}")
         else:
             _refuse_foreign(directory)
             _clear(directory)
-            supervisor = _spawn(directory, options)
+            supervisor = _spawn(directory, options, turn_fd)
         try:
             found = _wait_ready(directory, supervisor, progress)
         except BaseException:
@@ -121,21 +121,17 @@ def info(directory: Path | None = None) -> StackInfo | None:
     return read_state(directory) if is_alive(directory) else None
 
 
-def _spawn(directory: Path, options: UpOptions) -> subprocess.Popen[bytes]:
+def _spawn(directory: Path, options: UpOptions, turn_fd: int) -> subprocess.Popen[bytes]:
     log = directory / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     # First of all, so that the folder is known for what it is from now on.
     (directory / ALIVE_LOCK).touch(mode=0o600)
     arguments = [str(directory), ",".join(options.regions), str(options.pods_per_region)]
+    arguments += ["all" if options.with_daemons else "servers", str(turn_fd)]
     with log.open("ab") as out:
         return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "modelcast.infra.local.supervisor",
-                *arguments,
-                *([] if options.with_daemons else ["--servers-only"]),
-            ],
+            [sys.executable, "-m", "modelcast.infra.local.supervisor", *arguments],
+            pass_fds=[turn_fd],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

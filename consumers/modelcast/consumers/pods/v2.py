@@ -4,7 +4,6 @@ Our own pod adds headers that name digest, generation, epoch and incarnation. A 
 loaded and read: its version comes from V2's ``versions``, and what it doesn't say is None.
 """
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -63,7 +62,7 @@ class V2Pod:
 
     async def unload(self, model: str, *, epoch: int, generation: int) -> None:
         """See ``Pod.unload``."""
-        parameters = {"modelcast_epoch": epoch, "modelcast_generation": generation}
+        parameters: dict[str, object] = {"modelcast_epoch": epoch, "modelcast_generation": generation}
         await self._order(model, "unload", parameters, subject=f"{model} on {self._name}")
 
     async def read(self, model: str) -> PodReading:
@@ -129,7 +128,7 @@ class V2Pod:
                 raw = await _bounded(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return _Answer(response.status, headers, _parsed(raw))
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             said = str(error) or type(error).__name__
             raise PodUnreachable(f"{method} {path}: {said}", subject=self._name) from None
 

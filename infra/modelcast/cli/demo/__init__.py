@@ -1,0 +1,1 @@
+"""``modelcast demo``: the main job, on this machine, with real models and real servers."""

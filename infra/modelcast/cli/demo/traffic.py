@@ -1,0 +1,101 @@
+"""Steady prediction traffic to every pod, each answer checked against the version that it names."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from modelcast.cli.demo.digits import INPUT_NAME, OUTPUT_NAME, Answers
+
+REQUEST_SECONDS_MAX = 10.0
+EXAMPLES_KEPT = 5
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came back. ``examples`` are the first failures and wrong answers, in words."""
+
+    sent: int = 0
+    failed: int = 0
+    wrong: int = 0
+    by_pod: Counter[str] = field(default_factory=Counter)
+    versions_now: dict[str, int] = field(default_factory=dict)
+    latencies_seconds: list[float] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list)
+
+    def complain(self, text: str) -> None:
+        """Keep the first few."""
+        if len(self.examples) < EXAMPLES_KEPT:
+            self.examples.append(text)
+
+
+class Traffic:
+    """Sends ``rate`` predictions a second to each pod until it is stopped. Late answers don't slow it down.
+
+    Args:
+        pods: base URLs.
+        model: whose predictions.
+        answers: what each version computes offline.
+        rate: requests a second a pod.
+    """
+
+    def __init__(self, pods: Sequence[str], model: str, answers: Answers, *, rate: float) -> None:
+        self.tally = Tally()
+        self._pods = tuple(pods)
+        self._path = f"/v2/models/{model}/infer"
+        self._answers = answers
+        self._rate = rate
+        self._bodies = [
+            {
+                "inputs": [{"name": INPUT_NAME, "shape": [1, 64], "datatype": "FP32", "data": row.tolist()}],
+                "outputs": [{"name": OUTPUT_NAME}],
+            }
+            for row in answers.inputs
+        ]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep sending until ``stop``, then wait for the answers that are still due."""
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            await asyncio.gather(*(self._keep_sending(session, pod, stop) for pod in self._pods))
+
+    async def _keep_sending(self, session: aiohttp.ClientSession, pod: str, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        due, under_way = loop.time(), set[asyncio.Task[None]]()
+        for sample in itertools.cycle(range(len(self._bodies))):
+            if stop.is_set():
+                break
+            task = loop.create_task(self._one(session, pod, sample))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            due += 1 / self._rate
+            await asyncio.sleep(max(0.0, due - loop.time()))
+        await asyncio.gather(*under_way)
+
+    async def _one(self, session: aiohttp.ClientSession, pod: str, sample: int) -> None:
+        loop, tally = asyncio.get_running_loop(), self.tally
+        tally.sent += 1
+        tally.by_pod[pod] += 1
+        begun = loop.time()
+        try:
+            async with session.post(pod + self._path, json=self._bodies[sample]) as response:
+                if response.status != 200:
+                    tally.failed += 1
+                    tally.complain(f"{pod}: {response.status} {(await response.text())[:200]}")
+                    return
+                answer: dict[str, Any] = await response.json()
+                named = int(response.headers["modelcast-version"])
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
+            tally.failed += 1
+            tally.complain(f"{pod}: {error!r}")
+            return
+        tally.latencies_seconds.append(loop.time() - begun)
+        tally.versions_now[pod] = named
+        output: list[float] = next((o["data"] for o in answer.get("outputs", ()) if o.get("name") == OUTPUT_NAME), [])
+        if str(answer.get("model_version")) != str(named) or not self._answers.right(named, sample, output):
+            tally.wrong += 1
+            tally.complain(f"{pod}: not what version {named} computes for sample {sample}")

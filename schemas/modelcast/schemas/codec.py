@@ -102,7 +102,8 @@ def writer_schema(cls: type[Record]) -> tuple[str, str]:
 
 def _read(schema: WriterSchema, data: bytes) -> Any:
     data = bytes(data)
-    walk(schema.step, data, HEADER_SIZE_BYTES)
+    if schema.step is not None:
+        walk(schema.step, data, HEADER_SIZE_BYTES)
     stream = BytesIO(data)
     stream.seek(HEADER_SIZE_BYTES)
     try:
@@ -110,6 +111,8 @@ def _read(schema: WriterSchema, data: bytes) -> Any:
     except Exception as error:
         # fastavro raises whatever its Python was doing at the time; all of it means the same here.
         raise DecodeError(f"malformed record: {type(error).__name__}: {error}"[:500], reason="malformed") from None
+    if stream.tell() != len(data):
+        raise DecodeError("malformed record: bytes left over after it", reason="malformed")
     try:
         record = from_plain(schema.cls, cast(dict[str, Any], plain))
         check(record)

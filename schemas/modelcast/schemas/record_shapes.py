@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
+from operator import itemgetter
 from types import NoneType, UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
@@ -57,11 +58,12 @@ def _compile_plain(cls: type) -> Turn:
 def _compile_record(cls: type) -> Turn:
     hints = get_type_hints(cls)
     turns = [(f.name, turn) for f in fields(cls) if (turn := _from_plain_turn(hints[f.name])) is not None]
+    in_order = itemgetter(*(f.name for f in fields(cls)))
 
     def record(values: dict[str, Any]) -> Any:
         for name, turn in turns:
             values[name] = turn(values[name])
-        return cls(**values)
+        return cls(*in_order(values))
 
     return record
 

@@ -1,0 +1,197 @@
+"""Hypothesis strategies: any record that may be written."""
+
+from hypothesis import strategies as st
+
+from modelcast.schemas import records as r
+from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, VERSION_MAX
+from modelcast.schemas.record_checks import EVERYWHERE, LONG_MAX, NEEDS_VERSION, TIME_US_MAX
+from modelcast.schemas.states import PodState, State
+
+text = st.text(st.characters(codec="utf-8"), max_size=40)
+identity = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=40)
+model_names = st.from_regex(MODEL_PATTERN, fullmatch=True)
+aliases = st.from_regex(ALIAS_PATTERN, fullmatch=True)
+versions = st.integers(1, VERSION_MAX)
+maybe_version = st.none() | versions
+generations = st.integers(1, LONG_MAX)
+counts = st.integers(0, LONG_MAX)
+times_us = st.integers(0, TIME_US_MAX - 1)
+digests = st.binary(max_size=8).map(sha256_of)
+maybe_digest = st.just("") | digests
+finite = st.floats(allow_nan=False, allow_infinity=False)
+seconds = st.floats(0, allow_nan=False, allow_infinity=False)
+durations = st.dictionaries(text, finite, max_size=4)
+
+
+def _tuples(items: st.SearchStrategy, size_max: int = 4) -> st.SearchStrategy:
+    return st.lists(items, max_size=size_max).map(tuple)
+
+
+artifacts = st.builds(
+    r.ArtifactRef,
+    store=identity,
+    manifest_key=identity,
+    manifest_digest=digests,
+    size_bytes=counts,
+    file_count=st.integers(1, 100_000),
+    framework=text,
+)
+model_updates = st.builds(
+    r.ModelUpdate,
+    registry_id=identity,
+    event_id=identity,
+    model=model_names,
+    version=versions,
+    generation=generations,
+    artifact=artifacts,
+    published_at_us=times_us,
+    placement=_tuples(model_names),
+    activation=st.sampled_from(r.Activation),
+    publisher=text,
+    metrics=st.dictionaries(text, finite, max_size=4),
+    labels=st.dictionaries(text, text, max_size=4),
+    delta_hints=_tuples(st.builds(r.DeltaHint, base_version=versions, size_bytes=counts)),
+)
+
+
+@st.composite
+def model_commands(draw: st.DrawFn) -> r.ModelCommand:
+    """A command whose targets and alias go with its kind."""
+    kind = draw(st.sampled_from(r.CommandKind))
+    regions = st.just(r.ALL_REGIONS) if kind in EVERYWHERE else st.just(r.ALL_REGIONS) | model_names
+    target = st.builds(r.CommandTarget, region=regions, version=versions if kind in NEEDS_VERSION else st.none())
+    return r.ModelCommand(
+        registry_id=draw(identity),
+        event_id=draw(identity),
+        model=draw(model_names),
+        generation=draw(generations),
+        kind=kind,
+        targets=tuple(draw(st.lists(target, min_size=1, max_size=4))),
+        requested_at_us=draw(times_us),
+        requested_by=draw(text),
+        reason=draw(text),
+        alias=draw(aliases) if kind is r.CommandKind.ALIAS else "",
+    )
+
+
+pod_reports = st.builds(
+    r.PodReport,
+    pod=identity,
+    state=st.sampled_from(PodState),
+    version=maybe_version,
+    manifest_digest=maybe_digest,
+    generation=counts,
+    incarnation=text,
+    read_at_us=times_us,
+    error=text,
+)
+
+
+@st.composite
+def model_acks(draw: st.DrawFn) -> r.ModelAck:
+    """A page of a snapshot."""
+    pages = draw(st.integers(1, 50))
+    return draw(
+        st.builds(
+            r.ModelAck,
+            registry_id=identity,
+            model=model_names,
+            region=model_names,
+            worker=identity,
+            epoch=counts,
+            sequence=counts,
+            page=st.integers(0, pages - 1),
+            pages=st.just(pages),
+            generation=counts,
+            version=maybe_version,
+            manifest_digest=maybe_digest,
+            state=st.sampled_from(State),
+            reported_at_us=times_us,
+            staged_generation=counts,
+            staged_version=maybe_version,
+            pods=_tuples(pod_reports),
+            pods_expected=counts,
+            bytes_moved=counts,
+            bytes_saved=counts,
+            bytes_total=counts,
+            stage_seconds=durations,
+            attempts=counts,
+            error=text,
+        )
+    )
+
+
+region_heartbeats = st.builds(
+    r.RegionHeartbeat,
+    registry_id=identity,
+    region=model_names,
+    worker=identity,
+    sequence=counts,
+    started_at_us=times_us,
+    sent_at_us=times_us,
+    models_owned=counts,
+    disk_free_bytes=counts,
+    cache_used_bytes=counts,
+    draining=st.booleans(),
+    software=st.dictionaries(text, text, max_size=4),
+)
+region_states = st.builds(
+    r.RegionState,
+    region=model_names,
+    state=st.none() | st.sampled_from(State),
+    aspired_version=maybe_version,
+    aspired_generation=counts,
+    aspired_digest=maybe_digest,
+    staged_version=maybe_version,
+    staged_generation=counts,
+    served_version=maybe_version,
+    served_generation=counts,
+    pods_serving=counts,
+    pods_expected=counts,
+    lag_seconds=seconds,
+    silent=st.booleans(),
+    left_out=st.sampled_from(["", "pinned", "placement"]),
+    reported_at_us=times_us,
+    heard_at_us=times_us,
+    bytes_moved=counts,
+    bytes_saved=counts,
+    bytes_total=counts,
+    stage_seconds=durations,
+    error=text,
+    pods=_tuples(pod_reports, 2),
+    pods_omitted=counts,
+)
+version_states = st.builds(
+    r.VersionState,
+    registry_id=identity,
+    model=model_names,
+    head_generation=counts,
+    latest_version=maybe_version,
+    consistent_version=maybe_version,
+    consistent_since_us=times_us,
+    last_consistent_version=maybe_version,
+    lag_seconds_max=seconds,
+    skew=counts,
+    skew_since_us=times_us,
+    updated_at_us=times_us,
+    regions=_tuples(region_states, 2),
+    alarm=text,
+)
+dead_letters = st.binary(max_size=64).flatmap(
+    lambda raw: st.builds(
+        r.DeadLetter,
+        source_topic=identity,
+        source_partition=st.integers(-1, 100),
+        source_offset=st.integers(-1, LONG_MAX),
+        reason=identity,
+        detail=text,
+        raw=st.just(raw),
+        raw_size_bytes=st.integers(len(raw), LONG_MAX),
+        raw_digest=digests,
+        key=st.binary(max_size=16),
+        reported_by=text,
+        reported_at_us=times_us,
+    )
+)
+records = st.one_of(model_updates, model_commands(), model_acks(), region_heartbeats, version_states, dead_letters)

@@ -1,0 +1,120 @@
+"""An artifact on its way into the cache. What a crash left there is kept, checked block by block, and completed."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
+
+SYNC_THREADS = 8
+
+
+class Incoming:
+    """A folder that only the holder of the fetch lock touches, until one rename makes it an artifact."""
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self.folder = folder
+        self._target = target
+        self._files = folder / "files"
+
+    def path(self, file: FileEntry) -> Path:
+        """Where a file is put together."""
+        return self._files / file.path
+
+    def begin(self, manifest: Manifest) -> None:
+        """Make the folders."""
+        self._files.mkdir(parents=True, exist_ok=True)
+        os.utime(self.folder)
+        for parent in sorted({self.path(file).parent for file in manifest.files}):
+            parent.mkdir(parents=True, exist_ok=True)
+
+    def bytes_lacking(self, files: Iterable[FileEntry]) -> int:
+        """Bytes of disk that ``files`` will take beyond what they have already."""
+        return sum(max(0, file.size_bytes - self._allocated(file)) for file in files)
+
+    def allocate(self, files: Iterable[FileEntry]) -> None:
+        """Take the disk space of every file now.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        for file in files:
+            if self._allocated(file) >= file.size_bytes and self.path(file).exists():
+                continue
+            fd = os.open(self.path(file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                if file.size_bytes:
+                    os.posix_fallocate(fd, 0, file.size_bytes)
+                os.ftruncate(fd, file.size_bytes)
+            finally:
+                os.close(fd)
+
+    def missing_blocks(self, file: FileEntry) -> set[int]:
+        """The blocks whose bytes on disk are not (yet) what the manifest says."""
+        missing: set[int] = set()
+        buffer = memoryview(bytearray(min(BLOCK_SIZE_BYTES, max(1, file.size_bytes))))
+        with self.path(file).open("rb", buffering=0) as opened:
+            for number, block in enumerate(file.blocks):
+                count = opened.readinto(buffer) or 0
+                if sha256(buffer[:count]).hexdigest() != block:
+                    missing.add(number)
+        return missing
+
+    def link(self, source: Path, file: FileEntry) -> bool:
+        """Take a file's bytes from ``source`` on the same disk; False if they are gone or damaged."""
+        beside = self.folder / "link"
+        beside.unlink(missing_ok=True)
+        try:
+            os.link(source, beside)
+        except FileNotFoundError:
+            return False
+        if digest_of(beside) != file.digest:
+            beside.unlink()
+            return False
+        beside.replace(self.path(file))
+        return True
+
+    def publish(self, manifest: Manifest) -> None:
+        """Make it an artifact: everything is on the disk before its name is."""
+        (self.folder / "manifest.json").write_bytes(manifest.encode())
+        folders = {self.folder, self._files}
+        for file in manifest.files:
+            folders.update(p for p in self.path(file).parents if p.is_relative_to(self._files))
+        _sync([self.folder / "manifest.json", *map(self.path, manifest.files)])
+        _sync(sorted(folders, reverse=True))
+        self.folder.rename(self._target)
+        _sync([self._target.parent])
+
+    def _allocated(self, file: FileEntry) -> int:
+        try:
+            there = self.path(file).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+        return min(there.st_blocks * 512, there.st_size) if there.st_size == file.size_bytes else 0
+
+
+def digest_of(path: Path) -> str:
+    """The digest of a file's bytes."""
+    with path.open("rb") as file:
+        return "sha256:" + file_digest(file, "sha256").hexdigest()
+
+
+def _sync(paths: Iterable[Path]) -> None:
+    todo = list(paths)
+    if len(todo) < SYNC_THREADS:
+        for path in todo:
+            _sync_one(path)
+        return
+    with ThreadPoolExecutor(SYNC_THREADS, "sync") as pool:
+        for _ in pool.map(_sync_one, todo):
+            pass
+
+
+def _sync_one(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

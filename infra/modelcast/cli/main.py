@@ -61,9 +61,9 @@ def run() -> None:
 
 
 def _register() -> None:
-    from modelcast.cli import daemons, dead_letters, doctor, ops
+    from modelcast.cli import daemons, dead_letters, doctor, ops, registry_views
 
-    for module in (daemons, ops, doctor, dead_letters):
+    for module in (registry_views, daemons, ops, doctor, dead_letters):
         module.register(app)
 
 

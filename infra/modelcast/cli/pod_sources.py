@@ -1,42 +1,24 @@
 """What a serving pod is wired to: the artifacts of its region, and what the region wants served."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from modelcast.agents.region.memory import MEMORY_SIZE_MAX, Memory
-from modelcast.consumers.fetch.cache import ArtifactCache
-from modelcast.consumers.fetch.fetcher import Fetcher
-from modelcast.consumers.pod.artifacts import ArtifactMissing
+from modelcast.consumers.fetch.source import RegionalArtifacts
 from modelcast.consumers.pods.port import LoadOrder
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores.configured import store_of
 from modelcast.schemas import keys
-from modelcast.schemas.errors import NotFound
 
 
-class RegionArtifacts:
-    """An ``ArtifactSource``: the machine's cache, filled from the region's own bucket. Never from the origin."""
+def make_source(region: RegionSettings, cache_dir: Path) -> RegionalArtifacts:
+    """An ``ArtifactSourceFactory`` once its arguments are bound; called in the pod's worker processes.
 
-    def __init__(self, region: RegionSettings, cache_dir: Path) -> None:
-        self._cache = ArtifactCache(cache_dir, region.cache_size_max_bytes)
-        self._fetcher = Fetcher(store_of(region.store), None, self._cache) if region.store else None
-
-    @contextmanager
-    def open(self, manifest_digest: str) -> Iterator[Path]:
-        """See ``ArtifactSource.open``."""
-        if not self._cache.has(manifest_digest) and self._fetcher is not None:
-            try:
-                self._fetcher.fetch(manifest_digest)
-            except NotFound as error:
-                raise ArtifactMissing(error.message, subject=error.subject, hint=error.hint) from None
-        with self._cache.open(manifest_digest, verify=True) as folder:
-            yield folder
-
-
-def make_source(region: RegionSettings, cache_dir: Path) -> RegionArtifacts:
-    """An ``ArtifactSourceFactory`` once its arguments are bound; called in the pod's worker processes."""
-    return RegionArtifacts(region, cache_dir)
+    A pod reads its machine's cache and its region's own bucket, never the origin.
+    """
+    open_region = functools.partial(store_of, region.store) if region.store else None
+    return RegionalArtifacts(cache_dir, open_region, region.cache_size_max_bytes)
 
 
 class RegionDesired:

@@ -5,6 +5,7 @@ of a socket, seconds of grace, the command. The launcher holds the other end of 
 end-of-file there means that the launcher stopped, crashed or was killed. A byte on it is a signal number to deliver.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -27,8 +28,17 @@ def main(link_fd: int, grace_seconds: float, command: list[str]) -> int:
     link = socket.socket(fileno=link_fd)
     defaults = [signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE]
     pid = os.posix_spawnp(command[0], command, os.environ, setpgroup=0, setsigdef=defaults)
-    link.sendall(f"{pid}\n".encode())
+    try:
+        _watch(pid, link, wake, grace_seconds)
+    finally:
+        # Still unreaped, so the group's number can't belong to anyone else yet.
+        os.killpg(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
+
+def _watch(pid: int, link: socket.socket, wake: int, grace_seconds: float) -> None:
+    with contextlib.suppress(ConnectionError):  # a launcher that is gone already: the next read says so
+        link.sendall(f"{pid}\n".encode())
     kill_at: float | None = None
     while not _ended(pid):
         if kill_at is not None and time.monotonic() >= kill_at:
@@ -45,9 +55,6 @@ def main(link_fd: int, grace_seconds: float, command: list[str]) -> int:
             kill_at = time.monotonic() + grace_seconds
             _deliver(pid, signal.SIGTERM)
             os.killpg(pid, signal.SIGCONT)
-    # Still unreaped, so the group's number can't belong to anyone else yet.
-    os.killpg(pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _ended(pid: int) -> bool:

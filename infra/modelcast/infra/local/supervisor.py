@@ -19,6 +19,7 @@ from modelcast.infra.local.state import MARK, StackInfo, hold_alive, start_time
 from modelcast.schemas.errors import ModelcastError
 
 LOOK_SECONDS = 0.2
+ALIVE_SECONDS_MAX = 2.0
 PAUSE_SECONDS_MIN = 1.0
 PAUSE_SECONDS_MAX = 30.0
 CALM_SECONDS = 60.0
@@ -93,7 +94,9 @@ def supervise(
         ModelcastError: it did not come up; the state file says why.
     """
     os.environ[MARK] = str(directory)
-    alive = hold_alive(directory)
+    deadline = time.monotonic() + ALIVE_SECONDS_MAX
+    while (alive := hold_alive(directory)) is None and time.monotonic() < deadline:
+        time.sleep(0.02)  # somebody who only looks whether one is alive holds the lock for a moment
     if alive is None:
         raise ServerFailed("another supervisor has this folder", subject=str(directory))
     signal.signal(signal.SIGTERM, _stop)

@@ -1,0 +1,214 @@
+"""``up`` and ``down`` survive being interrupted anywhere, and leave nothing."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from modelcast.infra.local.kafka import cluster_at
+from modelcast.infra.local.s3 import client_for
+from modelcast.infra.local.state import marked, read_state, send, start_time
+from modelcast.infra.local.up import LOG, StackInfo, UpOptions, down, info, up
+from modelcast.schemas.errors import Refused, UsageError
+from modelcast.schemas.topics import TOPICS
+
+pytestmark = pytest.mark.integration
+
+UP = """
+import sys
+from pathlib import Path
+from modelcast.infra.local.up import UpOptions, up
+up(UpOptions(Path(sys.argv[1]), ("eu",), 1, with_daemons=False))
+print("up", flush=True)
+"""
+
+DOWN = """
+import sys
+from pathlib import Path
+from modelcast.infra.local.up import down
+down(Path(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    directory = tmp_path / "stack"
+    yield directory
+    down(directory)
+    assert marked(directory) == []
+
+
+def servers_only(directory: Path) -> UpOptions:
+    return UpOptions(directory, ("eu",), 1, with_daemons=False)
+
+
+def nothing_left(directory: Path) -> bool:
+    return marked(directory) == [] and list(directory.parent.iterdir()) == []
+
+
+def works(stack: StackInfo) -> bool:
+    env = stack.env
+    client_for(env["MODELCAST_STORES__ORIGIN__ENDPOINT_URL"]).head_bucket(Bucket="modelcast-eu")
+    with Redis.from_url(env["MODELCAST_REDIS__URL"]) as client:
+        client.ping()
+    return cluster_at(env["MODELCAST_KAFKA__BOOTSTRAP_SERVERS"]) is not None
+
+
+def test_up_brings_up_servers_buckets_and_topics_and_down_removes_every_trace(folder: Path) -> None:
+    from confluent_kafka.admin import AdminClient
+
+    stack = up(servers_only(folder))
+    assert works(stack)
+    admin = AdminClient({"bootstrap.servers": stack.env["MODELCAST_KAFKA__BOOTSTRAP_SERVERS"]})
+    topics = admin.list_topics(timeout=10).topics
+    assert {spec.name: spec.partitions for spec in TOPICS} == {
+        name: len(topic.partitions) for name, topic in topics.items() if not name.startswith("__")
+    }
+    assert down(folder)
+    assert nothing_left(folder)
+    assert not down(folder)
+
+
+def test_a_second_up_finds_the_first(folder: Path) -> None:
+    first = up(servers_only(folder))
+    assert up(servers_only(folder)) == first == info(folder)
+    with pytest.raises(Refused, match="eu with 1 pods"):
+        up(UpOptions(folder, ("eu", "us"), 1, with_daemons=False))
+    assert works(first)
+
+
+def test_the_state_file_is_for_its_owner_alone(folder: Path) -> None:
+    up(servers_only(folder))
+    assert (folder / "stack.json").stat().st_mode & 0o077 == 0
+
+
+def test_after_the_supervisor_was_killed_its_servers_end_and_up_starts_afresh(folder: Path) -> None:
+    first = up(servers_only(folder))
+    assert send(first.pid, first.started, signal.SIGKILL)
+    second = up(servers_only(folder))
+    assert second.pid != first.pid
+    assert works(second)
+    assert down(folder)
+    assert nothing_left(folder)
+
+
+def test_down_after_the_supervisor_was_killed_leaves_nothing(folder: Path) -> None:
+    first = up(servers_only(folder))
+    assert send(first.pid, first.started, signal.SIGKILL)
+    assert down(folder)
+    assert nothing_left(folder)
+
+
+def test_down_ends_what_even_the_guards_did_not(folder: Path) -> None:
+    first = up(servers_only(folder))
+    guards = [pid for pid in marked(folder) if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(guards) == 3
+    for pid in (*guards, first.pid):
+        os.kill(pid, signal.SIGKILL)
+    assert down(folder)
+    assert nothing_left(folder)
+
+
+def test_a_recycled_process_id_is_never_signalled() -> None:
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        assert not send(sleeper.pid, "another boot/123", signal.SIGKILL)
+        assert not send(sleeper.pid, "", signal.SIGKILL)
+        assert sleeper.poll() is None
+        assert send(sleeper.pid, start_time(sleeper.pid), signal.SIGKILL)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+@pytest.mark.timeout(400)
+def test_up_interrupted_at_any_moment_is_completed_by_the_next(folder: Path) -> None:
+    for round_number in range(8):
+        number = random.choice([signal.SIGKILL, signal.SIGINT])
+        first = subprocess.Popen([sys.executable, "-c", UP, str(folder)], stderr=subprocess.DEVNULL)
+        delay = random.uniform(0.0, 3.0)
+        time.sleep(delay)
+        first.send_signal(number)
+        first.wait(60)
+        said = f"round {round_number}: {number.name} after {delay:.3f} s"
+        if round_number % 2:
+            assert works(up(servers_only(folder))), said
+        down(folder)
+        assert nothing_left(folder), f"{said}: {marked(folder)}, {list(folder.parent.iterdir())}"
+
+
+@pytest.mark.timeout(400)
+def test_down_interrupted_at_any_moment_is_completed_by_the_next(folder: Path) -> None:
+    for round_number in range(5):
+        up(servers_only(folder))
+        number = random.choice([signal.SIGKILL, signal.SIGINT])
+        first = subprocess.Popen([sys.executable, "-c", DOWN, str(folder)], stderr=subprocess.DEVNULL)
+        delay = random.uniform(0.1, 1.2)
+        time.sleep(delay)
+        first.send_signal(number)
+        first.wait(60)
+        down(folder)
+        assert nothing_left(folder), f"round {round_number}: {number.name} after {delay:.3f} s"
+
+
+def test_a_server_that_dies_comes_back_where_it_was_and_the_log_says_so(folder: Path) -> None:
+    stack = up(servers_only(folder))
+    for name in ("redis", "kafka"):
+        os.kill(stack.services[name], signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while True:
+        now = read_state(folder)
+        if now and all(now.services[name] != stack.services[name] for name in ("redis", "kafka")):
+            break
+        assert time.monotonic() < deadline, (folder / LOG).read_text()
+        time.sleep(0.1)
+    assert works(stack)
+    log = (folder / LOG).read_text()
+    assert "redis ended with code 137; starting it again in 1 s" in log
+    assert "kafka started again" in log
+
+
+def test_a_lost_store_ends_the_stack_instead_of_coming_back_empty(folder: Path) -> None:
+    stack = up(servers_only(folder))
+    os.kill(stack.services["s3"], signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while info(folder) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    state = read_state(folder)
+    assert state is not None
+    assert "its objects with it" in state.error
+
+
+def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
+    try:
+        with pytest.raises(Refused, match="something else"):
+            up(servers_only(folder))
+        with pytest.raises(Refused, match="something else"):
+            down(folder)
+        assert (folder / "thesis.tex").read_text() == "years of work"
+    finally:
+        (folder / "thesis.tex").unlink()
+
+
+def test_kept_data_stays_to_be_read(folder: Path) -> None:
+    up(servers_only(folder))
+    down(folder, keep_data=True)
+    assert (folder / LOG).exists()
+    assert marked(folder) == []
+    assert works(up(servers_only(folder)))
+
+
+def test_a_shape_that_makes_no_sense_starts_nothing(folder: Path) -> None:
+    with pytest.raises(UsageError):
+        up(UpOptions(folder, ("eu",), 0))
+    assert not folder.exists()

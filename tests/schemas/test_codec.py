@@ -233,7 +233,7 @@ BAD = [
     replace(COMMAND, targets=(r.CommandTarget("eu"),)),
     replace(COMMAND, targets=(r.CommandTarget("eu", 0),)),
     replace(COMMAND, kind=r.CommandKind.PAUSE),
-    replace(COMMAND, kind=r.CommandKind.QUARANTINE),
+    replace(COMMAND, kind=r.CommandKind.QUARANTINE, targets=(r.CommandTarget(""),)),
     replace(COMMAND, kind=r.CommandKind.ALIAS, targets=(r.CommandTarget("", 5),)),
     replace(COMMAND, alias="champion"),
     replace(COMMAND, requested_at_us=-1),

@@ -23,10 +23,8 @@ def _nested(depth: int) -> Any:
 
 def _doubling(levels: int) -> dict[str, Any]:
     """Each record holds the one below twice: short to write, 2**levels long to read."""
-    fields: list[Any] = [_record("long", name="L0")]
-    for level in range(1, levels):
-        fields.append(_record(f"L{level - 1}", f"L{level - 1}", name=f"L{level}"))
-    return _record(*fields, name="Top")
+    above = [_record(f"L{level - 1}", f"L{level - 1}", name=f"L{level}") for level in range(1, levels)]
+    return _record(_record("long", name="L0"), *above, name="Top")
 
 
 REFUSED: dict[str, Any] = {

@@ -86,6 +86,8 @@ def _parse(body: object) -> Manifest:
     files, framework = body.get("files"), body.get("framework")
     if not isinstance(files, list) or not isinstance(framework, str) or not 1 <= len(files) <= FILES_MAX:
         raise ContentError(f"manifest lists no files or more than {FILES_MAX}")
+    if any(unicodedata.category(c) == "Cs" for c in framework):  # JSON can spell what UTF-8 cannot
+        raise ContentError("manifest names a framework that is no text")
     entries = tuple(_entry(item) for item in files)
     check_paths([e.path for e in entries])
     return Manifest(entries, framework)

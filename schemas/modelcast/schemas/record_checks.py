@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from modelcast.schemas.digests import DIGEST_PATTERN
+from modelcast.schemas.log import NEEDS_VERSION
 from modelcast.schemas.manifest import FILES_MAX
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, REGION_PATTERN, VERSION_MAX
 from modelcast.schemas.records import (
@@ -30,21 +31,6 @@ TIME_US_MAX = 253_402_300_800_000_000
 """Microseconds to the year 10000: later times break every calendar that would show them."""
 PODS_PER_PAGE_MAX = 1_000
 IDENTITY_CHARS_MAX = 256
-
-NEEDS_VERSION = frozenset(
-    {
-        CommandKind.ACTIVATE,
-        CommandKind.ROLLBACK,
-        CommandKind.PIN,
-        CommandKind.QUARANTINE,
-        CommandKind.RELEASE,
-        CommandKind.ALIAS,
-    }
-)
-"""The commands whose targets name a version; the targets of the others name none."""
-
-EVERYWHERE = frozenset({CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS})
-"""The commands that concern all regions."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -87,8 +73,6 @@ def _command(r: ModelCommand) -> None:
     for target in r.targets:
         if target.region != ALL_REGIONS:
             _matches("targets.region", target.region, REGION_PATTERN)
-            if r.kind in EVERYWHERE:
-                raise BadValue(f"targets.region is {target.region!r}, but {r.kind} concerns all regions")
         if (target.version is not None) != (r.kind in NEEDS_VERSION):
             raise BadValue(f"targets.version is {target.version!r}, which {r.kind} does not go with")
         _version_or_none("targets.version", target.version)

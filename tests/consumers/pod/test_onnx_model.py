@@ -82,7 +82,8 @@ VALUES: dict[str, list[Any]] = {
     "FP64": [1e308, -5e-324],
     "BYTES": ["grüße", "nul\0 end\0"],
 }
-DTYPES = dict(zip(VALUES, ["?", "u1", "<u2", "<u4", "<u8", "i1", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8"], strict=False))
+NUMPY = ["?", "u1", "<u2", "<u4", "<u8", "i1", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8"]
+DTYPES = dict(zip(VALUES, NUMPY, strict=False))
 
 
 def test_every_datatype_comes_back_as_it_went_in_as_json(every: OnnxModel) -> None:

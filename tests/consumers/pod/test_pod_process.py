@@ -175,7 +175,7 @@ async def test_a_request_in_flight_finishes_on_the_version_it_began_with(
     await await_for(lambda: not old_worker.is_running(), "the old worker ends")
 
 
-def long_request(steps: int = 2500) -> list[dict[str, Any]]:
+def long_request(steps: int = 10_000) -> list[dict[str, Any]]:
     """For ``slow``: a second or more of work."""
     return [
         {"name": "x", "datatype": "FP32", "shape": [1], "data": [1]},
@@ -237,11 +237,13 @@ async def test_a_newer_order_does_not_wait_for_an_older_one_that_hangs(
     pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession
 ) -> None:
     hangs, new = adder(1), adder(2)
-    never_read(hangs.put(pod.cache) / "model.onnx")
+    path = hangs.put(pod.cache) / "model.onnx"
+    never_read(path)
     new.put(pod.cache)
     first = asyncio.create_task(driver.load(order(hangs, 1)))
-    await accepted(pod, 1)
+    writer = await being_read(path)
     await driver.load(order(new, 2))
+    os.close(writer)
     with pytest.raises(PodRefused) as caught:
         await first
     assert caught.value.code == "superseded"
@@ -254,12 +256,20 @@ def never_read(path: Path) -> None:
     os.mkfifo(path)
 
 
-async def accepted(pod: PodProcess, generation: int) -> None:
-    """The pod has accepted the order of this generation (it is on disk)."""
-    path = pod.home / "state" / "adder.json"
-    await await_for(
-        lambda: path.exists() and orjson.loads(path.read_bytes())["generation"] == generation, "order accepted"
-    )
+async def being_read(path: Path) -> int:
+    """Wait until somebody reads the pipe; our end of it, so that the reader now waits for bytes."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert time.monotonic() < deadline, "nobody reads the file"
+            await asyncio.sleep(0.005)
+
+
+def has_open(process: psutil.Process, path: Path) -> bool:
+    links = Path(f"/proc/{process.pid}/fd").iterdir()
+    return any(os.path.realpath(link) == str(path) for link in links)
 
 
 # --- what is refused ---
@@ -444,16 +454,16 @@ async def test_a_load_that_kills_its_process_leaves_the_old_version_serving(
     good.put(pod.cache)
     await driver.load(order(good, 1))
     serving = pod.serving_worker()
-    await await_for(lambda: len(pod.workers()) == 2, "a spare")
-    never_read(deadly.put(pod.cache) / "model.onnx")
+    path = deadly.put(pod.cache) / "model.onnx"
+    never_read(path)
     load = asyncio.create_task(driver.load(order(deadly, 2)))
-    await accepted(pod, 2)
-    for worker in pod.workers():  # the one that loads, and no harm if the next spare goes with it
-        if worker.pid != serving.pid:
-            worker.kill()
-    with pytest.raises(LoadFailed) as caught:
+    writer = await being_read(path)
+    (loading,) = [w for w in pod.workers() if has_open(w, path)]
+    loading.kill()
+    with pytest.raises(LoadFailed, match="signal 9") as caught:
         await load
-    assert caught.value.code in {"load_crashed", "no_worker"}
+    os.close(writer)
+    assert caught.value.code == "load_crashed"
     assert (await value(http, pod), pod.serving_worker().pid) == (1.0, serving.pid)
 
 
@@ -624,15 +634,17 @@ async def test_a_pod_killed_outright_leaves_no_process(pod: PodProcess, driver: 
     await driver.load(order(good, 1))
     await await_for(lambda: len(pod.workers()) == 2, "a spare")
     if loading:
-        never_read(hangs.put(pod.cache) / "model.onnx")
+        path = hangs.put(pod.cache) / "model.onnx"
+        never_read(path)
         load = asyncio.create_task(driver.load(order(hangs, 2)))
-        await accepted(pod, 2)
+        writer = await being_read(path)
     workers = pod.workers()
     pod.signal(signal.SIGKILL)
     pod.wait()
     if loading:
         with pytest.raises(PodUnreachable):
             await load
+        os.close(writer)
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert not alive
 
@@ -660,12 +672,12 @@ async def test_a_pod_comes_up_with_what_the_region_wants_and_is_ready_only_then(
 
 
 async def test_sigterm_drains(make_pod: MakePod, http: aiohttp.ClientSession) -> None:
-    pod = make_pod("--grace-seconds", "0.5")
+    pod = make_pod("--grace-seconds", "1.0")
     driver = V2Pod("pod-a", pod.url, TOKEN)
     for artifact, model in ((slow(), "slow"), (adder(1), "adder")):
         artifact.put(pod.cache)
         await driver.load(order(artifact, 1, model=model))
-    request = asyncio.create_task(ask(http, pod, "slow", inputs=long_request(8000)))
+    request = asyncio.create_task(ask(http, pod, "slow", inputs=long_request()))
     await begun(pod, http)
     for worker in pod.workers():
         worker.terminate()  # as systemd does to a whole group: only the front may act on it

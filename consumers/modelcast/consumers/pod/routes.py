@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from modelcast.consumers.pod.config import PodConfig
@@ -21,6 +22,7 @@ from modelcast.consumers.pod.tensors import BadRequest
 from modelcast.consumers.pods.port import LoadFailed, PodRefused
 
 log = structlog.get_logger("modelcast.pod")
+R = TypeVar("R", bound=web.StreamResponse)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON_SIZE_HEADER = "Inference-Header-Content-Length"
@@ -75,16 +77,20 @@ class Routes:
         length = request.content_length
         size_bytes = (length if length is not None else self._config.body_bytes_max) if request.body_exists else 0
         if size_bytes > self._config.body_bytes_max:
-            return _error(413, f"the body is larger than {self._config.body_bytes_max} bytes")
+            return _closing(_error(413, f"the body is larger than {self._config.body_bytes_max} bytes"))
         if self._life.in_flight_bytes + size_bytes > self._config.in_flight_bytes_max:
-            return _error(503, "too many bytes under way", code="busy", headers={"Retry-After": "1"})
+            return _closing(_error(503, "too many bytes under way", code="busy", headers={"Retry-After": "1"}))
         self._life.begun(size_bytes)
         try:
             return await handler(request)
         except BadRequest as error:
             return _error(400, error.message)
+        except web.HTTPRequestEntityTooLarge as error:
+            return _closing(_error(error.status, error.reason))
         except web.HTTPException as error:  # no such path, wrong method, body too large
             return _error(error.status, error.reason)
+        except (web.RequestPayloadError, HttpProcessingError) as error:  # broken chunks, not the encoding it names
+            return _closing(_error(400, f"the body can't be read: {str(error)[:200]}"))
         except (ConnectionError, TimeoutError):
             raise
         except Exception as error:
@@ -97,7 +103,7 @@ class Routes:
         response.headers["modelcast-incarnation"] = self._incarnation
         response.headers["modelcast-ready"] = "true" if self._life.ready else "false"
         if self._life.leaving:
-            response.force_close()
+            _closing(response)
 
     # --- probes ---
 
@@ -260,3 +266,10 @@ def _error(
 ) -> web.Response:
     body = {"error": message} if code is None else {"error": message, "code": code}
     return web.json_response(body, status=status, headers=headers)
+
+
+def _closing(response: R) -> R:
+    """End the connection after this answer, and say so: ``force_close`` alone may come too late for the header."""
+    response.force_close()
+    response.headers["Connection"] = "close"
+    return response

@@ -4,7 +4,8 @@ import uuid
 
 import pytest
 from confluent_kafka import Message, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from modelcast.schemas.topics import MODEL_PARTITIONS, partition_of
 

@@ -19,6 +19,19 @@ from modelcast.schemas.records import Record
 from modelcast.schemas.schema_book import TODAY, SchemaBook, WriterSchema
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
+__all__ = [
+    "DEFAULT",
+    "HEADER_SIZE_BYTES",
+    "MARKER",
+    "WRITER_SCHEMAS",
+    "SchemaBook",
+    "decode",
+    "decode_as",
+    "encode",
+    "fingerprint_of",
+    "writer_schema",
+]
+
 MARKER = b"\xc3\x01"
 HEADER_SIZE_BYTES = 10
 
@@ -55,7 +68,7 @@ def encode(record: Record) -> bytes:
     return data
 
 
-def decode(data: bytes, *, book: SchemaBook = DEFAULT) -> Record:
+def decode(data: bytes | None, *, book: SchemaBook = DEFAULT) -> Record:
     """The record that ``data`` holds, resolved to today's form of it.
 
     Raises:
@@ -63,11 +76,11 @@ def decode(data: bytes, *, book: SchemaBook = DEFAULT) -> Record:
         UnknownSchema: the writer's schema is not in ``book``; ``subject`` is its fingerprint.
     """
     schema = book.find(fingerprint_of(data))
-    record: Record = _read(schema, data)
+    record: Record = _read(schema, data or b"")
     return record
 
 
-def decode_as(cls: type[R], data: bytes, *, book: SchemaBook = DEFAULT) -> R:
+def decode_as(cls: type[R], data: bytes | None, *, book: SchemaBook = DEFAULT) -> R:
     """Like ``decode``, for where only one kind of record belongs.
 
     Raises:
@@ -80,12 +93,17 @@ def decode_as(cls: type[R], data: bytes, *, book: SchemaBook = DEFAULT) -> R:
     return record
 
 
-def fingerprint_of(data: bytes) -> str:
+def fingerprint_of(data: bytes | None) -> str:
     """The fingerprint (hex) that an encoded record carries; its size and framing are checked on the way.
+
+    Args:
+        data: what came; None is what Kafka gives for a record without a value.
 
     Raises:
         DecodeError: ``reason`` is ``oversize`` or ``framing``.
     """
+    if data is None:
+        raise DecodeError("a record without a value", reason="framing")
     if len(data) > RECORD_SIZE_MAX:
         raise DecodeError(f"{len(data)} bytes, more than {RECORD_SIZE_MAX}", reason="oversize")
     if len(data) < HEADER_SIZE_BYTES or data[:2] != MARKER:
@@ -116,6 +134,6 @@ def _read(schema: WriterSchema, data: bytes) -> Any:
     try:
         record = from_plain(schema.cls, cast(dict[str, Any], plain))
         check(record)
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DecodeError(f"{schema.cls.__name__}.{error}"[:500], reason="bad-value") from None
     return record

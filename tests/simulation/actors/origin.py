@@ -1,0 +1,78 @@
+"""The origin store: the real registry reader and the real claim, over a store whose puts fail in every way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from modelcast.infra.registry import RegistryReader
+from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas import keys
+from modelcast.schemas.errors import StoreUnavailable
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.ports import ObjectInfo
+from modelcast.schemas.records import Entry
+
+from tests.simulation.artifacts import Stored
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Origin(MemoryStore):
+    """Holds the log (as objects) and the artifacts (as values)."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__("origin", now_us=lambda: int(world.now * 1e6))
+        self._world = world
+        self._nested = False
+        self.artifacts: dict[str, Stored] = {}
+        super().put(keys.REGISTRY_ID, json.dumps({"registry_id": world.registry_id}).encode())
+
+    def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
+        """See ``MemoryStore.put``; on the log, somebody may be faster, and the answer may get lost."""
+        world = self._world
+        if keys.parse_log_entry(key) is None:
+            return super().put(key, body, if_absent=if_absent, if_match=if_match)
+        if not self._nested and world.fault("rival claimed first"):
+            self._nested = True
+            try:
+                world.publishers.rival()
+            finally:
+                self._nested = False
+        if not self._nested and world.fault("claim timed out, not written"):
+            raise StoreUnavailable("timed out", subject=key)
+        info = super().put(key, body, if_absent=if_absent, if_match=if_match)
+        world.claimed(world.reader.decode_entry(body))
+        if not self._nested and world.fault("claim timed out, written"):
+            raise StoreUnavailable("timed out", subject=key)
+        return info
+
+
+class Reader(RegistryReader):
+    """The real reader, on one thread, that decodes equal bytes once."""
+
+    def __init__(self, store: Origin) -> None:
+        super().__init__(store)
+        self._decoded: dict[bytes, Entry] = {}
+
+    def further(self, log: ModelLog) -> ModelLog:
+        """Fold everything above ``log``."""
+        while (timed := self.entry(log.model, log.head + 1)) is not None:
+            log = log.apply(timed.entry)
+        return log
+
+    def decode_entry(self, body: bytes, *, subject: str = "") -> Entry:
+        """See ``RegistryReader.decode_entry``."""
+        if body not in self._decoded:
+            self._decoded[body] = super().decode_entry(body, subject=subject)
+        return self._decoded[body]
+
+    def _pool(self) -> Any:
+        return _OneThread()
+
+
+class _OneThread:
+    def map(self, function: Callable[[int], object], items: Iterable[int]) -> Iterator[object]:
+        return map(function, items)

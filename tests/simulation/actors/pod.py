@@ -1,0 +1,239 @@
+"""A serving pod: the real fence over a modelled loader and disk; or a plain server that neither fences nor verifies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from modelcast.agents.region.memory import Memory
+from modelcast.agents.region.values import Event, LoadBroken, Loaded, LoadRefused, PodLost, PodRead
+from modelcast.consumers.pod import fence
+from modelcast.consumers.pods.port import LoadOrder, PodReading, PodRefused
+from modelcast.schemas import keys
+from modelcast.schemas.digests import short
+from modelcast.schemas.errors import VerificationFailed
+
+from tests.simulation import artifacts
+
+if TYPE_CHECKING:
+    from tests.simulation.actors.region import Region
+
+Reply = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What is in the pod's memory, really."""
+
+    order: LoadOrder
+    stored: artifacts.Stored
+
+
+@dataclass(eq=False, slots=True)
+class BringingUp:
+    """A load under way, and who waits for it."""
+
+    order: LoadOrder
+    replies: list[Reply] = field(default_factory=list)
+
+
+class Pod:
+    """One pod. ``accepted`` is its ledger and outlives it; all else dies with the process."""
+
+    def __init__(self, region: Region, name: str, *, plain: bool) -> None:
+        self.region, self.world, self.name, self.plain = region, region.world, name, plain
+        self.accepted: fence.Accepted | None = None
+        self.serving: Serving | None = None
+        self.bringing_up: BringingUp | None = None
+        self.up = False
+        self.started = False
+        self.life = 0
+        self.crashed_at = 0.0
+        self.start()
+
+    @property
+    def incarnation(self) -> str:
+        """Changes with every process."""
+        return f"{self.name}#{self.life}"
+
+    # --- living and dying ---------------------------------------------------------------------------------
+
+    def crash(self, why: str, *, blank: bool = False) -> None:
+        """End at once, and come back a little later."""
+        if not self.up:
+            return
+        self.world.trace(self.name, f"CRASHED ({why})")
+        self.up = self.started = False
+        self.life += 1
+        self.serving = None
+        running, self.bringing_up = self.bringing_up, None
+        for reply in running.replies if running else ():
+            reply(PodLost(self.name, "connection reset"))
+        if blank:
+            self.accepted = None
+            self.world.checks.pod_is_blank(self)
+        self.world.checks.pod_crashed(self)
+        delay = self.world.rng.choice([0.5, 3.0, 20.0])
+        self.world.after(delay, lambda: self.start() if not self.up else None)
+
+    def start(self) -> None:
+        """Begin anew: what the region's bucket says is served, or else what the ledger says."""
+        self.up = True
+        life = self.life
+        self.world.trace(self.name, f"starts as {self.incarnation}")
+        self.world.after(self.world.rng.uniform(0.2, 1.0), lambda: self._restore(life))
+
+    def _restore(self, life: int) -> None:
+        if life != self.life or not self.up:
+            return
+        desired = self._desired()
+        if desired is not None and not self.plain:
+            self._admit(desired, lambda outcome: self._restored(life, outcome))
+        else:
+            self._restored(life, None)
+
+    def _restored(self, life: int, outcome: Event | None) -> None:
+        if life != self.life:
+            return
+        self.started = True
+        served = self.accepted.served if self.accepted else None
+        if isinstance(outcome, Loaded) or served is None or self.serving or self.bringing_up:
+            return
+        self._bring_up(served, None)
+
+    def _desired(self) -> LoadOrder | None:
+        if not self.region.pods_ask_bucket:
+            return None
+        found = self.region.bucket.get(keys.region_state(self.world.model), size_max=1 << 20)
+        memory = Memory.decode(found.body) if found else None
+        if memory is None or memory.served is None:
+            return None
+        served = memory.served
+        return LoadOrder(memory.model, served.version, served.manifest_digest, served.generation, memory.epoch,
+                         memory.registry_id)  # fmt: skip
+
+    # --- orders -------------------------------------------------------------------------------------------
+
+    def receive_load(self, order: LoadOrder, reply: Reply) -> None:
+        """A load request has arrived."""
+        if not self.up:
+            reply(PodLost(self.name, "connection refused"))
+            return
+        if self.plain:
+            self._bring_up(order, reply)
+        else:
+            self._admit(order, reply)
+
+    def _admit(self, order: LoadOrder, reply: Reply) -> None:
+        accepted, serving = self.accepted, self.serving
+        try:
+            verdict = fence.judge(order, accepted, serving.order if serving else None)
+        except PodRefused as refusal:
+            self.world.trace(self.name, f"refuses {show(order)}: {refusal.code}")
+            self.world.stats[f"refused: {refusal.code}"] += 1
+            reply(LoadRefused(self.name, order, refusal.code, refusal.message))
+            return
+        running = self.bringing_up
+        if running is not None and _pair(running.order) == _pair(order):
+            running.replies.append(reply)
+            return
+        self.world.checks.pod_accepted(self, order)
+        served = order if verdict is fence.Verdict.ADOPT else accepted.served if accepted else None
+        self.accepted = fence.Accepted(order.registry_id, order.epoch, order.generation, order.manifest_digest, served)
+        if self.world.fault("pod crashed after its promise", self.region):
+            self.crash("after its promise")
+            return
+        self._stop_bringing_up()
+        if verdict is fence.Verdict.LOAD or serving is None:
+            self._bring_up(order, reply)
+            return
+        if verdict is fence.Verdict.ADOPT:
+            self.world.trace(self.name, f"adopts {show(order)}")
+            self.serving = replace(serving, order=order)
+        reply(Loaded(self.name, order))
+
+    def _stop_bringing_up(self) -> None:
+        running, self.bringing_up = self.bringing_up, None
+        if running is not None:
+            for reply in running.replies:
+                reply(LoadRefused(self.name, running.order, "superseded", "a newer order arrived"))
+
+    def _bring_up(self, order: LoadOrder, reply: Reply | None) -> None:
+        if reply is not None and self.world.fault("load lies", self.region):
+            self.world.trace(self.name, f"LIES about {show(order)}")
+            reply(Loaded(self.name, order))
+            return
+        if self.plain:
+            self._stop_bringing_up()
+        run = self.bringing_up = BringingUp(order, [reply] if reply else [])
+        slow = self.world.fault("load slow", self.region)
+        seconds = self.world.rng.uniform(20.0, 45.0) if slow else self.world.rng.uniform(0.2, 2.0)
+        if self.world.fault("pod crashed in load", self.region):
+            self.world.after(seconds / 2, lambda: self.crash("in load") if self.bringing_up is run else None)
+        self.world.after(seconds, lambda: self._brought_up(run))
+
+    def _brought_up(self, run: BringingUp) -> None:
+        if self.bringing_up is not run:
+            return
+        self.bringing_up = None
+        order = run.order
+        broken = self._try(order)
+        if broken is not None:
+            self.world.trace(self.name, f"cannot load {show(order)}: {broken.code}")
+            self.world.stats[f"load broken: {broken.code}"] += 1
+            for reply in run.replies:
+                reply(broken)
+            return
+        self.world.trace(self.name, f"serves {show(order)}")
+        life = self.life
+        self.world.after(0.01, lambda: self._remember_served(life, order))
+        for reply in run.replies:
+            reply(Loaded(self.name, order))
+
+    def _try(self, order: LoadOrder) -> LoadBroken | None:
+        digest = order.manifest_digest
+        stored = self.region.cache.get(digest)
+        if stored is None:
+            return LoadBroken(self.name, order, "artifact_missing", "not on this disk")
+        if not self.plain:
+            try:
+                artifacts.verify(stored, digest)
+            except VerificationFailed as error:
+                return LoadBroken(self.name, order, "verification_failed", error.message)
+        if self.world.poisoned(stored.data) or self.world.fault("load fails", self.region):
+            return LoadBroken(self.name, order, "load_failed", "no such operator")
+        self.serving = Serving(order, stored)
+        return None
+
+    def _remember_served(self, life: int, order: LoadOrder) -> None:
+        if life == self.life and self.accepted and self.serving and self.serving.order == order:
+            self.accepted = replace(self.accepted, served=order)
+
+    # --- reading back -------------------------------------------------------------------------------------
+
+    def receive_read(self, reply: Reply) -> None:
+        """A read request has arrived."""
+        if not self.up:
+            reply(PodLost(self.name, "connection refused"))
+            return
+        order = self.serving.order if self.serving else None
+        if order is None:
+            reading = PodReading(self.name, self.started, "" if self.plain else self.incarnation, *[None] * 4)
+        elif self.plain:
+            reading = PodReading(self.name, self.started, "", order.version, None, None, None)
+        else:
+            reading = PodReading(self.name, self.started, self.incarnation, order.version, order.manifest_digest,
+                                 order.generation, order.epoch, order.registry_id)  # fmt: skip
+        self.world.checks.pod_was_read(self, reading)
+        reply(PodRead(reading))
+
+
+def _pair(order: LoadOrder) -> tuple[int, int, str]:
+    return order.epoch, order.generation, order.manifest_digest
+
+
+def show(order: LoadOrder) -> str:
+    """An order, for the trace."""
+    again = " again" if order.reload else ""
+    return f"v{order.version} {short(order.manifest_digest)[:6]} (epoch {order.epoch}, generation {order.generation}){again}"

@@ -1,0 +1,421 @@
+"""A worker of a region: the real decider in a modelled shell that can be crashed, paused and cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelcast.agents.region import values
+from modelcast.agents.region.memory import Memory
+from modelcast.agents.region.replica import Replica
+from modelcast.agents.region.step import step
+from modelcast.schemas import keys
+from modelcast.schemas.errors import ForeignRegistry
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.ports import PreconditionFailed
+
+from tests.simulation.actors import snapshot
+from tests.simulation.actors.pod import show
+
+if TYPE_CHECKING:
+    from tests.simulation.actors.region import Region
+
+LOAD_TIMEOUT, READ_TIMEOUT, STATE_TIMEOUT = 30.0, 5.0, 10.0
+LISTING_SECONDS, REPORT_SECONDS = 60.0, 60.0
+STATE_SIZE_MAX = 1 << 20
+
+
+@dataclass(eq=False, slots=True)
+class Ownership:
+    """One claimed epoch: the replica, and what the shell keeps beside it."""
+
+    replica: Replica
+    etag: str
+    log: ModelLog
+    sequence: int = 0
+    wakes_at: float = float("inf")
+
+    @property
+    def epoch(self) -> int:
+        """Ours."""
+        return self.replica.saved.epoch
+
+
+class Worker:
+    """One process of the region's agent."""
+
+    def __init__(self, region: Region, name: str) -> None:
+        self.region, self.world, self.name = region, region.world, name
+        self.up = self.paused = self.cut_off = False
+        self.life = 0
+        self.assignment = 0  # the number of the last assignment that it heard of
+        self.is_assigned = False
+        self.own: Ownership | None = None
+        self._claiming = 0
+        self._waiting: list[Callable[[], None]] = []  # what happened while it was paused
+        self._unheard: list[Callable[[], None]] = []  # what the broker could not say
+
+    # --- living and dying ---------------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> str:
+        """Who it says it is in the state object."""
+        return f"{self.name}#{self.life}"
+
+    def start(self) -> None:
+        """A new process."""
+        self.up, self.paused, self.cut_off = True, False, False
+        self.world.trace(self.name, f"starts as {self.identity}")
+        self.later(self.world.rng.uniform(0.1, 2.0), lambda: self.region.joined(self))
+        self.later(LISTING_SECONDS * self.world.rng.uniform(0.8, 1.2), self._list)
+        self.later(REPORT_SECONDS, self._repeat)
+
+    def crash(self, why: str) -> None:
+        """End at once; come back later."""
+        if not self.up:
+            return
+        self.world.trace(self.name, f"CRASHED ({why})")
+        self.up = False
+        self.life += 1
+        life = self.life
+        self.own, self.is_assigned, self.assignment = None, False, 0
+        self._waiting, self._unheard = [], []
+        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and not self.up else None)
+        self.world.after(self.world.rng.choice([1.0, 8.0, 25.0]), lambda: self._restart(life))
+
+    def _restart(self, life: int) -> None:
+        if self.life == life and not self.up:
+            self.region.lost(self)
+            self.start()
+
+    def pause(self, seconds: float) -> None:
+        """SIGSTOP; SIGCONT after ``seconds``."""
+        if not self.up or self.paused:
+            return
+        self.world.trace(self.name, f"PAUSED for {seconds:.0f}")
+        self.paused = True
+        life = self.life
+        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and self.paused else None)
+        self.world.after(seconds, lambda: self._wake(life))
+
+    def _wake(self, life: int) -> None:
+        if self.life != life or not self.paused:
+            return
+        self.world.trace(self.name, "WAKES")
+        self.paused = False
+        waiting, self._waiting = self._waiting, []
+        self.world.rng.shuffle(waiting)  # sockets and timers are all ready at once
+        for action in waiting:
+            self.later(self.world.rng.uniform(0.0, 0.5), action)
+        self.later(self.world.rng.uniform(1.0, 5.0), lambda: self.region.joined(self))
+
+    def cut(self, seconds: float) -> None:
+        """No broker for a while: it goes on with what it believes to own."""
+        if not self.up or self.cut_off:
+            return
+        self.world.trace(self.name, f"CUT OFF from the broker for {seconds:.0f}")
+        self.cut_off = True
+        life = self.life
+        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and self.cut_off else None)
+        self.world.after(seconds, lambda: self._reconnect(life))
+
+    def _reconnect(self, life: int) -> None:
+        if self.life != life:
+            return
+        self.cut_off = False
+        unheard, self._unheard = self._unheard, []
+        for action in unheard:
+            self.later(self.world.rng.uniform(0.0, 0.5), action)
+        self.later(self.world.rng.uniform(1.0, 3.0), lambda: self.region.joined(self))
+
+    def later(self, delay: float, action: Callable[[], None]) -> None:
+        """Run in this process, if it still lives then; a paused one does it when it wakes."""
+        life = self.life
+
+        def run() -> None:
+            if self.life != life:
+                return
+            if self.paused:
+                self._waiting.append(action)
+            else:
+                action()
+
+        self.world.after(delay, run)
+
+    def hears(self, delay: float, action: Callable[[], None]) -> None:
+        """Like ``later``, said by the broker."""
+        self.later(delay, lambda: self._unheard.append(action) if self.cut_off else action())
+
+    # --- owning -------------------------------------------------------------------------------------------
+
+    def assigned(self, number: int) -> None:
+        """The group gives us the model."""
+        if number <= self.assignment:
+            return
+        self.assignment, self.is_assigned = number, True
+        self.world.trace(self.name, f"assigned ({number})")
+        self._claim()
+
+    def revoked(self, number: int) -> None:
+        """Assignment ``number`` is somebody else's."""
+        if number <= self.assignment:
+            return
+        self.assignment, self.is_assigned = number, False
+        self._claiming += 1
+        self.handle(self.own, values.Replaced("revoked"))
+
+    def _claim(self) -> None:
+        """Take the next owner epoch: read the state, then write it with our name on the condition that it is that."""
+        self.own = None
+        self._claiming += 1
+        number = self._claiming
+
+        def again() -> None:
+            if self._claiming == number and self.is_assigned:
+                self._claim()
+
+        def read() -> None:
+            if self._claiming != number:
+                return
+            if self.world.fault("state read failed", self.region):
+                self.later(2.0, again)
+                return
+            found = self.region.bucket.get(self._state_key, size_max=STATE_SIZE_MAX)
+            memory = Memory.decode(found.body) if found else self._blank
+            claimed = memory.claimed_by(self.identity)
+            etag = found.info.etag if found else None
+
+            def answered(outcome: str | None) -> None:
+                if self._claiming != number:
+                    return
+                if outcome is None:
+                    self.later(0.5, again)
+                    return
+                self.world.trace(self.name, f"owns epoch {claimed.epoch}")
+                self.own = Ownership(
+                    Replica.owning(claimed, self.world.policy),
+                    outcome,
+                    ModelLog(self.world.model, self.world.registry_id),
+                )
+                self.handle(self.own, values.PodsKnown(tuple(p.name for p in self.region.pods)))
+                self._read_log(self.own)
+
+            self._put_state(claimed, etag, answered)
+
+        self.later(self.world.rng.uniform(0.01, 0.1), read)
+
+    @property
+    def _state_key(self) -> str:
+        return keys.region_state(self.world.model)
+
+    @property
+    def _blank(self) -> Memory:
+        return Memory(self.world.registry_id, self.world.model, self.region.name)
+
+    def _put_state(self, memory: Memory, etag: str | None, answered: Callable[[str | None], None]) -> None:
+        """Write conditionally. ``answered`` gets the new etag, or None: refused or timed out, which may have happened."""
+        world, body = self.world, memory.encode()
+        over = False
+
+        def once(outcome: str | None) -> None:
+            nonlocal over
+            if not over:
+                over = True
+                answered(outcome)
+
+        def arrives(*, silent: bool) -> None:
+            try:
+                info = self.region.bucket.put(self._state_key, body, if_absent=etag is None, if_match=etag)
+            except PreconditionFailed:
+                world.stats["state put refused"] += 1
+                outcome = None
+            else:
+                outcome = info.etag
+            if not silent:
+                self.later(0.03, lambda: once(outcome))
+
+        self.later(STATE_TIMEOUT, lambda: once(None))
+        if world.fault("state put lost", self.region):
+            return
+        if world.fault("state put late", self.region):
+            world.after(world.rng.uniform(STATE_TIMEOUT, 40.0), lambda: arrives(silent=True))
+            return
+        silent = world.fault("state put answer lost", self.region)
+        world.after(world.rng.uniform(0.02, 0.1), lambda: arrives(silent=silent))
+
+    # --- the loop: events in, effects out -----------------------------------------------------------------
+
+    def handle(self, own: Ownership | None, event: values.Event) -> None:
+        """Feed the decider and do what it says."""
+        if own is None or own is not self.own:
+            return
+        before = own.replica
+        after, effects = step(before, event, self.world.now)
+        own.replica = after
+        self.world.checks.stepped(self, before, event, after, effects)
+        if after.replaced:
+            self.world.trace(self.name, f"lets go of epoch {own.epoch}: {after.replaced}")
+            self.own = None
+            return
+        for effect in effects:
+            if self.world.fault("worker crashed at an effect", self.region):
+                self.crash(f"at {type(effect).__name__}, {after.state}")
+            if self.own is not own:
+                return
+            self._do(own, effect)
+            if self.world.fault("worker paused at an effect", self.region):
+                self.pause(self.world.rng.uniform(5.0, 60.0))
+        self._arm(own)
+
+    def _arm(self, own: Ownership) -> None:
+        at = own.replica.wakes_at(self.world.now)
+        if at == float("inf") or own.wakes_at <= max(at, self.world.now):
+            return
+        own.wakes_at = at
+
+        def tick() -> None:
+            own.wakes_at = float("inf")
+            self.handle(own, values.Tick())
+
+        self.later(max(at - self.world.now, 0.01), tick)
+
+    def _do(self, own: Ownership, effect: values.Effect) -> None:
+        self.world.stats[f"effect: {type(effect).__name__}"] += 1
+        match effect:
+            case values.Fetch(update):
+                digest = update.artifact.manifest_digest
+                self.world.trace(self.name, f"fetch v{update.version}")
+                wanted = lambda: self.own is own and digest not in own.replica.cancelled  # noqa: E731
+                self.region.fetch(update, wanted, lambda e: self.later(0.0, lambda: self.handle(own, e)))
+            case values.CancelFetch():
+                pass  # the fetch looks at what is wanted
+            case values.Load():
+                self._load(own, effect)
+            case values.Read(pod):
+                self._read(own, pod)
+            case values.Save(memory):
+                self._save(own, memory)
+            case values.Report():
+                self._report(own)
+            case values.CheckOwner():
+                self.later(0.05, lambda: self._check_owner(own))
+            case values.Refold():
+                self._read_log(own)
+
+    def _load(self, own: Ownership, effect: values.Load) -> None:
+        world, pod = self.world, self.region.pod(effect.pod)
+        world.trace(self.name, f"load {effect.pod}: {show(effect.order)}")
+        outcome = self._once(own, LOAD_TIMEOUT, values.PodLost(effect.pod, "load timed out"))
+
+        def reply(event: values.Event) -> None:
+            if not world.fault("load answer lost", self.region):
+                self.later(0.02, lambda: outcome(event))
+
+        if world.fault("load request lost", self.region):
+            return
+        late = world.fault("load request late", self.region)
+        delay = world.rng.uniform(1.0, 60.0) if late else world.rng.uniform(0.005, 0.05)
+        world.after(delay, lambda: pod.receive_load(effect.order, reply))
+
+    def _read(self, own: Ownership, name: str) -> None:
+        world, pod = self.world, self.region.pod(name)
+        outcome = self._once(own, READ_TIMEOUT, values.PodLost(name, "read timed out"))
+        if world.fault("read lost", self.region):
+            return
+        slow = world.fault("read late", self.region)
+        delay = world.rng.uniform(1.0, 4.5) if slow else 0.02
+        world.after(0.02, lambda: pod.receive_read(lambda e: self.later(delay, lambda: outcome(e))))
+
+    def _once(self, own: Ownership, timeout: float, otherwise: values.Event) -> Callable[[values.Event], None]:
+        """Takes the first outcome; ``otherwise`` if there is none in time."""
+        over = False
+
+        def outcome(event: values.Event) -> None:
+            nonlocal over
+            if not over:
+                over = True
+                self.handle(own, event)
+
+        self.later(timeout, lambda: outcome(otherwise))
+        return outcome
+
+    def _save(self, own: Ownership, memory: Memory) -> None:
+        def answered(etag: str | None) -> None:
+            if own is not self.own:
+                return
+            if etag is not None:
+                own.etag = etag
+                self.handle(own, values.Saved(memory))
+                return
+            if self.world.fault("state read failed", self.region):
+                self.handle(own, values.SaveFailed("the store does not answer"))
+                return
+            found = self.region.bucket.get(self._state_key, size_max=STATE_SIZE_MAX)
+            now = Memory.decode(found.body) if found else self._blank
+            if (now.epoch, now.owner) != (own.epoch, self.identity):
+                self.handle(own, values.Replaced(f"epoch {now.epoch} is {now.owner}'s"))
+            else:
+                own.etag = found.info.etag if found else ""
+                self.handle(own, values.Saved(memory) if now == memory else values.SaveFailed("not written"))
+
+        self._put_state(memory, own.etag, answered)
+
+    def _check_owner(self, own: Ownership) -> None:
+        if own is not self.own or self.world.fault("state read failed", self.region):
+            return
+        found = self.region.bucket.get(self._state_key, size_max=STATE_SIZE_MAX)
+        now = Memory.decode(found.body) if found else self._blank
+        if now.epoch > own.epoch:
+            self.handle(own, values.Replaced(f"epoch {now.epoch} is {now.owner}'s"))
+
+    def _report(self, own: Ownership) -> None:
+        own.sequence += 1
+        self.world.kafka.say_ack(self.region, snapshot.of(own.replica, self.name, own.sequence, self.world.now))
+
+    def _repeat(self) -> None:
+        if self.own is not None:
+            self._report(self.own)
+        self.later(REPORT_SECONDS, self._repeat)
+
+    # --- the log ------------------------------------------------------------------------------------------
+
+    def hears_of(self, generation: int) -> bool:
+        """An announcement; False if it has to be said again (nobody here owns the model yet)."""
+        if not self.up or self.paused or self.cut_off or self.own is None:
+            return False
+        if generation > self.own.log.head:
+            self._read_log(self.own)
+        return True
+
+    def _list(self) -> None:
+        self.later(LISTING_SECONDS * self.world.rng.uniform(0.8, 1.2), self._list)
+        if self.own is not None:
+            self._read_log(self.own)
+        elif self.is_assigned:
+            self._claim()
+
+    def _read_log(self, own: Ownership | None) -> None:
+        """Read what stands above our fold. Reads overtake each other: an older one may arrive last."""
+        if own is None or own is not self.own:
+            return
+        world = self.world
+        if world.fault("log read failed", self.region):
+            self.later(5.0, lambda: self._read_log(own))
+            return
+
+        def arrives() -> None:
+            try:
+                log = world.reader.further(own.log)
+            except ForeignRegistry as error:
+                world.checks.broken("the log is one", str(error))
+            slow = world.fault("log read slow", self.region)
+            self.later(world.rng.uniform(3.0, 20.0) if slow else 0.05, lambda: read(log))
+
+        def read(log: ModelLog) -> None:
+            if own is self.own:
+                if log.head > own.log.head:
+                    own.log = log
+                self.handle(own, values.Folded(log))
+
+        world.after(world.rng.uniform(0.01, 0.1), arrives)

@@ -1,0 +1,111 @@
+"""What can go wrong, and how often in one world.
+
+Each world draws its own subset and rates (swarm testing): faults that hide each other in a world that has all of
+them meet alone in another. A fault is asked for where it could happen, by name; every hit is counted.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+# Chance per opportunity, when a world has the fault at all.
+RATES = {
+    # Kafka
+    "announcement dropped": 0.3,
+    "announcement doubled": 0.3,
+    "announcement late": 0.3,
+    # publishers and operators
+    "publisher crashed before announcing": 0.25,
+    "claim timed out, written": 0.2,
+    "claim timed out, not written": 0.2,
+    "rival claimed first": 0.25,
+    # a region reads the log
+    "log read failed": 0.15,
+    "log read slow": 0.3,
+    # a region fetches
+    "fetch failed": 0.2,
+    "fetch damaged in transit": 0.25,
+    "fetch slow": 0.2,
+    # a region drives pods
+    "load request lost": 0.1,
+    "load request late": 0.15,
+    "load answer lost": 0.12,
+    "load slow": 0.12,
+    "load fails": 0.15,
+    "load lies": 0.15,
+    "read lost": 0.05,
+    "read late": 0.08,
+    "pod crashed in load": 0.06,
+    "pod crashed after its promise": 0.06,
+    # a region's own memory
+    "state put lost": 0.12,
+    "state put late": 0.12,
+    "state put answer lost": 0.15,
+    "state read failed": 0.1,
+    # workers
+    "worker crashed at an effect": 0.02,
+    "worker paused at an effect": 0.02,
+    "revocation late": 0.5,
+    # acks
+    "ack dropped": 0.15,
+    "ack doubled": 0.15,
+    "ack late": 0.2,
+}
+# Number of times at most in one world (or region), when a world has the fault at all.
+STROKES = {
+    "topic replayed": 2,
+    "kafka lost": 1,
+    "origin bytes damaged": 1,
+    "regional bytes damaged": 2,
+    "disk bytes damaged": 3,
+    "cache lost": 1,
+    "pod crashed": 2,
+    "pod replaced by a blank one": 1,
+    "worker crashed": 2,
+    "worker paused": 2,
+    "worker cut off": 2,
+    "partition moved": 2,
+    "tracker restarted": 1,
+    "tracker lost its tables": 1,
+    "redis lost": 1,
+}
+GLOBAL_STROKES = frozenset(
+    {
+        "topic replayed",
+        "kafka lost",
+        "origin bytes damaged",
+        "tracker restarted",
+        "tracker lost its tables",
+        "redis lost",
+    }
+)
+# These do not hurt a region: it must be as fast, and as thrifty, as without them.
+HARMLESS = frozenset({"announcement dropped", "announcement doubled", "announcement late", "topic replayed",
+                      "kafka lost", "ack dropped", "ack doubled", "ack late"})  # fmt: skip
+
+
+@dataclass
+class Faults:
+    """The faults of one world."""
+
+    rng: random.Random
+    stop_at: float
+    rates: dict[str, float] = field(default_factory=dict)
+    strokes: dict[str, int] = field(default_factory=dict)
+    hits: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def drawn(cls, rng: random.Random, stop_at: float) -> "Faults":
+        """A random subset with random rates."""
+        share = rng.choice([0.1, 0.3, 0.6, 1.0])
+        rates = {kind: rate * rng.choice([0.5, 1.0, 2.0]) for kind, rate in RATES.items() if rng.random() < share}
+        strokes = {kind: rng.randint(1, most) for kind, most in STROKES.items() if rng.random() < share}
+        return cls(rng, stop_at, rates, strokes)
+
+    def roll(self, kind: str, now: float) -> bool:
+        """Whether ``kind`` happens at this opportunity."""
+        rate = self.rates.get(kind)
+        if rate is None or now >= self.stop_at or self.rng.random() >= rate:
+            return False
+        self.hits[kind] += 1
+        return True

@@ -1,0 +1,198 @@
+"""What must hold at every step. Each check has a name, by which it is reported; DESIGN.md §9 has the list.
+
+The world tells ``Checks`` what happens (``pod_was_read``, ``state_written``, …), and ``each`` looks at every pod after
+every event. A check knows more than any actor: what bytes are really where, and what was really read back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+from modelcast.agents.region import values
+from modelcast.agents.region.memory import Memory
+from modelcast.agents.region.replica import Replica
+from modelcast.agents.tracker.snapshots import RegionRows
+from modelcast.consumers.pods.port import LoadOrder, PodReading
+from modelcast.schemas.records import ModelAck, PodReport, VersionState
+from modelcast.schemas.states import PodState, State, may_move
+
+from tests.simulation.artifacts import digest_of
+
+if TYPE_CHECKING:
+    from tests.simulation.actors.pod import Pod, Serving
+    from tests.simulation.actors.region import Region
+    from tests.simulation.actors.worker import Worker
+    from tests.simulation.world import World
+
+ONLY_VERIFIED = "1 only verified bytes are served"
+STAGED_IS_VERIFIED = "1 staged means verified"
+NEVER_BACK = "2 a pod never goes to a lower generation"
+REPLACED_IS_POWERLESS = "2 a replaced owner changes nothing"
+ACCEPTED_NEVER_FALLS = "2 the accepted generation never falls"
+NO_FALSE_ALARM = "2 no alarm without cause"
+ONE_LOG = "3 an event stands once in the log"
+CONVERGES = "3 every publication reaches every region"
+OLD_KEEPS_SERVING = "4 a failed load leaves the old version serving"
+CONFIRMED = "5 serving means read back"
+CLEAN_IN_TIME = "6 a region without faults is in time"
+ONCE = "7 an artifact crosses once"
+RESTART_CHANGES_NOTHING = "8 a restart of everything changes nothing"
+LEGAL_MOVES = "states move only as allowed"
+NO_BUSY_LOOP = "nothing is tried without a pause"
+
+LOADS_MAX, LOADS_SECONDS = 12, 5.0  # orders to one pod by one owner
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+    def __init__(self, invariant: str, message: str) -> None:
+        super().__init__(f"{invariant}: {message}")
+        self.invariant = invariant
+
+
+class Checks:
+    """The invariants of one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._serving: dict[Pod, Serving | None] = {}
+        self._floor: Counter[Pod] = Counter()  # the generation that each pod served last
+        self._accepted: dict[Pod, tuple[int, int]] = {}  # the highest (epoch, generation) that it took an order of
+        self._read: set[tuple[str, int | None, str, int]] = set()  # what pods really answered
+        self._loads: dict[tuple[int, str], deque[float]] = defaultdict(deque)
+
+    def broken(self, invariant: str, message: str) -> NoReturn:
+        """Stop: this must not happen."""
+        raise Violation(invariant, message)
+
+    # --- pods ---------------------------------------------------------------------------------------------
+
+    def each(self) -> None:
+        """After every event: has any pod changed what it serves?"""
+        for pod in self.world.pods:
+            before, now = self._serving.get(pod), pod.serving
+            if now is before:
+                continue
+            self._serving[pod] = now
+            if now is None:
+                if pod.up:
+                    self.broken(OLD_KEEPS_SERVING, f"{pod.name} serves nothing any more")
+                continue
+            self._bytes_are_verified(pod, now)
+            self._never_back(pod, before, now)
+
+    def _bytes_are_verified(self, pod: Pod, serving: Serving) -> None:
+        order, really = serving.order, digest_of(serving.stored.data)
+        update = self.world.truth.updates.get(order.version)
+        if update is None or update.artifact.manifest_digest != really:
+            self.broken(ONLY_VERIFIED, f"{pod.name} serves {really[7:13]} as version {order.version}")
+
+    def _never_back(self, pod: Pod, before: Serving | None, now: Serving) -> None:
+        generation = now.order.generation
+        if before is not None and generation < self._floor[pod] and not pod.plain:
+            self.broken(NEVER_BACK, f"{pod.name} went from generation {self._floor[pod]} to {generation}")
+        self._floor[pod] = generation
+
+    def pod_accepted(self, pod: Pod, order: LoadOrder) -> None:
+        """A pod obeys an order."""
+        epoch, generation = self._accepted.get(pod, (0, 0))
+        if order.epoch < epoch:
+            self.broken(REPLACED_IS_POWERLESS, f"{pod.name} obeys epoch {order.epoch} after {epoch}")
+        if order.epoch == epoch and order.generation < generation:
+            self.broken(NEVER_BACK, f"{pod.name} obeys generation {order.generation} after {generation}")
+        self._accepted[pod] = (order.epoch, order.generation)
+
+    def pod_crashed(self, pod: Pod) -> None:
+        """What it served is gone, and that is no failure of ours."""
+        self._serving[pod] = None
+
+    def pod_is_blank(self, pod: Pod) -> None:
+        """Another pod under the same name: it has promised nothing."""
+        self._accepted.pop(pod, None)
+        self._floor.pop(pod, None)
+
+    def pod_was_read(self, pod: Pod, reading: PodReading) -> None:
+        """A pod tells what it serves."""
+        self._read.add((pod.name, reading.version, reading.manifest_digest or "", reading.generation or 0))
+
+    # --- owners -------------------------------------------------------------------------------------------
+
+    def state_written(self, region: Region, old: Memory | None, new: Memory) -> None:
+        """The state object has changed."""
+        if old is None:
+            return
+        if new.epoch < old.epoch or (new.epoch == old.epoch and new.owner != old.owner):
+            self.broken(REPLACED_IS_POWERLESS, f"{region.name}: {new.owner} (epoch {new.epoch}) wrote over {old.epoch}")
+        if new.accepted_generation < old.accepted_generation:
+            self.broken(ACCEPTED_NEVER_FALLS, f"{region.name}: {old.accepted_generation} -> {new.accepted_generation}")
+
+    def stepped(
+        self, worker: Worker, before: Replica, event: values.Event, after: Replica, effects: Iterable[values.Effect]
+    ) -> None:
+        """The decider has taken a step."""
+        world = self.world
+        if isinstance(event, values.Fetched) and event.actual_digest != event.manifest_digest:
+            if event.manifest_digest in after.held:
+                self.broken(STAGED_IS_VERIFIED, f"{worker.name} holds {event.actual_digest[7:13]} as staged")
+            world.stats["damaged bytes found by the region"] += 1
+        if after.alarm:
+            self.broken(NO_FALSE_ALARM, f"{worker.name}: {after.alarm}")
+        if after.generation < before.generation:
+            self.broken(NEVER_BACK, f"{worker.name} follows {after.generation} after {before.generation}")
+        if after.state is not before.state:
+            world.stats[f"state: {after.state}"] += 1
+            staged_between = may_move(before.state, State.STAGED) and may_move(State.STAGED, after.state)  # one step
+            legal = may_move(before.state, after.state) or staged_between
+            if before.aspiration and before.generation == after.generation and not legal:
+                self.broken(
+                    LEGAL_MOVES,
+                    f"{worker.name} generation {after.generation}: {before.state} -> {after.state} "
+                    f"on {type(event).__name__}",
+                )
+            world.trace(worker.name, f"generation {after.generation} is {after.state} {after.error}")
+        if len(after.quarantined) > len(before.quarantined):
+            world.trace(worker.name, f"quarantines {after.quarantined[-1].version}: {after.quarantined[-1].reason}")
+        for effect in effects:
+            if isinstance(effect, values.Load):
+                self._has_paused(worker, effect)
+
+    def _has_paused(self, worker: Worker, load: values.Load) -> None:
+        times, now = self._loads[(load.order.epoch, load.pod)], self.world.now
+        times.append(now)
+        while times[0] < now - LOADS_SECONDS:
+            times.popleft()
+        if len(times) > LOADS_MAX:
+            self.broken(NO_BUSY_LOOP, f"{worker.name}: {len(times)} orders to {load.pod} in {LOADS_SECONDS} seconds")
+
+    # --- reports ------------------------------------------------------------------------------------------
+
+    def ack_sent(self, ack: ModelAck) -> None:
+        """A region reports."""
+        for pod in ack.pods:
+            self._is_confirmed(f"{ack.region} reports", pod)
+
+    def rows_moved(self, region: str, before: RegionRows | None, after: RegionRows) -> None:
+        """The tracker believes another snapshot."""
+        old, new = before.complete if before else None, after.complete
+        if old is not None and (new is None or new.order < old.order):
+            self.broken(REPLACED_IS_POWERLESS, f"the tracker went back to snapshot {new and new.order} of {region}")
+
+    def version_state_said(self, state: VersionState) -> None:
+        """The tracker tells the world."""
+        for row in state.regions:
+            for pod in row.pods:
+                self._is_confirmed("the tracker says", pod)
+            if row.served_version is not None:
+                for pod in row.pods:
+                    if (pod.pod, row.served_version) not in {(name, version) for name, version, *_ in self._read}:
+                        self.broken(
+                            CONFIRMED, f"{row.region} is said to serve {row.served_version}; {pod.pod} never did"
+                        )
+
+    def _is_confirmed(self, who: str, pod: PodReport) -> None:
+        fact = (pod.pod, pod.version, pod.manifest_digest, pod.generation)
+        if pod.state is PodState.SERVING and fact not in self._read:
+            self.broken(CONFIRMED, f"{who} {pod.pod} to serve version {pod.version}, generation {pod.generation}")

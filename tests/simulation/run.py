@@ -1,0 +1,154 @@
+"""Running worlds: one seed from its founding over its faults and its peace to the restart of everything."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from modelcast.schemas.records import Entry
+
+from tests.simulation.convergence import memory_of, missing
+from tests.simulation.invariants import CLEAN_IN_TIME, CONVERGES, ONCE, RESTART_CHANGES_NOTHING, Violation
+from tests.simulation.world import World
+
+PEACE_SECONDS_MAX = 400.0
+"""How long after the last fault everything may take."""
+CLEAN_SECONDS_MAX = 30.0
+CLEAN_SECONDS_MAX_UNHEARD = 120.0
+"""How long a region without faults may take; the second if announcements may be lost, so that it has to list."""
+CHUNK = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one world came to. ``error`` is empty if everything held."""
+
+    seed: int
+    invariant: str = ""
+    error: str = ""
+    events: int = 0
+    seconds: float = 0.0  # simulated
+    peace: float = 0.0  # seconds from the last fault to convergence
+    stats: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def replay(self) -> str:
+        """The command that shows this world again."""
+        return f"python -m tests.simulation --seed {self.seed} --trace"
+
+
+def run_seed(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
+    """Run one world to its end."""
+    world = World(seed, trace)
+    peace = 0.0
+    invariant = error = ""
+    try:
+        peace = _live(world)
+    except Violation as violation:
+        invariant, error = violation.invariant, str(violation)
+        world.trace("CHECK", f"FAILED {violation}")
+    except Exception as crash:
+        if trace is not None:
+            raise
+        invariant = error = f"{type(crash).__name__}: {crash}"
+    stats = world.stats + Counter({f"fault: {kind}": n for kind, n in world.faults.hits.items()})
+    return Outcome(seed, invariant, error, world.scheduler.events, world.now, peace, stats)
+
+
+def run_many(seeds: Iterable[int], processes: int | None = None) -> Iterator[Outcome]:
+    """Run many worlds, in order of their seeds."""
+    processes = processes or min(2, os.cpu_count() or 1)
+    if processes == 1:
+        yield from map(run_seed, seeds)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        yield from pool.map(run_seed, seeds, chunksize=10)
+
+
+def _live(world: World) -> float:
+    world.on_claimed = lambda entry: _time(world, entry)  # type: ignore[method-assign]
+    _advance(world, world.stop_at)
+    world.trace("world", "--- no faults from here on ---")
+    peace = _converge(world, CONVERGES)
+    _advance(world, world.now + 40.0)
+    if lines := missing(world):
+        world.checks.broken(CONVERGES, f"did not last: {lines[0]}")
+    _crossed_once(world)
+    before = _picture(world)
+    world.trace("world", "--- everything restarts ---")
+    for region in world.regions:
+        for actor in (*region.workers, *region.pods):
+            world.after(world.rng.uniform(0.0, 2.0), lambda actor=actor: actor.crash("everything restarts"))
+    world.tracker.crash(tables=True)
+    _advance(world, world.now + 5.0)
+    _converge(world, RESTART_CHANGES_NOTHING)
+    after = _picture(world)
+    for name in before:
+        if before[name] != after.get(name):
+            world.checks.broken(RESTART_CHANGES_NOTHING, f"{name}: {before[name]} became {after.get(name)}")
+    _crossed_once(world)
+    return peace
+
+
+def _advance(world: World, until: float) -> None:
+    world.scheduler.run_until(until, world.checks.each)
+
+
+def _converge(world: World, invariant: str) -> float:
+    begun = world.now
+    while lines := missing(world):
+        if world.now - begun > PEACE_SECONDS_MAX:
+            world.checks.broken(invariant, f"not within {PEACE_SECONDS_MAX:.0f} seconds: {'; '.join(lines)}")
+        _advance(world, world.now + CHUNK)
+    return world.now - begun
+
+
+def _picture(world: World) -> dict[str, object]:
+    """What must be the same before and after."""
+    picture: dict[str, object] = {"log": world.truth.event_ids}
+    for region in world.regions:
+        memory = memory_of(world, region)
+        refused = {q.manifest_digest for q in memory.quarantined} if memory else set()
+        picture[region.name] = memory and (memory.accepted_generation, memory.served, memory.quarantined)
+        for pod in region.pods:
+            order = pod.serving.order if pod.serving else None
+            if order and order.manifest_digest in refused:
+                continue  # nobody would bring it back if the disk was damaged meanwhile
+            picture[pod.name] = order and (order.version, 0 if pod.plain else order.generation)
+    return picture
+
+
+def _crossed_once(world: World) -> None:
+    spoilt = {d for d, stored in world.origin.artifacts.items() if stored.data != world.published[d]}
+    for region in world.regions:
+        for digest, count in region.long_link.items():
+            if (
+                count > 1
+                and not region.touched
+                and digest not in spoilt
+                and not world.faults.hits["origin bytes damaged"]
+            ):
+                world.checks.broken(ONCE, f"{digest[7:13]} crossed {count} times into {region.name}")
+
+
+def _time(world: World, entry: Entry) -> None:
+    """A region that no fault has touched serves this entry soon, whatever happens elsewhere."""
+    deaf = any(world.faults.hits[k] or k in world.faults.rates for k in ("announcement dropped", "announcement late"))
+    deaf = deaf or "kafka lost" in world.faults.strokes or "publisher crashed before announcing" in world.faults.rates
+    bound = CLEAN_SECONDS_MAX_UNHEARD if deaf else CLEAN_SECONDS_MAX
+
+    def check() -> None:
+        if world.truth.head != entry.generation or world.faults.hits["origin bytes damaged"]:
+            return
+        for region in world.regions:
+            if not region.touched:
+                late = [line for line in missing(world) if line.startswith(region.name)]
+                if late and not world.operator_mends:
+                    world.checks.broken(
+                        CLEAN_IN_TIME, f"{bound:.0f} seconds after generation {entry.generation}: {late}"
+                    )
+
+    world.after(bound, check)

@@ -1,0 +1,201 @@
+"""One simulated world: everything in it, drawn from one seed."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+from modelcast.agents.region.replica import Policy
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import Entry
+
+from tests.simulation.actors.kafka import Kafka
+from tests.simulation.actors.origin import Origin, Reader
+from tests.simulation.actors.pod import Pod
+from tests.simulation.actors.publisher import Publishers
+from tests.simulation.actors.region import Region
+from tests.simulation.actors.tracker import Tracker
+from tests.simulation.faults import GLOBAL_STROKES, HARMLESS, Faults
+from tests.simulation.invariants import ONE_LOG, Checks
+from tests.simulation.scheduler import Scheduler
+
+Trace = Callable[[str], None]
+
+
+class World:
+    """The stores, Kafka, regions, pods, publishers and the tracker; and what is true of them."""
+
+    model = "fraud"
+    registry_id = "registry-of-this-world"
+
+    def __init__(self, seed: int, trace: Trace | None = None) -> None:
+        self.seed = seed
+        self.rng = rng = random.Random(seed)
+        self.scheduler = Scheduler()
+        self.stats: Counter[str] = Counter()
+        self._trace = trace
+        self.stop_at = rng.uniform(60.0, 150.0)
+        self.faults = Faults.drawn(rng, self.stop_at)
+        self.poison = rng.choice([0.0, 0.0, 0.1, 0.3])
+        self.operator_mends = rng.random() < 0.5
+        self.policy = Policy(read_every=rng.choice([5.0, 10.0, 20.0]), backoff_max=rng.choice([10.0, 30.0]),
+                             loads_at_once=rng.choice([1, 1, 2]))  # fmt: skip
+        self.published: dict[str, bytes] = {}  # digest -> the intact bytes
+        self.truth = ModelLog(self.model, self.registry_id)
+        self.checks = Checks(self)
+        self.origin = Origin(self)
+        self.reader = Reader(self.origin)
+        self.kafka = Kafka(self)
+        self.regions: list[Region] = []
+        self.publishers = Publishers(self)
+        self._found_regions()
+        self.pods: list[Pod] = [pod for region in self.regions for pod in region.pods]
+        self.tracker = Tracker(self)
+        self._plan()
+
+    def _found_regions(self) -> None:
+        rng = self.rng
+        for name in ("eu", "us", "ap")[: rng.randint(1, 3)]:
+            clean = len(self.regions) > 0 and rng.random() < 0.3
+            plain = 1 if not clean and rng.random() < 0.2 else 0
+            self.regions.append(Region(self, name, clean=clean, workers=rng.randint(1, 2), pods=2, plain=plain))
+
+    def _plan(self) -> None:
+        rng = self.rng
+        self.after(rng.uniform(0.0, 3.0), self.publishers.act)
+        for _ in range(rng.randint(1, 9)):
+            self.after(rng.uniform(0.0, self.stop_at), self.publishers.act)
+        for kind, most in self.faults.strokes.items():
+            if kind in GLOBAL_STROKES:
+                for _ in range(rng.randint(1, most)):
+                    self.after(rng.uniform(0.0, self.stop_at), lambda kind=kind: self._strike_all(kind))
+                continue
+            for region in self.regions:
+                for _ in range(0 if region.clean else rng.randint(0, most)):
+                    self.after(rng.uniform(0.0, self.stop_at), lambda k=kind, r=region: self._strike(k, r))
+        if self.operator_mends:
+            for delay in (1.0, 40.0):
+                self.after(self.stop_at + delay, self._mend)
+
+    # --- what actors ask for ------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Simulated seconds since the beginning."""
+        return self.scheduler.now
+
+    def after(self, delay: float, action: Callable[[], None]) -> None:
+        """Run ``action`` later."""
+        self.scheduler.after(delay, action)
+
+    def trace(self, who: str, what: str) -> None:
+        """One line for the person who replays this world."""
+        if self._trace is not None:
+            self._trace(f"{self.now:9.3f}  {who:<10} {what}")
+
+    def fault(self, kind: str, region: Region | None = None) -> bool:
+        """Whether ``kind`` happens here and now."""
+        if region is not None and region.clean and kind not in HARMLESS:
+            return False
+        if not self.faults.roll(kind, self.now):
+            return False
+        self.trace(region.name if region else "world", f"FAULT {kind}")
+        if region is not None and kind not in HARMLESS:
+            region.touched[kind] += 1
+        return True
+
+    def claimed(self, entry: Entry) -> None:
+        """An entry stands in the log."""
+        self.trace("log", f"{entry.generation}: {_show(entry)}")
+        if entry.event_id in self.truth.event_ids:
+            self.checks.broken(ONE_LOG, f"{entry.event_id} again at {entry.generation}")
+        self.truth = self.truth.apply(entry)
+        self.stats[f"log: {getattr(entry, 'kind', None) or entry.activation}"] += 1  # type: ignore[union-attr]
+        self.on_claimed(entry)
+
+    def on_claimed(self, entry: Entry) -> None:
+        """For those who time a publication."""
+
+    @staticmethod
+    def poisoned(data: bytes) -> bool:
+        """Whether these bytes load nowhere."""
+        return data.startswith(b"poison")
+
+    def may_stay_quarantined(self, digest: str) -> bool:
+        """Whether a region may refuse these bytes to the end."""
+        return not self.operator_mends or self.poisoned(self.published[digest])
+
+    # --- strokes ------------------------------------------------------------------------------------------
+
+    def _strike_all(self, kind: str) -> None:
+        self.faults.hits[kind] += 1
+        match kind:
+            case "topic replayed":
+                self.kafka.replay()
+            case "kafka lost":
+                self.kafka.lose_all()
+            case "origin bytes damaged":
+                self._damage(self.origin.artifacts, "origin", kind)
+            case "tracker restarted" | "tracker lost its tables":
+                self.tracker.crash(tables=kind == "tracker lost its tables")
+            case "redis lost":
+                self.tracker.redis.clear()
+
+    def _damage(self, place: dict[str, object], where: str, kind: str) -> None:
+        if not place:
+            self.faults.hits[kind] -= 1
+            return
+        digest = self.rng.choice(sorted(place))
+        place[digest] = place[digest].damaged(self.rng.randrange(64))  # type: ignore[attr-defined]
+        self.trace(where, f"BYTES DAMAGED of {digest[7:13]}")
+
+    def _strike(self, kind: str, region: Region) -> None:
+        rng = self.rng
+        if kind == "disk bytes damaged" and any(pod.plain for pod in region.pods):
+            return  # nothing stands between a plain server and its disk
+        self.faults.hits[kind] += 1
+        region.touched[kind] += 1
+        worker = rng.choice(region.workers)
+        match kind:
+            case "regional bytes damaged":
+                self._damage(region.artifacts, region.name, kind)
+            case "disk bytes damaged":
+                self._damage(region.cache, region.name, kind)
+            case "cache lost":
+                self.trace(region.name, "CACHE LOST")
+                region.cache.clear()
+            case "pod crashed":
+                rng.choice(region.pods).crash("struck")
+            case "pod replaced by a blank one":
+                rng.choice(region.pods).crash("replaced by a blank one", blank=True)
+            case "worker crashed":
+                worker.crash("struck")
+            case "worker paused":
+                worker.pause(rng.uniform(5.0, 60.0))
+            case "worker cut off":
+                worker.cut(rng.uniform(15.0, 60.0))
+            case "partition moved":
+                alive = [w for w in region.members if w.up]
+                if alive:
+                    region.assign(rng.choice(alive))
+
+    def _mend(self) -> None:
+        """An operator puts damaged bytes right, and releases what regions quarantined for them."""
+        for digest, stored in self.origin.artifacts.items():
+            if stored.data != self.published[digest]:
+                self.trace("operator", f"mends {digest[7:13]}")
+                self.origin.artifacts[digest] = type(stored)(stored.manifest, self.published[digest])
+        held_back = {q.version for r in self.regions if (o := r.owner) and o.own for q in o.own.replica.quarantined}
+        for version in sorted(held_back):
+            if not self.poisoned(self.published[self.truth.updates[version].artifact.manifest_digest]):
+                self.publishers.release(version)
+
+
+def _show(entry: Entry) -> str:
+    artifact = getattr(entry, "artifact", None)
+    if artifact is not None:
+        regions = ",".join(entry.placement) or "everywhere"  # type: ignore[union-attr]
+        return f"PUBLISH {entry.version} {artifact.manifest_digest[7:13]} {entry.activation} {regions}"  # type: ignore[union-attr]
+    targets = ", ".join(f"{target.region or 'all'}:{target.version}" for target in entry.targets)  # type: ignore[union-attr]
+    return f"{entry.kind} {targets}"  # type: ignore[union-attr]

@@ -240,10 +240,11 @@ class ArtifactCache:
 
     def _oldest_first(self) -> list[str]:
         def used_at(name: str) -> float:
-            try:
-                return self._use_lock(name).stat().st_mtime
-            except FileNotFoundError:
-                return 0.0
+            times = [0.0]
+            for path in (self._use_lock(name), self._artifacts / name):  # opened, made
+                with suppress(FileNotFoundError):
+                    times.append(path.stat().st_mtime)
+            return max(times)
 
         return sorted(self._names(), key=lambda name: (used_at(name), name))
 

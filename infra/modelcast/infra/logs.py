@@ -20,6 +20,11 @@ CONTEXT = ("model", "version", "generation", "region")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _NOISY = ("botocore", "boto3", "urllib3", "aiokafka", "faust", "mode", "kafka", "asyncio")
 
+# Without the values of local variables: a token might be among them.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
+)
+
 Event = MutableMapping[str, Any]
 
 
@@ -41,9 +46,7 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None, **always: str
         _errors_speak,
     ]
     end: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=out.isatty(), sort_keys=False)]
-        if readable
-        else [structlog.processors.dict_tracebacks, _json]
+        [structlog.dev.ConsoleRenderer(colors=out.isatty(), sort_keys=False)] if readable else [_TRACEBACKS, _json]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -54,7 +57,7 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None, **always: str
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder()],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
         )
     )

@@ -93,6 +93,7 @@ class PublishSettings(_Section):
     publisher: str = ""
     allow_pickle: bool = False
     upload_threads: int = Field(default=4, ge=1, le=64)
+    registry_id: str = ""  # the registry expected in the origin store; another one is refused
 
 
 class LogSettings(_Section):

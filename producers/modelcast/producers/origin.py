@@ -1,0 +1,181 @@
+"""The origin store and Kafka as publishers and operators see them: connected late, checked once, remembered."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+from modelcast.infra.announcer import KafkaAnnouncer
+from modelcast.infra.metrics import ANNOUNCEMENTS
+from modelcast.infra.registry import REGISTRY_ID_SIZE_MAX, RegistryReader
+from modelcast.infra.settings import ORIGIN, Settings
+from modelcast.infra.stores import open_store, probe_conditional_puts
+from modelcast.schemas import keys
+from modelcast.schemas.errors import ForeignRegistry, KafkaUnavailable, NotFound, Refused, StoreUnavailable
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.ports import Announcer, ObjectStore, PreconditionFailed
+from modelcast.schemas.topics import Topic
+
+TRIES = 3
+T = TypeVar("T")
+
+
+class Origin:
+    """One registry to write to. Thread-safe.
+
+    Args:
+        settings: where everything is.
+        store: instead of the store that ``stores.origin`` names.
+        announcer: instead of Kafka as the settings have it.
+    """
+
+    def __init__(
+        self, settings: Settings, *, store: ObjectStore | None = None, announcer: Announcer | None = None
+    ) -> None:
+        self.settings = settings
+        self.store = store if store is not None else _open_origin(settings)
+        self.announcer: Announcer = announcer if announcer is not None else KafkaAnnouncer(settings)
+        self.reader = RegistryReader(self.store, expected_id=settings.publish.registry_id)
+        self.pool = ThreadPoolExecutor(settings.publish.upload_threads + 4, thread_name_prefix="origin")
+        self._logs: dict[str, ModelLog] = {}
+        self._conditional_puts_checked = False
+        self._lock = threading.Lock()
+        self.registry_known = False
+        self._warmed = False
+
+    def warm_up(self) -> None:
+        """Begin connecting to Kafka while other things are done."""
+        if isinstance(self.announcer, KafkaAnnouncer) and not self._warmed:
+            self._warmed = True
+            self.pool.submit(self.announcer.warm, Topic.MODEL_UPDATES)
+
+    def open_registry(self, *, create: bool) -> str:
+        """The registry's id; made if asked, but only in a store that honours conditional puts.
+
+        Raises:
+            NotFound: there is none, and ``create`` is not set.
+            ForeignRegistry: it is not the expected one.
+            Refused: the store ignores conditional puts.
+        """
+        try:
+            found = self.reader.read_registry_id()
+        except NotFound:
+            if not create:
+                raise
+            probe_conditional_puts(self.store)
+            self._conditional_puts_checked = True
+            found = retried(lambda: self.reader.read_registry_id(create=True))
+        self.registry_known = True
+        return found
+
+    def check_conditional_puts(self) -> None:
+        """Prove once a process that the store honours ``If-None-Match``, with the registry id's own bytes.
+
+        Where the header is ignored, the put changes nothing, and its success gives the store away.
+
+        Raises:
+            Refused: the store ignores it.
+        """
+        if self._conditional_puts_checked:
+            return
+        found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
+        if found is not None:
+            try:
+                retried(lambda: self.store.put(keys.REGISTRY_ID, found.body, if_absent=True))
+            except PreconditionFailed:
+                pass
+            else:
+                raise Refused(
+                    "the store ignores If-None-Match on puts, so two publishers could overwrite each other",
+                    subject=self.store.name,
+                    hint="modelcast doctor tells more",
+                )
+        self._conditional_puts_checked = True
+
+    def model_log(self, model: str) -> ModelLog:
+        """The fold of everything in a model's log; costs one request when little is new.
+
+        Raises:
+            ForeignRegistry: the store was wiped, restored or rewritten since we last looked.
+        """
+        known = self._logs.get(model)
+        tail = self.reader.tail(model, known)
+        self.remember(tail.log)
+        return tail.log
+
+    def check_head(self, model: str) -> None:
+        """Find out whether the store still holds what we know of it (a restored one has lost its newest entries).
+
+        Raises:
+            ForeignRegistry: it does not.
+        """
+        known = self._logs.get(model)
+        if known is None or not known.head:
+            return
+        timed = self.reader.entry(model, known.head)
+        if timed is None or timed.entry.event_id != known.event_ids[-1]:
+            raise ForeignRegistry(
+                "the store has lost log entries that were read before",
+                subject=f"{model} generation {known.head}",
+                hint="the store was wiped or restored; see `modelcast doctor`",
+            )
+
+    def remember(self, log: ModelLog) -> None:
+        """Keep a fold for the next time, if it is further than what is kept."""
+        with self._lock:
+            kept = self._logs.get(log.model)
+            if kept is None or kept.head <= log.head:
+                self._logs[log.model] = log
+
+    def announce(self, model: str, body: bytes) -> None:
+        """Announce a log entry.
+
+        Raises:
+            KafkaUnavailable: no confirmation in ``kafka.timeout_seconds``.
+        """
+        try:
+            timeout = self.settings.kafka.timeout_seconds
+            self.announcer.announce(Topic.MODEL_UPDATES, model, body, timeout_seconds=timeout)
+        except KafkaUnavailable:
+            ANNOUNCEMENTS.labels("publisher", "failed").inc()
+            raise
+        ANNOUNCEMENTS.labels("publisher", "done").inc()
+
+    def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Do several things at once; the first failure is raised, once none is running any more."""
+        futures = [self.pool.submit(call) for call in calls]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        failed = next((f for f in futures if f.done() and f.exception() is not None), None)
+        if failed is not None:
+            for future in futures:
+                future.cancel()
+            wait(futures)
+        return [future.result() for future in ([failed] if failed else futures)]
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.reader.close()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.announcer.close()
+
+
+def retried(call: Callable[[], T]) -> T:
+    """Repeat a conditional put that was not answered: the second try tells whether the first one happened."""
+    for _ in range(TRIES - 1):
+        try:
+            return call()
+        except StoreUnavailable:
+            continue
+    return call()
+
+
+def _open_origin(settings: Settings) -> ObjectStore:
+    origin = settings.store(ORIGIN)
+    secret = origin.secret_access_key
+    return open_store(
+        origin.url,
+        endpoint_url=origin.endpoint_url,
+        region=origin.aws_region,
+        access_key_id=origin.access_key_id,
+        secret_access_key=secret.get_secret_value() if secret else None,
+    )

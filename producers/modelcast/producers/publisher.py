@@ -1,0 +1,362 @@
+"""Publishing: what a training job calls."""
+
+import getpass
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from modelcast.infra.claim import claim, put_schema
+from modelcast.infra.metrics import PUBLICATIONS, PUBLISH_SECONDS, UPLOADED_BYTES
+from modelcast.infra.settings import ORIGIN, Settings, load
+from modelcast.producers.artifact import Artifact, scan
+from modelcast.producers.intent import Intent, note_intent, read_intent
+from modelcast.producers.origin import Origin
+from modelcast.producers.publication import (
+    Course,
+    Decision,
+    Publication,
+    PublishProgress,
+    Request,
+    Unannounced,
+    decide,
+)
+from modelcast.producers.upload import Uploader
+from modelcast.producers.verdict import Level, Verdict
+from modelcast.schemas import keys
+from modelcast.schemas.errors import ContentError, KafkaUnavailable, ModelcastError, NotFound, StoreUnavailable
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.names import check_model
+from modelcast.schemas.ports import Announcer, ObjectStore
+from modelcast.schemas.records import Activation, ArtifactRef, ModelUpdate
+
+_logger = logging.getLogger(__name__)
+
+SMALL_SIZE_BYTES = 1024 * 1024
+"""Artifacts up to this size are uploaded while the log is still being read: one round trip less."""
+SMALL_FILES = 16
+
+
+class _Standing(Exception):
+    """The bytes turned out to be in the log already."""
+
+    def __init__(self, log: ModelLog, decision: Decision) -> None:
+        super().__init__()
+        self.log, self.decision = log, decision
+
+
+@dataclass(slots=True)
+class _Steps:
+    progress: PublishProgress | None
+    seconds: dict[str, float] = field(default_factory=dict)
+    _name: str = ""
+    _began: float = 0.0
+
+    def begin(self, name: str, total_bytes: int = 0) -> None:
+        self.end()
+        self._name, self._began = name, time.perf_counter()
+        if self.progress:
+            self.progress.step(name, total_bytes)
+
+    def end(self) -> None:
+        if self._name:
+            took = time.perf_counter() - self._began
+            self.seconds[self._name] = self.seconds.get(self._name, 0.0) + took
+            PUBLISH_SECONDS.labels(self._name).observe(took)
+        self._name = ""
+
+
+class Publisher:
+    """Publishes versions of models. Thread-safe; connects when it is first used.
+
+    Args:
+        settings: where everything is; None: from ``modelcast.toml`` and the environment.
+        store: instead of the origin store of the settings.
+        announcer: instead of Kafka as the settings have it.
+
+    Example:
+        >>> with Publisher.from_env() as publisher:  # doctest: +SKIP
+        ...     publisher.publish("fraud", "./model", metrics={"auc": 0.93}).wait("all")
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        store: ObjectStore | None = None,
+        announcer: Announcer | None = None,
+    ) -> None:
+        self._settings = settings if settings is not None else load()
+        self._given = (store, announcer)
+        self._origin: Origin | None = None
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """A publisher by ``modelcast.toml`` and ``MODELCAST_…`` variables."""
+        return cls(load())
+
+    def publish(
+        self,
+        model: str,
+        path: str | os.PathLike[str],
+        *,
+        version: int | None = None,
+        placement: Sequence[str] = (),
+        activation: Activation | str = Activation.IMMEDIATE,
+        metrics: Mapping[str, float] | None = None,
+        labels: Mapping[str, str] | None = None,
+        publisher: str = "",
+        allow_pickle: bool = False,
+        progress: PublishProgress | None = None,
+        dry_run: bool = False,
+    ) -> Publication:
+        """Put a version into the registry's log, and say so on Kafka.
+
+        Interrupted anywhere and called again with the same bytes, it completes what was begun.
+
+        Args:
+            model: its name.
+            path: a file, or a folder with everything that belongs to the version.
+            version: None takes the next one.
+            placement: regions that may have it; none: all.
+            activation: ``IMMEDIATE``, or ``STAGED``: fetch now, serve when a command says so.
+            metrics: what training measured.
+            labels: whatever helps to find it again.
+            publisher: who publishes; without it ``publish.publisher`` of the settings, else user@host.
+            allow_pickle: pickles are refused unless this is set.
+            progress: told how it goes.
+            dry_run: check everything and write nothing.
+
+        Returns:
+            The publication; ``created`` is False if these bytes were the latest version already.
+
+        Raises:
+            UsageError: a name or value makes no sense.
+            Refused: the rules say no (see the message).
+            ForeignRegistry: the store is not the one that was expected.
+            StoreUnavailable: the store can't be reached; nothing, or nothing certain, was claimed: publish again.
+            Unannounced: it is claimed, but Kafka did not confirm; the tracker will announce it.
+        """
+        check_model(model)
+        steps = _Steps(progress)
+        steps.begin("scan")
+        allow = allow_pickle or self._settings.publish.allow_pickle
+        origin = self._connected()
+        origin.warm_up()
+        artifact = scan(Path(path), allow_pickle=allow)
+        request = Request(
+            model=model,
+            manifest_digest=artifact.digest,
+            artifact=ArtifactRef(
+                store=ORIGIN,
+                manifest_key=keys.manifest(artifact.digest),
+                manifest_digest=artifact.digest,
+                size_bytes=artifact.manifest.size_bytes,
+                file_count=len(artifact.files),
+                framework=artifact.manifest.framework,
+            ),
+            version=version,
+            placement=tuple(placement),
+            activation=Activation(activation.upper()),
+            metrics={name: float(value) for name, value in (metrics or {}).items()},
+            labels=dict(labels or {}),
+            publisher=publisher or self._settings.publish.publisher or _whoami(),
+        )
+        try:
+            return self._rehearse(origin, request) if dry_run else self._publish(origin, request, artifact, steps)
+        except Unannounced:
+            PUBLICATIONS.labels(model, "unannounced").inc()
+            raise
+        except Exception:
+            PUBLICATIONS.labels(model, "failed").inc()
+            raise
+        finally:
+            steps.end()
+
+    def close(self) -> None:
+        """Let go of store and Kafka."""
+        origin, self._origin = self._origin, None
+        if origin is not None:
+            origin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --------------------------------------------------------------------------------------------------------
+
+    def _connected(self) -> Origin:
+        if self._origin is None:
+            store, announcer = self._given
+            self._origin = Origin(self._settings, store=store, announcer=announcer)
+        return self._origin
+
+    def _publish(self, origin: Origin, request: Request, artifact: Artifact, steps: _Steps) -> Publication:
+        uploader = Uploader(origin.store, artifact, steps.progress)
+        steps.begin("upload", artifact.manifest.size_bytes)
+        intent, log, uploaded = self._prepare(origin, request, uploader)
+        try:
+            decision = decide(log, request, intent.event_id)
+            if not uploaded:
+                origin.together(uploader.calls())
+            if decision.course is Course.ANNOUNCE:
+                raise _Standing(log, decision)
+            steps.begin("claim")
+
+            def build(log: ModelLog) -> ModelUpdate:
+                decision = decide(log, request, intent.event_id)
+                if decision.course is Course.ANNOUNCE:
+                    raise _Standing(log, decision)
+                return request.update(log, intent.event_id, time.time_ns() // 1000)
+
+            claimed = claim(origin.reader, log, intent.event_id, build)
+            log, entry, body = claimed.log, claimed.entry, claimed.encoded
+            received_us, created = claimed.last_modified_us, True
+        except _Standing as standing:
+            log, created = standing.log, standing.decision.completes
+            timed = origin.reader.entry(request.model, standing.decision.generation)
+            if timed is None:
+                raise StoreUnavailable("a known log entry is gone", subject=request.model) from None
+            entry, body, received_us = timed.entry, timed.body, timed.last_modified_us
+        except ContentError:
+            if not intent.begun_before:  # refused before anything was claimed under it
+                with suppress(ModelcastError):
+                    origin.store.delete(intent.key)
+            raise
+        origin.remember(log)
+        assert isinstance(entry, ModelUpdate)
+        UPLOADED_BYTES.labels(request.model).inc(uploader.uploaded_bytes)
+        publication = Publication(
+            model=entry.model,
+            version=entry.version,
+            generation=entry.generation,
+            event_id=entry.event_id,
+            manifest_digest=entry.artifact.manifest_digest,
+            created=created,
+            announced=False,
+            registry_id=entry.registry_id,
+            activation=entry.activation,
+            size_bytes=entry.artifact.size_bytes,
+            file_count=entry.artifact.file_count,
+            framework=entry.artifact.framework,
+            uploaded_bytes=uploader.uploaded_bytes,
+            received_at_us=received_us,
+            step_seconds=steps.seconds,
+            notes=artifact.notes + _differences(entry, request, created),
+            waiter=self._wait,
+        )
+        return self._announce(origin, publication, body, intent, steps)
+
+    def _prepare(self, origin: Origin, request: Request, uploader: Uploader) -> tuple[Intent, ModelLog, bool]:
+        """Everything that does not depend on each other, at once: (intent, log, whether the bytes are up)."""
+        known = origin.registry_known
+        if not known:
+            origin.open_registry(create=True)
+        calls: list[Callable[[], Any]] = [
+            lambda: note_intent(origin.store, request.intent_key),
+            lambda: origin.model_log(request.model),
+            origin.check_conditional_puts,
+            lambda: put_schema(origin.store, ModelUpdate),
+        ]
+        if known:  # the store may have been swapped since we last looked
+            calls += [origin.reader.read_registry_id, lambda: origin.check_head(request.model)]
+        small = request.artifact.size_bytes <= SMALL_SIZE_BYTES and request.artifact.file_count <= SMALL_FILES
+        intent, log, *_ = origin.together(calls + (uploader.calls() if small else []))
+        return intent, log, small
+
+    def _announce(
+        self, origin: Origin, publication: Publication, body: bytes, intent: Intent, steps: _Steps
+    ) -> Publication:
+        steps.begin("announce")
+        try:
+            origin.announce(publication.model, body)
+        except KafkaUnavailable as error:
+            steps.end()
+            unannounced = Unannounced(
+                f"claimed as generation {publication.generation}, but not announced: {error.message}",
+                subject=str(publication),
+                hint="it is safe: the tracker announces it; or publish again once Kafka is back",
+            )
+            unannounced.publication = publication
+            raise unannounced from error
+        steps.begin("close")
+        with suppress(StoreUnavailable):  # left behind, it only makes the next publication of these bytes a rerun
+            origin.store.delete(intent.key)
+        steps.end()
+        PUBLICATIONS.labels(publication.model, "created" if publication.created else "existed").inc()
+        _logger.info(
+            "published" if publication.created else "already published",
+            extra={"model": publication.model, "version": publication.version, "generation": publication.generation},
+        )
+        return replace(publication, announced=True)
+
+    def _rehearse(self, origin: Origin, request: Request) -> Publication:
+        """What would happen, by reading alone."""
+        try:
+            registry_id = origin.open_registry(create=False)
+            log, intent = origin.together(
+                [lambda: origin.model_log(request.model), lambda: read_intent(origin.store, request.intent_key)]
+            )
+        except NotFound:
+            registry_id, log, intent = "", ModelLog(request.model, ""), None
+        decision = decide(log, request, intent.event_id if intent else None)
+        exists = decision.course is Course.ANNOUNCE
+        standing = next((u for u in log.updates.values() if u.generation == decision.generation), None)
+        return Publication(
+            model=request.model,
+            version=standing.version if standing else request.version or log.next_version,
+            generation=decision.generation if exists else log.head + 1,
+            event_id=intent.event_id if intent else "",
+            manifest_digest=request.manifest_digest,
+            created=not exists or decision.completes,
+            announced=False,
+            registry_id=registry_id,
+            activation=request.activation,
+            size_bytes=request.artifact.size_bytes,
+            file_count=request.artifact.file_count,
+            framework=request.artifact.framework,
+            dry_run=True,
+        )
+
+    def _wait(self, publication: Publication, level: Level, timeout_seconds: float) -> Verdict:
+        from modelcast.producers.wait import wait_for
+
+        return wait_for(
+            self._settings,
+            publication.model,
+            publication.version,
+            level,
+            timeout_seconds=timeout_seconds,
+            generation=publication.generation,
+            registry_id=publication.registry_id,
+            staged=publication.activation is Activation.STAGED,
+        )
+
+
+def _differences(entry: ModelUpdate, request: Request, created: bool) -> tuple[str, ...]:
+    """What was asked for and is not so, because these bytes were published before with other options."""
+    if created:
+        return ()
+    found = []
+    if entry.activation is not request.activation:
+        found.append(f"was published with activation {entry.activation.lower()}, which stays so")
+    if set(entry.placement) != set(request.placement):
+        found.append(f"was published for {', '.join(entry.placement) or 'all regions'}, which stays so")
+    return tuple(found)
+
+
+def _whoami() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (OSError, KeyError):
+        return socket.gethostname()

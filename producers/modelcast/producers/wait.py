@@ -1,0 +1,112 @@
+"""Waiting for a version to arrive, by what the tracker says on ``version-state``."""
+
+import time
+from collections.abc import Iterator
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from modelcast.infra.kafka_client import make_consumer, unavailable
+from modelcast.infra.settings import Settings
+from modelcast.producers.verdict import LEVELS, Level, Verdict, judge
+from modelcast.schemas.codec import decode_as
+from modelcast.schemas.errors import DecodeError, NotConverged, Quarantined, UsageError
+from modelcast.schemas.records import VersionState
+from modelcast.schemas.topics import Topic, partition_of
+
+BACK_OFFSETS = 2_000
+"""How far back to look for the last word on a model; the tracker repeats it every half minute anyway."""
+_POLL_SECONDS = 0.1
+
+
+def wait_for(
+    settings: Settings,
+    model: str,
+    version: int,
+    level: Level = "all",
+    *,
+    timeout_seconds: float,
+    generation: int = 0,
+    registry_id: str = "",
+    staged: bool = False,
+) -> Verdict:
+    """Return once enough regions have the version (see ``judge``).
+
+    Raises:
+        Quarantined: a region refused it.
+        NotConverged: not in time, or superseded.
+        KafkaUnavailable: the cluster can't be reached.
+        UsageError: no such level.
+    """
+    if level not in LEVELS:
+        raise UsageError(f"bad level {level!r}", hint=f"use one of {', '.join(LEVELS)}")
+    subject, verdict = f"{model}/{version}", judge(None, version, level)
+    for state in states(settings, model, timeout_seconds=timeout_seconds):
+        if registry_id and state.registry_id != registry_id:
+            continue
+        verdict = judge(state, version, level, generation=generation, staged=staged)
+        if verdict.reached:
+            return verdict
+        if verdict.quarantined:
+            hint = f"modelcast describe {model}; after mending it, modelcast release {subject}"
+            raise Quarantined("refused by " + "; ".join(verdict.quarantined), subject=subject, hint=hint)
+        if verdict.superseded:
+            raise NotConverged("superseded: " + "; ".join(verdict.laggards), subject=subject)
+    raise NotConverged(
+        f"not in {timeout_seconds:g} s: " + "; ".join(verdict.laggards),
+        subject=subject,
+        hint=f"modelcast describe {model}; is the tracker running?",
+    )
+
+
+def states(settings: Settings, model: str, *, timeout_seconds: float) -> Iterator[VersionState]:
+    """What the tracker said last of ``model`` and whatever it says from now on, until the time is over.
+
+    Raises:
+        KafkaUnavailable: the cluster can't be reached.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    where = TopicPartition(Topic.VERSION_STATE, partition_of(model))
+    consumer = make_consumer(settings)
+    try:
+        low, high = consumer.get_watermark_offsets(
+            where, timeout=max(0.1, min(timeout_seconds, settings.kafka.timeout_seconds))
+        )
+        where.offset = max(low, high - BACK_OFFSETS)
+        consumer.assign([where])
+        yield from _of_model(consumer, settings, model, deadline, high)
+    except KafkaException as error:
+        raise unavailable(error, settings, Topic.VERSION_STATE) from error
+    finally:
+        consumer.close()
+
+
+def _of_model(
+    consumer: Consumer, settings: Settings, model: str, deadline: float, old_until: int
+) -> Iterator[VersionState]:
+    newest: VersionState | None = None  # of those that were there before: only the last one matters
+    while (left := deadline - time.monotonic()) > 0:
+        message = consumer.poll(min(left, _POLL_SECONDS))
+        if message is None:
+            if newest is not None:
+                yield newest
+                newest = None
+            continue
+        if (error := message.error()) is not None:
+            if error.retriable():
+                continue
+            raise unavailable(error, settings, Topic.VERSION_STATE)
+        offset, state = message.offset() or 0, _state(message.value(), message.key(), model)
+        if state is not None:
+            newest = state
+        if newest is not None and offset + 1 >= old_until:
+            yield newest
+            newest = None
+
+
+def _state(value: bytes | None, key: bytes | None, model: str) -> VersionState | None:
+    if key != model.encode() or not value:
+        return None
+    try:
+        return decode_as(VersionState, value)
+    except DecodeError:
+        return None  # written by a newer tracker; its next word may be readable

@@ -1,0 +1,109 @@
+"""Who serves what, from wherever it can be read: Redis, else the ``version-state`` topic. Always with its age."""
+
+import time
+from dataclasses import dataclass
+
+from modelcast.infra.settings import Settings
+from modelcast.schemas.codec import decode_as
+from modelcast.schemas.errors import DecodeError, ModelcastError, RedisUnavailable
+from modelcast.schemas.records import PodReport, RegionHeartbeat, VersionState
+from modelcast.schemas.topics import TOPICS, Topic
+
+STALE_SECONDS = 90.0
+"""Older than this, a state says more about the tracker than about the model: it repeats itself every half minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One model's state, how old it is in seconds, and where it was read."""
+
+    state: VersionState
+    age_seconds: float
+    source: str
+
+
+class StateSource:
+    """Reads states. What Redis can't say, Kafka can; ``remarks`` tells people what was missing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.remarks: list[str] = []
+
+    def models(self) -> list[Sighting]:
+        """Every model.
+
+        Raises:
+            KafkaUnavailable: neither Redis nor Kafka could be read.
+        """
+        found = self._from_redis()
+        return found if found is not None else self._from_kafka()
+
+    def model(self, name: str) -> Sighting | None:
+        """One model; None if the tracker has said nothing of it."""
+        return next((s for s in self.models() if s.state.model == name), None)
+
+    def heartbeats(self) -> list[tuple[RegionHeartbeat, float]]:
+        """The last heartbeat of every worker, with its age in seconds; nothing if Redis is away."""
+        from modelcast.infra.redis_view import RedisView
+
+        try:
+            with RedisView(self._settings) as view:
+                return [(seen.value, seen.age_seconds) for seen in view.heartbeats()]
+        except RedisUnavailable as error:
+            self._remark(error)
+            return []
+
+    def pods(self, state: VersionState, region: str) -> tuple[PodReport, ...]:
+        """All pods of a region; those that the state itself carries if Redis is away."""
+        from modelcast.infra.redis_view import RedisView
+
+        row = next((r for r in state.regions if r.region == region), None)
+        carried = row.pods if row else ()
+        if row is None or not row.pods_omitted:
+            return carried
+        try:
+            with RedisView(self._settings) as view:
+                seen = view.pods(state.model, region)
+                return seen.value if seen else carried
+        except RedisUnavailable as error:
+            self._remark(error)
+            self.remarks.append(f"{region}: {row.pods_omitted} pods are not shown")
+            return carried
+
+    def _from_redis(self) -> list[Sighting] | None:
+        from modelcast.infra.redis_view import RedisView
+
+        try:
+            with RedisView(self._settings) as view:
+                found = [Sighting(s.value, s.age_seconds, "redis") for s in view.models()]
+        except RedisUnavailable as error:
+            self._remark(error)
+            return None
+        return found or None
+
+    def _from_kafka(self) -> list[Sighting]:
+        from modelcast.infra.kafka_client import make_consumer, read_partition
+
+        settings = self._settings
+        partitions = next(t.partitions for t in TOPICS if t.name is Topic.VERSION_STATE)
+        newest: dict[str, Sighting] = {}
+        consumer = make_consumer(settings)
+        try:
+            for partition in range(partitions):
+                for message in read_partition(
+                    consumer, settings, Topic.VERSION_STATE, partition, timeout_seconds=settings.kafka.timeout_seconds
+                ):
+                    try:
+                        state = decode_as(VersionState, message.value() or b"")
+                    except DecodeError:
+                        continue  # a tombstone, or written by newer software
+                    age = max(0.0, time.time() - message.timestamp()[1] / 1000)
+                    newest[state.model] = Sighting(state, age, "kafka")
+        finally:
+            consumer.close()
+        return list(newest.values())
+
+    def _remark(self, error: ModelcastError) -> None:
+        text = f"{error.message}: reading Kafka instead"
+        if text not in self.remarks:
+            self.remarks.append(text)

@@ -1,0 +1,141 @@
+"""States as tables, worst first: used by ``get``, ``describe`` and the demo. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from modelcast.cli.console import age, size
+from modelcast.cli.state_source import Sighting
+from modelcast.schemas.records import PodReport, RegionState, VersionState
+from modelcast.schemas.states import PodState, State
+
+_BADNESS = {
+    State.QUARANTINED: 6,
+    State.FAILED: 5,
+    None: 4,
+    State.ANNOUNCED: 3,
+    State.FETCHING: 3,
+    State.STAGED: 2,
+    State.LOADING: 2,
+    State.SUPERSEDED: 1,
+    State.SERVING: 0,
+}
+_STYLE = {State.QUARANTINED: "bold red", State.FAILED: "red", State.SERVING: "green", None: "dim"}
+_POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodState.LOADING, PodState.SERVING)
+
+
+def region_badness(row: RegionState) -> tuple[int, int, float]:
+    """Sorts worst last: silent before anything, then by state, then by lag."""
+    return (int(row.silent), _BADNESS[row.state], row.lag_seconds)
+
+
+def model_badness(state: VersionState) -> tuple[int, tuple[int, int, float]]:
+    """Sorts worst last."""
+    worst = max((region_badness(r) for r in state.regions if not r.left_out), default=(0, 4, 0.0))
+    return (int(bool(state.alarm)), worst)
+
+
+def models_table(sightings: Iterable[Sighting]) -> Table:
+    """One line a model."""
+    table = Table("MODEL", "LATEST", "CONSISTENT", "REGIONS", "WORST", "LAG", "SKEW", "UPDATED", box=None)
+    for seen in sorted(sightings, key=lambda s: (model_badness(s.state), s.state.model), reverse=True):
+        state = seen.state
+        counted = [r for r in state.regions if not r.left_out]
+        serving = sum(r.state is State.SERVING for r in counted)
+        worst = max(counted, key=region_badness, default=None)
+        table.add_row(
+            state.model,
+            _version(state.latest_version),
+            _version(state.consistent_version),
+            f"{serving}/{len(counted)}",
+            _alarm(state) or (state_text(worst) if worst else Text("-")),
+            age(state.lag_seconds_max) if state.lag_seconds_max else "-",
+            str(state.skew),
+            f"{age(seen.age_seconds)} ago",
+        )
+    return table
+
+
+def model_table(state: VersionState) -> Table:
+    """One line a region."""
+    table = Table("REGION", "STATE", "ASPIRED", "STAGED", "SERVED", "PODS", "LAG", "MOVED", "SAVED", "NOTE", box=None)
+    for row in sorted(state.regions, key=lambda r: (*(-x for x in region_badness(r)), r.region)):
+        table.add_row(
+            row.region,
+            state_text(row),
+            _version(row.aspired_version),
+            _version(row.staged_version),
+            _version(row.served_version),
+            f"{row.pods_serving}/{row.pods_expected}",
+            age(row.lag_seconds) if row.lag_seconds else "-",
+            size(row.bytes_moved) if row.bytes_moved else "-",
+            size(row.bytes_saved) if row.bytes_saved else "-",
+            note(row),
+        )
+    return table
+
+
+def regions_table(rows: Sequence[tuple[str, int, str, float | None, Sequence[RegionState], int | None]]) -> Table:
+    """One line a region: (name, workers, newest software, seconds since its heartbeat, its rows, free disk)."""
+    table = Table("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", box=None)
+
+    def badness(row: tuple[str, int, str, float | None, Sequence[RegionState], int | None]) -> tuple[float, float]:
+        behind = sum(r.state is not State.SERVING and not r.left_out for r in row[4])
+        return (float("inf") if row[3] is None else row[3] if row[3] > 15 else 0.0, behind)
+
+    for name, workers, software, heard, models, free in sorted(rows, key=lambda r: (badness(r), r[0]), reverse=True):
+        counted = [r for r in models if not r.left_out]
+        lag = max((r.lag_seconds for r in models), default=0.0)
+        silent = heard is None or heard > 15
+        table.add_row(
+            name,
+            str(workers),
+            Text("never" if heard is None else f"{age(heard)} ago", style="bold red" if silent else ""),
+            f"{sum(r.state is State.SERVING for r in counted)}/{len(counted)}",
+            age(lag) if lag else "-",
+            size(free) if free is not None else "-",
+            software,
+        )
+    return table
+
+
+def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> Table:
+    """One line a pod and model: (region, model, report)."""
+    table = Table("POD", "REGION", "MODEL", "STATE", "VERSION", "GENERATION", "READ", "NOTE", box=None)
+    ordered = sorted(rows, key=lambda r: (_POD_BADNESS.index(r[2].state), r[0], r[2].pod, r[1]))
+    for region, model, pod in ordered:
+        style = "green" if pod.state is PodState.SERVING else "red" if pod.error else ""
+        table.add_row(
+            pod.pod,
+            region,
+            model,
+            Text(pod.state.value, style=style),
+            _version(pod.version),
+            str(pod.generation or "-"),
+            f"{age((now_us - pod.read_at_us) / 1e6)} ago" if pod.read_at_us else "-",
+            pod.error,
+        )
+    return table
+
+
+def state_text(row: RegionState) -> Text:
+    """A region's state, coloured; silence is said first."""
+    text = row.state.value if row.state else "UNKNOWN"
+    return (
+        Text(f"SILENT ({text})", style="bold red") if row.silent else Text(text, style=_STYLE.get(row.state, "yellow"))
+    )
+
+
+def note(row: RegionState) -> str:
+    """Why a region is as it is."""
+    parts = [f"left out: {row.left_out}"] if row.left_out else []
+    return "; ".join([*parts, row.error] if row.error else parts)
+
+
+def _alarm(state: VersionState) -> Text | None:
+    return Text("ALARM", style="bold red") if state.alarm else None
+
+
+def _version(version: int | None) -> str:
+    return str(version) if version is not None else "-"

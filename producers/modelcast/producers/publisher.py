@@ -1,9 +1,7 @@
 """Publishing: what a training job calls."""
 
-import getpass
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ from modelcast.infra.claim import claim, put_schema
 from modelcast.infra.metrics import PUBLICATIONS, PUBLISH_SECONDS, UPLOADED_BYTES
 from modelcast.infra.settings import ORIGIN, Settings, load
 from modelcast.producers.artifact import Artifact, scan
+from modelcast.producers.identity import whoami
 from modelcast.producers.intent import Intent, note_intent, read_intent
 from modelcast.producers.origin import Origin
 from modelcast.producers.publication import (
@@ -166,7 +165,7 @@ class Publisher:
             activation=Activation(activation.upper()),
             metrics={name: float(value) for name, value in (metrics or {}).items()},
             labels=dict(labels or {}),
-            publisher=publisher or self._settings.publish.publisher or _whoami(),
+            publisher=publisher or self._settings.publish.publisher or whoami(),
         )
         try:
             return self._rehearse(origin, request) if dry_run else self._publish(origin, request, artifact, steps)
@@ -353,10 +352,3 @@ def _differences(entry: ModelUpdate, request: Request, created: bool) -> tuple[s
     if set(entry.placement) != set(request.placement):
         found.append(f"was published for {', '.join(entry.placement) or 'all regions'}, which stays so")
     return tuple(found)
-
-
-def _whoami() -> str:
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (OSError, KeyError):
-        return socket.gethostname()

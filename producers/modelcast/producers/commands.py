@@ -1,0 +1,246 @@
+"""An operator's word about a model: claimed in its log like a publication, and announced."""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from modelcast.infra.claim import claim
+from modelcast.infra.metrics import COMMANDS
+from modelcast.infra.settings import Settings, load
+from modelcast.producers.identity import whoami
+from modelcast.producers.origin import Origin
+from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, NotFound, Refused, UsageError
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.names import check_alias, check_model, check_region, check_version
+from modelcast.schemas.ports import Announcer, ObjectStore
+from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, ModelCommand
+
+SERVES = frozenset({CommandKind.ACTIVATE, CommandKind.ROLLBACK, CommandKind.PIN})
+"""Kinds that make a region serve a version, which must not be quarantined then."""
+REASON_MAX = 1024
+
+Targets = Callable[[ModelLog], tuple[CommandTarget, ...]]
+
+
+class Commander:
+    """Says commands. Thread-safe; connects when it is first used.
+
+    Every method names its regions (none: all, also those to come), ``reason`` and ``requested_by`` (without it:
+    user@host), and returns the command as it stands in the log. They raise ``NotFound`` (no such model or
+    version), ``Refused`` (placement, quarantine), ``UsageError`` (names), ``StoreUnavailable``, and
+    ``NotAnnounced``: it is claimed, but Kafka did not confirm; the tracker will announce it.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, *, store: ObjectStore | None = None, announcer: Announcer | None = None
+    ) -> None:
+        self._settings = settings if settings is not None else load()
+        self._given = (store, announcer)
+        self._origin: Origin | None = None
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """By ``modelcast.toml`` and ``MODELCAST_…`` variables."""
+        return cls(load())
+
+    def activate(
+        self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+    ) -> ModelCommand:
+        """Serve a version, from now until the next publication or command."""
+        return self._say(CommandKind.ACTIVATE, model, _all(regions, version), reason, requested_by)
+
+    def rollback(
+        self,
+        model: str,
+        *,
+        to: int | None = None,
+        last_consistent: int | None = None,
+        regions: Sequence[str] = (),
+        reason: str = "",
+        requested_by: str = "",
+    ) -> ModelCommand:
+        """Serve an older version again. It does not hold back the next publication; a pin does.
+
+        Args:
+            model: its name.
+            to: the version; None: ``last_consistent`` if that is not what is aspired now, else what was activated
+                before it, by the log.
+            last_consistent: what the tracker last saw served everywhere, if the caller knows.
+            regions: where; none: everywhere.
+            reason: why.
+            requested_by: who asked.
+        """
+        targets = _all(regions, to) if to is not None else rollback_targets(regions, last_consistent)
+        return self._say(CommandKind.ROLLBACK, model, targets, reason, requested_by)
+
+    def pin(
+        self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+    ) -> ModelCommand:
+        """Serve a version whatever is published or activated, until ``unpin``."""
+        return self._say(CommandKind.PIN, model, _all(regions, version), reason, requested_by)
+
+    def unpin(
+        self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+    ) -> ModelCommand:
+        """Follow the log again."""
+        return self._say(CommandKind.UNPIN, model, _all(regions), reason, requested_by)
+
+    def pause(
+        self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+    ) -> ModelCommand:
+        """Stay at what is aspired now."""
+        return self._say(CommandKind.PAUSE, model, _all(regions), reason, requested_by)
+
+    def resume(
+        self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+    ) -> ModelCommand:
+        """End a pause."""
+        return self._say(CommandKind.RESUME, model, _all(regions), reason, requested_by)
+
+    def reload(
+        self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+    ) -> ModelCommand:
+        """Have pods load anew what they serve."""
+        return self._say(CommandKind.RELOAD, model, _all(regions), reason, requested_by)
+
+    def quarantine(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand:
+        """Have nobody serve a version until it is released."""
+        return self._say(CommandKind.QUARANTINE, model, _all((), version), reason, requested_by)
+
+    def release(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand:
+        """End a quarantine, a person's or a region's own."""
+        return self._say(CommandKind.RELEASE, model, _all((), version), reason, requested_by)
+
+    def alias(self, model: str, alias: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand:
+        """Let ``model@alias`` mean a version."""
+        check_alias(alias)
+        return self._say(CommandKind.ALIAS, model, _all((), version), reason, requested_by, alias)
+
+    def close(self) -> None:
+        """Let go of store and Kafka."""
+        origin, self._origin = self._origin, None
+        if origin is not None:
+            origin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _say(
+        self, kind: CommandKind, model: str, targets: Targets, reason: str, requested_by: str, alias: str = ""
+    ) -> ModelCommand:
+        check_model(model)
+        if len(reason) > REASON_MAX:
+            raise UsageError(f"a reason of {len(reason)} characters", subject=model, hint=f"at most {REASON_MAX}")
+        origin = self._connected()
+        origin.warm_up()
+        if not origin.registry_known:
+            origin.open_registry(create=False)
+            log, *_ = origin.together([lambda: origin.model_log(model), origin.check_conditional_puts])
+        else:
+            log, *_ = origin.together(
+                [
+                    lambda: origin.model_log(model),
+                    origin.reader.read_registry_id,
+                    lambda: origin.check_head(model),
+                ]
+            )
+        event_id, now_us = uuid.uuid4().hex, time.time_ns() // 1000
+
+        def build(log: ModelLog) -> ModelCommand:
+            command = ModelCommand(
+                registry_id=log.registry_id,
+                event_id=event_id,
+                model=model,
+                generation=log.head + 1,
+                kind=kind,
+                targets=targets(log) if log.updates else (),
+                requested_at_us=now_us,
+                requested_by=requested_by or self._settings.publish.publisher or whoami(),
+                reason=reason,
+                alias=alias,
+            )
+            check_command(log, command)
+            return command
+
+        claimed = claim(origin.reader, log, event_id, build)
+        origin.remember(claimed.log)
+        command = claimed.entry
+        assert isinstance(command, ModelCommand)
+        COMMANDS.labels(model, kind.lower()).inc()
+        try:
+            origin.announce(model, claimed.encoded)
+        except KafkaUnavailable as error:
+            raise NotAnnounced(
+                f"{kind.lower()} is claimed as generation {command.generation}, but not announced: {error.message}",
+                subject=model,
+                hint="it is safe: the tracker announces it once Kafka is back; don't repeat it",
+            ) from error
+        return command
+
+    def _connected(self) -> Origin:
+        if self._origin is None:
+            store, announcer = self._given
+            self._origin = Origin(self._settings, store=store, announcer=announcer)
+        return self._origin
+
+
+def check_command(log: ModelLog, command: ModelCommand) -> None:
+    """What an operator is refused beyond ``ModelLog.check``. Pure.
+
+    Raises:
+        NotFound: nothing was ever published under this name.
+        Refused: a region would have to serve a quarantined version.
+    """
+    if not log.updates:
+        raise NotFound("no such model", subject=command.model, hint="modelcast get models")
+    for target in command.targets:
+        if command.kind in SERVES and target.version in log.quarantined:
+            subject = f"{command.model}/{target.version}"
+            raise Refused("it is quarantined", subject=subject, hint=f"modelcast release {subject}")
+
+
+def rollback_targets(regions: Sequence[str], last_consistent: int | None) -> Targets:
+    """Targets of a rollback whose version is not named; decided on the log as it stands when claimed."""
+    for region in regions:
+        check_region(region)
+
+    def targets(log: ModelLog) -> tuple[CommandTarget, ...]:
+        wanted = tuple(regions) or (ALL_REGIONS,)
+        if not regions and not log.view(ALL_REGIONS).activations:  # every publication named its regions
+            wanted = tuple(sorted(log.regions_named))
+        return tuple(CommandTarget(region, _before(log, region, last_consistent)) for region in wanted)
+
+    return targets
+
+
+def _before(log: ModelLog, region: str, last_consistent: int | None) -> int:
+    now = log.aspired_version(region)
+    if (
+        last_consistent is not None
+        and last_consistent in log.updates
+        and last_consistent not in {now, *log.quarantined}
+    ):
+        return last_consistent
+    for _, version in reversed(log.view(region).activations):
+        if version != now and version not in log.quarantined:
+            return version
+    where = f" in {region}" if region else ""
+    raise Refused(
+        f"nothing was served before version {now}{where}", subject=log.model, hint="name the version: rollback --to"
+    )
+
+
+def _all(regions: Sequence[str], version: int | None = None) -> Targets:
+    for region in regions:
+        check_region(region)
+    if version is not None:
+        check_version(version)
+    named = tuple(dict.fromkeys(regions)) or (ALL_REGIONS,)
+    return lambda log: tuple(CommandTarget(region, version) for region in named)

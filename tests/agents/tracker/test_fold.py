@@ -185,6 +185,14 @@ def since(generation: int) -> float:
             4,
         ),
         ([update(1, 1), update(2, 2), command(3, CommandKind.PAUSE), update(4, 3)], serving("eu", 1, 1), 2),
+        (
+            [
+                *(update(1, 1), update(2, 2), command(3, CommandKind.PAUSE)),
+                *(update(4, 3), command(5, CommandKind.QUARANTINE, 2)),
+            ],
+            serving("eu", 2, 2),
+            5,
+        ),
         ([update(1, 1), update(2, 2)], pages("eu", [pod("a", 2, 2), pod("b", 1, 1)], generation=2, version=2), 2),
         ([update(1, 1), update(2, 2)], pages("eu", [pod("a", None)], generation=2, version=2), 2),
         ([update(1, 1), update(2, 2)], pages("eu", [pod("a", 2, 2)], pods_expected=2, generation=2, version=2), 2),
@@ -199,6 +207,7 @@ def since(generation: int) -> float:
         "its version was quarantined",
         "a quarantined version is not owed",
         "released",
+        "paused: since before",
         "paused: what came later is not owed",
         "one pod behind",
         "restarted pods owe the aspired version only",

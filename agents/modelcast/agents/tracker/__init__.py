@@ -1,0 +1,1 @@
+"""The tracker: folds what regions report into who serves what, and says so."""

@@ -1,0 +1,130 @@
+"""What this worker knows of each model that it owns: the tracker's state between fold and fold. No I/O."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from modelcast.agents.tracker.fold import Known
+from modelcast.agents.tracker.snapshots import EMPTY, Change, Place, RegionRows, restore, take
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import Entry, ModelAck, VersionState
+from modelcast.schemas.topics import partition_of
+
+RECENT_ENTRIES_KEPT = 64
+_ROW, _ANNOUNCED = b"row", b"announced"
+
+
+def row_key(model: str, region: str, place: Place) -> bytes:
+    """Where a page lies in the table."""
+    return f"row/{model}/{region}/{place[0]}/{place[1]}".encode()
+
+
+def announced_key(model: str) -> bytes:
+    """Where the highest announced generation of a model lies in the table."""
+    return f"announced/{model}".encode()
+
+
+def parse_row_key(key: bytes) -> tuple[str, str, Place] | None:
+    """(model, region, place) of a page's key, or None."""
+    parts = key.split(b"/")
+    if len(parts) != 5 or parts[0] != _ROW:
+        return None
+    try:
+        return parts[1].decode(), parts[2].decode(), (int(parts[3]), int(parts[4]))
+    except ValueError:
+        return None
+
+
+def parse_announced_key(key: bytes) -> str | None:
+    """The model of an ``announced_key``, or None."""
+    kind, _, model = key.partition(b"/")
+    return model.decode(errors="replace") if kind == _ANNOUNCED and b"/" not in model else None
+
+
+@dataclass(slots=True)
+class Desk:
+    """One model."""
+
+    model: str
+    log: ModelLog | None = None
+    entry_times_us: dict[int, int] = field(default_factory=dict)
+    recent: dict[int, Entry] = field(default_factory=dict)  # the newest entries, whole, by generation
+    regions: dict[str, RegionRows] = field(default_factory=dict)
+    leftovers: list[bytes] = field(default_factory=list)  # table keys to delete at the next chance
+    previous: VersionState | None = None
+    alarm: str = ""
+    announced: int | None = None  # highest generation seen on model-updates; None: unknown
+
+    def take(self, ack: ModelAck, raw: bytes) -> Change:
+        """Fold one page in."""
+        change = take(self.regions.get(ack.region, EMPTY), ack, raw)
+        self.regions[ack.region] = change.rows
+        return change
+
+    def read(self, log: ModelLog, times_us: Mapping[int, int], entries: Mapping[int, Entry]) -> None:
+        """The log was read further."""
+        self.log = log
+        self.entry_times_us.update(times_us)
+        self.recent.update(entries)
+        for generation in sorted(self.recent)[:-RECENT_ENTRIES_KEPT]:
+            del self.recent[generation]
+
+    def heard_announced(self, generation: int) -> bool:
+        """Note an announcement; whether it is the highest so far."""
+        if self.announced is not None and generation <= self.announced:
+            return False
+        self.announced = generation
+        return True
+
+    def known(
+        self, heard_us: Mapping[str, int], expected: tuple[str, ...], silent_after_seconds: float
+    ) -> Known | None:
+        """What the fold needs; None while the log was not read."""
+        if self.log is None:
+            return None
+        return Known(
+            log=self.log,
+            entry_times_us=self.entry_times_us,
+            snapshots={r: rows.complete for r, rows in self.regions.items() if rows.complete is not None},
+            heard_us=heard_us,
+            expected=expected,
+            previous=self.previous,
+            silent_after_seconds=silent_after_seconds,
+            alarm=self.alarm,
+        )
+
+
+class Board:
+    """The desks of the models whose partitions this worker owns."""
+
+    def __init__(self) -> None:
+        self.desks: dict[str, Desk] = {}
+        self.owned: frozenset[int] = frozenset()
+        self.dirty: set[str] = set()
+
+    def owns(self, model: str) -> bool:
+        """Whether the model's partition is this worker's."""
+        return partition_of(model) in self.owned
+
+    def desk(self, model: str) -> Desk:
+        """The model's desk; a new one if there is none."""
+        desk = self.desks.get(model)
+        if desk is None:
+            desk = self.desks[model] = Desk(model)
+        return desk
+
+    def reassign(self, owned: frozenset[int]) -> frozenset[int]:
+        """Other partitions are owned now: clear the desks of those lost; return those gained."""
+        gained = owned - self.owned
+        self.owned = owned
+        for model in [m for m in self.desks if not self.owns(m)]:
+            del self.desks[model]
+        self.dirty = {m for m in self.dirty if m in self.desks}
+        return gained
+
+    def restore(self, model: str, region: str, pages: Iterable[tuple[Place, ModelAck, bytes]]) -> None:
+        """Put back what a table held of one region; what arrived meanwhile stays."""
+        desk = self.desk(model)
+        restored = restore(pages)
+        desk.regions[region] = restored.rows
+        desk.leftovers.extend(row_key(model, region, place) for place in restored.leftovers)
+        self.dirty.add(model)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from modelcast.infra.local import guard
+
 STATE_FILE = "stack.json"
 ALIVE_LOCK = "supervisor.lock"
 TURN_LOCK = "turn.lock"
@@ -141,6 +143,14 @@ def send(pid: int, started: str, number: signal.Signals) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def is_guard(pid: int) -> bool:
+    """Whether a process is one of the guards, which end their server when their launcher is gone."""
+    try:
+        return guard.__file__.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def marked(directory: Path) -> list[int]:

@@ -22,6 +22,7 @@ from modelcast.infra.local.state import (
     STATE_FILE,
     StackInfo,
     is_alive,
+    is_guard,
     marked,
     read_state,
     send,
@@ -32,6 +33,7 @@ from modelcast.schemas.errors import Refused
 
 READY_SECONDS_MAX = 300.0
 STOP_SECONDS_MAX = 45.0
+GUARDS_SECONDS_MAX = 20.0
 OWN = ("kafka", "s3", "redis", "daemons", "regions", "logs", STATE_FILE, STATE_FILE.replace(".json", ".partial"))
 LOG = "logs/supervisor.log"
 
@@ -184,7 +186,7 @@ def _kill_marked(directory: Path) -> int:
     if not marked(directory):
         return 0
     # The guards are at it already if the supervisor is dead; they know how to end each part in order.
-    _wait_until(lambda: not marked(directory), 15)
+    _wait_until(lambda: not any(map(is_guard, marked(directory))), GUARDS_SECONDS_MAX)
     count = 0
     while left := marked(directory):
         for pid in left:

@@ -15,6 +15,7 @@ ALL_JSON = 0xFFFFFFFF  # json_size_bytes of a body without binary tensors
 class Kind(IntEnum):
     """What a frame says."""
 
+    PREPARE = 0  # front: the pickled factory of the artifact source, so that its imports are done early too
     WARM = 1  # worker: the imports are done
     LOAD = 2  # front: a pickled LoadSpec
     READY = 3  # worker: the model's metadata as JSON; it serves from now on

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
+from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.frames import ALL_JSON, Frame, Kind, header, take_frame
 from modelcast.consumers.pod.worker import LoadSpec
 from modelcast.consumers.pods.port import LoadFailed
@@ -56,7 +57,7 @@ class WorkerLink(asyncio.Protocol):
         self._burial: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, *, load_nice: int) -> "WorkerLink":
+    async def start(cls, artifacts: ArtifactSourceFactory, *, load_nice: int) -> "WorkerLink":
         """Start a worker process. Call it on the loop's own thread, which must outlive the worker."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -72,6 +73,7 @@ class WorkerLink(asyncio.Protocol):
             )
         link = cls(process)
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+        link._send(Kind.PREPARE, pickle.dumps(artifacts))
         return link
 
     @property

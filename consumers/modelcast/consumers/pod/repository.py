@@ -68,7 +68,7 @@ class Repository:
         self._config = config
         self._ledger = ledger
         self._metrics = metrics
-        self._spares = Spares(config.spares, load_nice=config.load_nice)
+        self._spares = Spares(config.spares, config.artifacts, load_nice=config.load_nice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -217,7 +217,7 @@ class Repository:
             try:
                 config = self._config
                 spec = LoadSpec(
-                    *(order.model, order.version, order.manifest_digest, config.artifacts),
+                    *(order.model, order.version, order.manifest_digest),
                     *(config.run_threads, config.intra_op_threads),
                 )
                 loaded = await link.load(spec, timeout=config.load_seconds_max)

@@ -38,7 +38,6 @@ class LoadSpec:
     model: str
     version: int
     manifest_digest: str
-    artifacts: "ArtifactSourceFactory"
     run_threads: int
     intra_op_threads: int
 
@@ -52,16 +51,17 @@ class Worker:
         self._reading = threading.Lock()
         self._writing = threading.Lock()
         self._load_nice = load_nice
+        self._artifacts: ArtifactSourceFactory | None = None
+        self._unprepared = ""
         self._held = ExitStack()  # the artifact, kept from eviction for as long as this process lives
 
     def run(self) -> None:
         """Be a spare, load, serve until the front hangs up."""
-        self._lowered(_import_everything)
-        self._send(Kind.WARM, b"")
+        self._lowered(self._prepare)
         frame = read_frame(self._stream)
         if frame is None:
             return
-        spec = cast("LoadSpec", pickle.loads(frame.body))  # noqa: S301 - from our own front, over a private socket
+        spec = cast("LoadSpec", pickle.loads(frame.body))  # noqa: S301 - our own front's, over a private socket
         if spec.intra_op_threads > 1:
             import onnxruntime as ort
 
@@ -73,6 +73,18 @@ class Worker:
         for _ in range(spec.run_threads - 1):
             threading.Thread(target=self._serve, args=loaded, daemon=True).start()
         self._serve(loaded[0])
+
+    def _prepare(self) -> None:
+        import modelcast.consumers.pod.onnx_model  # noqa: F401 - numpy and ONNX Runtime are what takes long
+
+        frame = read_frame(self._stream)
+        if frame is None:
+            os._exit(0)
+        try:
+            self._artifacts = pickle.loads(frame.body)  # noqa: S301 - as above
+        except Exception as error:  # said when it is needed: a spare has nobody to say it to
+            self._unprepared = f"{type(error).__name__}: {error}"
+        self._send(Kind.WARM, b"")
 
     def _lowered(self, work: Callable[[], None]) -> None:
         def lowered() -> None:
@@ -88,11 +100,13 @@ class Worker:
 
         from modelcast.consumers.pod.artifacts import ArtifactMissing
         from modelcast.consumers.pod.onnx_model import OnnxModel
-        from modelcast.schemas.errors import ModelcastError, VerificationFailed
+        from modelcast.schemas.errors import ContentError, ModelcastError, TransportError, VerificationFailed
 
         try:
             marks = [time.perf_counter()]
-            folder = self._held.enter_context(spec.artifacts().open(spec.manifest_digest))
+            if self._artifacts is None:
+                raise ContentError(f"the artifact source can't be had: {self._unprepared}")
+            folder = self._held.enter_context(self._artifacts().open(spec.manifest_digest))
             marks.append(time.perf_counter())
             model = OnnxModel(folder, model=spec.model, version=spec.version, intra_op_threads=spec.intra_op_threads)
             marks.append(time.perf_counter())
@@ -104,6 +118,8 @@ class Worker:
                 code = "verification_failed"
             elif isinstance(error, ArtifactMissing):
                 code = "artifact_missing"
+            elif isinstance(error, TransportError):
+                code = "unreachable"
             message = str(error) if isinstance(error, ModelcastError) else f"{type(error).__name__}: {error}"
             self._send(Kind.FAILED, orjson.dumps({"code": code, "error": message[:2000]}))
             return
@@ -132,11 +148,6 @@ class Worker:
                     self._channel.sendall(body)
         except OSError:
             os._exit(0)
-
-
-def _import_everything() -> None:
-    import modelcast.consumers.pod.artifacts
-    import modelcast.consumers.pod.onnx_model  # noqa: F401 - numpy and ONNX Runtime are what takes long
 
 
 def main() -> None:

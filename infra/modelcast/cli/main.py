@@ -61,9 +61,9 @@ def run() -> None:
 
 
 def _register() -> None:
-    from modelcast.cli import daemons, dead_letters, doctor, ops, registry_views, state_views
+    from modelcast.cli import commands, daemons, dead_letters, doctor, ops, publish, registry_views, state_views
 
-    for module in (state_views, registry_views, daemons, ops, doctor, dead_letters):
+    for module in (publish, state_views, registry_views, commands, daemons, ops, doctor, dead_letters):
         module.register(app)
 
 

@@ -1,0 +1,226 @@
+"""Commands that change what regions serve: ``activate``, ``rollback``, ``pin`` … Each says why, and asks first."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from modelcast.cli.console import Format, emit, say
+from modelcast.cli.options import DryRun, Output, Reason, Regions, Yes, confirm, seconds_of, who
+from modelcast.infra.settings import Settings, load
+from modelcast.schemas.errors import ModelcastError, UsageError
+from modelcast.schemas.names import Reference
+from modelcast.schemas.records import ModelCommand
+
+if TYPE_CHECKING:
+    from modelcast.producers.commands import Commander
+
+Model = Annotated[str, typer.Argument(help="The model, as in fraud.")]
+Version = Annotated[str, typer.Argument(help="The version, as in fraud/7 or fraud@champion.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Until every region serves it.")]
+Timeout = Annotated[str, typer.Option("--timeout", help="With --wait: how long, as in 30s, 5m.")]
+Say = Callable[["Commander"], ModelCommand]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (activate, rollback, pin, unpin, pause, resume, reload, quarantine, release, alias):
+        app.command()(command)
+
+
+def activate(
+    version: Version, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
+    wait: Wait = False, timeout: Timeout = "5m", output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Serve a version (a staged one, say), until the next publication or command."""
+    settings, wanted = load(), _version(version)
+    model, number = wanted
+    command = _do(
+        settings,
+        f"Serve {model}/{number} {_where(region)}?",
+        lambda c: c.activate(model, number, regions=region or (), reason=reason, requested_by=who()),
+        yes=yes, dry_run=dry_run, output=output,
+    )  # fmt: skip
+    _wait(settings, command, model, number, wait, timeout)
+
+
+def rollback(
+    model: Model,
+    to: Annotated[int | None, typer.Option("--to", min=1, help="The version. Without it, the last that was consistent.")] = None,  # noqa: E501
+    region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
+    wait: Wait = False, timeout: Timeout = "5m", output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Serve an older version again. It does not hold back the next publication; a pin does."""
+    settings = load()
+    name = Reference.parse(model).model
+    consistent = _last_consistent(settings, name) if to is None else None
+    goal = f"version {to}" if to else f"version {consistent}" if consistent else "the version before"
+    command = _do(
+        settings,
+        f"Roll {name} back to {goal} {_where(region)}?",
+        lambda c: c.rollback(
+            name, to=to, last_consistent=consistent, regions=region or (), reason=reason, requested_by=who()
+        ),
+        yes=yes, dry_run=dry_run, output=output,
+    )  # fmt: skip
+    if command is not None:
+        versions = {t.version for t in command.targets if t.version is not None}
+        for version in sorted(versions):
+            _wait(settings, command, name, version, wait, timeout)
+
+
+def pin(
+    version: Version, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
+    wait: Wait = False, timeout: Timeout = "5m", output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Serve a version whatever is published or activated, until `unpin`."""
+    settings = load()
+    model, number = _version(version)
+    command = _do(
+        settings,
+        f"Pin {model} to version {number} {_where(region)}?",
+        lambda c: c.pin(model, number, regions=region or (), reason=reason, requested_by=who()),
+        yes=yes, dry_run=dry_run, output=output,
+    )  # fmt: skip
+    _wait(settings, command, model, number, wait, timeout)
+
+
+def unpin(
+    model: Model, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
+    output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Follow the log again."""
+    _plainly("Unpin", model, "unpin", region, reason, yes=yes, dry_run=dry_run, output=output)
+
+
+def pause(
+    model: Model, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
+    output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Stay at what is aspired now, whatever is published."""
+    _plainly("Pause", model, "pause", region, reason, yes=yes, dry_run=dry_run, output=output)
+
+
+def resume(
+    model: Model, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
+    output: Output = Format.table,
+) -> None:  # fmt: skip
+    """End a pause."""
+    _plainly("Resume", model, "resume", region, reason, yes=yes, dry_run=dry_run, output=output)
+
+
+def reload(
+    model: Model, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
+    output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Have every pod load anew what it serves."""
+    _plainly("Reload", model, "reload", region, reason, yes=yes, dry_run=dry_run, output=output)
+
+
+def quarantine(
+    version: Version, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Have nobody load a version until it is released; regions go back to what they served before it."""
+    model, number = _version(version)
+    _do(
+        load(),
+        f"Quarantine {model}/{number} everywhere?",
+        lambda c: c.quarantine(model, number, reason=reason, requested_by=who()),
+        yes=yes, dry_run=dry_run, output=output,
+    )  # fmt: skip
+
+
+def release(
+    version: Version, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table,
+) -> None:  # fmt: skip
+    """End a quarantine: a person's, or one that a region found by itself."""
+    model, number = _version(version)
+    _do(
+        load(),
+        f"Release {model}/{number}?",
+        lambda c: c.release(model, number, reason=reason, requested_by=who()),
+        yes=yes, dry_run=dry_run, output=output,
+    )  # fmt: skip
+
+
+def alias(
+    version: Version,
+    name: Annotated[str, typer.Argument(help="The alias, as in champion.")],
+    reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table,
+) -> None:  # fmt: skip
+    """Let MODEL@ALIAS mean a version."""
+    model, number = _version(version)
+    _do(
+        load(),
+        f"Let {model}@{name} mean version {number}?",
+        lambda c: c.alias(model, name, number, reason=reason, requested_by=who()),
+        yes=yes, dry_run=dry_run, output=output,
+    )  # fmt: skip
+
+
+def _plainly(
+    verb: str, model: str, method: str, region: list[str] | None, reason: str, *,
+    yes: bool, dry_run: bool, output: Format,
+) -> None:  # fmt: skip
+    name = Reference.parse(model).model
+    _do(
+        load(),
+        f"{verb} {name} {_where(region)}?",
+        lambda c: getattr(c, method)(name, regions=region or (), reason=reason, requested_by=who()),
+        yes=yes, dry_run=dry_run, output=output,
+    )  # fmt: skip
+
+
+def _do(
+    settings: Settings, question: str, say_it: Say, *, yes: bool, dry_run: bool, output: Format
+) -> ModelCommand | None:
+    from modelcast.producers.commands import Commander
+
+    if dry_run:
+        say(f"would do: {question.rstrip('?')}")
+        return None
+    confirm(question, yes=yes)
+    with Commander(settings) as commander:
+        command = say_it(commander)
+    line = f"{command.model}: {command.kind.value.lower()} is generation {command.generation}, announced"
+    emit(command, output, Text(line))
+    return command
+
+
+def _wait(settings: Settings, command: ModelCommand | None, model: str, version: int, wait: bool, timeout: str) -> None:
+    from modelcast.producers.wait import wait_for
+
+    seconds = seconds_of(timeout)
+    if command is not None and wait:
+        verdict = wait_for(settings, model, version, "all", timeout_seconds=seconds, generation=command.generation)
+        say(f"{model}/{version}: served in {', '.join(verdict.there)}")
+
+
+def _version(text: str) -> tuple[str, int]:
+    wanted = Reference.parse(text)
+    if wanted.version is not None:
+        return wanted.model, wanted.version
+    if wanted.alias is None:
+        raise UsageError(f"{text!r} names no version", hint=f"write {wanted.model}/NUMBER or {wanted.model}@ALIAS")
+    from modelcast.cli.registry_views import read_log
+    from modelcast.infra.registry import RegistryReader
+    from modelcast.infra.stores.configured import origin_store
+
+    log, _ = read_log(RegistryReader(origin_store(load())), wanted.model)
+    return wanted.model, log.resolve(wanted).version
+
+
+def _where(regions: list[str] | None) -> str:
+    return f"in {', '.join(regions)}" if regions else "in all regions"
+
+
+def _last_consistent(settings: Settings, model: str) -> int | None:
+    from modelcast.cli.state_source import StateSource
+
+    try:
+        seen = StateSource(settings).model(model)
+    except ModelcastError:
+        say("the tracker's word can't be read: going by the log")
+        return None
+    return seen.state.last_consistent_version if seen else None

@@ -1,0 +1,130 @@
+"""``modelcast publish``: what a training job says when it has a new version."""
+
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
+from rich.text import Text
+
+from modelcast.cli.console import Format, emit, err, plain, say, size
+from modelcast.cli.options import DryRun, Output, pairs_of, seconds_of
+from modelcast.infra.settings import load
+from modelcast.schemas.digests import short
+from modelcast.schemas.errors import UsageError
+from modelcast.schemas.records import Activation
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``publish`` to the command line."""
+    app.command()(publish)
+
+
+def publish(
+    model: Annotated[str, typer.Argument(help="The model's name, as in fraud.")],
+    path: Annotated[Path, typer.Argument(help="A file, or a folder with everything that belongs to the version.")],
+    version: Annotated[int | None, typer.Option("--version", min=1, help="Without it, the next one.")] = None,
+    region: Annotated[
+        list[str] | None, typer.Option("--region", "-r", help="Only regions so named may have it. Without it, all.")
+    ] = None,
+    activation: Annotated[
+        str, typer.Option("--activation", help="immediate, or staged: fetch now, serve when a command says so.")
+    ] = "immediate",
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="NAME=NUMBER, as in auc=0.93.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE, as in git=4f2c1a.")] = None,
+    publisher: Annotated[str, typer.Option("--publisher", help="Who publishes. Without it, user@host.")] = "",
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="A pickle runs code where it is loaded.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until regions serve it (staged ones: hold it).")] = False,
+    level: Annotated[str, typer.Option("--level", help="With --wait: all, quorum or one.")] = "all",
+    timeout: Annotated[str, typer.Option("--timeout", help="With --wait: how long, as in 30s, 5m.")] = "5m",
+    dry_run: DryRun = False,
+    output: Output = Format.table,
+) -> None:
+    """Publish a version of a model. Interrupted anywhere and run again, it completes the same publication."""
+    from modelcast.producers.publisher import Publisher
+
+    chosen, seconds = _activation(activation), seconds_of(timeout)
+    metrics = {name: _number(name, value) for name, value in pairs_of(metric, "metric").items()}
+    labels = pairs_of(label, "label")
+    if level not in {"all", "quorum", "one"}:
+        raise UsageError(f"bad level {level!r}", hint="use all, quorum or one")
+    with Publisher(load()) as publisher_, _Bar() as bar:
+        publication = publisher_.publish(
+            model, path, version=version, placement=region or (), activation=chosen, metrics=metrics, labels=labels,
+            publisher=publisher, allow_pickle=allow_pickle, progress=bar, dry_run=dry_run,
+        )  # fmt: skip
+        bar.stop()
+        for remark in publication.notes:
+            say(f"note: {remark}")
+        done = "would be published" if dry_run else "published" if publication.created else "already published"
+        if dry_run and not publication.created:
+            done = "is published already"
+        data = {**plain({k: v for k, v in _fields(publication).items() if k != "waiter"}), "outcome": done}
+        moved = f", {size(publication.uploaded_bytes)} uploaded" if publication.created and not dry_run else ""
+        line = (
+            f"{publication}: {done} as generation {publication.generation}, "
+            f"{size(publication.size_bytes)} in {publication.file_count} file(s){moved}, "
+            f"manifest {short(publication.manifest_digest)}"
+        )
+        if wait and not dry_run:
+            say(f"{line}; waiting")
+            publication.wait(level, seconds)  # type: ignore[arg-type]  # checked above
+            line = f"{publication}: {'staged' if chosen is Activation.STAGED else 'served'} ({level})"
+        emit(data, output, Text(line))
+
+
+def _fields(value: object) -> dict[str, object]:
+    import dataclasses
+
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}  # type: ignore[arg-type]
+
+
+def _activation(text: str) -> Activation:
+    try:
+        return Activation(text.upper())
+    except ValueError:
+        raise UsageError(f"bad activation {text!r}", hint="use immediate or staged") from None
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise UsageError(f"metric {name!r} is {value!r}", hint="write --metric NAME=NUMBER") from None
+
+
+class _Bar:
+    """A ``PublishProgress`` on a terminal; silent elsewhere."""
+
+    def __init__(self) -> None:
+        columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._task: TaskID | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        self._progress.stop()
+
+    def step(self, name: str, total_bytes: int = 0) -> None:
+        """See ``PublishProgress``."""
+        with self._lock:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(name, total=total_bytes or None)
+
+    def advance(self, done_bytes: int) -> None:
+        """See ``PublishProgress``."""
+        with self._lock:
+            if self._task is not None:
+                self._progress.advance(self._task, done_bytes)

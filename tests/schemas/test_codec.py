@@ -24,6 +24,7 @@ from modelcast.schemas.codec import (
     writer_schema,
 )
 from modelcast.schemas.errors import ContentError, DecodeError, UnknownSchema
+from modelcast.schemas.record_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.schema_book import RECORD_CLASSES
 from modelcast.schemas.schema_nodes import fingerprint
 from modelcast.schemas.states import PodState, State
@@ -207,6 +208,11 @@ def test_a_flood_of_least_items_takes_bounded_memory(record: r.Record, field_cou
 
 
 BAD = [
+    replace(UPDATE, published_at_us=TIME_US_MAX),
+    replace(UPDATE, registry_id="r" * 257),
+    replace(UPDATE, artifact=replace(ARTIFACT, manifest_key="k" * 1025)),
+    replace(ACK, pods=(replace(POD, read_at_us=TIME_US_MAX),)),
+    replace(ACK, pods=(replace(POD, manifest_digest=DIGEST), replace(POD, manifest_digest="x"))),
     replace(UPDATE, model="Fraud"),
     replace(UPDATE, model=""),
     replace(UPDATE, model="fraud\n"),
@@ -289,6 +295,24 @@ BAD = [
     replace(LETTER, reason=""),
     replace(LETTER, reported_at_us=-1),
 ]
+
+
+GOOD = [
+    replace(UPDATE, published_at_us=TIME_US_MAX - 1),
+    replace(UPDATE, version=2**31 - 1, generation=LONG_MAX),
+    replace(UPDATE, artifact=replace(ARTIFACT, size_bytes=0, file_count=100_000, manifest_key="k" * 1024)),
+    replace(UPDATE, registry_id="r" * 256),
+    replace(ACK, pods=(POD,) * 1000),
+    replace(ACK, generation=0, version=None, manifest_digest=""),
+    replace(ACK, pods=(replace(POD, pod="p" * 256, read_at_us=TIME_US_MAX - 1),)),
+    replace(LETTER, source_partition=-1, source_offset=-1, raw=b"", raw_size_bytes=0),
+    replace(LETTER, raw=b"x" * DEAD_LETTER_KEPT_MAX, raw_size_bytes=DEAD_LETTER_KEPT_MAX),
+]
+
+
+@pytest.mark.parametrize("record", GOOD, ids=range(len(GOOD)))
+def test_a_value_at_the_end_of_its_range_goes_round(record: r.Record) -> None:
+    assert decode(encode(record)) == record
 
 
 @pytest.mark.parametrize("record", BAD, ids=range(len(BAD)))

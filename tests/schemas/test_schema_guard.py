@@ -57,6 +57,14 @@ REFUSED: dict[str, Any] = {
     "too many symbols": {"type": "enum", "name": "E", "symbols": [f"s{i}" for i in range(MEMBERS_MAX + 1)]},
     "no symbols": {"type": "enum", "name": "E", "symbols": []},
     "symbol twice": {"type": "enum", "name": "E", "symbols": ["A", "A"]},
+    "one symbol that is no name": {"type": "enum", "name": "E", "symbols": ["A", 'B"}', "C"]},
+    "one symbol that is a number": {"type": "enum", "name": "E", "symbols": ["A", 7]},
+    "one alias that is no name": {
+        "type": "record",
+        "name": "R",
+        "fields": [{"name": "a", "type": "long", "aliases": ["b", "c d"]}],
+    },
+    "union of too many types": [{"type": "fixed", "name": f"F{i}", "size": 1} for i in range(MEMBERS_MAX + 1)],
     "symbol that is no name": {"type": "enum", "name": "E", "symbols": ['A"}']},
     "default that is no symbol": {"type": "enum", "name": "E", "symbols": ["A"], "default": "B"},
     "empty union": [],
@@ -108,13 +116,14 @@ def test_a_schema_that_could_hurt_is_refused(schema: Any) -> None:
         '{"a":' * 10_000,
         '"long"' + " " * SCHEMA_SIZE_MAX,
         '{"type":"fixed","name":"F","size":1,"size":2}',
-        '{"type":"fixed","name":"F","size":NaN}',
+        '{"type":"long","x":NaN}',
+        '{"type":"long","x":-Infinity}',
         '{"type":"fixed","name":"F","size":' + "9" * 5000 + "}",
         b"\xff\xfe",
         b'"\xed\xa0\x80"',
         '"\\ud800"',
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_text_that_is_no_honest_json_is_refused(text: str | bytes) -> None:
     with pytest.raises(DecodeError) as refused:
@@ -131,13 +140,48 @@ def test_text_that_is_no_honest_json_is_refused(text: str | bytes) -> None:
         _record(["null", "string"]),
         {"type": "array", "items": ["null", "long"]},
         {"type": "array", "items": {"type": "fixed", "name": "F", "size": 1}},
+        ["long"],
+        [{"type": "fixed", "name": f"F{i}", "size": 1} for i in range(MEMBERS_MAX)],
         {"type": {"type": "array", "items": {"type": "long"}}},
     ],
-    ids=["deep", "doubling", "wide", "optional", "array of optional", "array of fixed", "wrapped"],
+    ids=[
+        "deep",
+        "doubling",
+        "wide",
+        "optional",
+        "array of optional",
+        "array of fixed",
+        "union of one",
+        "wide union",
+        "wrapped",
+    ],
 )
 def test_an_honest_schema_of_the_largest_kind_is_taken(schema: Any) -> None:
     node = parse_schema(json.dumps(schema))
     assert parse_schema(canonical(node)) == node
+
+
+def test_the_longest_text_is_taken_and_one_more_byte_is_not() -> None:
+    text = '"long"' + " " * (SCHEMA_SIZE_MAX - 6)
+    assert parse_schema(text) == Primitive("long")
+    with pytest.raises(DecodeError):
+        parse_schema(text + " ")
+
+
+def test_nesting_by_reference_counts_as_if_it_were_written_out() -> None:
+    """A record of arrays, used again below more arrays: exactly the limit is taken, one more is not."""
+    depth_inside = 1 + 5  # the field of A and its arrays
+    inside = _record(_nested(5), name="A")
+    for around, taken in ((DEPTH_MAX - depth_inside - 1, True), (DEPTH_MAX - depth_inside, False)):
+        again: Any = "A"
+        for _ in range(around):
+            again = {"type": "array", "items": again}
+        text = json.dumps(_record(inside, again))
+        if taken:
+            parse_schema(text)
+        else:
+            with pytest.raises(DecodeError, match="nested deeper"):
+                parse_schema(text)
 
 
 def test_a_type_that_is_used_again_is_the_same_object() -> None:

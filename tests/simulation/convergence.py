@@ -27,7 +27,7 @@ def memory_of(world: World, region: Region) -> Memory | None:
 def _region(world: World, region: Region) -> list[str]:
     aspiration = world.truth.aspiration(region.name)
     memory, owner = memory_of(world, region), region.owner
-    if owner is None or owner.own is None or memory is None or memory.epoch != owner.own.epoch:
+    if owner is None or owner.own is None or memory is None:
         return [f"{region.name}: nobody owns the model"]
     if memory.accepted_generation != aspiration.generation:
         return [f"{region.name}: accepted {memory.accepted_generation}, the log says {aspiration.generation}"]

@@ -17,7 +17,6 @@ from modelcast.agents.tracker.snapshots import RegionRows
 from modelcast.consumers.pods.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState, State, may_move
-
 from tests.simulation.artifacts import digest_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from modelcast.agents.region.replica import Policy
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry
-
 from tests.simulation.actors.kafka import Kafka
 from tests.simulation.actors.origin import Origin, Reader
 from tests.simulation.actors.pod import Pod
@@ -35,6 +34,7 @@ class World:
         self.scheduler = Scheduler()
         self.stats: Counter[str] = Counter()
         self._trace = trace
+        self.restarting = False
         self.stop_at = rng.uniform(60.0, 150.0)
         self.faults = Faults.drawn(rng, self.stop_at)
         self.poison = rng.choice([0.0, 0.0, 0.1, 0.3])

@@ -6,6 +6,7 @@
          FAILED -> FETCHING, LOADING           (the retry)
          QUARANTINED -> FETCHING, LOADING      (released)
          SERVING -> LOADING                    (a pod restarted or was added, or a reload was asked for)
+         LOADING -> STAGED                     (the pods that had it are gone)
          any -> SUPERSEDED                     (a higher generation arrived)
 
 A state is reported only after it is true.
@@ -42,7 +43,7 @@ MOVES: dict[State, frozenset[State]] = {
     _S.ANNOUNCED: frozenset({_S.FETCHING, _S.STAGED, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
     _S.FETCHING: frozenset({_S.STAGED, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
     _S.STAGED: frozenset({_S.LOADING, _S.SERVING, _S.FETCHING, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
-    _S.LOADING: frozenset({_S.SERVING, _S.FETCHING, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
+    _S.LOADING: frozenset({_S.SERVING, _S.STAGED, _S.FETCHING, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
     _S.SERVING: frozenset({_S.LOADING, _S.STAGED, _S.FETCHING, _S.SUPERSEDED}),
     _S.FAILED: frozenset({_S.FETCHING, _S.STAGED, _S.LOADING, _S.SERVING, _S.QUARANTINED, _S.SUPERSEDED}),
     _S.QUARANTINED: frozenset({_S.FETCHING, _S.STAGED, _S.LOADING, _S.SUPERSEDED}),

@@ -13,7 +13,6 @@ from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectInfo
 from modelcast.schemas.records import Entry
-
 from tests.simulation.artifacts import Stored
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from modelcast.consumers.pods.port import LoadOrder, PodReading, PodRefused
 from modelcast.schemas import keys
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import VerificationFailed
-
 from tests.simulation import artifacts
 
 if TYPE_CHECKING:
@@ -96,11 +95,11 @@ class Pod:
     def _restored(self, life: int, outcome: Event | None) -> None:
         if life != self.life:
             return
-        self.started = True
         served = self.accepted.served if self.accepted else None
         if isinstance(outcome, Loaded) or served is None or self.serving or self.bringing_up:
-            return
-        self._bring_up(served, None)
+            self.started = True
+        else:
+            self._bring_up(served, None)
 
     def _desired(self) -> LoadOrder | None:
         if not self.region.pods_ask_bucket:
@@ -177,6 +176,7 @@ class Pod:
         if self.bringing_up is not run:
             return
         self.bringing_up = None
+        self.started = True
         order = run.order
         broken = self._try(order)
         if broken is not None:
@@ -236,4 +236,5 @@ def _pair(order: LoadOrder) -> tuple[int, int, str]:
 def show(order: LoadOrder) -> str:
     """An order, for the trace."""
     again = " again" if order.reload else ""
-    return f"v{order.version} {short(order.manifest_digest)[:6]} (epoch {order.epoch}, generation {order.generation}){again}"
+    authority = f"(epoch {order.epoch}, generation {order.generation})"
+    return f"v{order.version} {short(order.manifest_digest)[:6]} {authority}{again}"

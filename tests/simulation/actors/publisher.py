@@ -19,7 +19,6 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
-
 from tests.simulation import artifacts
 
 if TYPE_CHECKING:
@@ -42,12 +41,16 @@ class Publishers:
 
     def act(self) -> None:
         """Somebody says something."""
-        if self.world.truth.head == 0 or self.world.rng.random() < 0.5:
-            self.say(self._publication())
+        rng = self.world.rng
+        if self.world.truth.head == 0 or rng.random() < 0.5:
+            self.say(self._publication(), rng.choice([self.world.truth, self._blank]))
         else:
-            rng = self.world.rng
             kind = rng.choices(list(COMMANDS), weights=list(COMMANDS.values()))[0]
             self.say(self._command(kind, rng.choice(list(self.world.truth.updates))))
+
+    @property
+    def _blank(self) -> ModelLog:
+        return ModelLog(self.world.model, self.world.registry_id)
 
     def release(self, version: int) -> None:
         """An operator has mended what was wrong with ``version``."""
@@ -59,9 +62,12 @@ class Publishers:
         claim(self.world.reader, self.world.truth, event_id, build, deadline_seconds=0)
 
     def say(self, what: tuple[Build, str], known: ModelLog | None = None) -> None:
-        """Claim (again, under the same id, if the store was not clear about it), then announce."""
+        """Claim (again, under the same id, if the store was not clear about it), then announce.
+
+        ``known`` is the log that the claimant has read: others may have gone on since.
+        """
         world, (build, event_id) = self.world, what
-        log = known or world.rng.choice([world.truth, ModelLog(world.model, world.registry_id)])
+        log = known or world.truth
         try:
             claimed = claim(world.reader, log, event_id, build, deadline_seconds=0)
         except StoreUnavailable:

@@ -10,7 +10,6 @@ from modelcast.agents.region.memory import Memory
 from modelcast.agents.region.values import Event, Fetched, FetchFailed, Transfer
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.ports import ObjectInfo
-
 from tests.simulation import artifacts
 from tests.simulation.actors.pod import Pod
 from tests.simulation.actors.worker import Worker

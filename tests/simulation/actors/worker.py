@@ -14,7 +14,6 @@ from modelcast.schemas import keys
 from modelcast.schemas.errors import ForeignRegistry
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import PreconditionFailed
-
 from tests.simulation.actors import snapshot
 from tests.simulation.actors.pod import show
 
@@ -52,7 +51,8 @@ class Worker:
         self.assignment = 0  # the number of the last assignment that it heard of
         self.is_assigned = False
         self.own: Ownership | None = None
-        self._claiming = 0
+        self._claiming = 0  # the number of the last claim
+        self._claim_under_way = False
         self._waiting: list[Callable[[], None]] = []  # what happened while it was paused
         self._unheard: list[Callable[[], None]] = []  # what the broker could not say
 
@@ -80,6 +80,7 @@ class Worker:
         self.life += 1
         life = self.life
         self.own, self.is_assigned, self.assignment = None, False, 0
+        self._claim_under_way = False
         self._waiting, self._unheard = [], []
         self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and not self.up else None)
         self.world.after(self.world.rng.choice([1.0, 8.0, 25.0]), lambda: self._restart(life))
@@ -163,11 +164,13 @@ class Worker:
             return
         self.assignment, self.is_assigned = number, False
         self._claiming += 1
+        self._claim_under_way = False
         self.handle(self.own, values.Replaced("revoked"))
 
     def _claim(self) -> None:
         """Take the next owner epoch: read the state, then write it with our name on the condition that it is that."""
         self.own = None
+        self._claim_under_way = True
         self._claiming += 1
         number = self._claiming
 
@@ -192,6 +195,7 @@ class Worker:
                 if outcome is None:
                     self.later(0.5, again)
                     return
+                self._claim_under_way = False
                 self.world.trace(self.name, f"owns epoch {claimed.epoch}")
                 self.own = Ownership(
                     Replica.owning(claimed, self.world.policy),
@@ -214,7 +218,7 @@ class Worker:
         return Memory(self.world.registry_id, self.world.model, self.region.name)
 
     def _put_state(self, memory: Memory, etag: str | None, answered: Callable[[str | None], None]) -> None:
-        """Write conditionally. ``answered`` gets the new etag, or None: refused or timed out, which may have happened."""
+        """Write conditionally. ``answered`` gets the new etag, or None: refused, or timed out and perhaps written."""
         world, body = self.world, memory.encode()
         over = False
 
@@ -257,6 +261,7 @@ class Worker:
         if after.replaced:
             self.world.trace(self.name, f"lets go of epoch {own.epoch}: {after.replaced}")
             self.own = None
+            self.later(self.world.rng.uniform(5.0, 15.0), self._claim_again)
             return
         for effect in effects:
             if self.world.fault("worker crashed at an effect", self.region):
@@ -390,9 +395,12 @@ class Worker:
 
     def _list(self) -> None:
         self.later(LISTING_SECONDS * self.world.rng.uniform(0.8, 1.2), self._list)
-        if self.own is not None:
-            self._read_log(self.own)
-        elif self.is_assigned:
+        self._read_log(self.own)
+        self._claim_again()
+
+    def _claim_again(self) -> None:
+        """Replaced, but the group still says that the model is ours: perhaps the other one has gone."""
+        if self.own is None and self.is_assigned and not self._claim_under_way:
             self._claim()
 
     def _read_log(self, own: Ownership | None) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from modelcast.agents.region.memory import Quarantine
 from modelcast.agents.region.replica import NEVER, PodView, Replica
 from modelcast.agents.region.values import (
+    Contradicted,
     Event,
     Fetched,
     FetchFailed,
@@ -29,6 +30,8 @@ def absorb(replica: Replica, event: Event, now: float) -> Replica:
     match event:
         case Folded():
             return _on_folded(replica, event)
+        case Contradicted(reason):
+            return replace(replica, alarm=reason)
         case PodsKnown(names):
             pods = {name: replica.pods.get(name, PodView()) for name in names}
             return replace(replica, pods=pods, pods_known=True)
@@ -37,7 +40,9 @@ def absorb(replica: Replica, event: Event, now: float) -> Replica:
         case FetchFailed():
             return _on_fetch_failed(replica, event, now)
         case Loaded(pod, order):
-            return replica.with_pod(pod, lambda v: replace(v, loading=order, awaits_read_back=True))
+            return replica.with_pod(
+                pod, lambda v: replace(v, loading=order, awaits_read_back=True, overtaken=v.reading_now)
+            )
         case LoadRefused():
             return _on_refused(replica, event, now)
         case LoadBroken():
@@ -48,7 +53,7 @@ def absorb(replica: Replica, event: Event, now: float) -> Replica:
             return replica.with_pod(pod,
                 lambda v: replace(
                     v, reading=None, read_at=now, known=True, lost=True, loading=None, awaits_read_back=False,
-                    reading_now=False, error=message,
+                    reading_now=False, overtaken=False, error=message,
                 ),
             )  # fmt: skip
         case Saved(memory):
@@ -88,6 +93,7 @@ def _on_folded(replica: Replica, event: Folded) -> Replica:
         replica,
         alarm="",
         aspiration=aspiration,
+        updates=log.updates,
         accepted_event_id=log.event_ids[aspiration.generation - 1] if aspiration.generation else "",
         quarantined=tuple(q for q in replica.quarantined if q not in released),
         damages={d: n for d, n in replica.damages.items() if d not in forgiven},
@@ -109,6 +115,7 @@ def _on_fetched(replica: Replica, event: Fetched, now: float) -> Replica:
         fetching=replica.fetching - {digest},
         cancelled=replica.cancelled - {digest},
         held=replica.held | {digest},
+        missing=replica.missing - {digest},
         transfers={**replica.transfers, digest: event.transfer},
         failures={d: n for d, n in replica.failures.items() if d != digest},
         retry_at={d: t for d, t in replica.retry_at.items() if d != digest},
@@ -161,7 +168,7 @@ def _on_refused(replica: Replica, event: LoadRefused, now: float) -> Replica:
 def _on_broken(replica: Replica, event: LoadBroken, now: float) -> Replica:
     digest = event.order.manifest_digest
     if event.code in {"verification_failed", "artifact_missing"}:
-        replica = replace(replica, held=replica.held - {digest})
+        replica = replace(replica, held=replica.held - {digest}, missing=replica.missing | {digest})
         if event.code == "verification_failed":
             replica = _damaged(replica, digest, event.message)
     elif event.code == "load_failed" and digest == replica.digest:
@@ -192,10 +199,11 @@ def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
         replica = replace(replica, suspects_owner=True)
     if reading.generation is not None and reading.generation > replica.generation:
         replica = replace(replica, suspects_log=True)
-    order, awaited = view.loading, view.awaits_read_back
+    order, awaited = view.loading, view.awaits_read_back and not view.overtaken
     seen = replace(
         view,
-        reading=reading, read_at=now, known=True, lost=False, reading_now=False, awaits_read_back=False,
+        reading=reading, read_at=now, known=True, lost=False, reading_now=False, overtaken=False,
+        awaits_read_back=view.awaits_read_back and not awaited,
         loading=None if awaited else order,
         error="" if view.lost else view.error,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import replace
 from modelcast.agents.region.replica import NEVER, PodView, Replica
 from modelcast.agents.region.values import CancelFetch, CheckOwner, Effect, Fetch, Load, Read, Refold, Save
 from modelcast.consumers.pods.port import LoadOrder
+from modelcast.schemas.records import ModelUpdate
 
 
 def plan(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
@@ -12,7 +13,8 @@ def plan(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
     effects: list[Effect] = []
     if replica.suspects_owner:
         replica = replace(replica, suspects_owner=False)
-        effects.append(CheckOwner())
+        epochs = [v.reading.epoch or 0 for v in replica.pods.values() if v.reading]
+        effects.append(CheckOwner(max(epochs, default=0)))
     if replica.suspects_log:
         replica = replace(replica, suspects_log=False)
         effects.append(Refold())
@@ -26,8 +28,8 @@ def _plan_reads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
     effects: list[Effect] = []
     for name, view in replica.pods.items():
         due = now >= view.read_at + replica.policy.read_every or view.awaits_read_back
-        busy = view.reading_now or (view.loading is not None and not view.awaits_read_back)
-        if due and not busy:
+        # Also while it loads: a pod that died half-way is found out in seconds, not when the load times out.
+        if due and not view.reading_now:
             replica = replica.with_pod(name, lambda v: replace(v, reading_now=True))
             effects.append(Read(name))
     return replica, effects
@@ -39,17 +41,20 @@ def _plan_fetches(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
     if aspiration is None or not replica.pods_known:
         return replica, effects
     target, ahead = aspiration.update, aspiration.staged
-    wanted = {u.artifact.manifest_digest for u in (target, ahead) if u}
+    rescue = _rescue(replica)
+    wanted = {u.artifact.manifest_digest for u in (target, ahead, rescue) if u}
     for digest in sorted(replica.fetching - wanted - replica.cancelled):
         replica = replace(replica, cancelled=replica.cancelled | {digest})
         effects.append(CancelFetch(digest))
-    # Right after a takeover the pods say first what they serve: usually there is nothing to bring.
-    unread = any(not v.known for v in replica.pods.values())
-    needed = not replica.pods or not all(replica.serves_bytes(v) for v in replica.pods.values())
-    due = [target] if target and needed and not unread else []
+    # Right after a takeover the pods say first what they serve: usually there is nothing to bring. One that lacks
+    # the bytes is reason enough, whatever the others will say.
+    needed = not replica.pods or any(v.known and not replica.serves_bytes(v) for v in replica.pods.values())
+    due = [target] if target and needed else []
     settled = target is None or not needed or replica.digest in replica.held or replica.is_quarantined(replica.digest)
-    if ahead and not unread and settled:
+    if ahead and settled:
         due.append(ahead)
+    if rescue:
+        due.append(rescue)
     for update in due:
         digest = update.artifact.manifest_digest
         free = digest not in replica.held and digest not in replica.fetching
@@ -57,6 +62,15 @@ def _plan_fetches(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
             replica = replace(replica, fetching=replica.fetching | {digest})
             effects.append(Fetch(update))
     return replica, effects
+
+
+def _rescue(replica: Replica) -> ModelUpdate | None:
+    """What to bring back from the store for a pod that serves nothing, because its cache has lost it."""
+    last = replica.last_resort
+    if last is None or last.artifact.manifest_digest not in replica.missing or replica.in_region:
+        return None
+    bare = any(v.reading is not None and v.reading.version is None for v in replica.pods.values())
+    return last if bare else None
 
 
 def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
@@ -80,6 +94,8 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
     aspiration, target, saved, reading = replica.aspiration, replica.target, replica.saved, view.reading
     if aspiration is None or reading is None:
         return None
+    if reading.generation is not None and reading.generation > replica.generation:
+        return None  # never lower a pod, whoever raised it: the log is read again first
     newer_owner = reading.epoch is not None and reading.epoch < saved.epoch
     usable = target is not None and not replica.is_quarantined(replica.digest)
     if target and usable and (replica.digest in replica.held or replica.serves_bytes(view)):
@@ -97,11 +113,15 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
     # What is aspired cannot be served yet: a pod that serves nothing gets what the region served last, and one that
     # serves just that learns of its new owner.
     served = saved.served
-    if served is None or replica.is_quarantined(served.manifest_digest):
+    if served is None or replica.last_resort is None or served.manifest_digest in replica.missing:
         return None
-    if reading.version is None or (newer_owner and reading.manifest_digest == served.manifest_digest):
+    same = (reading.version, reading.manifest_digest) == (served.version, served.manifest_digest)
+    bare = reading.version is None and reading.ready  # one that still starts may yet restore something newer
+    if bare or (newer_owner and same):
+        # A later generation may have meant the same version, and reached this pod but not all: it keeps that one.
+        generation = max(served.generation, reading.generation or 0)
         return LoadOrder(
-            saved.model, served.version, served.manifest_digest, served.generation, saved.epoch, saved.registry_id
+            saved.model, served.version, served.manifest_digest, generation, saved.epoch, saved.registry_id
         )
     return None
 

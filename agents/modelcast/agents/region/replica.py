@@ -45,6 +45,7 @@ class PodView:
     loading: LoadOrder | None = None  # an order is under way or waits for its read-back
     awaits_read_back: bool = False
     reading_now: bool = False
+    overtaken: bool = False  # the read under way began before the load answered: it proves nothing about it
     error: str = ""
 
 
@@ -59,7 +60,9 @@ class Replica:
     log_head: int = 0  # the longest log seen
     pods: Mapping[str, PodView] = field(default_factory=dict)
     pods_known: bool = False
+    updates: Mapping[int, ModelUpdate] = field(default_factory=dict)  # the log's publications, by version
     held: frozenset[str] = frozenset()  # manifest digests verified on this worker's disk
+    missing: frozenset[str] = frozenset()  # manifest digests that a pod asked for in vain
     fetching: frozenset[str] = frozenset()
     cancelled: frozenset[str] = frozenset()
     transfers: Mapping[str, Transfer] = field(default_factory=dict)
@@ -99,9 +102,23 @@ class Replica:
         """The generation that the region follows."""
         return self.aspiration.generation if self.aspiration else 0
 
+    @property
+    def last_resort(self) -> ModelUpdate | None:
+        """What the region served last, for pods that serve nothing while what is aspired cannot be had."""
+        served = self.saved.served
+        update = self.updates.get(served.version) if served else None
+        if served is None or update is None or update.artifact.manifest_digest != served.manifest_digest:
+            return None
+        return None if self.is_quarantined(served.manifest_digest) else update
+
     def is_quarantined(self, digest: str) -> bool:
         """Whether this region refuses these bytes."""
         return any(q.manifest_digest == digest for q in self.quarantined)
+
+    @property
+    def in_region(self) -> bool:
+        """The aspired bytes are in the region, verified: on this worker's disk, or served by a pod."""
+        return self.digest in self.held or any(self.serves_bytes(v) for v in self.pods.values())
 
     def serves_bytes(self, view: PodView) -> bool:
         """The pod serves the aspired bytes, whoever told it to."""
@@ -134,14 +151,14 @@ class Replica:
             return State.QUARANTINED
         if any(v.loading for v in self.pods.values()):
             return State.LOADING
-        if self.failures.get(self.digest, 0) and self.digest not in self.fetching:
-            return State.FAILED
         if self.digest in self.fetching:
             return State.FETCHING
-        if self.digest in self.held:
-            failing = any(v.failures and not v.lost for v in self.pods.values())
+        failing = any(v.failures and not v.lost for v in self.pods.values())
+        if self.failures.get(self.digest, 0) or failing:
+            return State.FAILED
+        if self.in_region:
             begun = any(v.lost or self.confirms(v) for v in self.pods.values())
-            return State.FAILED if failing else State.LOADING if begun else State.STAGED
+            return State.LOADING if begun else State.STAGED
         return State.ANNOUNCED
 
     @property
@@ -181,16 +198,17 @@ class Replica:
             error=view.error,
         )
 
-    def wakes_at(self) -> float:
-        """When ``Tick`` is due next (``inf``: only when something happens)."""
-        times = [t for d, t in self.retry_at.items() if d not in self.fetching]
-        times += [max(v.retry_at, NEVER) for v in self.pods.values() if v.retry_at > NEVER]
-        times += [
-            v.read_at + self.policy.read_every for v in self.pods.values() if v.read_at > NEVER and not v.reading_now
-        ]
-        if self.save_retry_at > NEVER:
-            times.append(self.save_retry_at)
-        return min(times, default=float("inf"))
+    def wakes_at(self, now: float = NEVER) -> float:
+        """When ``Tick`` is due next (``inf``: only when something happens).
+
+        What was due at ``now`` has been decided by the step taken then, so only later times count.
+        """
+        times = [*self.retry_at.values(), self.save_retry_at]
+        for view in self.pods.values():
+            times.append(view.retry_at)
+            if not view.reading_now:
+                times.append(view.read_at + self.policy.read_every)
+        return min((t for t in times if t > now), default=float("inf"))
 
     def wished_memory(self) -> Memory:
         """What ``state/<model>`` should say."""
@@ -199,7 +217,7 @@ class Replica:
         if self.aspiration is None or generation < saved.accepted_generation:
             return memory
         memory = replace(memory, accepted_generation=generation, accepted_event_id=self.accepted_event_id)
-        if target and self.digest in self.held:
+        if target and (self.digest in self.held or self.settled):
             memory = replace(memory, staged=Held.of(target, generation))
         ahead = self.aspiration.staged
         if ahead and ahead.artifact.manifest_digest in self.held:

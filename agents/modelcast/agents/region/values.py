@@ -30,6 +30,13 @@ class Folded:
 
 
 @dataclass(frozen=True, slots=True)
+class Contradicted:
+    """The store contradicts what was read from it before: it was wiped, restored or rewritten."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PodsKnown:
     """These are the region's pods now."""
 
@@ -126,6 +133,7 @@ class Tick:
 
 Event = (
     Folded
+    | Contradicted
     | PodsKnown
     | Fetched
     | FetchFailed
@@ -187,7 +195,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class CheckOwner:
-    """A pod knows of a higher authority: read ``state/<model>``; answers ``Replaced`` if the epoch is another's."""
+    """A pod knows of a higher authority: read ``state/<model>``; answers ``Replaced`` if the epoch is another's.
+
+    If it is still ours, then the region's bucket was lost and made anew: take an epoch above ``epoch_seen``, the
+    highest that a pod reports, and answer ``Saved``.
+    """
+
+    epoch_seen: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,265 @@
+"""One worker of a region: which models are its own, and the reconcilers that look after them.
+
+Partitions say which models ought to be ours; the owner epoch in the region's bucket says which are. Between a
+revocation and the next assignment nothing new is begun, but nothing is given up either: most partitions come back,
+and whatever is done meanwhile is fenced by the epoch.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+import structlog
+
+from modelcast.agents.region.logbook import LogBook
+from modelcast.agents.region.ownership import OwnedState
+from modelcast.agents.region.reconciler import Reconciler
+from modelcast.agents.region.registry_watch import RegistryWatch
+from modelcast.agents.region.replica import Policy
+from modelcast.agents.region.reporting import SnapshotReporter
+from modelcast.agents.region.world import World
+from modelcast.infra.settings import RegionSettings
+from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
+from modelcast.schemas.names import MODEL_PATTERN
+from modelcast.schemas.ports import ObjectStore
+from modelcast.schemas.topics import partition_of
+
+TROUBLE_SECONDS = 2.0
+"""How often the registry is looked for while there is none or it can't be read."""
+LOOK_SECONDS_MIN = 0.3
+"""However many records cast doubt on the registry, it is not looked at more often."""
+HOLD_SECONDS_MAX = 30.0
+"""A rebalance that takes longer than this does not stop a region: epochs fence what it does."""
+REFRESHES_AT_ONCE = 4
+
+log = structlog.get_logger(__name__)
+
+
+class RegionAgent:
+    """See the module. Use it on one event loop.
+
+    Args:
+        region: its name.
+        settings: the region's.
+        owner: unlike any other process' name, also of another life of this worker.
+        world: what reconcilers share.
+        region_store: the region's own bucket.
+        watch: the registry.
+        reporter: told to forget what is not ours.
+    """
+
+    def __init__(
+        self,
+        region: str,
+        settings: RegionSettings,
+        *,
+        owner: str,
+        world: World,
+        region_store: ObjectStore,
+        watch: RegistryWatch,
+        reporter: SnapshotReporter,
+    ) -> None:
+        self.region = region
+        self.trouble = "the registry was not read yet"
+        self._settings = settings
+        self._owner = owner
+        self._world = world
+        self._region_store = region_store
+        self._watch = watch
+        self._reporter = reporter
+        self._policy = Policy(read_every=settings.read_back_seconds)
+        self._reconcilers: dict[str, Reconciler] = {}
+        self._yielded: dict[str, float] = {}  # models that another worker owns although their partition is ours
+        self._partitions: frozenset[int] = frozenset()
+        self._look = asyncio.Event()
+        self._release: asyncio.TimerHandle | None = None
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    # --- Kafka says which models ought to be ours -----------------------------------------------------------
+
+    def assigned(self, partitions: Iterable[int]) -> None:
+        """These partitions are ours now, and no others."""
+        self._partitions = frozenset(partitions)
+        log.info("partitions assigned", partitions=sorted(self._partitions))
+        self._yielded.clear()
+        for model, reconciler in list(self._reconcilers.items()):
+            if self._ought(model):
+                reconciler.check_owner()
+            else:
+                self._drop(model, "its partition went to another worker")
+        self._let_go()
+        self._look.set()
+
+    def revoked(self) -> None:
+        """A rebalance has begun: begin nothing until it is over."""
+        for reconciler in self._reconcilers.values():
+            reconciler.hold()
+        if self._release is not None:
+            self._release.cancel()
+        self._release = asyncio.get_running_loop().call_later(HOLD_SECONDS_MAX, self._let_go)
+
+    # --- what the intake asks -------------------------------------------------------------------------------
+
+    def reconciler(self, model: str, *, met: bool) -> Reconciler | None:
+        """The model's reconciler; None if it is not ours. ``met``: somebody spoke of it, so it may exist by now."""
+        found = self._reconcilers.get(model)
+        if found is None and met and self._ought(model) and model not in self._yielded and not self._draining:
+            found = self._take(model, known_to_exist=False)
+        return found
+
+    def registry_doubted(self) -> None:
+        """Look at the store's registry soon."""
+        self._look.set()
+
+    # --- what others want to know -----------------------------------------------------------------------------
+
+    @property
+    def models_owned(self) -> int:
+        """Models that this worker reconciles."""
+        return sum(1 for r in self._reconcilers.values() if r.replica is not None)
+
+    def digests_kept(self) -> frozenset[str]:
+        """Manifest digests that must stay on the disk: what is aspired, staged or served. Any thread may ask."""
+        kept: set[str] = set()
+        for reconciler in list(self._reconcilers.values()):
+            if (replica := reconciler.replica) is None:
+                continue
+            held = (replica.saved.staged, replica.saved.served)
+            kept |= {h.manifest_digest for h in held if h}
+            known = replica.aspiration
+            kept |= {u.artifact.manifest_digest for u in (known.update, known.staged) if u} if known else set()
+        return frozenset(kept)
+
+    # --- the registry, from time to time ----------------------------------------------------------------------
+
+    async def watch(self, also: Callable[[], object] = lambda: None) -> None:
+        """Look at the registry now, every ``reconcile_seconds``, and when told to; for ever.
+
+        Args:
+            also: something blocking that is to be put right as often.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            self._look.clear()
+            looked_at = loop.time()
+            try:
+                await self._look_around()
+                await loop.run_in_executor(self._world.stores, also)
+            except ModelcastError as error:
+                self._say(str(error))
+            except Exception as error:
+                log.exception("looking at the registry failed in an unforeseen way")
+                self._say(f"{type(error).__name__}: {error}")
+            pause = self._settings.reconcile_seconds * random.uniform(0.8, 1.2)
+            if self.trouble or not self._watch.registry_id:
+                pause = min(pause, TROUBLE_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), pause)
+                await asyncio.sleep(max(0.0, looked_at + LOOK_SECONDS_MIN - loop.time()))
+
+    async def _look_around(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._world.stores, self._watch.check)
+            self._say("")
+        except NotFound:
+            self._say("")  # nothing was ever published: there is nothing to do, and that is well
+            return
+        except ForeignRegistry as error:
+            self._say(str(error))
+            for reconciler in self._reconcilers.values():
+                reconciler.contradicted(str(error))
+            return
+        except ModelcastError as error:
+            self._say(str(error))
+        if not self._watch.registry_id:
+            return
+        for model in sorted(await loop.run_in_executor(self._world.stores, self._watch.models)):
+            if model not in self._reconcilers and self._ought(model) and not self._draining and self._may_take(model):
+                self._take(model, known_to_exist=True)
+        await self._refresh_all()
+
+    async def _refresh_all(self) -> None:
+        """Few at a time, so that what is announced meanwhile need not wait."""
+        room = asyncio.Semaphore(REFRESHES_AT_ONCE)
+
+        async def refresh(reconciler: Reconciler) -> None:
+            async with room:
+                await reconciler.refreshed()
+
+        await asyncio.gather(*(refresh(r) for r in list(self._reconcilers.values())))
+
+    def _say(self, trouble: str) -> None:
+        if trouble and trouble != self.trouble:
+            log.warning("the registry can't be followed now", error=trouble)
+        self.trouble = trouble
+
+    # --- models come and go -------------------------------------------------------------------------------------
+
+    def _ought(self, model: str) -> bool:
+        return partition_of(model) in self._partitions and MODEL_PATTERN.fullmatch(model) is not None
+
+    def _may_take(self, model: str) -> bool:
+        """Whoever was replaced waits: the other is likely to be right, and two must not push each other out in turn."""
+        since = self._yielded.get(model)
+        now = asyncio.get_running_loop().time()
+        if since is not None and now - since < self._settings.reconcile_seconds:
+            return False
+        self._yielded.pop(model, None)
+        return True
+
+    def _take(self, model: str, *, known_to_exist: bool) -> Reconciler:
+        state = OwnedState(self._region_store, model, self.region, self._owner)
+        book = LogBook(self._watch.reader, model)
+        reconciler = Reconciler(model, self._world, state, book, self._policy, self._replaced)
+        self._reconcilers[model] = reconciler
+        reconciler.start(self._watch.registry_id, known_to_exist=known_to_exist)
+        return reconciler
+
+    def _replaced(self, model: str) -> None:
+        self._reconcilers.pop(model, None)
+        self._reporter.forget(model)
+        self._yielded[model] = asyncio.get_running_loop().time()
+
+    def _drop(self, model: str, reason: str) -> None:
+        reconciler = self._reconcilers.pop(model)
+        self._reporter.forget(model)
+        task = asyncio.get_running_loop().create_task(reconciler.stop(reason))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    def _let_go(self) -> None:
+        if self._release is not None:
+            self._release.cancel()
+            self._release = None
+        if not self._draining:
+            for reconciler in self._reconcilers.values():
+                reconciler.release()
+
+    # --- sleep and death ------------------------------------------------------------------------------------------
+
+    def woke(self) -> None:
+        """We were not running for a while: what is ours may have been taken over."""
+        for reconciler in self._reconcilers.values():
+            reconciler.check_owner()
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Begin nothing more; wait for the loads that are under way, for at most ``timeout_seconds``."""
+        self._draining = True
+        reconcilers = list(self._reconcilers.values())
+        for reconciler in reconcilers:
+            reconciler.hold()
+            reconciler.cancel_fetches()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await asyncio.gather(*(r.settle_loads() for r in reconcilers))
+        except TimeoutError:
+            log.warning("loads were still under way", timeout_seconds=timeout_seconds)
+
+    async def close(self) -> None:
+        """Stop every reconciler."""
+        for model in list(self._reconcilers):
+            self._drop(model, "the worker ends")
+        await asyncio.gather(*self._stopping, return_exceptions=True)

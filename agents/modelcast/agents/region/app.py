@@ -1,0 +1,35 @@
+"""The Faust app ``modelcast-region-<region>``: partitions in, records in; it decides nothing and downloads nothing."""
+
+from typing import Any
+
+import faust
+from faust.types import TP, StreamT
+
+from modelcast.agents.region.agent import RegionAgent
+from modelcast.agents.region.intake import Heard, Intake
+from modelcast.infra.faust_app import BYTES, make_app
+from modelcast.infra.settings import Settings
+from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
+
+
+def build_app(settings: Settings, region: str, agent: RegionAgent, intake: Intake) -> faust.App:
+    """A fresh app that tells ``agent`` its partitions and ``intake`` its records."""
+    app = make_app(settings, f"region-{region}")
+    topic = app.topic(Topic.MODEL_UPDATES.value, schema=BYTES, partitions=MODEL_PARTITIONS)
+
+    @app.agent(topic, concurrency=1, name=f"region-{region}-updates")
+    async def updates(stream: StreamT[bytes]) -> None:
+        async for event in stream.events():
+            message = event.message
+            intake.take(Heard(message.value or b"", message.key or b"", message.partition, message.offset))
+
+    @app.on_partitions_assigned.connect
+    async def on_assigned(sender: Any, /, *args: Any, **_: Any) -> None:
+        assigned: set[TP] = args[0]
+        agent.assigned(tp.partition for tp in assigned if tp.topic == Topic.MODEL_UPDATES)
+
+    @app.on_partitions_revoked.connect
+    async def on_revoked(sender: Any, /, *args: Any, **_: Any) -> None:
+        agent.revoked()
+
+    return app

@@ -1,0 +1,162 @@
+"""What comes in on ``model-updates``: read, checked, and turned into a reason to look at the log. Never raises.
+
+An announcement is a hint. Whatever it says, the region acts on what stands in the log; a record that differs from it
+goes to ``dead-letters``, and the store, not the record, decides whether that is an alarm.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from modelcast.agents.region.outbox import Outbox
+from modelcast.agents.region.reconciler import Reconciler
+from modelcast.agents.region.registry_watch import RegistryWatch
+from modelcast.infra import metrics
+from modelcast.schemas.codec import decode
+from modelcast.schemas.errors import DecodeError, ModelcastError, UnknownSchema
+from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate
+from modelcast.schemas.topics import Topic, partition_of
+
+UNREAD_MAX = 2000
+"""Announcements that may wait for the log. Beyond, they still wake it, but are not compared with it."""
+
+NOT_IN_LOG_SECONDS = (0.1, 0.5, 2.0)
+"""When the log is looked at again before an announcement that it does not hold is given up."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A record and where it stood."""
+
+    raw: bytes
+    key: bytes
+    partition: int
+    offset: int
+
+
+class Owners(Protocol):
+    """Who reconciles what on this worker (``RegionAgent``)."""
+
+    def reconciler(self, model: str, *, met: bool) -> Reconciler | None:
+        """The model's reconciler; None if it is not ours. ``met``: make one if it ought to be ours."""
+        ...
+
+    def registry_doubted(self) -> None:
+        """A record names another registry, or none is known yet: look at the store's."""
+        ...
+
+
+class Intake:
+    """Takes records one after another; what has to be looked up goes on beside the stream."""
+
+    def __init__(self, owners: Owners, watch: RegistryWatch, outbox: Outbox) -> None:
+        self._owners = owners
+        self._watch = watch
+        self._outbox = outbox
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, heard: Heard) -> None:
+        """Take in one record."""
+        try:
+            entry = self._decoded(heard.raw)
+        except UnknownSchema as error:
+            self._beside(self._learn(heard, error))
+            return
+        except DecodeError as error:
+            self._bury(heard, error.reason, error.message)
+            return
+        self._wake(heard, entry)
+
+    def close(self) -> None:
+        """Leave what is still being looked up; the log says it all again."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _decoded(self, raw: bytes) -> Entry:
+        record = decode(raw, book=self._watch.reader.book)
+        if not isinstance(record, ModelUpdate | ModelCommand):
+            raise DecodeError(f"a {type(record).__name__} on {Topic.MODEL_UPDATES}", reason="bad-value")
+        return record
+
+    def _wake(self, heard: Heard, entry: Entry) -> None:
+        if heard.key != entry.model.encode():
+            self._bury(heard, "bad-key", f"its key is not its model, {entry.model}")
+            return
+        if heard.partition != (right := partition_of(entry.model)):
+            self._bury(heard, "wrong-partition", f"{entry.model} belongs to {right}: is the partitioner murmur2?")
+            return
+        known = self._watch.registry_id
+        if not known:
+            self._owners.registry_doubted()
+            return  # the log is read whole once there is a registry to obey
+        if entry.registry_id != known:
+            self._bury(heard, "foreign-registry", f"of registry {entry.registry_id}; this region obeys {known}")
+            self._owners.registry_doubted()
+            return
+        reconciler = self._owners.reconciler(entry.model, met=True)
+        if reconciler is None:
+            return
+        if reconciler.knows(entry.generation) or len(self._tasks) < UNREAD_MAX:
+            self._beside(self._compare(heard, entry, reconciler))
+        else:
+            reconciler.wake(entry.generation)
+
+    async def _compare(self, heard: Heard, entry: Entry, reconciler: Reconciler) -> None:
+        """Have the log read that far, then compare."""
+        await reconciler.announced(entry.generation)
+        for pause in NOT_IN_LOG_SECONDS:
+            if reconciler.knows(entry.generation) or reconciler.stopped:
+                break
+            await asyncio.sleep(pause)
+            await reconciler.announced(entry.generation)
+        if (reconciler.stopped and not reconciler.unknown) or reconciler.book.log is None:
+            return  # its next owner will read the same announcement or the log
+        try:
+            contradiction = await reconciler.contradiction(entry, heard.raw)
+        except ModelcastError as error:
+            log.warning("an announcement could not be compared with the log", model=entry.model, error=error)
+            return
+        if contradiction is None:
+            metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
+            return
+        self._bury(heard, "differs-from-log", contradiction)
+        reconciler.refresh()  # proves that what was read still stands, or raises the alarm
+
+    async def _learn(self, heard: Heard, unknown: UnknownSchema) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(None, self._watch.reader.learn_schema, unknown.subject)
+            entry = self._decoded(heard.raw)
+        except DecodeError as error:
+            self._bury(heard, error.reason, error.message)
+        except ModelcastError as error:
+            log.warning("a schema can't be fetched now", fingerprint=unknown.subject, error=error)
+        else:
+            self._wake(heard, entry)
+
+    def _beside(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("looking at an announcement failed in an unforeseen way", error=error)
+
+    def _bury(self, heard: Heard, reason: str, detail: str) -> None:
+        metrics.RECORDS.labels(Topic.MODEL_UPDATES, "dead-letter").inc()
+        self._outbox.bury(
+            heard.raw,
+            reason=reason,
+            detail=detail,
+            topic=Topic.MODEL_UPDATES,
+            partition=heard.partition,
+            offset=heard.offset,
+            key=heard.key,
+        )

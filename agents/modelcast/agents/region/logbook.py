@@ -1,0 +1,80 @@
+"""What was read of a model's log, kept so that an announcement can be compared with it without asking the store."""
+
+import threading
+
+from modelcast.infra import metrics
+from modelcast.infra.registry import RegistryReader, Tail
+from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.errors import ForeignRegistry
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import Entry
+
+
+class LogBook:
+    """One model's log. Blocking; thread-safe (calls wait for one another)."""
+
+    def __init__(self, reader: RegistryReader, model: str) -> None:
+        self._reader = reader
+        self._model = model
+        self._log: ModelLog | None = None
+        self._digests: dict[int, str] = {}  # of the entries' bytes, by generation
+        self._lock = threading.Lock()
+
+    @property
+    def log(self) -> ModelLog | None:
+        """The fold; None: nothing was read yet."""
+        return self._log
+
+    def read(self, until: int) -> ModelLog:
+        """Read on, at least to generation ``until`` if it exists; everything at the first call.
+
+        Raises:
+            ForeignRegistry: the store contradicts what was read before.
+            DecodeError: an entry can't be read.
+            StoreUnavailable: the store did not answer.
+        """
+        with self._lock:
+            log = self._log
+            if log is not None and log.head >= until:
+                return log
+            with metrics.LOG_READ_SECONDS.time():
+                tail = self._reader.tail(self._model) if log is None else self._reader.read_until(log, until)
+            return self._take(tail)
+
+    def refresh(self) -> ModelLog:
+        """Read all that is new, and prove that the newest entry read still stands. Raises like ``read``."""
+        with self._lock:
+            log = self._log
+            if log is not None and log.head:
+                standing = self._reader.entry(self._model, log.head)
+                if standing is None or standing.entry.event_id != log.event_ids[log.head - 1]:
+                    raise ForeignRegistry(
+                        "an entry that was read before is gone or another",
+                        subject=f"{self._model} generation {log.head}",
+                        hint="the store was wiped, restored or rewritten; see `modelcast doctor`",
+                    )
+            return self._take(self._reader.tail(self._model, log))
+
+    def contradiction(self, entry: Entry, raw: bytes) -> str | None:
+        """Why an announced entry is not what stands in the log as far as it was read; None: it is.
+
+        Raises:
+            StoreUnavailable: the store had to be asked and did not answer.
+        """
+        log, generation = self._log, entry.generation
+        if log is None or generation > log.head:
+            return f"generation {generation} is not in the log"
+        if log.event_ids[generation - 1] != entry.event_id:
+            return f"the log holds event {log.event_ids[generation - 1]} at generation {generation}"
+        if self._digests.get(generation) == sha256_of(raw):
+            return None
+        # The same event in other bytes: another schema's encoding of it, or a lie.
+        timed = self._reader.entry(self._model, generation)
+        same = timed is not None and timed.entry == entry
+        return None if same else f"the log's entry {generation} has the same event id and says something else"
+
+    def _take(self, tail: Tail) -> ModelLog:
+        self._log = tail.log
+        for generation, timed in tail.new.items():
+            self._digests[generation] = sha256_of(timed.body)
+        return tail.log

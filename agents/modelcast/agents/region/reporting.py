@@ -1,0 +1,115 @@
+"""Snapshots on their way to the tracker: on change, coalesced, and again from time to time."""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from modelcast.agents.region.outbox import Outbox
+from modelcast.agents.region.replica import Replica
+from modelcast.agents.region.snapshots import encoded
+from modelcast.infra import metrics
+from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.topics import Topic
+
+GAP_SECONDS = 0.004
+GAP_SECONDS_PER_POD = 0.0005
+RETRY_SECONDS = 1.0
+IN_FLIGHT_MAX = 8
+JITTER = 0.2
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Line:
+    """One model's snapshots."""
+
+    replica: Replica
+    sent_at: float = float("-inf")
+    timer: asyncio.TimerHandle | None = None
+    in_flight: int = 0
+    changed: bool = False
+
+
+class SnapshotReporter:
+    """A ``Reporter``. The first change goes out at once, what follows within the gap goes together.
+
+    Args:
+        outbox: where to.
+        worker: who speaks.
+        report_seconds: how often an unchanged snapshot is repeated, so that a tracker can always be rebuilt.
+    """
+
+    def __init__(self, outbox: Outbox, worker: str, report_seconds: float) -> None:
+        self._outbox = outbox
+        self._worker = worker
+        self._report_seconds = report_seconds
+        self._lines: dict[str, _Line] = {}
+        self._sequence = 0
+
+    def changed(self, model: str, replica: Replica) -> None:
+        """Send ``replica`` now, or soon if something was sent just now."""
+        line = self._lines.setdefault(model, _Line(replica))
+        line.replica, line.changed = replica, True
+        gap = GAP_SECONDS + GAP_SECONDS_PER_POD * len(replica.pods)
+        self._send_at(model, line.sent_at + gap)
+
+    def forget(self, model: str) -> None:
+        """Say nothing more about a model that is not ours any more."""
+        line = self._lines.pop(model, None)
+        if line is not None and line.timer is not None:
+            line.timer.cancel()
+
+    def flush(self) -> None:
+        """Send at once what is waiting for its gap."""
+        for model, line in list(self._lines.items()):
+            if line.changed:
+                self._send(model)
+
+    def _send_at(self, model: str, at: float) -> None:
+        line, loop = self._lines[model], asyncio.get_running_loop()
+        if line.timer is not None:
+            line.timer.cancel()
+        if at <= loop.time():
+            # After the effects of the same step: what is to be done goes before what is to be told.
+            line.timer = loop.call_later(0, self._send, model)
+        else:
+            line.timer = loop.call_at(at, self._send, model)
+
+    def _send(self, model: str) -> None:
+        line = self._lines.get(model)
+        if line is None:
+            return
+        loop = asyncio.get_running_loop()
+        if line.in_flight >= IN_FLIGHT_MAX:
+            line.changed = True
+            return  # the newest goes once these have arrived
+        now = loop.time()
+        self._sequence += 1
+        try:
+            pages = encoded(
+                line.replica, worker=self._worker, sequence=self._sequence, now_us=time.time_ns() // 1000, now=now
+            )
+        except ModelcastError as error:
+            log.error("a snapshot can't be written", model=model, error=error)
+            pages = []
+        line.sent_at, line.changed = now, False
+        line.in_flight += len(pages)
+        for page in pages:
+            self._outbox.send(Topic.MODEL_ACKS, model, page, lambda done: self._delivered(model, line, done))
+        metrics.ACKS.labels(model).inc(len(pages))
+        self._send_at(model, now + self._report_seconds * random.uniform(1 - JITTER, 1))
+
+    def _delivered(self, model: str, line: _Line, done: bool) -> None:
+        line.in_flight -= 1
+        if self._lines.get(model) is not line:
+            return
+        loop = asyncio.get_running_loop()
+        if not done:
+            line.changed = True
+            self._send_at(model, loop.time() + RETRY_SECONDS)
+        elif line.changed and line.in_flight == 0:
+            self._send_at(model, loop.time())

@@ -1,0 +1,176 @@
+"""``run_region``: one worker of one region, from its settings to its last heartbeat."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from urllib.parse import urlsplit
+
+import faust
+import structlog
+
+from modelcast.agents.region.agent import RegionAgent
+from modelcast.agents.region.app import build_app
+from modelcast.agents.region.disk import Disk
+from modelcast.agents.region.heartbeats import Heartbeats
+from modelcast.agents.region.intake import Intake
+from modelcast.agents.region.outbox import Outbox
+from modelcast.agents.region.registry_watch import RegistryWatch
+from modelcast.agents.region.reporting import SnapshotReporter
+from modelcast.agents.region.world import World
+from modelcast.consumers.fetch import ArtifactCache
+from modelcast.consumers.pods.v2 import Timeouts, V2Pod
+from modelcast.infra.faust_app import data_dir, run_app, stop_on_signals
+from modelcast.infra.health import HealthServer
+from modelcast.infra.kafka_admin import create_topics
+from modelcast.infra.settings import RegionSettings, Settings
+from modelcast.infra.stores.configured import origin_store, region_store
+from modelcast.schemas.errors import ModelcastError
+
+STORE_THREADS = 16
+FETCH_THREADS = 8
+FLUSH_SECONDS = 5.0
+ALIVE_SECONDS_MAX = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+async def run_region(settings: Settings, region: str) -> None:
+    """Work for ``region`` until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        NotFound: the settings lack the region, its bucket or the origin.
+        ModelcastError: the health port is taken, or Kafka refuses us for good.
+    """
+    worker = _Worker(settings, region)
+    try:
+        await worker.run(stop_on_signals())
+    finally:
+        await worker.close()
+
+
+class _Worker:
+    """Everything that one worker is made of."""
+
+    def __init__(self, settings: Settings, region: str) -> None:
+        here = settings.region(region)
+        name = settings.daemon.worker or f"{socket.gethostname()}-{os.getpid()}"
+        self._settings = settings
+        self._region = region
+        origin, own = origin_store(settings), region_store(settings, region)
+        self._running = False
+        self._stores = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="stores")
+        self._fetches = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetches")
+        cache = ArtifactCache(here.cache_dir or data_dir(settings, f"cache-{region}"), here.cache_size_max_bytes)
+        self._outbox = Outbox(settings, f"region {region} worker {name}")
+        self._pods = _pods(here)
+        self._watch = RegistryWatch(origin, own)
+        self._reporter = SnapshotReporter(self._outbox, name, here.report_seconds)
+        world = World(
+            region=region,
+            pods=self._pods,
+            artifacts=Disk(settings, own, cache, self._kept),
+            reporter=self._reporter,
+            stores=self._stores,
+            fetches=self._fetches,
+            load_seconds_max=here.pod_timeout_seconds,
+        )
+        self._agent = RegionAgent(
+            region,
+            here,
+            owner=f"{name}#{secrets.token_hex(4)}",
+            world=world,
+            region_store=own,
+            watch=self._watch,
+            reporter=self._reporter,
+        )
+        self._intake = Intake(self._agent, self._watch, self._outbox)
+        self._heartbeats = Heartbeats(
+            self._outbox,
+            region,
+            name,
+            here.heartbeat_seconds,
+            cache=cache,
+            registry_id=lambda: self._watch.registry_id,
+            models_owned=lambda: self._agent.models_owned,
+            on_wake=self._agent.woke,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set."""
+        daemon = self._settings.daemon
+        leave = asyncio.Event()
+        with HealthServer(daemon.host, daemon.port, self._alive, self._ready) as health:
+            log.info("the region agent runs", pods=sorted(self._pods), health=health.url)
+            beside = [
+                asyncio.create_task(self._agent.watch(partial(_topics, self._settings))),
+                asyncio.create_task(self._heartbeats.run()),
+                asyncio.create_task(self._drain_then(stop, leave)),
+            ]
+            try:
+                await run_app(self._build, self._settings, stop=leave, on_running=self._on_running)
+            finally:
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self._intake.close()
+        await self._agent.close()
+        for pod in self._pods.values():
+            await pod.aclose()
+        await asyncio.to_thread(self._outbox.close, FLUSH_SECONDS)
+        self._fetches.shutdown(wait=False, cancel_futures=True)
+        self._stores.shutdown(wait=False, cancel_futures=True)
+        log.info("the region agent has ended")
+
+    def _kept(self) -> frozenset[str]:
+        return self._agent.digests_kept()
+
+    def _build(self) -> faust.App:
+        return build_app(self._settings, self._region, self._agent, self._intake)
+
+    def _on_running(self, running: bool) -> None:
+        self._running = running
+
+    async def _drain_then(self, stop: asyncio.Event, leave: asyncio.Event) -> None:
+        """Still a member of the group while loads end: nobody takes over what is about to be done."""
+        await stop.wait()
+        log.info("draining")
+        try:
+            await self._agent.drain(self._settings.daemon.drain_seconds)
+            self._reporter.flush()
+            self._heartbeats.beat(draining=True)
+        finally:
+            leave.set()
+
+    def _alive(self) -> str:
+        late = time.monotonic() - self._heartbeats.beat_at
+        return f"no heartbeat for {late:.0f} s" if late > ALIVE_SECONDS_MAX else ""
+
+    def _ready(self) -> str:
+        if not self._running:
+            return "not connected to Kafka yet"
+        return self._agent.trouble
+
+
+def _pods(region: RegionSettings) -> dict[str, V2Pod]:
+    token = region.token.get_secret_value() if region.token else ""
+    timeouts = Timeouts(load=region.pod_timeout_seconds)
+    return {(name := _pod_name(url)): V2Pod(name, url, token, timeouts) for url in region.pods}
+
+
+def _pod_name(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.netloc + parts.path.rstrip("/")) or url
+
+
+def _topics(settings: Settings) -> None:
+    """A cluster that lost its data gets its topics again, before a client's first message makes wrong ones."""
+    with suppress(ModelcastError):
+        create_topics(settings)

@@ -1,0 +1,81 @@
+"""What a reconciler needs of the world, as small Protocols: it is tested without servers."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelcast.agents.region.memory import Memory
+from modelcast.agents.region.replica import Replica
+from modelcast.agents.region.values import Transfer
+from modelcast.consumers.pods.port import Pod
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import Entry, ModelUpdate
+
+
+class State(Protocol):
+    """One model's state object in the region's bucket (``OwnedState``). Blocking."""
+
+    proved_at: float
+
+    def claim(self, registry_id: str) -> Memory:
+        """Take the next owner epoch."""
+        ...
+
+    def save(self, memory: Memory) -> Memory:
+        """Write; raises ``Superseded`` or ``StoreUnavailable``."""
+        ...
+
+    def check(self, epoch_seen: int = 0) -> Memory:
+        """Prove that it is ours; raises like ``save``."""
+        ...
+
+
+class Artifacts(Protocol):
+    """This worker's disk. Blocking, thread-safe."""
+
+    def fetch(self, update: ModelUpdate, cancelled: Callable[[], bool]) -> tuple[str, Transfer]:
+        """Bring an artifact here; the digest that it has, and what it cost. Raises ``ModelcastError``."""
+        ...
+
+
+class Book(Protocol):
+    """One model's log, as far as it was read (``LogBook``). Blocking, thread-safe."""
+
+    @property
+    def log(self) -> ModelLog | None:
+        """The fold; None: nothing was read yet."""
+        ...
+
+    def read(self, until: int) -> ModelLog:
+        """Read on, at least to generation ``until`` if it exists."""
+        ...
+
+    def refresh(self) -> ModelLog:
+        """Read all that is new, and prove that what was read still stands."""
+        ...
+
+    def contradiction(self, entry: Entry, raw: bytes) -> str | None:
+        """Why an announced entry is not what stands in the log; None: it is."""
+        ...
+
+
+class Reporter(Protocol):
+    """Tells the tracker."""
+
+    def changed(self, model: str, replica: Replica) -> None:
+        """The region's snapshot of ``model`` has changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that one worker's reconcilers share."""
+
+    region: str
+    pods: Mapping[str, Pod]
+    artifacts: Artifacts
+    reporter: Reporter
+    stores: Executor  # short calls
+    fetches: Executor  # long ones
+    load_seconds_max: float = 120.0

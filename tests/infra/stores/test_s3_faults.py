@@ -117,6 +117,19 @@ def test_a_conditional_put_is_sent_once(scripted: Callable[[Script], ScriptedSto
     assert server.requests == ["PUT", "PUT"]
 
 
+def test_a_conditional_put_whose_answer_is_lost_is_not_sent_again(scripted: Callable[[Script], ScriptedStore]) -> None:
+    def script(method: str, number: int) -> Answer:
+        if number == 2:
+            raise ConnectionAbortedError("the link breaks after the store acted")
+        return 200, {}, b""
+
+    server = scripted(script)
+    server.store().put("k", b"", if_absent=True)
+    with pytest.raises(StoreUnavailable):
+        server.store().put("k", b"", if_absent=True)  # on the connection that was kept
+    assert server.requests == ["PUT", "PUT"]
+
+
 def test_an_unconditional_put_is_retried(scripted: Callable[[Script], ScriptedStore]) -> None:
     server = scripted(lambda method, number: (503 if number == 1 else 200, {}, b""))
     server.store().put("k", b"")

@@ -1,5 +1,6 @@
 """``ObjectStore`` on S3 and what speaks it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -11,10 +12,10 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
-from modelcast.infra.stores.s3_errors import translated, unavailable
-from modelcast.infra.stores.s3_reads import LINK_ERRORS, ConnectionPool, behind_proxy, last_modified_us
+from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_modified_us
+from modelcast.infra.stores.s3_errors import of_status, translated, unavailable
 from modelcast.infra.stores.s3_upload import upload_file
-from modelcast.schemas.errors import ContentError, NotFound, UsageError
+from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, UsageError
 from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, StoredObject
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
         PutObjectRequestTypeDef,
     )
 
-_pool = ConnectionPool()
-_NO_SUCH_BUCKET = b"<Code>NoSuchBucket</Code>"
+_REDIRECTS = {301, 302, 307, 400}  # a bucket in another region; boto3 finds it
+_CODE = re.compile(rb"<Code>(\w{1,80})</Code>")
+_MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
 
 
 def open_store(
@@ -81,8 +83,9 @@ class S3Store:
             return clients_of(self._endpoint)
 
     @cached_property
-    def _direct(self) -> bool:
-        return not behind_proxy(self._signed("head_object", "x"))
+    def _direct(self) -> DirectRequests | None:
+        with translated(self.name):
+            return DirectRequests.learned_from(self._clients.plain, self._clients.credentials, self._bucket)
 
     def get(self, key: str, *, size_max: int) -> StoredObject | None:
         """Read a whole small object; None if absent."""
@@ -118,7 +121,7 @@ class S3Store:
             if etag is not None:
                 headers["If-Match"] = etag
             try:
-                with _pool.request("GET", self._signed("get_object", key), headers) as response:
+                with self._direct.send("GET", self._prefix + key, headers) as response:
                     if (stream := self._plain(key, response)) is not None:
                         yielded = True
                         yield stream
@@ -142,7 +145,7 @@ class S3Store:
     def head(self, key: str) -> ObjectInfo | None:
         """What the store says of an object; None if absent."""
         if self._direct:
-            with suppress(*LINK_ERRORS), _pool.request("HEAD", self._signed("head_object", key), {}) as response:
+            with suppress(*LINK_ERRORS), self._direct.send("HEAD", self._prefix + key) as response:
                 response.read()
                 if response.status == 404:
                     return None
@@ -160,16 +163,19 @@ class S3Store:
 
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
         """Write a small object, conditionally if asked."""
-        request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key, "Body": body}
-        client = self._clients.plain
-        if if_absent:
-            request["IfNoneMatch"] = "*"
-            client = self._clients.once
+        headers = {"If-None-Match": "*"} if if_absent else {}
         if if_match is not None:
-            request["IfMatch"] = if_match
-            client = self._clients.once
+            headers["If-Match"] = if_match
         try:
+            if (info := self._put_directly(key, body, headers)) is not None:
+                return info
+            request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key, "Body": body}
+            if if_absent:
+                request["IfNoneMatch"] = "*"
+            if if_match is not None:
+                request["IfMatch"] = if_match
             with translated(self._at(key)):
+                client = self._clients.once if headers else self._clients.plain
                 answer = client.put_object(**request)
         except NotFound:
             if if_match is None:
@@ -177,6 +183,24 @@ class S3Store:
             raise PreconditionFailed("the object is gone", subject=self._at(key)) from None
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         return ObjectInfo(key, len(body), answer["ETag"], last_modified_us(date))
+
+    def _put_directly(self, key: str, body: bytes, conditions: dict[str, str]) -> ObjectInfo | None:
+        """None: boto3 should be asked. That never sends a conditional put that the store may have obeyed again."""
+        if not self._direct:
+            return None
+        try:
+            with self._direct.send("PUT", self._prefix + key, conditions, body) as response:
+                said = response.read()
+                if response.status == 200:
+                    date = last_modified_us(response.headers.get("Date"))
+                    return ObjectInfo(key, len(body), response.headers.get("ETag", ""), date)
+                if not conditions or response.status in _REDIRECTS:
+                    return None
+        except LINK_ERRORS as error:
+            if not conditions or isinstance(error, ConnectionRefusedError):
+                return None
+            raise unavailable(error, self._at(key)) from error
+        raise self._refusal(key, response.status, said)
 
     def upload(self, key: str, path: Path, *, size_bytes: int, digest: str, progress: Progress | None = None) -> None:
         """Write a file, if its bytes are those that ``digest`` names; otherwise leave nothing."""
@@ -228,17 +252,18 @@ class S3Store:
         if response.status in {200, 206} and response.headers.get("Content-Length") is not None:
             return _HttpStream(_info(key, response), response, self._at(key))
         said = response.read()
-        if response.status == 404 and _NO_SUCH_BUCKET not in said:
-            raise NotFound("no such object", subject=self._at(key))
-        if response.status == 412:
-            raise PreconditionFailed("the object changed meanwhile", subject=self._at(key))
+        if response.status in {404, 412}:
+            raise self._refusal(key, response.status, said)
         return None
 
-    def _signed(self, operation: str, key: str) -> str:
-        with translated(self._at(key)):
-            return self._clients.plain.generate_presigned_url(
-                operation, {"Bucket": self._bucket, "Key": self._prefix + key}, ExpiresIn=900
-            )
+    def _refusal(self, key: str, status: int, said: bytes) -> ModelcastError:
+        code, message = _CODE.search(said), _MESSAGE.search(said)
+        return of_status(
+            status,
+            code[1].decode() if code else "",
+            message[1].decode(errors="replace") if message else "",
+            self._at(key),
+        )
 
     def _at(self, key: str) -> str:
         return f"{self.name}/{key}"

@@ -1,5 +1,6 @@
 """boto3 clients, made once per endpoint and shared: making one costs about 100 ms, and any thread may call it."""
 
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,7 @@ class Clients:
             made: S3Client = session.client("s3", config=config, **kwargs)
             return made
 
+        self.credentials = session.get_credentials()
         self.plain = client(ATTEMPTS, READ_TIMEOUT_SECONDS)
         self.once = client(1, READ_TIMEOUT_SECONDS)
         self.bulk = client(ATTEMPTS, BULK_READ_TIMEOUT_SECONDS)
@@ -71,13 +73,15 @@ def _config(attempts: int, read_timeout: int, *, path_style: bool) -> Config:
     )
 
 
-_cache: dict[Endpoint, Clients] = {}
+_ENVIRONMENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_REGION")
+_cache: dict[tuple[Endpoint, tuple[str | None, ...]], Clients] = {}
 _lock = threading.Lock()
 
 
 def clients_of(endpoint: Endpoint) -> Clients:
-    """The shared clients of an endpoint, made on first use."""
+    """The shared clients of an endpoint (and of the credentials that the environment has now), made on first use."""
+    key = (endpoint, tuple(map(os.environ.get, _ENVIRONMENT)))
     with _lock:
-        if endpoint not in _cache:
-            _cache[endpoint] = Clients(endpoint)
-        return _cache[endpoint]
+        if key not in _cache:
+            _cache[key] = Clients(endpoint)
+        return _cache[key]

@@ -61,9 +61,21 @@ def run() -> None:
 
 
 def _register() -> None:
-    from modelcast.cli import commands, daemons, dead_letters, doctor, ops, publish, registry_views, state_views
+    from modelcast.cli import (
+        commands,
+        daemons,
+        dead_letters,
+        doctor,
+        local,
+        ops,
+        publish,
+        registry_views,
+        state_views,
+    )
+    from modelcast.cli.demo import command as demo
 
-    for module in (publish, state_views, registry_views, commands, daemons, ops, doctor, dead_letters):
+    looking = (state_views, registry_views)
+    for module in (demo, local, publish, *looking, commands, daemons, ops, doctor, dead_letters):
         module.register(app)
 
 

@@ -1,0 +1,91 @@
+"""``modelcast demo``."""
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+from rich.text import Text
+
+from modelcast.cli.console import out, plain, say, size
+from modelcast.schemas.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from modelcast.cli.demo.script import Outcome
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``demo`` to the command line."""
+    app.command()(demo)
+
+
+def demo(
+    json: Annotated[Path | None, typer.Option("--json", help="Write the summary there.")] = None,
+    regions: Annotated[str, typer.Option("--regions", help="Names, with commas.")] = "eu,us,ap",
+    pods: Annotated[int, typer.Option("--pods", min=1, help="Serving pods a region.")] = 2,
+) -> None:
+    """Real models travel to three regions on this machine: published, replaced under load, damaged and refused,
+    rolled back. Leaves nothing behind but its cache. Exit code 0: every promise held."""
+    from modelcast.cli.demo.screen import Screen, summary_table
+    from modelcast.cli.demo.script import Demo, ThreadedTraining
+    from modelcast.infra.local.scratch import scratch_dir
+    from modelcast.infra.local.stack import LocalStack
+    from modelcast.infra.settings import load
+
+    names = tuple(name.strip() for name in regions.split(",") if name.strip())
+    began = time.monotonic()
+    with scratch_dir() as folder, Screen() as screen:
+        screen.step("training a network on handwritten digits, starting Kafka, S3 and Redis")
+        training = ThreadedTraining()
+        with LocalStack.start(folder, regions=names, pods_per_region=pods, progress=screen) as stack:
+            screen.tell(f"{len(names)} regions with {pods} pods each are up: {stack.ready_seconds['all']:.1f} s")
+            with _environment(stack.env):
+                course = Demo(load(), folder / "models", training.result(), screen)
+                outcome = course.run()
+            screen.step("stopping everything")
+        outcome.ready_seconds = stack.ready_seconds
+    outcome.total_seconds = time.monotonic() - began
+    if json is not None:
+        json.write_bytes(orjson.dumps(plain(outcome), option=orjson.OPT_INDENT_2) + b"\n")
+    out.print(summary_table(outcome.seconds_to_serving))
+    out.print(Text(_in_words(outcome)))
+    for broken in outcome.broken:
+        say(f"BROKEN: {broken}")
+    if outcome.broken:
+        raise typer.Exit(int(ExitCode.FAILED))
+
+
+def _in_words(outcome: "Outcome") -> str:
+    lines = [
+        f"{outcome.requests_sent} predictions asked while versions changed: {outcome.requests_failed} failed, "
+        f"{outcome.wrong_version_answers} wrong",
+    ]
+    if outcome.latency_seconds:
+        p50, p99 = outcome.latency_seconds["p50"] * 1000, outcome.latency_seconds["p99"] * 1000
+        lines.append(f"answers took {p50:.1f} ms (p50), {p99:.1f} ms (p99)")
+    for version, why in sorted(outcome.refused.items()):
+        lines.append(f"version {version} refused in {', '.join(sorted(why))}: {next(iter(why.values()))}")
+    moved = ", ".join(f"{region} {size(count)}" for region, count in sorted(outcome.bytes_moved.items()))
+    lines.append(f"bytes moved for one version: {moved or '-'}")
+    lines.append(f"{outcome.total_seconds:.1f} s in all")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _environment(variables: "Mapping[str, str]") -> "Iterator[None]":
+    """The stack's settings, for this process, for a while; what pointed elsewhere is out of the way."""
+    before = dict(os.environ)
+    try:
+        for name in [n for n in os.environ if n.startswith(("MODELCAST_", "AWS_"))]:
+            if name not in {"MODELCAST_CACHE_DIR"}:
+                del os.environ[name]
+        os.environ.update(variables)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,91 @@
+"""The demo as a person sees it: what is happening, who serves what, and that nothing was dropped."""
+
+import threading
+import time
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from modelcast.cli import tables
+from modelcast.cli.console import age, err, say
+from modelcast.cli.demo.traffic import Traffic
+from modelcast.cli.demo.watch import Watch
+
+LINES_KEPT = 12
+
+
+class Screen:
+    """A live picture on a terminal; lines elsewhere. A ``Progress`` of the local stack too."""
+
+    def __init__(self) -> None:
+        self.watch: Watch | None = None
+        self.traffic: Traffic | None = None
+        self._lines: list[tuple[float, str]] = []
+        self._began = time.monotonic()
+        self._doing = ""
+        self._seen: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._live = Live(console=err, get_renderable=self._picture, refresh_per_second=8) if err.is_terminal else None
+
+    def __enter__(self) -> "Screen":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def step(self, text: str) -> None:
+        """What is happening right now."""
+        with self._lock:
+            self._doing = text
+        if not self._live:
+            say(f"{self._clock():>6}  {text}")
+
+    def tell(self, text: str) -> None:
+        """What has happened: stays on the screen."""
+        with self._lock:
+            self._lines = [*self._lines, (time.monotonic() - self._began, text)][-LINES_KEPT:]
+            self._doing = ""
+        if not self._live:
+            say(f"{self._clock():>6}  {text}")
+
+    def _clock(self) -> str:
+        return f"{time.monotonic() - self._began:.1f} s"
+
+    def _picture(self) -> RenderableType:
+        with self._lock:
+            told = [Text(f"{at:5.1f} s  {text}") for at, text in self._lines]
+            doing = [Text(f"{self._clock():>7}  {self._doing} …", style="dim")] if self._doing else []
+        parts: list[RenderableType] = [Panel(Group(*told, *doing), title="modelcast demo", title_align="left")]
+        state = self.watch.state if self.watch else None
+        if state is not None:
+            parts.append(tables.model_table(state))
+        if self.traffic is not None and self.traffic.tally.sent:
+            parts.append(_traffic_line(self.traffic))
+        return Group(*parts)
+
+
+def _traffic_line(traffic: Traffic) -> Text:
+    tally = traffic.tally
+    versions = sorted(set(tally.versions_now.values()))
+    served = " and ".join(map(str, versions)) or "-"
+    style = "bold red" if tally.failed or tally.wrong else "green"
+    return Text(
+        f"\n{tally.sent} predictions asked of {len(tally.by_pod)} pods, answered by version {served}: "
+        f"{tally.failed} failed, {tally.wrong} wrong",
+        style=style,
+    )
+
+
+def summary_table(seconds: dict[int, dict[str, float]]) -> Table:
+    """Seconds from asking to serving, a line a version."""
+    regions = sorted({name for row in seconds.values() for name in row})
+    table = Table("SECONDS TO SERVING", *regions, box=None)
+    for version, row in sorted(seconds.items()):
+        table.add_row(f"version {version}", *(age(row[r]) if r in row else "-" for r in regions))
+    return table

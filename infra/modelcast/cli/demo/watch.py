@@ -1,0 +1,80 @@
+"""What the tracker says while the demo runs, and when each region was first seen to serve each version."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from modelcast.infra.settings import Settings
+from modelcast.producers.wait import states
+from modelcast.schemas.errors import ModelcastError, NotConverged
+from modelcast.schemas.records import VersionState
+from modelcast.schemas.states import State
+
+LISTEN_SECONDS = 600.0
+
+
+class Watch:
+    """Follows one model on ``version-state`` in a thread of its own."""
+
+    def __init__(self, settings: Settings, model: str) -> None:
+        self.state: VersionState | None = None
+        self.seconds_to_serving: dict[int, dict[str, float]] = {}
+        self.refused: dict[int, dict[str, str]] = {}
+        self._settings, self._model = settings, model
+        self._asked_at: dict[int, float] = {}
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._follow, daemon=True, name="watch")
+        self._thread.start()
+
+    def asked(self, version: int) -> None:
+        """The clock of ``version`` starts: it is being published, or rolled back to."""
+        with self._changed:
+            self._asked_at[version] = time.monotonic()
+            self.seconds_to_serving.pop(version, None)
+
+    def until(self, condition: Callable[[VersionState], bool], *, timeout_seconds: float, what: str) -> VersionState:
+        """Wait until the tracker says something that fulfils ``condition``.
+
+        Raises:
+            NotConverged: not in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        with self._changed:
+            while self.state is None or not condition(self.state):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise NotConverged(f"not in {timeout_seconds:.0f} s: {what}", subject=self._model)
+                self._changed.wait(left)
+            return self.state
+
+    def _follow(self) -> None:
+        while True:
+            with suppress(ModelcastError):
+                for state in states(self._settings, self._model, timeout_seconds=LISTEN_SECONDS):
+                    self._take(state, time.monotonic())
+            time.sleep(0.2)
+
+    def _take(self, state: VersionState, now: float) -> None:
+        with self._changed:
+            self.state = state
+            for row in state.regions:
+                version, asked = row.served_version, self._asked_at.get(row.served_version or 0)
+                if version is not None and asked is not None and row.state is State.SERVING:
+                    self.seconds_to_serving.setdefault(version, {}).setdefault(row.region, now - asked)
+                if row.state is State.QUARANTINED and row.aspired_version is not None:
+                    self.refused.setdefault(row.aspired_version, {})[row.region] = row.error
+            self._changed.notify_all()
+
+
+def all_serve(version: int) -> Callable[[VersionState], bool]:
+    """Every expected pod of every region serves ``version``."""
+    return lambda state: state.consistent_version == version
+
+
+def all_refuse(version: int) -> Callable[[VersionState], bool]:
+    """Every region refuses ``version``."""
+    return lambda state: (
+        bool(state.regions)
+        and all(r.state is State.QUARANTINED and r.aspired_version == version for r in state.regions)
+    )

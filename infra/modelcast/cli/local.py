@@ -1,0 +1,82 @@
+"""``modelcast up | down``: the whole thing on this machine, kept until it is taken down."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from modelcast.cli.console import Format, emit, err, say
+from modelcast.cli.options import Output
+
+Directory = Annotated[Path | None, typer.Option("--dir", help="The stack's own folder.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``up`` and ``down`` to the command line."""
+    app.command()(up)
+    app.command()(down)
+
+
+class Steps:
+    """A ``Progress`` of the local stack: a spinner on a terminal, lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._status = err.status("starting") if err.is_terminal else None
+
+    def __enter__(self) -> "Steps":
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def step(self, text: str) -> None:
+        """Say what is happening."""
+        if self._status:
+            self._status.update(Text(text))
+        else:
+            say(text)
+
+
+def up(
+    env: Annotated[bool, typer.Option("--env", help='Print what to export: eval "$(modelcast up --env)".')] = False,
+    directory: Directory = None,
+    regions: Annotated[str, typer.Option("--regions", help="Names, with commas.")] = "eu,us,ap",
+    pods: Annotated[int, typer.Option("--pods", min=1, help="Serving pods a region.")] = 2,
+    output: Output = Format.table,
+) -> None:
+    """Start Kafka, S3, Redis, the tracker, and regions with their pods; keep them until `modelcast down`."""
+    from modelcast.infra.local.up import UpOptions, default_dir
+    from modelcast.infra.local.up import up as start
+
+    names = tuple(name.strip() for name in regions.split(",") if name.strip())
+    options = UpOptions(directory=directory or default_dir(), regions=names, pods_per_region=pods)
+    with Steps() as steps:
+        found = start(options, steps)
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in found.env.items())
+    if env:
+        emit(found.env, output, Text(exports))
+        return
+    pods_up = sum(name.startswith("pod-") for name in found.services)
+    folder = f" --dir {shlex.quote(str(directory))}" if directory else ""
+    line = (
+        f"up: {', '.join(found.regions)} with {pods_up} pods, in {found.directory}\n"
+        f'use it:  eval "$(modelcast up --env{folder})"\nend it:  modelcast down{folder}'
+    )
+    emit({"directory": str(found.directory), "env": found.env, "services": found.services}, output, Text(line))
+
+
+def down(
+    directory: Directory = None,
+    keep_data: Annotated[bool, typer.Option("--keep-data", help="Leave logs and data to read.")] = False,
+) -> None:
+    """Stop what `modelcast up` started, and whatever is left of it."""
+    from modelcast.infra.local.up import down as stop
+
+    with Steps() as steps:
+        there = stop(directory, steps, keep_data=keep_data)
+    say("down" if there else "nothing was up")

@@ -359,14 +359,15 @@ def test_an_interrupted_fetch_resumes(origin: MemoryStore, cache: ArtifactCache)
 
 def test_an_object_replaced_midway_is_noticed(origin: MemoryStore, cache: ArtifactCache) -> None:
     manifest = publish(origin, {"w": noise(48 * MIB)})
-    replaced = threading.Event()
+    other, replacing, replaced = noise(48 * MIB, 5), threading.Lock(), threading.Event()
 
     class Replaced(Wrapped):
         def on_read(self, count: int) -> None:
             super().on_read(count)
-            if self.blob_bytes_read > 2 * MIB and not replaced.is_set():
-                replaced.set()
-                self.store.put(keys.blob(manifest.files[0].digest), noise(48 * MIB, 5))
+            with replacing:  # the other readers wait
+                if self.blob_bytes_read > 2 * MIB and not replaced.is_set():
+                    self.store.put(keys.blob(manifest.files[0].digest), other)
+                    replaced.set()
 
     with pytest.raises((DamagedBytes, StoreUnavailable)):
         Fetcher(Replaced(origin), None, cache).fetch(manifest.digest)

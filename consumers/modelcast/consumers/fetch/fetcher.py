@@ -6,6 +6,7 @@ machine, finds it there. The regional manifest is put last, so that it vouches f
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -140,11 +141,16 @@ class _Job:
             parts = self._missing_parts(incoming, wanted, resumed)
         self._progress(manifest.size_bytes - sum(part.size_bytes for part in parts))
         download = self._download(incoming, parts)
-        self._check_whole(incoming, manifest, steps, regional - download.arrived)
         with self._timed("stage"):
             self._link_twins(incoming, steps)
+        with ThreadPoolExecutor(1, "sync") as pool:  # beside the upload: both wait for disks most of the time
+            synced = pool.submit(incoming.sync, manifest)
+            self._check_whole(incoming, manifest, steps, regional - download.arrived)
+            with self._timed("stage"):
+                synced.result()
+        with self._timed("stage"):
             check(self._cancelled)
-            incoming.publish(manifest)
+            incoming.publish()
         return self._report(manifest, download.moved_bytes[Way.ORIGIN])
 
     def _manifest(self, manifest_digest: str, manifest_key: str, size_bytes: int | None) -> Manifest:

@@ -76,14 +76,17 @@ class Incoming:
         beside.replace(self.path(file))
         return True
 
-    def publish(self, manifest: Manifest) -> None:
-        """Make it an artifact: everything is on the disk before its name is."""
+    def sync(self, manifest: Manifest) -> None:
+        """Write the manifest, and wait until everything is on the disk."""
         (self.folder / "manifest.json").write_bytes(manifest.encode())
         folders = {self.folder, self._files}
         for file in manifest.files:
             folders.update(p for p in self.path(file).parents if p.is_relative_to(self._files))
         _sync([self.folder / "manifest.json", *map(self.path, manifest.files)])
         _sync(sorted(folders, reverse=True))
+
+    def publish(self) -> None:
+        """Make it an artifact. Everything was synced: what is on the disk comes before its name."""
         self.folder.rename(self._target)
         _sync([self._target.parent])
 

@@ -16,6 +16,8 @@ from modelcast.schemas.manifest import FileEntry, Manifest
 from modelcast.schemas.ports import ObjectStore
 
 LOOKERS = 8
+LOOK_FROM_BYTES = 64 * 1024
+"""Smaller files are not looked for one by one: asking takes as long as bringing them."""
 UPLOADERS = 4
 
 T = TypeVar("T")
@@ -53,10 +55,10 @@ class RegionalBucket:
         return self.vouched
 
     def digests(self, manifest: Manifest) -> frozenset[str]:
-        """The digests of the artifact's files whose bytes are there."""
-        sizes = {file.digest: file.size_bytes for file in manifest.files}
+        """The digests of the artifact's files whose bytes are known to be there."""
         if self.vouched:
-            return frozenset(sizes)
+            return frozenset(file.digest for file in manifest.files)
+        sizes = {file.digest: file.size_bytes for file in manifest.files if file.size_bytes >= LOOK_FROM_BYTES}
 
         def is_there(digest: str) -> bool:
             info = retried(lambda: self.store.head(keys.blob(digest)), self._cancelled)

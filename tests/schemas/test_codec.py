@@ -5,6 +5,7 @@ import json
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import fastavro
@@ -111,6 +112,21 @@ def test_what_is_read_is_of_the_classes_own_types() -> None:
     assert ack.pods[0].state is PodState.SERVING
     assert ack.state is State.SERVING
     assert isinstance(ack.stage_seconds, dict)
+    rows = (replace(REGION, state=State.FAILED), REGION)
+    state = decode_as(r.VersionState, encode(replace(STATE, regions=rows)))
+    assert state.regions[0].state is State.FAILED
+    assert state.regions[1].state is None
+    command = decode_as(r.ModelCommand, encode(COMMAND))
+    assert command.kind is r.CommandKind.PIN
+    assert isinstance(command.targets[0], r.CommandTarget)
+    update = decode_as(r.ModelUpdate, encode(UPDATE))
+    assert update.activation is r.Activation.IMMEDIATE
+    assert isinstance(update.artifact, r.ArtifactRef)
+
+
+def test_a_mapping_of_any_class_is_written() -> None:
+    labels = MappingProxyType({"git": "4f2c9d1"})
+    assert decode_as(r.ModelUpdate, encode(replace(UPDATE, labels=labels))).labels == {"git": "4f2c9d1"}
 
 
 def test_defaults_are_not_shared_between_records() -> None:

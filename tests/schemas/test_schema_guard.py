@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from modelcast.schemas.errors import DecodeError
+from modelcast.schemas.errors import ContentError, DecodeError
 from modelcast.schemas.schema_guard import DEPTH_MAX, MEMBERS_MAX, SCHEMA_SIZE_MAX, parse_schema
-from modelcast.schemas.schema_nodes import Array, Enumeration, Primitive, Struct, Union, canonical
+from modelcast.schemas.schema_nodes import Array, Enumeration, Primitive, Struct, Union, canonical, fingerprint
 
 
 def _record(*types: Any, name: str = "R") -> dict[str, Any]:
@@ -207,6 +207,11 @@ def test_names_take_the_namespace_of_what_holds_them() -> None:
             )
         ),
     )
+
+
+def test_a_fingerprint_needs_text_that_can_be_written() -> None:
+    with pytest.raises(ContentError):
+        fingerprint('"\ud800"')
 
 
 def test_logical_types_docs_and_unknown_attributes_mean_nothing() -> None:

@@ -188,6 +188,7 @@ class RegionAgent:
         async def refresh(reconciler: Reconciler) -> None:
             async with room:
                 await reconciler.refreshed()
+                reconciler.check_owner()  # who took over and left again told nobody, but the tracker believes him
 
         await asyncio.gather(*(refresh(r) for r in list(self._reconcilers.values())))
 

@@ -20,6 +20,9 @@ from modelcast.schemas.topics import Topic
 CACHE_EVERY_BEATS = 6
 """Walking the cache costs more than a beat is worth."""
 
+UNKNOWN_SECONDS = 0.5
+"""How soon the first heartbeat follows the first registry."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -77,7 +80,7 @@ class Heartbeats:
                 except OSError as error:
                     log.warning("the cache can't be measured", error=error)
             self.beat()
-            await asyncio.sleep(self._every)
+            await asyncio.sleep(self._every if self._registry_id() else min(self._every, UNKNOWN_SECONDS))
 
     def beat(self, *, draining: bool = False) -> None:
         """One heartbeat."""

@@ -48,7 +48,9 @@ def _plan_fetches(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
         effects.append(CancelFetch(digest))
     # Right after a takeover the pods say first what they serve: usually there is nothing to bring. One that lacks
     # the bytes is reason enough, whatever the others will say.
-    needed = not replica.pods or any(v.known and not replica.serves_bytes(v) for v in replica.pods.values())
+    lacking = any(v.known and not replica.serves_bytes(v) for v in replica.pods.values())
+    # Pods that serve the bytes may still have to load them again: a reload, or the same bytes as another version.
+    needed = not replica.pods or lacking or replica.digest in replica.missing
     due = [target] if target and needed else []
     settled = target is None or not needed or replica.digest in replica.held or replica.is_quarantined(replica.digest)
     if ahead and settled:
@@ -98,7 +100,8 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
         return None  # never lower a pod, whoever raised it: the log is read again first
     newer_owner = reading.epoch is not None and reading.epoch < saved.epoch
     usable = target is not None and not replica.is_quarantined(replica.digest)
-    if target and usable and (replica.digest in replica.held or replica.serves_bytes(view)):
+    in_place = replica.serves_bytes(view) and replica.digest not in replica.missing
+    if target and usable and (replica.digest in replica.held or in_place):
         behind = reading.generation is not None and reading.generation < replica.generation
         wrong = not replica.serves_bytes(view) and reading.manifest_digest is not None
         unlike = reading.version != target.version

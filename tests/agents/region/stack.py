@@ -1,0 +1,244 @@
+"""A region for tests: real Kafka and S3, pods and agents as processes of their own."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelcast.agents.region.memory import MEMORY_SIZE_MAX, Memory
+from modelcast.infra.local.process import Child
+from modelcast.infra.settings import Settings
+from modelcast.infra.stores.configured import origin_store, region_store
+from modelcast.schemas import keys
+from modelcast.schemas.codec import decode
+from modelcast.schemas.records import DeadLetter, ModelAck, RegionHeartbeat
+from modelcast.schemas.states import PodState, State
+from modelcast.schemas.topics import Topic
+from tests.consumers.pod.models import adder
+from tests.support.servers import S3ForTests
+
+TOKEN = "token-of-the-region"
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> float:
+    """Wait for a condition; seconds that it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+@dataclass
+class Process:
+    """One daemon of ours."""
+
+    name: str
+    command: list[str]
+    env: dict[str, str]
+    log: Path
+    child: Child | None = None
+
+    def start(self) -> "Process":
+        self.child = Child.start(self.command, name=self.name, log=self.log, env=self.env)
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self.child is not None
+        return self.child.pid
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        if self.child is not None:
+            self.child.stop()
+            self.child = None
+
+    def said(self, text: str) -> bool:
+        return self.log.exists() and text in self.log.read_text()
+
+    def lines(self, event: str) -> list[dict[str, object]]:
+        """Log lines with this event."""
+        found = []
+        for line in self.log.read_text().splitlines() if self.log.exists() else []:
+            try:
+                body = json.loads(line)
+            except ValueError:
+                continue
+            if body.get("event") == event:
+                found.append(body)
+        return found
+
+
+@dataclass
+class Stack:
+    """Origin, regions with a bucket, two pods and a cache each; agents are started by the tests."""
+
+    root: Path
+    kafka: str
+    s3: S3ForTests
+    regions: tuple[str, ...] = ("eu",)
+    pods_per_region: int = 2
+    extra: dict[str, str] = field(default_factory=dict)
+    processes: list[Process] = field(default_factory=list)
+    pods: dict[str, list[Process]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        endpoint = self.s3.endpoint_url
+        self.env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("MODELCAST_")},
+            **self.s3.env,
+            "MODELCAST_KAFKA__BOOTSTRAP_SERVERS": self.kafka,
+            "MODELCAST_STORES__ORIGIN__URL": f"s3://{self.s3.bucket()}/origin",
+            "MODELCAST_STORES__ORIGIN__ENDPOINT_URL": endpoint,
+            "MODELCAST_LOG__FORMAT": "json",
+            "MODELCAST_DAEMON__DATA_DIR": str(self.root / "data"),
+            **self.extra,
+        }
+        for region in self.regions:
+            prefix = f"MODELCAST_REGIONS__{region.upper()}__"
+            self.env |= {
+                f"{prefix}STORE__URL": f"s3://{self.s3.bucket()}/{region}",
+                f"{prefix}STORE__ENDPOINT_URL": endpoint,
+                f"{prefix}TOKEN": TOKEN,
+                f"{prefix}CACHE_DIR": str(self.root / region / "cache"),
+            }
+        for region in self.regions:
+            self.pods[region] = [self._pod(region, n) for n in range(self.pods_per_region)]
+            ports = [(self.root / region / f"pod-{n}.port") for n in range(self.pods_per_region)]
+            wait_until(lambda files=ports: all(p.exists() and p.read_text() for p in files), "pods are bound")
+            urls = [f"http://127.0.0.1:{p.read_text().strip()}" for p in ports]
+            self.env[f"MODELCAST_REGIONS__{region.upper()}__PODS"] = json.dumps(urls)
+
+    def _pod(self, region: str, number: int) -> Process:
+        home = self.root / region
+        home.mkdir(parents=True, exist_ok=True)
+        command = [
+            *(sys.executable, "-m", "modelcast.cli.main", "run", "pod", "--name", f"{region}-{number}"),
+            *("--region", region, "--port-file", str(home / f"pod-{number}.port")),
+            *("--state-dir", str(home / f"pod-{number}-state")),
+        ]
+        process = Process(f"pod {region}-{number}", command, dict(self.env), home / f"pod-{number}.log")
+        self.processes.append(process.start())
+        return process
+
+    @property
+    def settings(self) -> Settings:
+        """The same settings in this process (its environment is the stack's)."""
+        return Settings()
+
+    def use(self, monkeypatch: object) -> None:
+        """Put the stack's settings into this process' environment."""
+        for name, value in self.env.items():
+            if name.startswith(("MODELCAST_", "AWS_")):
+                monkeypatch.setenv(name, value)  # type: ignore[attr-defined]
+
+    def agent(self, region: str = "eu", worker: str = "a", **env: str) -> Process:
+        """Start a region agent."""
+        command = [sys.executable, "-m", "modelcast.agents.region", "--region", region]
+        process = Process(
+            f"agent {region}/{worker}",
+            command,
+            self.env | {"MODELCAST_DAEMON__WORKER": worker} | env,
+            self.root / f"agent-{region}-{worker}.log",
+        )
+        self.processes.append(process.start())
+        return process
+
+    def model(self, number: float) -> Path:
+        """A folder with a small real model that adds ``number``."""
+        folder = self.root / f"model-{number}"
+        folder.mkdir(exist_ok=True)
+        for path, data in adder(number).files.items():
+            (folder / path).write_bytes(data)
+        return folder
+
+    def memory(self, model: str, region: str = "eu") -> Memory | None:
+        """What the region's bucket says of a model."""
+        found = region_store(self.settings, region).get(keys.region_state(model), size_max=MEMORY_SIZE_MAX)
+        return Memory.decode(found.body) if found else None
+
+    def damage(self, model_folder: Path) -> None:
+        """Overwrite the folder's blobs in the origin with other bytes, as an attacker or a broken disk would."""
+        store = origin_store(self.settings)
+        from modelcast.schemas.digests import sha256_of
+
+        for file in model_folder.iterdir():
+            data = bytearray(file.read_bytes())
+            data[len(data) // 2] ^= 1
+            store.put(keys.blob(sha256_of(file.read_bytes())), bytes(data))
+
+    def stop(self) -> None:
+        """End every process."""
+        for process in reversed(self.processes):
+            process.stop()
+
+
+class Topics:
+    """Everything that was said on some topics, read as it comes."""
+
+    def __init__(self, settings: Settings) -> None:
+        from confluent_kafka import TopicPartition
+
+        from modelcast.infra.kafka_client import make_consumer
+
+        self._consumer = make_consumer(settings)
+        wanted = []
+        for topic in (Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS):
+            for partition in self._consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+                _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+                wanted.append(TopicPartition(topic, partition, high))
+        self._consumer.assign(wanted)
+        self.acks: list[ModelAck] = []
+        self.heartbeats: list[RegionHeartbeat] = []
+        self.letters: list[DeadLetter] = []
+
+    def poll(self) -> "Topics":
+        """Take in what has arrived."""
+        for message in self._consumer.consume(500, 0.02):
+            if message.error() is not None:
+                continue
+            record = decode(message.value() or b"")
+            for kind, into in (
+                (ModelAck, self.acks),
+                (RegionHeartbeat, self.heartbeats),
+                (DeadLetter, self.letters),
+            ):
+                if isinstance(record, kind):
+                    into.append(record)  # type: ignore[attr-defined]
+        return self
+
+    def latest(self, model: str, region: str = "eu") -> ModelAck | None:
+        """The newest snapshot of a model."""
+        found = [a for a in self.poll().acks if (a.model, a.region) == (model, region)]
+        return max(found, key=lambda a: (a.epoch, a.sequence), default=None)
+
+    def serving(self, model: str, version: int, *, region: str = "eu", pods: int = 2) -> bool:
+        """Whether the newest snapshot says that all pods serve the version, read back."""
+        ack = self.latest(model, region)
+        return (
+            ack is not None
+            and ack.state is State.SERVING
+            and [(p.state, p.version) for p in ack.pods] == [(PodState.SERVING, version)] * pods
+        )
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def states(topics: Topics, model: str) -> Iterator[tuple[int, State]]:
+    """(generation, state) of a model's snapshots, in their order, repeats left out."""
+    last = None
+    for ack in sorted((a for a in topics.acks if a.model == model), key=lambda a: (a.epoch, a.sequence)):
+        if (ack.generation, ack.state) != last:
+            last = (ack.generation, ack.state)
+            yield last

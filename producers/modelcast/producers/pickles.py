@@ -14,6 +14,7 @@ from typing import BinaryIO
 PREFIX_SIZE_BYTES = 64 * 1024
 MEMBERS_MAX = 2_000
 PROTOCOL_MAX = 5
+OPCODES_ENOUGH = 16
 _NAMES = frozenset({".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"})
 _IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")
 _STRINGS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE", "SHORT_BINSTRING", "BINSTRING"})
@@ -39,22 +40,26 @@ def pickle_reason(name: str, stream: BinaryIO) -> str | None:
 
 
 def holds_pickle(prefix: bytes) -> bool:
-    """Whether bytes begin like a pickle of any protocol."""
+    """Whether bytes begin like a pickle of any protocol.
+
+    With a protocol header a few valid opcodes are enough. Without one, some opcode must import something and the
+    opcodes must end properly or be many: a list of words may begin with ``cat``, which imports ``at``.
+    """
     has_header = len(prefix) > 2 and prefix[0] == 0x80 and prefix[1] <= PROTOCOL_MAX
-    seen: list[str] = []
+    opcodes, strings, imports, ends = 0, 0, False, False
     try:
         for opcode, argument, _position in pickletools.genops(io.BytesIO(prefix)):
-            seen.append(opcode.name)
-            if opcode.name in {"GLOBAL", "INST"} and _IMPORTED.fullmatch(str(argument)):
-                return True
-            if opcode.name == "STACK_GLOBAL" and sum(name in _STRINGS for name in seen) >= 2:
-                return True
-            if has_header and len(seen) >= 16:
+            opcodes += 1
+            strings += opcode.name in _STRINGS
+            imports |= opcode.name in {"GLOBAL", "INST"} and bool(_IMPORTED.fullmatch(str(argument)))
+            imports |= opcode.name == "STACK_GLOBAL" and strings >= 2
+            ends = opcode.name == "STOP"
+            if opcodes >= OPCODES_ENOUGH and (has_header or imports):
                 return True
     except Exception:
         # The prefix ends in the middle of an opcode, or these are no opcodes at all.
-        return has_header and len(seen) >= 3
-    return has_header and len(seen) >= 2
+        return has_header and opcodes >= 3
+    return ends and (imports or (has_header and opcodes >= 2))
 
 
 def _in_zip(stream: BinaryIO) -> str | None:

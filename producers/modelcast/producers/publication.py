@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from modelcast.schemas.records import Activation, ArtifactRef, ModelUpdate
 
 LABELS_MAX = 256
 TEXT_MAX = 4096
+NOT_READ = ArtifactRef("", "", "", 0, 0, "")
 
 
 class PublishProgress(Protocol):
@@ -33,11 +34,10 @@ class PublishProgress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the caller asked for, checked."""
+    """What the caller asked for, checked; ``artifact`` is known once the files have been read."""
 
     model: str
-    manifest_digest: str
-    artifact: ArtifactRef
+    artifact: ArtifactRef = NOT_READ
     version: int | None = None
     placement: tuple[str, ...] = ()
     activation: Activation = Activation.IMMEDIATE
@@ -61,11 +61,15 @@ class Request:
         if len(self.metrics) > LABELS_MAX or len(self.labels) > LABELS_MAX:
             raise UsageError(f"more than {LABELS_MAX} metrics or labels", subject=self.model)
         for name, value in self.metrics.items():
-            if not math.isfinite(value):
+            if not isinstance(value, int | float) or not math.isfinite(value):
                 raise UsageError(f"metric {name!r} is {value}", subject=self.model, hint="metrics are finite numbers")
         for text in (*self.metrics, *self.labels, *self.labels.values(), self.publisher):
             if len(text) > TEXT_MAX:
                 raise UsageError(f"a label of {len(text)} characters", subject=self.model, hint=f"at most {TEXT_MAX}")
+
+    def of(self, artifact: ArtifactRef) -> "Request":
+        """The same request with its bytes known."""
+        return replace(self, artifact=artifact)
 
     @property
     def intent_key(self) -> str:
@@ -73,7 +77,7 @@ class Request:
 
         Metrics, labels and publisher are left out: a training job that is run again may measure other times.
         """
-        said = [self.manifest_digest, self.version, sorted(self.placement), self.activation]
+        said = [self.artifact.manifest_digest, self.version, sorted(self.placement), self.activation]
         return keys.intent(self.model, sha256_of(json.dumps(said).encode()))
 
     def update(self, log: ModelLog, event_id: str, now_us: int) -> ModelUpdate:
@@ -89,7 +93,7 @@ class Request:
             placement=self.placement,
             activation=self.activation,
             publisher=self.publisher,
-            metrics=self.metrics,
+            metrics={name: float(value) for name, value in self.metrics.items()},
             labels=self.labels,
         )
 
@@ -126,7 +130,7 @@ def decide(log: ModelLog, request: Request, event_id: str | None) -> Decision:
     latest = log.latest_version
     wanted = request.version if request.version is not None else latest
     if wanted is not None and (standing := log.updates.get(wanted)) is not None:
-        if standing.artifact.manifest_digest == request.manifest_digest:
+        if standing.artifact.manifest_digest == request.artifact.manifest_digest:
             return Decision(Course.ANNOUNCE, standing.generation)
         if request.version is not None:
             raise Refused(

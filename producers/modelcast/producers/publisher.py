@@ -29,9 +29,15 @@ from modelcast.producers.publication import (
 from modelcast.producers.upload import Uploader
 from modelcast.producers.verdict import Level, Verdict
 from modelcast.schemas import keys
-from modelcast.schemas.errors import ContentError, KafkaUnavailable, ModelcastError, NotFound, StoreUnavailable
+from modelcast.schemas.errors import (
+    ContentError,
+    KafkaUnavailable,
+    ModelcastError,
+    NotFound,
+    StoreUnavailable,
+    UsageError,
+)
 from modelcast.schemas.log import ModelLog
-from modelcast.schemas.names import check_model
 from modelcast.schemas.ports import Announcer, ObjectStore
 from modelcast.schemas.records import Activation, ArtifactRef, ModelUpdate
 
@@ -142,30 +148,29 @@ class Publisher:
             StoreUnavailable: the store can't be reached; nothing, or nothing certain, was claimed: publish again.
             Unannounced: it is claimed, but Kafka did not confirm; the tracker will announce it.
         """
-        check_model(model)
+        asked = Request(
+            model=model,
+            version=version,
+            placement=tuple(placement),
+            activation=_activation(activation),
+            metrics=dict(metrics or {}),
+            labels=dict(labels or {}),
+            publisher=publisher or self._settings.publish.publisher or whoami(),
+        )
         steps = _Steps(progress)
         steps.begin("scan")
-        allow = allow_pickle or self._settings.publish.allow_pickle
         origin = self._connected()
         origin.warm_up()
-        artifact = scan(Path(path), allow_pickle=allow)
-        request = Request(
-            model=model,
-            manifest_digest=artifact.digest,
-            artifact=ArtifactRef(
+        artifact = scan(Path(path), allow_pickle=allow_pickle or self._settings.publish.allow_pickle)
+        request = asked.of(
+            ArtifactRef(
                 store=ORIGIN,
                 manifest_key=keys.manifest(artifact.digest),
                 manifest_digest=artifact.digest,
                 size_bytes=artifact.manifest.size_bytes,
                 file_count=len(artifact.files),
                 framework=artifact.manifest.framework,
-            ),
-            version=version,
-            placement=tuple(placement),
-            activation=Activation(activation.upper()),
-            metrics={name: float(value) for name, value in (metrics or {}).items()},
-            labels=dict(labels or {}),
-            publisher=publisher or self._settings.publish.publisher or whoami(),
+            )
         )
         try:
             return self._rehearse(origin, request) if dry_run else self._publish(origin, request, artifact, steps)
@@ -316,7 +321,7 @@ class Publisher:
             version=standing.version if standing else request.version or log.next_version,
             generation=decision.generation if exists else log.head + 1,
             event_id=intent.event_id if intent else "",
-            manifest_digest=request.manifest_digest,
+            manifest_digest=request.artifact.manifest_digest,
             created=not exists or decision.completes,
             announced=False,
             registry_id=registry_id,
@@ -340,6 +345,14 @@ class Publisher:
             registry_id=publication.registry_id,
             staged=publication.activation is Activation.STAGED,
         )
+
+
+def _activation(word: str) -> Activation:
+    try:
+        return Activation(word.upper())
+    except ValueError:
+        known = ", ".join(a.lower() for a in Activation)
+        raise UsageError(f"bad activation {word!r}", hint=f"use one of {known}") from None
 
 
 def _differences(entry: ModelUpdate, request: Request, created: bool) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ class Desk:
     leftovers: list[bytes] = field(default_factory=list)  # table keys to delete at the next chance
     previous: VersionState | None = None
     alarm: str = ""
+    strangers: dict[str, str] = field(default_factory=dict)  # region or topic -> what foreign thing came from there
     announced: int | None = None  # highest generation seen on model-updates; None: unknown
 
     def take(self, ack: ModelAck, raw: bytes) -> Change:
@@ -76,9 +77,9 @@ class Desk:
         return True
 
     def known(
-        self, heard_us: Mapping[str, int], expected: tuple[str, ...], silent_after_seconds: float
+        self, heard_us: Mapping[str, int], expected: tuple[str, ...], silent_after_seconds: float, alarm: str = ""
     ) -> Known | None:
-        """What the fold needs; None while the log was not read."""
+        """What the fold needs; None while the log was not read. ``alarm`` is one that concerns every model."""
         if self.log is None:
             return None
         return Known(
@@ -87,9 +88,9 @@ class Desk:
             snapshots={r: rows.complete for r, rows in self.regions.items() if rows.complete is not None},
             heard_us=heard_us,
             expected=expected,
-            previous=self.previous,
+            previous=self.previous if self.previous and self.previous.registry_id == self.log.registry_id else None,
             silent_after_seconds=silent_after_seconds,
-            alarm=self.alarm,
+            alarm="; ".join(filter(None, (alarm, self.alarm, *self.strangers.values()))),
         )
 
 

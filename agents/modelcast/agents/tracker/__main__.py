@@ -1,0 +1,24 @@
+"""``python -m modelcast.agents.tracker``: run one tracker worker."""
+
+import asyncio
+import sys
+
+from modelcast.agents.tracker.runner import run_tracker
+from modelcast.infra import logs, settings
+from modelcast.schemas.errors import ModelcastError
+
+
+def main() -> int:
+    """Run until stopped; the exit code says how it went."""
+    try:
+        read = settings.load()
+        logs.set_up(read.log)
+        asyncio.run(run_tracker(read))
+    except ModelcastError as error:
+        print(f"modelcast: {error}", file=sys.stderr)  # noqa: T201
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

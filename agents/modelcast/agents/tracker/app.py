@@ -1,0 +1,163 @@
+"""The tracker's Faust app: its streams, its table, and what happens as partitions change hands."""
+
+import asyncio
+from typing import Any
+
+import faust
+import structlog
+
+from modelcast.agents.tracker.board import Board, parse_announced_key, parse_row_key
+from modelcast.agents.tracker.emitter import Emitter
+from modelcast.agents.tracker.follower import Follower
+from modelcast.agents.tracker.heartbeats import Heartbeats
+from modelcast.agents.tracker.intake import Intake
+from modelcast.agents.tracker.log_watch import Announcement, LogWatch, Outlets
+from modelcast.agents.tracker.mirror import Mirror
+from modelcast.agents.tracker.sender import Sender
+from modelcast.agents.tracker.snapshots import Place
+from modelcast.infra.faust_app import BYTES, make_app
+from modelcast.infra.registry import RegistryReader
+from modelcast.infra.settings import Settings
+from modelcast.schemas.codec import decode_as
+from modelcast.schemas.errors import DecodeError
+from modelcast.schemas.records import ModelAck, VersionState
+from modelcast.schemas.topics import Topic, partition_of
+
+APP_NAME = "tracker"
+TABLE_NAME = "rows"
+SETTLE_SECONDS_MAX = 10.0
+ROWS_AT_ONCE = 64
+
+CHANGELOG_CONFIG = {
+    # Rewritten rows must be compacted soon, or a takeover would read gigabytes.
+    "segment.ms": str(10 * 60 * 1000),
+    "segment.bytes": str(16 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+}
+
+log = structlog.get_logger(__name__)
+
+
+class Tracker:
+    """One tracker worker. ``build`` makes its Faust app; its parts' ``run`` methods run beside it."""
+
+    def __init__(self, settings: Settings, reader: RegistryReader, worker: str) -> None:
+        self._settings, self._reader = settings, reader
+        self.board, heartbeats = Board(), Heartbeats()
+        self.sender = Sender(settings, f"tracker {worker}", self._not_delivered)
+        self.mirror = Mirror(settings, worker, self._view_is_back)
+        outlets = Outlets(refuse=self._refuse, announce=self._announce, changed=self._changed)
+        self.watch = LogWatch(reader, self.board, outlets, settings.tracker.announce_seconds)
+        self.emitter = Emitter(
+            settings, self.board, heartbeats, self.sender, self.mirror, alarm=lambda: self.watch.alarm
+        )
+        self.intake = Intake(reader, self.board, heartbeats, self.watch, self.sender, self.mirror, self.emitter.changed)
+        self.follower = Follower(settings, self.intake.heartbeat)
+        self._settling: asyncio.Task[None] | None = None
+
+    def build(self) -> faust.App:
+        """A fresh app. Its table holds the pages of snapshots, and what was announced."""
+        self._unsettle()
+        self.board.reassign(frozenset())
+        app = make_app(self._settings, APP_NAME, table_standby_replicas=0)
+        table: Any = app.Table(TABLE_NAME, key_type=bytes, value_type=bytes, extra_topic_configs=CHANGELOG_CONFIG)
+
+        @app.agent(app.topic(str(Topic.MODEL_ACKS), schema=BYTES, allow_empty=True), concurrency=1, name="acks")
+        async def acks(stream: Any) -> None:
+            async for event in stream.events():
+                await self.intake.ack(event.message, table)
+
+        @app.agent(app.topic(str(Topic.MODEL_UPDATES), schema=BYTES, allow_empty=True), concurrency=1, name="updates")
+        async def updates(stream: Any) -> None:
+            async for event in stream.events():
+                await self.intake.update(event.message, table)
+
+        async def revoked(*_: Any, **__: Any) -> None:
+            self._unsettle()
+
+        async def recovered() -> None:
+            topic = str(Topic.MODEL_ACKS)
+            owned = frozenset(tp.partition for tp in app.consumer.assignment() if tp.topic == topic)
+            await self._recovered(owned, table)
+
+        connect: Any = app.on_partitions_revoked.connect
+        connect(revoked, weak=False)
+        table.on_recover(recovered)
+        return app
+
+    # --- between the parts ----------------------------------------------------------------------------------
+
+    def _changed(self, model: str) -> None:
+        self.emitter.changed(model)
+
+    def _view_is_back(self) -> None:
+        self.emitter.all_changed()
+
+    def _refuse(self, announcement: Announcement, reason: str, detail: str) -> None:
+        self.intake.refuse_announcement(announcement, reason, detail)
+
+    def _announce(self, model: str, raw: bytes) -> bool:
+        return self.sender.say(Topic.MODEL_UPDATES, model, raw)
+
+    def _not_delivered(self, topic: str, key: str) -> None:
+        desk = self.board.desks.get(key)
+        if desk is not None and topic == Topic.VERSION_STATE:
+            self.emitter.say_again(key)
+        elif desk is not None and topic == Topic.MODEL_UPDATES and desk.announced:
+            desk.announced -= 1
+
+    # --- partitions change hands ----------------------------------------------------------------------------
+
+    def _unsettle(self) -> None:
+        self.emitter.settle(False)
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+
+    async def _recovered(self, owned: frozenset[int], table: Any) -> None:
+        """The table holds what its changelog does: put the rows of gained partitions back onto desks."""
+        gained = self.board.reassign(owned)
+        found: dict[tuple[str, str], list[tuple[Place, ModelAck, bytes]]] = {}
+        for number, (key, raw) in enumerate(list(table.items())):
+            if number % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if (announced := parse_announced_key(key)) is not None:
+                if partition_of(announced) in gained and raw.isdigit():
+                    self.board.desk(announced).heard_announced(int(raw))
+                continue
+            row = parse_row_key(key)
+            if row is None or partition_of(row[0]) not in gained:
+                continue  # also: rows that a lost partition left behind
+            try:
+                ack = decode_as(ModelAck, raw, book=self._reader.book)
+            except DecodeError as error:
+                log.warning("a row of the table can't be read", key=key, error=error)
+            else:
+                found.setdefault(row[:2], []).append((row[2], ack, raw))
+        for (model, region), pages in found.items():
+            self.board.restore(model, region, pages)
+        log.info("partitions assigned", owned=sorted(owned), gained=len(gained), models=len(self.board.desks))
+        self.mirror.new_owner()
+        self._settling = asyncio.create_task(self._settle(gained))
+
+    async def _settle(self, gained: frozenset[int]) -> None:
+        """Learn what was said before and what the logs hold now; then speak."""
+        if gained:
+            if not await self.follower.caught_up(SETTLE_SECONDS_MAX):
+                log.warning("what was said before is not known: durations begin anew")
+            for model, raw in self.follower.states.items():
+                if partition_of(model) in gained:
+                    self._remember(model, raw)
+            await self.watch.list_registry()
+            unread = {model for model, desk in self.board.desks.items() if desk.log is None}
+            await self.watch.read_now(unread, SETTLE_SECONDS_MAX)
+        self.emitter.settle(True)
+
+    def _remember(self, model: str, raw: bytes) -> None:
+        try:
+            said = decode_as(VersionState, raw)
+        except DecodeError as error:
+            log.warning("what was said before can't be read", model=model, error=error)
+            return
+        if said.model == model:
+            self.board.desk(model).previous = said

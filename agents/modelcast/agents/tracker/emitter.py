@@ -1,0 +1,210 @@
+"""Saying what changed: folds the models that are dirty, and puts the outcome on Kafka and into the live view."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from modelcast.agents.tracker.board import Board, Desk
+from modelcast.agents.tracker.fold import fold
+from modelcast.agents.tracker.heartbeats import Heartbeats
+from modelcast.agents.tracker.mirror import Mirror
+from modelcast.agents.tracker.sender import Sender
+from modelcast.agents.tracker.snapshots import Order
+from modelcast.agents.tracker.state_metrics import forget, show, show_ages, show_regions
+from modelcast.infra.metrics import FOLD_SECONDS
+from modelcast.infra.settings import Settings
+from modelcast.schemas.codec import encode
+from modelcast.schemas.errors import ContentError
+from modelcast.schemas.records import VersionState
+from modelcast.schemas.topics import Topic
+
+COALESCE_SECONDS = 0.02
+"""One model is folded at most this often; the first change after a quiet while is folded at once."""
+SHARE_MAX = 0.5
+"""Of the time, at most, that goes into folding one model: large fleets are folded less often."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Said:
+    """What was last said of one model."""
+
+    state: VersionState
+    at: float  # monotonic seconds
+    next_fold_at: float
+    snapshots: dict[str, Order] = field(default_factory=dict)  # those in the view, by region
+    refreshed_at: float = 0.0  # when all of them were last put there
+
+
+class Emitter:
+    """Folds and speaks. For one event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        board: Board,
+        heartbeats: Heartbeats,
+        sender: Sender,
+        mirror: Mirror,
+        alarm: Callable[[], str],
+    ) -> None:
+        self._pace, self._board, self._heartbeats = settings.tracker, board, heartbeats
+        self._sender, self._mirror, self._alarm = sender, mirror, alarm
+        self._expected = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
+        self._said: dict[str, Said] = {}
+        self._silent: frozenset[str] = frozenset()
+        self._wake = asyncio.Event()
+        self.settled = False
+        """Nothing is said while partitions change hands: tables and logs may be half read."""
+
+    def changed(self, model: str) -> None:
+        """Fold this model soon."""
+        self._board.dirty.add(model)
+        self._wake.set()
+
+    def all_changed(self) -> None:
+        """Fold everything soon, and put all of it into the view again."""
+        for said in self._said.values():
+            said.at = said.refreshed_at = 0.0
+        self._board.dirty.update(self._board.desks)
+        self._wake.set()
+
+    def say_again(self, model: str) -> None:
+        """What was said of this model was lost."""
+        if model in self._said:
+            self._said[model].at = 0.0
+        self.changed(model)
+
+    def settle(self, settled: bool) -> None:
+        """Partitions have changed hands (or are about to)."""
+        self.settled = settled
+        if settled:
+            forget([m for m in self._said if m not in self._board.desks], self._expected)
+            self._said = {m: s for m, s in self._said.items() if m in self._board.desks}
+            self.all_changed()
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        tick = asyncio.create_task(self._tick_forever())
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                pause_seconds = await self._fold_dirty()
+                if pause_seconds > 0:
+                    await asyncio.sleep(pause_seconds)
+                    self._wake.set()
+        finally:
+            tick.cancel()
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._pace.report_seconds)
+            self._tick()
+
+    def _tick(self) -> None:
+        """What time alone changes: lags grow, regions fall silent, everything is said again now and then."""
+        now, now_us = time.monotonic(), time.time_ns() // 1000
+        silent = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
+        show_regions(self._expected, silent, self._heartbeats.by_our_clock(), now_us)
+        show_ages({m: s.state.updated_at_us for m, s in self._said.items()}, now_us)
+        dirty = self._board.dirty
+        if silent != self._silent:
+            for region in silent - self._silent:
+                log.warning("the region fell silent", region=region)
+            for region in self._silent - silent:
+                log.info("the region is heard again", region=region)
+            self._silent = silent
+            dirty.update(self._board.desks)
+        for model, said in self._said.items():
+            if said.state.lag_seconds_max > 0 or now - said.at >= self._refresh_seconds:
+                dirty.add(model)
+        if dirty:
+            self._wake.set()
+
+    @property
+    def _refresh_seconds(self) -> float:
+        return max(0.0, self._pace.refresh_seconds - 2 * self._pace.report_seconds)
+
+    async def _fold_dirty(self) -> float:
+        """Fold what is due; return in how many seconds the next one is."""
+        if not self.settled:
+            return 0.0
+        pause_seconds, began = 0.0, time.monotonic()
+        for model in list(self._board.dirty):
+            desk, said, now = self._board.desks.get(model), self._said.get(model), time.monotonic()
+            if said is not None and said.next_fold_at > now:
+                wait = said.next_fold_at - now
+                pause_seconds = min(pause_seconds, wait) if pause_seconds else wait
+                continue
+            self._board.dirty.discard(model)
+            if desk is not None and self.settled and self._board.owns(model):
+                try:
+                    self.say(desk)
+                except Exception as error:  # one model's trouble is not the others'
+                    log.exception("a model could not be folded", model=model, error=repr(error))
+            if time.monotonic() - began > COALESCE_SECONDS:
+                await asyncio.sleep(0)
+                began = time.monotonic()
+        return pause_seconds
+
+    def say(self, desk: Desk) -> None:
+        """Fold one model and say it if that is news."""
+        now, now_us = time.monotonic(), time.time_ns() // 1000
+        known = desk.known(self._heartbeats.by_our_clock(), self._expected, self._pace.silent_seconds, self._alarm())
+        if known is None:
+            return
+        state = fold(known, now_us)
+        said = self._said.get(desk.model)
+        news = said is None or timeless(state) != timeless(said.state)
+        due = said is None or now - said.at >= (
+            self._pace.report_seconds if state.lag_seconds_max > 0 else self._refresh_seconds
+        )
+        took_seconds = time.monotonic() - now
+        FOLD_SECONDS.observe(took_seconds)
+        next_fold_at = time.monotonic() + max(COALESCE_SECONDS, took_seconds / SHARE_MAX)
+        if said is not None and not news and not due:
+            said.next_fold_at = next_fold_at
+            return
+        told = Said(state, now, next_fold_at)
+        if said is not None:
+            told.snapshots, told.refreshed_at = said.snapshots, said.refreshed_at
+        self._said[desk.model] = told
+        desk.previous = state
+        encoded = _encoded(state)
+        if not self._sender.say(Topic.VERSION_STATE, desk.model, encoded):
+            told.at = 0.0
+        show(state)
+        self._put_into_view(desk, encoded, told, now)
+
+    def _put_into_view(self, desk: Desk, encoded: bytes, told: Said, now: float) -> None:
+        self._mirror.open(told.state.registry_id)
+        self._mirror.state(desk.model, encoded)
+        if now - told.refreshed_at >= self._refresh_seconds:
+            told.refreshed_at = now
+            told.snapshots.clear()
+        for region, rows in desk.regions.items():
+            if rows.complete is not None and told.snapshots.get(region) != rows.complete.order:
+                told.snapshots[region] = rows.complete.order
+                self._mirror.pods(desk.model, region, rows.complete)
+
+
+def timeless(state: VersionState) -> VersionState:
+    """A state without what time alone changes: equal ones need not be said again."""
+    regions = tuple(replace(r, lag_seconds=0.0, heard_at_us=0) for r in state.regions)
+    return replace(state, lag_seconds_max=0.0, updated_at_us=0, regions=regions)
+
+
+def _encoded(state: VersionState) -> bytes:
+    try:
+        return encode(state)
+    except ContentError:  # larger than estimated: the counts matter more than the names
+        bare = tuple(
+            replace(r, pods=(), pods_omitted=r.pods_omitted + len(r.pods), error=r.error[:80], stage_seconds={})
+            for r in state.regions
+        )
+        return encode(replace(state, regions=bare))

@@ -1,0 +1,50 @@
+"""Which regions were heard of, and when, by the clock that the tracker measures with."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from modelcast.schemas.records import RegionHeartbeat
+
+SAMPLES = 32
+
+
+@dataclass(slots=True)
+class Heartbeats:
+    """The last heartbeat of every worker of every region.
+
+    Kafka stamps heartbeats as it appends them (LogAppendTime). How far its clock is from ours shows in the ones
+    that arrive live: the least difference among the last few is the clocks', what exceeds it is delay.
+    """
+
+    heard_us: dict[str, int] = field(default_factory=dict)  # region -> Kafka's clock
+    workers: dict[str, tuple[int, bytes]] = field(default_factory=dict)  # region/worker -> Kafka's clock, raw
+    _differences_us: deque[int] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+
+    def hear(self, beat: RegionHeartbeat, raw: bytes, appended_us: int, live_at_us: int | None) -> None:
+        """Note a heartbeat.
+
+        Args:
+            beat: the heartbeat.
+            raw: its bytes.
+            appended_us: when Kafka received it, by its clock.
+            live_at_us: our clock when it arrived; None if it lay there before we began to read.
+        """
+        self.heard_us[beat.region] = max(appended_us, self.heard_us.get(beat.region, 0))
+        self.workers[f"{beat.region}/{beat.worker}"] = (appended_us, raw)
+        if live_at_us is not None:
+            self._differences_us.append(live_at_us - appended_us)
+
+    @property
+    def ahead_us(self) -> int:
+        """How far our clock is ahead of Kafka's."""
+        return min(self._differences_us, default=0)
+
+    def by_our_clock(self) -> dict[str, int]:
+        """Region to when it was last heard, by our clock."""
+        ahead = self.ahead_us
+        return {region: heard + ahead for region, heard in self.heard_us.items()}
+
+    def silent(self, regions: tuple[str, ...], now_us: int, after_seconds: float) -> frozenset[str]:
+        """Which of ``regions`` were not heard of for longer than ``after_seconds``."""
+        heard = self.by_our_clock()
+        return frozenset(r for r in regions if now_us - heard.get(r, 0) > after_seconds * 1_000_000)

@@ -1,0 +1,216 @@
+"""What arrives over Kafka: read, judged, put on desks; what can't be used goes to the dead letters. Never raises."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Protocol
+
+import structlog
+
+from modelcast.agents.tracker.announcements import FOREIGN
+from modelcast.agents.tracker.board import Board, announced_key, row_key
+from modelcast.agents.tracker.heartbeats import Heartbeats
+from modelcast.agents.tracker.log_watch import Announcement, LogWatch
+from modelcast.agents.tracker.mirror import Mirror
+from modelcast.agents.tracker.sender import Sender
+from modelcast.infra.metrics import FOLDED_PODS, RECORDS
+from modelcast.infra.registry import RegistryReader
+from modelcast.schemas.codec import decode, decode_as
+from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, UnknownSchema
+from modelcast.schemas.records import ModelAck, ModelCommand, ModelUpdate, Record, RegionHeartbeat
+from modelcast.schemas.topics import Topic, partition_of
+
+SCHEMA_RETRY_SECONDS = 60.0
+WRONG_PARTITION, EMPTY, UNEXPECTED = "wrong-partition", "empty", "unexpected-error"
+
+log = structlog.get_logger(__name__)
+
+
+class Message(Protocol):
+    """A Kafka record as Faust hands it over."""
+
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    offset: int
+
+
+Table = MutableMapping[bytes, bytes]
+
+
+class Refused(Exception):
+    """A message can't be used: it goes to the dead letters with this reason."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+class Intake:
+    """The judge of everything that arrives. For the event loop's thread."""
+
+    def __init__(
+        self,
+        reader: RegistryReader,
+        board: Board,
+        heartbeats: Heartbeats,
+        watch: LogWatch,
+        sender: Sender,
+        mirror: Mirror,
+        changed: Callable[[str], None],
+    ) -> None:
+        self._reader, self._board, self._heartbeats = reader, board, heartbeats
+        self._watch, self._sender, self._mirror, self._changed = watch, sender, mirror, changed
+        self._registry_id: str | None = None
+        self._unknown_schemas: dict[str, float] = {}
+
+    async def ack(self, message: Message, table: Table) -> None:
+        """Take a record of ``model-acks``."""
+        await self._guarded(Topic.MODEL_ACKS, message, table, self._ack)
+
+    async def update(self, message: Message, table: Table) -> None:
+        """Take a record of ``model-updates``."""
+        await self._guarded(Topic.MODEL_UPDATES, message, table, self._update)
+
+    async def _guarded(
+        self,
+        topic: Topic,
+        message: Message,
+        table: Table,
+        take: Callable[[Message, Table], Awaitable[str]],
+    ) -> None:
+        """Nothing that arrives may stop the stream."""
+        try:
+            outcome = await take(message, table)
+        except Exception as error:
+            if not isinstance(error, Refused):
+                log.exception("a record could not be handled", topic=str(topic), offset=message.offset)
+            why = error if isinstance(error, Refused) else Refused(UNEXPECTED, repr(error)[:400])
+            self.bury(topic, message.value or b"", why, message.partition, message.offset, message.key)
+            outcome = "dead-letter"
+        RECORDS.labels(str(topic), outcome).inc()
+
+    async def _ack(self, message: Message, table: Table) -> str:
+        """Fold one page of a snapshot."""
+        raw = message.value or b""
+        ack = await self._decoded(raw)
+        if not isinstance(ack, ModelAck):
+            raise Refused("bad-value", f"a {type(ack).__name__} where a ModelAck belongs")
+        await self._check_origin(ack.registry_id, ack.model, ack.region, message.partition)
+        desk = self._board.desk(ack.model)
+        change = desk.take(ack, raw)
+        if change.write is not None:
+            table[row_key(ack.model, ack.region, change.write)] = raw
+        for key in (*(row_key(ack.model, ack.region, p) for p in change.delete), *desk.leftovers):
+            table.pop(key, b"")
+        desk.leftovers.clear()
+        if desk.log is None or ack.generation > desk.log.head:
+            self._watch.wake(ack.model, ack.generation)
+        if change.write is None:
+            return "stale"
+        FOLDED_PODS.inc(len(ack.pods))
+        if change.completed:
+            self._changed(ack.model)
+        return "folded"
+
+    async def _update(self, message: Message, table: Table) -> str:
+        """Let an announcement wake the reading of its model's log, which then judges it."""
+        raw = message.value or b""
+        entry = await self._decoded(raw)
+        if not isinstance(entry, ModelUpdate | ModelCommand):
+            raise Refused("bad-value", f"a {type(entry).__name__}, not a log entry")
+        await self._check_origin(entry.registry_id, entry.model, str(Topic.MODEL_UPDATES), message.partition)
+        if self._board.desk(entry.model).heard_announced(entry.generation):
+            table[announced_key(entry.model)] = str(entry.generation).encode()
+        self._watch.check(Announcement(entry, raw, message.key, message.partition, message.offset))
+        return "folded"
+
+    def heartbeat(self, raw: bytes, key: bytes | None, offset: int, appended_us: int, live_at_us: int | None) -> None:
+        """Take a record of ``region-heartbeats``; ``live_at_us`` is None for one that lay there before."""
+        try:
+            beat = decode_as(RegionHeartbeat, raw, book=self._reader.book)
+            if self._registry_id is not None and beat.registry_id != self._registry_id:
+                raise DecodeError(f"registry {beat.registry_id}, ours is {self._registry_id}", reason=FOREIGN)
+        except DecodeError as error:
+            if live_at_us is not None:  # an old one was buried when it came
+                RECORDS.labels(str(Topic.REGION_HEARTBEATS), "dead-letter").inc()
+                self.bury(Topic.REGION_HEARTBEATS, raw, Refused(error.reason, error.message), 0, offset, key)
+            return
+        RECORDS.labels(str(Topic.REGION_HEARTBEATS), "folded").inc()
+        self._heartbeats.hear(beat, raw, appended_us, live_at_us)
+        age_us = time.time_ns() // 1000 - appended_us - self._heartbeats.ahead_us
+        self._mirror.heartbeat(f"{beat.region}/{beat.worker}", raw, appended_us, age_us)
+
+    def refuse_announcement(self, announcement: Announcement, reason: str, detail: str) -> None:
+        """The log does not bear an announcement out."""
+        refused = Refused(reason, detail)
+        where = announcement.partition, announcement.offset, announcement.key
+        self.bury(Topic.MODEL_UPDATES, announcement.raw, refused, *where)
+
+    def bury(self, topic: Topic, raw: bytes, refused: Refused, partition: int, offset: int, key: bytes | None) -> None:
+        """Put what can't be used where people find it."""
+        self._sender.bury(
+            raw,
+            reason=refused.reason,
+            detail=refused.detail,
+            topic=str(topic),
+            partition=partition,
+            offset=offset,
+            key=key,
+        )
+
+    # --- judging ------------------------------------------------------------------------------------------
+
+    async def _decoded(self, raw: bytes) -> Record:
+        if not raw:
+            raise Refused(EMPTY, "a record without a value")
+        try:
+            try:
+                return decode(raw, book=self._reader.book)
+            except UnknownSchema as unknown:
+                await self._learn(unknown)
+                return decode(raw, book=self._reader.book)
+        except DecodeError as error:
+            raise Refused(error.reason, error.message) from None
+
+    async def _learn(self, unknown: UnknownSchema) -> None:
+        """Fetch a writer's schema, but not again and again where there is none."""
+        if time.monotonic() < self._unknown_schemas.get(unknown.subject, 0.0):
+            raise unknown
+        try:
+            await asyncio.to_thread(self._reader.learn_schema, unknown.subject)
+        except ModelcastError as error:
+            self._unknown_schemas[unknown.subject] = time.monotonic() + SCHEMA_RETRY_SECONDS
+            raise Refused(unknown.reason, str(error)) from None
+
+    async def _check_origin(self, registry_id: str, model: str, source: str, partition: int) -> None:
+        if partition_of(model) != partition:
+            raise Refused(WRONG_PARTITION, f"{model} belongs into partition {partition_of(model)}: murmur2_random")
+        ours = self._registry_id or await self._read_registry_id()
+        desk = self._board.desks.get(model)
+        if registry_id != ours:
+            if desk is not None:
+                desk.strangers[source] = f"{source} speaks of another registry ({registry_id[:40]})"
+                self._changed(model)
+            raise Refused(FOREIGN, f"registry {registry_id}, ours is {ours}")
+        if desk is not None and desk.strangers.pop(source, ""):
+            self._changed(model)
+
+    async def _read_registry_id(self) -> str | None:
+        """Our registry's id; None if there is none yet. Waits for the store: nothing can be judged without it."""
+        told = False
+        while True:
+            try:
+                self._registry_id = await asyncio.to_thread(self._reader.registry_id)
+            except NotFound:
+                return None
+            except ModelcastError as error:
+                if not error.retryable:
+                    raise
+                if not told:
+                    log.warning("waiting for the origin store", error=error)
+                told = True
+                await asyncio.sleep(1.0)
+            else:
+                self._mirror.open(self._registry_id)
+                return self._registry_id

@@ -1,0 +1,247 @@
+"""Keeps the logs of owned models read, checks what is announced against them, and announces what nobody did."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+
+from modelcast.agents.tracker.announcements import FOREIGN, NOT_IN_LOG, objection, unannounced
+from modelcast.agents.tracker.board import Board, Desk
+from modelcast.infra.metrics import LOG_READ_SECONDS
+from modelcast.infra.registry import RegistryReader, Tail
+from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
+from modelcast.schemas.records import Entry
+
+THREADS = 8
+RETRY_SECONDS = 2.0
+GRACE_SECONDS = 4.0
+"""How long a publisher has for its own announcement, and this worker's stream to bring what was announced before."""
+PENDING_MAX = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """An entry as it came over Kafka."""
+
+    entry: Entry
+    raw: bytes
+    key: bytes | None
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where findings go: a refused announcement with its reason, bytes to announce, a model that has changed."""
+
+    refuse: Callable[[Announcement, str, str], None]
+    announce: Callable[[str, bytes], bool]
+    changed: Callable[[str], None]
+
+
+class LogWatch:
+    """Reads logs in threads of its own; everything else happens on the event loop's thread."""
+
+    def __init__(self, reader: RegistryReader, board: Board, outlets: Outlets, announce_seconds: float) -> None:
+        self._reader, self._board, self._outlets = reader, board, outlets
+        self._announce_seconds = announce_seconds
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="log-watch")
+        self._wanted: dict[str, int] = {}
+        self._reading: set[str] = set()
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._pending: dict[str, list[Announcement]] = {}
+        self._noticed: dict[str, tuple[int, float]] = {}
+        self.alarm = ""
+
+    # --- wishes -------------------------------------------------------------------------------------------
+
+    def wake(self, model: str, generation: int = 0) -> None:
+        """Read the model's log soon; at least up to ``generation`` if that exists."""
+        known = self._wanted.get(model)
+        self._wanted[model] = max(generation, known or 0)
+        if known is None and model not in self._reading:
+            self._queue.put_nowait(model)
+
+    def check(self, announcement: Announcement) -> None:
+        """Compare an announcement with the log, now or when the log was read that far."""
+        entry = announcement.entry
+        desk = self._board.desk(entry.model)
+        if desk.log is not None and entry.generation <= desk.log.head:
+            self._judge(desk, announcement)
+            return
+        waiting = self._pending.setdefault(entry.model, [])
+        waiting.append(announcement)
+        del waiting[:-PENDING_MAX]
+        self.wake(entry.model, entry.generation)
+
+    async def read_now(self, models: set[str], timeout_seconds: float) -> None:
+        """Read these logs and return when they were read, failed, or took too long."""
+        for model in models:
+            self.wake(model)
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline and any(  # noqa: ASYNC110  (a bounded wait for many small ends)
+            m in self._wanted or m in self._reading for m in models
+        ):
+            await asyncio.sleep(0.01)
+
+    # --- running ------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        readers = [asyncio.create_task(self._read_forever()) for _ in range(THREADS)]
+        try:
+            while True:
+                await self.list_registry()
+                await asyncio.sleep(self._announce_seconds * random.uniform(0.7, 1.1))
+        finally:
+            for task in readers:
+                task.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def list_registry(self) -> None:
+        """Look once for models and entries that nobody has told of."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._threads, self._reader.read_registry_id)
+            heads = await loop.run_in_executor(self._threads, self._reader.heads)
+        except ForeignRegistry as error:
+            self._raise_alarm(str(error))
+            return
+        except NotFound:
+            return  # nothing was ever published
+        except ModelcastError as error:
+            log.warning("the registry can't be listed", error=error)
+            return
+        self._raise_alarm("")
+        for model, head in heads.items():
+            if not self._board.owns(model):
+                continue
+            desk = self._board.desk(model)
+            if desk.log is None or desk.log.head < head:
+                self.wake(model, head)
+            else:
+                self._notice(desk)
+
+    def _raise_alarm(self, text: str) -> None:
+        if text == self.alarm:
+            return
+        if text:
+            log.error("the registry is another one", error=text)
+        self.alarm = text
+        for model in self._board.desks:
+            self._outlets.changed(model)
+
+    async def _read_forever(self) -> None:
+        while True:
+            model = await self._queue.get()
+            generation = self._wanted.pop(model, 0)
+            self._reading.add(model)
+            try:
+                await self._read(model, generation)
+            except Exception as error:  # one model's trouble is not the others'
+                log.error("reading a log failed", model=model, error=repr(error))
+            finally:
+                self._reading.discard(model)
+                if model in self._wanted:
+                    self._queue.put_nowait(model)
+
+    async def _read(self, model: str, generation: int) -> None:
+        if not self._board.owns(model):
+            self._pending.pop(model, None)
+            return
+        desk = self._board.desk(model)
+        began = time.perf_counter()
+        try:
+            tail = await asyncio.get_running_loop().run_in_executor(self._threads, self._tail, desk, generation)
+        except NotFound:
+            tail = None  # no registry yet: whatever is announced is not in it
+        except ForeignRegistry as error:
+            self._alarm(desk, str(error))
+            self._refuse_pending(desk, FOREIGN, error.message)
+            return
+        except ModelcastError as error:
+            if error.retryable:
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self.wake, model, generation)
+            else:
+                self._alarm(desk, f"the log can't be read: {error}")
+            log.warning("a log can't be read", model=model, error=error)
+            return
+        LOG_READ_SECONDS.observe(time.perf_counter() - began)
+        if tail is None or tail.log.head == 0:
+            self._refuse_pending(desk, NOT_IN_LOG, "the registry has no such model")
+            return
+        news = bool(tail.new) or desk.log is None
+        desk.read(tail.log, tail.times_us, {g: timed.entry for g, timed in tail.new.items()})
+        if desk.alarm:
+            news, desk.alarm = True, ""
+        for announcement in self._pending.pop(model, ()):
+            self._judge(desk, announcement)
+        self._notice(desk)
+        if news:
+            self._outlets.changed(model)
+
+    def _tail(self, desk: Desk, generation: int) -> Tail:
+        if desk.log is None or generation <= desk.log.head:
+            return self._reader.tail(desk.model, desk.log)
+        return self._reader.read_until(desk.log, generation)
+
+    def _alarm(self, desk: Desk, text: str) -> None:
+        if desk.alarm != text:
+            log.error("alarm", model=desk.model, error=text)
+            desk.alarm = text
+            self._outlets.changed(desk.model)
+
+    # --- announcements ------------------------------------------------------------------------------------
+
+    def _judge(self, desk: Desk, announcement: Announcement) -> None:
+        assert desk.log is not None
+        reason = objection(desk.log, desk.recent, announcement.entry)
+        if reason:
+            self._outlets.refuse(announcement, reason, f"generation {announcement.entry.generation} of {desk.model}")
+
+    def _refuse_pending(self, desk: Desk, reason: str, detail: str) -> None:
+        for announcement in self._pending.pop(desk.model, ()):
+            self._outlets.refuse(announcement, reason, detail)
+
+    def _notice(self, desk: Desk) -> None:
+        """Give what is not announced its grace, then announce it."""
+        if desk.log is None or desk.alarm or not unannounced(desk.log.head, desk.announced):
+            self._noticed.pop(desk.model, None)
+            return
+        now = time.monotonic()
+        head, since = self._noticed.get(desk.model, (0, now))
+        if head == 0:
+            self._noticed[desk.model] = (desk.log.head, now)
+            asyncio.get_running_loop().call_later(GRACE_SECONDS + 0.05, self._notice_again, desk.model)
+        elif now - since >= GRACE_SECONDS:
+            del self._noticed[desk.model]
+            asyncio.get_running_loop().create_task(self._announce(desk, head))
+
+    def _notice_again(self, model: str) -> None:
+        desk = self._board.desks.get(model)
+        if desk is not None and self._board.owns(model):
+            self._notice(desk)
+
+    async def _announce(self, desk: Desk, head: int) -> None:
+        for generation in unannounced(head, desk.announced):
+            try:
+                timed = await asyncio.get_running_loop().run_in_executor(
+                    self._threads, self._reader.entry, desk.model, generation
+                )
+            except ModelcastError as error:
+                log.warning("an entry can't be read to announce it", model=desk.model, error=error)
+                return
+            if timed is None or not self._outlets.announce(desk.model, timed.body):
+                return
+            log.info("announced what nobody had announced", model=desk.model, generation=generation)
+            desk.heard_announced(generation)

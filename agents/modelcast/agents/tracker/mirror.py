@@ -1,0 +1,130 @@
+"""Feeding the live view: what changed is put down here and written in the background, never waited for."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from modelcast.agents.tracker.snapshots import Snapshot
+from modelcast.infra.metrics import VIEW_WRITES
+from modelcast.infra.redis_view import Batch, RedisMirror, Write
+from modelcast.infra.settings import Settings
+from modelcast.schemas.errors import RedisUnavailable
+
+BATCH_WRITES_MAX = 200
+RETRY_SECONDS_MAX = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Mirror:
+    """The newest content of every key that changed, until it is written. For one event loop.
+
+    Args:
+        settings: where Redis is.
+        worker: this tracker's name.
+        on_back: called when Redis came back after it was away: everything must be put down again.
+    """
+
+    def __init__(self, settings: Settings, worker: str, on_back: Callable[[], None]) -> None:
+        self._settings, self._worker, self._on_back = settings, worker, on_back
+        self._redis: RedisMirror | None = None
+        self._pending: dict[str, Write] = {}
+        self._names: dict[str, set[str]] = {}
+        self._wake = asyncio.Event()
+        self._fence: int | None = None
+        self.refused = 0
+
+    def open(self, registry_id: str) -> None:
+        """The registry is known: from now on things can be put down."""
+        if self._redis is None:
+            self._redis = RedisMirror(self._settings, registry_id)
+
+    def new_owner(self) -> None:
+        """Partitions were assigned: what was put down before is void, and a new fence is needed."""
+        self._fence = None
+        self._pending = {key: write for key, write in self._pending.items() if write.fence}
+        self._wake.set()
+
+    def state(self, model: str, encoded: bytes) -> None:
+        """Put a model's state down."""
+        if self._redis is not None:
+            self._names.setdefault(self._redis.keys.models, set()).add(model)
+            self._put(Write(self._redis.keys.model(model), {"v": encoded}, 0))
+
+    def pods(self, model: str, region: str, snapshot: Snapshot) -> None:
+        """Put all pods of a region down, as the pages that it sent."""
+        if self._redis is not None:
+            pages = {f"p{number}": page.raw for number, page in snapshot.pages.items()}
+            self._put(Write(self._redis.keys.pods(model, region), pages, 0, whole=True))
+
+    def heartbeat(self, name: str, raw: bytes, heard_us: int, age_us: int) -> None:
+        """Put a worker's heartbeat down; when Kafka received it is its fence."""
+        if self._redis is not None:
+            self._names.setdefault(self._redis.keys.heartbeats, set()).add(name)
+            self._put(Write(self._redis.keys.heartbeat(name), {"v": raw}, max(1, heard_us), age_us=max(0, age_us)))
+
+    def _put(self, write: Write) -> None:
+        self._pending[write.key] = write
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        away, pause_seconds = False, 0.5
+        while True:
+            await self._wake.wait()
+            try:
+                await self._write_some()
+            except RedisUnavailable as error:
+                VIEW_WRITES.labels("unavailable").inc()
+                if not away:
+                    log.warning("the live view can't be written", error=error)
+                away = True
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)
+                continue
+            if away:
+                log.info("the live view is written again")
+                away, pause_seconds = False, 0.5
+                self._on_back()
+
+    async def _write_some(self) -> None:
+        if self._redis is None:
+            self._wake.clear()
+            return
+        if self._fence is None:
+            self._fence = await self._redis.take_fence()
+        fence = self._fence
+        keys = list(self._pending)[:BATCH_WRITES_MAX]
+        taken = {key: self._pending.pop(key) for key in keys}
+        names, self._names = self._names, {}
+        if not self._pending:
+            self._wake.clear()
+        writes = [Write(w.key, w.fields, w.fence or fence, w.whole, w.age_us) for w in taken.values()]
+        alive = Write(self._redis.keys.tracker(self._worker), {}, max(1, time.time_ns() // 1000))
+        try:
+            refused = await self._redis.write(
+                Batch((alive, *writes), {key: frozenset(members) for key, members in names.items()})
+            )
+        except RedisUnavailable:
+            for key, write in taken.items():
+                self._pending.setdefault(key, write)
+            for key, members in names.items():
+                self._names.setdefault(key, set()).update(members)
+            self._wake.set()
+            raise
+        self.refused += refused
+        VIEW_WRITES.labels("refused").inc(refused)
+        VIEW_WRITES.labels("done").inc(len(writes) - refused)
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Write what is left, for at most ``timeout_seconds``."""
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            while self._pending and time.monotonic() < deadline:
+                await asyncio.wait_for(self._write_some(), max(0.01, deadline - time.monotonic()))
+        except (RedisUnavailable, TimeoutError):
+            pass
+        if self._redis is not None:
+            await self._redis.close()

@@ -1,0 +1,93 @@
+"""Running one tracker worker from its settings until it is told to stop."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from modelcast.agents.tracker.app import Tracker
+from modelcast.infra.faust_app import run_app, stop_on_signals
+from modelcast.infra.health import HealthServer
+from modelcast.infra.registry import RegistryReader
+from modelcast.infra.settings import Settings
+from modelcast.infra.stores.configured import origin_store
+
+POLL_SECONDS = 0.05
+STUCK_SECONDS = 30.0
+CLOSE_SECONDS = 3.0
+
+log = structlog.get_logger(__name__)
+
+
+async def run_tracker(settings: Settings) -> None:
+    """Run a tracker until SIGTERM or SIGINT.
+
+    Raises:
+        ModelcastError: the settings name no origin store, or the health port can't be taken.
+    """
+    worker = settings.daemon.worker or f"{socket.gethostname()}-{os.getpid()}"
+    stop = stop_on_signals()
+    tracker = Tracker(settings, RegistryReader(origin_store(settings)), worker)
+    pulse = _Pulse()
+
+    def ready() -> str:
+        if not pulse.running:
+            return "the stream app is not running"
+        return "" if tracker.emitter.settled else "partitions are changing hands"
+
+    background = [
+        asyncio.create_task(_forever(name, run))
+        for name, run in (
+            ("follower", tracker.follower.run),
+            ("log watch", tracker.watch.run),
+            ("emitter", tracker.emitter.run),
+            ("mirror", tracker.mirror.run),
+            ("pulse", lambda: pulse.beat(tracker)),
+        )
+    ]
+    try:
+        with HealthServer(settings.daemon.host, settings.daemon.port, live=pulse.live, ready=ready) as health:
+            log.info("tracker starts", worker=worker, health=health.url)
+            await run_app(tracker.build, settings, stop=stop, on_running=pulse.on_running)
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        tracker.watch.close()
+        await tracker.mirror.close(CLOSE_SECONDS)
+        tracker.sender.close(CLOSE_SECONDS)
+        log.info("tracker stopped", worker=worker)
+
+
+class _Pulse:
+    """Whether the event loop turns and the stream app runs."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self._at = time.monotonic()
+
+    def on_running(self, running: bool) -> None:
+        self.running = running
+
+    def live(self) -> str:
+        stuck_seconds = time.monotonic() - self._at
+        return f"the event loop is stuck for {stuck_seconds:.0f} s" if stuck_seconds > STUCK_SECONDS else ""
+
+    async def beat(self, tracker: Tracker) -> None:
+        while True:
+            self._at = time.monotonic()
+            tracker.sender.poll()
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a background part again whenever it fails."""
+    while True:
+        try:
+            await run()
+        except Exception as error:
+            log.exception("a part of the tracker failed and is started again", part=name, error=repr(error))
+        await asyncio.sleep(1.0)

@@ -1,0 +1,202 @@
+"""A tracker as a process of its own, on a real Kafka, an S3 server and a Redis."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from modelcast.infra.kafka_admin import create_topics
+from modelcast.infra.kafka_client import make_consumer, make_producer, read_partition
+from modelcast.infra.local.ports import free_ports
+from modelcast.infra.redis_view import RedisView
+from modelcast.infra.settings import Settings
+from modelcast.infra.stores import open_store
+from modelcast.schemas import keys
+from modelcast.schemas.codec import decode_as, encode
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.ports import ObjectStore
+from modelcast.schemas.records import DeadLetter, Entry, ModelAck, RegionHeartbeat, VersionState
+from modelcast.schemas.topics import Topic, partition_of
+from tests.support.servers import S3ForTests
+
+REGIONS = ("ap", "eu", "us")
+
+
+def wait_for(what: str, condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait until ``condition`` is true; an error that it raises last is shown."""
+    deadline, last = time.monotonic() + seconds, ""
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+            last = "not true"
+        except (AssertionError, urllib.error.URLError, OSError) as error:
+            last = repr(error)
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {seconds} s ({last})")
+
+
+@dataclass
+class TrackerProcess:
+    """One worker."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def wait_ready(self, seconds: float = 40.0) -> None:
+        try:
+            wait_for("the tracker is ready", lambda: self.get("/readyz")[0] == 200, seconds)
+        except AssertionError:
+            raise AssertionError(self.log.read_text()[-4000:]) from None
+
+    def metric(self, line: str) -> float:
+        """The value of a metric by its name and labels, as the page writes them."""
+        for each in self.get("/metrics")[1].splitlines():
+            if each.startswith(line + " "):
+                return float(each.rsplit(" ", 1)[1])
+        raise AssertionError(f"no metric {line}")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, seconds: float = 30.0) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+@dataclass
+class Rig:
+    """Servers, a registry of its own, and helpers to speak as publishers and regions do."""
+
+    bootstrap_servers: str
+    s3: S3ForTests
+    redis_url: str
+    folder: Path
+    registry_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    regions: tuple[str, ...] = REGIONS
+    trackers: list[TrackerProcess] = field(default_factory=list)
+    beats: int = 0
+
+    def __post_init__(self) -> None:
+        self.bucket = self.s3.bucket("origin")
+        self.store: ObjectStore = open_store(
+            f"s3://{self.bucket}",
+            endpoint_url=self.s3.endpoint_url,
+            access_key_id=self.s3.access_key_id,
+            secret_access_key=self.s3.secret_access_key,
+        )
+        self.store.put(keys.REGISTRY_ID, json.dumps({"registry_id": self.registry_id}).encode())
+        self.settings = Settings(
+            kafka={"bootstrap_servers": self.bootstrap_servers},  # type: ignore[arg-type]
+            redis={"url": self.redis_url},  # type: ignore[arg-type]
+        )
+        create_topics(self.settings)
+        self.producer: Producer = make_producer(self.settings)
+
+    # --- the tracker --------------------------------------------------------------------------------------
+
+    def start(self, **variables: str) -> TrackerProcess:
+        (port,) = free_ports(1)
+        env = {
+            **os.environ,
+            **self.s3.env,
+            "MODELCAST_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "MODELCAST_REDIS__URL": self.redis_url,
+            "MODELCAST_STORES__ORIGIN__URL": f"s3://{self.bucket}",
+            "MODELCAST_STORES__ORIGIN__ENDPOINT_URL": self.s3.endpoint_url,
+            "MODELCAST_REGIONS": json.dumps({region: {} for region in self.regions}),
+            "MODELCAST_TRACKER__ANNOUNCE_SECONDS": "2",
+            "MODELCAST_TRACKER__REFRESH_SECONDS": "4",
+            "MODELCAST_DAEMON__PORT": str(port),
+            "MODELCAST_DAEMON__DATA_DIR": str(self.folder / "data"),
+            "MODELCAST_LOG__LEVEL": "info",
+            **variables,
+        }
+        path = self.folder / f"tracker-{len(self.trackers)}.log"
+        with path.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "modelcast.agents.tracker"], env=env, stdout=out, stderr=out, cwd=self.folder
+            )
+        self.trackers.append(TrackerProcess(process, port, path))
+        return self.trackers[-1]
+
+    def stop_all(self) -> None:
+        for tracker in self.trackers:
+            if tracker.process.poll() is None:
+                tracker.kill()
+
+    # --- speaking -----------------------------------------------------------------------------------------
+
+    def claim(self, *entries: Entry, announce: bool = True) -> None:
+        for entry in entries:
+            body = encode(entry)
+            self.store.put(keys.log_entry(entry.model, entry.generation), body, if_absent=True)
+            if announce:
+                self.send(Topic.MODEL_UPDATES, entry.model, body)
+
+    def send(self, topic: Topic, key: str, value: bytes) -> None:
+        self.producer.produce(topic, key=key.encode(), value=value)
+        assert self.producer.flush(10) == 0
+
+    def report(self, acks: Iterable[ModelAck]) -> None:
+        for ack in acks:
+            self.send(Topic.MODEL_ACKS, ack.model, encode(ack))
+
+    def beat(self, *regions: str) -> None:
+        for region in regions or self.regions:
+            self.beats += 1
+            beat = RegionHeartbeat(self.registry_id, region, f"{region}-w", self.beats, 1, time.time_ns() // 1000)
+            self.send(Topic.REGION_HEARTBEATS, f"{region}/{region}-w", encode(beat))
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    def log(self, *entries: Entry) -> ModelLog:
+        return ModelLog(entries[0].model, self.registry_id).apply_all(entries)
+
+    def said(self, model: str) -> VersionState | None:
+        """The newest ``version-state`` of a model."""
+        found = None
+        for value in self.records(Topic.VERSION_STATE, partition_of(model)):
+            with contextlib.suppress(Exception):
+                state = decode_as(VersionState, value)
+                if state.model == model and state.registry_id == self.registry_id:
+                    found = state
+        return found
+
+    def seen(self, model: str) -> VersionState | None:
+        """What the live view says of a model."""
+        with RedisView(self.settings, self.registry_id) as view:
+            found = view.model(model)
+            return found.value if found else None
+
+    def letters(self) -> list[DeadLetter]:
+        return [decode_as(DeadLetter, value) for value in self.records(Topic.DEAD_LETTERS, 0)]
+
+    def records(self, topic: Topic, partition: int) -> list[bytes]:
+        consumer = make_consumer(self.settings)
+        try:
+            messages = read_partition(consumer, self.settings, str(topic), partition, timeout_seconds=10)
+            return [m.value() or b"" for m in messages]
+        finally:
+            consumer.close()

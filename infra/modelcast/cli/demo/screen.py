@@ -82,10 +82,12 @@ def _traffic_line(traffic: Traffic) -> Text:
     )
 
 
-def summary_table(seconds: dict[int, dict[str, float]]) -> Table:
-    """Seconds from asking to serving, a line a version."""
+def summary_table(seconds: dict[str, dict[str, float]]) -> Table:
+    """Seconds from asking to serving, a line for each thing asked."""
     regions = sorted({name for row in seconds.values() for name in row})
     table = Table("SECONDS TO SERVING", *regions, box=None)
-    for version, row in sorted(seconds.items()):
-        table.add_row(f"version {version}", *(age(row[r]) if r in row else "-" for r in regions))
+    for label, row in seconds.items():
+        table.add_row(
+            f"version {label}" if label.isdigit() else label, *(age(row[r]) if r in row else "-" for r in regions)
+        )
     return table

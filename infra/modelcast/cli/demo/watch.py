@@ -19,19 +19,19 @@ class Watch:
 
     def __init__(self, settings: Settings, model: str) -> None:
         self.state: VersionState | None = None
-        self.seconds_to_serving: dict[int, dict[str, float]] = {}
+        self.seconds_to_serving: dict[str, dict[str, float]] = {}
+        self.versions_served: set[int | None] = set()
         self.refused: dict[int, dict[str, str]] = {}
         self._settings, self._model = settings, model
-        self._asked_at: dict[int, float] = {}
+        self._asked = ("", 0, 0.0)
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._follow, daemon=True, name="watch")
         self._thread.start()
 
-    def asked(self, version: int) -> None:
-        """The clock of ``version`` starts: it is being published, or rolled back to."""
+    def asked(self, version: int, *, label: str = "") -> None:
+        """The clock of ``version`` starts: it is being published, or (``label``) something else is asked of it."""
         with self._changed:
-            self._asked_at[version] = time.monotonic()
-            self.seconds_to_serving.pop(version, None)
+            self._asked = (label or str(version), version, time.monotonic())
 
     def until(self, condition: Callable[[VersionState], bool], *, timeout_seconds: float, what: str) -> VersionState:
         """Wait until the tracker says something that fulfils ``condition``.
@@ -59,9 +59,10 @@ class Watch:
         with self._changed:
             self.state = state
             for row in state.regions:
-                version, asked = row.served_version, self._asked_at.get(row.served_version or 0)
-                if version is not None and asked is not None and row.state is State.SERVING:
-                    self.seconds_to_serving.setdefault(version, {}).setdefault(row.region, now - asked)
+                label, version, asked_at = self._asked
+                if row.served_version == version and row.state is State.SERVING:
+                    self.seconds_to_serving.setdefault(label, {}).setdefault(row.region, now - asked_at)
+                self.versions_served |= {row.served_version} - {None}
                 if row.state is State.QUARANTINED and row.aspired_version is not None:
                     self.refused.setdefault(row.aspired_version, {})[row.region] = row.error
             self._changed.notify_all()

@@ -5,13 +5,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from modelcast.infra.local.ports import free_ports
-from modelcast.infra.stores import MemoryStore, S3Store, open_store, probe_conditional_puts
+from modelcast.infra.stores import MemoryStore, S3Store, open_store, probe_conditional_puts, s3_clients
 from modelcast.infra.stores.s3_errors import of_status
+from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ModelcastError, NotFound, Refused, StoreUnavailable, UsageError
 from modelcast.schemas.ports import ObjectInfo, PreconditionFailed
 from tests.support.servers import S3ForTests
@@ -140,6 +142,37 @@ def test_a_conflict_is_not_a_loss(scripted: Callable[[Script], ScriptedStore]) -
     body = b"<Error><Code>ConditionalRequestConflict</Code><Message>try again</Message></Error>"
     with pytest.raises(StoreUnavailable):
         scripted(lambda method, number: (409, {}, body)).store().put("k", b"", if_absent=True)
+
+
+@pytest.mark.parametrize("way", ["upload", "put"])
+def test_a_slow_link_may_take_longer_than_the_time_outs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(s3_clients, "CONNECT_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(s3_clients, "READ_TIMEOUT_SECONDS", 1)
+    body = bytes(20 * 1024 * 1024)  # more than the kernel's buffers hold
+    (tmp_path / "f").write_bytes(body)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server = threading.Thread(target=_read_slowly, args=(listening, len(body), 3.0))
+        server.start()
+        if way == "upload":
+            _store(address).upload("k", tmp_path / "f", size_bytes=len(body), digest=sha256_of(body))
+        else:
+            _store(address).put("k", body, if_absent=True)
+        server.join()
+
+
+def _read_slowly(listening: socket.socket, size_bytes: int, seconds: float) -> None:
+    connection, _ = listening.accept()
+    with connection, connection.makefile("rb") as request:
+        while (line := request.readline()) != b"\r\n":
+            if line.lower().startswith(b"expect: 100"):
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        for _ in range(20):
+            request.read(size_bytes // 20)
+            time.sleep(seconds / 20)
+        connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n')
 
 
 def test_a_link_that_breaks_inside_the_body_is_noticed(scripted: Callable[[Script], ScriptedStore]) -> None:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_modified_us
 from modelcast.infra.stores.s3_errors import of_status, translated, unavailable
-from modelcast.infra.stores.s3_upload import upload_file
+from modelcast.infra.stores.s3_upload import read_checked, slowly, upload_file
 from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, UsageError
 from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, StoredObject
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     )
 
 _REDIRECTS = {301, 302, 307, 400}  # a bucket in another region; boto3 finds it
+SMALL_BYTES = 256 * 1024
+"""What a slow link still carries within one time-out; larger bodies are sent by boto3, piece by piece."""
 _CODE = re.compile(rb"<Code>(\w{1,80})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
 
@@ -169,7 +171,8 @@ class S3Store:
         try:
             if (info := self._put_directly(key, body, headers)) is not None:
                 return info
-            request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key, "Body": body}
+            request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key}
+            request["Body"] = slowly(body)
             if if_absent:
                 request["IfNoneMatch"] = "*"
             if if_match is not None:
@@ -186,7 +189,7 @@ class S3Store:
 
     def _put_directly(self, key: str, body: bytes, conditions: dict[str, str]) -> ObjectInfo | None:
         """None: boto3 should be asked. That never sends a conditional put that the store may have obeyed again."""
-        if not self._direct:
+        if len(body) > SMALL_BYTES or not self._direct:
             return None
         try:
             with self._direct.send("PUT", self._prefix + key, conditions, body) as response:
@@ -204,6 +207,11 @@ class S3Store:
 
     def upload(self, key: str, path: Path, *, size_bytes: int, digest: str, progress: Progress | None = None) -> None:
         """Write a file, if its bytes are those that ``digest`` names; otherwise leave nothing."""
+        if size_bytes <= SMALL_BYTES:
+            self.put(key, read_checked(path, size_bytes, digest))
+            if progress:
+                progress(size_bytes)
+            return
         with translated(self._at(key)):
             upload_file(
                 self._clients.bulk,

@@ -42,6 +42,7 @@ RATES = {
     "state put late": 0.12,
     "state put answer lost": 0.15,
     "state read failed": 0.1,
+    "state written by another in between": 0.03,
     # workers
     "worker crashed at an effect": 0.02,
     "worker paused at an effect": 0.02,

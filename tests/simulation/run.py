@@ -119,8 +119,9 @@ def _picture(world: World) -> dict[str, object]:
         picture[region.name] = memory and (memory.accepted_generation, memory.served, memory.quarantined)
         for pod in region.pods:
             order = pod.serving.order if pod.serving else None
-            if world.truth.aspiration(region.name).manifest_digest in refused:
-                continue  # what it served was damaged or lost on the disk meanwhile, and the region fetches it no more
+            aspired = world.truth.aspiration(region.name).manifest_digest
+            if not aspired or aspired in refused:
+                continue  # what it served may be damaged or lost on the disk, and the region fetches it no more
             picture[pod.name] = order and (order.version, 0 if pod.plain else order.generation)
     return picture
 

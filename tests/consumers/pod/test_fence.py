@@ -87,3 +87,8 @@ def test_whatever_arrives_the_accepted_pair_never_goes_down(orders: list[tuple[i
         if promise is not None and (epoch, generation) == before:
             assert digest == promise.manifest_digest
         promise, serving = Accepted("r", epoch, generation, digest, serving), new
+
+
+def test_what_is_served_never_goes_back_not_even_for_a_higher_epoch() -> None:
+    assert code_of(order(4, 11, B), accepted(3, 12), order(3, 12)) == "stale"
+    assert judge(order(4, 11, B), accepted(3, 12), None) is Verdict.LOAD  # better an older version than none

@@ -47,6 +47,7 @@ class Region:
         self.artifacts: dict[str, artifacts.Stored] = {}  # in the region's bucket
         self.cache: dict[str, artifacts.Stored] = {}  # on its disk; pods load from here
         self.long_link: Counter[str] = Counter()  # transfers from the origin, by digest
+        self.proves = world.rng.random() < 0.5  # as the real shell does; without, only the fence holds
         self.pods_ask_bucket = world.rng.random() < 0.5
         self.pods = [Pod(self, f"{name}/pod{i}", plain=i < plain) for i in range(pods)]
         self.workers = [Worker(self, f"{name}/w{i}") for i in range(workers)]

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region import values
+from modelcast.agents.region.effects import PROOF_SECONDS_MAX
 from modelcast.agents.region.memory import Memory
+from modelcast.agents.region.ownership import OwnedState, Superseded
 from modelcast.agents.region.replica import Replica
+from modelcast.agents.region.snapshots import snapshot
 from modelcast.agents.region.step import step
-from modelcast.schemas import keys
-from modelcast.schemas.errors import ForeignRegistry
+from modelcast.schemas.errors import ForeignRegistry, StoreUnavailable
 from modelcast.schemas.log import ModelLog
-from modelcast.schemas.ports import PreconditionFailed
-from tests.simulation.actors import snapshot
+from tests.simulation.actors.line import TIMED_OUT, Line
 from tests.simulation.actors.pod import show
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region
 
 LOAD_TIMEOUT, READ_TIMEOUT, STATE_TIMEOUT = 30.0, 5.0, 10.0
-LISTING_SECONDS, REPORT_SECONDS = 60.0, 60.0
-STATE_SIZE_MAX = 1 << 20
+LISTING_SECONDS, REPORT_SECONDS = 30.0, 45.0
 
 
 @dataclass(eq=False, slots=True)
@@ -30,9 +30,9 @@ class Ownership:
     """One claimed epoch: the replica, and what the shell keeps beside it."""
 
     replica: Replica
-    etag: str
+    state: OwnedState
     log: ModelLog
-    sequence: int = 0
+    proved_at: float
     wakes_at: float = float("inf")
 
     @property
@@ -51,6 +51,8 @@ class Worker:
         self.assignment = 0  # the number of the last assignment that it heard of
         self.is_assigned = False
         self.own: Ownership | None = None
+        self._sequence = 0
+        self._yielded_at = float("-inf")
         self._claiming = 0  # the number of the last claim
         self._claim_under_way = False
         self._waiting: list[Callable[[], None]] = []  # what happened while it was paused
@@ -81,6 +83,7 @@ class Worker:
         life = self.life
         self.own, self.is_assigned, self.assignment = None, False, 0
         self._claim_under_way = False
+        self._sequence = 0
         self._waiting, self._unheard = [], []
         self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and not self.up else None)
         self.world.after(self.world.rng.choice([1.0, 8.0, 25.0]), lambda: self._restart(life))
@@ -109,6 +112,7 @@ class Worker:
         self.world.rng.shuffle(waiting)  # sockets and timers are all ready at once
         for action in waiting:
             self.later(self.world.rng.uniform(0.0, 0.5), action)
+        self.later(self.world.rng.uniform(0.2, 2.0), lambda: self._check_owner(self.own, 0) if self.own else None)
         self.later(self.world.rng.uniform(1.0, 5.0), lambda: self.region.joined(self))
 
     def cut(self, seconds: float) -> None:
@@ -168,85 +172,60 @@ class Worker:
         self.handle(self.own, values.Replaced("revoked"))
 
     def _claim(self) -> None:
-        """Take the next owner epoch: read the state, then write it with our name on the condition that it is that."""
+        """Take the next owner epoch, however often the bucket has to be asked."""
         self.own = None
         self._claim_under_way = True
         self._claiming += 1
-        number = self._claiming
+        number, state = self._claiming, self.new_state()
 
-        def again() -> None:
-            if self._claiming == number and self.is_assigned:
-                self._claim()
-
-        def read() -> None:
+        def attempt() -> None:
             if self._claiming != number:
                 return
-            if self.world.fault("state read failed", self.region):
-                self.later(2.0, again)
-                return
-            found = self.region.bucket.get(self._state_key, size_max=STATE_SIZE_MAX)
-            memory = Memory.decode(found.body) if found else self._blank
-            claimed = memory.claimed_by(self.identity)
-            etag = found.info.etag if found else None
-
-            def answered(outcome: str | None) -> None:
-                if self._claiming != number:
-                    return
-                if outcome is None:
-                    self.later(0.5, again)
-                    return
-                self._claim_under_way = False
-                self.world.trace(self.name, f"owns epoch {claimed.epoch}")
-                self.own = Ownership(
-                    Replica.owning(claimed, self.world.policy),
-                    outcome,
-                    ModelLog(self.world.model, self.world.registry_id),
-                )
-                self.handle(self.own, values.PodsKnown(tuple(p.name for p in self.region.pods)))
-                self._read_log(self.own)
-
-            self._put_state(claimed, etag, answered)
-
-        self.later(self.world.rng.uniform(0.01, 0.1), read)
-
-    @property
-    def _state_key(self) -> str:
-        return keys.region_state(self.world.model)
-
-    @property
-    def _blank(self) -> Memory:
-        return Memory(self.world.registry_id, self.world.model, self.region.name)
-
-    def _put_state(self, memory: Memory, etag: str | None, answered: Callable[[str | None], None]) -> None:
-        """Write conditionally. ``answered`` gets the new etag, or None: refused, or timed out and perhaps written."""
-        world, body = self.world, memory.encode()
-        over = False
-
-        def once(outcome: str | None) -> None:
-            nonlocal over
-            if not over:
-                over = True
-                answered(outcome)
-
-        def arrives(*, silent: bool) -> None:
             try:
-                info = self.region.bucket.put(self._state_key, body, if_absent=etag is None, if_match=etag)
-            except PreconditionFailed:
-                world.stats["state put refused"] += 1
-                outcome = None
+                memory = state.claim(self.world.registry_id)
+            except StoreUnavailable as error:
+                self.later(self._seconds_of(error) + 0.5, attempt)
             else:
-                outcome = info.etag
-            if not silent:
-                self.later(0.03, lambda: once(outcome))
+                self.later(self.world.rng.uniform(0.01, 0.1), lambda: claimed(memory))
 
-        self.later(STATE_TIMEOUT, lambda: once(None))
-        if world.fault("state put lost", self.region):
-            return
-        if world.fault("state put late", self.region):
-            world.after(world.rng.uniform(STATE_TIMEOUT, 40.0), lambda: arrives(silent=True))
-            return
-        silent = world.fault("state put answer lost", self.region)
-        world.after(world.rng.uniform(0.02, 0.1), lambda: arrives(silent=silent))
+        def claimed(memory: Memory) -> None:
+            if self._claiming != number:
+                return
+            self._claim_under_way = False
+            self.world.trace(self.name, f"owns epoch {memory.epoch}")
+            blank = ModelLog(self.world.model, self.world.registry_id)
+            self.own = own = Ownership(Replica.owning(memory, self.world.policy), state, blank, self.world.now)
+            self.handle(own, values.PodsKnown(tuple(p.name for p in self.region.pods)))
+            self._read_log(own)
+
+        self.later(self.world.rng.uniform(0.01, 0.1), attempt)
+
+    def new_state(self) -> OwnedState:
+        """The state object, as this process reaches it."""
+        return OwnedState(Line(self), self.world.model, self.region.name, self.identity)
+
+    def take_unasked(self) -> None:
+        """Claim an epoch in the very moment, and do nothing with it: a process that dies right after."""
+        self.world.trace(self.name, "claims in between, and forgets")
+        self.new_state().claim(self.world.registry_id)
+
+    @staticmethod
+    def _seconds_of(error: StoreUnavailable) -> float:
+        return STATE_TIMEOUT if error.message == TIMED_OUT else 0.1
+
+    def _on_state(self, own: Ownership, call: Callable[[], Memory], done: Callable[[values.Event], None]) -> None:
+        """What the shell's hands do with the state object."""
+        began = self.world.now
+        event: values.Event
+        seconds = self.world.rng.uniform(0.02, 0.1)
+        try:
+            event = values.Saved(call())
+            own.proved_at = began
+        except Superseded as error:
+            event = values.Replaced(str(error))
+        except StoreUnavailable as error:
+            event, seconds = values.SaveFailed(error.message), self._seconds_of(error)
+        self.later(seconds, lambda: done(event) if own is self.own else None)
 
     # --- the loop: events in, effects out -----------------------------------------------------------------
 
@@ -261,7 +240,7 @@ class Worker:
         if after.replaced:
             self.world.trace(self.name, f"lets go of epoch {own.epoch}: {after.replaced}")
             self.own = None
-            self.later(self.world.rng.uniform(5.0, 15.0), self._claim_again)
+            self._yielded_at = self.world.now
             return
         for effect in effects:
             if self.world.fault("worker crashed at an effect", self.region):
@@ -296,17 +275,32 @@ class Worker:
             case values.CancelFetch():
                 pass  # the fetch looks at what is wanted
             case values.Load():
-                self._load(own, effect)
+                self._prove_then_load(own, effect)
             case values.Read(pod):
                 self._read(own, pod)
             case values.Save(memory):
                 self._save(own, memory)
             case values.Report():
                 self._report(own)
-            case values.CheckOwner():
-                self.later(0.05, lambda: self._check_owner(own))
+            case values.CheckOwner(epoch_seen):
+                self._check_owner(own, epoch_seen)
             case values.Refold():
                 self._read_log(own)
+
+    def _prove_then_load(self, own: Ownership, effect: values.Load) -> None:
+        if not self.region.proves or self.world.now - own.proved_at <= PROOF_SECONDS_MAX:
+            self._load(own, effect)
+            return
+
+        def done(event: values.Event) -> None:
+            if isinstance(event, values.Saved):
+                self._load(own, effect)
+            elif isinstance(event, values.Replaced):
+                self.handle(own, event)
+            else:
+                self.handle(own, values.LoadRefused(effect.pod, effect.order, "unproved", "not told"))
+
+        self._on_state(own, own.state.check, done)
 
     def _load(self, own: Ownership, effect: values.Load) -> None:
         world, pod = self.world, self.region.pod(effect.pod)
@@ -346,37 +340,21 @@ class Worker:
         return outcome
 
     def _save(self, own: Ownership, memory: Memory) -> None:
-        def answered(etag: str | None) -> None:
-            if own is not self.own:
-                return
-            if etag is not None:
-                own.etag = etag
-                self.handle(own, values.Saved(memory))
-                return
-            if self.world.fault("state read failed", self.region):
-                self.handle(own, values.SaveFailed("the store does not answer"))
-                return
-            found = self.region.bucket.get(self._state_key, size_max=STATE_SIZE_MAX)
-            now = Memory.decode(found.body) if found else self._blank
-            if (now.epoch, now.owner) != (own.epoch, self.identity):
-                self.handle(own, values.Replaced(f"epoch {now.epoch} is {now.owner}'s"))
-            else:
-                own.etag = found.info.etag if found else ""
-                self.handle(own, values.Saved(memory) if now == memory else values.SaveFailed("not written"))
+        self._on_state(own, lambda: own.state.save(memory), lambda event: self.handle(own, event))
 
-        self._put_state(memory, own.etag, answered)
+    def _check_owner(self, own: Ownership, epoch_seen: int) -> None:
+        def done(event: values.Event) -> None:
+            raised = isinstance(event, values.Saved) and event.memory.epoch > own.epoch
+            if raised or isinstance(event, values.Replaced):
+                self.handle(own, event)
 
-    def _check_owner(self, own: Ownership) -> None:
-        if own is not self.own or self.world.fault("state read failed", self.region):
-            return
-        found = self.region.bucket.get(self._state_key, size_max=STATE_SIZE_MAX)
-        now = Memory.decode(found.body) if found else self._blank
-        if now.epoch > own.epoch:
-            self.handle(own, values.Replaced(f"epoch {now.epoch} is {now.owner}'s"))
+        self._on_state(own, lambda: own.state.check(epoch_seen), done)
 
     def _report(self, own: Ownership) -> None:
-        own.sequence += 1
-        self.world.kafka.say_ack(self.region, snapshot.of(own.replica, self.name, own.sequence, self.world.now))
+        self._sequence += 1
+        now, now_us = self.world.now, int(self.world.now * 1e6)
+        for page in snapshot(own.replica, worker=self.identity, sequence=self._sequence, now_us=now_us, now=now):
+            self.world.kafka.say_ack(self.region, page)
 
     def _repeat(self) -> None:
         if self.own is not None:
@@ -395,13 +373,11 @@ class Worker:
 
     def _list(self) -> None:
         self.later(LISTING_SECONDS * self.world.rng.uniform(0.8, 1.2), self._list)
-        self._read_log(self.own)
-        self._claim_again()
-
-    def _claim_again(self) -> None:
-        """Replaced, but the group still says that the model is ours: perhaps the other one has gone."""
-        if self.own is None and self.is_assigned and not self._claim_under_way:
-            self._claim()
+        if self.own is not None:
+            self._read_log(self.own)
+            self._check_owner(self.own, 0)
+        elif self.is_assigned and not self._claim_under_way and self.world.now - self._yielded_at >= LISTING_SECONDS:
+            self._claim()  # replaced, but the group still says that the model is ours: the other one may have gone
 
     def _read_log(self, own: Ownership | None) -> None:
         """Read what stands above our fold. Reads overtake each other: an older one may arrive last."""

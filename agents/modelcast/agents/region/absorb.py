@@ -75,12 +75,12 @@ def goes_back(replica: Replica, log: ModelLog) -> bool:
 
 def _on_folded(replica: Replica, event: Folded) -> Replica:
     log, saved = event.log, replica.saved
+    if log.registry_id != saved.registry_id:
+        return replace(replica, alarm=f"registry {log.registry_id} is not {saved.registry_id}, which this region obeys")
     if goes_back(replica, log):
         return replica
     replica = replace(replica, suspects_log=False, log_head=log.head)
     accepted = saved.accepted_generation
-    if log.registry_id != saved.registry_id:
-        return replace(replica, alarm=f"registry {log.registry_id} is not {saved.registry_id}, which this region obeys")
     if log.head < accepted:
         return replace(replica, alarm=f"the log ends at {log.head}, but generation {accepted} was accepted before")
     if accepted and log.event_ids[accepted - 1] != saved.accepted_event_id:
@@ -162,6 +162,9 @@ def _quarantine(replica: Replica, digest: str, reason: str) -> Replica:
 def _on_refused(replica: Replica, event: LoadRefused, now: float) -> Replica:
     stale = event.code in {"stale", "conflict", "superseded"}
     replica = replace(replica, suspects_owner=stale, suspects_log=stale)
+    if event.code == "stale" and event.order.generation < replica.generation:
+        # The pod promised a generation that cannot be had; only a higher epoch of ours lets it serve an older one.
+        replica = replace(replica, outbids=max(replica.outbids, event.order.epoch + 1))
     return _load_failed(replica, event.pod, event.message, now)
 
 

@@ -112,6 +112,7 @@ class OwnedState:
         if found is None or found.epoch < held.epoch:
             return  # lost, or restored from a copy: we know more, and write it again
         if found.owner != self._owner:
+            self._memory = None  # for good: what was just read must not become the ground of a later write
             raise Superseded(f"owned by {found.owner} with epoch {found.epoch} (ours: {held.epoch})", subject=self._key)
 
     def _held(self) -> Memory:

@@ -12,9 +12,9 @@ def plan(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
     """What to do at ``now``, and the replica that knows it to be under way."""
     effects: list[Effect] = []
     if replica.suspects_owner:
-        replica = replace(replica, suspects_owner=False)
         epochs = [v.reading.epoch or 0 for v in replica.pods.values() if v.reading]
-        effects.append(CheckOwner(max(epochs, default=0)))
+        effects.append(CheckOwner(max([replica.outbids, *epochs])))
+        replica = replace(replica, suspects_owner=False, outbids=0)
     if replica.suspects_log:
         replica = replace(replica, suspects_log=False)
         effects.append(Refold())

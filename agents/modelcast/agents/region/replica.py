@@ -79,6 +79,7 @@ class Replica:
     replaced: str = ""  # somebody else owns the model: nothing is done any more
     suspects_owner: bool = False
     suspects_log: bool = False
+    outbids: int = 0  # an epoch that ours must rise above, if the model is still ours
 
     @classmethod
     def owning(cls, memory: Memory, policy: Policy = Policy()) -> "Replica":

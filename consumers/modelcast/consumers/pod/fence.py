@@ -47,6 +47,13 @@ def judge(order: LoadOrder, accepted: Accepted | None, serving: LoadOrder | None
                 code="conflict",
                 subject=order.model,
             )
+    if serving is not None and serving.registry_id == order.registry_id and order.generation < serving.generation:
+        # A new owner that read us before its predecessor's last order arrived: what is served never goes back.
+        raise PodRefused(
+            f"generation {order.generation} is lower than generation {serving.generation}, which is served",
+            code="stale",
+            subject=order.model,
+        )
     if serving is None or (serving.manifest_digest, serving.version) != (order.manifest_digest, order.version):
         return Verdict.LOAD
     if (serving.epoch, serving.generation) == (order.epoch, order.generation):

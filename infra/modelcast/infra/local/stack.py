@@ -109,13 +109,12 @@ class LocalStack:
             endpoint_url=s3.endpoint_url,
         )
         env = {**inherited_env(), **self.env, **extra_env}
-        # Pods need no Kafka: they start beside it. Agents wait for the topics.
-        pods = [self._launch(daemon, env) for daemon in daemons if daemon.name.startswith("pod-")]
+        # All at once: agents wait for Kafka by themselves, and most of a start is loading code.
+        running = [self._launch(daemon, env) for daemon in daemons]
         kafka.wait_ready()
         create_topics(kafka.bootstrap_servers)
         ready("kafka", f"Kafka answers at {kafka.bootstrap_servers}; the topics are there")
-        agents = [self._launch(daemon, env) for daemon in daemons if not daemon.name.startswith("pod-")]
-        for daemon in [*pods, *agents]:
+        for daemon in running:
             daemon.wait_ready()
             ready(daemon.daemon.name, f"{daemon.daemon.name} is ready")
         self.ready_seconds["all"] = time.monotonic() - began

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from modelcast.infra.claim import claim
 from modelcast.infra.metrics import COMMANDS
@@ -140,17 +140,11 @@ class Commander:
             raise UsageError(f"a reason of {len(reason)} characters", subject=model, hint=f"at most {REASON_MAX}")
         origin = self._connected()
         origin.warm_up()
+        known = origin.known_log(model)
         if not origin.registry_known:
             origin.open_registry(create=False)
-            log, *_ = origin.together([lambda: origin.model_log(model), origin.check_conditional_puts])
-        else:
-            log, *_ = origin.together(
-                [
-                    lambda: origin.model_log(model),
-                    origin.reader.read_registry_id,
-                    lambda: origin.check_head(model),
-                ]
-            )
+        calls: list[Callable[[], Any]] = [lambda: origin.model_log(model), origin.check_conditional_puts]
+        log, *_ = origin.together(calls + ([lambda: origin.check_head(known)] if known else []))
         event_id, now_us = uuid.uuid4().hex, time.time_ns() // 1000
 
         def build(log: ModelLog) -> ModelCommand:

@@ -38,7 +38,7 @@ class Origin:
         self.reader = RegistryReader(self.store, expected_id=settings.publish.registry_id)
         self.pool = ThreadPoolExecutor(settings.publish.upload_threads + 4, thread_name_prefix="origin")
         self._logs: dict[str, ModelLog] = {}
-        self._conditional_puts_checked = False
+        self.conditional_puts_checked = False
         self._lock = threading.Lock()
         self.registry_known = False
         self._warmed = False
@@ -63,7 +63,7 @@ class Origin:
             if not create:
                 raise
             probe_conditional_puts(self.store)
-            self._conditional_puts_checked = True
+            self.conditional_puts_checked = True
             found = retried(lambda: self.reader.read_registry_id(create=True))
         self.registry_known = True
         return found
@@ -76,7 +76,7 @@ class Origin:
         Raises:
             Refused: the store ignores it.
         """
-        if self._conditional_puts_checked:
+        if self.conditional_puts_checked:
             return
         found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
         if found is not None:
@@ -90,7 +90,7 @@ class Origin:
                     subject=self.store.name,
                     hint="modelcast doctor tells more",
                 )
-        self._conditional_puts_checked = True
+        self.conditional_puts_checked = True
 
     def model_log(self, model: str) -> ModelLog:
         """The fold of everything in a model's log; costs one request when little is new.
@@ -99,29 +99,35 @@ class Origin:
             ForeignRegistry: the store was wiped, restored or rewritten since we last looked.
         """
         known = self._logs.get(model)
+        if known is None:
+            self.reader.read_registry_id()
         tail = self.reader.tail(model, known)
         self.remember(tail.log)
         return tail.log
 
-    def check_head(self, model: str) -> None:
-        """Find out whether the store still holds what we know of it (a restored one has lost its newest entries).
+    def known_log(self, model: str) -> ModelLog | None:
+        """The fold that is remembered, if it has an entry to recognise the store by."""
+        return self._logs.get(model)
+
+    def check_head(self, log: ModelLog) -> ModelLog:
+        """Make sure that the store still holds the last entry of ``log``: a wiped, swapped or restored one does not.
 
         Raises:
             ForeignRegistry: it does not.
         """
-        known = self._logs.get(model)
-        if known is None or not known.head:
-            return
-        timed = self.reader.entry(model, known.head)
-        if timed is None or timed.entry.event_id != known.event_ids[-1]:
+        timed = self.reader.entry(log.model, log.head)
+        if timed is None or timed.entry.event_id != log.event_ids[-1]:
             raise ForeignRegistry(
-                "the store has lost log entries that were read before",
-                subject=f"{model} generation {known.head}",
-                hint="the store was wiped or restored; see `modelcast doctor`",
+                "the store has lost a log entry that was read before",
+                subject=f"{log.model} generation {log.head}",
+                hint="the store was wiped, swapped or restored; see `modelcast doctor`",
             )
+        return log
 
     def remember(self, log: ModelLog) -> None:
         """Keep a fold for the next time, if it is further than what is kept."""
+        if not log.head:
+            return
         with self._lock:
             kept = self._logs.get(log.model)
             if kept is None or kept.head <= log.head:

@@ -34,6 +34,7 @@ from modelcast.schemas.errors import (
     KafkaUnavailable,
     ModelcastError,
     NotFound,
+    Refused,
     StoreUnavailable,
     UsageError,
 )
@@ -210,7 +211,7 @@ class Publisher:
         steps.begin("upload", artifact.manifest.size_bytes)
         intent, log, uploaded = self._prepare(origin, request, uploader)
         try:
-            decision = decide(log, request, intent.event_id)
+            log, decision = self._decide(origin, log, request, intent.event_id)
             if not uploaded:
                 origin.together(uploader.calls())
             if decision.course is Course.ANNOUNCE:
@@ -262,21 +263,32 @@ class Publisher:
         return self._announce(origin, publication, body, intent, steps)
 
     def _prepare(self, origin: Origin, request: Request, uploader: Uploader) -> tuple[Intent, ModelLog, bool]:
-        """Everything that does not depend on each other, at once: (intent, log, whether the bytes are up)."""
-        known = origin.registry_known
-        if not known:
+        """Everything that does not depend on each other, at once: (intent, log, whether the bytes are up).
+
+        A log that is known from before is taken as it is: if it is out of date, claiming its next generation
+        fails and brings it up to date. Only that the store still holds its last entry is made sure of.
+        """
+        known = origin.known_log(request.model)
+        if not origin.registry_known:
             origin.open_registry(create=True)
         calls: list[Callable[[], Any]] = [
             lambda: note_intent(origin.store, request.intent_key),
-            lambda: origin.model_log(request.model),
-            origin.check_conditional_puts,
-            lambda: put_schema(origin.store, ModelUpdate),
+            lambda: origin.check_head(known) if known else origin.model_log(request.model),
         ]
-        if known:  # the store may have been swapped since we last looked
-            calls += [origin.reader.read_registry_id, lambda: origin.check_head(request.model)]
+        if not origin.conditional_puts_checked:
+            calls += [origin.check_conditional_puts, lambda: put_schema(origin.store, ModelUpdate)]
         small = request.artifact.size_bytes <= SMALL_SIZE_BYTES and request.artifact.file_count <= SMALL_FILES
         intent, log, *_ = origin.together(calls + (uploader.calls() if small else []))
         return intent, log, small
+
+    def _decide(self, origin: Origin, log: ModelLog, request: Request, event_id: str) -> tuple[ModelLog, Decision]:
+        """Decide, and before anything else than a claim comes of it, on the log as it is now."""
+        with suppress(Refused):
+            decision = decide(log, request, event_id)
+            if decision.course is Course.CLAIM:
+                return log, decision
+        log = origin.model_log(request.model)
+        return log, decide(log, request, event_id)
 
     def _announce(
         self, origin: Origin, publication: Publication, body: bytes, intent: Intent, steps: _Steps

@@ -1,0 +1,205 @@
+"""What operators say, on a store in memory."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelcast.infra.registry import RegistryReader
+from modelcast.infra.stores import MemoryStore
+from modelcast.producers import Commander, Publisher
+from modelcast.schemas.errors import ExitCode, ForeignRegistry, NotAnnounced, NotFound, Refused, UsageError
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, ModelCommand
+from tests.producers.fakes import SETTINGS, Heard
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MemoryStore:
+    """Three versions of fraud; version 3 for eu alone."""
+    store = MemoryStore()
+    with Publisher(SETTINGS, store=store, announcer=Heard()) as publisher:
+        for number in (1, 2, 3):
+            (tmp_path / "model").write_text(str(number))
+            publisher.publish("fraud", tmp_path / "model", placement=["eu"] if number == 3 else [])
+    return store
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def commander(store: MemoryStore, heard: Heard) -> Commander:
+    return Commander(SETTINGS, store=store, announcer=heard)
+
+
+def log_of(store: MemoryStore) -> ModelLog:
+    return RegistryReader(store).tail("fraud").log
+
+
+def test_a_command_stands_in_the_log_with_who_and_why_and_is_announced(
+    commander: Commander, store: MemoryStore, heard: Heard
+) -> None:
+    said = commander.activate("fraud", 1, regions=["us", "ap"], reason="drift", requested_by="ann")
+    assert said.targets == (CommandTarget("us", 1), CommandTarget("ap", 1))
+    assert (said.kind, said.generation, said.reason, said.requested_by) == (CommandKind.ACTIVATE, 4, "drift", "ann")
+    assert heard.records == [said]
+    timed = RegistryReader(store).entry("fraud", 4)
+    assert timed is not None
+    assert timed.entry == said
+    log = log_of(store)
+    assert [log.aspired_version(r) for r in ("eu", "us", "ap")] == [3, 1, 1]
+
+
+Say = Callable[[Commander], ModelCommand]
+
+
+@pytest.mark.parametrize(
+    ("say", "kind", "target"),
+    [
+        (lambda c: c.pin("fraud", 1), CommandKind.PIN, CommandTarget(ALL_REGIONS, 1)),
+        (lambda c: c.unpin("fraud"), CommandKind.UNPIN, CommandTarget(ALL_REGIONS)),
+        (lambda c: c.pause("fraud", regions=["eu"]), CommandKind.PAUSE, CommandTarget("eu")),
+        (lambda c: c.resume("fraud"), CommandKind.RESUME, CommandTarget(ALL_REGIONS)),
+        (lambda c: c.reload("fraud", regions=["eu"]), CommandKind.RELOAD, CommandTarget("eu")),
+        (lambda c: c.quarantine("fraud", 2), CommandKind.QUARANTINE, CommandTarget(ALL_REGIONS, 2)),
+        (lambda c: c.release("fraud", 2), CommandKind.RELEASE, CommandTarget(ALL_REGIONS, 2)),
+        (lambda c: c.alias("fraud", "champion", 2), CommandKind.ALIAS, CommandTarget(ALL_REGIONS, 2)),
+    ],
+)
+def test_each_kind_names_its_targets(commander: Commander, say: Say, kind: CommandKind, target: CommandTarget) -> None:
+    said = say(commander)
+    assert (said.kind, said.targets) == (kind, (target,))
+    assert said.requested_by
+
+
+def test_an_alias_is_said_by_name(commander: Commander, store: MemoryStore) -> None:
+    commander.alias("fraud", "champion", 2)
+    assert log_of(store).aliases == {"champion": 2}
+
+
+def test_a_rollback_goes_where_it_is_told(commander: Commander) -> None:
+    assert commander.rollback("fraud", to=1).targets == (CommandTarget(ALL_REGIONS, 1),)
+
+
+def test_a_rollback_goes_to_the_last_consistent_version_unless_that_is_what_is_aspired(commander: Commander) -> None:
+    assert commander.rollback("fraud", last_consistent=1, regions=["eu"]).targets == (CommandTarget("eu", 1),)
+    # eu aspires to 1 now, so the last consistent version is no way back: what was activated before is.
+    assert commander.rollback("fraud", last_consistent=1, regions=["eu"]).targets == (CommandTarget("eu", 3),)
+    assert commander.rollback("fraud", last_consistent=99, regions=["us"]).targets == (CommandTarget("us", 1),)
+
+
+def test_a_rollback_without_advice_goes_to_the_activation_before_and_skips_the_quarantined(
+    commander: Commander,
+) -> None:
+    assert commander.rollback("fraud", regions=["eu", "us"]).targets == (CommandTarget("eu", 2), CommandTarget("us", 1))
+    commander.activate("fraud", 3, regions=["eu"])
+    commander.quarantine("fraud", 2)
+    assert commander.rollback("fraud", regions=["eu"]).targets == (CommandTarget("eu", 1),)
+
+
+def test_a_rollback_of_a_model_placed_by_name_goes_back_in_each_of_its_regions(tmp_path: Path) -> None:
+    store, heard = MemoryStore(), Heard()
+    with Publisher(SETTINGS, store=store, announcer=heard) as publisher:
+        for number in (1, 2):
+            (tmp_path / "model").write_text(str(number))
+            publisher.publish("fraud", tmp_path / "model", placement=["eu", "us"])
+    said = Commander(SETTINGS, store=store, announcer=heard).rollback("fraud")
+    assert set(said.targets) == {CommandTarget("eu", 1), CommandTarget("us", 1)}
+
+
+def test_there_is_no_way_back_from_the_first_version(tmp_path: Path) -> None:
+    store, heard = MemoryStore(), Heard()
+    (tmp_path / "model").write_text("1")
+    Publisher(SETTINGS, store=store, announcer=heard).publish("fraud", tmp_path / "model")
+    with pytest.raises(Refused, match="nothing was served before"):
+        Commander(SETTINGS, store=store, announcer=heard).rollback("fraud")
+    assert log_of(store).head == 1
+
+
+@pytest.mark.parametrize(
+    ("say", "error", "code"),
+    [
+        (lambda c: c.activate("fraud", 9), NotFound, ExitCode.FAILED),
+        (lambda c: c.pause("nobody"), NotFound, ExitCode.FAILED),
+        (lambda c: c.activate("fraud", 3, regions=["us"]), Refused, ExitCode.REFUSED),
+        (lambda c: c.activate("fraud", 0), UsageError, ExitCode.USAGE),
+        (lambda c: c.pause("fraud", regions=["EU"]), UsageError, ExitCode.USAGE),
+        (lambda c: c.rollback("fraud", regions=["EU"]), UsageError, ExitCode.USAGE),
+        (lambda c: c.alias("fraud", "Not An Alias", 1), UsageError, ExitCode.USAGE),
+        (lambda c: c.pause("Fraud"), UsageError, ExitCode.USAGE),
+        (lambda c: c.pause("fraud", reason="x" * 2000), UsageError, ExitCode.USAGE),
+    ],
+)
+def test_what_cannot_be_is_refused_and_leaves_no_entry(
+    commander: Commander, store: MemoryStore, heard: Heard, say: Say, error: type[Exception], code: ExitCode
+) -> None:
+    with pytest.raises(error) as caught:
+        say(commander)
+    assert caught.value.exit_code == code  # type: ignore[attr-defined]
+    assert log_of(store).head == 3
+    assert heard.said == []
+
+
+def test_a_quarantined_version_is_not_to_be_served_until_released(commander: Commander) -> None:
+    commander.quarantine("fraud", 2)
+    for say in (commander.activate, commander.pin):
+        with pytest.raises(Refused, match="modelcast release fraud/2"):
+            say("fraud", 2)
+    with pytest.raises(Refused, match="quarantined"):
+        commander.rollback("fraud", to=2)
+    commander.release("fraud", 2)
+    commander.pin("fraud", 2)
+
+
+def test_a_store_without_a_registry_has_no_models() -> None:
+    with pytest.raises(NotFound, match="no registry"):
+        Commander(SETTINGS, store=MemoryStore(), announcer=Heard()).pause("fraud")
+
+
+def test_without_kafka_a_command_is_claimed_but_unannounced(
+    commander: Commander, store: MemoryStore, heard: Heard
+) -> None:
+    heard.away = True
+    with pytest.raises(NotAnnounced, match="generation 4") as caught:
+        commander.pause("fraud")
+    assert caught.value.exit_code == ExitCode.UNANNOUNCED
+    assert log_of(store).head == 4
+
+
+def test_a_swapped_store_is_refused(commander: Commander, store: MemoryStore, tmp_path: Path) -> None:
+    commander.pause("fraud")
+    for info in list(store.list("")):
+        store.delete(info.key)
+    (tmp_path / "model").write_text("1")
+    Publisher(SETTINGS, store=store, announcer=Heard()).publish("fraud", tmp_path / "model")
+    with pytest.raises(ForeignRegistry):
+        commander.resume("fraud")
+    assert log_of(store).head == 1
+
+
+def test_commands_and_publications_at_once_all_land(
+    commander: Commander, store: MemoryStore, heard: Heard, tmp_path: Path
+) -> None:
+    publisher = Publisher(SETTINGS, store=store, announcer=heard)
+
+    def publish() -> None:
+        for number in range(10, 15):
+            (tmp_path / "other").write_text(str(number))
+            publisher.publish("fraud", tmp_path / "other")
+
+    def command() -> None:
+        for _ in range(5):
+            commander.rollback("fraud", to=1)
+
+    threads = [threading.Thread(target=publish), threading.Thread(target=command)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log = log_of(store)
+    assert log.head == 13
+    assert sorted(log.updates) == list(range(1, 9))

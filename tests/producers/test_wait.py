@@ -1,0 +1,110 @@
+"""Waiting on what a tracker says on a real Kafka."""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from modelcast.infra.announcer import KafkaAnnouncer
+from modelcast.infra.kafka_admin import create_topics
+from modelcast.infra.settings import KafkaSettings, Settings
+from modelcast.producers.wait import states, wait_for
+from modelcast.schemas.codec import encode
+from modelcast.schemas.errors import ExitCode, KafkaUnavailable, NotConverged, Quarantined, UsageError
+from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.topics import Topic
+from tests.producers.test_verdict import FETCHING, LOADING, REFUSING, SERVING, state
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def settings(kafka: str) -> Settings:
+    settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka, timeout_seconds=10))
+    create_topics(settings)
+    return settings
+
+
+class Tracker:
+    """Says version states of one model."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.model = f"model-{uuid.uuid4().hex[:12]}"
+        self.announcer = KafkaAnnouncer(settings)
+
+    def say(self, registry_id: str = "r", head: int = 12, **rows: RegionState) -> VersionState:
+        said = replace(state(**rows), model=self.model, registry_id=registry_id, head_generation=head)
+        self.announcer.announce(Topic.VERSION_STATE, self.model, encode(said), timeout_seconds=10)
+        return said
+
+
+@pytest.fixture
+def tracker(settings: Settings) -> Iterator[Tracker]:
+    tracker = Tracker(settings)
+    yield tracker
+    tracker.announcer.close()
+
+
+def test_what_was_said_before_is_enough(settings: Settings, tracker: Tracker) -> None:
+    tracker.say(eu=FETCHING)
+    tracker.say(eu=SERVING)
+    began = time.monotonic()
+    assert wait_for(settings, tracker.model, 7, timeout_seconds=10).there == ("eu",)
+    assert time.monotonic() - began < 5
+
+
+def test_only_the_last_word_of_the_past_counts(settings: Settings, tracker: Tracker) -> None:
+    tracker.say(eu=SERVING)
+    tracker.say(eu=FETCHING)
+    with pytest.raises(NotConverged, match="eu: FETCHING") as caught:
+        wait_for(settings, tracker.model, 7, timeout_seconds=1.5)
+    assert caught.value.exit_code == ExitCode.NOT_CONVERGED
+
+
+def test_it_ends_when_the_news_comes(settings: Settings, tracker: Tracker) -> None:
+    tracker.say(eu=FETCHING)
+    heard = states(settings, tracker.model, timeout_seconds=20)
+    assert next(heard).regions[0].served_version == 6
+    done: list[tuple[str, ...]] = []
+    thread = threading.Thread(
+        target=lambda: done.append(wait_for(settings, tracker.model, 7, timeout_seconds=20).there)
+    )
+    thread.start()
+    tracker.say(eu=LOADING)
+    said = tracker.say(eu=SERVING)
+    thread.join(20)
+    assert done == [("eu",)]
+    assert said in heard
+
+
+def test_a_quarantine_ends_it_at_once(settings: Settings, tracker: Tracker) -> None:
+    tracker.say(eu=SERVING, us=REFUSING)
+    began = time.monotonic()
+    with pytest.raises(Quarantined, match="us: blob x is damaged") as caught:
+        wait_for(settings, tracker.model, 7, timeout_seconds=30)
+    assert caught.value.exit_code == ExitCode.VERIFICATION_FAILED
+    assert time.monotonic() - began < 10
+
+
+def test_superseded_versions_are_not_waited_for(settings: Settings, tracker: Tracker) -> None:
+    tracker.say(head=13, eu=replace(FETCHING, aspired_version=8, aspired_generation=13))
+    with pytest.raises(NotConverged, match="superseded"):
+        wait_for(settings, tracker.model, 7, generation=12, timeout_seconds=30)
+
+
+def test_another_registrys_word_and_rubbish_do_not_count(settings: Settings, tracker: Tracker) -> None:
+    tracker.say(registry_id="other", eu=SERVING)
+    tracker.announcer.announce(Topic.VERSION_STATE, tracker.model, b"rubbish", timeout_seconds=10)
+    with pytest.raises(NotConverged, match="tracker has not reported"):
+        wait_for(settings, tracker.model, 7, registry_id="r", timeout_seconds=1.5)
+
+
+def test_bad_levels_and_unreachable_clusters_are_told(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="all, quorum, one"):
+        wait_for(settings, "fraud", 7, "most", timeout_seconds=1)  # type: ignore[arg-type]
+    away = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", timeout_seconds=1))
+    with pytest.raises(KafkaUnavailable, match=r"127\.0\.0\.1:1"):
+        wait_for(away, "fraud", 7, timeout_seconds=2)

@@ -142,9 +142,11 @@ class Rig:
         return self.trackers[-1]
 
     def stop_all(self) -> None:
+        """Stop what still runs; in order, so that the group is empty for the next test."""
         for tracker in self.trackers:
-            if tracker.process.poll() is None:
-                tracker.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                tracker.stop()
+            tracker.kill()
 
     # --- speaking -----------------------------------------------------------------------------------------
 

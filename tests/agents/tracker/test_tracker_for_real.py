@@ -12,6 +12,7 @@ import redis
 from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.redis_view import Keys, RedisView
 from modelcast.schemas.codec import encode
+from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState
@@ -221,6 +222,7 @@ def test_a_region_that_falls_silent_is_named_and_heard_again(rig: Rig) -> None:
         rig.beat("ap", "us")
         return silent() == ["eu"]
 
+    wait_for("consistent", lambda: (s := rig.said(model)) and s.consistent_version == 1)
     rig.beat()
     wait_for("eu alone is silent", only_eu_is_silent)
     assert tracker.metric('modelcast_region_silent{region="eu"}') == 1
@@ -387,4 +389,12 @@ def forget(rig: Rig, topics: Sequence[str]) -> None:
     for future in admin.delete_consumer_groups(["modelcast-tracker"], request_timeout=10).values():
         future.result(10)
     wait_for("gone", lambda: not {str(t) for t in topics} & set(admin.list_topics(timeout=5).topics))
-    create_topics(rig.settings)
+
+    def made() -> bool:
+        try:
+            create_topics(rig.settings)
+        except KafkaUnavailable:
+            return False  # no leader yet
+        return True
+
+    wait_for("made anew", made)

@@ -22,9 +22,11 @@ from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic
 
 COALESCE_SECONDS = 0.02
-"""One model is folded at most this often; the first change after a quiet while is folded at once."""
-SHARE_MAX = 0.5
-"""Of the time, at most, that goes into folding one model: large fleets are folded less often."""
+"""How often one model is folded while changes keep coming."""
+BURST = 8
+"""Folds of one model that may follow each other at once after a quiet while."""
+REST = 3
+"""Times as long as a pass of folding took, the streams have the event loop to themselves."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +37,7 @@ class Said:
 
     state: VersionState
     at: float  # monotonic seconds
-    next_fold_at: float
+    next_fold_at: float  # a leaky bucket's (GCRA) arrival time
     snapshots: dict[str, Order] = field(default_factory=dict)  # those in the view, by region
     refreshed_at: float = 0.0  # when all of them were last put there
 
@@ -94,9 +96,11 @@ class Emitter:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                pause_seconds = await self._fold_dirty()
-                if pause_seconds > 0:
-                    await asyncio.sleep(pause_seconds)
+                began = time.monotonic()
+                wait_seconds = self._fold_dirty(began)
+                rest_seconds = REST * (time.monotonic() - began)
+                await asyncio.sleep(max(wait_seconds, rest_seconds))
+                if self._board.dirty and self.settled:
                     self._wake.set()
         finally:
             tick.cancel()
@@ -130,27 +134,26 @@ class Emitter:
     def _refresh_seconds(self) -> float:
         return max(0.0, self._pace.refresh_seconds - 2 * self._pace.report_seconds)
 
-    async def _fold_dirty(self) -> float:
-        """Fold what is due; return in how many seconds the next one is."""
+    def _fold_dirty(self, now: float) -> float:
+        """Fold what is due, for a moment at most; return in how many seconds the next one is due."""
         if not self.settled:
             return 0.0
-        pause_seconds, began = 0.0, time.monotonic()
+        waits: list[float] = []
         for model in list(self._board.dirty):
-            desk, said, now = self._board.desks.get(model), self._said.get(model), time.monotonic()
-            if said is not None and said.next_fold_at > now:
-                wait = said.next_fold_at - now
-                pause_seconds = min(pause_seconds, wait) if pause_seconds else wait
+            desk, said = self._board.desks.get(model), self._said.get(model)
+            early_seconds = 0.0 if said is None else said.next_fold_at - (BURST - 1) * COALESCE_SECONDS - now
+            if early_seconds > 0:
+                waits.append(early_seconds)
                 continue
             self._board.dirty.discard(model)
-            if desk is not None and self.settled and self._board.owns(model):
+            if desk is not None and self._board.owns(model):
                 try:
                     self.say(desk)
                 except Exception as error:  # one model's trouble is not the others'
                     log.exception("a model could not be folded", model=model, error=repr(error))
-            if time.monotonic() - began > COALESCE_SECONDS:
-                await asyncio.sleep(0)
-                began = time.monotonic()
-        return pause_seconds
+            if time.monotonic() - now > COALESCE_SECONDS:
+                return 0.0
+        return min(waits, default=0.0)
 
     def say(self, desk: Desk) -> None:
         """Fold one model and say it if that is news."""
@@ -164,9 +167,8 @@ class Emitter:
         due = said is None or now - said.at >= (
             self._pace.report_seconds if state.lag_seconds_max > 0 else self._refresh_seconds
         )
-        took_seconds = time.monotonic() - now
-        FOLD_SECONDS.observe(took_seconds)
-        next_fold_at = time.monotonic() + max(COALESCE_SECONDS, took_seconds / SHARE_MAX)
+        FOLD_SECONDS.observe(time.monotonic() - now)
+        next_fold_at = max(now, said.next_fold_at if said is not None else 0.0) + COALESCE_SECONDS
         if said is not None and not news and not due:
             said.next_fold_at = next_fold_at
             return

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,11 @@ class Artifact:
 
     files: dict[str, bytes]
 
-    @property
+    @cached_property
     def manifest(self) -> Manifest:
         return Manifest(tuple(_entry(path, data) for path, data in sorted(self.files.items())))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return self.manifest.digest
 
@@ -159,3 +160,21 @@ def mixed() -> Artifact:
         [_value(f"out_{k}", t, ["n"]) for k, t in kinds.items()],
     )
     return Artifact({"nested/only.onnx": _serialized(graph)})
+
+
+def table(seed: int, rows: int, columns: int) -> Artifact:
+    """y = row i of a table of weights beside the model: large to load, light to ask."""
+    weights = np.random.default_rng(seed).standard_normal((rows, columns), "f4")
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[rows, columns])
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "weights.bin"), ("offset", "0"), ("length", str(weights.nbytes))):
+        tensor.external_data.add(key=key, value=value)
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["w", "i"], ["y"])],
+        "table",
+        [_value("i", TensorProto.INT64, ["n"])],
+        [_value("y", TensorProto.FLOAT, ["n", columns])],
+        [tensor],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return Artifact({"model.onnx": model.SerializeToString(), "weights.bin": weights.tobytes()})

@@ -206,6 +206,24 @@ def test_no_body_at_all_is_anything_but_answered(two: OnnxModel, body: bytes, sp
         json.loads(answer)
 
 
+def test_a_trained_scikit_learn_model_predicts_as_it_does_itself(tmp_path: Path) -> None:
+    from skl2onnx import to_onnx
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = load_digits(return_X_y=True)
+    x = (x / 16).astype("f4")
+    trained = LogisticRegression(max_iter=1000).fit(x, y)
+    exported = to_onnx(trained, x[:1], options={"zipmap": False}).SerializeToString()
+    model = loaded(Artifact({"digits.onnx": exported}), tmp_path)
+    item = {"name": "X", "datatype": "FP32", "shape": [50, 64], "data": x[:50].tolist()}
+    status, answer, _ = ask(model, {"inputs": [item]})
+    assert status == 200
+    labels, probabilities = answer["outputs"]
+    assert labels["data"] == trained.predict(x[:50]).tolist()
+    np.testing.assert_allclose(probabilities["data"], trained.predict_proba(x[:50]).ravel(), atol=1e-5)
+
+
 def test_weights_beside_the_model_are_found(tmp_path: Path) -> None:
     model = loaded(matmul(1, 8, 4), tmp_path)
     weights = np.random.default_rng(1).standard_normal((8, 4), "f4")

@@ -610,6 +610,18 @@ async def test_requests_in_flight_on_a_worker_that_dies_are_answered_with_503(
     await serves(driver, 1)
 
 
+async def test_a_worker_that_is_stuck_is_replaced(make_pod: MakePod, http: aiohttp.ClientSession) -> None:
+    pod = make_pod("--infer-seconds-max", "1", "--run-threads", "2")
+    driver = V2Pod("pod-a", pod.url, TOKEN)
+    slow().put(pod.cache)
+    await driver.load(order(slow(), 1))
+    endless = [ask(http, pod, inputs=long_request(10**12)) for _ in range(3)]
+    assert {status for status, _, _ in await asyncio.gather(*endless)} <= {503, 504}
+    await serves(driver, 1)
+    assert (await ask(http, pod, inputs=long_request(1)))[0] == 200
+    await driver.aclose()
+
+
 async def test_a_failed_load_while_the_old_version_lies_crashed_does_not_end_its_revival(
     pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession
 ) -> None:
@@ -668,6 +680,47 @@ async def test_a_pod_comes_up_with_what_the_region_wants_and_is_ready_only_then(
         rows = {row["name"]: row for row in await response.json()}
     assert rows["gone"]["state"] == "UNAVAILABLE"
     assert "no such artifact" in rows["gone"]["reason"]
+    await driver.aclose()
+
+
+async def test_a_pod_that_can_not_learn_what_is_wanted_serves_what_it_served(
+    tmp_path: Path, make_pod: MakePod, http: aiohttp.ClientSession
+) -> None:
+    pod = make_pod()
+    good = adder(1)
+    good.put(pod.cache)
+    driver = V2Pod("pod-a", pod.url, TOKEN)
+    await driver.load(order(good, 1))
+    await recorded_as_served(pod, 1)
+    await driver.aclose()
+    pod.signal(signal.SIGTERM)
+    pod.wait()
+    pod = make_pod("--desired", str(tmp_path / "nowhere.json"))
+    driver = V2Pod("pod-a", pod.url, TOKEN)
+    assert not (await driver.read("adder")).ready
+    await ready(driver)
+    assert await value(http, pod) == 1.0
+    await driver.aclose()
+
+
+async def test_a_pod_goes_where_the_region_went_while_it_was_away(
+    tmp_path: Path, make_pod: MakePod, http: aiohttp.ClientSession
+) -> None:
+    pod = make_pod()
+    old, new = adder(1), adder(2)
+    for artifact in (old, new):
+        artifact.put(pod.cache)
+    driver = V2Pod("pod-a", pod.url, TOKEN)
+    await driver.load(order(old, 1))
+    await recorded_as_served(pod, 1)
+    await driver.aclose()
+    pod.signal(signal.SIGTERM)
+    pod.wait()
+    (tmp_path / "desired.json").write_bytes(orjson.dumps([asdict(order(new, 2))]))
+    pod = make_pod("--desired", str(tmp_path / "desired.json"))
+    driver = V2Pod("pod-a", pod.url, TOKEN)
+    await ready(driver)
+    assert await value(http, pod) == 2.0
     await driver.aclose()
 
 

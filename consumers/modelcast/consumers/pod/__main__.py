@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--grace-seconds", type=float, default=1.0)
     parser.add_argument("--drain-seconds", type=float, default=30.0)
     parser.add_argument("--load-seconds-max", type=float, default=300.0)
+    parser.add_argument("--infer-seconds-max", type=float, default=60.0)
     parser.add_argument("--body-bytes-max", type=int, default=64 * 1024 * 1024)
     parser.add_argument("--run-threads", type=int, default=2)
     parser.add_argument("--intra-op-threads", type=int, default=1)
@@ -61,6 +62,7 @@ def main() -> None:
         host=arguments.host,
         port=arguments.port,
         port_file=arguments.port_file,
+        infer_seconds_max=arguments.infer_seconds_max,
         body_bytes_max=arguments.body_bytes_max,
         grace_seconds=arguments.grace_seconds,
         drain_seconds=arguments.drain_seconds,

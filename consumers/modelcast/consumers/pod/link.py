@@ -6,6 +6,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -52,6 +53,7 @@ class WorkerLink(asyncio.Protocol):
         self._idle = asyncio.Event()
         self._idle.set()
         self._next_id = 0
+        self._answered_at = 0.0
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._burial: asyncio.Task[None] | None = None
@@ -107,6 +109,8 @@ class WorkerLink(asyncio.Protocol):
         self._next_id += 1
         request_id = self._next_id
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if not self._pending:
+            self._answered_at = time.monotonic()  # it owes nothing older than this
         self._pending[request_id] = future
         self._idle.clear()
         self._send(Kind.INFER, body, request_id=request_id, json_size_bytes=json_size_bytes)
@@ -117,6 +121,10 @@ class WorkerLink(asyncio.Protocol):
             # but its answer is dropped.
             if future.cancelled() and request_id in self._pending:
                 self._pending[request_id] = asyncio.get_running_loop().create_future()
+
+    def silent_seconds(self) -> float:
+        """How long it has owed an answer without giving any."""
+        return time.monotonic() - self._answered_at if self._pending else 0.0
 
     async def retire(self, *, timeout: float) -> None:
         """Let it answer what it has begun, at most ``timeout`` seconds, then end it."""
@@ -155,6 +163,7 @@ class WorkerLink(asyncio.Protocol):
 
     def _take(self, frame: Frame) -> None:
         if frame.kind == Kind.ANSWER:
+            self._answered_at = time.monotonic()
             future = self._pending.pop(frame.request_id, None)
             if future is not None and not future.done():
                 future.set_result(Answer(frame.status, frame.json_size_bytes, frame.body))

@@ -196,9 +196,8 @@ class Repository:
     def _brought_up(self, slot: Slot, task: "asyncio.Task[None]") -> None:
         if slot.bringing_up is task:
             slot.bringing_up = slot.bringing_up_order = None
-            failed = not task.cancelled() and task.exception() is not None
-            if failed and slot.serving is None and slot.wanted is not None and not self._closed:
-                self._respawn(slot)  # the new one failed while the old one lay crashed
+            if slot.serving is None and slot.wanted is not None and not self._closed:
+                self._respawn(slot)  # it failed while the old one lay crashed, or crashed at once itself
 
     async def _stop_bringing_up(self, slot: Slot) -> None:
         task = slot.bringing_up

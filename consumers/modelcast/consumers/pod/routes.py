@@ -172,6 +172,9 @@ class Routes:
             return _error(503, str(error), headers={"Retry-After": "1"})
         except TimeoutError:
             status = 504
+            if serving.link.silent_seconds() >= self._config.infer_seconds_max:
+                log.error("worker answers nothing any more, replaced", model=order.model, version=order.version)
+                await serving.link.kill()
             return _error(504, f"no answer within {self._config.infer_seconds_max:g} s")
         finally:
             metrics.in_flight.dec()

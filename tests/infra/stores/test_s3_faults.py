@@ -159,7 +159,7 @@ def test_a_slow_link_may_take_longer_than_the_time_outs(
         if way == "upload":
             _store(address).upload("k", tmp_path / "f", size_bytes=len(body), digest=sha256_of(body))
         else:
-            _store(address).put("k", body, if_absent=True)
+            _store(address).put("k", body)
         server.join()
 
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 
 
 class TestS3StoreOnMoto(ObjectStoreConformance):
-    rounds = 10
+    rounds = 30
 
     @pytest.fixture(params=["", "/some/prefix"])
     def store(self, s3: S3ForTests, request: pytest.FixtureRequest) -> ObjectStore:

@@ -2,9 +2,15 @@
 
 import signal
 import sys
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelcast.infra.local.ports import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def main(port: int, ready_file: Path) -> None:
@@ -25,7 +31,7 @@ def main(port: int, ready_file: Path) -> None:
     server = make_server(
         LOOPBACK,
         port,
-        DomainDispatcherApplication(create_backend_app),
+        one_condition_at_a_time(DomainDispatcherApplication(create_backend_app)),
         threaded=True,
         request_handler=KeepAlive,
     )
@@ -33,6 +39,19 @@ def main(port: int, ready_file: Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     ready_file.touch()
     server.serve_forever()
+
+
+def one_condition_at_a_time(app: "WSGIApplication") -> "WSGIApplication":
+    """moto looks at a put's condition first and writes later: of two racing puts with ``If-Match`` both could win."""
+    lock = threading.Lock()
+
+    def serve(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        if environ["REQUEST_METHOD"] == "PUT" and ("HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ):
+            with lock:
+                return app(environ, start_response)
+        return app(environ, start_response)
+
+    return serve
 
 
 if __name__ == "__main__":

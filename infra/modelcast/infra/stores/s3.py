@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_modified_us
 from modelcast.infra.stores.s3_errors import of_status, translated, unavailable
-from modelcast.infra.stores.s3_upload import read_checked, slowly, upload_file
+from modelcast.infra.stores.s3_upload import read_checked, upload_file
 from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, UsageError
 from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, StoredObject
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _REDIRECTS = {301, 302, 307, 400}  # a bucket in another region; boto3 finds it
 SMALL_BYTES = 256 * 1024
-"""What a slow link still carries within one time-out; larger bodies are sent by boto3, piece by piece."""
+"""What a slow link still carries within one time-out; larger bodies are sent by boto3, patiently."""
 _CODE = re.compile(rb"<Code>(\w{1,80})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
 
@@ -171,14 +171,14 @@ class S3Store:
         try:
             if (info := self._put_directly(key, body, headers)) is not None:
                 return info
-            request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key}
-            request["Body"] = slowly(body)
+            request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key, "Body": body}
             if if_absent:
                 request["IfNoneMatch"] = "*"
             if if_match is not None:
                 request["IfMatch"] = if_match
             with translated(self._at(key)):
-                client = self._clients.once if headers else self._clients.plain
+                patient = self._clients.plain if len(body) <= SMALL_BYTES else self._clients.bulk
+                client = self._clients.once if headers else patient
                 answer = client.put_object(**request)
         except NotFound:
             if if_match is None:

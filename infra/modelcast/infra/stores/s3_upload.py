@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +37,7 @@ def upload_file(
         VerificationFailed: the file's bytes are not (or no longer) those that ``digest`` names.
     """
     if size_bytes <= MULTIPART_FROM_BYTES:
-        client.put_object(Bucket=bucket, Key=key, Body=slowly(read_checked(path, size_bytes, digest)))
+        client.put_object(Bucket=bucket, Key=key, Body=read_checked(path, size_bytes, digest))
         if progress:
             progress(size_bytes)
         return
@@ -48,9 +47,7 @@ def upload_file(
         parts = _checked_parts(path, size_bytes, digest, part_size)
 
         def send(number: int, body: bytes) -> "CompletedPartTypeDef":
-            answer = client.upload_part(
-                Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=slowly(body)
-            )
+            answer = client.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body)
             return {"PartNumber": number, "ETag": answer["ETag"]}
 
         done = _send_parts(send, parts, progress)
@@ -93,11 +90,6 @@ def _send_parts(
             stop.set()
             raise
     return sorted(done, key=lambda part: part["PartNumber"])
-
-
-def slowly(body: bytes) -> BytesIO:
-    """A body that may take its time: bytes would have to be sent whole within one socket time-out."""
-    return BytesIO(body)
 
 
 def read_checked(path: Path, size_bytes: int, digest: str) -> bytes:

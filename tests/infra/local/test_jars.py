@@ -110,7 +110,7 @@ def test_progress_counts_the_jars(served: list[str], tmp_path: Path) -> None:
 
 def test_the_lock_is_one_release_of_kafka_and_names_no_host() -> None:
     jars = kafka_lock()
-    assert {each.version for each in jars if each.group == "org.apache.kafka"} == {"4.3.1"}
+    assert len({each.version for each in jars if each.group == "org.apache.kafka"}) == 1
     assert "kafka_2.13" in {each.artifact for each in jars}
     assert all(len(each.sha256) == 64 for each in jars)
     assert len({each.file_name for each in jars}) == len(jars)

@@ -158,10 +158,14 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    supervise(
-        Path(sys.argv[1]),
-        tuple(sys.argv[2].split(",")),
-        int(sys.argv[3]),
-        with_daemons=sys.argv[4] == "all",
-        turn_fd=int(sys.argv[5]),
-    )
+    try:
+        supervise(
+            Path(sys.argv[1]),
+            tuple(sys.argv[2].split(",")),
+            int(sys.argv[3]),
+            with_daemons=sys.argv[4] == "all",
+            turn_fd=int(sys.argv[5]),
+        )
+    except ModelcastError as failure:
+        say(f"failed: {failure}")
+        sys.exit(1)

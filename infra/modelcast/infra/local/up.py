@@ -153,8 +153,9 @@ def _wait_ready(directory: Path, supervisor: subprocess.Popen[bytes] | None, pro
             said = found.step
             progress.step(said)
         if ended:
-            why = found.error if found and found.error else "the supervisor ended"
-            raise ServerFailed(why, subject=str(directory), hint=tail(directory / LOG))
+            if found is not None and found.error:
+                raise ServerFailed(found.error, hint=f"logs are in {directory / 'logs'}")
+            raise ServerFailed("the supervisor ended", subject=str(directory), hint=tail(directory / LOG))
         if found is not None and found.ready:
             return found
         time.sleep(0.05)

@@ -1,0 +1,115 @@
+"""A TCP proxy in front of a store: it can be slow, and hold back requests, whoever is at either end."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+CHUNK_BYTES = 32 * 1024
+
+
+class SlowLink:
+    """Passes bytes on unchanged, so that signatures stay valid.
+
+    Attributes:
+        bytes_per_second: of all answers together; None: as fast as it goes.
+        hold_seconds: how long a request waits here whose first line starts with a method and holds a path of ``held``.
+        held: (method, part of the path).
+        drops_orphans: what its sender did not live to see answered is not passed on.
+    """
+
+    def __init__(self, network: "Network", endpoint_url: str) -> None:
+        parts = urlsplit(endpoint_url)
+        self._target = (parts.hostname or "", parts.port or 80)
+        self.bytes_per_second: float | None = None
+        self.hold_seconds = 0.0
+        self.held: tuple[bytes, bytes] = (b"", b"\0")
+        self.drops_orphans = False
+        self._free_at = 0.0
+        self._server = network.run(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self.endpoint_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def hold(self, method: str, path: str, seconds: float) -> None:
+        """From now on such requests wait."""
+        self.held, self.hold_seconds = (method.encode(), path.encode()), seconds
+
+    def heal(self) -> None:
+        """Fast again, and nothing is held."""
+        self.bytes_per_second, self.hold_seconds, self.held, self.drops_orphans = None, 0.0, (b"", b"\0"), False
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.close()
+            return
+        try:
+            await asyncio.gather(self._up(reader, up_writer), self._down(up_reader, writer))
+        finally:
+            for each in (writer, up_writer):
+                each.close()
+
+    async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A request starts a chunk of its own: clients wait for the answer to the one before."""
+        with suppress(OSError):
+            while chunk := await reader.read(CHUNK_BYTES):
+                line = chunk[:2048].split(b"\r\n", 1)[0]
+                if self.hold_seconds and line.startswith(self.held[0]) and self.held[1] in line:
+                    await asyncio.sleep(self.hold_seconds)
+                    if self.drops_orphans and reader.at_eof():
+                        break
+                writer.write(chunk)
+                await writer.drain()
+        with suppress(OSError, RuntimeError):
+            writer.write_eof()
+
+    async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):
+            while chunk := await reader.read(CHUNK_BYTES):
+                if self.bytes_per_second:
+                    self._free_at = max(loop.time(), self._free_at) + len(chunk) / self.bytes_per_second
+                    await asyncio.sleep(self._free_at - loop.time())
+                writer.write(chunk)
+                await writer.drain()
+        with suppress(OSError, RuntimeError):
+            writer.close()
+
+
+class Network:
+    """The event loop on a thread of its own on which links (and whatever else is given to it) run."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
+        self._thread.start()
+
+    def run(self, doing: Coroutine[Any, Any, Any], timeout_seconds: float = 30.0) -> Any:
+        """What comes of ``doing``, run there."""
+        return asyncio.run_coroutine_threadsafe(doing, self._loop).result(timeout_seconds)
+
+    def spawn(self, doing: Coroutine[Any, Any, Any]) -> Any:
+        """Start ``doing`` there; a future."""
+        return asyncio.run_coroutine_threadsafe(doing, self._loop)
+
+    def link(self, endpoint_url: str) -> SlowLink:
+        """A link to ``endpoint_url``."""
+        return SlowLink(self, endpoint_url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        async def end() -> None:
+            tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        with suppress(Exception):
+            self.run(end(), 5.0)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5.0)
+        self._loop.close()

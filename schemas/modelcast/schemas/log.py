@@ -131,16 +131,11 @@ class ModelLog:
     def aspired_version(self, region: str) -> int | None:
         """Pin before pause before the newest activation; never a quarantined version while another is left."""
         view = self.view(region)
-        wished = view.pinned_version
-        if wished is None and view.paused:
-            wished = view.paused_version
-        if wished is not None and wished not in self.quarantined:
-            return wished
-        for generation, version in reversed(view.activations):
-            held_back = view.paused and generation > view.pause_generation
-            if version not in self.quarantined and not held_back:
-                return version
-        return None
+        wished = [view.pinned_version]
+        if view.paused:
+            wished.append(view.paused_version)
+        wished += [v for g, v in reversed(view.activations) if not (view.paused and g > view.pause_generation)]
+        return next((v for v in wished if v is not None and v not in self.quarantined), None)
 
     def aspiration(self, region: str) -> Aspiration:
         """Everything that a region needs to know of this model."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,25 @@ async def test_tensors_may_travel_as_bytes(pod: PodProcess, driver: V2Pod, http:
         body = await response.read()
         split = int(response.headers["Inference-Header-Content-Length"])
     np.testing.assert_array_equal(np.frombuffer(body[split:], "<f4"), sent + 5)
+
+
+async def test_many_bodies_that_do_not_say_their_size_are_answered(
+    pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession
+) -> None:
+    artifact = adder(5)
+    artifact.put(pod.cache)
+    await driver.load(order(artifact, 7))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"inputs": ['
+        await asyncio.sleep(0.05)
+        yield orjson.dumps(X) + b"]}"
+
+    async def one() -> int:
+        async with http.post(f"{pod.url}/v2/models/adder/infer", data=chunks()) as response:
+            return response.status
+
+    assert set(await asyncio.gather(*(one() for _ in range(40)))) == {200}
 
 
 # --- swapping ---
@@ -267,9 +286,45 @@ async def being_read(path: Path) -> int:
             await asyncio.sleep(0.005)
 
 
-def has_open(process: psutil.Process, path: Path) -> bool:
-    links = Path(f"/proc/{process.pid}/fd").iterdir()
-    return any(os.path.realpath(link) == str(path) for link in links)
+async def reader_of(path: Path, pod: PodProcess) -> psutil.Process:
+    """The worker that has the file open."""
+    found: list[psutil.Process] = []
+
+    def one_has_it() -> bool:
+        for worker in pod.workers():
+            links = Path(f"/proc/{worker.pid}/fd").iterdir()
+            found.extend(worker for link in links if os.path.realpath(link) == os.path.realpath(path))
+        return bool(found)
+
+    await await_for(one_has_it, "a worker opens the file")
+    return found[0]
+
+
+def nice_values(process: psutil.Process) -> list[int]:
+    return sorted(os.getpriority(os.PRIO_PROCESS, thread.id) for thread in process.threads())
+
+
+async def test_a_load_steps_back_but_what_serves_does_not(make_pod: MakePod) -> None:
+    pod = make_pod("--load-nice", "7", "--run-threads", "3", "--intra-op-threads", "2")
+    driver = V2Pod("pod-a", pod.url, TOKEN)
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    artifact = matmul(1, 256, 256)
+    path = artifact.put(pod.cache) / "weights.bin"
+    never_read(path)
+    load = asyncio.create_task(driver.load(order(artifact, 1, model="m")))
+    writer = await being_read(path)
+    worker = await reader_of(path, pod)
+    assert usual + 7 in nice_values(worker), "the thread that verifies"
+    os.close(writer)
+    with pytest.raises(LoadFailed):
+        await load
+    path.unlink()
+    artifact.put(pod.cache)
+    await driver.load(order(artifact, 1, model="m"))
+    serving = pod.serving_worker()
+    # Three that run requests and one of ONNX Runtime's pool, at least; what numpy keeps from the imports may be lower.
+    await await_for(lambda: nice_values(serving).count(usual) >= 4, "nothing that serves stepped back")
+    await driver.aclose()
 
 
 # --- what is refused ---
@@ -458,8 +513,7 @@ async def test_a_load_that_kills_its_process_leaves_the_old_version_serving(
     never_read(path)
     load = asyncio.create_task(driver.load(order(deadly, 2)))
     writer = await being_read(path)
-    (loading,) = [w for w in pod.workers() if has_open(w, path)]
-    loading.kill()
+    (await reader_of(path, pod)).kill()
     with pytest.raises(LoadFailed, match="signal 9") as caught:
         await load
     os.close(writer)

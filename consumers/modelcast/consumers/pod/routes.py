@@ -26,6 +26,7 @@ R = TypeVar("R", bound=web.StreamResponse)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON_SIZE_HEADER = "Inference-Header-Content-Length"
+_CHUNKED_BYTES_GUESS = 1024 * 1024  # a body that doesn't say its size counts as this much
 _ALWAYS = {"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
 _FAILED_STATUS = {"artifact_missing": 404, "verification_failed": 422, "load_timeout": 504}
 
@@ -75,7 +76,7 @@ class Routes:
         if self._life.phase is Phase.CLOSED:
             return _error(503, "the pod is shutting down", code="draining")
         length = request.content_length
-        size_bytes = (length if length is not None else self._config.body_bytes_max) if request.body_exists else 0
+        size_bytes = (length if length is not None else _CHUNKED_BYTES_GUESS) if request.body_exists else 0
         if size_bytes > self._config.body_bytes_max:
             return _closing(_error(413, f"the body is larger than {self._config.body_bytes_max} bytes"))
         if self._life.in_flight_bytes + size_bytes > self._config.in_flight_bytes_max:
@@ -169,13 +170,13 @@ class Routes:
                 answer = await serving.link.infer(body, json_size_bytes)
             status = answer.status
         except WorkerGone as error:
-            return _error(503, str(error), headers={"Retry-After": "1"})
+            return _error(503, str(error), headers={**serving.headers, "Retry-After": "1"})
         except TimeoutError:
             status = 504
             if serving.link.silent_seconds() >= self._config.infer_seconds_max:
                 log.error("worker answers nothing any more, replaced", model=order.model, version=order.version)
                 await serving.link.kill()
-            return _error(504, f"no answer within {self._config.infer_seconds_max:g} s")
+            return _error(504, f"no answer within {self._config.infer_seconds_max:g} s", headers=serving.headers)
         finally:
             metrics.in_flight.dec()
             metrics.predictions.labels(order.model, str(order.version), str(status)).inc()

@@ -2,11 +2,15 @@
 
 It starts as a spare: imports done, waiting for its one LoadSpec. It lives no longer than the front process.
 
-Loading must not slow down what serves meanwhile, and an unprivileged process can't take back a nice value (nor
-leave SCHED_IDLE) once it has lowered itself. But on Linux both belong to a *thread*: the imports, the hashing,
-the load and the warm-up run in threads that lower themselves and then end, and the threads that serve were never
-lowered. ONNX Runtime's own threads inherit from the thread that makes the session, so with more than one
+Loading must not slow down what serves meanwhile, and an unprivileged process can't take back a nice value (EACCES)
+nor leave SCHED_IDLE (EPERM) once it has lowered itself. But on Linux both belong to a *thread*: the imports, the
+hashing, the load and the warm-up run in threads that lower themselves and then end, and the threads that serve were
+never lowered. ONNX Runtime's own threads inherit from the thread that makes the session, so with more than one
 intra-op thread they come from a process-wide pool that the main thread makes first.
+
+Nice 10 leaves a load about a tenth of a busy core. At 19 it was seen to starve: 13 s for 100 MB on two cores that
+others kept busy, against 5 s. Workers share the front's session on purpose: Linux weighs nice values only within one
+(autogroups).
 """
 
 import ctypes

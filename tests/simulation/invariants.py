@@ -61,6 +61,7 @@ class Checks:
         self._floor: Counter[Pod] = Counter()  # the generation that each pod served last
         self._accepted: dict[Pod, tuple[int, int]] = {}  # the highest (epoch, generation) that it took an order of
         self._read: set[tuple[str, int | None, str, int]] = set()  # what pods really answered
+        self._states: dict[Worker, tuple[Replica | None, State]] = {}
         self._loads: dict[tuple[int, str], deque[float]] = defaultdict(deque)
 
     def broken(self, invariant: str, message: str) -> NoReturn:
@@ -141,22 +142,27 @@ class Checks:
             self.broken(NO_FALSE_ALARM, f"{worker.name}: {after.alarm}")
         if after.generation < before.generation:
             self.broken(NEVER_BACK, f"{worker.name} follows {after.generation} after {before.generation}")
-        if after.state is not before.state:
-            world.stats[f"state: {after.state}"] += 1
-            staged_between = may_move(before.state, State.STAGED) and may_move(State.STAGED, after.state)  # one step
-            legal = may_move(before.state, after.state) or staged_between
-            if before.aspiration and before.generation == after.generation and not legal:
-                self.broken(
-                    LEGAL_MOVES,
-                    f"{worker.name} generation {after.generation}: {before.state} -> {after.state} "
-                    f"on {type(event).__name__}",
-                )
-            world.trace(worker.name, f"generation {after.generation} is {after.state} {after.error}")
+        self._moves_are_legal(worker, before, event, after)
         if len(after.quarantined) > len(before.quarantined):
             world.trace(worker.name, f"quarantines {after.quarantined[-1].version}: {after.quarantined[-1].reason}")
         for effect in effects:
             if isinstance(effect, values.Load):
                 self._has_paused(worker, effect)
+
+    def _moves_are_legal(self, worker: Worker, before: Replica, event: values.Event, after: Replica) -> None:
+        known, old = self._states.get(worker, (None, State.ANNOUNCED))
+        if known is not before:
+            old = before.state
+        new = after.state
+        self._states[worker] = after, new
+        if new is old:
+            return
+        self.world.stats[f"state: {new}"] += 1
+        self.world.trace(worker.name, f"generation {after.generation} is {new} {after.error}")
+        legal = may_move(old, new) or (may_move(old, State.STAGED) and may_move(State.STAGED, new))  # both in one step
+        if before.aspiration and before.generation == after.generation and not legal:
+            what = f"generation {after.generation}: {old} -> {new} on {type(event).__name__}"
+            self.broken(LEGAL_MOVES, f"{worker.name} {what}")
 
     def _has_paused(self, worker: Worker, load: values.Load) -> None:
         times, now = self._loads[(load.order.epoch, load.pod)], self.world.now

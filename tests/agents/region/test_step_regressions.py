@@ -1,7 +1,7 @@
 """What the simulation found: each a world boiled down to the few events that matter."""
 
 from modelcast.agents.region.memory import Held, Memory, Quarantine
-from modelcast.agents.region.values import CheckOwner, Fetch, Load, LoadBroken, LoadRefused, PodRead
+from modelcast.agents.region.values import CheckOwner, Fetch, Fetched, Load, LoadBroken, LoadRefused, PodRead
 from modelcast.schemas.records import CommandKind
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, Region, digest, reading
 
@@ -51,3 +51,12 @@ def test_an_owner_rises_above_the_promise_of_a_pod_that_serves_nothing() -> None
     assert (load.order.generation, load.order.epoch) == (1, 2)
     effects = region.on(LoadRefused("a", load.order, "stale", "lower than the accepted"))
     assert [e.epoch_seen for e in effects if isinstance(e, CheckOwner)] == [3]
+
+
+def test_what_was_served_is_brought_back_to_the_disk_for_a_bare_pod_while_the_target_lies_there_refused() -> None:
+    region = Region("a", memory=taken_over(served=1, accepted=2, refused=(2,)))
+    region.on(Log().publish(1).publish(2).folded)
+    region.on(Fetched(digest(2), digest(2)))  # asked for before it turned out to load nowhere
+    (load,) = (e for e in region.on(PodRead(reading("a"))) if isinstance(e, Load))
+    effects = region.on(LoadBroken("a", load.order, "artifact_missing", "not on this disk"))
+    assert [e.update.version for e in effects if isinstance(e, Fetch)] == [1]

@@ -13,10 +13,13 @@ from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectInfo
 from modelcast.schemas.records import Entry
+from modelcast.schemas.schema_book import SchemaBook
 from tests.simulation.artifacts import Stored
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+_BOOK = SchemaBook()
 
 
 class Origin(MemoryStore):
@@ -53,7 +56,7 @@ class Reader(RegistryReader):
     """The real reader, on one thread, that decodes equal bytes once."""
 
     def __init__(self, store: Origin) -> None:
-        super().__init__(store)
+        super().__init__(store, book=_BOOK)
         self._decoded: dict[bytes, Entry] = {}
 
     def further(self, log: ModelLog) -> ModelLog:

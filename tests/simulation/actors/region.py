@@ -143,8 +143,9 @@ class Region:
         if stored is None:
             done(FetchFailed(digest, "evicted meanwhile"))
             return
-        self.cache[digest] = stored
         actual = artifacts.digest_of(stored.data)
         if actual == digest:
-            self.artifacts[digest] = stored
+            self.cache[digest] = self.artifacts[digest] = stored
+        else:
+            self.cache.setdefault(digest, stored)  # lies there until the next fetch looks; never over good bytes
         done(Fetched(digest, actual, transfer))

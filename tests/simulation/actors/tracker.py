@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 ANNOUNCE_SECONDS = 25.0
-COALESCE_SECONDS = 0.02
+COALESCE_SECONDS = 0.2
 REFRESH_SECONDS = 30.0
 
 

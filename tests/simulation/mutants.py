@@ -1,0 +1,152 @@
+"""The checks that carry the invariants, each taken out: the simulation must notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from unittest.mock import patch
+
+from modelcast.agents.region import absorb, step
+from modelcast.agents.region.replica import Replica
+from modelcast.agents.region.values import Event, Fetched, Loaded, PodRead
+from modelcast.agents.tracker import snapshots
+from modelcast.consumers.pod import fence
+from modelcast.consumers.pods.port import LoadOrder, PodReading, PodRefused
+from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas.ports import ObjectInfo
+from modelcast.schemas.records import ModelAck
+from tests.simulation import artifacts
+from tests.simulation.actors import tracker
+from tests.simulation.actors.region import Bucket
+from tests.simulation.invariants import (
+    ACCEPTED_NEVER_FALLS,
+    CONFIRMED,
+    NEVER_BACK,
+    NO_FALSE_ALARM,
+    ONLY_VERIFIED,
+    REPLACED_IS_POWERLESS,
+    STAGED_IS_VERIFIED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A check removed, and the invariants of which at least one must be seen to break."""
+
+    name: str
+    apply: Callable[[], AbstractContextManager[None]]
+    breaks: frozenset[str]
+
+
+@contextmanager
+def _without_hash_check_of_the_region() -> Iterator[None]:
+    real = absorb._on_fetched
+
+    def believes(replica: Replica, event: Fetched, now: float) -> Replica:
+        return real(replica, replace(event, actual_digest=event.manifest_digest), now)
+
+    with patch.object(absorb, "_on_fetched", believes):
+        yield
+
+
+@contextmanager
+def _without_hash_check_of_the_pod() -> Iterator[None]:
+    with patch.object(artifacts, "verify", lambda stored, digest: None):
+        yield
+
+
+@contextmanager
+def _without_read_back() -> Iterator[None]:
+    real = absorb.absorb
+
+    def believes(replica: Replica, event: Event, now: float) -> Replica:
+        after = real(replica, event, now)
+        if not isinstance(event, Loaded):
+            return after
+        order, view = event.order, replica.pods.get(event.pod)
+        incarnation = view.reading.incarnation if view and view.reading else ""
+        said = PodReading(event.pod, True, incarnation, order.version, order.manifest_digest, order.generation,
+                          order.epoch, order.registry_id)  # fmt: skip
+        return real(after, PodRead(said), now)
+
+    with patch.object(step, "absorb", believes):
+        yield
+
+
+def _check_pair(compare: Callable[[tuple[int, int], tuple[int, int]], bool]) -> AbstractContextManager[object]:
+    def check(model: str, accepted: fence.Accepted, *, epoch: int, generation: int) -> None:
+        if compare((epoch, generation), (accepted.epoch, accepted.generation)):
+            raise PodRefused("stale", code="stale", subject=model)
+
+    return patch.object(fence, "check_pair", check)
+
+
+@contextmanager
+def _without_epochs_at_the_pod() -> Iterator[None]:
+    with _check_pair(lambda new, old: new[1] < old[1]):
+        yield
+
+
+@contextmanager
+def _without_generations_at_the_pod() -> Iterator[None]:
+    with _check_pair(lambda new, old: new[0] < old[0]):
+        yield
+
+
+@contextmanager
+def _without_the_floor_of_what_is_served() -> Iterator[None]:
+    real = fence.judge
+
+    def judge(order: LoadOrder, accepted: fence.Accepted | None, serving: LoadOrder | None) -> fence.Verdict:
+        lower = serving is not None and order.generation < serving.generation
+        return real(order, accepted, replace(serving, generation=0) if serving and lower else serving)
+
+    with patch.object(fence, "judge", judge):
+        yield
+
+
+@contextmanager
+def _without_conditional_puts() -> Iterator[None]:
+    real = MemoryStore.put
+
+    def put(
+        self: MemoryStore, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None
+    ) -> ObjectInfo:
+        if isinstance(self, Bucket):
+            if_absent, if_match = False, None
+        return real(self, key, body, if_absent=if_absent, if_match=if_match)
+
+    with patch.object(MemoryStore, "put", put):
+        yield
+
+
+@contextmanager
+def _without_generation_compare_of_the_region() -> Iterator[None]:
+    with patch.object(absorb, "goes_back", lambda replica, log: False):
+        yield
+
+
+@contextmanager
+def _without_order_of_snapshots() -> Iterator[None]:
+    def take(rows: snapshots.RegionRows, ack: ModelAck) -> snapshots.Change:
+        return snapshots.take(snapshots.EMPTY, ack)
+
+    with patch.object(tracker, "take", take):
+        yield
+
+
+MUTANTS = (
+    Mutant("hash check of the region", _without_hash_check_of_the_region,
+           frozenset({STAGED_IS_VERIFIED, ONLY_VERIFIED})),
+    Mutant("hash check of the pod", _without_hash_check_of_the_pod, frozenset({ONLY_VERIFIED})),
+    Mutant("read-back", _without_read_back, frozenset({CONFIRMED})),
+    Mutant("epoch check of the pod", _without_epochs_at_the_pod, frozenset({REPLACED_IS_POWERLESS})),
+    Mutant("epoch check of the state", _without_conditional_puts,
+           frozenset({REPLACED_IS_POWERLESS, ACCEPTED_NEVER_FALLS})),
+    Mutant("generation compare of the region", _without_generation_compare_of_the_region,
+           frozenset({NO_FALSE_ALARM, NEVER_BACK})),
+    Mutant("generation compare of the pod", _without_generations_at_the_pod, frozenset({NEVER_BACK})),
+    Mutant("floor of what is served", _without_the_floor_of_what_is_served, frozenset({NEVER_BACK})),
+    Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
+)  # fmt: skip

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, BlobMissing, DamagedBytes, FetchCancelled, Fetcher
+from modelcast.consumers.fetch import download as download_module
 from modelcast.consumers.fetch import retry as retry_module
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
@@ -336,6 +338,35 @@ def test_a_part_goes_on_where_the_link_broke(origin: MemoryStore, cache: Artifac
     report = Fetcher(CutsAfter(origin), None, cache).fetch(manifest.digest)
     assert cached(cache, manifest)["w"] == noise(3 * MIB)
     assert report.bytes_moved <= 4 * MIB
+
+
+def test_a_link_that_trickles_is_given_up(
+    origin: MemoryStore, cache: ArtifactCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download_module, "FLOOR_AFTER_SECONDS", 0.1)
+    manifest = publish(origin, {"w": noise(1000)})
+
+    class Trickles(Wrapped):
+        @contextmanager
+        def open(
+            self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None
+        ) -> Iterator[ByteStream]:
+            with super().open(key, start=start, length=length, etag=etag) as stream:
+                yield Trickle(stream)
+
+    class Trickle:
+        def __init__(self, stream: ByteStream) -> None:
+            self.info, self._stream = stream.info, stream
+
+        def readinto(self, buffer: memoryview) -> int:
+            time.sleep(0.01)
+            return self._stream.readinto(buffer[:1])
+
+    with pytest.raises(StoreUnavailable, match="stalled"):
+        Fetcher(Trickles(origin), None, cache).fetch(manifest.digest)
+    patient = Trickles(origin)
+    monkeypatch.setattr(download_module, "FLOOR_BYTES_PER_SECOND", 1)
+    Fetcher(patient, None, cache).fetch(manifest.digest)
 
 
 def test_an_interrupted_fetch_resumes(origin: MemoryStore, cache: ArtifactCache) -> None:

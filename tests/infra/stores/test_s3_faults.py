@@ -181,6 +181,15 @@ def test_a_link_that_breaks_inside_the_body_is_noticed(scripted: Callable[[Scrip
         server.store().get("k", size_max=100)
 
 
+def test_a_read_gives_what_has_arrived(scripted: Callable[[Script], ScriptedStore]) -> None:
+    """So that a reader can notice that a link trickles, and be cancelled."""
+    server = scripted(lambda method, number: (200, {"Content-Length": "100"}, b"half"))
+    with server.store().open("k") as stream:
+        buffer = memoryview(bytearray(100))
+        assert stream.readinto(buffer) == 4
+        assert buffer[:4] == b"half"
+
+
 def test_a_connection_that_the_store_hung_up_on_is_replaced(scripted: Callable[[Script], ScriptedStore]) -> None:
     server = scripted(lambda method, number: (200, {}, b"body"))
     store = server.store()

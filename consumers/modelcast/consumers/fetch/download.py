@@ -5,6 +5,7 @@ Memory is bounded by one block a thread. A part that is interrupted goes on from
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -20,6 +21,8 @@ from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed, Progress
 
 READERS = 4
+FLOOR_BYTES_PER_SECOND = 1024
+FLOOR_AFTER_SECONDS = 30.0
 
 
 class Download:
@@ -111,6 +114,7 @@ class Download:
                         store=store.name,
                     )
                 self._etags[way, key] = stream.info.etag
+                pace = _Pace()
                 while cursor.left_bytes:
                     block = buffer[: min(BLOCK_SIZE_BYTES, cursor.left_bytes)]
                     filled = 0
@@ -120,6 +124,8 @@ class Download:
                         if count == 0:
                             raise StoreUnavailable("the object ended early", subject=f"{store.name}/{key}")
                         filled += count
+                        if pace.is_below_floor(count):
+                            raise StoreUnavailable("the link has all but stalled", subject=f"{store.name}/{key}")
                         with self._lock:
                             self.moved_bytes[way] += count
                     cursor.accept(block, store.name)
@@ -136,6 +142,24 @@ class Download:
         except ContentError as error:
             got = f"less than {cursor.position} bytes"
             raise DamagedBytes(file.path, expected=f"{file.size_bytes} bytes", got=got, store=store.name) from error
+
+
+class _Pace:
+    """Bytes per window of time; a link that only trickles is given up for a new one."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._bytes = 0
+
+    def is_below_floor(self, count: int) -> bool:
+        self._bytes += count
+        seconds = time.monotonic() - self._since
+        if seconds < FLOOR_AFTER_SECONDS:
+            return False
+        slow = self._bytes < FLOOR_BYTES_PER_SECOND * seconds
+        self._since += seconds
+        self._bytes = 0
+        return slow
 
 
 class _Cursor:

@@ -285,15 +285,17 @@ class _HttpStream:
         self._subject = subject
 
     def readinto(self, buffer: memoryview) -> int:
-        if not buffer:
+        if not buffer or not self._left:
             return 0
         try:
-            count = self._response.readinto(buffer)
+            # What has arrived, not what fits: a link that trickles must not hold the reader for ever.
+            count: int = self._response.fp.readinto1(buffer[: self._left])
         except LINK_ERRORS as error:
             raise unavailable(error, self._subject) from error
-        if count == 0 and self._left:
+        if count == 0:
             raise unavailable(f"the link broke {self._left} bytes before the end", self._subject)
         self._left -= count
+        self._response.length = self._left  # http.client's own count, by which a connection is kept
         return count
 
 

@@ -21,6 +21,7 @@ class KafkaAnnouncer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: Producer | None = None
+        self._trouble: KafkaError | None = None
         self._lock = threading.Lock()
 
     def warm(self, topic: str, *, timeout_seconds: float = 5.0) -> bool:
@@ -60,10 +61,13 @@ class KafkaAnnouncer:
         while not delivered.is_set():
             left = deadline - time.monotonic()
             if left <= 0:
-                raise unavailable(f"no confirmation within {timeout_seconds:g} s", self._settings, topic)
+                why = self._trouble or f"no confirmation within {timeout_seconds:g} s"
+                raise unavailable(why, self._settings, topic)
             producer.poll(min(left, POLL_SECONDS))
         if failure:
-            raise unavailable(failure[0], self._settings, topic)
+            timed_out = failure[0].code() == KafkaError._MSG_TIMED_OUT
+            raise unavailable((self._trouble if timed_out else None) or failure[0], self._settings, topic)
+        self._trouble = None
 
     def close(self) -> None:
         """Let go of the connection; what was given up on is dropped."""
@@ -83,5 +87,10 @@ class KafkaAnnouncer:
     def _connected(self) -> Producer:
         with self._lock:
             if self._producer is None:
-                self._producer = make_producer(self._settings)
+                self._producer = make_producer(self._settings, on_error=self._on_error)
             return self._producer
+
+    def _on_error(self, error: KafkaError) -> None:
+        # "All brokers are down" follows what really happened (refused, bad password, bad certificate) and says less.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or self._trouble is None:
+            self._trouble = error

@@ -1,7 +1,7 @@
 """How Modelcast's own clients (confluent-kafka) reach the cluster: properties from the settings, and plain reading."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from confluent_kafka import (
@@ -81,9 +81,9 @@ def consumer_properties(settings: Settings, *, group: str = "modelcast-reader") 
     }
 
 
-def make_producer(settings: Settings) -> Producer:
-    """A producer (see ``producer_properties``)."""
-    return Producer(producer_properties(settings))
+def make_producer(settings: Settings, *, on_error: Callable[[KafkaError], None] | None = None) -> Producer:
+    """A producer (see ``producer_properties``). ``on_error`` hears why connecting fails, while it is polled."""
+    return Producer(producer_properties(settings) | ({"error_cb": on_error} if on_error else {}))
 
 
 def make_consumer(settings: Settings) -> Consumer:

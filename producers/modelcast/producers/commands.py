@@ -174,7 +174,7 @@ class Commander:
             raise NotAnnounced(
                 f"{kind.lower()} is claimed as generation {command.generation}, but not announced: {error.message}",
                 subject=model,
-                hint="it is safe: the tracker announces it once Kafka is back; don't repeat it",
+                hint=f"{error.hint}; nothing is lost: the tracker announces it, don't repeat it",
             ) from error
         return command
 

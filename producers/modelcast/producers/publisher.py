@@ -301,7 +301,7 @@ class Publisher:
             unannounced = Unannounced(
                 f"claimed as generation {publication.generation}, but not announced: {error.message}",
                 subject=str(publication),
-                hint="it is safe: the tracker announces it; or publish again once Kafka is back",
+                hint=f"{error.hint}; nothing is lost: the tracker announces it, or publish again",
             )
             unannounced.publication = publication
             raise unannounced from error

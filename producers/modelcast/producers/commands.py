@@ -1,5 +1,6 @@
 """An operator's word about a model: claimed in its log like a publication, and announced."""
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ class Commander:
         self._settings = settings if settings is not None else load()
         self._given = (store, announcer)
         self._origin: Origin | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -179,10 +181,11 @@ class Commander:
         return command
 
     def _connected(self) -> Origin:
-        if self._origin is None:
-            store, announcer = self._given
-            self._origin = Origin(self._settings, store=store, announcer=announcer)
-        return self._origin
+        with self._lock:
+            if self._origin is None:
+                store, announcer = self._given
+                self._origin = Origin(self._settings, store=store, announcer=announcer)
+            return self._origin
 
 
 def check_command(log: ModelLog, command: ModelCommand) -> None:

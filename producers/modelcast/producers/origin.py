@@ -1,6 +1,8 @@
 """The origin store and Kafka as publishers and operators see them: connected late, checked once, remembered."""
 
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
@@ -8,15 +10,16 @@ from typing import Any, TypeVar
 from modelcast.infra.announcer import KafkaAnnouncer
 from modelcast.infra.metrics import ANNOUNCEMENTS
 from modelcast.infra.registry import REGISTRY_ID_SIZE_MAX, RegistryReader
-from modelcast.infra.settings import ORIGIN, Settings
-from modelcast.infra.stores import open_store, probe_conditional_puts
+from modelcast.infra.settings import Settings
+from modelcast.infra.stores import probe_conditional_puts
+from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ForeignRegistry, KafkaUnavailable, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import Announcer, ObjectStore, PreconditionFailed
 from modelcast.schemas.topics import Topic
 
-TRIES = 3
+RETRY_PAUSES_SECONDS = (0.1, 0.5)
 T = TypeVar("T")
 
 
@@ -33,7 +36,7 @@ class Origin:
         self, settings: Settings, *, store: ObjectStore | None = None, announcer: Announcer | None = None
     ) -> None:
         self.settings = settings
-        self.store = store if store is not None else _open_origin(settings)
+        self.store = store if store is not None else origin_store(settings)
         self.announcer: Announcer = announcer if announcer is not None else KafkaAnnouncer(settings)
         self.reader = RegistryReader(self.store, expected_id=settings.publish.registry_id)
         self.pool = ThreadPoolExecutor(settings.publish.upload_threads + 4, thread_name_prefix="origin")
@@ -166,22 +169,13 @@ class Origin:
 
 
 def retried(call: Callable[[], T]) -> T:
-    """Repeat a conditional put that was not answered: the second try tells whether the first one happened."""
-    for _ in range(TRIES - 1):
+    """Repeat a conditional put that was not answered: the second try tells whether the first one happened.
+
+    With the adapter's own time-outs, a store that is frozen is known in under 30 s.
+    """
+    for pause in RETRY_PAUSES_SECONDS:
         try:
             return call()
         except StoreUnavailable:
-            continue
+            time.sleep(pause * (0.5 + random.random()))
     return call()
-
-
-def _open_origin(settings: Settings) -> ObjectStore:
-    origin = settings.store(ORIGIN)
-    secret = origin.secret_access_key
-    return open_store(
-        origin.url,
-        endpoint_url=origin.endpoint_url,
-        region=origin.aws_region,
-        access_key_id=origin.access_key_id,
-        secret_access_key=secret.get_secret_value() if secret else None,
-    )

@@ -2,16 +2,17 @@
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from modelcast.infra.claim import claim, put_schema
-from modelcast.infra.metrics import PUBLICATIONS, PUBLISH_SECONDS, UPLOADED_BYTES
+from modelcast.infra.metrics import PUBLICATIONS, UPLOADED_BYTES
 from modelcast.infra.settings import ORIGIN, Settings, load
 from modelcast.producers.artifact import Artifact, scan
 from modelcast.producers.identity import whoami
@@ -26,6 +27,7 @@ from modelcast.producers.publication import (
     Unannounced,
     decide,
 )
+from modelcast.producers.steps import Steps
 from modelcast.producers.upload import Uploader
 from modelcast.producers.verdict import Level, Verdict
 from modelcast.schemas import keys
@@ -57,27 +59,6 @@ class _Standing(Exception):
         self.log, self.decision = log, decision
 
 
-@dataclass(slots=True)
-class _Steps:
-    progress: PublishProgress | None
-    seconds: dict[str, float] = field(default_factory=dict)
-    _name: str = ""
-    _began: float = 0.0
-
-    def begin(self, name: str, total_bytes: int = 0) -> None:
-        self.end()
-        self._name, self._began = name, time.perf_counter()
-        if self.progress:
-            self.progress.step(name, total_bytes)
-
-    def end(self) -> None:
-        if self._name:
-            took = time.perf_counter() - self._began
-            self.seconds[self._name] = self.seconds.get(self._name, 0.0) + took
-            PUBLISH_SECONDS.labels(self._name).observe(took)
-        self._name = ""
-
-
 class Publisher:
     """Publishes versions of models. Thread-safe; connects when it is first used.
 
@@ -101,6 +82,7 @@ class Publisher:
         self._settings = settings if settings is not None else load()
         self._given = (store, announcer)
         self._origin: Origin | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -158,7 +140,7 @@ class Publisher:
             labels=dict(labels or {}),
             publisher=publisher or self._settings.publish.publisher or whoami(),
         )
-        steps = _Steps(progress)
+        steps = Steps(progress)
         steps.begin("scan")
         origin = self._connected()
         origin.warm_up()
@@ -201,12 +183,13 @@ class Publisher:
     # --------------------------------------------------------------------------------------------------------
 
     def _connected(self) -> Origin:
-        if self._origin is None:
-            store, announcer = self._given
-            self._origin = Origin(self._settings, store=store, announcer=announcer)
-        return self._origin
+        with self._lock:
+            if self._origin is None:
+                store, announcer = self._given
+                self._origin = Origin(self._settings, store=store, announcer=announcer)
+            return self._origin
 
-    def _publish(self, origin: Origin, request: Request, artifact: Artifact, steps: _Steps) -> Publication:
+    def _publish(self, origin: Origin, request: Request, artifact: Artifact, steps: Steps) -> Publication:
         uploader = Uploader(origin.store, artifact, steps.progress)
         steps.begin("upload", artifact.manifest.size_bytes)
         intent, log, uploaded = self._prepare(origin, request, uploader)
@@ -291,7 +274,7 @@ class Publisher:
         return log, decide(log, request, event_id)
 
     def _announce(
-        self, origin: Origin, publication: Publication, body: bytes, intent: Intent, steps: _Steps
+        self, origin: Origin, publication: Publication, body: bytes, intent: Intent, steps: Steps
     ) -> Publication:
         steps.begin("announce")
         try:

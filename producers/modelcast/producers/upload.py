@@ -4,9 +4,10 @@ import threading
 from collections.abc import Callable
 
 from modelcast.producers.artifact import Artifact, LocalFile, changed
+from modelcast.producers.origin import retried
 from modelcast.producers.publication import PublishProgress
 from modelcast.schemas import keys
-from modelcast.schemas.errors import StoreUnavailable, VerificationFailed
+from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 
 
@@ -59,11 +60,9 @@ class Uploader:
     def _put_if_lacking(self, key: str, body: bytes) -> bool:
         """One round trip, whether the store has it or not; True if it did not."""
         try:
-            self._store.put(key, body, if_absent=True)
+            retried(lambda: self._store.put(key, body, if_absent=True))
         except PreconditionFailed:
             return False
-        except StoreUnavailable:  # conditional puts are sent once; a plain one is retried by the adapter
-            self._store.put(key, body)
         return True
 
     def _count(self, size: int, *, lacking: bool) -> None:

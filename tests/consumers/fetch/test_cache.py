@@ -175,6 +175,18 @@ def test_a_forgotten_fetch_is_swept_and_a_fresh_one_resumed(tmp_path: Path, orig
     assert [p.name for p in (tmp_path / "incoming").iterdir()] == [hex_of(fresh.digest)]
 
 
+def test_locks_of_what_is_gone_are_swept(tmp_path: Path, origin: MemoryStore) -> None:
+    cache = ArtifactCache(tmp_path)
+    gone, here = bring(cache, origin, 1), bring(cache, origin, 2)
+    assert cache.evict(gone.digest)
+    in_progress = publish(origin, {"w": noise(10, 3)})
+    with cache.fetching(in_progress.digest), cache.open(here.digest):
+        again = ArtifactCache(tmp_path)
+        held = {f"{hex_of(in_progress.digest)}.fetch", f"{hex_of(here.digest)}.fetch", f"{hex_of(here.digest)}.use"}
+        assert {path.name for path in (tmp_path / "locks").iterdir()} == held | {"room"}
+        assert not again.evict(here.digest)
+
+
 def test_a_forgotten_fetch_makes_room_before_artifacts_do(tmp_path: Path, origin: MemoryStore) -> None:
     cache = ArtifactCache(tmp_path, size_max_bytes=2 * MIB + 200_000)
     first = bring(cache, origin, 1)

@@ -258,13 +258,19 @@ class ObjectStoreConformance:
         assert sum(moved) == size
 
     @pytest.mark.parametrize("size", [100, 34 * 1024 * 1024])
-    @pytest.mark.parametrize("change", ["other bytes", "shorter", "longer"])
+    @pytest.mark.parametrize("change", ["other bytes", "shorter", "longer", "gone"])
     def test_a_file_that_changed_leaves_nothing(
         self, store: ObjectStore, tmp_path: Path, size: int, change: str
     ) -> None:
         promised = b"x" * size
-        found = {"other bytes": b"x" * (size - 1) + b"y", "shorter": promised[:-1], "longer": promised + b"x"}[change]
-        (tmp_path / "f").write_bytes(found)
+        found = {
+            "gone": b"",
+            "other bytes": b"x" * (size - 1) + b"y",
+            "shorter": promised[:-1],
+            "longer": promised + b"x",
+        }[change]
+        if change != "gone":
+            (tmp_path / "f").write_bytes(found)
         with pytest.raises(VerificationFailed, match="changed"):
             store.upload("blobs/x", tmp_path / "f", size_bytes=size, digest=sha256_of(promised))
         assert store.head("blobs/x") is None

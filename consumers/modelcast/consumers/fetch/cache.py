@@ -231,6 +231,12 @@ class ArtifactCache:
             with suppress(FileNotFoundError):
                 if time.time() - (self._incoming / name).stat().st_mtime > ABANDONED_AFTER_SECONDS:
                     self._drop_incoming(name)
+        in_use = {*self._names(), *self._left_behind()}
+        for lock in self._locks.iterdir():
+            if lock.suffix and lock.stem not in in_use:
+                with alone_or_not(lock) as alone:
+                    if alone:
+                        lock.unlink(missing_ok=True)
 
     def _names(self) -> list[str]:
         return [entry.name for entry in os.scandir(self._artifacts)]

@@ -103,6 +103,19 @@ def read_checked(path: Path, size_bytes: int, digest: str) -> bytes:
 
 def _checked_parts(path: Path, size_bytes: int, digest: str, part_size: int) -> Iterator[bytes]:
     """The file in parts; raises after the last one was read (and before it is given) if the whole is not as named."""
+    try:
+        yield from _parts(path, size_bytes, digest, part_size)
+    except OSError as error:
+        raise _changed(path, f": {error.strerror}") from error
+
+
+def _changed(path: Path, how: str = "") -> VerificationFailed:
+    return VerificationFailed(
+        f"the file changed while it was being uploaded{how}", subject=str(path), hint="publish again"
+    )
+
+
+def _parts(path: Path, size_bytes: int, digest: str, part_size: int) -> Iterator[bytes]:
     hashed, left = hashlib.sha256(), size_bytes
     with path.open("rb") as file:
         while True:
@@ -111,9 +124,7 @@ def _checked_parts(path: Path, size_bytes: int, digest: str, part_size: int) -> 
             left -= len(part)
             last = left == 0 or not part
             if last and (left or file.read(1) or "sha256:" + hashed.hexdigest() != digest):
-                raise VerificationFailed(
-                    "the file changed while it was being uploaded", subject=str(path), hint="publish again"
-                )
+                raise _changed(path)
             yield part
             if last:
                 return

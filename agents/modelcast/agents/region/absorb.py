@@ -27,6 +27,18 @@ from modelcast.schemas.log import ModelLog
 
 def absorb(replica: Replica, event: Event, now: float) -> Replica:
     """The replica that knows of ``event``."""
+    return _concluded(_told(replica, event, now))
+
+
+def _concluded(replica: Replica) -> Replica:
+    """What follows from the facts at once: bytes that were seen in the region, and failures that are overcome."""
+    digest = replica.digest
+    if digest and digest not in replica.arrived and replica.has_bytes:
+        replica = replace(replica, arrived=replica.arrived | {digest})
+    return _without_failures(replica, digest) if replica.settled else replica
+
+
+def _told(replica: Replica, event: Event, now: float) -> Replica:
     match event:
         case Folded():
             return _on_folded(replica, event)
@@ -111,15 +123,24 @@ def _on_fetched(replica: Replica, event: Fetched, now: float) -> Replica:
         return _on_fetch_failed(replica, FetchFailed(event.manifest_digest, message, damaged=True), now)
     digest = event.manifest_digest
     return replace(
-        replica,
+        _without_failures(replica, digest),
         fetching=replica.fetching - {digest},
         cancelled=replica.cancelled - {digest},
         held=replica.held | {digest},
         missing=replica.missing - {digest},
         transfers={**replica.transfers, digest: event.transfer},
+        error="" if digest == replica.digest else replica.error,
+    )
+
+
+def _without_failures(replica: Replica, digest: str) -> Replica:
+    """The bytes have arrived: what went wrong on their way no longer counts."""
+    if digest not in replica.failures:
+        return replica
+    return replace(
+        replica,
         failures={d: n for d, n in replica.failures.items() if d != digest},
         retry_at={d: t for d, t in replica.retry_at.items() if d != digest},
-        error="" if digest == replica.digest else replica.error,
     )
 
 

@@ -69,7 +69,7 @@ def _plan_fetches(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
 def _rescue(replica: Replica) -> ModelUpdate | None:
     """What to bring back from the store for a pod that serves nothing, because its cache has lost it."""
     last = replica.last_resort
-    coming = replica.in_region and not replica.is_quarantined(replica.digest)
+    coming = replica.has_bytes and not replica.is_quarantined(replica.digest)
     if last is None or last.artifact.manifest_digest not in replica.missing or coming:
         return None
     bare = any(v.reading is not None and v.reading.version is None for v in replica.pods.values())

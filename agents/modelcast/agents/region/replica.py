@@ -62,6 +62,7 @@ class Replica:
     pods_known: bool = False
     updates: Mapping[int, ModelUpdate] = field(default_factory=dict)  # the log's publications, by version
     held: frozenset[str] = frozenset()  # manifest digests verified on this worker's disk
+    arrived: frozenset[str] = frozenset()  # manifest digests whose bytes were seen in the region
     missing: frozenset[str] = frozenset()  # manifest digests that a pod asked for in vain
     fetching: frozenset[str] = frozenset()
     cancelled: frozenset[str] = frozenset()
@@ -117,9 +118,14 @@ class Replica:
         return any(q.manifest_digest == digest for q in self.quarantined)
 
     @property
-    def in_region(self) -> bool:
-        """The aspired bytes are in the region, verified: on this worker's disk, or served by a pod."""
+    def has_bytes(self) -> bool:
+        """The aspired bytes are at hand, verified: on this worker's disk, or served by a pod."""
         return self.digest in self.held or any(self.serves_bytes(v) for v in self.pods.values())
+
+    @property
+    def in_region(self) -> bool:
+        """The aspired bytes are in the region, verified: at hand, or once seen, and therefore in its bucket."""
+        return self.digest in self.arrived or self.has_bytes
 
     def serves_bytes(self, view: PodView) -> bool:
         """The pod serves the aspired bytes, whoever told it to."""
@@ -150,7 +156,7 @@ class Replica:
             return State.SERVING
         if self.is_quarantined(self.digest):
             return State.QUARANTINED
-        if any(v.loading for v in self.pods.values()):
+        if any(v.loading and v.loading.manifest_digest == self.digest for v in self.pods.values()):
             return State.LOADING
         if self.digest in self.fetching:
             return State.FETCHING
@@ -158,7 +164,7 @@ class Replica:
         if self.failures.get(self.digest, 0) or failing:
             return State.FAILED
         if self.in_region:
-            begun = any(v.lost or self.confirms(v) for v in self.pods.values())
+            begun = any(self.confirms(v) for v in self.pods.values())
             return State.LOADING if begun else State.STAGED
         return State.ANNOUNCED
 

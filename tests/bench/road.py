@@ -1,0 +1,248 @@
+"""From ``publish()`` to *staged* and *serving* in three regions, against a raw produce-consume round trip.
+
+One stack, a 1 KiB artifact a publication, the store a versitygw on real files (named by ``MODELCAST_VERSITYGW`` or on
+the PATH). *staged*: all three regions' staged generation stands in a ``version-state`` record that was read back from
+Kafka. The raw round trip is one 1 KiB record of a confluent-kafka producer (``acks=all``, linger 0) read by a consumer
+of the same process, on the same broker, in turn with the publications.
+
+    python -m tests.bench.road --json road.json [--rounds 5] [--publications 20]
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import NewTopic
+from onnx import TensorProto, helper
+
+from modelcast.infra.kafka_client import make_admin, make_consumer, make_producer
+from modelcast.infra.local.layout import ORIGIN_BUCKET, REGIONS, bucket_of
+from modelcast.infra.local.s3 import client_for
+from modelcast.infra.local.stack import LocalStack
+from modelcast.infra.settings import Settings, load
+from modelcast.producers.publisher import Publisher
+from modelcast.schemas.codec import decode_as
+from modelcast.schemas.records import ModelAck, VersionState
+from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
+from tests.support.servers import required_binary, start_versitygw
+
+MODEL = "bench"
+ARTIFACT_BYTES = 1024
+RAW_TOPIC = "bench-raw"
+RAW_ROUND_TRIPS = 40
+WAIT_SECONDS = 60.0
+WARM_UP = 5
+
+
+def small_model(number: int) -> bytes:
+    """An ONNX model of about 1 KiB that adds ``number``; its doc string fills it up."""
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "c"], ["y"])],
+        "adds",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+        [helper.make_tensor("c", TensorProto.FLOAT, [1], [float(number)])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model.doc_string = "."
+    lacking = ARTIFACT_BYTES - len(model.SerializeToString())
+    model.doc_string = "." * max(1, lacking)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+@dataclass(slots=True)
+class Seen:
+    """When things stood on Kafka, by the clock of this process when it read them (``time.perf_counter``)."""
+
+    states: list[tuple[float, VersionState]] = field(default_factory=list)
+    acks: list[tuple[float, ModelAck]] = field(default_factory=list)
+
+
+class Listener:
+    """Reads ``version-state`` and ``model-acks`` as they grow, in a thread of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.seen = Seen()
+        self._changed = threading.Condition()
+        self._consumer = make_consumer(settings)
+        partition = partition_of(MODEL)
+        self._consumer.assign([TopicPartition(str(t), partition, 0) for t in (Topic.VERSION_STATE, Topic.MODEL_ACKS)])
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            message = self._consumer.poll(0.5)
+            if message is None or message.error() is not None:
+                continue
+            now, value = time.perf_counter(), message.value() or b""
+            with self._changed:
+                if message.topic() == Topic.VERSION_STATE:
+                    self.seen.states.append((now, decode_as(VersionState, value)))
+                else:
+                    self.seen.acks.append((now, decode_as(ModelAck, value)))
+                self._changed.notify_all()
+
+    def first(self, condition: Callable[[VersionState], bool]) -> float:
+        """When a state that fulfils ``condition`` was first read."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        at = 0
+        with self._changed:
+            while True:
+                while at < len(self.seen.states):
+                    when, state = self.seen.states[at]
+                    if condition(state):
+                        return when
+                    at += 1
+                if not self._changed.wait(deadline - time.monotonic()):
+                    last = self.seen.states[-1:] or "nothing"
+                    raise SystemExit(f"not within {WAIT_SECONDS:.0f} s; last: {last}")
+
+
+class RawRoundTrip:
+    """One record produced and consumed, as directly as confluent-kafka can."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = make_producer(settings)
+        self._consumer: Consumer = make_consumer(settings)
+        where = TopicPartition(RAW_TOPIC, 0)
+        admin = make_admin(settings)  # named, for its futures die with it
+        for future in admin.create_topics([NewTopic(RAW_TOPIC, 1, 1)]).values():
+            future.result(10)
+        self._producer.produce(RAW_TOPIC, value=b"first", partition=0)
+        self._producer.flush(10)
+        _low, high = self._consumer.get_watermark_offsets(where, timeout=10)
+        self._consumer.assign([TopicPartition(RAW_TOPIC, 0, high)])
+        self._consumer.poll(1.0)
+
+    def seconds(self) -> float:
+        """How long one takes."""
+        began = time.perf_counter()
+        self._producer.produce(RAW_TOPIC, value=b"." * ARTIFACT_BYTES, partition=0)
+        while True:
+            self._producer.poll(0)
+            message = self._consumer.poll(0.001)
+            if message is not None and message.error() is None:
+                return time.perf_counter() - began
+            if time.perf_counter() - began > 10:
+                raise SystemExit("the raw record did not come back")
+
+
+@contextmanager
+def stack_on_real_files(folder: Path) -> Iterator[dict[str, str]]:
+    """The local stack, with a versitygw as the store; yields the environment that it is reached by."""
+    program = required_binary("versitygw", "MODELCAST_VERSITYGW")
+    gateway, s3 = start_versitygw(program, folder / "versitygw")
+    try:
+        client = client_for(s3.endpoint_url)
+        for bucket in (ORIGIN_BUCKET, *map(bucket_of, REGIONS)):
+            client.create_bucket(Bucket=bucket)
+        env = {"MODELCAST_STORES__ORIGIN__ENDPOINT_URL": s3.endpoint_url}
+        env |= {f"MODELCAST_REGIONS__{r.upper()}__STORE__ENDPOINT_URL": s3.endpoint_url for r in REGIONS}
+        with LocalStack.start(folder / "stack", extra_env=env) as stack:
+            yield {**stack.env, **env}
+    finally:
+        gateway.stop()
+
+
+def one_publication(publisher: Publisher, listener: Listener, path: Path, number: int) -> dict[str, float]:
+    """Publish once; seconds to each milestone since ``publish()`` was called."""
+    path.write_bytes(small_model(number))
+    began = time.perf_counter()
+    publication = publisher.publish(MODEL, path)
+    returned = time.perf_counter()
+    generation, version = publication.generation, publication.version
+
+    def staged(state: VersionState) -> bool:
+        rows = state.regions
+        return len(rows) == len(REGIONS) and all(r.staged_generation >= generation for r in rows)
+
+    staged_at = listener.first(staged)
+    serving_at = listener.first(lambda s: s.consistent_version == version)
+    acks = [(at, a) for at, a in listener.seen.acks if a.staged_generation >= generation]
+    first_acks = {region: min(at for at, a in acks if a.region == region) for region in REGIONS}
+    reports = {a.region: a.stage_seconds for _, a in acks if a.version == version}
+    found = {
+        "staged": staged_at - began,
+        "serving": serving_at - began,
+        "publish_returned": returned - began,
+        "last_staged_ack_read": max(first_acks.values()) - began,
+        "first_staged_ack_read": min(first_acks.values()) - began,
+        "fold_and_state_read": staged_at - max(first_acks.values()),
+    }
+    found |= {f"publish_{name}": seconds for name, seconds in publication.step_seconds.items()}
+    for stage in {name for report in reports.values() for name in report}:
+        found[f"region_{stage}"] = statistics.median(r.get(stage, 0.0) for r in reports.values())
+    return found
+
+
+def one_round(publications: int) -> dict[str, Any]:
+    """A fresh stack; medians over its publications, and the raw round trips made between them."""
+    with tempfile.TemporaryDirectory(prefix="road-bench-") as name, stack_on_real_files(Path(name)) as env:
+        os.environ.update(env)
+        settings = load()
+        listener, raw = Listener(settings), RawRoundTrip(settings)
+        path, rows, trips = Path(name) / "model.onnx", [], []
+        with Publisher(settings) as publisher:
+            for number in range(WARM_UP + publications):
+                row = one_publication(publisher, listener, path, number)
+                some = [raw.seconds() for _ in range(max(1, RAW_ROUND_TRIPS // publications) + 1)]
+                if number >= WARM_UP:
+                    rows.append(row)
+                    trips += some
+        medians = {key: statistics.median(r[key] for r in rows if key in r) for key in rows[0]}
+        return {"raw_round_trip": statistics.median(trips), **medians}
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, minimum and maximum."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians with minimum and maximum over the rounds, and ratios made within each round."""
+    keys = [k for k in rounds[0] if all(k in r for r in rounds)]
+    return {
+        "rounds": len(rounds),
+        "partitions": MODEL_PARTITIONS,
+        "seconds": {key: spread([r[key] for r in rounds]) for key in keys},
+        "staged_to_raw": spread([r["staged"] / r["raw_round_trip"] for r in rounds]),
+        "serving_to_raw": spread([r["serving"] / r["raw_round_trip"] for r in rounds]),
+    }
+
+
+def main() -> None:
+    """Run the rounds, print a table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--publications", type=int, default=20)
+    options = parser.parse_args()
+    rounds = []
+    for number in range(options.rounds):
+        rounds.append(one_round(options.publications))
+        shown = {k: f"{v * 1000:.1f} ms" for k, v in rounds[-1].items()}
+        print(f"round {number + 1}: {shown}", file=sys.stderr, flush=True)
+    found = summary(rounds)
+    for key, row in found["seconds"].items():
+        print(f"{key:>24}: {row['median'] * 1000:8.1f} ms  ({row['min'] * 1000:.1f} to {row['max'] * 1000:.1f})")
+    for key in ("staged_to_raw", "serving_to_raw"):
+        print(f"{key:>24}: {found[key]['median']:8.1f} x   ({found[key]['min']:.1f} to {found[key]['max']:.1f})")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

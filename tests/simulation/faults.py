@@ -46,6 +46,7 @@ RATES = {
     # workers
     "worker crashed at an effect": 0.02,
     "worker paused at an effect": 0.02,
+    "partition moved at a load": 0.1,
     "revocation late": 0.5,
     # acks
     "ack dropped": 0.15,

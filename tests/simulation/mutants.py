@@ -12,7 +12,7 @@ from modelcast.agents.region.replica import Replica
 from modelcast.agents.region.values import Event, Fetched, Loaded, PodRead
 from modelcast.agents.tracker import snapshots
 from modelcast.consumers.pod import fence
-from modelcast.consumers.pods.port import LoadOrder, PodReading, PodRefused
+from modelcast.consumers.pods.port import PodReading, PodRefused
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.ports import ObjectInfo
 from modelcast.schemas.records import ModelAck
@@ -95,18 +95,6 @@ def _without_generations_at_the_pod() -> Iterator[None]:
 
 
 @contextmanager
-def _without_the_floor_of_what_is_served() -> Iterator[None]:
-    real = fence.judge
-
-    def judge(order: LoadOrder, accepted: fence.Accepted | None, serving: LoadOrder | None) -> fence.Verdict:
-        lower = serving is not None and order.generation < serving.generation
-        return real(order, accepted, replace(serving, generation=0) if serving and lower else serving)
-
-    with patch.object(fence, "judge", judge):
-        yield
-
-
-@contextmanager
 def _without_conditional_puts() -> Iterator[None]:
     real = MemoryStore.put
 
@@ -147,6 +135,5 @@ MUTANTS = (
     Mutant("generation compare of the region", _without_generation_compare_of_the_region,
            frozenset({NO_FALSE_ALARM, NEVER_BACK})),
     Mutant("generation compare of the pod", _without_generations_at_the_pod, frozenset({NEVER_BACK})),
-    Mutant("floor of what is served", _without_the_floor_of_what_is_served, frozenset({NEVER_BACK})),
     Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
 )  # fmt: skip

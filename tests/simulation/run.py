@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 
 from modelcast.schemas.records import Entry
 from tests.simulation.convergence import memory_of, missing
@@ -65,7 +66,7 @@ def run_many(seeds: Iterable[int], processes: int | None = None) -> Iterator[Out
     if processes == 1:
         yield from map(run_seed, seeds)
         return
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         yield from pool.map(run_seed, seeds, chunksize=10)
 
 

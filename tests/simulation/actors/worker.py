@@ -311,6 +311,9 @@ class Worker:
             if not world.fault("load answer lost", self.region):
                 self.later(0.02, lambda: outcome(event))
 
+        others = [worker for worker in self.region.members if worker is not self]
+        if others and world.fault("partition moved at a load", self.region):
+            self.region.assign(world.rng.choice(others))
         if world.fault("load request lost", self.region):
             return
         late = world.fault("load request late", self.region)

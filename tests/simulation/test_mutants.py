@@ -1,0 +1,19 @@
+"""The simulation is worth something: without any one of the checks that carry the invariants it fails."""
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.run import run_seed
+
+SEEDS_MAX = 300
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+def test_without_this_check_an_invariant_breaks(mutant: Mutant) -> None:
+    with mutant.apply():
+        for seed in range(SEEDS_MAX):
+            outcome = run_seed(seed)
+            if outcome.invariant in mutant.breaks:
+                return
+    pytest.fail(f"{SEEDS_MAX} worlds did not notice that there is no {mutant.name}")

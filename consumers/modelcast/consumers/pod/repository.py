@@ -68,7 +68,7 @@ class Repository:
         self._config = config
         self._ledger = ledger
         self._metrics = metrics
-        self._spares = Spares(config.spares, config.artifacts, load_nice=config.load_nice)
+        self._spares = Spares(config.spares, config.artifacts, nice=self._nice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -278,6 +278,10 @@ class Repository:
         self._bring_up_in_task(slot, order, delay=delay)
 
     # --- small things ---
+
+    def _nice(self) -> int:
+        """Where nothing serves, nothing is disturbed, and a pod that starts should be quick."""
+        return self._config.load_nice if any(slot.serving for slot in self.slots.values()) else 0
 
     async def _refill(self) -> None:
         try:

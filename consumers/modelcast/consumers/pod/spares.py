@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.link import WorkerGone, WorkerLink
@@ -11,10 +12,10 @@ from modelcast.consumers.pods.port import LoadFailed
 class Spares:
     """Keeps ``count`` workers warm, so that a small model need not wait for an interpreter to start."""
 
-    def __init__(self, count: int, artifacts: ArtifactSourceFactory, *, load_nice: int) -> None:
+    def __init__(self, count: int, artifacts: ArtifactSourceFactory, *, nice: Callable[[], int]) -> None:
         self._count = count
         self._artifacts = artifacts
-        self._load_nice = load_nice
+        self._nice = nice  # what a worker started now steps back by
         self._links: deque[WorkerLink] = deque()
         self._closed = False
         self._refilling = asyncio.Lock()
@@ -56,6 +57,6 @@ class Spares:
 
     async def _start(self) -> WorkerLink:
         try:
-            return await WorkerLink.start(self._artifacts, load_nice=self._load_nice)
+            return await WorkerLink.start(self._artifacts, load_nice=self._nice())
         except OSError as error:
             raise LoadFailed(f"can't start a worker process: {error}", code="no_worker") from None

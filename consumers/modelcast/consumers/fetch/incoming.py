@@ -82,13 +82,15 @@ class Incoming:
         folders = {self.folder, self._files}
         for file in manifest.files:
             folders.update(p for p in self.path(file).parents if p.is_relative_to(self._files))
-        _sync([self.folder / "manifest.json", *map(self.path, manifest.files)])
-        _sync(sorted(folders, reverse=True))
+        todo = [self.folder / "manifest.json", *map(self.path, manifest.files), *folders]
+        # At once, so that the filesystem commits them together: one by one, each waits for a commit of its own.
+        with ThreadPoolExecutor(min(SYNC_THREADS, len(todo)), "sync") as pool:
+            for _ in pool.map(_sync, todo):
+                pass
 
     def publish(self) -> None:
-        """Make it an artifact. Everything was synced: what is on the disk comes before its name."""
+        """Make it an artifact. All of it was synced before; if the power fails now it is found here or there, whole."""
         self.folder.rename(self._target)
-        _sync([self._target.parent])
 
     def _allocated(self, file: FileEntry) -> int:
         try:
@@ -104,18 +106,7 @@ def digest_of(path: Path) -> str:
         return "sha256:" + file_digest(file, "sha256").hexdigest()
 
 
-def _sync(paths: Iterable[Path]) -> None:
-    todo = list(paths)
-    if len(todo) < SYNC_THREADS:
-        for path in todo:
-            _sync_one(path)
-        return
-    with ThreadPoolExecutor(SYNC_THREADS, "sync") as pool:
-        for _ in pool.map(_sync_one, todo):
-            pass
-
-
-def _sync_one(path: Path) -> None:
+def _sync(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -133,7 +133,24 @@ def make_app(settings: Settings, name: str, **overrides: Any) -> faust.App:
         "key_serializer": "raw",
         "value_serializer": "raw",
     }
-    return faust.App(CONSUMER_GROUP_PREFIX + name, **(configuration | overrides))
+    app = faust.App(CONSUMER_GROUP_PREFIX + name, **(configuration | overrides))
+    _hold_until_sought(app)
+    return app
+
+
+def _hold_until_sought(app: faust.App) -> None:
+    """Fetch nothing between the end of a recovery and the seek to the committed offsets.
+
+    Faust lets partitions go first and seeks then; what was fetched in between is dropped, and where nothing was
+    committed yet (or offset 0, which aiokafka takes for nothing) it is never fetched again. Faust itself resumes
+    the flow after its seek.
+    """
+
+    async def hold(*_: Any, **__: Any) -> None:
+        app.consumer.stop_flow()
+
+    connect: Any = app.on_rebalance_complete.connect
+    connect(hold, weak=False)
 
 
 def stop_on_signals() -> asyncio.Event:

@@ -60,6 +60,7 @@ class Emitter:
         self._said: dict[str, Said] = {}
         self._silent: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
+        self._began = time.monotonic()
         self.settled = False
         """Nothing is said while partitions change hands: tables and logs may be half read."""
 
@@ -114,14 +115,16 @@ class Emitter:
         """What time alone changes: lags grow, regions fall silent, everything is said again now and then."""
         now, now_us = time.monotonic(), time.time_ns() // 1000
         silent = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
+        if now - self._began < self._pace.silent_seconds:
+            silent &= self._silent  # not heard yet is not silent yet
         show_regions(self._expected, silent, self._heartbeats.by_our_clock(), now_us)
         show_ages({m: s.state.updated_at_us for m, s in self._said.items()}, now_us)
         dirty = self._board.dirty
         if silent != self._silent:
-            for region in silent - self._silent:
-                log.warning("the region fell silent", region=region)
-            for region in self._silent - silent:
-                log.info("the region is heard again", region=region)
+            for region in sorted(silent - self._silent):
+                log.warning("the region is silent", region=region)
+            for region in sorted(self._silent - silent):
+                log.info("the region is heard", region=region)
             self._silent = silent
             dirty.update(self._board.desks)
         for model, said in self._said.items():

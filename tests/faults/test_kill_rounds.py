@@ -147,7 +147,7 @@ class Rounds:
         }.get(hit, False)  # type: ignore[arg-type]
         return Kill(region.name, victim.name, aim, hit, proven)
 
-    cluster_serves: Callable[[str], int] = lambda self, url: 0  # noqa: E731
+    cluster_serves: Callable[[str], int] = lambda self, url: 0
 
     def trouble(self, served: dict[tuple[str, str], int]) -> str:
         """What is not yet as the log says; "" when all is."""

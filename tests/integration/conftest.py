@@ -1,0 +1,29 @@
+"""One stack for all of these tests (two regions, one pod each); each test has models of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelcast.infra.local.stack import LocalStack
+from modelcast.infra.settings import Settings, load
+from tests.support.command_line import CommandLine
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    with LocalStack.start(tmp_path_factory.mktemp("stack"), regions=("eu", "us"), pods_per_region=1) as stack:
+        yield stack
+
+
+@pytest.fixture
+def modelcast(stack: LocalStack, tmp_path: Path) -> CommandLine:
+    return CommandLine(stack.env, tmp_path)
+
+
+@pytest.fixture
+def settings(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The stack's settings, in this process too."""
+    for name, value in stack.env.items():
+        monkeypatch.setenv(name, value)
+    return load()

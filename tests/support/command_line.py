@@ -1,0 +1,91 @@
+"""The command line as people use it: a process of its own, its output and its exit code."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelcast.infra.local.layout import inherited_env
+from tests.consumers.pod.models import adder
+
+INPUT = [1.25, -3.0]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class CommandLine:
+    """``modelcast`` with the settings of a stack, in a folder of its own."""
+
+    env: Mapping[str, str]
+    folder: Path
+
+    def __call__(self, *arguments: str | Path, code: int = 0, **env: str) -> Result:
+        """Run it and insist on its exit code; ``env`` is put above the stack's settings."""
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "modelcast.cli.main", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env={**inherited_env(), **self.env, **env},
+            stdin=subprocess.DEVNULL,
+            timeout=150,
+            check=False,
+        )
+        told = f"modelcast {' '.join(map(str, arguments))} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, told
+        return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+    def model(self, number: float) -> Path:
+        """A folder with a model that adds ``number``."""
+        folder = self.folder / f"adds-{number}"
+        folder.mkdir(exist_ok=True)
+        for path, data in adder(number).files.items():
+            (folder / path).write_bytes(data)
+        return folder
+
+
+def predicts(pod: str, model: str) -> tuple[int, float]:
+    """The version that a pod names in an answer, and the number that its model added."""
+    body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": INPUT}]}
+    request = urllib.request.Request(
+        f"{pod}/v2/models/{model}/infer", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        answer = json.load(response)
+        version = int(response.headers["modelcast-version"])
+    first, second = (y - x for x, y in zip(INPUT, answer["outputs"][0]["data"], strict=True))
+    assert first == second
+    return version, first
+
+
+def pods_of(env: Mapping[str, str]) -> list[str]:
+    """The URLs of every pod that the settings name."""
+    return [
+        url
+        for name, value in sorted(env.items())
+        if name.startswith("MODELCAST_REGIONS__") and name.endswith("__PODS")
+        for url in json.loads(value)
+    ]
+
+
+NOWHERE = "127.0.0.1:9"
+"""Nobody listens there (the discard port)."""

@@ -267,6 +267,17 @@ def test_an_event_that_stands_in_the_log_is_returned_even_below_newer_ones(reade
     assert reader.heads() == {"fraud": 2}
 
 
+def test_an_event_that_the_fold_knows_is_not_even_built_again(reader: RegistryReader) -> None:
+    log = filled(reader, 3)
+
+    def never(_log: ModelLog) -> ModelUpdate:
+        raise AssertionError("built an entry for an event that stands in the log")
+
+    again = claim(reader, log, log.event_ids[1], never)
+    assert (again.entry.generation, again.made, again.log) == (2, False, log)
+    assert again.encoded == encode(again.entry)
+
+
 def test_racing_claims_stand_once_each_in_one_order(reader: RegistryReader) -> None:
     claimed: list[Claimed] = []
 

@@ -3,6 +3,7 @@
 import pickle
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publication, Publisher, Unannounced
+from modelcast.producers.publication import Course, Decision, Request, decide
 from modelcast.schemas import keys
 from modelcast.schemas.errors import (
     ExitCode,
@@ -20,7 +22,7 @@ from modelcast.schemas.errors import (
     UsageError,
 )
 from modelcast.schemas.log import ModelLog
-from modelcast.schemas.records import Activation, ModelUpdate
+from modelcast.schemas.records import Activation, ArtifactRef, ModelUpdate
 from tests.producers.fakes import SETTINGS, CarelessStore, Heard, HookedStore
 
 
@@ -113,6 +115,31 @@ def test_older_bytes_become_a_new_version(publisher: Publisher, store: MemorySto
     assert (again.version, again.created, again.uploaded_bytes) == (3, True, 0)
 
 
+def test_only_what_the_store_lacks_is_uploaded(store: MemoryStore, heard: Heard, tmp_path: Path) -> None:
+    sent: list[str] = []
+    hooked = HookedStore(store, before=lambda call, key: sent.append(key) if call == "upload" else None)
+    (tmp_path / "weights").write_bytes(bytes(2_000_000))
+    (tmp_path / "head").write_bytes(b"1")
+    with Publisher(SETTINGS, store=hooked, announcer=heard) as publisher:
+        first = publisher.publish("fraud", tmp_path)
+        (tmp_path / "head").write_bytes(b"22")
+        second = publisher.publish("fraud", tmp_path)
+        elsewhere = publisher.publish("churn", tmp_path)
+    assert (first.uploaded_bytes, second.uploaded_bytes, elsewhere.uploaded_bytes) == (2_000_001, 2, 0)
+    assert len(sent) == 1
+
+
+def test_a_blob_of_the_wrong_length_is_put_right(publisher: Publisher, store: MemoryStore, tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(bytes(2_000_000))
+    publisher.publish("fraud", tmp_path)
+    blob = next(iter(store.list("blobs/"))).key
+    store.put(blob, b"cut off")
+    publisher.publish("fraud", tmp_path)
+    info = store.head(blob)
+    assert info is not None
+    assert info.size_bytes == 2_000_000
+
+
 def test_a_version_may_be_named_and_repeated_but_not_changed_or_undercut(
     publisher: Publisher, store: MemoryStore, tmp_path: Path
 ) -> None:
@@ -177,6 +204,77 @@ def test_two_publishers_of_the_same_bytes_make_one_version(store: MemoryStore, h
             thread.join()
         assert [p.version for p in done] == [1, 1]
         assert log_of(store, name).head == 1
+
+
+def test_who_is_overtaken_by_the_same_bytes_with_other_options_makes_no_second_version(
+    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
+) -> None:
+    path, raced = model(tmp_path, "same"), []
+
+    def overtake(call: str, key: str) -> None:
+        if call == "put" and "/log/" in key and not raced:
+            raced.append(key)
+            raced.append(publisher.publish("fraud", path, activation="staged"))
+
+    with Publisher(SETTINGS, store=HookedStore(store, before=overtake), announcer=heard) as slow:
+        late = slow.publish("fraud", path)
+    assert (late.version, late.generation, late.created, late.announced) == (1, 1, False, True)
+    assert late.event_id == raced[1].event_id
+    assert late.notes == ("was published with activation staged, which stays so",)
+    assert log_of(store).head == 1
+    assert list(store.list("publications/")) == []
+
+
+def test_who_is_overtaken_on_a_named_version_is_refused(
+    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
+) -> None:
+    (tmp_path / "other").write_text("other")
+    path, raced = model(tmp_path, "mine"), []
+
+    def overtake(call: str, key: str) -> None:
+        if call == "put" and "/log/" in key and not raced:
+            raced.append(key)
+            publisher.publish("fraud", tmp_path / "other", version=5)
+
+    slow = Publisher(SETTINGS, store=HookedStore(store, before=overtake), announcer=heard)
+    with pytest.raises(Refused, match="exists with other bytes"):
+        slow.publish("fraud", path, version=5)
+    assert log_of(store).head == 1
+    assert list(store.list("publications/")) == []
+
+
+def test_what_is_left_to_do_follows_from_the_log_alone() -> None:
+    def asked(content: str, version: int | None = None) -> Request:
+        digest = "sha256:" + content * 64
+        return Request("fraud", ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, ""), version)
+
+    log = ModelLog("fraud", "r")
+    assert decide(log, asked("a"), "e1") == Decision(Course.CLAIM)
+    log = log.apply(asked("a").update(log, "e1", 0))
+    log = log.apply(asked("b").update(log, "e2", 0))
+    assert decide(log, asked("b"), "new") == Decision(Course.ANNOUNCE, 2)
+    assert decide(log, asked("b"), None) == Decision(Course.ANNOUNCE, 2)
+    assert decide(log, asked("a"), "new") == Decision(Course.CLAIM)
+    assert decide(log, asked("a"), "e1") == Decision(Course.ANNOUNCE, 1, completes=True)
+    assert decide(log, asked("a", 1), "e1") == Decision(Course.ANNOUNCE, 1, completes=True)
+    assert decide(log, asked("a", 1), "new") == Decision(Course.ANNOUNCE, 1)
+    assert decide(log, asked("b", 9), "new") == Decision(Course.CLAIM)
+
+
+def test_the_intent_is_the_same_for_a_rerun_and_another_for_other_options() -> None:
+    digest = "sha256:" + "a" * 64
+    artifact = ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, "")
+    plain = Request("fraud", artifact)
+    same = [Request("fraud", artifact, metrics={"seconds": 9.0}, labels={"at": "noon"}, publisher="ann")]
+    others = [
+        Request("churn", artifact),
+        Request("fraud", artifact, version=1),
+        Request("fraud", artifact, placement=("eu",)),
+        Request("fraud", artifact, activation=Activation.STAGED),
+        Request("fraud", replace(artifact, manifest_digest="sha256:" + "b" * 64)),
+    ]
+    assert {r.intent_key for r in same} == {plain.intent_key}
+    assert len({plain.intent_key, *(r.intent_key for r in others)}) == 1 + len(others)
 
 
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(

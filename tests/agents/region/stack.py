@@ -15,6 +15,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode
+from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.records import DeadLetter, ModelAck, RegionHeartbeat
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
@@ -167,15 +168,14 @@ class Stack:
         found = region_store(self.settings, region).get(keys.region_state(model), size_max=MEMORY_SIZE_MAX)
         return Memory.decode(found.body) if found else None
 
-    def damage(self, model_folder: Path) -> None:
-        """Overwrite the folder's blobs in the origin with other bytes, as an attacker or a broken disk would."""
+    def put_blobs(self, folder: Path, *, damaged: bool = False) -> None:
+        """Lay a folder's files into the origin; ``damaged``: with one bit of each turned over."""
         store = origin_store(self.settings)
-        from modelcast.schemas.digests import sha256_of
-
-        for file in model_folder.iterdir():
+        for file in folder.iterdir():
             data = bytearray(file.read_bytes())
-            data[len(data) // 2] ^= 1
-            store.put(keys.blob(sha256_of(file.read_bytes())), bytes(data))
+            key = keys.blob(sha256_of(data))
+            data[len(data) // 2] ^= int(damaged)
+            store.put(key, bytes(data))
 
     def stop(self) -> None:
         """End every process."""

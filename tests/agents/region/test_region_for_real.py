@@ -1,17 +1,59 @@
 """One region with two pods, on a real Kafka and a real S3 server."""
 
+import json
+import shutil
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from modelcast.producers import Publisher
+from modelcast.infra.kafka_client import make_producer
+from modelcast.infra.registry import RegistryReader
+from modelcast.infra.stores.configured import origin_store
+from modelcast.producers import Commander, Publisher
+from modelcast.schemas.records import Activation
 from modelcast.schemas.states import State
-from tests.agents.region.stack import Stack, Topics, states, wait_until
+from modelcast.schemas.topics import Topic, partition_of
+from tests.agents.region.stack import Process, Stack, Topics, states, wait_until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+def running(agent: Process) -> Process:
+    wait_until(lambda: agent.said("partitions assigned"), "the agent runs")
+    return agent
+
+
+def health(agent: Process, path: str) -> tuple[int, str]:
+    """What the agent's window says."""
+    url = str(agent.lines("the region agent runs")[-1]["health"])
+    try:
+        with urllib.request.urlopen(url + path, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def served_by(stack: Stack, region: str = "eu", model: str = "fraud") -> list[tuple[str | None, str | None]]:
+    """(version, incarnation) that each pod itself says it serves."""
+    found = []
+    for url in json.loads(stack.env[f"MODELCAST_REGIONS__{region.upper()}__PODS"]):
+        try:
+            with urllib.request.urlopen(f"{url}/v2/models/{model}", timeout=5) as answer:
+                headers = answer.headers
+        except urllib.error.HTTPError as error:
+            headers = error.headers
+        found.append((headers.get("modelcast-version"), headers.get("modelcast-incarnation")))
+    return found
 
 
 def test_a_publication_is_served_by_every_pod_and_said_so(stack: Stack, topics: Topics, publisher: Publisher) -> None:
-    agent = stack.agent()
-    wait_until(lambda: agent.said("partitions assigned"), "the agent runs")
+    agent = running(stack.agent())
+    assert health(agent, "/livez")[0] == 200
     for version in (1, 2):
         publisher.publish("fraud", stack.model(version))
         wait_until(lambda version=version: topics.serving("fraud", version), f"version {version} serves on both pods")
@@ -20,5 +62,244 @@ def test_a_publication_is_served_by_every_pod_and_said_so(stack: Stack, topics: 
     assert (ack.generation, ack.version, ack.staged_version, ack.epoch) == (2, 2, 2, 1)
     assert all(p.generation == 2 and p.manifest_digest == ack.manifest_digest for p in ack.pods)
     assert [s for g, s in states(topics, "fraud") if g == 2][-1] is State.SERVING
-    assert {h.worker for h in topics.heartbeats} == {"a"}
+    assert ack.bytes_moved == ack.bytes_total > 0
+    wait_until(lambda: {h.worker for h in topics.poll().heartbeats} == {"a"}, "a heartbeat")
     wait_until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 2, "the region remembers it")
+    assert health(agent, "/readyz")[0] == 200
+    assert 'modelcast_served_version{model="fraud"} 2.0' in health(agent, "/metrics")[1]
+
+
+def test_replay_of_the_whole_topic_and_loss_of_cache_and_offsets_change_nothing(
+    stack: Stack, topics: Topics, publisher: Publisher
+) -> None:
+    agent = running(stack.agent())
+    for version in (1, 2, 3):
+        publisher.publish("fraud", stack.model(version))
+    wait_until(lambda: topics.serving("fraud", 3), "version 3 serves")
+    wait_until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 3, "it is remembered")
+    before, memory, acks = served_by(stack), stack.memory("fraud"), len(topics.acks)
+
+    replay(stack, topics)
+    time.sleep(1.0)  # nothing to wait for: nothing shall happen
+    assert (served_by(stack), stack.memory("fraud")) == (before, memory)
+    assert [a for a in topics.poll().acks[acks:] if a.version != 3 or a.state is not State.SERVING] == []
+    assert topics.letters == []
+
+    agent.stop()
+    shutil.rmtree(stack.root / "eu" / "cache")
+    forget_offsets(stack)
+    running(stack.agent(worker="b"))
+    wait_until(lambda: (a := topics.latest("fraud")) and a.epoch == 2 and topics.serving("fraud", 3), "b reports")
+    assert served_by(stack) == before
+    publisher.publish("fraud", stack.model(4))
+    wait_until(lambda: topics.serving("fraud", 4), "version 4 serves although the cache was lost")
+
+
+def replay(stack: Stack, topics: Topics) -> None:
+    """Announce every record of the topic again, in another order, twice."""
+    from confluent_kafka import TopicPartition
+
+    from modelcast.infra.kafka_client import make_consumer, read_partition
+
+    consumer = make_consumer(stack.settings)
+    partition = partition_of("fraud")
+    _, high = consumer.get_watermark_offsets(TopicPartition(Topic.MODEL_UPDATES, partition), timeout=10)
+    records = list(
+        read_partition(consumer, stack.settings, Topic.MODEL_UPDATES, partition, until=high, timeout_seconds=10)
+    )
+    consumer.close()
+    ours = RegistryReader(origin_store(stack.settings)).registry_id().encode()  # other tests' lie on the topic too
+    records = [r for r in records if ours in (r.value() or b"")]
+    assert len(records) >= 3
+    producer = make_producer(stack.settings)
+    for message in [*reversed(records), *records]:
+        producer.produce(Topic.MODEL_UPDATES, key=message.key(), value=message.value())
+    assert producer.flush(10) == 0
+
+
+def forget_offsets(stack: Stack) -> None:
+    """Delete the agents' consumer group."""
+    from modelcast.infra.kafka_client import make_admin
+
+    for future in make_admin(stack.settings).delete_consumer_groups(["modelcast-region-eu"]).values():
+        future.result(10)
+
+
+def test_damaged_bytes_are_refused_and_a_release_lets_them_in_once_they_are_mended(
+    stack: Stack, topics: Topics, publisher: Publisher, commander: Commander
+) -> None:
+    running(stack.agent())
+    publisher.publish("fraud", stack.model(1))
+    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    publisher.publish("fraud", stack.model(2), activation=Activation.STAGED)
+    wait_until(lambda: (a := topics.latest("fraud")) and a.staged_version == 2, "version 2 is staged")
+    assert {version for version, _ in served_by(stack)} == {"1"}
+
+    stack.put_blobs(stack.model(3), damaged=True)  # the publisher finds them there, and leaves them
+    publisher.publish("fraud", stack.model(3))
+    wait_until(lambda: (a := topics.latest("fraud")) and a.state is State.QUARANTINED, "quarantined", 60)
+    ack = topics.latest("fraud")
+    assert ack is not None
+    assert (ack.version, {p.version for p in ack.pods}) == (3, {1})
+    assert ack.error
+    assert {version for version, _ in served_by(stack)} == {"1"}
+
+    stack.put_blobs(stack.model(3))
+    commander.release("fraud", 3)
+    wait_until(lambda: topics.serving("fraud", 3), "version 3 serves after its release")
+
+
+def test_pause_resume_pin_and_rollback_are_obeyed(
+    stack: Stack, topics: Topics, publisher: Publisher, commander: Commander
+) -> None:
+    running(stack.agent())
+    publisher.publish("fraud", stack.model(1))
+    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    commander.pause("fraud")
+    publisher.publish("fraud", stack.model(2))
+    wait_until(lambda: (a := topics.latest("fraud")) and a.generation == 3, "the publication was read")
+    assert {v for v, _ in served_by(stack)} == {"1"}
+    commander.resume("fraud")
+    wait_until(lambda: topics.serving("fraud", 2), "version 2 serves once resumed")
+    commander.rollback("fraud", to=1)
+    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves again")
+    commander.pin("fraud", 2, regions=["eu"])
+    wait_until(lambda: topics.serving("fraud", 2), "version 2 is pinned")
+    publisher.publish("fraud", stack.model(3))
+    wait_until(lambda: (a := topics.latest("fraud")) and a.generation == 7, "the publication was read")
+    assert {v for v, _ in served_by(stack)} == {"2"}
+
+
+def test_a_version_placed_elsewhere_is_neither_fetched_nor_served(
+    make_stack: Callable[..., Stack],
+) -> None:
+    stack = make_stack(regions=("eu", "us"), pods_per_region=1)
+    topics = Topics(stack.settings)
+    running(stack.agent("eu", "e"))
+    running(stack.agent("us", "u"))
+    with Publisher(stack.settings) as publisher:
+        publisher.publish("fraud", stack.model(1))
+        for region in ("eu", "us"):
+            wait_until(lambda region=region: topics.serving("fraud", 1, region=region, pods=1), f"{region} serves 1")
+        publication = publisher.publish("fraud", stack.model(2), placement=["us"])
+        wait_until(lambda: topics.serving("fraud", 2, region="us", pods=1), "us serves 2")
+    assert [v for v, _ in served_by(stack, "eu")] == ["1"]
+    from modelcast.infra.stores.configured import region_store
+    from modelcast.schemas import keys
+
+    assert region_store(stack.settings, "eu").head(keys.manifest(publication.manifest_digest)) is None
+    topics.close()
+
+
+def test_what_cannot_be_read_or_differs_from_the_log_goes_to_dead_letters_while_healthy_events_flow(
+    stack: Stack, topics: Topics, publisher: Publisher
+) -> None:
+    from dataclasses import replace
+
+    from modelcast.schemas.codec import encode
+
+    agent = running(stack.agent())
+    publisher.publish("fraud", stack.model(1))
+    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    update = RegistryReader(origin_store(stack.settings)).tail("fraud").log.updates[1]
+    producer = make_producer(stack.settings)
+    partition = partition_of("fraud")
+    bad = {
+        "framing": b"hello",
+        "foreign-registry": encode(replace(update, registry_id="another")),
+        "differs-from-log": encode(replace(update, event_id="forged")),
+    }
+    for value in bad.values():
+        producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=value)
+    producer.produce(Topic.MODEL_UPDATES, key=b"other", value=encode(update), partition=partition)
+    producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=encode(update), partition=(partition + 1) % 12)
+    producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=encode(replace(update, generation=9, event_id="ahead")))
+    producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=None)
+    assert producer.flush(10) == 0
+    publisher.publish("fraud", stack.model(2))
+    assert wait_until(lambda: topics.serving("fraud", 2), "version 2 serves") < 15
+    expected = {*bad, "bad-key", "wrong-partition"}
+    wait_until(lambda: {x.reason for x in topics.poll().letters} >= expected, f"dead letters for {expected}")
+    wait_until(lambda: sum(x.reason == "differs-from-log" for x in topics.poll().letters) == 2, "the one ahead too")
+    assert not agent.said("alarm")
+    assert not agent.said("unforeseen")
+
+
+def test_a_store_that_was_swapped_is_not_obeyed(stack: Stack, topics: Topics, publisher: Publisher) -> None:
+    agent = running(stack.agent(MODELCAST_REGIONS__EU__RECONCILE_SECONDS="1"))
+    publisher.publish("fraud", stack.model(1))
+    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    from modelcast.schemas import keys
+
+    origin_store(stack.settings).put(keys.REGISTRY_ID, b'{"registry_id": "another"}')
+    wait_until(lambda: (a := topics.latest("fraud")) and "another" in a.error, "the alarm is told")
+    assert health(agent, "/readyz")[0] == 503
+    assert {v for v, _ in served_by(stack)} == {"1"}
+
+
+def test_kafkas_data_lost_changes_nothing_and_news_come_through_the_log(
+    make_stack: Callable[..., Stack], tmp_path: Path
+) -> None:
+    from modelcast.infra.local.kafka import KafkaServer
+
+    server = KafkaServer.start(tmp_path / "kafka-one")
+    try:
+        stack = make_stack(kafka=server.bootstrap_servers)
+        topics = Topics(stack.settings)
+        agent = running(stack.agent(MODELCAST_REGIONS__EU__RECONCILE_SECONDS="2"))
+        with Publisher(stack.settings) as publisher:
+            publisher.publish("fraud", stack.model(1))
+            wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+        before = served_by(stack)
+        server.stop()
+        topics.close()
+        publish_unheard(stack, stack.model(2))
+        wait_until(lambda: {v for v, _ in served_by(stack)} == {"2"}, "version 2 came through the log", 60)
+        server = KafkaServer.start(tmp_path / "kafka-two", port=server.port)
+        publish_unheard(stack, stack.model(3))
+        wait_until(lambda: {v for v, _ in served_by(stack)} == {"3"}, "version 3 came through the log", 60)
+        assert [i for _, i in served_by(stack)] == [i for _, i in before]  # no pod was restarted
+        wait_until(lambda: health(agent, "/readyz")[0] == 200, "ready on the new cluster", 90)
+        with Publisher(stack.settings) as publisher:
+            publisher.publish("fraud", stack.model(4))
+        wait_until(lambda: {v for v, _ in served_by(stack)} == {"4"}, "version 4 serves", 60)
+        assert agent.child is not None
+    finally:
+        server.stop()
+
+
+def publish_unheard(stack: Stack, folder: Path) -> None:
+    """Publish where nobody is told."""
+
+    class Deaf:
+        def announce(self, topic: str, key: str, value: bytes, *, timeout_seconds: float) -> None:
+            """Say nothing."""
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    with Publisher(stack.settings, announcer=Deaf()) as publisher:
+        publisher.publish("fraud", folder)
+
+
+def test_sigterm_lets_a_load_finish_says_that_it_drains_and_leaves(
+    stack: Stack, topics: Topics, publisher: Publisher
+) -> None:
+    agent = running(stack.agent())
+    publisher.publish("fraud", stack.model(1))
+    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    publisher.publish("fraud", stack.model(2))
+    wait_until(lambda: (a := topics.latest("fraud")) and a.generation == 2 and a.state is State.LOADING, "it loads")
+    agent.signal(signal.SIGTERM)
+    wait_until(lambda: agent.said("the region agent has ended"), "it ends", 40)
+    assert agent.child is not None
+    wait_until(lambda: any(h.draining for h in topics.poll().heartbeats), "the last heartbeat says so")
+    assert wait_code(agent) == 0
+    running(stack.agent(worker="b"))
+    assert wait_until(lambda: topics.serving("fraud", 2), "b goes on at once") < 15
+
+
+def wait_code(process: Process) -> int:
+    """Its exit code."""
+    assert process.child is not None
+    return process.child.wait(20)

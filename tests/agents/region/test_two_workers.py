@@ -1,0 +1,117 @@
+"""Two workers of one region: one may die, sleep or leave at any moment."""
+
+import signal
+import time
+
+import pytest
+
+from modelcast.producers import Publisher
+from modelcast.schemas.topics import partition_of
+from tests.agents.region.stack import Process, Stack, Topics, wait_until
+from tests.agents.region.test_region_for_real import served_by
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+TAKEOVER_SECONDS_MAX = 15.0
+
+
+def partitions(agent: Process) -> set[int]:
+    """What an agent was assigned last."""
+    lines = agent.lines("partitions assigned")
+    return set(lines[-1]["partitions"]) if lines else set()  # type: ignore[call-overload]
+
+
+def two_workers(stack: Stack) -> tuple[Process, Process]:
+    """Both run and share the partitions."""
+    agents = stack.agent(worker="a"), stack.agent(worker="b")
+    wait_until(
+        lambda: (
+            all(partitions(a) for a in agents)
+            and not partitions(agents[0]) & partitions(agents[1])
+            and len(partitions(agents[0]) | partitions(agents[1])) == 12
+        ),
+        "they share the partitions",
+        60,
+    )
+    return agents
+
+
+def split_by_owner(agents: tuple[Process, Process], model: str) -> tuple[Process, Process]:
+    """(the model's owner, the other)."""
+    first, second = agents
+    return (first, second) if partition_of(model) in partitions(first) else (second, first)
+
+
+def test_two_workers_share_the_models_and_one_takes_over_when_the_other_is_killed(
+    stack: Stack, topics: Topics, publisher: Publisher
+) -> None:
+    agents = two_workers(stack)
+    models = ["fraud", "churn", "spam", "price"]
+    for model in models:
+        publisher.publish(model, stack.model(1))
+        wait_until(lambda model=model: topics.serving(model, 1), f"{model} serves")
+    workers = {a.worker for a in topics.acks}
+    owner, other = split_by_owner(agents, "fraud")
+    before = served_by(stack)
+    owner.kill()
+    killed_at = time.monotonic()
+    publisher.publish("fraud", stack.model(2))
+    wait_until(lambda: topics.serving("fraud", 2), "the other takes over and serves what was published", 40)
+    seconds = time.monotonic() - killed_at
+    print(f"takeover after kill -9, to SERVING: {seconds:.1f} s")
+    assert seconds < TAKEOVER_SECONDS_MAX
+    ack = topics.latest("fraud")
+    assert ack is not None
+    assert ack.epoch >= 2
+    assert f'"{ack.worker}"' in f'"{other.name.rpartition("/")[2]}"'
+    assert [i for _, i in served_by(stack)] == [i for _, i in before]
+    assert workers <= {"a", "b"}
+
+
+def test_a_worker_that_was_stopped_and_wakes_after_the_takeover_changes_nothing(
+    stack: Stack, topics: Topics, publisher: Publisher
+) -> None:
+    agents = two_workers(stack)
+    publisher.publish("fraud", stack.model(1))
+    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    owner, _ = split_by_owner(agents, "fraud")
+    owner.signal(signal.SIGSTOP)
+    try:
+        publisher.publish("fraud", stack.model(2))
+        wait_until(lambda: topics.serving("fraud", 2), "the other takes over", 40)
+        wait_until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 2, "it is remembered")
+        taken = topics.latest("fraud")
+        assert taken is not None
+        publisher.publish("fraud", stack.model(3))
+        wait_until(lambda: topics.serving("fraud", 3), "version 3 serves")
+    finally:
+        owner.signal(signal.SIGCONT)
+    generation, epochs = 3, []
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        memory = stack.memory("fraud")
+        assert memory is not None
+        assert memory.accepted_generation >= generation
+        assert memory.served is not None
+        assert memory.served.version == 3
+        epochs.append(memory.epoch)
+        assert {v for v, _ in served_by(stack)} == {"3"}
+        newest = topics.latest("fraud")
+        assert newest is not None
+        assert newest.version == 3
+        time.sleep(0.2)
+    assert epochs == sorted(epochs)
+    publisher.publish("fraud", stack.model(4))
+    wait_until(lambda: topics.serving("fraud", 4), "version 4 serves, whoever owns it now", 30)
+
+
+def test_a_worker_that_leaves_hands_over_at_once(stack: Stack, topics: Topics, publisher: Publisher) -> None:
+    agents = two_workers(stack)
+    publisher.publish("fraud", stack.model(1))
+    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    owner, _ = split_by_owner(agents, "fraud")
+    owner.signal(signal.SIGTERM)
+    publisher.publish("fraud", stack.model(2))
+    seconds = wait_until(lambda: topics.serving("fraud", 2), "the other takes over", 40)
+    print(f"takeover after SIGTERM, to SERVING: {seconds:.1f} s")
+    assert seconds < TAKEOVER_SECONDS_MAX

@@ -1,4 +1,4 @@
-"""A worker of a region: the real decider in a modelled shell that can be crashed, paused and cut off."""
+"""A worker of a region: the real decider, with its real state object and snapshots, in a modelled shell."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from modelcast.schemas.errors import ForeignRegistry, StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from tests.simulation.actors.line import TIMED_OUT, Line
 from tests.simulation.actors.pod import show
+from tests.simulation.actors.process import Process
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region
@@ -41,13 +42,11 @@ class Ownership:
         return self.replica.saved.epoch
 
 
-class Worker:
+class Worker(Process):
     """One process of the region's agent."""
 
     def __init__(self, region: Region, name: str) -> None:
-        self.region, self.world, self.name = region, region.world, name
-        self.up = self.paused = self.cut_off = False
-        self.life = 0
+        super().__init__(region, name)
         self.assignment = 0  # the number of the last assignment that it heard of
         self.is_assigned = False
         self.own: Ownership | None = None
@@ -55,102 +54,24 @@ class Worker:
         self._yielded_at = float("-inf")
         self._claiming = 0  # the number of the last claim
         self._claim_under_way = False
-        self._waiting: list[Callable[[], None]] = []  # what happened while it was paused
-        self._unheard: list[Callable[[], None]] = []  # what the broker could not say
 
     # --- living and dying ---------------------------------------------------------------------------------
 
-    @property
-    def identity(self) -> str:
-        """Who it says it is in the state object."""
-        return f"{self.name}#{self.life}"
-
-    def start(self) -> None:
-        """A new process."""
-        self.up, self.paused, self.cut_off = True, False, False
-        self.world.trace(self.name, f"starts as {self.identity}")
-        self.later(self.world.rng.uniform(0.1, 2.0), lambda: self.region.joined(self))
+    def begun(self) -> None:
+        """See ``Process``."""
         self.later(LISTING_SECONDS * self.world.rng.uniform(0.8, 1.2), self._list)
         self.later(REPORT_SECONDS, self._repeat)
 
-    def crash(self, why: str) -> None:
-        """End at once; come back later."""
-        if not self.up:
-            return
-        self.world.trace(self.name, f"CRASHED ({why})")
-        self.up = False
-        self.life += 1
-        life = self.life
+    def forget(self) -> None:
+        """See ``Process``."""
         self.own, self.is_assigned, self.assignment = None, False, 0
         self._claim_under_way = False
         self._sequence = 0
-        self._waiting, self._unheard = [], []
-        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and not self.up else None)
-        self.world.after(self.world.rng.choice([1.0, 8.0, 25.0]), lambda: self._restart(life))
 
-    def _restart(self, life: int) -> None:
-        if self.life == life and not self.up:
-            self.region.lost(self)
-            self.start()
-
-    def pause(self, seconds: float) -> None:
-        """SIGSTOP; SIGCONT after ``seconds``."""
-        if not self.up or self.paused:
-            return
-        self.world.trace(self.name, f"PAUSED for {seconds:.0f}")
-        self.paused = True
-        life = self.life
-        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and self.paused else None)
-        self.world.after(seconds, lambda: self._wake(life))
-
-    def _wake(self, life: int) -> None:
-        if self.life != life or not self.paused:
-            return
-        self.world.trace(self.name, "WAKES")
-        self.paused = False
-        waiting, self._waiting = self._waiting, []
-        self.world.rng.shuffle(waiting)  # sockets and timers are all ready at once
-        for action in waiting:
-            self.later(self.world.rng.uniform(0.0, 0.5), action)
-        self.later(self.world.rng.uniform(0.2, 2.0), lambda: self._check_owner(self.own, 0) if self.own else None)
-        self.later(self.world.rng.uniform(1.0, 5.0), lambda: self.region.joined(self))
-
-    def cut(self, seconds: float) -> None:
-        """No broker for a while: it goes on with what it believes to own."""
-        if not self.up or self.cut_off:
-            return
-        self.world.trace(self.name, f"CUT OFF from the broker for {seconds:.0f}")
-        self.cut_off = True
-        life = self.life
-        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and self.cut_off else None)
-        self.world.after(seconds, lambda: self._reconnect(life))
-
-    def _reconnect(self, life: int) -> None:
-        if self.life != life:
-            return
-        self.cut_off = False
-        unheard, self._unheard = self._unheard, []
-        for action in unheard:
-            self.later(self.world.rng.uniform(0.0, 0.5), action)
-        self.later(self.world.rng.uniform(1.0, 3.0), lambda: self.region.joined(self))
-
-    def later(self, delay: float, action: Callable[[], None]) -> None:
-        """Run in this process, if it still lives then; a paused one does it when it wakes."""
-        life = self.life
-
-        def run() -> None:
-            if self.life != life:
-                return
-            if self.paused:
-                self._waiting.append(action)
-            else:
-                action()
-
-        self.world.after(delay, run)
-
-    def hears(self, delay: float, action: Callable[[], None]) -> None:
-        """Like ``later``, said by the broker."""
-        self.later(delay, lambda: self._unheard.append(action) if self.cut_off else action())
+    def woke(self) -> None:
+        """See ``Process``."""
+        if self.own is not None:
+            self._check_owner(self.own, 0)
 
     # --- owning -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,122 @@
+"""A worker's process: it crashes, is paused, and is cut off from the broker; the group's coordinator finds out late."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.simulation.actors.region import Region
+
+
+class Process(ABC):
+    """What runs in it is left to ``begun``, ``forget`` and ``woke``."""
+
+    def __init__(self, region: Region, name: str) -> None:
+        self.region, self.world, self.name = region, region.world, name
+        self.up = self.paused = self.cut_off = False
+        self.life = 0
+        self._waiting: list[Callable[[], None]] = []  # what happened while it was paused
+        self._unheard: list[Callable[[], None]] = []  # what the broker could not say
+
+    @abstractmethod
+    def begun(self) -> None:
+        """A new process runs."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Its memory is gone."""
+
+    @abstractmethod
+    def woke(self) -> None:
+        """It has noticed that it did not run for a while."""
+
+    @property
+    def identity(self) -> str:
+        """Who it says it is in the state object."""
+        return f"{self.name}#{self.life}"
+
+    def start(self) -> None:
+        """A new process."""
+        self.up, self.paused, self.cut_off = True, False, False
+        self.world.trace(self.name, f"starts as {self.identity}")
+        self.later(self.world.rng.uniform(0.1, 2.0), lambda: self.region.joined(self))
+        self.begun()
+
+    def crash(self, why: str) -> None:
+        """End at once; come back later."""
+        if not self.up:
+            return
+        self.world.trace(self.name, f"CRASHED ({why})")
+        self.up = False
+        self.life += 1
+        life = self.life
+        self.forget()
+        self._waiting, self._unheard = [], []
+        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and not self.up else None)
+        self.world.after(self.world.rng.choice([1.0, 8.0, 25.0]), lambda: self._restart(life))
+
+    def _restart(self, life: int) -> None:
+        if self.life == life and not self.up:
+            self.region.lost(self)
+            self.start()
+
+    def pause(self, seconds: float) -> None:
+        """SIGSTOP; SIGCONT after ``seconds``."""
+        if not self.up or self.paused:
+            return
+        self.world.trace(self.name, f"PAUSED for {seconds:.0f}")
+        self.paused = True
+        life = self.life
+        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and self.paused else None)
+        self.world.after(seconds, lambda: self._wake(life))
+
+    def _wake(self, life: int) -> None:
+        if self.life != life or not self.paused:
+            return
+        self.world.trace(self.name, "WAKES")
+        self.paused = False
+        waiting, self._waiting = self._waiting, []
+        self.world.rng.shuffle(waiting)  # sockets and timers are all ready at once
+        for action in waiting:
+            self.later(self.world.rng.uniform(0.0, 0.5), action)
+        self.later(self.world.rng.uniform(0.2, 2.0), self.woke)
+        self.later(self.world.rng.uniform(1.0, 5.0), lambda: self.region.joined(self))
+
+    def cut(self, seconds: float) -> None:
+        """No broker for a while: it goes on with what it believes to own."""
+        if not self.up or self.cut_off:
+            return
+        self.world.trace(self.name, f"CUT OFF from the broker for {seconds:.0f}")
+        self.cut_off = True
+        life = self.life
+        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and self.cut_off else None)
+        self.world.after(seconds, lambda: self._reconnect(life))
+
+    def _reconnect(self, life: int) -> None:
+        if self.life != life:
+            return
+        self.cut_off = False
+        unheard, self._unheard = self._unheard, []
+        for action in unheard:
+            self.later(self.world.rng.uniform(0.0, 0.5), action)
+        self.later(self.world.rng.uniform(1.0, 3.0), lambda: self.region.joined(self))
+
+    def later(self, delay: float, action: Callable[[], None]) -> None:
+        """Run in this process, if it still lives then; a paused one does it when it wakes."""
+        life = self.life
+
+        def run() -> None:
+            if self.life != life:
+                return
+            if self.paused:
+                self._waiting.append(action)
+            else:
+                action()
+
+        self.world.after(delay, run)
+
+    def hears(self, delay: float, action: Callable[[], None]) -> None:
+        """Like ``later``, said by the broker."""
+        self.later(delay, lambda: self._unheard.append(action) if self.cut_off else action())

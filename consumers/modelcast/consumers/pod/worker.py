@@ -8,9 +8,8 @@ hashing, the load and the warm-up run in threads that lower themselves and then 
 never lowered. ONNX Runtime's own threads inherit from the thread that makes the session, so with more than one
 intra-op thread they come from a process-wide pool that the main thread makes first.
 
-Nice 10 leaves a load about a tenth of a busy core. At 19 it was seen to starve: 13 s for 100 MB on two cores that
-others kept busy, against 5 s. Workers share the front's session on purpose: Linux weighs nice values only within one
-(autogroups).
+Nice 10 leaves a load about a tenth of a busy core; at 19 a load of 100 MB was seen to take 13 s on two cores that
+others kept busy. Workers share the front's session on purpose: Linux weighs nice values only within one (autogroups).
 """
 
 import ctypes

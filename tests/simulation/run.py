@@ -128,15 +128,14 @@ def _picture(world: World) -> dict[str, object]:
 
 
 def _crossed_once(world: World) -> None:
-    spoilt = {d for d, stored in world.origin.artifacts.items() if stored.data != world.published[d]}
+    if world.faults.hits["origin bytes damaged"]:
+        return
     for region in world.regions:
+        if region.touched:
+            continue
         for digest, count in region.long_link.items():
-            if (
-                count > 1
-                and not region.touched
-                and digest not in spoilt
-                and not world.faults.hits["origin bytes damaged"]
-            ):
+            world.stats["check: an artifact crossed once"] += 1
+            if count > 1:
                 world.checks.broken(ONCE, f"{digest[7:13]} crossed {count} times into {region.name}")
 
 
@@ -150,11 +149,10 @@ def _time(world: World, entry: Entry) -> None:
         if world.restarting or world.truth.head != entry.generation or world.faults.hits["origin bytes damaged"]:
             return
         for region in world.regions:
-            if not region.touched:
-                late = [line for line in missing(world) if line.startswith(region.name)]
-                if late and not world.operator_mends:
-                    world.checks.broken(
-                        CLEAN_IN_TIME, f"{bound:.0f} seconds after generation {entry.generation}: {late}"
-                    )
+            if region.touched:
+                continue
+            world.stats["check: a region without faults is in time"] += 1
+            if late := [line for line in missing(world) if line.startswith(region.name)]:
+                world.checks.broken(CLEAN_IN_TIME, f"{bound:.0f} seconds after generation {entry.generation}: {late}")
 
     world.after(bound, check)

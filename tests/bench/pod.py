@@ -1,10 +1,15 @@
-"""Figures of one pod on this machine, as JSON: ``python -m tests.consumers.pod.measure [--rounds N] [pod options]``."""
+"""One pod: seconds to swap, latency while 100 MB are swapped again and again, throughput.
+
+The latencies are those of an open loop of 200 requests a second, steady and while versions swap in turn, as ratios
+made within a round; throughput stands beside ONNX Runtime called directly in the same run.
+
+    python -m tests.bench.pod --json pod.json [--rounds 5] [--only swap latency throughput] [pod options]
+"""
 
 import argparse
 import asyncio
 import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +23,7 @@ from tests.consumers.pod.models import adder, matmul, order, table
 from tests.consumers.pod.pod_process import TOKEN, PodProcess, await_for
 
 RATE_PER_SECOND = 200.0
+PARTS = ("swap", "latency", "throughput")
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -43,15 +49,21 @@ async def swap_seconds(pod: PodProcess, driver: V2Pod, rounds: int) -> list[floa
     return seconds[1:]
 
 
-async def latencies(http: aiohttp.ClientSession, url: str, body: bytes, stop: asyncio.Event) -> list[float]:
+async def latencies(
+    http: aiohttp.ClientSession, url: str, body: bytes, stop: asyncio.Event, failures: list[str]
+) -> list[float]:
     """An open loop at a fixed rate: a late answer does not make the next question later."""
     seconds: list[float] = []
     tasks: set[asyncio.Task[None]] = set()
 
     async def one(due: float) -> None:
-        async with http.post(url, data=body) as response:
-            await response.read()
-            assert response.status == 200, await response.text()
+        try:
+            async with http.post(url, data=body) as response:
+                if response.status != 200:
+                    failures.append(f"{response.status}: {(await response.text())[:200]}")
+                await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            failures.append(repr(error))
         seconds.append(time.perf_counter() - due)
 
     due = time.perf_counter()
@@ -75,12 +87,14 @@ async def disturbed(pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession,
     body = json.dumps({"inputs": [{"name": "i", "datatype": "INT64", "shape": [1], "data": [7]}]}).encode()
     found: dict[str, list[float]] = {k: [] for k in ("steady_p50", "steady_p99", "swaps_p50", "swaps_p99", "ratio_p99")}
     loads: list[float] = []
+    failures: dict[str, list[str]] = {"steady": [], "swaps": []}
+    sent = {"steady": 0, "swaps": 0}
     generation = 1
     for _ in range(rounds):
         quantiles: dict[str, tuple[float, float]] = {}
         for phase in ("steady", "swaps"):
             stop = asyncio.Event()
-            traffic = asyncio.create_task(latencies(http, url, body, stop))
+            traffic = asyncio.create_task(latencies(http, url, body, stop, failures[phase]))
             ends = time.perf_counter() + 4
             while time.perf_counter() < ends:
                 if phase == "steady":
@@ -92,11 +106,18 @@ async def disturbed(pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession,
                 loads.append(time.perf_counter() - started)
             stop.set()
             seconds = await traffic
+            sent[phase] += len(seconds)
             quantiles[phase] = (float(np.quantile(seconds, 0.5)), float(np.quantile(seconds, 0.99)))
             found[f"{phase}_p50"].append(quantiles[phase][0])
             found[f"{phase}_p99"].append(quantiles[phase][1])
         found["ratio_p99"].append(quantiles["swaps"][1] / quantiles["steady"][1])
-    return {**{k: summary(v) for k, v in found.items()}, "load_100mb_seconds": summary(loads)}
+    return {
+        **{k: summary(v) for k, v in found.items()},
+        "load_100mb_seconds": summary(loads),
+        "requests_sent": sent,
+        "requests_failed": {phase: len(texts) for phase, texts in failures.items()},
+        "failures": [text for texts in failures.values() for text in texts][:5],
+    }
 
 
 async def throughput(pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession, rounds: int) -> dict[str, Any]:
@@ -137,18 +158,18 @@ async def throughput(pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession
     return result
 
 
-async def measure(rounds: int, options: list[str], only: str) -> dict[str, Any]:
+async def measure(rounds: int, options: list[str], only: list[str]) -> dict[str, Any]:
     result: dict[str, Any] = {"options": options}
     with tempfile.TemporaryDirectory() as home:
         pod = PodProcess(Path(home), *options).start()
         driver = V2Pod("pod", pod.url, TOKEN)
         try:
             async with aiohttp.ClientSession() as http:
-                if only in {"", "swap"}:
+                if "swap" in only:
                     result["small_swap_seconds"] = summary(await swap_seconds(pod, driver, rounds))
-                if only in {"", "latency"}:
+                if "latency" in only:
                     result["latency_seconds"] = await disturbed(pod, driver, http, rounds)
-                if only in {"", "throughput"}:
+                if "throughput" in only:
                     result["throughput"] = await throughput(pod, driver, http, rounds)
         finally:
             await driver.aclose()
@@ -156,13 +177,29 @@ async def measure(rounds: int, options: list[str], only: str) -> dict[str, Any]:
     return result
 
 
+def show(found: dict[str, Any], indent: str = "") -> None:
+    """A line a figure."""
+    for name, value in found.items():
+        if isinstance(value, dict) and "median" in value:
+            print(f"{indent}{name:>24}: {value['median']:>12,.5g}  ({value['min']:,.5g} to {value['max']:,.5g})")
+        elif isinstance(value, dict):
+            print(f"{indent}{name}")
+            show(value, indent + "  ")
+        elif value:
+            print(f"{indent}{name:>24}: {value}")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    """Measure, print a table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", choices=["", "swap", "latency", "throughput"])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     arguments, options = parser.parse_known_args()
-    json.dump(asyncio.run(measure(arguments.rounds, options, arguments.only)), sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    found = asyncio.run(measure(arguments.rounds, options, arguments.only))
+    show(found)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""Kafka loses everything: nothing that is served changes, and what is published afterwards arrives."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.stack import LocalStack
+from tests.support.cluster import wait_until
+from tests.support.command_line import CommandLine, pods_of, predicts
+from tests.support.slow_link import Network
+from tests.support.traffic import Traffic
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
+    with LocalStack.start(tmp_path / "stack", regions=("eu",), pods_per_region=1) as stack:
+        yield stack
+
+
+@pytest.mark.timeout(400)
+def test_an_empty_cluster_in_its_place_changes_nothing_served_and_new_versions_flow(
+    own_stack: LocalStack, tmp_path: Path
+) -> None:
+    modelcast = CommandLine(own_stack.env, tmp_path)
+    modelcast("publish", "fraud", modelcast.model(1), "--wait")
+    modelcast("publish", "fraud", modelcast.model(2), "--wait")
+    old = own_stack.services["kafka"]
+    assert isinstance(old, KafkaServer)
+    with Network() as network:
+        traffic = Traffic(network, pods_of(own_stack.env), {"fraud": float}, rate=10)
+        old.kill()
+        claimed = modelcast("publish", "fraud", modelcast.model(3), code=7, MODELCAST_KAFKA__TIMEOUT_SECONDS="2")
+        assert "fraud/3" in claimed.err
+        new = KafkaServer.start(tmp_path / "another-kafka", port=old.port)
+        own_stack.services["kafka"] = new
+        assert new.cluster_id != old.cluster_id
+        # Agents make the topics again and join again by themselves, within their reconcile interval (60 s).
+        pod = pods_of(own_stack.env)[0]
+        wait_until(lambda: predicts(pod, "fraud") == (3, 3.0), "what was claimed meanwhile is served", 100)
+        modelcast("wait", "fraud/3", "--timeout", "100s")
+        modelcast("publish", "fraud", modelcast.model(4), "--wait", "--timeout", "60s")
+        tally = traffic.stop()
+    assert tally.clean, tally.examples
+    assert list(dict.fromkeys(version for _, version in tally.answered)) == [2, 3, 4]
+    assert own_stack.services["tracker"].child.running
+    assert own_stack.services["region-eu"].child.running

@@ -1,0 +1,124 @@
+"""What may be lost is lost for real: the live view, the tracker, what the topic held. What is served stays."""
+
+import signal
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from modelcast.infra.kafka_admin import LATEST
+from modelcast.infra.kafka_client import make_admin, make_consumer, read_partition
+from modelcast.infra.local.redis import RedisServer
+from modelcast.infra.local.stack import LocalStack
+from modelcast.infra.redis_view import RedisView
+from modelcast.infra.settings import Settings
+from modelcast.schemas.codec import decode_as
+from modelcast.schemas.records import VersionState
+from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
+from tests.support.cluster import wait_until
+from tests.support.command_line import CommandLine, pods_of, predicts
+
+pytestmark = pytest.mark.integration
+
+
+def words_on(settings: Settings, model: str) -> list[VersionState]:
+    """Everything that was said of a model on ``version-state``, oldest first."""
+    consumer = make_consumer(settings)
+    try:
+        messages = read_partition(
+            consumer, settings, Topic.VERSION_STATE, partition_of(model), timeout_seconds=settings.kafka.timeout_seconds
+        )
+        return [decode_as(VersionState, m.value() or b"") for m in messages if m.key() == model.encode()]
+    finally:
+        consumer.close()
+
+
+def without_times(state: VersionState) -> VersionState:
+    """What was said, less what passing time alone changes."""
+    regions = tuple(
+        replace(
+            region,
+            lag_seconds=0.0,
+            heard_at_us=0,
+            reported_at_us=0,
+            pods=tuple(replace(pod, read_at_us=0) for pod in region.pods),
+        )
+        for region in state.regions
+    )
+    return replace(state, updated_at_us=0, lag_seconds_max=0.0, regions=regions)
+
+
+def viewed(settings: Settings, model: str) -> Any:
+    with RedisView(settings) as view:
+        seen = view.model(model)
+    return seen and without_times(seen.value)
+
+
+@pytest.mark.parametrize("loss", ["flushed", "restarted"])
+def test_the_live_view_fills_again(modelcast: CommandLine, stack: LocalStack, settings: Settings, loss: str) -> None:
+    model = f"viewed-{loss}"
+    modelcast("publish", model, modelcast.model(1), "--wait")
+    wait_until(lambda: (s := viewed(settings, model)) and s.consistent_version == 1, "it is in the view")
+    before = viewed(settings, model)
+    if loss == "flushed":
+        with redis.Redis.from_url(settings.redis.url.get_secret_value()) as client:
+            client.flushall()
+    else:
+        server = stack.services["redis"]
+        assert isinstance(server, RedisServer)
+        server.restart()
+    wait_until(lambda: viewed(settings, model) == before, "the view holds what it held", 60)
+    assert {predicts(pod, model) for pod in pods_of(stack.env)} == {(1, 1.0)}
+
+
+def test_a_killed_tracker_comes_back_to_what_it_knew(
+    modelcast: CommandLine, stack: LocalStack, settings: Settings
+) -> None:
+    modelcast("publish", "tracked", modelcast.model(1), "--wait")
+    modelcast("publish", "tracked", modelcast.model(2), "--wait")
+    before = words_on(settings, "tracked")
+    tracker = stack.services["tracker"]
+    tracker.child.signal(signal.SIGKILL)
+    wait_until(lambda: not tracker.child.running, "it is dead")
+    tracker.restart()
+    wait_until(lambda: len(words_on(settings, "tracked")) > len(before), "the new one speaks of the model", 60)
+    for said in words_on(settings, "tracked")[len(before) :]:
+        assert without_times(said) == without_times(before[-1]), "also its first word is what was so before"
+    modelcast("publish", "tracked", modelcast.model(3), "--wait", "--timeout", "60s")
+
+
+def test_a_region_that_was_away_longer_than_the_topic_keeps_converges_from_the_log(
+    modelcast: CommandLine, stack: LocalStack, settings: Settings
+) -> None:
+    modelcast("publish", "missed", modelcast.model(1), "--wait")
+    eu, us = pods_of(stack.env)
+    agent = stack.services["region-us"]
+    agent.stop()
+    modelcast("publish", "missed", modelcast.model(2))
+    modelcast("publish", "missed", modelcast.model(3))
+    modelcast("publish", "missed-altogether", modelcast.model(4))
+    modelcast("wait", "missed/3", "--level", "one", "--timeout", "60s")
+    assert (predicts(eu, "missed"), predicts(us, "missed")) == ((3, 3.0), (1, 1.0))
+    forget_all(settings, Topic.MODEL_UPDATES)
+    agent.restart()
+    modelcast("wait", "missed/3", "--timeout", "60s")
+    modelcast("wait", "missed-altogether/1", "--timeout", "60s")
+    assert (predicts(us, "missed"), predicts(us, "missed-altogether")) == ((3, 3.0), (1, 4.0))
+
+
+def forget_all(settings: Settings, topic: str) -> None:
+    """Do at once what retention does in time."""
+    from confluent_kafka import TopicPartition
+
+    admin = make_admin(settings)
+    wanted = [TopicPartition(topic, partition) for partition in range(MODEL_PARTITIONS)]
+    ends = {
+        where: future.result(20).offset for where, future in admin.list_offsets(dict.fromkeys(wanted, LATEST)).items()
+    }
+    targets = [TopicPartition(topic, where.partition, end) for where, end in ends.items()]
+    deleted = {
+        where.partition: future.result(20).low_watermark for where, future in admin.delete_records(targets).items()
+    }
+    assert deleted == {where.partition: end for where, end in ends.items()}
+    assert max(deleted.values()) > 0

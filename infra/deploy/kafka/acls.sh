@@ -1,5 +1,5 @@
 #!/bin/sh
-# The least that each role needs on the cluster. Run once, after `modelcast topics create`, as a Kafka administrator:
+# The least that each role needs on the cluster. Run once, after `modelcast topics --create`, as a Kafka administrator:
 #   KAFKA_ACLS='kafka-acls.sh --bootstrap-server kafka-1.example:9093 --command-config admin.properties' ./acls.sh
 # REGIONS names the regions. Set KAFKA_ACLS=echo to see what it would do.
 set -eu

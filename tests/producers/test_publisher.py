@@ -14,6 +14,7 @@ from modelcast.producers import Commander, Publication, Publisher, Unannounced
 from modelcast.producers.publication import Course, Decision, Request, decide
 from modelcast.schemas import keys
 from modelcast.schemas.errors import (
+    DecodeError,
     ExitCode,
     ForeignRegistry,
     ModelcastError,
@@ -470,6 +471,25 @@ def test_a_store_that_answers_no_claim_keeps_the_intent_so_that_a_rerun_makes_no
     again = Publisher(SETTINGS, store=store, announcer=heard).publish("fraud", model(tmp_path, "1"))
     assert (again.event_id, again.generation) == (event_id, 1)
     assert log_of(store).head == 2
+
+
+def test_an_earlier_runs_intent_outlives_a_log_that_cannot_be_read(
+    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
+) -> None:
+    rerun = Publisher(SETTINGS, store=store, announcer=Heard())
+    rerun.publish("fraud", model(tmp_path, "1"))
+    publisher.publish("fraud", model(tmp_path, "2"))
+    heard.away = True
+    with pytest.raises(Unannounced):
+        publisher.publish("fraud", model(tmp_path, "3"))
+    store.put(keys.log_entry("fraud", 4), b"rubbish")
+    with pytest.raises(DecodeError):
+        rerun.publish("fraud", model(tmp_path, "3"))
+    store.delete(keys.log_entry("fraud", 4))
+    Publisher(SETTINGS, store=store, announcer=Heard()).publish("fraud", model(tmp_path, "4"))
+    again = rerun.publish("fraud", model(tmp_path, "3"))
+    assert (again.version, again.created) == (3, True)
+    assert log_of(store).head == 4
 
 
 def test_an_unreachable_store_is_known_at_once(heard: Heard, tmp_path: Path) -> None:

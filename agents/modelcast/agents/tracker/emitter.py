@@ -25,8 +25,10 @@ COALESCE_SECONDS = 0.02
 """How often one model is folded while changes keep coming."""
 BURST = 8
 """Folds of one model that may follow each other at once after a quiet while."""
-REST = 3
+REST, REST_BUSY = 1, 15
 """Times as long as a pass of folding took, the streams have the event loop to themselves."""
+BUSY = 20
+"""Changes since the last pass from which on the streams have a backlog."""
 
 log = structlog.get_logger(__name__)
 
@@ -61,11 +63,13 @@ class Emitter:
         self._silent: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
         self._began = time.monotonic()
+        self._changes = 0
         self.settled = False
         """Nothing is said while partitions change hands: tables and logs may be half read."""
 
     def changed(self, model: str) -> None:
         """Fold this model soon."""
+        self._changes += 1
         self._board.dirty.add(model)
         self._wake.set()
 
@@ -99,7 +103,8 @@ class Emitter:
                 self._wake.clear()
                 began = time.monotonic()
                 wait_seconds = self._fold_dirty(began)
-                rest_seconds = REST * (time.monotonic() - began)
+                busy, self._changes = self._changes > BUSY, 0
+                rest_seconds = (REST_BUSY if busy else REST) * (time.monotonic() - began)
                 await asyncio.sleep(max(wait_seconds, rest_seconds))
                 if self._board.dirty and self.settled:
                     self._wake.set()

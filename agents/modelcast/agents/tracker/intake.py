@@ -63,6 +63,12 @@ class Intake:
         self._watch, self._sender, self._mirror, self._changed = watch, sender, mirror, changed
         self._registry_id: str | None = None
         self._unknown_schemas: dict[str, float] = {}
+        self._partitions: dict[str, int] = {}  # of models met: hashing costs more than looking up
+        self._outcomes = {
+            (topic, outcome): RECORDS.labels(str(topic), outcome)
+            for topic in (Topic.MODEL_ACKS, Topic.MODEL_UPDATES)
+            for outcome in ("folded", "stale", "dead-letter")
+        }
 
     async def ack(self, message: Message, table: Table) -> None:
         """Take a record of ``model-acks``."""
@@ -88,7 +94,7 @@ class Intake:
             why = error if isinstance(error, Refused) else Refused(UNEXPECTED, repr(error)[:400])
             self.bury(topic, message.value or b"", why, message.partition, message.offset, message.key)
             outcome = "dead-letter"
-        RECORDS.labels(str(topic), outcome).inc()
+        self._outcomes[topic, outcome].inc()
 
     async def _ack(self, message: Message, table: Table) -> str:
         """Fold one page of a snapshot."""
@@ -101,9 +107,10 @@ class Intake:
         change = desk.take(ack, raw)
         if change.write is not None:
             table[row_key(ack.model, ack.region, change.write)] = raw
-        for key in (*(row_key(ack.model, ack.region, p) for p in change.delete), *desk.leftovers):
-            table.pop(key, b"")
-        desk.leftovers.clear()
+        if change.delete or desk.leftovers:
+            for key in (*(row_key(ack.model, ack.region, p) for p in change.delete), *desk.leftovers):
+                table.pop(key, b"")
+            desk.leftovers.clear()
         if desk.log is None or ack.generation > desk.log.head:
             self._watch.wake(ack.model, ack.generation)
         if change.write is None:
@@ -184,8 +191,10 @@ class Intake:
             raise Refused(unknown.reason, str(error)) from None
 
     async def _check_origin(self, registry_id: str, model: str, source: str, partition: int) -> None:
-        if partition_of(model) != partition:
-            raise Refused(WRONG_PARTITION, f"{model} belongs into partition {partition_of(model)}: murmur2_random")
+        if self._partitions.get(model) != partition:
+            if partition_of(model) != partition:
+                raise Refused(WRONG_PARTITION, f"{model} belongs into partition {partition_of(model)}: murmur2_random")
+            self._partitions[model] = partition
         ours = self._registry_id or await self._read_registry_id()
         desk = self._board.desks.get(model)
         if registry_id != ours:

@@ -19,6 +19,9 @@ PENDING_MAX = 8
 """Incomplete snapshots kept a region. A region numbers its snapshots one after the other, so more than one or two
 means that pages are lost; the lowest go."""
 
+FEW = 32
+"""Pods that are not worth the time to drop them: a tally keeps as many by name anyway."""
+
 Order = tuple[int, int, int]
 """(epoch, sequence, pages): what orders snapshots. The page count keeps apart what can't belong together."""
 
@@ -30,7 +33,7 @@ Place = tuple[int, int]
 class Page:
     """One page: what the ack says besides its pods, its pods counted, and its bytes."""
 
-    ack: ModelAck  # without pods
+    ack: ModelAck  # without pods where they are many
     pods: Tally
     raw: bytes = field(default=b"", compare=False, repr=False)
 
@@ -94,7 +97,7 @@ def order_of(ack: ModelAck) -> Order:
 
 def page_of(ack: ModelAck, raw: bytes = b"") -> Page:
     """An ack with its pods counted."""
-    return Page(replace(ack, pods=()), tally(ack.pods), raw)
+    return Page(ack if len(ack.pods) <= FEW else replace(ack, pods=()), tally(ack.pods), raw)
 
 
 def take(rows: RegionRows, ack: ModelAck, raw: bytes = b"") -> Change:

@@ -15,6 +15,7 @@ from tests.simulation.actors.pod import Pod
 from tests.simulation.actors.publisher import Publishers
 from tests.simulation.actors.region import Region
 from tests.simulation.actors.tracker import Tracker
+from tests.simulation.convergence import memory_of
 from tests.simulation.faults import GLOBAL_STROKES, HARMLESS, Faults
 from tests.simulation.invariants import ONE_LOG, Checks
 from tests.simulation.scheduler import Scheduler
@@ -186,7 +187,11 @@ class World:
             if stored.data != self.published[digest]:
                 self.trace("operator", f"mends {digest[7:13]}")
                 self.origin.artifacts[digest] = type(stored)(stored.manifest, self.published[digest])
-        held_back = {q.version for r in self.regions if (o := r.owner) and o.own for q in o.own.replica.quarantined}
+        held_back: set[int] = set()
+        for region in self.regions:
+            memory, owner = memory_of(self, region), region.owner
+            held_back |= {q.version for q in memory.quarantined} if memory else set()
+            held_back |= {q.version for q in owner.own.replica.quarantined} if owner and owner.own else set()
         for version in sorted(held_back):
             if not self.poisoned(self.published[self.truth.updates[version].artifact.manifest_digest]):
                 self.publishers.release(version)

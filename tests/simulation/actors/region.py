@@ -73,7 +73,8 @@ class Region:
         """A worker (re)joins; now and then this moves the partition."""
         if worker not in self.members:
             self.members.append(worker)
-        if self.assignee is None or self.assignee is worker or self.world.rng.random() < 0.4:
+        moves = not self.clean and self.world.rng.random() < 0.4
+        if self.assignee is None or self.assignee is worker or moves:
             self.assign(worker)
 
     def lost(self, worker: Worker) -> None:

@@ -96,8 +96,8 @@ class OwnedState:
         found = self._read()
         self._expect_ours(found)
         held = self._held()
-        if found is not None and found.epoch > held.epoch:
-            held = self._memory = found
+        if found is not None and found.epoch >= held.epoch:
+            held = self._memory = found  # also a write of ours that took effect unheard
         if found is not None and epoch_seen <= held.epoch:
             self.proved_at = began
             return held

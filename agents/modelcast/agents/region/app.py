@@ -11,10 +11,19 @@ from modelcast.infra.faust_app import BYTES, make_app
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
 
+SESSION_TIMEOUT_SECONDS = 8.0
+HEARTBEAT_SECONDS = 2.0
+"""A dead worker's models are taken over in at most the sum of both and a rebalance, well under 15 s."""
+
 
 def build_app(settings: Settings, region: str, agent: RegionAgent, intake: Intake) -> faust.App:
     """A fresh app that tells ``agent`` its partitions and ``intake`` its records."""
-    app = make_app(settings, f"region-{region}")
+    app = make_app(
+        settings,
+        f"region-{region}",
+        broker_session_timeout=SESSION_TIMEOUT_SECONDS,
+        broker_heartbeat_interval=HEARTBEAT_SECONDS,
+    )
     topic = app.topic(Topic.MODEL_UPDATES.value, schema=BYTES, partitions=MODEL_PARTITIONS)
 
     @app.agent(topic, concurrency=1, name=f"region-{region}-updates")

@@ -1,0 +1,284 @@
+"""A reconciler on a world in memory: outcomes come back as events, and what must not be done is not done."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from modelcast.agents.region.memory import Memory
+from modelcast.agents.region.ownership import OwnedState
+from modelcast.agents.region.reconciler import Reconciler
+from modelcast.agents.region.replica import Policy, Replica
+from modelcast.agents.region.values import Transfer
+from modelcast.agents.region.world import World
+from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable
+from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas.errors import ForeignRegistry, StoreUnavailable
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import Entry, ModelUpdate
+from modelcast.schemas.states import State
+from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest
+
+SOON = Policy(read_every=0.2, backoff_first=0.02, backoff_max=0.1)
+
+
+class PodInMemory:
+    """Obeys, unless told otherwise."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.serves: LoadOrder | None = None
+        self.orders: list[LoadOrder] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.away = False
+
+    async def load(self, order: LoadOrder) -> None:
+        self.orders.append(order)
+        await self.gate.wait()
+        if self.away:
+            raise PodUnreachable("away", subject=self.name)
+        self.serves = order
+
+    async def unload(self, model: str, *, epoch: int, generation: int) -> None:
+        raise AssertionError("nobody unloads")
+
+    async def read(self, model: str) -> PodReading:
+        if self.away:
+            raise PodUnreachable("away", subject=self.name)
+        order = self.serves
+        if order is None:
+            return PodReading(self.name, True, "i", None, None, None, None)
+        return PodReading(self.name, True, "i", order.version, order.manifest_digest, order.generation, order.epoch)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+@dataclass
+class BookInMemory:
+    """A log that grows when it is read."""
+
+    source: Log
+    known: ModelLog | None = None
+    trouble: Exception | None = None
+
+    @property
+    def log(self) -> ModelLog | None:
+        return self.known
+
+    def read(self, until: int) -> ModelLog:
+        if self.trouble:
+            raise self.trouble
+        self.known = self.source.fold
+        return self.known
+
+    def refresh(self) -> ModelLog:
+        return self.read(0)
+
+    def contradiction(self, entry: Entry, raw: bytes) -> str | None:
+        return None
+
+
+class DiskInMemory:
+    """Every artifact can be had, at once or when told."""
+
+    def __init__(self) -> None:
+        self.fetched: list[int] = []
+        self.slow = False
+
+    def fetch(self, update: ModelUpdate, cancelled: Callable[[], bool]) -> tuple[str, Transfer]:
+        self.fetched.append(update.version)
+        while self.slow:
+            if cancelled():
+                raise FetchCancelled("not wanted any more")
+            time.sleep(0.005)
+        return update.artifact.manifest_digest, Transfer(1, 0, 1)
+
+
+@dataclass
+class Reports:
+    """What was told last."""
+
+    last: dict[str, Replica] = field(default_factory=dict)
+
+    def changed(self, model: str, replica: Replica) -> None:
+        self.last[model] = replica
+
+
+class Scene:
+    """One model with its world."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.bucket = MemoryStore()
+        self.pods = {name: PodInMemory(name) for name in ("p", "q")}
+        self.disk = DiskInMemory()
+        self.reports = Reports()
+        self.book = BookInMemory(log)
+        self.replaced: list[str] = []
+        self.threads = ThreadPoolExecutor(8)
+        self.world = World(REGION, self.pods, self.disk, self.reports, self.threads, self.threads, load_seconds_max=5.0)
+        self.state = OwnedState(self.bucket, MODEL, REGION, "me")
+        self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, SOON, self.replaced.append)
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, f"not within 10 s: {what}"
+            await asyncio.sleep(0.005)
+
+    @property
+    def told(self) -> State | None:
+        replica = self.reports.last.get(MODEL)
+        return replica.state if replica else None
+
+    async def serves(self, version: int) -> None:
+        await self.until(
+            lambda: (
+                self.told is State.SERVING and all(p.serves and p.serves.version == version for p in self.pods.values())
+            ),
+            f"version {version} serves",
+        )
+
+    async def start(self) -> "Scene":
+        self.reconciler.start(REGISTRY, known_to_exist=True)
+        await self.until(lambda: self.reconciler.replica, "claimed")
+        return self
+
+    async def end(self) -> None:
+        self.disk.slow = False
+        await self.reconciler.stop("the test ends")
+        self.threads.shutdown()
+
+
+@pytest.fixture
+async def scene():  # type: ignore[no-untyped-def]
+    made = Scene(Log().publish(1))
+    yield made
+    await made.end()
+
+
+async def test_it_claims_reads_fetches_loads_reads_back_and_tells(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    await scene.until(lambda: scene.state.check().served, "remembered")
+    assert scene.disk.fetched == [1]
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.serves(2)
+    assert [o.generation for o in scene.pods["p"].orders] == [1, 2]
+
+
+async def test_a_store_that_is_away_at_first_is_waited_for(scene: Scene) -> None:
+    scene.book.trouble = StoreUnavailable("away")
+    await scene.start()
+    await scene.until(lambda: scene.reconciler.replica, "claimed")
+    assert scene.disk.fetched == []
+    scene.book.trouble = None
+    await scene.serves(1)
+
+
+async def test_a_log_that_contradicts_itself_stops_the_model_until_it_is_right_again(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.book.trouble = ForeignRegistry("an entry is gone")
+    scene.reconciler.refresh()
+    await scene.until(lambda: scene.reports.last[MODEL].alarm, "the alarm is told")
+    scene.book.trouble = None
+    scene.log.publish(2)
+    scene.reconciler.refresh()
+    await scene.serves(2)
+
+
+async def test_a_model_that_was_only_spoken_of_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelcast.agents.region.reconciler.RETRY_SECONDS", (0.01, 0.01))
+    scene = Scene(Log())
+    scene.reconciler.start(REGISTRY, known_to_exist=False)
+    await scene.until(lambda: scene.replaced, "given up")
+    assert scene.reconciler.unknown
+    assert list(scene.bucket.list("")) == []
+    await scene.end()
+
+
+async def test_a_pod_that_hangs_does_not_keep_the_other_waiting(scene: Scene) -> None:
+    scene.pods["p"].gate.clear()
+    await scene.start()
+    await scene.until(lambda: scene.pods["p"].orders, "p is told")
+    scene.pods["p"].away = True  # it dies while it loads
+    await scene.until(lambda: scene.pods["q"].serves, "q serves")
+    scene.pods["p"].away = False
+    scene.pods["p"].gate.set()
+    await scene.serves(1)
+
+
+async def test_whoever_was_replaced_gives_no_order_even_to_servers_that_cannot_refuse(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    OwnedState(scene.bucket, MODEL, REGION, "another").claim(REGISTRY)
+    scene.state.proved_at = float("-inf")  # it has slept since
+    before = len(scene.pods["p"].orders)
+    scene.pods["p"].serves = None  # p restarted: what is owned would be loaded again
+    await scene.until(lambda: scene.replaced, "it finds out")
+    assert len(scene.pods["p"].orders) == before
+    assert scene.reconciler.stopped
+
+
+async def test_a_save_finds_out_that_another_owns_the_model(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    await scene.until(lambda: scene.state.check().served, "remembered")
+    OwnedState(scene.bucket, MODEL, REGION, "another").claim(REGISTRY)
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: scene.replaced, "it finds out")
+    found = scene.bucket.get("state/fraud", size_max=10**6)
+    assert found is not None
+    memory = Memory.decode(found.body)
+    assert (memory.owner, memory.accepted_generation) == ("another", 1)
+    assert all(o.version == 1 for p in scene.pods.values() for o in p.orders)
+
+
+async def test_while_it_is_held_nothing_is_begun(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.reconciler.hold()
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: scene.reports.last[MODEL].generation == 2, "the publication is known")
+    await asyncio.sleep(0.1)
+    assert scene.disk.fetched == [1]
+    scene.reconciler.release()
+    await scene.serves(2)
+
+
+async def test_a_fetch_that_is_no_longer_wanted_is_cancelled(scene: Scene) -> None:
+    scene.disk.slow = True
+    await scene.start()
+    await scene.until(lambda: scene.disk.fetched == [1], "it fetches")
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: scene.disk.fetched == [1, 2], "it fetches the newer one")
+    replica = scene.reconciler.replica
+    assert replica is not None
+    await scene.until(lambda: scene.reconciler.replica.fetching == {digest(2)}, "the older one is over")  # type: ignore[union-attr]
+    scene.disk.slow = False
+    await scene.serves(2)
+
+
+async def test_draining_waits_for_the_load_that_is_under_way(scene: Scene) -> None:
+    scene.pods["p"].gate.clear()
+    await scene.start()
+    await scene.until(lambda: scene.pods["p"].orders, "p is told")
+    scene.reconciler.hold()
+    waiting = asyncio.create_task(scene.reconciler.settle_loads())
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    scene.pods["p"].gate.set()
+    await asyncio.wait_for(waiting, 5)
+    assert scene.pods["p"].serves is not None
+    assert scene.pods["q"].orders == []

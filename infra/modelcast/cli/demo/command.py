@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     json: Annotated[Path | None, typer.Option("--json", help="Write the summary there.")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Write the last screen there, as SVG.")] = None,
     regions: Annotated[str, typer.Option("--regions", help="Names, with commas.")] = "eu,us,ap",
     pods: Annotated[int, typer.Option("--pods", min=1, help="Serving pods a region.")] = 2,
 ) -> None:
@@ -47,6 +48,8 @@ def demo(
             with _environment(stack.env):
                 course = Demo(load(), folder / "models", training.result(), screen)
                 outcome = course.run()
+            if picture is not None:
+                screen.save(picture)
             screen.step("stopping everything")
         outcome.ready_seconds = stack.ready_seconds
     outcome.total_seconds = time.monotonic() - began

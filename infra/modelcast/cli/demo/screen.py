@@ -1,9 +1,12 @@
 """The demo as a person sees it: what is happening, who serves what, and that nothing was dropped."""
 
+import io
+import re
 import threading
 import time
+from pathlib import Path
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -15,6 +18,8 @@ from modelcast.cli.demo.traffic import Traffic
 from modelcast.cli.demo.watch import Watch
 
 LINES_KEPT = 12
+PICTURE_COLUMNS = 112
+_REMOTE_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 class Screen:
@@ -53,6 +58,13 @@ class Screen:
             self._doing = ""
         if not self._live:
             say(f"{self._clock():>6}  {text}")
+
+    def save(self, path: Path) -> None:
+        """Write the picture as it is now, as SVG."""
+        console = Console(record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False)
+        console.print(self._picture())
+        svg = console.export_svg(title="make demo")
+        path.write_text(_REMOTE_FONT.sub("", svg))  # a picture asks nobody for anything
 
     def _clock(self) -> str:
         return f"{time.monotonic() - self._began:.1f} s"

@@ -1,0 +1,220 @@
+"""What comes in on ``model-updates``: healthy records wake, the others are buried with their reason; nothing raises."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from modelcast.agents.region.intake import Heard, Intake
+from modelcast.agents.region.registry_watch import RegistryWatch
+from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas import keys
+from modelcast.schemas.codec import encode
+from modelcast.schemas.errors import ForeignRegistry, NotFound, Refused
+from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate, RegionHeartbeat
+from modelcast.schemas.topics import partition_of
+from tests.agents.region.words import MODEL, REGISTRY, Log
+
+PARTITION = partition_of(MODEL)
+
+
+def update(generation: int = 1, **changes: object) -> ModelUpdate:
+    log = Log()
+    for version in range(1, generation + 1):
+        log.publish(version)
+    entry = log.entries[-1]
+    assert isinstance(entry, ModelUpdate)
+    artifact = replace(entry.artifact, store="origin")
+    return replace(entry, artifact=artifact, **changes)  # type: ignore[arg-type]
+
+
+class ReconcilerInMemory:
+    """Knows a log up to a head, and what contradicts it."""
+
+    def __init__(self) -> None:
+        self.head = 0
+        self.claimed = 99
+        self.lies: dict[str, str] = {}
+        self.woken: list[int] = []
+        self.refreshed = 0
+        self.stopped = self.unknown = False
+        self.book = self
+        self.log = object()
+
+    def knows(self, generation: int) -> bool:
+        return self.head >= generation
+
+    def wake(self, generation: int) -> None:
+        self.woken.append(generation)
+
+    async def announced(self, generation: int) -> None:
+        self.woken.append(generation)
+        self.head = max(self.head, min(generation, self.claimed))
+
+    async def contradiction(self, entry: Entry, raw: bytes) -> str | None:
+        if entry.generation > self.head:
+            return "not in the log"
+        return self.lies.get(entry.event_id)
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+
+class Owners:
+    def __init__(self) -> None:
+        self.ours: dict[str, ReconcilerInMemory] = {MODEL: ReconcilerInMemory()}
+        self.doubts = 0
+
+    def reconciler(self, model: str, *, met: bool) -> ReconcilerInMemory | None:
+        return self.ours.get(model)
+
+    def registry_doubted(self) -> None:
+        self.doubts += 1
+
+
+class Buried:
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def bury(self, raw: bytes, *, reason: str, **_: object) -> None:
+        self.reasons.append(reason)
+
+
+class Desk:
+    """An intake with everything around it."""
+
+    def __init__(self) -> None:
+        self.owners, self.buried = Owners(), Buried()
+        self.origin, self.bucket = MemoryStore("origin"), MemoryStore("region")
+        self.watch = RegistryWatch(self.origin, self.bucket)
+        self.watch.registry_id = REGISTRY
+        self.intake = Intake(self.owners, self.watch, self.buried)  # type: ignore[arg-type]
+
+    def take(self, raw: bytes, *, key: bytes = MODEL.encode(), partition: int = PARTITION) -> None:
+        self.intake.take(Heard(raw, key, partition, 7))
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.005)
+
+    @property
+    def fraud(self) -> ReconcilerInMemory:
+        return self.owners.ours[MODEL]
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return Desk()
+
+
+async def test_an_announcement_wakes_its_model(desk: Desk) -> None:
+    desk.take(encode(update(3)))
+    await desk.until(lambda: desk.fraud.woken == [3])
+    assert desk.buried.reasons == []
+
+
+async def test_a_command_wakes_its_model_too(desk: Desk) -> None:
+    from modelcast.schemas.records import CommandKind
+
+    command = Log().publish(1).say(CommandKind.PAUSE).entries[-1]
+    assert isinstance(command, ModelCommand)
+    desk.take(encode(command))
+    await desk.until(lambda: desk.fraud.woken == [2])
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "framing"),
+        (b"hello", "framing"),
+        (b"\xc3\x01" + b"\0" * 8, "unknown-schema"),
+        (encode(update())[:-3], "malformed"),
+        (b"\xc3\x01" + b"\0" * 300_000, "oversize"),
+        (encode(RegionHeartbeat(REGISTRY, "eu", "w", 1, 1, 1)), "bad-value"),
+        (encode(update(registry_id="another")), "foreign-registry"),
+    ],
+)
+async def test_what_cannot_be_used_is_buried_with_its_reason(desk: Desk, raw: bytes, reason: str) -> None:
+    desk.take(raw)
+    await desk.until(lambda: desk.buried.reasons == [reason])
+    assert desk.fraud.woken == []
+    desk.take(encode(update()))
+    await desk.until(lambda: desk.fraud.woken == [1])
+
+
+async def test_a_wrong_key_or_partition_is_buried(desk: Desk) -> None:
+    desk.take(encode(update()), key=b"churn")
+    desk.take(encode(update()), partition=(PARTITION + 1) % 12)
+    assert desk.buried.reasons == ["bad-key", "wrong-partition"]
+
+
+async def test_a_record_of_another_registry_casts_doubt_on_the_stores(desk: Desk) -> None:
+    desk.take(encode(update(registry_id="another")))
+    assert desk.owners.doubts == 1
+
+
+async def test_before_there_is_a_registry_a_record_is_a_reason_to_look_for_one(desk: Desk) -> None:
+    desk.watch.registry_id = ""
+    desk.take(encode(update()))
+    assert (desk.owners.doubts, desk.buried.reasons) == (1, [])
+
+
+async def test_a_record_that_differs_from_the_log_is_buried_and_has_the_store_looked_at_again(desk: Desk) -> None:
+    desk.fraud.lies["event-1"] = "another event stands there"
+    desk.take(encode(update()))
+    await desk.until(lambda: desk.buried.reasons == ["differs-from-log"])
+    assert desk.fraud.refreshed == 1
+
+
+async def test_a_record_ahead_of_the_log_is_given_time_and_then_buried(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.agents.region.intake.NOT_IN_LOG_SECONDS", (0.01, 0.01))
+    desk.fraud.claimed = 2
+    desk.take(encode(update(5)))
+    await desk.until(lambda: desk.buried.reasons == ["differs-from-log"])
+    assert desk.fraud.woken == [5, 5, 5]
+
+
+async def test_what_belongs_to_another_worker_is_left_to_it(desk: Desk) -> None:
+    del desk.owners.ours[MODEL]
+    desk.take(encode(update()))
+    await asyncio.sleep(0.01)
+    assert desk.buried.reasons == []
+
+
+async def test_a_flood_still_wakes_but_is_not_all_compared(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelcast.agents.region.intake.UNREAD_MAX", 2)
+    for generation in (1, 2, 3):
+        desk.take(encode(update(generation)))
+    assert desk.fraud.woken == [3]  # the first two wait for their turn
+    await desk.until(lambda: desk.fraud.woken == [3, 1, 2])
+
+
+def test_the_first_registry_that_is_met_is_obeyed_for_ever() -> None:
+    origin, bucket = MemoryStore("origin"), MemoryStore("region")
+    with pytest.raises(NotFound):
+        RegistryWatch(origin, bucket).check()
+    origin.put(keys.REGISTRY_ID, b'{"registry_id": "one"}')
+    assert RegistryWatch(origin, bucket).check() == "one"
+    assert RegistryWatch(origin, bucket).remembered() == "one"
+    origin.put(keys.REGISTRY_ID, b'{"registry_id": "two"}')
+    with pytest.raises(ForeignRegistry):
+        RegistryWatch(origin, bucket).check()
+    origin.delete(keys.REGISTRY_ID)
+    with pytest.raises(ForeignRegistry):
+        RegistryWatch(origin, bucket).check()
+    bucket.put(keys.REGISTRY_ID, b"[]")
+    with pytest.raises(Refused):
+        RegistryWatch(origin, bucket).check()
+
+
+def test_models_are_those_of_the_registry_and_those_that_the_region_has_met() -> None:
+    origin, bucket = MemoryStore("origin"), MemoryStore("region")
+    origin.put(keys.log_entry("fraud", 1), b"x")
+    bucket.put(keys.region_state("churn"), b"x")
+    assert RegistryWatch(origin, bucket).models() == {"fraud", "churn"}

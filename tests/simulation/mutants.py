@@ -125,8 +125,7 @@ def _without_order_of_snapshots() -> Iterator[None]:
 
 
 MUTANTS = (
-    Mutant("hash check of the region", _without_hash_check_of_the_region,
-           frozenset({STAGED_IS_VERIFIED, ONLY_VERIFIED})),
+    Mutant("hash check of the region", _without_hash_check_of_the_region, frozenset({STAGED_IS_VERIFIED})),
     Mutant("hash check of the pod", _without_hash_check_of_the_pod, frozenset({ONLY_VERIFIED})),
     Mutant("read-back", _without_read_back, frozenset({CONFIRMED})),
     Mutant("epoch check of the pod", _without_epochs_at_the_pod, frozenset({REPLACED_IS_POWERLESS})),

@@ -147,6 +147,4 @@ class Region:
         actual = artifacts.digest_of(stored.data)
         if actual == digest:
             self.cache[digest] = self.artifacts[digest] = stored
-        else:
-            self.cache.setdefault(digest, stored)  # lies there until the next fetch looks; never over good bytes
         done(Fetched(digest, actual, transfer))

@@ -13,6 +13,7 @@ from contextlib import suppress
 import structlog
 
 from modelcast.agents.region.logbook import LogBook
+from modelcast.agents.region.others import OthersKeep
 from modelcast.agents.region.ownership import OwnedState
 from modelcast.agents.region.reconciler import Reconciler
 from modelcast.agents.region.registry_watch import RegistryWatch
@@ -72,6 +73,7 @@ class RegionAgent:
         self._reconcilers: dict[str, Reconciler] = {}
         self._yielded: dict[str, float] = {}  # models that another worker owns although their partition is ours
         self._partitions: frozenset[int] = frozenset()
+        self._kept_by_others = OthersKeep(region_store)
         self._look = asyncio.Event()
         self._release: asyncio.TimerHandle | None = None
         self._stopping: set[asyncio.Task[None]] = set()
@@ -122,7 +124,7 @@ class RegionAgent:
 
     def digests_kept(self) -> frozenset[str]:
         """Manifest digests that must stay on the disk: what is aspired, staged or served. Any thread may ask."""
-        kept: set[str] = set()
+        kept: set[str] = set(self._kept_by_others.digests)
         for reconciler in list(self._reconcilers.values()):
             if (replica := reconciler.replica) is None:
                 continue
@@ -179,6 +181,7 @@ class RegionAgent:
         for model in sorted(await loop.run_in_executor(self._world.stores, self._watch.models)):
             if model not in self._reconcilers and self._ought(model) and not self._draining and self._may_take(model):
                 self._take(model, known_to_exist=True)
+        await loop.run_in_executor(self._world.stores, self._kept_by_others.look, frozenset(self._reconcilers))
         await self._refresh_all()
 
     async def _refresh_all(self) -> None:

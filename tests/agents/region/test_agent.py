@@ -1,0 +1,240 @@
+"""Which models a worker takes, keeps, gives up and takes again."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from modelcast.agents.region.agent import RegionAgent
+from modelcast.agents.region.others import OthersKeep
+from modelcast.agents.region.ownership import OwnedState
+from modelcast.agents.region.registry_watch import RegistryWatch
+from modelcast.agents.region.world import World
+from modelcast.infra.settings import RegionSettings
+from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas import keys
+from modelcast.schemas.codec import encode
+from modelcast.schemas.errors import StoreUnavailable
+from modelcast.schemas.ports import StoredObject
+from modelcast.schemas.states import State
+from modelcast.schemas.topics import partition_of
+from tests.agents.region.test_reconciler import DiskInMemory, PodInMemory, Reports
+from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of
+
+MINE = frozenset({partition_of(MODEL)})
+
+
+class Origin(MemoryStore):
+    """May be away."""
+
+    away = False
+
+    def get(self, key: str, *, size_max: int) -> StoredObject | None:
+        if self.away:
+            raise StoreUnavailable("away")
+        return super().get(key, size_max=size_max)
+
+    def folders(self, prefix: str):  # type: ignore[no-untyped-def]
+        if self.away:
+            raise StoreUnavailable("away")
+        return super().folders(prefix)
+
+
+class Forgetful(Reports):
+    def forget(self, model: str) -> None:
+        self.last.pop(model, None)
+
+
+class Post:
+    """A worker of a region on stores in memory."""
+
+    def __init__(self) -> None:
+        self.origin, self.bucket = Origin("origin"), MemoryStore("region")
+        self.log = Log()
+        self.pod = PodInMemory("p")
+        self.disk, self.reports = DiskInMemory(), Forgetful()
+        self.threads = ThreadPoolExecutor(8)
+        world = World(REGION, {"p": self.pod}, self.disk, self.reports, self.threads, self.threads)
+        self.watch = RegistryWatch(self.origin, self.bucket)
+        self.agent = RegionAgent(
+            REGION,
+            RegionSettings(reconcile_seconds=0.2, read_back_seconds=0.2),
+            owner="me",
+            world=world,
+            region_store=self.bucket,
+            watch=self.watch,
+            reporter=self.reports,  # type: ignore[arg-type]
+        )
+        self.watching = asyncio.create_task(self.agent.watch())
+
+    def publish(self, version: int) -> None:
+        self.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+        entry = self.log.publish(version).entries[-1]
+        self.origin.put(keys.log_entry(MODEL, entry.generation), encode(entry))
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, f"not within 10 s: {what}"
+            await asyncio.sleep(0.005)
+
+    async def serves(self, version: int) -> None:
+        await self.until(
+            lambda: (r := self.reports.last.get(MODEL)) and r.state is State.SERVING and r.target.version == version,  # type: ignore[union-attr]
+            f"version {version} serves",
+        )
+
+    async def end(self) -> None:
+        self.watching.cancel()
+        await asyncio.gather(self.watching, return_exceptions=True)
+        await self.agent.close()
+        self.threads.shutdown()
+
+
+@pytest.fixture
+async def post():  # type: ignore[no-untyped-def]
+    made = Post()
+    yield made
+    await made.end()
+
+
+async def test_without_a_registry_there_is_nothing_to_do_and_that_is_well(post: Post) -> None:
+    post.agent.assigned(MINE)
+    await post.until(lambda: post.agent.trouble == "", "looked")
+    assert post.agent.models_owned == 0
+    post.publish(1)
+    post.agent.registry_doubted()  # as a first announcement would
+    await post.serves(1)
+
+
+async def test_models_of_its_partitions_are_taken_and_no_others(post: Post) -> None:
+    post.publish(1)
+    post.agent.assigned({(partition_of(MODEL) + 1) % 12})
+    await post.until(lambda: post.watch.registry_id, "the registry was read")
+    await asyncio.sleep(0.3)
+    assert post.agent.models_owned == 0
+    post.agent.assigned(MINE)
+    await post.serves(1)
+
+
+async def test_what_nobody_announced_is_found_by_looking(post: Post) -> None:
+    post.publish(1)
+    post.agent.assigned(MINE)
+    await post.serves(1)
+    post.publish(2)
+    await post.serves(2)
+
+
+async def test_a_partition_that_comes_back_after_a_rebalance_keeps_its_epoch(post: Post) -> None:
+    post.publish(1)
+    post.agent.assigned(MINE)
+    await post.serves(1)
+    post.agent.revoked()
+    post.publish(2)
+    await asyncio.sleep(0.3)
+    assert post.disk.fetched == [1]  # nothing is begun in between
+    post.agent.assigned(MINE)
+    await post.serves(2)
+    assert post.reports.last[MODEL].saved.epoch == 1
+
+
+async def test_a_partition_that_went_to_another_worker_is_given_up(post: Post) -> None:
+    post.publish(1)
+    post.agent.assigned(MINE)
+    await post.serves(1)
+    post.agent.revoked()
+    post.agent.assigned(())
+    await post.until(lambda: post.agent.models_owned == 0, "given up")
+    assert MODEL not in post.reports.last
+    post.publish(2)
+    await asyncio.sleep(0.3)
+    assert post.pod.serves is not None
+    assert post.pod.serves.version == 1
+
+
+async def test_whoever_is_replaced_does_not_push_back_at_once_but_looks_again_later(post: Post) -> None:
+    post.publish(1)
+    post.agent.assigned(MINE)
+    await post.serves(1)
+    successor = OwnedState(post.bucket, MODEL, REGION, "other")
+    assert successor.claim(REGISTRY).epoch == 2
+    post.agent.woke()
+    await post.until(lambda: post.agent.models_owned == 0, "it finds out")
+    assert post.agent.reconciler(MODEL, met=True) is None
+    assert successor.check().epoch == 2
+    await post.until(lambda: post.agent.models_owned == 1, "it is still told that the partition is its own")
+
+
+async def test_while_the_origin_is_away_a_new_owner_takes_what_the_region_remembers(post: Post) -> None:
+    post.bucket.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+    post.bucket.put(keys.region_state(MODEL), memory_of(1, 1).encode())
+    post.origin.away = True
+    post.agent.assigned(MINE)
+    await post.until(lambda: post.agent.models_owned == 1, "taken")
+    assert "away" in post.agent.trouble
+    assert post.agent.digests_kept() == {digest(1)}
+    post.publish(1)
+    post.origin.away = False
+    await post.serves(1)
+    await post.until(lambda: post.agent.trouble == "", "all is well")
+
+
+async def test_a_swapped_registry_stops_every_model_and_makes_the_worker_unready(post: Post) -> None:
+    post.publish(1)
+    post.agent.assigned(MINE)
+    await post.serves(1)
+    post.origin.put(keys.REGISTRY_ID, b'{"registry_id": "another"}')
+    await post.until(lambda: post.reports.last[MODEL].alarm, "the alarm is told")
+    assert "another" in post.agent.trouble
+    post.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+    await post.until(lambda: not post.reports.last[MODEL].alarm, "it is over")
+
+
+async def test_a_rewritten_entry_is_noticed_without_any_announcement(post: Post) -> None:
+    post.publish(1)
+    post.agent.assigned(MINE)
+    await post.serves(1)
+    from dataclasses import replace
+
+    forged = replace(post.log.entries[0], event_id="forged")
+    post.origin.put(keys.log_entry(MODEL, 1), encode(forged))
+    await post.until(lambda: post.reports.last[MODEL].alarm, "the alarm is told")
+
+
+async def test_draining_begins_nothing_more(post: Post) -> None:
+    post.publish(1)
+    post.agent.assigned(MINE)
+    await post.serves(1)
+    await post.agent.drain(5)
+    post.publish(2)
+    await asyncio.sleep(0.4)
+    assert post.disk.fetched == [1]
+    post.agent.assigned(MINE)
+    await asyncio.sleep(0.1)
+    assert post.disk.fetched == [1]
+
+
+def test_what_other_workers_hold_is_kept_and_read_only_when_it_changed() -> None:
+    class Counting(MemoryStore):
+        gets = 0
+
+        def get(self, key: str, *, size_max: int) -> StoredObject | None:
+            self.gets += 1
+            return super().get(key, size_max=size_max)
+
+    store = Counting()
+    store.put(keys.region_state("fraud"), memory_of(1, 1).encode())
+    store.put(keys.region_state("churn"), memory_of(2, 2).encode())
+    store.put(keys.region_state("spam"), b"damaged")
+    others = OthersKeep(store)
+    others.look({"fraud"})
+    assert others.digests == {digest(2)}
+    gets = store.gets
+    others.look({"fraud"})
+    assert store.gets == gets
+    store.put(keys.region_state("churn"), memory_of(3, 3).encode())
+    others.look({"fraud"})
+    assert others.digests == {digest(3)}

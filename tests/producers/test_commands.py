@@ -54,6 +54,19 @@ def test_a_command_stands_in_the_log_with_who_and_why_and_is_announced(
     assert [log.aspired_version(r) for r in ("eu", "us", "ap")] == [3, 1, 1]
 
 
+def test_a_dry_run_checks_the_command_and_writes_nothing(store: MemoryStore, heard: Heard) -> None:
+    before = {info.key: info.etag for info in store.list("")}
+    commander = Commander(SETTINGS, dry_run=True, store=store, announcer=heard)
+    rehearsed = commander.rollback("fraud", reason="drift")
+    assert (rehearsed.generation, rehearsed.targets) == (4, (CommandTarget(ALL_REGIONS, 1),))
+    with pytest.raises(NotFound):
+        commander.activate("fraud", 9)
+    with pytest.raises(Refused):
+        commander.pin("fraud", 3, regions=["us"])
+    assert heard.records == []
+    assert {info.key: info.etag for info in store.list("")} == before
+
+
 Say = Callable[[Commander], ModelCommand]
 
 

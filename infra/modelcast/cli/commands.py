@@ -177,12 +177,16 @@ def _do(
 ) -> ModelCommand | None:
     from modelcast.producers.commands import Commander
 
-    if dry_run:
-        say(f"would do: {question.rstrip('?')}")
-        return None
-    confirm(question, yes=yes)
-    with Commander(settings) as commander:
+    if not dry_run:
+        confirm(question, yes=yes)
+    with Commander(settings, dry_run=dry_run) as commander:
         command = say_it(commander)
+    if dry_run:
+        where = "; ".join(f"version {t.version}" + (f" in {t.region}" if t.region else "") for t in command.targets)
+        detail = f" ({where})" if any(t.version for t in command.targets) else ""
+        text = f"{command.model}: {command.kind.value.lower()}{detail} would be generation {command.generation}"
+        emit(command, output, Text(text))
+        return None
     line = f"{command.model}: {command.kind.value.lower()} is generation {command.generation}, announced"
     emit(command, output, Text(line))
     return command

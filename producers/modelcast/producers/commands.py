@@ -32,12 +32,24 @@ class Commander:
     user@host), and returns the command as it stands in the log. They raise ``NotFound`` (no such model or
     version), ``Refused`` (placement, quarantine), ``UsageError`` (names), ``StoreUnavailable``, and
     ``NotAnnounced``: it is claimed, but Kafka did not confirm; the tracker will announce it.
+
+    Args:
+        settings: where everything is; None: from ``modelcast.toml`` and the environment.
+        dry_run: check each command against the log and return it as it would be, but write and announce nothing.
+        store: instead of the origin store of the settings.
+        announcer: instead of Kafka as the settings have it.
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, store: ObjectStore | None = None, announcer: Announcer | None = None
+        self,
+        settings: Settings | None = None,
+        *,
+        dry_run: bool = False,
+        store: ObjectStore | None = None,
+        announcer: Announcer | None = None,
     ) -> None:
         self._settings = settings if settings is not None else load()
+        self._dry_run = dry_run
         self._given = (store, announcer)
         self._origin: Origin | None = None
         self._lock = threading.Lock()
@@ -145,7 +157,9 @@ class Commander:
         known = origin.known_log(model)
         if not origin.registry_known:
             origin.open_registry(create=False)
-        calls: list[Callable[[], Any]] = [lambda: origin.model_log(model), origin.check_conditional_puts]
+        calls: list[Callable[[], Any]] = [lambda: origin.model_log(model)]
+        if not self._dry_run:
+            calls.append(origin.check_conditional_puts)  # it writes
         log, *_ = origin.together(calls + ([lambda: origin.check_head(known)] if known else []))
         event_id, now_us = uuid.uuid4().hex, time.time_ns() // 1000
 
@@ -165,6 +179,10 @@ class Commander:
             check_command(log, command)
             return command
 
+        if self._dry_run:
+            rehearsed = build(log)
+            log.check(rehearsed)
+            return rehearsed
         claimed = claim(origin.reader, log, event_id, build)
         origin.remember(claimed.log)
         command = claimed.entry

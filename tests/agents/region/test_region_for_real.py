@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.kafka_client import make_producer
+from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.ports import free_ports
+from modelcast.infra.local.s3 import S3Server, client_for
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Commander, Publisher
@@ -19,6 +22,7 @@ from modelcast.schemas.records import Activation
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.region.stack import Process, Stack, Topics, states, wait_until
+from tests.support.servers import S3ForTests
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -121,8 +125,9 @@ def forget_offsets(stack: Stack) -> None:
     """Delete the agents' consumer group."""
     from modelcast.infra.kafka_client import make_admin
 
-    for future in make_admin(stack.settings).delete_consumer_groups(["modelcast-region-eu"]).values():
-        future.result(10)
+    admin = make_admin(stack.settings)
+    for future in admin.delete_consumer_groups(["modelcast-region-eu"]).values():
+        future.result(20)
 
 
 def test_damaged_bytes_are_refused_and_a_release_lets_them_in_once_they_are_mended(
@@ -240,8 +245,6 @@ def test_a_store_that_was_swapped_is_not_obeyed(stack: Stack, topics: Topics, pu
 def test_kafkas_data_lost_changes_nothing_and_news_come_through_the_log(
     make_stack: Callable[..., Stack], tmp_path: Path
 ) -> None:
-    from modelcast.infra.local.kafka import KafkaServer
-
     server = KafkaServer.start(tmp_path / "kafka-one")
     try:
         stack = make_stack(kafka=server.bootstrap_servers)
@@ -303,3 +306,36 @@ def wait_code(process: Process) -> int:
     """Its exit code."""
     assert process.child is not None
     return process.child.wait(20)
+
+
+def test_kafka_and_stores_that_are_away_at_start_are_waited_for(s3: S3ForTests, stack: Stack, tmp_path: Path) -> None:
+    kafka_port, s3_port = free_ports(2)
+    kafka_at, s3_at = f"127.0.0.1:{kafka_port}", f"http://127.0.0.1:{s3_port}"
+    agent = stack.agent(
+        MODELCAST_KAFKA__BOOTSTRAP_SERVERS=kafka_at,
+        MODELCAST_STORES__ORIGIN__ENDPOINT_URL=s3_at,
+        MODELCAST_REGIONS__EU__STORE__ENDPOINT_URL=s3_at,
+    )
+    wait_until(lambda: agent.said("waiting for kafka"), "it says what it waits for", 60)
+    wait_until(lambda: agent.said("the registry can't be followed now"), "it says what else it waits for", 60)
+    assert health(agent, "/livez")[0] == 200
+    assert health(agent, "/readyz")[0] == 503
+    kafka = KafkaServer.start(tmp_path / "late-kafka", port=kafka_port)
+    store = S3Server.start(tmp_path / "late-s3", port=s3_port)
+    try:
+        for name in ("MODELCAST_STORES__ORIGIN__URL", "MODELCAST_REGIONS__EU__STORE__URL"):
+            client_for(s3_at).create_bucket(Bucket=stack.env[name].removeprefix("s3://").split("/")[0])
+        wait_until(lambda: health(agent, "/readyz")[0] == 200, "ready", 90)
+        settings = stack.settings.model_copy(
+            update={
+                "kafka": stack.settings.kafka.model_copy(update={"bootstrap_servers": kafka_at}),
+                "stores": {"origin": stack.settings.store("origin").model_copy(update={"endpoint_url": s3_at})},
+            }
+        )
+        with Publisher(settings) as publisher:
+            publisher.publish("fraud", stack.model(1))
+        wait_until(lambda: agent.said("staged"), "it works")
+    finally:
+        agent.stop()
+        kafka.stop()
+        store.stop()

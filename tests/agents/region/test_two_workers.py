@@ -87,7 +87,7 @@ def test_a_worker_that_was_stopped_and_wakes_after_the_takeover_changes_nothing(
     finally:
         owner.signal(signal.SIGCONT)
     generation, epochs = 3, []
-    until = time.monotonic() + 20
+    until = time.monotonic() + 12
     while time.monotonic() < until:
         memory = stack.memory("fraud")
         assert memory is not None

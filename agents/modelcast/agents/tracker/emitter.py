@@ -29,6 +29,8 @@ REST, REST_BUSY = 1, 15
 """Times as long as a pass of folding took, the streams have the event loop to themselves."""
 BUSY = 20
 """Changes since the last pass from which on the streams have a backlog."""
+DEAR_SECONDS = 0.005
+"""A pass that took longer would hold the streams up if it came again at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -103,8 +105,9 @@ class Emitter:
                 self._wake.clear()
                 began = time.monotonic()
                 wait_seconds = self._fold_dirty(began)
-                busy, self._changes = self._changes > BUSY, 0
-                rest_seconds = (REST_BUSY if busy else REST) * (time.monotonic() - began)
+                took_seconds = time.monotonic() - began
+                busy, self._changes = self._changes > BUSY or took_seconds > DEAR_SECONDS, 0
+                rest_seconds = (REST_BUSY if busy else REST) * took_seconds
                 await asyncio.sleep(max(wait_seconds, rest_seconds))
                 if self._board.dirty and self.settled:
                     self._wake.set()

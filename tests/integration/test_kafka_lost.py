@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.infra.kafka_admin import create_topics, topic_ids
+from modelcast.infra.kafka_client import make_admin
 from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.local.stack import LocalStack
+from modelcast.infra.settings import KafkaSettings, Settings
+from modelcast.schemas.topics import Topic
 from tests.support.cluster import wait_until
 from tests.support.command_line import CommandLine, pods_of, predicts
 from tests.support.slow_link import Network
@@ -19,6 +23,21 @@ pytestmark = pytest.mark.integration
 def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
     with LocalStack.start(tmp_path / "stack", regions=("eu",), pods_per_region=1) as stack:
         yield stack
+
+
+def test_topics_keep_their_ids_until_they_are_made_anew(kafka_of_its_own: KafkaServer) -> None:
+    settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka_of_its_own.bootstrap_servers, timeout_seconds=10))
+    assert topic_ids(settings) == {}
+    create_topics(settings)
+    first = topic_ids(settings)
+    assert sorted(first) == sorted(Topic)
+    kafka_of_its_own.restart()
+    assert topic_ids(settings) == first
+    admin = make_admin(settings)
+    admin.delete_topics([Topic.MODEL_ACKS.value])[Topic.MODEL_ACKS.value].result(20)
+    wait_until(lambda: Topic.MODEL_ACKS not in topic_ids(settings), "it is gone")
+    create_topics(settings)
+    assert {name for name, topic_id in topic_ids(settings).items() if topic_id != first[name]} == {Topic.MODEL_ACKS}
 
 
 @pytest.mark.timeout(400)
@@ -38,7 +57,7 @@ def test_an_empty_cluster_in_its_place_changes_nothing_served_and_new_versions_f
         new = KafkaServer.start(tmp_path / "another-kafka", port=old.port)
         own_stack.services["kafka"] = new
         assert new.cluster_id != old.cluster_id
-        # Agents make the topics again and join again by themselves, within their reconcile interval (60 s).
+        # Agents find out, make the topics again and start again on them.
         pod = pods_of(own_stack.env)[0]
         wait_until(lambda: predicts(pod, "fraud") == (3, 3.0), "what was claimed meanwhile is served", 100)
         modelcast("wait", "fraud/3", "--timeout", "100s")

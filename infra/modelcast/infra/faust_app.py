@@ -28,6 +28,7 @@ from modelcast.schemas.topics import MODEL_PARTITIONS
 
 SESSION_TIMEOUT_SECONDS = 10.0
 HEARTBEAT_SECONDS = 3.0
+TOPICS_LOOK_SECONDS = 5.0
 RESTART_SECONDS_MAX = 15.0
 STOP_GRACE_SECONDS = 15.0
 CONSUMER_GROUP_PREFIX = "modelcast-"
@@ -198,6 +199,9 @@ async def run_app(
 ) -> None:
     """Run the app that ``build`` makes until ``stop`` is set; make a new one whenever it crashes.
 
+    Also when the cluster loses its topics, and with them everything that offsets and assignments meant: Faust drops
+    what comes with an offset that it has seen before, and a rebalance that misses a topic never asks for it again.
+
     On ``stop`` the app finishes what it has in hand, commits and leaves its group, so that another worker takes
     over at once. ``on_running(True)`` follows each complete start, ``on_running(False)`` each end.
     """
@@ -206,7 +210,7 @@ async def run_app(
         app = build()
         began = asyncio.get_running_loop().time()
         try:
-            crashed = await _run_once(app, stop, on_running)
+            crashed = await _run_once(app, settings, stop, on_running)
         finally:
             on_running(False)
             await _stop(app, settings.daemon.drain_seconds + STOP_GRACE_SECONDS)
@@ -219,8 +223,10 @@ async def run_app(
         pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
 
 
-async def _run_once(app: faust.App, stop: asyncio.Event, on_running: Callable[[bool], None]) -> bool:
-    """Start the app and wait for its end; whether it crashed."""
+async def _run_once(
+    app: faust.App, settings: Settings, stop: asyncio.Event, on_running: Callable[[bool], None]
+) -> bool:
+    """Start the app and wait for its end; whether another one is to be made."""
 
     async def live() -> None:
         await app.start()
@@ -230,21 +236,43 @@ async def _run_once(app: faust.App, stop: asyncio.Event, on_running: Callable[[b
     running = asyncio.create_task(live())
     stopping = asyncio.create_task(stop.wait())
     crashing = asyncio.create_task(_crashed(app))
+    losing = asyncio.create_task(_topics_lost(settings))
     try:
-        await asyncio.wait((running, stopping, crashing), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((running, stopping, crashing, losing), return_when=asyncio.FIRST_COMPLETED)
         if running.done() and running.exception() is not None:
             log.error("the stream app failed", error=repr(running.exception()))
         return not stop.is_set()
     finally:
-        for task in (running, stopping, crashing):
+        for task in (running, stopping, crashing, losing):
             task.cancel()
-        await asyncio.gather(running, stopping, crashing, return_exceptions=True)
+        await asyncio.gather(running, stopping, crashing, losing, return_exceptions=True)
 
 
 async def _crashed(app: faust.App) -> None:
     # Polled: Faust's own event is bound to mode's Service and is set from several threads.
     while not app.crashed:  # noqa: ASYNC110
         await asyncio.sleep(0.2)
+
+
+async def _topics_lost(settings: Settings) -> None:
+    """Return once the topics are no longer those that they were, and exist again: an app can't stop without them."""
+    from modelcast.infra.kafka_admin import create_topics, topic_ids
+    from modelcast.infra.kafka_client import make_admin
+
+    admin, known, lost = make_admin(settings), None, False
+    while True:
+        try:
+            found = await asyncio.to_thread(topic_ids, settings, admin)
+            known = known or found
+            # Seen twice: a broker that has just started may not know all topics yet.
+            if found != known and lost:
+                log.error("the cluster has lost its topics", lacking=sorted(known.keys() - found.keys()))
+                await asyncio.to_thread(create_topics, settings)
+                return
+            lost = found != known
+        except ModelcastError as error:
+            log.debug("the topics can't be looked at", error=str(error))
+        await asyncio.sleep(1.0 if lost else TOPICS_LOOK_SECONDS)
 
 
 async def _stop(app: faust.App, timeout_seconds: float) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them without saying so
     AdminClient,
     ConfigResource,
@@ -92,6 +92,26 @@ def create_topics(settings: Settings, replication: int | None = None) -> tuple[s
                 raise unavailable(error, settings, name) from error
     _records(admin, settings, {str(s.name): s.partitions for s in missing})
     return tuple(created)
+
+
+def topic_ids(settings: Settings, admin: AdminClient | None = None) -> dict[str, str]:
+    """The ids that the cluster gave to those of our topics that exist: a topic that was made anew has another one.
+
+    Raises:
+        KafkaUnavailable: the cluster can't be reached.
+    """
+    admin, timeout = admin or make_admin(settings), settings.kafka.timeout_seconds
+    names = [str(spec.name) for spec in TOPICS]
+    found = {}
+    for name, future in admin.describe_topics(TopicCollection(names), request_timeout=timeout).items():
+        try:
+            found[name] = str(future.result(timeout).topic_id)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise unavailable(error, settings, name) from error
+        except TimeoutError as error:
+            raise unavailable("no answer in time", settings, name) from error
+    return found
 
 
 def check_topics(settings: Settings) -> list[Finding]:

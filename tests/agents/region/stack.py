@@ -204,7 +204,9 @@ class Topics:
 
     def poll(self) -> "Topics":
         """Take in what has arrived."""
-        for message in self._consumer.consume(500, 0.02):
+        wait_seconds = 0.01
+        while (message := self._consumer.poll(wait_seconds)) is not None:
+            wait_seconds = 0
             if message.error() is not None:
                 continue
             record = decode(message.value() or b"")

@@ -313,6 +313,7 @@ def test_kafka_and_stores_that_are_away_at_start_are_waited_for(s3: S3ForTests, 
     kafka_at, s3_at = f"127.0.0.1:{kafka_port}", f"http://127.0.0.1:{s3_port}"
     agent = stack.agent(
         MODELCAST_KAFKA__BOOTSTRAP_SERVERS=kafka_at,
+        MODELCAST_KAFKA__TIMEOUT_SECONDS="3",
         MODELCAST_STORES__ORIGIN__ENDPOINT_URL=s3_at,
         MODELCAST_REGIONS__EU__STORE__ENDPOINT_URL=s3_at,
     )
@@ -339,3 +340,11 @@ def test_kafka_and_stores_that_are_away_at_start_are_waited_for(s3: S3ForTests, 
         agent.stop()
         kafka.stop()
         store.stop()
+
+
+def test_it_can_be_ended_while_it_still_waits_for_kafka(stack: Stack) -> None:
+    nowhere = f"127.0.0.1:{free_ports(1)[0]}"
+    agent = stack.agent(MODELCAST_KAFKA__BOOTSTRAP_SERVERS=nowhere, MODELCAST_KAFKA__TIMEOUT_SECONDS="3")
+    wait_until(lambda: agent.said("waiting for kafka"), "it waits", 60)
+    agent.signal(signal.SIGTERM)
+    assert wait_code(agent) == 0

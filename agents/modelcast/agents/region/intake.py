@@ -98,6 +98,7 @@ class Intake:
             self._bury(heard, "foreign-registry", f"of registry {entry.registry_id}; this region obeys {known}")
             self._owners.registry_doubted()
             return
+        log.debug("heard", model=entry.model, generation=entry.generation)
         reconciler = self._owners.reconciler(entry.model, met=True)
         if reconciler is None:
             return

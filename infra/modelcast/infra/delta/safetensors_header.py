@@ -1,0 +1,83 @@
+"""The header of a safetensors file, read with limits: eight bytes of length, then JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelcast.infra.delta.dtypes import BYTES, SAFETENSORS, DType
+
+HEADER_SIZE_MAX = 100_000_000  # what the format itself allows
+TENSORS_MAX = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor: where its bytes lie in the file."""
+
+    name: str
+    dtype: DType
+    kind: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its values."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the values start, and the tensors by position. They never overlap."""
+
+    data_start: int
+    tensors: tuple[Tensor, ...]
+
+
+def layout_of(data: memoryview) -> Layout | None:
+    """Read the layout of a mapped file, or None if it is not sound safetensors: then it is a file like any other."""
+    if len(data) < 8:
+        return None
+    length = int.from_bytes(data[:8], "little")
+    start = 8 + length
+    if length < 2 or length > HEADER_SIZE_MAX or start > len(data) or data[8] != ord("{"):
+        return None
+    try:
+        header = json.loads(bytes(data[8:start]))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(header, dict) or len(header) > TENSORS_MAX:
+        return None
+    tensors = []
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        tensor = _tensor(name, entry, start, len(data))
+        if tensor is None:
+            return None
+        tensors.append(tensor)
+    tensors.sort(key=lambda t: (t.start, t.end, t.name))
+    if any(a.end > b.start for a, b in zip(tensors, tensors[1:], strict=False)):
+        return None
+    return Layout(start, tuple(tensors))
+
+
+def _tensor(name: str, entry: object, start: int, size: int) -> Tensor | None:
+    if not isinstance(entry, Mapping):
+        return None
+    kind, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    if not isinstance(kind, str) or not _counts(shape) or not _counts(offsets):
+        return None
+    assert isinstance(shape, list)
+    assert isinstance(offsets, list)
+    if len(offsets) != 2 or not offsets[0] <= offsets[1] <= size - start:
+        return None
+    dtype = SAFETENSORS.get(kind, BYTES)
+    if (offsets[1] - offsets[0]) % dtype.width:
+        dtype = BYTES
+    return Tensor(name, dtype, kind, tuple(shape), start + offsets[0], start + offsets[1])
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, list) and all(type(v) is int and v >= 0 for v in value)

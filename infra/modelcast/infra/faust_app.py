@@ -13,6 +13,7 @@ import signal
 import ssl
 import tempfile
 from collections.abc import Callable
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from modelcast.schemas.topics import MODEL_PARTITIONS
 SESSION_TIMEOUT_SECONDS = 10.0
 HEARTBEAT_SECONDS = 3.0
 TOPICS_LOOK_SECONDS = 5.0
+OFFSETS_ATTEMPTS = 8
 RESTART_SECONDS_MAX = 15.0
 STOP_GRACE_SECONDS = 15.0
 CONSUMER_GROUP_PREFIX = "modelcast-"
@@ -200,7 +202,7 @@ async def run_app(
     """Run the app that ``build`` makes until ``stop`` is set; make a new one whenever it crashes.
 
     Also when the cluster loses its topics, and with them everything that offsets and assignments meant: Faust drops
-    what comes with an offset that it has seen before, and a rebalance that misses a topic never asks for it again.
+    what comes with an offset below one that was committed, and a rebalance that misses a topic never asks for it again.
 
     On ``stop`` the app finishes what it has in hand, commits and leaves its group, so that another worker takes
     over at once. ``on_running(True)`` follows each complete start, ``on_running(False)`` each end.
@@ -210,12 +212,15 @@ async def run_app(
         app = build()
         began = asyncio.get_running_loop().time()
         try:
-            crashed = await _run_once(app, settings, stop, on_running)
+            ending = await _run_once(app, settings, stop, on_running)
         finally:
             on_running(False)
             await _stop(app, settings.daemon.drain_seconds + STOP_GRACE_SECONDS)
-        if not crashed:
+        if ending is _Ending.STOPPED:
             return
+        if ending is _Ending.TOPICS_LOST:
+            await _forget_offsets(settings, app.conf.id)
+            continue
         if asyncio.get_running_loop().time() - began > 60:
             pause_seconds = 0.5
         log.error("the stream app crashed and is made anew", reason=repr(app.crash_reason), pause_seconds=pause_seconds)
@@ -223,10 +228,16 @@ async def run_app(
         pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
 
 
+class _Ending(Enum):
+    STOPPED = auto()
+    CRASHED = auto()
+    TOPICS_LOST = auto()
+
+
 async def _run_once(
     app: faust.App, settings: Settings, stop: asyncio.Event, on_running: Callable[[bool], None]
-) -> bool:
-    """Start the app and wait for its end; whether another one is to be made."""
+) -> _Ending:
+    """Start the app and wait for its end."""
 
     async def live() -> None:
         await app.start()
@@ -241,7 +252,9 @@ async def _run_once(
         await asyncio.wait((running, stopping, crashing, losing), return_when=asyncio.FIRST_COMPLETED)
         if running.done() and running.exception() is not None:
             log.error("the stream app failed", error=repr(running.exception()))
-        return not stop.is_set()
+        if stop.is_set():
+            return _Ending.STOPPED
+        return _Ending.TOPICS_LOST if losing.done() else _Ending.CRASHED
     finally:
         for task in (running, stopping, crashing, losing):
             task.cancel()
@@ -273,6 +286,20 @@ async def _topics_lost(settings: Settings) -> None:
         except ModelcastError as error:
             log.debug("the topics can't be looked at", error=str(error))
         await asyncio.sleep(1.0 if lost else TOPICS_LOOK_SECONDS)
+
+
+async def _forget_offsets(settings: Settings, group: str) -> None:
+    """What was committed while the topics came back counts in the old ones' offsets. Waits for the group's last
+    member to leave, but not for ever: another worker of ours may have begun anew already."""
+    from modelcast.infra.kafka_admin import delete_group
+
+    for _ in range(OFFSETS_ATTEMPTS):
+        try:
+            if await asyncio.to_thread(delete_group, settings, group):
+                return
+        except ModelcastError as error:
+            log.warning("old offsets can't be forgotten now", group=group, error=error)
+        await asyncio.sleep(1.0)
 
 
 async def _stop(app: faust.App, timeout_seconds: float) -> None:

@@ -114,6 +114,26 @@ def topic_ids(settings: Settings, admin: AdminClient | None = None) -> dict[str,
     return found
 
 
+def delete_group(settings: Settings, group: str) -> bool:
+    """Forget a consumer group with all its offsets; False: it still has members.
+
+    Raises:
+        KafkaUnavailable: the cluster can't be reached or refuses.
+    """
+    admin, timeout = make_admin(settings), settings.kafka.timeout_seconds
+    try:
+        admin.delete_consumer_groups([group], request_timeout=timeout)[group].result(timeout)
+    except KafkaException as error:
+        code = error.args[0].code()
+        if code == KafkaError.NON_EMPTY_GROUP:
+            return False
+        if code != KafkaError.GROUP_ID_NOT_FOUND:
+            raise unavailable(error, settings, group) from error
+    except TimeoutError as error:
+        raise unavailable("no answer in time", settings, group) from error
+    return True
+
+
 def check_topics(settings: Settings) -> list[Finding]:
     """What is wrong with the topics; empty: nothing.
 

@@ -13,7 +13,8 @@ topic() { # principal operation topic…
     $KAFKA_ACLS --add --allow-principal "$principal" --operation "$operation" --operation Describe --topic "$each"
   done
 }
-group() { $KAFKA_ACLS --add --allow-principal "User:$1" --operation Read --group "$2"; }
+# Delete: when the cluster has lost its topics, the offsets that were committed on them are forgotten too.
+group() { $KAFKA_ACLS --add --allow-principal "User:$1" --operation Read --operation Delete --group "$2"; }
 
 # Training jobs and operators: announce, and wait until it is served.
 for who in modelcast-publisher modelcast-operator; do
@@ -27,6 +28,7 @@ topic modelcast-operator Write model-acks region-heartbeats # `dead-letters repl
 for region in $REGIONS; do
   topic "modelcast-region-$region" Read model-updates
   topic "modelcast-region-$region" Write model-acks region-heartbeats dead-letters
+  topic "modelcast-region-$region" Describe version-state # agents look whether every topic exists before they start
   group "modelcast-region-$region" "modelcast-region-$region"
 done
 

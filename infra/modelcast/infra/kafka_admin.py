@@ -29,6 +29,7 @@ _SETTLING = frozenset(
         KafkaError._NOENT,  # librdkafka: no leader yet for any partition asked for
     }
 )
+_UNSEEN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 CREATE_HINT = "modelcast topics --create"
 
@@ -95,7 +96,7 @@ def create_topics(settings: Settings, replication: int | None = None) -> tuple[s
 
 
 def topic_ids(settings: Settings, admin: AdminClient | None = None) -> dict[str, str]:
-    """The ids that the cluster gave to those of our topics that exist: a topic that was made anew has another one.
+    """The ids that the cluster gave to those of our topics that exist and may be seen: one made anew has another id.
 
     Raises:
         KafkaUnavailable: the cluster can't be reached.
@@ -107,7 +108,7 @@ def topic_ids(settings: Settings, admin: AdminClient | None = None) -> dict[str,
         try:
             found[name] = str(future.result(timeout).topic_id)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            if error.args[0].code() not in _UNSEEN:
                 raise unavailable(error, settings, name) from error
         except TimeoutError as error:
             raise unavailable("no answer in time", settings, name) from error

@@ -28,7 +28,7 @@ from modelcast.schemas.states import State
 from tests.consumers.pod.models import adder
 from tests.support.cluster import Cluster, Daemon, Region, wait_until
 from tests.support.slow_link import Network
-from tests.support.traffic import Traffic
+from tests.support.traffic import Tally, Traffic
 
 pytestmark = [pytest.mark.real, pytest.mark.integration]
 
@@ -65,6 +65,7 @@ class Rounds:
     folder: Path
     published: dict[str, list[Publication]] = field(default_factory=lambda: {FRAUD: [], PULSE: []})
     kills: list[Kill] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
     _files: int = 0
 
     def publish(self, model: str, padding_bytes: int = 0) -> Publication:
@@ -136,7 +137,7 @@ class Rounds:
         if aim is not None:
             wait_until(reached, lambda: f"{victim.name} reaches {aim}; it is at {victim.state(FRAUD)}")
         time.sleep(delay)
-        served = [self.cluster_serves(url) for url in region.pods]
+        served = [self.tally.served.get((url, FRAUD)) for url in region.pods]
         victim.kill()
         said, there = victim.state(FRAUD), region.has(target.manifest_digest)
         hit = said[1] if said and said[0] == target.generation else None
@@ -147,10 +148,9 @@ class Rounds:
         }.get(hit, False)  # type: ignore[arg-type]
         return Kill(region.name, victim.name, aim, hit, proven)
 
-    cluster_serves: Callable[[str], int] = lambda self, url: 0
-
-    def trouble(self, served: dict[tuple[str, str], int]) -> str:
+    def trouble(self) -> str:
         """What is not yet as the log says; "" when all is."""
+        served = self.tally.served
         for model, publications in self.published.items():
             last = publications[-1]
             for region in self.cluster.regions.values():
@@ -230,7 +230,7 @@ def test_sixty_kills_lose_nothing_and_leave_nothing_half_loaded(
             60,
         )
         traffic = Traffic(network, cluster.pods, NUMBERS, rate=RATE)
-        rounds.cluster_serves = lambda url: traffic.tally.served.get((url, FRAUD), 0)  # type: ignore[method-assign]
+        rounds.tally = traffic.tally
         witness = Witness(cluster)
         recovery: list[float] = []
         try:
@@ -238,9 +238,10 @@ def test_sixty_kills_lose_nothing_and_leave_nothing_half_loaded(
                 len(rounds.kills) < ROUNDS_MAX and any(rounds.proven[s] < PROVEN_MIN for s in AIMS)
             ):
                 rounds.cycle()
-                trouble = lambda: rounds.trouble(traffic.tally.served)  # noqa: E731
                 recovery.append(
-                    wait_until(lambda: cluster.check_alive() and not trouble(), trouble, CONVERGED_SECONDS_MAX)  # noqa: B023
+                    wait_until(
+                        lambda: cluster.check_alive() and not rounds.trouble(), rounds.trouble, CONVERGED_SECONDS_MAX
+                    )
                 )
                 for region in cluster.regions.values():
                     region.check_cache()

@@ -272,19 +272,21 @@ async def _topics_lost(settings: Settings) -> None:
     from modelcast.infra.kafka_admin import create_topics, topic_ids
     from modelcast.infra.kafka_client import make_admin
 
-    admin, known, lost = make_admin(settings), None, False
+    admin, known, lost, told = make_admin(settings), None, False, False
     while True:
         try:
             found = await asyncio.to_thread(topic_ids, settings, admin)
             known = known or found
             # Seen twice: a broker that has just started may not know all topics yet.
             if found != known and lost:
-                log.error("the cluster has lost its topics", lacking=sorted(known.keys() - found.keys()))
+                if not told:
+                    log.error("the cluster has lost its topics", lacking=sorted(known.keys() - found.keys()))
+                told = True
                 await asyncio.to_thread(create_topics, settings)
                 return
             lost = found != known
-        except ModelcastError as error:
-            log.debug("the topics can't be looked at", error=str(error))
+        except Exception as error:  # whatever it is, it must not end the app
+            log.debug("the topics can't be looked at", error=repr(error))
         await asyncio.sleep(1.0 if lost else TOPICS_LOOK_SECONDS)
 
 

@@ -54,7 +54,7 @@ def run() -> None:
         console.complain(
             ModelcastError(
                 f"this command needs {error.name!r}, which is not installed",
-                hint="pip install 'modelcast[region]', '[tracker]', '[pod]', '[local]' or '[all]'",
+                hint="pip install 'modelcast[region]', '[tracker]', '[pod]', '[local]', '[delta]' or '[all]'",
             )
         )
         sys.exit(int(ExitCode.FAILED))
@@ -65,6 +65,7 @@ def _register() -> None:
         commands,
         daemons,
         dead_letters,
+        delta,
         doctor,
         local,
         ops,
@@ -75,7 +76,7 @@ def _register() -> None:
     from modelcast.cli.demo import command as demo
 
     looking = (state_views, registry_views)
-    for module in (demo, local, publish, *looking, commands, daemons, ops, doctor, dead_letters):
+    for module in (demo, local, publish, *looking, commands, daemons, ops, doctor, dead_letters, delta):
         module.register(app)
 
 

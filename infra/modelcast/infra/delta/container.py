@@ -32,7 +32,9 @@ SIZE_MAX = 1 << 50
 _HEADER = struct.Struct("<8sHHIQ32sQ32sIIII")
 HEADER_SIZE = _HEADER.size + 4
 _HAS_BASE = 1
-_FRAME = np.dtype([("method", "u1"), ("dtype", "u1"), ("zero", "<u2"), ("segments", "<u4"), ("size", "<u4"), ("crc", "<u4")])
+_FRAME = np.dtype(
+    [("method", "u1"), ("dtype", "u1"), ("zero", "<u2"), ("segments", "<u4"), ("size", "<u4"), ("crc", "<u4")]
+)
 _SEGMENT = np.dtype([("new", "<u8"), ("new_size", "<u8"), ("old", "<u8"), ("old_size", "<u8")])
 _NO_DIGEST = bytes(32)
 
@@ -98,9 +100,7 @@ def encode_index(header: Header, frames: Sequence[Frame]) -> bytes:
     for row, frame in zip(table, frames, strict=True):
         row["method"], row["dtype"] = frame.method, frame.dtype.code
         row["segments"], row["size"], row["crc"] = len(frame.segments), frame.size, frame.crc
-    segments = np.array(
-        [(s.new, s.new_size, s.old, s.old_size) for f in frames for s in f.segments], dtype=_SEGMENT
-    )
+    segments = np.array([(s.new, s.new_size, s.old, s.old_size) for f in frames for s in f.segments], dtype=_SEGMENT)
     # Field by field: columns of like numbers compress far better than rows.
     columns = [table[n].tobytes() for n in _FRAME.names or ()] + [segments[n].tobytes() for n in _SEGMENT.names or ()]
     packed = zstd.compress(b"".join(columns), level=9)
@@ -194,9 +194,8 @@ def _check_cover(header: Header, segments: dict[str, NDArray[np.int64]]) -> None
     """Each byte of the new file is made exactly once, from bytes that the old one has."""
     order = np.argsort(segments["new"], kind="stable")
     starts, ends = segments["new"][order], (segments["new"] + segments["new_size"])[order]
-    sound = (
-        (not len(starts) and header.new_size == 0)
-        or (len(starts) and starts[0] == 0 and ends[-1] == header.new_size and bool((starts[1:] == ends[:-1]).all()))
+    sound = (not len(starts) and header.new_size == 0) or (
+        len(starts) and starts[0] == 0 and ends[-1] == header.new_size and bool((starts[1:] == ends[:-1]).all())
     )
     if not sound or (segments["new_size"] == 0).any():
         raise BadDelta("delta index does not cover the new file exactly once")
@@ -205,9 +204,7 @@ def _check_cover(header: Header, segments: dict[str, NDArray[np.int64]]) -> None
 
 
 def _frames(frames: dict[str, NDArray[np.int64]], segments: dict[str, NDArray[np.int64]]) -> tuple[Frame, ...]:
-    rows = list(
-        zip(*(segments[n].tolist() for n in ("new", "new_size", "old", "old_size")), strict=True)
-    )
+    rows = list(zip(*(segments[n].tolist() for n in ("new", "new_size", "old", "old_size")), strict=True))
     found, at = [], 0
     columns = (frames[n].tolist() for n in ("method", "dtype", "zero", "segments", "size", "crc"))
     for method, code, zero, count, size, crc in zip(*columns, strict=True):
@@ -247,5 +244,3 @@ def sha256_of_view(data: memoryview) -> bytes:
     for at in range(0, len(data), 1 << 24):
         found.update(data[at : at + (1 << 24)])
     return found.digest()
-
-

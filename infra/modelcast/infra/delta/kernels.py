@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +15,19 @@ VARIABLE = "MODELCAST_DELTA_KERNELS"
 WORTH_LOADING_BYTES = 64 * 1024 * 1024  # loading compiled kernels takes as long as numpy takes for this much
 
 
-class Kernels(Protocol):
+Histogram = Callable[[NDArray[Any], int, int], NDArray[np.int64]]
+Split = Callable[[NDArray[Any], NDArray[Any], int, int, NDArray[np.uint8], NDArray[np.int64], NDArray[Any]], None]
+Join = Callable[[NDArray[Any], NDArray[Any], int, int, NDArray[np.uint8], NDArray[np.int64], int, NDArray[Any]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
     """The three loops over values. All implementations make the same bytes."""
 
-    NAME: str
-    histogram: Callable[[NDArray[Any], int, int], NDArray[np.int64]]
-    split: Callable[
-        [NDArray[Any], NDArray[Any], int, int, NDArray[np.uint8], NDArray[np.int64], NDArray[Any]],
-        None,
-    ]
-    join: Callable[
-        [NDArray[Any], NDArray[Any], int, int, NDArray[np.uint8], NDArray[np.int64], int, NDArray[Any]],
-        bool,
-    ]
+    name: str
+    histogram: Histogram
+    split: Split
+    join: Join
 
 
 def choose(size_bytes: int, name: str | None = None) -> Kernels:
@@ -46,5 +47,5 @@ def choose(size_bytes: int, name: str | None = None) -> Kernels:
             if wanted == "numba":
                 raise
         else:
-            return kernels_numba
-    return kernels_numpy
+            return Kernels("numba", kernels_numba.histogram, kernels_numba.split, kernels_numba.join)
+    return Kernels("numpy", kernels_numpy.histogram, kernels_numpy.split, kernels_numpy.join)

@@ -8,14 +8,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 Unsigned = NDArray[Any]
-NAME = "numba"
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any]) -> Any:
     try:
-        return njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+        return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # nowhere to keep the compiled code: compile in every process
-        return njit(nogil=True)(function)  # type: ignore[no-any-return]
+        return njit(nogil=True)(function)
 
 
 def _histogram(old: Unsigned, shift: int, mask: int, counts: NDArray[np.int64]) -> None:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 Unsigned = NDArray[Any]
 BLOCK = 1 << 16
-NAME = "numpy"
 
 
 def histogram(old: Unsigned, shift: int, mask: int) -> NDArray[np.int64]:
@@ -87,7 +86,8 @@ def join(
 
 def _keys(values: Unsigned, shift: int, mask: int) -> NDArray[np.uint8]:
     kind = values.dtype.type
-    return ((values >> kind(shift)) & kind(mask)).astype(np.uint8)
+    keys: NDArray[np.uint8] = ((values >> kind(shift)) & kind(mask)).astype(np.uint8)
+    return keys
 
 
 def _present(groups: NDArray[np.uint8]) -> list[tuple[int, int]]:

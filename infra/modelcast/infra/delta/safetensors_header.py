@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from modelcast.infra.delta.dtypes import BYTES, SAFETENSORS, DType
 
@@ -58,7 +59,7 @@ def layout_of(data: memoryview) -> Layout | None:
             return None
         tensors.append(tensor)
     tensors.sort(key=lambda t: (t.start, t.end, t.name))
-    if any(a.end > b.start for a, b in zip(tensors, tensors[1:], strict=False)):
+    if any(a.end > b.start for a, b in pairwise(tensors)):
         return None
     return Layout(start, tuple(tensors))
 

@@ -1,0 +1,84 @@
+"""``modelcast delta make | apply | info``: the transfer engine's deltas, by hand."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from modelcast.cli.console import Format, emit, plain, say, size
+from modelcast.cli.options import Output
+from modelcast.schemas.digests import hex_of
+
+if TYPE_CHECKING:
+    from modelcast.infra.delta import DeltaInfo
+
+deltas = typer.Typer(no_args_is_help=True, help="Deltas between two versions of a file or folder.")
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="At most so many at once (default: all cores).")]
+New = Annotated[Path, typer.Argument(metavar="NEW", help="The file or folder that it will make.", show_default=False)]
+Base = Annotated[Path, typer.Argument(metavar="OLD", help="The file or folder that the receiver has.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.add_typer(deltas, name="delta")
+
+
+@deltas.command()
+def make(
+    old: Base,
+    new: New,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the delta is written.")],
+    threads: Threads = None,
+    output: Output = Format.table,
+) -> None:
+    """Write the delta that makes NEW of OLD."""
+    from modelcast.infra import delta
+
+    began = time.monotonic()
+    info = delta.make(old, new, out, threads=threads)
+    _show(info, output)
+    say(f"{size(info.delta_size_bytes)} instead of {size(info.new_size_bytes)} in {time.monotonic() - began:.1f} s")
+
+
+@deltas.command()
+def apply(
+    old: Base,
+    delta_file: Annotated[Path, typer.Argument(metavar="DELTA", help="What delta make wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="What is rebuilt; it appears verified or not at all.")],
+    digest: Annotated[str | None, typer.Option("--digest", help="What OUT must be: sha256:<64 hex digits>.")] = None,
+    threads: Threads = None,
+) -> None:
+    """Rebuild OUT from OLD and DELTA; exit code 4 if anything does not verify."""
+    from modelcast.infra import delta
+
+    if digest is not None:
+        hex_of(digest)
+    began = time.monotonic()
+    delta.apply(old, delta_file, out, expected_digest=digest, threads=threads)
+    say(f"{out}: verified, in {time.monotonic() - began:.1f} s")
+
+
+@deltas.command()
+def info(
+    delta_file: Annotated[Path, typer.Argument(metavar="DELTA", help="What delta make wrote.")],
+    output: Output = Format.table,
+) -> None:
+    """What a delta needs, what it makes, and how."""
+    from modelcast.infra import delta
+
+    _show(delta.info(delta_file), output)
+
+
+def _show(info: "DeltaInfo", output: Format) -> None:
+    table = Table(box=None, show_header=False)
+    unchanged = f", {info.files_unchanged} unchanged" if info.files_unchanged else ""
+    files = f" ({info.files} files{unchanged})" if info.kind == "folder" else ""
+    table.add_row("delta", f"{size(info.delta_size_bytes)}, {info.ratio:.2f}× smaller than the whole")
+    table.add_row("base", f"{info.base_digest}  {size(info.base_size_bytes)}" if info.base_digest else "none")
+    table.add_row("makes", f"{info.new_digest}  {size(info.new_size_bytes)}{files}")
+    for share in info.methods:
+        what = f"{size(share.new_bytes)} from {size(share.delta_bytes)} in {share.frames} frames"
+        table.add_row(share.method, what)
+    emit(plain(info) | {"ratio": round(info.ratio, 4)}, output, table)

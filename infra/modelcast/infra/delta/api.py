@@ -1,0 +1,128 @@
+"""What callers use: files and folders alike."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelcast.infra.delta import container, folder
+from modelcast.infra.delta.apply_file import apply_file
+from modelcast.infra.delta.errors import BadDelta
+from modelcast.infra.delta.files import mapped, written_aside
+from modelcast.infra.delta.info import DeltaInfo, info_of
+from modelcast.infra.delta.make_file import make_file
+from modelcast.schemas.errors import NotFound, UsageError
+
+
+def make(
+    old: Path | None, new: Path, out: Path, *, threads: int | None = None, kernels: str | None = None
+) -> DeltaInfo:
+    """Write to ``out`` what makes ``new`` of ``old``: two files, or two folders.
+
+    Args:
+        old: the base; None makes a compressed whole.
+        threads: at most so many at once (default: all cores that this process may use).
+        kernels: ``numpy``, ``numba`` or ``auto``; the bytes are the same.
+
+    Raises:
+        NotFound: one of them is not there.
+        UsageError: a file against a folder, or a folder that holds something else than files.
+    """
+    for path in (old, new):
+        if path is not None and not path.exists():
+            raise NotFound("no such file or folder", subject=str(path))
+    if old is not None and old.is_dir() != new.is_dir():
+        raise UsageError("one is a file, the other a folder", hint="give two files or two folders")
+    with written_aside(out) as file:
+        if new.is_dir():
+            return folder.make_folder(old, new, file, threads=threads, kernels=kernels)
+        index = make_file(old, new, file, threads=threads, kernels=kernels)
+        file.flush()
+        return info_of(index, os.fstat(file.fileno()).st_size)
+
+
+def apply(
+    old: Path | None,
+    delta: Path,
+    out: Path,
+    *,
+    expected_digest: str | None = None,
+    expected_files: Mapping[str, str] | None = None,
+    size_bytes_max: int | None = None,
+    base_digest: str | None = None,
+    threads: int | None = None,
+    kernels: str | None = None,
+) -> None:
+    """Rebuild ``out``. It appears whole, verified and synced, or not at all.
+
+    Args:
+        expected_digest: the new file's digest by the manifest (of a folder: its tree digest).
+        expected_files: for folders, the digest of each path by the manifest.
+        size_bytes_max: refuse a delta that makes more bytes.
+        base_digest: the base file's digest, if the caller has just proved it.
+
+    Raises:
+        NotFound: base or delta is not there.
+        BadDelta: damaged, cut off, hostile, or more than ``size_bytes_max``.
+        WrongBase: made against something else.
+        WrongResult: it makes something else than expected.
+        UsageError: ``out`` is a folder that exists, or kinds that do not go together.
+    """
+    for path in (old, delta):
+        if path is not None and not path.exists():
+            raise NotFound("no such file or folder", subject=str(path))
+    with mapped(delta) as data:
+        is_folder = _kind(data, delta) == container.KIND_FOLDER
+        if old is not None and old.is_dir() != is_folder:
+            wanted = "folder" if is_folder else "file"
+            raise UsageError(f"this is the delta of a {wanted}", subject=str(delta), hint=f"give a {wanted} as base")
+        if is_folder:
+            folder.apply_folder(
+                old,
+                data,
+                out,
+                expected_digest=expected_digest,
+                expected_files=expected_files,
+                size_bytes_max=size_bytes_max,
+                threads=threads,
+                kernels=kernels,
+                subject=str(delta),
+            )
+            return
+        if out.is_dir():
+            raise UsageError("the file to write is a folder", subject=str(out))
+        apply_file(
+            old,
+            data,
+            out,
+            expected_digest=expected_digest,
+            size_bytes_max=size_bytes_max,
+            base_digest=base_digest,
+            threads=threads,
+            kernels=kernels,
+            subject=str(delta),
+        )
+
+
+def info(delta: Path) -> DeltaInfo:
+    """Read what a delta is; its payloads are not touched.
+
+    Raises:
+        NotFound: there is no such file.
+        BadDelta: it is no delta, or damaged.
+    """
+    with mapped(delta) as data:
+        if _kind(data, delta) == container.KIND_FOLDER:
+            return folder.folder_info(data, subject=str(delta))
+        try:
+            return info_of(container.decode_index(data), len(data))
+        except BadDelta as error:
+            error.subject = error.subject or str(delta)
+            raise
+
+
+def _kind(data: memoryview, path: Path) -> int:
+    try:
+        return container.kind_of(data)
+    except BadDelta as error:
+        error.subject = str(path)
+        raise

@@ -1,0 +1,84 @@
+"""Files as the delta sees them: mapped to read, written aside and renamed into place."""
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from modelcast.schemas.errors import NotFound
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[memoryview]:
+    """The bytes of a file, read only. Nothing may shorten it meanwhile.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    try:
+        file = path.open("rb")
+    except (FileNotFoundError, IsADirectoryError):
+        raise NotFound("no such file", subject=str(path)) from None
+    with file:
+        if not os.fstat(file.fileno()).st_size:  # an empty file can't be mapped
+            yield memoryview(b"")
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            view = memoryview(data)
+            try:
+                yield view
+            finally:
+                try:
+                    view.release()
+                    data_is_free = True
+                except BufferError:  # an error's traceback still holds arrays over it: the map ends with them
+                    data_is_free = False
+                if not data_is_free:
+                    _leave_open(data)
+
+
+def _leave_open(data: mmap.mmap) -> None:
+    data.close = lambda: None  # type: ignore[method-assign]
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[BinaryIO]:
+    """A temporary file beside ``path`` that takes its place when the block ends well, synced; else it is gone."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:200]}.", suffix=".partial", dir=path.parent)
+    aside = Path(name)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.chmod(0o666 & ~_umask())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_at(handle: int, data: memoryview, at: int) -> None:
+    """``pwrite`` all of it."""
+    while data:
+        written = os.pwrite(handle, data, at)
+        data, at = data[written:], at + written
+
+
+def _umask() -> int:
+    """The process's mask, read without changing it where the system shows it."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    except OSError:
+        pass
+    return 0o022

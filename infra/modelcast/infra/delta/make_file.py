@@ -1,0 +1,107 @@
+"""Making the delta of one file."""
+
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from modelcast.infra.delta import frames as coding
+from modelcast.infra.delta.container import (
+    FRAMES_MAX,
+    SEGMENTS_MAX,
+    Frame,
+    Header,
+    Index,
+    Method,
+    encode_index,
+    sha256_of_view,
+)
+from modelcast.infra.delta.files import mapped
+from modelcast.infra.delta.kernels import choose
+from modelcast.infra.delta.pipeline import in_order, threads_for
+from modelcast.infra.delta.plan import Work, plan_file, plan_tensors, plan_whole
+from modelcast.infra.delta.renames import matched_by_content
+from modelcast.infra.delta.safetensors_header import layout_of
+
+
+def make_file(
+    old: Path | None,
+    new: Path,
+    out: BinaryIO,
+    *,
+    threads: int | None = None,
+    kernels: str | None = None,
+    digests: tuple[bytes | None, bytes | None] = (None, None),
+) -> Index:
+    """Write the delta from ``old`` (None: no base, a compressed whole) to ``new`` at the place where ``out`` is.
+
+    Args:
+        threads: at most so many at once (default: all cores).
+        kernels: see ``kernels.choose``.
+        digests: raw SHA-256 of old and new, where the caller has them; else they are computed meanwhile.
+
+    Raises:
+        NotFound: a file is not there.
+    """
+    with mapped(new) as new_data, ThreadPoolExecutor(2, thread_name_prefix="sha256") as hashing:
+        new_digest = hashing.submit(lambda: digests[1] or sha256_of_view(new_data))
+        if old is None:
+            done = _encoded(memoryview(b""), new_data, plan_whole(layout_of(new_data), len(new_data)), threads, kernels)
+            with done[1] as payloads:
+                return _assemble(Header(0, None, len(new_data), new_digest.result()), done[0], payloads, out)
+        with mapped(old) as old_data:
+            base_digest = hashing.submit(lambda: digests[0] or sha256_of_view(old_data))
+            try:
+                done = _encoded(old_data, new_data, _plan(old_data, new_data), threads, kernels)
+            finally:
+                base_digest.exception()  # whatever happens, no thread reads a map that is closed
+            with done[1] as payloads:
+                header = Header(len(old_data), base_digest.result(), len(new_data), new_digest.result())
+                return _assemble(header, done[0], payloads, out)
+
+
+def _plan(old: memoryview, new: memoryview) -> list[Work]:
+    layouts = layout_of(old), layout_of(new)
+    if layouts[0] is None or layouts[1] is None:
+        if layouts[1] is not None:
+            return plan_whole(layouts[1], len(new))
+        return plan_file(len(old), len(new))
+    return plan_tensors(layouts[0], layouts[1], len(new), renames=partial(matched_by_content, old, new))
+
+
+def _encoded(
+    old: memoryview, new: memoryview, plan: list[Work], threads: int | None, kernels: str | None
+) -> tuple[list[Frame], BinaryIO]:
+    """The frames, and their payloads in a temporary file."""
+    if len(plan) > FRAMES_MAX or sum(len(w.segments) for w in plan) > SEGMENTS_MAX:
+        plan = plan_file(len(old), len(new))  # more tensors than an index may name
+    chosen = choose(len(new), kernels)
+    found: list[Frame] = []
+    payloads = tempfile.TemporaryFile(prefix="modelcast-delta-")  # noqa: SIM115 the caller closes it
+    try:
+        count = threads_for(threads, max(map(coding.memory_of, plan), default=0))
+        for _, (frame, payload) in in_order(lambda w: coding.encode(w, old, new, chosen), plan, count):
+            payloads.write(payload)
+            _append(found, frame)
+    except BaseException:
+        payloads.close()
+        raise
+    return found, payloads
+
+
+def _append(frames: list[Frame], frame: Frame) -> None:
+    """Copies join the copy before them: what did not change costs one entry, not one a block."""
+    if frame.method is Method.COPY and frames and frames[-1].method is Method.COPY:
+        frames[-1] = Frame(Method.COPY, frame.dtype, (*frames[-1].segments, *frame.segments))
+    else:
+        frames.append(frame)
+
+
+def _assemble(header: Header, frames: list[Frame], payloads: BinaryIO, out: BinaryIO) -> Index:
+    start = encode_index(header, frames)
+    out.write(start)
+    payloads.seek(0)
+    shutil.copyfileobj(payloads, out, 1 << 20)
+    return Index(header, tuple(frames), len(start))

@@ -1,0 +1,173 @@
+"""Which bytes of the old file foretell which bytes of the new one. Pure: two layouts in, work out.
+
+Ranges of one type are pooled into blocks of about 4 Mi values, whatever tensors they belong to: statistics shared
+between small tensors are worth more than borders kept.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from modelcast.infra.delta.container import DICT_BYTES_MAX, FRAME_BYTES_MAX, Segment
+from modelcast.infra.delta.dtypes import BYTES, DType
+from modelcast.infra.delta.safetensors_header import Layout, Tensor
+
+BLOCK_VALUES = 4 * 1024 * 1024
+BLOCK_BYTES_MAX = 16 * 1024 * 1024
+SPAN_BYTES_MAX = 64 * 1024 * 1024  # a rare type does not hold back the hashing of what lies around it
+FILE_CHUNK_BYTES = 8 * 1024 * 1024
+DICT_WINDOW_BYTES = 16 * 1024 * 1024  # two threads of this fit the memory that is promised
+SEGMENTS_A_BLOCK = 8192
+
+Renames = Callable[[Sequence[Tensor], Sequence[Tensor]], dict[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One block: its segments are of one type, and either all come from the old file or none does.
+
+    ``numbers`` is False for what is no tensor: there the old range is a dictionary, not an equal.
+    """
+
+    dtype: DType
+    segments: tuple[Segment, ...]
+    numbers: bool
+
+
+def no_renames(_old: Sequence[Tensor], _new: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Tensors are matched by name only."""
+    return {}
+
+
+def plan_tensors(old: Layout, new: Layout, new_size: int, *, renames: Renames = no_renames) -> list[Work]:
+    """Blocks that cover the new file exactly once, by their first byte."""
+    partners = _partners(old.tensors, new.tensors, renames)
+    pools: dict[tuple[int, bool], _Pool] = {}
+    done: list[Work] = []
+    gaps = _Pool(BYTES, numbers=False)
+    at = 0
+    for tensor in new.tensors:
+        if tensor.start > at:
+            gaps.add(_gap(old, at, tensor.start))
+        for segment in _pair(tensor, partners.get(tensor.name)):
+            key = (tensor.dtype.code, bool(segment.old_size))
+            pool = pools.setdefault(key, _Pool(tensor.dtype, numbers=True))
+            for piece in _cut(segment, pool.block_bytes):
+                if pool.is_full_for(piece):
+                    done.append(pool.empty())
+                pool.add(piece)
+        at = max(at, tensor.end)
+    if new_size > at:
+        gaps.add(_gap(old, at, new_size))
+    done += [pool.empty() for pool in pools.values() if pool.segments]
+    done += _gap_work(gaps.segments)
+    return sorted(done, key=lambda w: w.segments[0].new)
+
+
+def plan_file(old_size: int, new_size: int) -> list[Work]:
+    """Chunks of a file that is no tensors, each against what lies around it in the old file."""
+    work = []
+    for at in range(0, new_size, FILE_CHUNK_BYTES):
+        size = min(FILE_CHUNK_BYTES, new_size - at)
+        middle = (at + size // 2) * old_size // new_size
+        start = max(0, min(middle - DICT_WINDOW_BYTES // 2, old_size - DICT_WINDOW_BYTES))
+        work.append(Work(BYTES, (Segment(at, size, start, min(DICT_WINDOW_BYTES, old_size - start)),), False))
+    return work
+
+
+def plan_whole(new: Layout | None, new_size: int) -> list[Work]:
+    """Blocks of a file that has no base."""
+    return plan_file(0, new_size) if new is None else plan_tensors(Layout(0, ()), new, new_size)
+
+
+@dataclass(slots=True)
+class _Pool:
+    dtype: DType
+    numbers: bool
+    segments: list[Segment] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def block_bytes(self) -> int:
+        return min(BLOCK_VALUES * self.dtype.width, BLOCK_BYTES_MAX)
+
+    def is_full_for(self, segment: Segment) -> bool:
+        if not self.segments:
+            return False
+        far = segment.new + segment.new_size - self.segments[0].new > SPAN_BYTES_MAX
+        return far or self.size + segment.new_size > self.block_bytes or len(self.segments) >= SEGMENTS_A_BLOCK
+
+    def add(self, segment: Segment) -> None:
+        self.size += segment.new_size
+        last = self.segments[-1] if self.segments else None
+        if last and _follows(last, segment) and self.numbers:
+            both = last.old_size + segment.old_size
+            self.segments[-1] = Segment(last.new, last.new_size + segment.new_size, last.old, both)
+        else:
+            self.segments.append(segment)
+
+    def empty(self) -> Work:
+        work = Work(self.dtype, tuple(self.segments), self.numbers)
+        self.segments, self.size = [], 0
+        return work
+
+
+def _follows(a: Segment, b: Segment) -> bool:
+    return a.new + a.new_size == b.new and (not a.old_size or a.old + a.old_size == b.old)
+
+
+def _cut(segment: Segment, size_max: int) -> Iterator[Segment]:
+    for at in range(0, segment.new_size, size_max):
+        size = min(size_max, segment.new_size - at)
+        yield (
+            Segment(segment.new + at, size, segment.old + at, size)
+            if segment.old_size
+            else Segment(segment.new + at, size)
+        )
+
+
+def _partners(old: Sequence[Tensor], new: Sequence[Tensor], renames: Renames) -> dict[str, Tensor]:
+    by_name = {t.name: t for t in old}
+    partners = {}
+    for tensor in new:
+        candidate = by_name.get(tensor.name)
+        if candidate and candidate.kind == tensor.kind and _comparable(candidate, tensor):
+            partners[tensor.name] = candidate
+    taken = {t.name for t in partners.values()}
+    left_old = [t for t in old if t.name not in taken and t.size_bytes]
+    left_new = [t for t in new if t.name not in partners and t.size_bytes]
+    return partners | renames(left_old, left_new)
+
+
+def _comparable(old: Tensor, new: Tensor) -> bool:
+    """Of one size (reshaped, too), or grown or shrunk along the first axis, as vocabularies are."""
+    return old.size_bytes == new.size_bytes or (len(old.shape) > 0 and old.shape[1:] == new.shape[1:])
+
+
+def _pair(tensor: Tensor, partner: Tensor | None) -> Iterator[Segment]:
+    shared = min(tensor.size_bytes, partner.size_bytes) if partner else 0
+    if partner and shared:
+        yield Segment(tensor.start, shared, partner.start, shared)
+    if tensor.size_bytes > shared:
+        yield Segment(tensor.start + shared, tensor.size_bytes - shared)
+
+
+def _gap(old: Layout, start: int, end: int) -> Segment:
+    """The header has the old header for a dictionary; other gaps have none."""
+    if start == 0 and old.data_start:
+        return Segment(start, end - start, 0, min(old.data_start, DICT_BYTES_MAX))
+    return Segment(start, end - start)
+
+
+def _gap_work(gaps: Sequence[Segment]) -> list[Work]:
+    """All gaps in as few frames as their size allows; one that is itself too large is cut."""
+    work: list[Work] = []
+    for gap in gaps:
+        for at in range(0, gap.new_size, FRAME_BYTES_MAX):
+            piece = Segment(gap.new + at, min(FRAME_BYTES_MAX, gap.new_size - at), gap.old, gap.old_size)
+            last = work[-1].segments if work else ()
+            size = piece.new_size + sum(s.new_size for s in last)
+            if last and size <= FILE_CHUNK_BYTES and len(last) < 64 and not piece.old_size:
+                work[-1] = Work(BYTES, (*last, piece), False)
+            else:
+                work.append(Work(BYTES, (piece,), False))
+    return work

@@ -1,0 +1,50 @@
+"""Tensors that changed their name: found by what they hold, from a sample of it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelcast.infra.delta.safetensors_header import Tensor
+
+SAMPLE_VALUES = 512
+CANDIDATES_MAX = 64
+LIKENESS_MIN = 0.6  # of sampled values, sign and exponent equal; unrelated weights agree in a quarter or less
+
+
+def matched_by_content(
+    old_data: memoryview, new_data: memoryview, old: Sequence[Tensor], new: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """For each unmatched new tensor, the unmatched old one of its type and size that it resembles most.
+
+    At most ``CANDIDATES_MAX`` samples are compared a tensor, so that files with very many stay cheap.
+    """
+    by_form: defaultdict[tuple[str, int], list[Tensor]] = defaultdict(list)
+    for tensor in old:
+        by_form[tensor.kind, tensor.size_bytes].append(tensor)
+    found: dict[str, Tensor] = {}
+    samples: dict[str, NDArray[Any]] = {}
+    for tensor in new:
+        candidates = by_form[tensor.kind, tensor.size_bytes]
+        mine = _sample(new_data, tensor)
+        best, likeness = None, LIKENESS_MIN
+        for candidate in candidates[:CANDIDATES_MAX]:
+            if candidate.name not in samples:
+                samples[candidate.name] = _sample(old_data, candidate)
+            alike = float(np.mean(samples[candidate.name] == mine))
+            if alike > likeness or (best is None and alike == likeness):
+                best, likeness = candidate, alike
+        if best is not None:
+            candidates.remove(best)
+            found[tensor.name] = best
+    return found
+
+
+def _sample(data: memoryview, tensor: Tensor) -> NDArray[Any]:
+    dtype = tensor.dtype
+    values = np.frombuffer(data[tensor.start : tensor.end], dtype.unsigned)
+    kind = values.dtype.type
+    sample: NDArray[Any] = values[:: max(1, len(values) // SAMPLE_VALUES)][: 2 * SAMPLE_VALUES] >> kind(dtype.shift)
+    return sample

@@ -5,6 +5,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-inp
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 ARGS :=
+# Tests mostly wait for something to happen, so more of them than cores run side by side, a file in one process.
+JOBS := 3
 
 .PHONY: help demo test test-real lint bench clean
 .DELETE_ON_ERROR:
@@ -22,10 +24,10 @@ demo: $(RUN)
 	@$(BIN)/modelcast demo $(ARGS)
 
 test: $(DEV)
-	@$(BIN)/pytest -m 'not real' $(ARGS)
+	@$(BIN)/pytest -m 'not real' -n $(JOBS) --dist loadfile $(ARGS)
 
 test-real: $(DEV)
-	@$(BIN)/pytest -m real $(ARGS)
+	@$(BIN)/pytest -m real -n 2 --dist loadfile $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check

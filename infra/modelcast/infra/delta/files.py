@@ -26,22 +26,9 @@ def mapped(path: Path) -> Iterator[memoryview]:
         if not os.fstat(file.fileno()).st_size:  # an empty file can't be mapped
             yield memoryview(b"")
             return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            view = memoryview(data)
-            try:
-                yield view
-            finally:
-                try:
-                    view.release()
-                    data_is_free = True
-                except BufferError:  # an error's traceback still holds arrays over it: the map ends with them
-                    data_is_free = False
-                if not data_is_free:
-                    _leave_open(data)
-
-
-def _leave_open(data: mmap.mmap) -> None:
-    data.close = lambda: None  # type: ignore[method-assign]
+        # Not closed by hand: an error's traceback may still hold views of it. It is unmapped with the last of them.
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    yield memoryview(data)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from modelcast.infra.delta.kernels import Kernels
 from modelcast.infra.delta.plan import Work
 
 COPY_CHUNK_BYTES = 4 * 1024 * 1024
-STRONG_BELOW_BYTES = 16 * 1024 * 1024  # files up to here are worth zstd's slow levels
+STRONG_BELOW_BYTES = 32 * 1024 * 1024  # files up to here are worth zstd's slow levels
 WHOLE_WORTH_TRYING = 0.6  # of a block's size: dearer differences are compared with the block alone
 
 Encoded = tuple[Frame, bytes]
@@ -30,7 +30,7 @@ def encode(work: Work, old: memoryview, new: memoryview, kernels: Kernels) -> En
     if not work.numbers:
         strong = len(new) <= STRONG_BELOW_BYTES or len(target) < 1 << 20
         base = bytes(_gather(old, [(s.old, s.old_size) for s in segments]))[:DICT_BYTES_MAX]
-        payload = zstd.compress_against(target, base, level=19 if strong else 9)
+        payload = zstd.compress_against(target, base, level=19 if strong else 4)
         return _framed(Method.ZSTD, work.dtype, segments, payload, target)
     if not segments[0].old_size:
         return _best(work, [_alone(target, work.dtype)], target)

@@ -15,6 +15,7 @@ from modelcast.agents.tracker.log_watch import Announcement, LogWatch, Outlets
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.sender import Sender
 from modelcast.agents.tracker.snapshots import Place
+from modelcast.agents.tracker.waiting import Waiting
 from modelcast.infra.faust_app import BYTES, make_app
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.settings import Settings
@@ -27,6 +28,8 @@ APP_NAME = "tracker"
 TABLE_NAME = "rows"
 SETTLE_SECONDS_MAX = 10.0
 ROWS_AT_ONCE = 64
+DEAR_BYTES = 4096
+"""Records from this size on are not read before it is known what else was fetched with them."""
 
 CHANGELOG_CONFIG = {
     # Rewritten rows must be compacted soon, or a takeover would read gigabytes.
@@ -64,8 +67,11 @@ class Tracker:
 
         @app.agent(app.topic(str(Topic.MODEL_ACKS), schema=BYTES, allow_empty=True), concurrency=1, name="acks")
         async def acks(stream: Any) -> None:
+            waiting = Waiting(stream)
             async for event in stream.events():
-                await self.intake.ack(event.message, table)
+                if len(event.message.value or b"") >= DEAR_BYTES:
+                    await waiting.fill()
+                await self.intake.ack(event.message, table, waiting)
 
         @app.agent(app.topic(str(Topic.MODEL_UPDATES), schema=BYTES, allow_empty=True), concurrency=1, name="updates")
         async def updates(stream: Any) -> None:
@@ -110,6 +116,7 @@ class Tracker:
 
     def _unsettle(self) -> None:
         self.emitter.settle(False)
+        self.intake.rebalanced()
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None

@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from modelcast.agents.tracker.announcements import FOREIGN
+from modelcast.agents.tracker.backlog import Backlog, Records
 from modelcast.agents.tracker.board import Board, announced_key, row_key
 from modelcast.agents.tracker.heartbeats import Heartbeats
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch
@@ -67,12 +68,17 @@ class Intake:
         self._outcomes = {
             (topic, outcome): RECORDS.labels(str(topic), outcome)
             for topic in (Topic.MODEL_ACKS, Topic.MODEL_UPDATES)
-            for outcome in ("folded", "stale", "dead-letter")
+            for outcome in ("folded", "stale", "overtaken", "dead-letter")
         }
+        self._backlog = Backlog()
 
-    async def ack(self, message: Message, table: Table) -> None:
-        """Take a record of ``model-acks``."""
-        await self._guarded(Topic.MODEL_ACKS, message, table, self._ack)
+    async def ack(self, message: Message, table: Table, waiting: Records = ()) -> None:
+        """Take a record of ``model-acks``; ``waiting`` are the values of those behind it that are here already."""
+        await self._guarded(Topic.MODEL_ACKS, message, table, lambda m, t: self._ack(m, t, waiting))
+
+    def rebalanced(self) -> None:
+        """What waited may never come."""
+        self._backlog = Backlog()
 
     async def update(self, message: Message, table: Table) -> None:
         """Take a record of ``model-updates``."""
@@ -96,13 +102,25 @@ class Intake:
             outcome = "dead-letter"
         self._outcomes[topic, outcome].inc()
 
-    async def _ack(self, message: Message, table: Table) -> str:
-        """Fold one page of a snapshot."""
+    async def _ack(self, message: Message, table: Table, waiting: Records) -> str:
+        """Fold one page of a snapshot, unless a newer one follows at once."""
         raw = message.value or b""
+        if (found := self._backlog.overtaken(raw, waiting, self._registry_id or "")) is not None:
+            FOLDED_PODS.inc(found.pods)
+            return "overtaken"
+        try:
+            return await self._fold(raw, message.partition, table)
+        except Refused:
+            if (earlier := self._backlog.in_place_of(raw)) is not None:
+                await self._fold(earlier, message.partition, table)
+            raise
+
+    async def _fold(self, raw: bytes, partition: int, table: Table) -> str:
         ack = await self._decoded(raw)
         if not isinstance(ack, ModelAck):
             raise Refused("bad-value", f"a {type(ack).__name__} where a ModelAck belongs")
-        await self._check_origin(ack.registry_id, ack.model, ack.region, message.partition)
+        await self._check_origin(ack.registry_id, ack.model, ack.region, partition)
+        self._backlog.read(ack.registry_id, ack.model, ack.region)
         desk = self._board.desk(ack.model)
         change = desk.take(ack, raw)
         if change.write is not None:

@@ -152,8 +152,16 @@ class LogWatch:
                 log.error("reading a log failed", model=model, error=repr(error))
             finally:
                 self._reading.discard(model)
-                if model in self._wanted:
+                if model in self._wanted and not self._has_read(model, self._wanted[model]):
                     self._queue.put_nowait(model)
+                else:
+                    self._wanted.pop(model, None)
+
+    def _has_read(self, model: str, generation: int) -> bool:
+        """Whether what was wished for meanwhile has been read already; 0 is a wish for whatever is new."""
+        desk = self._board.desks.get(model)
+        read = 0 if desk is None or desk.log is None else desk.log.head
+        return 0 < generation <= read and model not in self._pending
 
     async def _read(self, model: str, generation: int) -> None:
         if not self._board.owns(model):

@@ -66,6 +66,30 @@ async def test_the_first_change_goes_at_once_and_what_follows_goes_together() ->
     reports.forget(MODEL)
 
 
+async def test_what_has_begun_waits_for_its_end_but_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    mail = Mail()
+    reports, log, region = reporter(mail), Log().publish(1), Region("a")
+    region.all_read(None)
+    region.on(log.folded)
+    reports.changed(MODEL, region.replica)
+    await until(lambda: len(mail.sent) == 1)
+    monkeypatch.setattr("modelcast.agents.region.reporting.PASSING_SECONDS", 60.0)
+    region.on(log.publish(2).folded)
+    reports.changed(MODEL, region.replica)
+    await asyncio.sleep(0.02)
+    assert [a.version for a in mail.sent] == [1]
+    region.on(Fetched(digest(2), digest(2)))
+    reports.changed(MODEL, region.replica)
+    await until(lambda: len(mail.sent) == 2)
+    assert mail.sent[1].staged_version == 2
+    monkeypatch.setattr("modelcast.agents.region.reporting.PASSING_SECONDS", 0.03)
+    region.on(log.publish(3).folded)
+    reports.changed(MODEL, region.replica)
+    await until(lambda: len(mail.sent) == 3)
+    assert (mail.sent[2].state, mail.sent[2].version) == (State.FETCHING, 3)
+    reports.forget(MODEL)
+
+
 async def test_an_unchanged_snapshot_is_repeated() -> None:
     mail = Mail()
     reports = reporter(mail, report_seconds=0.05)
@@ -93,7 +117,10 @@ async def test_what_was_not_delivered_is_said_again(monkeypatch: pytest.MonkeyPa
     reports.forget(MODEL)
 
 
-async def test_while_kafka_is_away_only_few_snapshots_wait_and_then_the_newest_goes() -> None:
+async def test_while_kafka_is_away_only_few_snapshots_wait_and_then_the_newest_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("modelcast.agents.region.reporting.PASSING_SECONDS", 0.0)
     mail = Mail()
     mail.arrives = None
     reports = reporter(mail)

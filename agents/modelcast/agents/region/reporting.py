@@ -12,10 +12,14 @@ from modelcast.agents.region.replica import Replica
 from modelcast.agents.region.snapshots import encoded
 from modelcast.infra import metrics
 from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic
 
 GAP_SECONDS = 0.004
 GAP_SECONDS_PER_POD = 0.0005
+PASSING_SECONDS = 0.05
+"""How long the news that something has begun waits for the news of its end: most often they go together."""
+PASSING = frozenset({State.ANNOUNCED, State.FETCHING, State.LOADING})
 RETRY_SECONDS = 1.0
 IN_FLIGHT_MAX = 8
 JITTER = 0.2
@@ -28,14 +32,17 @@ class _Line:
     """One model's snapshots."""
 
     replica: Replica
+    sent: object = None  # the outcomes that were sent last
     sent_at: float = float("-inf")
+    due_at: float = float("inf")
     timer: asyncio.TimerHandle | None = None
     in_flight: int = 0
     changed: bool = False
+    blocked: bool = False  # too many are in flight
 
 
 class SnapshotReporter:
-    """A ``Reporter``. The first change goes out at once, what follows within the gap goes together.
+    """A ``Reporter``. An outcome goes out at once, what follows within the gap goes together.
 
     Args:
         outbox: where to.
@@ -51,11 +58,15 @@ class SnapshotReporter:
         self._sequence = 0
 
     def changed(self, model: str, replica: Replica) -> None:
-        """Send ``replica`` now, or soon if something was sent just now."""
+        """Send ``replica`` now, or soon if something was sent just now or nothing has come to an end."""
         line = self._lines.setdefault(model, _Line(replica))
         line.replica, line.changed = replica, True
-        gap = GAP_SECONDS + GAP_SECONDS_PER_POD * len(replica.pods)
-        self._send_at(model, line.sent_at + gap)
+        if replica.state in PASSING and _outcomes(replica) == line.sent:
+            at = asyncio.get_running_loop().time() + PASSING_SECONDS
+        else:
+            at = line.sent_at + GAP_SECONDS + GAP_SECONDS_PER_POD * len(replica.pods)
+        line.due_at = min(line.due_at, at)
+        self._send_at(model, line.due_at)
 
     def forget(self, model: str) -> None:
         """Say nothing more about a model that is not ours any more."""
@@ -84,8 +95,9 @@ class SnapshotReporter:
         if line is None:
             return
         loop = asyncio.get_running_loop()
+        line.due_at = float("inf")
         if line.in_flight >= IN_FLIGHT_MAX:
-            line.changed = True
+            line.changed = line.blocked = True
             return  # the newest goes once these have arrived
         now = loop.time()
         self._sequence += 1
@@ -96,7 +108,7 @@ class SnapshotReporter:
         except ModelcastError as error:
             log.error("a snapshot can't be written", model=model, error=error)
             pages = []
-        line.sent_at, line.changed = now, False
+        line.sent_at, line.changed, line.blocked, line.sent = now, False, False, _outcomes(line.replica)
         line.in_flight += len(pages)
         for page in pages:
             self._outbox.send(Topic.MODEL_ACKS, model, page, lambda done: self._delivered(model, line, done))
@@ -111,5 +123,11 @@ class SnapshotReporter:
         if not done:
             line.changed = True
             self._send_at(model, loop.time() + RETRY_SECONDS)
-        elif line.changed and line.in_flight == 0:
+        elif line.blocked and line.in_flight == 0:
             self._send_at(model, loop.time())
+
+
+def _outcomes(replica: Replica) -> object:
+    """What has come to an end; as long as it is the same, only something has begun."""
+    pods = {name: (view.reading, view.lost, view.error) for name, view in replica.pods.items()}
+    return (replica.saved.epoch, replica.wished_memory().staged, replica.error, replica.alarm, pods)

@@ -260,13 +260,13 @@ import numpy as np
 from modelcast.infra.delta import pco
 from modelcast.infra.delta.errors import BadDelta
 meta, page = pco.compress((np.random.default_rng(0).standard_normal(5000) * 20).astype("<i2"))
-pco.decompress(meta, page, 5000, "<i2")
+out = np.empty(5000, "<i2"); pco.decompress(meta, page, out)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + {64 << 20}, {resource.RLIM_INFINITY}))
 for bit in range(8 * len(meta)):
     data = bytearray(meta); data[bit // 8] ^= 1 << bit % 8
     try:
-        pco.decompress(bytes(data), page, 5000, "<i2")
+        pco.decompress(bytes(data), page, out)
     except BadDelta:
         pass
 print("done")

@@ -69,21 +69,19 @@ def encode(old: NDArray[Any], new: NDArray[Any], dtype: DType, kernels: Kernels)
         counts[keys].astype("<u4").tobytes(),
     ]
     for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        parts += _group(grouped[start:end].view(dtype.signed))
+        parts += _group(grouped[start:end], dtype, kernels)
     return b"".join(parts)
 
 
-def _group(values: NDArray[Any]) -> list[bytes]:
-    positions = np.flatnonzero(values)
-    changed = len(positions)
+def _group(values: NDArray[Any], dtype: DType, kernels: Kernels) -> list[bytes]:
+    changed = int(np.count_nonzero(values))
     if not changed:
         return [_GROUP.pack(_NOTHING, 0)]
     if changed < SPARSE_BELOW * len(values):
-        gaps = np.diff(positions, prepend=-1) - 1
-        streams = [_streamed(gaps.astype(np.uint32)), _streamed(values[positions])]
-        coded = [_GROUP.pack(_SPARSE, changed), *streams[0], *streams[1]]
+        gaps, differences = kernels.changes(values, changed)
+        coded = [_GROUP.pack(_SPARSE, changed), *_streamed(gaps), *_streamed(differences.view(dtype.signed))]
     else:
-        coded = [_GROUP.pack(_DENSE, changed), *_streamed(values)]
+        coded = [_GROUP.pack(_DENSE, changed), *_streamed(values.view(dtype.signed))]
     if sum(map(len, coded)) >= _GROUP.size + values.nbytes:
         return [_GROUP.pack(_PLAIN, changed), values.tobytes()]
     return coded
@@ -148,10 +146,12 @@ def _decode_group(read: "_Reader", out: NDArray[Any], dtype: DType) -> None:
     if kind == _NOTHING:
         out[:] = 0
     elif kind == _DENSE:
-        out[:] = _unstreamed(read, len(out), dtype.signed)
+        _unstream(read, out)
     elif kind == _SPARSE:
-        positions = np.cumsum(_unstreamed(read, changed, "<u4").astype(np.int64) + 1) - 1
-        values = _unstreamed(read, changed, dtype.signed)
+        gaps, values = np.empty(changed, "<u4"), np.empty(changed, dtype.signed)
+        _unstream(read, gaps)
+        _unstream(read, values)
+        positions = np.cumsum(gaps.astype(np.int64) + 1) - 1
         if changed and positions[-1] >= len(out):
             raise BadDelta("a group changes values past its end")
         out[:] = 0
@@ -162,9 +162,9 @@ def _decode_group(read: "_Reader", out: NDArray[Any], dtype: DType) -> None:
         raise BadDelta("a group of values has an unknown kind")
 
 
-def _unstreamed(read: "_Reader", count: int, dtype: str) -> NDArray[Any]:
+def _unstream(read: "_Reader", out: NDArray[Any]) -> None:
     meta_size, page_size = _STREAM.unpack(read.take(_STREAM.size))
-    return pco.decompress(bytes(read.take(meta_size)), bytes(read.take(page_size)), count, dtype)
+    pco.decompress(bytes(read.take(meta_size)), bytes(read.take(page_size)), out)
 
 
 class _Reader:

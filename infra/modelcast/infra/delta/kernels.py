@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,18 @@ WORTH_LOADING_BYTES = 64 * 1024 * 1024  # loading compiled kernels takes as long
 Histogram = Callable[[NDArray[Any], int, int], NDArray[np.int64]]
 Split = Callable[[NDArray[Any], NDArray[Any], int, int, NDArray[np.uint8], NDArray[np.int64], NDArray[Any]], None]
 Join = Callable[[NDArray[Any], NDArray[Any], int, int, NDArray[np.uint8], NDArray[np.int64], int, NDArray[Any]], bool]
+Changes = Callable[[NDArray[Any], int], tuple[NDArray[np.uint32], NDArray[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """The three loops over values. All implementations make the same bytes."""
+    """The loops over values. All implementations make the same bytes."""
 
     name: str
     histogram: Histogram
     split: Split
     join: Join
+    changes: Changes
 
 
 def choose(size_bytes: int, name: str | None = None) -> Kernels:
@@ -47,5 +50,9 @@ def choose(size_bytes: int, name: str | None = None) -> Kernels:
             if wanted == "numba":
                 raise
         else:
-            return Kernels("numba", kernels_numba.histogram, kernels_numba.split, kernels_numba.join)
-    return Kernels("numpy", kernels_numpy.histogram, kernels_numpy.split, kernels_numpy.join)
+            return _of("numba", kernels_numba)
+    return _of("numpy", kernels_numpy)
+
+
+def _of(name: str, module: ModuleType) -> Kernels:
+    return Kernels(name, module.histogram, module.split, module.join, module.changes)

@@ -3,6 +3,7 @@
 Sorting in blocks of 64 Ki keys stays in the cache: 1.6 ns a value instead of 5.7 over a whole tensor.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,17 +37,16 @@ def split(
     if len(starts) == 2:
         np.subtract(new, old, out=out)
         return
-    cursor = starts[:-1].copy()
+    ordering = _Ordering(old.dtype, shift, mask, group_of, len(starts) - 1)
+    cursor = starts[:-1].tolist()
     for at in range(0, len(old), BLOCK):
         part = old[at : at + BLOCK]
-        groups = group_of[_keys(part, shift, mask)]
-        ordered = (new[at : at + BLOCK] - part)[np.argsort(groups, kind="stable")]
-        taken = 0
-        for group, count in _present(groups):
+        order, borders = ordering.of(part)
+        ordered = (new[at : at + BLOCK] - part).take(order)
+        for group, (start, end) in enumerate(pairwise(borders)):
             to = cursor[group]
-            out[to : to + count] = ordered[taken : taken + count]
-            cursor[group] += count
-            taken += count
+            cursor[group] = to + end - start
+            out[to : cursor[group]] = ordered[start:end]
 
 
 def join(
@@ -65,32 +65,54 @@ def join(
         np.left_shift(grouped, scale, out=out)
         np.add(out, old, out=out)
         return True
-    cursor, ends = starts[:-1].copy(), starts[1:]
+    ordering = _Ordering(old.dtype, shift, mask, group_of, len(starts) - 1)
+    cursor, ends = starts[:-1].tolist(), starts[1:].tolist()
     for at in range(0, len(old), BLOCK):
         part = old[at : at + BLOCK]
-        groups = group_of[_keys(part, shift, mask)]
+        order, borders = ordering.of(part)
         ordered = np.empty_like(part)
-        taken = 0
-        for group, count in _present(groups):
+        for group, (start, end) in enumerate(pairwise(borders)):
             to = cursor[group]
-            if to + count > ends[group]:
+            cursor[group] = to + end - start
+            if cursor[group] > ends[group]:
                 return False
-            ordered[taken : taken + count] = grouped[to : to + count]
-            cursor[group] += count
-            taken += count
-        difference = np.empty_like(part)
-        difference[np.argsort(groups, kind="stable")] = ordered
-        np.add(part, difference << scale, out=out[at : at + BLOCK])
-    return bool((cursor == ends).all())
+            ordered[start:end] = grouped[to : cursor[group]]
+        if up:
+            ordered <<= scale
+        target = out[at : at + BLOCK]
+        target[order] = ordered
+        target += part
+    return bool(cursor == ends)
+
+
+def changes(values: Unsigned, count: int) -> tuple[NDArray[np.uint32], Unsigned]:
+    """How many zeros stand before each of the ``count`` values that are not zero, and those values."""
+    positions = np.flatnonzero(values)
+    assert len(positions) == count
+    return (np.diff(positions, prepend=-1) - 1).astype(np.uint32), values[positions]
+
+
+class _Ordering:
+    """Sorts a block's values by group, stably."""
+
+    def __init__(self, dtype: "np.dtype[Any]", shift: int, mask: int, group_of: NDArray[np.uint8], groups: int) -> None:
+        self._shift, self._mask, self._group_of = shift, mask, group_of
+        self._groups = np.arange(groups + 1)
+        # Of short values the group is looked up at once, without their key.
+        short = dtype.itemsize <= 2
+        self._table = group_of[_keys(np.arange(256**dtype.itemsize, dtype=dtype), shift, mask)] if short else None
+
+    def of(self, values: Unsigned) -> tuple[NDArray[np.int64], list[int]]:
+        """The order, and where each group starts in it (and, last, where all end)."""
+        if self._table is not None:
+            groups = self._table.take(values)
+        else:
+            groups = self._group_of.take(_keys(values, self._shift, self._mask))
+        order = np.argsort(groups, kind="stable")
+        return order, np.searchsorted(groups, self._groups, sorter=order).tolist()
 
 
 def _keys(values: Unsigned, shift: int, mask: int) -> NDArray[np.uint8]:
     kind = values.dtype.type
     keys: NDArray[np.uint8] = ((values >> kind(shift)) & kind(mask)).astype(np.uint8)
     return keys
-
-
-def _present(groups: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    counts = np.bincount(groups)
-    found = np.flatnonzero(counts)
-    return list(zip(found.tolist(), counts[found].tolist(), strict=True))

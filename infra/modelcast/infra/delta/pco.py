@@ -3,7 +3,6 @@ because the others take memory that the data's size does not bound."""
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pcodec import ChunkConfig, DeltaSpec, ModeSpec, PagingSpec, wrapped
 
@@ -18,7 +17,6 @@ _CONFIG = ChunkConfig(
     paging_spec=PagingSpec.equal_pages_up_to(1 << 24),
     enable_8_bit=True,
 )
-META_MAX = 65535
 
 
 def compress(values: NDArray[Any]) -> tuple[bytes, bytes]:
@@ -27,23 +25,21 @@ def compress(values: NDArray[Any]) -> tuple[bytes, bytes]:
     return chunk.write_meta(), chunk.write_page(0)
 
 
-def decompress(meta: bytes, page: bytes, count: int, dtype: str) -> NDArray[Any]:
-    """Read exactly ``count`` values.
+def decompress(meta: bytes, page: bytes, out: NDArray[Any]) -> None:
+    """Read exactly as many values as ``out`` holds.
 
     Raises:
         BadDelta: they are not there, or in a mode that is not allowed.
     """
     if not meta or meta[0]:
         raise BadDelta("a group of values is compressed in a mode that is not allowed")
-    out: NDArray[Any] = np.empty(count, dtype)
     try:
         file, _ = wrapped.FileDecompressor.new(_HEADER)
-        chunk, meta_read = file.chunk_decompressor(meta, _NAMES[dtype.lstrip("<")])
-        progress, page_read = chunk.read_page_into(page, count, out)
+        chunk, meta_read = file.chunk_decompressor(meta, _NAMES[out.dtype.str[1:]])
+        progress, page_read = chunk.read_page_into(page, len(out), out)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # pcodec's panics are no Exceptions
         raise BadDelta(f"a group of values is damaged: {str(error)[:120]}") from None
-    if progress.n_processed != count or meta_read != len(meta) or page_read != len(page):
+    if progress.n_processed != len(out) or meta_read != len(meta) or page_read != len(page):
         raise BadDelta("a group of values has another length than it declares")
-    return out

@@ -31,8 +31,8 @@ def compress_against(data: bytes | memoryview, base: bytes, *, level: int) -> by
     if not base:
         return compress(data, level=level)
     window_log = min(max((len(base) + len(data)).bit_length(), 17), 27)
-    # Tables are capped: the strongest levels would take more memory than is promised. (Levels 5 to 15 keep rows of recent
-    # positions: under this cap they forget most of the dictionary, and are of no use here.)
+    # Tables are capped: the strongest levels would take more memory than is promised. (Levels 5 to 15 keep
+    # rows of recent positions: under this cap they forget most of the dictionary, and are of no use here.)
     parameters = zstandard.ZstdCompressionParameters.from_level(
         level, window_log=window_log, hash_log=min(window_log, 22), chain_log=min(window_log, 22)
     )

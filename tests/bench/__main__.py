@@ -15,6 +15,7 @@ from typing import Any
 BENCHES = {
     "road": ("tests.bench.road", "publish() to staged and serving in three regions, as a ratio to a raw round trip"),
     "fold": ("tests.bench.fold", "pod states folded a second, as a ratio to a plain Faust agent"),
+    "delta": ("tests.bench.delta", "deltas: size against the entropy bound, speed against memcpy"),
     "pod": ("tests.bench.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
 }
 

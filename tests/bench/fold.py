@@ -43,6 +43,8 @@ PLAIN_MESSAGES = 40_000
 DIGEST = "sha256:" + "ab" * 32
 SAMPLE_SECONDS = 0.1
 METRIC = "modelcast_folded_pods_total"
+OVERTAKEN = 'modelcast_records_total{outcome="overtaken",topic="model-acks"}'
+"""Snapshots that were never decoded, for a newer one of the same model and region was at hand; their pods count."""
 
 
 def acks(pods: int, count: int, epoch: int) -> Iterator[tuple[str, bytes]]:
@@ -166,21 +168,21 @@ class Bench:
         with self.process("tests.bench.plain_agent") as port:
             return self.rate(port, count)
 
-    def tracker(self, pods: int, epoch: int) -> float:
-        """Pod states a second of the tracker."""
+    def tracker(self, pods: int, epoch: int) -> tuple[float, float]:
+        """Pod states a second of the tracker, and the share of snapshots that it left out as overtaken."""
         count = self.produce(pods, int(SNAPSHOTS[pods] * self.share), epoch)
         with self.process("modelcast.agents.tracker") as port:
-            return self.rate(port, count * pods)
+            return self.rate(port, count * pods), counted(port, OVERTAKEN) / count
 
 
-def counted(port: int) -> float:
+def counted(port: int, metric: str = METRIC) -> float:
     """The counter's value; 0 while there is nothing to ask yet."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
     except OSError:
         return 0.0
-    return next((float(line.split()[1]) for line in lines if line.startswith(METRIC + " ")), 0.0)
+    return next((float(line.split()[1]) for line in lines if line.startswith(metric + " ")), 0.0)
 
 
 def one_round(share: float) -> dict[str, float]:
@@ -193,7 +195,7 @@ def one_round(share: float) -> dict[str, float]:
             with bench.process("modelcast.agents.tracker") as port:
                 bench.rate(port, int(PLAIN_MESSAGES * share))
             for epoch, pods in enumerate(SNAPSHOTS, start=2):
-                figures[str(pods)] = bench.tracker(pods, epoch)
+                figures[str(pods)], figures[f"overtaken_{pods}"] = bench.tracker(pods, epoch)
             return figures
         finally:
             bench.close()
@@ -209,6 +211,7 @@ def summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
         str(pods): {
             "pod_states_per_second": spread([r[str(pods)] for r in rounds]),
             "ratio_to_plain": spread([r[str(pods)] / r["plain"] for r in rounds]),
+            "overtaken_share": spread([r[f"overtaken_{pods}"] for r in rounds]),
         }
         for pods in SNAPSHOTS
     }
@@ -229,12 +232,15 @@ def main() -> None:
     rounds = []
     for number in range(options.rounds):
         rounds.append(one_round(options.share))
-        print(f"round {number + 1}:", {k: round(v) for k, v in rounds[-1].items()}, file=sys.stderr, flush=True)
+        print(f"round {number + 1}:", {k: round(v, 2) for k, v in rounds[-1].items()}, file=sys.stderr, flush=True)
     found = summary(rounds)
     print(f"plain agent: {found['plain_messages_per_second']['median']:,.0f} messages/s")
     for pods, row in found["pods_per_snapshot"].items():
-        rate, ratio = row["pod_states_per_second"], row["ratio_to_plain"]
-        print(f"{pods:>5} pods: {rate['median']:>10,.0f} pod states/s  {ratio['median']:.2f}x plain")
+        rate, ratio, left = row["pod_states_per_second"], row["ratio_to_plain"], row["overtaken_share"]
+        print(
+            f"{pods:>5} pods: {rate['median']:>10,.0f} pod states/s  {ratio['median']:.2f}x plain"
+            f"  ({left['median']:.0%} of the snapshots overtaken)"
+        )
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 

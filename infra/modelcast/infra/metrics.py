@@ -67,7 +67,7 @@ REGION_HEARD_SECONDS = Gauge("modelcast_region_heard_seconds", "Since the region
 ALARM = Gauge("modelcast_alarm", "1 while an alarm (foreign registry, rewritten log) stops the model.", ("model",))
 STATE_AGE_SECONDS = Gauge("modelcast_state_age_seconds", "Age of the model's version-state.", ("model",))
 FOLD_SECONDS = Histogram("modelcast_fold_seconds", "Time to fold one model's state.", buckets=SECONDS)
-FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded.")
+FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or overtaken by newer ones at hand.")
 VIEW_WRITES = Counter("modelcast_view_writes", "Writes to the live view in Redis, by outcome.", ("outcome",))
 
 # --- everyone that reads --------------------------------------------------------------------------------------

@@ -85,8 +85,9 @@ class SnapshotReporter:
         if line.timer is not None:
             line.timer.cancel()
         if at <= loop.time():
-            # After the effects of the same step: what is to be done goes before what is to be told.
-            line.timer = loop.call_later(0, self._send, model)
+            # Before the tasks of the same step get their turn: to begin a load takes far longer than to tell.
+            line.timer = None
+            self._send(model)
         else:
             line.timer = loop.call_at(at, self._send, model)
 

@@ -168,6 +168,22 @@ async def test_whoever_is_replaced_does_not_push_back_at_once_but_looks_again_la
     await post.until(lambda: post.agent.models_owned == 1, "it is still told that the partition is its own")
 
 
+async def test_a_model_that_was_spoken_of_too_early_is_taken_as_soon_as_it_exists(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.agents.region.reconciler.RETRY_SECONDS", (0.01,))
+    post.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+    post.agent.assigned(MINE)
+    await post.until(lambda: post.watch.registry_id, "the registry was met")
+    too_early = post.agent.reconciler(MODEL, met=True)
+    assert too_early is not None
+    await post.until(lambda: too_early.stopped and post.agent.reconciler(MODEL, met=False) is None, "given up")
+    post.watching.cancel()  # it must not depend on looking around
+    post.publish(1)
+    assert post.agent.reconciler(MODEL, met=True) is not None
+    await post.serves(1)
+
+
 async def test_while_the_origin_is_away_a_new_owner_takes_what_the_region_remembers(post: Post) -> None:
     post.bucket.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
     post.bucket.put(keys.region_state(MODEL), memory_of(1, 1).encode())

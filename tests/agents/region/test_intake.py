@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.region.intake import Heard, Intake
+from modelcast.agents.region.intake import LEARNING_MAX, Heard, Intake
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ForeignRegistry, NotFound, Refused
+from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate, RegionHeartbeat
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.words import MODEL, REGISTRY, Log
@@ -193,6 +194,24 @@ async def test_a_flood_still_wakes_but_is_not_all_compared(desk: Desk, monkeypat
         desk.take(encode(update(generation)))
     assert desk.fraud.woken == [3]  # the first two wait for their turn
     await desk.until(lambda: desk.fraud.woken == [3, 1, 2])
+
+
+async def test_a_flood_of_unknown_schemas_is_buried_and_costs_the_store_little(desk: Desk) -> None:
+    asked: list[str] = []
+    look = desk.origin.get
+
+    def counted(key: str, *, size_max: int) -> StoredObject | None:
+        asked.append(key)
+        return look(key, size_max=size_max)
+
+    desk.origin.get = counted  # type: ignore[method-assign]
+    for number in range(500):
+        desk.take(b"\xc3\x01" + number.to_bytes(8, "big"))
+    desk.take(encode(update()))
+    await desk.until(lambda: desk.fraud.woken == [1] and desk.buried.reasons == ["unknown-schema"] * 500)
+    assert len(asked) == LEARNING_MAX
+    desk.take(b"\xc3\x01" + b"\xff" * 8)
+    await desk.until(lambda: len(asked) == LEARNING_MAX + 1)  # it is over: schemas are looked for again
 
 
 def test_the_first_registry_that_is_met_is_obeyed_for_ever() -> None:

@@ -205,6 +205,22 @@ async def test_a_model_that_was_only_spoken_of_is_not_claimed(monkeypatch: pytes
     await scene.end()
 
 
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_model_that_appears_at_the_last_moment_is_claimed(monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+    monkeypatch.setattr("modelcast.agents.region.reconciler.RETRY_SECONDS", (0.5 if late else 0.01,))
+    scene = Scene(Log())
+    if late:
+        scene.reconciler.start(REGISTRY, known_to_exist=False)
+        await asyncio.sleep(0.1)  # it has looked once, and waits before it gives up
+        scene.log.publish(1)
+        await scene.reconciler.announced(1)
+    else:
+        scene.log.publish(1)
+        scene.reconciler.start(REGISTRY, known_to_exist=False)
+    await scene.serves(1)
+    await scene.end()
+
+
 async def test_a_pod_that_hangs_does_not_keep_the_other_waiting(scene: Scene) -> None:
     scene.pods["p"].gate.clear()
     await scene.start()

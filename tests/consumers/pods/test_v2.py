@@ -96,6 +96,7 @@ class PlainServer:
         self.ready: tuple[int, object] = (200, {})
         self.load: tuple[int, object] = (200, None)
         self.hangs = False
+        self.headers: dict[str, str] = {}
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -110,7 +111,9 @@ class PlainServer:
         status, body = what
         if isinstance(body, bytes):
             return web.Response(status=status, body=body)
-        return web.Response(status=status) if body is None else web.json_response(body, status=status)
+        if body is None:
+            return web.Response(status=status)
+        return web.json_response(body, status=status, headers=self.headers)
 
 
 @pytest_asyncio.fixture
@@ -138,6 +141,17 @@ async def test_a_foreign_server_that_is_not_ready_reads_so(
 async def test_a_server_that_names_no_version_reads_as_none(plain: tuple[PlainServer, V2Pod], body: object) -> None:
     plain[0].metadata = (200, body)
     assert (await plain[1].read("adder")).version is None
+
+
+async def test_numbers_that_no_record_can_hold_are_not_believed(plain: tuple[PlainServer, V2Pod]) -> None:
+    names = ("modelcast-version", "modelcast-generation", "modelcast-epoch")
+    for value, number in (("9" * 18, 10**18 - 1), ("9" * 19, None), ("9" * 5000, None), ("-1", None), ("x", None)):
+        plain[0].headers = dict.fromkeys(names, value)
+        reading = await plain[1].read("adder")
+        assert (reading.version, reading.generation, reading.epoch) == (number, number, number)
+    plain[0].headers = {}
+    plain[0].metadata = (200, {"versions": ["7", "9" * 5000]})
+    assert (await plain[1].read("adder")).version == 7
 
 
 @pytest.mark.parametrize("status", [400, 404])

@@ -223,9 +223,10 @@ class RegionAgent:
         return reconciler
 
     def _replaced(self, model: str) -> None:
-        self._reconcilers.pop(model, None)
+        gone = self._reconcilers.pop(model, None)
         self._reporter.forget(model)
-        self._yielded[model] = asyncio.get_running_loop().time()
+        if gone is None or not gone.unknown:  # what was only spoken of has no other owner: it may exist any moment
+            self._yielded[model] = asyncio.get_running_loop().time()
 
     def _drop(self, model: str, reason: str) -> None:
         reconciler = self._reconcilers.pop(model)

@@ -23,6 +23,9 @@ from modelcast.schemas.topics import Topic, partition_of
 UNREAD_MAX = 2000
 """Announcements that may wait for the log. Beyond, they still wake it, but are not compared with it."""
 
+LEARNING_MAX = 16
+"""Unknown schemas that are looked for at once: each costs the store a request, and anybody can make them up."""
+
 NOT_IN_LOG_SECONDS = (0.1, 0.5, 2.0)
 """When the log is looked at again before an announcement that it does not hold is given up."""
 
@@ -59,13 +62,18 @@ class Intake:
         self._watch = watch
         self._outbox = outbox
         self._tasks: set[asyncio.Task[None]] = set()
+        self._learning = 0
 
     def take(self, heard: Heard) -> None:
         """Take in one record."""
         try:
             entry = self._decoded(heard.raw)
         except UnknownSchema as error:
-            self._beside(self._learn(heard, error))
+            if self._learning < LEARNING_MAX:
+                self._learning += 1
+                self._beside(self._learn(heard, error))
+            else:
+                self._bury(heard, error.reason, "not looked for: too many unknown schemas at once")
             return
         except DecodeError as error:
             self._bury(heard, error.reason, error.message)
@@ -139,6 +147,8 @@ class Intake:
             log.warning("a schema can't be fetched now", fingerprint=unknown.subject, error=error)
         else:
             self._wake(heard, entry)
+        finally:
+            self._learning -= 1
 
     def _beside(self, doing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(doing)

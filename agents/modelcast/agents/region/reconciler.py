@@ -284,7 +284,8 @@ class Reconciler:
             known_to_exist = self.knows(1)
             if not known_to_exist:
                 await asyncio.sleep(pause)
-        else:
+                known_to_exist = self.knows(1)  # it may have been announced, and read, meanwhile
+        if not known_to_exist:
             self.unknown = True
             self._end("the registry does not know it")
             self._on_replaced(self.model)

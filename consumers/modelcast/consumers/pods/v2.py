@@ -14,6 +14,7 @@ import orjson
 from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodReading, PodRefused, PodUnreachable
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
+DIGITS_MAX = 18
 _REFUSED = {401: "unauthorized", 403: "unauthorized", 409: "conflict"}
 
 
@@ -155,7 +156,8 @@ def _message(answer: _Answer) -> str:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    """A count; None also for one that no record or order can hold: a strange server must not silence its region."""
+    return int(text) if text is not None and text.isdecimal() and len(text) <= DIGITS_MAX else None
 
 
 def _version(headers: dict[str, str], body: Any) -> int | None:
@@ -163,5 +165,5 @@ def _version(headers: dict[str, str], body: Any) -> int | None:
     if "modelcast-version" in headers:
         return _number(headers["modelcast-version"])
     versions = body.get("versions") if isinstance(body, dict) else None
-    numbers = [int(v) for v in versions if str(v).isdecimal()] if isinstance(versions, list) else []
-    return max(numbers, default=None)
+    numbers = [_number(str(v)) for v in versions] if isinstance(versions, list) else []
+    return max((n for n in numbers if n is not None), default=None)

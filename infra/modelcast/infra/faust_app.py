@@ -25,7 +25,7 @@ from faust.types.serializers import SchemaT
 
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import ModelcastError, UsageError
-from modelcast.schemas.topics import MODEL_PARTITIONS
+from modelcast.schemas.topics import MODEL_PARTITIONS, TopicSpec
 
 SESSION_TIMEOUT_SECONDS = 10.0
 HEARTBEAT_SECONDS = 3.0
@@ -240,6 +240,7 @@ async def _run_once(
     """Start the app and wait for its end."""
 
     async def live() -> None:
+        await asyncio.to_thread(_create_changelogs, app, settings)
         await app.start()
         on_running(True)
         await app.wait_until_stopped()
@@ -259,6 +260,26 @@ async def _run_once(
         for task in (running, stopping, crashing, losing):
             task.cancel()
         await asyncio.gather(running, stopping, crashing, losing, return_exceptions=True)
+
+
+def _create_changelogs(app: faust.App, settings: Settings) -> None:
+    """Make the tables' changelogs as Faust would, but before it starts.
+
+    Faust joins its group as soon as it has asked for them. A broker that does not list them yet makes it assign none,
+    and every write to a table fails until the next rebalance.
+    """
+    from modelcast.infra.kafka_admin import create_topics
+
+    specs = [
+        TopicSpec(
+            table.changelog_topic.get_topic_name(),
+            table.changelog_topic.partitions or MODEL_PARTITIONS,
+            {"cleanup.policy": "compact", **(table.changelog_topic.config or {})},
+        )
+        for table in app.tables.values()
+    ]
+    if specs:
+        create_topics(settings, specs=specs)
 
 
 async def _crashed(app: faust.App) -> None:

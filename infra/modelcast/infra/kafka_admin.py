@@ -1,7 +1,7 @@
 """The topics on the cluster: created from ``schemas.topics``, and checked against it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,12 +64,15 @@ class ClusterDescription:
     topics: tuple[TopicDescription, ...]
 
 
-def create_topics(settings: Settings, replication: int | None = None) -> tuple[str, ...]:
+def create_topics(
+    settings: Settings, replication: int | None = None, *, specs: Sequence[TopicSpec] = TOPICS
+) -> tuple[str, ...]:
     """Create the topics that are missing, and return once all can be used; existing ones are left as they are.
 
     Args:
         settings: where the cluster is.
         replication: copies of each partition; None: ``kafka.topic_replication_factor``.
+        specs: which; ours unless told otherwise.
 
     Returns:
         The names created.
@@ -79,7 +82,8 @@ def create_topics(settings: Settings, replication: int | None = None) -> tuple[s
     """
     admin, timeout = make_admin(settings), settings.kafka.timeout_seconds
     copies = replication or settings.kafka.topic_replication_factor
-    missing = [spec for spec in TOPICS if spec.name not in _partitions(admin, settings, timeout)]
+    there = _partitions(admin, settings, timeout)
+    missing = [spec for spec in specs if spec.name not in there]
     if not missing:
         return ()
     wanted = [NewTopic(str(s.name), s.partitions, replication_factor=copies, config=s.config) for s in missing]

@@ -26,9 +26,9 @@ class Topic(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """How a topic must be set up."""
+    """How a topic must be set up: one of ours (``Topic``), or a table's changelog."""
 
-    name: Topic
+    name: str
     partitions: int
     config: dict[str, str] = field(default_factory=dict)
 

@@ -111,3 +111,19 @@ def test_laggards_are_named_with_what_they_do() -> None:
     assert "ap: FETCHING" in told
     assert "silent" in told
     assert "sa: never reported, aspires to None" in told
+
+
+def test_where_regions_are_named_only_they_count_left_out_or_not() -> None:
+    pinned = replace(SERVING, left_out="pinned")
+    seen = state(eu=pinned, us=FETCHING)
+    assert judge(seen, 7, "all", regions=["eu"]).reached
+    assert judge(seen, 7, "all", regions=["eu"]).there == ("eu",)
+    assert not judge(seen, 7, "all", regions=["eu", "us"]).reached
+    assert not judge(seen, 7, "all").reached
+
+
+def test_a_named_region_that_was_never_heard_of_is_waited_for() -> None:
+    verdict = judge(state(eu=SERVING), 7, "all", regions=["eu", "ap"])
+    assert not verdict.reached
+    assert verdict.laggards == ("ap: never reported",)
+    assert judge(state(eu=SERVING), 7, "one", regions=["eu", "ap"]).reached

@@ -1,5 +1,6 @@
 """Commands that change what regions serve: ``activate``, ``rollback``, ``pin`` … Each says why, and asks first."""
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from modelcast.cli.options import DryRun, Output, Reason, Regions, Yes, confirm,
 from modelcast.infra.settings import Settings, load
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.names import Reference
-from modelcast.schemas.records import ModelCommand
+from modelcast.schemas.records import ALL_REGIONS, ModelCommand
 
 if TYPE_CHECKING:
     from modelcast.producers.commands import Commander
@@ -34,15 +35,15 @@ def activate(
     wait: Wait = False, timeout: Timeout = "5m", output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Serve a version (a staged one, say), until the next publication or command."""
-    settings, wanted = load(), _version(version)
-    model, number = wanted
+    seconds, settings = seconds_of(timeout), load()
+    model, number = _version(version)
     command = _do(
         settings,
         f"Serve {model}/{number} {_where(region)}?",
         lambda c: c.activate(model, number, regions=region or (), reason=reason, requested_by=who()),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
-    _wait(settings, command, model, number, wait, timeout)
+    _wait(settings, command, wait, seconds)
 
 
 def rollback(
@@ -52,7 +53,7 @@ def rollback(
     wait: Wait = False, timeout: Timeout = "5m", output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Serve an older version again. It does not hold back the next publication; a pin does."""
-    settings = load()
+    seconds, settings = seconds_of(timeout), load()
     name = Reference.parse(model).model
     consistent = _last_consistent(settings, name) if to is None else None
     goal = f"version {to}" if to else f"version {consistent}" if consistent else "the version before"
@@ -64,10 +65,7 @@ def rollback(
         ),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
-    if command is not None:
-        versions = {t.version for t in command.targets if t.version is not None}
-        for version in sorted(versions):
-            _wait(settings, command, name, version, wait, timeout)
+    _wait(settings, command, wait, seconds)
 
 
 def pin(
@@ -75,7 +73,7 @@ def pin(
     wait: Wait = False, timeout: Timeout = "5m", output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Serve a version whatever is published or activated, until `unpin`."""
-    settings = load()
+    seconds, settings = seconds_of(timeout), load()
     model, number = _version(version)
     command = _do(
         settings,
@@ -83,7 +81,7 @@ def pin(
         lambda c: c.pin(model, number, regions=region or (), reason=reason, requested_by=who()),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
-    _wait(settings, command, model, number, wait, timeout)
+    _wait(settings, command, wait, seconds)
 
 
 def unpin(
@@ -192,13 +190,23 @@ def _do(
     return command
 
 
-def _wait(settings: Settings, command: ModelCommand | None, model: str, version: int, wait: bool, timeout: str) -> None:
+def _wait(settings: Settings, command: ModelCommand | None, wait: bool, timeout_seconds: float) -> None:
+    """Until each region that the command names serves what it names there; the time is for all of them."""
     from modelcast.producers.wait import wait_for
 
-    seconds = seconds_of(timeout)
-    if command is not None and wait:
-        verdict = wait_for(settings, model, version, "all", timeout_seconds=seconds, generation=command.generation)
-        say(f"{model}/{version}: served in {', '.join(verdict.there)}")
+    if command is None or not wait:
+        return
+    deadline = time.monotonic() + timeout_seconds
+    wanted: dict[int, list[str]] = {}
+    for target in command.targets:
+        if target.version is not None:
+            wanted.setdefault(target.version, []).append(target.region)
+    for version, regions in wanted.items():
+        verdict = wait_for(
+            settings, command.model, version, "all", timeout_seconds=max(0.1, deadline - time.monotonic()),
+            generation=command.generation, regions=() if ALL_REGIONS in regions else regions,
+        )  # fmt: skip
+        say(f"{command.model}/{version}: served in {', '.join(verdict.there)}")
 
 
 def _version(text: str) -> tuple[str, int]:

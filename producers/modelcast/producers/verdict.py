@@ -1,5 +1,6 @@
 """Have enough regions reached a version? Judged from one ``VersionState``, without I/O."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,7 +31,13 @@ class Verdict:
 
 
 def judge(
-    state: VersionState | None, version: int, level: Level = "all", *, generation: int = 0, staged: bool = False
+    state: VersionState | None,
+    version: int,
+    level: Level = "all",
+    *,
+    generation: int = 0,
+    staged: bool = False,
+    regions: Sequence[str] = (),
 ) -> Verdict:
     """Whether ``version`` has arrived. Pure.
 
@@ -40,18 +47,22 @@ def judge(
         level: how many regions are enough. Those left out (pinned, outside the placement) don't count.
         generation: the entry waited for; a state that has not folded it proves nothing. 0: any.
         staged: verified on the regions' disks is enough.
+        regions: only these count, left out or not; none: all.
     """
     if state is None or state.head_generation < generation:
         return Verdict(reached=False, laggards=("the tracker has not reported it yet",))
-    counted = [region for region in state.regions if not region.left_out]
+    counted = [row for row in state.regions if (row.region in regions if regions else not row.left_out)]
+    unheard = sorted(set(regions) - {row.region for row in counted})
     there = tuple(r.region for r in counted if _is_there(r, version, staged))
     missing = [r for r in counted if r.region not in there]
     refused = [r for r in missing if r.state is State.QUARANTINED and r.aspired_version == version]
-    needed = {"all": len(counted), "quorum": len(counted) // 2 + 1, "one": 1}[level]
+    expected = len(counted) + len(unheard)
+    needed = {"all": expected, "quorum": expected // 2 + 1, "one": 1}[level]
+    lacking = (*(_why(r, version) for r in missing), *(f"{name}: never reported" for name in unheard))
     return Verdict(
         reached=bool(counted) and len(there) >= needed,
         there=there,
-        laggards=tuple(_why(r, version) for r in missing) or (() if counted else ("no region is expected to have it",)),
+        laggards=lacking or (() if counted else ("no region is expected to have it",)),
         quarantined=tuple(f"{r.region}: {r.error or 'quarantined'}" for r in refused),
         superseded=bool(missing) and all(_is_past(r, version, generation) for r in missing),
     )

@@ -1,7 +1,7 @@
 """Waiting for a version to arrive, by what the tracker says on ``version-state``."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -28,8 +28,9 @@ def wait_for(
     generation: int = 0,
     registry_id: str = "",
     staged: bool = False,
+    regions: Sequence[str] = (),
 ) -> Verdict:
-    """Return once enough regions have the version (see ``judge``).
+    """Return once enough regions (of ``regions``, if any are named) have the version (see ``judge``).
 
     Raises:
         Quarantined: a region refused it.
@@ -43,7 +44,7 @@ def wait_for(
     for state in states(settings, model, timeout_seconds=timeout_seconds):
         if registry_id and state.registry_id != registry_id:
             continue
-        verdict = judge(state, version, level, generation=generation, staged=staged)
+        verdict = judge(state, version, level, generation=generation, staged=staged, regions=regions)
         if verdict.reached:
             return verdict
         if verdict.quarantined:

@@ -61,7 +61,14 @@ def plain_pair() -> tuple[bytes, bytes]:
     return old, old[1000:] + bytes(1000)
 
 
-@pytest.mark.parametrize("pair", [bf16_pair, fp32_pair, plain_pair])
+def few_rows_pair() -> tuple[bytes, bytes]:
+    table = bf16(weights(64 << 20)).reshape(-1, 256)
+    later = table.copy()
+    later[::50] += 3
+    return safetensors_bytes({"t": ("BF16", table)}), safetensors_bytes({"t": ("BF16", later)})
+
+
+@pytest.mark.parametrize("pair", [few_rows_pair, bf16_pair, fp32_pair, plain_pair])
 def test_sixteen_threads_stay_within_the_promise(pair: object, tmp_path: Path) -> None:
     old, new = pair()  # type: ignore[operator]
     write(tmp_path / "old", old)

@@ -151,6 +151,16 @@ def test_rows_that_changed_are_all_that_is_sent(tmp_path: Path) -> None:
     assert info.ratio > 45
 
 
+def test_blocks_of_which_few_rows_change_are_joined(tmp_path: Path) -> None:
+    table = bf16(weights(12 << 20)).reshape(-1, 256)
+    later = table.copy()
+    later[::50] += np.random.default_rng(0).integers(0, 200, (len(table[::50]), 256), dtype=np.uint16)
+    info = there_and_back(
+        safetensors_bytes({"e": ("BF16", table)}), safetensors_bytes({"e": ("BF16", later)}), tmp_path
+    )
+    assert {m.method: m.frames for m in info.methods} == {"copy": 1, "grouped": 1}
+
+
 def test_fp32_that_holds_bf16_costs_what_bf16_costs(tmp_path: Path) -> None:
     old, new = (bf16(v).astype(np.uint32) << 16 for v in (weights(COUNT), adam_step(weights(COUNT), 1e-5)))
     info = there_and_back(

@@ -100,7 +100,10 @@ def _rebuild(old: memoryview, delta: memoryview, out: Path, threads: int | None,
                 write_at(handle, made[taken : taken + segment.new_size], segment.new)
                 taken += segment.new_size
 
-        count = threads_for(threads, max(map(coding.memory_of_decoding, index.frames), default=0))
+        needs = (
+            coding.memory_of_decoding(f, delta[at : at + f.size]) for f, at in zip(index.frames, starts, strict=False)
+        )
+        count = threads_for(threads, max(needs, default=0))
         ready = _ready_after(index.frames, index.header.new_size)
         found = hashlib.sha256()
         hashed = 0

@@ -85,19 +85,23 @@ def memory_of(work: Work) -> int:
     """Bytes that encoding one block takes at most: its sides gathered, differences, what the coders hold."""
     size = sum(s.new_size for s in work.segments)
     if work.numbers:
-        return 6 * size
+        return 3 * size if work.few_rows else 6 * size
     base = sum(s.old_size for s in work.segments)
     return 2 * base + 3 * size + (48 << 20 if base + size > 1 << 22 else 4 << 20)
 
 
-def memory_of_decoding(frame: Frame) -> int:
+def memory_of_decoding(frame: Frame, payload: memoryview) -> int:
     """Bytes that decoding one frame takes at most."""
     size = frame.new_size
     if frame.method is Method.COPY or frame.method is Method.RAW:
         return 0
     if frame.method is Method.ZSTD:
         return 2 * size + 2 * sum(s.old_size for s in frame.segments)
-    return 5 * size + (12 * size // frame.dtype.width) // 3
+    if frame.method is Method.PLANES:
+        return 3 * size
+    kept = min(grouped.kept_values(payload), size // frame.dtype.width)
+    gathered = size if len(frame.segments) > 1 else 0
+    return gathered + size + 4 * kept * (frame.dtype.width + 1)
 
 
 def _gather(data: memoryview, ranges: list[tuple[int, int]]) -> memoryview:

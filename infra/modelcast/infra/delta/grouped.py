@@ -118,6 +118,11 @@ def decode(payload: memoryview, old: NDArray[Any], dtype: DType, kernels: Kernel
     return new
 
 
+def kept_values(payload: memoryview) -> int:
+    """How many values a payload claims to hold: what its decoding takes memory for."""
+    return int(_FIXED.unpack_from(payload)[3]) if len(payload) >= _FIXED.size else 0
+
+
 def _decode_values(
     read: "_Reader", old: NDArray[Any], dtype: DType, kernels: Kernels, up: int, key_count: int
 ) -> NDArray[Any]:

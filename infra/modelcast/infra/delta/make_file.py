@@ -22,6 +22,7 @@ from modelcast.infra.delta.files import mapped
 from modelcast.infra.delta.kernels import choose
 from modelcast.infra.delta.pipeline import in_order, threads_for
 from modelcast.infra.delta.plan import Work, plan_file, plan_tensors, plan_whole
+from modelcast.infra.delta.pooling import joined
 from modelcast.infra.delta.renames import matched_by_content
 from modelcast.infra.delta.safetensors_header import layout_of
 
@@ -68,7 +69,8 @@ def _plan(old: memoryview, new: memoryview) -> list[Work]:
         if layouts[1] is not None:
             return plan_whole(layouts[1], len(new))
         return plan_file(len(old), len(new))
-    return plan_tensors(layouts[0], layouts[1], len(new), renames=partial(matched_by_content, old, new))
+    plan = plan_tensors(layouts[0], layouts[1], len(new), renames=partial(matched_by_content, old, new))
+    return joined(plan, old, new)
 
 
 def _encoded(

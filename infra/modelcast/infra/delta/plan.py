@@ -26,11 +26,13 @@ class Work:
     """One block: its segments are of one type, and either all come from the old file or none does.
 
     ``numbers`` is False for what is no tensor: there the old range is a dictionary, not an equal.
+    ``few_rows``: most of it is known not to change.
     """
 
     dtype: DType
     segments: tuple[Segment, ...]
     numbers: bool
+    few_rows: bool = False
 
 
 def no_renames(_old: Sequence[Tensor], _new: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from modelcast.infra.delta.dtypes import DType
 from modelcast.infra.delta.errors import BadDelta
 
 _FIXED = struct.Struct("<I")
-_BLOCK = 1 << 15  # values that stay in the cache from one plane to the next
+_BLOCK = 1 << 16  # values that stay in the cache from one plane to the next
 
 
 def encode(values: NDArray[Any], dtype: DType) -> bytes:
@@ -34,7 +34,7 @@ def encode(values: NDArray[Any], dtype: DType) -> bytes:
             middle[at : at + _BLOCK] = planes[:, 2]
         low[at : at + _BLOCK] = turned.view(low.dtype)[::2]
     packed = zstd.compress_order0(high.data)
-    return b"".join([_FIXED.pack(len(packed)), packed, middle.tobytes(), low.tobytes()])
+    return b"".join([_FIXED.pack(len(packed)), packed, middle.data, low.data])
 
 
 def decode(payload: memoryview, count: int, dtype: DType) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """Servers for every test, started when first asked for, and CI's rule that nothing is skipped."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,6 +10,9 @@ from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.local.redis import RedisServer
 from modelcast.infra.local.s3 import S3Server
 from tests.support.servers import S3ForTests, required_binary, start_versitygw
+
+# A shell starts what it puts into the background with SIGINT ignored, and children inherit that: tests send SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SKIPS_ALLOWED = os.environ.get("CI") != "true"
 _skipped: list[str] = []

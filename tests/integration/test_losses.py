@@ -82,9 +82,13 @@ def test_a_killed_tracker_comes_back_to_what_it_knew(
     tracker.child.signal(signal.SIGKILL)
     wait_until(lambda: not tracker.child.running, "it is dead")
     tracker.restart()
-    wait_until(lambda: len(words_on(settings, "tracked")) > len(before), "the new one speaks of the model", 60)
-    for said in words_on(settings, "tracked")[len(before) :]:
-        assert without_times(said) == without_times(before[-1]), "also its first word is what was so before"
+
+    def says_the_same() -> bool:
+        said = words_on(settings, "tracked")
+        return len(said) > len(before) and without_times(said[-1]) == without_times(before[-1])
+
+    # A row that was read but had not reached the changelog is read again from the topic: the first word may lack it.
+    wait_until(says_the_same, "the new one says what the old one knew", 60)
     modelcast("publish", "tracked", modelcast.model(3), "--wait", "--timeout", "60s")
 
 

@@ -45,15 +45,19 @@ class Steps:
 def up(
     env: Annotated[bool, typer.Option("--env", help='Print what to export: eval "$(modelcast up --env)".')] = False,
     directory: Directory = None,
-    regions: Annotated[str, typer.Option("--regions", help="Names, with commas.")] = "eu,us,ap",
-    pods: Annotated[int, typer.Option("--pods", min=1, help="Serving pods a region.")] = 2,
+    regions: Annotated[
+        str | None, typer.Option("--regions", help="Names, with commas. Without it: those that are up, or eu,us,ap.")
+    ] = None,
+    pods: Annotated[
+        int | None, typer.Option("--pods", min=1, help="Serving pods a region. Without it: those that are up, or 2.")
+    ] = None,
     output: Output = Format.table,
 ) -> None:
     """Start Kafka, S3, Redis, the tracker, and regions with their pods; keep them until `modelcast down`."""
     from modelcast.infra.local.up import UpOptions, default_dir
     from modelcast.infra.local.up import up as start
 
-    names = tuple(name.strip() for name in regions.split(",") if name.strip())
+    names = None if regions is None else tuple(name.strip() for name in regions.split(",") if name.strip())
     options = UpOptions(directory=directory or default_dir(), regions=names, pods_per_region=pods)
     with Steps() as steps:
         found = start(options, steps)

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.layout import check_shape, inherited_env, modelcast_daemons, settings_env
+from modelcast.infra.local.layout import CONFIG_FILE, check_shape, inherited_env, modelcast_daemons, settings_env
 from modelcast.infra.local.ports import HIGHEST, LOWEST
 from modelcast.infra.settings import load
 from modelcast.schemas.errors import UsageError
 
 
 def env(directory: Path) -> dict[str, str]:
+    (directory / CONFIG_FILE).touch()  # the stack does
     return settings_env(
         directory=directory,
         regions=("eu", "us"),
@@ -75,3 +76,17 @@ def test_daemons_do_not_inherit_what_points_elsewhere(monkeypatch: pytest.Monkey
 def test_shapes_that_make_no_sense_are_refused(regions: tuple[str, ...], pods: int) -> None:
     with pytest.raises(UsageError):
         check_shape(regions, pods)
+
+
+def test_a_settings_file_of_the_working_folder_does_not_reach_into_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "project"
+    elsewhere.mkdir()
+    (elsewhere / "modelcast.toml").write_text('[kafka]\nsecurity_protocol = "SSL"\n[regions.tokyo]\n')
+    monkeypatch.chdir(elsewhere)
+    for name, value in env(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    assert settings.kafka.security_protocol == "PLAINTEXT"
+    assert "tokyo" not in settings.regions

@@ -79,6 +79,7 @@ def test_up_brings_up_servers_buckets_and_topics_and_down_removes_every_trace(fo
 def test_a_second_up_finds_the_first(folder: Path) -> None:
     first = up(servers_only(folder))
     assert up(servers_only(folder)) == first == info(folder)
+    assert up(UpOptions(folder)) == first, "whoever names no shape takes what is up"
     with pytest.raises(Refused, match="eu with 1 pods"):
         up(UpOptions(folder, ("eu", "us"), 1, with_daemons=False))
     assert works(first)

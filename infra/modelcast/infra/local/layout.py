@@ -17,6 +17,7 @@ REGIONS = ("eu", "us", "ap")
 PODS_PER_REGION = 2
 PODS_PER_REGION_MAX = 20
 ORIGIN_BUCKET = "modelcast-origin"
+CONFIG_FILE = "modelcast.toml"
 DRAIN_SECONDS = 5
 KEPT_FROM_OUTSIDE = frozenset({"MODELCAST_CACHE_DIR", "MODELCAST_MAVEN_MIRROR", "MODELCAST_STACK"})
 
@@ -103,6 +104,7 @@ def settings_env(
     env = dict(CREDENTIALS)
     env |= {
         "NO_PROXY": _with_loopback(os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""),
+        "MODELCAST_CONFIG": str(directory / CONFIG_FILE),
         "MODELCAST_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
         "MODELCAST_REDIS__URL": redis_url,
         "MODELCAST_STORES__ORIGIN__URL": f"s3://{ORIGIN_BUCKET}",

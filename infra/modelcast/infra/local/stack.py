@@ -10,6 +10,7 @@ from typing import Self
 
 from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.local.layout import (
+    CONFIG_FILE,
     ORIGIN_BUCKET,
     PODS_PER_REGION,
     REGIONS,
@@ -108,6 +109,8 @@ class LocalStack:
             redis_url=redis.url,
             endpoint_url=s3.endpoint_url,
         )
+        # Settings files of the working folder or the machine are about something else.
+        (self.directory / CONFIG_FILE).write_text("# What this stack's commands need is in the variables.\n")
         env = {**inherited_env(), **self.env, **extra_env}
         # All at once: agents wait for Kafka by themselves, and most of a start is loading code.
         running = [self._launch(daemon, env) for daemon in daemons]

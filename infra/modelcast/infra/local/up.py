@@ -13,7 +13,7 @@ from pathlib import Path
 
 from modelcast.infra.local.errors import ServerFailed
 from modelcast.infra.local.jars import cache_dir
-from modelcast.infra.local.layout import PODS_PER_REGION, REGIONS, check_shape, inherited_env
+from modelcast.infra.local.layout import CONFIG_FILE, PODS_PER_REGION, REGIONS, check_shape, inherited_env
 from modelcast.infra.local.process import tail
 from modelcast.infra.local.progress import SILENT, Progress
 from modelcast.infra.local.state import (
@@ -34,7 +34,10 @@ from modelcast.schemas.errors import Refused
 READY_SECONDS_MAX = 300.0
 STOP_SECONDS_MAX = 45.0
 GUARDS_SECONDS_MAX = 20.0
-OWN = ("kafka", "s3", "redis", "daemons", "regions", "logs", STATE_FILE, STATE_FILE.replace(".json", ".partial"))
+OWN = (
+    *("kafka", "s3", "redis", "daemons", "regions", "logs"),
+    *(CONFIG_FILE, STATE_FILE, STATE_FILE.replace(".json", ".partial")),
+)
 LOG = "logs/supervisor.log"
 
 
@@ -45,11 +48,11 @@ def default_dir() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What to keep running, and in which folder."""
+    """What to keep running, and in which folder. A shape that is not named is that of the stack that is up."""
 
     directory: Path = field(default_factory=default_dir)
-    regions: tuple[str, ...] = REGIONS
-    pods_per_region: int = PODS_PER_REGION
+    regions: tuple[str, ...] | None = None
+    pods_per_region: int | None = None
     with_daemons: bool = True
 
 
@@ -63,7 +66,9 @@ def up(options: UpOptions, progress: Progress = SILENT) -> StackInfo:
         Refused: the folder holds something else, or a stack of another shape.
         ServerFailed: it did not come up.
     """
-    check_shape(options.regions, options.pods_per_region)
+    regions = REGIONS if options.regions is None else options.regions
+    pods = PODS_PER_REGION if options.pods_per_region is None else options.pods_per_region
+    check_shape(regions, pods)
     directory = options.directory.absolute()
     with turn(directory) as turn_fd:
         supervisor: subprocess.Popen[bytes] | None = None
@@ -72,14 +77,14 @@ def up(options: UpOptions, progress: Progress = SILENT) -> StackInfo:
         else:
             _refuse_foreign(directory)
             _clear(directory)
-            supervisor = _spawn(directory, options, turn_fd)
+            supervisor = _spawn(directory, regions, pods, turn_fd, with_daemons=options.with_daemons)
         try:
             found = _wait_ready(directory, supervisor, progress)
         except BaseException:
             if supervisor is not None:
                 _end(directory, supervisor.pid)
             raise
-    if (found.regions, found.pods_per_region) != (options.regions, options.pods_per_region):
+    if options.regions not in {None, found.regions} or options.pods_per_region not in {None, found.pods_per_region}:
         raise Refused(
             f"a stack of {','.join(found.regions)} with {found.pods_per_region} pods each is up",
             subject=str(directory),
@@ -123,13 +128,15 @@ def info(directory: Path | None = None) -> StackInfo | None:
     return read_state(directory) if is_alive(directory) else None
 
 
-def _spawn(directory: Path, options: UpOptions, turn_fd: int) -> subprocess.Popen[bytes]:
+def _spawn(
+    directory: Path, regions: tuple[str, ...], pods_per_region: int, turn_fd: int, *, with_daemons: bool
+) -> subprocess.Popen[bytes]:
     log = directory / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     # First of all, so that the folder is known for what it is from now on.
     (directory / ALIVE_LOCK).touch(mode=0o600)
-    arguments = [str(directory), ",".join(options.regions), str(options.pods_per_region)]
-    arguments += ["all" if options.with_daemons else "servers", str(turn_fd)]
+    arguments = [str(directory), ",".join(regions), str(pods_per_region)]
+    arguments += ["all" if with_daemons else "servers", str(turn_fd)]
     with log.open("ab") as out:
         return subprocess.Popen(
             [sys.executable, "-m", "modelcast.infra.local.supervisor", *arguments],

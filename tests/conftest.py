@@ -97,9 +97,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _skipped.append(f"{report.nodeid}: {report.longrepr[2] if isinstance(report.longrepr, tuple) else ''}")
 
 
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Note every module that is skipped whole."""
+    if report.skipped:
+        _skipped.append(f"{report.nodeid}: {report.longrepr[2] if isinstance(report.longrepr, tuple) else ''}")
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """In CI a skipped test is a failed run."""
-    if _skipped and not SKIPS_ALLOWED and exitstatus == pytest.ExitCode.OK:
+    if _skipped and not SKIPS_ALLOWED and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -17,6 +17,11 @@ def test_that_runs():
 def test_that_is_skipped():
     pytest.skip("no such server")
 """
+SKIPPED_WHOLE = """
+import pytest
+
+pytest.importorskip("no_such_module", reason="no such module")
+"""
 FAILS_AS_EXPECTED = """
 import pytest
 
@@ -26,10 +31,10 @@ def test_that_fails():
 """
 
 
-def run(tests: str, folder: Path, *, ci: str) -> subprocess.CompletedProcess[str]:
+def run(tests: str, folder: Path, *options: str, ci: str) -> subprocess.CompletedProcess[str]:
     file = folder / "test_sample.py"
     file.write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--rootdir", str(ROOT), str(file)]
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--rootdir", str(ROOT), *options, str(file)]
     env = {**os.environ, "CI": ci}
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
 
@@ -39,6 +44,13 @@ def test_a_skip_fails_the_run_in_ci(tmp_path: Path) -> None:
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "test_that_is_skipped: Skipped: no such server" in done.stdout
     assert "1 passed, 1 skipped" in done.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("jobs", ["0", "1"])
+def test_a_module_that_is_skipped_whole_fails_the_run_too(tmp_path: Path, jobs: str) -> None:
+    done = run(SKIPPED_WHOLE, tmp_path, "-n", jobs, ci="true")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "no such module" in done.stdout
 
 
 def test_a_skip_is_fine_elsewhere(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ The file is the one named by ``MODELCAST_CONFIG``, else ``modelcast.toml`` in th
 import os
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -20,6 +21,17 @@ ORIGIN = "origin"
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _check_url(url: str, schemes: tuple[str, ...]) -> None:
+    """Refuse what no client could use. Without the value in the message: it may hold a password."""
+    parts = urlsplit(url)
+    try:
+        readable = parts.port is None or parts.port > 0
+    except ValueError:
+        readable = False
+    if not readable or parts.scheme not in schemes or not (parts.hostname or parts.scheme == "unix"):
+        raise ValueError(f"write {schemes[0]}://host:port (or {', '.join(schemes[1:])})")
 
 
 class KafkaSettings(_Section):
@@ -41,6 +53,12 @@ class RedisSettings(_Section):
 
     url: SecretStr = SecretStr("redis://localhost:6379/0")
     timeout_seconds: float = Field(default=2.0, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def _redis(cls, value: SecretStr) -> SecretStr:
+        _check_url(value.get_secret_value(), ("redis", "rediss", "unix"))
+        return value
 
 
 class StoreSettings(_Section):
@@ -76,6 +94,13 @@ class RegionSettings(_Section):
     report_seconds: float = Field(default=300.0, gt=0)
     heartbeat_seconds: float = Field(default=5.0, gt=0)
     expected: bool = True  # counts for the consistent version
+
+    @field_validator("pods")
+    @classmethod
+    def _http(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            _check_url(url, ("http", "https"))
+        return value
 
 
 class TrackerSettings(_Section):

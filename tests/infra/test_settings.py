@@ -1,0 +1,29 @@
+"""Settings: what makes no sense is known before anything connects."""
+
+import pytest
+
+from modelcast.infra.settings import load
+from modelcast.schemas.errors import UsageError
+
+
+@pytest.mark.parametrize("url", ["cache", "http://cache:6379", "redis://:secret@cache:port", "redis://"])
+def test_an_address_that_no_redis_has_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("MODELCAST_REDIS__URL", url)
+    with pytest.raises(UsageError, match=r"redis\.url") as refused:
+        load()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["redis://cache", "rediss://user:secret@cache:6380/1", "unix:///run/redis.sock"])
+def test_every_kind_of_redis_address_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MODELCAST_REDIS__URL", url)
+    assert load().redis.url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("url", ["pod-0:8080", "http://pod-0:port", "ftp://pod-0", "http://"])
+def test_an_address_that_no_pod_has_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MODELCAST_REGIONS__EU__PODS", f'["http://pod-1:8080/base", "{url}"]')
+    with pytest.raises(UsageError, match=r"regions\.eu\.pods"):
+        load()

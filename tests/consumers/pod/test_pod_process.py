@@ -194,6 +194,24 @@ async def test_a_request_in_flight_finishes_on_the_version_it_began_with(
     await await_for(lambda: not old_worker.is_running(), "the old worker ends")
 
 
+async def test_a_swap_cuts_no_request_off_however_short_a_shutdown_may_be(
+    make_pod: MakePod, http: aiohttp.ClientSession
+) -> None:
+    pod = make_pod("--drain-seconds", "0")
+    driver = V2Pod("pod-a", pod.url, TOKEN)
+    old, new = slow(), adder(5)
+    for artifact in (old, new):
+        artifact.put(pod.cache)
+    await driver.load(order(old, 1))
+    request = asyncio.create_task(ask(http, pod, inputs=long_request()))
+    await begun(pod, http)
+    await driver.load(order(new, 2))
+    assert not request.done(), "the long request should outlast the swap"
+    status, headers, _ = await request
+    assert (status, headers["modelcast-version"]) == (200, "1")
+    await driver.aclose()
+
+
 def long_request(steps: int = 10_000) -> list[dict[str, Any]]:
     """For ``slow``: a second or more of work."""
     return [

@@ -35,7 +35,7 @@ class PodConfig:
     infer_seconds_max: float = 60.0
     load_seconds_max: float = 300.0
     grace_seconds: float = 1.0  # answers as usual, but says that it is not ready
-    drain_seconds: float = 30.0  # waits for requests in flight
+    drain_seconds: float = 30.0  # at shutdown; a version that was replaced answers all that it has begun
     spares: int = 1  # warm workers kept waiting
     run_threads: int = 2  # requests of one model that run side by side
     intra_op_threads: int = 1  # threads that share one request's work

@@ -143,7 +143,7 @@ class Repository:
             slot.reason = "unloaded"
             if old is not None:
                 self._metrics.active.labels(model, str(old.order.version)).set(0)
-                self._spawn(old.link.retire(timeout=self._config.drain_seconds))
+                self._spawn(old.link.retire(timeout=self._config.infer_seconds_max))
 
     async def restore(self, desired: LoadOrder | None, model: str) -> None:
         """At start: serve what is desired, or else what this pod served before it restarted.
@@ -241,7 +241,7 @@ class Repository:
         self._count_swap(order, old, seconds)
         logger.info("serving", **{f"{stage}_seconds": round(s, 4) for stage, s in seconds.items()})
         if old is not None:
-            self._spawn(old.link.retire(timeout=self._config.drain_seconds))
+            self._spawn(old.link.retire(timeout=self._config.infer_seconds_max))
         self._spawn(self._remember_served(order))
 
     def _count_swap(self, order: LoadOrder, old: Serving | None, seconds: dict[str, float]) -> None:

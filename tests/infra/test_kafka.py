@@ -51,6 +51,10 @@ def test_the_description_names_brokers_topics_and_partitions(settings: Settings,
     assert {t.name: t.partitions for t in cluster.topics} == {str(s.name): s.partitions for s in TOPICS}
 
 
+def test_a_broker_tells_its_release(settings: Settings) -> None:
+    assert kafka_admin.broker_version(settings) == "4.0 or newer"
+
+
 def test_a_topic_set_up_by_somebody_else_is_found_wrong(kafka_of_its_own: object) -> None:
     settings = settings_for(kafka_of_its_own.bootstrap_servers)  # type: ignore[attr-defined]
     wrong = kafka_admin.NewTopic(str(Topic.VERSION_STATE), 3, 1, config={"message.timestamp.type": "CreateTime"})

@@ -111,7 +111,7 @@ def check_python(settings: Settings) -> Iterator[Check]:
 
 def check_kafka(settings: Settings) -> Iterator[Check]:
     """The cluster, its topics, and that both client libraries put a key into the same partition."""
-    from modelcast.infra.kafka_admin import check_topics, describe
+    from modelcast.infra.kafka_admin import broker_version, check_topics, describe
     from modelcast.infra.kafka_client import producer_properties
 
     hurried = settings.model_copy(
@@ -119,6 +119,10 @@ def check_kafka(settings: Settings) -> Iterator[Check]:
     )
     cluster = describe(hurried)
     yield Check("kafka", Verdict.ok, f"cluster {cluster.cluster_id}, {len(cluster.brokers)} broker(s)")
+    release = broker_version(hurried)
+    verdict = Verdict.skipped if release is None else Verdict.ok if release.startswith("4") else Verdict.warning
+    hint = "Modelcast is tested with Kafka 4.x; older clusters must keep LogAppendTime, which the topics' check tells"
+    yield Check("kafka: version", verdict, release or "this user may not read the brokers' settings", hint)
     findings = check_topics(hurried)
     for finding in findings:
         verdict = Verdict.error if finding.severity == "error" else Verdict.warning

@@ -201,6 +201,33 @@ def describe(settings: Settings) -> ClusterDescription:
     return ClusterDescription(found.cluster_id or "", brokers, tuple(topics))
 
 
+def broker_version(settings: Settings) -> str | None:
+    """A broker's release, as far as it tells: ``4.0 or newer``, or what older ones speak with each other (``3.9-IV0``).
+
+    Returns:
+        None where the cluster's settings may not be read.
+
+    Raises:
+        KafkaUnavailable: the cluster can't be reached.
+    """
+    admin, timeout = make_admin(settings), settings.kafka.timeout_seconds
+    try:
+        broker = str(min(admin.list_topics(timeout=timeout).brokers))
+        answers: dict[Any, Any] = admin.describe_configs(
+            [ConfigResource(ResourceType.BROKER, broker)], request_timeout=timeout
+        )
+        (config,) = (future.result(timeout) for future in answers.values())
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+            return None
+        raise unavailable(error, settings) from error
+    except TimeoutError as error:
+        raise unavailable("no answer in time", settings) from error
+    # 4.0 has dropped the setting: since then all brokers speak by the cluster's metadata version.
+    older = config.get("inter.broker.protocol.version")
+    return older.value if older else "4.0 or newer"
+
+
 def _partitions(admin: AdminClient, settings: Settings, timeout: float) -> dict[str, int]:
     """Topics that exist, with their partition counts."""
     try:

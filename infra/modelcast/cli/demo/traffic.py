@@ -24,6 +24,7 @@ class Tally:
     wrong: int = 0
     by_pod: Counter[str] = field(default_factory=Counter)
     versions_now: dict[str, int] = field(default_factory=dict)
+    versions_ever: set[int] = field(default_factory=set)
     latencies_seconds: list[float] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
 
@@ -95,6 +96,7 @@ class Traffic:
             return
         tally.latencies_seconds.append(loop.time() - begun)
         tally.versions_now[pod] = named
+        tally.versions_ever.add(named)
         output: list[float] = next((o["data"] for o in answer.get("outputs", ()) if o.get("name") == OUTPUT_NAME), [])
         if str(answer.get("model_version")) != str(named) or not self._answers.right(named, sample, output):
             tally.wrong += 1

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelcast.infra.claim import Claimed, claim, put_schema
+from modelcast.infra.claim import Claimed, claim, put_schema, put_schemas
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
-from modelcast.schemas.codec import encode, writer_schema
+from modelcast.schemas.codec import WRITER_SCHEMAS, encode, writer_schema
 from modelcast.schemas.errors import (
     ContentError,
     DecodeError,
@@ -308,3 +308,12 @@ def test_a_schema_is_put_once_a_process(store: CountingStore) -> None:
     found = store.get(keys.schema(fingerprint), size_max=10**6)
     assert found is not None
     assert found.body.decode() == text
+
+
+def test_setting_up_puts_the_schema_of_every_record_there_once() -> None:
+    store = MemoryStore()
+    put_schemas(store)
+    there = {info.key: info.etag for info in store.list(keys.SCHEMA_PREFIX)}
+    assert set(there) == {keys.schema(fingerprint) for fingerprint in WRITER_SCHEMAS}
+    put_schemas(store)
+    assert {info.key: info.etag for info in store.list(keys.SCHEMA_PREFIX)} == there

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from modelcast.cli.console import Format, emit, say
 from modelcast.cli.options import DryRun, Output
-from modelcast.infra.settings import Settings, config_path, load
+from modelcast.infra.settings import ORIGIN, Settings, config_path, load
 from modelcast.schemas.errors import ExitCode
 
 config = typer.Typer(no_args_is_help=True, help="The settings in force.")
@@ -26,14 +26,21 @@ def topics(
     dry_run: DryRun = False,
     output: Output = Format.table,
 ) -> None:
-    """The topics: what they must be, what they are, and what differs (exit code 1)."""
+    """The topics: what they must be, what they are, and what differs (exit code 1).
+
+    --create also puts this release's schemas into the registry, for older readers: say it again at an upgrade.
+    """
+    from modelcast.infra.claim import put_schemas
     from modelcast.infra.kafka_admin import check_topics, create_topics, describe
+    from modelcast.infra.stores.configured import origin_store
     from modelcast.schemas.topics import TOPICS
 
     settings = load()
     if create and not dry_run:
         for name in create_topics(settings, replication):
             say(f"created {name}")
+        if ORIGIN in settings.stores:
+            say(f"{put_schemas(origin_store(settings))} schemas are in the registry")
     cluster, findings = describe(settings), check_topics(settings)
     there = {t.name: t for t in cluster.topics}
     if create and dry_run:

@@ -15,6 +15,7 @@ from modelcast.schemas.errors import ContentError, StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 from modelcast.schemas.records import Entry, Record
+from modelcast.schemas.schema_book import RECORD_CLASSES
 
 DEADLINE_SECONDS = 20.0
 RETRY_SECONDS_MAX = 1.0
@@ -53,6 +54,20 @@ def put_schema(store: ObjectStore, record_class: type[Record]) -> None:
         with suppress(PreconditionFailed):  # another writer was as fast
             store.put(key, text.encode(), if_absent=True)
     done.add(fingerprint)
+
+
+def put_schemas(store: ObjectStore) -> int:
+    """Make sure that the store holds every schema that this software writes with, those of reports included.
+
+    For whoever sets up or upgrades: regions and trackers have no right to write there, and an older reader that
+    meets a newer report looks its schema up here.
+
+    Returns:
+        How many were looked at.
+    """
+    for record_class in RECORD_CLASSES.values():
+        put_schema(store, record_class)
+    return len(RECORD_CLASSES)
 
 
 def claim(

@@ -249,3 +249,13 @@ def test_a_pods_source_fills_the_cache_from_the_region(tmp_path: Path, origin: M
     region.delete(manifest.files[0].digest)
     with pytest.raises(ArtifactMissing), source.open(sha256_of(b"unknown")):
         pass
+
+
+def test_a_cache_removed_under_a_living_process_is_filled_again(tmp_path: Path, origin: MemoryStore) -> None:
+    cache = ArtifactCache(tmp_path / "cache")
+    manifest = bring(cache, origin, 1)
+    shutil.rmtree(tmp_path / "cache")
+    assert not cache.has(manifest.digest)
+    Fetcher(origin, None, cache).fetch(manifest.digest)
+    with cache.open(manifest.digest) as folder:
+        assert (folder / "w").read_bytes() == noise(MIB, 1)

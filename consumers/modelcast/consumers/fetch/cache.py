@@ -47,10 +47,13 @@ class ArtifactCache:
         self._locks, self._trash = folder / "locks", folder / "trash"
         self._inodes: dict[tuple[str, int], dict[int, int]] = {}
         self._manifests: dict[str, Manifest] = {}
-        with full_disk_named(str(folder)):
+        self._make_folders()
+        self._sweep()
+
+    def _make_folders(self) -> None:
+        with full_disk_named(str(self.folder)):
             for each in (self._artifacts, self._incoming, self._locks, self._trash):
                 each.mkdir(parents=True, exist_ok=True)
-        self._sweep()
 
     # --- reading
 
@@ -129,6 +132,7 @@ class ArtifactCache:
         Whoever enters asks ``has`` again: another may have brought it meanwhile.
         """
         name = hex_of(manifest_digest)
+        self._make_folders()  # somebody may have removed the cache while we live
         with exclusive(self._fetch_lock(name), cancelled=cancelled), full_disk_named(str(self.folder)):
             yield Incoming(self._incoming / name, self._artifacts / name)
 

@@ -9,11 +9,12 @@ import pytest
 
 from modelcast.infra import dead_letters, kafka_admin
 from modelcast.infra.announcer import KafkaAnnouncer
-from modelcast.infra.kafka_client import make_admin, make_consumer, read_partition
+from modelcast.infra.kafka_client import make_admin, make_consumer, make_producer, read_partition
+from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import KafkaUnavailable, NotFound, Refused
-from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, TOPICS, Topic, partition_of
+from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, MODEL_PARTITIONS, TOPICS, Topic, partition_of
 
 pytestmark = pytest.mark.integration
 
@@ -151,3 +152,15 @@ def test_dead_letters_are_listed_shown_and_replayed(settings: Settings) -> None:
         with pytest.raises(NotFound):
             dead_letters.find(settings, 10**9)
     assert (key.encode(), raw) in values(settings, Topic.MODEL_ACKS, partition_of(key))
+
+
+def test_records_that_another_partitioner_placed_are_found(kafka_of_its_own: KafkaServer) -> None:
+    settings = settings_for(kafka_of_its_own.bootstrap_servers)
+    kafka_admin.create_topics(settings)
+    assert kafka_admin.misplaced(settings, Topic.MODEL_UPDATES) == []
+    producer = make_producer(settings)
+    producer.produce(str(Topic.MODEL_UPDATES), key=b"fraud", value=b"placed by murmur2")
+    wrong = (partition_of("lost") + 1) % MODEL_PARTITIONS
+    producer.produce(str(Topic.MODEL_UPDATES), key=b"lost", value=b"placed by hand", partition=wrong)
+    assert producer.flush(10) == 0
+    assert kafka_admin.misplaced(settings, Topic.MODEL_UPDATES) == ["lost"]

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from modelcast.cli.console import Format, emit, say
-from modelcast.cli.options import DryRun, Output, Reason, Regions, Yes, confirm, seconds_of, who
+from modelcast.cli.options import DryRun, Output, Reason, Regions, Yes, confirm, seconds_of
 from modelcast.infra.settings import Settings, load
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.names import Reference
@@ -40,7 +40,7 @@ def activate(
     command = _do(
         settings,
         f"Serve {model}/{number} {_where(region)}?",
-        lambda c: c.activate(model, number, regions=region or (), reason=reason, requested_by=who()),
+        lambda c: c.activate(model, number, regions=region or (), reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
     _wait(settings, command, wait, seconds)
@@ -61,7 +61,7 @@ def rollback(
         settings,
         f"Roll {name} back to {goal} {_where(region)}?",
         lambda c: c.rollback(
-            name, to=to, last_consistent=consistent, regions=region or (), reason=reason, requested_by=who()
+            name, to=to, last_consistent=consistent, regions=region or (), reason=reason
         ),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
@@ -78,7 +78,7 @@ def pin(
     command = _do(
         settings,
         f"Pin {model} to version {number} {_where(region)}?",
-        lambda c: c.pin(model, number, regions=region or (), reason=reason, requested_by=who()),
+        lambda c: c.pin(model, number, regions=region or (), reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
     _wait(settings, command, wait, seconds)
@@ -124,7 +124,7 @@ def quarantine(
     _do(
         load(),
         f"Quarantine {model}/{number} everywhere?",
-        lambda c: c.quarantine(model, number, reason=reason, requested_by=who()),
+        lambda c: c.quarantine(model, number, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
 
@@ -137,7 +137,7 @@ def release(
     _do(
         load(),
         f"Release {model}/{number}?",
-        lambda c: c.release(model, number, reason=reason, requested_by=who()),
+        lambda c: c.release(model, number, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
 
@@ -152,7 +152,7 @@ def alias(
     _do(
         load(),
         f"Let {model}@{name} mean version {number}?",
-        lambda c: c.alias(model, name, number, reason=reason, requested_by=who()),
+        lambda c: c.alias(model, name, number, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
 
@@ -165,7 +165,7 @@ def _plainly(
     _do(
         load(),
         f"{verb} {name} {_where(region)}?",
-        lambda c: getattr(c, method)(name, regions=region or (), reason=reason, requested_by=who()),
+        lambda c: getattr(c, method)(name, regions=region or (), reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
 

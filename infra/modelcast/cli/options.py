@@ -1,9 +1,6 @@
 """Options that many commands share."""
 
-import getpass
-import os
 import re
-import socket
 import sys
 from typing import Annotated
 
@@ -50,15 +47,6 @@ def pairs_of(texts: list[str] | None, what: str) -> dict[str, str]:
             raise UsageError(f"bad {what} {text!r}", hint=f"write --{what} NAME=VALUE")
         pairs[key] = value
     return pairs
-
-
-def who() -> str:
-    """Who asks: user@host."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -14,9 +14,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports 
     ResourceType,
 )
 
-from modelcast.infra.kafka_client import make_admin, unavailable
+from modelcast.infra.kafka_client import make_admin, make_consumer, read_partition, unavailable
 from modelcast.infra.settings import Settings
-from modelcast.schemas.topics import TOPICS, TopicSpec
+from modelcast.schemas.topics import MODEL_PARTITIONS, TOPICS, TopicSpec, partition_of
 
 _SETTLING = frozenset(
     {
@@ -267,3 +267,30 @@ def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetS
         return {}
     answers = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=5.0)
     return {(where.topic, where.partition): future.result().offset for where, future in answers.items()}
+
+
+def misplaced(settings: Settings, topic: str, *, last: int = 20) -> list[str]:
+    """Keys among the newest records of a model-keyed topic that lie in another partition than murmur2 gives them.
+
+    Some producer then uses another partitioner, and the worker that looks after such a model never hears of it.
+
+    Raises:
+        KafkaUnavailable: the cluster can't be reached.
+    """
+    consumer, timeout = make_consumer(settings), settings.kafka.timeout_seconds
+    found: set[str] = set()
+    try:
+        for partition in range(MODEL_PARTITIONS):
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout)
+            start = max(low, high - last)
+            for message in read_partition(
+                consumer, settings, topic, partition, start=start, until=high, timeout_seconds=timeout
+            ):
+                key = (message.key() or b"").decode("utf-8", "replace")
+                if partition_of(key) != partition:
+                    found.add(key)
+    except KafkaException as error:
+        raise unavailable(error, settings, topic) from error
+    finally:
+        consumer.close()
+    return sorted(found)

@@ -1,6 +1,7 @@
 """What may be lost is lost for real: the live view, the tracker, what the topic held. What is served stays."""
 
 import signal
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -55,12 +56,26 @@ def viewed(settings: Settings, model: str) -> Any:
     return seen and without_times(seen.value)
 
 
+def settled(settings: Settings, model: str, quiet_seconds: float = 2.0) -> Any:
+    """The view once nothing in it has changed for a while: the last acknowledgements may still be on their way."""
+    seen, since = viewed(settings, model), time.monotonic()
+
+    def quiet() -> bool:
+        nonlocal seen, since
+        if (now := viewed(settings, model)) != seen:
+            seen, since = now, time.monotonic()
+        return time.monotonic() - since > quiet_seconds
+
+    wait_until(quiet, "the view is quiet", 60)
+    return seen
+
+
 @pytest.mark.parametrize("loss", ["flushed", "restarted"])
 def test_the_live_view_fills_again(modelcast: CommandLine, stack: LocalStack, settings: Settings, loss: str) -> None:
     model = f"viewed-{loss}"
     modelcast("publish", model, modelcast.model(1), "--wait")
     wait_until(lambda: (s := viewed(settings, model)) and s.consistent_version == 1, "it is in the view")
-    before = viewed(settings, model)
+    before = settled(settings, model)
     if loss == "flushed":
         with redis.Redis.from_url(settings.redis.url.get_secret_value()) as client:
             client.flushall()
@@ -68,7 +83,7 @@ def test_the_live_view_fills_again(modelcast: CommandLine, stack: LocalStack, se
         server = stack.services["redis"]
         assert isinstance(server, RedisServer)
         server.restart()
-    wait_until(lambda: viewed(settings, model) == before, "the view holds what it held", 60)
+    wait_until(lambda: viewed(settings, model) == before, lambda: f"{viewed(settings, model)}\nwas\n{before}", 60)
     assert {predicts(pod, model) for pod in pods_of(stack.env)} == {(1, 1.0)}
 
 

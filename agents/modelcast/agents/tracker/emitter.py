@@ -63,6 +63,7 @@ class Emitter:
         self._expected = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
         self._said: dict[str, Said] = {}
         self._silent: frozenset[str] = frozenset()
+        self._unheard = frozenset(self._expected)  # as at the last tick: what was said since counted these as silent
         self._wake = asyncio.Event()
         self._began = time.monotonic()
         self._changes = 0
@@ -122,7 +123,7 @@ class Emitter:
     def _tick(self) -> None:
         """What time alone changes: lags grow, regions fall silent, everything is said again now and then."""
         now, now_us = time.monotonic(), time.time_ns() // 1000
-        silent = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
+        silent = unheard = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
             silent &= self._silent  # not heard yet is not silent yet
         show_regions(self._expected, silent, self._heartbeats.by_our_clock(), now_us)
@@ -134,6 +135,8 @@ class Emitter:
             for region in sorted(self._silent - silent):
                 log.info("the region is heard", region=region)
             self._silent = silent
+        if unheard != self._unheard:
+            self._unheard = unheard
             dirty.update(self._board.desks)
         for model, said in self._said.items():
             if said.state.lag_seconds_max > 0 or now - said.at >= self._refresh_seconds:

@@ -320,7 +320,7 @@ def test_two_workers_share_the_models_and_one_takes_over_what_the_other_left(rig
         page = workers[n].get("/metrics")[1]
         return {m for m in models if f'modelcast_consistent_version{{model="{m}"}} 1.0' in page}
 
-    wait_for("each owns some, none both", lambda: owned(0) | owned(1) == set(models) and not owned(0) & owned(1), 60)
+    wait_for("each owns some, none both", lambda: owned(0) | owned(1) == set(models) and not owned(0) & owned(1), 120)
     assert owned(0)
     assert owned(1)
     workers[0].kill()

@@ -306,6 +306,7 @@ def test_a_killed_tracker_says_the_same_again_from_its_table(rig: Rig) -> None:
     assert second.stop() == 0
 
 
+@pytest.mark.timeout(360)
 def test_two_workers_share_the_models_and_one_takes_over_what_the_other_left(rig: Rig) -> None:
     models = [f"shared-{n}" for n in range(8)]
     for model in models:

@@ -26,7 +26,7 @@ def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
 
 
 def test_topics_keep_their_ids_until_they_are_made_anew(kafka_of_its_own: KafkaServer) -> None:
-    settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka_of_its_own.bootstrap_servers, timeout_seconds=10))
+    settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka_of_its_own.bootstrap_servers, timeout_seconds=30))
     assert topic_ids(settings) == {}
     create_topics(settings)
     first = topic_ids(settings)

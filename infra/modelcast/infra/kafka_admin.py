@@ -259,13 +259,15 @@ def _records(admin: AdminClient, settings: Settings, topics: Mapping[str, int]) 
         except KafkaException as error:  # new topics take a moment to be known by their leaders
             if time.monotonic() > deadline or error.args[0].code() not in _SETTLING:
                 raise unavailable(error, settings, ", ".join(topics)) from error
+            if error.args[0].code() == KafkaError._NOENT:  # seen to last: this client's cache of leaders is stuck
+                admin = make_admin(settings)
         time.sleep(0.02)
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
     if not partitions:
         return {}
-    answers = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=5.0)
+    answers = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=3.0)
     return {(where.topic, where.partition): future.result().offset for where, future in answers.items()}
 
 

@@ -49,7 +49,8 @@ def on_the_way() -> Region:
     return region
 
 
-async def test_the_first_change_goes_at_once_and_what_follows_goes_together() -> None:
+async def test_the_first_change_goes_at_once_and_what_follows_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelcast.agents.region.reporting.GAP_SECONDS", 0.5)  # longer than a busy machine's pauses
     mail = Mail()
     reports, region = reporter(mail), on_the_way()
     reports.changed(MODEL, region.replica)

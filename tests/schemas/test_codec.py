@@ -243,7 +243,7 @@ BAD = [
     replace(UPDATE, placement=("eu", "")),
     replace(UPDATE, metrics={"auc": float("nan")}),
     replace(UPDATE, metrics={"auc": float("inf")}),
-    replace(UPDATE, delta_hints=(r.DeltaHint(0, 1),)),
+    replace(UPDATE, delta_hints=(r.DeltaHint(-1, 1),)),
     replace(UPDATE, delta_hints=(r.DeltaHint(1, -1),)),
     replace(UPDATE, artifact=replace(ARTIFACT, manifest_digest="sha256:" + "0" * 63)),
     replace(UPDATE, artifact=replace(ARTIFACT, manifest_digest="")),

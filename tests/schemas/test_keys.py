@@ -47,6 +47,8 @@ def test_two_kinds_of_things_never_share_a_key(model: str, digest: str, generati
         keys.blob(digest),
         keys.manifest(digest),
         keys.intent(model, digest),
+        keys.delta(digest, digest, None),
+        keys.delta(digest, digest, digest),
         keys.region_state(model),
     ]
     assert len(set(places)) == len(places)
@@ -61,3 +63,12 @@ def test_a_model_called_schemas_keeps_its_log_apart_from_the_schemas() -> None:
 
 def test_content_has_one_key_whoever_writes_it() -> None:
     assert keys.blob(sha256_of(b"x")) == keys.blob(sha256_of(bytearray(b"x")))
+
+
+@given(digests, digests, digests)
+def test_a_deltas_key_tells_what_it_makes_of_what(manifest: str, new: str, old: str) -> None:
+    for base in (old, None):
+        key = keys.delta(manifest, new, base)
+        assert key.startswith(keys.delta_prefix(manifest))
+        assert keys.parse_delta(key) == (manifest, new, base)
+        assert keys.parse_delta(key + "0") is keys.parse_delta(key[:-1]) is None

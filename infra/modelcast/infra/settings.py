@@ -93,6 +93,10 @@ class RegionSettings(_Section):
     reconcile_seconds: float = Field(default=60.0, gt=0)
     report_seconds: float = Field(default=300.0, gt=0)
     heartbeat_seconds: float = Field(default=5.0, gt=0)
+    # Over the long link, all workers of the region together; None: as fast as it goes. May be changed while they run.
+    bandwidth_bytes_per_second: int | None = Field(default=None, gt=0)
+    origin_readers_max: int = Field(default=4, ge=1, le=64)  # fetches from the origin at once, the whole region
+    fetch_threads: int = Field(default=4, ge=1, le=64)  # ranged reads at once in one fetch
     expected: bool = True  # counts for the consistent version
 
     @field_validator("pods")
@@ -118,6 +122,10 @@ class PublishSettings(_Section):
     publisher: str = ""
     allow_pickle: bool = False
     upload_threads: int = Field(default=4, ge=1, le=64)
+    deltas: bool = True  # make deltas for what regions are likely to hold
+    delta_bases: tuple[int, ...] = (1, 4, 16)  # how many versions back they start
+    delta_threads: int = Field(default=0, ge=0, le=256)  # 0: all cores
+    delta_size_min_bytes: int = Field(default=256 * 1024, ge=0)  # smaller files travel whole
     registry_id: str = ""  # the registry expected in the origin store; another one is refused
 
 

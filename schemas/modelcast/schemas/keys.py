@@ -9,6 +9,8 @@ REGISTRY_PREFIX = "registry/"
 SCHEMA_PREFIX = "registry/schemas/"
 STATE_PREFIX = "state/"
 _ENTRY = re.compile(r"registry/([a-z0-9][a-z0-9-]{0,62})/log/([0-9]{20})")
+_WHOLE = "whole"
+_DELTA = re.compile(r"deltas/sha256/([0-9a-f]{64})/([0-9a-f]{64})\.([0-9a-f]{64}|whole)")
 
 
 def log_prefix(model: str) -> str:
@@ -40,6 +42,24 @@ def blob(digest: str) -> str:
 def manifest(digest: str) -> str:
     """One artifact's manifest."""
     return f"manifests/sha256/{hex_of(digest)}"
+
+
+def delta_prefix(manifest_digest: str) -> str:
+    """The folder of the deltas that make files of one artifact."""
+    return f"deltas/sha256/{hex_of(manifest_digest)}/"
+
+
+def delta(manifest_digest: str, new_digest: str, old_digest: str | None) -> str:
+    """What makes one file of an artifact out of another file; None: out of nothing, a compressed whole."""
+    return f"{delta_prefix(manifest_digest)}{hex_of(new_digest)}.{hex_of(old_digest) if old_digest else _WHOLE}"
+
+
+def parse_delta(key: str) -> tuple[str, str, str | None] | None:
+    """(manifest digest, new file's digest, old file's digest or None) of a delta's key, or None for any other key."""
+    match = _DELTA.fullmatch(key)
+    if match is None:
+        return None
+    return f"sha256:{match[1]}", f"sha256:{match[2]}", None if match[3] == _WHOLE else f"sha256:{match[3]}"
 
 
 def intent(model: str, manifest_digest: str) -> str:

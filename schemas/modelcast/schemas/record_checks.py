@@ -62,7 +62,8 @@ def _update(r: ModelUpdate) -> None:
         _matches("placement", region, REGION_PATTERN)
     _numbers("metrics", r.metrics)
     for hint in r.delta_hints:
-        _version("delta_hints.base_version", hint.base_version)
+        if hint.base_version:  # 0: a compressed whole
+            _version("delta_hints.base_version", hint.base_version)
         _count("delta_hints.size_bytes", hint.size_bytes)
 
 
@@ -90,12 +91,14 @@ def _ack(r: ModelAck) -> None:
     _identity("worker", r.worker)
     for name in ("epoch", "sequence", "generation", "staged_generation", "pods_expected", "attempts"):
         _count(name, getattr(r, name))
-    for name in ("bytes_moved", "bytes_saved", "bytes_total"):
+    for name in ("bytes_moved", "bytes_saved", "bytes_total", "bytes_planned"):
         _count(name, getattr(r, name))
+    _rate("bytes_per_second", r.bytes_per_second)
     if not 0 <= r.page < r.pages <= LONG_MAX:
         raise BadValue(f"page is {r.page} of {r.pages}")
     _version_or_none("version", r.version)
     _version_or_none("staged_version", r.staged_version)
+    _version_or_none("refused_version", r.refused_version)
     _digest_or_empty("manifest_digest", r.manifest_digest)
     _time("reported_at_us", r.reported_at_us)
     _numbers("stage_seconds", r.stage_seconds)
@@ -128,6 +131,7 @@ def _heartbeat(r: RegionHeartbeat) -> None:
     _identity("worker", r.worker)
     for name in ("sequence", "models_owned", "disk_free_bytes", "cache_used_bytes"):
         _count(name, getattr(r, name))
+    _rate("origin_bytes_per_second", r.origin_bytes_per_second)
     _time("started_at_us", r.started_at_us)
     _time("sent_at_us", r.sent_at_us)
 
@@ -148,12 +152,13 @@ def _version_state(r: VersionState) -> None:
 
 def _region_state(r: RegionState) -> None:
     _matches("regions.region", r.region, REGION_PATTERN)
-    for name in ("aspired_version", "staged_version", "served_version"):
+    for name in ("aspired_version", "staged_version", "refused_version", "served_version"):
         _version_or_none(f"regions.{name}", getattr(r, name))
     for name in ("aspired_generation", "staged_generation", "served_generation", "pods_serving", "pods_expected"):
         _count(f"regions.{name}", getattr(r, name))
-    for name in ("bytes_moved", "bytes_saved", "bytes_total", "pods_omitted"):
+    for name in ("bytes_moved", "bytes_saved", "bytes_total", "bytes_planned", "pods_omitted"):
         _count(f"regions.{name}", getattr(r, name))
+    _rate("regions.bytes_per_second", r.bytes_per_second)
     _digest_or_empty("regions.aspired_digest", r.aspired_digest)
     _seconds("regions.lag_seconds", r.lag_seconds)
     _time("regions.reported_at_us", r.reported_at_us)
@@ -232,6 +237,11 @@ def _time(name: str, value: int) -> None:
 def _seconds(name: str, value: float) -> None:
     if not (math.isfinite(value) and value >= 0):
         raise BadValue(f"{name} is {value}, which is no duration")
+
+
+def _rate(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise BadValue(f"{name} is {value}, which is no rate")
 
 
 def _numbers(name: str, values: Mapping[str, float]) -> None:

@@ -51,7 +51,7 @@ class ArtifactRef:
 
 @dataclass(frozen=True, slots=True)
 class DeltaHint:
-    """A delta that the publisher makes or made; a hint, never trusted."""
+    """A delta that the publisher makes or made; a hint, never trusted. Base 0: a compressed whole."""
 
     base_version: int
     size_bytes: int
@@ -146,11 +146,15 @@ class ModelAck:
     reported_at_us: int
     staged_generation: int = 0
     staged_version: int | None = None
+    refused_version: int | None = None  # newer, and refused here: damaged or quarantined
     pods: tuple[PodReport, ...] = ()
     pods_expected: int = 0
     bytes_moved: int = 0  # over the long link, for this generation
     bytes_saved: int = 0  # against moving the whole artifact
     bytes_total: int = 0  # of the artifact
+    bytes_planned: int = 0  # what the plan under way brings over the long link
+    bytes_per_second: float = 0.0  # over the long link, now or at last
+    way: str = ""  # how, for people: "delta from 3"
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     attempts: int = 0
     error: str = ""
@@ -169,6 +173,7 @@ class RegionHeartbeat:
     models_owned: int = 0
     disk_free_bytes: int = 0
     cache_used_bytes: int = 0
+    origin_bytes_per_second: float = 0.0  # as measured last; 0: not measured
     draining: bool = False
     software: Mapping[str, str] = field(default_factory=dict)
 
@@ -191,11 +196,15 @@ class RegionState:
     lag_seconds: float
     silent: bool
     left_out: str = ""  # "", "pinned", "placement": why it does not count for the consistent version
+    refused_version: int | None = None  # newer, and refused there: damaged or quarantined
     reported_at_us: int = 0
     heard_at_us: int = 0
     bytes_moved: int = 0
     bytes_saved: int = 0
     bytes_total: int = 0
+    bytes_planned: int = 0
+    bytes_per_second: float = 0.0
+    way: str = ""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
     pods: tuple[PodReport, ...] = ()  # those that fit; ``pods_omitted`` tells how many do not

@@ -7,6 +7,7 @@ DEV := $(VENV)/.installed-dev
 ARGS :=
 # Tests mostly wait for something to happen, so more of them than cores run side by side, a file in one process.
 JOBS := 3
+REAL_JOBS := 2
 
 .PHONY: help demo test test-real lint bench clean
 .DELETE_ON_ERROR:
@@ -27,7 +28,7 @@ test: $(DEV)
 	@$(BIN)/pytest -m 'not real' -n $(JOBS) --dist loadfile $(ARGS)
 
 test-real: $(DEV)
-	@$(BIN)/pytest -m real -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -m real -n $(REAL_JOBS) --dist loadfile $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check

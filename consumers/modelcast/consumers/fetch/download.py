@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from modelcast.consumers.fetch.errors import BlobMissing, DamagedBytes
-from modelcast.consumers.fetch.plan import Part, Way
+from modelcast.consumers.fetch.plan import Part, Step, Way
 from modelcast.consumers.fetch.retry import check, retried
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ContentError, NotFound, StoreUnavailable
@@ -41,6 +41,7 @@ class Download:
         progress: Progress,
         cancelled: Callable[[], bool],
         distrust: Callable[[str], None],
+        on_block: Callable[[Step, int, str], None] | None = None,
     ) -> None:
         """Args:
         stores: the region's (if there is one) and the origin.
@@ -48,12 +49,14 @@ class Download:
         progress: told of verified bytes, from several threads but never at once.
         cancelled: asked often.
         distrust: told the digest of a file that is damaged in the regional bucket.
+        on_block: told each block that was written (step, number, hex digest), from several threads but never at once.
         """
         self._stores = stores
         self._path_of = path_of
         self._progress = progress
         self._cancelled = cancelled
         self._distrust = distrust
+        self._on_block = on_block
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._etags: dict[tuple[Way, str], str] = {}
@@ -101,7 +104,7 @@ class Download:
     def _read(self, cursor: "_Cursor", way: Way) -> None:
         """Read on from where the cursor stands."""
         file, store = cursor.part.step.file, self._stores[way]
-        key = keys.blob(file.digest)
+        key = cursor.part.step.key or keys.blob(file.digest)
         etag = self._etags.get((way, key))
         buffer = memoryview(bytearray(min(BLOCK_SIZE_BYTES, cursor.left_bytes)))
         try:
@@ -128,9 +131,12 @@ class Download:
                             raise StoreUnavailable("the link has all but stalled", subject=f"{store.name}/{key}")
                         with self._lock:
                             self.moved_bytes[way] += count
-                    cursor.accept(block, store.name)
+                    number = cursor.position // BLOCK_SIZE_BYTES
+                    digest = cursor.accept(block, store.name)
                     with self._lock:
                         self._progress(len(block))
+                        if self._on_block:
+                            self._on_block(cursor.part.step, number, digest)
         except PreconditionFailed as error:
             # Replaced while we read. Whole blocks stay: each was right by itself.
             self._etags.pop((way, key), None)
@@ -175,13 +181,14 @@ class _Cursor:
     def left_bytes(self) -> int:
         return self._end - self.position
 
-    def accept(self, block: memoryview, store: str) -> None:
-        """Write the next block, if it is the right one."""
+    def accept(self, block: memoryview, store: str) -> str:
+        """Write the next block, if it is the right one or nobody knows which is; its hex digest."""
         file = self.part.step.file
         expected, got = file.blocks[self.position // BLOCK_SIZE_BYTES], sha256(block).hexdigest()
-        if got != expected:
+        if expected and got != expected:
             raise DamagedBytes(file.path, expected=expected, got=got, store=store)
         written = 0
         while written < len(block):
             written += os.pwrite(self._fd, block[written:], self.position + written)
         self.position += len(block)
+        return got

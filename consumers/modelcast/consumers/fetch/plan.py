@@ -19,11 +19,16 @@ class Way(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One file to bring, once; ``also_at`` are further paths with the same bytes."""
+    """One file to bring, once; ``also_at`` are further paths with the same bytes.
+
+    ``key`` is where it lies in the store, "" if that follows from its digest. A block whose digest is "" can't be
+    checked when it arrives (what a delta holds is known only by what it makes).
+    """
 
     file: FileEntry
     way: Way
     also_at: tuple[str, ...] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,9 @@ from modelcast.infra import delta
 from modelcast.infra.delta import container, frames, kernels, pipeline
 from modelcast.infra.delta.dtypes import SAFETENSORS
 from modelcast.infra.delta.files import mapped
-from modelcast.infra.delta.make_file import _plan
+from modelcast.infra.delta.layouts import layout_of_data
+from modelcast.infra.delta.make_file import plan_of
 from modelcast.infra.delta.plan import plan_whole
-from modelcast.infra.delta.safetensors_header import layout_of
 from tests.infra.delta.pairs import adam_step, bf16, safetensors_bytes, weights
 
 Values = NDArray[Any]
@@ -126,7 +126,7 @@ def codec(old: Path | None, new: Path, made: Path, name: str, threads: int, roun
     """Encode and decode, mapped files to memory."""
     chosen = kernels.choose(0, name)
     with mapped(new) as target, mapped(made) as packed, mapped(old or new) as base:
-        plan = _plan(base, target) if old else plan_whole(layout_of(target), len(target))
+        plan = plan_of(base, target) if old else plan_whole(layout_of_data(target), len(target))
         source = base if old else memoryview(b"")
         index = container.decode_index(packed)
         starts = list(accumulate((f.size for f in index.frames), initial=index.payloads_start))

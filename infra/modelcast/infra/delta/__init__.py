@@ -3,10 +3,25 @@
 make(old, new, out)        the delta that makes ``new`` of ``old``
 apply(old, delta, out)     rebuilds, verifies, then renames into place
 info(delta)                what it is, read from its index
+layout_of(path, folder)    where a file's tensors lie: safetensors, ONNX, and ONNX's external data
 """
 
 from modelcast.infra.delta.api import apply, info, make
 from modelcast.infra.delta.errors import BadDelta, WrongBase, WrongResult
 from modelcast.infra.delta.info import DeltaInfo, MethodShare
+from modelcast.infra.delta.layout import Layout
+from modelcast.infra.delta.layouts import layout_of, layouts_of
 
-__all__ = ["BadDelta", "DeltaInfo", "MethodShare", "WrongBase", "WrongResult", "apply", "info", "make"]
+__all__ = [
+    "BadDelta",
+    "DeltaInfo",
+    "Layout",
+    "MethodShare",
+    "WrongBase",
+    "WrongResult",
+    "apply",
+    "info",
+    "layout_of",
+    "layouts_of",
+    "make",
+]

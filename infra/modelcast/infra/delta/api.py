@@ -9,17 +9,33 @@ from modelcast.infra.delta.apply_file import apply_file
 from modelcast.infra.delta.errors import BadDelta
 from modelcast.infra.delta.files import mapped, written_aside
 from modelcast.infra.delta.info import DeltaInfo, info_of
+from modelcast.infra.delta.layout import Layout
 from modelcast.infra.delta.make_file import make_file
+from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import NotFound, UsageError
 
 
 def make(
-    old: Path | None, new: Path, out: Path, *, threads: int | None = None, kernels: str | None = None
+    old: Path | None,
+    new: Path,
+    out: Path,
+    *,
+    old_layout: Layout | None = None,
+    new_layout: Layout | None = None,
+    old_digest: str | None = None,
+    new_digest: str | None = None,
+    threads: int | None = None,
+    kernels: str | None = None,
 ) -> DeltaInfo:
     """Write to ``out`` what makes ``new`` of ``old``: two files, or two folders.
 
     Args:
         old: the base; None makes a compressed whole.
+        old_layout: of a file, where its tensors lie, if it does not say so itself (external data of ONNX): see
+            ``layout_of``. Without it, the new file's layout is tried on the old one.
+        new_layout: likewise. Layouts of folders are found.
+        old_digest: of a file, its ``sha256:…`` if the caller has it; else it is computed meanwhile.
+        new_digest: likewise.
         threads: at most so many at once (default: all cores that this process may use).
         kernels: ``numpy``, ``numba`` or ``auto``; the bytes are the same.
 
@@ -35,7 +51,12 @@ def make(
     with written_aside(out) as file:
         if new.is_dir():
             return folder.make_folder(old, new, file, threads=threads, kernels=kernels)
-        index = make_file(old, new, file, threads=threads, kernels=kernels)
+        digests = (
+            bytes.fromhex(hex_of(old_digest)) if old is not None and old_digest else None,
+            bytes.fromhex(hex_of(new_digest)) if new_digest else None,
+        )
+        layouts = (old_layout, new_layout)
+        index = make_file(old, new, file, threads=threads, kernels=kernels, digests=digests, layouts=layouts)
         file.flush()
         return info_of(index, os.fstat(file.fileno()).st_size)
 

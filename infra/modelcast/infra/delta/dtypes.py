@@ -73,6 +73,29 @@ SAFETENSORS = {
     "F64": _BY_NAME["fp64"],
 }
 
+# TensorProto.DataType. Types of less than a byte, strings and what is not known are bytes.
+ONNX = {
+    1: _BY_NAME["fp32"],
+    2: _BY_NAME["int8"],
+    3: _BY_NAME["int8"],
+    4: _BY_NAME["int16"],
+    5: _BY_NAME["int16"],
+    6: _BY_NAME["int32"],
+    7: _BY_NAME["int64"],
+    9: _BY_NAME["int8"],
+    10: _BY_NAME["fp16"],
+    11: _BY_NAME["fp64"],
+    12: _BY_NAME["int32"],
+    13: _BY_NAME["int64"],
+    14: _BY_NAME["fp32"],
+    15: _BY_NAME["fp64"],
+    16: _BY_NAME["bf16"],
+    17: _BY_NAME["fp8-e4m3"],
+    18: _BY_NAME["fp8-e4m3"],
+    19: _BY_NAME["fp8-e5m2"],
+    20: _BY_NAME["fp8-e5m2"],
+}
+
 
 def by_name(name: str) -> DType:
     """The type called ``name``."""

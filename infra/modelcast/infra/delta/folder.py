@@ -28,7 +28,8 @@ from modelcast.infra.delta.container import (
 from modelcast.infra.delta.errors import BadDelta, WrongBase, WrongResult
 from modelcast.infra.delta.files import mapped, written_aside
 from modelcast.infra.delta.info import DeltaInfo, shares_of
-from modelcast.infra.delta.make_file import make_file
+from modelcast.infra.delta.layouts import layouts_of
+from modelcast.infra.delta.make_file import Layouts, make_file
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.manifest import FILES_MAX, check_paths
@@ -70,6 +71,7 @@ def make_folder(old: Path | None, new: Path, out: BinaryIO, *, threads: int | No
         UsageError: it holds links or devices, or names that a manifest does not allow.
     """
     before = {f.path: f for f in _scan(old)} if old is not None else {}
+    layouts = (layouts_of(old) if old is not None else {}, layouts_of(new))
     by_digest = {f.digest: f for f in reversed(before.values())}
     entries: list[Entry] = []
     frames: list[Frame] = []
@@ -79,7 +81,8 @@ def make_folder(old: Path | None, new: Path, out: BinaryIO, *, threads: int | No
             base = same if same and same.digest == file.digest else base or same
             at = deltas.tell()
             if base is None or base.digest != file.digest:
-                index = _add(old, new, file, base, deltas, threads, kernels)
+                known = (layouts[0].get(base.path) if base else None, layouts[1].get(file.path))
+                index = _add(old, new, file, base, deltas, known, threads, kernels)
                 frames += index.frames
             entries.append(
                 Entry(
@@ -106,12 +109,13 @@ def _add(
     file: _Known,
     base: _Known | None,
     deltas: BinaryIO,
+    layouts: Layouts,
     threads: int | None,
     kernels: str | None,
 ) -> Index:
     against = old / base.path if old is not None and base is not None else None
     known = (bytes.fromhex(base.digest[7:]) if base else None, bytes.fromhex(file.digest[7:]))
-    return make_file(against, new / file.path, deltas, threads=threads, kernels=kernels, digests=known)
+    return make_file(against, new / file.path, deltas, threads=threads, kernels=kernels, digests=known, layouts=layouts)
 
 
 def apply_folder(

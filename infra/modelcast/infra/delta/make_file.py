@@ -20,11 +20,14 @@ from modelcast.infra.delta.container import (
 )
 from modelcast.infra.delta.files import mapped
 from modelcast.infra.delta.kernels import choose
+from modelcast.infra.delta.layout import Layout, layout
+from modelcast.infra.delta.layouts import layout_of_data
 from modelcast.infra.delta.pipeline import in_order, threads_for
 from modelcast.infra.delta.plan import Work, plan_file, plan_tensors, plan_whole
 from modelcast.infra.delta.pooling import joined
 from modelcast.infra.delta.renames import matched_by_content
-from modelcast.infra.delta.safetensors_header import layout_of
+
+Layouts = tuple[Layout | None, Layout | None]
 
 
 def make_file(
@@ -35,6 +38,7 @@ def make_file(
     threads: int | None = None,
     kernels: str | None = None,
     digests: tuple[bytes | None, bytes | None] = (None, None),
+    layouts: Layouts = (None, None),
 ) -> Index:
     """Write the delta from ``old`` (None: no base, a compressed whole) to ``new`` at the place where ``out`` is.
 
@@ -42,6 +46,7 @@ def make_file(
         threads: at most so many at once (default: all cores).
         kernels: see ``kernels.choose``.
         digests: raw SHA-256 of old and new, where the caller has them; else they are computed meanwhile.
+        layouts: of old and new, where the caller knows them; else they are found in what the files hold.
 
     Raises:
         NotFound: a file is not there.
@@ -49,13 +54,14 @@ def make_file(
     with mapped(new) as new_data, ThreadPoolExecutor(2, thread_name_prefix="sha256") as hashing:
         new_digest = hashing.submit(lambda: digests[1] or sha256_of_view(new_data))
         if old is None:
-            done = _encoded(memoryview(b""), new_data, plan_whole(layout_of(new_data), len(new_data)), threads, kernels)
+            plan = plan_whole(_fitting(layouts[1], new_data), len(new_data))
+            done = _encoded(memoryview(b""), new_data, plan, threads, kernels)
             with done[1] as payloads:
                 return _assemble(Header(0, None, len(new_data), new_digest.result()), done[0], payloads, out)
         with mapped(old) as old_data:
             base_digest = hashing.submit(lambda: digests[0] or sha256_of_view(old_data))
             try:
-                done = _encoded(old_data, new_data, _plan(old_data, new_data), threads, kernels)
+                done = _encoded(old_data, new_data, plan_of(old_data, new_data, layouts), threads, kernels)
             finally:
                 base_digest.exception()  # whatever happens, no thread reads a map that is closed
             with done[1] as payloads:
@@ -63,14 +69,23 @@ def make_file(
                 return _assemble(header, done[0], payloads, out)
 
 
-def _plan(old: memoryview, new: memoryview) -> list[Work]:
-    layouts = layout_of(old), layout_of(new)
-    if layouts[0] is None or layouts[1] is None:
-        if layouts[1] is not None:
-            return plan_whole(layouts[1], len(new))
+def plan_of(old: memoryview, new: memoryview, layouts: Layouts = (None, None)) -> list[Work]:
+    """The blocks of a pair of mapped files."""
+    before, after = _fitting(layouts[0], old), _fitting(layouts[1], new)
+    if before is None and layouts[1] is not None:
+        # Of a base that is known by its bytes alone, the layout is supposed to be the new file's, as far as it goes.
+        before = layout(layouts[1].tensors, len(old))
+    if after is None:
         return plan_file(len(old), len(new))
-    plan = plan_tensors(layouts[0], layouts[1], len(new), renames=partial(matched_by_content, old, new))
-    return joined(plan, old, new)
+    if before is None:
+        return plan_whole(after, len(new))
+    renames = partial(matched_by_content, old, new)
+    return joined(plan_tensors(before, after, len(new), old_size=len(old), renames=renames), old, new)
+
+
+def _fitting(told: Layout | None, data: memoryview) -> Layout | None:
+    """What the caller says of a file, as far as the file goes; else what the file says of itself."""
+    return layout(told.tensors, len(data)) if told else layout_of_data(data)
 
 
 def _encoded(

@@ -4,12 +4,12 @@ Ranges of one type are pooled into blocks of about 4 Mi values, whatever tensors
 between small tensors are worth more than borders kept.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelcast.infra.delta.container import DICT_BYTES_MAX, FRAME_BYTES_MAX, Segment
+from modelcast.infra.delta.container import FRAME_BYTES_MAX, Segment
 from modelcast.infra.delta.dtypes import BYTES, DType
-from modelcast.infra.delta.safetensors_header import Layout, Tensor
+from modelcast.infra.delta.layout import Layout, Tensor
 
 BLOCK_VALUES = 4 * 1024 * 1024
 BLOCK_BYTES_MAX = 16 * 1024 * 1024
@@ -40,16 +40,19 @@ def no_renames(_old: Sequence[Tensor], _new: Sequence[Tensor]) -> dict[str, Tens
     return {}
 
 
-def plan_tensors(old: Layout, new: Layout, new_size: int, *, renames: Renames = no_renames) -> list[Work]:
+def plan_tensors(
+    old: Layout, new: Layout, new_size: int, *, old_size: int = 0, renames: Renames = no_renames
+) -> list[Work]:
     """Blocks that cover the new file exactly once, by their first byte."""
     partners = _partners(old.tensors, new.tensors, renames)
+    old_gaps = _gaps_after(old, old_size)
     pools: dict[tuple[int, bool], _Pool] = {}
     done: list[Work] = []
-    gaps = _Pool(BYTES, numbers=False)
-    at = 0
+    gaps = []
+    at, before = 0, 0  # what the gap that starts at ``at`` follows in the old file; -1: nothing known
     for tensor in new.tensors:
         if tensor.start > at:
-            gaps.add(_gap(old, at, tensor.start))
+            gaps.append(_gap(old_gaps, before, at, tensor.start))
         for segment in _pair(tensor, partners.get(tensor.name)):
             key = (tensor.dtype.code, bool(segment.old_size))
             pool = pools.setdefault(key, _Pool(tensor.dtype, numbers=True))
@@ -57,11 +60,12 @@ def plan_tensors(old: Layout, new: Layout, new_size: int, *, renames: Renames = 
                 if pool.is_full_for(piece):
                     done.append(pool.empty())
                 pool.add(piece)
-        at = max(at, tensor.end)
+        partner = partners.get(tensor.name)
+        at, before = tensor.end, partner.end if partner else -1
     if new_size > at:
-        gaps.add(_gap(old, at, new_size))
+        gaps.append(_gap(old_gaps, before, at, new_size))
     done += [pool.empty() for pool in pools.values() if pool.segments]
-    done += _gap_work(gaps.segments)
+    done += _gap_work(gaps)
     return sorted(done, key=lambda w: w.segments[0].new)
 
 
@@ -78,7 +82,7 @@ def plan_file(old_size: int, new_size: int) -> list[Work]:
 
 def plan_whole(new: Layout | None, new_size: int) -> list[Work]:
     """Blocks of a file that has no base."""
-    return plan_file(0, new_size) if new is None else plan_tensors(Layout(0, ()), new, new_size)
+    return plan_file(0, new_size) if new is None else plan_tensors(Layout(()), new, new_size)
 
 
 @dataclass(slots=True)
@@ -147,29 +151,57 @@ def _comparable(old: Tensor, new: Tensor) -> bool:
 
 def _pair(tensor: Tensor, partner: Tensor | None) -> Iterator[Segment]:
     shared = min(tensor.size_bytes, partner.size_bytes) if partner else 0
+    shared -= shared % tensor.dtype.width
     if partner and shared:
         yield Segment(tensor.start, shared, partner.start, shared)
     if tensor.size_bytes > shared:
         yield Segment(tensor.start + shared, tensor.size_bytes - shared)
 
 
-def _gap(old: Layout, start: int, end: int) -> Segment:
-    """The header has the old header for a dictionary; other gaps have none."""
-    if start == 0 and old.data_start:
-        return Segment(start, end - start, 0, min(old.data_start, DICT_BYTES_MAX))
-    return Segment(start, end - start)
+def _gaps_after(old: Layout, old_size: int) -> dict[int, int]:
+    """What lies between the old tensors: where each gap starts, and its size. Position 0 is the header."""
+    starts = [0, *(t.end for t in old.tensors)]
+    ends = [*(t.start for t in old.tensors), old_size]
+    return {a: b - a for a, b in zip(starts, ends, strict=True) if b > a}
+
+
+def _gap(old_gaps: Mapping[int, int], before: int, start: int, end: int) -> Segment:
+    """A gap has the old file's gap for a dictionary that follows the same tensor there (or starts the file)."""
+    size = old_gaps.get(before, 0)
+    return Segment(start, end - start, before if size else 0, min(size, DICT_WINDOW_BYTES))
 
 
 def _gap_work(gaps: Sequence[Segment]) -> list[Work]:
     """All gaps in as few frames as their size allows; one that is itself too large is cut."""
     work: list[Work] = []
     for gap in gaps:
-        for at in range(0, gap.new_size, FRAME_BYTES_MAX):
-            piece = Segment(gap.new + at, min(FRAME_BYTES_MAX, gap.new_size - at), gap.old, gap.old_size)
+        for piece in _pieces(gap):
             last = work[-1].segments if work else ()
-            size = piece.new_size + sum(s.new_size for s in last)
-            if last and size <= FILE_CHUNK_BYTES and len(last) < 64 and not piece.old_size:
+            small = _bytes_of((*last, piece)) <= FILE_CHUNK_BYTES and len(last) < SEGMENTS_A_BLOCK
+            alike = bool(last) and _unchanged_in_size(last[-1]) == _unchanged_in_size(piece)
+            if small and alike:
                 work[-1] = Work(BYTES, (*last, piece), False)
             else:
                 work.append(Work(BYTES, (piece,), False))
     return work
+
+
+def _pieces(gap: Segment) -> Iterator[Segment]:
+    """A gap that is larger than a frame, cut; where the old one is as large, along with it."""
+    if gap.new_size <= FRAME_BYTES_MAX:
+        yield gap
+    elif gap.new_size == gap.old_size:
+        yield from _cut(gap, FRAME_BYTES_MAX)
+    else:
+        for at in range(0, gap.new_size, FRAME_BYTES_MAX):
+            size = min(FRAME_BYTES_MAX, gap.new_size - at)
+            yield Segment(gap.new + at, size, gap.old, gap.old_size)
+
+
+def _bytes_of(segments: Sequence[Segment]) -> int:
+    return sum(s.new_size + s.old_size for s in segments)
+
+
+def _unchanged_in_size(segment: Segment) -> bool:
+    """Likely a copy: told apart from gaps that must be coded anyway."""
+    return segment.new_size == segment.old_size

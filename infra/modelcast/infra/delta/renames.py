@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcast.infra.delta.safetensors_header import Tensor
+from modelcast.infra.delta.layout import Tensor
 
 SAMPLE_VALUES = 512
 CANDIDATES_MAX = 64

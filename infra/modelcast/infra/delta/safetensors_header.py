@@ -2,41 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
 
-from modelcast.infra.delta.dtypes import BYTES, SAFETENSORS, DType
+from modelcast.infra.delta.dtypes import BYTES, SAFETENSORS
+from modelcast.infra.delta.layout import TENSORS_MAX, Layout, Tensor, layout
 
 HEADER_SIZE_MAX = 100_000_000  # what the format itself allows
-TENSORS_MAX = 500_000
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """One tensor: where its bytes lie in the file."""
-
-    name: str
-    dtype: DType
-    kind: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of its values."""
-        return self.end - self.start
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where the values start, and the tensors by position. They never overlap."""
-
-    data_start: int
-    tensors: tuple[Tensor, ...]
-
-
-def layout_of(data: memoryview) -> Layout | None:
+def safetensors_layout(data: memoryview) -> Layout | None:
     """Read the layout of a mapped file, or None if it is not sound safetensors: then it is a file like any other."""
     if len(data) < 8:
         return None
@@ -58,10 +31,7 @@ def layout_of(data: memoryview) -> Layout | None:
         if tensor is None:
             return None
         tensors.append(tensor)
-    tensors.sort(key=lambda t: (t.start, t.end, t.name))
-    if any(a.end > b.start for a, b in pairwise(tensors)):
-        return None
-    return Layout(start, tuple(tensors))
+    return layout(tensors, len(data))
 
 
 def _tensor(name: str, entry: object, start: int, size: int) -> Tensor | None:
@@ -74,10 +44,7 @@ def _tensor(name: str, entry: object, start: int, size: int) -> Tensor | None:
     assert isinstance(offsets, list)
     if len(offsets) != 2 or not offsets[0] <= offsets[1] <= size - start:
         return None
-    dtype = SAFETENSORS.get(kind, BYTES)
-    if (offsets[1] - offsets[0]) % dtype.width:
-        dtype = BYTES
-    return Tensor(name, dtype, kind, tuple(shape), start + offsets[0], start + offsets[1])
+    return Tensor(name, SAFETENSORS.get(kind, BYTES), kind, tuple(shape), start + offsets[0], start + offsets[1])
 
 
 def _counts(value: object) -> bool:

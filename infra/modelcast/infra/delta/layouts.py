@@ -1,0 +1,67 @@
+"""The layouts of files: from what they hold, and for ONNX's external data from the models beside them."""
+
+import posixpath
+from collections import defaultdict
+from pathlib import Path
+
+from modelcast.infra.delta.files import mapped
+from modelcast.infra.delta.layout import Layout, Tensor, layout
+from modelcast.infra.delta.onnx_layout import Found, onnx_tensors
+from modelcast.infra.delta.safetensors_header import safetensors_layout
+
+MODELS_MAX = 256  # .onnx files of one folder that are looked into
+
+
+def layout_of_data(data: memoryview) -> Layout | None:
+    """The layout of a mapped file as its own bytes tell it; None: it is a file like any other."""
+    found = safetensors_layout(data)
+    if found is not None:
+        return found
+    tensors = onnx_tensors(data)
+    return layout([_placed(t, len(data)) for t in tensors if not t.location], len(data)) if tensors else None
+
+
+def layouts_of(folder: Path) -> dict[str, Layout]:
+    """The layouts of all files of a folder that hold tensors, by path relative to it (with ``/``)."""
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    found = {}
+    outside: defaultdict[str, list[Found]] = defaultdict(list)
+    models = 0
+    for path in paths:
+        name = path.relative_to(folder).as_posix()
+        with mapped(path) as data:
+            own = layout_of_data(data)
+            if own is not None:
+                found[name] = own
+            if path.suffix == ".onnx" and models < MODELS_MAX:
+                models += 1
+                for tensor in onnx_tensors(data) or ():
+                    if tensor.location:
+                        outside[posixpath.normpath(posixpath.join(posixpath.dirname(name), tensor.location))].append(
+                            tensor
+                        )
+    sizes = {p.relative_to(folder).as_posix(): p.stat().st_size for p in paths}
+    for name, tensors in outside.items():
+        # Paths that leave the folder, and files that are not there, are not among its files.
+        placed = layout([_placed(t, sizes[name]) for t in tensors], sizes[name]) if name in sizes else None
+        if placed is not None and name not in found:
+            found[name] = placed
+    return found
+
+
+def layout_of(path: Path, folder: Path | None = None) -> Layout | None:
+    """The layout of one file; with the ``folder`` of its artifact, of ONNX's external data, too.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    with mapped(path) as data:
+        found = layout_of_data(data)
+    if found is None and folder is not None:
+        return layouts_of(folder).get(path.relative_to(folder).as_posix())
+    return found
+
+
+def _placed(tensor: Found, size: int) -> Tensor:
+    end = size if tensor.end is None else tensor.end
+    return Tensor(tensor.name, tensor.dtype, tensor.kind, tensor.shape, tensor.start, end)

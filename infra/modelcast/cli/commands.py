@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from modelcast.cli.configured import load, origin_registry
 from modelcast.cli.console import Format, emit, say
 from modelcast.cli.options import DryRun, Output, Reason, Regions, Yes, confirm, seconds_of
-from modelcast.infra.settings import Settings, load
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import ALL_REGIONS, ModelCommand
 
 if TYPE_CHECKING:
+    from modelcast.infra.settings import Settings
     from modelcast.producers.commands import Commander
 
 Model = Annotated[str, typer.Argument(help="The model, as in fraud.")]
@@ -171,7 +172,7 @@ def _plainly(
 
 
 def _do(
-    settings: Settings, question: str, say_it: Say, *, yes: bool, dry_run: bool, output: Format
+    settings: "Settings", question: str, say_it: Say, *, yes: bool, dry_run: bool, output: Format
 ) -> ModelCommand | None:
     from modelcast.producers.commands import Commander
 
@@ -190,7 +191,7 @@ def _do(
     return command
 
 
-def _wait(settings: Settings, command: ModelCommand | None, wait: bool, timeout_seconds: float) -> None:
+def _wait(settings: "Settings", command: ModelCommand | None, wait: bool, timeout_seconds: float) -> None:
     """Until each region that the command names serves what it names there; the time is for all of them."""
     from modelcast.producers.wait import wait_for
 
@@ -216,10 +217,8 @@ def _version(text: str) -> tuple[str, int]:
     if wanted.alias is None:
         raise UsageError(f"{text!r} names no version", hint=f"write {wanted.model}/NUMBER or {wanted.model}@ALIAS")
     from modelcast.cli.registry_views import read_log
-    from modelcast.infra.registry import RegistryReader
-    from modelcast.infra.stores.configured import origin_store
 
-    log, _ = read_log(RegistryReader(origin_store(load())), wanted.model)
+    log, _ = read_log(origin_registry(load()), wanted.model)
     return wanted.model, log.resolve(wanted).version
 
 
@@ -227,7 +226,7 @@ def _where(regions: list[str] | None) -> str:
     return f"in {', '.join(regions)}" if regions else "in all regions"
 
 
-def _last_consistent(settings: Settings, model: str) -> int | None:
+def _last_consistent(settings: "Settings", model: str) -> int | None:
     from modelcast.cli.state_source import StateSource
 
     try:

@@ -7,7 +7,6 @@ from enum import Enum, StrEnum
 from typing import Any
 
 import orjson
-import yaml
 from rich.console import Console, RenderableType
 
 from modelcast.schemas.errors import ModelcastError
@@ -47,6 +46,8 @@ def emit(data: Any, format_: Format, table: RenderableType) -> None:
         case Format.json:
             sys.stdout.write(orjson.dumps(plain(data), option=orjson.OPT_INDENT_2).decode() + "\n")
         case Format.yaml:
+            import yaml
+
             sys.stdout.write(yaml.safe_dump(plain(data), sort_keys=False, allow_unicode=True))
         case Format.table:
             out.print(table)

@@ -1,15 +1,17 @@
 """``modelcast run region | tracker | pod``: the daemons, wired to the world."""
 
-import asyncio
-import functools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelcast.infra import logs
-from modelcast.infra.settings import RegionSettings, load
+from modelcast.cli.configured import load
 from modelcast.schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from modelcast.infra.settings import RegionSettings, Settings
 
 daemons = typer.Typer(no_args_is_help=True, help="Run a daemon in the foreground; SIGTERM drains it.")
 
@@ -26,8 +28,7 @@ def region(name: Annotated[str, typer.Argument(help="The region that this worker
 
     settings = load()
     settings.region(name)
-    logs.set_up(settings.log, daemon="region", region=name)
-    asyncio.run(run_region(settings, name))
+    _run(run_region(settings, name), settings, daemon="region", region=name)
 
 
 @daemons.command()
@@ -36,8 +37,7 @@ def tracker() -> None:
     from modelcast.agents.tracker.runner import run_tracker
 
     settings = load()
-    logs.set_up(settings.log, daemon="tracker")
-    asyncio.run(run_tracker(settings))
+    _run(run_tracker(settings), settings, daemon="tracker")
 
 
 @daemons.command()
@@ -51,13 +51,14 @@ def pod(
     cache_dir: Annotated[Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.")] = None,
 ) -> None:
     """A serving pod: Open Inference Protocol (V2) on ONNX Runtime."""
+    import functools
+
     from modelcast.cli.pod_sources import RegionDesired, make_source
     from modelcast.consumers.pod.config import PodConfig
     from modelcast.consumers.pod.server import serve
 
     settings = load()
     here = settings.region(region)
-    logs.set_up(settings.log, daemon="pod", region=region, pod=name)
     cache = cache_dir or here.cache_dir
     if cache is None:
         raise UsageError(
@@ -75,10 +76,19 @@ def pod(
         port_file=port_file,
         drain_seconds=settings.daemon.drain_seconds,
     )
-    asyncio.run(serve(config))
+    _run(serve(config), settings, daemon="pod", region=region, pod=name)
 
 
-def _token(region: RegionSettings, name: str) -> str:
+def _run(daemon_: "Coroutine[Any, Any, None]", settings: "Settings", **names: Any) -> None:
+    import asyncio
+
+    from modelcast.infra import logs
+
+    logs.set_up(settings.log, **names)
+    asyncio.run(daemon_)
+
+
+def _token(region: "RegionSettings", name: str) -> str:
     if region.token is None:
         raise UsageError(f"region {name!r} has no token", hint=f"set MODELCAST_REGIONS__{name.upper()}__TOKEN")
     return region.token.get_secret_value()

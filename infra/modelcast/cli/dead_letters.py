@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from modelcast.cli.configured import load
 from modelcast.cli.console import Format, age, emit, out, say, size
 from modelcast.cli.options import DryRun, Output, Yes, confirm
-from modelcast.infra.settings import load
 from modelcast.schemas.digests import short
 
 dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read or obeyed, and why.")

@@ -3,20 +3,21 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from modelcast.cli.configured import load
 from modelcast.cli.console import Format, emit
 from modelcast.cli.options import Output
-from modelcast.infra.settings import Settings, config_path, load
 from modelcast.schemas.errors import ExitCode, ModelcastError, TransportError
+
+if TYPE_CHECKING:
+    from modelcast.infra.settings import Settings
 
 CLOCK_SKEW_MAX_SECONDS = 5.0
 KAFKA_CHECK_SECONDS = 8.0
@@ -42,7 +43,7 @@ class Check:
     hint: str = ""
 
 
-Checker = Callable[[Settings], Iterator[Check]]
+Checker = Callable[["Settings"], Iterator[Check]]
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +59,8 @@ def doctor(
 
     Exit code 0: all is well (warnings allowed); 1: something is wrong; 6: something can't be reached.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     settings = load()
     chosen = {name: check for name, check in CHECKERS.items() if not only or name in only}
     if not chosen or (only and set(only) - set(CHECKERS)):
@@ -78,7 +81,7 @@ def doctor(
         raise typer.Exit(int(ExitCode.UNREACHABLE))
 
 
-def _run(name: str, checker: Checker, settings: Settings) -> list[Check]:
+def _run(name: str, checker: Checker, settings: "Settings") -> list[Check]:
     checks: list[Check] = []
     try:
         checks.extend(checker(settings))
@@ -94,8 +97,12 @@ def failed(subject: str, error: ModelcastError) -> Check:
     return Check(where, verdict, error.message, error.hint)
 
 
-def check_python(settings: Settings) -> Iterator[Check]:
+def check_python(settings: "Settings") -> Iterator[Check]:
     """The interpreter and the libraries that Modelcast leans on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from modelcast.infra.settings import config_path
+
     found = ".".join(map(str, sys.version_info[:3]))
     new_enough = sys.version_info >= (3, 11)
     yield Check("python", Verdict.ok if new_enough else Verdict.error, found, "install Python 3.11 or newer")
@@ -109,7 +116,7 @@ def check_python(settings: Settings) -> Iterator[Check]:
             yield Check(f"python: {package}", Verdict.skipped, f"not installed; only {extra}s need it", hint)
 
 
-def check_kafka(settings: Settings) -> Iterator[Check]:
+def check_kafka(settings: "Settings") -> Iterator[Check]:
     """The cluster, its topics, and that records lie in the partitions where readers look for them."""
     from modelcast.infra.kafka_admin import broker_version, check_topics, describe, misplaced
     from modelcast.schemas.topics import Topic
@@ -137,7 +144,7 @@ def check_kafka(settings: Settings) -> Iterator[Check]:
     yield Check("kafka: partitioner", Verdict.warning if elsewhere else Verdict.ok, detail, hint)
 
 
-def check_stores(settings: Settings) -> Iterator[Check]:
+def check_stores(settings: "Settings") -> Iterator[Check]:
     """Every store: reachable, honours conditional puts, and a clock near ours."""
     from modelcast.infra.registry import RegistryReader
     from modelcast.infra.stores.configured import origin_store, store_of
@@ -176,7 +183,7 @@ def _check_store(subject: str, store: "object") -> Iterator[Check]:
     yield Check(f"{subject}: clock", verdict, f"{skew:.1f} s from ours", hint)
 
 
-def check_redis(settings: Settings) -> Iterator[Check]:
+def check_redis(settings: "Settings") -> Iterator[Check]:
     """The live view's server."""
     import redis
 
@@ -193,7 +200,7 @@ def check_redis(settings: Settings) -> Iterator[Check]:
         client.close()
 
 
-def check_pods(settings: Settings) -> Iterator[Check]:
+def check_pods(settings: "Settings") -> Iterator[Check]:
     """Every pod that the settings name: alive, and ready to take traffic."""
     import http.client
     from urllib.parse import urlsplit

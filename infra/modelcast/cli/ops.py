@@ -1,15 +1,17 @@
 """``modelcast topics``, ``config show``: the cluster's topics, and the settings in force."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import SecretStr
 from rich.table import Table
 
+from modelcast.cli.configured import load
 from modelcast.cli.console import Format, emit, say
 from modelcast.cli.options import DryRun, Output
-from modelcast.infra.settings import ORIGIN, Settings, config_path, load
 from modelcast.schemas.errors import ExitCode
+
+if TYPE_CHECKING:
+    from modelcast.infra.settings import Settings
 
 config = typer.Typer(no_args_is_help=True, help="The settings in force.")
 
@@ -32,6 +34,7 @@ def topics(
     """
     from modelcast.infra.claim import put_schemas
     from modelcast.infra.kafka_admin import check_topics, create_topics, describe
+    from modelcast.infra.settings import ORIGIN
     from modelcast.infra.stores.configured import origin_store
     from modelcast.schemas.topics import TOPICS
 
@@ -71,6 +74,8 @@ def show(
     output: Annotated[Format, typer.Option("--output", "-o", help="How it is written.")] = Format.yaml,
 ) -> None:
     """The settings in force, from the file and MODELCAST_… variables; secrets are masked."""
+    from modelcast.infra.settings import config_path
+
     settings = load()
     path = config_path()
     say(f"file: {path or 'none (variables and defaults only)'}")
@@ -81,7 +86,9 @@ def show(
     emit(_masked(settings), output, table)
 
 
-def _masked(settings: Settings) -> dict[str, Any]:
+def _masked(settings: "Settings") -> dict[str, Any]:
+    from pydantic import SecretStr
+
     def mask(value: Any) -> Any:
         if isinstance(value, SecretStr):
             return _without_password(value.get_secret_value())

@@ -8,9 +8,9 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 from rich.text import Text
 
+from modelcast.cli.configured import load
 from modelcast.cli.console import Format, emit, err, plain, say, size
 from modelcast.cli.options import DryRun, Output, pairs_of, seconds_of
-from modelcast.infra.settings import load
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import Activation

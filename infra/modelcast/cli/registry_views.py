@@ -3,21 +3,22 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from modelcast.cli.configured import load, origin_registry
 from modelcast.cli.console import Format, age, emit, err, say, size
 from modelcast.cli.options import Output
-from modelcast.infra.registry import RegistryReader, TimedEntry
-from modelcast.infra.settings import load
-from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import ALL_REGIONS, Activation, Entry, ModelUpdate
+
+if TYPE_CHECKING:
+    from modelcast.infra.registry import RegistryReader, TimedEntry
 
 ModelArgument = Annotated[str, typer.Argument(help="A model, as in fraud.")]
 ReferenceArgument = Annotated[str, typer.Argument(help="A version: fraud/7, fraud@champion, or fraud (the aspired).")]
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command()(pull)
 
 
-def read_log(reader: RegistryReader, model: str) -> tuple[ModelLog, Mapping[int, TimedEntry]]:
+def read_log(reader: "RegistryReader", model: str) -> "tuple[ModelLog, Mapping[int, TimedEntry]]":
     """A model's whole log.
 
     Raises:
@@ -48,7 +49,7 @@ def history(
     output: Output = Format.table,
 ) -> None:
     """Everything that was ever said about a model, newest first: who, when, what, why."""
-    _, entries = read_log(RegistryReader(origin_store(load())), model)
+    _, entries = read_log(origin_registry(load()), model)
     newest = sorted(entries.items(), reverse=True)[:last]
     now = time.time()
     table = Table("GENERATION", "AGE", "WHAT", "WHO", "WHY", box=None)
@@ -87,6 +88,8 @@ def _who_and_why(entry: Entry) -> tuple[str, str]:
 def inspect(reference: ReferenceArgument, output: Output = Format.table) -> None:
     """One version: its files, digests, metrics, labels, and who published it."""
     from modelcast.consumers.fetch.manifests import read_manifest
+    from modelcast.infra.registry import RegistryReader
+    from modelcast.infra.stores.configured import origin_store
 
     wanted = Reference.parse(reference)
     store = origin_store(load())
@@ -133,7 +136,8 @@ def pull(
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
     from modelcast.consumers.fetch.pull import pull as fetch
-    from modelcast.infra.stores.configured import region_store
+    from modelcast.infra.registry import RegistryReader
+    from modelcast.infra.stores.configured import origin_store, region_store
 
     settings, wanted = load(), Reference.parse(reference)
     origin = origin_store(settings)

@@ -2,12 +2,14 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from modelcast.infra.settings import Settings
-from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import DecodeError, ModelcastError, RedisUnavailable
 from modelcast.schemas.records import PodReport, RegionHeartbeat, VersionState
 from modelcast.schemas.topics import TOPICS, Topic
+
+if TYPE_CHECKING:
+    from modelcast.infra.settings import Settings
 
 STALE_SECONDS = 90.0
 """Older than this, a state says more about the tracker than about the model: it repeats itself every half minute."""
@@ -25,7 +27,7 @@ class Sighting:
 class StateSource:
     """Reads states. What Redis can't say, Kafka can; ``remarks`` tells people what was missing."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: "Settings") -> None:
         self._settings = settings
         self.remarks: list[str] = []
 
@@ -83,6 +85,7 @@ class StateSource:
 
     def _from_kafka(self) -> list[Sighting]:
         from modelcast.infra.kafka_client import make_consumer, read_partition
+        from modelcast.schemas.codec import decode_as
 
         settings = self._settings
         partitions = next(t.partitions for t in TOPICS if t.name is Topic.VERSION_STATE)

@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
@@ -12,14 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli import tables
+from modelcast.cli.configured import load, origin_registry
 from modelcast.cli.console import Format, age, emit, out, plain, say
 from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.state_source import STALE_SECONDS, Sighting, StateSource
-from modelcast.infra.settings import Settings, load
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import State
+
+if TYPE_CHECKING:
+    from modelcast.infra.settings import Settings
 
 WATCH_SECONDS = 1.0
 View = tuple[Any, RenderableType]
@@ -79,13 +82,13 @@ def _without_ages(value: Any) -> Any:
     return [_without_ages(v) for v in value] if isinstance(value, list) else value
 
 
-def _models(settings: Settings) -> View:
+def _models(settings: "Settings") -> View:
     source = StateSource(settings)
     found = source.models()
     return found, Group(tables.models_table(found), *_remarks(source, found))
 
 
-def _model(settings: Settings, name: str) -> View:
+def _model(settings: "Settings", name: str) -> View:
     source = StateSource(settings)
     seen = _sighting(source, settings, name)
     state = seen.state
@@ -98,7 +101,7 @@ def _model(settings: Settings, name: str) -> View:
     return seen, Group(head, *alarm, tables.model_table(state), *_remarks(source, [seen]))
 
 
-def _regions(settings: Settings) -> View:
+def _regions(settings: "Settings") -> View:
     source = StateSource(settings)
     found, beats = source.models(), source.heartbeats()
     rows: dict[str, list[RegionState]] = defaultdict(list)
@@ -118,7 +121,7 @@ def _regions(settings: Settings) -> View:
     return data, Group(tables.regions_table(lines), *_remarks(source, found))
 
 
-def _pods(settings: Settings) -> View:
+def _pods(settings: "Settings") -> View:
     source = StateSource(settings)
     found = source.models()
     rows = [
@@ -143,7 +146,7 @@ def _remarks(source: StateSource, found: list[Sighting]) -> list[Text]:
     return lines
 
 
-def _sighting(source: StateSource, settings: Settings, name: str) -> Sighting:
+def _sighting(source: StateSource, settings: "Settings", name: str) -> Sighting:
     seen = source.model(check_model(name))
     if seen is None:
         raise NotFound("the tracker knows of no such model", subject=name, hint=f"modelcast history {name}")
@@ -177,12 +180,10 @@ def describe(
     out.print(table)
 
 
-def _version_of(settings: Settings, wanted: Reference) -> int:
+def _version_of(settings: "Settings", wanted: Reference) -> int:
     from modelcast.cli.registry_views import read_log
-    from modelcast.infra.registry import RegistryReader
-    from modelcast.infra.stores.configured import origin_store
 
-    log, _ = read_log(RegistryReader(origin_store(settings)), wanted.model)
+    log, _ = read_log(origin_registry(settings), wanted.model)
     return log.resolve(wanted).version
 
 
@@ -192,6 +193,8 @@ def _where(row: RegionState, version: int) -> str:
     on = sum(p.version == version for p in row.pods)
     if on:
         return f"served by {on} of {row.pods_expected} pods"
+    if row.refused_version == version:
+        return "refused" + (f": {row.error}" if row.error else "")
     if row.aspired_version == version:
         return (row.state or State.ANNOUNCED).value.lower() + (f": {row.error}" if row.error else "")
     return "staged" if row.staged_version == version else "-"

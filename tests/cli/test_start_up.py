@@ -1,0 +1,49 @@
+"""What a command costs before it does anything: libraries are imported by the commands that use them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"boto3", "botocore", "confluent_kafka", "faust", "aiokafka", "redis", "pydantic_settings", "structlog",
+         "fastavro", "yaml", "asyncio", "numpy", "aiohttp", "prometheus_client"}  # fmt: skip
+"""Without pydantic itself: typer checks options with it."""
+
+SCRIPT = """
+import sys
+from modelcast.cli.main import run
+try:
+    run()
+finally:
+    print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+def imported(*arguments: str, **env: str) -> set[str]:
+    """The packages that a command has imported when it ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+        timeout=170,
+        check=False,
+    )
+    assert "typer" in done.stderr, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("publish", "--help"), ("run", "pod", "--help")])
+def test_help_and_version_import_no_heavy_library(arguments: tuple[str, ...]) -> None:
+    assert not imported(*arguments) & HEAVY
+
+
+def test_completion_imports_no_heavy_library() -> None:
+    asked = {"_MODELCAST_COMPLETE": "complete_bash", "COMP_WORDS": "modelcast pub", "COMP_CWORD": "1"}
+    assert not imported(**asked) & HEAVY
+
+
+def test_a_command_imports_what_it_uses_and_no_more() -> None:
+    assert "yaml" in imported("config", "show")
+    assert not imported("config", "show") & {"boto3", "confluent_kafka", "redis", "faust"}

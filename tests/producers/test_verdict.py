@@ -127,3 +127,13 @@ def test_a_named_region_that_was_never_heard_of_is_waited_for() -> None:
     assert not verdict.reached
     assert verdict.laggards == ("ap: never reported",)
     assert judge(state(eu=SERVING), 7, "one", regions=["eu", "ap"]).reached
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_a_refused_version_is_seen_also_where_it_is_not_what_is_aspired(staged: bool) -> None:
+    serving_six = replace(SERVING, aspired_version=6, served_version=6, staged_version=6)
+    refusing = replace(serving_six, refused_version=7, error="damaged 3 times: blob x")
+    found = judge(state(eu=refusing, us=serving_six), 7, staged=staged)
+    assert not found.reached
+    assert found.quarantined == ("eu: damaged 3 times: blob x",)
+    assert judge(state(eu=refusing), 5, staged=staged).quarantined == ()

@@ -130,6 +130,8 @@ def state_text(row: RegionState) -> Text:
 def note(row: RegionState) -> str:
     """Why a region is as it is."""
     parts = [f"left out: {row.left_out}"] if row.left_out else []
+    if row.refused_version is not None:
+        parts.append(f"refuses {row.refused_version}")
     return "; ".join([*parts, row.error] if row.error else parts)
 
 

@@ -55,7 +55,7 @@ def judge(
     unheard = sorted(set(regions) - {row.region for row in counted})
     there = tuple(r.region for r in counted if _is_there(r, version, staged))
     missing = [r for r in counted if r.region not in there]
-    refused = [r for r in missing if r.state is State.QUARANTINED and r.aspired_version == version]
+    refused = [r for r in missing if _refuses(r, version)]
     expected = len(counted) + len(unheard)
     needed = {"all": expected, "quorum": expected // 2 + 1, "one": 1}[level]
     lacking = (*(_why(r, version) for r in missing), *(f"{name}: never reported" for name in unheard))
@@ -72,6 +72,12 @@ def _is_there(region: RegionState, version: int, staged: bool) -> bool:
     if region.served_version == version:
         return True
     return staged and region.staged_version == version
+
+
+def _refuses(region: RegionState, version: int) -> bool:
+    """Whether the region will not have the version unless a person does something, whatever it aspires to."""
+    quarantined = region.state is State.QUARANTINED and region.aspired_version == version
+    return quarantined or region.refused_version == version
 
 
 def _is_past(region: RegionState, version: int, generation: int) -> bool:

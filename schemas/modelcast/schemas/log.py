@@ -5,8 +5,9 @@
 (``ForeignRegistry``). The same entries therefore give the same value everywhere, whatever the network did.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from modelcast.schemas.errors import ContentError, ForeignRegistry, NotFound, Refused
 from modelcast.schemas.names import Reference
@@ -81,6 +82,7 @@ class Aspiration:
     pinned: bool = False
     paused: bool = False
     released: Mapping[int, int] = field(default_factory=dict)  # version -> generation of its last RELEASE
+    refused_version: int | None = None  # quarantined in the log; it would be aspired (or staged) otherwise
 
     @property
     def version(self) -> int | None:
@@ -130,12 +132,22 @@ class ModelLog:
 
     def aspired_version(self, region: str) -> int | None:
         """Pin before pause before the newest activation; never a quarantined version while another is left."""
-        view = self.view(region)
-        wished = [view.pinned_version]
-        if view.paused:
-            wished.append(view.paused_version)
-        wished += [v for g, v in reversed(view.activations) if not (view.paused and g > view.pause_generation)]
-        return next((v for v in wished if v is not None and v not in self.quarantined), None)
+        return next((v for v in self._wished(self.view(region)) if v not in self.quarantined), None)
+
+    def _wished(self, view: RegionView) -> Iterator[int]:
+        """What the region should serve, were nothing quarantined; then what instead of that, and so on."""
+        if view.pinned_version is not None:
+            yield view.pinned_version
+        if view.paused and view.paused_version is not None:
+            yield view.paused_version
+        yield from (v for g, v in reversed(view.activations) if not (view.paused and g > view.pause_generation))
+
+    def _refused_version(self, view: RegionView) -> int | None:
+        """The newest version that the region would be told of, were it not quarantined."""
+        refused = set(takewhile(lambda v: v in self.quarantined, self._wished(view)))
+        if view.staged_version is not None and view.staged_version in self.quarantined:
+            refused.add(view.staged_version)
+        return max(refused, default=None)
 
     def aspiration(self, region: str) -> Aspiration:
         """Everything that a region needs to know of this model."""
@@ -151,6 +163,7 @@ class ModelLog:
             pinned=view.pinned_version is not None,
             paused=view.paused,
             released=self.released,
+            refused_version=self._refused_version(view),
         )
 
     def allowed(self, version: int, region: str) -> bool:

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.agents.region.snapshots import ERROR_KEPT_MAX, PODS_PER_PAGE, encoded, snapshot
-from modelcast.agents.region.values import Contradicted, Fetched, PodLost, PodRead, Transfer
+from modelcast.agents.region.values import Contradicted, Fetched, FetchFailed, PodLost, PodRead, Tick, Transfer
 from modelcast.consumers.pods.port import PodReading
 from modelcast.schemas.codec import decode, encode
-from modelcast.schemas.records import Activation, ModelAck
+from modelcast.schemas.records import Activation, CommandKind, ModelAck
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 from tests.agents.region.words import Log, Region, digest, serving
@@ -57,6 +57,61 @@ def test_an_alarm_is_told() -> None:
     region.on(Contradicted("x" * 10_000))
     (page,) = pages(region)
     assert page.error == "x" * ERROR_KEPT_MAX
+
+
+def damaged(region: Region, version: int) -> None:
+    """Its bytes arrive damaged until the region gives up."""
+    for _ in range(region.replica.policy.damage_attempts):
+        region.after(120.0).on(Tick())
+        region.on(FetchFailed(digest(version), "blob x is not what it says", damaged=True))
+    region.save_all()
+
+
+def test_a_damaged_version_is_named_as_refused_whether_it_is_to_be_served_or_only_staged() -> None:
+    for activation in Activation:
+        log = Log().publish(1)
+        region = serving("a", log=log)
+        assert pages(region)[0].refused_version is None
+        region.on(log.publish(2, activation=activation).folded)
+        damaged(region, 2)
+        (page,) = pages(region)
+        assert (page.refused_version, page.pods[0].version) == (2, 1)
+        assert "blob x" in page.error
+
+
+def test_its_next_owner_still_says_why_a_version_is_refused() -> None:
+    log = Log().publish(1)
+    region = serving("a", log=log)
+    region.on(log.publish(2, activation=Activation.STAGED).folded)
+    damaged(region, 2)
+    heir = Region("a", memory=region.replica.saved.claimed_by("another"))
+    heir.on(log.folded)
+    (page,) = pages(heir)
+    assert page.refused_version == 2
+    assert "blob x" in page.error
+
+
+def test_a_released_version_is_refused_no_longer_and_an_older_one_is_not_worth_a_word() -> None:
+    log = Log().publish(1)
+    region = serving("a", log=log)
+    region.on(log.publish(2).folded)
+    damaged(region, 2)
+    region.settle(log.publish(3))
+    assert pages(region)[0].refused_version is None
+    region.settle(log.say(CommandKind.ROLLBACK, 1))
+    assert pages(region)[0].refused_version == 2
+    region.settle(log.say(CommandKind.RELEASE, 2))
+    assert pages(region)[0].refused_version is None
+
+
+def test_a_version_quarantined_in_the_log_is_refused_where_it_would_be_aspired() -> None:
+    log = Log().publish(1)
+    region = serving("a", log=log)
+    region.settle(log.publish(2))
+    region.settle(log.say(CommandKind.QUARANTINE, 2))
+    assert (pages(region)[0].version, pages(region)[0].refused_version) == (1, 2)
+    region.settle(log.publish(3))
+    assert pages(region)[0].refused_version is None
 
 
 def test_no_pods_is_one_empty_page() -> None:

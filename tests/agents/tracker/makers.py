@@ -94,6 +94,7 @@ def pages(
     model: str = MODEL,
     registry_id: str = REGISTRY,
     error: str = "",
+    refused_version: int | None = None,
 ) -> list[ModelAck]:
     """One snapshot's acks; pods are dealt out to the pages in turn."""
     return [
@@ -113,6 +114,7 @@ def pages(
             reported_at_us=sequence * SECOND,
             staged_generation=generation,
             staged_version=version,
+            refused_version=refused_version,
             pods=tuple(pods[page::page_count]),
             pods_expected=len(pods) if pods_expected is None else pods_expected,
             bytes_moved=10,

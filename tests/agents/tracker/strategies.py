@@ -78,6 +78,7 @@ def deliveries(draw: st.DrawFn, head: int = 5) -> list[ModelAck]:
                     generation=draw(st.integers(0, head)),
                     version=draw(st.sampled_from((None, 1, 2, 3))),
                     state=draw(st.sampled_from(State)),
+                    refused_version=draw(st.sampled_from((None, None, 1, 2, 3))),
                     pods_expected=max(0, len(pods) + draw(st.sampled_from((0, 0, 0, 1, -1)))),
                 )
             )

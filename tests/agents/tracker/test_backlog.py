@@ -38,14 +38,22 @@ def bad(sequence: int) -> bytes:
 @given(
     st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.integers(0, 300), st.integers(1, 2**40),
     st.none() | st.integers(1, 2**31 - 1), st.sampled_from(["", DIGEST]), st.text(min_size=1, max_size=90),
+    st.none() | st.integers(1, 2**31 - 1),
 )  # fmt: skip
 def test_the_beginning_of_a_record_says_what_decoding_it_says(
-    epoch: int, sequence: int, pods: int, pages: int, version: int | None, digest: str, worker: str
+    epoch: int,
+    sequence: int,
+    pods: int,
+    pages: int,
+    version: int | None,
+    digest: str,
+    worker: str,
+    refused: int | None,
 ) -> None:
     worker = "".join(c for c in worker if c.isprintable()) or "w"
     raw = ack(
         sequence, epoch=epoch, pods=pods, pages=pages, version=version, staged_version=version,
-        staged_generation=sequence, manifest_digest=digest, worker=worker,
+        staged_generation=sequence, manifest_digest=digest, worker=worker, refused_version=refused,
     )  # fmt: skip
     found = peek(raw)
     assert found is not None

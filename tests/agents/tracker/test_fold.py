@@ -272,3 +272,19 @@ def test_a_hundred_regions_of_ten_thousand_pods_fit_into_one_record() -> None:
 
 def test_the_state_is_of_the_logs_registry() -> None:
     assert state_of([update(1, 1)], []).registry_id == REGISTRY
+
+
+def test_what_a_region_refuses_is_told_until_it_is_released() -> None:
+    entries: list[Entry] = [update(1, 1), update(2, 2)]
+    refusing = serving("eu", 1, 2, refused_version=2)
+    assert row(state_of(entries, refusing), "eu").refused_version == 2
+    assert row(state_of(entries, refusing), "us").refused_version is None
+    released = [*entries, command(3, CommandKind.RELEASE, 2)]
+    assert row(state_of(released, refusing), "eu").refused_version is None
+    again = serving("eu", 1, 3, sequence=2, refused_version=2)
+    assert row(state_of(released, refusing + again), "eu").refused_version == 2
+
+
+def test_what_the_log_quarantines_is_refused_everywhere_at_once() -> None:
+    state = state_of([update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, 2)], serving("eu", 1, 1))
+    assert {r.refused_version for r in state.regions} == {2}

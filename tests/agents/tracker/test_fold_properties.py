@@ -39,6 +39,7 @@ def as_twin(state: VersionState) -> TwinState:
                 pods_expected=r.pods_expected,
                 left_out=r.left_out,
                 silent=r.silent,
+                refused_version=r.refused_version,
                 pods=frozenset(p.pod for p in r.pods),
             )
             for r in state.regions

@@ -1,7 +1,7 @@
 """The tracker's fold once more: slow, from plain lists, each definition as a sentence of the glossary."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import ModelAck, PodReport
@@ -17,6 +17,7 @@ class TwinRegion:
     pods_expected: int
     left_out: str
     silent: bool
+    refused_version: int | None
     pods: frozenset[str]
 
 
@@ -75,6 +76,7 @@ def twin(
                 pods_expected=wanted,
                 left_out=left_out(log, r, expected, target),
                 silent=now_us - heard_us.get(r, 0) > 15_000_000,
+                refused_version=refused(log, r, header),
                 pods=frozenset(p.pod for p in pods[r]),
             )
         )
@@ -105,6 +107,20 @@ def newest_target(log: ModelLog, expected: Sequence[str]) -> int | None:
             since.append(view.pin_generation)
         best = max(best or (0, 0), (max(since, default=0), version))
     return best[1] if best else None
+
+
+def refused(log: ModelLog, region: str, header: ModelAck | None) -> int | None:
+    """The newest of: what the region said that it refuses, unless released since; what the log keeps from it."""
+    found = [0]
+    if header and header.refused_version and log.released.get(header.refused_version, 0) <= header.generation:
+        found.append(header.refused_version)
+    if log.view(region).staged_version in log.quarantined:
+        found.append(log.view(region).staged_version or 0)
+    for version in log.quarantined:  # whatever would come forth if it alone were released
+        others = {v: g for v, g in log.quarantined.items() if v != version}
+        if replace(log, quarantined=others).aspired_version(region) == version:
+            found.append(version)
+    return max(found) or None
 
 
 def left_out(log: ModelLog, region: str, expected: Sequence[str], target: int | None) -> str:

@@ -118,6 +118,18 @@ class Replica:
         return any(q.manifest_digest == digest for q in self.quarantined)
 
     @property
+    def refused_version(self) -> int | None:
+        """The newest version that this region was told of and refuses: damaged, loading nowhere, or quarantined."""
+        aspiration = self.aspiration
+        told = (aspiration.update, aspiration.staged) if aspiration else ()
+        refused = {u.version for u in told if u and self.is_quarantined(u.artifact.manifest_digest)}
+        serving = self.target.version if self.target and self.target.version not in refused else 0
+        refused |= {q.version for q in self.quarantined if q.version > serving}
+        if aspiration and aspiration.refused_version is not None:
+            refused.add(aspiration.refused_version)
+        return max(refused, default=None)
+
+    @property
     def has_bytes(self) -> bool:
         """The aspired bytes are at hand, verified: on this worker's disk, or served by a pod."""
         return self.digest in self.held or any(self.serves_bytes(v) for v in self.pods.values())

@@ -45,6 +45,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
             reported_at_us=now_us,
             staged_generation=staged.generation if staged else 0,
             staged_version=staged.version if staged else None,
+            refused_version=replica.refused_version,
             pods=tuple(rows),
             pods_expected=len(replica.pods),
             bytes_moved=transfer.bytes_moved,
@@ -52,10 +53,16 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
             bytes_total=about.artifact.size_bytes if about else 0,
             stage_seconds=_seconds(transfer.stage_seconds),
             attempts=replica.failures.get(digest, 0) + replica.damages.get(digest, 0),
-            error=(replica.alarm or replica.error)[:ERROR_KEPT_MAX],
+            error=_error(replica)[:ERROR_KEPT_MAX],
         )
         for number, rows in enumerate(pages)
     )
+
+
+def _error(replica: Replica) -> str:
+    """What a person should know first; why a version is refused is known also after a restart."""
+    refused = replica.refused_version
+    return replica.alarm or replica.error or next((q.reason for q in replica.quarantined if q.version == refused), "")
 
 
 def encoded(replica: Replica, *, worker: str, sequence: int, now_us: int, now: float) -> list[bytes]:

@@ -38,4 +38,5 @@ def _outlook(replica: Replica) -> object:
     pods = {
         name: (v.reading, v.lost, v.error, bool(v.loading), replica.confirms(v)) for name, v in replica.pods.items()
     }
-    return (replica.state, replica.generation, replica.saved.staged, replica.held, replica.error, replica.alarm, pods)
+    return (replica.state, replica.generation, replica.saved.staged, replica.held, replica.quarantined, replica.error,
+            replica.alarm, pods)  # fmt: skip

@@ -43,6 +43,7 @@ def peek(raw: bytes | None) -> Peek | None:
         _reported_at, at = _long(raw, at)
         _staged_generation, at = _long(raw, at)
         at = _skip_version(raw, at)
+        at = _skip_version(raw, at)
         pods, at = _long(raw, at)
     except (IndexError, ValueError):
         return None

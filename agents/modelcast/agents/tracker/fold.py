@@ -11,7 +11,7 @@ from modelcast.agents.tracker import trim
 from modelcast.agents.tracker.owed import owed_generations, waiting_since_us
 from modelcast.agents.tracker.snapshots import Snapshot
 from modelcast.agents.tracker.tally import Group, Tally
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log import Aspiration, ModelLog
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
@@ -124,6 +124,7 @@ def _region(known: Known, name: str, pods: Tally | None, target: int | None, now
         lag_seconds=_lag_seconds(known, name, None, now_us),
         silent=silent,
         left_out=_left_out(known, name, target),
+        refused_version=_refused_version(log, aspiration, snapshot),
         heard_at_us=heard_us,
     )
     if snapshot is None or pods is None:
@@ -156,9 +157,20 @@ def _region(known: Known, name: str, pods: Tally | None, target: int | None, now
         bytes_moved=header.bytes_moved,
         bytes_saved=header.bytes_saved,
         bytes_total=header.bytes_total,
+        bytes_planned=header.bytes_planned,
+        bytes_per_second=header.bytes_per_second,
+        way=trim.cut(header.way, trim.WAY_CHARS_MAX),
         stage_seconds=trim.cut_stages(header.stage_seconds),
         error=trim.cut(header.error, trim.ERROR_CHARS_MAX),
     )
+
+
+def _refused_version(log: ModelLog, aspiration: Aspiration, snapshot: Snapshot | None) -> int | None:
+    """What the log or the region itself refuses; a region's word is void once the version was released."""
+    said = snapshot.header.refused_version if snapshot is not None else None
+    if snapshot is not None and said is not None and log.released.get(said, 0) > snapshot.header.generation:
+        said = None
+    return max((v for v in (aspiration.refused_version, said) if v is not None), default=None)
 
 
 def _lag_seconds(known: Known, region: str, behind: tuple[Group, ...] | None, now_us: int) -> float:
@@ -182,7 +194,7 @@ def _with_pods(rows: list[RegionState], tallies: Mapping[str, Tally], log: Model
     def done(region: str, group: Group) -> bool:
         return aspired[region] is not None and served(log, group) == aspired[region]
 
-    room = trim.STATE_SIZE_MAX - sum(trim.region_size_bytes(r.error, len(r.stage_seconds)) for r in rows)
+    room = trim.STATE_SIZE_MAX - sum(trim.region_size_bytes(r.error + r.way, len(r.stage_seconds)) for r in rows)
     chosen = trim.choose(tallies, done, room)
     return tuple(
         replace(

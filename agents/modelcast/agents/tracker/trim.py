@@ -9,10 +9,11 @@ from modelcast.schemas.states import PodState
 STATE_SIZE_MAX = 240 * 1024
 """Bytes aimed at; the rest up to the limit of a record is for what an estimate misses."""
 ERROR_CHARS_MAX = 400
+WAY_CHARS_MAX = 200
 POD_ERROR_CHARS_MAX = 160
 STAGES_MAX = 16
 POD_OVERHEAD_BYTES = 40
-REGION_OVERHEAD_BYTES = 200
+REGION_OVERHEAD_BYTES = 240
 
 
 def cut(text: str, chars_max: int) -> str:
@@ -25,9 +26,9 @@ def cut_stages(seconds: Mapping[str, float]) -> dict[str, float]:
     return {cut(name, 32): value for name, value in list(seconds.items())[:STAGES_MAX]}
 
 
-def region_size_bytes(error: str, stages: int) -> int:
+def region_size_bytes(texts: str, stages: int) -> int:
     """What a region's row takes without its pods, at most."""
-    return REGION_OVERHEAD_BYTES + 64 + 72 + len(error.encode()) + stages * (32 * 4 + 10)
+    return REGION_OVERHEAD_BYTES + 64 + 72 + len(texts.encode()) + stages * (32 * 4 + 10)
 
 
 def pod_size_bytes(pod: PodReport) -> int:

@@ -1,0 +1,429 @@
+"""One fetch: put an artifact together from what is here, what the region has and what comes over the long link."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from shutil import rmtree
+
+import structlog
+
+from modelcast.consumers.fetch.cache import ArtifactCache
+from modelcast.consumers.fetch.choosing import Choice, Deltas
+from modelcast.consumers.fetch.course import in_words, origin_bytes_of
+from modelcast.consumers.fetch.download import Download
+from modelcast.consumers.fetch.errors import DamagedBytes
+from modelcast.consumers.fetch.gauge import Gauge
+from modelcast.consumers.fetch.incoming import Incoming, digest_of
+from modelcast.consumers.fetch.manifests import read_manifest
+from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of, plan
+from modelcast.consumers.fetch.rebuild import ASIDE, Rebuilder, WayFailed
+from modelcast.consumers.fetch.regional import RegionalBucket
+from modelcast.consumers.fetch.retry import check, retried
+from modelcast.consumers.fetch.status import FetchStatus, Ticker
+from modelcast.consumers.fetch.ways import FilePlan, Kind, Option
+from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.errors import VerificationFailed
+from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
+from modelcast.schemas.ports import ObjectStore, Progress
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReport:
+    """What a fetch cost.
+
+    ``bytes_moved`` came from the origin in this call (without the manifest; what came twice counts twice),
+    ``bytes_saved`` did not have to. ``stage_seconds``: manifest, plan, verify, origin, regional, stage (room, fsync,
+    rename). ``bytes_planned`` is what the plan was to bring from the origin, ``bytes_per_second`` how fast that
+    came, ``way`` how, for people.
+    """
+
+    bytes_moved: int
+    bytes_saved: int
+    bytes_total: int
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    bytes_planned: int = 0
+    bytes_per_second: float = 0.0
+    way: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be fetched, and what the log says of it."""
+
+    manifest_digest: str
+    manifest_key: str
+    size_bytes: int | None
+    keep: Set[str]
+
+
+class Job:
+    """One fetch.
+
+    Args:
+        origin: where the artifact was published.
+        region: the regional bucket; None: there is none.
+        cache: this machine's.
+        choice: which ways there are.
+        deltas: how they are used; None: not at all.
+        progress: told of verified bytes.
+        tell: told how far it has come.
+        cancelled: asked often.
+    """
+
+    def __init__(
+        self,
+        origin: ObjectStore,
+        region: RegionalBucket | None,
+        cache: ArtifactCache,
+        choice: Choice,
+        deltas: Deltas | None,
+        *,
+        progress: Progress,
+        tell: Callable[[FetchStatus], None] | None,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._origin = origin
+        self._region = region
+        self._cache = cache
+        self._choice = choice
+        self._deltas = deltas
+        self._gauge = deltas.gauge if deltas else Gauge()
+        self._progress = progress
+        self._cancelled = cancelled
+        self._seconds: dict[str, float] = {}
+        self._downloads: list[Download] = []
+        self._rebuilt: set[str] = set()
+        self._taken: dict[str, Option] = {}  # how each file came, by digest
+        self._planned_bytes = 0
+        self._ticker = Ticker(tell, lambda: self._moved(Way.ORIGIN))
+
+    def already_here(self, manifest_digest: str) -> FetchReport:
+        """The artifact is in the cache; see to it that the regional bucket has it too (it may have been emptied)."""
+        manifest = self._cache.manifest(manifest_digest)
+        if self._region is not None:
+            with self._timed("regional"):
+                if not self._region.has_all():
+                    with self._cache.open(manifest_digest) as folder:
+                        files = {file.digest: (file, folder / file.path) for file in manifest.files}
+                        self._region.admit(manifest, files)
+        self._progress(manifest.size_bytes)
+        return self._report(manifest, "here already")
+
+    def bring(self, incoming: Incoming, wish: Wish) -> FetchReport:
+        """Put the artifact together and publish it in the cache."""
+        with self._timed("manifest"):
+            manifest = self._manifest(wish)
+            regional = self._region.digests(manifest) if self._region else frozenset()
+        with self._timed("verify"):
+            incoming.begin(manifest)
+            here = self._cache.files_by_digest()
+            steps = plan(manifest, cached=here.keys(), regional=regional)
+            linked = {s.file.digest for s in steps if s.way is Way.CACHE and incoming.link(here[s.file.digest], s.file)}
+            steps = plan(manifest, cached=linked, regional=regional)
+            wanted = {step.file.digest: step for step in steps if step.way is not Way.CACHE}
+            resumed = {digest for digest, step in wanted.items() if incoming.path(step.file).exists()}
+        with self._timed("stage"):
+            self._cache.reserve(incoming, [step.file for step in wanted.values()], keep=wish.keep)
+        with self._timed("verify"):
+            missing = {d: self._missing(incoming, step, resumed) for d, step in wanted.items()}
+        lacking = {digest: step for digest, step in wanted.items() if missing[digest]}
+        self._progress(manifest.size_bytes - sum(_bytes_of(lacking[d].file, missing[d]) for d in lacking))
+        for step in steps:
+            self._taken[step.file.digest] = _LOCAL if step.file.digest not in lacking else _REGIONAL
+        arrived = self._transfer(incoming, wish, lacking, missing, here)
+        with self._timed("stage"):
+            self._link_twins(incoming, steps)
+            rmtree(incoming.folder / ASIDE, ignore_errors=True)
+        with ThreadPoolExecutor(1, "sync") as pool:  # beside the upload: both wait for disks most of the time
+            synced = pool.submit(incoming.sync, manifest)
+            self._check_whole(incoming, manifest, steps, regional - arrived)
+            with self._timed("stage"):
+                synced.result()
+        with self._timed("stage"):
+            check(self._cancelled)
+            incoming.publish()
+        return self._report(manifest, in_words([self._taken[s.file.digest] for s in steps], self._choice.versions))
+
+    # --- what is to come --------------------------------------------------------------------------------------
+
+    def _manifest(self, wish: Wish) -> Manifest:
+        manifest = self._region.find() if self._region else None
+        if manifest is None:
+            manifest = retried(self._read_manifest(wish), self._cancelled)
+        if wish.size_bytes is not None and manifest.size_bytes != wish.size_bytes:
+            raise VerificationFailed(
+                f"the manifest's files have {manifest.size_bytes} bytes, the log says {wish.size_bytes}",
+                subject=wish.manifest_digest,
+            )
+        return manifest
+
+    def _read_manifest(self, wish: Wish) -> Callable[[], Manifest]:
+        def read() -> Manifest:
+            with self._gauge.request():
+                return read_manifest(self._origin, wish.manifest_digest, wish.manifest_key)
+
+        return read
+
+    def _missing(self, incoming: Incoming, step: Step, resumed: Set[str]) -> set[int]:
+        check(self._cancelled)
+        if step.file.digest in resumed:
+            return incoming.missing_blocks(step.file)
+        return set(range(len(step.file.blocks)))
+
+    # --- bringing it ------------------------------------------------------------------------------------------
+
+    def _transfer(
+        self,
+        incoming: Incoming,
+        wish: Wish,
+        lacking: Mapping[str, Step],
+        missing: dict[str, set[int]],
+        here: Mapping[str, Path],
+    ) -> set[str]:
+        """Bring what is ``lacking``, file by file by its cheapest way, then the next; which came from the origin."""
+        near = [step for step in lacking.values() if step.way is Way.REGION]
+        far = {digest: step for digest, step in lacking.items() if step.way is Way.ORIGIN}
+        planning = partial(self._timed, "plan") if self._choice.concerns(far.values()) else nullcontext
+        with planning():
+            self._choice.look(far.values(), here)
+        arrived: set[str] = set()
+        with self._ticker:
+            while near or far:
+                with planning():
+                    files = self._choice.plan(far, missing)
+                self._note(files)
+                direct = [far[f.file.digest] for f in files if not f.chosen.kind.is_rebuilt]
+                indirect = [f for f in files if f.chosen.kind.is_rebuilt]
+                with self._making(incoming, indirect, missing) as made:
+                    self._copy_blocks(incoming, direct, missing)
+                    parts = [p for step in [*near, *direct] for p in parts_of(step, missing[step.file.digest])]
+                    arrived |= self._download(incoming, parts)
+                failed = [digest for digest, done in made.items() if not done.result()]
+                near, far = [], {digest: far[digest] for digest in failed}
+                if far:
+                    self._start_over(incoming, wish, far, missing)
+        return arrived
+
+    def _note(self, files: Sequence[FilePlan]) -> None:
+        self._taken.update({f.file.digest: f.chosen for f in files})
+        self._planned_bytes = origin_bytes_of(files) + self._moved(Way.ORIGIN)
+        words = in_words(list(self._taken.values()), self._choice.versions)
+        self._ticker.planned(self._planned_bytes, words)
+        if any(f.chosen.kind is not Kind.WHOLE for f in files):
+            log.info("planned", way=words, bytes_planned=self._planned_bytes)
+
+    @contextmanager
+    def _making(
+        self, incoming: Incoming, files: Sequence[FilePlan], missing: Mapping[str, Set[int]]
+    ) -> Iterator[dict[str, "Future[bool]"]]:
+        """Files are made from deltas while the block runs, and all of them are done when it ends."""
+        if not files or self._deltas is None:
+            yield {}
+            return
+        objects = self._new_download(incoming)
+        over = False
+        rebuilder = Rebuilder(
+            incoming,
+            objects,
+            self._choice.files,
+            self._choice.regional_bases,
+            gauge=self._gauge,
+            cancelled=lambda: over or self._cancelled(),
+            threads=self._deltas.threads,
+        )
+        with ExitStack() as stack:
+            pool = stack.enter_context(ThreadPoolExecutor(min(len(files), self._deltas.at_once), "rebuild"))
+            made = {
+                f.file.digest: pool.submit(self._make, rebuilder, incoming, f, missing[f.file.digest]) for f in files
+            }
+            try:
+                yield made
+                for each in made.values():
+                    each.result()
+            except BaseException:
+                over = True
+                for each in made.values():
+                    each.cancel()
+                raise
+
+    def _make(self, rebuilder: Rebuilder, incoming: Incoming, file: FilePlan, missing: Set[int]) -> bool:
+        """Whether the file is there now."""
+        entry, chosen = file.file, file.chosen
+        started = time.perf_counter()
+        try:
+            rebuilder.make(entry, chosen, replace=len(missing) == len(entry.blocks))
+        except WayFailed as failure:
+            self._choice.failed(failure.offer, chosen.base, lasting=failure.lasting)
+            log.warning(
+                "a delta is of no use: another way is taken",
+                path=entry.path,
+                way=str(chosen.kind),
+                delta=failure.offer.key if failure.offer else None,
+                error=failure.cause,
+            )
+            return False
+        finally:
+            self._add("rebuild", time.perf_counter() - started)
+        self._rebuilt.add(entry.digest)
+        self._progress(_bytes_of(entry, missing))
+        return True
+
+    def _start_over(
+        self, incoming: Incoming, wish: Wish, far: Mapping[str, Step], missing: dict[str, set[int]]
+    ) -> None:
+        """Files that could not be made are brought by other ways: they need their room again."""
+        with self._timed("stage"):
+            self._cache.reserve(incoming, [step.file for step in far.values()], keep=wish.keep)
+        for digest, step in far.items():
+            missing[digest] = incoming.missing_blocks(step.file)
+
+    def _copy_blocks(self, incoming: Incoming, steps: Sequence[Step], missing: dict[str, set[int]]) -> None:
+        """Take blocks that lie in other files of this machine; each is checked."""
+        for step in steps:
+            file = step.file
+            places = self._choice.reusable(file, missing[file.digest])
+            if not places:
+                continue
+            with self._timed("verify"), ExitStack() as stack:
+                target = _opened(stack, incoming.path(file), os.O_WRONLY)
+                sources: dict[str, int] = {}
+                for number, (source, at) in places.items():
+                    check(self._cancelled)
+                    if source not in sources:
+                        with suppress(OSError):  # evicted meanwhile
+                            sources[source] = _opened(stack, self._choice.files[source], os.O_RDONLY)
+                    if source not in sources:
+                        continue
+                    block = os.pread(sources[source], _block_bytes(file, number), at * BLOCK_SIZE_BYTES)
+                    if sha256(block).hexdigest() == file.blocks[number]:
+                        _write_at(target, block, number * BLOCK_SIZE_BYTES)
+                        missing[file.digest].discard(number)
+                        self._progress(len(block))
+
+    def _download(self, incoming: Incoming, parts: list[Part]) -> set[str]:
+        if not parts:
+            return set()
+        download = self._new_download(incoming)
+        started = time.perf_counter()
+        moved = download.moved_bytes
+        try:
+            with self._gauge.over_the_link(lambda: 0 if moved[Way.REGION] else moved[Way.ORIGIN]):
+                download.run(parts)
+        finally:
+            seconds = time.perf_counter() - started
+            share = moved[Way.ORIGIN] / (sum(moved.values()) or 1)
+            self._add("origin", seconds * share)
+            self._add("regional", seconds * (1 - share))
+            if not moved[Way.ORIGIN]:
+                self._gauge.from_the_region(moved[Way.REGION], seconds)
+        return download.arrived
+
+    def _new_download(self, incoming: Incoming) -> Download:
+        stores = {Way.ORIGIN: self._origin}
+        if self._region:
+            stores[Way.REGION] = self._region.store
+        download = Download(
+            stores,
+            lambda part: incoming.path(part.step.file),
+            progress=self._progress,
+            cancelled=self._cancelled,
+            distrust=self._region.distrust if self._region else _silent,
+        )
+        self._downloads.append(download)
+        return download
+
+    def _moved(self, way: Way) -> int:
+        return sum(download.moved_bytes[way] for download in self._downloads)
+
+    # --- all of it is there -----------------------------------------------------------------------------------
+
+    def _check_whole(
+        self, incoming: Incoming, manifest: Manifest, steps: tuple[Step, ...], in_region: Set[str]
+    ) -> None:
+        """Compare the digests of whole files; all blocks being right, only a manifest that lies fails here.
+
+        What enters the region is hashed by the upload, what was there was hashed when it entered.
+        """
+        files = {step.file.digest: (step.file, incoming.path(step.file)) for step in steps}
+        if self._region is not None:
+            with self._timed("regional"):
+                self._region.admit(manifest, {digest: f for digest, f in files.items() if digest not in in_region})
+            return
+        with self._timed("verify"):
+            for digest, (file, path) in files.items():
+                check(self._cancelled)
+                if digest in self._rebuilt:
+                    continue
+                # A file of one block: its digest is its block's.
+                got = digest_of(path) if len(file.blocks) > 1 else "sha256:" + (file.blocks or (_EMPTY,))[0]
+                if got != digest:
+                    raise DamagedBytes(file.path, expected=digest, got=got, store=self._origin.name)
+
+    def _link_twins(self, incoming: Incoming, steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            for path in step.also_at:
+                twin = replace(step.file, path=path)
+                if not incoming.link(incoming.path(step.file), twin):
+                    raise DamagedBytes(path, expected=twin.digest, got="other bytes", store=str(incoming.folder))
+
+    def _report(self, manifest: Manifest, way: str) -> FetchReport:
+        total, moved = manifest.size_bytes, self._moved(Way.ORIGIN)
+        seconds = dict(self._seconds)
+        return FetchReport(
+            bytes_moved=moved,
+            bytes_saved=max(0, total - moved),
+            bytes_total=total,
+            stage_seconds=seconds,
+            bytes_planned=self._planned_bytes,
+            bytes_per_second=self._gauge.origin_bytes_per_second,
+            way=way,
+        )
+
+    def _add(self, stage: str, seconds: float) -> None:
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._add(stage, time.perf_counter() - started)
+
+
+def _bytes_of(file: FileEntry, blocks: Set[int]) -> int:
+    return sum(_block_bytes(file, number) for number in blocks)
+
+
+def _block_bytes(file: FileEntry, number: int) -> int:
+    return min(BLOCK_SIZE_BYTES, file.size_bytes - number * BLOCK_SIZE_BYTES)
+
+
+def _opened(stack: ExitStack, path: Path, flags: int) -> int:
+    fd = os.open(path, flags | os.O_CLOEXEC)
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _write_at(fd: int, data: bytes, at: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, at)
+        view, at = view[written:], at + written
+
+
+def _silent(_: object) -> None:
+    pass
+
+
+_EMPTY = sha256_of(b"").removeprefix("sha256:")
+_LOCAL = Option(Kind.CACHE, 0, 0.0, 0.0)
+_REGIONAL = Option(Kind.REGION, 0, 0.0, 0.0)

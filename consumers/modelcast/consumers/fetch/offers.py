@@ -1,0 +1,45 @@
+"""What deltas a store offers. Nothing here is trusted: the worst that a bad offer does is to cost a second try."""
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+import structlog
+
+from modelcast.consumers.fetch.retry import retried
+from modelcast.consumers.fetch.ways import Offer
+from modelcast.schemas import keys
+from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.ports import ObjectStore
+
+OFFERS_MAX = 10_000
+"""Of one artifact; what comes later in the listing is not seen."""
+
+log = structlog.get_logger(__name__)
+
+
+def read_offers(
+    store: ObjectStore, manifest_digests: Iterable[str], cancelled: Callable[[], bool]
+) -> tuple[Offer, ...]:
+    """The deltas that make files of these artifacts; none if the store can't or won't say.
+
+    Raises:
+        FetchCancelled: ``cancelled`` became true.
+    """
+    found: list[Offer] = []
+    for digest in manifest_digests:
+        try:
+            found += retried(lambda digest=digest: _read(store, digest), cancelled, attempts=1)  # type: ignore[misc]
+        except ModelcastError as error:
+            if cancelled():
+                raise
+            log.warning("deltas can't be looked for", store=store.name, error=error)
+    return tuple(found)
+
+
+def _read(store: ObjectStore, manifest_digest: str) -> list[Offer]:
+    offers: list[Offer] = []
+    for info in islice(store.list(keys.delta_prefix(manifest_digest)), OFFERS_MAX):
+        parsed = keys.parse_delta(info.key)
+        if parsed is not None and info.size_bytes > 0:
+            offers.append(Offer(parsed[1], parsed[2], info.size_bytes, info.key, info.etag))
+    return offers

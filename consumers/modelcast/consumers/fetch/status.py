@@ -1,0 +1,75 @@
+"""How far a fetch has come, told while it runs."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+TOLD_EVERY_SECONDS = 0.25
+RATE_OVER_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchStatus:
+    """A fetch on its way.
+
+    Attributes:
+        bytes_moved: over the long link so far; what came twice counts twice.
+        bytes_planned: what the plan brings over the long link.
+        bytes_per_second: over the long link, in the last few seconds.
+        way: how, for people.
+    """
+
+    bytes_moved: int
+    bytes_planned: int
+    bytes_per_second: float
+    way: str
+
+
+class Ticker:
+    """Tells a status from a thread of its own, from entry to exit.
+
+    Args:
+        tell: called with each status; None: nobody listens, and there is no thread.
+        moved_bytes: over the long link so far.
+    """
+
+    def __init__(self, tell: Callable[[FetchStatus], None] | None, moved_bytes: Callable[[], int]) -> None:
+        self._tell = tell
+        self._moved_bytes = moved_bytes
+        self._planned, self._way = 0, ""
+        self._over = threading.Event()
+        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        self._thread: threading.Thread | None = None
+
+    def planned(self, size_bytes: int, way: str) -> None:
+        """This is the plan now."""
+        self._planned, self._way = size_bytes, way
+        if self._tell:
+            self._tell(self._status())
+
+    def __enter__(self) -> "Ticker":
+        if self._tell:
+            self._thread = threading.Thread(target=self._run, name="fetch-status", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        assert self._tell is not None
+        while not self._over.wait(TOLD_EVERY_SECONDS):
+            self._tell(self._status())
+
+    def _status(self) -> FetchStatus:
+        now, moved = time.monotonic(), self._moved_bytes()
+        self._seen.append((now, moved))
+        while len(self._seen) > 2 and now - self._seen[0][0] > RATE_OVER_SECONDS:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        rate = (moved - before) / (now - since) if now > since else 0.0
+        return FetchStatus(moved, self._planned, rate, self._way)

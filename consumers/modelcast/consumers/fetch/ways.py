@@ -1,0 +1,243 @@
+"""The planner: for every file of an artifact, the ways to it, cheapest first. Pure.
+
+Files are the nodes of a graph, known by their digests; an offered delta is an edge from the file that it needs to the
+file that it makes (a compressed whole starts at nothing, which everybody has). The cheapest chain to a file is the
+shortest path from anything held (Dijkstra). The whole always stands last: it needs nothing but the store.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modelcast.consumers.fetch.costs import Speeds, risk_of
+from modelcast.schemas.manifest import FileEntry
+
+CHAIN_MAX = 8
+OPTIONS_MAX = 8
+NOTHING_HELD = ""
+"""The node where compressed wholes start."""
+
+
+class Kind(StrEnum):
+    """How a file comes here."""
+
+    CACHE = "cache"  # another artifact on this machine holds the same bytes
+    REGION = "region"  # the regional bucket holds them
+    DELTA = "delta"  # one delta and its base
+    CHAIN = "chain"  # several, one after the other
+    PACKED = "packed"  # a compressed whole, or a chain that starts with one
+    BLOCKS = "blocks"  # what is here already of its blocks stays; the others come from the origin
+    WHOLE = "whole"  # all of it from the origin
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether deltas are applied."""
+        return self in _REBUILT
+
+
+_REBUILT = {Kind.DELTA, Kind.CHAIN, Kind.PACKED}
+_RANK = {kind: number for number, kind in enumerate(Kind)}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Offer:
+    """A delta in the store: makes the file ``new`` of the file ``old`` (None: of nothing). Never trusted."""
+
+    new: str
+    old: str | None
+    size_bytes: int
+    key: str
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file to bring.
+
+    Attributes:
+        missing_bytes: what the whole would still bring over the long link.
+        local_bytes: what is taken from files on this machine instead.
+    """
+
+    file: FileEntry
+    missing_bytes: int
+    local_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What is held: file digest → size in bytes. A base that only the regional bucket has must be brought first."""
+
+    cached: Mapping[str, int] = field(default_factory=dict)
+    regional: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to one file, with what it is predicted to cost.
+
+    Attributes:
+        offers: the deltas to apply, in order.
+        base: the digest of the file that the first is applied to; "" for none.
+        base_in_region: the base has to come from the regional bucket.
+        origin_bytes: over the long link.
+        seconds: until the file is here and verified.
+        score: seconds, and what is put on top for what may fail; the lowest wins.
+    """
+
+    kind: Kind
+    origin_bytes: int
+    seconds: float
+    score: float
+    offers: tuple[Offer, ...] = ()
+    base: str = ""
+    base_in_region: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlan:
+    """The ways to one file, cheapest first; the last needs no delta."""
+
+    file: FileEntry
+    options: tuple[Option, ...]
+
+    @property
+    def chosen(self) -> Option:
+        """The cheapest."""
+        return self.options[0]
+
+
+def plan_files(
+    wanted: Iterable[Wanted], held: Holdings, offers: Iterable[Offer], speeds: Speeds
+) -> tuple[FilePlan, ...]:
+    """The ways to each file of ``wanted``, in its order."""
+    files = list(wanted)
+    sizes = {**held.regional, **held.cached, **{w.file.digest: w.file.size_bytes for w in files}}
+    graph = _Graph(held, offers, speeds, sizes)
+    return tuple(FilePlan(w.file, _options(w, held, graph, speeds)) for w in files)
+
+
+def _options(wanted: Wanted, held: Holdings, graph: "_Graph", speeds: Speeds) -> tuple[Option, ...]:
+    file = wanted.file
+    here = speeds.on_disk(file.size_bytes)
+    if file.digest in held.cached:
+        return (Option(Kind.CACHE, 0, here, here),)
+    if file.digest in held.regional:
+        seconds = speeds.from_the_region(file.size_bytes)
+        return (Option(Kind.REGION, 0, seconds, seconds),)
+    whole = _whole(wanted, speeds)
+    rebuilt = [_rebuilt(path, wanted, whole, graph, speeds) for path in graph.paths_to(file.digest)]
+    better = sorted((o for o in rebuilt if o.score < whole.score), key=_order)
+    return (*better[:OPTIONS_MAX], whole)
+
+
+def _whole(wanted: Wanted, speeds: Speeds) -> Option:
+    seconds = speeds.over_the_link(wanted.missing_bytes) + speeds.on_disk(wanted.local_bytes)
+    kind = Kind.BLOCKS if wanted.missing_bytes < wanted.file.size_bytes else Kind.WHOLE
+    return Option(kind, wanted.missing_bytes, seconds, seconds)
+
+
+def _rebuilt(path: Sequence[Offer], wanted: Wanted, whole: Option, graph: "_Graph", speeds: Speeds) -> Option:
+    base = path[0].old or NOTHING_HELD
+    seconds = graph.start_seconds(base) + sum(graph.seconds_of(offer) for offer in path)
+    kind = Kind.PACKED if not base else Kind.DELTA if len(path) == 1 else Kind.CHAIN
+    return Option(
+        kind,
+        sum(offer.size_bytes for offer in path),
+        seconds,
+        seconds + risk_of(len(path), has_base=bool(base)) * whole.seconds,
+        tuple(path),
+        base,
+        bool(base) and graph.must_be_brought(base),
+    )
+
+
+def _order(option: Option) -> tuple[object, ...]:
+    return (option.score, option.origin_bytes, _RANK[option.kind], option.offers)
+
+
+class _Graph:
+    """The cheapest chain from what is held to every file that deltas lead to."""
+
+    def __init__(self, held: Holdings, offers: Iterable[Offer], speeds: Speeds, sizes: Mapping[str, int]) -> None:
+        self._held = held
+        self._speeds = speeds
+        self._sizes = sizes
+        self._size_guessed = max(sizes.values(), default=0)  # of files that only a chain passes through
+        self._into: dict[str, list[Offer]] = {}
+        self._from: dict[str, list[Offer]] = {}
+        for offer in sorted(set(offers), key=_offer_order):
+            if offer.new != (offer.old or NOTHING_HELD) and offer.size_bytes >= 0:
+                self._into.setdefault(offer.new, []).append(offer)
+                self._from.setdefault(offer.old or NOTHING_HELD, []).append(offer)
+        self._seconds: dict[str, float] = {}
+        self._last: dict[str, Offer] = {}
+        self._search()
+
+    def must_be_brought(self, digest: str) -> bool:
+        """Whether a base is not on this machine."""
+        return digest not in self._held.cached
+
+    def start_seconds(self, digest: str) -> float:
+        """What it takes to have a base here."""
+        if not digest or digest in self._held.cached:
+            return 0.0
+        return self._speeds.from_the_region(self._held.regional[digest])
+
+    def seconds_of(self, offer: Offer) -> float:
+        """What it takes to bring and apply one delta."""
+        size = self._sizes.get(offer.new, self._size_guessed)
+        rebuild = self._speeds.rebuild(size, has_base=offer.old is not None)
+        return self._speeds.over_the_link(offer.size_bytes) + rebuild
+
+    def paths_to(self, digest: str) -> Iterable[tuple[Offer, ...]]:
+        """One chain for each delta that makes the file: the cheapest that ends with it."""
+        for last in self._into.get(digest, ()):
+            chain = self._chain(last.old or NOTHING_HELD, without=digest)
+            if chain is not None and len(chain) < CHAIN_MAX:
+                yield (*chain, last)
+
+    def _chain(self, digest: str, *, without: str) -> tuple[Offer, ...] | None:
+        if digest not in self._seconds:
+            return None
+        chain: list[Offer] = []
+        while (last := self._last.get(digest)) is not None:
+            if digest == without:
+                return None
+            chain.append(last)
+            digest = last.old or NOTHING_HELD
+        return None if digest == without else tuple(reversed(chain))
+
+    def _search(self) -> None:
+        starts = [NOTHING_HELD, *self._held.cached, *self._held.regional]
+        queue = [(self.start_seconds(digest), 0, digest) for digest in dict.fromkeys(starts) if digest in self._from]
+        self._seconds = {digest: seconds for seconds, _, digest in queue}
+        heapq.heapify(queue)
+        done: set[str] = set()
+        while queue:
+            seconds, hops, digest = heapq.heappop(queue)
+            if digest in done or hops >= CHAIN_MAX:
+                continue
+            done.add(digest)
+            for offer in self._from.get(digest, ()):
+                reached = seconds + self.seconds_of(offer)
+                if offer.new not in done and reached < self._seconds.get(offer.new, float("inf")):
+                    self._seconds[offer.new] = reached
+                    self._last[offer.new] = offer
+                    heapq.heappush(queue, (reached, hops + 1, offer.new))
+
+
+def _offer_order(offer: Offer) -> tuple[str, str, int, str, str]:
+    return (offer.new, offer.old or NOTHING_HELD, offer.size_bytes, offer.key, offer.etag)
+
+
+def reusable(file: FileEntry, held: Mapping[str, tuple[str, int]], missing: Set[int]) -> dict[int, tuple[str, int]]:
+    """Which ``missing`` blocks lie in held files, at whatever offset: block number → (file digest, block number there).
+
+    Args:
+        file: what is wanted.
+        held: block digest → where it lies.
+        missing: the numbers of the blocks that are not here.
+    """
+    return {number: held[file.blocks[number]] for number in sorted(missing) if file.blocks[number] in held}

@@ -1,0 +1,77 @@
+"""What is said of a plan, and how long a better one is waited for."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelcast.consumers.fetch.costs import Speeds
+from modelcast.consumers.fetch.course import WAIT_SECONDS_MAX, in_words, origin_bytes_of, patience, seconds_of
+from modelcast.consumers.fetch.ways import FilePlan, Kind, Offer, Option
+from modelcast.schemas.manifest import FileEntry
+from modelcast.schemas.records import DeltaHint
+
+MB = 1_000_000
+LINK = Speeds(origin_bytes_per_second=12.5e6, origin_request_seconds=0.08, measured=True)
+
+
+def whole(size_bytes: int, speeds: Speeds = LINK) -> FilePlan:
+    seconds = speeds.over_the_link(size_bytes)
+    return FilePlan(FileEntry("w", size_bytes, "d", ()), (Option(Kind.WHOLE, size_bytes, seconds, seconds),))
+
+
+def test_a_delta_that_saves_much_is_waited_for_half_of_what_it_saves() -> None:
+    files = [whole(500 * MB)]
+    wait, good_enough = patience(files, [DeltaHint(3, 10 * MB)], LINK)
+    saved = seconds_of(files) - (10 / 12.5 + 0.08 + 500 / 400)
+    assert wait == pytest.approx(saved / 2)
+    assert good_enough < seconds_of(files) / 2
+    assert origin_bytes_of(files) == 500 * MB
+
+
+@pytest.mark.parametrize(
+    ("files", "hints", "speeds"),
+    [
+        ([whole(500 * MB)], [], LINK),
+        ([whole(500 * MB)], [DeltaHint(3, 450 * MB)], LINK),
+        ([whole(5 * MB)], [DeltaHint(3, 1)], LINK),
+        ([whole(500 * MB)], [DeltaHint(3, MB)], Speeds()),
+    ],
+    ids=["no hint", "too large", "soon here anyway", "link not measured"],
+)
+def test_nobody_waits_in_vain(files: list[FilePlan], hints: list[DeltaHint], speeds: Speeds) -> None:
+    assert patience(files, hints, speeds)[0] == 0
+
+
+@given(
+    st.integers(0, 10**13),
+    st.lists(st.builds(DeltaHint, st.integers(0, 9), st.integers(0, 10**13))),
+    st.floats(1, 1e10),
+)
+def test_the_wait_is_bounded(size_bytes: int, hints: list[DeltaHint], rate: float) -> None:
+    speeds = Speeds(origin_bytes_per_second=rate, measured=True)
+    files = [whole(size_bytes, speeds)]
+    wait, _ = patience(files, hints, speeds)
+    assert 0 <= wait <= min(WAIT_SECONDS_MAX, seconds_of(files) / 2)
+
+
+def option(kind: Kind, base: str = "", deltas: int = 1) -> Option:
+    offers = tuple(Offer("n", base, 1, f"k{i}") for i in range(deltas))
+    return Option(kind, 1, 1.0, 1.0, offers if kind.is_rebuilt else (), base)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ([], "nothing to move"),
+        ([option(Kind.WHOLE)], "whole"),
+        ([option(Kind.DELTA, "b")], "delta from 3"),
+        ([option(Kind.CHAIN, "b", 2)], "chain of 2 deltas from 3"),
+        ([option(Kind.PACKED)], "compressed whole"),
+        ([option(Kind.DELTA, "stranger")], "delta"),
+        ([option(Kind.CACHE)] * 3 + [option(Kind.DELTA, "b")], "3 unchanged, 1 delta from 3"),
+        ([option(Kind.DELTA, "b")] * 2 + [option(Kind.REGION)], "1 from the region, 2 deltas from 3"),
+        ([option(Kind.WHOLE), option(Kind.BLOCKS)], "1 in changed blocks, 1 whole"),
+    ],
+)
+def test_ways_are_said_in_few_words(chosen: list[Option], words: str) -> None:
+    assert in_words(chosen, {"b": 3}) == words

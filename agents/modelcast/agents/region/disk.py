@@ -1,14 +1,21 @@
 """This worker's disk: artifacts fetched from the stores that the log names by alias."""
 
 import threading
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
+from importlib.util import find_spec
+
+import structlog
 
 from modelcast.agents.region.values import Transfer
-from modelcast.consumers.fetch import ArtifactCache, Fetcher
+from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher, FetchReport, FetchStatus, Kin
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import store_of
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ModelUpdate
+
+CODECS = ("numpy", "pcodec", "zstandard")
+
+log = structlog.get_logger(__name__)
 
 
 class Disk:
@@ -19,19 +26,41 @@ class Disk:
         region_store: the region's own bucket.
         cache: this machine's.
         keep: the manifest digests that must not be evicted now.
+        versions: the manifest digests of a model's versions, as far as they are known here.
     """
 
     def __init__(
-        self, settings: Settings, region_store: ObjectStore, cache: ArtifactCache, keep: Callable[[], Set[str]]
+        self,
+        settings: Settings,
+        region_store: ObjectStore,
+        cache: ArtifactCache,
+        keep: Callable[[], Set[str]],
+        versions: Callable[[str], Mapping[int, str]] = lambda _: {},
     ) -> None:
         self._settings = settings
         self._region_store = region_store
         self.cache = cache
         self._keep = keep
+        self._versions = versions
+        self._deltas = Deltas(size_min_bytes=settings.publish.delta_size_min_bytes)
         self._fetchers: dict[str, Fetcher] = {}
         self._lock = threading.Lock()
+        missing = [name for name in CODECS if find_spec(name) is None]
+        self._applies_deltas = not missing
+        if missing:
+            log.warning("deltas are not used: modelcast[delta] is not installed", missing=missing)
 
-    def fetch(self, update: ModelUpdate, cancelled: Callable[[], bool]) -> tuple[str, Transfer]:
+    @property
+    def origin_bytes_per_second(self) -> float:
+        """How fast the long link was of late; 0: nobody knows."""
+        return self._deltas.gauge.origin_bytes_per_second
+
+    def fetch(
+        self,
+        update: ModelUpdate,
+        cancelled: Callable[[], bool],
+        on_status: Callable[[FetchStatus], None] | None = None,
+    ) -> tuple[str, Transfer]:
         """Bring an artifact here.
 
         Raises:
@@ -44,14 +73,28 @@ class Disk:
             artifact.manifest_key,
             size_bytes=artifact.size_bytes,
             keep=self._keep() | {artifact.manifest_digest},
+            kin=Kin(update.version, update.delta_hints, self._versions(update.model)),
+            on_status=on_status,
             cancelled=cancelled,
         )
-        actual = self.cache.manifest(artifact.manifest_digest).digest
-        return actual, Transfer(report.bytes_moved, report.bytes_saved, report.bytes_total, report.stage_seconds)
+        return self.cache.manifest(artifact.manifest_digest).digest, _transfer(report)
 
     def _fetcher(self, alias: str) -> Fetcher:
         with self._lock:
             if alias not in self._fetchers:
                 origin = store_of(self._settings.store(alias))
-                self._fetchers[alias] = Fetcher(origin, self._region_store, self.cache)
+                deltas = self._deltas if self._applies_deltas else None
+                self._fetchers[alias] = Fetcher(origin, self._region_store, self.cache, deltas=deltas)
             return self._fetchers[alias]
+
+
+def _transfer(report: FetchReport) -> Transfer:
+    return Transfer(
+        report.bytes_moved,
+        report.bytes_saved,
+        report.bytes_total,
+        report.stage_seconds,
+        report.bytes_planned,
+        report.bytes_per_second,
+        report.way,
+    )

@@ -11,12 +11,18 @@ from modelcast.schemas.records import ModelUpdate
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What one fetch cost. ``moved``: over the long link; ``saved``: against moving the whole."""
+    """What one fetch cost. ``moved``: over the long link; ``saved``: against moving the whole.
+
+    ``bytes_planned`` was to be moved, at ``bytes_per_second`` it came; ``way`` says how, for people.
+    """
 
     bytes_moved: int = 0
     bytes_saved: int = 0
     bytes_total: int = 0
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    bytes_planned: int = 0
+    bytes_per_second: float = 0.0
+    way: str = ""
 
 
 # --- events ------------------------------------------------------------------------------------------------

@@ -134,6 +134,12 @@ class RegionAgent:
             kept |= {u.artifact.manifest_digest for u in (known.update, known.staged) if u} if known else set()
         return frozenset(kept)
 
+    def versions(self, model: str) -> dict[int, str]:
+        """The manifest digests of a model's versions, as far as its log was read. Any thread may ask."""
+        reconciler = self._reconcilers.get(model)
+        known = reconciler.book.log if reconciler else None
+        return {v: u.artifact.manifest_digest for v, u in known.updates.items()} if known else {}
+
     # --- the registry, from time to time ----------------------------------------------------------------------
 
     async def watch(self, also: Callable[[], object] = lambda: None) -> None:

@@ -37,6 +37,7 @@ class Heartbeats:
         cache: whose disk is looked at.
         registry_id: the registry obeyed; "" as long as there is none: then nobody listens either.
         models_owned: how many.
+        origin_bytes_per_second: how fast the long link was of late; 0: nobody knows.
         on_wake: called when the process was stopped for longer than a dead worker keeps its partitions.
     """
 
@@ -50,6 +51,7 @@ class Heartbeats:
         cache: ArtifactCache,
         registry_id: Callable[[], str],
         models_owned: Callable[[], int],
+        origin_bytes_per_second: Callable[[], float] = lambda: 0.0,
         on_wake: Callable[[], None],
     ) -> None:
         self._outbox = outbox
@@ -59,6 +61,7 @@ class Heartbeats:
         self._cache = cache
         self._registry_id = registry_id
         self._models_owned = models_owned
+        self._origin_bytes_per_second = origin_bytes_per_second
         self._on_wake = on_wake
         self._sequence = 0
         self._started_at_us = time.time_ns() // 1000
@@ -101,6 +104,7 @@ class Heartbeats:
             models_owned=self._models_owned(),
             disk_free_bytes=free_bytes,
             cache_used_bytes=self._cache_used_bytes,
+            origin_bytes_per_second=round(self._origin_bytes_per_second(), 1),
             draining=draining,
             software=self._software,
         )

@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -70,10 +71,11 @@ class _Worker:
         self._pods = _pods(here)
         self._watch = RegistryWatch(origin, own)
         self._reporter = SnapshotReporter(self._outbox, name, here.report_seconds)
+        disk = Disk(settings, own, cache, self._kept, self._versions)
         world = World(
             region=region,
             pods=self._pods,
-            artifacts=Disk(settings, own, cache, self._kept),
+            artifacts=disk,
             reporter=self._reporter,
             stores=self._stores,
             fetches=self._fetches,
@@ -97,6 +99,7 @@ class _Worker:
             cache=cache,
             registry_id=lambda: self._watch.registry_id,
             models_owned=lambda: self._agent.models_owned,
+            origin_bytes_per_second=lambda: disk.origin_bytes_per_second,
             on_wake=self._agent.woke,
         )
 
@@ -131,6 +134,9 @@ class _Worker:
 
     def _kept(self) -> frozenset[str]:
         return self._agent.digests_kept()
+
+    def _versions(self, model: str) -> Mapping[int, str]:
+        return self._agent.versions(model)
 
     def _build(self) -> faust.App:
         return build_app(self._settings, self._region, self._agent, self._intake)

@@ -1,4 +1,4 @@
-"""Topics, announcements and dead letters on a real broker."""
+"""Topics, announcements and partitioners on a real broker."""
 
 import socket
 import threading
@@ -7,14 +7,13 @@ import uuid
 
 import pytest
 
-from modelcast.infra import dead_letters, kafka_admin
+from modelcast.infra import kafka_admin
 from modelcast.infra.announcer import KafkaAnnouncer
 from modelcast.infra.kafka_client import make_admin, make_consumer, make_producer, read_partition
 from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.settings import KafkaSettings, Settings
-from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.errors import KafkaUnavailable, NotFound, Refused
-from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, MODEL_PARTITIONS, TOPICS, Topic, partition_of
+from modelcast.schemas.errors import KafkaUnavailable
+from modelcast.schemas.topics import MODEL_PARTITIONS, TOPICS, Topic, partition_of
 
 pytestmark = pytest.mark.integration
 
@@ -117,41 +116,6 @@ def test_a_cluster_that_is_away_is_known_in_time_and_named() -> None:
 def test_a_topic_that_is_missing_is_named_with_what_mends_it(settings: Settings) -> None:
     with KafkaAnnouncer(settings) as announcer, pytest.raises(KafkaUnavailable, match="modelcast topics --create"):
         announcer.announce(f"missing-{uuid.uuid4().hex[:8]}", "fraud", b"x", timeout_seconds=15)
-
-
-def test_a_dead_letter_keeps_the_beginning_and_the_digest_of_the_whole() -> None:
-    raw = b"\xc3\x01" + bytes(300_000)
-    letter = dead_letters.dead_letter(
-        raw, reason="oversize", detail="d" * 10_000, reported_by="test", topic="model-acks", key=b"k" * 9_999, now_us=7
-    )
-    assert letter.raw == raw[:DEAD_LETTER_KEPT_MAX]
-    assert (letter.raw_size_bytes, letter.raw_digest) == (len(raw), sha256_of(raw))
-    assert len(dead_letters.encode_dead_letter(letter)[1]) < 140 * 1024
-
-
-def test_dead_letters_are_listed_shown_and_replayed(settings: Settings) -> None:
-    key, raw = f"model-{uuid.uuid4().hex[:12]}", uuid.uuid4().bytes
-    letter = dead_letters.dead_letter(
-        raw, reason="malformed", detail="why", reported_by="test", topic=Topic.MODEL_ACKS, key=key.encode()
-    )
-    whole = dead_letters.dead_letter(
-        bytes(200_000), reason="oversize", detail="why", reported_by="test", topic=Topic.MODEL_ACKS, key=b"fraud"
-    )
-    with KafkaAnnouncer(settings) as announcer:
-        dead_letters.send(announcer, letter, timeout_seconds=10)
-        dead_letters.send(announcer, whole, timeout_seconds=10)
-        listed = list(dead_letters.read(settings))
-        assert [s.letter for s in listed[-2:]] == [letter, whole]
-        assert [s.letter for s in dead_letters.read(settings, last=1)] == [whole]
-        found = dead_letters.find(settings, listed[-2].offset)
-        assert found.letter == letter
-        assert found.received_at_us > 1_600_000_000_000_000
-        dead_letters.replay(found.letter, announcer, timeout_seconds=10)
-        with pytest.raises(Refused, match="131072 of 200000"):
-            dead_letters.replay(whole, announcer, timeout_seconds=10)
-        with pytest.raises(NotFound):
-            dead_letters.find(settings, 10**9)
-    assert (key.encode(), raw) in values(settings, Topic.MODEL_ACKS, partition_of(key))
 
 
 def test_records_that_another_partitioner_placed_are_found(kafka_of_its_own: KafkaServer) -> None:

@@ -23,7 +23,8 @@ for who in modelcast-publisher modelcast-operator; do
 done
 topic modelcast-operator Read dead-letters model-updates
 topic modelcast-operator DescribeConfigs model-updates model-acks region-heartbeats version-state dead-letters # doctor
-topic modelcast-operator Write model-acks region-heartbeats # `dead-letters replay` puts a record back where it came from
+# `dead-letters replay` puts a record back where it came from, and notes it
+topic modelcast-operator Write model-acks region-heartbeats dead-letters
 
 # Region agents: one principal a region, so that a region can't move another's place in the topic.
 for region in $REGIONS; do

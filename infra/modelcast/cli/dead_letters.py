@@ -1,15 +1,19 @@
 """``modelcast dead-letters list | show | replay``: what could not be read or obeyed."""
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from modelcast.cli.configured import load
 from modelcast.cli.console import Format, age, emit, out, say, size
 from modelcast.cli.options import DryRun, Output, Yes, confirm
 from modelcast.schemas.digests import short
+
+if TYPE_CHECKING:
+    from modelcast.infra.replays import Replay
 
 dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read or obeyed, and why.")
 Offset = Annotated[int, typer.Argument(min=0, help="Its place, as `list` shows it.")]
@@ -28,8 +32,8 @@ def list_(
     """The newest dead letters."""
     from modelcast.infra.dead_letters import read
 
-    found = list(read(load(), last=last))
-    table = Table("OFFSET", "AGE", "FROM", "REASON", "SIZE", "REPORTED BY", "DETAIL", box=None)
+    found = read(load(), last=last)
+    table = Table("OFFSET", "AGE", "FROM", "REASON", "SIZE", "REPORTED BY", "REPLAYED", "DETAIL", box=None)
     for stored in found:
         letter = stored.letter
         place = f"{letter.source_topic}[{letter.source_partition}]@{letter.source_offset}"
@@ -40,6 +44,7 @@ def list_(
             letter.reason,
             size(letter.raw_size_bytes),
             letter.reported_by,
+            "; ".join(_told(r) for r in stored.replays) or "-",
             letter.detail,
         )
     emit(found, output, table)
@@ -62,6 +67,7 @@ def show(offset: Offset, output: Output = Format.table) -> None:
         ("key", repr(letter.key)),
         ("size", f"{size(letter.raw_size_bytes)} (kept: {size(len(letter.raw))})"),
         ("sha256", short(letter.raw_digest)),
+        *(("replayed", _told(r) + (f": {r.reason}" if r.reason else "")) for r in stored.replays),
     ):
         table.add_row(name, value)
     emit(stored, output, table)
@@ -70,24 +76,38 @@ def show(offset: Offset, output: Output = Format.table) -> None:
 
 
 @dead_letters.command()
-def replay(offset: Offset, yes: Yes = False, dry_run: DryRun = False) -> None:
-    """Send one back to where it came from, once its reader can read it."""
+def replay(
+    offset: Offset,
+    reason: Annotated[str, typer.Option("--reason", help="Why; stands with the letter and on what is sent.")] = "",
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    output: Output = Format.table,
+) -> None:
+    """Send one back to where it came from, once its reader can read it. `list` and `show` tell who did, and why."""
     from modelcast.infra.announcer import KafkaAnnouncer
-    from modelcast.infra.dead_letters import find
+    from modelcast.infra.dead_letters import check_replayable, find
     from modelcast.infra.dead_letters import replay as send
+    from modelcast.producers.identity import whoami
 
     settings = load()
-    letter = find(settings, offset).letter
+    stored = find(settings, offset)
+    letter, by = stored.letter, settings.publish.publisher or whoami()
+    check_replayable(letter)
+    for before in stored.replays:
+        say(f"note: it was replayed before, {_told(before)}")
+    what = f"{size(letter.raw_size_bytes)} to {letter.source_topic}"
+    data = {"offset": offset, "topic": letter.source_topic, "by": by, "reason": reason, "dry_run": dry_run}
     if dry_run:
-        say(f"would send {size(letter.raw_size_bytes)} to {letter.source_topic}")
+        emit(data, output, Text(f"would send {what}, as {by}"))
         return
-    confirm(f"Send {size(letter.raw_size_bytes)} to {letter.source_topic} again?", yes=yes)
-    announcer = KafkaAnnouncer(settings)
-    try:
-        send(letter, announcer, timeout_seconds=settings.kafka.timeout_seconds)
-    finally:
-        announcer.close()
-    say(f"sent to {letter.source_topic}")
+    confirm(f"Send {what} again?", yes=yes)
+    with KafkaAnnouncer(settings) as announcer:
+        send(stored, announcer, by=by, reason=reason, timeout_seconds=settings.kafka.timeout_seconds)
+    emit(data, output, Text(f"sent {what}, as {by}"))
+
+
+def _told(replay: "Replay") -> str:
+    return f"{age(time.time() - replay.at_us / 1e6)} ago by {replay.by}"
 
 
 def _hexdump(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -36,7 +37,9 @@ class KafkaAnnouncer:
             return False
         return topic in found.topics and found.topics[topic].error is None
 
-    def announce(self, topic: str, key: str, value: bytes, *, timeout_seconds: float) -> None:
+    def announce(
+        self, topic: str, key: str, value: bytes, *, timeout_seconds: float, headers: Mapping[str, bytes] | None = None
+    ) -> None:
         """Deliver with ``acks=all``; return when the cluster confirmed.
 
         Raises:
@@ -53,7 +56,9 @@ class KafkaAnnouncer:
         deadline = time.monotonic() + timeout_seconds
         producer = self._connected()
         try:
-            producer.produce(topic, key=key.encode(), value=value, on_delivery=on_delivery)
+            producer.produce(
+                topic, key=key.encode(), value=value, headers=list((headers or {}).items()), on_delivery=on_delivery
+            )
         except BufferError as error:
             raise KafkaUnavailable("too much is waiting to be sent", subject=topic, hint="is Kafka slow?") from error
         except KafkaException as error:

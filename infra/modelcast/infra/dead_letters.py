@@ -1,19 +1,26 @@
 """Dead letters: what could not be read or obeyed, kept for people to look at and to send again."""
 
+import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from modelcast.infra import replays
+from modelcast.infra.announcer import KafkaAnnouncer
 from modelcast.infra.kafka_client import make_consumer, read_partition, unavailable
+from modelcast.infra.replays import Replay
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.errors import DecodeError, NotFound, Refused
+from modelcast.schemas.errors import DecodeError, KafkaUnavailable, NotFound, Refused, UsageError
 from modelcast.schemas.ports import Announcer
 from modelcast.schemas.records import DeadLetter
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, Topic
+
+_logger = logging.getLogger(__name__)
 
 KEY_KEPT_MAX = 1024
 DETAIL_KEPT_MAX = 500
@@ -22,11 +29,12 @@ PARTITION = 0
 
 @dataclass(frozen=True, slots=True)
 class StoredDeadLetter:
-    """A dead letter with its place on the topic. ``received_at_us`` is the cluster's clock."""
+    """A dead letter with its place on the topic, and how often it was sent again. Times are the cluster's clock."""
 
     offset: int
     received_at_us: int
     letter: DeadLetter
+    replays: tuple[Replay, ...] = ()
 
 
 def dead_letter(
@@ -81,28 +89,23 @@ def send(announcer: Announcer, letter: DeadLetter, *, timeout_seconds: float) ->
     announcer.announce(Topic.DEAD_LETTERS, letter.source_topic, encode(letter), timeout_seconds=timeout_seconds)
 
 
-def read(settings: Settings, *, last: int | None = None) -> Iterator[StoredDeadLetter]:
-    """The dead letters on the cluster, oldest first; of the newest ``last`` offsets only, if given.
+def read(settings: Settings, *, last: int | None = None) -> list[StoredDeadLetter]:
+    """The dead letters on the cluster, oldest first; the newest ``last`` only, if given.
 
     Raises:
         KafkaUnavailable: the cluster can't be reached, or has no such topic.
     """
-    consumer, timeout = make_consumer(settings), settings.kafka.timeout_seconds
+    consumer = make_consumer(settings)
     try:
-        try:
-            where = TopicPartition(Topic.DEAD_LETTERS, PARTITION)
-            low, high = consumer.get_watermark_offsets(where, timeout=timeout)
-        except KafkaException as error:
-            raise unavailable(error, settings, Topic.DEAD_LETTERS) from error
-        start = low if last is None else max(low, high - last)
-        for message in read_partition(
-            consumer, settings, Topic.DEAD_LETTERS, PARTITION, start=start, until=high, timeout_seconds=timeout
-        ):
-            try:
-                letter = decode_as(DeadLetter, message.value() or b"")
-            except DecodeError:
-                continue  # not ours; there is no place further down to report it to
-            yield StoredDeadLetter(message.offset() or 0, message.timestamp()[1] * 1000, letter)
+        low, high = _bounds(consumer, settings)
+        wanted = high - low if last is None else last
+        while (
+            True
+        ):  # notes about replays and what can't be read take places, too: look further back for as many letters
+            found = _read(consumer, settings, max(low, high - wanted), high)
+            if wanted >= high - low or last is None or len(found) >= last:
+                return found if last is None else found[-last:]
+            wanted *= 2
     finally:
         consumer.close()
 
@@ -116,30 +119,24 @@ def find(settings: Settings, offset: int) -> StoredDeadLetter:
     """
     consumer = make_consumer(settings)
     try:
-        for message in read_partition(
-            consumer,
-            settings,
-            Topic.DEAD_LETTERS,
-            PARTITION,
-            start=offset,
-            until=offset + 1,
-            timeout_seconds=settings.kafka.timeout_seconds,
-        ):
-            if message.offset() == offset:
-                letter = decode_as(DeadLetter, message.value() or b"")
-                return StoredDeadLetter(offset, message.timestamp()[1] * 1000, letter)
+        low, high = _bounds(consumer, settings)
+        if low <= offset < high:
+            for stored in _read(consumer, settings, offset, high):
+                if stored.offset == offset:
+                    return stored
     finally:
         consumer.close()
     raise NotFound("no such dead letter", subject=f"dead-letters@{offset}", hint="modelcast dead-letters list")
 
 
-def replay(letter: DeadLetter, announcer: Announcer, *, timeout_seconds: float) -> None:
-    """Send the raw bytes to where they came from once more.
+def check_replayable(letter: DeadLetter) -> None:
+    """Whether a letter can be sent again.
 
     Raises:
-        Refused: they were too large to be kept whole, or the key was no text.
-        KafkaUnavailable: the cluster did not confirm.
+        Refused: it was too large to be kept whole, the key is no text, or it came from no topic of ours.
     """
+    if letter.source_topic not in set(Topic):
+        raise Refused("it came from no topic that it could go back to", subject=letter.source_topic)
     if sha256_of(letter.raw) != letter.raw_digest:
         raise Refused(
             f"only {len(letter.raw)} of {letter.raw_size_bytes} bytes were kept",
@@ -147,7 +144,64 @@ def replay(letter: DeadLetter, announcer: Announcer, *, timeout_seconds: float) 
             hint="have its writer send it again",
         )
     try:
-        key = letter.key.decode()
+        letter.key.decode()
     except UnicodeDecodeError:
         raise Refused("its key is not text", subject=letter.source_topic) from None
-    announcer.announce(letter.source_topic, key, letter.raw, timeout_seconds=timeout_seconds)
+
+
+def replay(
+    stored: StoredDeadLetter, announcer: KafkaAnnouncer, *, by: str, reason: str = "", timeout_seconds: float
+) -> None:
+    """Send the raw bytes to where they came from once more, and note behind the letters who did and why.
+
+    Raises:
+        Refused: see ``check_replayable``.
+        UsageError: the reason is too long.
+        KafkaUnavailable: the cluster did not confirm; the message says if only the note is missing.
+    """
+    letter, subject = stored.letter, f"{Topic.DEAD_LETTERS}@{stored.offset}"
+    check_replayable(letter)
+    if len(reason) > replays.REASON_MAX:
+        raise UsageError(f"a reason of {len(reason)} characters", subject=subject, hint=f"at most {replays.REASON_MAX}")
+    announcer.announce(
+        letter.source_topic,
+        letter.key.decode(),
+        letter.raw,
+        timeout_seconds=timeout_seconds,
+        headers=replays.headers(stored.offset, by, reason),
+    )
+    try:
+        value = replays.note(stored.offset, by, reason)
+        announcer.announce(Topic.DEAD_LETTERS, replays.NOTE_KEY, value, timeout_seconds=timeout_seconds)
+    except KafkaUnavailable as error:
+        raise KafkaUnavailable(
+            f"it was sent to {letter.source_topic}, but the note that it was could not be written: {error.message}",
+            subject=subject,
+            hint=f"don't replay it again; {error.hint}",
+        ) from error
+    _logger.info("dead letter replayed", extra={"offset": stored.offset, "to": letter.source_topic, "by": by})
+
+
+def _bounds(consumer: Consumer, settings: Settings) -> tuple[int, int]:
+    try:
+        return consumer.get_watermark_offsets(
+            TopicPartition(Topic.DEAD_LETTERS, PARTITION), timeout=settings.kafka.timeout_seconds
+        )
+    except KafkaException as error:
+        raise unavailable(error, settings, Topic.DEAD_LETTERS) from error
+
+
+def _read(consumer: Consumer, settings: Settings, start: int, until: int) -> list[StoredDeadLetter]:
+    found: list[StoredDeadLetter] = []
+    replayed: dict[int, list[Replay]] = defaultdict(list)
+    timeout = settings.kafka.timeout_seconds
+    for message in read_partition(
+        consumer, settings, Topic.DEAD_LETTERS, PARTITION, start=start, until=until, timeout_seconds=timeout
+    ):
+        value, at_us = message.value() or b"", message.timestamp()[1] * 1000
+        if (noted := replays.read_note(message.key(), value, at_us)) is not None:
+            replayed[noted.offset].append(noted)
+            continue
+        with suppress(DecodeError):  # not ours; there is no place further down to report it to
+            found.append(StoredDeadLetter(message.offset() or 0, at_us, decode_as(DeadLetter, value)))
+    return [replace(stored, replays=tuple(replayed[stored.offset])) for stored in found]

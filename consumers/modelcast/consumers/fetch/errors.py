@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelcast.schemas.digests import short
-from modelcast.schemas.errors import ModelcastError, NotFound, VerificationFailed
+from modelcast.schemas.errors import ModelcastError, NotFound, TransportError, VerificationFailed
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -20,6 +20,10 @@ class FetchCancelled(ModelcastError):
     """The caller no longer wants the artifact."""
 
     retryable = True
+
+
+class FetchTooSlow(TransportError):
+    """A transfer passed its deadline. What came is kept, and the next attempt goes on from there."""
 
 
 class BlobMissing(NotFound):

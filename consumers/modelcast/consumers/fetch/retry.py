@@ -9,31 +9,53 @@ from modelcast.consumers.fetch.errors import FetchCancelled
 from modelcast.schemas.errors import TransportError
 
 ATTEMPTS = 3
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.4
+PAUSE_SECONDS_MAX = 5.0
+PROGRESS_BYTES = 16 * 1024
+"""An attempt that brought so much was not in vain: what comes after it counts from the start again."""
 _POLL_SECONDS = 0.05
 
 T = TypeVar("T")
 
 
-def retried(act: Callable[[], T], cancelled: Callable[[], bool], attempts: int = ATTEMPTS) -> T:
-    """``act()``, again after a ``TransportError``, with growing and jittered pauses.
+def retried(
+    act: Callable[[], T],
+    cancelled: Callable[[], bool],
+    attempts: int = ATTEMPTS,
+    *,
+    position: Callable[[], int] = lambda: 0,
+) -> T:
+    """``act()``, again after a ``TransportError``, with growing pauses of any length up to a bound (full jitter).
+
+    Args:
+        act: what to do.
+        cancelled: asked before each attempt and while pausing; it may raise an end of its own.
+        attempts: in a row without progress.
+        position: how far ``act`` has come, in bytes.
 
     Raises:
         FetchCancelled: ``cancelled`` became true before an attempt.
         TransportError: that of the last attempt.
     """
-    for attempt in range(1, attempts + 1):
+    attempt, reached = 0, position()
+    while True:
         check(cancelled)
         try:
             return act()
         except TransportError:
-            if attempt == attempts:
+            if position() - reached >= PROGRESS_BYTES:
+                attempt, reached = 0, position()
+            attempt += 1
+            if attempt >= attempts:
                 raise
-        until = time.monotonic() + PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1)
-        while time.monotonic() < until:
-            check(cancelled)
-            time.sleep(_POLL_SECONDS)
-    raise AssertionError("unreachable")
+        _pause(random.uniform(0, min(PAUSE_SECONDS * 2**attempt, PAUSE_SECONDS_MAX)), cancelled)
+
+
+def _pause(seconds: float, cancelled: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        check(cancelled)
+        time.sleep(min(left, _POLL_SECONDS))
 
 
 def check(cancelled: Callable[[], bool]) -> None:

@@ -188,7 +188,7 @@ def with_size(size: int) -> Header:
 
 
 BOMB = zstandard.ZstdCompressor().compress(bytes(1 << 30))
-FIXED = struct.Struct("<BBHII")
+FIXED = struct.Struct("<BBHIII")  # up, zero, keys, kept, row, bitmap
 HOSTILE = {
     "reaches past the base": pack((Frame(Method.COPY, BYTES, (Segment(0, 1000, 1, 1000),)), b"")),
     "reaches past the base by wrapping": pack((Frame(Method.COPY, BYTES, (Segment(0, 1000, 2**64 - 1, 1000),)), b"")),
@@ -206,20 +206,22 @@ HOSTILE = {
     "hides a bomb in a plane": pack(
         (Frame(Method.PLANES, BF16, (Segment(0, 1000),)), struct.pack("<I", len(BOMB)) + BOMB + bytes(500))
     ),
-    "hides a bomb in a bitmap": pack((Frame(Method.GROUPED, BF16, WHOLE), FIXED.pack(1, 0, 0, 0, len(BOMB)) + BOMB)),
+    "hides a bomb in a bitmap": pack(
+        (Frame(Method.GROUPED, BF16, WHOLE), FIXED.pack(0, 0, 0, 0, 64, len(BOMB)) + BOMB)
+    ),
     "counts four thousand million values": pack(
-        (Frame(Method.GROUPED, BF16, WHOLE), FIXED.pack(0, 0, 1, 500, 0) + b"\0" + b"\xff" * 4)
+        (Frame(Method.GROUPED, BF16, WHOLE), FIXED.pack(0, 0, 1, 500, 0, 0) + b"\0" + b"\xff" * 4)
     ),
     "has an odd number of bytes of wide values": pack(
         (Frame(Method.GROUPED, BF16, (Segment(0, 999, 0, 999), Segment(999, 1, 999, 1))), b"")
     ),
     "shifts by more than a value has": pack(
-        (Frame(Method.GROUPED, BF16, WHOLE), FIXED.pack(0, 16, 1, 500, 0) + b"\0" + struct.pack("<I", 500))
+        (Frame(Method.GROUPED, BF16, WHOLE), FIXED.pack(16, 0, 1, 500, 0, 0) + b"\0" + struct.pack("<I", 500))
     ),
     "groups by other exponents than the base has": pack(
         (
             Frame(Method.GROUPED, by_name("fp32"), (Segment(0, 40_000, 0, 40_000),)),
-            FIXED.pack(0, 0, 2, 10_000, 0)
+            FIXED.pack(0, 0, 2, 10_000, 0, 0)
             + bytes([1, 2])
             + struct.pack("<II", 5000, 5000)
             + 2 * (struct.pack("<BI", 3, 5000) + bytes(20_000)),

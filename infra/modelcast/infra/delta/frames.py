@@ -33,18 +33,18 @@ def encode(work: Work, old: memoryview, new: memoryview, kernels: Kernels) -> En
         payload = zstd.compress_against(target, base, level=19 if strong else 4)
         return _framed(Method.ZSTD, work.dtype, segments, payload, target)
     if not segments[0].old_size:
-        return _best(work, [_alone(target, work.dtype)], target)
+        return _best(work, [_alone(target, work.dtype, kernels)], target)
     source = _gather(old, [(s.old, s.old_size) for s in segments])
-    payload = grouped.encode(_values(source, work.dtype), _values(target, work.dtype), work.dtype, kernels)
+    payload = grouped.encode(_values(source, work.dtype), _values(target, work.dtype), work.dtype, kernels, work.row)
     offers = [(Method.GROUPED, payload)]
     if len(payload) > WHOLE_WORTH_TRYING * len(target):
-        offers.append(_alone(target, work.dtype))
+        offers.append(_alone(target, work.dtype, kernels))
     return _best(work, offers, target)
 
 
-def _alone(target: memoryview, dtype: DType) -> tuple[Method, bytes]:
+def _alone(target: memoryview, dtype: DType, kernels: Kernels) -> tuple[Method, bytes]:
     if dtype.rotates:
-        return Method.PLANES, planes.encode(_values(target, dtype), dtype)
+        return Method.PLANES, planes.encode(_values(target, dtype), dtype, kernels)
     return Method.ZSTD, zstd.compress_order0(target) if dtype.width == 1 else zstd.compress(target, level=3)
 
 
@@ -74,7 +74,7 @@ def decode(frame: Frame, payload: memoryview, old: memoryview, kernels: Kernels)
     if frame.method is Method.RAW:
         return payload
     if frame.method is Method.PLANES:
-        return _bytes_of(planes.decode(payload, frame.new_size // frame.dtype.width, frame.dtype))
+        return _bytes_of(planes.decode(payload, frame.new_size // frame.dtype.width, frame.dtype, kernels))
     source = _gather(old, [(s.old, s.old_size) for s in frame.segments])
     if frame.method is Method.ZSTD:
         return memoryview(zstd.decompress(payload, frame.new_size, bytes(source)))

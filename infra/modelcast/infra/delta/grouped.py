@@ -5,6 +5,7 @@ not), so each group is close to one distribution, and pcodec comes close to its 
 """
 
 import struct
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,60 +17,60 @@ from modelcast.infra.delta.errors import BadDelta
 from modelcast.infra.delta.kernels import Kernels
 
 GROUP_VALUES_MIN = 4096
-ROW = 64
+ROW = 64  # values of a row where the tensor's own are not known
+ROW_MAX = 1 << 20
 SPARSE_BELOW = 0.3
 
-_FIXED = struct.Struct("<BBHII")  # flags, up, keys, kept values, size of the row bitmap
+_FIXED = struct.Struct("<BBHIII")  # up, zero, keys, kept values, values of a row, size of the row bitmap
 _GROUP = struct.Struct("<BI")  # kind, changed
 _STREAM = struct.Struct("<HI")  # metadata, page
-_ROWS = 1
 _NOTHING, _DENSE, _SPARSE, _PLAIN = range(4)
 
 
-def groups_of(counts: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def group_borders(counts: NDArray[np.int64]) -> list[int]:
     """Join neighbouring keys until each group is worth its own statistics.
 
     Returns:
-        the group of each key, and where each group starts (one more than there are groups).
+        where each group starts (one more than there are groups).
     """
-    group_of = np.zeros(256, np.uint8)
-    starts, size, total = [0], 0, 0
+    borders, size, total = [0], 0, 0
     last = int(counts.sum())
-    for key in range(256):
-        group_of[key] = len(starts) - 1
-        size += int(counts[key])
-        total += int(counts[key])
+    for count in counts.tolist():
+        size += count
+        total += count
         if size >= GROUP_VALUES_MIN and last - total >= GROUP_VALUES_MIN:
-            starts.append(total)
+            borders.append(total)
             size = 0
-    starts.append(last)
-    return group_of, np.array(starts, np.int64)
+    return [*borders, last]
 
 
-def encode(old: NDArray[Any], new: NDArray[Any], dtype: DType, kernels: Kernels) -> bytes:
-    """The payload that makes ``new`` of ``old``; both are unsigned, of one length, and differ."""
-    rows = _clustered_rows(old, new)
+def encode(old: NDArray[Any], new: NDArray[Any], dtype: DType, kernels: Kernels, row: int = 0) -> bytes:
+    """The payload that makes ``new`` of ``old``; both are unsigned, of one length, and differ.
+
+    Args:
+        row: how many values a row of the tensors has, if they change by rows; 0: not known.
+    """
+    row, rows = _clustered_rows(old, new, kernels, row)
     bitmap = b""
     if rows is not None:
-        old, new = _take(old, rows), _take(new, rows)
+        old, new = _take(old, rows, row), _take(new, rows, row)
         bitmap = zstd.compress(np.packbits(rows).tobytes(), level=19)
     counts = kernels.histogram(old, dtype.shift, dtype.mask)
-    group_of, starts = groups_of(counts)
-    grouped = np.empty_like(old)
-    kernels.split(old, new, dtype.shift, dtype.mask, group_of, starts, grouped)
-    up = _common_zeros(grouped)
+    ordered = np.empty_like(old)
+    kernels.split(old, new, dtype.shift, dtype.mask, counts, ordered)
+    up = _common_zeros(ordered)
     if up:
         # Values kept in a wider type than they were computed in: the low bits never change.
-        grouped = (grouped.view(dtype.signed) >> up).view(dtype.unsigned)
+        ordered = (ordered.view(dtype.signed) >> up).view(dtype.unsigned)
     keys = np.flatnonzero(counts)
     parts = [
-        _FIXED.pack(_ROWS if rows is not None else 0, up, len(keys), len(old), len(bitmap)),
+        _FIXED.pack(up, 0, len(keys), len(old), row, len(bitmap)),
         bitmap,
         keys.astype(np.uint8).tobytes(),
         counts[keys].astype("<u4").tobytes(),
     ]
-    for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        parts += _group(grouped[start:end], dtype, kernels)
+    for start, end in pairwise(group_borders(counts)):
+        parts += _group(ordered[start:end], dtype, kernels)
     return b"".join(parts)
 
 
@@ -99,22 +100,22 @@ def decode(payload: memoryview, old: NDArray[Any], dtype: DType, kernels: Kernel
         BadDelta: the payload does not fit the old values.
     """
     read = _Reader(payload)
-    flags, up, key_count, kept, bitmap_size = _FIXED.unpack(read.take(_FIXED.size))
-    if flags not in {0, _ROWS} or up >= 8 * dtype.width or key_count > 256:
+    up, zero, key_count, kept, row, bitmap_size = _FIXED.unpack(read.take(_FIXED.size))
+    if zero or up >= 8 * dtype.width or key_count > 256 or row > ROW_MAX:
         raise BadDelta("a block of differences has an unknown layout")
     bitmap = read.take(bitmap_size)
-    if not flags:
+    if not row:
         if bitmap_size or kept != len(old):
             raise BadDelta("a block of differences has another length than its frame")
         return _decode_values(read, old, dtype, kernels, up, key_count)
-    row_count = -(-len(old) // ROW)
+    row_count = -(-len(old) // row)
     packed = np.frombuffer(zstd.decompress(bitmap, -(-row_count // 8)), np.uint8)
     rows = np.unpackbits(packed, count=row_count).view(bool)
-    few = _take(old, rows)
+    few = _take(old, rows, row)
     if kept != len(few):
         raise BadDelta("a block of differences has another length than its rows")
     new = old.copy()
-    _put(new, rows, _decode_values(read, few, dtype, kernels, up, key_count))
+    _put(new, rows, row, _decode_values(read, few, dtype, kernels, up, key_count))
     return new
 
 
@@ -131,20 +132,18 @@ def _decode_values(
     counts[keys] = np.frombuffer(read.take(4 * key_count), "<u4")
     if int(counts.sum()) != len(old):
         raise BadDelta("a block of differences counts other values than it has")
-    group_of, starts = groups_of(counts)
-    grouped: NDArray[Any] = np.empty(len(old), dtype.signed)
-    for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        _decode_group(read, grouped[start:end], dtype)
+    ordered: NDArray[Any] = np.empty(len(old), dtype.signed)
+    for start, end in pairwise(group_borders(counts)):
+        _decode_group(read, ordered[start:end], dtype, kernels)
     if read.left:
         raise BadDelta("a block of differences is longer than it says")
     new = np.empty_like(old)
-    fits = kernels.join(old, grouped.view(dtype.unsigned), dtype.shift, dtype.mask, group_of, starts, up, new)
-    if not fits:
+    if not kernels.join(old, ordered.view(dtype.unsigned), dtype.shift, dtype.mask, counts, up, new):
         raise BadDelta("a block of differences was made for other old values")
     return new
 
 
-def _decode_group(read: "_Reader", out: NDArray[Any], dtype: DType) -> None:
+def _decode_group(read: "_Reader", out: NDArray[Any], dtype: DType, kernels: Kernels) -> None:
     kind, changed = _GROUP.unpack(read.take(_GROUP.size))
     if changed > len(out):
         raise BadDelta("a group changes more values than it has")
@@ -156,11 +155,9 @@ def _decode_group(read: "_Reader", out: NDArray[Any], dtype: DType) -> None:
         gaps, values = np.empty(changed, "<u4"), np.empty(changed, dtype.signed)
         _unstream(read, gaps)
         _unstream(read, values)
-        positions = np.cumsum(gaps.astype(np.int64) + 1) - 1
-        if changed and positions[-1] >= len(out):
-            raise BadDelta("a group changes values past its end")
         out[:] = 0
-        out[positions] = values
+        if not kernels.place(gaps, values.view(dtype.unsigned), out.view(dtype.unsigned)):
+            raise BadDelta("a group changes values past its end")
     elif kind == _PLAIN:
         out[:] = np.frombuffer(read.take(out.nbytes), dtype.signed)
     else:
@@ -190,28 +187,38 @@ class _Reader:
         return self._data[self._at - size : self._at]
 
 
-def _clustered_rows(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """The rows of 64 values that changed, if fewer did than scattered changes would touch; else None."""
-    changed = old != new
-    whole = len(old) // ROW
-    per_row = np.logical_or.reduce(changed[: whole * ROW].view(np.uint64).reshape(whole, 8), axis=1)
-    rows = np.append(per_row, changed[whole * ROW :].any()) if len(old) % ROW else per_row
-    share = np.count_nonzero(changed) / len(old)
-    return rows if np.count_nonzero(rows) < 0.9 * len(rows) * (1 - (1 - share) ** ROW) else None
+def _clustered_rows(
+    old: NDArray[Any], new: NDArray[Any], kernels: Kernels, row: int
+) -> tuple[int, NDArray[np.bool_] | None]:
+    """The rows that changed and their length, if fewer did than scattered changes would touch; else 0 and None.
+
+    Of the tensors' own rows and rows of 64 values, those that leave out more.
+    """
+    found: tuple[int, NDArray[np.bool_] | None] = (0, None)
+    least = float(len(old))
+    for length in dict.fromkeys((row, ROW)):
+        if not 1 < length <= min(ROW_MAX, len(old)):
+            continue
+        rows, changed = kernels.changed_rows(old, new, length)
+        share, touched = changed / len(old), int(np.count_nonzero(rows))
+        # Own rows cost fewer bits to tell: short ones must leave out more.
+        if touched < 0.9 * len(rows) * (1 - (1 - share) ** length) and touched * length < 0.97 * least:
+            found, least = (length, rows), touched * length
+    return found
 
 
-def _take(values: NDArray[Any], rows: NDArray[np.bool_]) -> NDArray[Any]:
-    whole = len(values) // ROW
-    found = values[: whole * ROW].reshape(whole, ROW)[rows[:whole]].reshape(-1)
-    return np.concatenate([found, values[whole * ROW :]]) if len(rows) > whole and rows[whole] else found
+def _take(values: NDArray[Any], rows: NDArray[np.bool_], row: int) -> NDArray[Any]:
+    whole = len(values) // row
+    found = values[: whole * row].reshape(whole, row)[rows[:whole]].reshape(-1)
+    return np.concatenate([found, values[whole * row :]]) if len(rows) > whole and rows[whole] else found
 
 
-def _put(values: NDArray[Any], rows: NDArray[np.bool_], few: NDArray[Any]) -> None:
-    whole = len(values) // ROW
-    count = int(np.count_nonzero(rows[:whole])) * ROW
-    values[: whole * ROW].reshape(whole, ROW)[rows[:whole]] = few[:count].reshape(-1, ROW)
+def _put(values: NDArray[Any], rows: NDArray[np.bool_], row: int, few: NDArray[Any]) -> None:
+    whole = len(values) // row
+    count = int(np.count_nonzero(rows[:whole])) * row
+    values[: whole * row].reshape(whole, row)[rows[:whole]] = few[:count].reshape(-1, row)
     if len(rows) > whole and rows[whole]:
-        values[whole * ROW :] = few[count:]
+        values[whole * row :] = few[count:]
 
 
 def _common_zeros(values: NDArray[Any]) -> int:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any
 
@@ -17,9 +17,14 @@ WORTH_LOADING_BYTES = 64 * 1024 * 1024  # loading compiled kernels takes as long
 
 
 Histogram = Callable[[NDArray[Any], int, int], NDArray[np.int64]]
-Split = Callable[[NDArray[Any], NDArray[Any], int, int, NDArray[np.uint8], NDArray[np.int64], NDArray[Any]], None]
-Join = Callable[[NDArray[Any], NDArray[Any], int, int, NDArray[np.uint8], NDArray[np.int64], int, NDArray[Any]], bool]
+Split = Callable[[NDArray[Any], NDArray[Any], int, int, NDArray[np.int64], NDArray[Any]], None]
+Join = Callable[[NDArray[Any], NDArray[Any], int, int, NDArray[np.int64], int, NDArray[Any]], bool]
 Changes = Callable[[NDArray[Any], int], tuple[NDArray[np.uint32], NDArray[Any]]]
+Place = Callable[[NDArray[np.uint32], NDArray[Any], NDArray[Any]], bool]
+ChangedRows = Callable[[NDArray[Any], NDArray[Any], int], tuple[NDArray[np.bool_], int]]
+
+Apart = Callable[[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], NDArray[Any]], None]
+Together = Callable[[NDArray[np.uint8], NDArray[np.uint8], NDArray[Any], NDArray[Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,10 @@ class Kernels:
     split: Split
     join: Join
     changes: Changes
+    place: Place
+    changed_rows: ChangedRows
+    apart: Apart
+    together: Together
 
 
 def choose(size_bytes: int, name: str | None = None) -> Kernels:
@@ -55,4 +64,5 @@ def choose(size_bytes: int, name: str | None = None) -> Kernels:
 
 
 def _of(name: str, module: ModuleType) -> Kernels:
-    return Kernels(name, module.histogram, module.split, module.join, module.changes)
+    names = [f.name for f in fields(Kernels)][1:]
+    return Kernels(name, *(getattr(module, n) for n in names))

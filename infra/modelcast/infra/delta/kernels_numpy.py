@@ -24,63 +24,51 @@ def histogram(old: Unsigned, shift: int, mask: int) -> NDArray[np.int64]:
     return counts
 
 
-def split(
-    old: Unsigned,
-    new: Unsigned,
-    shift: int,
-    mask: int,
-    group_of: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    out: Unsigned,
-) -> None:
-    """Write ``new - old`` into ``out``, group after group, in order within each."""
-    if len(starts) == 2:
+def split(old: Unsigned, new: Unsigned, shift: int, mask: int, counts: NDArray[np.int64], out: Unsigned) -> None:
+    """Write ``new - old`` into ``out``, ordered by the old value's key, then by position."""
+    present = np.flatnonzero(counts)
+    if len(present) < 2:
         np.subtract(new, old, out=out)
         return
-    ordering = _Ordering(old.dtype, shift, mask, group_of, len(starts) - 1)
-    cursor = starts[:-1].tolist()
+    cursor = (np.cumsum(counts) - counts)[present].tolist()
     for at in range(0, len(old), BLOCK):
         part = old[at : at + BLOCK]
-        order, borders = ordering.of(part)
+        order, borders = _order(part, shift, mask, present)
         ordered = (new[at : at + BLOCK] - part).take(order)
-        for group, (start, end) in enumerate(pairwise(borders)):
-            to = cursor[group]
-            cursor[group] = to + end - start
-            out[to : cursor[group]] = ordered[start:end]
+        for i, (start, end) in enumerate(pairwise(borders)):
+            to = cursor[i]
+            cursor[i] = to + end - start
+            out[to : cursor[i]] = ordered[start:end]
 
 
 def join(
-    old: Unsigned,
-    grouped: Unsigned,
-    shift: int,
-    mask: int,
-    group_of: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    up: int,
-    out: Unsigned,
+    old: Unsigned, ordered: Unsigned, shift: int, mask: int, counts: NDArray[np.int64], up: int, out: Unsigned
 ) -> bool:
-    """Undo ``split``: ``out = old + (difference << up)``. False if the groups do not fit the old values."""
+    """Undo ``split``: ``out = old + (difference << up)``. False if the old values have other keys than ``counts``."""
     scale = old.dtype.type(up)
-    if len(starts) == 2:
-        np.left_shift(grouped, scale, out=out)
+    present = np.flatnonzero(counts)
+    if not mask:
+        np.left_shift(ordered, scale, out=out)
         np.add(out, old, out=out)
-        return True
-    ordering = _Ordering(old.dtype, shift, mask, group_of, len(starts) - 1)
-    cursor, ends = starts[:-1].tolist(), starts[1:].tolist()
+        return bool(counts[0] == len(old))
+    ends = np.cumsum(counts)[present]
+    cursor, ends = (ends - counts[present]).tolist(), ends.tolist()
     for at in range(0, len(old), BLOCK):
         part = old[at : at + BLOCK]
-        order, borders = ordering.of(part)
-        ordered = np.empty_like(part)
-        for group, (start, end) in enumerate(pairwise(borders)):
-            to = cursor[group]
-            cursor[group] = to + end - start
-            if cursor[group] > ends[group]:
+        order, borders = _order(part, shift, mask, present)
+        if not borders or borders[0] or borders[-1] != len(part):
+            return False
+        mixed = np.empty_like(part)
+        for i, (start, end) in enumerate(pairwise(borders)):
+            to = cursor[i]
+            cursor[i] = to + end - start
+            if cursor[i] > ends[i]:
                 return False
-            ordered[start:end] = grouped[to : cursor[group]]
+            mixed[start:end] = ordered[to : cursor[i]]
         if up:
-            ordered <<= scale
+            mixed <<= scale
         target = out[at : at + BLOCK]
-        target[order] = ordered
+        target[order] = mixed
         target += part
     return bool(cursor == ends)
 
@@ -92,24 +80,61 @@ def changes(values: Unsigned, count: int) -> tuple[NDArray[np.uint32], Unsigned]
     return (np.diff(positions, prepend=-1) - 1).astype(np.uint32), values[positions]
 
 
-class _Ordering:
-    """Sorts a block's values by group, stably."""
+def place(gaps: NDArray[np.uint32], found: Unsigned, out: Unsigned) -> bool:
+    """Undo ``changes`` into ``out``, which is zero. False if they lie past its end."""
+    positions = np.cumsum(gaps, dtype=np.int64)
+    positions += np.arange(len(gaps))
+    if len(positions) and positions[-1] >= len(out):
+        return False
+    out[positions] = found
+    return True
 
-    def __init__(self, dtype: "np.dtype[Any]", shift: int, mask: int, group_of: NDArray[np.uint8], groups: int) -> None:
-        self._shift, self._mask, self._group_of = shift, mask, group_of
-        self._groups = np.arange(groups + 1)
-        # Of short values the group is looked up at once, without their key.
-        short = dtype.itemsize <= 2
-        self._table = group_of[_keys(np.arange(256**dtype.itemsize, dtype=dtype), shift, mask)] if short else None
 
-    def of(self, values: Unsigned) -> tuple[NDArray[np.int64], list[int]]:
-        """The order, and where each group starts in it (and, last, where all end)."""
-        if self._table is not None:
-            groups = self._table.take(values)
-        else:
-            groups = self._group_of.take(_keys(values, self._shift, self._mask))
-        order = np.argsort(groups, kind="stable")
-        return order, np.searchsorted(groups, self._groups, sorter=order).tolist()
+def changed_rows(old: Unsigned, new: Unsigned, row: int) -> tuple[NDArray[np.bool_], int]:
+    """Which rows of ``row`` values differ (the last may be short), and how many values do."""
+    changed = old != new
+    whole = len(old) // row
+    rows = changed[: whole * row].reshape(whole, row)
+    found = np.logical_or.reduce(rows.view(np.uint64), axis=1) if row % 8 == 0 else rows.any(axis=1)
+    if len(old) % row:
+        found = np.append(found, changed[whole * row :].any())
+    return found, int(np.count_nonzero(changed))
+
+
+def apart(values: Unsigned, high: NDArray[np.uint8], middle: NDArray[np.uint8], low: Unsigned) -> None:
+    """Rotate each value left by one; its top byte, of four bytes the next one, and the rest go to a plane each."""
+    width = values.dtype.itemsize
+    kind = values.dtype.type
+    for at in range(0, len(values), BLOCK):
+        part = values[at : at + BLOCK]
+        turned = (part << kind(1)) | (part >> kind(8 * width - 1))
+        planes = turned.view(np.uint8).reshape(len(part), width)
+        high[at : at + BLOCK] = planes[:, -1]
+        if width == 4:
+            middle[at : at + BLOCK] = planes[:, 2]
+        low[at : at + BLOCK] = turned.view(low.dtype)[::2]
+
+
+def together(high: NDArray[np.uint8], middle: NDArray[np.uint8], low: Unsigned, out: Unsigned) -> None:
+    """Undo ``apart``."""
+    width = out.dtype.itemsize
+    kind = out.dtype.type
+    for at in range(0, len(out), BLOCK):
+        turned = np.empty(min(BLOCK, len(out) - at), out.dtype)
+        planes = turned.view(np.uint8).reshape(len(turned), width)
+        planes[:, -1] = high[at : at + BLOCK]
+        if width == 4:
+            planes[:, 2] = middle[at : at + BLOCK]
+        turned.view(low.dtype)[::2] = low[at : at + BLOCK]
+        np.bitwise_or(turned >> kind(1), turned << kind(8 * width - 1), out=out[at : at + BLOCK])
+
+
+def _order(values: Unsigned, shift: int, mask: int, present: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
+    """The values' order by key, stable; where each key that occurs starts in it and, last, where they end."""
+    keys = _keys(values, shift, mask)
+    order = np.argsort(keys, kind="stable")
+    borders = np.searchsorted(keys, present.astype(np.uint8), sorter=order).tolist()
+    return order, [*borders, int(np.searchsorted(keys, present[-1:].astype(np.uint8), "right", sorter=order)[0])]
 
 
 def _keys(values: Unsigned, shift: int, mask: int) -> NDArray[np.uint8]:

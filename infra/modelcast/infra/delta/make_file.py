@@ -24,7 +24,7 @@ from modelcast.infra.delta.layout import Layout, layout
 from modelcast.infra.delta.layouts import layout_of_data
 from modelcast.infra.delta.pipeline import in_order, threads_for
 from modelcast.infra.delta.plan import Work, plan_file, plan_tensors, plan_whole
-from modelcast.infra.delta.pooling import joined
+from modelcast.infra.delta.pooling import joined, row_of
 from modelcast.infra.delta.renames import matched_by_content
 
 Layouts = tuple[Layout | None, Layout | None]
@@ -79,8 +79,9 @@ def plan_of(old: memoryview, new: memoryview, layouts: Layouts = (None, None)) -
         return plan_file(len(old), len(new))
     if before is None:
         return plan_whole(after, len(new))
-    renames = partial(matched_by_content, old, new)
-    return joined(plan_tensors(before, after, len(new), old_size=len(old), renames=renames), old, new)
+    renames, rows = partial(matched_by_content, old, new), partial(row_of, old, new)
+    plan = plan_tensors(before, after, len(new), old_size=len(old), renames=renames, rows=rows)
+    return joined(plan, old, new)
 
 
 def _fitting(told: Layout | None, data: memoryview) -> Layout | None:

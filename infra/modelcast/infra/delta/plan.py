@@ -19,6 +19,7 @@ DICT_WINDOW_BYTES = 16 * 1024 * 1024  # two threads of this fit the memory that 
 SEGMENTS_A_BLOCK = 8192
 
 Renames = Callable[[Sequence[Tensor], Sequence[Tensor]], dict[str, Tensor]]
+Rows = Callable[[Tensor, Tensor], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,14 @@ class Work:
     """One block: its segments are of one type, and either all come from the old file or none does.
 
     ``numbers`` is False for what is no tensor: there the old range is a dictionary, not an equal.
+    ``row``: the values of one row of the tensors, where they change by rows; their borders are kept. Else 0.
     ``few_rows``: most of it is known not to change.
     """
 
     dtype: DType
     segments: tuple[Segment, ...]
     numbers: bool
+    row: int = 0
     few_rows: bool = False
 
 
@@ -40,27 +43,44 @@ def no_renames(_old: Sequence[Tensor], _new: Sequence[Tensor]) -> dict[str, Tens
     return {}
 
 
+def no_rows(_old: Tensor, _new: Tensor) -> int:
+    """No tensor is said to change by rows."""
+    return 0
+
+
 def plan_tensors(
-    old: Layout, new: Layout, new_size: int, *, old_size: int = 0, renames: Renames = no_renames
+    old: Layout,
+    new: Layout,
+    new_size: int,
+    *,
+    old_size: int = 0,
+    renames: Renames = no_renames,
+    rows: Rows = no_rows,
 ) -> list[Work]:
-    """Blocks that cover the new file exactly once, by their first byte."""
+    """Blocks that cover the new file exactly once, by their first byte.
+
+    Args:
+        renames: which unmatched tensors are the same under another name.
+        rows: of a tensor that changes by rows, how many values one has; else 0.
+    """
     partners = _partners(old.tensors, new.tensors, renames)
     old_gaps = _gaps_after(old, old_size)
-    pools: dict[tuple[int, bool], _Pool] = {}
+    pools: dict[tuple[int, bool, int], _Pool] = {}
     done: list[Work] = []
     gaps = []
     at, before = 0, 0  # what the gap that starts at ``at`` follows in the old file; -1: nothing known
     for tensor in new.tensors:
         if tensor.start > at:
             gaps.append(_gap(old_gaps, before, at, tensor.start))
-        for segment in _pair(tensor, partners.get(tensor.name)):
-            key = (tensor.dtype.code, bool(segment.old_size))
-            pool = pools.setdefault(key, _Pool(tensor.dtype, numbers=True))
+        partner = partners.get(tensor.name)
+        row = rows(partner, tensor) if partner else 0
+        for segment in _pair(tensor, partner):
+            key = (tensor.dtype.code, bool(segment.old_size), row if segment.old_size else 0)
+            pool = pools.setdefault(key, _Pool(tensor.dtype, numbers=True, row=key[2]))
             for piece in _cut(segment, pool.block_bytes):
                 if pool.is_full_for(piece):
                     done.append(pool.empty())
                 pool.add(piece)
-        partner = partners.get(tensor.name)
         at, before = tensor.end, partner.end if partner else -1
     if new_size > at:
         gaps.append(_gap(old_gaps, before, at, new_size))
@@ -89,12 +109,14 @@ def plan_whole(new: Layout | None, new_size: int) -> list[Work]:
 class _Pool:
     dtype: DType
     numbers: bool
+    row: int = 0
     segments: list[Segment] = field(default_factory=list)
     size: int = 0
 
     @property
     def block_bytes(self) -> int:
-        return min(BLOCK_VALUES * self.dtype.width, BLOCK_BYTES_MAX)
+        size = min(BLOCK_VALUES * self.dtype.width, BLOCK_BYTES_MAX)
+        return size - size % max(1, self.row * self.dtype.width)
 
     def is_full_for(self, segment: Segment) -> bool:
         if not self.segments:
@@ -112,7 +134,7 @@ class _Pool:
             self.segments.append(segment)
 
     def empty(self) -> Work:
-        work = Work(self.dtype, tuple(self.segments), self.numbers)
+        work = Work(self.dtype, tuple(self.segments), self.numbers, self.row)
         self.segments, self.size = [], 0
         return work
 

@@ -5,6 +5,11 @@ the PATH). *staged*: all three regions' staged generation stands in a ``version-
 Kafka. The raw round trip is one 1 KiB record of a confluent-kafka producer (``acks=all``, linger 0) read by a consumer
 of the same process, on the same broker, in turn with the publications.
 
+Publications come in turn with ``activation`` STAGED and IMMEDIATE. ``staged`` is that of the first kind: nothing but
+the road to *staged* goes on. ``staged_while_loading`` is that of the second, where pods of the first region load (all
+on this machine's processors) while the last region still stages; ``serving`` is theirs. ``cpu_…`` is processor time
+a publication of either kind, all that it causes included, without what the processes take at rest.
+
     python -m tests.bench.road --json road.json [--rounds 5] [--publications 20]
 """
 
@@ -27,15 +32,16 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 from onnx import TensorProto, helper
 
-from modelcast.infra.kafka_client import make_admin, make_consumer, make_producer
+from modelcast.infra.kafka_client import consumer_properties, make_admin, make_producer
 from modelcast.infra.local.layout import ORIGIN_BUCKET, REGIONS, bucket_of
 from modelcast.infra.local.s3 import client_for
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import Settings, load
 from modelcast.producers.publisher import Publisher
 from modelcast.schemas.codec import decode_as
-from modelcast.schemas.records import ModelAck, VersionState
+from modelcast.schemas.records import Activation, ModelAck, VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
+from tests.bench.cpu import CpuMeter
 from tests.support.servers import required_binary, start_versitygw
 
 MODEL = "bench"
@@ -43,9 +49,10 @@ ARTIFACT_BYTES = 1024
 RAW_TOPIC = "bench-raw"
 RAW_ROUND_TRIPS = 40
 WAIT_SECONDS = 60.0
-WARM_UP = 5
-SETTLE_SECONDS = 3.0
-"""Between publications: pods warm up the next spare worker, as they would have long done between real versions."""
+WARM_UP = 3
+SETTLE_SECONDS = 1.5
+"""After a version was served: pods warm up the next spare worker, as they would have long done between real ones."""
+REST_SECONDS = 3.0
 
 
 def small_model(number: int) -> bytes:
@@ -73,13 +80,18 @@ class Seen:
     acks: list[tuple[float, ModelAck]] = field(default_factory=list)
 
 
+def listening(settings: Settings) -> Consumer:
+    """A consumer that takes little of the broker's time while there is nothing to hear."""
+    return Consumer(consumer_properties(settings) | {"fetch.wait.max.ms": 500})
+
+
 class Listener:
     """Reads ``version-state`` and ``model-acks`` as they grow, in a thread of its own."""
 
     def __init__(self, settings: Settings) -> None:
         self.seen = Seen()
         self._changed = threading.Condition()
-        self._consumer = make_consumer(settings)
+        self._consumer = listening(settings)
         partition = partition_of(MODEL)
         self._consumer.assign([TopicPartition(str(t), partition, 0) for t in (Topic.VERSION_STATE, Topic.MODEL_ACKS)])
         threading.Thread(target=self._read, daemon=True).start()
@@ -118,7 +130,7 @@ class RawRoundTrip:
 
     def __init__(self, settings: Settings) -> None:
         self._producer = make_producer(settings)
-        self._consumer: Consumer = make_consumer(settings)
+        self._consumer = listening(settings)
         where = TopicPartition(RAW_TOPIC, 0)
         admin = make_admin(settings)  # named, for its futures die with it
         for future in admin.create_topics([NewTopic(RAW_TOPIC, 1, 1)]).values():
@@ -143,8 +155,8 @@ class RawRoundTrip:
 
 
 @contextmanager
-def stack_on_real_files(folder: Path) -> Iterator[dict[str, str]]:
-    """The local stack, with a versitygw as the store; yields the environment that it is reached by."""
+def stack_on_real_files(folder: Path) -> Iterator[tuple[dict[str, str], dict[str, list[int]]]]:
+    """The local stack, with a versitygw as the store; the environment that it is reached by, and who is who."""
     program = required_binary("versitygw", "MODELCAST_VERSITYGW")
     gateway, s3 = start_versitygw(program, folder / "versitygw")
     try:
@@ -154,16 +166,31 @@ def stack_on_real_files(folder: Path) -> Iterator[dict[str, str]]:
         env = {"MODELCAST_STORES__ORIGIN__ENDPOINT_URL": s3.endpoint_url}
         env |= {f"MODELCAST_REGIONS__{r.upper()}__STORE__ENDPOINT_URL": s3.endpoint_url for r in REGIONS}
         with LocalStack.start(folder / "stack", extra_env=env) as stack:
-            yield {**stack.env, **env}
+            yield {**stack.env, **env}, {"store": [gateway.pid], **processes(stack)}
     finally:
         gateway.stop()
 
 
-def one_publication(publisher: Publisher, listener: Listener, path: Path, number: int) -> dict[str, float]:
+def processes(stack: LocalStack) -> dict[str, list[int]]:
+    """Process ids by what they are."""
+    found: dict[str, list[int]] = {"publisher": [os.getpid()]}
+    for name, service in stack.services.items():
+        kind = "regions" if name.startswith("region") else "pods" if name.startswith("pod") else name
+        found.setdefault(kind, []).append(service.child.pid)
+    return {kind: pids for kind, pids in found.items() if kind not in {"s3", "pods"}}
+
+
+def one_publication(
+    publisher: Publisher,
+    listener: Listener,
+    path: Path,
+    number: int,
+    activation: Activation = Activation.IMMEDIATE,
+) -> dict[str, float]:
     """Publish once; seconds to each milestone since ``publish()`` was called."""
     path.write_bytes(small_model(number))
     began = time.perf_counter()
-    publication = publisher.publish(MODEL, path)
+    publication = publisher.publish(MODEL, path, activation=activation)
     returned = time.perf_counter()
     generation, version = publication.generation, publication.version
 
@@ -172,13 +199,15 @@ def one_publication(publisher: Publisher, listener: Listener, path: Path, number
         return len(rows) == len(REGIONS) and all(r.staged_generation >= generation for r in rows)
 
     staged_at = listener.first(staged)
-    serving_at = listener.first(lambda s: s.consistent_version == version)
+    serves = activation is Activation.IMMEDIATE
+    serving_at = listener.first(lambda s: s.consistent_version == version) if serves else None
     acks = [(at, a) for at, a in listener.seen.acks if a.staged_generation >= generation]
     first_acks = {region: min(at for at, a in acks if a.region == region) for region in REGIONS}
-    reports = {a.region: a.stage_seconds for _, a in acks if a.version == version}
+    if serving_at is not None:
+        return {"staged_while_loading": staged_at - began, "serving": serving_at - began}
+    reports = {a.region: a.stage_seconds for _, a in acks}
     found = {
         "staged": staged_at - began,
-        "serving": serving_at - began,
         "publish_returned": returned - began,
         "last_staged_ack_read": max(first_acks.values()) - began,
         "first_staged_ack_read": min(first_acks.values()) - began,
@@ -191,22 +220,36 @@ def one_publication(publisher: Publisher, listener: Listener, path: Path, number
 
 
 def one_round(publications: int) -> dict[str, Any]:
-    """A fresh stack; medians over its publications, and the raw round trips made between them."""
-    with tempfile.TemporaryDirectory(prefix="road-bench-") as name, stack_on_real_files(Path(name)) as env:
+    """A fresh stack; medians over its publications of either kind, and the raw round trips made between them."""
+    with tempfile.TemporaryDirectory(prefix="road-bench-") as name, stack_on_real_files(Path(name)) as (env, pids):
         os.environ.update(env)
         settings = load()
         listener, raw = Listener(settings), RawRoundTrip(settings)
-        path, rows, trips = Path(name) / "model.onnx", [], []
+        path, trips = Path(name) / "model.onnx", []
+        rows: list[dict[str, float]] = []
         with Publisher(settings) as publisher:
-            for number in range(WARM_UP + publications):
-                row = one_publication(publisher, listener, path, number)
-                some = [raw.seconds() for _ in range(max(1, RAW_ROUND_TRIPS // publications) + 1)]
-                if number >= WARM_UP:
-                    rows.append(row)
-                    trips += some
+            for number in range(2 * WARM_UP):
+                one_publication(publisher, listener, path, number, kind_of(number))
+            time.sleep(SETTLE_SECONDS)
+            meter = CpuMeter(pids)
+            time.sleep(REST_SECONDS)
+            meter.rested(REST_SECONDS)
+            meter.begin()
+            started = time.monotonic()
+            for number in range(2 * WARM_UP, 2 * (WARM_UP + publications)):
+                rows.append(one_publication(publisher, listener, path, number, kind_of(number)))
+                trips += [raw.seconds() for _ in range(RAW_ROUND_TRIPS // (2 * publications) + 1)]
                 time.sleep(SETTLE_SECONDS)
-        medians = {key: statistics.median(r[key] for r in rows if key in r) for key in rows[0]}
-        return {"raw_round_trip": statistics.median(trips), **medians}
+            spent = meter.beyond_rest(time.monotonic() - started)
+        keys = {key: None for row in reversed(rows) for key in row}
+        medians = {key: statistics.median(r[key] for r in rows if key in r) for key in keys}
+        cpu = {f"cpu_{kind}": seconds / len(rows) for kind, seconds in spent.items()}
+        return {"raw_round_trip": statistics.median(trips), **medians, **cpu, "cpu_all": sum(cpu.values())}
+
+
+def kind_of(number: int) -> Activation:
+    """Staged and immediate ones in turn."""
+    return Activation.IMMEDIATE if number % 2 else Activation.STAGED
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -222,6 +265,7 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
         "partitions": MODEL_PARTITIONS,
         "seconds": {key: spread([r[key] for r in rounds]) for key in keys},
         "staged_to_raw": spread([r["staged"] / r["raw_round_trip"] for r in rounds]),
+        "staged_while_loading_to_raw": spread([r["staged_while_loading"] / r["raw_round_trip"] for r in rounds]),
         "serving_to_raw": spread([r["serving"] / r["raw_round_trip"] for r in rounds]),
     }
 
@@ -231,7 +275,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--publications", type=int, default=20)
+    parser.add_argument("--publications", type=int, default=10, help="of either kind, a round")
     options = parser.parse_args()
     rounds = []
     for number in range(options.rounds):
@@ -240,9 +284,9 @@ def main() -> None:
         print(f"round {number + 1}: {shown}", file=sys.stderr, flush=True)
     found = summary(rounds)
     for key, row in found["seconds"].items():
-        print(f"{key:>24}: {row['median'] * 1000:8.1f} ms  ({row['min'] * 1000:.1f} to {row['max'] * 1000:.1f})")
-    for key in ("staged_to_raw", "serving_to_raw"):
-        print(f"{key:>24}: {found[key]['median']:8.1f} x   ({found[key]['min']:.1f} to {found[key]['max']:.1f})")
+        print(f"{key:>28}: {row['median'] * 1000:8.1f} ms  ({row['min'] * 1000:.1f} to {row['max'] * 1000:.1f})")
+    for key in ("staged_to_raw", "staged_while_loading_to_raw", "serving_to_raw"):
+        print(f"{key:>28}: {found[key]['median']:8.1f} x   ({found[key]['min']:.1f} to {found[key]['max']:.1f})")
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -17,7 +17,7 @@ from modelcast.schemas.topics import Topic
 
 GAP_SECONDS = 0.004
 GAP_SECONDS_PER_POD = 0.0005
-PASSING_SECONDS = 0.05
+PASSING_SECONDS = 0.25
 """How long the news that something has begun waits for the news of its end: most often they go together."""
 PASSING = frozenset({State.ANNOUNCED, State.FETCHING, State.LOADING})
 RETRY_SECONDS = 1.0

@@ -150,9 +150,10 @@ class Tracker:
     async def _settle(self, gained: frozenset[int]) -> None:
         """Learn what was said before and what the logs hold now; then speak."""
         if gained:
-            if not await self.follower.caught_up(SETTLE_SECONDS_MAX):
+            said = await self.follower.said(gained, SETTLE_SECONDS_MAX)
+            if said is None:
                 log.warning("what was said before is not known: durations begin anew")
-            for model, raw in self.follower.states.items():
+            for model, raw in (said or {}).items():
                 if partition_of(model) in gained:
                     self._remember(model, raw)
             await self.watch.list_registry()

@@ -1,8 +1,8 @@
-"""A consumer without a group, in every worker: all heartbeats, and what trackers have said so far."""
+"""Consumers without a group: every worker hears all heartbeats, and asks what was said of models that it is given."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -10,13 +10,14 @@ from aiokafka.errors import KafkaError
 
 from modelcast.infra.faust_app import aiokafka_properties
 from modelcast.infra.settings import Settings
-from modelcast.schemas.topics import MODEL_PARTITIONS, RECORD_SIZE_MAX, Topic
+from modelcast.schemas.topics import RECORD_SIZE_MAX, Topic
 
 POLL_MS = 200
 RETRY_SECONDS = 2.0
+FETCH_WAIT_MS = 500
+"""How long the broker holds a question to which there is no answer yet; news are never held back."""
 
 HEARTBEATS = TopicPartition(str(Topic.REGION_HEARTBEATS), 0)
-STATES = tuple(TopicPartition(str(Topic.VERSION_STATE), n) for n in range(MODEL_PARTITIONS))
 
 log = structlog.get_logger(__name__)
 
@@ -25,13 +26,14 @@ OnHeartbeat = Callable[[bytes, bytes | None, int, int, int | None], None]
 
 
 class Follower:
-    """Reads both topics from their beginning (they are compacted), then goes along."""
+    """Reads the heartbeats from the topic's beginning (it is compacted), then goes along.
+
+    ``version-state`` is not followed: most of what comes there is this worker's own word.
+    """
 
     def __init__(self, settings: Settings, on_heartbeat: OnHeartbeat) -> None:
         self._settings, self._on_heartbeat = settings, on_heartbeat
-        self._consumer: AIOKafkaConsumer | None = None
         self._live_from = 0
-        self.states: dict[str, bytes] = {}  # model -> the newest VersionState, undecoded
 
     async def run(self) -> None:
         """Run until cancelled; a cluster that went away is waited for."""
@@ -45,53 +47,70 @@ class Follower:
                 told = True
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def caught_up(self, timeout_seconds: float) -> bool:
-        """Wait until everything that is on ``version-state`` now has been read; False if that took too long."""
+    async def said(self, partitions: Iterable[int], timeout_seconds: float) -> dict[str, bytes] | None:
+        """What trackers have said so far in these partitions: model -> the newest VersionState, undecoded.
+
+        Returns:
+            None if it could not be read in ``timeout_seconds``.
+        """
+        wanted = [TopicPartition(str(Topic.VERSION_STATE), number) for number in sorted(partitions)]
         deadline = time.monotonic() + timeout_seconds
-        ends: dict[TopicPartition, int] | None = None
-        while time.monotonic() < deadline:
+        while (left := deadline - time.monotonic()) > 0:
             try:
-                if self._consumer is not None:
-                    ends = ends or await self._consumer.end_offsets(list(STATES))
-                    # asyncio.wait_for: a partition whose position is not known yet would wait for ever.
-                    at = [await asyncio.wait_for(self._consumer.position(tp), 1.0) for tp in STATES]
-                    if all(position >= ends[tp] for tp, position in zip(STATES, at, strict=True)):
-                        return True
-            except (TimeoutError, KafkaError, OSError):
-                ends = None
-            await asyncio.sleep(0.02)
-        return False
+                return await asyncio.wait_for(self._read(wanted), left)
+            except (TimeoutError, KafkaError, OSError) as error:
+                log.debug("what was said before can't be read now", error=repr(error))
+            await asyncio.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
+        return None
+
+    async def _read(self, wanted: list[TopicPartition]) -> dict[str, bytes]:
+        """Everything that lies in ``wanted`` now."""
+        found: dict[str, bytes] = {}
+        consumer = self._consumer(fetch_wait_ms=20)
+        try:
+            await consumer.start()
+            consumer.assign(wanted)
+            ends = await consumer.end_offsets(wanted)
+            unread = {partition for partition in wanted if ends[partition] > 0}
+            while unread:
+                batches = await consumer.getmany(*unread, timeout_ms=POLL_MS)
+                for messages in batches.values():
+                    for message in messages:
+                        if message.key is not None and message.value is not None:
+                            found[message.key.decode(errors="replace")] = message.value
+                # The last records may have been compacted away: the position tells, not the messages.
+                unread = {partition for partition in unread if await consumer.position(partition) < ends[partition]}
+            return found
+        finally:
+            await consumer.stop()
 
     async def _follow(self) -> None:
-        consumer = AIOKafkaConsumer(
+        consumer = self._consumer(FETCH_WAIT_MS)
+        try:
+            await consumer.start()
+            consumer.assign([HEARTBEATS])
+            self._live_from = (await consumer.end_offsets([HEARTBEATS]))[HEARTBEATS]
+            while True:
+                batches = await consumer.getmany(timeout_ms=POLL_MS)
+                now_us = time.time_ns() // 1000
+                for messages in batches.values():
+                    for message in messages:
+                        self._take(message, now_us)
+        finally:
+            await consumer.stop()
+
+    def _consumer(self, fetch_wait_ms: int) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
             **aiokafka_properties(self._settings),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=fetch_wait_ms,
             max_partition_fetch_bytes=4 * RECORD_SIZE_MAX,
         )
-        try:
-            await consumer.start()
-            consumer.assign([HEARTBEATS, *STATES])
-            self._live_from = (await consumer.end_offsets([HEARTBEATS]))[HEARTBEATS]
-            self._consumer = consumer
-            while True:
-                batches = await consumer.getmany(timeout_ms=POLL_MS)
-                now_us = time.time_ns() // 1000
-                for partition, messages in batches.items():
-                    for message in messages:
-                        self._take(partition, message, now_us)
-        finally:
-            self._consumer = None
-            await consumer.stop()
 
-    def _take(self, partition: TopicPartition, message: object, now_us: int) -> None:
+    def _take(self, message: object, now_us: int) -> None:
         key, value = message.key, message.value  # type: ignore[attr-defined]
-        if partition != HEARTBEATS:
-            if key is not None and value is not None:
-                self.states[key.decode(errors="replace")] = value
-            return
         offset: int = message.offset  # type: ignore[attr-defined]
         live_at_us = now_us if offset >= self._live_from else None
         if value is not None:

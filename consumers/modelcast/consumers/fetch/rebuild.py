@@ -91,11 +91,16 @@ class Rebuilder:
             WayFailed: not by this way.
             FetchCancelled: the caller no longer wants it.
         """
-        base = self._base(option)
-        deltas = [self._bring(offer) for offer in option.offers]
-        with self._turn:
-            check(self._cancelled)
-            self._apply(file, option, base, deltas, replace=replace)
+        try:
+            base = self._base(option)
+            deltas = [self._bring(offer) for offer in option.offers]
+            with self._turn:
+                check(self._cancelled)
+                self._apply(file, option, base, deltas, replace=replace)
+        except WayFailed as failure:
+            if failure.offer is not None and failure.lasting:
+                self._path(failure.offer).unlink(missing_ok=True)  # a better one may come to lie under its name
+            raise
         for path in deltas:
             path.unlink(missing_ok=True)
 
@@ -111,12 +116,15 @@ class Rebuilder:
         return path
 
     def _bring(self, offer: Offer) -> Path:
-        path = self._folder / offer.key.rpartition("/")[2]
+        path = self._path(offer)
         moved_bytes = 0
         with _blaming(offer), self._gauge.over_the_link(lambda: moved_bytes):
             self._objects.object(offer.key, path, offer.size_bytes)
             moved_bytes = offer.size_bytes
         return path
+
+    def _path(self, offer: Offer) -> Path:
+        return self._folder / offer.key.rpartition("/")[2]
 
     def _apply(self, file: FileEntry, option: Option, base: Path | None, deltas: list[Path], *, replace: bool) -> None:
         from modelcast.infra import delta

@@ -1,0 +1,427 @@
+"""Fetching by deltas: few bytes cross, and whatever is wrong with a delta, the right bytes arrive."""
+
+import struct
+import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from modelcast.consumers.fetch import ArtifactCache, Fetcher, FetchReport, FetchStatus, Kin
+from modelcast.consumers.fetch import retry as retry_module
+from modelcast.infra.delta.container import HEADER_SIZE
+from modelcast.infra.stores import MemoryStore
+from modelcast.schemas import keys
+from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.errors import Refused, StoreUnavailable
+from modelcast.schemas.manifest import Manifest
+from tests.consumers.fetch.offering import kin, made, offer, patient, step_from
+from tests.consumers.fetch.publishing import MIB, Failing, Wrapped, noise, publish, tree
+
+OLD = noise(2 * MIB + 100_000, 1)
+NEW = step_from(OLD, 2)
+NEXT = step_from(NEW, 3)
+SMALL = noise(500, 8)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry_module, "PAUSE_SECONDS", 0.001)
+
+
+@pytest.fixture
+def origin() -> MemoryStore:
+    return MemoryStore("origin")
+
+
+@pytest.fixture
+def region() -> MemoryStore:
+    return MemoryStore("region")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ArtifactCache:
+    return ArtifactCache(tmp_path / "cache")
+
+
+@pytest.fixture
+def versions(origin: MemoryStore, cache: ArtifactCache) -> dict[int, Manifest]:
+    """Version 1 is in the cache, version 2 is to come."""
+    first = publish(origin, {"weights": OLD, "small": SMALL})
+    Fetcher(origin, None, cache).fetch(first.digest)
+    return {1: first, 2: publish(origin, {"weights": NEW, "small": SMALL})}
+
+
+def cached(cache: ArtifactCache, manifest: Manifest) -> dict[str, bytes]:
+    with cache.open(manifest.digest) as folder:
+        return tree(folder)
+
+
+def nothing_left(cache: ArtifactCache) -> bool:
+    return not any((cache.folder / "incoming").iterdir())
+
+
+# --- the delta is enough
+
+
+def test_only_the_delta_crosses(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    size = len(made(OLD, NEW))
+    offer(origin, versions[2], OLD, NEW)
+    watched, told, progress = Wrapped(origin), list[FetchStatus](), list[int]()
+    report = Fetcher(watched, region, cache, deltas=patient()).fetch(
+        versions[2].digest, kin=kin(versions, {1: size}), on_status=told.append, on_progress=progress.append
+    )
+    assert report.bytes_moved == report.bytes_planned == size < len(NEW) // 10
+    assert report.bytes_saved == report.bytes_total - size
+    assert report.way == "1 unchanged, 1 delta from 1"
+    assert keys.blob(sha256_of(NEW)) not in watched.blobs_opened
+    assert cached(cache, versions[2]) == {"weights": NEW, "small": SMALL}
+    assert sum(progress) == report.bytes_total
+    assert told[0].way == report.way
+    assert told[0].bytes_planned == size
+    assert nothing_left(cache)
+
+
+def test_the_region_gets_the_whole_so_that_others_need_no_delta(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest], tmp_path: Path
+) -> None:
+    offer(origin, versions[2], OLD, NEW)
+    Fetcher(origin, region, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    watched, elsewhere = Wrapped(origin), ArtifactCache(tmp_path / "elsewhere")
+    report = Fetcher(watched, region, elsewhere, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    assert report.bytes_moved == 0
+    assert watched.blobs_opened == []
+    assert cached(elsewhere, versions[2])["weights"] == NEW
+
+
+def test_a_chain_leads_where_no_single_delta_does(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    versions[3] = publish(origin, {"weights": NEXT})
+    first, second = offer(origin, versions[2], OLD, NEW), offer(origin, versions[3], NEW, NEXT)
+    report = Fetcher(origin, None, cache, deltas=patient()).fetch(versions[3].digest, kin=kin(versions, {2: 9}))
+    assert report.way == "chain of 2 deltas from 1"
+    sizes = [info.size_bytes for key in (first, second) if (info := origin.head(key))]
+    assert report.bytes_moved == sum(sizes)
+    assert cached(cache, versions[3]) == {"weights": NEXT}
+    assert nothing_left(cache)
+
+
+def test_a_first_arrival_takes_the_compressed_whole(origin: MemoryStore, cache: ArtifactCache) -> None:
+    body = noise(1000) * 2000
+    manifest = publish(origin, {"weights": body})
+    key = offer(origin, manifest, None, body)
+    report = Fetcher(origin, None, cache, deltas=patient()).fetch(manifest.digest, kin=kin({1: manifest}, {0: 5}))
+    info = origin.head(key)
+    assert info is not None
+    assert (report.way, report.bytes_moved) == ("compressed whole", info.size_bytes)
+    assert cached(cache, manifest) == {"weights": body}
+
+
+def test_a_base_that_only_the_region_holds_is_taken_from_there(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest], tmp_path: Path
+) -> None:
+    Fetcher(origin, region, cache).fetch(versions[1].digest)
+    key = offer(origin, versions[2], OLD, NEW)
+    elsewhere, info = ArtifactCache(tmp_path / "elsewhere"), origin.head(key)
+    assert info is not None
+    hints = kin(versions, {1: info.size_bytes})
+    report = Fetcher(origin, region, elsewhere, deltas=patient()).fetch(versions[2].digest, kin=hints)
+    assert report.bytes_moved == info.size_bytes + len(SMALL)
+    assert cached(elsewhere, versions[2])["weights"] == NEW
+
+
+def test_only_blocks_that_changed_cross_where_no_delta_is_offered(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    """One block is new, one moved, one stayed."""
+    body = noise(MIB, 5) + OLD[: 2 * MIB]
+    manifest = publish(origin, {"w": body})
+    report = Fetcher(origin, None, cache, deltas=patient()).fetch(manifest.digest, kin=kin(versions))
+    assert (report.bytes_moved, report.way) == (MIB, "in changed blocks")
+    assert cached(cache, manifest) == {"w": body}
+
+
+def test_a_held_block_that_rotted_is_not_taken(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    body = noise(MIB, 5) + OLD[: 2 * MIB]
+    manifest = publish(origin, {"w": body})
+    with cache.open(versions[1].digest) as folder:
+        (folder / "weights").write_bytes(b"\0" + OLD[1:])
+    report = Fetcher(origin, None, cache, deltas=patient()).fetch(manifest.digest)
+    assert report.bytes_moved == 2 * MIB
+    assert cached(cache, manifest) == {"w": body}
+
+
+def test_many_files_travel_each_its_own_way(origin: MemoryStore, region: MemoryStore, cache: ArtifactCache) -> None:
+    old = {f"shard-{i}": noise(MIB + i, i) for i in range(6)}
+    new = {path: step_from(body, 7) if i % 2 else body for i, (path, body) in enumerate(old.items())}
+    new["fresh"] = noise(MIB, 99)
+    first, second = publish(origin, old), publish(origin, new)
+    fetcher = Fetcher(origin, region, cache, deltas=patient())
+    fetcher.fetch(first.digest)
+    for path in ("shard-1", "shard-3", "shard-5"):
+        offer(origin, second, old[path], new[path])
+    report = fetcher.fetch(second.digest, kin=kin({1: first, 2: second}))
+    assert report.way == "3 unchanged, 3 deltas from 1, 1 whole"
+    assert report.bytes_moved < MIB + 3 * MIB // 10
+    assert cached(cache, second) == new
+    assert region.head(keys.manifest(second.digest)) is not None
+
+
+# --- nothing is asked in vain
+
+
+class Lists(Wrapped):
+    listed = 0
+
+    def list(self, prefix: str, *, start_after: str = "") -> object:  # type: ignore[override]
+        self.listed += 1
+        return super().list(prefix, start_after=start_after)
+
+
+def test_small_artifacts_ask_for_no_deltas(origin: MemoryStore, region: MemoryStore, cache: ArtifactCache) -> None:
+    watched = Lists(origin)
+    first, second = publish(origin, {"w": noise(9000, 1)}), publish(origin, {"w": noise(9000, 2)})
+    fetcher = Fetcher(watched, region, cache, deltas=patient())
+    fetcher.fetch(first.digest)
+    report = fetcher.fetch(second.digest, kin=kin({1: first, 2: second}, {1: 5}))
+    assert watched.listed == 0
+    assert set(report.stage_seconds) == {"manifest", "verify", "origin", "regional", "stage"}
+
+
+def test_who_holds_nothing_and_was_told_nothing_asks_for_no_deltas(origin: MemoryStore, cache: ArtifactCache) -> None:
+    watched = Lists(origin)
+    manifest = publish(origin, {"w": NEW})
+    Fetcher(watched, None, cache, deltas=patient()).fetch(manifest.digest, kin=kin({1: manifest}))
+    assert watched.listed == 0
+
+
+# --- waiting for what was foretold
+
+
+def test_a_delta_that_was_foretold_is_waited_for(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    body = made(OLD, NEW)
+
+    class MadeMeanwhile(Lists):
+        def list(self, prefix: str, *, start_after: str = "") -> object:  # type: ignore[override]
+            if self.listed == 3:
+                offer(origin, versions[2], OLD, NEW, body)
+            return super().list(prefix, start_after=start_after)
+
+    watched = MadeMeanwhile(origin)
+    report = Fetcher(watched, None, cache, deltas=patient(wait_seconds_max=60)).fetch(
+        versions[2].digest, kin=kin(versions, {1: len(body)})
+    )
+    assert watched.listed >= 4
+    assert report.bytes_moved == len(body)
+
+
+def test_a_delta_that_never_comes_is_not_waited_for_for_ever(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    deltas = patient(wait_seconds_max=0.05)
+    report = Fetcher(origin, None, cache, deltas=deltas).fetch(versions[2].digest, kin=kin(versions, {1: 9}))
+    assert report.bytes_moved == len(NEW)
+    assert cached(cache, versions[2])["weights"] == NEW
+
+
+# --- bad deltas: the next way is taken
+
+
+def flipped(body: bytes) -> bytes:
+    at = len(body) - 10
+    return body[:at] + bytes([body[at] ^ 0x40]) + body[at + 1 :]
+
+
+def lying(body: bytes, *, size_bytes: int | None = None, digest: str | None = None) -> bytes:
+    """Its header says that it makes something else than it does, with the right checksum."""
+    head = bytearray(body[: HEADER_SIZE - 4])
+    if size_bytes is not None:
+        struct.pack_into("<Q", head, NEW_SIZE_AT, size_bytes)
+    if digest is not None:
+        head[NEW_SIZE_AT + 8 : NEW_SIZE_AT + 40] = bytes.fromhex(digest.removeprefix("sha256:"))
+    return bytes(head) + struct.pack("<I", zlib.crc32(head)) + body[HEADER_SIZE:]
+
+
+NEW_SIZE_AT = 8 + 2 + 2 + 4 + 8 + 32
+BAD: dict[str, Callable[[], bytes]] = {
+    "for another base": lambda: made(noise(len(OLD), 77), NEW),
+    "makes something else": lambda: made(OLD, NEXT),
+    "truncated": lambda: made(OLD, NEW)[:-1000],
+    "header only": lambda: made(OLD, NEW)[:HEADER_SIZE],
+    "empty": lambda: b"",
+    "bit flipped": lambda: flipped(made(OLD, NEW)),
+    "no delta at all": lambda: noise(5000, 66),
+    "declares a huge size": lambda: lying(made(OLD, NEW), size_bytes=1 << 50),
+    "bomb": lambda: lying(made(OLD, bytes(100 * MIB)), digest=sha256_of(NEW)),
+    "bomb of the right size": lambda: lying(made(OLD, bytes(100 * MIB)), size_bytes=len(NEW), digest=sha256_of(NEW)),
+    "says the right digest": lambda: lying(made(OLD, NEXT), digest=sha256_of(NEW)),
+    "needs no base and makes something else": lambda: made(None, noise(1000) * 3),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_delta_costs_a_second_way_and_is_never_tried_again(
+    what: str, origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    key = offer(origin, versions[2], OLD, NEW, BAD[what]())
+    watched, deltas = Wrapped(origin), patient()
+    fetcher = Fetcher(watched, region, cache, deltas=deltas)
+    report = fetcher.fetch(versions[2].digest, kin=kin(versions, {1: 99}))
+    assert cached(cache, versions[2]) == {"weights": NEW, "small": SMALL}
+    assert report.way == "1 unchanged, 1 whole"
+    assert report.bytes_moved >= len(NEW)
+    assert nothing_left(cache)
+    # Gone from cache and region, it is fetched again: by the same way at once.
+    assert cache.evict(versions[2].digest)
+    for info in list(region.list("")):
+        region.delete(info.key)
+    watched.blobs_opened.clear()
+    fetcher.fetch(versions[2].digest, kin=kin(versions, {1: 99}))
+    assert key not in watched.blobs_opened
+
+
+def test_a_thousand_flipped_bits_never_make_wrong_bytes(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    """Every flip either fails the delta or changes nothing; here each costs a fetch of its own."""
+    body, random = made(OLD, NEW), Random(5)
+    places = [random.randrange(8 * len(body)) for _ in range(1000)]
+    old = {"weights": OLD}
+    for bits in (places[i : i + 40] for i in range(0, 1000, 40)):
+        damaged = bytearray(body)
+        for bit in bits:
+            damaged[bit // 8] ^= 1 << (bit % 8)
+        offer(origin, versions[2], OLD, NEW, bytes(damaged))
+        Fetcher(origin, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+        assert cached(cache, versions[2])["weights"] == NEW
+        assert cache.evict(versions[2].digest)
+    assert old == {"weights": OLD}
+
+
+def test_a_mended_delta_is_tried_again(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    offer(origin, versions[2], OLD, NEW, BAD["bit flipped"]())
+    fetcher = Fetcher(origin, None, cache, deltas=patient())
+    fetcher.fetch(versions[2].digest, kin=kin(versions))
+    assert cache.evict(versions[2].digest)
+    offer(origin, versions[2], OLD, NEW)
+    assert fetcher.fetch(versions[2].digest, kin=kin(versions)).way == "1 unchanged, 1 delta from 1"
+
+
+def test_of_two_deltas_the_second_is_taken_when_the_first_is_bad(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    versions[3] = publish(origin, {"weights": NEXT, "small": SMALL})
+    Fetcher(origin, None, cache).fetch(versions[2].digest)
+    bad = made(NEW, NEXT)[:-500]
+    offer(origin, versions[3], NEW, NEXT, bad)
+    good = offer(origin, versions[3], OLD, NEXT)
+    report = Fetcher(origin, None, cache, deltas=patient()).fetch(versions[3].digest, kin=kin(versions))
+    info = origin.head(good)
+    assert info is not None
+    assert report.way == "1 unchanged, 1 delta from 1"
+    assert report.bytes_moved == len(bad) + info.size_bytes
+    assert cached(cache, versions[3])["weights"] == NEXT
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("503", subject="x"), Refused("403", subject="x")], ids=["503", "403"]
+)
+def test_a_delta_that_can_not_be_read_is_not_needed(
+    error: Exception, origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    offer(origin, versions[2], OLD, NEW)
+    broken = Failing(origin, lambda key, _: error if key.startswith("deltas/") else None)
+    report = Fetcher(broken, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    assert report.bytes_moved == len(NEW)
+
+
+def test_a_listing_that_is_refused_is_not_needed(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    class NoLists(Wrapped):
+        def list(self, prefix: str, *, start_after: str = "") -> object:  # type: ignore[override]
+            raise Refused("403", subject=prefix)
+
+    report = Fetcher(NoLists(origin), None, cache, deltas=patient()).fetch(
+        versions[2].digest, kin=kin(versions, {1: 9})
+    )
+    assert report.bytes_moved == len(NEW)
+
+
+def test_a_damaged_base_means_the_whole(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    offer(origin, versions[2], OLD, NEW)
+    with cache.open(versions[1].digest) as folder:
+        (folder / "weights").write_bytes(OLD[:-1] + b"\0")
+    report = Fetcher(origin, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    assert report.bytes_moved >= len(NEW)
+    assert cached(cache, versions[2])["weights"] == NEW
+
+
+# --- interrupted
+
+
+def test_a_delta_that_was_interrupted_goes_on_where_it_was(origin: MemoryStore, cache: ArtifactCache) -> None:
+    old = noise(4 * MIB, 1)
+    new = noise(3 * MIB, 2) + old  # the delta has three blocks and a bit
+    versions = {1: publish(origin, {"w": old}), 2: publish(origin, {"w": new})}
+    Fetcher(origin, None, cache).fetch(versions[1].digest)
+    size = len(made(old, new))
+    offer(origin, versions[2], old, new)
+    stop = threading.Event()
+
+    class StopsAfterTwoBlocks(Wrapped):
+        def on_read(self, count: int) -> None:
+            super().on_read(count)
+            if self.blob_bytes_read >= 2 * MIB + 1000:
+                stop.set()
+
+    cut = StopsAfterTwoBlocks(origin)
+    with pytest.raises(Exception, match="cancel"):
+        fetch(cut, cache, versions, cancelled=stop.is_set)
+    watched = Wrapped(origin)
+    report = fetch(watched, cache, versions)
+    assert cached(cache, versions[2]) == {"w": new}
+    assert report.bytes_moved <= size - MIB
+
+
+def test_files_that_were_rebuilt_before_a_crash_are_kept(origin: MemoryStore, cache: ArtifactCache) -> None:
+    old = {"a": noise(MIB, 1), "b": noise(MIB, 2)}
+    new = {path: step_from(body) for path, body in old.items()}
+    versions = {1: publish(origin, old), 2: publish(origin, new)}
+    Fetcher(origin, None, cache).fetch(versions[1].digest)
+    for path, body in old.items():
+        offer(origin, versions[2], body, new[path])
+    entry = next(f for f in versions[2].files if f.path == "a")
+    with cache.fetching(versions[2].digest) as incoming:
+        incoming.begin(versions[2])
+        incoming.path(entry).write_bytes(new["a"])
+    watched = Wrapped(origin)
+    fetch(watched, cache, versions)
+    assert cached(cache, versions[2]) == new
+    assert [key for key in watched.blobs_opened if sha256_of(new["a"])[7:] in key] == []
+
+
+def fetch(
+    origin: Wrapped,
+    cache: ArtifactCache,
+    versions: dict[int, Manifest],
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> FetchReport:
+    family: Kin = kin(versions)
+    return Fetcher(origin, None, cache, deltas=patient()).fetch(
+        versions[max(versions)].digest, kin=family, cancelled=cancelled
+    )

@@ -7,12 +7,15 @@ epoch until it is replaced or stopped, and is never used again.
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import structlog
 
 from modelcast.agents.region.effects import Hands, in_thread
+from modelcast.agents.region.memory import Memory
 from modelcast.agents.region.replica import Policy, Replica
 from modelcast.agents.region.step import step
 from modelcast.agents.region.values import (
@@ -42,6 +45,8 @@ from modelcast.schemas.records import Entry, ModelUpdate
 
 TICK_SECONDS_MIN = 0.02
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+SAVE_WITH_FETCH_SECONDS = 0.2
+"""How long the news that a generation was accepted waits for the fetch that it began: mostly one write tells both."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +75,7 @@ class Reconciler:
         self._on_replaced = on_replaced
         self._free = asyncio.Event()  # cleared: no new fetch or load begins
         self._free.set()
+        self._fetch_ended = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loads: set[asyncio.Task[None]] = set()
         self._cancels: dict[str, threading.Event] = {}
@@ -186,7 +192,7 @@ class Reconciler:
             case Read(pod):
                 self._spawn(self._outcome(self._hands.read(pod)))
             case Save(memory):
-                self._spawn(self._outcome(self._hands.save(memory)))
+                self._spawn(self._save(memory))
             case Report():
                 assert self.replica is not None
                 self._world.reporter.changed(self.model, self.replica)
@@ -202,6 +208,17 @@ class Reconciler:
         await self._free.wait()
         self._feed(await begin())
 
+    async def _save(self, memory: Memory) -> None:
+        """Write what is wished when the write begins: that may be more by then than when it was asked for."""
+        replica = self.replica
+        if replica is not None and replica.fetching - replica.cancelled and _only_accepts(memory, replica.saved):
+            self._fetch_ended.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_WITH_FETCH_SECONDS):
+                    await self._fetch_ended.wait()
+        if not self._stopped and self.replica is not None:
+            self._feed(await self._hands.save(self.replica.wished_memory()))
+
     async def _fetch(self, update: ModelUpdate) -> Event:
         digest = update.artifact.manifest_digest
         cancel = self._cancels.setdefault(digest, threading.Event())  # it may have been cancelled while it was held
@@ -209,6 +226,7 @@ class Reconciler:
             return await self._hands.fetch(update, cancel)
         finally:
             self._cancels.pop(digest, None)
+            self._fetch_ended.set()
 
     async def _load(self, pod: str, order: LoadOrder) -> Event:
         task = asyncio.current_task()
@@ -356,3 +374,11 @@ class Reconciler:
             )
         versions = {v.reading.version if v.reading else None for v in after.pods.values()}
         metrics.SERVED_VERSION.labels(self.model).set((versions.pop() or 0) if len(versions) == 1 else 0)
+
+
+def _only_accepts(wished: Memory, saved: Memory) -> bool:
+    """Whether only the accepted generation is news."""
+    accepted = replace(
+        saved, accepted_generation=wished.accepted_generation, accepted_event_id=wished.accepted_event_id
+    )
+    return wished == accepted

@@ -46,6 +46,7 @@ RATES = {
     # workers
     "worker crashed at an effect": 0.02,
     "worker paused at an effect": 0.02,
+    "worker paused in a claim": 0.2,
     "partition moved at a load": 0.1,
     "revocation late": 0.5,
     # acks

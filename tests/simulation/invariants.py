@@ -38,9 +38,11 @@ CONFIRMED = "5 serving means read back"
 CLEAN_IN_TIME = "6 a region without faults is in time"
 ONCE = "7 an artifact crosses once"
 RESTART_CHANGES_NOTHING = "8 a restart of everything changes nothing"
+RIGHT_OWNER_STAYS = "whoever has slept pushes nobody out"
 LEGAL_MOVES = "states move only as allowed"
 NO_BUSY_LOOP = "nothing is tried without a pause"
 
+SLEEPY_SECONDS = 10.0  # after its sleep the group may not have told a worker yet what it lost
 LOADS_MAX, LOADS_SECONDS = 12, 5.0  # orders to one pod by one owner
 
 
@@ -62,6 +64,7 @@ class Checks:
         self._accepted: dict[Pod, tuple[int, int]] = {}  # the highest (epoch, generation) that it took an order of
         self._read: set[tuple[str, int | None, str, int]] = set()  # what pods really answered
         self._states: dict[Worker, tuple[Replica | None, State]] = {}
+        self._state_at: defaultdict[Region, float] = defaultdict(float)  # when its state object was written last
         self._loads: dict[tuple[int, str], deque[float]] = defaultdict(deque)
 
     def broken(self, invariant: str, message: str) -> NoReturn:
@@ -128,6 +131,20 @@ class Checks:
             self.broken(REPLACED_IS_POWERLESS, f"{region.name}: {new.owner} (epoch {new.epoch}) wrote over {old.epoch}")
         if new.accepted_generation < old.accepted_generation:
             self.broken(ACCEPTED_NEVER_FALLS, f"{region.name}: {old.accepted_generation} -> {new.accepted_generation}")
+        self._right_owner_stays(region, old, new)
+        self._state_at[region] = self.world.now
+
+    def _right_owner_stays(self, region: Region, old: Memory, new: Memory) -> None:
+        right, last_written_at = region.assignee, self._state_at[region]
+        if right is None or not right.up or not old.owner == right.identity != new.owner:
+            return
+        for worker in region.workers:
+            began, ended = worker.slept
+            if region.assigned_at[worker.assignment] > ended:
+                continue  # it was told since: whoever moves the partition on must tell it again
+            # A put that was on its way when the sleep began may land after it, if nobody has written meanwhile.
+            if worker.identity == new.owner and last_written_at > began and self.world.now < ended + SLEEPY_SECONDS:
+                self.broken(RIGHT_OWNER_STAYS, f"{new.owner} took the model from {old.owner}, whose it is")
 
     def stepped(
         self, worker: Worker, before: Replica, event: values.Event, after: Replica, effects: Iterable[values.Effect]

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
-from modelcast.agents.region import absorb, step
+from modelcast.agents.region import absorb, standing, step
 from modelcast.agents.region.replica import Replica
 from modelcast.agents.region.values import Event, Fetched, Loaded, PodRead
 from modelcast.agents.tracker import snapshots
@@ -26,6 +26,7 @@ from tests.simulation.invariants import (
     NO_FALSE_ALARM,
     ONLY_VERIFIED,
     REPLACED_IS_POWERLESS,
+    RIGHT_OWNER_STAYS,
     STAGED_IS_VERIFIED,
 )
 
@@ -124,6 +125,12 @@ def _without_order_of_snapshots() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_a_look_at_the_clock_before_a_claim() -> Iterator[None]:
+    with patch.object(standing.Standing, "stands", lambda self: True):
+        yield
+
+
 MUTANTS = (
     Mutant("hash check of the region", _without_hash_check_of_the_region, frozenset({STAGED_IS_VERIFIED})),
     Mutant("hash check of the pod", _without_hash_check_of_the_pod, frozenset({ONLY_VERIFIED})),
@@ -134,5 +141,6 @@ MUTANTS = (
     Mutant("generation compare of the region", _without_generation_compare_of_the_region,
            frozenset({NO_FALSE_ALARM, NEVER_BACK})),
     Mutant("generation compare of the pod", _without_generations_at_the_pod, frozenset({NEVER_BACK})),
+    Mutant("sleep check of a claim", _without_a_look_at_the_clock_before_a_claim, frozenset({RIGHT_OWNER_STAYS})),
     Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
 )  # fmt: skip

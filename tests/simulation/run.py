@@ -56,6 +56,9 @@ def run_seed(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
         if trace is not None:
             raise
         invariant = error = f"{type(crash).__name__}: {crash}"
+    finally:
+        for worker in (worker for region in world.regions for worker in region.workers):
+            worker.abandon_steps()
     stats = world.stats + Counter({f"fault: {kind}": n for kind, n in world.faults.hits.items()})
     return Outcome(seed, invariant, error, world.scheduler.events, world.now, peace, stats)
 

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from modelcast.agents.region.agent import RegionAgent
+from modelcast.agents.region.memory import Memory
 from modelcast.agents.region.others import OthersKeep
-from modelcast.agents.region.ownership import OwnedState
+from modelcast.agents.region.ownership import OwnedState, Superseded
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.world import World
 from modelcast.infra.settings import RegionSettings
@@ -51,7 +52,7 @@ class Forgetful(Reports):
 class Post:
     """A worker of a region on stores in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, reconcile_seconds: float = 0.2) -> None:
         self.origin, self.bucket = Origin("origin"), MemoryStore("region")
         self.log = Log()
         self.pod = PodInMemory("p")
@@ -61,7 +62,7 @@ class Post:
         self.watch = RegistryWatch(self.origin, self.bucket)
         self.agent = RegionAgent(
             REGION,
-            RegionSettings(reconcile_seconds=0.2, read_back_seconds=0.2),
+            RegionSettings(reconcile_seconds=reconcile_seconds, read_back_seconds=0.2),
             owner="me",
             world=world,
             region_store=self.bucket,
@@ -76,9 +77,9 @@ class Post:
         self.origin.put(keys.log_entry(MODEL, entry.generation), encode(entry))
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not condition():
-            assert time.monotonic() < deadline, f"not within 10 s: {what}"
+            assert time.monotonic() < deadline, f"not within 60 s: {what}"
             await asyncio.sleep(0.005)
 
     async def serves(self, version: int) -> None:
@@ -166,6 +167,79 @@ async def test_whoever_is_replaced_does_not_push_back_at_once_but_looks_again_la
     assert post.agent.reconciler(MODEL, met=True) is None
     assert successor.check().epoch == 2
     await post.until(lambda: post.agent.models_owned == 1, "it is still told that the partition is its own")
+
+
+@pytest.fixture
+async def patient():  # type: ignore[no-untyped-def]
+    made = Post(reconcile_seconds=3600.0)
+    yield made
+    await made.end()
+
+
+async def test_the_right_owner_that_was_pushed_out_is_back_long_before_it_looks_around(patient: Post) -> None:
+    patient.publish(1)
+    patient.agent.assigned(MINE)
+    await patient.serves(1)
+    assert OwnedState(patient.bucket, MODEL, REGION, "intruder").claim(REGISTRY).epoch == 2
+    patient.agent.woke()
+    await patient.until(lambda: patient.agent.models_owned == 0, "it finds out")
+    await patient.until(lambda: patient.agent.models_owned == 1, "it is back")
+    assert patient.reports.last[MODEL].saved.epoch == 3
+
+
+async def test_a_worker_that_may_have_lost_its_partition_takes_nothing_from_another_until_it_is_sure(
+    patient: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def stands() -> bool:
+        asked.append(sure)
+        return sure
+
+    sure = False
+    monkeypatch.setattr(patient.agent.standing, "stands", stands)
+    patient.publish(1)
+    other = OwnedState(patient.bucket, MODEL, REGION, "other")
+    other.claim(REGISTRY)
+    patient.agent.assigned(MINE)
+    await patient.until(lambda: len(asked) >= 2, "it has tried, yielded and tried again")
+    assert other.check().epoch == 1
+    sure = True
+    await patient.serves(1)
+    with pytest.raises(Superseded):
+        other.check()
+
+
+async def test_nothing_is_taken_from_another_while_partitions_change_hands(patient: Post) -> None:
+    patient.publish(1)
+    patient.agent.assigned(MINE)
+    await patient.serves(1)
+    patient.agent.revoked()
+    successor = OwnedState(patient.bucket, MODEL, REGION, "other")
+    successor.claim(REGISTRY)
+    patient.agent.woke()
+    await patient.until(lambda: patient.agent.models_owned == 0, "it finds out")
+    await patient.until(lambda: patient.agent._yields[MODEL] >= 2, "it came back, and yielded again")
+    assert successor.check().epoch == 2
+    patient.agent.assigned(MINE)
+    await patient.until(lambda: patient.agent.models_owned == 1, "its own after all")
+
+
+async def test_a_claim_that_fails_in_an_unforeseen_way_is_tried_again(
+    patient: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [RuntimeError("a bug"), RuntimeError("again")]
+    real = OwnedState.claim
+
+    def claim(self: OwnedState, registry_id: str) -> Memory:
+        if failures:
+            raise failures.pop()
+        return real(self, registry_id)
+
+    monkeypatch.setattr(OwnedState, "claim", claim)
+    patient.publish(1)
+    patient.agent.assigned(MINE)
+    await patient.serves(1)
 
 
 async def test_a_model_that_was_spoken_of_too_early_is_taken_as_soon_as_it_exists(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ObjectInfo, PreconditionFailed, StoredObject
+from tests.simulation.actors.stepwise import in_one_go, stop_here
 
 if TYPE_CHECKING:
     from tests.simulation.actors.worker import Worker
@@ -28,12 +29,14 @@ class Line(MemoryStore):
 
     def get(self, key: str, *, size_max: int) -> StoredObject | None:
         """See ``ObjectStore.get``."""
+        stop_here()
         if self._world.fault("state read failed", self._worker.region):
             raise StoreUnavailable("no answer", subject=key)
         return self._bucket.get(key, size_max=size_max)
 
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
         """See ``ObjectStore.put``."""
+        stop_here()
         region = self._worker.region
 
         def arrives() -> ObjectInfo:
@@ -46,7 +49,7 @@ class Line(MemoryStore):
 
         others = [worker for worker in region.workers if worker is not self._worker and worker.up and not worker.paused]
         if others and self._world.fault("state written by another in between", region):
-            with suppress(StoreUnavailable):
+            with suppress(StoreUnavailable), in_one_go():
                 self._world.rng.choice(others).take_unasked()
         if self._world.fault("state put lost", region):
             raise StoreUnavailable(TIMED_OUT, subject=key)

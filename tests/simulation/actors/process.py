@@ -16,6 +16,8 @@ class Process(ABC):
     def __init__(self, region: Region, name: str) -> None:
         self.region, self.world, self.name = region, region.world, name
         self.up = self.paused = self.cut_off = False
+        self.is_ticking = self.is_heard = True  # False from a pause, or a cut, until it is over and was noticed
+        self.slept = (float("-inf"), float("-inf"))  # the last pause in which its session may have ended
         self.life = 0
         self._waiting: list[Callable[[], None]] = []  # what happened while it was paused
         self._unheard: list[Callable[[], None]] = []  # what the broker could not say
@@ -32,6 +34,18 @@ class Process(ABC):
     def woke(self) -> None:
         """It has noticed that it did not run for a while."""
 
+    @abstractmethod
+    def marks(self) -> None:
+        """What its event loop and its heartbeats have noted up to now, one after the other."""
+
+    @abstractmethod
+    def ticked(self) -> None:
+        """Its event loop turns."""
+
+    @abstractmethod
+    def heard(self) -> None:
+        """The broker has confirmed a heartbeat."""
+
     @property
     def identity(self) -> str:
         """Who it says it is in the state object."""
@@ -40,6 +54,7 @@ class Process(ABC):
     def start(self) -> None:
         """A new process."""
         self.up, self.paused, self.cut_off = True, False, False
+        self.is_ticking = self.is_heard = True
         self.world.trace(self.name, f"starts as {self.identity}")
         self.later(self.world.rng.uniform(0.1, 2.0), lambda: self.region.joined(self))
         self.begun()
@@ -67,17 +82,31 @@ class Process(ABC):
         if not self.up or self.paused:
             return
         self.world.trace(self.name, f"PAUSED for {seconds:.0f}")
-        self.paused = True
-        life = self.life
+        self.marks()
+        self.paused, self.is_ticking, self.is_heard = True, False, False
+        life, began = self.life, self.world.now
         self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and self.paused else None)
-        self.world.after(seconds, lambda: self._wake(life))
+        self.world.after(seconds, lambda: self._wake(life, began))
 
-    def _wake(self, life: int) -> None:
+    def _ticks_again(self) -> None:
+        self.is_ticking = True
+        self.ticked()
+
+    def _is_heard_again(self) -> None:
+        if not self.cut_off:
+            self.is_heard = True
+            self.heard()
+
+    def _wake(self, life: int, began: float) -> None:
         if self.life != life or not self.paused:
             return
         self.world.trace(self.name, "WAKES")
         self.paused = False
+        if self.world.now - began > 10.0:
+            self.slept = (began, self.world.now)
         waiting, self._waiting = self._waiting, []
+        waiting.append(self._ticks_again)
+        self.later(self.world.rng.uniform(0.0, 5.0), self._is_heard_again)
         self.world.rng.shuffle(waiting)  # sockets and timers are all ready at once
         for action in waiting:
             self.later(self.world.rng.uniform(0.0, 0.5), action)
@@ -89,7 +118,8 @@ class Process(ABC):
         if not self.up or self.cut_off:
             return
         self.world.trace(self.name, f"CUT OFF from the broker for {seconds:.0f}")
-        self.cut_off = True
+        self.marks()
+        self.cut_off, self.is_heard = True, False
         life = self.life
         self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and self.cut_off else None)
         self.world.after(seconds, lambda: self._reconnect(life))
@@ -98,6 +128,7 @@ class Process(ABC):
         if self.life != life:
             return
         self.cut_off = False
+        self.later(self.world.rng.uniform(0.0, 5.0), self._is_heard_again)
         unheard, self._unheard = self._unheard, []
         for action in unheard:
             self.later(self.world.rng.uniform(0.0, 0.5), action)

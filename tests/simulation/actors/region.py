@@ -54,6 +54,7 @@ class Region:
         self.members: list[Worker] = []  # those that the group's coordinator believes in
         self.assignee: Worker | None = None
         self.number = 0  # of the assignment
+        self.assigned_at = {0: 0.0}  # when the coordinator decided each
         for worker in self.workers:
             worker.start()
 
@@ -88,6 +89,7 @@ class Region:
         """The partition is ``worker``'s. Who had it hears of that sometime."""
         before, self.assignee = self.assignee, worker
         self.number += 1
+        self.assigned_at[self.number] = self.world.now
         self.world.trace(self.name, f"partition: {before and before.name} -> {worker and worker.name}")
         if before is not None and before is not worker:
             late = self.world.fault("revocation late", self)

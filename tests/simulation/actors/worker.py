@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from modelcast.agents.region import values
 from modelcast.agents.region.effects import PROOF_SECONDS_MAX
@@ -12,12 +12,14 @@ from modelcast.agents.region.memory import Memory
 from modelcast.agents.region.ownership import OwnedState, Superseded
 from modelcast.agents.region.replica import Replica
 from modelcast.agents.region.snapshots import snapshot
+from modelcast.agents.region.standing import Standing, yield_seconds
 from modelcast.agents.region.step import step
 from modelcast.schemas.errors import ForeignRegistry, StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from tests.simulation.actors.line import TIMED_OUT, Line
 from tests.simulation.actors.pod import show
 from tests.simulation.actors.process import Process
+from tests.simulation.actors.stepwise import Stepwise
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region
@@ -50,10 +52,13 @@ class Worker(Process):
         self.assignment = 0  # the number of the last assignment that it heard of
         self.is_assigned = False
         self.own: Ownership | None = None
+        self.standing = Standing(clock=lambda: self.world.now)
         self._sequence = 0
-        self._yielded_at = float("-inf")
+        self._yields = 0
+        self._yielding = 0  # the number of the last time that it was replaced
         self._claiming = 0  # the number of the last claim
         self._claim_under_way = False
+        self._steps: list[Stepwise] = []
 
     # --- living and dying ---------------------------------------------------------------------------------
 
@@ -67,6 +72,24 @@ class Worker(Process):
         self.own, self.is_assigned, self.assignment = None, False, 0
         self._claim_under_way = False
         self._sequence = 0
+        self._yielding += 1
+        self._yields = 0
+        self.standing = Standing(clock=lambda: self.world.now)
+        self.abandon_steps()
+
+    def abandon_steps(self) -> None:
+        """Calls that were under way end nowhere."""
+        for steps in self._steps:
+            steps.abandon()
+        self._steps.clear()
+
+    def ticked(self) -> None:
+        """See ``Process``."""
+        self.standing.ticked()
+
+    def heard(self) -> None:
+        """See ``Process``."""
+        self.standing.heard()
 
     def woke(self) -> None:
         """See ``Process``."""
@@ -80,6 +103,10 @@ class Worker(Process):
         if number <= self.assignment:
             return
         self.assignment, self.is_assigned = number, True
+        self.marks()
+        self.standing.assigned()
+        self._yields = 0
+        self._yielding += 1
         self.world.trace(self.name, f"assigned ({number})")
         self._claim()
 
@@ -102,12 +129,31 @@ class Worker(Process):
         def attempt() -> None:
             if self._claiming != number:
                 return
-            try:
-                memory = state.claim(self.world.registry_id)
-            except StoreUnavailable as error:
-                self.later(self._seconds_of(error) + 0.5, attempt)
-            else:
-                self.later(self.world.rng.uniform(0.01, 0.1), lambda: claimed(memory))
+            steps = Stepwise(lambda: state.claim(self.world.registry_id))
+            self._steps.append(steps)
+            go_on(steps)
+
+        def go_on(steps: Stepwise) -> None:
+            steps.go_on()
+            if not steps.over:
+                if self.world.fault("worker paused in a claim", self.region):
+                    self.pause(self.world.rng.uniform(5.0, 60.0))
+                self.later(self.world.rng.uniform(0.005, 0.05), lambda: go_on(steps))
+                return
+            self._steps.remove(steps)
+            match steps.error:
+                case None:
+                    memory = cast(Memory, steps.result)
+                    self.later(self.world.rng.uniform(0.01, 0.1), lambda: claimed(memory))
+                case Superseded() as error if self._claiming == number:
+                    self._claim_under_way = False
+                    self._let_go(str(error))
+                case StoreUnavailable() as error:
+                    self.later(self._seconds_of(error) + 0.5, attempt)
+                case Superseded():
+                    pass
+                case error:
+                    raise error
 
         def claimed(memory: Memory) -> None:
             if self._claiming != number:
@@ -123,12 +169,27 @@ class Worker(Process):
 
     def new_state(self) -> OwnedState:
         """The state object, as this process reaches it."""
-        return OwnedState(Line(self), self.world.model, self.region.name, self.identity)
+        may_replace = lambda: self.is_assigned and self.stands()  # noqa: E731
+        return OwnedState(Line(self), self.world.model, self.region.name, self.identity, may_replace)
+
+    def stands(self) -> bool:
+        """What the real process' standing says; its event loop and its heartbeats are not simulated one by one."""
+        self.marks()
+        return self.standing.stands()
+
+    def marks(self) -> None:
+        """See ``Process``."""
+        now = self.world.now
+        if self.is_ticking:
+            self.standing._ticked_at = now
+        if self.is_heard:
+            self.standing._heard_at = now
 
     def take_unasked(self) -> None:
         """Claim an epoch in the very moment, and do nothing with it: a process that dies right after."""
-        self.world.trace(self.name, "claims in between, and forgets")
-        self.new_state().claim(self.world.registry_id)
+        self.world.trace(self.name, "another claims in between, and forgets")
+        state = OwnedState(Line(self), self.world.model, self.region.name, f"{self.identity} for a moment")
+        state.claim(self.world.registry_id)
 
     @staticmethod
     def _seconds_of(error: StoreUnavailable) -> float:
@@ -159,9 +220,7 @@ class Worker(Process):
         own.replica = after
         self.world.checks.stepped(self, before, event, after, effects)
         if after.replaced:
-            self.world.trace(self.name, f"lets go of epoch {own.epoch}: {after.replaced}")
-            self.own = None
-            self._yielded_at = self.world.now
+            self._let_go(after.replaced)
             return
         for effect in effects:
             if self.world.fault("worker crashed at an effect", self.region):
@@ -172,6 +231,20 @@ class Worker(Process):
             if self.world.fault("worker paused at an effect", self.region):
                 self.pause(self.world.rng.uniform(5.0, 60.0))
         self._arm(own)
+
+    def _let_go(self, why: str) -> None:
+        """Replaced. If the group still says that the model is ours, the other one may be wrong, or may have gone."""
+        self.world.trace(self.name, f"lets go of epoch {self.own.epoch if self.own else None}: {why}")
+        self.own = None
+        self._yielding += 1
+        number, seconds = self._yielding, yield_seconds(self._yields, LISTING_SECONDS, self.world.rng.random())
+        self._yields += 1
+
+        def come_back() -> None:
+            if self._yielding == number and self.is_assigned and self.own is None and not self._claim_under_way:
+                self._claim()
+
+        self.later(seconds, come_back)
 
     def _arm(self, own: Ownership) -> None:
         at = own.replica.wakes_at(self.world.now)
@@ -300,8 +373,6 @@ class Worker(Process):
         if self.own is not None:
             self._read_log(self.own)
             self._check_owner(self.own, 0)
-        elif self.is_assigned and not self._claim_under_way and self.world.now - self._yielded_at >= LISTING_SECONDS:
-            self._claim()  # replaced, but the group still says that the model is ours: the other one may have gone
 
     def _read_log(self, own: Ownership | None) -> None:
         """Read what stands above our fold. Reads overtake each other: an older one may arrive last."""

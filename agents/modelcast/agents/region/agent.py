@@ -7,6 +7,7 @@ and whatever is done meanwhile is fenced by the epoch.
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -19,6 +20,7 @@ from modelcast.agents.region.reconciler import Reconciler
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.replica import Policy
 from modelcast.agents.region.reporting import SnapshotReporter
+from modelcast.agents.region.standing import Standing, yield_seconds
 from modelcast.agents.region.world import World
 from modelcast.infra.settings import RegionSettings
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
@@ -71,8 +73,11 @@ class RegionAgent:
         self._reporter = reporter
         self._policy = Policy(read_every=settings.read_back_seconds)
         self._reconcilers: dict[str, Reconciler] = {}
-        self._yielded: dict[str, float] = {}  # models that another worker owns although their partition is ours
+        self._yielded: dict[str, asyncio.TimerHandle] = {}  # another worker owns them although their partition is ours
+        self._yields: Counter[str] = Counter()  # how often in a row
         self._partitions: frozenset[int] = frozenset()
+        self._rebalancing = False
+        self.standing = Standing(settings.heartbeat_seconds)
         self._kept_by_others = OthersKeep(region_store)
         self._look = asyncio.Event()
         self._release: asyncio.TimerHandle | None = None
@@ -85,7 +90,11 @@ class RegionAgent:
         """These partitions are ours now, and no others."""
         self._partitions = frozenset(partitions)
         log.info("partitions assigned", partitions=sorted(self._partitions))
-        self._yielded.clear()
+        self.standing.assigned()
+        self._rebalancing = False
+        for model in list(self._yielded):
+            self._yielded.pop(model).cancel()
+        self._yields.clear()
         for model, reconciler in list(self._reconcilers.items()):
             if self._ought(model):
                 reconciler.check_owner()
@@ -96,6 +105,7 @@ class RegionAgent:
 
     def revoked(self) -> None:
         """A rebalance has begun: begin nothing until it is over."""
+        self._rebalancing = True
         for reconciler in self._reconcilers.values():
             reconciler.hold()
         if self._release is not None:
@@ -148,6 +158,13 @@ class RegionAgent:
         Args:
             also: something blocking that is to be put right as often.
         """
+        ticking = asyncio.get_running_loop().create_task(self.standing.tick())
+        try:
+            await self._watch_registry(also)
+        finally:
+            ticking.cancel()
+
+    async def _watch_registry(self, also: Callable[[], object]) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._look.clear()
@@ -185,8 +202,8 @@ class RegionAgent:
         if not self._watch.registry_id:
             return
         for model in sorted(await loop.run_in_executor(self._world.stores, self._watch.models)):
-            if model not in self._reconcilers and self._ought(model) and not self._draining and self._may_take(model):
-                self._take(model, known_to_exist=True)
+            if model not in self._yielded:
+                self._take_if_due(model)
         await loop.run_in_executor(self._world.stores, self._kept_by_others.look, frozenset(self._reconcilers))
         await self._refresh_all()
 
@@ -211,17 +228,18 @@ class RegionAgent:
     def _ought(self, model: str) -> bool:
         return partition_of(model) in self._partitions and MODEL_PATTERN.fullmatch(model) is not None
 
-    def _may_take(self, model: str) -> bool:
-        """Whoever was replaced waits: the other is likely to be right, and two must not push each other out in turn."""
-        since = self._yielded.get(model)
-        now = asyncio.get_running_loop().time()
-        if since is not None and now - since < self._settings.reconcile_seconds:
-            return False
-        self._yielded.pop(model, None)
-        return True
+    def _may_replace(self, model: str) -> bool:
+        """Whether we may push the owner of a model out. Any thread may ask."""
+        return self._ought(model) and not self._rebalancing and self.standing.stands()
+
+    def _take_if_due(self, model: str) -> None:
+        if model not in self._reconcilers and self._ought(model) and not self._draining:
+            self._take(model, known_to_exist=True)
 
     def _take(self, model: str, *, known_to_exist: bool) -> Reconciler:
-        state = OwnedState(self._region_store, model, self.region, self._owner)
+        state = OwnedState(
+            self._region_store, model, self.region, self._owner, may_replace=lambda: self._may_replace(model)
+        )
         book = LogBook(self._watch.reader, model)
         reconciler = Reconciler(model, self._world, state, book, self._policy, self._replaced)
         self._reconcilers[model] = reconciler
@@ -231,8 +249,20 @@ class RegionAgent:
     def _replaced(self, model: str) -> None:
         gone = self._reconcilers.pop(model, None)
         self._reporter.forget(model)
-        if gone is None or not gone.unknown:  # what was only spoken of has no other owner: it may exist any moment
-            self._yielded[model] = asyncio.get_running_loop().time()
+        if gone is not None and gone.unknown:
+            return  # what was only spoken of has no other owner: it may exist any moment
+        loop, most = asyncio.get_running_loop(), self._settings.reconcile_seconds
+        if gone is not None and loop.time() - gone.owned_at > most:
+            del self._yields[model]
+        # The other is likely to be right, and two must not push each other out in turn; but if it was not, whoever
+        # ought to own the model is back soon.
+        seconds = yield_seconds(self._yields[model], most, random.random())
+        self._yields[model] += 1
+        self._yielded[model] = loop.call_later(seconds, self._come_back, model)
+
+    def _come_back(self, model: str) -> None:
+        self._yielded.pop(model, None)
+        self._take_if_due(model)
 
     def _drop(self, model: str, reason: str) -> None:
         reconciler = self._reconcilers.pop(model)
@@ -245,6 +275,7 @@ class RegionAgent:
         if self._release is not None:
             self._release.cancel()
             self._release = None
+        self._rebalancing = False
         if not self._draining:
             for reconciler in self._reconcilers.values():
                 reconciler.release()
@@ -271,6 +302,7 @@ class RegionAgent:
 
     async def close(self) -> None:
         """Stop every reconciler."""
+        self._draining = True
         for model in list(self._reconcilers):
             self._drop(model, "the worker ends")
         await asyncio.gather(*self._stopping, return_exceptions=True)

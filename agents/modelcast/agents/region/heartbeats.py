@@ -39,6 +39,7 @@ class Heartbeats:
         models_owned: how many.
         origin_bytes_per_second: how fast the long link was of late; 0: nobody knows.
         on_wake: called when the process was stopped for longer than a dead worker keeps its partitions.
+        on_heard: called when the cluster has confirmed a heartbeat.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Heartbeats:
         models_owned: Callable[[], int],
         origin_bytes_per_second: Callable[[], float] = lambda: 0.0,
         on_wake: Callable[[], None],
+        on_heard: Callable[[], None] = lambda: None,
     ) -> None:
         self._outbox = outbox
         self._region = region
@@ -63,6 +65,7 @@ class Heartbeats:
         self._models_owned = models_owned
         self._origin_bytes_per_second = origin_bytes_per_second
         self._on_wake = on_wake
+        self._on_heard = on_heard
         self._sequence = 0
         self._started_at_us = time.time_ns() // 1000
         self._cache_used_bytes = 0
@@ -113,17 +116,18 @@ class Heartbeats:
         except ModelcastError as error:
             log.error("a heartbeat can't be written", error=error)
             return
-        self._outbox.send(Topic.REGION_HEARTBEATS, f"{self._region}/{self._worker}", value, _count)
+        self._outbox.send(Topic.REGION_HEARTBEATS, f"{self._region}/{self._worker}", value, self._delivered)
+
+    def _delivered(self, done: bool) -> None:
+        metrics.HEARTBEATS.labels("sent" if done else "failed").inc()
+        if done:
+            self._on_heard()
 
     def _disk_free_bytes(self) -> int:
         try:
             return shutil.disk_usage(self._cache.folder).free
         except OSError:
             return 0  # the folder was removed: the next fetch makes it again
-
-
-def _count(done: bool) -> None:
-    metrics.HEARTBEATS.labels("sent" if done else "failed").inc()
 
 
 def software() -> Mapping[str, str]:

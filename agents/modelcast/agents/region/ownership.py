@@ -5,6 +5,7 @@ out at its first write, however late it wakes.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from modelcast.agents.region.memory import MEMORY_SIZE_MAX, Memory
@@ -22,15 +23,30 @@ class Superseded(Refused):
 class OwnedState:
     """One model's state object, as this worker knows it. Blocking; one call at a time.
 
+    Args:
+        store: the region's bucket.
+        model: whose state.
+        region: the region's name.
+        owner: unlike any other process', also of another life of this worker.
+        may_replace: whether we may take the model from another worker now; asked right before each attempt.
+
     Attributes:
         proved_at: when (monotonic seconds) a call that proved our ownership began; ``-inf``: never.
     """
 
-    def __init__(self, store: ObjectStore, model: str, region: str, owner: str) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        model: str,
+        region: str,
+        owner: str,
+        may_replace: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._store = store
         self._model = model
         self._region = region
-        self._owner = owner  # unlike any other process', also of another life of this worker
+        self._owner = owner
+        self._may_replace = may_replace
         self._key = keys.region_state(model)
         self._etag: str | None = None  # None: the object does not exist
         self._memory: Memory | None = None
@@ -40,6 +56,7 @@ class OwnedState:
         """Take the next owner epoch.
 
         Raises:
+            Superseded: somebody else owns it, and we may not take it from him (any more).
             ForeignRegistry: the state is of another registry.
             ContentError: the state is damaged.
             StoreUnavailable: the bucket did not say whether the claim stands, or others claim all the time.
@@ -53,6 +70,9 @@ class OwnedState:
                     subject=f"{self._store.name}/{self._key}",
                     hint="the origin was wiped, restored or swapped; see `modelcast doctor`",
                 )
+            # After the read: a sleep before this line is noticed here, and one behind it by the conditional put.
+            if known.owner not in {"", self._owner} and not self._may_replace():
+                raise Superseded(f"owned by {known.owner} with epoch {known.epoch}", subject=self._key)
             try:
                 return self._write(known.claimed_by(self._owner))
             except PreconditionFailed:

@@ -16,6 +16,7 @@ import structlog
 
 from modelcast.agents.region.effects import Hands, in_thread
 from modelcast.agents.region.memory import Memory
+from modelcast.agents.region.ownership import Superseded
 from modelcast.agents.region.replica import Policy, Replica
 from modelcast.agents.region.step import step
 from modelcast.agents.region.values import (
@@ -60,7 +61,7 @@ class Reconciler:
         state: the model's state object.
         book: the model's log.
         policy: how patient to be.
-        on_replaced: called once if somebody else turns out to own the model.
+        on_replaced: called once if somebody else turns out to own the model, or it can't be taken.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Reconciler:
         self.book = book
         self.replica: Replica | None = None
         self.unknown = False  # it was only spoken of: the registry holds nothing
+        self.owned_at = float("inf")  # when (event loop's time) the claim stood
         self._world = world
         self._policy = policy
         self._on_replaced = on_replaced
@@ -174,8 +176,7 @@ class Reconciler:
         self.replica, effects = step(before, event, now)
         self._tell(before, self.replica)
         if self.replica.replaced:
-            self._end(self.replica.replaced)
-            self._on_replaced(self.model)
+            self._give_up(self.replica.replaced)
             return
         for effect in effects:
             self._do(effect)
@@ -223,7 +224,7 @@ class Reconciler:
         digest = update.artifact.manifest_digest
         cancel = self._cancels.setdefault(digest, threading.Event())  # it may have been cancelled while it was held
         try:
-            return await self._hands.fetch(update, cancel)
+            return await self._hands.fetch(update, cancel, self._feed)
         finally:
             self._cancels.pop(digest, None)
             self._fetch_ended.set()
@@ -295,6 +296,17 @@ class Reconciler:
     # --- life and death -------------------------------------------------------------------------------------
 
     async def _begin(self, registry_id: str, known_to_exist: bool) -> None:
+        try:
+            await self._take_over(registry_id, known_to_exist)
+        except Exception as error:
+            self._log.exception("taking the model failed in an unforeseen way")
+            self._give_up(f"{type(error).__name__}: {error}")
+
+    def _give_up(self, reason: str) -> None:
+        self._end(reason)
+        self._on_replaced(self.model)
+
+    async def _take_over(self, registry_id: str, known_to_exist: bool) -> None:
         for pause in RETRY_SECONDS:
             if known_to_exist:
                 break
@@ -305,14 +317,16 @@ class Reconciler:
                 known_to_exist = self.knows(1)  # it may have been announced, and read, meanwhile
         if not known_to_exist:
             self.unknown = True
-            self._end("the registry does not know it")
-            self._on_replaced(self.model)
+            self._give_up("the registry does not know it")
             return
         failures = 0
         while True:
             try:
                 memory = await self._hands.claim(registry_id)
                 break
+            except Superseded as error:
+                self._give_up(str(error))
+                return
             except ModelcastError as error:
                 stuck = isinstance(error, ContentError)
                 metrics.ALARM.labels(self.model).set(int(stuck))
@@ -323,6 +337,7 @@ class Reconciler:
         metrics.EPOCH.labels(self.model).set(memory.epoch)
         metrics.ALARM.labels(self.model).set(0)
         self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
+        self.owned_at = asyncio.get_running_loop().time()
         self.replica = Replica.owning(memory, self._policy)
         self._feed(PodsKnown(tuple(self._world.pods)))
         if (known := self.book.log) is not None:

@@ -101,6 +101,7 @@ class _Worker:
             models_owned=lambda: self._agent.models_owned,
             origin_bytes_per_second=lambda: disk.origin_bytes_per_second,
             on_wake=self._agent.woke,
+            on_heard=self._agent.standing.heard,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from random import Random
 
+from modelcast.consumers.fetch import ArtifactCache
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
@@ -39,6 +40,16 @@ def publish(store: ObjectStore, files: Mapping[str, bytes]) -> Manifest:
         store.put(keys.blob(file.digest), files[file.path])
     store.put(keys.manifest(manifest.digest), manifest.encode())
     return manifest
+
+
+FILES = {"model.onnx": noise(3 * MIB + 17, 1), "tokenizer/vocab.txt": noise(900, 2), "empty": b""}
+TOTAL = sum(map(len, FILES.values()))
+
+
+def cached(cache: ArtifactCache, manifest: Manifest) -> dict[str, bytes]:
+    """The files of an artifact that is in the cache, verified."""
+    with cache.open(manifest.digest) as folder:
+        return tree(folder)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -10,7 +10,6 @@ from random import Random
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher, FetchReport, FetchStatus, Kin
-from modelcast.consumers.fetch import retry as retry_module
 from modelcast.infra.delta.container import HEADER_SIZE
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
@@ -18,7 +17,7 @@ from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import Refused, StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from tests.consumers.fetch.offering import kin, made, offer, patient, step_from
-from tests.consumers.fetch.publishing import MIB, Failing, Wrapped, noise, publish, tree
+from tests.consumers.fetch.publishing import MIB, Failing, Wrapped, cached, noise, publish
 
 OLD = noise(2 * MIB + 100_000, 1)
 NEW = step_from(OLD, 2)
@@ -26,24 +25,7 @@ NEXT = step_from(NEW, 3)
 SMALL = noise(500, 8)
 
 
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_module, "PAUSE_SECONDS", 0.001)
-
-
-@pytest.fixture
-def origin() -> MemoryStore:
-    return MemoryStore("origin")
-
-
-@pytest.fixture
-def region() -> MemoryStore:
-    return MemoryStore("region")
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> ArtifactCache:
-    return ArtifactCache(tmp_path / "cache")
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
 @pytest.fixture
@@ -52,11 +34,6 @@ def versions(origin: MemoryStore, cache: ArtifactCache) -> dict[int, Manifest]:
     first = publish(origin, {"weights": OLD, "small": SMALL})
     Fetcher(origin, None, cache).fetch(first.digest)
     return {1: first, 2: publish(origin, {"weights": NEW, "small": SMALL})}
-
-
-def cached(cache: ArtifactCache, manifest: Manifest) -> dict[str, bytes]:
-    with cache.open(manifest.digest) as folder:
-        return tree(folder)
 
 
 def nothing_left(cache: ArtifactCache) -> bool:

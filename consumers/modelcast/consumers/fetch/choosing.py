@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from modelcast.consumers.fetch.cache import ArtifactCache
+from modelcast.consumers.fetch.copying import bytes_of
 from modelcast.consumers.fetch.course import Kin, patience, seconds_of
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.manifests import find_manifest
@@ -21,7 +22,7 @@ from modelcast.consumers.fetch.ways import FilePlan, Holdings, Offer, Wanted, pl
 from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
-from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
+from modelcast.schemas.manifest import FileEntry, Manifest
 from modelcast.schemas.ports import ObjectStore
 
 SIZE_MIN_BYTES = 256 * 1024
@@ -180,9 +181,8 @@ class Choice:
     def _plan(self, far: Mapping[str, Step], missing: Mapping[str, Set[int]]) -> tuple[FilePlan, ...]:
         wanted = []
         for digest, step in far.items():
-            lacking = sum(_block_size(step.file, number) for number in missing[digest])
-            here = self.reusable(step.file, missing[digest])
-            local = sum(_block_size(step.file, number) for number in here)
+            lacking = bytes_of(step.file, missing[digest])
+            local = bytes_of(step.file, self.reusable(step.file, missing[digest]).keys())
             wanted.append(Wanted(step.file, lacking - local, local))
         speeds = (self._deltas.gauge if self._deltas else Gauge()).speeds()
         known_bad = self._failed | (self._deltas.bad.of(self._digest) if self._deltas else frozenset())
@@ -264,7 +264,3 @@ class Choice:
         while (left := until - time.monotonic()) > 0:
             check(self._cancelled)
             time.sleep(min(left, 0.05))
-
-
-def _block_size(file: FileEntry, number: int) -> int:
-    return min(BLOCK_SIZE_BYTES, file.size_bytes - number * BLOCK_SIZE_BYTES)

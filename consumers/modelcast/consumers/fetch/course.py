@@ -82,6 +82,11 @@ def in_words(chosen: Sequence[Option], versions: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {_many(words, count)}" for (_, words), count in ordered)
 
 
+def main_kind(chosen: Sequence[Option]) -> Kind:
+    """The way that brings most over the long link; where nothing does, the furthest that was gone."""
+    return max(chosen, key=lambda option: (option.origin_bytes, _RANK.index(option.kind)), default=_NOTHING).kind
+
+
 def _words(option: Option, versions: Mapping[str, int]) -> tuple[Kind, str]:
     source = f" from {versions[option.base]}" if option.base in versions else ""
     words = {
@@ -103,4 +108,5 @@ def _many(words: str, count: int) -> str:
     return words
 
 
+_NOTHING = Option(Kind.CACHE, 0, 0.0, 0.0)
 _RANK = (Kind.CACHE, Kind.REGION, Kind.DELTA, Kind.CHAIN, Kind.PACKED, Kind.BLOCKS, Kind.WHOLE)

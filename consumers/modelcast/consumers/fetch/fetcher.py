@@ -6,16 +6,25 @@ machine, finds it there. The regional manifest is put last, so that it vouches f
 
 from collections.abc import Callable, Set
 
+import structlog
+
 from modelcast.consumers.fetch.cache import NOTHING, ArtifactCache
 from modelcast.consumers.fetch.choosing import Choice, Deltas
 from modelcast.consumers.fetch.course import Kin
-from modelcast.consumers.fetch.job import FetchReport, Job, Wish
+from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.consumers.fetch.job import Job
+from modelcast.consumers.fetch.link import Link
 from modelcast.consumers.fetch.regional import RegionalBucket
+from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.status import FetchStatus
 from modelcast.schemas import keys
+from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ObjectStore, Progress
 
+TURNS_LOST_MAX = 3
 _ALONE = Kin()
+
+log = structlog.get_logger(__name__)
 
 __all__ = ["FetchReport", "Fetcher"]
 
@@ -27,15 +36,23 @@ class Fetcher:
         origin: where artifacts are published. For a pod this is the regional bucket.
         region: the region's own bucket; None: there is none, or it is the origin.
         cache: this machine's.
+        link: what all transfers of this process share; None: nothing.
         deltas: how deltas are used; None: not at all. What failed is remembered in it.
     """
 
     def __init__(
-        self, origin: ObjectStore, region: ObjectStore | None, cache: ArtifactCache, *, deltas: Deltas | None = None
+        self,
+        origin: ObjectStore,
+        region: ObjectStore | None,
+        cache: ArtifactCache,
+        link: Link | None = None,
+        *,
+        deltas: Deltas | None = None,
     ) -> None:
         self._origin = origin
         self._region = region
         self._cache = cache
+        self._link = link or Link()
         self._deltas = deltas
 
     def fetch(
@@ -72,21 +89,35 @@ class Fetcher:
         """
         region = RegionalBucket(self._region, manifest_digest, cancelled) if self._region is not None else None
         choice = Choice(self._deltas, self._origin, region, self._cache, manifest_digest, kin, cancelled)
-        job = Job(
-            self._origin,
-            region,
-            self._cache,
-            choice,
-            self._deltas,
-            progress=on_progress or _silent,
-            tell=on_status,
-            cancelled=cancelled,
-        )
-        with self._cache.fetching(manifest_digest, cancelled=cancelled) as incoming:
-            if self._cache.has(manifest_digest):
-                return job.already_here(manifest_digest)
-            key = manifest_key or keys.manifest(manifest_digest)
-            return job.bring(incoming, Wish(manifest_digest, key, size_bytes, keep))
+        key = manifest_key or keys.manifest(manifest_digest)
+        for _ in range(TURNS_LOST_MAX):
+            turns = self._link.turns if region is not None else None
+            turn = turns.turn(manifest_digest, cancelled) if turns else None
+            job = Job(
+                self._origin,
+                region,
+                self._cache,
+                choice,
+                self._deltas,
+                link=self._link,
+                turn=turn,
+                progress=on_progress or _silent,
+                tell=on_status,
+                cancelled=cancelled,
+            )
+            try:
+                with self._cache.fetching(manifest_digest, cancelled=cancelled) as incoming:
+                    if self._cache.has(manifest_digest):
+                        return job.already_here(manifest_digest)
+                    return job.bring(incoming, Wish(manifest_digest, key, size_bytes, keep))
+            except FetchCancelled:
+                if cancelled() or turn is None or not turn.lost:
+                    raise
+                log.warning("another worker took over what this one was bringing", artifact=manifest_digest)
+            finally:
+                if turn is not None:
+                    turn.drop()
+        raise StoreUnavailable("this worker is too slow to be heard of", subject=manifest_digest)
 
 
 def _silent(_: object) -> None:

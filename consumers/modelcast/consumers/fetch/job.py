@@ -1,13 +1,11 @@
 """One fetch: put an artifact together from what is here, what the region has and what comes over the long link."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 
@@ -15,53 +13,29 @@ import structlog
 
 from modelcast.consumers.fetch.cache import ArtifactCache
 from modelcast.consumers.fetch.choosing import Choice, Deltas
-from modelcast.consumers.fetch.course import in_words, origin_bytes_of
+from modelcast.consumers.fetch.copying import bytes_of, copy_blocks
+from modelcast.consumers.fetch.course import in_words, main_kind, origin_bytes_of
 from modelcast.consumers.fetch.download import Download
 from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.incoming import Incoming, digest_of
+from modelcast.consumers.fetch.link import Link, Turn
 from modelcast.consumers.fetch.manifests import read_manifest
 from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of, plan
 from modelcast.consumers.fetch.rebuild import ASIDE, Rebuilder, WayFailed
 from modelcast.consumers.fetch.regional import RegionalBucket
+from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.retry import check, retried
 from modelcast.consumers.fetch.status import FetchStatus, Ticker
 from modelcast.consumers.fetch.ways import FilePlan, Kind, Option
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import VerificationFailed
-from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
+from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore, Progress
 
+TURN_FROM_BYTES = 1024 * 1024
+
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class FetchReport:
-    """What a fetch cost.
-
-    ``bytes_moved`` came from the origin in this call (without the manifest; what came twice counts twice),
-    ``bytes_saved`` did not have to. ``stage_seconds``: manifest, plan, verify, origin, regional, stage (room, fsync,
-    rename). ``bytes_planned`` is what the plan was to bring from the origin, ``bytes_per_second`` how fast that
-    came, ``way`` how, for people.
-    """
-
-    bytes_moved: int
-    bytes_saved: int
-    bytes_total: int
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)
-    bytes_planned: int = 0
-    bytes_per_second: float = 0.0
-    way: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to be fetched, and what the log says of it."""
-
-    manifest_digest: str
-    manifest_key: str
-    size_bytes: int | None
-    keep: Set[str]
 
 
 class Job:
@@ -73,6 +47,8 @@ class Job:
         cache: this machine's.
         choice: which ways there are.
         deltas: how they are used; None: not at all.
+        link: what all transfers of this process share.
+        turn: this artifact's leave to be read from the origin; None: that needs nobody's.
         progress: told of verified bytes.
         tell: told how far it has come.
         cancelled: asked often.
@@ -86,6 +62,8 @@ class Job:
         choice: Choice,
         deltas: Deltas | None,
         *,
+        link: Link,
+        turn: Turn | None,
         progress: Progress,
         tell: Callable[[FetchStatus], None] | None,
         cancelled: Callable[[], bool],
@@ -96,6 +74,8 @@ class Job:
         self._choice = choice
         self._deltas = deltas
         self._gauge = deltas.gauge if deltas else Gauge()
+        self._link = link
+        self._turn = turn
         self._progress = progress
         self._cancelled = cancelled
         self._seconds: dict[str, float] = {}
@@ -121,6 +101,8 @@ class Job:
         """Put the artifact together and publish it in the cache."""
         with self._timed("manifest"):
             manifest = self._manifest(wish)
+        self._take_turn(manifest)
+        with self._timed("manifest"):
             regional = self._region.digests(manifest) if self._region else frozenset()
         with self._timed("verify"):
             incoming.begin(manifest)
@@ -135,7 +117,7 @@ class Job:
         with self._timed("verify"):
             missing = {d: self._missing(incoming, step, resumed) for d, step in wanted.items()}
         lacking = {digest: step for digest, step in wanted.items() if missing[digest]}
-        self._progress(manifest.size_bytes - sum(_bytes_of(lacking[d].file, missing[d]) for d in lacking))
+        self._progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
         for step in steps:
             self._taken[step.file.digest] = _LOCAL if step.file.digest not in lacking else _REGIONAL
         arrived = self._transfer(incoming, wish, lacking, missing, here)
@@ -150,7 +132,18 @@ class Job:
         with self._timed("stage"):
             check(self._cancelled)
             incoming.publish()
-        return self._report(manifest, in_words([self._taken[s.file.digest] for s in steps], self._choice.versions))
+        taken = [self._taken[s.file.digest] for s in steps]
+        return self._report(manifest, in_words(taken, self._choice.versions), main_kind(taken))
+
+    def _take_turn(self, manifest: Manifest) -> None:
+        """Of all workers of the region one brings the artifact; the others find it in the regional bucket then."""
+        if self._region is None or manifest.size_bytes < TURN_FROM_BYTES:
+            self._turn = None  # asking would cost more than the bytes
+        elif self._turn is not None and not self._region.vouched:
+            with self._timed("turn"):
+                self._turn.take()
+                if self._region.has_all():
+                    self._turn.drop()
 
     # --- what is to come --------------------------------------------------------------------------------------
 
@@ -273,7 +266,7 @@ class Job:
         finally:
             self._add("rebuild", time.perf_counter() - started)
         self._rebuilt.add(entry.digest)
-        self._progress(_bytes_of(entry, missing))
+        self._progress(bytes_of(entry, missing))
         return True
 
     def _start_over(
@@ -285,28 +278,22 @@ class Job:
         for digest, step in far.items():
             missing[digest] = incoming.missing_blocks(step.file)
 
-    def _copy_blocks(self, incoming: Incoming, steps: Sequence[Step], missing: dict[str, set[int]]) -> None:
-        """Take blocks that lie in other files of this machine; each is checked."""
+    def _copy_blocks(self, incoming: Incoming, steps: Sequence[Step], missing: Mapping[str, set[int]]) -> None:
         for step in steps:
             file = step.file
             places = self._choice.reusable(file, missing[file.digest])
-            if not places:
-                continue
-            with self._timed("verify"), ExitStack() as stack:
-                target = _opened(stack, incoming.path(file), os.O_WRONLY)
-                sources: dict[str, int] = {}
-                for number, (source, at) in places.items():
-                    check(self._cancelled)
-                    if source not in sources:
-                        with suppress(OSError):  # evicted meanwhile
-                            sources[source] = _opened(stack, self._choice.files[source], os.O_RDONLY)
-                    if source not in sources:
-                        continue
-                    block = os.pread(sources[source], _block_bytes(file, number), at * BLOCK_SIZE_BYTES)
-                    if sha256(block).hexdigest() == file.blocks[number]:
-                        _write_at(target, block, number * BLOCK_SIZE_BYTES)
-                        missing[file.digest].discard(number)
-                        self._progress(len(block))
+            if places:
+                with self._timed("verify"):
+                    missing[file.digest].difference_update(
+                        copy_blocks(
+                            file,
+                            incoming.path(file),
+                            places,
+                            self._choice.files,
+                            progress=self._progress,
+                            cancelled=self._cancelled,
+                        )
+                    )
 
     def _download(self, incoming: Incoming, parts: list[Part]) -> set[str]:
         if not parts:
@@ -336,6 +323,8 @@ class Job:
             progress=self._progress,
             cancelled=self._cancelled,
             distrust=self._region.distrust if self._region else _silent,
+            link=self._link,
+            turn=self._turn,
         )
         self._downloads.append(download)
         return download
@@ -374,7 +363,7 @@ class Job:
                 if not incoming.link(incoming.path(step.file), twin):
                     raise DamagedBytes(path, expected=twin.digest, got="other bytes", store=str(incoming.folder))
 
-    def _report(self, manifest: Manifest, way: str) -> FetchReport:
+    def _report(self, manifest: Manifest, way: str, kind: Kind = Kind.CACHE) -> FetchReport:
         total, moved = manifest.size_bytes, self._moved(Way.ORIGIN)
         seconds = dict(self._seconds)
         return FetchReport(
@@ -385,6 +374,7 @@ class Job:
             bytes_planned=self._planned_bytes,
             bytes_per_second=self._gauge.origin_bytes_per_second,
             way=way,
+            kind=kind,
         )
 
     def _add(self, stage: str, seconds: float) -> None:
@@ -397,27 +387,6 @@ class Job:
             yield
         finally:
             self._add(stage, time.perf_counter() - started)
-
-
-def _bytes_of(file: FileEntry, blocks: Set[int]) -> int:
-    return sum(_block_bytes(file, number) for number in blocks)
-
-
-def _block_bytes(file: FileEntry, number: int) -> int:
-    return min(BLOCK_SIZE_BYTES, file.size_bytes - number * BLOCK_SIZE_BYTES)
-
-
-def _opened(stack: ExitStack, path: Path, flags: int) -> int:
-    fd = os.open(path, flags | os.O_CLOEXEC)
-    stack.callback(os.close, fd)
-    return fd
-
-
-def _write_at(fd: int, data: bytes, at: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, at)
-        view, at = view[written:], at + written
 
 
 def _silent(_: object) -> None:

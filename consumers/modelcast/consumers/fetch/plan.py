@@ -1,4 +1,4 @@
-"""The cheapest way to an artifact: which file comes from where. Pure; deltas will be further ways here."""
+"""Which files of an artifact are near and which are far, and the parts that they are read in. Pure."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -19,16 +19,11 @@ class Way(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One file to bring, once; ``also_at`` are further paths with the same bytes.
-
-    ``key`` is where it lies in the store, "" if that follows from its digest. A block whose digest is "" can't be
-    checked when it arrives (what a delta holds is known only by what it makes).
-    """
+    """One file to bring, once; ``also_at`` are further paths with the same bytes."""
 
     file: FileEntry
     way: Way
     also_at: tuple[str, ...] = ()
-    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from modelcast.agents.region.outbox import Outbox
 from modelcast.agents.region.reconciler import Reconciler
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.infra import metrics
+from modelcast.infra.schema_lookup import SchemaLookup
 from modelcast.schemas.codec import decode
 from modelcast.schemas.errors import DecodeError, ModelcastError, UnknownSchema
 from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate
@@ -22,9 +23,6 @@ from modelcast.schemas.topics import Topic, partition_of
 
 UNREAD_MAX = 2000
 """Announcements that may wait for the log. Beyond, they still wake it, but are not compared with it."""
-
-LEARNING_MAX = 16
-"""Unknown schemas that are looked for at once: each costs the store a request, and anybody can make them up."""
 
 NOT_IN_LOG_SECONDS = (0.1, 0.5, 2.0)
 """When the log is looked at again before an announcement that it does not hold is given up."""
@@ -62,18 +60,17 @@ class Intake:
         self._watch = watch
         self._outbox = outbox
         self._tasks: set[asyncio.Task[None]] = set()
-        self._learning = 0
+        self._schemas = SchemaLookup(self._learn_schema)
 
     def take(self, heard: Heard) -> None:
         """Take in one record."""
         try:
             entry = self._decoded(heard.raw)
         except UnknownSchema as error:
-            if self._learning < LEARNING_MAX:
-                self._learning += 1
+            if len(self._tasks) < UNREAD_MAX:
                 self._beside(self._learn(heard, error))
             else:
-                self._bury(heard, error.reason, "not looked for: too many unknown schemas at once")
+                self._bury(heard, error.reason, "not looked for: too much is being looked up")
             return
         except DecodeError as error:
             self._bury(heard, error.reason, error.message)
@@ -84,6 +81,7 @@ class Intake:
         """Leave what is still being looked up; the log says it all again."""
         for task in self._tasks:
             task.cancel()
+        self._schemas.close()
 
     def _decoded(self, raw: bytes) -> Entry:
         record = decode(raw, book=self._watch.reader.book)
@@ -137,9 +135,8 @@ class Intake:
         reconciler.refresh()  # proves that what was read still stands, or raises the alarm
 
     async def _learn(self, heard: Heard, unknown: UnknownSchema) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(None, self._watch.reader.learn_schema, unknown.subject)
+            await self._schemas.look_up(unknown)
             entry = self._decoded(heard.raw)
         except DecodeError as error:
             self._bury(heard, error.reason, error.message)
@@ -147,8 +144,9 @@ class Intake:
             log.warning("a schema can't be fetched now", fingerprint=unknown.subject, error=error)
         else:
             self._wake(heard, entry)
-        finally:
-            self._learning -= 1
+
+    def _learn_schema(self, fingerprint: str) -> None:
+        self._watch.reader.learn_schema(fingerprint)  # the reader changes once there is a registry to obey
 
     def _beside(self, doing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(doing)

@@ -11,11 +11,9 @@ from collections.abc import Callable
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from modelcast.infra import metrics
-from modelcast.infra.dead_letters import dead_letter, encode_dead_letter
+from modelcast.infra.burial import Burial
 from modelcast.infra.kafka_client import producer_properties
 from modelcast.infra.settings import Settings
-from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.topics import Topic
 
 QUEUE_RECORDS_MAX = 20_000
@@ -40,7 +38,7 @@ class Outbox:
             producer_properties(settings)
             | {"queue.buffering.max.messages": QUEUE_RECORDS_MAX, "queue.buffering.max.kbytes": QUEUE_KIBIBYTES_MAX}
         )
-        self._reported_by = reported_by
+        self.bury = Burial(self.send, reported_by)
         self._loop = asyncio.get_running_loop()
         self._closed = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="outbox", daemon=True)
@@ -59,29 +57,6 @@ class Outbox:
         except (BufferError, KafkaException) as error:
             log.warning("not sent", topic=str(topic), key=key, error=str(error))
             self._loop.call_soon(on_delivery, False)
-
-    def bury(
-        self, raw: bytes, *, reason: str, detail: str, topic: str, partition: int, offset: int, key: bytes | None
-    ) -> None:
-        """Put what can't be used, with its reason, where people find it."""
-        metrics.DEAD_LETTERS.labels(topic, reason).inc()
-        log.warning("dead letter", topic=topic, partition=partition, offset=offset, reason=reason, detail=detail[:200])
-        letter = dead_letter(
-            raw,
-            reason=reason,
-            detail=detail,
-            reported_by=self._reported_by,
-            topic=topic,
-            partition=partition,
-            offset=offset,
-            key=key,
-        )
-        try:
-            letter_key, value = encode_dead_letter(letter)
-        except ModelcastError as error:
-            log.error("a dead letter could not be written", error=error)
-            return
-        self.send(Topic.DEAD_LETTERS, letter_key.decode(), value)
 
     def close(self, timeout_seconds: float) -> None:
         """Deliver what is left, for at most ``timeout_seconds``. Blocking."""

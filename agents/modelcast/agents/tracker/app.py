@@ -1,7 +1,7 @@
 """The tracker's Faust app: its streams, its table, and what happens as partitions change hands."""
 
 import asyncio
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
 import structlog
@@ -20,7 +20,7 @@ from modelcast.infra.faust_app import BYTES, make_app
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import decode_as
-from modelcast.schemas.errors import DecodeError
+from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.records import ModelAck, VersionState
 from modelcast.schemas.topics import Topic, partition_of
 
@@ -37,6 +37,8 @@ CHANGELOG_CONFIG = {
     "segment.bytes": str(16 * 1024 * 1024),
     "min.cleanable.dirty.ratio": "0.1",
 }
+
+R = TypeVar("R", ModelAck, VersionState)
 
 log = structlog.get_logger(__name__)
 
@@ -136,8 +138,8 @@ class Tracker:
             if row is None or partition_of(row[0]) not in gained:
                 continue  # also: rows that a lost partition left behind
             try:
-                ack = decode_as(ModelAck, raw, book=self._reader.book)
-            except DecodeError as error:
+                ack = await self._read(ModelAck, raw)
+            except ModelcastError as error:
                 log.warning("a row of the table can't be read", key=key, error=error)
             else:
                 found.setdefault(row[:2], []).append((row[2], ack, raw))
@@ -155,16 +157,20 @@ class Tracker:
                 log.warning("what was said before is not known: durations begin anew")
             for model, raw in (said or {}).items():
                 if partition_of(model) in gained:
-                    self._remember(model, raw)
+                    await self._remember(model, raw)
             await self.watch.list_registry()
             unread = {model for model, desk in self.board.desks.items() if desk.log is None}
             await self.watch.read_now(unread, SETTLE_SECONDS_MAX)
         self.emitter.settle(True)
 
-    def _remember(self, model: str, raw: bytes) -> None:
+    async def _read(self, kind: type[R], raw: bytes) -> R:
+        """What a tracker wrote, be it a newer one with schemas of its own."""
+        return await self.intake.schemas.decoding(lambda: decode_as(kind, raw, book=self._reader.book))
+
+    async def _remember(self, model: str, raw: bytes) -> None:
         try:
-            said = decode_as(VersionState, raw)
-        except DecodeError as error:
+            said = await self._read(VersionState, raw)
+        except ModelcastError as error:
             log.warning("what was said before can't be read", model=model, error=error)
             return
         if said.model == model:

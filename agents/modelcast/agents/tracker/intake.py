@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -16,13 +17,16 @@ from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.sender import Sender
 from modelcast.infra.metrics import FOLDED_PODS, RECORDS
 from modelcast.infra.registry import RegistryReader
+from modelcast.infra.schema_lookup import SchemaLookup
 from modelcast.schemas.codec import decode, decode_as
-from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, UnknownSchema
+from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, StoreUnavailable, UnknownSchema
 from modelcast.schemas.records import ModelAck, ModelCommand, ModelUpdate, Record, RegionHeartbeat
 from modelcast.schemas.topics import Topic, partition_of
 
-SCHEMA_RETRY_SECONDS = 60.0
+LEARNING_MAX = 1_000
+"""Heartbeats that may wait for their schema."""
 WRONG_PARTITION, EMPTY, UNEXPECTED = "wrong-partition", "empty", "unexpected-error"
+UNKNOWN_SCHEMA = "unknown-schema"
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +41,17 @@ class Message(Protocol):
 
 
 Table = MutableMapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A record of ``region-heartbeats``: its bytes, where it stood, and when it came, by Kafka's clock and by ours."""
+
+    raw: bytes
+    key: bytes | None
+    offset: int
+    appended_us: int
+    live_at_us: int | None
 
 
 class Refused(Exception):
@@ -63,7 +78,8 @@ class Intake:
         self._reader, self._board, self._heartbeats = reader, board, heartbeats
         self._watch, self._sender, self._mirror, self._changed = watch, sender, mirror, changed
         self._registry_id: str | None = None
-        self._unknown_schemas: dict[str, float] = {}
+        self.schemas = SchemaLookup(reader.learn_schema)
+        self._learning: set[asyncio.Task[None]] = set()
         self._partitions: dict[str, int] = {}  # of models met: hashing costs more than looking up
         self._outcomes = {
             (topic, outcome): RECORDS.labels(str(topic), outcome)
@@ -152,19 +168,48 @@ class Intake:
 
     def heartbeat(self, raw: bytes, key: bytes | None, offset: int, appended_us: int, live_at_us: int | None) -> None:
         """Take a record of ``region-heartbeats``; ``live_at_us`` is None for one that lay there before."""
+        heard = Heartbeat(raw, key, offset, appended_us, live_at_us)
         try:
-            beat = decode_as(RegionHeartbeat, raw, book=self._reader.book)
-            if self._registry_id is not None and beat.registry_id != self._registry_id:
-                raise DecodeError(f"registry {beat.registry_id}, ours is {self._registry_id}", reason=FOREIGN)
+            self._beat(heard, decode_as(RegionHeartbeat, raw, book=self._reader.book))
+        except UnknownSchema as unknown:
+            if len(self._learning) < LEARNING_MAX:
+                task = asyncio.get_running_loop().create_task(self._learn(heard))
+                self._learning.add(task)
+                task.add_done_callback(self._learning.discard)
+            else:
+                self._bury_heartbeat(heard, unknown)
         except DecodeError as error:
-            if live_at_us is not None:  # an old one was buried when it came
-                RECORDS.labels(str(Topic.REGION_HEARTBEATS), "dead-letter").inc()
-                self.bury(Topic.REGION_HEARTBEATS, raw, Refused(error.reason, error.message), 0, offset, key)
-            return
+            self._bury_heartbeat(heard, error)
+
+    async def _learn(self, heard: Heartbeat) -> None:
+        try:
+            book = self._reader.book
+            beat = await self.schemas.decoding(lambda: decode_as(RegionHeartbeat, heard.raw, book=book))
+            self._beat(heard, beat)
+        except DecodeError as error:
+            self._bury_heartbeat(heard, error)
+        except StoreUnavailable as error:
+            log.warning("a heartbeat's schema can't be fetched now", error=error)
+
+    def _bury_heartbeat(self, heard: Heartbeat, error: DecodeError) -> None:
+        if heard.live_at_us is not None:  # an old one was buried when it came
+            RECORDS.labels(str(Topic.REGION_HEARTBEATS), "dead-letter").inc()
+            refused = Refused(error.reason, error.message)
+            self.bury(Topic.REGION_HEARTBEATS, heard.raw, refused, 0, heard.offset, heard.key)
+
+    def _beat(self, heard: Heartbeat, beat: RegionHeartbeat) -> None:
+        if self._registry_id is not None and beat.registry_id != self._registry_id:
+            raise DecodeError(f"registry {beat.registry_id}, ours is {self._registry_id}", reason=FOREIGN)
         RECORDS.labels(str(Topic.REGION_HEARTBEATS), "folded").inc()
-        self._heartbeats.hear(beat, raw, appended_us, live_at_us)
-        age_us = time.time_ns() // 1000 - appended_us - self._heartbeats.ahead_us
-        self._mirror.heartbeat(f"{beat.region}/{beat.worker}", raw, appended_us, age_us)
+        self._heartbeats.hear(beat, heard.raw, heard.appended_us, heard.live_at_us)
+        age_us = time.time_ns() // 1000 - heard.appended_us - self._heartbeats.ahead_us
+        self._mirror.heartbeat(f"{beat.region}/{beat.worker}", heard.raw, heard.appended_us, age_us)
+
+    def close(self) -> None:
+        """Look nothing up any more."""
+        for task in self._learning:
+            task.cancel()
+        self.schemas.close()
 
     def refuse_announcement(self, announcement: Announcement, reason: str, detail: str) -> None:
         """The log does not bear an announcement out."""
@@ -190,23 +235,11 @@ class Intake:
         if not raw:
             raise Refused(EMPTY, "a record without a value")
         try:
-            try:
-                return decode(raw, book=self._reader.book)
-            except UnknownSchema as unknown:
-                await self._learn(unknown)
-                return decode(raw, book=self._reader.book)
+            return await self.schemas.decoding(lambda: decode(raw, book=self._reader.book))
         except DecodeError as error:
             raise Refused(error.reason, error.message) from None
-
-    async def _learn(self, unknown: UnknownSchema) -> None:
-        """Fetch a writer's schema, but not again and again where there is none."""
-        if time.monotonic() < self._unknown_schemas.get(unknown.subject, 0.0):
-            raise unknown
-        try:
-            await asyncio.to_thread(self._reader.learn_schema, unknown.subject)
-        except ModelcastError as error:
-            self._unknown_schemas[unknown.subject] = time.monotonic() + SCHEMA_RETRY_SECONDS
-            raise Refused(unknown.reason, str(error)) from None
+        except StoreUnavailable as error:
+            raise Refused(UNKNOWN_SCHEMA, f"its schema can't be fetched now: {error}") from None
 
     async def _check_origin(self, registry_id: str, model: str, source: str, partition: int) -> None:
         if self._partitions.get(model) != partition:

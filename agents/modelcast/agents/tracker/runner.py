@@ -57,6 +57,7 @@ async def run_tracker(settings: Settings) -> None:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         tracker.watch.close()
+        tracker.intake.close()
         await tracker.mirror.close(CLOSE_SECONDS)
         tracker.sender.close(CLOSE_SECONDS)
         log.info("tracker stopped", worker=worker)

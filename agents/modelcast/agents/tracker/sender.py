@@ -5,11 +5,10 @@ from collections.abc import Callable
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from modelcast.infra.dead_letters import dead_letter, encode_dead_letter
+from modelcast.infra.burial import Burial
 from modelcast.infra.kafka_client import producer_properties
-from modelcast.infra.metrics import ANNOUNCEMENTS, DEAD_LETTERS
+from modelcast.infra.metrics import ANNOUNCEMENTS
 from modelcast.infra.settings import Settings
-from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.topics import Topic
 
 QUEUE_RECORDS_MAX = 10_000
@@ -35,7 +34,7 @@ class Sender:
                 "queue.buffering.max.kbytes": QUEUE_KIBIBYTES_MAX,
             }
         )
-        self._reported_by = reported_by
+        self.bury = Burial(self.say, reported_by)
         self._on_lost = on_lost
 
     def say(self, topic: Topic, key: str, value: bytes) -> bool:
@@ -54,29 +53,6 @@ class Sender:
             log.warning("not sent", topic=str(topic), key=key, error=str(error))
             return False
         return True
-
-    def bury(
-        self, raw: bytes, *, reason: str, detail: str, topic: str, partition: int, offset: int, key: bytes | None
-    ) -> None:
-        """Put what can't be used, with its reason, where people find it."""
-        DEAD_LETTERS.labels(topic, reason).inc()
-        log.warning("dead letter", topic=topic, partition=partition, offset=offset, reason=reason, detail=detail[:200])
-        letter = dead_letter(
-            raw,
-            reason=reason,
-            detail=detail,
-            reported_by=self._reported_by,
-            topic=topic,
-            partition=partition,
-            offset=offset,
-            key=key,
-        )
-        try:
-            letter_key, value = encode_dead_letter(letter)
-        except ModelcastError as error:
-            log.error("a dead letter could not be written", error=str(error))
-            return
-        self.say(Topic.DEAD_LETTERS, letter_key.decode(), value)
 
     def poll(self) -> None:
         """Learn what was delivered."""

@@ -34,8 +34,12 @@ ACCEPTED_GENERATION = Gauge("modelcast_accepted_generation", "Generation that th
 SERVED_VERSION = Gauge("modelcast_served_version", "Version that all pods of the region serve; 0: none.", ("model",))
 FETCHES = Counter("modelcast_fetches", "Fetches by outcome: done, failed, damaged.", ("model", "outcome"))
 FETCH_SECONDS = Histogram("modelcast_fetch_seconds", "Time to fetch and verify an artifact.", buckets=SECONDS)
-FETCHED_BYTES = Counter("modelcast_fetched_bytes", "Bytes moved over the long link.", ("model",))
-SAVED_BYTES = Counter("modelcast_saved_bytes", "Bytes that did not have to move.", ("model",))
+FETCHED_BYTES = Counter(
+    "modelcast_fetched_bytes",
+    "Bytes moved over the long link, by how most came: delta, chain, packed, blocks, whole, region, cache.",
+    ("model", "way"),
+)
+SAVED_BYTES = Counter("modelcast_saved_bytes", "Bytes that did not have to move, by the same ways.", ("model", "way"))
 RELOADS = Counter("modelcast_reloads", "Loads asked of pods: served, failed, refused.", ("model", "outcome"))
 RELOAD_SECONDS = Histogram("modelcast_reload_seconds", "Time from asking a pod to its read-back.", buckets=SECONDS)
 RECONCILE_SECONDS = Histogram("modelcast_reconcile_seconds", "Time of one model's reconciliation.", buckets=SECONDS)

@@ -1,6 +1,7 @@
 """A reconciler on a world in memory: outcomes come back as events, and what must not be done is not done."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,10 @@ from modelcast.agents.region.memory import Memory
 from modelcast.agents.region.ownership import OwnedState
 from modelcast.agents.region.reconciler import Reconciler
 from modelcast.agents.region.replica import Policy, Replica
+from modelcast.agents.region.telling import Pace
 from modelcast.agents.region.values import Transfer
 from modelcast.agents.region.world import World
+from modelcast.consumers.fetch import FetchStatus
 from modelcast.consumers.fetch.errors import FetchCancelled
 from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable
 from modelcast.infra.stores.memory import MemoryStore
@@ -90,12 +93,17 @@ class DiskInMemory:
     def __init__(self) -> None:
         self.fetched: list[int] = []
         self.slow = False
+        self.moved = 0
 
-    def fetch(self, update: ModelUpdate, cancelled: Callable[[], bool]) -> tuple[str, Transfer]:
+    def fetch(
+        self, update: ModelUpdate, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None]
+    ) -> tuple[str, Transfer]:
         self.fetched.append(update.version)
         while self.slow:
             if cancelled():
                 raise FetchCancelled("not wanted any more")
+            self.moved += 1
+            on_status(FetchStatus(self.moved, 1000, 10.0, "whole"))
             time.sleep(0.005)
         return update.artifact.manifest_digest, Transfer(1, 0, 1)
 
@@ -113,7 +121,7 @@ class Reports:
 class Scene:
     """One model with its world."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, pace: Pace | None = None) -> None:
         self.log = log
         self.bucket = MemoryStore()
         self.pods = {name: PodInMemory(name) for name in ("p", "q")}
@@ -122,7 +130,10 @@ class Scene:
         self.book = BookInMemory(log)
         self.replaced: list[str] = []
         self.threads = ThreadPoolExecutor(8)
-        self.world = World(REGION, self.pods, self.disk, self.reports, self.threads, self.threads, load_seconds_max=5.0)
+        self.world = World(
+            REGION, self.pods, self.disk, self.reports, self.threads, self.threads, load_seconds_max=5.0,
+            pace=pace or Pace(),
+        )  # fmt: skip
         self.state = OwnedState(self.bucket, MODEL, REGION, "me")
         self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, SOON, self.replaced.append)
 
@@ -284,6 +295,25 @@ async def test_a_fetch_that_is_no_longer_wanted_is_cancelled(scene: Scene) -> No
     await scene.until(lambda: scene.reconciler.replica.fetching == {digest(2)}, "the older one is over")  # type: ignore[union-attr]
     scene.disk.slow = False
     await scene.serves(2)
+
+
+async def test_while_a_fetch_takes_its_time_it_is_told_how_far_it_has_come() -> None:
+    scene = Scene(Log().publish(1), Pace(itertools.count(step=10.0).__next__))  # time enough for every word
+    scene.disk.slow = True
+    await scene.start()
+
+    def told() -> Transfer:
+        replica = scene.reports.last.get(MODEL)
+        return replica.transfers.get(digest(1), Transfer()) if replica else Transfer()
+
+    await scene.until(lambda: told().bytes_moved > 2, "it says how much has come")
+    before = told()
+    assert (scene.told, before.bytes_planned, before.way) == (State.FETCHING, 1000, "whole")
+    await scene.until(lambda: told().bytes_moved > before.bytes_moved, "it says that more has come")
+    scene.disk.slow = False
+    await scene.serves(1)
+    assert told() == Transfer(1, 0, 1)  # the last word is the fetch's own
+    await scene.end()
 
 
 async def test_draining_waits_for_the_load_that_is_under_way(scene: Scene) -> None:

@@ -18,6 +18,7 @@ from modelcast.agents.region.values import (
     Fetch,
     Fetched,
     FetchFailed,
+    Fetching,
     Folded,
     Load,
     LoadBroken,
@@ -34,6 +35,7 @@ from modelcast.agents.region.values import (
     Saved,
     SaveFailed,
     Tick,
+    Transfer,
 )
 from modelcast.consumers.pods.port import LoadOrder, PodReading
 from modelcast.schemas.log import ModelLog
@@ -100,6 +102,7 @@ def any_event(folds: list[ModelLog]) -> st.SearchStrategy[Event]:
         st.just(Folded(ModelLog(MODEL, "another"))),
         st.builds(Contradicted, st.just("rewritten")),
         st.sets(pods).map(lambda names: PodsKnown(tuple(sorted(names)))),
+        st.builds(Fetching, versions.map(digest), st.builds(Transfer, st.integers(0, 10))),
         st.builds(Fetched, versions.map(digest), versions.map(digest)),
         st.builds(FetchFailed, versions.map(digest), st.just("x"), st.booleans(), st.booleans()),
         st.builds(Loaded, pods, orders),

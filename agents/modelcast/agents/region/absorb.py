@@ -9,6 +9,7 @@ from modelcast.agents.region.values import (
     Event,
     Fetched,
     FetchFailed,
+    Fetching,
     Folded,
     LoadBroken,
     Loaded,
@@ -47,6 +48,10 @@ def _told(replica: Replica, event: Event, now: float) -> Replica:
         case PodsKnown(names):
             pods = {name: replica.pods.get(name, PodView()) for name in names}
             return replace(replica, pods=pods, pods_known=True)
+        case Fetching(digest, transfer):
+            if digest not in replica.fetching:  # a word that its own end has overtaken
+                return replica
+            return replace(replica, transfers={**replica.transfers, digest: transfer})
         case Fetched():
             return _on_fetched(replica, event, now)
         case FetchFailed():

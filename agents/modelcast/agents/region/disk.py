@@ -59,7 +59,7 @@ class Disk:
         self,
         update: ModelUpdate,
         cancelled: Callable[[], bool],
-        on_status: Callable[[FetchStatus], None] | None = None,
+        on_status: Callable[[FetchStatus], None],
     ) -> tuple[str, Transfer]:
         """Bring an artifact here.
 
@@ -97,4 +97,5 @@ def _transfer(report: FetchReport) -> Transfer:
         report.bytes_planned,
         report.bytes_per_second,
         report.way,
+        report.kind,
     )

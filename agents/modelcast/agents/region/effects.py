@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from modelcast.agents.region.memory import Memory
 from modelcast.agents.region.ownership import Superseded
+from modelcast.agents.region.telling import Teller
 from modelcast.agents.region.values import (
     Event,
     Fetched,
@@ -23,6 +25,7 @@ from modelcast.agents.region.values import (
     Replaced,
     Saved,
     SaveFailed,
+    Transfer,
 )
 from modelcast.agents.region.world import State, World
 from modelcast.consumers.fetch.errors import FetchCancelled
@@ -52,14 +55,23 @@ class Hands:
         self._state = state
         self._state_lock = asyncio.Lock()  # one call on the state object at a time
 
-    async def fetch(self, update: ModelUpdate, cancel: threading.Event) -> Event:
-        """``Fetched`` or ``FetchFailed``."""
+    async def fetch(self, update: ModelUpdate, cancel: threading.Event, tell: Callable[[Event], None]) -> Event:
+        """``Fetched`` or ``FetchFailed``. ``tell`` is called on the event loop with what is known meanwhile."""
         digest, subject = update.artifact.manifest_digest, {"version": update.version}
         began = time.perf_counter()
+        loop = asyncio.get_running_loop()
+
+        def told(event: Event) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(tell, event)
+
+        def fetch() -> tuple[str, Transfer]:
+            with self._world.pace.fetching():
+                teller = Teller(digest, self._world.pace, len(self._world.pods), told)
+                return self._world.artifacts.fetch(update, cancel.is_set, teller)
+
         try:
-            actual, transfer = await in_thread(
-                self._world.fetches, lambda: self._world.artifacts.fetch(update, cancel.is_set)
-            )
+            actual, transfer = await in_thread(self._world.fetches, fetch)
         except FetchCancelled as error:
             return FetchFailed(digest, error.message, cancelled=True)
         except VerificationFailed as error:
@@ -77,9 +89,11 @@ class Hands:
         seconds = time.perf_counter() - began
         metrics.FETCHES.labels(self._model, "done").inc()
         metrics.FETCH_SECONDS.observe(seconds)
-        metrics.FETCHED_BYTES.labels(self._model).inc(transfer.bytes_moved)
-        metrics.SAVED_BYTES.labels(self._model).inc(transfer.bytes_saved)
-        self._log.info("staged", seconds=round(seconds, 4), bytes_moved=transfer.bytes_moved, **subject)
+        metrics.FETCHED_BYTES.labels(self._model, transfer.kind).inc(transfer.bytes_moved)
+        metrics.SAVED_BYTES.labels(self._model, transfer.kind).inc(transfer.bytes_saved)
+        self._log.info(
+            "staged", seconds=round(seconds, 4), bytes_moved=transfer.bytes_moved, way=transfer.way, **subject
+        )
         return Fetched(digest, actual, transfer)
 
     async def load(self, name: str, order: LoadOrder) -> Event:

@@ -38,5 +38,6 @@ def _outlook(replica: Replica) -> object:
     pods = {
         name: (v.reading, v.lost, v.error, bool(v.loading), replica.confirms(v)) for name, v in replica.pods.items()
     }
+    on_their_way = {digest: replica.transfers.get(digest) for digest in replica.fetching}
     return (replica.state, replica.generation, replica.saved.staged, replica.held, replica.quarantined, replica.error,
-            replica.alarm, pods)  # fmt: skip
+            replica.alarm, on_their_way, pods)  # fmt: skip

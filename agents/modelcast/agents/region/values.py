@@ -23,6 +23,7 @@ class Transfer:
     bytes_planned: int = 0
     bytes_per_second: float = 0.0
     way: str = ""
+    kind: str = ""  # the way that brought most of it, in one word: few enough for a metric's label
 
 
 # --- events ------------------------------------------------------------------------------------------------
@@ -47,6 +48,14 @@ class PodsKnown:
     """These are the region's pods now."""
 
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """A fetch under way has come so far."""
+
+    manifest_digest: str
+    transfer: Transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,7 @@ Event = (
     Folded
     | Contradicted
     | PodsKnown
+    | Fetching
     | Fetched
     | FetchFailed
     | Loaded

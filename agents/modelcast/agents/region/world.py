@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelcast.agents.region.memory import Memory
 from modelcast.agents.region.replica import Replica
+from modelcast.agents.region.telling import Pace
 from modelcast.agents.region.values import Transfer
+from modelcast.consumers.fetch import FetchStatus
 from modelcast.consumers.pods.port import Pod
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
@@ -34,8 +36,13 @@ class State(Protocol):
 class Artifacts(Protocol):
     """This worker's disk. Blocking, thread-safe."""
 
-    def fetch(self, update: ModelUpdate, cancelled: Callable[[], bool]) -> tuple[str, Transfer]:
-        """Bring an artifact here; the digest that it has, and what it cost. Raises ``ModelcastError``."""
+    def fetch(
+        self, update: ModelUpdate, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None], /
+    ) -> tuple[str, Transfer]:
+        """Bring an artifact here; the digest that it has, and what it cost. Raises ``ModelcastError``.
+
+        ``on_status`` is told from the fetch's threads how far it has come.
+        """
         ...
 
 
@@ -79,3 +86,4 @@ class World:
     stores: Executor  # short calls
     fetches: Executor  # long ones
     load_seconds_max: float = 120.0
+    pace: Pace = field(default_factory=Pace)  # at which fetches speak of their progress

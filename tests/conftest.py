@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +14,10 @@ from tests.support.servers import S3ForTests, required_binary, start_versitygw
 
 # A shell starts what it puts into the background with SIGINT ignored, and children inherit that: tests send SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Publishers keep what they publish as bases of later deltas: not in the cache of whoever runs the tests.
+_bases = tempfile.TemporaryDirectory(prefix="modelcast-test-bases-")
+os.environ.setdefault("MODELCAST_PUBLISH__BASE_CACHE_DIR", _bases.name)
 
 SKIPS_ALLOWED = os.environ.get("CI") != "true"
 _skipped: list[str] = []

@@ -2,18 +2,21 @@
 
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 from rich.text import Text
 
-from modelcast.cli.configured import load
+from modelcast.cli.configured import load, regions_of
 from modelcast.cli.console import Format, emit, err, plain, say, size
-from modelcast.cli.options import DryRun, Output, pairs_of, seconds_of
+from modelcast.cli.options import DryRun, Output, UnknownRegionOk, pairs_of, seconds_of
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import Activation
+
+if TYPE_CHECKING:
+    from modelcast.producers.deltas.offers import DeltaMade
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +31,7 @@ def publish(
     region: Annotated[
         list[str] | None, typer.Option("--region", "-r", help="Only regions so named may have it. Without it, all.")
     ] = None,
+    unknown_region_ok: UnknownRegionOk = False,
     activation: Annotated[
         str, typer.Option("--activation", help="immediate, or staged: fetch now, serve when a command says so.")
     ] = "immediate",
@@ -36,6 +40,13 @@ def publish(
     publisher: Annotated[str, typer.Option("--publisher", help="Who publishes. Without it, user@host.")] = "",
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="A pickle runs code where it is loaded.")
+    ] = False,
+    deltas: Annotated[
+        bool | None, typer.Option("--deltas/--no-deltas", help="Make deltas for what regions hold. Without it, as set.")
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read back what the store has of it already, and put right what is damaged."),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Until regions serve it (staged ones: hold it).")] = False,
     level: Annotated[str, typer.Option("--level", help="With --wait: all, quorum or one.")] = "all",
@@ -51,10 +62,13 @@ def publish(
     labels = pairs_of(label, "label")
     if level not in {"all", "quorum", "one"}:
         raise UsageError(f"bad level {level!r}", hint="use all, quorum or one")
-    with Publisher(load()) as publisher_, _Bar() as bar:
+    settings = load()
+    placement = regions_of(settings, region, unknown_ok=unknown_region_ok)
+    with Publisher(settings) as publisher_, _Bar() as bar:
         publication = publisher_.publish(
-            model, path, version=version, placement=region or (), activation=chosen, metrics=metrics, labels=labels,
-            publisher=publisher, allow_pickle=allow_pickle, progress=bar, dry_run=dry_run,
+            model, path, version=version, placement=placement, activation=chosen, metrics=metrics, labels=labels,
+            publisher=publisher, allow_pickle=allow_pickle, progress=bar, dry_run=dry_run, deltas=deltas,
+            verify=verify,
         )  # fmt: skip
         bar.stop()
         for remark in publication.notes:
@@ -63,6 +77,8 @@ def publish(
         if dry_run and not publication.created:
             done = "is published already"
         data = {**plain({k: v for k, v in _fields(publication).items() if k != "waiter"}), "outcome": done}
+        if not publication.created and publication.deltas:
+            done += f", {sum(d.files for d in publication.deltas)} delta(s) added"
         moved = f", {size(publication.uploaded_bytes)} uploaded" if publication.created and not dry_run else ""
         line = (
             f"{publication}: {done} as generation {publication.generation}, "
@@ -128,3 +144,13 @@ class _Bar:
         with self._lock:
             if self._task is not None:
                 self._progress.advance(self._task, done_bytes)
+
+    def delta(self, made: "DeltaMade") -> None:
+        """See ``PublishProgress``."""
+        say(delta_line(made))
+
+
+def delta_line(made: "DeltaMade") -> str:
+    """One delta, for people."""
+    what = f"delta from {made.base_version}" if made.base_version else "compressed whole"
+    return f"{made.path}: {what}, {size(made.size_bytes)}, {made.ratio:.1f}× smaller, {made.seconds:.1f} s"

@@ -126,6 +126,10 @@ class PublishSettings(_Section):
     delta_bases: tuple[int, ...] = (1, 4, 16)  # how many versions back they start
     delta_threads: int = Field(default=0, ge=0, le=256)  # 0: all cores
     delta_size_min_bytes: int = Field(default=256 * 1024, ge=0)  # smaller files travel whole
+    # Files published from here are kept as bases of later deltas; others are read from the origin up to a size.
+    base_cache_dir: Path | None = None  # `bases` in the user's cache folder
+    base_cache_size_max_bytes: int = Field(default=32 * 1024**3, ge=0)  # 0: keep none
+    base_fetch_size_max_bytes: int = Field(default=256 * 1024**2, ge=0)  # a file; 0: where the origin is far away
     registry_id: str = ""  # the registry expected in the origin store; another one is refused
 
 

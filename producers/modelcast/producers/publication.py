@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
 
+from modelcast.producers.deltas.offers import DeltaMade, DeltaOffer
 from modelcast.producers.verdict import Level, Verdict
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import NotAnnounced, Refused, UsageError
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.names import check_model, check_region, check_version
-from modelcast.schemas.records import Activation, ArtifactRef, ModelUpdate
+from modelcast.schemas.records import Activation, ArtifactRef, DeltaHint, ModelUpdate
 
 LABELS_MAX = 256
 TEXT_MAX = 4096
@@ -24,11 +25,15 @@ class PublishProgress(Protocol):
     """Told what a publication is doing."""
 
     def step(self, name: str, total_bytes: int = 0) -> None:
-        """A step begins: ``scan``, ``upload``, ``claim``, ``announce``."""
+        """A step begins: ``scan``, ``upload``, ``deltas``, ``claim``, ``announce``."""
         ...
 
     def advance(self, done_bytes: int) -> None:
         """Further bytes of the step are done."""
+        ...
+
+    def delta(self, made: DeltaMade) -> None:
+        """One delta of a file is in the store."""
         ...
 
 
@@ -80,7 +85,7 @@ class Request:
         said = [self.artifact.manifest_digest, self.version, sorted(self.placement), self.activation]
         return keys.intent(self.model, sha256_of(json.dumps(said).encode()))
 
-    def update(self, log: ModelLog, event_id: str, now_us: int) -> ModelUpdate:
+    def update(self, log: ModelLog, event_id: str, now_us: int, hints: tuple[DeltaHint, ...] = ()) -> ModelUpdate:
         """The entry that publishes this as the next of ``log``."""
         return ModelUpdate(
             registry_id=log.registry_id,
@@ -95,6 +100,7 @@ class Request:
             publisher=self.publisher,
             metrics={name: float(value) for name, value in self.metrics.items()},
             labels=self.labels,
+            delta_hints=hints,
         )
 
 
@@ -112,6 +118,10 @@ class Decision:
     course: Course
     generation: int = 0
     completes: bool = False
+
+    def version_in(self, log: ModelLog) -> int | None:
+        """The version that stands in the log already."""
+        return next((u.version for u in log.updates.values() if u.generation == self.generation), None)
 
 
 def decide(log: ModelLog, request: Request, event_id: str | None) -> Decision:
@@ -158,9 +168,10 @@ class Publication:
         created: this publication put it there (or completed an interrupted run that had); False: already published.
         announced: Kafka confirmed the announcement.
         received_at_us: when the store received the entry, by the store's clock.
-        uploaded_bytes: bytes that the store lacked.
+        uploaded_bytes: bytes that the store lacked, or held damaged.
         step_seconds: where the time went.
-        notes: what was found and not carried.
+        notes: what was found and not carried, or put right.
+        deltas: made by this call, by the version that they start from (0: compressed wholes).
     """
 
     model: str
@@ -180,6 +191,7 @@ class Publication:
     dry_run: bool = False
     step_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    deltas: tuple[DeltaOffer, ...] = ()
     waiter: Waiter | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:

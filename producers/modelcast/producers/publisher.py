@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from modelcast.infra.claim import claim, put_schema
 from modelcast.infra.metrics import PUBLICATIONS, UPLOADED_BYTES
@@ -41,8 +42,14 @@ from modelcast.schemas.errors import (
     UsageError,
 )
 from modelcast.schemas.log import ModelLog
+from modelcast.schemas.names import check_model
 from modelcast.schemas.ports import Announcer, ObjectStore
 from modelcast.schemas.records import Activation, ArtifactRef, ModelUpdate
+
+if TYPE_CHECKING:
+    from modelcast.producers.deltas.offers import DeltaOffer
+    from modelcast.producers.deltas.run import DeltaRun
+    from modelcast.producers.deltas.shop import DeltaShop
 
 _logger = logging.getLogger(__name__)
 
@@ -82,6 +89,7 @@ class Publisher:
         self._settings = settings if settings is not None else load()
         self._given = (store, announcer)
         self._origin: Origin | None = None
+        self._shop: DeltaShop | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -103,10 +111,13 @@ class Publisher:
         allow_pickle: bool = False,
         progress: PublishProgress | None = None,
         dry_run: bool = False,
+        deltas: bool | None = None,
+        verify: bool = False,
     ) -> Publication:
         """Put a version into the registry's log, and say so on Kafka.
 
-        Interrupted anywhere and called again with the same bytes, it completes what was begun.
+        Interrupted anywhere and called again with the same bytes, it completes what was begun. It returns once the
+        deltas are in the store, too; regions were told before that unless waiting serves the slowest of them.
 
         Args:
             model: its name.
@@ -120,6 +131,8 @@ class Publisher:
             allow_pickle: pickles are refused unless this is set.
             progress: told how it goes.
             dry_run: check everything and write nothing.
+            deltas: whether to make them; None: as ``publish.deltas`` says.
+            verify: read back what the store has of these bytes already, and put right what is damaged there.
 
         Returns:
             The publication; ``created`` is False if these bytes were the latest version already.
@@ -156,7 +169,11 @@ class Publisher:
             )
         )
         try:
-            return self._rehearse(origin, request) if dry_run else self._publish(origin, request, artifact, steps)
+            if dry_run:
+                return self._rehearse(origin, request)
+            wanted = self._settings.publish.deltas if deltas is None else deltas
+            run = self._delta_run(origin, model, artifact, Path(path)) if wanted else None
+            return self._publish(origin, request, artifact, steps, run, verify=verify)
         except Unannounced:
             PUBLICATIONS.labels(model, "unannounced").inc()
             raise
@@ -165,6 +182,30 @@ class Publisher:
             raise
         finally:
             steps.end()
+
+    def add_deltas(
+        self, model: str, version: int, *, bases: Sequence[int] = (), progress: PublishProgress | None = None
+    ) -> "tuple[DeltaOffer, ...]":
+        """Make deltas of a version that was published before; what the store has is not made again.
+
+        Args:
+            model: its name.
+            version: what the deltas make.
+            bases: versions that they start from; none: as for a new publication, with compressed wholes.
+            progress: told how it goes.
+
+        Returns:
+            What was made. Nothing is written to the log, and nothing announced: regions find deltas by looking.
+
+        Raises:
+            NotFound: no such version, or a base that is not older.
+            StoreUnavailable: the store can't be reached.
+            ImportError: what makes deltas is not installed (``modelcast[delta]``).
+        """
+        from modelcast.producers.deltas.later import add_deltas
+
+        origin = self._connected()
+        return add_deltas(self._delta_shop(origin), origin.model_log(check_model(model)), version, bases, progress)
 
     def close(self) -> None:
         """Let go of store and Kafka."""
@@ -189,23 +230,61 @@ class Publisher:
                 self._origin = Origin(self._settings, store=store, announcer=announcer)
             return self._origin
 
-    def _publish(self, origin: Origin, request: Request, artifact: Artifact, steps: Steps) -> Publication:
+    def _delta_run(self, origin: Origin, model: str, artifact: Artifact, root: Path) -> "DeltaRun | None":
+        """The deltas to think about; None where no file is worth one, or what makes them is not installed."""
+        size_min = max(self._settings.publish.delta_size_min_bytes, 1)
+        if all(f.entry.size_bytes < size_min for f in artifact.files):
+            return None
+        try:
+            from modelcast.producers.deltas.run import DeltaRun
+        except ImportError as error:
+            if (error.name or "").split(".")[0] == "modelcast":
+                raise
+            _logger.info("no deltas: %s; install modelcast[delta]", error, extra={"model": model})
+            return None
+        return DeltaRun(self._delta_shop(origin), model, artifact, root)
+
+    def _delta_shop(self, origin: Origin) -> "DeltaShop":
+        from modelcast.producers.deltas.shop import DeltaShop
+
+        with self._lock:
+            if self._shop is None:
+                self._shop = DeltaShop(self._settings, origin.store)
+            return self._shop
+
+    def _publish(
+        self,
+        origin: Origin,
+        request: Request,
+        artifact: Artifact,
+        steps: Steps,
+        run: "DeltaRun | None",
+        *,
+        verify: bool,
+    ) -> Publication:
         uploader = Uploader(origin.store, artifact, steps.progress)
         steps.begin("upload", artifact.manifest.size_bytes)
         intent, log, uploaded = self._prepare(origin, request, uploader)
         try:
             log, decision = self._decide(origin, log, request, intent.event_id)
-            if not uploaded:
-                origin.together(uploader.calls())
+            calls: list[Callable[[], Any]] = [] if uploaded else uploader.calls()
+            if run is not None:
+                version = decision.version_in(log) or request.version or log.next_version
+                calls.append(partial(run.plan, log, version))
+            origin.together(calls)
+            if verify or decision.course is Course.ANNOUNCE:
+                origin.together(uploader.checks(read_back=verify))
             if decision.course is Course.ANNOUNCE:
                 raise _Standing(log, decision)
+            if run is not None:
+                run.make_first(steps)
             steps.begin("claim")
 
             def build(log: ModelLog) -> ModelUpdate:
                 decision = decide(log, request, intent.event_id)
                 if decision.course is Course.ANNOUNCE:
                     raise _Standing(log, decision)
-                return request.update(log, intent.event_id, time.time_ns() // 1000)
+                return request.update(log, intent.event_id, time.time_ns() // 1000, run.hints if run else ())
 
             claimed = claim(origin.reader, log, intent.event_id, build)
             log, entry, body = claimed.log, claimed.entry, claimed.encoded
@@ -240,10 +319,22 @@ class Publisher:
             uploaded_bytes=uploader.uploaded_bytes,
             received_at_us=received_us,
             step_seconds=steps.seconds,
-            notes=artifact.notes + _differences(entry, request, created),
+            notes=artifact.notes + _differences(entry, request, created) + uploader.notes,
             waiter=self._wait,
         )
-        return self._announce(origin, publication, body, intent, steps)
+        try:
+            publication = self._announce(origin, publication, body, intent, steps)
+        except Unannounced:
+            if run is not None:
+                run.keep()
+            raise
+        if run is None:
+            return publication
+        run.make_rest(steps)
+        steps.begin("keep")
+        run.keep()
+        steps.end()
+        return replace(publication, deltas=run.offers, notes=publication.notes + run.notes)
 
     def _prepare(self, origin: Origin, request: Request, uploader: Uploader) -> tuple[Intent, ModelLog, bool]:
         """Everything that does not depend on each other, at once: (intent, log, whether the bytes are up).

@@ -70,7 +70,7 @@ class MemoryStore:
                 raise PreconditionFailed("the object exists", subject=self._at(key))
             if if_match is not None and (found is None or found.info.etag != if_match):
                 raise PreconditionFailed("the object changed meanwhile", subject=self._at(key))
-            etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'  # as S3 does
             info = ObjectInfo(key, len(body), etag, self._now_us())
             self._objects[key] = StoredObject(bytes(body), info)
             return info

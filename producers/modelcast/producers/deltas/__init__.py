@@ -1,0 +1,1 @@
+"""Deltas beside an artifact: which ones a publisher makes, when, and out of what."""

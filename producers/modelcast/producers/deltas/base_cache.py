@@ -1,0 +1,169 @@
+"""Files that were published from here, kept as bases of later deltas: content-addressed, bounded, never trusted."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from modelcast.infra.settings import PublishSettings
+from modelcast.schemas.digests import hex_of
+
+_FICLONE = 0x40049409  # ioctl of Linux: the same blocks, copied when one of the two is written
+_SCRATCH_AGE_SECONDS = 24 * 3600.0
+FREE_SHARE_MIN = 0.1
+"""Of the disk, what stays free; a full disk is worse than a missing base."""
+
+
+class BaseCache:
+    """A folder of bases, shared by all publishers of this user. Thread-safe; every failure only means fewer bases.
+
+    A base is a copy, by reference where the file system can: a link would change with the file that the next
+    training run writes in its place.
+    """
+
+    def __init__(self, settings: PublishSettings) -> None:
+        self._folder = settings.base_cache_dir or _user_cache() / "modelcast" / "bases"
+        self._size_max = settings.base_cache_size_max_bytes
+
+    def find(self, digest: str, size_bytes: int) -> Path | None:
+        """Where a file is kept, if it is and has that size. Whoever reads it makes sure of its digest."""
+        path = self._path(digest)
+        try:
+            if path.stat().st_size != size_bytes:
+                path.unlink()
+                return None
+            os.utime(path)  # used: the last to go
+        except OSError:
+            return None
+        return path
+
+    def keep(self, path: Path, digest: str, size_bytes: int) -> bool:
+        """Keep a copy of a file that is said to have that digest; True if it is (or was) kept."""
+        if self.find(digest, size_bytes) is not None:
+            return True
+        if not self._make_room(size_bytes):
+            return False
+        target = self._path(digest)
+        try:
+            with self.scratch() as folder:
+                aside = folder / "copy"
+                _copy(path, aside)
+                return self._take_in(aside, target)
+        except OSError:
+            return False
+
+    def take(self, path: Path, digest: str) -> Path | None:
+        """Move a file from ``scratch`` into the cache; where it lies then."""
+        size = path.stat().st_size
+        target = self._path(digest)
+        with suppress(OSError):
+            if self._make_room(size) and self._take_in(path, target):
+                return target
+        return None
+
+    def drop(self, digest: str) -> None:
+        """Forget a file that turned out to be another one."""
+        with suppress(OSError):
+            self._path(digest).unlink()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder on the cache's disk that is gone afterwards; elsewhere if that can't be written."""
+        try:
+            (self._folder / "scratch").mkdir(parents=True, exist_ok=True)
+            made = tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._folder / "scratch")
+        except OSError:
+            made = tempfile.mkdtemp(prefix="modelcast-delta-")
+        try:
+            yield Path(made)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+    # --------------------------------------------------------------------------------------------------------
+
+    def _path(self, digest: str) -> Path:
+        return self._folder / "sha256" / hex_of(digest)
+
+    def _take_in(self, aside: Path, target: Path) -> bool:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.replace(target)
+        return True
+
+    def _make_room(self, size_bytes: int) -> bool:
+        """Whether so many more bytes fit, once the longest unused bases are gone."""
+        if size_bytes > self._size_max:
+            return False
+        try:
+            self._sweep()
+            kept = [(s.st_mtime, s.st_size, p) for p in self._kept() if (s := _status(p)) is not None]
+            disk = shutil.disk_usage(self._folder if self._folder.exists() else self._existing_parent())
+        except OSError:
+            return False
+        used, free = sum(size for _, size, _ in kept), disk.free
+        for _, size, path in sorted(kept):
+            if used + size_bytes <= self._size_max and free - size_bytes >= FREE_SHARE_MIN * disk.total:
+                break
+            with suppress(OSError):
+                path.unlink()
+                used, free = used - size, free + size
+        return used + size_bytes <= self._size_max and free - size_bytes >= FREE_SHARE_MIN * disk.total
+
+    def _kept(self) -> list[Path]:
+        try:
+            return list((self._folder / "sha256").iterdir())
+        except FileNotFoundError:
+            return []
+
+    def _existing_parent(self) -> Path:
+        return next(p for p in self._folder.parents if p.exists())
+
+    def _sweep(self) -> None:
+        """What killed publishers left."""
+        with suppress(FileNotFoundError):
+            for left in (self._folder / "scratch").iterdir():
+                status = _status(left)
+                if status is not None and time.time() - status.st_mtime > _SCRATCH_AGE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+
+
+def has_digest(path: Path, digest: str) -> bool:
+    """Whether a file's bytes are those that ``digest`` names."""
+    try:
+        with path.open("rb") as file:
+            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest() == digest
+    except OSError:
+        return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as reader, target.open("wb") as writer:
+        try:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+        except OSError as error:
+            if error.errno not in {
+                errno.EOPNOTSUPP,
+                errno.ENOTTY,
+                errno.EXDEV,
+                errno.EINVAL,
+                errno.EPERM,
+                errno.ENOSYS,
+            }:
+                raise
+            shutil.copyfileobj(reader, writer, 1 << 20)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,0 +1,110 @@
+"""How large a delta will be: from a few MiB of both files, or from how the last one of its kind turned out."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from modelcast.infra import delta
+from modelcast.infra.delta.files import mapped
+from modelcast.infra.delta.layout import Layout, Tensor
+from modelcast.schemas.errors import ModelcastError
+
+SLICE_BYTES = 256 * 1024
+SLICES = 16
+ENCODE_BYTES_PER_SECOND = 200e6
+"""Until one has been made here, on two cores."""
+UNKNOWN_RATIO = 0.5
+"""Of a delta whose base can't be sampled (it must be fetched first)."""
+
+
+class Forecast:
+    """Remembers, for one publisher, how large deltas became and how fast they were made. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._ratios: dict[tuple[str, int], float] = {}
+        self._speed = ENCODE_BYTES_PER_SECOND
+        self._lock = threading.Lock()
+
+    def ratio(self, kind: tuple[str, int]) -> float | None:
+        """Delta ÷ whole of the last one of a kind: model and how many versions back (0: a compressed whole)."""
+        return self._ratios.get(kind)
+
+    def seconds(self, size_bytes: int) -> float:
+        """Time to make a delta of a file of that size."""
+        return size_bytes / self._speed
+
+    def learn(self, kind: tuple[str, int], new_bytes: int, delta_bytes: int, seconds: float) -> None:
+        """One has been made."""
+        with self._lock:
+            self._ratios[kind] = delta_bytes / max(new_bytes, 1)
+            if new_bytes >= SLICES * SLICE_BYTES and seconds > 0:
+                self._speed = 0.5 * self._speed + 0.5 * new_bytes / seconds
+
+
+def sampled_ratio(old: Path | None, new: Path, layout: Layout | None, scratch: Path) -> float:
+    """Delta ÷ whole as far as 4 MiB spread over both files tell; at most 1.
+
+    Args:
+        old: the base; None: a compressed whole.
+        new: what is made.
+        layout: where its tensors lie, if its own bytes don't say so.
+        scratch: a folder for the samples.
+    """
+    with suppress(ModelcastError, OSError, ValueError), ExitStack() as stack:
+        mine = stack.enter_context(mapped(new))
+        base = stack.enter_context(mapped(old)) if old is not None else None
+        new_layout = delta.layout_of(new) or layout
+        old_layout = (delta.layout_of(old) if old is not None else None) or new_layout
+        tensors: list[Tensor] = []
+        parts: list[tuple[memoryview, memoryview]] = []
+        at = 0
+        for start, end, before, tensor in _slices(
+            len(mine), len(base) if base is not None else 0, new_layout, old_layout
+        ):
+            size = end - start
+            parts.append((mine[start:end], base[before : before + size] if base is not None else memoryview(b"")))
+            if tensor is not None:
+                tensors.append(Tensor(str(len(tensors)), tensor.dtype, tensor.kind, (), at, at + size))
+            at += size
+        samples = scratch / "sample.new", scratch / "sample.old"
+        samples[0].write_bytes(b"".join(p[0] for p in parts))
+        samples[1].write_bytes(b"".join(p[1] for p in parts))
+        del parts
+        sampled = Layout(tuple(tensors)) if tensors else None
+        made = delta.make(
+            samples[1] if old is not None else None,
+            samples[0],
+            scratch / "sample.delta",
+            old_layout=sampled,
+            new_layout=sampled,
+            threads=1,
+            kernels="numpy",
+        )
+        return min(1.0, made.delta_size_bytes / max(made.new_size_bytes, 1))
+    return 1.0
+
+
+def _slices(
+    new_size: int, old_size: int, new: Layout | None, old: Layout | None
+) -> Iterator[tuple[int, int, int, Tensor | None]]:
+    """Start and end in the new file, start in the old one, and the tensor that they are of."""
+    if new is None or old is None:
+        shared = min(new_size, old_size) if old_size else new_size
+        step = max(shared // SLICES, SLICE_BYTES)
+        for start in range(0, shared, step):
+            yield start, min(start + SLICE_BYTES, shared), start, None
+        return
+    partners = {t.name: t for t in old.tensors}
+    total = sum(t.size_bytes for t in new.tensors)
+    step, due, seen = max(total // SLICES, 1), 0, 0
+    for tensor in new.tensors:
+        partner = partners.get(tensor.name)
+        alike = partner is not None and (partner.kind, partner.size_bytes) == (tensor.kind, tensor.size_bytes)
+        while due < seen + tensor.size_bytes:
+            size = min(SLICE_BYTES, tensor.size_bytes) & ~7
+            inside = min(due - seen, tensor.size_bytes - size) & ~7
+            due += step
+            if partner is not None and alike and size and partner.end <= (old_size or new_size):
+                yield tensor.start + inside, tensor.start + inside + size, partner.start + inside, tensor
+        seen += tensor.size_bytes

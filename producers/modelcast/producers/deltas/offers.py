@@ -1,0 +1,54 @@
+"""What was made, as it is told to people and programs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaMade:
+    """One file's delta, in the store. Base version 0: a compressed whole. ``seconds``: to make and upload it."""
+
+    base_version: int
+    path: str
+    whole_bytes: int
+    size_bytes: int
+    seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller than the whole."""
+        return self.whole_bytes / max(self.size_bytes, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaOffer:
+    """All deltas from one version (0: compressed wholes).
+
+    Attributes:
+        files: how many files they make.
+        size_bytes: of the deltas.
+        whole_bytes: of the files that they make.
+        ratio: how many times smaller.
+        seconds: to make and upload them.
+    """
+
+    base_version: int
+    files: int
+    size_bytes: int
+    whole_bytes: int
+    ratio: float
+    seconds: float
+
+
+def offered(made: Sequence[DeltaMade]) -> tuple[DeltaOffer, ...]:
+    """What was made, by base version, in the order in which it was."""
+    by_base: dict[int, list[DeltaMade]] = {}
+    for one in made:
+        by_base.setdefault(one.base_version, []).append(one)
+    found = []
+    for base, several in by_base.items():
+        size, whole = sum(m.size_bytes for m in several), sum(m.whole_bytes for m in several)
+        found.append(
+            DeltaOffer(base, len(several), size, whole, round(whole / max(size, 1), 4), sum(m.seconds for m in several))
+        )
+    return tuple(found)

@@ -1,0 +1,123 @@
+"""The deltas of one publication: looked into while its bytes are uploaded, made before the announcement or after."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+
+from modelcast.infra import delta
+from modelcast.infra.delta.layout import Layout
+from modelcast.producers.artifact import Artifact
+from modelcast.producers.deltas.choice import bases_of
+from modelcast.producers.deltas.maker import Batch, Target
+from modelcast.producers.deltas.offers import DeltaMade, DeltaOffer, offered
+from modelcast.producers.deltas.regions import held_by
+from modelcast.producers.deltas.shop import DeltaShop
+from modelcast.producers.deltas.timing import wait_for
+from modelcast.producers.steps import Steps
+from modelcast.schemas import keys
+from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import DeltaHint
+
+_logger = logging.getLogger(__name__)
+
+
+class DeltaRun:
+    """Plans and makes the deltas of one artifact, and knows what became of it.
+
+    Attributes:
+        made: what lies in the store because of this run.
+        failed: what could not be made, and why.
+    """
+
+    def __init__(self, shop: DeltaShop, model: str, artifact: Artifact, root: Path) -> None:
+        self._shop, self._model, self._artifact, self._root = shop, model, artifact, root
+        self._target: Target | None = None
+        self._batches: list[Batch] = []
+        self._first = 0
+        self.made: list[DeltaMade] = []
+        self.failed: list[str] = []
+
+    def plan(self, log: ModelLog, version: int) -> None:
+        """Choose what to make for ``version``, and when. Never raises: without deltas, wholes travel."""
+        try:
+            self._plan(log, version)
+        except Exception as error:
+            _logger.warning("no deltas: %s", error, extra={"model": self._model, "version": version})
+            self.failed.append(str(error) or type(error).__name__)
+
+    @property
+    def hints(self) -> tuple[DeltaHint, ...]:
+        """What the announcement foretells: base version, and what a region that holds it would bring."""
+        return tuple(DeltaHint(b.offer.base_version, b.offer.size_bytes) for b in self._batches)
+
+    def make_first(self, steps: Steps) -> None:
+        """Make what the announcement waits for, if anything."""
+        self._make(self._batches[: self._first], steps)
+
+    def make_rest(self, steps: Steps) -> None:
+        """Make everything else."""
+        self._make(self._batches[self._first :], steps)
+
+    def keep(self) -> None:
+        """Keep the files as bases of later deltas."""
+        if self._target is not None:
+            self._shop.maker.keep(self._target)
+
+    @property
+    def offers(self) -> tuple[DeltaOffer, ...]:
+        """What was made, by base version."""
+        return offered(self.made)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of it."""
+        if not self.failed:
+            return ()
+        return (f"{len(self.failed)} delta(s) not made, publish again to add them: {self.failed[0]}",)
+
+    # --------------------------------------------------------------------------------------------------------
+
+    def _plan(self, log: ModelLog, version: int) -> None:
+        links = self._shop.regions.links(self._model, log.registry_id)
+        bases = bases_of(log, version, self._artifact.digest, self._shop.back, held_by(links))
+        present = frozenset(info.key for info in self._shop.store.list(keys.delta_prefix(self._artifact.digest)))
+        self._target = Target(
+            model=self._model,
+            version=version,
+            manifest_digest=self._artifact.digest,
+            manifest=self._artifact.manifest,
+            files={f.entry.digest: f.path for f in self._artifact.files},
+            layouts=_layouts(self._artifact, self._root),
+            present=present,
+        )
+        self._batches = self._shop.maker.plan(log, self._target, bases)
+        whole = max((b.whole_bytes for b in self._batches), default=0)
+        self._first = wait_for(whole, [b.offer for b in self._batches], links)
+
+    def _make(self, batches: Iterable[Batch], steps: Steps) -> None:
+        jobs = list(chain.from_iterable(b.jobs for b in batches))
+        if not jobs or self._target is None:
+            return
+        steps.begin("deltas", sum(j.pair.new.size_bytes for j in jobs))
+
+        def told(made: DeltaMade) -> None:
+            if steps.progress:
+                steps.progress.advance(made.whole_bytes)
+                steps.progress.delta(made)
+
+        made, failed = self._shop.maker.make(self._target, jobs, told)
+        self.made += made
+        self.failed += failed
+
+
+def _layouts(artifact: Artifact, root: Path) -> Mapping[str, Layout]:
+    """Where tensors lie in files that don't say so themselves: ONNX's external data. By digest."""
+    if not root.is_dir() or not any(f.entry.path.endswith(".onnx") for f in artifact.files):
+        return {}
+    try:
+        found = delta.layouts_of(root)
+    except (ModelcastError, OSError):
+        return {}
+    return {f.entry.digest: found[f.entry.path] for f in artifact.files if f.entry.path in found}

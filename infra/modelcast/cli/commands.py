@@ -1,15 +1,15 @@
 """Commands that change what regions serve: ``activate``, ``rollback``, ``pin`` … Each says why, and asks first."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from modelcast.cli.configured import load, origin_registry
+from modelcast.cli.configured import load, origin_registry, regions_of
 from modelcast.cli.console import Format, emit, say
-from modelcast.cli.options import DryRun, Output, Reason, Regions, Yes, confirm, seconds_of
+from modelcast.cli.options import DryRun, Output, Reason, Regions, UnknownRegionOk, Yes, confirm, seconds_of
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import ALL_REGIONS, ModelCommand
@@ -32,16 +32,18 @@ def register(app: typer.Typer) -> None:
 
 
 def activate(
-    version: Version, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
-    wait: Wait = False, timeout: Timeout = "5m", output: Output = Format.table,
+    version: Version, region: Regions = None, unknown_region_ok: UnknownRegionOk = False, reason: Reason = "",
+    yes: Yes = False, dry_run: DryRun = False, wait: Wait = False, timeout: Timeout = "5m",
+    output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Serve a version (a staged one, say), until the next publication or command."""
     seconds, settings = seconds_of(timeout), load()
+    regions = regions_of(settings, region, unknown_ok=unknown_region_ok)
     model, number = _version(version)
     command = _do(
         settings,
-        f"Serve {model}/{number} {_where(region)}?",
-        lambda c: c.activate(model, number, regions=region or (), reason=reason),
+        f"Serve {model}/{number} {_where(regions)}?",
+        lambda c: c.activate(model, number, regions=regions, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
     _wait(settings, command, wait, seconds)
@@ -50,19 +52,21 @@ def activate(
 def rollback(
     model: Model,
     to: Annotated[int | None, typer.Option("--to", min=1, help="The version. Without it, the last that was consistent.")] = None,  # noqa: E501
-    region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
-    wait: Wait = False, timeout: Timeout = "5m", output: Output = Format.table,
+    region: Regions = None, unknown_region_ok: UnknownRegionOk = False, reason: Reason = "",
+    yes: Yes = False, dry_run: DryRun = False, wait: Wait = False, timeout: Timeout = "5m",
+    output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Serve an older version again. It does not hold back the next publication; a pin does."""
     seconds, settings = seconds_of(timeout), load()
-    name = Reference.parse(model).model
+    regions = regions_of(settings, region, unknown_ok=unknown_region_ok)
+    name = _model(model, "the version to go back to: --to")
     consistent = _last_consistent(settings, name) if to is None else None
     goal = f"version {to}" if to else f"version {consistent}" if consistent else "the version before"
     command = _do(
         settings,
-        f"Roll {name} back to {goal} {_where(region)}?",
+        f"Roll {name} back to {goal} {_where(regions)}?",
         lambda c: c.rollback(
-            name, to=to, last_consistent=consistent, regions=region or (), reason=reason
+            name, to=to, last_consistent=consistent, regions=regions, reason=reason
         ),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
@@ -70,51 +74,53 @@ def rollback(
 
 
 def pin(
-    version: Version, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
-    wait: Wait = False, timeout: Timeout = "5m", output: Output = Format.table,
+    version: Version, region: Regions = None, unknown_region_ok: UnknownRegionOk = False, reason: Reason = "",
+    yes: Yes = False, dry_run: DryRun = False, wait: Wait = False, timeout: Timeout = "5m",
+    output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Serve a version whatever is published or activated, until `unpin`."""
     seconds, settings = seconds_of(timeout), load()
+    regions = regions_of(settings, region, unknown_ok=unknown_region_ok)
     model, number = _version(version)
     command = _do(
         settings,
-        f"Pin {model} to version {number} {_where(region)}?",
-        lambda c: c.pin(model, number, regions=region or (), reason=reason),
+        f"Pin {model} to version {number} {_where(regions)}?",
+        lambda c: c.pin(model, number, regions=regions, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
     _wait(settings, command, wait, seconds)
 
 
 def unpin(
-    model: Model, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
-    output: Output = Format.table,
+    model: Model, region: Regions = None, unknown_region_ok: UnknownRegionOk = False, reason: Reason = "",
+    yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Follow the log again."""
-    _plainly("Unpin", model, "unpin", region, reason, yes=yes, dry_run=dry_run, output=output)
+    _plainly("Unpin", model, "unpin", region, unknown_region_ok, reason, yes=yes, dry_run=dry_run, output=output)
 
 
 def pause(
-    model: Model, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
-    output: Output = Format.table,
+    model: Model, region: Regions = None, unknown_region_ok: UnknownRegionOk = False, reason: Reason = "",
+    yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Stay at what is aspired now, whatever is published."""
-    _plainly("Pause", model, "pause", region, reason, yes=yes, dry_run=dry_run, output=output)
+    _plainly("Pause", model, "pause", region, unknown_region_ok, reason, yes=yes, dry_run=dry_run, output=output)
 
 
 def resume(
-    model: Model, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
-    output: Output = Format.table,
+    model: Model, region: Regions = None, unknown_region_ok: UnknownRegionOk = False, reason: Reason = "",
+    yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table,
 ) -> None:  # fmt: skip
     """End a pause."""
-    _plainly("Resume", model, "resume", region, reason, yes=yes, dry_run=dry_run, output=output)
+    _plainly("Resume", model, "resume", region, unknown_region_ok, reason, yes=yes, dry_run=dry_run, output=output)
 
 
 def reload(
-    model: Model, region: Regions = None, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False,
-    output: Output = Format.table,
+    model: Model, region: Regions = None, unknown_region_ok: UnknownRegionOk = False, reason: Reason = "",
+    yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Have every pod load anew what it serves."""
-    _plainly("Reload", model, "reload", region, reason, yes=yes, dry_run=dry_run, output=output)
+    _plainly("Reload", model, "reload", region, unknown_region_ok, reason, yes=yes, dry_run=dry_run, output=output)
 
 
 def quarantine(
@@ -159,14 +165,15 @@ def alias(
 
 
 def _plainly(
-    verb: str, model: str, method: str, region: list[str] | None, reason: str, *,
+    verb: str, model: str, method: str, region: list[str] | None, unknown_ok: bool, reason: str, *,
     yes: bool, dry_run: bool, output: Format,
 ) -> None:  # fmt: skip
-    name = Reference.parse(model).model
+    name, settings = _model(model), load()
+    regions = regions_of(settings, region, unknown_ok=unknown_ok)
     _do(
-        load(),
-        f"{verb} {name} {_where(region)}?",
-        lambda c: getattr(c, method)(name, regions=region or (), reason=reason),
+        settings,
+        f"{verb} {name} {_where(regions)}?",
+        lambda c: getattr(c, method)(name, regions=regions, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
 
@@ -210,6 +217,14 @@ def _wait(settings: "Settings", command: ModelCommand | None, wait: bool, timeou
         say(f"{command.model}/{version}: served in {', '.join(verdict.there)}")
 
 
+def _model(text: str, instead: str = "it concerns the model, whatever its version") -> str:
+    """The model that a reference means; one that names a version would be obeyed in part only, so it is refused."""
+    wanted = Reference.parse(text)
+    if str(wanted) != wanted.model:
+        raise UsageError(f"{text!r} names a version", hint=f"write {wanted.model}; {instead}")
+    return wanted.model
+
+
 def _version(text: str) -> tuple[str, int]:
     wanted = Reference.parse(text)
     if wanted.version is not None:
@@ -222,7 +237,7 @@ def _version(text: str) -> tuple[str, int]:
     return wanted.model, log.resolve(wanted).version
 
 
-def _where(regions: list[str] | None) -> str:
+def _where(regions: Sequence[str]) -> str:
     return f"in {', '.join(regions)}" if regions else "in all regions"
 
 

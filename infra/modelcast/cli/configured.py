@@ -1,6 +1,12 @@
 """The settings, read when a command runs: ``--help`` and completion don't pay for the libraries that they take."""
 
+import difflib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from modelcast.cli.console import say
+from modelcast.schemas.errors import UsageError
+from modelcast.schemas.names import check_region
 
 if TYPE_CHECKING:
     from modelcast.infra.registry import RegistryReader
@@ -20,3 +26,32 @@ def origin_registry(settings: "Settings") -> "RegistryReader":
     from modelcast.infra.stores.configured import origin_store
 
     return RegistryReader(origin_store(settings))
+
+
+def regions_of(settings: "Settings", named: Sequence[str] | None, *, unknown_ok: bool) -> tuple[str, ...]:
+    """The regions that a command names, each once.
+
+    Where the settings list regions, any other name is most likely misspelt, and a command for it would wait for nobody.
+    Settings that list none (a training job's, say) know nothing better, and every name is taken.
+
+    Args:
+        settings: what is known here.
+        named: the ``--region`` options.
+        unknown_ok: the caller says that others know them.
+
+    Raises:
+        UsageError: a name is malformed, or is not among those in the settings.
+    """
+    chosen = tuple(dict.fromkeys(check_region(name) for name in named or ()))
+    known = sorted(settings.regions)
+    for name in chosen:
+        if not known or name in settings.regions:
+            continue
+        message = f"the settings list no region {name!r} (known: {', '.join(known)})"
+        if unknown_ok:
+            say(f"note: {message}")
+            continue
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        meant = f"did you mean {close[0]}? " if close else ""
+        raise UsageError(message, hint=f"{meant}if it is known elsewhere, add --unknown-region-ok")
+    return chosen

@@ -2,11 +2,12 @@
 
 import os
 import sys
+from pathlib import Path
 
 import typer
 
 from modelcast.cli import console
-from modelcast.schemas.errors import ExitCode, ModelcastError
+from modelcast.schemas.errors import ExitCode, ModelcastError, UsageError
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 usage, 3 not converged in time, 4 verification failed or quarantined, "
@@ -35,6 +36,8 @@ def _root(
         sys.stdout.write(f"modelcast {installed('modelcast')}\n")
         raise typer.Exit
     if config is not None:
+        if not Path(config).is_file():
+            raise UsageError("no such settings file", subject=config, hint="--config FILE names a modelcast.toml")
         os.environ["MODELCAST_CONFIG"] = config
 
 
@@ -69,13 +72,14 @@ def _register() -> None:
         doctor,
         local,
         ops,
+        plan,
         publish,
         registry_views,
         state_views,
     )
     from modelcast.cli.demo import command as demo
 
-    looking = (state_views, registry_views)
+    looking = (state_views, registry_views, plan)
     for module in (demo, local, publish, *looking, commands, daemons, ops, doctor, dead_letters, delta):
         module.register(app)
 

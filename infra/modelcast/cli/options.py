@@ -16,6 +16,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, 
 Regions = Annotated[
     list[str] | None, typer.Option("--region", "-r", help="Only this region (may be given several times).")
 ]
+UnknownRegionOk = Annotated[
+    bool, typer.Option("--unknown-region-ok", help="Accept a region that the settings here do not list.")
+]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Keep showing until Ctrl-C.")]
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -18,6 +18,8 @@ from confluent_kafka.admin import AdminClient
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.topics import RECORD_SIZE_MAX
+
+Client = TypeVar("Client")
 
 QUIET = 2  # librdkafka logs what is critical; everything else reaches the caller as an error
 _AUTHENTICATION = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
@@ -83,17 +85,26 @@ def consumer_properties(settings: Settings, *, group: str = "modelcast-reader") 
 
 def make_producer(settings: Settings, *, on_error: Callable[[KafkaError], None] | None = None) -> Producer:
     """A producer (see ``producer_properties``). ``on_error`` hears why connecting fails, while it is polled."""
-    return Producer(producer_properties(settings) | ({"error_cb": on_error} if on_error else {}))
+    properties = producer_properties(settings) | ({"error_cb": on_error} if on_error else {})
+    return _made(Producer, properties, settings)
 
 
 def make_consumer(settings: Settings) -> Consumer:
     """A consumer without a group (see ``consumer_properties``)."""
-    return Consumer(consumer_properties(settings))
+    return _made(Consumer, consumer_properties(settings), settings)
 
 
 def make_admin(settings: Settings) -> AdminClient:
     """An admin client."""
-    return AdminClient(connection_properties(settings))
+    return _made(AdminClient, connection_properties(settings), settings)
+
+
+def _made(kind: Callable[[dict[str, Any]], Client], properties: dict[str, Any], settings: Settings) -> Client:
+    """A client. With properties that make no sense the cluster is as far away as when it can't be reached."""
+    try:
+        return kind(properties)
+    except KafkaException as error:
+        raise unavailable(error, settings) from error
 
 
 def unavailable(error: KafkaError | KafkaException | str, settings: Settings, subject: str = "") -> KafkaUnavailable:
@@ -105,6 +116,8 @@ def unavailable(error: KafkaError | KafkaException | str, settings: Settings, su
         hint = "check kafka.security_protocol, kafka.sasl_* and kafka.ssl_ca_location"
     elif code in _AUTHORIZATION:
         hint = "this user lacks an ACL on it"
+    elif code == KafkaError._INVALID_ARG:
+        hint = "check kafka.security_protocol, kafka.sasl_*, kafka.ssl_ca_location and kafka.properties"
     elif code in _NO_TOPIC:
         hint = "create the topics: modelcast topics --create"
     else:

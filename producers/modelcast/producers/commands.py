@@ -210,12 +210,15 @@ def check_command(log: ModelLog, command: ModelCommand) -> None:
     """What an operator is refused beyond ``ModelLog.check``. Pure.
 
     Raises:
-        NotFound: nothing was ever published under this name.
+        NotFound: nothing was ever published under this name, or there is no such version.
         Refused: a region would have to serve a quarantined version.
     """
     if not log.updates:
         raise NotFound("no such model", subject=command.model, hint="modelcast get models")
     for target in command.targets:
+        if target.version is not None and target.version not in log.updates:
+            hint = f"modelcast history {command.model}"
+            raise NotFound("no such version", subject=f"{command.model}/{target.version}", hint=hint)
         if command.kind in SERVES and target.version in log.quarantined:
             subject = f"{command.model}/{target.version}"
             raise Refused("it is quarantined", subject=subject, hint=f"modelcast release {subject}")

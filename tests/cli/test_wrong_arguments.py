@@ -1,0 +1,138 @@
+"""Wrong arguments: one clear message with its object and what to do, the right exit code, never a traceback."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """An address that nobody listens on, while the test runs."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+USAGE = [
+    ("nonsense", "No such command 'nonsense'"),
+    ("publsh", "Did you mean 'publish'"),
+    ("publish fraud", "Missing argument 'path'"),
+    ("publish Fraud! .", "bad model name 'Fraud!'"),
+    ("publish fraud . --version 0", "'--version'"),
+    ("publish fraud . --version x", "'--version'"),
+    ("publish fraud . --timeout -3s", "bad duration '-3s'"),
+    ("publish fraud . --metric auc", "write --metric NAME=VALUE"),
+    ("publish fraud . --metric auc=x", "write --metric NAME=NUMBER"),
+    ("publish fraud . --metric auc=nan", "metrics are finite numbers"),
+    ("publish fraud . --label =x", "write --label NAME=VALUE"),
+    ("publish fraud . --activation later", "use immediate or staged"),
+    ("publish fraud . --level some", "use all, quorum or one"),
+    ("publish fraud . -o xml", "'xml' is not one of"),
+    ("get models -o xml", "'xml' is not one of"),
+    ("get fraud/", "write MODEL/NUMBER"),
+    ("describe", "Missing argument 'reference'"),
+    ("describe fraud/0", "versions are whole numbers from 1"),
+    ("describe fraud@", "bad alias ''"),
+    ("history fraud --last 0", "'--last'"),
+    ("inspect fraud/x", "bad version 'x'"),
+    ("pull fraud/7", "Missing argument 'folder'"),
+    ("wait fraud/7 --timeout -1", "bad duration '-1'"),
+    ("activate fraud", "write fraud/NUMBER or fraud@ALIAS"),
+    ("pin fraud --timeout never", "bad duration 'never'"),
+    ("rollback fraud --to 0", "'--to'"),
+    ("rollback fraud/3", "--to"),
+    ("pause fraud/3", "write fraud;"),
+    ("unpin fraud@champion", "write fraud;"),
+    ("quarantine fraud", "write fraud/NUMBER or fraud@ALIAS"),
+    ("alias fraud/7 Bad!", "bad alias 'Bad!'"),
+    ("run dashbord", "No such command 'dashbord'"),
+    ("run pod --name a --region eu --port 99999", "'--port'"),
+    ("topics --replication 0", "'--replication'"),
+    ("doctor --only nothing", "--only takes"),
+    ("dead-letters show -- -1", "'offset'"),
+    ("dead-letters list --last 0", "'--last'"),
+    ("config show -o xml", "'xml' is not one of"),
+    ("up --pods 0", "'--pods'"),
+    ("up --regions EU!", "bad region name 'EU!'"),
+    ("--config /nowhere/modelcast.toml get", "/nowhere/modelcast.toml: no such settings file"),
+]
+
+
+@pytest.mark.parametrize(("command", "told"), USAGE, ids=[c for c, _ in USAGE])
+def test_what_makes_no_sense_is_a_usage_error(cli: Cli, command: str, told: str) -> None:
+    ended = cli(*command.split())
+    assert ended.code == 2
+    assert told in " ".join(ended.err.replace("│", " ").split())
+    assert ended.out == ""
+
+
+UNSET = ["publish fraud .", "history fraud", "inspect fraud/7", "describe fraud/7", "pull fraud/7 out", "pin fraud/7",
+         "activate fraud@champion", "pause fraud", "alias fraud/7 champion", "run tracker"]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", UNSET)
+def test_without_settings_it_says_which_one_is_needed(cli: Cli, command: str) -> None:
+    ended = cli(*command.split())
+    assert ended.code == 1
+    assert "store alias 'origin' is not set (known: none)" in ended.err
+    assert "MODELCAST_STORES__ORIGIN__URL" in ended.err
+
+
+@pytest.mark.parametrize("command", ["run region eu", "run pod --name a --region eu"])
+def test_a_daemon_of_a_region_that_is_not_set_says_where_to_add_it(cli: Cli, command: str) -> None:
+    ended = cli(*command.split())
+    assert ended.code == 1
+    assert "region 'eu' is not set" in ended.err
+    assert "[regions.eu]" in ended.err
+
+
+SETTINGS = [
+    ({"MODELCAST_REDIS__URL": "nonsense"}, "redis.url"),
+    ({"MODELCAST_STORES__ORIGIN__URL": "http://x"}, "stores.origin.url"),
+    ({"MODELCAST_KAFKA__TIMEOUT_SECONDS": "-1"}, "kafka.timeout_seconds"),
+    ({"MODELCAST_REGIONS__eu__PODS": "not json"}, "regions"),
+    ({"MODELCAST_KAFKA__NONSENSE": "1"}, "kafka.nonsense"),
+]
+
+
+@pytest.mark.parametrize(("env", "place"), SETTINGS, ids=[place for _, place in SETTINGS])
+def test_a_wrong_setting_is_named_with_its_place(cli: Cli, env: dict[str, str], place: str) -> None:
+    ended = cli("config", "show", **env)
+    assert ended.code == 2
+    assert "error settings: " in ended.err
+    assert place in ended.err
+
+
+KAFKA = ["get", "describe fraud", "wait fraud/1", "topics", "topics --create", "dead-letters list",
+         "dead-letters show 1", "dead-letters replay 1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", KAFKA)
+def test_kafka_that_nobody_answers_for_is_named(cli: Cli, command: str, nowhere: str) -> None:
+    ended = cli(
+        *command.split(),
+        MODELCAST_KAFKA__BOOTSTRAP_SERVERS=nowhere,
+        MODELCAST_KAFKA__TIMEOUT_SECONDS="1",
+        MODELCAST_REDIS__URL=f"redis://{nowhere}/0",
+    )
+    assert ended.code == 6
+    assert f"is Kafka up at {nowhere}?" in ended.err
+
+
+@pytest.mark.parametrize("command", ["topics", "dead-letters list", "dead-letters replay 1"])
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"MODELCAST_KAFKA__PROPERTIES": '{"nonsense": "x"}'},
+        {"MODELCAST_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT", "MODELCAST_KAFKA__SASL_MECHANISM": "SCRAM-SHA-256"},
+        {"MODELCAST_KAFKA__SECURITY_PROTOCOL": "SSL", "MODELCAST_KAFKA__SSL_CA_LOCATION": "/nowhere/ca.pem"},
+    ],
+    ids=["property", "user", "certificate"],
+)
+def test_kafka_settings_that_no_client_can_use_are_named(cli: Cli, command: str, env: dict[str, str]) -> None:
+    ended = cli(*command.split(), **env)
+    assert ended.code == 6
+    assert "kafka.properties" in ended.err

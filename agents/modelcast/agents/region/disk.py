@@ -8,6 +8,8 @@ import structlog
 
 from modelcast.agents.region.values import Transfer
 from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher, FetchReport, FetchStatus, Kin
+from modelcast.consumers.fetch.gauge import Gauge
+from modelcast.consumers.fetch.link import Link
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import store_of
 from modelcast.schemas.ports import ObjectStore
@@ -27,6 +29,8 @@ class Disk:
         cache: this machine's.
         keep: the manifest digests that must not be evicted now.
         versions: the manifest digests of a model's versions, as far as they are known here.
+        link: what is shared of the long link; None: nothing.
+        gauge: what ways are chosen by; None: one of its own.
     """
 
     def __init__(
@@ -36,13 +40,16 @@ class Disk:
         cache: ArtifactCache,
         keep: Callable[[], Set[str]],
         versions: Callable[[str], Mapping[int, str]] = lambda _: {},
+        link: Link | None = None,
+        gauge: Gauge | None = None,
     ) -> None:
         self._settings = settings
         self._region_store = region_store
         self.cache = cache
         self._keep = keep
         self._versions = versions
-        self._deltas = Deltas(size_min_bytes=settings.publish.delta_size_min_bytes)
+        self._link = link or Link()
+        self._deltas = Deltas(gauge or Gauge(), size_min_bytes=settings.publish.delta_size_min_bytes)
         self._fetchers: dict[str, Fetcher] = {}
         self._lock = threading.Lock()
         missing = [name for name in CODECS if find_spec(name) is None]
@@ -84,7 +91,7 @@ class Disk:
             if alias not in self._fetchers:
                 origin = store_of(self._settings.store(alias))
                 deltas = self._deltas if self._applies_deltas else None
-                self._fetchers[alias] = Fetcher(origin, self._region_store, self.cache, deltas=deltas)
+                self._fetchers[alias] = Fetcher(origin, self._region_store, self.cache, self._link, deltas=deltas)
             return self._fetchers[alias]
 
 

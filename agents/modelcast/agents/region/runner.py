@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from modelcast.agents.region.app import build_app
 from modelcast.agents.region.disk import Disk
 from modelcast.agents.region.heartbeats import Heartbeats
 from modelcast.agents.region.intake import Intake
+from modelcast.agents.region.long_link import long_link, reload_limit
 from modelcast.agents.region.outbox import Outbox
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting import SnapshotReporter
@@ -71,7 +73,8 @@ class _Worker:
         self._pods = _pods(here)
         self._watch = RegistryWatch(origin, own)
         self._reporter = SnapshotReporter(self._outbox, name, here.report_seconds)
-        disk = Disk(settings, own, cache, self._kept, self._versions)
+        self._link = long_link(here, own, cache)
+        disk = Disk(settings, own, cache, self._kept, self._versions, self._link)
         world = World(
             region=region,
             pods=self._pods,
@@ -108,6 +111,7 @@ class _Worker:
         """Until ``stop`` is set."""
         daemon = self._settings.daemon
         leave = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_limit, self._link, self._region)
         with HealthServer(daemon.host, daemon.port, self._alive, self._ready) as health:
             log.info("the region agent runs", pods=sorted(self._pods), health=health.url)
             beside = [

@@ -5,6 +5,7 @@
     locks/<hex>.use     held shared by who reads, alone by who evicts
     locks/<hex>.fetch   held by who fetches
     locks/room          held while room is made
+    id                  names this cache
     trash/…             on its way out
 
 Artifacts appear and vanish by one rename, so a crash leaves nothing half-done in sight. A file that two artifacts
@@ -13,6 +14,7 @@ share is one file with two links.
 
 import os
 import shutil
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -54,6 +56,23 @@ class ArtifactCache:
         with full_disk_named(str(self.folder)):
             for each in (self._artifacts, self._incoming, self._locks, self._trash):
                 each.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def identity(self) -> str:
+        """Names this folder among all caches of a region, also after a restart."""
+        place, mine = self.folder / "id", self._trash / uuid.uuid4().hex
+        try:
+            if not place.exists():
+                mine.write_text(uuid.uuid4().hex)
+                with suppress(FileExistsError):
+                    os.link(mine, place)  # whole, or not at all
+            name = place.read_text()
+        except OSError:  # the disk is full, or the folder was removed: a name for as long as we live
+            name = uuid.uuid4().hex
+        finally:
+            with suppress(OSError):
+                mine.unlink(missing_ok=True)
+        return f"{socket.gethostname()}/{name}"
 
     # --- reading
 

@@ -7,7 +7,7 @@ are compared.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 
 TABLE_KEY = "transfers"
@@ -40,11 +40,10 @@ class Table:
         ended = {(flight.artifact, flight.holder) for flight in gone}
         return Table(tuple(f for f in self.flights if (f.artifact, f.holder) not in ended))
 
-    def share(self, holder: str) -> float:
-        """The part of the link that one holder's flights make up; 1 if nobody is in the air."""
-        if not self.flights:
-            return 1.0
-        return sum(flight.holder == holder for flight in self.flights) / len(self.flights)
+    def share(self, holder: str, artifacts: Set[str]) -> float:
+        """The part of all flights that these of one holder make up; 1 if there are none."""
+        ours = sum(flight.holder == holder and flight.artifact in artifacts for flight in self.flights)
+        return ours / len(self.flights) if self.flights else 1.0
 
     def encode(self) -> bytes:
         """For the bucket."""
@@ -96,7 +95,7 @@ def joined(table: Table, artifact: str, holder: str, watched: Watched, now: floa
     return Table((*alive.flights, Flight(artifact, holder)))
 
 
-def beaten(table: Table, holder: str, artifacts: frozenset[str]) -> tuple[Table, frozenset[str]]:
+def beaten(table: Table, holder: str, artifacts: Set[str]) -> tuple[Table, Set[str]]:
     """The table with a further beat of our flights, and those of ``artifacts`` that are no longer ours."""
     rows = tuple(
         replace(f, beat=f.beat + 1) if f.holder == holder and f.artifact in artifacts else f for f in table.flights

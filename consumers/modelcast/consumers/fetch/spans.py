@@ -10,7 +10,7 @@ from modelcast.consumers.fetch.plan import Part, Step
 from modelcast.schemas import keys
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 
-HASH_BYTES = 256 * 1024
+HASH_BYTES = 128 * 1024
 """Read back at once: it fits the processor's own cache, and the kernel's cache has just been given it."""
 IDLE_SECONDS = 0.5
 

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 
 from modelcast.consumers.fetch.flights import (
@@ -64,7 +64,8 @@ class RegionTurns:
         """Our part of the link now. A newcomer holds back for a beat, so that the others learn of it first."""
         if time.monotonic() < self._hold_back_until:
             return 0.0
-        return self._seen.share(self._holder) or 1.0
+        with self._lock:
+            return self._seen.share(self._holder, self._ours.keys()) or 1.0
 
     # --- for turns
 
@@ -120,15 +121,8 @@ class RegionTurns:
                     self._beating = None
                     return
             began = time.monotonic()
-            gone: frozenset[str] = frozenset()
-
-            def beat(table: Table, artifacts: frozenset[str] = frozenset(ours)) -> Table:
-                nonlocal gone
-                changed, gone = beaten(table, self._holder, artifacts)
-                return changed
-
             try:
-                self._change(beat)
+                gone = self._beat_once(ours.keys())
             except ModelcastError:
                 continue  # the turns notice when it lasts
             for artifact, turn in ours.items():
@@ -136,6 +130,18 @@ class RegionTurns:
                     turn.taken_away()
                 else:
                     turn.heard_at = began
+
+    def _beat_once(self, artifacts: Set[str]) -> Set[str]:
+        """Say that we live; the artifacts that were taken from us."""
+        gone: Set[str] = frozenset()
+
+        def beat(table: Table) -> Table:
+            nonlocal gone
+            changed, gone = beaten(table, self._holder, artifacts)
+            return changed
+
+        self._change(beat)
+        return gone
 
     def _change(self, change: Callable[[Table], Table]) -> None:
         """Look, change, put; again while others are quicker.

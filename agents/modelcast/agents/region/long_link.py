@@ -1,0 +1,31 @@
+"""What this worker shares of the long link with the others of its region; its limit may change while it runs."""
+
+import structlog
+
+from modelcast.consumers.fetch import ArtifactCache
+from modelcast.consumers.fetch.budget import Budget
+from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.turns import RegionTurns
+from modelcast.infra import settings as settings_module
+from modelcast.infra.settings import RegionSettings
+from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.ports import ObjectStore
+
+log = structlog.get_logger(__name__)
+
+
+def long_link(here: RegionSettings, region_store: ObjectStore, cache: ArtifactCache) -> Link:
+    """The link of one worker: a share of the region's budget, and turns that go through the region's bucket."""
+    turns = RegionTurns(region_store, cache.identity, here.origin_readers_max)
+    return Link(Budget(here.bandwidth_bytes_per_second, turns.share), turns, here.fetch_threads)
+
+
+def reload_limit(link: Link, region: str) -> None:
+    """Read the settings again (on SIGHUP) and go by their limit from now on; settings that are wrong change nothing."""
+    try:
+        limit = settings_module.load().region(region).bandwidth_bytes_per_second
+    except ModelcastError as error:
+        log.error("the settings can't be read again: the limit stays", error=error)
+        return
+    link.budget.change(limit)
+    log.info("the long link's limit was read again", bandwidth_bytes_per_second=limit)

@@ -1,20 +1,21 @@
-"""How small deltas are and how fast: against the entropy that bounds them, zstd, gzip and memcpy, in one run.
+"""How small deltas are and how fast: against the entropy that bounds them, other tools and memcpy, in one run.
 
-Pairs are made here. The bound is the empirical conditional entropy of the difference given the old value's exponent
-(over the rows of 64 values that changed, where changes cluster). It is taken from counts, so where nearly every
-difference is unique (fp32) it comes out too low on small files, and the share of the bound is understated.
+Pairs are made here, three of them by really training a transformer (once; kept in the user's cache). The bound is the
+empirical conditional entropy of the difference given the old value's exponent. It is taken from counts, so where nearly
+every difference is unique (fp32) it comes out too low on small files, and the share of the bound is understated; the
+share of the bound corrected for that (Miller and Madow) stands beside it.
+
 Codec speeds are of full-model bytes, from mapped files to memory, without hashing and writing; ``make`` and ``apply``
-are the whole calls, with SHA-256 of both files, fsync and rename. MB/s, medians, with minimum and maximum.
+are the whole calls, with SHA-256 of both files, fsync and rename. MB/s: medians, with minimum and maximum; beside the
+wall clock's, what the CPU time of all threads would give on as many free cores, which a busy machine changes less.
 
-    python -m tests.bench.delta --json delta.json [--rounds 5] [--mib 64] [--slow] [--threads 2]
+    python -m tests.bench.delta --json delta.json [--rounds 5] [--mib 64] [--slow] [--threads 2] [--svg docs/delta.svg]
 """
 
 import argparse
 import json
 import os
-import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modelcast.infra import delta
 from modelcast.infra.delta import container, frames, kernels, pipeline
@@ -32,97 +32,33 @@ from modelcast.infra.delta.files import mapped
 from modelcast.infra.delta.layouts import layout_of_data
 from modelcast.infra.delta.make_file import plan_of
 from modelcast.infra.delta.plan import plan_whole
-from tests.infra.delta.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.bench import delta_peers, plot_delta
+from tests.bench.delta_pairs import PAIRS, WANTED, bound_bytes, changed_share, files_of, total_bytes
+from tests.bench.delta_trained import trained
+from tests.infra.delta.pairs import Tensors
 
-Values = NDArray[Any]
-LAYERS = 16
-
-
-def fp8(values: Values) -> NDArray[np.uint8]:
-    """Floats as e4m3 bits, scaled to use its range; halves round up."""
-    bits = (np.clip(np.abs(values) * 256, 2.0**-6, 440).astype(np.float32).view(np.uint32) + (1 << 19)) >> 20
-    return ((bits - (120 << 3)).astype(np.uint8) & 0x7F) | (np.signbit(values).astype(np.uint8) << 7)
+Speed = dict[str, float]
 
 
-def lora(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A rank-8 update merged into the last tenth."""
-    rng = np.random.default_rng(2)
-    rows = len(values) // 10 // 1024
-    update = (rng.standard_normal((rows, 8)) @ rng.standard_normal((8, 1024)) * 3e-4).astype(np.float32)
-    return np.concatenate(
-        [values[: len(values) - rows * 1024], values[len(values) - rows * 1024 :] + update.reshape(-1)]
-    )
-
-
-def some_rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """2 % of the rows of an embedding table, by a step."""
-    table = values.reshape(-1, 256).copy()
-    rows = np.random.default_rng(3).choice(len(table), len(table) // 50, replace=False)
-    table[rows] += (np.random.default_rng(4).standard_normal((len(rows), 256)) * 1e-3).astype(np.float32)
-    return table.reshape(-1)
-
-
-def heavy(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A step with tails far heavier than an optimiser's."""
-    return values + (np.random.default_rng(5).standard_t(1.5, len(values)) * 1e-5).astype(np.float32)
-
-
-def int8(values: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Quantised to 127 steps of four deviations."""
-    return np.clip(np.round(values * 800), -127, 127).astype(np.int8)
-
-
-PAIRS: dict[str, tuple[str, Callable[[int], tuple[Values, Values]]]] = {
-    "bf16 Adam step": ("BF16", lambda n: (bf16(w := weights(n // 2)), bf16(adam_step(w, 1e-5)))),
-    "fp32 Adam step": ("F32", lambda n: (w := weights(n // 4), adam_step(w, 1e-5))),
-    "embedding, 2 % of rows": ("BF16", lambda n: (bf16(w := weights(n // 2)), bf16(some_rows(w)))),
-    "bf16 LoRA merge": ("BF16", lambda n: (bf16(w := weights(n // 2)), bf16(lora(w)))),
-    "fp16 step": ("F16", lambda n: ((w := weights(n // 2)).astype("f2"), adam_step(w, 1e-5).astype("f2"))),
-    "fp8 step": ("F8_E4M3", lambda n: (fp8(w := weights(n)), fp8(adam_step(w, 3e-4)))),
-    "int8 step": ("I8", lambda n: (int8(w := weights(n)), int8(adam_step(w, 1e-4)))),
-    "bf16 heavy tails": ("BF16", lambda n: (bf16(w := weights(n // 2)), bf16(heavy(w)))),
-}
-
-
-def bound_bytes(old: Values, new: Values, dtype: str) -> float:
-    """The conditional entropy of the difference given the old exponent, of all values, in bytes."""
-    kind = SAFETENSORS[dtype]
-    old, new = old.view(kind.unsigned), new.view(kind.unsigned)
-    rows = (old != new)[: len(old) // 64 * 64].reshape(-1, 64).any(axis=1)
-    share = np.count_nonzero(old != new) / len(old)
-    bits = 0.0
-    if rows.mean() < 0.9 * (1 - (1 - share) ** 64):
-        p = rows.mean()
-        bits -= len(rows) * (p * np.log2(p) + (1 - p) * np.log2(1 - p)) if 0 < p < 1 else 0.0
-        kept = np.repeat(rows, 64)
-        old, new = old[: len(kept)][kept], new[: len(kept)][kept]
-    keys = (old >> old.dtype.type(kind.shift)) & old.dtype.type(kind.mask)
-    difference = new - old
-    for key in np.unique(keys):
-        counts = np.unique(difference[keys == key], return_counts=True)[1]
-        total = counts.sum()
-        bits += float(total * np.log2(total) - (counts * np.log2(counts)).sum())
-    return bits / 8
-
-
-def timed(rounds: int, work: Callable[[], object]) -> list[float]:
-    """Seconds of each round, after one that warms up."""
+def timed(rounds: int, work: Callable[[], object]) -> list[tuple[float, float]]:
+    """Seconds of each round, by the wall and of CPU in all threads, after one that warms up."""
     work()
-    seconds = []
+    found = []
     for _ in range(rounds):
-        began = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         work()
-        seconds.append(time.perf_counter() - began)
-    return seconds
+        found.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return found
 
 
-def speed(size: int, seconds: list[float]) -> dict[str, float]:
-    """MB/s: median, minimum and maximum."""
-    rates = [size / s / 1e6 for s in seconds]
-    return {"median": statistics.median(rates), "min": min(rates), "max": max(rates)}
+def speed(size: int, seconds: list[tuple[float, float]], threads: int = 1) -> Speed:
+    """MB/s: median, minimum and maximum by the wall; ``cpu``: the best that its CPU time would give on free cores."""
+    rates = [size / s / 1e6 for s, _ in seconds]
+    cpu = size * threads / max(min(c for _, c in seconds), 1e-9) / 1e6
+    return {"median": statistics.median(rates), "min": min(rates), "max": max(rates), "cpu": cpu}
 
 
-def codec(old: Path | None, new: Path, made: Path, name: str, threads: int, rounds: int) -> dict[str, Any]:
+def codec(old: Path | None, new: Path, made: Path, name: str, threads: int, rounds: int) -> dict[str, Speed]:
     """Encode and decode, mapped files to memory."""
     chosen = kernels.choose(0, name)
     with mapped(new) as target, mapped(made) as packed, mapped(old or new) as base:
@@ -147,65 +83,100 @@ def codec(old: Path | None, new: Path, made: Path, name: str, threads: int, roun
             for _ in pipeline.in_order(decode_one, range(len(index.frames)), threads):
                 pass
 
-        size = len(target)
-        return {"encode_mb_s": speed(size, timed(rounds, encode)), "decode_mb_s": speed(size, timed(rounds, decode))}
+        return {
+            "encode_mb_s": speed(len(target), timed(rounds, encode), threads),
+            "decode_mb_s": speed(len(target), timed(rounds, decode), threads),
+        }
 
 
-def tool(command: list[str], out: Path) -> int | None:
-    """The size that a tool makes of the pair, or None where it is not installed."""
-    if not shutil.which(command[0]):
-        return None
-    with out.open("wb") as file:
-        subprocess.run(command, stdout=file, stderr=subprocess.DEVNULL, check=True)
-    return out.stat().st_size
+def memcpy(new: Path, rounds: int) -> Speed:
+    """Copying the file's bytes in memory, on one thread."""
+    source = np.fromfile(new, np.uint8)
+    copy = np.empty_like(source)
+    return speed(len(source), timed(max(rounds, 5), lambda: np.copyto(copy, source)))
 
 
-def one_pair(folder: Path, name: str, size: int, rounds: int, threads: int, *, slow: bool) -> dict[str, Any]:
-    """All figures of one pair."""
-    dtype, make_values = PAIRS[name]
-    old_values, new_values = make_values(size)
-    old, new, made = folder / "old", folder / "new", folder / "delta"
-    for path, values in ((old, old_values), (new, new_values)):
-        parts = np.array_split(values, LAYERS)
-        path.write_bytes(safetensors_bytes({f"layers.{i}.weight": (dtype, p) for i, p in enumerate(parts)}))
-    changed = float(
-        np.mean(old_values.view(SAFETENSORS[dtype].unsigned) != new_values.view(SAFETENSORS[dtype].unsigned))
-    )
+def written(folder: Path, tensors: tuple[Tensors, Tensors]) -> tuple[Path, Path]:
+    """Both as files."""
+    paths = folder / "old", folder / "new"
+    for path, data in zip(paths, files_of(*tensors), strict=True):
+        path.write_bytes(data)
+    return paths
+
+
+def one_pair(folder: Path, name: str, size: int, rounds: int, threads: int) -> dict[str, Any]:
+    """Our own figures of one pair."""
+    tensors = PAIRS[name](size)
+    old, new = written(folder, tensors)
+    made = folder / "delta"
     info = delta.make(old, new, made, threads=threads)
-    total = new.stat().st_size
-    bound = total / bound_bytes(old_values, new_values, dtype)
+    total = total_bytes(tensors[1])
+    bounds = [total / bound_bytes(*tensors, corrected=c) for c in (False, True)]
     figures: dict[str, Any] = {
-        "size_bytes": total,
-        "changed": changed,
+        "size_bytes": new.stat().st_size,
+        "changed": changed_share(*tensors),
         "ratio": info.ratio,
-        "bound": bound,
-        "of_bound": info.ratio / bound,
+        "bound": bounds[0],
+        "of_bound": info.ratio / bounds[0],
+        "of_bound_corrected": info.ratio / bounds[1],
+        "wanted": WANTED[name],
     }
     for kind in ("numba", "numpy"):
         figures[kind] = codec(old, new, made, kind, threads, rounds)
+    full = new.stat().st_size
     make_seconds = timed(rounds, lambda: delta.make(old, new, folder / "made", threads=threads))
     apply_seconds = timed(rounds, lambda: delta.apply(old, made, folder / "out", threads=threads))
-    figures["make_mb_s"], figures["apply_mb_s"] = speed(total, make_seconds), speed(total, apply_seconds)
-    whole, alone = folder / "whole", None
-    if SAFETENSORS[dtype].rotates and name.endswith("step"):
-        alone = {"ratio": delta.make(None, new, whole, threads=threads).ratio}
-        alone |= codec(None, new, whole, "numba", 1, rounds)
-    figures["whole_one_thread"] = alone
-    copy = np.empty(total, np.uint8)
-    source, copy = np.fromfile(new, np.uint8), np.empty(total, np.uint8)
-    figures["memcpy_mb_s"] = speed(total, timed(rounds, lambda: np.copyto(copy, source)))
-    peers = {
-        "gzip": tool(["gzip", "-6", "-c", str(new)], folder / "peer"),
-        "zstd -3": tool(["zstd", "-3", "-c", "-q", str(new)], folder / "peer"),
-        "zstd -3 --patch-from": tool(
-            ["zstd", "-3", "--long=31", "-c", "-q", f"--patch-from={old}", str(new)], folder / "peer"
-        ),
-    }
-    if slow:
-        command = ["zstd", "-19", "--long=31", "-T0", "-c", "-q", f"--patch-from={old}", str(new)]
-        peers["zstd -19 --patch-from"] = tool(command, folder / "peer")
-    figures["peers"] = {k: total / v for k, v in peers.items() if v}
+    figures["make_mb_s"], figures["apply_mb_s"] = (
+        speed(full, make_seconds, threads),
+        speed(full, apply_seconds, threads),
+    )
+    dtype = SAFETENSORS[next(iter(tensors[1].values()))[0]]
+    if dtype.rotates and name.endswith("step"):
+        whole = folder / "whole"
+        alone: dict[str, Any] = {"ratio": delta.make(None, new, whole, threads=threads).ratio}
+        alone["zipnn_published"] = delta_peers.ZIPNN_PUBLISHED.get(dtype.name)
+        figures["whole_one_thread"] = alone | codec(None, new, whole, "numba", 1, rounds)
+    figures["memcpy_mb_s"] = memcpy(new, rounds)
+    for what in ("encode", "decode"):
+        for clock in ("median", "cpu"):
+            rate = figures["numba"][f"{what}_mb_s"][clock] / figures["memcpy_mb_s"][clock]
+            figures[f"{what}_of_memcpy_{'wall' if clock == 'median' else clock}"] = rate
     return figures
+
+
+def peers_of(folder: Path, name: str, size: int, *, slow: bool) -> dict[str, Any]:
+    """The other tools, and this one, on a pair of ``size`` bytes: theirs take minutes on larger ones."""
+    old, new = written(folder, PAIRS[name](size))
+    ours = delta.make(old, new, folder / "delta")
+    return {"size_bytes": new.stat().st_size, "this": {"ratio": ours.ratio}} | delta_peers.measured(
+        old, new, folder, slow=slow
+    )
+
+
+def show(name: str, figures: dict[str, Any]) -> None:
+    """A few lines a pair."""
+    rates = [figures[k][w]["median"] for k in ("numba", "numpy") for w in ("encode_mb_s", "decode_mb_s")]
+    rates += [figures[k]["median"] for k in ("make_mb_s", "apply_mb_s", "memcpy_mb_s")]
+    shares = f"{figures['of_bound']:6.1%} {figures['of_bound_corrected']:6.1%}"
+    print(
+        f"{name:30} {figures['ratio']:7.2f} {figures['bound']:7.2f} {shares} | " + "  ".join(f"{r:6.0f}" for r in rates)
+    )
+    free = [figures["numba"][w]["cpu"] for w in ("encode_mb_s", "decode_mb_s")]
+    free += [figures["numpy"]["decode_mb_s"]["cpu"], figures["memcpy_mb_s"]["cpu"]]
+    print(
+        f"{'':31}by CPU time: numba {free[0]:.0f} and {free[1]:.0f}, numpy decode {free[2]:.0f}, memcpy {free[3]:.0f}; "
+        f"of memcpy {figures['encode_of_memcpy_cpu']:.1%} and {figures['decode_of_memcpy_cpu']:.1%}"
+    )
+    known = {k: v for k, v in figures["peers"].items() if isinstance(v, dict) and "ratio" in v}
+    print(f"{'':31}" + ", ".join(f"{k} {v['ratio']:.2f}×" for k, v in known.items()), flush=True)
+    alone = figures.get("whole_one_thread")
+    if alone:
+        rates = [alone[w][c] for w in ("encode_mb_s", "decode_mb_s") for c in ("median", "cpu")]
+        print(
+            f"{'':31}whole, one thread: {alone['ratio']:.3f}× (ZipNN says {alone['zipnn_published'] or '–'}) at "
+            f"{rates[0]:.0f} and {rates[2]:.0f} MB/s (by CPU time {rates[1]:.0f} and {rates[3]:.0f})",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -214,31 +185,27 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mib", type=int, default=64, help="size of each model")
+    parser.add_argument("--peer-mib", type=int, default=16, help="size of the models that other tools work on")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--slow", action="store_true", help="zstd -19 --patch-from, too: minutes a pair")
+    parser.add_argument("--slow", action="store_true", help="zstd -19 and bsdiff, too: a minute a pair")
     parser.add_argument("--only", nargs="+", choices=sorted(PAIRS))
+    parser.add_argument("--svg", type=Path, help="draw the ratios")
     options = parser.parse_args()
     found: dict[str, Any] = {"threads": options.threads, "load": os.getloadavg()[0], "pairs": {}}
-    print(
-        f"{'pair':24} {'ratio':>7} {'bound':>7} {'of it':>6} | numba enc, dec | numpy enc, dec | make, apply | memcpy"
-    )
-    for name in options.only or PAIRS:
+    names = options.only or list(PAIRS)
+    if any(n.startswith("trained") for n in names):
+        trained()
+    columns = f"{'pair':30} {'ratio':>7} {'bound':>7} {'of it':>6} {'corr.':>6}"
+    print(f"{columns} | numba enc, dec | numpy enc, dec | make, apply | memcpy")
+    for name in names:
         with tempfile.TemporaryDirectory() as folder:
-            size = options.mib << 20
-            figures = one_pair(Path(folder), name, size, options.rounds, options.threads, slow=options.slow)
+            figures = one_pair(Path(folder), name, options.mib << 20, options.rounds, options.threads)
+            figures["peers"] = peers_of(Path(folder), name, options.peer_mib << 20, slow=options.slow)
         found["pairs"][name] = figures
-        rates = [figures[k][w]["median"] for k in ("numba", "numpy") for w in ("encode_mb_s", "decode_mb_s")]
-        rates += [figures[k]["median"] for k in ("make_mb_s", "apply_mb_s", "memcpy_mb_s")]
-        ratios = f"{figures['ratio']:7.2f} {figures['bound']:7.2f} {figures['of_bound']:6.1%}"
-        print(f"{name:24} {ratios} | " + "  ".join(f"{r:6.0f}" for r in rates), flush=True)
-        print(" " * 25 + ", ".join(f"{k} {v:.2f}×" for k, v in figures["peers"].items()), flush=True)
-        if figures["whole_one_thread"]:
-            alone = figures["whole_one_thread"]
-            rates = [alone[w]["median"] for w in ("encode_mb_s", "decode_mb_s")]
-            print(
-                f"{'':25}whole, one thread: {alone['ratio']:.3f}× at {rates[0]:.0f} and {rates[1]:.0f} MB/s", flush=True
-            )
+        show(name, figures)
     options.json.write_text(json.dumps(found, indent=2) + "\n")
+    if options.svg:
+        options.svg.write_text(plot_delta.svg(found))
 
 
 if __name__ == "__main__":

@@ -188,6 +188,7 @@ def with_size(size: int) -> Header:
 
 
 BOMB = zstandard.ZstdCompressor().compress(bytes(1 << 30))
+ALL_ROWS = zstd.compress(b"\xff", level=3)
 FIXED = struct.Struct("<BBHIII")  # up, zero, keys, kept, row, bitmap
 HOSTILE = {
     "reaches past the base": pack((Frame(Method.COPY, BYTES, (Segment(0, 1000, 1, 1000),)), b"")),
@@ -214,6 +215,13 @@ HOSTILE = {
     ),
     "has an odd number of bytes of wide values": pack(
         (Frame(Method.GROUPED, BF16, (Segment(0, 999, 0, 999), Segment(999, 1, 999, 1))), b"")
+    ),
+    "has rows of four thousand million values": pack(
+        (Frame(Method.GROUPED, BF16, WHOLE), FIXED.pack(0, 0, 0, 0, 2**32 - 1, 0))
+    ),
+    "has a bitmap but no rows": pack((Frame(Method.GROUPED, BF16, WHOLE), FIXED.pack(0, 0, 0, 500, 0, 9) + bytes(9))),
+    "keeps more rows than it has": pack(
+        (Frame(Method.GROUPED, BF16, WHOLE), FIXED.pack(0, 0, 0, 501, 64, len(ALL_ROWS)) + ALL_ROWS)
     ),
     "shifts by more than a value has": pack(
         (Frame(Method.GROUPED, BF16, WHOLE), FIXED.pack(16, 0, 1, 500, 0, 0) + b"\0" + struct.pack("<I", 500))

@@ -40,7 +40,7 @@ _REBUILT = {Kind.DELTA, Kind.CHAIN, Kind.PACKED}
 _RANK = {kind: number for number, kind in enumerate(Kind)}
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Offer:
     """A delta in the store: makes the file ``new`` of the file ``old`` (None: of nothing). Never trusted."""
 
@@ -49,6 +49,11 @@ class Offer:
     size_bytes: int
     key: str
     etag: str = ""
+
+    @property
+    def rank(self) -> tuple[str, str, int, str, str]:
+        """Puts offers into one order, however they were listed."""
+        return (self.new, self.old or NOTHING_HELD, self.size_bytes, self.key, self.etag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,7 @@ def _rebuilt(path: Sequence[Offer], wanted: Wanted, whole: Option, graph: "_Grap
 
 
 def _order(option: Option) -> tuple[object, ...]:
-    return (option.score, option.origin_bytes, _RANK[option.kind], option.offers)
+    return (option.score, option.origin_bytes, _RANK[option.kind], tuple(offer.rank for offer in option.offers))
 
 
 class _Graph:
@@ -167,7 +172,7 @@ class _Graph:
         self._size_guessed = max(sizes.values(), default=0)  # of files that only a chain passes through
         self._into: dict[str, list[Offer]] = {}
         self._from: dict[str, list[Offer]] = {}
-        for offer in sorted(set(offers), key=_offer_order):
+        for offer in sorted(set(offers), key=lambda offer: offer.rank):
             if offer.new != (offer.old or NOTHING_HELD) and offer.size_bytes >= 0:
                 self._into.setdefault(offer.new, []).append(offer)
                 self._from.setdefault(offer.old or NOTHING_HELD, []).append(offer)
@@ -226,10 +231,6 @@ class _Graph:
                     self._seconds[offer.new] = reached
                     self._last[offer.new] = offer
                     heapq.heappush(queue, (reached, hops + 1, offer.new))
-
-
-def _offer_order(offer: Offer) -> tuple[str, str, int, str, str]:
-    return (offer.new, offer.old or NOTHING_HELD, offer.size_bytes, offer.key, offer.etag)
 
 
 def reusable(file: FileEntry, held: Mapping[str, tuple[str, int]], missing: Set[int]) -> dict[int, tuple[str, int]]:

@@ -1,0 +1,149 @@
+"""A region's disk and a publisher on a real S3 server: the second version of a large model crosses as a delta."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelcast.agents.region.disk import Disk
+from modelcast.agents.region.memory import Held, Memory
+from modelcast.consumers.fetch import ArtifactCache, FetchStatus
+from modelcast.infra.registry import RegistryReader
+from modelcast.infra.settings import RegionSettings, Settings, StoreSettings
+from modelcast.infra.stores.configured import origin_store, region_store
+from modelcast.producers import Publisher
+from modelcast.schemas import keys
+from modelcast.schemas.records import ModelUpdate
+from tests.consumers.fetch.offering import Told
+from tests.infra.delta.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.producers.fakes import Heard
+from tests.support.command_line import CommandLine
+from tests.support.servers import S3ForTests
+
+pytestmark = pytest.mark.integration
+
+VALUES = 3_000_000
+MODEL = "fraud"
+
+
+@pytest.fixture
+def settings(s3: S3ForTests, aws_env: Callable[[S3ForTests], None], tmp_path: Path) -> Settings:
+    aws_env(s3)
+    return Settings(
+        stores={"origin": StoreSettings(url=f"s3://{s3.bucket()}", endpoint_url=s3.endpoint_url)},
+        regions={
+            "eu": RegionSettings(
+                store=StoreSettings(url=f"s3://{s3.bucket()}", endpoint_url=s3.endpoint_url),
+                cache_dir=tmp_path / "cache",
+            )
+        },
+    )
+
+
+@pytest.fixture
+def publish(settings: Settings, tmp_path: Path) -> Callable[[int], ModelUpdate]:
+    """Publishes the model as it is after so many training steps."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text('{"a": 1}' * 50)
+    states = {0: weights(VALUES, 3)}
+
+    def publish(steps: int) -> ModelUpdate:
+        for step in range(len(states), steps + 1):
+            states[step] = adam_step(states[step - 1], 1e-5, step)
+        (folder / "model.safetensors").write_bytes(safetensors_bytes({"w": ("BF16", bf16(states[steps]))}))
+        with Publisher(settings, announcer=Heard()) as publisher:
+            version = publisher.publish(MODEL, folder).version
+        return RegistryReader(origin_store(settings)).tail(MODEL).log.updates[version]
+
+    return publish
+
+
+@pytest.fixture
+def disk(settings: Settings) -> Disk:
+    def versions(model: str) -> dict[int, str]:
+        updates = RegistryReader(origin_store(settings)).tail(model).log.updates
+        return {version: update.artifact.manifest_digest for version, update in updates.items()}
+
+    cache = ArtifactCache(settings.regions["eu"].cache_dir or Path())
+    return Disk(settings, region_store(settings, "eu"), cache, frozenset, versions, gauge=Told())
+
+
+def silent(_: FetchStatus) -> None:
+    """Nobody listens."""
+
+
+def offered_bytes(settings: Settings, update: ModelUpdate) -> int:
+    prefix = keys.delta_prefix(update.artifact.manifest_digest)
+    return min(info.size_bytes for info in origin_store(settings).list(prefix))
+
+
+def test_the_second_version_crosses_as_a_delta(
+    settings: Settings, disk: Disk, publish: Callable[[int], ModelUpdate]
+) -> None:
+    first = publish(0)
+    _, whole = disk.fetch(first, lambda: False, silent)
+    second, told = publish(1), list[FetchStatus]()
+    digest, transfer = disk.fetch(second, lambda: False, told.append)
+    assert digest == second.artifact.manifest_digest
+    assert transfer.bytes_moved == offered_bytes(settings, second) < second.artifact.size_bytes // 5
+    assert whole.bytes_moved > first.artifact.size_bytes // 2
+    assert transfer.bytes_planned == transfer.bytes_moved == second.artifact.size_bytes - transfer.bytes_saved
+    assert transfer.way == "1 unchanged, 1 delta from 1"
+    assert told[-1].way == transfer.way
+    with disk.cache.open(digest):
+        pass  # every file was hashed again
+
+
+def test_a_version_in_between_is_met_by_a_chain_or_a_longer_delta(
+    disk: Disk, publish: Callable[[int], ModelUpdate]
+) -> None:
+    disk.fetch(publish(0), lambda: False, silent)
+    publish(1)
+    third = publish(2)
+    digest, transfer = disk.fetch(third, lambda: False, silent)
+    assert digest == third.artifact.manifest_digest
+    assert transfer.bytes_moved < third.artifact.size_bytes // 2
+    assert transfer.way == "1 unchanged, 1 chain of 2 deltas from 1"
+
+
+def test_plan_explains_the_choice(
+    settings: Settings, publish: Callable[[int], ModelUpdate], s3: S3ForTests, tmp_path: Path
+) -> None:
+    first, second = publish(0), publish(1)
+    eu = settings.regions["eu"]
+    assert eu.store
+    env = {
+        **s3.env,
+        "MODELCAST_STORES__ORIGIN__URL": settings.stores["origin"].url,
+        "MODELCAST_STORES__ORIGIN__ENDPOINT_URL": s3.endpoint_url,
+        "MODELCAST_REGIONS__EU__STORE__URL": eu.store.url,
+        "MODELCAST_REGIONS__EU__STORE__ENDPOINT_URL": s3.endpoint_url,
+    }
+    modelcast = CommandLine(env, tmp_path)
+
+    supposed = modelcast("plan", "fraud/2", "--region", "eu", "--from", "1", "--link", "100Mbit", "-o", "json").json
+    assert supposed["link_bytes_per_second"] == 12.5e6
+    assert supposed["way"] == "1 unchanged, 1 delta from 1"
+    assert supposed["bytes_planned"] == offered_bytes(settings, second)
+    ways = next(f for f in supposed["files"] if f["path"] == "model.safetensors")["ways"]
+    assert [way["chosen"] for way in ways] == [True] + [False] * (len(ways) - 1)
+    assert {way["kind"] for way in ways} >= {"delta", "whole"}
+    assert all(way["why"] for way in ways)
+    assert supposed["seconds_predicted"] < next(way["seconds"] for way in ways if way["kind"] == "whole")
+
+    nothing = modelcast("plan", "fraud/2", "--region", "eu", "--link", "100Mbit", "-o", "json").json
+    assert nothing["holds"] == []
+    left_out = [way for file in nothing["files"] for way in file["ways"] if way["seconds"] is None]
+    assert any("not held" in way["why"] for way in left_out)
+
+    held = Memory("id", MODEL, "eu", epoch=1, staged=Held.of(first, 1), served=Held.of(first, 1))
+    region_store(settings, "eu").put(keys.region_state(MODEL), held.encode())
+    known = modelcast("plan", "fraud/2", "--region", "eu", "--link", "1Gbit", "-o", "json").json
+    assert known["holds"] == [{"version": 1, "why": "served"}]
+    assert known["way"] == "1 unchanged, 1 delta from 1"
+
+    table = modelcast("plan", "fraud/2", "--region", "eu", "--from", "1", "--link", "100Mbit").out
+    assert "→" in table
+    assert "delta from 1" in table
+    assert "costs least" in table

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from modelcast.agents.region.reporting import IN_FLIGHT_MAX, SnapshotReporter
-from modelcast.agents.region.values import Fetched
+from modelcast.agents.region.values import Fetched, Loaded, PodRead
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import ModelAck
-from modelcast.schemas.states import State
+from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
-from tests.agents.region.words import MODEL, Log, Region, digest, serving
+from tests.agents.region.words import MODEL, Log, Region, digest, reading, serving
 
 
 class Mail:
@@ -88,6 +88,28 @@ async def test_what_has_begun_waits_for_its_end_but_not_for_long(monkeypatch: py
     reports.changed(MODEL, region.replica)
     await until(lambda: len(mail.sent) == 3)
     assert (mail.sent[2].state, mail.sent[2].version) == (State.FETCHING, 3)
+    reports.forget(MODEL)
+
+
+async def test_one_pod_of_several_waits_for_the_next_but_the_last_goes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelcast.agents.region.reporting.GAP_SECONDS", 0.0)
+    monkeypatch.setattr("modelcast.agents.region.reporting.PROGRESS_SECONDS", 60.0)
+    mail, region, log = Mail(), Region("a", "b"), Log().publish(1)
+    reports = reporter(mail)
+    region.all_read(None)
+    region.on(log.folded)
+    region.save_all()
+    region.fetched(1)
+    reports.changed(MODEL, region.replica)
+    await until(lambda: len(mail.sent) == 1)
+    for pod in ("a", "b"):
+        order = region.order()
+        region.on(Loaded(pod, order))
+        region.on(PodRead(reading(pod, 1)))
+        reports.changed(MODEL, region.replica)
+        await asyncio.sleep(0)
+    await until(lambda: len(mail.sent) == 2)
+    assert [p.state for p in mail.sent[1].pods] == [PodState.SERVING, PodState.SERVING]
     reports.forget(MODEL)
 
 

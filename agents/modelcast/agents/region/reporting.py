@@ -19,6 +19,8 @@ GAP_SECONDS = 0.004
 GAP_SECONDS_PER_POD = 0.0005
 PASSING_SECONDS = 0.25
 """How long the news that something has begun waits for the news of its end: most often they go together."""
+PROGRESS_SECONDS = 0.05
+"""How long the news of one pod waits for that of the next, while pods load one after the other."""
 PASSING = frozenset({State.ANNOUNCED, State.FETCHING, State.LOADING})
 RETRY_SECONDS = 1.0
 IN_FLIGHT_MAX = 8
@@ -33,6 +35,7 @@ class _Line:
 
     replica: Replica
     sent: object = None  # the outcomes that were sent last
+    sent_pods: object = None
     sent_at: float = float("-inf")
     due_at: float = float("inf")
     timer: asyncio.TimerHandle | None = None
@@ -42,7 +45,7 @@ class _Line:
 
 
 class SnapshotReporter:
-    """A ``Reporter``. An outcome goes out at once, what follows within the gap goes together.
+    """A ``Reporter``. An outcome goes out at once, what follows within the gap goes together; progress waits a moment.
 
     Args:
         outbox: where to.
@@ -62,7 +65,8 @@ class SnapshotReporter:
         line = self._lines.setdefault(model, _Line(replica))
         line.replica, line.changed = replica, True
         if replica.state in PASSING and _outcomes(replica) == line.sent:
-            at = asyncio.get_running_loop().time() + PASSING_SECONDS
+            pause = PASSING_SECONDS if _pods(replica) == line.sent_pods else PROGRESS_SECONDS
+            at = asyncio.get_running_loop().time() + pause
         else:
             at = line.sent_at + GAP_SECONDS + GAP_SECONDS_PER_POD * len(replica.pods)
         line.due_at = min(line.due_at, at)
@@ -109,7 +113,8 @@ class SnapshotReporter:
         except ModelcastError as error:
             log.error("a snapshot can't be written", model=model, error=error)
             pages = []
-        line.sent_at, line.changed, line.blocked, line.sent = now, False, False, _outcomes(line.replica)
+        line.sent_at, line.changed, line.blocked = now, False, False
+        line.sent, line.sent_pods = _outcomes(line.replica), _pods(line.replica)
         line.in_flight += len(pages)
         for page in pages:
             self._outbox.send(Topic.MODEL_ACKS, model, page, lambda done: self._delivered(model, line, done))
@@ -129,6 +134,11 @@ class SnapshotReporter:
 
 
 def _outcomes(replica: Replica) -> object:
-    """What has come to an end; as long as it is the same, only something has begun."""
-    pods = {name: (view.reading, view.lost, view.error) for name, view in replica.pods.items()}
-    return (replica.saved.epoch, replica.wished_memory().staged, replica.error, replica.alarm, pods)
+    """What has come to an end; as long as it is the same, something has begun, or a further pod serves."""
+    troubles = {name: (view.lost, view.error) for name, view in replica.pods.items()}
+    return (replica.saved.epoch, replica.wished_memory().staged, replica.error, replica.alarm, troubles)
+
+
+def _pods(replica: Replica) -> object:
+    """What pods have said; to be told soon."""
+    return {name: view.reading for name, view in replica.pods.items()}

@@ -13,6 +13,8 @@ from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import RedisUnavailable
 
 BATCH_WRITES_MAX = 200
+REST_SECONDS = 0.05
+"""After a write: what comes meanwhile goes together, so that a burst costs a few round trips, not one each."""
 RETRY_SECONDS_MAX = 5.0
 
 log = structlog.get_logger(__name__)
@@ -88,6 +90,7 @@ class Mirror:
                 log.info("the live view is written again")
                 away, pause_seconds = False, 0.5
                 self._on_back()
+            await asyncio.sleep(0 if len(self._pending) >= BATCH_WRITES_MAX else REST_SECONDS)
 
     async def _write_some(self) -> None:
         if self._redis is None:

@@ -270,6 +270,34 @@ async def test_a_save_finds_out_that_another_owns_the_model(scene: Scene) -> Non
     assert all(o.version == 1 for p in scene.pods.values() for o in p.orders)
 
 
+async def test_a_short_fetch_and_its_generation_are_remembered_with_one_write(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.agents.region.reconciler.SAVE_WITH_FETCH_SECONDS", 3600.0)
+    await scene.start()
+    await scene.serves(1)
+    await scene.until(lambda: scene.state.check().served, "remembered")
+    written: list[Memory] = []
+    save = scene.state.save
+    monkeypatch.setattr(scene.state, "save", lambda memory: (written.append(memory), save(memory))[1])
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.serves(2)
+    staged = written[0].staged
+    assert staged is not None
+    assert (written[0].accepted_generation, staged.version) == (2, 2)
+
+
+async def test_a_long_fetch_does_not_keep_its_generation_from_being_remembered(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.disk.slow = True
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: scene.state.check().accepted_generation == 2, "remembered while it is fetched")
+    assert scene.told is State.FETCHING
+
+
 async def test_while_it_is_held_nothing_is_begun(scene: Scene) -> None:
     await scene.start()
     await scene.serves(1)

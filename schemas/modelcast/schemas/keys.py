@@ -8,6 +8,7 @@ REGISTRY_ID = "registry/id.json"
 REGISTRY_PREFIX = "registry/"
 SCHEMA_PREFIX = "registry/schemas/"
 STATE_PREFIX = "state/"
+TRANSFERS = "transfers"  # in a region's own bucket: who of its workers reads what from the origin
 _ENTRY = re.compile(r"registry/([a-z0-9][a-z0-9-]{0,62})/log/([0-9]{20})")
 _WHOLE = "whole"
 _DELTA = re.compile(r"deltas/sha256/([0-9a-f]{64})/([0-9a-f]{64})\.([0-9a-f]{64}|whole)")

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 
-TABLE_KEY = "transfers"
 TABLE_SIZE_MAX = 256 * 1024
 EXPIRY_SECONDS = 8.0
 """Four beats. A holder that was not heard for so long is replaced, and gives up by itself."""

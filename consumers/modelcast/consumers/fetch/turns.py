@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Set
 from contextlib import suppress
 
+import structlog
+
 from modelcast.consumers.fetch.flights import (
     EXPIRY_SECONDS,
-    TABLE_KEY,
     TABLE_SIZE_MAX,
     Flight,
     Table,
@@ -16,13 +17,16 @@ from modelcast.consumers.fetch.flights import (
     beaten,
     joined,
 )
-from modelcast.consumers.fetch.retry import check, retried
-from modelcast.schemas.errors import ModelcastError, StoreUnavailable
+from modelcast.consumers.fetch.retry import ATTEMPTS, check, retried
+from modelcast.schemas import keys
+from modelcast.schemas.errors import ModelcastError, Refused, StoreUnavailable
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 
 BEAT_SECONDS = 2.0
 LOOK_SECONDS = 0.5
 RACES_MAX = 50
+
+log = structlog.get_logger(__name__)
 
 
 class RegionTurns:
@@ -71,7 +75,7 @@ class RegionTurns:
 
     def join(self, turn: "RegionTurn") -> bool:
         """Wait until ``turn`` has its flight; whether somebody else had one of that artifact in the meantime."""
-        watched, waited = Watched(), False
+        watched, waited, unknown = Watched(), False, 0
         while True:
             check(turn.cancelled)
             table, etag = retried(self._look, turn.cancelled)
@@ -83,8 +87,12 @@ class RegionTurns:
             if wanted is not None:
                 try:
                     self._write(wanted, etag)
-                except (PreconditionFailed, StoreUnavailable):
-                    _rest(random.uniform(0, 0.05), turn.cancelled)  # somebody was quicker, or nobody knows: look again
+                except (PreconditionFailed, StoreUnavailable) as error:
+                    # Somebody was quicker, or nobody knows: look again.
+                    unknown += isinstance(error, StoreUnavailable)
+                    if unknown >= ATTEMPTS:
+                        raise
+                    _rest(random.uniform(0, 0.05), turn.cancelled)
                     continue
                 self._admit(turn, wanted, alone=len(wanted.flights) == 1)
                 return waited
@@ -160,14 +168,14 @@ class RegionTurns:
                 continue
             self._seen = wanted
             return
-        raise StoreUnavailable("others are always quicker", subject=f"{self._region.name}/{TABLE_KEY}")
+        raise StoreUnavailable("others are always quicker", subject=f"{self._region.name}/{keys.TRANSFERS}")
 
     def _look(self) -> tuple[Table, str | None]:
-        found = self._region.get(TABLE_KEY, size_max=TABLE_SIZE_MAX)
+        found = self._region.get(keys.TRANSFERS, size_max=TABLE_SIZE_MAX)
         return (Table(), None) if found is None else (Table.decode(found.body), found.info.etag)
 
     def _write(self, table: Table, etag: str | None) -> None:
-        self._region.put(TABLE_KEY, table.encode(), if_absent=etag is None, if_match=etag)
+        self._region.put(keys.TRANSFERS, table.encode(), if_absent=etag is None, if_match=etag)
 
     @property
     def silence_seconds_max(self) -> float:
@@ -205,7 +213,11 @@ class RegionTurn:
         with self._lock:
             if self._taken:
                 return False
-            waited = self._turns.join(self)
+            try:
+                waited = self._turns.join(self)
+            except Refused as error:  # by an older policy of the bucket: bytes twice are better than none
+                log.warning("the region's workers can't take turns at the origin", error=error)
+                return False
             self._taken = True
             return waited
 

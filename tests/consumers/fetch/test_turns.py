@@ -1,0 +1,301 @@
+"""One crossing per region: however many workers want an artifact, its bytes come over the long link once."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from modelcast.consumers.fetch import ArtifactCache, Fetcher, FetchReport
+from modelcast.consumers.fetch import turns as turns_module
+from modelcast.consumers.fetch.budget import Budget
+from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.consumers.fetch.flights import Flight, Table
+from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.turns import RegionTurns
+from modelcast.infra.stores import MemoryStore, open_store
+from modelcast.schemas import keys
+from modelcast.schemas.errors import Refused, StoreUnavailable
+from modelcast.schemas.ports import ObjectInfo, ObjectStore, StoredObject
+from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish, tree
+from tests.support.servers import S3ForTests
+
+FILES = {"weights": noise(5 * MIB + 77, 1), "vocab": noise(200_000, 2)}
+TOTAL = sum(map(len, FILES.values()))
+LONG = 300.0
+"""No beat is late by so much, however slow the machine."""
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns_module, "LOOK_SECONDS", 0.02)
+
+
+@pytest.fixture
+def origin() -> Wrapped:
+    return Wrapped(MemoryStore("origin"))
+
+
+@pytest.fixture
+def region() -> MemoryStore:
+    return MemoryStore("region")
+
+
+def turns_of(region: ObjectStore, holder: str, flights_max: int = 4, expiry_seconds: float = LONG) -> RegionTurns:
+    return RegionTurns(region, holder, flights_max, beat_seconds=0.05, expiry_seconds=expiry_seconds)
+
+
+def worker(origin: ObjectStore, region: ObjectStore, folder: Path, **options: float) -> Fetcher:
+    """A machine of its own."""
+    turns = turns_of(region, folder.name, **options)  # type: ignore[arg-type]
+    return Fetcher(origin, region, ArtifactCache(folder), Link(Budget(None, turns.share), turns))
+
+
+def table_of(region: ObjectStore) -> Table:
+    found = region.get(keys.TRANSFERS, size_max=MIB)
+    return Table.decode(found.body) if found else Table()
+
+
+def until(met: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def at_once(acts: list[Callable[[], FetchReport]]) -> list[FetchReport]:
+    """All of them, started together."""
+    gate, reports, errors = threading.Barrier(len(acts)), [], []
+
+    def run(act: Callable[[], FetchReport]) -> None:
+        gate.wait()
+        try:
+            reports.append(act())
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert errors == []
+    return reports
+
+
+def one_crossing(origin: Wrapped, region: ObjectStore, folder: Path, workers: int) -> None:
+    manifest = publish(origin, FILES)
+    caches = [folder / f"machine{n}" for n in range(workers)]
+    fetchers = [worker(origin, region, cache) for cache in caches]
+    reports = at_once([lambda f=f: f.fetch(manifest.digest) for f in fetchers])  # type: ignore[misc]
+    assert origin.blob_bytes_read == TOTAL
+    assert sorted(report.bytes_moved for report in reports) == [0] * (workers - 1) + [TOTAL]
+    for cache in caches:
+        with ArtifactCache(cache).open(manifest.digest) as there:
+            assert tree(there) == FILES
+    assert table_of(region) == Table()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_an_artifact_crosses_once(origin: Wrapped, region: MemoryStore, tmp_path: Path, workers: int) -> None:
+    one_crossing(origin, region, tmp_path, workers)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("workers", [2, 5])
+def test_an_artifact_crosses_once_on_a_server(s3: S3ForTests, tmp_path: Path, workers: int) -> None:
+    one_crossing(Wrapped(server_store(s3, "origin")), server_store(s3, "region"), tmp_path, workers)
+
+
+@pytest.mark.real
+def test_an_artifact_crosses_once_on_a_real_store(versitygw: S3ForTests, tmp_path: Path) -> None:
+    one_crossing(Wrapped(server_store(versitygw, "origin")), server_store(versitygw, "region"), tmp_path, 5)
+
+
+def server_store(server: S3ForTests, name: str) -> ObjectStore:
+    return open_store(
+        f"s3://{server.bucket(name)}/{name}",
+        endpoint_url=server.endpoint_url,
+        access_key_id=server.access_key_id,
+        secret_access_key=server.secret_access_key,
+    )
+
+
+def test_a_small_artifact_asks_nobody(origin: Wrapped, tmp_path: Path) -> None:
+    class Strict(MemoryStore):
+        def get(self, key: str, *, size_max: int) -> StoredObject | None:
+            assert key != keys.TRANSFERS
+            return super().get(key, size_max=size_max)
+
+    manifest = publish(origin, {"w": noise(MIB - 1)})
+    assert worker(origin, Strict("region"), tmp_path).fetch(manifest.digest).bytes_moved == MIB - 1
+
+
+def test_a_large_one_costs_the_region_three_small_requests_more(
+    origin: Wrapped, region: MemoryStore, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    class Counting(Wrapped):
+        def get(self, key: str, *, size_max: int) -> StoredObject | None:
+            asked.append(f"get {key}")
+            return super().get(key, size_max=size_max)
+
+        def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
+            asked.append(f"put {key}")
+            return super().put(key, body, if_absent=if_absent, if_match=if_match)
+
+    turns = RegionTurns(Counting(region), "one", 4, beat_seconds=LONG)
+    turn = turns.turn("sha256:" + "a" * 64, lambda: False)
+    assert turn.take() is False
+    assert turn.take() is False  # it is ours already
+    turn.drop()
+    turn.drop()
+    assert asked == ["get transfers", "put transfers", "get transfers", "put transfers"]
+
+
+def test_a_holder_that_died_midway_is_replaced(origin: Wrapped, region: MemoryStore, tmp_path: Path) -> None:
+    manifest = publish(origin, FILES)
+    region.put(keys.TRANSFERS, Table((Flight(manifest.digest, "dead", 3),)).encode())
+    watcher = worker(origin, region, tmp_path / "watcher", expiry_seconds=0.3)
+    began = time.monotonic()
+    report = watcher.fetch(manifest.digest)
+    assert report.bytes_moved == TOTAL
+    assert time.monotonic() - began >= 0.3
+    assert table_of(region) == Table()
+
+
+def test_a_worker_that_comes_back_takes_up_its_own_flight_at_once(
+    origin: Wrapped, region: MemoryStore, tmp_path: Path
+) -> None:
+    manifest = publish(origin, FILES)
+    region.put(keys.TRANSFERS, Table((Flight(manifest.digest, "machine", 3),)).encode())
+    assert worker(origin, region, tmp_path / "machine").fetch(manifest.digest).bytes_moved == TOTAL
+
+
+def test_a_holder_beats_as_long_as_it_flies(region: MemoryStore) -> None:
+    turn = turns_of(region, "one").turn("a", lambda: False)
+    turn.take()
+    until(lambda: table_of(region).flights[0].beat >= 3)
+    assert not turn.lost
+    turn.drop()
+    until(lambda: table_of(region) == Table())
+
+
+def test_who_waits_may_give_up(region: MemoryStore) -> None:
+    region.put(keys.TRANSFERS, Table((Flight("a", "other"),)).encode())
+    tired = threading.Event()
+    turn = turns_of(region, "one").turn("a", tired.is_set)
+    threading.Timer(0.2, tired.set).start()
+    with pytest.raises(FetchCancelled):
+        turn.take()
+    assert not turn.lost
+    assert table_of(region) == Table((Flight("a", "other"),))
+
+
+def test_a_holder_that_was_replaced_stops_and_waits(origin: Wrapped, region: MemoryStore, tmp_path: Path) -> None:
+    """It was stopped for long; when it wakes up the artifact is somebody else's, and it reads from the region then."""
+    manifest = publish(origin, FILES)
+    held, woken = threading.Event(), threading.Event()
+
+    class Sleepy(Wrapped):
+        def on_read(self, count: int) -> None:
+            super().on_read(count)
+            held.set()
+            assert woken.wait(60)
+
+    sleepy = Sleepy(origin)
+    reports: list[FetchReport] = []
+    first = worker(sleepy, region, tmp_path / "first")
+    thread = threading.Thread(target=lambda: reports.append(first.fetch(manifest.digest)))
+    thread.start()
+    assert held.wait(60)
+    while True:  # the other one takes it
+        found = region.get(keys.TRANSFERS, size_max=MIB)
+        assert found is not None
+        with suppress(Refused):
+            region.put(keys.TRANSFERS, Table((Flight(manifest.digest, "other"),)).encode(), if_match=found.info.etag)
+            break
+    turns = first._link.turns
+    assert isinstance(turns, RegionTurns)
+    until(lambda: all(turn.lost for turn in turns._ours.values()))
+    woken.set()
+    publish(region, FILES)
+    region.put(keys.TRANSFERS, Table().encode())
+    thread.join(120)
+    assert len(reports) == 1
+    assert sleepy.blob_bytes_read < TOTAL
+    with ArtifactCache(tmp_path / "first").open(manifest.digest) as there:
+        assert tree(there) == FILES
+
+
+def test_never_more_than_the_cap_read_from_the_origin(region: MemoryStore, tmp_path: Path) -> None:
+    reading, most, lock = set(), [0], threading.Lock()
+
+    class Watched(Wrapped):
+        def on_read(self, count: int) -> None:
+            super().on_read(count)
+            with lock:
+                reading.add(threading.current_thread().name)
+                most[0] = max(most[0], len(table_of(region).flights))
+
+    origin = Watched(MemoryStore("origin"))
+    manifests = [publish(origin, {"w": noise(2 * MIB, seed)}) for seed in range(6)]
+    fetchers = [worker(origin, region, tmp_path / str(n), flights_max=2) for n in range(6)]
+    at_once([lambda f=f, m=m: f.fetch(m.digest) for f, m in zip(fetchers, manifests, strict=True)])  # type: ignore[misc]
+    assert 1 <= most[0] <= 2
+    assert origin.blob_bytes_read == 12 * MIB
+
+
+def test_a_damaged_regional_file_comes_from_the_origin_in_turn(
+    origin: Wrapped, region: MemoryStore, tmp_path: Path
+) -> None:
+    manifest = publish(origin, FILES)
+    publish(region, FILES)
+    damaged = bytearray(FILES["weights"])
+    damaged[0] ^= 1
+    region.put(keys.blob(manifest.files[1].digest), bytes(damaged))
+    turned: list[str] = []
+
+    class Watching(RegionTurns):
+        def join(self, turn: object) -> bool:
+            turned.append("taken")
+            return super().join(turn)  # type: ignore[arg-type]
+
+    turns = Watching(region, "one", 4)
+    report = Fetcher(origin, region, ArtifactCache(tmp_path), Link(Budget(), turns)).fetch(manifest.digest)
+    assert (report.bytes_moved, turned) == (MIB, ["taken"])
+
+
+@pytest.mark.parametrize("error", [Refused("no"), StoreUnavailable("away")])
+def test_a_bucket_that_allows_no_turns_costs_bytes_but_one_that_is_away_ends_the_fetch(
+    origin: Wrapped, tmp_path: Path, error: Exception
+) -> None:
+    class Fails(MemoryStore):
+        def get(self, key: str, *, size_max: int) -> StoredObject | None:
+            if key == keys.TRANSFERS:
+                raise error
+            return super().get(key, size_max=size_max)
+
+    manifest = publish(origin, FILES)
+    fetcher = worker(origin, Fails("region"), tmp_path)
+    if isinstance(error, Refused):
+        assert fetcher.fetch(manifest.digest).bytes_moved == TOTAL
+    else:
+        with pytest.raises(StoreUnavailable, match="away"):
+            fetcher.fetch(manifest.digest)
+
+
+def test_a_newcomer_holds_back_until_the_others_know_of_it(region: MemoryStore) -> None:
+    first, second = RegionTurns(region, "one", 4, beat_seconds=0.2), RegionTurns(region, "two", 4, beat_seconds=LONG)
+    a, b = first.turn("a", lambda: False), second.turn("b", lambda: False)
+    a.take()
+    assert first.share() == 1.0
+    b.take()
+    assert second.share() == 0.0
+    until(lambda: first.share() == 0.5)
+    b.drop()
+    until(lambda: first.share() == 1.0)
+    a.drop()

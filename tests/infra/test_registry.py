@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from modelcast.infra.claim import Claimed, claim, put_schema, put_schemas
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry import RegistryReader, Tail
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import WRITER_SCHEMAS, encode, writer_schema
@@ -205,6 +205,32 @@ def test_rubbish_in_the_log_names_its_key(store: CountingStore, reader: Registry
     store.put(keys.log_entry("fraud", 1), b"rubbish")
     with pytest.raises(DecodeError, match="registry/fraud/log"):
         reader.tail("fraud")
+
+
+@pytest.mark.parametrize("until", [None, 5, 40])
+def test_a_reader_that_is_content_with_a_part_gets_what_stands_below_rubbish(
+    store: CountingStore, reader: RegistryReader, until: int | None
+) -> None:
+    filled(reader, 5)
+    found = store.get(keys.log_entry("fraud", 4), size_max=10**6)
+    assert found is not None
+    store.put(keys.log_entry("fraud", 4), b"rubbish")
+    log = reader.open_log("fraud")
+
+    def read(log: ModelLog) -> Tail:
+        if until is None:
+            return reader.tail("fraud", log, partial=True)
+        return reader.read_until(log, until, partial=True)
+
+    tail = read(log)
+    assert (tail.log.head, sorted(tail.new)) == (3, [1, 2, 3])
+    assert "registry/fraud/log" in str(tail.unread)
+    again = read(tail.log)
+    assert (again.log.head, again.new) == (3, {})
+    assert again.unread is not None
+    store.put(keys.log_entry("fraud", 4), found.body)
+    mended = read(tail.log)
+    assert (mended.log.head, mended.unread) == (5, None)
 
 
 def test_a_lost_answer_does_not_make_a_second_entry(store: CountingStore, reader: RegistryReader) -> None:

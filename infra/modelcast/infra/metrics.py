@@ -68,7 +68,7 @@ PODS_SERVING = Gauge("modelcast_pods_serving", "Pods confirmed to serve the aspi
 PODS_EXPECTED = Gauge("modelcast_pods_expected", "Pods that count.", ("model", "region"))
 REGION_SILENT = Gauge("modelcast_region_silent", "1 if the region has not been heard of in time.", ("region",))
 REGION_HEARD_SECONDS = Gauge("modelcast_region_heard_seconds", "Since the region was last heard of.", ("region",))
-ALARM = Gauge("modelcast_alarm", "1 while an alarm (foreign registry, rewritten log) stops the model.", ("model",))
+ALARM = Gauge("modelcast_alarm", "1 while an alarm (foreign registry, rewritten or unreadable log) stops the model.", ("model",))
 STATE_AGE_SECONDS = Gauge("modelcast_state_age_seconds", "Age of the model's version-state.", ("model",))
 FOLD_SECONDS = Histogram("modelcast_fold_seconds", "Time to fold one model's state.", buckets=SECONDS)
 FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or overtaken by newer ones at hand.")

@@ -41,10 +41,14 @@ class TimedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """A log folded further, and the entries that were new with the store's times, by generation."""
+    """A log folded further, and the entries that were new with the store's times, by generation.
+
+    ``unread``: what is wrong with the entry above, where the reader was content with a part.
+    """
 
     log: ModelLog
     new: Mapping[int, TimedEntry] = field(default_factory=dict)
+    unread: DecodeError | None = None
 
     @property
     def times_us(self) -> Mapping[int, int]:
@@ -142,10 +146,15 @@ class RegistryReader:
             )
         return TimedEntry(entry, found.info.last_modified_us, found.body)
 
-    def tail(self, model: str, log: ModelLog | None = None) -> Tail:
+    def tail(self, model: str, log: ModelLog | None = None, *, partial: bool = False) -> Tail:
         """Fold everything above ``log`` (None: everything).
 
         One request when nothing is new. Entries that are many are read in parallel after one listing.
+
+        Args:
+            model: whose log.
+            log: as far as it was read.
+            partial: end before an entry that can't be read, and say so, instead of raising.
 
         Raises:
             ForeignRegistry: the store belongs to another registry, or was rewritten.
@@ -154,19 +163,24 @@ class RegistryReader:
         log = log if log is not None else self.open_log(model)
         new: dict[int, TimedEntry] = {}
         if log.head:
-            first = self.entry(model, log.head + 1)
+            try:
+                first = self.entry(model, log.head + 1)
+            except DecodeError as error:
+                if not partial:
+                    raise
+                return Tail(log, unread=error)
             if first is None:
                 return Tail(log)
             log, new = log.apply(first.entry), {log.head + 1: first}
         prefix = keys.log_prefix(model)
         listed = self.store.list(prefix, start_after=keys.log_entry(model, log.head))
         generations = [parsed[1] for info in listed if (parsed := keys.parse_log_entry(info.key))]
-        return self._fold(log, new, generations)
+        return self._fold(log, new, generations, partial)
 
-    def read_until(self, log: ModelLog, generation: int) -> Tail:
+    def read_until(self, log: ModelLog, generation: int, *, partial: bool = False) -> Tail:
         """Fold at least up to ``generation``, which somebody announced: one request when it is the next.
 
-        The result may stop short of it: then nobody has claimed that generation (yet).
+        The result may stop short of it: then nobody has claimed that generation (yet). ``partial`` is as in ``tail``.
 
         Raises:
             ForeignRegistry: as ``tail``.
@@ -175,8 +189,8 @@ class RegistryReader:
         if generation <= log.head:
             return Tail(log)
         if generation - log.head > AHEAD_MAX:
-            return self.tail(log.model, log)
-        return self._fold(log, {}, range(log.head + 1, generation + 1))
+            return self.tail(log.model, log, partial=partial)
+        return self._fold(log, {}, range(log.head + 1, generation + 1), partial)
 
     def decode_entry(self, body: bytes, *, subject: str = "") -> Entry:
         """Read an entry's bytes, fetching its writer's schema from the registry if it is not known yet.
@@ -222,18 +236,23 @@ class RegistryReader:
 
     # --------------------------------------------------------------------------------------------------------
 
-    def _fold(self, log: ModelLog, new: dict[int, TimedEntry], generations: Iterable[int]) -> Tail:
+    def _fold(self, log: ModelLog, new: dict[int, TimedEntry], generations: Iterable[int], partial: bool) -> Tail:
         wanted = list(generations)
         found = (
             self._pool().map(lambda g: self.entry(log.model, g), wanted)
             if len(wanted) > 1
             else (self.entry(log.model, g) for g in wanted)
         )
-        for generation, timed in zip(wanted, found, strict=True):
-            if timed is None:
-                break  # not claimed: what is above can't be meant for this registry either
-            log = log.apply(timed.entry)
-            new[generation] = timed
+        try:
+            for generation, timed in zip(wanted, found, strict=True):
+                if timed is None:
+                    break  # not claimed: what is above can't be meant for this registry either
+                log = log.apply(timed.entry)
+                new[generation] = timed
+        except DecodeError as error:
+            if not partial:
+                raise
+            return Tail(log, new, error)
         return Tail(log, new)
 
     def _pool(self) -> ThreadPoolExecutor:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.region.intake import Heard, Intake
+from modelcast.agents.region.intake import QUESTIONS_AT_ONCE, Heard, Intake
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.infra.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.infra.stores.memory import MemoryStore
@@ -40,6 +40,8 @@ class ReconcilerInMemory:
         self.claimed = 99
         self.lies: dict[str, str] = {}
         self.woken: list[int] = []
+        self.held: set[bytes] = set()
+        self.compared = self.comparing = self.compared_at_once = 0
         self.refreshed = 0
         self.stopped = self.unknown = False
         self.book = self
@@ -47,6 +49,9 @@ class ReconcilerInMemory:
 
     def knows(self, generation: int) -> bool:
         return self.head >= generation
+
+    def holds(self, entry: Entry, raw: bytes) -> bool:
+        return raw in self.held
 
     def wake(self, generation: int) -> None:
         self.woken.append(generation)
@@ -56,6 +61,11 @@ class ReconcilerInMemory:
         self.head = max(self.head, min(generation, self.claimed))
 
     async def contradiction(self, entry: Entry, raw: bytes) -> str | None:
+        self.compared += 1
+        self.comparing += 1
+        self.compared_at_once = max(self.compared_at_once, self.comparing)
+        await asyncio.sleep(0)
+        self.comparing -= 1
         if entry.generation > self.head:
             return "not in the log"
         return self.lies.get(entry.event_id)
@@ -195,6 +205,29 @@ async def test_a_flood_still_wakes_but_is_not_all_compared(desk: Desk, monkeypat
         desk.take(encode(update(generation)))
     assert desk.fraud.woken == [3]  # the first two wait for their turn
     await desk.until(lambda: desk.fraud.woken == [3, 1, 2])
+
+
+async def test_a_replay_of_what_stands_in_the_log_costs_no_comparison(desk: Desk) -> None:
+    raw = encode(update(3))
+    desk.fraud.head = 3
+    desk.fraud.held = {raw}
+    for _ in range(5_000):
+        desk.take(raw)
+    await asyncio.sleep(0.01)
+    assert desk.fraud.compared == 0
+    assert desk.buried.reasons == []
+
+
+async def test_a_flood_of_known_generations_in_other_words_is_compared_a_few_at_a_time(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.agents.region.intake.UNREAD_MAX", 50)
+    desk.fraud.head = 3
+    for _ in range(500):
+        desk.take(encode(update(3)))
+    await desk.until(lambda: desk.fraud.compared == 50)
+    assert desk.fraud.compared_at_once == QUESTIONS_AT_ONCE
+    assert len(desk.fraud.woken) >= 500
 
 
 async def test_a_flood_of_unknown_schemas_is_buried_and_costs_the_store_little(desk: Desk) -> None:

@@ -19,8 +19,9 @@ from modelcast.agents.region.world import World
 from modelcast.consumers.fetch import FetchStatus
 from modelcast.consumers.fetch.errors import FetchCancelled
 from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable
+from modelcast.infra import metrics
 from modelcast.infra.stores.memory import MemoryStore
-from modelcast.schemas.errors import ForeignRegistry, StoreUnavailable
+from modelcast.schemas.errors import DecodeError, ForeignRegistry, StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 from modelcast.schemas.states import State
@@ -69,6 +70,7 @@ class BookInMemory:
     source: Log
     known: ModelLog | None = None
     trouble: Exception | None = None
+    unread: str = ""
 
     @property
     def log(self) -> ModelLog | None:
@@ -82,6 +84,9 @@ class BookInMemory:
 
     def refresh(self) -> ModelLog:
         return self.read(0)
+
+    def holds(self, entry: Entry, raw: bytes) -> bool:
+        return False
 
     def contradiction(self, entry: Entry, raw: bytes) -> str | None:
         return None
@@ -204,6 +209,33 @@ async def test_a_log_that_contradicts_itself_stops_the_model_until_it_is_right_a
     scene.log.publish(2)
     scene.reconciler.refresh()
     await scene.serves(2)
+
+
+async def test_an_entry_that_cannot_be_read_is_told_while_what_stands_below_it_is_obeyed(scene: Scene) -> None:
+    scene.book.unread = "registry/fraud/log/2: not a record"
+    await scene.start()
+    await scene.serves(1)
+    await scene.until(lambda: scene.reports.last[MODEL].unreadable, "the alarm is told")
+    assert metrics.ALARM.labels(MODEL)._value.get() == 1
+    scene.pods["p"].serves = None  # it restarts
+    await scene.until(lambda: scene.pods["p"].serves, "it is looked after as before")
+    scene.book.unread = ""
+    scene.log.publish(2)
+    scene.reconciler.refresh()
+    await scene.serves(2)
+    await scene.until(lambda: not scene.reports.last[MODEL].unreadable, "it is over")
+    assert metrics.ALARM.labels(MODEL)._value.get() == 0
+
+
+async def test_a_log_that_cannot_be_read_at_all_is_told(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.book.trouble = DecodeError("not a record")
+    scene.reconciler.refresh()
+    await scene.until(lambda: scene.reports.last[MODEL].unreadable, "the alarm is told")
+    scene.book.trouble = None
+    scene.reconciler.refresh()
+    await scene.until(lambda: not scene.reports.last[MODEL].unreadable, "it is over")
 
 
 async def test_a_model_that_was_only_spoken_of_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:

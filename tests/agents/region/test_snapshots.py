@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.agents.region.snapshots import ERROR_KEPT_MAX, PODS_PER_PAGE, encoded, snapshot
-from modelcast.agents.region.values import Contradicted, Fetched, FetchFailed, PodLost, PodRead, Tick, Transfer
+from modelcast.agents.region.values import (
+    Contradicted,
+    Fetched,
+    FetchFailed,
+    PodLost,
+    PodRead,
+    Report,
+    Tick,
+    Transfer,
+    Unreadable,
+)
 from modelcast.consumers.pods.port import PodReading
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.records import Activation, CommandKind, ModelAck
@@ -57,6 +67,16 @@ def test_an_alarm_is_told() -> None:
     region.on(Contradicted("x" * 10_000))
     (page,) = pages(region)
     assert page.error == "x" * ERROR_KEPT_MAX
+
+
+def test_a_log_that_cannot_be_read_on_is_told_until_it_can() -> None:
+    region = serving("a")
+    effects = region.on(Unreadable("registry/fraud/log/2: not a record"))
+    assert Report() in effects
+    assert pages(region)[0].error == "registry/fraud/log/2: not a record"
+    assert pages(region)[0].state is State.SERVING
+    assert Report() in region.on(Unreadable(""))
+    assert pages(region)[0].error == ""
 
 
 def damaged(region: Region, version: int) -> None:

@@ -21,6 +21,7 @@ from modelcast.agents.region.values import (
     Saved,
     SaveFailed,
     Tick,
+    Unreadable,
 )
 from modelcast.consumers.pods.port import PodReading
 from modelcast.schemas.log import ModelLog
@@ -43,6 +44,8 @@ def _told(replica: Replica, event: Event, now: float) -> Replica:
     match event:
         case Folded():
             return _on_folded(replica, event)
+        case Unreadable(reason):
+            return replace(replica, unreadable=reason)
         case Contradicted(reason):
             return replace(replica, alarm=reason)
         case PodsKnown(names):

@@ -24,6 +24,9 @@ from modelcast.schemas.topics import Topic, partition_of
 UNREAD_MAX = 2000
 """Announcements that may wait for the log. Beyond, they still wake it, but are not compared with it."""
 
+QUESTIONS_AT_ONCE = 2
+"""Comparisons that may occupy the store: who repeats an event in other words must not keep reconcilers from it."""
+
 NOT_IN_LOG_SECONDS = (0.1, 0.5, 2.0)
 """When the log is looked at again before an announcement that it does not hold is given up."""
 
@@ -60,6 +63,7 @@ class Intake:
         self._watch = watch
         self._outbox = outbox
         self._tasks: set[asyncio.Task[None]] = set()
+        self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._schemas = SchemaLookup(self._learn_schema)
 
     def take(self, heard: Heard) -> None:
@@ -108,7 +112,9 @@ class Intake:
         reconciler = self._owners.reconciler(entry.model, met=True)
         if reconciler is None:
             return
-        if reconciler.knows(entry.generation) or len(self._tasks) < UNREAD_MAX:
+        if reconciler.book.holds(entry, heard.raw):
+            metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
+        elif len(self._tasks) < UNREAD_MAX:
             self._beside(self._compare(heard, entry, reconciler))
         else:
             reconciler.wake(entry.generation)
@@ -124,7 +130,8 @@ class Intake:
         if (reconciler.stopped and not reconciler.unknown) or reconciler.book.log is None:
             return  # its next owner will read the same announcement or the log
         try:
-            contradiction = await reconciler.contradiction(entry, heard.raw)
+            async with self._questions:
+                contradiction = await reconciler.contradiction(entry, heard.raw)
         except ModelcastError as error:
             log.warning("an announcement could not be compared with the log", model=entry.model, error=error)
             return

@@ -17,6 +17,7 @@ class LogBook:
         self._reader = reader
         self._model = model
         self._log: ModelLog | None = None
+        self._unread = ""
         self._digests: dict[int, str] = {}  # of the entries' bytes, by generation
         self._lock = threading.Lock()
 
@@ -25,12 +26,17 @@ class LogBook:
         """The fold; None: nothing was read yet."""
         return self._log
 
+    @property
+    def unread(self) -> str:
+        """Why the log can't be read on; "": it can."""
+        return self._unread
+
     def read(self, until: int) -> ModelLog:
-        """Read on, at least to generation ``until`` if it exists; everything at the first call.
+        """Read on, at least to generation ``until`` if it exists and can be read; everything at the first call.
 
         Raises:
             ForeignRegistry: the store contradicts what was read before.
-            DecodeError: an entry can't be read.
+            DecodeError: the entry that was read last can't be read any more.
             StoreUnavailable: the store did not answer.
         """
         with self._lock:
@@ -38,7 +44,7 @@ class LogBook:
             if log is not None and log.head >= until:
                 return log
             with metrics.LOG_READ_SECONDS.time():
-                tail = self._reader.tail(self._model) if log is None else self._reader.read_until(log, until)
+                tail = self._read_on(log, until)
             return self._take(tail)
 
     def refresh(self) -> ModelLog:
@@ -53,7 +59,13 @@ class LogBook:
                         subject=f"{self._model} generation {log.head}",
                         hint="the store was wiped, restored or rewritten; see `modelcast doctor`",
                     )
-            return self._take(self._reader.tail(self._model, log))
+            return self._take(self._reader.tail(self._model, log, partial=True))
+
+    def holds(self, entry: Entry, raw: bytes) -> bool:
+        """Whether just these bytes stand in the log, as far as it was read. Asks nobody."""
+        log, generation = self._log, entry.generation
+        read = log is not None and generation <= log.head and log.event_ids[generation - 1] == entry.event_id
+        return read and self._digests.get(generation) == sha256_of(raw)
 
     def contradiction(self, entry: Entry, raw: bytes) -> str | None:
         """Why an announced entry is not what stands in the log as far as it was read; None: it is.
@@ -66,15 +78,20 @@ class LogBook:
             return f"generation {generation} is not in the log"
         if log.event_ids[generation - 1] != entry.event_id:
             return f"the log holds event {log.event_ids[generation - 1]} at generation {generation}"
-        if self._digests.get(generation) == sha256_of(raw):
+        if self.holds(entry, raw):
             return None
         # The same event in other bytes: another schema's encoding of it, or a lie.
         timed = self._reader.entry(self._model, generation)
         same = timed is not None and timed.entry == entry
         return None if same else f"the log's entry {generation} has the same event id and says something else"
 
+    def _read_on(self, log: ModelLog | None, until: int) -> Tail:
+        if log is None:
+            return self._reader.tail(self._model, partial=True)
+        return self._reader.read_until(log, until, partial=True)
+
     def _take(self, tail: Tail) -> ModelLog:
-        self._log = tail.log
+        self._log, self._unread = tail.log, str(tail.unread) if tail.unread else ""
         for generation, timed in tail.new.items():
             self._digests[generation] = sha256_of(timed.body)
         return tail.log

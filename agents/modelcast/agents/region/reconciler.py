@@ -16,6 +16,7 @@ import structlog
 
 from modelcast.agents.region.effects import Hands, in_thread
 from modelcast.agents.region.memory import Memory
+from modelcast.agents.region.notices import tell
 from modelcast.agents.region.ownership import Superseded
 from modelcast.agents.region.replica import Policy, Replica
 from modelcast.agents.region.step import step
@@ -36,6 +37,7 @@ from modelcast.agents.region.values import (
     Save,
     Saved,
     Tick,
+    Unreadable,
 )
 from modelcast.agents.region.world import Book, State, World
 from modelcast.consumers.pods.port import LoadOrder
@@ -174,7 +176,7 @@ class Reconciler:
         before = self.replica
         now = asyncio.get_running_loop().time()
         self.replica, effects = step(before, event, now)
-        self._tell(before, self.replica)
+        tell(self.model, self._log, before, self.replica)
         if self.replica.replaced:
             self._give_up(self.replica.replaced)
             return
@@ -277,7 +279,7 @@ class Reconciler:
                 return
             except ModelcastError as error:
                 if not error.retryable:
-                    self._log.error("the log can't be read on", error=error)
+                    self._feed(Unreadable(str(error)))
                     return
                 if failures == 0:
                     self._log.warning("the log can't be read now", error=error)
@@ -287,8 +289,13 @@ class Reconciler:
                 await asyncio.sleep(pause)
                 continue
             self._feed(Folded(known))
+            self._tell_unread()
             if self._wanted <= until and not self._refresh_wanted:
                 return
+
+    def _tell_unread(self) -> None:
+        if self.replica is not None and self.replica.unreadable != self.book.unread:
+            self._feed(Unreadable(self.book.unread))
 
     def _read(self, until: int, refresh: bool) -> ModelLog:
         return self.book.refresh() if refresh or self.book.log is None else self.book.read(until)
@@ -342,6 +349,7 @@ class Reconciler:
         self._feed(PodsKnown(tuple(self._world.pods)))
         if (known := self.book.log) is not None:
             self._feed(Folded(known))
+            self._tell_unread()
         if self.book.log is None:
             self.refresh()
 
@@ -367,28 +375,6 @@ class Reconciler:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("a task of the reconciler failed", error=error)
-
-    def _tell(self, before: Replica, after: Replica) -> None:
-        """Say in the log what people want to know: acceptance, states, alarms."""
-        if after.generation != before.generation and after.generation:
-            metrics.ACCEPTED_GENERATION.labels(self.model).set(after.generation)
-            self._log.info(
-                "aspires", generation=after.generation, version=after.aspiration and after.aspiration.version
-            )
-        if after.alarm and after.alarm != before.alarm:
-            self._log.error("alarm: nothing is done about this model until a person looks", reason=after.alarm)
-        if after.alarm != before.alarm:
-            metrics.ALARM.labels(self.model).set(int(bool(after.alarm)))
-        old, new = before.state, after.state
-        if (new, after.generation) != (old, before.generation) and after.generation:
-            for state in type(new):
-                metrics.MODEL_STATE.labels(self.model, state).set(int(state is new))
-            version = after.target.version if after.target else None
-            self._log.info(
-                "state", state=str(new), generation=after.generation, version=version, error=after.error or None
-            )
-        versions = {v.reading.version if v.reading else None for v in after.pods.values()}
-        metrics.SERVED_VERSION.labels(self.model).set((versions.pop() or 0) if len(versions) == 1 else 0)
 
 
 def _only_accepts(wished: Memory, saved: Memory) -> bool:

@@ -77,6 +77,7 @@ class Replica:
     save_retry_at: float = NEVER
     error: str = ""
     alarm: str = ""  # the log contradicts what this region accepted: nothing is done until a person looks
+    unreadable: str = ""  # why the log can't be read on: what it said before is still obeyed
     replaced: str = ""  # somebody else owns the model: nothing is done any more
     suspects_owner: bool = False
     suspects_log: bool = False

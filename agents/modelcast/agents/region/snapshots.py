@@ -65,7 +65,8 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
 def _error(replica: Replica) -> str:
     """What a person should know first; why a version is refused is known also after a restart."""
     refused = replica.refused_version
-    return replica.alarm or replica.error or next((q.reason for q in replica.quarantined if q.version == refused), "")
+    said = replica.alarm or replica.unreadable or replica.error
+    return said or next((q.reason for q in replica.quarantined if q.version == refused), "")
 
 
 def encoded(replica: Replica, *, worker: str, sequence: int, now_us: int, now: float) -> list[bytes]:

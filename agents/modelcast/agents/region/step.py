@@ -40,4 +40,4 @@ def _outlook(replica: Replica) -> object:
     }
     on_their_way = {digest: replica.transfers.get(digest) for digest in replica.fetching}
     return (replica.state, replica.generation, replica.saved.staged, replica.held, replica.quarantined, replica.error,
-            replica.alarm, on_their_way, pods)  # fmt: skip
+            replica.alarm, replica.unreadable, on_their_way, pods)  # fmt: skip

@@ -37,6 +37,13 @@ class Folded:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The log can't be read beyond what was folded (``reason``), or can again ("")."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Contradicted:
     """The store contradicts what was read from it before: it was wiped, restored or rewritten."""
 
@@ -148,6 +155,7 @@ class Tick:
 
 Event = (
     Folded
+    | Unreadable
     | Contradicted
     | PodsKnown
     | Fetching

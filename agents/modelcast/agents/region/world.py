@@ -54,12 +54,21 @@ class Book(Protocol):
         """The fold; None: nothing was read yet."""
         ...
 
+    @property
+    def unread(self) -> str:
+        """Why the log can't be read on; "": it can."""
+        ...
+
     def read(self, until: int) -> ModelLog:
         """Read on, at least to generation ``until`` if it exists."""
         ...
 
     def refresh(self) -> ModelLog:
         """Read all that is new, and prove that what was read still stands."""
+        ...
+
+    def holds(self, entry: Entry, raw: bytes) -> bool:
+        """Whether just these bytes stand in the log, as far as it was read. Does not block."""
         ...
 
     def contradiction(self, entry: Entry, raw: bytes) -> str | None:

@@ -185,14 +185,21 @@ class LogWatch:
             log.warning("a log can't be read", model=model, error=error)
             return
         LOG_READ_SECONDS.observe(time.perf_counter() - began)
-        if tail is None or tail.log.head == 0:
+        trouble = f"the log can't be read on: {tail.unread}" if tail and tail.unread else ""
+        if trouble:
+            log.warning("a log can't be read on", model=model, error=tail and tail.unread)
+        if tail is None or (tail.log.head == 0 and not trouble):
             self._refuse_pending(desk, NOT_IN_LOG, "the registry has no such model")
             return
         news = bool(tail.new) or desk.log is None
         desk.read(tail.log, tail.times_us, {g: timed.entry for g, timed in tail.new.items()})
-        if desk.alarm:
-            news, desk.alarm = True, ""
-        for announcement in self._pending.pop(model, ()):
+        if desk.alarm != trouble:
+            news, desk.alarm = True, trouble
+        waiting = self._pending.pop(model, [])
+        if trouble and (above := [a for a in waiting if a.entry.generation > tail.log.head]):
+            self._pending[model] = above
+            waiting = [a for a in waiting if a.entry.generation <= tail.log.head]
+        for announcement in waiting:
             self._judge(desk, announcement)
         self._notice(desk)
         if news:
@@ -200,8 +207,8 @@ class LogWatch:
 
     def _tail(self, desk: Desk, generation: int) -> Tail:
         if desk.log is None or generation <= desk.log.head:
-            return self._reader.tail(desk.model, desk.log)
-        return self._reader.read_until(desk.log, generation)
+            return self._reader.tail(desk.model, desk.log, partial=True)
+        return self._reader.read_until(desk.log, generation, partial=True)
 
     def _alarm(self, desk: Desk, text: str) -> None:
         if desk.alarm != text:

@@ -1,0 +1,159 @@
+"""What the tracker takes in: other writers' schemas are learnt, made-up ones cost little; nothing raises."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from modelcast.agents.tracker.board import Board
+from modelcast.agents.tracker.heartbeats import Heartbeats
+from modelcast.agents.tracker.intake import Intake
+from modelcast.agents.tracker.log_watch import LogWatch, Outlets
+from modelcast.infra.registry import RegistryReader
+from modelcast.infra.schema_lookup import LOOKUPS_AT_ONCE
+from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas import keys
+from modelcast.schemas.codec import encode, writer_schema
+from modelcast.schemas.ports import StoredObject
+from modelcast.schemas.records import ModelAck, ModelUpdate, RegionHeartbeat
+from modelcast.schemas.schema_book import SchemaBook
+from modelcast.schemas.topics import partition_of
+from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
+
+NOW_US = 10_000 * SECOND
+
+
+class Store(MemoryStore):
+    """Counts which schemas are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def get(self, key: str, *, size_max: int) -> StoredObject | None:
+        if key.startswith("registry/schemas/"):
+            self.asked.append(key)
+        return super().get(key, size_max=size_max)
+
+
+class Desk:
+    """An intake whose reader knows no schema at all, and the few parts that it speaks to."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.store.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+        self.reader = RegistryReader(self.store, book=SchemaBook(own=()))
+        self.board, self.heartbeats = Board(), Heartbeats()
+        self.board.owned = frozenset({partition_of(MODEL)})
+        self.buried: list[str] = []
+        self.changes: list[str] = []
+        self.refused: list[str] = []
+        anything: Any = SimpleNamespace(
+            open=lambda *_: None, heartbeat=lambda *_: None,
+            bury=lambda raw, *, reason, **_: self.buried.append(reason),
+        )  # fmt: skip
+        outlets = Outlets(lambda _, reason, __: self.refused.append(reason), lambda *_: True, self.changes.append)
+        self.watch = LogWatch(self.reader, self.board, outlets, announce_seconds=3600.0)
+        self.intake = Intake(
+            self.reader, self.board, self.heartbeats, self.watch, anything, anything, self.changes.append
+        )
+        self.table: dict[bytes, bytes] = {}
+
+    def knows(self, kind: type[Any]) -> None:
+        fingerprint, text = writer_schema(kind)
+        self.store.put(keys.schema(fingerprint), text.encode())
+
+    def beat(self, raw: bytes) -> None:
+        self.intake.heartbeat(raw, b"eu/w", 0, NOW_US, NOW_US)
+
+    async def ack(self, raw: bytes) -> None:
+        message: Any = SimpleNamespace(key=None, value=raw, partition=partition_of(MODEL), offset=0)
+        await self.intake.ack(message, self.table)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "not within 60 s"
+            await asyncio.sleep(0.005)
+
+    def close(self) -> None:
+        self.intake.close()
+        self.watch.close()
+        self.reader.close()
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk()
+    yield made
+    made.close()
+
+
+def unknown(number: int) -> bytes:
+    return b"\xc3\x01" + number.to_bytes(8, "big") + b"whatever"
+
+
+BEAT = encode(RegionHeartbeat(REGISTRY, "eu", "w", 1, 1, 1))
+
+
+async def test_a_heartbeat_in_another_writers_schema_is_heard_once_the_schema_was_fetched(desk: Desk) -> None:
+    desk.knows(RegionHeartbeat)
+    desk.beat(BEAT)
+    await desk.until(lambda: desk.heartbeats.heard_us.get("eu") == NOW_US)
+    desk.beat(BEAT)
+    assert len(desk.store.asked) == 1
+    assert desk.buried == []
+
+
+async def test_a_heartbeat_in_a_schema_that_nobody_holds_is_buried(desk: Desk) -> None:
+    desk.beat(BEAT)
+    await desk.until(lambda: desk.buried == ["unknown-schema"])
+    assert desk.heartbeats.heard_us == {}
+
+
+async def test_a_flood_of_made_up_schemas_costs_the_store_little_and_a_healthy_heartbeat_nothing(desk: Desk) -> None:
+    desk.knows(RegionHeartbeat)
+    desk.beat(BEAT)
+    for number in range(500):
+        desk.beat(unknown(number))
+    await desk.until(lambda: desk.buried == ["unknown-schema"] * 500 and desk.heartbeats.heard_us)
+    assert LOOKUPS_AT_ONCE <= len(desk.store.asked) < 250
+
+
+async def test_snapshots_in_made_up_schemas_cost_the_store_little(desk: Desk) -> None:
+    for number in range(500):
+        await desk.ack(unknown(number))
+    assert desk.buried == ["unknown-schema"] * 500
+    assert LOOKUPS_AT_ONCE <= len(desk.store.asked) < 250
+
+
+async def test_a_snapshot_in_another_writers_schema_is_folded(desk: Desk) -> None:
+    desk.knows(ModelAck)
+    (ack,) = pages("eu", [pod("a", 1, 1)])
+    await desk.ack(encode(ack))
+    assert desk.buried == []
+    assert desk.board.desk(MODEL).regions["eu"].complete is not None
+
+
+async def test_a_log_with_rubbish_in_it_is_read_up_to_there_with_an_alarm_until_it_is_mended(desk: Desk) -> None:
+    desk.knows(ModelUpdate)
+    entries = [update(generation, generation) for generation in (1, 2, 3)]
+    for entry in entries:
+        desk.store.put(keys.log_entry(MODEL, entry.generation), encode(entry))
+    desk.store.put(keys.log_entry(MODEL, 2), b"rubbish")
+    running = asyncio.create_task(desk.watch.run())
+    try:
+        found = desk.board.desk(MODEL)
+        await desk.until(lambda: found.alarm)
+        assert found.log == log_of(entries[0])
+        desk.store.put(keys.log_entry(MODEL, 2), encode(entries[1]))
+        desk.watch.wake(MODEL)
+        await desk.until(lambda: found.log == log_of(*entries))
+        assert found.alarm == ""
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

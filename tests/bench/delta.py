@@ -3,7 +3,7 @@
 Pairs are made here, three of them by really training a transformer (once; kept in the user's cache). The bound is the
 empirical conditional entropy of the difference given the old value's exponent. It is taken from counts, so where nearly
 every difference is unique (fp32) it comes out too low on small files, and the share of the bound is understated; the
-share of the bound corrected for that (Miller and Madow) stands beside it.
+share of the bound corrected for that (``delta_pairs.bound_bytes``) stands beside it.
 
 Codec speeds are of full-model bytes, from mapped files to memory, without hashing and writing; ``make`` and ``apply``
 are the whole calls, with SHA-256 of both files, fsync and rename. MB/s: medians, with minimum and maximum; beside the

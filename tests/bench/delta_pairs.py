@@ -107,8 +107,9 @@ def bound_bytes(old: Tensors, new: Tensors, *, corrected: bool = False) -> float
     and what it takes to tell which.
 
     Args:
-        corrected: entropies taken from counts are too low where differences hardly repeat (fp32): add what Miller and
-            Madow (1955) found, half a nat for each different value beyond the first.
+        corrected: an entropy taken from counts is too low where differences hardly repeat (of n values that are all
+            different it is log2(n), however widely they are spread). So their low bits, which are noise there, are
+            counted apart, and what Miller and Madow (1955) found is added: half a nat for each different value.
     """
     before, after, row = _joined(old, new)
     kind = SAFETENSORS[next(iter(old.values()))[0]]
@@ -136,11 +137,27 @@ def _entropy_bits(old: Values, new: Values, shift: int, mask: int, *, corrected:
     difference = new - old
     bits = 0.0
     for key in np.unique(keys):
-        counts = np.unique(difference[keys == key], return_counts=True)[1]
-        total = counts.sum()
-        bits += float(total * np.log2(total) - (counts * np.log2(counts)).sum())
-        bits += (len(counts) - 1) / (2 * np.log(2)) if corrected else 0.0
+        values = difference[keys == key]
+        bits += _corrected(values) if corrected else _plain(values)
     return bits
+
+
+def _plain(values: Values) -> float:
+    counts = np.unique(values, return_counts=True)[1]
+    total = counts.sum()
+    return float(total * np.log2(total) - (counts * np.log2(counts)).sum())
+
+
+def _corrected(values: Values) -> float:
+    """Low bits are counted apart, as few as leave 16 values to each different rest."""
+    signed = values.view(values.dtype.str.replace("u", "i"))
+    for low in range(8 * values.dtype.itemsize):
+        rest = signed >> low
+        different = len(np.unique(rest))
+        if 16 * different <= len(values) or low == 8 * values.dtype.itemsize - 1:
+            break
+    aside = _plain(values & values.dtype.type((1 << low) - 1)) if low else 0.0
+    return _plain(rest) + (different - 1) / (2 * np.log(2)) + aside
 
 
 def total_bytes(tensors: Mapping[str, tuple[str, Values]]) -> int:

@@ -1,4 +1,4 @@
-"""``modelcast plan``: what it makes of its options. Its answers are tested beside the region's disk, on a real store."""
+"""``modelcast plan``: its options. What it answers is tested beside the region's disk, on a real store."""
 
 import pytest
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
-from modelcast.consumers.fetch import Deltas, Kin
+from modelcast.consumers.fetch import ArtifactCache, Deltas, Kin
 from modelcast.consumers.fetch.costs import Speeds
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.infra import delta
@@ -14,8 +14,12 @@ from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import DeltaHint
+from tests.consumers.fetch.publishing import MIB, noise
 
 SLOW_LINK = Speeds(origin_bytes_per_second=1e6, origin_request_seconds=0.02, measured=True)
+
+
+OLD = noise(2 * MIB + 100_000, 1)
 
 
 class Told(Gauge):
@@ -40,6 +44,16 @@ def step_from(old: bytes, seed: int = 1) -> bytes:
     for at in range(0, len(new), 4096):
         new[at + random.randrange(min(4096, len(new) - at))] ^= 1 + random.randrange(255)
     return bytes(new)
+
+
+NEW = step_from(OLD, 2)
+NEXT = step_from(NEW, 3)
+SMALL = noise(500, 8)
+
+
+def nothing_left(cache: ArtifactCache) -> bool:
+    """Whether nothing is on its way any more."""
+    return not any((cache.folder / "incoming").iterdir())
 
 
 def made(old: bytes | None, new: bytes) -> bytes:

@@ -192,7 +192,10 @@ class Job:
             while near or far:
                 with planning():
                     files = self._choice.plan(far, missing)
-                self._note(files)
+                self._taken.update({f.file.digest: f.chosen for f in files})
+                self._planned_bytes = origin_bytes_of(files) + self._moved(Way.ORIGIN)
+                if planning is not nullcontext:  # else it is over before anybody could read of it
+                    self._tell(files)
                 direct = [far[f.file.digest] for f in files if not f.chosen.kind.is_rebuilt]
                 indirect = [f for f in files if f.chosen.kind.is_rebuilt]
                 with self._making(incoming, indirect, missing) as made:
@@ -205,9 +208,7 @@ class Job:
                     self._start_over(incoming, wish, far, missing)
         return arrived
 
-    def _note(self, files: Sequence[FilePlan]) -> None:
-        self._taken.update({f.file.digest: f.chosen for f in files})
-        self._planned_bytes = origin_bytes_of(files) + self._moved(Way.ORIGIN)
+    def _tell(self, files: Sequence[FilePlan]) -> None:
         words = in_words(list(self._taken.values()), self._choice.versions)
         self._ticker.planned(self._planned_bytes, words)
         if any(f.chosen.kind is not Kind.WHOLE for f in files):
@@ -221,8 +222,8 @@ class Job:
         if not files or self._deltas is None:
             yield {}
             return
-        objects = self._new_download(incoming)
         over = False
+        objects = self._new_download(incoming, lambda: over or self._cancelled())
         rebuilder = Rebuilder(
             incoming,
             objects,
@@ -298,7 +299,7 @@ class Job:
     def _download(self, incoming: Incoming, parts: list[Part]) -> set[str]:
         if not parts:
             return set()
-        download = self._new_download(incoming)
+        download = self._new_download(incoming, self._cancelled)
         started = time.perf_counter()
         moved = download.moved_bytes
         try:
@@ -313,7 +314,7 @@ class Job:
                 self._gauge.from_the_region(moved[Way.REGION], seconds)
         return download.arrived
 
-    def _new_download(self, incoming: Incoming) -> Download:
+    def _new_download(self, incoming: Incoming, cancelled: Callable[[], bool]) -> Download:
         stores = {Way.ORIGIN: self._origin}
         if self._region:
             stores[Way.REGION] = self._region.store
@@ -321,7 +322,7 @@ class Job:
             stores,
             lambda part: incoming.path(part.step.file),
             progress=self._progress,
-            cancelled=self._cancelled,
+            cancelled=cancelled,
             distrust=self._region.distrust if self._region else _silent,
             link=self._link,
             turn=self._turn,

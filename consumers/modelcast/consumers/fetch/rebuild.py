@@ -108,7 +108,10 @@ class Rebuilder:
         if not option.base:
             return None
         if not option.base_in_region:
-            return self._held[option.base]
+            held = self._held.get(option.base)
+            if held is None or not held.exists():
+                raise WayFailed(None, FileNotFoundError("its base was evicted meanwhile"), lasting=False)
+            return held
         path = self._folder / f"{hex_of(option.base)}.base"
         size_bytes = self._base_sizes[option.base]
         with _blaming(None):

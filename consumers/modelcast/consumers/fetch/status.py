@@ -28,7 +28,7 @@ class FetchStatus:
 
 
 class Ticker:
-    """Tells a status from a thread of its own, from entry to exit.
+    """Tells a status: at once when there is a plan, and then from a thread of its own until its exit.
 
     Args:
         tell: called with each status; None: nobody listens, and there is no thread.
@@ -46,13 +46,14 @@ class Ticker:
     def planned(self, size_bytes: int, way: str) -> None:
         """This is the plan now."""
         self._planned, self._way = size_bytes, way
-        if self._tell:
-            self._tell(self._status())
-
-    def __enter__(self) -> "Ticker":
-        if self._tell:
+        if not self._tell:
+            return
+        self._tell(self._status())
+        if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="fetch-status", daemon=True)
             self._thread.start()
+
+    def __enter__(self) -> "Ticker":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -26,6 +26,17 @@ ELSEWHERE = "elsewhere"  # a region that no entry ever names
 EMPTY = ModelLog("fraud", "registry")
 
 
+def test_a_log_of_many_entries_shares_what_it_holds_with_its_successor() -> None:
+    """Or ten thousand entries would cost the square of that."""
+    log = EMPTY.apply_all(update(n, n) for n in range(1, 200))
+    later = log.apply(update(200, 200))
+    assert later.event_ids._items is log.event_ids._items  # type: ignore[attr-defined]
+    assert later.updates._values is log.updates._values  # type: ignore[attr-defined]
+    assert (len(log.event_ids), len(log.updates)) == (199, 199)
+    assert log.apply(update(200, 300)).latest_version == 300  # another future of the same log
+    assert later.latest_version == 200
+
+
 def update(
     generation: int,
     version: int,

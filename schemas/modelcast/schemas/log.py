@@ -5,11 +5,12 @@
 (``ForeignRegistry``). The same entries therefore give the same value everywhere, whatever the network did.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from modelcast.schemas.errors import ContentError, ForeignRegistry, NotFound, Refused
+from modelcast.schemas.growing import GrowingMapping, GrowingSequence
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import (
     ALL_REGIONS,
@@ -102,8 +103,8 @@ class ModelLog:
     model: str
     registry_id: str
     head: int = 0
-    event_ids: tuple[str, ...] = ()  # event_ids[g - 1] is the event at generation g
-    updates: Mapping[int, ModelUpdate] = field(default_factory=dict)  # by version
+    event_ids: Sequence[str] = field(default_factory=GrowingSequence)  # event_ids[g - 1] is the event at generation g
+    updates: Mapping[int, ModelUpdate] = field(default_factory=GrowingMapping)  # by version
     views: Mapping[str, RegionView] = field(default_factory=lambda: {ALL_REGIONS: RegionView()})
     quarantined: Mapping[int, int] = field(default_factory=dict)  # version -> generation
     released: Mapping[int, int] = field(default_factory=dict)
@@ -214,7 +215,8 @@ class ModelLog:
         if entry.generation > self.head + 1:
             raise Gap(f"have {self.head}, met {entry.generation}", subject=self.model)
         folded = self._publish(entry) if isinstance(entry, ModelUpdate) else self._command(entry)
-        return replace(folded, head=entry.generation, event_ids=(*self.event_ids, entry.event_id))
+        event_ids = GrowingSequence.of(self.event_ids).plus(entry.event_id)
+        return replace(folded, head=entry.generation, event_ids=event_ids)
 
     def apply_all(self, entries: Iterable[Entry]) -> "ModelLog":
         """Fold several entries, in the order given."""
@@ -252,7 +254,7 @@ class ModelLog:
         if update.version in self.updates:  # a version is bound for ever to its first digest
             return self
         regions = update.placement or (ALL_REGIONS,)
-        log = replace(self, updates={**self.updates, update.version: update})
+        log = replace(self, updates=GrowingMapping.of(self.updates).plus(update.version, update))
         for region in regions:
             if update.activation is Activation.STAGED:
                 log = log._each(

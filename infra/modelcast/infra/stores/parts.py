@@ -1,12 +1,12 @@
 """How a large file is cut into the parts of a multipart upload: the same way each time, so that a rerun finds them."""
 
-PART_SIZE_MIN_BYTES = 8 * 1024 * 1024
-"""S3 takes no less than 5 MiB."""
+PART_SIZE_MIN_BYTES = 5 * 1024 * 1024
+"""S3 takes no less."""
 PARTS_AIMED_AT = 500
 PART_SIZE_AIMED_MAX_BYTES = 64 * 1024 * 1024
 """Only what would take more than ``PARTS_MAX`` of them has larger parts: they are held in memory."""
 PARTS_MAX = 10_000
-MULTIPART_FROM_BYTES = 32 * 1024 * 1024
+MULTIPART_FROM_BYTES = 16 * 1024 * 1024
 PART_SIZES_BEFORE = (16 * 1024 * 1024,)
 """Of earlier releases."""
 _STEP = 1024 * 1024

@@ -124,13 +124,15 @@ class S3Store:
                 headers["If-Match"] = etag
             try:
                 with self._direct.send("GET", self._prefix + key, headers) as response:
-                    if (stream := self._plain(key, response)) is not None:
+                    if (stream := self._plain(key, response, ranged=byte_range is not None)) is not None:
                         yielded = True
                         yield stream
                         return
-            except LINK_ERRORS:
+            except LINK_ERRORS as error:
                 if yielded:
                     raise
+                if byte_range:
+                    raise unavailable(error, self._at(key)) from error
         request: GetObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key}
         if byte_range:
             request["Range"] = byte_range
@@ -260,12 +262,15 @@ class S3Store:
                 return
             request = {**request, "ContinuationToken": page["NextContinuationToken"]}
 
-    def _plain(self, key: str, response: HTTPResponse) -> "_HttpStream | None":
-        """The stream of a plain answer; None for what boto3 should be asked about."""
+    def _plain(self, key: str, response: HTTPResponse, *, ranged: bool) -> "_HttpStream | None":
+        """The stream of a plain answer; None for what boto3 should be asked about.
+
+        Who reads ranges has retries of its own, that go on where the link broke: boto3's would come on top of them.
+        """
         if response.status in {200, 206} and response.headers.get("Content-Length") is not None:
             return _HttpStream(_info(key, response), response, self._at(key))
         said = response.read()
-        if response.status in {404, 412}:
+        if response.status in {404, 412} or (ranged and response.status not in _REDIRECTS):
             raise self._refusal(key, response.status, said)
         return None
 

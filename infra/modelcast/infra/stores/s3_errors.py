@@ -14,7 +14,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from modelcast.schemas.errors import ModelcastError, NotFound, Refused, StoreUnavailable
+from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.ports import PreconditionFailed
 
 _CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile or role that may use the bucket"
@@ -63,6 +63,8 @@ def of_status(status: int, code: str, message: str, subject: str) -> ModelcastEr
         return StoreUnavailable("no such bucket", subject=subject, hint="create it, or correct the store's url")
     if status == 404:
         return NotFound("no such object", subject=subject)
+    if status == 416:
+        return ContentError("the object ends before the range that was asked for", subject=subject)
     if code == "RequestTimeTooSkewed":
         return Refused(text, subject=subject, hint="this machine's clock is wrong: run an NTP client")
     if status in {401, 403}:

@@ -1,13 +1,21 @@
-"""Sending a file whose digest is known: nothing is left in the store unless the bytes sent were the bytes meant."""
+"""Sending a file whose digest is known: nothing is left in the store unless the bytes sent were the bytes meant.
+
+A large file goes in parts. What an interrupted run has sent is found in the store itself, compared part by part with
+the bytes here, and not sent again, on whatever machine it is run.
+"""
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
+from modelcast.infra.stores.parts import MULTIPART_FROM_BYTES, part_size_of
+from modelcast.infra.stores.s3_unfinished import abort, unfinished
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.ports import Progress
 
@@ -15,10 +23,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
-PART_SIZE_BYTES = 16 * 1024 * 1024
-MULTIPART_FROM_BYTES = 32 * 1024 * 1024
-PARTS_MAX = 10_000
 PARTS_IN_FLIGHT = 4
+HELD_MAX_BYTES = 96 * 1024 * 1024
+"""Of all uploads of this process together, between being read and being sent."""
+TRIES = 3
 
 
 def upload_file(
@@ -31,56 +39,92 @@ def upload_file(
     digest: str,
     progress: Progress | None,
 ) -> None:
-    """Send ``path``; parts of 16 MiB (or what 10,000 parts need), four in flight, above 32 MiB.
+    """Send ``path``; above 16 MiB in parts, four in flight.
 
     Raises:
         VerificationFailed: the file's bytes are not (or no longer) those that ``digest`` names.
     """
     if size_bytes <= MULTIPART_FROM_BYTES:
-        client.put_object(Bucket=bucket, Key=key, Body=read_checked(path, size_bytes, digest))
+        with _room.held(size_bytes):
+            client.put_object(Bucket=bucket, Key=key, Body=read_checked(path, size_bytes, digest))
         if progress:
             progress(size_bytes)
         return
-    upload_id = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    told = _ToldOnce(progress)
+    for attempt in range(TRIES):
+        try:
+            _multipart(client, bucket, key, path, size_bytes, digest, told)
+        except ClientError as error:
+            # Another publisher of the same bytes was on the same upload, and finished it or gave it up.
+            gone = error.response.get("Error", {}).get("Code") == "NoSuchUpload"
+            if gone and _is_there(client, bucket, key, size_bytes):
+                return
+            if not gone or attempt == TRIES - 1:
+                raise
+        else:
+            return
+
+
+def _is_there(client: "S3Client", bucket: str, key: str, size_bytes: int) -> bool:
     try:
-        part_size = max(PART_SIZE_BYTES, -(-size_bytes // PARTS_MAX))
-        parts = _checked_parts(path, size_bytes, digest, part_size)
+        return client.head_object(Bucket=bucket, Key=key)["ContentLength"] == size_bytes
+    except ClientError:
+        return False
 
-        def send(number: int, body: bytes) -> "CompletedPartTypeDef":
-            answer = client.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body)
-            return {"PartNumber": number, "ETag": answer["ETag"]}
 
-        done = _send_parts(send, parts, progress)
+def _multipart(
+    client: "S3Client", bucket: str, key: str, path: Path, size_bytes: int, digest: str, told: "_ToldOnce"
+) -> None:
+    begun = unfinished(client, bucket, key)
+    upload_id = begun.upload_id if begun else client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    there = begun.parts if begun else {}
+
+    def send(number: int, body: bytes) -> "CompletedPartTypeDef":
+        answer = client.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body)
+        return {"PartNumber": number, "ETag": answer["ETag"]}
+
+    try:
+        parts = _checked_parts(path, size_bytes, digest, part_size_of(size_bytes))
+        done = _send_parts(send, parts, there, told)
         client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": done})
-    except BaseException:
-        with suppress(Exception):  # what is left of it is not an object; the bucket's lifecycle rule sweeps it
-            client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+    except VerificationFailed:  # of no use to anybody; after any other failure, the next run goes on from here
+        abort(client, bucket, key, upload_id)
         raise
 
 
 def _send_parts(
-    send: "Callable[[int, bytes], CompletedPartTypeDef]", parts: Iterator[bytes], progress: Progress | None
+    send: "Callable[[int, bytes], CompletedPartTypeDef]",
+    parts: Iterator[bytes],
+    there: Mapping[int, str],
+    told: "_ToldOnce",
 ) -> "list[CompletedPartTypeDef]":
+    """Send what is not ``there`` (number to ETag) already, several at once."""
     stop = threading.Event()
+    done: list[CompletedPartTypeDef] = []
 
     def unless_stopped(number: int, body: bytes) -> "tuple[CompletedPartTypeDef, int]":
-        if stop.is_set():
-            raise InterruptedError("another part failed")
-        return send(number, body), len(body)
-
-    done: list[CompletedPartTypeDef] = []
+        try:
+            if stop.is_set():
+                raise InterruptedError("another part failed")
+            return send(number, body), len(body)
+        finally:
+            _room.release(len(body))
 
     def collect(futures: "set[Future[tuple[CompletedPartTypeDef, int]]]") -> None:
         for future in futures:
             part, size = future.result()
             done.append(part)
-            if progress:
-                progress(size)
+            told(part["PartNumber"], size)
 
     with ThreadPoolExecutor(PARTS_IN_FLIGHT, "upload") as pool:
         flying: set[Future[tuple[CompletedPartTypeDef, int]]] = set()
         try:
             for number, body in enumerate(parts, 1):
+                if number in there and there[number] == hashlib.md5(body, usedforsecurity=False).hexdigest():
+                    done.append({"PartNumber": number, "ETag": f'"{there[number]}"'})
+                    told(number, len(body))
+                    continue
+                _room.take(len(body))
                 flying.add(pool.submit(unless_stopped, number, body))
                 if len(flying) >= PARTS_IN_FLIGHT:
                     finished, flying = wait(flying, return_when=FIRST_COMPLETED)
@@ -90,6 +134,48 @@ def _send_parts(
             stop.set()
             raise
     return sorted(done, key=lambda part: part["PartNumber"])
+
+
+class _ToldOnce:
+    """Tells of each part once, also when an upload is begun again."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._told: set[int] = set()
+
+    def __call__(self, number: int, size_bytes: int) -> None:
+        if self._progress and number not in self._told:
+            self._told.add(number)
+            self._progress(size_bytes)
+
+
+class _Room:
+    """Memory shared by all uploads of the process; one that is larger than all of it goes alone."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size, self._taken = size_bytes, 0
+        self._freed = threading.Condition()
+
+    def take(self, count: int) -> None:
+        with self._freed:
+            self._freed.wait_for(lambda: not self._taken or self._taken + count <= self._size)
+            self._taken += count
+
+    def release(self, count: int) -> None:
+        with self._freed:
+            self._taken -= count
+            self._freed.notify_all()
+
+    @contextmanager
+    def held(self, count: int) -> Iterator[None]:
+        self.take(count)
+        try:
+            yield
+        finally:
+            self.release(count)
+
+
+_room = _Room(HELD_MAX_BYTES)
 
 
 def read_checked(path: Path, size_bytes: int, digest: str) -> bytes:

@@ -31,6 +31,7 @@ class CountingStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.calls: Counter[str] = Counter()
+        self.logs_listed: list[str] = []
         self.puts_lost = 0
         self.puts_refused = 0
 
@@ -40,6 +41,8 @@ class CountingStore(MemoryStore):
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
         self.calls["list"] += 1
+        if prefix != keys.log_prefix("schemas"):  # is that a model?
+            self.logs_listed.append(prefix)
         return super().list(prefix, start_after=start_after)
 
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
@@ -170,6 +173,19 @@ def test_models_and_heads_are_read_from_the_store(reader: RegistryReader) -> Non
     filled(reader, 1, "churn")
     assert reader.models() == ["churn", "fraud"]
     assert reader.heads() == {"churn": 1, "fraud": 3}
+
+
+def test_heads_that_are_known_are_not_listed_again(store: CountingStore, reader: RegistryReader) -> None:
+    logs = {model: filled(reader, 3, model) for model in ("churn", "fraud")}
+    assert reader.heads() == {"churn": 3, "fraud": 3}
+    store.logs_listed.clear()
+    assert reader.heads() == {"churn": 3, "fraud": 3}
+    assert store.logs_listed == []
+    publish(RegistryReader(store), logs["fraud"], "new")
+    store.logs_listed.clear()
+    assert reader.heads() == {"churn": 3, "fraud": 4}
+    assert store.logs_listed == [keys.log_prefix("fraud")]
+    assert reader.heads(lambda model: model == "fraud") == {"fraud": 4}
 
 
 def test_a_model_may_be_called_schemas(reader: RegistryReader) -> None:

@@ -113,7 +113,7 @@ class LogWatch:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._threads, self._reader.read_registry_id)
-            heads = await loop.run_in_executor(self._threads, self._reader.heads)
+            heads = await loop.run_in_executor(self._threads, self._reader.heads, self._board.owns)
         except ForeignRegistry as error:
             self._raise_alarm(str(error))
             return

@@ -1,0 +1,204 @@
+"""What the tracker says, and when: news at once, repetitions now and then, nothing while partitions change hands."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from modelcast.agents.tracker.board import Board
+from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, timeless
+from modelcast.agents.tracker.heartbeats import Heartbeats
+from modelcast.agents.tracker.snapshots import Snapshot
+from modelcast.infra.settings import RegionSettings, Settings
+from modelcast.schemas.codec import decode_as, encode
+from modelcast.schemas.records import ModelAck, RegionHeartbeat, VersionState
+from modelcast.schemas.topics import Topic, partition_of
+from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
+
+OTHER = "churn"
+
+
+class Ears:
+    """A sender and a mirror that remember; there may be no room, or one model that nobody can bear."""
+
+    def __init__(self) -> None:
+        self.heard: list[VersionState] = []
+        self.seen: list[tuple[str, str]] = []
+        self.full = False
+        self.unbearable = ""
+
+    def say(self, topic: Topic, key: str, value: bytes) -> bool:
+        assert topic is Topic.VERSION_STATE
+        if key == self.unbearable:
+            raise RuntimeError("a bug")
+        if not self.full:
+            self.heard.append(decode_as(VersionState, value))
+        return not self.full
+
+    def open(self, registry_id: str) -> None:
+        """Nothing to open."""
+
+    def state(self, model: str, encoded: bytes) -> None:
+        self.seen.append((model, "state"))
+
+    def pods(self, model: str, region: str, snapshot: Snapshot) -> None:
+        self.seen.append((model, region))
+
+
+class Desk:
+    """An emitter with two models, of two regions."""
+
+    def __init__(self) -> None:
+        self.board, self.heartbeats, self.ears = Board(), Heartbeats(), Ears()
+        self.board.owned = frozenset({partition_of(MODEL), partition_of(OTHER)})
+        settings = Settings(regions={"eu": RegionSettings(), "us": RegionSettings()})
+        self.alarm = ""
+        self.emitter = Emitter(
+            settings, self.board, self.heartbeats,
+            self.ears, self.ears, alarm=lambda: self.alarm,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.sequence = 0
+        for model in (MODEL, OTHER):
+            self.board.desk(model).log = log_of(update(1, 1, model=model), model=model)
+
+    def beat(self, region: str, age_seconds: float = 0.0) -> None:
+        now_us = time.time_ns() // 1000
+        beat = RegionHeartbeat(REGISTRY, region, "w", 1, 1, 1)
+        self.heartbeats.hear(beat, b"", now_us - int(age_seconds * SECOND), None)
+
+    def report(self, region: str, *, model: str = MODEL, serves: int | None = 1) -> None:
+        self.sequence += 1
+        ack: ModelAck
+        (ack,) = pages(region, [pod(f"{region}-1", serves, 1)], sequence=self.sequence, model=model)
+        self.board.desk(model).take(ack, encode(ack))
+        self.emitter.changed(model)
+
+    def fold(self) -> list[VersionState]:
+        """What is said of what is dirty, however often it was folded just now."""
+        before = len(self.ears.heard)
+        for said in self.emitter._said.values():
+            said.next_fold_at = 0.0
+        while self.board.dirty and self.emitter.settled:
+            self.emitter._fold_dirty(time.monotonic())
+        return self.ears.heard[before:]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def settled(desk: Desk) -> Desk:
+    desk.beat("eu")
+    desk.beat("us")
+    desk.report("eu")
+    desk.report("us")
+    desk.emitter.settle(True)
+    desk.fold()
+    desk.ears.seen.clear()
+    return desk
+
+
+def test_nothing_is_said_while_partitions_change_hands_and_everything_after(desk: Desk) -> None:
+    desk.report("eu")
+    desk.emitter._fold_dirty(time.monotonic())
+    assert desk.ears.heard == []
+    desk.emitter.settle(True)
+    assert {state.model for state in desk.fold()} == {MODEL, OTHER}
+    desk.emitter.settle(False)
+    desk.report("us")
+    desk.emitter._fold_dirty(time.monotonic())
+    assert len(desk.ears.heard) == 2
+
+
+def test_news_are_said_and_shown_and_what_stayed_the_same_is_not(settled: Desk) -> None:
+    settled.emitter._said[MODEL].at = time.monotonic()
+    settled.emitter.changed(MODEL)
+    assert settled.fold() == []
+    settled.report("eu", serves=None)
+    (state,) = settled.fold()
+    assert (state.model, state.consistent_version) == (MODEL, None)
+    assert settled.ears.seen == [(MODEL, "state"), (MODEL, "eu")]
+
+
+def test_what_was_said_long_ago_is_said_again_with_all_pods(settled: Desk) -> None:
+    said = settled.emitter._said[MODEL]
+    said.at = said.refreshed_at = time.monotonic() - 3600
+    settled.emitter._tick()
+    assert [state.model for state in settled.fold()] == [MODEL]
+    assert settled.ears.seen == [(MODEL, "state"), (MODEL, "eu"), (MODEL, "us")]
+
+
+def test_a_record_that_was_lost_is_said_again(settled: Desk) -> None:
+    settled.emitter.say_again(MODEL)
+    assert [state.model for state in settled.fold()] == [MODEL]
+
+
+def test_what_found_no_room_is_said_as_soon_as_there_is_some(settled: Desk) -> None:
+    settled.ears.full = True
+    settled.report("eu", serves=None)
+    assert settled.fold() == []
+    settled.ears.full = False
+    settled.emitter._tick()
+    (state,) = settled.fold()
+    assert state.consistent_version is None
+
+
+def test_a_storm_of_changes_is_folded_at_its_pace(settled: Desk) -> None:
+    began = time.monotonic()
+    before = len(settled.ears.heard)
+    for number in range(500):
+        settled.report("eu", serves=1 if number % 2 else None)
+        settled.emitter._fold_dirty(time.monotonic())
+    folds_max = BURST + 1 + (time.monotonic() - began) / COALESCE_SECONDS
+    assert 1 <= len(settled.ears.heard) - before <= folds_max
+    settled.report("eu", serves=1)
+    settled.fold()
+    assert settled.ears.heard[-1].consistent_version == 1  # the last word is never left out
+
+
+def test_one_model_that_cannot_be_folded_holds_up_no_other(settled: Desk) -> None:
+    settled.ears.unbearable = OTHER
+    settled.report("eu", model=OTHER, serves=None)
+    settled.report("eu", serves=None)
+    assert [state.model for state in settled.fold()] == [MODEL]
+
+
+def test_a_region_that_falls_silent_is_said_without_any_report(settled: Desk) -> None:
+    settled.emitter._began = float("-inf")
+    settled.emitter._tick()
+    settled.fold()
+    settled.heartbeats.heard_us.clear()
+    settled.beat("eu")
+    settled.beat("us", age_seconds=3600)
+    settled.emitter._tick()
+    assert {(s.model, r.region) for s in settled.fold() for r in s.regions if r.silent} == {
+        (MODEL, "us"),
+        (OTHER, "us"),
+    }
+
+
+def test_an_alarm_about_the_registry_is_said_of_every_model(settled: Desk) -> None:
+    settled.alarm = "the registry is another one"
+    settled.emitter.all_changed()
+    assert {(s.model, s.alarm) for s in settled.fold()} == {(MODEL, settled.alarm), (OTHER, settled.alarm)}
+
+
+def test_of_models_that_went_to_another_worker_nothing_more_is_said(settled: Desk) -> None:
+    settled.board.reassign(frozenset({partition_of(OTHER)}))
+    settled.emitter.settle(True)
+    assert {state.model for state in settled.fold()} <= {OTHER}
+    settled.emitter.changed(MODEL)
+    assert settled.fold() == []
+
+
+def test_only_time_is_no_news(settled: Desk) -> None:
+    state = settled.emitter._said[MODEL].state
+    later = replace(
+        state, updated_at_us=state.updated_at_us + 1, lag_seconds_max=5.0,
+        regions=tuple(replace(r, lag_seconds=5.0, heard_at_us=r.heard_at_us + 1) for r in state.regions),
+    )  # fmt: skip
+    assert timeless(later) == timeless(state)
+    refusing = replace(state, regions=tuple(replace(r, refused_version=2) for r in state.regions))
+    assert timeless(refusing) != timeless(state)

@@ -1,0 +1,176 @@
+"""Feeding the live view: the newest content of each key, once, in the right name, however often Redis goes away."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from modelcast.agents.tracker.mirror import BATCH_WRITES_MAX, Mirror
+from modelcast.infra.redis_view import Batch, Keys
+from modelcast.infra.settings import Settings
+from modelcast.schemas.errors import RedisUnavailable
+
+REGISTRY = "registry-1"
+KEYS = Keys(REGISTRY)
+
+
+class ViewInMemory:
+    """A ``RedisMirror`` that keeps what is written; may be away, or slow."""
+
+    def __init__(self) -> None:
+        self.keys = KEYS
+        self.batches: list[Batch] = []
+        self.content: dict[str, tuple[int, dict[str, bytes]]] = {}
+        self.names: dict[str, set[str]] = {}
+        self.fences = 0
+        self.away = False
+        self.refusals = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.closed = False
+
+    async def take_fence(self) -> int:
+        self._answer()
+        self.fences += 1
+        return self.fences
+
+    async def write(self, batch: Batch) -> int:
+        await self.gate.wait()
+        self._answer()
+        self.batches.append(batch)
+        for write in batch.writes:
+            self.content[write.key] = (write.fence, dict(write.fields))
+        for key, members in batch.names.items():
+            self.names.setdefault(key, set()).update(members)
+        return 0
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def _answer(self) -> None:
+        if self.away:
+            self.refusals += 1
+            raise RedisUnavailable("away")
+
+    def state(self, model: str) -> bytes | None:
+        found = self.content.get(KEYS.model(model))
+        return found[1]["v"] if found else None
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.returns = 0
+        self.mirror = Mirror(Settings(), "w", self.back)
+        self.view = ViewInMemory()
+        self.mirror._redis = self.view  # type: ignore[assignment]
+        self.running = asyncio.create_task(self.mirror.run())
+
+    def back(self) -> None:
+        self.returns += 1
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "not within 60 s"
+            await asyncio.sleep(0.005)
+
+    async def end(self) -> None:
+        self.running.cancel()
+        await asyncio.gather(self.running, return_exceptions=True)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    made = Scene()
+    yield made
+    await made.end()
+
+
+async def test_a_state_is_written_under_its_fence_and_its_name(scene: Scene) -> None:
+    scene.mirror.state("fraud", b"1")
+    await scene.until(lambda: scene.view.state("fraud") == b"1")
+    assert scene.view.content[KEYS.model("fraud")][0] == 1
+    assert scene.view.names == {KEYS.models: {"fraud"}}
+    assert KEYS.tracker("w") in scene.view.content
+
+
+async def test_of_what_changes_faster_than_it_is_written_only_the_newest_is(scene: Scene) -> None:
+    scene.view.gate.clear()
+    scene.mirror.state("fraud", b"0")
+    await asyncio.sleep(0)
+    for number in range(1, 100):
+        scene.mirror.state("fraud", str(number).encode())
+    scene.view.gate.set()
+    await scene.until(lambda: scene.view.state("fraud") == b"99")
+    assert len(scene.view.batches) <= 2
+
+
+async def test_many_keys_go_in_batches_and_none_is_left_behind(scene: Scene) -> None:
+    for number in range(3 * BATCH_WRITES_MAX):
+        scene.mirror.state(f"model-{number}", b"x")
+    await scene.until(lambda: len(scene.view.names.get(KEYS.models, ())) == 3 * BATCH_WRITES_MAX)
+    await scene.until(lambda: all(scene.view.state(f"model-{n}") for n in range(3 * BATCH_WRITES_MAX)))
+    assert max(len(batch.writes) for batch in scene.view.batches) <= BATCH_WRITES_MAX + 1
+
+
+async def test_while_redis_is_away_nothing_is_lost_and_the_newest_wins_when_it_is_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.agents.tracker.mirror.RETRY_SECONDS_MAX", 0.01)
+    scene.mirror.state("fraud", b"1")
+    scene.mirror.state("churn", b"1")
+    await scene.until(lambda: scene.view.state("churn"))
+    scene.view.away = True
+    scene.mirror.state("fraud", b"2")
+    await scene.until(lambda: scene.view.refusals >= 2)
+    scene.mirror.state("fraud", b"3")
+    scene.mirror.state("spam", b"1")
+    assert scene.returns == 0
+    scene.view.away = False
+    await scene.until(lambda: scene.view.state("fraud") == b"3" and scene.view.state("spam") == b"1")
+    assert scene.view.names[KEYS.models] == {"fraud", "churn", "spam"}
+    await scene.until(lambda: scene.returns == 1)  # so that everything is put down again
+    scene.mirror.state("fraud", b"4")
+    await scene.until(lambda: scene.view.state("fraud") == b"4")
+    assert scene.returns == 1
+
+
+async def test_a_new_owner_takes_a_new_fence_and_forgets_what_it_would_have_said_before(scene: Scene) -> None:
+    scene.mirror.state("fraud", b"1")
+    await scene.until(lambda: scene.view.state("fraud") == b"1")
+    scene.view.gate.clear()
+    scene.mirror.state("churn", b"in flight")
+    await scene.until(lambda: KEYS.model("churn") not in scene.mirror._pending)
+    scene.mirror.state("fraud", b"void")
+    scene.mirror.heartbeat("eu/w", b"beat", 7, 0)
+    scene.mirror.new_owner()
+    scene.view.gate.set()
+    await scene.until(lambda: KEYS.heartbeat("eu/w") in scene.view.content)
+    scene.mirror.state("fraud", b"2")
+    await scene.until(lambda: scene.view.state("fraud") == b"2")
+    assert scene.view.content[KEYS.model("fraud")][0] == 2
+    assert scene.view.content[KEYS.heartbeat("eu/w")][0] == 7  # fenced by when Kafka received it
+
+
+async def test_what_is_left_at_the_end_is_still_written(scene: Scene) -> None:
+    await scene.end()
+    scene.mirror.state("fraud", b"last")
+    await scene.mirror.close(60)
+    assert scene.view.state("fraud") == b"last"
+    assert scene.view.closed
+
+
+async def test_a_redis_that_is_away_does_not_keep_a_tracker_from_ending(scene: Scene) -> None:
+    await scene.end()
+    scene.view.away = True
+    scene.mirror.state("fraud", b"last")
+    await scene.mirror.close(60)
+    assert scene.view.closed
+
+
+async def test_before_the_registry_is_known_nothing_is_put_down() -> None:
+    mirror = Mirror(Settings(), "w", lambda: None)
+    mirror.state("fraud", b"1")
+    mirror.heartbeat("eu/w", b"beat", 7, 0)
+    assert mirror._pending == {}

@@ -1,12 +1,18 @@
 """Memory beyond the mapped files stays within what is promised, whatever the files' size."""
 
+import hashlib
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from modelcast.infra.delta import container, zstd
+from modelcast.infra.delta.container import FRAME_BYTES_MAX, Frame, Header, Method, Segment
+from modelcast.infra.delta.dtypes import BYTES, by_name
 from tests.infra.delta.pairs import adam_step, bf16, safetensors_bytes, weights, write
 
 PROMISED_MIB = 256
@@ -103,4 +109,39 @@ def test_a_model_of_which_no_tensor_is_aligned_takes_no_more(tmp_path: Path) -> 
     for name, data in (("old", old), ("new", new)):  # one byte more of header: every value lies askew
         write(tmp_path / name, (length + 1).to_bytes(8, "little") + data[8 : 8 + length] + b" " + data[8 + length :])
     assert peak_mib("make", tmp_path) < PROMISED_MIB
+    assert peak_mib("apply", tmp_path) < PROMISED_MIB
+
+
+def _nothing_changes(dtype: str) -> tuple[Method, str, bytes]:
+    count = FRAME_BYTES_MAX // by_name(dtype).width
+    fixed = struct.pack("<BBHIII", 0, 0, 1, count, 0, 0)
+    return Method.GROUPED, dtype, fixed + b"\0" + struct.pack("<IBI", count, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "dtype", "payload"),
+    [
+        _nothing_changes("fp8-e4m3"),
+        _nothing_changes("bf16"),
+        _nothing_changes("fp64"),
+        (Method.ZSTD, "bytes", zstd.compress_against(bytes(FRAME_BYTES_MAX), bytes(FRAME_BYTES_MAX), level=1)),
+    ],
+)
+def test_few_bytes_that_make_frames_of_full_size_take_no_more(
+    method: Method, dtype: str, payload: bytes, tmp_path: Path
+) -> None:
+    count = 8
+    size = count * FRAME_BYTES_MAX
+    for name in ("old", "new"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+    with (tmp_path / "new").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+    kind = BYTES if dtype == "bytes" else by_name(dtype)
+    frames = [
+        Frame(method, kind, (Segment(at, FRAME_BYTES_MAX, at, FRAME_BYTES_MAX),), len(payload), zlib.crc32(payload))
+        for at in range(0, size, FRAME_BYTES_MAX)
+    ]
+    made = container.encode_index(Header(size, digest, size, digest), frames) + payload * count
+    assert len(write(tmp_path / "delta", made).read_bytes()) < 100_000
     assert peak_mib("apply", tmp_path) < PROMISED_MIB

@@ -10,7 +10,7 @@ from modelcast.consumers.fetch.pace import Pace, Stopwatch
 from modelcast.consumers.fetch.plan import Way
 from modelcast.consumers.fetch.retry import check, retried
 from modelcast.consumers.fetch.spans import Span
-from modelcast.schemas.errors import ContentError, NotFound, StoreUnavailable
+from modelcast.schemas.errors import ContentError, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.ports import ByteStream, ObjectStore, PreconditionFailed
 
 FLOOR_BYTES_PER_SECOND = 1024
@@ -118,7 +118,7 @@ class Reading:
             raise StoreUnavailable("the object was replaced while it was read", subject=error.subject) from error
         except NotFound as error:
             raise BlobMissing(f"{span.label} is not in the store", subject=error.subject) from error
-        except DamagedBytes:
+        except (DamagedBytes, Refused):
             raise
         except ContentError as error:
             got = f"less than {span.position} bytes"

@@ -110,7 +110,7 @@ def test_a_cluster_that_is_away_is_known_in_time_and_named() -> None:
             kafka_admin.check_topics(settings)
         with pytest.raises(KafkaUnavailable, match=address):
             kafka_admin.create_topics(settings)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
 
 
 def test_a_topic_that_is_missing_is_named_with_what_mends_it(settings: Settings) -> None:

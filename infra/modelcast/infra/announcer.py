@@ -68,7 +68,11 @@ class KafkaAnnouncer:
             if left <= 0:
                 why = self._trouble or f"no confirmation within {timeout_seconds:g} s"
                 raise unavailable(why, self._settings, topic)
-            producer.poll(min(left, POLL_SECONDS))
+            try:
+                producer.poll(min(left, POLL_SECONDS))
+            except KafkaException as error:  # fatal for this producer: this user may write nowhere, say
+                self._forget(producer)
+                raise unavailable(error, self._settings, topic) from error
         if failure:
             timed_out = failure[0].code() == KafkaError._MSG_TIMED_OUT
             raise unavailable((self._trouble if timed_out else None) or failure[0], self._settings, topic)
@@ -94,6 +98,11 @@ class KafkaAnnouncer:
             if self._producer is None:
                 self._producer = make_producer(self._settings, on_error=self._on_error)
             return self._producer
+
+    def _forget(self, producer: Producer) -> None:
+        with self._lock:
+            if self._producer is producer:
+                self._producer = None
 
     def _on_error(self, error: KafkaError) -> None:
         # "All brokers are down" follows what really happened (refused, bad password, bad certificate) and says less.

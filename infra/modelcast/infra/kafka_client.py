@@ -107,6 +107,16 @@ def _made(kind: Callable[[dict[str, Any]], Client], properties: dict[str, Any], 
         raise unavailable(error, settings) from error
 
 
+def passes(error: KafkaError) -> bool:
+    """Whether a reader that is assigned its partitions may go on: the error ends by itself, or is none of its business.
+
+    librdkafka looks for the coordinator of the group that it insists on having a name for, and readers that join no
+    group need no right to one.
+    """
+    harmless = {KafkaError._PARTITION_EOF, KafkaError.GROUP_AUTHORIZATION_FAILED}
+    return bool(error.retriable()) or error.code() in harmless
+
+
 def unavailable(error: KafkaError | KafkaException | str, settings: Settings, subject: str = "") -> KafkaUnavailable:
     """The error that Kafka's own one means, with a hint that fits it."""
     if isinstance(error, KafkaException):
@@ -119,7 +129,7 @@ def unavailable(error: KafkaError | KafkaException | str, settings: Settings, su
     elif code == KafkaError._INVALID_ARG:
         hint = "check kafka.security_protocol, kafka.sasl_*, kafka.ssl_ca_location and kafka.properties"
     elif code in _NO_TOPIC:
-        hint = "create the topics: modelcast topics --create"
+        hint = "create the topics: modelcast topics --create; if they are there, this user lacks an ACL on them"
     else:
         hint = f"is Kafka up at {settings.kafka.bootstrap_servers}?"
     text = error.str() if isinstance(error, KafkaError) else error
@@ -160,7 +170,7 @@ def read_partition(
                 position = max(position, reached)
                 continue
             if (error := message.error()) is not None:
-                if error.retriable() or error.code() == KafkaError._PARTITION_EOF:
+                if passes(error):
                     continue
                 raise unavailable(error, settings, subject)
             position = (message.offset() or 0) + 1

@@ -1,12 +1,14 @@
-"""Every metric of the publisher, the region agent and the tracker, declared once: kind, unit, meaning.
+"""Every metric, declared once: kind, unit, meaning.
 
-(The serving pod's stand beside it.) Names end in their unit; labels are few and bounded: models and regions,
-never versions, pods or error texts.
+Names end in their unit; labels are few and bounded: models and regions, never pods or error texts, and versions only
+where a pod speaks of the few that it holds.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+LATENCY_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LOAD_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 # --- publisher and commands ---------------------------------------------------------------------------------
 
@@ -42,7 +44,6 @@ FETCHED_BYTES = Counter(
 SAVED_BYTES = Counter("modelcast_saved_bytes", "Bytes that did not have to move, by the same ways.", ("model", "way"))
 RELOADS = Counter("modelcast_reloads", "Loads asked of pods: served, failed, refused.", ("model", "outcome"))
 RELOAD_SECONDS = Histogram("modelcast_reload_seconds", "Time from asking a pod to its read-back.", buckets=SECONDS)
-RECONCILE_SECONDS = Histogram("modelcast_reconcile_seconds", "Time of one model's reconciliation.", buckets=SECONDS)
 EPOCH = Gauge("modelcast_owner_epoch", "Epoch under which this worker owns the model; 0: it does not.", ("model",))
 FENCED = Counter("modelcast_fenced", "Side effects refused because a newer owner exists.", ("model",))
 ACKS = Counter("modelcast_acks", "Snapshot pages sent.", ("model",))
@@ -68,7 +69,9 @@ PODS_SERVING = Gauge("modelcast_pods_serving", "Pods confirmed to serve the aspi
 PODS_EXPECTED = Gauge("modelcast_pods_expected", "Pods that count.", ("model", "region"))
 REGION_SILENT = Gauge("modelcast_region_silent", "1 if the region has not been heard of in time.", ("region",))
 REGION_HEARD_SECONDS = Gauge("modelcast_region_heard_seconds", "Since the region was last heard of.", ("region",))
-ALARM = Gauge("modelcast_alarm", "1 while an alarm (foreign registry, rewritten or unreadable log) stops the model.", ("model",))
+ALARM = Gauge(
+    "modelcast_alarm", "1 while an alarm (foreign registry, rewritten or unreadable log) stops the model.", ("model",)
+)
 STATE_AGE_SECONDS = Gauge("modelcast_state_age_seconds", "Age of the model's version-state.", ("model",))
 FOLD_SECONDS = Histogram("modelcast_fold_seconds", "Time to fold one model's state.", buckets=SECONDS)
 FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or overtaken by newer ones at hand.")
@@ -79,3 +82,52 @@ VIEW_WRITES = Counter("modelcast_view_writes", "Writes to the live view in Redis
 RECORDS = Counter("modelcast_records", "Records read: folded, stale, dead-letter.", ("topic", "outcome"))
 DEAD_LETTERS = Counter("modelcast_dead_letters", "Records that could not be used.", ("topic", "reason"))
 LOG_READ_SECONDS = Histogram("modelcast_log_read_seconds", "Time to bring one model's log up to date.", buckets=SECONDS)
+
+# --- serving pod ----------------------------------------------------------------------------------------------
+
+
+class PodMetrics:
+    """A pod's own, in a registry of their own: nothing else is served beside them.
+
+    The names that people's dashboards know carry no prefix; ours are ``modelcast_pod_*``.
+    """
+
+    def __init__(self) -> None:
+        self.registry = r = CollectorRegistry()
+        self.predictions = Counter(
+            "model_predictions_total",
+            "Inference requests answered, by HTTP status",
+            ["model", "version", "status"],
+            registry=r,
+        )
+        self.latency = Histogram(
+            "model_prediction_latency_seconds",
+            "From the request's last byte read to the answer handed over",
+            ["model"],
+            buckets=LATENCY_SECONDS,
+            registry=r,
+        )
+        self.active = Gauge(
+            "model_active_replicas", "1 while this pod serves the version", ["model", "version"], registry=r
+        )
+        self.generation = Gauge(
+            "modelcast_pod_generation", "Generation whose order is being served", ["model"], registry=r
+        )
+        self.ready = Gauge("modelcast_pod_ready", "1 while the pod takes traffic", registry=r)
+        self.in_flight = Gauge("modelcast_pod_in_flight_requests", "Inference requests under way", registry=r)
+        self.loads = Counter(
+            "modelcast_pod_loads_total",
+            "Load orders, by outcome (loaded, adopted, or a code)",
+            ["model", "outcome"],
+            registry=r,
+        )
+        self.load_seconds = Histogram(
+            "modelcast_pod_load_seconds",
+            "Seconds of a load, by stage (spawn, verify, load, warm_up, total)",
+            ["stage"],
+            buckets=LOAD_SECONDS,
+            registry=r,
+        )
+        self.crashes = Counter(
+            "modelcast_pod_worker_crashes_total", "Worker processes that died while they served", ["model"], registry=r
+        )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from modelcast.infra.kafka_client import make_consumer, unavailable
+from modelcast.infra.kafka_client import make_consumer, passes, unavailable
 from modelcast.infra.settings import Settings
 from modelcast.producers.verdict import LEVELS, Level, Verdict, judge
 from modelcast.schemas.codec import decode_as
@@ -93,7 +93,7 @@ def _of_model(
                 newest = None
             continue
         if (error := message.error()) is not None:
-            if error.retriable():
+            if passes(error):
                 continue
             raise unavailable(error, settings, Topic.VERSION_STATE)
         offset, state = message.offset() or 0, _state(message.value(), message.key(), model)

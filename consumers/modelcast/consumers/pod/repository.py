@@ -12,10 +12,10 @@ from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.fence import Accepted, Verdict, check_pair, judge
 from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.link import WorkerLink
-from modelcast.consumers.pod.metrics import PodMetrics
 from modelcast.consumers.pod.spares import Spares
 from modelcast.consumers.pod.worker import LoadSpec
 from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodRefused
+from modelcast.infra.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError
 
 log = structlog.get_logger("modelcast.pod")

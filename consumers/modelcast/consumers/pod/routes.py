@@ -15,11 +15,11 @@ from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.frames import ALL_JSON
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.link import WorkerGone
-from modelcast.consumers.pod.metrics import PodMetrics
 from modelcast.consumers.pod.orders import authorized, read_load, read_unload
 from modelcast.consumers.pod.repository import Repository, Serving, Slot
 from modelcast.consumers.pod.tensors import BadRequest
 from modelcast.consumers.pods.port import LoadFailed, PodRefused
+from modelcast.infra.metrics import PodMetrics
 
 log = structlog.get_logger("modelcast.pod")
 R = TypeVar("R", bound=web.StreamResponse)

@@ -12,10 +12,10 @@ from aiohttp import web
 from modelcast.consumers.pod.config import DesiredSource, PodConfig
 from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
-from modelcast.consumers.pod.metrics import PodMetrics
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.routes import Routes
 from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodRefused
+from modelcast.infra.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError, UsageError
 
 log = structlog.get_logger("modelcast.pod")

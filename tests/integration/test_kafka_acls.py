@@ -1,0 +1,186 @@
+"""The ACLs in ``infra/deploy/kafka/acls.sh`` are enough for each role's work, and for nothing else."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+
+from modelcast.infra.announcer import KafkaAnnouncer
+from modelcast.infra.dead_letters import StoredDeadLetter, read
+from modelcast.infra.kafka_client import make_admin, make_consumer, read_partition
+from modelcast.schemas.errors import KafkaUnavailable
+from modelcast.schemas.topics import Topic, partition_of
+from tests.agents.region.stack import Process, Stack
+from tests.support.cluster import wait_until
+from tests.support.command_line import NOWHERE, CommandLine
+from tests.support.secured_kafka import SecuredKafka, secured_kafka
+from tests.support.servers import S3ForTests
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+PUBLISHER, OPERATOR, TRACKER, VIEWER = (f"modelcast-{role}" for role in ("publisher", "operator", "tracker", "viewer"))
+EU, US = "modelcast-region-eu", "modelcast-region-us"
+USERS = [PUBLISHER, OPERATOR, TRACKER, VIEWER, EU, US, "stranger"]
+READS = {
+    PUBLISHER: {Topic.VERSION_STATE},
+    OPERATOR: {Topic.VERSION_STATE, Topic.DEAD_LETTERS, Topic.MODEL_UPDATES},
+    TRACKER: {Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.VERSION_STATE},
+    VIEWER: {Topic.VERSION_STATE},
+    EU: {Topic.MODEL_UPDATES},
+    US: {Topic.MODEL_UPDATES},
+    "stranger": set(),
+}
+WRITES = {
+    PUBLISHER: {Topic.MODEL_UPDATES},
+    OPERATOR: {Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS},
+    TRACKER: {Topic.VERSION_STATE, Topic.MODEL_UPDATES, Topic.DEAD_LETTERS},
+    VIEWER: set(),
+    EU: {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS},
+    US: {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS},
+    "stranger": set(),
+}
+GROUPS = {EU: {EU}, US: {US}, TRACKER: {TRACKER}}
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def kafka_with_acls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    with secured_kafka(tmp_path_factory.mktemp("secured"), USERS, ["eu", "us"]) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def records(kafka_with_acls: SecuredKafka) -> None:
+    """One record on every topic, so that there is something to read."""
+    with KafkaAnnouncer(kafka_with_acls.admin) as announcer:
+        for topic in Topic:
+            announcer.announce(topic, "probe", b"a probe", timeout_seconds=PATIENCE_SECONDS)
+
+
+def may_write(kafka: SecuredKafka, user: str, topic: Topic) -> bool:
+    with KafkaAnnouncer(kafka.settings(user)) as announcer:
+        try:
+            announcer.announce(topic, "probe", b"a probe", timeout_seconds=PATIENCE_SECONDS)
+        except KafkaUnavailable as error:
+            assert "lacks an ACL" in error.hint, error
+            return False
+    return True
+
+
+def may_read(kafka: SecuredKafka, user: str, topic: Topic) -> bool:
+    settings = kafka.settings(user)
+    consumer = make_consumer(settings)
+    partition = partition_of("probe") if topic not in {Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS} else 0
+    try:
+        found = read_partition(consumer, settings, topic, partition, timeout_seconds=PATIENCE_SECONDS)
+        return any(message.value() == b"a probe" for message in found)
+    except KafkaUnavailable as error:
+        assert "lacks an ACL" in error.hint, error
+        return False
+    finally:
+        consumer.close()
+
+
+def may_use_group(kafka: SecuredKafka, user: str, group: str) -> bool:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (found := _moves(kafka, user, group)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert found is not None, f"no answer on {group} for {user}"
+    return found
+
+
+def _moves(kafka: SecuredKafka, user: str, group: str) -> bool | None:
+    """Whether the user may set the group's offset; None: the group's coordinator is not ready."""
+    admin = make_admin(kafka.settings(user))
+    place = ConsumerGroupTopicPartitions(group, [TopicPartition(Topic.MODEL_UPDATES, 0, 0)])
+    (moved,) = admin.alter_consumer_group_offsets([place]).values()
+    try:
+        (partition,) = moved.result(PATIENCE_SECONDS).topic_partitions
+    except KafkaException as error:
+        return False if error.args[0].name() == "GROUP_AUTHORIZATION_FAILED" else None
+    return True if partition.error is None else None
+
+
+@pytest.mark.usefixtures("records")
+def test_every_role_reads_and_writes_what_its_work_needs_and_no_other_topic(kafka_with_acls: SecuredKafka) -> None:
+    every = [(user, topic) for user in USERS for topic in Topic]
+    with ThreadPoolExecutor(8) as threads:
+        reads = list(threads.map(lambda pair: may_read(kafka_with_acls, *pair), every))
+        writes = list(threads.map(lambda pair: may_write(kafka_with_acls, *pair), every))
+    assert _allowed(every, reads) == READS
+    assert _allowed(every, writes) == WRITES
+
+
+def _allowed(every: list[tuple[str, Topic]], may: list[bool]) -> dict[str, set[Topic]]:
+    return {user: {t for (u, t), yes in zip(every, may, strict=True) if u == user and yes} for user in USERS}
+
+
+def test_nobody_moves_the_place_of_another_reader(kafka_with_acls: SecuredKafka) -> None:
+    groups = [EU, US, TRACKER]
+    with ThreadPoolExecutor(8) as threads:
+        may = {
+            user: threads.map(lambda group, user=user: may_use_group(kafka_with_acls, user, group), groups)
+            for user in USERS
+        }
+        found = {user: {g for g, yes in zip(groups, answers, strict=True) if yes} for user, answers in may.items()}
+    assert found == {user: GROUPS.get(user, set()) for user in USERS}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_nobody_makes_or_removes_a_topic_of_others(kafka_with_acls: SecuredKafka, user: str) -> None:
+    admin = make_admin(kafka_with_acls.settings(user))
+    for futures in (admin.create_topics([NewTopic("another", 1, 1)]), admin.delete_topics([Topic.MODEL_UPDATES])):
+        for future in futures.values():
+            with pytest.raises(KafkaException, match=r"(?i)authorization failed"):
+                future.result(PATIENCE_SECONDS)
+    assert Topic.MODEL_UPDATES in make_admin(kafka_with_acls.admin).list_topics(timeout=PATIENCE_SECONDS).topics
+
+
+def test_with_its_acls_each_role_does_its_work(
+    kafka_with_acls: SecuredKafka,
+    s3: S3ForTests,
+    redis_url: str,
+    tmp_path: Path,
+) -> None:
+    kafka = kafka_with_acls
+    extra = {"MODELCAST_REDIS__URL": redis_url, "MODELCAST_REGIONS__EU__REPORT_SECONDS": "2"}
+    stack = Stack(tmp_path, kafka.bootstrap_servers, s3, ("eu",), 1, extra)
+    try:
+        tracker = Process(
+            "tracker",
+            [*stack.processes[0].command[:3], "run", "tracker"],
+            stack.env | kafka.env(TRACKER),
+            tmp_path / "tracker.log",
+        )
+        stack.processes.append(tracker.start())
+        stack.agent("eu", "a", **kafka.env(EU))
+        publisher, operator, viewer = (
+            CommandLine(stack.env | kafka.env(user), tmp_path) for user in (PUBLISHER, OPERATOR, VIEWER)
+        )
+        publisher("publish", "fraud", publisher.model(1), "--wait", "--timeout", "120s")
+        operator("reload", "fraud", "--yes")
+        no_redis = {"MODELCAST_REDIS__URL": f"redis://{NOWHERE}/0"}
+        assert viewer("get", "fraud", "-o", "json", **no_redis).json["state"]["consistent_version"] == 1
+        assert "5 as they must be" in operator("doctor", "--only", "kafka").out
+
+        with KafkaAnnouncer(kafka.settings(PUBLISHER)) as announcer:
+            announcer.announce(Topic.MODEL_UPDATES, "fraud", b"rubbish", timeout_seconds=PATIENCE_SECONDS)
+
+        def rubbish() -> list[StoredDeadLetter]:
+            return [found for found in read(kafka.settings(OPERATOR)) if found.letter.raw == b"rubbish"]
+
+        def reporters() -> set[str]:
+            return {found.letter.reported_by.split()[0] for found in rubbish()}
+
+        wait_until(lambda: reporters() >= {"region", "tracker"}, lambda: f"only {reporters()} reported", 120)
+        offset = rubbish()[0].offset
+        operator("dead-letters", "replay", str(offset), "--reason", "once more", "--yes")
+        assert [r.reason for r in rubbish()[0].replays] == ["once more"]
+        refused = publisher("dead-letters", "replay", str(offset), "--yes", code=6)
+        assert "lacks an ACL" in refused.err
+    finally:
+        stack.stop()

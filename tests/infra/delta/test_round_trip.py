@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.infra import delta
+from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.errors import ContentError
 from tests.infra.delta.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights, write
 
 WIDTHS = {
@@ -255,3 +257,25 @@ def test_what_the_safetensors_library_writes_comes_back(tmp_path: Path) -> None:
     delta.apply(tmp_path / "a", tmp_path / "d", tmp_path / "c")
     assert all((load_file(tmp_path / "c")[k] == v).all() for k, v in new.items())
     assert (tmp_path / "c").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_digests_that_the_caller_has_are_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = (write(tmp_path / n, safetensors_bytes(in_tensors(weights(5000, i), "F32"))) for i, n in enumerate("ab"))
+    known = {"old_digest": sha256_of(old.read_bytes()), "new_digest": sha256_of(new.read_bytes())}
+    monkeypatch.setattr("modelcast.infra.delta.make_file.sha256_of_view", None)
+    made = delta.make(old, new, tmp_path / "d", **known)
+    assert (made.base_digest, made.new_digest) == tuple(known.values())
+    delta.apply(old, tmp_path / "d", tmp_path / "out", expected_digest=known["new_digest"])
+
+
+def test_wrong_digests_make_a_delta_that_nobody_takes(tmp_path: Path) -> None:
+    old, new = (write(tmp_path / n, safetensors_bytes(in_tensors(weights(5000, i), "F32"))) for i, n in enumerate("ab"))
+    delta.make(old, new, tmp_path / "d", new_digest=sha256_of(b"something else"))
+    with pytest.raises(delta.WrongResult):
+        delta.apply(old, tmp_path / "d", tmp_path / "out")
+    delta.make(old, new, tmp_path / "d", old_digest=sha256_of(b"something else"))
+    with pytest.raises(delta.WrongBase):
+        delta.apply(old, tmp_path / "d", tmp_path / "out")
+    with pytest.raises(ContentError):
+        delta.make(old, new, tmp_path / "d", new_digest="md5:1")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "d"]

@@ -55,7 +55,7 @@ class GrowingSequence(Sequence[T]):
         return (self._items[n][0] for n in range(self._count))
 
     def __contains__(self, item: object) -> bool:
-        return item in iter(self)
+        return any(item is own or item == own for own in self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str | bytes):

@@ -23,10 +23,18 @@ from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
-from modelcast.schemas.codec import decode_as, encode
+from modelcast.schemas.codec import decode, decode_as, encode
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectStore
-from modelcast.schemas.records import DeadLetter, Entry, ModelAck, RegionHeartbeat, VersionState
+from modelcast.schemas.records import (
+    DeadLetter,
+    Entry,
+    ModelAck,
+    ModelCommand,
+    ModelUpdate,
+    RegionHeartbeat,
+    VersionState,
+)
 from modelcast.schemas.topics import Topic, partition_of
 from tests.support.servers import S3ForTests
 
@@ -191,6 +199,11 @@ class Rig:
         with RedisView(self.settings, self.registry_id) as view:
             found = view.model(model)
             return found.value if found else None
+
+    def announced(self, model: str) -> list[int]:
+        """The generations of a model that stand on ``model-updates``."""
+        entries = [decode(value) for value in self.records(Topic.MODEL_UPDATES, partition_of(model))]
+        return [e.generation for e in entries if isinstance(e, ModelUpdate | ModelCommand) and e.model == model]
 
     def letters(self) -> list[DeadLetter]:
         return [decode_as(DeadLetter, value) for value in self.records(Topic.DEAD_LETTERS, 0)]

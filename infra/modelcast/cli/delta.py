@@ -1,4 +1,4 @@
-"""``modelcast delta make | apply | info``: the transfer engine's deltas, by hand."""
+"""``modelcast delta make | apply | info | publish``: the transfer engine's deltas, by hand."""
 
 import time
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from modelcast.cli.console import Format, emit, plain, say, size
+from modelcast.cli.delta_publish import publish
 from modelcast.cli.options import Output
 from modelcast.schemas.digests import hex_of
 
@@ -22,6 +23,7 @@ Base = Annotated[Path, typer.Argument(metavar="OLD", help="The file or folder th
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
+    deltas.command()(publish)
     app.add_typer(deltas, name="delta")
 
 

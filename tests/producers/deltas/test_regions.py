@@ -1,0 +1,45 @@
+"""What the live view tells of regions, in terms of links."""
+
+from dataclasses import replace
+
+from modelcast.infra.settings import RedisSettings, Settings
+from modelcast.producers.deltas.regions import Regions, held_by, links_of
+from modelcast.producers.deltas.timing import Link
+from modelcast.schemas.records import RegionHeartbeat
+from tests.producers.test_verdict import SERVING, state
+
+BEAT = RegionHeartbeat("r", "eu", "w1", 1, 1, 1)
+
+
+def test_a_region_is_as_fast_as_its_slowest_worker_that_measured() -> None:
+    beats = [
+        replace(BEAT, origin_bytes_per_second=5e6),
+        replace(BEAT, worker="w2", origin_bytes_per_second=2e6),
+        replace(BEAT, worker="w3", origin_bytes_per_second=0.0),
+        replace(BEAT, region="us"),
+    ]
+    assert links_of(None, beats) == (Link("eu", 2e6),)
+    assert links_of(None, []) == ()
+
+
+def test_a_region_holds_what_it_serves_and_what_it_has_staged() -> None:
+    eu = replace(SERVING, served_version=3, staged_version=4)
+    found = links_of(state(eu=eu, us=replace(SERVING, served_version=None, staged_version=None)), [])
+    assert {link.region: link.held for link in found} == {"eu": frozenset({3, 4}), "us": frozenset()}
+
+
+def test_the_slowest_regions_base_comes_first_then_what_most_hold() -> None:
+    links = (
+        Link("ap", 1e6, frozenset({2, 1})),
+        Link("eu", 9e9, frozenset({5})),
+        Link("us", 0.0, frozenset({7})),
+        Link("sa", 0.0, frozenset({7})),
+    )
+    assert held_by(links) == (2, 5, 7, 1)
+    assert held_by(()) == ()
+
+
+def test_a_redis_that_does_not_answer_is_left_alone_for_a_while() -> None:
+    regions = Regions(Settings(redis=RedisSettings.model_validate({"url": "redis://127.0.0.1:1/0"})))
+    assert regions.links("fraud", "r") == ()
+    assert regions._quiet_until > 0

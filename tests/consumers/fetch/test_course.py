@@ -70,6 +70,7 @@ def option(kind: Kind, base: str = "", deltas: int = 1) -> Option:
         ([option(Kind.DELTA, "stranger")], "delta"),
         ([option(Kind.CACHE)] * 3 + [option(Kind.DELTA, "b")], "3 unchanged, 1 delta from 3"),
         ([option(Kind.DELTA, "b")] * 2 + [option(Kind.REGION)], "1 from the region, 2 deltas from 3"),
+        ([option(Kind.PACKED)] * 2 + [option(Kind.WHOLE)] * 3, "2 compressed wholes, 3 wholes"),
         ([option(Kind.WHOLE), option(Kind.BLOCKS)], "1 in changed blocks, 1 whole"),
     ],
 )

@@ -102,10 +102,12 @@ def _words(option: Option, versions: Mapping[str, int]) -> tuple[Kind, str]:
 
 
 def _many(words: str, count: int) -> str:
-    if words.startswith(("delta", "chain")) and count > 1:
-        first, _, rest = words.partition(" ")
-        return f"{first}s {rest}".rstrip()
-    return words
+    if count == 1:
+        return words
+    for one, many in (("chain", "chains"), ("delta", "deltas")):
+        if words.startswith(one):
+            return many + words.removeprefix(one)
+    return words + "s" if words.endswith("whole") else words
 
 
 _NOTHING = Option(Kind.CACHE, 0, 0.0, 0.0)

@@ -56,10 +56,11 @@ def explain(
         ways = [
             _considered(option, plan.options[0], versions, place=place) for place, option in enumerate(plan.options)
         ]
-        used = {option.offers[-1] for option in plan.options if option.offers}
+        ways += [_dropped(option, plan.options[-1], versions) for option in plan.dropped]
+        used = {option.offers[-1] for option in (*plan.options, *plan.dropped) if option.offers}
         needed = not {Kind.CACHE, Kind.REGION} & {plan.chosen.kind}
         ways += [
-            _left_out(offer, have, plan.options[-1], versions)
+            _left_out(offer, have, versions)
             for offer in sorted(offers, key=lambda offer: offer.rank)
             if needed and offer.new == plan.file.digest and offer not in used
         ]
@@ -84,13 +85,18 @@ def _slower(option: Option, best: Option) -> str:
     return f"{more:.2f} s more" if more > 0 else "a failed delta would cost more than it saves"
 
 
-def _left_out(offer: Offer, have: set[str], whole: Option, versions: Mapping[str, int]) -> Considered:
+def _dropped(option: Option, whole: Option, versions: Mapping[str, int]) -> Considered:
+    more = option.seconds - whole.seconds
+    share = option.origin_bytes / max(whole.origin_bytes, 1)
+    why = f"{more:.2f} s more than the whole" if more >= 0 else f"{share:.0%} of the whole's bytes: not worth a failure"
+    return Considered(
+        option.kind, in_words([option], versions), option.origin_bytes, option.seconds, chosen=False, why=why
+    )
+
+
+def _left_out(offer: Offer, have: set[str], versions: Mapping[str, int]) -> Considered:
     kind = Kind.DELTA if offer.old else Kind.PACKED
     words = in_words([Option(kind, 0, 0.0, 0.0, (offer,), offer.old or "")], versions)
-    if offer.old and offer.old not in have:
-        why = "its base is not held, and nothing leads there"
-    elif whole.origin_bytes and offer.size_bytes / whole.origin_bytes > 0.7:
-        why = f"{offer.size_bytes / whole.origin_bytes:.0%} of what the whole would bring"
-    else:
-        why = "saves less than a failed delta would cost"
+    known = not offer.old or offer.old in have
+    why = "not looked at" if known else "its base is not held, and nothing leads there"
     return Considered(kind, words, offer.size_bytes, None, chosen=False, why=why)

@@ -149,6 +149,7 @@ class Rebuilder:
                     expected_digest=offer.new,
                     size_bytes_max=file.size_bytes if last else self._size_max(file, current),
                     threads=self._threads,
+                    durable=False,  # all files are synced together; what a crash leaves is checked block by block
                 )
                 seconds = time.perf_counter() - started
                 self._gauge.rebuilt(made.stat().st_size, seconds, has_base=offer.old is not None)

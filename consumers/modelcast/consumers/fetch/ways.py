@@ -102,10 +102,11 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class FilePlan:
-    """The ways to one file, cheapest first; the last needs no delta."""
+    """The ways to one file, cheapest first; the last needs no delta. ``dropped`` lead there too, and do not pay."""
 
     file: FileEntry
     options: tuple[Option, ...]
+    dropped: tuple[Option, ...] = ()
 
     @property
     def chosen(self) -> Option:
@@ -120,21 +121,21 @@ def plan_files(
     files = list(wanted)
     sizes = {**held.regional, **held.cached, **{w.file.digest: w.file.size_bytes for w in files}}
     graph = _Graph(held, offers, speeds, sizes)
-    return tuple(FilePlan(w.file, _options(w, held, graph, speeds)) for w in files)
+    return tuple(_plan(w, held, graph, speeds) for w in files)
 
 
-def _options(wanted: Wanted, held: Holdings, graph: "_Graph", speeds: Speeds) -> tuple[Option, ...]:
+def _plan(wanted: Wanted, held: Holdings, graph: "_Graph", speeds: Speeds) -> FilePlan:
     file = wanted.file
     here = speeds.on_disk(file.size_bytes)
     if file.digest in held.cached:
-        return (Option(Kind.CACHE, 0, here, here),)
+        return FilePlan(file, (Option(Kind.CACHE, 0, here, here),))
     if file.digest in held.regional:
         seconds = speeds.from_the_region(file.size_bytes)
-        return (Option(Kind.REGION, 0, seconds, seconds),)
+        return FilePlan(file, (Option(Kind.REGION, 0, seconds, seconds),))
     whole = _whole(wanted, speeds)
-    rebuilt = [_rebuilt(path, wanted, whole, graph, speeds) for path in graph.paths_to(file.digest)]
-    better = sorted((o for o in rebuilt if o.score < whole.score), key=_order)
-    return (*better[:OPTIONS_MAX], whole)
+    rebuilt = sorted((_rebuilt(path, wanted, whole, graph, speeds) for path in graph.paths_to(file.digest)), key=_order)
+    better = [option for option in rebuilt if option.score < whole.score]
+    return FilePlan(file, (*better[:OPTIONS_MAX], whole), tuple(rebuilt[len(better[:OPTIONS_MAX]) :]))
 
 
 def _whole(wanted: Wanted, speeds: Speeds) -> Option:

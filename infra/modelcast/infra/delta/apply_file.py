@@ -32,6 +32,7 @@ def apply_file(
     base_digest: str | None = None,
     threads: int | None = None,
     kernels: str | None = None,
+    durable: bool = True,
     subject: str = "",
 ) -> None:
     """Make ``out`` of ``old`` and ``delta``; nothing stands at ``out`` unless it is right, whole and synced.
@@ -41,6 +42,7 @@ def apply_file(
         expected_digest: what the manifest says of the result. Without it, the delta's own word is checked.
         size_bytes_max: refuse a delta that makes more.
         base_digest: the base's digest, if the caller has just proved it; else it is computed first.
+        durable: sync it; False: the caller does.
         subject: what errors name.
 
     Raises:
@@ -52,13 +54,13 @@ def apply_file(
         header, _ = decode_header(delta)
         _check_promises(header, expected_digest, size_bytes_max)
         if header.base_digest is None:
-            _rebuild(memoryview(b""), delta, out, threads, kernels)
+            _rebuild(memoryview(b""), delta, out, threads, kernels, durable)
             return
         if old is None:
             raise WrongBase("this delta needs a base", hint=f"the base is {digest_text(header.base_digest)}")
         with mapped(old) as old_data:
             _check_base(header, old_data, base_digest)
-            _rebuild(old_data, delta, out, threads, kernels)
+            _rebuild(old_data, delta, out, threads, kernels, durable)
     except (BadDelta, WrongBase, WrongResult) as error:
         error.subject = error.subject or subject
         error.hint = error.hint or "fetch the whole file instead"
@@ -81,11 +83,13 @@ def _check_base(header: Header, old: memoryview, known: str | None) -> None:
         raise WrongBase("this delta was made against another file", hint=f"its base is {wanted}")
 
 
-def _rebuild(old: memoryview, delta: memoryview, out: Path, threads: int | None, kernels: str | None) -> None:
+def _rebuild(
+    old: memoryview, delta: memoryview, out: Path, threads: int | None, kernels: str | None, durable: bool
+) -> None:
     index = decode_index(delta)
     chosen = choose(index.header.new_size, kernels)
     starts = list(accumulate((f.size for f in index.frames), initial=index.payloads_start))
-    with written_aside(out) as file:
+    with written_aside(out, durable=durable) as file:
         handle = file.fileno()
         file.truncate(index.header.new_size)
 

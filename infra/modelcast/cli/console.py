@@ -78,6 +78,14 @@ def age(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0.0):.1f} s"
 
 
+def size_of(done: float, total: float) -> str:
+    """Two sizes in the unit of the second: ``1.5 of 64.0 MiB``."""
+    whole = size(total)
+    number, unit = whole.split()
+    power = ("B", "KiB", "MiB", "GiB", "TiB").index(unit)
+    return f"{done / 1024**power:.{1 if '.' in number else 0}f} of {whole}"
+
+
 def size(count: float) -> str:
     """Bytes as people say them: ``512 B``, ``1.5 MiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -85,7 +85,7 @@ def _without_ages(value: Any) -> Any:
 def _models(settings: "Settings") -> View:
     source = StateSource(settings)
     found = source.models()
-    return found, Group(tables.models_table(found), *_remarks(source, found))
+    return found, Group(tables.models_table(found), *_fetches(found), *_remarks(source, found))
 
 
 def _model(settings: "Settings", name: str) -> View:
@@ -98,7 +98,16 @@ def _model(settings: "Settings", name: str) -> View:
         f"latest {state.latest_version}, skew {state.skew}, as of {age(seen.age_seconds)} ago"
     )
     alarm = [Text(f"ALARM: {state.alarm}", style="bold red")] if state.alarm else []
-    return seen, Group(head, *alarm, tables.model_table(state), *_remarks(source, [seen]))
+    parts = [head, *alarm, tables.model_table(state), *_fetches([seen], of_one=True), *tables.notes(state)]
+    return seen, Group(*parts, *_remarks(source, [seen]))
+
+
+def _fetches(found: list[Sighting], *, of_one: bool = False) -> list[RenderableType]:
+    """What is on its way, below what is."""
+    rows = ((s.state.model, row) for s in found for row in s.state.regions)
+    named = ((row.region if of_one else f"{row.region} {model}/{row.aspired_version}", row) for model, row in rows)
+    table = tables.fetches_table(named)
+    return [Text(""), table] if table is not None else []
 
 
 def _regions(settings: "Settings") -> View:
@@ -118,7 +127,7 @@ def _regions(settings: "Settings") -> View:
         free = min((b.disk_free_bytes for b in alive), default=None)
         lines.append((name, len(alive), software, heard, rows[name], free))
         data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": rows[name]})
-    return data, Group(tables.regions_table(lines), *_remarks(source, found))
+    return data, Group(tables.regions_table(lines), *_fetches(found), *_remarks(source, found))
 
 
 def _pods(settings: "Settings") -> View:

@@ -1,11 +1,12 @@
 """States as tables, worst first: used by ``get``, ``describe`` and the demo. Pure."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from modelcast.cli.console import age, size
+from modelcast.cli.console import age, size, size_of
 from modelcast.cli.state_source import Sighting
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
@@ -58,9 +59,9 @@ def models_table(sightings: Iterable[Sighting]) -> Table:
 
 
 def model_table(state: VersionState) -> Table:
-    """One line a region."""
-    table = Table("REGION", "STATE", "ASPIRED", "STAGED", "SERVED", "PODS", "LAG", "MOVED", "SAVED", "NOTE", box=None)
-    for row in sorted(state.regions, key=lambda r: (*(-x for x in region_badness(r)), r.region)):
+    """One line a region, worst first. What is to be said of one (``notes``) fits no column."""
+    table = _table("REGION", "STATE", "ASPIRED", "STAGED", "SERVED", "PODS", "LAG", "MOVED", "SAVED")
+    for row in _worst_first(state):
         table.add_row(
             row.region,
             state_text(row),
@@ -71,7 +72,51 @@ def model_table(state: VersionState) -> Table:
             age(row.lag_seconds) if row.lag_seconds else "-",
             size(row.bytes_moved) if row.bytes_moved else "-",
             size(row.bytes_saved) if row.bytes_saved else "-",
-            note(row),
+        )
+    return table
+
+
+def notes(state: VersionState) -> list[Text]:
+    """Why regions are as they are, and how their bytes came; regions of which the same is said share a line."""
+    lines: dict[tuple[str, State | None], list[str]] = {}
+    for row in _worst_first(state):
+        lines.setdefault((note(row), row.state), []).append(row.region)
+    return [
+        Text(f"{', '.join(who)}: {told}", style=_STYLE.get(s, "yellow")) for (told, s), who in lines.items() if told
+    ]
+
+
+def _worst_first(state: VersionState) -> list[RegionState]:
+    return sorted(state.regions, key=lambda r: (*(-x for x in region_badness(r)), r.region))
+
+
+def is_fetching(row: RegionState) -> bool:
+    """Whether something is on its way there, and it has said how much."""
+    return row.state is State.FETCHING and row.bytes_planned > 0 and not row.silent
+
+
+def seconds_left(row: RegionState) -> float:
+    """Until the last byte has crossed the long link, at the pace of the last few seconds; infinite: nothing comes."""
+    left = max(0, row.bytes_planned - row.bytes_moved)
+    if not left:
+        return 0.0
+    return left / row.bytes_per_second if row.bytes_per_second > 0 else math.inf
+
+
+def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> Table | None:
+    """One line a fetch under way, the one that ends last first: (what to call it, row). None: nothing is on its way."""
+    under_way = sorted((each for each in rows if is_fetching(each[1])), key=lambda e: (-seconds_left(e[1]), e[0]))
+    if not under_way:
+        return None
+    table = _table("FETCHING", "BYTES", "RATE", "LEFT", "WAY")
+    for name, row in under_way:
+        left = seconds_left(row)
+        table.add_row(
+            name,
+            size_of(row.bytes_moved, row.bytes_planned),
+            f"{size(row.bytes_per_second)}/s",
+            age(left) if left < math.inf else "stands",
+            row.way,
         )
     return table
 
@@ -132,7 +177,16 @@ def note(row: RegionState) -> str:
     parts = [f"left out: {row.left_out}"] if row.left_out else []
     if row.refused_version is not None:
         parts.append(f"refuses {row.refused_version}")
-    return "; ".join([*parts, row.error] if row.error else parts)
+    if row.error:
+        parts.append(row.error)
+    elif row.way and row.bytes_total and not is_fetching(row):
+        parts.append(row.way)
+    return "; ".join(parts)
+
+
+def _table(*columns: str) -> Table:
+    """One that stays readable at 80 columns."""
+    return Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False)
 
 
 def _alarm(state: VersionState) -> Text | None:

@@ -10,13 +10,13 @@ import orjson
 import typer
 from rich.text import Text
 
-from modelcast.cli.console import out, plain, say, size
+from modelcast.cli.console import out, plain, say
 from modelcast.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from modelcast.cli.demo.script import Outcome
+    from modelcast.cli.demo.outcome import Outcome
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,8 @@ def demo(
     """Real models travel to three regions on this machine: published, replaced under load, damaged and refused,
     rolled back. Leaves nothing behind but its cache. Exit code 0: every promise held."""
     from modelcast.cli.demo.screen import Screen, summary_table
-    from modelcast.cli.demo.script import Demo, ThreadedTraining
+    from modelcast.cli.demo.script import LINK_BYTES_PER_SECOND, Demo
+    from modelcast.cli.demo.subject import SMALL, ThreadedTraining
     from modelcast.infra.local.scratch import scratch_dir
     from modelcast.infra.local.stack import LocalStack
     from modelcast.infra.settings import load
@@ -41,13 +42,17 @@ def demo(
     names = tuple(name.strip() for name in regions.split(",") if name.strip())
     began = time.monotonic()
     with scratch_dir() as folder, Screen() as screen:
-        screen.step("training a network on handwritten digits, starting Kafka, S3 and Redis")
-        training = ThreadedTraining()
-        with LocalStack.start(folder, regions=names, pods_per_region=pods, progress=screen) as stack:
-            screen.tell(f"{len(names)} regions with {pods} pods each are up: {stack.ready_seconds['all']:.1f} s")
-            with _environment(stack.env):
-                course = Demo(load(), folder / "models", training.result(), screen)
-                outcome = course.run()
+        screen.step("training two networks on handwritten digits, starting Kafka, S3 and Redis")
+        training = ThreadedTraining(folder / "models")
+        links = {f"MODELCAST_REGIONS__{r.upper()}__BANDWIDTH_BYTES_PER_SECOND": LINK_BYTES_PER_SECOND for r in names}
+        env = {name: str(value) for name, value in links.items()}
+        with LocalStack.start(folder, regions=names, pods_per_region=pods, extra_env=env, progress=screen) as stack:
+            screen.tell(
+                f"{len(names)} regions with {pods} pods each are up, each {LINK_BYTES_PER_SECOND * 8 // 10**6} Mbit/s "
+                f"from the origin: {stack.ready_seconds['all']:.1f} s"
+            )
+            with _environment({**stack.env, "MODELCAST_PUBLISH__BASE_CACHE_DIR": str(folder / "bases")}):
+                outcome = Demo(load(), training, screen).run()
             if picture is not None:
                 screen.save(picture)
             screen.step("stopping everything")
@@ -55,7 +60,7 @@ def demo(
     outcome.total_seconds = time.monotonic() - began
     if json is not None:
         json.write_bytes(orjson.dumps(plain(outcome), option=orjson.OPT_INDENT_2) + b"\n")
-    out.print(summary_table(outcome.seconds_to_serving))
+    out.print(summary_table(outcome, SMALL))
     out.print(Text(_in_words(outcome)))
     for broken in outcome.broken:
         say(f"BROKEN: {broken}")
@@ -73,8 +78,6 @@ def _in_words(outcome: "Outcome") -> str:
         lines.append(f"answers took {p50:.1f} ms (p50), {p99:.1f} ms (p99)")
     for version, why in sorted(outcome.refused.items()):
         lines.append(f"version {version} refused in {', '.join(sorted(why))}: {next(iter(why.values()))}")
-    moved = ", ".join(f"{region} {size(count)}" for region, count in sorted(outcome.bytes_moved.items()))
-    lines.append(f"bytes moved for one version: {moved or '-'}")
     lines.append(f"{outcome.total_seconds:.1f} s in all")
     return "\n".join(lines)
 

@@ -1,32 +1,28 @@
-"""Real models for the demo: a network that learns handwritten digits, exported to ONNX as it gets better."""
+"""A small real model for the demo: a network that learns handwritten digits, exported to ONNX as it gets better."""
 
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+from modelcast.cli.demo.answers import MODEL_FILE
 
-INPUT_NAME = "X"
-OUTPUT_NAME = "probabilities"
 HIDDEN = (96,)
 EPOCHS = (4, 12, 12)  # more of them before each version
-DIFFERS_BY = 0.02
-SAMPLES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedVersion:
-    """One version: its ONNX file and how good it is on digits that it has not seen."""
+    """One version: its folder, and how good it is on digits that it has not seen."""
 
-    onnx: bytes
+    folder: Path
     accuracy: float
 
 
-def train() -> Iterator[TrainedVersion]:
+def train(folder: Path) -> Iterator[TrainedVersion]:
     """Train in stages, giving a version after each of ``EPOCHS``. A second or two a stage at most."""
     from sklearn.datasets import load_digits
     from sklearn.exceptions import ConvergenceWarning
@@ -38,12 +34,15 @@ def train() -> Iterator[TrainedVersion]:
         (images / 16).astype(np.float32), labels, test_size=0.25, random_state=7
     )
     network = MLPClassifier(HIDDEN, max_iter=1, warm_start=True, random_state=7)
-    for epochs in EPOCHS:
+    for number, epochs in enumerate(EPOCHS, start=1):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             for _ in range(epochs):
                 network.fit(train_x, train_y)
-        yield TrainedVersion(_export(network), float(network.score(test_x, test_y)))
+        version = folder / f"v{number}"
+        version.mkdir(parents=True)
+        (version / MODEL_FILE).write_bytes(_export(network))
+        yield TrainedVersion(version, float(network.score(test_x, test_y)))
 
 
 def _export(network: Any) -> bytes:
@@ -55,41 +54,3 @@ def _export(network: Any) -> bytes:
     data = exported.SerializeToString()
     assert isinstance(data, bytes)
     return data
-
-
-class Answers:
-    """What each version computes offline, on inputs where any two of them differ: to tell who really answered."""
-
-    def __init__(self, models: dict[int, bytes]) -> None:
-        from sklearn.datasets import load_digits
-
-        images = (load_digits().data / 16).astype(np.float32)
-        every = {version: infer(model, images) for version, model in models.items()}
-        tables = list(every.values())
-        apart = np.full(len(images), np.inf)
-        for i, one in enumerate(tables):
-            for other in tables[:i]:
-                apart = np.minimum(apart, np.abs(one - other).max(axis=1))
-        chosen = np.flatnonzero(apart > DIFFERS_BY)[:SAMPLES]
-        if not len(chosen):
-            raise RuntimeError("the versions agree everywhere: nothing to tell them apart by")
-        self.inputs: Array = images[chosen]
-        self._outputs = {version: table[chosen] for version, table in every.items()}
-
-    def right(self, version: int, sample: int, output: list[float]) -> bool:
-        """Whether ``output`` is what ``version`` computes for the input number ``sample``."""
-        expected = self._outputs.get(version)
-        return (
-            expected is not None
-            and len(output) == expected.shape[1]
-            and bool(np.allclose(expected[sample], np.asarray(output, np.float32), atol=1e-4))
-        )
-
-
-def infer(model: bytes, inputs: Array) -> Array:
-    """The probabilities that ``model`` gives, computed here."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (output,) = session.run([OUTPUT_NAME], {INPUT_NAME: inputs})
-    return np.asarray(output, np.float32)

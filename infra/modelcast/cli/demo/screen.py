@@ -4,6 +4,7 @@ import io
 import re
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -13,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli import tables
-from modelcast.cli.console import age, err, say
-from modelcast.cli.demo.traffic import Traffic
-from modelcast.cli.demo.watch import Watch
+from modelcast.cli.console import age, err, say, size
+from modelcast.cli.demo.outcome import Outcome
+from modelcast.cli.demo.subject import Subject
 
 LINES_KEPT = 12
 PICTURE_COLUMNS = 112
@@ -26,8 +27,7 @@ class Screen:
     """A live picture on a terminal; lines elsewhere. A ``Progress`` of the local stack too."""
 
     def __init__(self) -> None:
-        self.watch: Watch | None = None
-        self.traffic: Traffic | None = None
+        self.subjects: list[Subject] = []
         self._lines: list[tuple[float, str]] = []
         self._began = time.monotonic()
         self._doing = ""
@@ -74,32 +74,42 @@ class Screen:
             told = [Text(f"{at:5.1f} s  {text}") for at, text in self._lines]
             doing = [Text(f"{self._clock():>7}  {self._doing} …", style="dim")] if self._doing else []
         parts: list[RenderableType] = [Panel(Group(*told, *doing), title="modelcast demo", title_align="left")]
-        state = self.watch.state if self.watch else None
-        if state is not None:
-            parts.append(tables.model_table(state))
-        if self.traffic is not None and self.traffic.tally.sent:
-            parts.append(_traffic_line(self.traffic))
+        for subject in list(self.subjects):
+            parts += _subject(subject)
         return Group(*parts)
 
 
-def _traffic_line(traffic: Traffic) -> Text:
-    tally = traffic.tally
-    versions = sorted(set(tally.versions_now.values()))
-    served = " and ".join(map(str, versions)) or "-"
-    style = "bold red" if tally.failed or tally.wrong else "green"
-    return Text(
-        f"\n{tally.sent} predictions asked of {len(tally.by_pod)} pods, answered by version {served}: "
-        f"{tally.failed} failed, {tally.wrong} wrong",
-        style=style,
-    )
+def _subject(subject: Subject) -> list[RenderableType]:
+    state, tally = subject.watch.state, subject.traffic.tally
+    if state is None:
+        return []
+    parts: list[RenderableType] = [Text(f"\n{subject.trained.model}", style="bold"), tables.model_table(state)]
+    fetches = tables.fetches_table((row.region, row) for row in state.regions)
+    parts += [fetches] if fetches is not None else tables.notes(state)
+    if tally.sent:
+        served = " and ".join(map(str, sorted(set(tally.versions_now.values())))) or "-"
+        counts = f"{tally.sent} predictions asked of {len(tally.by_pod)} pods, answered by version {served}: "
+        style = "bold red" if tally.failed or tally.wrong else "green"
+        parts.append(Text(f"{counts}{tally.failed} failed, {tally.wrong} wrong", style=style))
+    return parts
 
 
-def summary_table(seconds: dict[str, dict[str, float]]) -> Table:
-    """Seconds from asking to serving, a line for each thing asked."""
-    regions = sorted({name for row in seconds.values() for name in row})
-    table = Table("SECONDS TO SERVING", *regions, box=None)
-    for label, row in seconds.items():
+def summary_table(outcome: Outcome, model: str) -> Table:
+    """What each thing that was asked took, a line each: seconds to serving and bytes moved by region, and how."""
+    regions = sorted({name for row in outcome.seconds_to_serving.values() for name in row})
+    table = Table("SECONDS TO SERVING", *regions, "BYTES MOVED", "SAVED", "WAY", box=None)
+    for label, row in outcome.seconds_to_serving.items():
+        crossings = list(outcome.transfers.get(label, {}).values())
         table.add_row(
-            f"version {label}" if label.isdigit() else label, *(age(row[r]) if r in row else "-" for r in regions)
+            f"{model}/{label}" if label.isdigit() else label,
+            *(age(row[r]) if r in row else "-" for r in regions),
+            _each(size(c.bytes_moved) for c in crossings),
+            _each(size(c.bytes_saved) for c in crossings),
+            _each(c.way for c in crossings),
         )
     return table
+
+
+def _each(texts: Iterable[str]) -> str:
+    """What is said of each region, once if it is the same."""
+    return ", ".join(dict.fromkeys(texts)) or "-"

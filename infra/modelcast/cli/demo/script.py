@@ -1,18 +1,13 @@
 """The demo's course: publish, replace under load, damage and refuse, roll back. Every claim is checked."""
 
-import asyncio
-import statistics
-import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from modelcast.cli.demo.digits import Answers, TrainedVersion, train
+from modelcast.cli.demo.background import Background
+from modelcast.cli.demo.outcome import Outcome, is_small
 from modelcast.cli.demo.screen import Screen
-from modelcast.cli.demo.traffic import Tally, Traffic
-from modelcast.cli.demo.watch import Watch, all_refuse, all_serve
+from modelcast.cli.demo.subject import Subject, ThreadedTraining
+from modelcast.cli.demo.watch import all_refuse, all_serve
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers.commands import Commander
@@ -21,29 +16,12 @@ from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.manifest import MANIFEST_SIZE_MAX, Manifest
 
-MODEL = "digits"
 ROLLBACK = "rollback to 1"
-RATE_PER_POD = 25.0
+RATE_PER_POD, RATE_PER_POD_LARGE = 25.0, 5.0
+LINK_BYTES_PER_SECOND = 12_500_000
+"""What each region has to the origin: 100 Mbit/s."""
 STEP_SECONDS_MAX = 60.0
 STEADY_SECONDS = 1.5
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What the demo came to. ``broken`` are the promises that did not hold, in words."""
-
-    seconds_to_serving: dict[str, dict[str, float]] = field(default_factory=dict)
-    requests_sent: int = 0
-    requests_failed: int = 0
-    wrong_version_answers: int = 0
-    refused: dict[int, dict[str, str]] = field(default_factory=dict)
-    latency_seconds: dict[str, float] = field(default_factory=dict)
-    requests_per_second_per_pod_min: float = 0.0
-    accuracy: dict[int, float] = field(default_factory=dict)
-    bytes_moved: dict[str, int] = field(default_factory=dict)
-    ready_seconds: dict[str, float] = field(default_factory=dict)
-    total_seconds: float = 0.0
-    broken: list[str] = field(default_factory=list)
 
 
 class Demo:
@@ -51,80 +29,76 @@ class Demo:
 
     Args:
         settings: of that stack.
-        folder: for the model files.
-        versions: the trained versions.
+        training: gives the models.
         screen: shows it.
     """
 
-    def __init__(self, settings: Settings, folder: Path, versions: list[TrainedVersion], screen: Screen) -> None:
-        self._settings, self._screen = settings, screen
-        self._files: dict[int, Path] = {}
-        for number, trained in enumerate(versions, start=1):
-            path = folder / f"v{number}" / "model.onnx"
-            path.parent.mkdir(parents=True)
-            path.write_bytes(trained.onnx)
-            self._files[number] = path.parent
-        self.outcome = Outcome(accuracy={n: v.accuracy for n, v in enumerate(versions, start=1)})
-        answers = Answers({n: v.onnx for n, v in enumerate(versions, start=1)})
-        pods = [url for region in settings.regions.values() for url in region.pods]
-        self._traffic = Traffic(pods, MODEL, answers, rate=RATE_PER_POD)
-        self._watch = Watch(settings, MODEL)
-        screen.watch, screen.traffic = self._watch, self._traffic
+    def __init__(self, settings: Settings, training: ThreadedTraining, screen: Screen) -> None:
+        self._settings, self._screen, self._training = settings, screen, training
+        self.outcome = Outcome()
 
     def run(self) -> Outcome:
         """The whole course. A promise that does not hold ends it, and is named in the outcome."""
-        with _Background(self._traffic) as background, Publisher(self._settings) as publisher:
+        small = self._subject(Subject.of(self._training.small(), self._settings, rate=RATE_PER_POD))
+        large = self._subject(Subject.of(self._training.large(), self._settings, rate=RATE_PER_POD_LARGE))
+        with Background() as background, Publisher(self._settings) as publisher:
             try:
-                self._course(publisher, background)
+                self._course(small, large, publisher, background)
             except ModelcastError as error:
                 self.outcome.broken.append(str(error))
-        self._judge(self._traffic.tally, background.seconds)
+        self._judge(small, large, background)
         return self.outcome
 
-    def _course(self, publisher: Publisher, background: "_Background") -> None:
-        self._publish(publisher, 1)
-        background.start()
+    def _subject(self, subject: Subject) -> Subject:
+        self._screen.subjects.append(subject)
+        self.outcome.accuracy |= {
+            f"{subject.trained.model}/{n}": v.accuracy for n, v in subject.trained.versions.items()
+        }
+        return subject
+
+    def _course(self, small: Subject, large: Subject, publisher: Publisher, background: Background) -> None:
+        self._publish(publisher, small, 1)
+        background.start(small.traffic)
         self._steady("predictions flow to every pod")
-        self._publish(publisher, 2)
-        self._steady("version 2 under load")
-        self._damaged(publisher)
+        self._publish(publisher, large, 1)
+        background.start(large.traffic)
+        self._publish(publisher, small, 2)
+        self._publish(publisher, large, 2)
+        self._steady("both models under load")
+        self._damaged(publisher, small)
         self._steady("version 2 keeps serving")
         with Commander(self._settings) as commander:
             self._screen.step("rolling back to version 1")
-            self._watch.asked(1, label=ROLLBACK)
-            commander.rollback(MODEL, to=1, reason="the demo goes back to where it began")
-        self._serving(1, "rolled back: every pod serves version 1 again", label=ROLLBACK)
+            small.watch.asked(1, label=ROLLBACK)
+            commander.rollback(small.trained.model, to=1, reason="the demo goes back to where it began")
+        self._serving(small, 1, "rolled back: every pod serves version 1 again", label=ROLLBACK)
         self._steady("version 1 under load")
 
-    def _publish(self, publisher: Publisher, version: int) -> None:
-        self._screen.step(f"publishing version {version}")
-        accuracy = self.outcome.accuracy[version]
-        self._watch.asked(version)
-        publisher.publish(MODEL, self._files[version], metrics={"accuracy": accuracy})
-        told = "replaced version 1 under load in every pod" if version > 1 else "serves in every pod"
-        self._serving(version, f"version {version} ({accuracy:.0%} right) {told}")
+    def _publish(self, publisher: Publisher, subject: Subject, version: int) -> None:
+        model, trained = subject.trained.model, subject.trained.versions[version]
+        self._screen.step(f"publishing {model}/{version}")
+        subject.watch.asked(version)
+        publisher.publish(model, trained.folder, metrics={"accuracy": trained.accuracy})
+        told = f"replaced version {version - 1} under load in every pod" if version > 1 else "serves in every pod"
+        self._serving(subject, version, f"{model}/{version} ({trained.accuracy:.0%} right) {told}")
 
-    def _serving(self, version: int, told: str, *, label: str = "") -> None:
-        state = self._watch.until(
-            all_serve(version), timeout_seconds=STEP_SECONDS_MAX, what=f"version {version} in all regions"
-        )
-        for row in state.regions:
-            moved = self.outcome.bytes_moved
-            moved[row.region] = max(moved.get(row.region, 0), row.bytes_moved)
-        slowest = max(self._watch.seconds_to_serving.get(label or str(version), {}).values(), default=0.0)
-        self._screen.tell(f"{told}, after {slowest:.2f} s")
+    def _serving(self, subject: Subject, version: int, told: str, *, label: str = "") -> None:
+        what = f"version {version} in all regions"
+        subject.watch.until(all_serve(version), timeout_seconds=STEP_SECONDS_MAX, what=what)
+        self._screen.tell(f"{told}, after {subject.watch.slowest(label or str(version)):.2f} s")
 
-    def _damaged(self, publisher: Publisher) -> None:
+    def _damaged(self, publisher: Publisher, subject: Subject) -> None:
         """Regions are paused while the bytes are damaged, so that all of them meet the damage."""
+        model, trained = subject.trained.model, subject.trained.versions[3]
         with Commander(self._settings) as commander:
-            self._screen.step("publishing version 3, and damaging its bytes in the store")
-            commander.pause(MODEL, reason="the demo damages what is published next")
-            publication = publisher.publish(MODEL, self._files[3], metrics={"accuracy": self.outcome.accuracy[3]})
+            self._screen.step(f"publishing {model}/3, and damaging its bytes in the store")
+            commander.pause(model, reason="the demo damages what is published next")
+            publication = publisher.publish(model, trained.folder, metrics={"accuracy": trained.accuracy})
             self._flip_a_bit(publication.manifest_digest)
-            commander.resume(MODEL, reason="now see what regions make of it")
-        self._watch.until(all_refuse(3), timeout_seconds=STEP_SECONDS_MAX, what="version 3 refused everywhere")
-        reason = next(iter(self._watch.refused.get(3, {}).values()), "")
-        self._screen.tell(f"version 3 was damaged in the store and is refused everywhere: {reason}")
+            commander.resume(model, reason="now see what regions make of it")
+        subject.watch.until(all_refuse(3), timeout_seconds=STEP_SECONDS_MAX, what="version 3 refused everywhere")
+        reason = next(iter(subject.watch.refused.get(3, {}).values()), "")
+        self._screen.tell(f"{model}/3 was damaged in the store and is refused everywhere: {reason}")
 
     def _flip_a_bit(self, manifest_digest: str) -> None:
         store = origin_store(self._settings)
@@ -141,72 +115,33 @@ class Demo:
         self._screen.step(doing)
         time.sleep(STEADY_SECONDS)
 
-    def _judge(self, tally: Tally, seconds: float) -> None:
-        outcome, watch = self.outcome, self._watch
-        outcome.seconds_to_serving, outcome.refused = watch.seconds_to_serving, watch.refused
-        outcome.requests_sent, outcome.requests_failed = tally.sent, tally.failed
-        outcome.wrong_version_answers = tally.wrong
+    def _judge(self, small: Subject, large: Subject, background: Background) -> None:
+        outcome, tally, watch = self.outcome, small.traffic.tally, small.watch
+        seconds = background.seconds.get(small.traffic, 0.0)
+        tallies = {subject.trained.model: subject.traffic.tally for subject in (small, large)}
+        outcome.take_tallies(tallies, small.trained.model, seconds)
+        outcome.take_watch(watch)
+        outcome.take_watch(large.watch, f"{large.trained.model}/")
         pods, regions = sum(len(r.pods) for r in self._settings.regions.values()), set(self._settings.regions)
-        if len(tally.latencies_seconds) > 1:
-            cuts = statistics.quantiles(tally.latencies_seconds, n=1000)
-            outcome.latency_seconds = {"p50": cuts[499], "p99": cuts[989], "max": max(tally.latencies_seconds)}
-        if seconds and len(tally.by_pod) == pods:
-            outcome.requests_per_second_per_pod_min = min(tally.by_pod.values()) / seconds
+        second = large.watch.crossings.get("2", {})
         promises: Mapping[str, bool] = {
-            "no request may fail": tally.failed == 0,
-            "every answer is what the version that it names computes": tally.wrong == 0,
+            "no request may fail": outcome.requests_failed == 0,
+            "every answer is what the version that it names computes": outcome.wrong_version_answers == 0,
             "version 3 is served nowhere": 3 not in watch.versions_served | tally.versions_ever,
             "version 3 is refused in every region, with a reason": set(watch.refused.get(3, {})) == regions
             and all(watch.refused[3].values()),
             "versions 1 and 2, and 1 again, were served in every region": all(
                 set(watch.seconds_to_serving.get(label, {})) == regions for label in ("1", "2", ROLLBACK)
             ),
-            "every pod is asked at least 20 times a second": outcome.requests_per_second_per_pod_min >= 20,
+            "both versions of the large model were served in every region, and answered": all(
+                set(large.watch.seconds_to_serving.get(label, {})) == regions for label in ("1", "2")
+            )
+            and large.traffic.tally.versions_ever == {1, 2},
+            "the large model's progress was told by every region": large.watch.progress_seen == regions,
+            "its second version crossed as a delta, in a tenth of its bytes": set(second) == regions
+            and is_small(second),
+            "every pod is asked at least 20 times a second": len(tally.by_pod) == pods
+            and outcome.requests_per_second_per_pod_min >= 20,
         }
-        outcome.broken += [promise for promise, held in promises.items() if not held] + tally.examples
-
-
-class _Background:
-    """The traffic, on an event loop in a thread of its own."""
-
-    def __init__(self, traffic: Traffic) -> None:
-        self.seconds = 0.0
-        self._traffic = traffic
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="traffic")
-        self._began = 0.0
-
-    def start(self) -> None:
-        """Begin to send."""
-        self._began = time.monotonic()
-        self._thread.start()
-
-    def __enter__(self) -> "_Background":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._began:
-            self.seconds = time.monotonic() - self._began
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._traffic.run(self._stop))
-        self._loop.close()
-
-
-class ThreadedTraining:
-    """The versions, trained in a thread while the stack comes up."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="train")
-        self._future = self._threads.submit(lambda: list(train()))
-
-    def result(self) -> list[TrainedVersion]:
-        """The versions, once they are there."""
-        try:
-            return self._future.result()
-        finally:
-            self._threads.shutdown(wait=False)
+        outcome.broken += [promise for promise, held in promises.items() if not held]
+        outcome.broken += [example for each in tallies.values() for example in each.examples]

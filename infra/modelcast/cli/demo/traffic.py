@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from modelcast.cli.demo.digits import INPUT_NAME, OUTPUT_NAME, Answers
+from modelcast.cli.demo.answers import INPUT_NAME, OUTPUT_NAME, Answers
 
 REQUEST_SECONDS_MAX = 10.0
 EXAMPLES_KEPT = 5

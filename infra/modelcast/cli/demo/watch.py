@@ -1,28 +1,47 @@
-"""What the tracker says while the demo runs, and when each region was first seen to serve each version."""
+"""What the tracker says while the demo runs, and when and how each region was first seen to serve each version."""
 
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from modelcast.infra.settings import Settings
 from modelcast.producers.wait import states
 from modelcast.schemas.errors import ModelcastError, NotConverged
-from modelcast.schemas.records import VersionState
+from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
 LISTEN_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """How one version came into one region."""
+
+    bytes_moved: int
+    bytes_saved: int
+    bytes_total: int
+    way: str
+
+    @classmethod
+    def of(cls, row: RegionState) -> "Crossing":
+        """As the tracker says it."""
+        return cls(row.bytes_moved, row.bytes_saved, row.bytes_total, row.way)
 
 
 class Watch:
     """Follows one model on ``version-state`` in a thread of its own."""
 
     def __init__(self, settings: Settings, model: str) -> None:
+        self.model = model
         self.state: VersionState | None = None
         self.seconds_to_serving: dict[str, dict[str, float]] = {}
+        self.crossings: dict[str, dict[str, Crossing]] = {}
+        self.progress_seen: set[str] = set()
         self.versions_served: set[int | None] = set()
         self.refused: dict[int, dict[str, str]] = {}
-        self._settings, self._model = settings, model
+        self._settings = settings
         self._asked = ("", 0, 0.0)
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._follow, daemon=True, name="watch")
@@ -44,24 +63,32 @@ class Watch:
             while self.state is None or not condition(self.state):
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise NotConverged(f"not in {timeout_seconds:.0f} s: {what}", subject=self._model)
+                    raise NotConverged(f"not in {timeout_seconds:.0f} s: {what}", subject=self.model)
                 self._changed.wait(left)
             return self.state
+
+    def slowest(self, label: str) -> float:
+        """Seconds until the last region served what was asked."""
+        return max(self.seconds_to_serving.get(label, {}).values(), default=0.0)
 
     def _follow(self) -> None:
         while True:
             with suppress(ModelcastError):
-                for state in states(self._settings, self._model, timeout_seconds=LISTEN_SECONDS):
+                for state in states(self._settings, self.model, timeout_seconds=LISTEN_SECONDS):
                     self._take(state, time.monotonic())
             time.sleep(0.2)
 
     def _take(self, state: VersionState, now: float) -> None:
         with self._changed:
             self.state = state
+            label, version, asked_at = self._asked
             for row in state.regions:
-                label, version, asked_at = self._asked
                 if row.served_version == version and row.state is State.SERVING:
                     self.seconds_to_serving.setdefault(label, {}).setdefault(row.region, now - asked_at)
+                    if label == str(version):  # what is merely served again did not cross
+                        self.crossings.setdefault(label, {})[row.region] = Crossing.of(row)
+                if row.state is State.FETCHING and 0 < row.bytes_moved < row.bytes_planned:
+                    self.progress_seen.add(row.region)
                 self.versions_served |= {row.served_version} - {None}
                 if row.state is State.QUARANTINED and row.aspired_version is not None:
                     self.refused.setdefault(row.aspired_version, {})[row.region] = row.error

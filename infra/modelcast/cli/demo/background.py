@@ -1,0 +1,47 @@
+"""Prediction traffic, on an event loop in a thread of its own, while the demo goes its course."""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+
+from modelcast.cli.demo.traffic import Traffic
+
+END_SECONDS_MAX = 30.0
+
+
+class Background:
+    """Runs traffics, each from its ``start`` to the end of the block.
+
+    Attributes:
+        seconds: how long each has run, once it is over.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[Traffic, float] = {}
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="traffic")
+        self._began: dict[Traffic, float] = {}
+        self._running: list[Future[None]] = []
+
+    def start(self, traffic: Traffic) -> None:
+        """Begin to send."""
+        self._began[traffic] = time.monotonic()
+        self._running.append(asyncio.run_coroutine_threadsafe(traffic.run(self._stop), self._loop))
+
+    def __enter__(self) -> "Background":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        now = time.monotonic()
+        self.seconds = {traffic: now - began for traffic, began in self._began.items()}
+        self._loop.call_soon_threadsafe(self._stop.set)
+        for each in self._running:
+            with suppress(TimeoutError):
+                each.result(END_SECONDS_MAX)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

@@ -1,0 +1,68 @@
+"""One model of the demo: its trained versions, what they answer, who asks them, and what the tracker says of them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelcast.cli.demo.answers import Answers
+from modelcast.cli.demo.digits import TrainedVersion, train
+from modelcast.cli.demo.traffic import Traffic
+from modelcast.cli.demo.watch import Watch
+from modelcast.cli.demo.wide import train_wide
+from modelcast.infra.settings import Settings
+
+SMALL, LARGE = "digits", "digits-wide"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """All versions of a model, from 1."""
+
+    model: str
+    versions: Mapping[int, TrainedVersion]
+    answers: Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A trained model among the servers."""
+
+    trained: Trained
+    traffic: Traffic
+    watch: Watch
+
+    @classmethod
+    def of(cls, trained: Trained, settings: Settings, *, rate: float) -> "Subject":
+        """Watched from now on; not asked yet. ``rate``: predictions a second a pod."""
+        pods = [url for region in settings.regions.values() for url in region.pods]
+        traffic = Traffic(pods, trained.model, trained.answers, rate=rate)
+        return cls(trained, traffic, Watch(settings, trained.model))
+
+
+class ThreadedTraining:
+    """Both models, trained in a thread while the stack comes up.
+
+    Args:
+        folder: for the model files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="train")
+        self._small = self._threads.submit(self._train, SMALL, train, 10_000)
+        self._large = self._threads.submit(self._train, LARGE, train_wide, 100)
+
+    def small(self) -> Trained:
+        """Once it is there."""
+        return self._small.result()
+
+    def large(self) -> Trained:
+        """Once it is there."""
+        self._threads.shutdown(wait=False)
+        return self._large.result()
+
+    def _train(self, model: str, train: Callable[[Path], Iterator[TrainedVersion]], images_max: int) -> Trained:
+        versions = dict(enumerate(train(self._folder / model), start=1))
+        answers = Answers({n: v.folder for n, v in versions.items()}, images_max=images_max)
+        return Trained(model, versions, answers)

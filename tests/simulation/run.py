@@ -120,11 +120,13 @@ def _picture(world: World) -> dict[str, object]:
     for region in world.regions:
         memory = memory_of(world, region)
         refused = {q.manifest_digest for q in memory.quarantined} if memory else set()
-        picture[region.name] = memory and (memory.accepted_generation, memory.served, memory.quarantined)
+        # What is damaged at the origin may have been served from memory alone: then its last bytes go in the restart.
+        judged = {q for q in memory.quarantined if world.origin.is_intact(q.manifest_digest)} if memory else set()
+        picture[region.name] = memory and (memory.accepted_generation, memory.served, judged)
         for pod in region.pods:
             order = pod.serving.order if pod.serving else None
             aspired = world.truth.aspiration(region.name).manifest_digest
-            if not aspired or aspired in refused:
+            if not aspired or aspired in refused or not world.origin.is_intact(aspired):
                 continue  # what it served may be damaged or lost on the disk, and the region fetches it no more
             picture[pod.name] = order and (order.version, 0 if pod.plain else order.generation)
     return picture

@@ -271,7 +271,7 @@ def test_kafkas_data_lost_changes_nothing_and_news_come_through_the_log(
         server.stop()
 
 
-def publish_unheard(stack: Stack, folder: Path) -> None:
+def publish_unheard(stack: Stack, folder: Path, model: str = "fraud") -> None:
     """Publish where nobody is told."""
 
     class Deaf:
@@ -282,7 +282,7 @@ def publish_unheard(stack: Stack, folder: Path) -> None:
             """Nothing to close."""
 
     with Publisher(stack.settings, announcer=Deaf()) as publisher:
-        publisher.publish("fraud", folder)
+        publisher.publish(model, folder)
 
 
 def test_sigterm_lets_a_load_finish_says_that_it_drains_and_leaves(

@@ -2,13 +2,16 @@
 
 import signal
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from modelcast.infra.local.kafka import KafkaServer
 from modelcast.producers import Publisher
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.stack import Process, Stack, Topics, wait_until
-from tests.agents.region.test_region_for_real import served_by
+from tests.agents.region.test_region_for_real import publish_unheard, served_by
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -103,6 +106,63 @@ def test_a_worker_that_was_stopped_and_wakes_after_the_takeover_changes_nothing(
     assert epochs == sorted(epochs)
     publisher.publish("fraud", stack.model(4))
     wait_until(lambda: topics.serving("fraud", 4), "version 4 serves, whoever owns it now", 30)
+
+
+@pytest.mark.timeout(900)
+def test_two_workers_whose_kafka_loses_its_data_go_on_by_the_log_and_share_the_models_again(
+    make_stack: Callable[..., Stack], tmp_path: Path
+) -> None:
+    server = KafkaServer.start(tmp_path / "kafka-one")
+    models = ["fraud", "churn", "spam", "price"]
+
+    def serve(stack: Stack, version: str) -> None:
+        for model in models:
+            wait_until(
+                lambda model=model: {v for v, _ in served_by(stack, model=model)} == {version},
+                f"{model}/{version} is served",
+                180,
+            )
+
+    try:
+        stack = make_stack(kafka=server.bootstrap_servers, extra={"MODELCAST_REGIONS__EU__RECONCILE_SECONDS": "2"})
+        agents = two_workers(stack)
+        with Publisher(stack.settings) as publisher:
+            for model in models:
+                publisher.publish(model, stack.model(1))
+        serve(stack, "1")
+        before = served_by(stack)
+        assignments = [len(agent.lines("partitions assigned")) for agent in agents]
+        server.stop()
+        for model in models:
+            publish_unheard(stack, stack.model(2), model)
+        serve(stack, "2")
+        server = KafkaServer.start(tmp_path / "kafka-two", port=server.port)
+        for model in models:
+            publish_unheard(stack, stack.model(3), model)
+        serve(stack, "3")
+        wait_until(
+            lambda: (
+                all(len(a.lines("partitions assigned")) > n for a, n in zip(agents, assignments, strict=True))
+                and all(partitions(a) for a in agents)
+                and not partitions(agents[0]) & partitions(agents[1])
+            ),
+            "they share the partitions of the new cluster",
+            180,
+        )
+        with Publisher(stack.settings) as publisher:
+            for model in models:
+                publisher.publish(model, stack.model(4))
+        serve(stack, "4")
+        assert [i for _, i in served_by(stack)] == [i for _, i in before]  # no pod was restarted
+
+        def rightly_owned() -> bool:
+            owners = {m: (memory := stack.memory(m)) and memory.owner.partition("#")[0] for m in models}
+            right = {m: split_by_owner(agents, m)[0].name.rpartition("/")[2] for m in models}
+            return owners == right
+
+        wait_until(rightly_owned, "each model is with whom the group gave it to", 180)
+    finally:
+        server.stop()
 
 
 def test_a_worker_that_leaves_hands_over_at_once(stack: Stack, topics: Topics, publisher: Publisher) -> None:

@@ -14,6 +14,7 @@ from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectInfo
 from modelcast.schemas.records import Entry
 from modelcast.schemas.schema_book import SchemaBook
+from tests.simulation import artifacts
 from tests.simulation.artifacts import Stored
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class Origin(MemoryStore):
         self._nested = False
         self.artifacts: dict[str, Stored] = {}
         super().put(keys.REGISTRY_ID, json.dumps({"registry_id": world.registry_id}).encode())
+
+    def is_intact(self, digest: str) -> bool:
+        """Whether an artifact's bytes are those that were published."""
+        return artifacts.digest_of(self.artifacts[digest].data) == digest
 
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
         """See ``MemoryStore.put``; on the log, somebody may be faster, and the answer may get lost."""

@@ -59,6 +59,31 @@ def test_4_damaged_bytes_are_refused_and_what_served_keeps_serving(
     assert {predicts(pod, "damaged") for pod in pods_of(stack.env)} == {(2, 4.75)}
 
 
+def test_4_also_where_a_refused_version_was_only_to_be_staged(
+    modelcast: CommandLine, stack: LocalStack, settings: Settings
+) -> None:
+    modelcast("publish", "ahead", modelcast.model(5.25), "--wait")
+    folder = modelcast.model(5.75)
+    good = (folder / "model.onnx").read_bytes()
+    bad = bytearray(good)
+    bad[len(bad) // 2] ^= 1
+    blob = keys.blob(sha256_of(good))
+    origin_store(settings).put(blob, bytes(bad))  # what the store has is not sent again
+    refused = modelcast("publish", "ahead", folder, "--activation", "staged", "--wait", "--timeout", "300s", code=4)
+    assert "ahead/2" in refused.err
+    assert "damaged" in refused.err
+    modelcast("wait", "ahead/2", "--staged", "--timeout", "300s", code=4)
+    assert "refuses 2" in modelcast("get", "ahead").out
+    assert "refused: " in modelcast("describe", "ahead/2").out
+    assert {predicts(pod, "ahead") for pod in pods_of(stack.env)} == {(1, 5.25)}
+
+    origin_store(settings).put(blob, good)
+    modelcast("release", "ahead/2", "--yes", "--reason", "mended")
+    modelcast("wait", "ahead/2", "--staged", "--timeout", "300s")
+    modelcast("quarantine", "ahead/2", "--yes", "--reason", "on second thoughts")
+    modelcast("wait", "ahead/2", "--timeout", "300s", code=4)
+
+
 def test_5_what_a_rule_forbids(modelcast: CommandLine, tmp_path: Path) -> None:
     modelcast("publish", "ruled", modelcast.model(1))
     assert "ruled/1" in modelcast("publish", "ruled", modelcast.model(2), "--version", "1", code=5).err

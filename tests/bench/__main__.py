@@ -1,6 +1,6 @@
 """``make bench``: every benchmark in turn, a short table each, and one JSON file.
 
-python -m tests.bench [--json FILE] [--only road fold pod] [--rounds 5]
+python -m tests.bench [--json FILE] [--only road fold …] [--rounds 5]
 """
 
 import argparse
@@ -16,6 +16,8 @@ BENCHES = {
     "road": ("tests.bench.road", "publish() to staged and serving in three regions, as a ratio to a raw round trip"),
     "fold": ("tests.bench.fold", "pod states folded a second, as a ratio to a plain Faust agent"),
     "delta": ("tests.bench.delta", "deltas: size against the entropy bound, speed against memcpy"),
+    "download": ("tests.bench.download", "1 GiB from a store to the disk, verified: beside boto3, obstore and curl"),
+    "link": ("tests.bench.link", "publish to staged behind 100 Mbit/s and 80 ms, as a ratio to bytes / rate"),
     "pod": ("tests.bench.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
 }
 

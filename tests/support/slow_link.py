@@ -15,6 +15,8 @@ class SlowLink:
 
     Attributes:
         bytes_per_second: of all answers together; None: as fast as it goes.
+        round_trip_seconds: between a request and the first byte of its answer, and to connect, at least.
+        carried_bytes: of all answers so far.
         hold_seconds: how long a request waits here whose first line starts with a method and holds a path of ``held``.
         held: (method, part of the path).
         drops_orphans: what its sender did not live to see answered is not passed on.
@@ -24,6 +26,8 @@ class SlowLink:
         parts = urlsplit(endpoint_url)
         self._target = (parts.hostname or "", parts.port or 80)
         self.bytes_per_second: float | None = None
+        self.round_trip_seconds = 0.0
+        self.carried_bytes = 0
         self.hold_seconds = 0.0
         self.held: tuple[bytes, bytes] = (b"", b"\0")
         self.drops_orphans = False
@@ -40,6 +44,7 @@ class SlowLink:
         self.bytes_per_second, self.hold_seconds, self.held, self.drops_orphans = None, 0.0, (b"", b"\0"), False
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(self.round_trip_seconds)
         try:
             up_reader, up_writer = await asyncio.open_connection(*self._target)
         except OSError:
@@ -60,6 +65,7 @@ class SlowLink:
                     await asyncio.sleep(self.hold_seconds)
                     if self.drops_orphans and reader.at_eof():
                         break
+                await asyncio.sleep(self.round_trip_seconds / 2)
                 writer.write(chunk)
                 await writer.drain()
         with suppress(OSError, RuntimeError):
@@ -67,15 +73,38 @@ class SlowLink:
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
+        flying: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        arriving = asyncio.create_task(self._arrive(flying, writer))
         with suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
+                self.carried_bytes += len(chunk)
                 if self.bytes_per_second:
                     self._free_at = max(loop.time(), self._free_at) + len(chunk) / self.bytes_per_second
                     await asyncio.sleep(self._free_at - loop.time())
-                writer.write(chunk)
-                await writer.drain()
+                flying.put_nowait((loop.time() + self.round_trip_seconds / 2, chunk))
+                if not self.round_trip_seconds:
+                    await flying.join()  # whoever reads slowly is sent no more
+        flying.put_nowait((loop.time(), b""))
+        await arriving
         with suppress(OSError, RuntimeError):
             writer.close()
+
+    async def _arrive(self, flying: "asyncio.Queue[tuple[float, bytes]]", writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        broken = False
+        while True:
+            at, chunk = await flying.get()
+            try:
+                if not chunk:
+                    return
+                if not broken:
+                    await asyncio.sleep(at - loop.time())
+                    writer.write(chunk)
+                    await writer.drain()
+            except OSError:
+                broken = True  # nobody is there any more: what is still flying is lost
+            finally:
+                flying.task_done()
 
 
 class Network:

@@ -1,0 +1,178 @@
+"""How soon a version is staged in a region behind a long link: seconds, as a ratio to bytes of the best plan / rate.
+
+A real region agent on a Kafka and a versitygw of its own; between it and the origin lies a link of 100 Mbit/s, shared
+by all its connections, with 80 ms of round trip (``tests/support/slow_link.py``: a proxy that paces and delays; usual
+proxies limit each connection by itself). TCP's own windows are those of the loopback. Each round has fresh models:
+``whole`` is noise that nothing compresses; ``delta`` is a step away from a version that the region holds.
+``claim→staged`` starts when the entry stands in the log, ``call→staged`` when ``publish()`` is called.
+
+    python -m tests.bench.link --json link.json [--rounds 5] [--mib 64]
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.redis import RedisServer
+from modelcast.infra.stores.configured import origin_store
+from modelcast.producers import Publisher
+from modelcast.schemas import keys
+from modelcast.schemas.ports import ObjectStore
+from modelcast.schemas.states import State
+from tests.infra.delta.pairs import adam_step, safetensors_bytes, weights
+from tests.support.cluster import Cluster, wait_until
+from tests.support.servers import required_binary, start_versitygw
+from tests.support.slow_link import Network
+
+BYTES_PER_SECOND = 100e6 / 8
+ROUND_TRIP_SECONDS = 0.080
+THERE = {State.STAGED, State.LOADING, State.SERVING}
+PATIENCE_SECONDS = 300.0
+
+
+class Claimed:
+    """Notes when a log's next entry is there."""
+
+    def __init__(self, origin: ObjectStore, model: str, generation: int) -> None:
+        self._thread = threading.Thread(target=self._watch, args=(origin, keys.log_entry(model, generation)))
+        self._thread.start()
+        self._at = 0.0
+
+    def _watch(self, origin: ObjectStore, key: str) -> None:
+        while origin.head(key) is None:
+            time.sleep(0.005)
+        self._at = time.perf_counter()
+
+    def at(self) -> float:
+        """When, by ``perf_counter``."""
+        self._thread.join()
+        return self._at
+
+
+def staged(cluster: Cluster, publisher: Publisher, model: str, folder: Path, generation: int) -> dict[str, float]:
+    """Publish ``folder`` and wait for the region."""
+    region = cluster.regions["eu"]
+    carried = region.origin_link.carried_bytes
+    claimed = Claimed(origin_store(cluster.settings), model, generation)
+    done: list[float] = []
+
+    def watch() -> None:
+        def is_there() -> bool:
+            said = region.workers[0].state(model)
+            return said is not None and said[0] == generation and said[1] in THERE
+
+        wait_until(is_there, "the region has staged it", PATIENCE_SECONDS)
+        done.append(time.perf_counter())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    called = time.perf_counter()
+    publication = publisher.publish(model, folder)
+    watching.join()
+    assert publication.generation == generation
+    return {
+        "from_call_seconds": done[0] - called,
+        "from_claim_seconds": done[0] - claimed.at(),
+        "size_bytes": publication.size_bytes,
+        "carried_bytes": region.origin_link.carried_bytes - carried,
+        "delta_bytes": sum(
+            info.size_bytes
+            for info in origin_store(cluster.settings).list(keys.delta_prefix(publication.manifest_digest))
+        ),
+    }
+
+
+def rounds(cluster: Cluster, count: int, mib: int, folder: Path) -> dict[str, list[dict[str, float]]]:
+    """All measurements."""
+    link = cluster.regions["eu"].origin_link
+    found: dict[str, list[dict[str, float]]] = {"whole": [], "delta": []}
+    with Publisher(cluster.settings) as publisher:
+        warm = folder / "warm"
+        warm.mkdir()
+        (warm / "w").write_bytes(b"warm")
+        staged(cluster, publisher, "warm", warm, 1)
+        for number in range(count):
+            link.bytes_per_second, link.round_trip_seconds = BYTES_PER_SECOND, ROUND_TRIP_SECONDS
+            whole = folder / f"whole{number}"
+            whole.mkdir()
+            (whole / "weights.bin").write_bytes(os.urandom(mib << 20))
+            found["whole"].append(staged(cluster, publisher, f"whole{number}", whole, 1))
+            old = weights((mib << 20) // 4, seed=number)
+            stepping = folder / f"stepping{number}"
+            stepping.mkdir()
+            file = stepping / "model.safetensors"
+            file.write_bytes(tensors(old))
+            link.heal()
+            link.round_trip_seconds = 0.0
+            staged(cluster, publisher, f"stepping{number}", stepping, 1)
+            file.write_bytes(tensors(adam_step(old, 1e-5, seed=number + 100)))
+            link.bytes_per_second, link.round_trip_seconds = BYTES_PER_SECOND, ROUND_TRIP_SECONDS
+            found["delta"].append(staged(cluster, publisher, f"stepping{number}", stepping, 2))
+    for case, runs in found.items():
+        for run in runs:
+            best = run["size_bytes"] if case == "whole" else run["delta_bytes"] or run["size_bytes"]
+            run["best_plan_seconds"] = best / BYTES_PER_SECOND
+            run["of_best_plan"] = run["from_claim_seconds"] / run["best_plan_seconds"]
+    return found
+
+
+def tensors(values: Any) -> bytes:
+    """A safetensors file of sixteen layers."""
+    return safetensors_bytes({f"layer{n}": ("F32", part) for n, part in enumerate(np.array_split(values, 16))})
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, default=Path("link.json"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--mib", type=int, default=64)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place, Network() as network:
+        folder = Path(place)
+        child, s3 = start_versitygw(required_binary("versitygw", "MODELCAST_VERSITYGW"), folder / "server")
+        os.environ.update(s3.env)
+        kafka, redis = KafkaServer.start(folder / "kafka"), RedisServer.start(folder / "redis")
+        cluster = Cluster(
+            folder / "cluster",
+            kafka=kafka.bootstrap_servers,
+            s3=s3,
+            redis_url=redis.url,
+            network=network,
+            regions={"eu": (0, 1)},
+        )
+        try:
+            cluster.start()
+            found = rounds(cluster, options.rounds, options.mib, folder)
+        finally:
+            cluster.stop()
+            redis.stop()
+            kafka.stop()
+            child.stop()
+    figures: dict[str, Any] = {"bytes_per_second": BYTES_PER_SECOND, "round_trip_seconds": ROUND_TRIP_SECONDS}
+    print(f"{'':8} {'best plan':>10} {'claim→staged':>13} {'call→staged':>13}  ratio (min, max)   MiB carried")
+    for case, runs in found.items():
+        ratios = [run["of_best_plan"] for run in runs]
+        medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+        figures[case] = {**medians, "of_best_plan_min": min(ratios), "of_best_plan_max": max(ratios)}
+        seconds = [medians[name] for name in ("best_plan_seconds", "from_claim_seconds", "from_call_seconds")]
+        print(
+            f"{case:8} {seconds[0]:9.2f}s {seconds[1]:12.2f}s {seconds[2]:12.2f}s  "
+            f"{medians['of_best_plan']:.2f} ({min(ratios):.2f}, {max(ratios):.2f}) "
+            f"{medians['carried_bytes'] / 2**20:8.1f}"
+        )
+    print("aim: ratio <= 1.15")
+    options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,17 +1,14 @@
 """An operator's word about a model: claimed in its log like a publication, and announced."""
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from modelcast.infra.claim import claim
 from modelcast.infra.metrics import COMMANDS
-from modelcast.infra.settings import Settings, load
-from modelcast.producers.identity import whoami
-from modelcast.producers.origin import Origin
+from modelcast.infra.settings import Settings
+from modelcast.producers.speaker import Speaker
 from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, NotFound, Refused, UsageError
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.names import check_alias, check_model, check_region, check_version
@@ -25,7 +22,7 @@ REASON_MAX = 1024
 Targets = Callable[[ModelLog], tuple[CommandTarget, ...]]
 
 
-class Commander:
+class Commander(Speaker):
     """Says commands. Thread-safe; connects when it is first used.
 
     Every method names its regions (none: all, also those to come), ``reason`` and ``requested_by`` (without it:
@@ -48,16 +45,8 @@ class Commander:
         store: ObjectStore | None = None,
         announcer: Announcer | None = None,
     ) -> None:
-        self._settings = settings if settings is not None else load()
+        super().__init__(settings, store=store, announcer=announcer)
         self._dry_run = dry_run
-        self._given = (store, announcer)
-        self._origin: Origin | None = None
-        self._lock = threading.Lock()
-
-    @classmethod
-    def from_env(cls) -> Self:
-        """By ``modelcast.toml`` and ``MODELCAST_…`` variables."""
-        return cls(load())
 
     def activate(
         self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
@@ -132,20 +121,6 @@ class Commander:
         check_alias(alias)
         return self._say(CommandKind.ALIAS, model, _all((), version), reason, requested_by, alias)
 
-    def close(self) -> None:
-        """Let go of store and Kafka."""
-        origin, self._origin = self._origin, None
-        if origin is not None:
-            origin.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _say(
         self, kind: CommandKind, model: str, targets: Targets, reason: str, requested_by: str, alias: str = ""
     ) -> ModelCommand:
@@ -172,7 +147,7 @@ class Commander:
                 kind=kind,
                 targets=targets(log) if log.updates else (),
                 requested_at_us=now_us,
-                requested_by=requested_by or self._settings.publish.publisher or whoami(),
+                requested_by=self._who(requested_by),
                 reason=reason,
                 alias=alias,
             )
@@ -197,13 +172,6 @@ class Commander:
                 hint=f"{error.hint}; nothing is lost: the tracker announces it, don't repeat it",
             ) from error
         return command
-
-    def _connected(self) -> Origin:
-        with self._lock:
-            if self._origin is None:
-                store, announcer = self._given
-                self._origin = Origin(self._settings, store=store, announcer=announcer)
-            return self._origin
 
 
 def check_command(log: ModelLog, command: ModelCommand) -> None:

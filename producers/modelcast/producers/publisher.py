@@ -2,21 +2,18 @@
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from modelcast.infra.claim import claim, put_schema
 from modelcast.infra.metrics import PUBLICATIONS, UPLOADED_BYTES
-from modelcast.infra.settings import ORIGIN, Settings, load
+from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.producers.artifact import Artifact, scan
-from modelcast.producers.identity import whoami
 from modelcast.producers.intent import Intent, note_intent, read_intent
 from modelcast.producers.origin import Origin
 from modelcast.producers.publication import (
@@ -28,6 +25,7 @@ from modelcast.producers.publication import (
     Unannounced,
     decide,
 )
+from modelcast.producers.speaker import Speaker
 from modelcast.producers.steps import Steps
 from modelcast.producers.upload import Uploader
 from modelcast.producers.verdict import Level, Verdict
@@ -66,7 +64,7 @@ class _Standing(Exception):
         self.log, self.decision = log, decision
 
 
-class Publisher:
+class Publisher(Speaker):
     """Publishes versions of models. Thread-safe; connects when it is first used.
 
     Args:
@@ -86,16 +84,8 @@ class Publisher:
         store: ObjectStore | None = None,
         announcer: Announcer | None = None,
     ) -> None:
-        self._settings = settings if settings is not None else load()
-        self._given = (store, announcer)
-        self._origin: Origin | None = None
+        super().__init__(settings, store=store, announcer=announcer)
         self._shop: DeltaShop | None = None
-        self._lock = threading.Lock()
-
-    @classmethod
-    def from_env(cls) -> Self:
-        """A publisher by ``modelcast.toml`` and ``MODELCAST_…`` variables."""
-        return cls(load())
 
     def publish(
         self,
@@ -151,7 +141,7 @@ class Publisher:
             activation=_activation(activation),
             metrics=dict(metrics or {}),
             labels=dict(labels or {}),
-            publisher=publisher or self._settings.publish.publisher or whoami(),
+            publisher=self._who(publisher),
         )
         steps = Steps(progress)
         steps.begin("scan")
@@ -207,28 +197,7 @@ class Publisher:
         origin = self._connected()
         return add_deltas(self._delta_shop(origin), origin.model_log(check_model(model)), version, bases, progress)
 
-    def close(self) -> None:
-        """Let go of store and Kafka."""
-        origin, self._origin = self._origin, None
-        if origin is not None:
-            origin.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     # --------------------------------------------------------------------------------------------------------
-
-    def _connected(self) -> Origin:
-        with self._lock:
-            if self._origin is None:
-                store, announcer = self._given
-                self._origin = Origin(self._settings, store=store, announcer=announcer)
-            return self._origin
 
     def _delta_run(self, origin: Origin, model: str, artifact: Artifact, root: Path) -> "DeltaRun | None":
         """The deltas to think about; None where no file is worth one, or what makes them is not installed."""

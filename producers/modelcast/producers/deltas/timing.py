@@ -1,7 +1,7 @@
 """Before the announcement or beside it: which deltas to wait for, so that the slowest region has it soonest. Pure.
 
 A delta that is in the store when the announcement comes is used at once. One that is only foretold makes a region wait
-for a while (for no longer than it may save, and never for long), and else bring the whole. Regions whose link was
+for a while (as ``consumers.fetch`` does: for half of what it saves, and never for long), and else bring the whole. Regions whose link was
 never measured do not count: they are not worth holding the others back for.
 """
 
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WAIT_SECONDS_MAX = 30.0
-"""What a region waits at most for a delta that is foretold."""
+"""What a region waits at most for a delta that is foretold, and never longer than ``WAIT_SHARE`` of what it saves."""
+WAIT_SHARE = 0.5
 LOOK_SECONDS = 1.0
 """Until a waiting region notices that a delta has come."""
 GAIN_MIN = 1.1
@@ -67,7 +68,7 @@ def arrival_seconds(whole_bytes: int, offers: Sequence[Offer], link: Link, befor
         ready += offer.seconds
         brings = offer.size_bytes / speed
         if use and brings + LOOK_SECONDS < there:
-            patience = min(WAIT_SECONDS_MAX, there - brings)
+            patience = min(WAIT_SECONDS_MAX, WAIT_SHARE * (there - brings))
             in_time = ready <= announced + patience
             return ready + LOOK_SECONDS + brings if in_time else announced + patience + there
     return best

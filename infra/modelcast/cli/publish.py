@@ -76,7 +76,8 @@ def publish(
         done = "would be published" if dry_run else "published" if publication.created else "already published"
         if dry_run and not publication.created:
             done = "is published already"
-        data = {**plain({k: v for k, v in _fields(publication).items() if k != "waiter"}), "outcome": done}
+        data = plain(publication) | {"outcome": done}
+        del data["waiter"]
         if not publication.created and publication.deltas:
             done += f", {sum(d.files for d in publication.deltas)} delta(s) added"
         moved = f", {size(publication.uploaded_bytes)} uploaded" if publication.created and not dry_run else ""
@@ -90,12 +91,6 @@ def publish(
             publication.wait(level, seconds)  # type: ignore[arg-type]  # checked above
             line = f"{publication}: {'staged' if chosen is Activation.STAGED else 'served'} ({level})"
         emit(data, output, Text(line))
-
-
-def _fields(value: object) -> dict[str, object]:
-    import dataclasses
-
-    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}  # type: ignore[arg-type]
 
 
 def _activation(text: str) -> Activation:

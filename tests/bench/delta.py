@@ -203,7 +203,7 @@ def main() -> None:
             figures["peers"] = peers_of(Path(folder), name, options.peer_mib << 20, slow=options.slow)
         found["pairs"][name] = figures
         show(name, figures)
-    options.json.write_text(json.dumps(found, indent=2) + "\n")
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
     if options.svg:
         options.svg.write_text(plot_delta.svg(found))
 

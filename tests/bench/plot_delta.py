@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 860, 250, 70, 13, 14, 64
+WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 940, 330, 70, 13, 14, 64
 PEERS = (
     ("bsdiff", "#b9a3d6"),
     ("zstd -19 --patch-from", "#8fb8de"),
@@ -43,7 +43,7 @@ def svg(found: dict[str, Any]) -> str:
     y = TOP
     for name, rows in bars.items():
         middle = y + BAR * len(rows) / 2 + 4
-        parts.append(_text(LEFT - 130, middle, name, anchor="end", size=12))
+        parts.append(_text(LEFT - 128, middle, name, anchor="end", size=12))
         for label, value, colour in rows:
             parts.append(_text(LEFT - 6, y + 10, label, anchor="end", colour="#666", size=9))
             width = max(x(value) - LEFT, 1)

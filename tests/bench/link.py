@@ -84,9 +84,12 @@ def staged(cluster: Cluster, publisher: Publisher, model: str, folder: Path, gen
         "from_claim_seconds": done[0] - claimed.at(),
         "size_bytes": publication.size_bytes,
         "carried_bytes": region.origin_link.carried_bytes - carried,
-        "delta_bytes": sum(
-            info.size_bytes
-            for info in origin_store(cluster.settings).list(keys.delta_prefix(publication.manifest_digest))
+        "delta_bytes": min(
+            (
+                info.size_bytes
+                for info in origin_store(cluster.settings).list(keys.delta_prefix(publication.manifest_digest))
+            ),
+            default=0,
         ),
     }
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.registry import RegistryReader
-from modelcast.infra.settings import Settings, StoreSettings
+from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import open_store
 from modelcast.producers import Publication, Publisher
+from modelcast.schemas import keys
 from modelcast.schemas.codec import decode
+from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.ports import Announcer
 from modelcast.schemas.records import ModelUpdate
+from tests.infra.delta.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.producers.fakes import HookedStore
 from tests.support.servers import S3ForTests
 
@@ -42,22 +45,24 @@ class FileAnnouncer(Announcer):
 
 
 class KillAt:
-    """Ends the process at the n-th step; each call has one before and one after it happened."""
+    """Ends the process at the n-th step about keys so begun; each call has one before and one after it happened."""
 
-    def __init__(self, step: int) -> None:
-        self.step, self.count, self.lock = step, 0, threading.Lock()
+    def __init__(self, step: int, about: str = "") -> None:
+        self.step, self.about, self.count, self.lock = step, about, 0, threading.Lock()
 
-    def __call__(self, *_: str) -> None:
+    def __call__(self, _call: str = "", key: str = "") -> None:
+        if not key.startswith(self.about):
+            return
         with self.lock:
             self.count += 1
             if self.count == self.step:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def publish_once(settings: Settings, env: dict[str, str], path: Path, heard: Path, step: int) -> None:
+def publish_once(settings: Settings, env: dict[str, str], path: Path, heard: Path, step: int, about: str = "") -> None:
     """Runs in a process of its own."""
     os.environ.update(env)
-    kill = KillAt(step)
+    kill = KillAt(step, about)
     origin = settings.store("origin")
     store = HookedStore(open_store(origin.url, endpoint_url=origin.endpoint_url), before=kill, after=kill)
     with Publisher(settings, store=store, announcer=FileAnnouncer(heard, kill, kill)) as publisher:
@@ -78,6 +83,7 @@ def publish(settings: Settings, heard: Path, path: Path) -> Publication:
         return publisher.publish("fraud", path)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("size", "overtaken"), [(SMALL, False), (SMALL, True), (LARGE, True)])
 def test_killed_at_each_step_and_run_again_there_is_one_entry(
     s3: S3ForTests,
@@ -94,11 +100,14 @@ def test_killed_at_each_step_and_run_again_there_is_one_entry(
     killed_after_claim = 0
     for step in range(1, STEPS_MAX):
         url = f"s3://{bucket}/{step}"
-        settings = Settings(stores={"origin": StoreSettings(url=url, endpoint_url=s3.endpoint_url)})
+        settings = Settings(
+            stores={"origin": StoreSettings(url=url, endpoint_url=s3.endpoint_url)},
+            publish=PublishSettings(deltas=False),
+        )
         heard = tmp_path / f"heard-{step}"
         process = forkserver.Process(target=publish_once, args=(settings, s3.env, path, heard, step))
         process.start()
-        process.join(60)
+        process.join(240)
         assert process.exitcode in {0, -signal.SIGKILL}
         finished = process.exitcode == 0
 
@@ -125,6 +134,44 @@ def test_killed_at_each_step_and_run_again_there_is_one_entry(
         pytest.fail("publishing never finished")
     assert step > 15
     assert killed_after_claim >= 4
+
+
+@pytest.mark.timeout(600)
+def test_killed_at_each_step_of_its_deltas_and_run_again_they_are_all_there(
+    s3: S3ForTests,
+    aws_env: Callable[[S3ForTests], None],
+    forkserver: multiprocessing.context.ForkServerContext,
+    tmp_path: Path,
+) -> None:
+    aws_env(s3)
+    path, bucket, values = tmp_path / "model.safetensors", s3.bucket(), weights(200_000)
+    first = safetensors_bytes({"w": ("BF16", bf16(values))})
+    second = safetensors_bytes({"w": ("BF16", bf16(adam_step(values, 1e-5)))})
+    killed = 0
+    for step in range(1, STEPS_MAX):
+        settings = Settings(
+            stores={"origin": StoreSettings(url=f"s3://{bucket}/{step}", endpoint_url=s3.endpoint_url)},
+            publish=PublishSettings(base_cache_dir=tmp_path / f"bases-{step}"),
+        )
+        heard = tmp_path / f"heard-{step}"
+        path.write_bytes(first)
+        publish(settings, heard, path)
+        path.write_bytes(second)
+        process = forkserver.Process(target=publish_once, args=(settings, s3.env, path, heard, step, "deltas/"))
+        process.start()
+        process.join(240)
+        assert process.exitcode in {0, -signal.SIGKILL}
+        killed += process.exitcode != 0
+
+        again = publish(settings, heard, path)
+        store = open_store(settings.store("origin").url, endpoint_url=s3.endpoint_url)
+        assert RegistryReader(store).tail("fraud").log.head == 2
+        there = {keys.parse_delta(info.key) for info in store.list(keys.delta_prefix(again.manifest_digest))}
+        new, old = sha256_of(second), sha256_of(first)
+        assert there == {(again.manifest_digest, new, old), (again.manifest_digest, new, None)}
+        if process.exitcode == 0:
+            break
+    assert killed >= 5
 
 
 def _announced(heard: Path, update: ModelUpdate) -> bool:

@@ -1,8 +1,9 @@
 """How fast the tracker folds: pod states a second at 1, 10, 100 and 1,000 pods a snapshot.
 
-Compared with a plain Faust agent that writes one table row a message, in the same run, on the same broker. Both
-read a backlog, and both count what they have done in a metric that is sampled from outside; the rate is that
-between the first sample that shows work and the last.
+Compared with a plain Faust agent that writes one table row a message, in the same run, on the same broker, and at one
+pod on the very same records; who goes first changes from round to round. Both read a backlog, and both count what
+they have done in a metric that is sampled from outside; the rate is that between the first sample that shows work and
+the last. Beside it stands the ratio by processor time, which other work on the machine hardly changes.
 
     python -m tests.bench.fold --json fold.json [--rounds 5] [--share 1.0]
 """
@@ -16,8 +17,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +36,13 @@ from modelcast.schemas.codec import encode
 from modelcast.schemas.records import ArtifactRef, ModelAck, ModelUpdate, PodReport
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
+from tests.bench.cpu import cpu_seconds
 
 REGISTRY = "bench"
 MODELS = tuple(f"model-{n}" for n in range(24))
 REGIONS = ("ap", "eu", "us")
 SNAPSHOTS = {1: 40_000, 10: 30_000, 100: 12_000, 1_000: 2_000}
-PLAIN_MESSAGES = 40_000
+PLAIN = "plain"
 DIGEST = "sha256:" + "ab" * 32
 SAMPLE_SECONDS = 0.1
 METRIC = "modelcast_folded_pods_total"
@@ -83,8 +86,8 @@ def acks(pods: int, count: int, epoch: int) -> Iterator[tuple[str, bytes]]:
 class Bench:
     """Servers of one round, and the measuring."""
 
-    def __init__(self, folder: Path, share: float) -> None:
-        self.folder, self.share = folder, share
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.kafka = KafkaServer.start(folder / "kafka")
         self.s3 = S3Server.start(folder / "s3")
         self.redis = RedisServer.start(folder / "redis")
@@ -122,8 +125,8 @@ class Bench:
         return count
 
     @contextmanager
-    def process(self, *arguments: str) -> Iterator[int]:
-        """A process that serves metrics on the port that is yielded."""
+    def process(self, *arguments: str) -> Iterator[tuple[int, int]]:
+        """A process that serves metrics: its id and port."""
         (port,) = free_ports(1)
         env = {
             **os.environ,
@@ -139,7 +142,7 @@ class Bench:
         with (self.folder / "process.log").open("ab") as log:
             child = subprocess.Popen([sys.executable, "-m", *arguments], env=env, stdout=log, stderr=log)
             try:
-                yield port
+                yield child.pid, port
             finally:
                 child.terminate()
                 try:
@@ -147,32 +150,35 @@ class Bench:
                 except subprocess.TimeoutExpired:
                     child.kill()
 
-    def rate(self, port: int, total: int) -> float:
-        """Units a second, from the first sample that shows work to the one that shows all of it."""
-        first: tuple[float, float] | None = None
+    def rate(self, pid: int, port: int, total: int) -> tuple[float, float]:
+        """Units a second, and a second of processor time, from the first sample that shows work to the one that shows
+        all of it."""
+        first: tuple[float, float, float] | None = None
         deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
-            now, done = time.monotonic(), counted(port)
+            now, spent, done = time.monotonic(), cpu_seconds(pid), counted(port)
             if first is None and done > 0:
-                first = (now, done)
+                first = (now, spent, done)
             if first is not None and done >= total:
-                if done == first[1]:
+                units = done - first[2]
+                if not units:
                     raise SystemExit("too few messages for a rate: all were done at the first sample")
-                return (done - first[1]) / (now - first[0])
+                return units / (now - first[0]), units / max(spent - first[1], 0.01)
             time.sleep(SAMPLE_SECONDS)
         raise SystemExit(f"only {counted(port)} of {total} within 180 s; see {self.folder}")
 
-    def plain(self) -> float:
+    def plain(self, count: int) -> dict[str, float]:
         """Messages a second of a plain agent."""
-        count = self.produce(1, int(PLAIN_MESSAGES * self.share), 1)
-        with self.process("tests.bench.plain_agent") as port:
-            return self.rate(port, count)
+        with self.process("tests.bench.plain_agent") as (pid, port):
+            rate, per_cpu = self.rate(pid, port, count)
+        return {PLAIN: rate, f"cpu_{PLAIN}": per_cpu}
 
-    def tracker(self, pods: int, epoch: int) -> tuple[float, float]:
+    def tracker(self, pods: int, count: int) -> dict[str, float]:
         """Pod states a second of the tracker, and the share of snapshots that it left out as overtaken."""
-        count = self.produce(pods, int(SNAPSHOTS[pods] * self.share), epoch)
-        with self.process("modelcast.agents.tracker") as port:
-            return self.rate(port, count * pods), counted(port, OVERTAKEN) / count
+        with self.process("modelcast.agents.tracker") as (pid, port):
+            rate, per_cpu = self.rate(pid, port, count * pods)
+            left_out = counted(port, OVERTAKEN) / count
+        return {str(pods): rate, f"cpu_{pods}": per_cpu, f"overtaken_{pods}": left_out}
 
 
 def counted(port: int, metric: str = METRIC) -> float:
@@ -185,17 +191,19 @@ def counted(port: int, metric: str = METRIC) -> float:
     return next((float(line.split()[1]) for line in lines if line.startswith(metric + " ")), 0.0)
 
 
-def one_round(share: float) -> dict[str, float]:
+def one_round(number: int, share: float, sizes: Iterable[int]) -> dict[str, float]:
     """Every size once, on fresh servers."""
     with tempfile.TemporaryDirectory(prefix="fold-bench-") as folder:
-        bench = Bench(Path(folder), share)
+        bench = Bench(Path(folder))
+        figures: dict[str, float] = {}
         try:
-            figures = {"plain": bench.plain()}
-            # The plain agent's backlog is read by the tracker too: skip it by letting its first run eat it.
-            with bench.process("modelcast.agents.tracker") as port:
-                bench.rate(port, int(PLAIN_MESSAGES * share))
-            for epoch, pods in enumerate(SNAPSHOTS, start=2):
-                figures[str(pods)], figures[f"overtaken_{pods}"] = bench.tracker(pods, epoch)
+            for epoch, pods in enumerate(sizes, start=1):
+                count = bench.produce(pods, int(SNAPSHOTS[pods] * share), epoch)
+                both: list[Callable[[], dict[str, float]]] = [partial(bench.tracker, pods, count)]
+                if pods == 1:
+                    both.insert(number % 2, partial(bench.plain, count))
+                for measure in both:
+                    figures |= measure()
             return figures
         finally:
             bench.close()
@@ -210,14 +218,16 @@ def summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
     sizes = {
         str(pods): {
             "pod_states_per_second": spread([r[str(pods)] for r in rounds]),
-            "ratio_to_plain": spread([r[str(pods)] / r["plain"] for r in rounds]),
+            "ratio_to_plain": spread([r[str(pods)] / r[PLAIN] for r in rounds]),
+            "cpu_ratio_to_plain": spread([r[f"cpu_{pods}"] / r[f"cpu_{PLAIN}"] for r in rounds]),
             "overtaken_share": spread([r[f"overtaken_{pods}"] for r in rounds]),
         }
         for pods in SNAPSHOTS
+        if str(pods) in rounds[0]
     }
     return {
         "rounds": len(rounds),
-        "plain_messages_per_second": spread([r["plain"] for r in rounds]),
+        "plain_messages_per_second": spread([r[PLAIN] for r in rounds]),
         "pods_per_snapshot": sizes,
     }
 
@@ -228,18 +238,22 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--share", type=float, default=1.0, help="of the messages, for a quick look")
+    parser.add_argument("--pods", type=int, nargs="+", choices=SNAPSHOTS, default=[], help="besides 1")
     options = parser.parse_args()
+    sizes = [pods for pods in SNAPSHOTS if pods == 1 or not options.pods or pods in options.pods]
     rounds = []
     for number in range(options.rounds):
-        rounds.append(one_round(options.share))
+        rounds.append(one_round(number, options.share, sizes))
         print(f"round {number + 1}:", {k: round(v, 2) for k, v in rounds[-1].items()}, file=sys.stderr, flush=True)
     found = summary(rounds)
     print(f"plain agent: {found['plain_messages_per_second']['median']:,.0f} messages/s")
     for pods, row in found["pods_per_snapshot"].items():
-        rate, ratio, left = row["pod_states_per_second"], row["ratio_to_plain"], row["overtaken_share"]
+        rate, ratio, cpu = row["pod_states_per_second"], row["ratio_to_plain"], row["cpu_ratio_to_plain"]
         print(
-            f"{pods:>5} pods: {rate['median']:>10,.0f} pod states/s  {ratio['median']:.2f}x plain"
-            f"  ({left['median']:.0%} of the snapshots overtaken)"
+            f"{pods:>5} pods: {rate['median']:>10,.0f} pod states/s"
+            f"  {ratio['median']:7.2f}x plain ({ratio['min']:.2f} to {ratio['max']:.2f})"
+            f"  by processor time {cpu['median']:7.2f}x ({cpu['min']:.2f} to {cpu['max']:.2f})"
+            f"  {row['overtaken_share']['median']:.0%} of the snapshots overtaken"
         )
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")

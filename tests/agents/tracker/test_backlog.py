@@ -73,6 +73,10 @@ def test_only_the_newest_of_a_region_at_hand_is_read() -> None:
     assert [r is not None for r in left_out(records)] == [True, True, False, False, False]
 
 
+def test_a_damaged_record_is_not_left_out() -> None:
+    assert left_out([bad(1), ack(2), ack(3)]) == [None, *left_out([ack(2), ack(3)])]
+
+
 def left_out(records: list[bytes]) -> list[Any]:
     backlog = Backlog()
     return [backlog.overtaken(raw, records[number + 1 :], REGISTRY) for number, raw in enumerate(records)]

@@ -15,7 +15,7 @@ from modelcast.agents.tracker.log_watch import Announcement, LogWatch, Outlets
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.sender import Sender
 from modelcast.agents.tracker.snapshots import Place
-from modelcast.agents.tracker.waiting import Waiting
+from modelcast.agents.tracker.waiting import BEHIND_RECORDS, Waiting
 from modelcast.infra.faust_app import BYTES, make_app
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.settings import Settings
@@ -28,6 +28,8 @@ APP_NAME = "tracker"
 TABLE_NAME = "rows"
 SETTLE_SECONDS_MAX = 10.0
 ROWS_AT_ONCE = 64
+LOG_NEWS_SECONDS = 0.03
+"""How long news of a log wait: most often the regions have something to say of them at once, and it goes together."""
 DEAR_BYTES = 4096
 """Records from this size on are not read before it is known what else was fetched with them."""
 
@@ -51,7 +53,7 @@ class Tracker:
         self.board, heartbeats = Board(), Heartbeats()
         self.sender = Sender(settings, f"tracker {worker}", self._not_delivered)
         self.mirror = Mirror(settings, worker, self._view_is_back)
-        outlets = Outlets(refuse=self._refuse, announce=self._announce, changed=self._changed)
+        outlets = Outlets(refuse=self._refuse, announce=self._announce, changed=self._log_changed)
         self.watch = LogWatch(reader, self.board, outlets, settings.tracker.announce_seconds)
         self.emitter = Emitter(
             settings, self.board, heartbeats, self.sender, self.mirror, alarm=lambda: self.watch.alarm
@@ -71,9 +73,11 @@ class Tracker:
         async def acks(stream: Any) -> None:
             waiting = Waiting(stream)
             async for event in stream.events():
-                if len(event.message.value or b"") >= DEAR_BYTES:
-                    await waiting.fill()
-                await self.intake.ack(event.message, table, waiting)
+                message = event.message
+                backlog = (app.consumer.highwater(message.tp) or 0) - message.offset > BEHIND_RECORDS
+                if not len(waiting) and (backlog or len(message.value or b"") >= DEAR_BYTES):
+                    await waiting.fill(backlog=backlog)
+                await self.intake.ack(message, table, waiting)
 
         @app.agent(app.topic(str(Topic.MODEL_UPDATES), schema=BYTES, allow_empty=True), concurrency=1, name="updates")
         async def updates(stream: Any) -> None:
@@ -95,8 +99,8 @@ class Tracker:
 
     # --- between the parts ----------------------------------------------------------------------------------
 
-    def _changed(self, model: str) -> None:
-        self.emitter.changed(model)
+    def _log_changed(self, model: str) -> None:
+        asyncio.get_running_loop().call_later(LOG_NEWS_SECONDS, self.emitter.changed, model)
 
     def _view_is_back(self) -> None:
         self.emitter.all_changed()

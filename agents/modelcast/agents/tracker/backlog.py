@@ -1,13 +1,15 @@
 """Which snapshots need not be read: a newer one of the same model and region is at hand already.
 
-Only the beginning of a record is looked at, and only to leave work out. What is folded is always decoded and checked
-whole; should the newer one turn out to be unusable, the one that it overtook is folded in its place.
+Only the beginning of a record is read, and only to leave work out; one that is not well framed is never left out, so
+that it goes where damaged records go. What is folded is always decoded and checked whole; should the newer one turn
+out to be unusable, the one that it overtook is folded in its place.
 """
 
 from typing import NamedTuple, Protocol
 
 from modelcast.schemas.codec import HEADER_SIZE_BYTES, MARKER, writer_schema
 from modelcast.schemas.records import ModelAck
+from modelcast.schemas.well_framed import ack_is_well_framed
 
 _OURS = MARKER + bytes.fromhex(writer_schema(ModelAck)[0])
 _LONG_BYTES_MAX = 10
@@ -82,6 +84,8 @@ class Backlog:
             return None
         found = peek(raw)
         if found is None or found.pages != 1 or found.order >= self._newest.get(found.whose, (0, 0)):
+            return None
+        if not ack_is_well_framed(raw):
             return None
         self._overtaken[found.whose] = raw
         return found

@@ -27,6 +27,7 @@ BURST = 8
 """Folds of one model that may follow each other at once after a quiet while."""
 REST, REST_BUSY = 1, 15
 """Times as long as a pass of folding took, the streams have the event loop to themselves."""
+REST_SECONDS_MAX, REST_STEP_SECONDS = 0.5, 0.02
 BUSY = 20
 """Changes since the last pass from which on the streams have a backlog."""
 DEAR_SECONDS = 0.005
@@ -109,11 +110,22 @@ class Emitter:
                 took_seconds = time.thread_time() - began
                 busy, self._changes = self._changes > BUSY or took_seconds > DEAR_SECONDS, 0
                 rest_seconds = (REST_BUSY if busy else REST) * took_seconds
-                await asyncio.sleep(max(wait_seconds, rest_seconds))
+                await self._rest(rest_seconds, wait_seconds, busy)
                 if self._board.dirty and self.settled:
                     self._wake.set()
         finally:
             tick.cancel()
+
+    async def _rest(self, seconds: float, wait_seconds: float, busy: bool) -> None:
+        """Let the streams have the event loop.
+
+        A backlog gets so much of the *processor's* time, if it can use it: the clock says little on a busy machine.
+        """
+        until, deadline, changes = time.thread_time() + seconds, time.monotonic() + REST_SECONDS_MAX, self._changes
+        await asyncio.sleep(max(wait_seconds, seconds))
+        while busy and changes != self._changes and time.thread_time() < until and time.monotonic() < deadline:
+            changes = self._changes
+            await asyncio.sleep(min(seconds, REST_STEP_SECONDS))
 
     async def _tick_forever(self) -> None:
         while True:

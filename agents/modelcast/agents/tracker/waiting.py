@@ -4,7 +4,11 @@ import asyncio
 from collections import deque
 from typing import Any
 
-RECORDS_MAX = 256
+RECORDS_MAX = 512
+BEHIND_RECORDS = 32
+"""So many records behind its partition's end, a record is of a backlog."""
+FILL_SECONDS = 0.005
+"""In a backlog: how long Faust hands over records undisturbed. It needs several turns of the event loop for each."""
 TURNS = 8
 """Turns of the event loop within which Faust hands over the next record, if it has one."""
 
@@ -22,10 +26,13 @@ class Waiting:
         value: bytes | None = self._events[number].message.value
         return value
 
-    async def fill(self) -> None:
+    async def fill(self, *, backlog: bool) -> None:
         """Let Faust hand over more of what it has fetched; return once nothing more comes."""
         known = -1
         while known < len(self._events) < RECORDS_MAX:
             known = len(self._events)
+            if backlog:
+                await asyncio.sleep(FILL_SECONDS)
+                continue
             for _ in range(TURNS):
                 await asyncio.sleep(0)

@@ -1,5 +1,7 @@
 """The compiled kernels and numpy's make the same bytes, and read each other's."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +38,13 @@ def test_both_make_the_same_container_and_read_it(dtype: str, tmp_path: Path) ->
     assert (tmp_path / "numpy").read_bytes() == (tmp_path / "numba").read_bytes()
 
 
-def test_small_work_does_not_wait_for_compiled_kernels() -> None:
-    assert choose(1000).name == "numpy"
-    assert choose(1 << 30).name == "numba"
+def test_small_work_does_not_wait_for_compiled_kernels_but_uses_those_that_are_there() -> None:
+    script = """
+from modelcast.infra.delta.kernels import choose
+print(choose(1000).name, choose(1 << 30).name, choose(1000).name, choose(1 << 30, "numpy").name)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=170, check=True)
+    assert done.stdout.split() == ["numpy", "numba", "numba", "numpy"]
 
 
 def test_unknown_kernels_are_named() -> None:

@@ -1,6 +1,7 @@
 """Which kernels do the grouping: compiled ones where they are installed and the work is worth loading them."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import ModuleType
@@ -13,7 +14,8 @@ from modelcast.infra.delta import kernels_numpy
 from modelcast.schemas.errors import UsageError
 
 VARIABLE = "MODELCAST_DELTA_KERNELS"
-WORTH_LOADING_BYTES = 64 * 1024 * 1024  # loading compiled kernels takes as long as numpy takes for this much
+WORTH_LOADING_BYTES = 128 * 1024 * 1024  # loading compiled kernels takes as long as they save on about this much
+_COMPILED = "modelcast.infra.delta.kernels_numba"
 
 
 Histogram = Callable[[NDArray[Any], int, int], NDArray[np.int64]]
@@ -52,7 +54,8 @@ def choose(size_bytes: int, name: str | None = None) -> Kernels:
     wanted = name or os.environ.get(VARIABLE) or "auto"
     if wanted not in {"auto", "numpy", "numba"}:
         raise UsageError(f"no delta kernels called {wanted!r}", hint=f"{VARIABLE} is auto, numpy or numba")
-    if wanted == "numba" or (wanted == "auto" and size_bytes >= WORTH_LOADING_BYTES):
+    worth_it = size_bytes >= WORTH_LOADING_BYTES or _COMPILED in sys.modules
+    if wanted == "numba" or (wanted == "auto" and worth_it):
         try:
             from modelcast.infra.delta import kernels_numba
         except ImportError:

@@ -95,6 +95,7 @@ class PlainServer:
         self.metadata: tuple[int, object] = (200, {"name": "adder", "versions": ["2", "10", "9"], "inputs": []})
         self.ready: tuple[int, object] = (200, {})
         self.load: tuple[int, object] = (200, None)
+        self.index: tuple[int, object] = (404, None)
         self.hangs = False
         self.headers: dict[str, str] = {}
 
@@ -102,6 +103,7 @@ class PlainServer:
         app = web.Application()
         app.router.add_get("/v2/models/adder", lambda _: self.answer(self.metadata))
         app.router.add_get("/v2/health/ready", lambda _: self.answer(self.ready))
+        app.router.add_post("/v2/repository/index", lambda _: self.answer(self.index))
         app.router.add_post("/v2/repository/models/adder/load", lambda _: self.answer(self.load))
         return app
 
@@ -120,7 +122,7 @@ class PlainServer:
 async def plain() -> AsyncIterator[tuple[PlainServer, V2Pod]]:
     server = PlainServer()
     async with TestServer(server.application()) as running:
-        driver = V2Pod("other", str(running.make_url("/")), "t", Timeouts(connect=1, read=0.5, load=0.5))
+        driver = V2Pod("other", str(running.make_url("/")), "t", Timeouts(connect=60, read=60, load=60))
         yield server, driver
         await driver.aclose()
 
@@ -140,6 +142,22 @@ async def test_a_foreign_server_that_is_not_ready_reads_so(
 @pytest.mark.parametrize("body", [{}, [], b"<html>", {"versions": None}, {"versions": ["latest"]}, b"\xff"])
 async def test_a_server_that_names_no_version_reads_as_none(plain: tuple[PlainServer, V2Pod], body: object) -> None:
     plain[0].metadata = (200, body)
+    assert (await plain[1].read("adder")).version is None
+
+
+async def test_where_metadata_names_no_version_the_index_does(plain: tuple[PlainServer, V2Pod]) -> None:
+    """As MLServer 1.7 answers."""
+    plain[0].metadata = (200, {"name": "adder", "versions": [], "platform": "", "inputs": [], "outputs": []})
+    row = {"name": "adder", "version": "7", "state": "READY", "reason": ""}
+    plain[0].index = (200, [row, row | {"version": "9", "state": "UNAVAILABLE"}, row | {"name": "m", "version": "11"}])
+    assert (await plain[1].read("adder")).version == 7
+
+
+@pytest.mark.parametrize("index", [(404, None), (200, {}), (200, [7, {}, {"name": "adder", "state": "READY"}])])
+async def test_an_index_that_says_nothing_names_no_version(
+    plain: tuple[PlainServer, V2Pod], index: tuple[int, object]
+) -> None:
+    plain[0].metadata, plain[0].index = (200, {"versions": []}), index
     assert (await plain[1].read("adder")).version is None
 
 
@@ -190,9 +208,11 @@ async def test_every_answer_to_a_load_becomes_the_right_error(
 
 async def test_a_server_that_hangs_is_unreachable(plain: tuple[PlainServer, V2Pod]) -> None:
     plain[0].hangs = True
-    for call in (plain[1].read("adder"), plain[1].load(order(adder(1), 1))):
+    hasty = V2Pod("other", plain[1].url, "t", Timeouts(connect=60, read=0.5, load=0.5))
+    for call in (hasty.read("adder"), hasty.load(order(adder(1), 1))):
         with pytest.raises(PodUnreachable):
             await call
+    await hasty.aclose()
 
 
 async def test_an_endless_answer_is_cut_off(plain: tuple[PlainServer, V2Pod]) -> None:

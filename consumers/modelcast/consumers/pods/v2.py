@@ -1,7 +1,8 @@
 """Drives a pod over the Open Inference Protocol V2 with the model-repository extension.
 
 Our own pod adds headers that name digest, generation, epoch and incarnation. A server without them can still be
-loaded and read: its version comes from V2's ``versions``, and what it doesn't say is None.
+loaded and read: its version comes from V2's ``versions``, or where that is empty (MLServer) from the repository's
+index, and what it doesn't say is None.
 """
 
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ class V2Pod:
         """Its name in the settings."""
         return self._name
 
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+        return self._url
+
     async def load(self, order: LoadOrder) -> None:
         """See ``Pod.load``."""
         parameters = {
@@ -77,11 +83,14 @@ class V2Pod:
             ready = health.status == 200 and not (isinstance(health.body, dict) and health.body.get("ready") is False)
         incarnation = headers.get("modelcast-incarnation", "")
         if answer.status == 200:
+            version = _version(headers, answer.body)
+            if version is None and "modelcast-version" not in headers:
+                version = await self._indexed(model)
             return PodReading(
                 pod=self._name,
                 ready=ready,
                 incarnation=incarnation,
-                version=_version(headers, answer.body),
+                version=version,
                 manifest_digest=headers.get("modelcast-digest"),
                 generation=_number(headers.get("modelcast-generation")),
                 epoch=_number(headers.get("modelcast-epoch")),
@@ -98,6 +107,14 @@ class V2Pod:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def _indexed(self, model: str) -> int | None:
+        """The highest version of a model that the repository's index calls ready."""
+        answer = await self._ask("POST", "/v2/repository/index", self._timeouts.read, body={"ready": True})
+        rows = answer.body if answer.status == 200 and isinstance(answer.body, list) else []
+        mine = [r for r in rows if isinstance(r, dict) and r.get("name") == model and r.get("state") == "READY"]
+        numbers = [_number(str(r.get("version", ""))) for r in mine]
+        return max((n for n in numbers if n is not None), default=None)
 
     async def _order(self, model: str, verb: str, parameters: dict[str, object], *, subject: str) -> None:
         path = f"/v2/repository/models/{quote(model, safe='')}/{verb}"

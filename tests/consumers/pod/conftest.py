@@ -38,5 +38,5 @@ async def driver(pod: PodProcess) -> AsyncIterator[V2Pod]:
 
 @pytest_asyncio.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=150)) as session:
         yield session

@@ -14,14 +14,14 @@ import psutil
 TOKEN = "region-token-for-tests"
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.01)
 
 
-async def await_for(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+async def await_for(condition: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
@@ -83,7 +83,7 @@ class PodProcess:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = 90.0) -> int:
         assert self.process is not None
         return self.process.wait(seconds)
 

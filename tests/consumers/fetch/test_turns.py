@@ -299,3 +299,24 @@ def test_a_newcomer_holds_back_until_the_others_know_of_it(region: MemoryStore) 
     b.drop()
     until(lambda: first.share() == 1.0)
     a.drop()
+
+
+def test_who_was_not_heard_of_for_very_long_stops_by_itself(tmp_path: Path) -> None:
+    """The bucket answers others, perhaps, but not us: they may have replaced us."""
+
+    class Deaf(MemoryStore):
+        deaf = False
+
+        def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
+            if self.deaf:
+                raise StoreUnavailable("away")
+            return super().put(key, body, if_absent=if_absent, if_match=if_match)
+
+    region = Deaf("region")
+    turn = turns_of(region, "one", expiry_seconds=0.5).turn("a", lambda: False)
+    turn.take()
+    region.deaf = True
+    until(lambda: turn.lost)
+    region.deaf = False
+    until(lambda: not turn.lost)
+    turn.drop()

@@ -179,8 +179,12 @@ class RegionTurns:
 
     @property
     def silence_seconds_max(self) -> float:
-        """After so long without a beat that arrived we must take it that we were replaced."""
-        return self._expiry_seconds
+        """After so long without a beat that arrived we take it that we were replaced, and can't be told.
+
+        Longer than what others wait: where the bucket answers nobody, nobody replaces us, and the next beat that
+        arrives tells how things stand.
+        """
+        return 4 * self._expiry_seconds
 
 
 class RegionTurn:

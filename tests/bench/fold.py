@@ -41,7 +41,7 @@ from tests.bench.cpu import cpu_seconds
 REGISTRY = "bench"
 MODELS = tuple(f"model-{n}" for n in range(24))
 REGIONS = ("ap", "eu", "us")
-SNAPSHOTS = {1: 40_000, 10: 30_000, 100: 12_000, 1_000: 2_000}
+SNAPSHOTS = {1: 24_000, 10: 20_000, 100: 8_000, 1_000: 1_500}
 PLAIN = "plain"
 DIGEST = "sha256:" + "ab" * 32
 SAMPLE_SECONDS = 0.1

@@ -52,6 +52,7 @@ WAIT_SECONDS = 60.0
 WARM_UP = 3
 SETTLE_SECONDS = 1.5
 """After a version was served: pods warm up the next spare worker, as they would have long done between real ones."""
+SETTLE_STAGED_SECONDS = 0.8
 REST_SECONDS = 3.0
 
 
@@ -237,9 +238,9 @@ def one_round(publications: int) -> dict[str, Any]:
             meter.begin()
             started = time.monotonic()
             for number in range(2 * WARM_UP, 2 * (WARM_UP + publications)):
-                rows.append(one_publication(publisher, listener, path, number, kind_of(number)))
+                rows.append(one_publication(publisher, listener, path, number, kind := kind_of(number)))
                 trips += [raw.seconds() for _ in range(RAW_ROUND_TRIPS // (2 * publications) + 1)]
-                time.sleep(SETTLE_SECONDS)
+                time.sleep(SETTLE_SECONDS if kind is Activation.IMMEDIATE else SETTLE_STAGED_SECONDS)
             spent = meter.beyond_rest(time.monotonic() - started)
         keys = {key: None for row in reversed(rows) for key in row}
         medians = {key: statistics.median(r[key] for r in rows if key in r) for key in keys}

@@ -4,7 +4,7 @@ import threading
 import time
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
@@ -31,6 +31,7 @@ def most_in_a_window(came: list[tuple[float, int]], window: float) -> int:
     return max(sum(n for at, n in came if begin <= at < begin + window) for begin, _ in came)
 
 
+@settings(deadline=None)
 @given(chunk=st.integers(1, 400), pause=st.floats(0, 5))
 def test_no_window_of_ten_seconds_brings_a_tenth_more_than_the_budget(chunk: int, pause: float) -> None:
     bucket = TokenBucket(RATE, 0.0)

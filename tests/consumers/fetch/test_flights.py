@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.consumers.fetch.flights import EXPIRY_SECONDS, Flight, Table, Watched, beaten, joined
@@ -63,6 +63,7 @@ def test_shares_are_by_flights() -> None:
     assert Table().share("one", set()) == 1.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(), st.text(), st.integers(0, 2**60)), max_size=6))
 def test_a_table_comes_back_as_it_was(rows: list[tuple[str, str, int]]) -> None:
     table = Table(tuple(Flight(*row) for row in rows))
@@ -76,6 +77,7 @@ def test_a_table_that_is_no_table_is_an_empty_one(body: bytes) -> None:
     assert Table.decode(body) == Table()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("jbl"), st.sampled_from("abc"), st.sampled_from("xyz")), max_size=60))
 def test_whatever_happens_no_artifact_flies_twice_and_no_more_than_the_cap(steps: list[tuple[str, str, str]]) -> None:
     """Everybody watches; time goes on by 3 s a step; who does not beat falls silent."""

@@ -78,7 +78,10 @@ def test_a_staged_version_is_held_ready_and_served_when_told(modelcast: CommandL
 def test_a_pin_holds_a_region_and_the_rest_goes_on(modelcast: CommandLine, stack: LocalStack) -> None:
     eu, us = pods_of(stack.env)
     modelcast("publish", "pinned", modelcast.model(1), "--wait")
-    modelcast("pin", "pinned/1", "--region", "eu", "--yes")
+    modelcast("pin", "pinned/1", "--region", "eu", "--yes", "--reason", "audit")
+    described = modelcast("describe", "pinned").out
+    assert "eu: pinned to version 1 by " in described
+    assert "(audit)" in described
     modelcast("publish", "pinned", modelcast.model(2), "--wait")
     assert (predicts(eu, "pinned"), predicts(us, "pinned")) == ((1, 1.0), (2, 2.0))
     state = modelcast("get", "pinned", "-o", "json").json["state"]

@@ -16,7 +16,7 @@ from modelcast.cli.configured import load, origin_registry
 from modelcast.cli.console import Format, age, emit, out, plain, say
 from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.state_source import STALE_SECONDS, Sighting, StateSource
-from modelcast.schemas.errors import NotFound
+from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import State
@@ -174,8 +174,9 @@ def describe(
         source = StateSource(settings)
         seen = _sighting(source, settings, wanted.model)
         pods = [(r.region, wanted.model, p) for r in seen.state.regions for p in source.pods(seen.state, r.region)]
-        both = Group(_model(settings, wanted.model)[1], Text(""), tables.pods_table(pods, time.time_ns() // 1000))
-        emit(seen, output, both)
+        held = _holds(settings, seen) if output is Format.table else []
+        table = tables.pods_table(pods, time.time_ns() // 1000)
+        emit(seen, output, Group(_model(settings, wanted.model)[1], *held, Text(""), table))
         return
     inspect(reference, output)
     if output is not Format.table:
@@ -187,6 +188,19 @@ def describe(
         table.add_row(row.region, _where(row, version), str(row.served_version or "-"))
     out.print(Text(f"\nas of {age(seen.age_seconds)} ago:"))
     out.print(table)
+
+
+def _holds(settings: "Settings", seen: Sighting) -> list[Text]:
+    """Pins and pauses, which only the log tells; nothing where the origin can't be read from here."""
+    from modelcast.cli.holds import holds
+    from modelcast.cli.registry_views import read_log
+
+    try:
+        log, entries = read_log(origin_registry(settings), seen.state.model)
+    except ModelcastError:
+        return []
+    said = {generation: timed.entry for generation, timed in entries.items()}
+    return [Text(line, style="yellow") for line in holds(log, said, (r.region for r in seen.state.regions))]
 
 
 def _version_of(settings: "Settings", wanted: Reference) -> int:

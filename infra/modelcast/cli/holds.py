@@ -1,0 +1,34 @@
+"""Why a region does not follow the newest publication: it is pinned or paused; by whom, and why. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import Entry, ModelCommand
+
+
+def holds(log: ModelLog, entries: Mapping[int, Entry], regions: Iterable[str]) -> list[str]:
+    """A line for each pin and pause that is in force, for people.
+
+    Args:
+        log: the model's.
+        entries: what stands in it, by generation.
+        regions: those to be told of.
+    """
+    told: dict[str, list[str]] = {}
+    for region in regions:
+        view = log.view(region)
+        if view.paused:
+            at = "" if view.paused_version is None else f" at version {view.paused_version}"
+            line = f"paused{at}{_by(entries.get(view.pause_generation))}"
+            told.setdefault(line, []).append(region)
+        if view.pinned_version is not None:
+            line = f"pinned to version {view.pinned_version}{_by(entries.get(view.pin_generation))}"
+            told.setdefault(line, []).append(region)
+    return [f"{', '.join(where)}: {line}" for line, where in told.items()]
+
+
+def _by(entry: Entry | None) -> str:
+    if not isinstance(entry, ModelCommand):
+        return ""
+    who = f" by {entry.requested_by}" if entry.requested_by else ""
+    return who + (f" ({entry.reason})" if entry.reason else "")

@@ -1,0 +1,56 @@
+"""Pins and pauses are told with who asked and why."""
+
+from pathlib import Path
+
+import pytest
+
+from modelcast.cli.holds import holds
+from modelcast.infra.registry import RegistryReader
+from modelcast.infra.stores import MemoryStore
+from modelcast.producers import Commander, Publisher
+from tests.producers.fakes import SETTINGS, Heard
+
+REGIONS = ("eu", "us")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MemoryStore:
+    """Two versions of fraud."""
+    store = MemoryStore()
+    with Publisher(SETTINGS, store=store, announcer=Heard()) as publisher:
+        for number in (1, 2):
+            (tmp_path / "model").write_text(str(number))
+            publisher.publish("fraud", tmp_path / "model")
+    return store
+
+
+@pytest.fixture
+def commander(store: MemoryStore) -> Commander:
+    return Commander(SETTINGS, store=store, announcer=Heard())
+
+
+def told(store: MemoryStore) -> list[str]:
+    tail = RegistryReader(store).tail("fraud")
+    return holds(tail.log, {generation: timed.entry for generation, timed in tail.new.items()}, REGIONS)
+
+
+def test_nothing_is_told_of_regions_that_follow_the_log(store: MemoryStore) -> None:
+    assert told(store) == []
+
+
+def test_a_pause_of_one_region_names_it_and_the_version_that_it_stays_at(
+    store: MemoryStore, commander: Commander
+) -> None:
+    commander.pause("fraud", regions=["eu"], reason="drift", requested_by="ann")
+    assert told(store) == ["eu: paused at version 2 by ann (drift)"]
+    commander.resume("fraud", regions=["eu"])
+    assert told(store) == []
+
+
+def test_regions_that_are_held_alike_share_a_line(store: MemoryStore, commander: Commander) -> None:
+    commander.pin("fraud", 1, requested_by="bob")
+    assert told(store) == ["eu, us: pinned to version 1 by bob"]
+    commander.pause("fraud", regions=["us"], requested_by="ann")
+    assert told(store) == ["eu, us: pinned to version 1 by bob", "us: paused at version 1 by ann"]
+    commander.unpin("fraud")
+    assert told(store) == ["us: paused at version 1 by ann"]

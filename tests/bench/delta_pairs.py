@@ -59,26 +59,29 @@ def _table(size: int, row: int) -> tuple[Tensors, Tensors]:
     return {"embedding": ("BF16", bf16(values[: later.size].reshape(-1, row)))}, {"embedding": ("BF16", bf16(later))}
 
 
-def _trained(dtype: str, steps: tuple[int, int]) -> tuple[Tensors, Tensors]:
+def _trained(size: int, dtype: str, steps: tuple[int, int]) -> tuple[Tensors, Tensors]:
+    """The model's first tensors, up to ``size`` bytes."""
     kept = trained(lambda _: None)
 
     def tensors(w: Weights) -> Tensors:
-        return {k: (dtype, bf16(v) if dtype == "BF16" else v) for k, v in w.items()}
+        each = {k: (dtype, bf16(v) if dtype == "BF16" else v) for k, v in w.items()}
+        ends = np.cumsum([v.nbytes for _, v in each.values()])
+        return {k: t for (k, t), end in zip(each.items(), ends, strict=True) if end <= size}
 
     return tensors(kept[steps[0]]), tensors(kept[steps[1]])
 
 
 FIRST, NEXT, LAST = KEPT
-# By name: what is made for a size in bytes. Trained pairs have the size that they have.
+# By name: what is made for a size in bytes. Trained pairs are no larger than they are.
 PAIRS: dict[str, Callable[[int], tuple[Tensors, Tensors]]] = {
     "bf16 Adam step": lambda n: _layers("BF16", bf16(w := weights(n // 2)), bf16(adam_step(w, 1e-5))),
     "fp32 Adam step": lambda n: _layers("F32", w := weights(n // 4), adam_step(w, 1e-5)),
     "embedding, 2 % of rows of 256": lambda n: _table(n, 256),
     "embedding, 2 % of rows of 300": lambda n: _table(n, 300),
     "bf16 LoRA merge": lambda n: _layers("BF16", bf16(w := weights(n // 2)), bf16(lora(w))),
-    "trained, bf16, one step": lambda _: _trained("BF16", (NEXT, LAST)),
-    "trained, fp32, one step": lambda _: _trained("F32", (NEXT, LAST)),
-    "trained, bf16, 20 steps": lambda _: _trained("BF16", (FIRST, LAST)),
+    "trained, bf16, one step": lambda n: _trained(n, "BF16", (NEXT, LAST)),
+    "trained, fp32, one step": lambda n: _trained(n, "F32", (NEXT, LAST)),
+    "trained, bf16, 20 steps": lambda n: _trained(n, "BF16", (FIRST, LAST)),
     "fp16 step": lambda n: _layers("F16", (w := weights(n // 2)).astype("f2"), adam_step(w, 1e-5).astype("f2")),
     "fp8 step": lambda n: _layers("F8_E4M3", fp8(w := weights(n)), fp8(adam_step(w, 3e-4))),
     "int8 step": lambda n: _layers("I8", int8(w := weights(n)), int8(adam_step(w, 1e-4))),

@@ -57,6 +57,10 @@ def test_a_fetch_says_how_much_of_how_much_how_fast_how_long_and_how() -> None:
         assert said in line
 
 
+def test_what_is_fetched_ahead_of_what_is_served_is_on_its_way_too() -> None:
+    assert "17.0 of 68.0 MiB" in fetches(replace(FETCHING, state=State.SERVING))[1]
+
+
 def test_the_fetch_that_ends_last_comes_first_and_one_that_stands_before_all() -> None:
     slower = replace(FETCHING, region="af", bytes_per_second=MIB)
     lines = fetches(FETCHING, slower, STANDING)[1:]

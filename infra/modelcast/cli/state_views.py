@@ -105,7 +105,7 @@ def _model(settings: "Settings", name: str) -> View:
 def _fetches(found: list[Sighting], *, of_one: bool = False) -> list[RenderableType]:
     """What is on its way, below what is."""
     rows = ((s.state.model, row) for s in found for row in s.state.regions)
-    named = ((row.region if of_one else f"{row.region} {model}/{row.aspired_version}", row) for model, row in rows)
+    named = ((row.region if of_one else f"{row.region} {model}", row) for model, row in rows)
     table = tables.fetches_table(named)
     return [Text(""), table] if table is not None else []
 

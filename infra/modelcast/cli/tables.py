@@ -23,6 +23,7 @@ _BADNESS = {
     State.SERVING: 0,
 }
 _STYLE = {State.QUARANTINED: "bold red", State.FAILED: "red", State.SERVING: "green", None: "dim"}
+_AHEAD_OF = (State.STAGED, State.LOADING, State.SERVING)
 _POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodState.LOADING, PodState.SERVING)
 
 
@@ -91,8 +92,9 @@ def _worst_first(state: VersionState) -> list[RegionState]:
 
 
 def is_fetching(row: RegionState) -> bool:
-    """Whether something is on its way there, and it has said how much."""
-    return row.state is State.FETCHING and row.bytes_planned > 0 and not row.silent
+    """Whether something is on its way there, and it has said how much; perhaps ahead of what is served."""
+    ahead = row.state in _AHEAD_OF and row.bytes_moved < row.bytes_planned
+    return (row.state is State.FETCHING or ahead) and row.bytes_planned > 0 and not row.silent
 
 
 def seconds_left(row: RegionState) -> float:

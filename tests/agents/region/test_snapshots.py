@@ -10,6 +10,7 @@ from modelcast.agents.region.values import (
     Contradicted,
     Fetched,
     FetchFailed,
+    Fetching,
     PodLost,
     PodRead,
     Report,
@@ -60,6 +61,21 @@ def test_a_version_that_is_only_staged_is_told_with_its_bytes() -> None:
     region.fetched(1)
     (page,) = pages(region)
     assert (page.version, page.staged_version, page.bytes_total, page.state) == (None, 1, 1001, State.STAGED)
+
+
+def test_what_is_fetched_ahead_of_what_is_served_is_told_while_it_is_on_its_way() -> None:
+    region = serving("a")
+    region.on(Log().publish(1).publish(2, activation=Activation.STAGED).folded)
+    assert region.replica.fetching == {digest(2)}
+    region.on(Fetching(digest(2), Transfer(bytes_moved=7, bytes_planned=1002, bytes_per_second=3.25, way="whole")))
+    (page,) = pages(region)
+    assert page.version == 1
+    assert page.state is not State.FETCHING  # that speaks of what is aspired
+    assert (page.bytes_moved, page.bytes_planned, page.bytes_per_second, page.way) == (7, 1002, 3.2, "whole")
+    assert page.bytes_total == 1002
+    region.on(Fetched(digest(2), digest(2), Transfer(1002, 0, 1002)))
+    (page,) = pages(region)
+    assert (page.staged_version, page.bytes_moved, page.bytes_total) == (2, 10, 1001)
 
 
 def test_an_alarm_is_told() -> None:

@@ -153,6 +153,23 @@ def test_a_report_on_an_older_generation_lends_the_new_one_neither_state_nor_err
     assert row(told, "eu").error == "damaged"
 
 
+def on_its_way(sequence: int, moved: int) -> list[ModelAck]:
+    acks = pages("eu", [pod("a", None)], generation=1, version=1, state=State.FETCHING, sequence=sequence)
+    return [replace(a, bytes_moved=moved, bytes_planned=900, bytes_per_second=12.5, way="whole") for a in acks]
+
+
+def test_progress_is_told_as_the_region_told_it_last_and_never_goes_back() -> None:
+    for acks in (on_its_way(1, 100) + on_its_way(2, 300), on_its_way(2, 300) + on_its_way(1, 100)):
+        told = row(state_of([update(1, 1)], acks, expected=("eu",)), "eu")
+        assert (told.state, told.bytes_moved, told.bytes_planned) == (State.FETCHING, 300, 900)
+        assert (told.bytes_per_second, told.way) == (12.5, "whole")
+
+
+def test_progress_of_an_older_generation_is_not_that_of_a_new_one() -> None:
+    told = row(state_of([update(1, 1), update(2, 2)], on_its_way(1, 100), expected=("eu",)), "eu")
+    assert (told.state, told.bytes_moved, told.bytes_planned, told.way) == (State.ANNOUNCED, 0, 0, "")
+
+
 # --- lag -------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from modelcast.agents.region.values import Transfer
 from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.names import VERSION_MAX
-from modelcast.schemas.records import ModelAck, PodReport
+from modelcast.schemas.records import ModelAck, ModelUpdate, PodReport
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
 PODS_PER_PAGE = 1000
@@ -24,8 +24,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
     pages = list(_pages(reports))
     memory, target = replica.wished_memory(), replica.target
     staged = memory.staged
-    known = replica.aspiration
-    about = target or (known.staged if known else None)
+    about = _told_of(replica)
     transfer = replica.transfers.get(about.artifact.manifest_digest, Transfer()) if about else Transfer()
     digest = about.artifact.manifest_digest if about else ""
     return tuple(
@@ -60,6 +59,14 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
         )
         for number, rows in enumerate(pages)
     )
+
+
+def _told_of(replica: Replica) -> ModelUpdate | None:
+    """Whose bytes are told: what is aspired, unless only what is fetched ahead of it is on its way."""
+    aspiration = replica.aspiration
+    aspired, ahead = (aspiration.update, aspiration.staged) if aspiration else (None, None)
+    coming = [u for u in (aspired, ahead) if u and u.artifact.manifest_digest in replica.fetching]
+    return next((u for u in (*coming, aspired, ahead) if u), None)
 
 
 def _error(replica: Replica) -> str:

@@ -20,7 +20,7 @@ ROLLBACK = "rollback to 1"
 RATE_PER_POD, RATE_PER_POD_LARGE = 25.0, 5.0
 LINK_BYTES_PER_SECOND = 12_500_000
 """What each region has to the origin: 100 Mbit/s."""
-STEP_SECONDS_MAX = 60.0
+STEP_SECONDS_MAX = 120.0
 STEADY_SECONDS = 1.5
 
 

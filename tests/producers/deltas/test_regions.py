@@ -1,10 +1,16 @@
 """What the live view tells of regions, in terms of links."""
 
+import asyncio
+import uuid
 from dataclasses import replace
 
+import pytest
+
+from modelcast.infra.redis_view import Batch, RedisMirror, Write
 from modelcast.infra.settings import RedisSettings, Settings
 from modelcast.producers.deltas.regions import Regions, held_by, links_of
 from modelcast.producers.deltas.timing import Link
+from modelcast.schemas.codec import encode
 from modelcast.schemas.records import RegionHeartbeat
 from tests.producers.test_verdict import SERVING, state
 
@@ -43,3 +49,28 @@ def test_a_redis_that_does_not_answer_is_left_alone_for_a_while() -> None:
     regions = Regions(Settings(redis=RedisSettings.model_validate({"url": "redis://127.0.0.1:1/0"})))
     assert regions.links("fraud", "r") == ()
     assert regions._quiet_until > 0
+
+
+@pytest.mark.integration
+def test_links_are_read_from_the_live_view(redis_url: str) -> None:
+    registry_id = uuid.uuid4().hex
+    settings = Settings(redis=RedisSettings.model_validate({"url": redis_url, "timeout_seconds": 60}))
+    told = replace(
+        state(eu=replace(SERVING, served_version=3, staged_version=4)), registry_id=registry_id, model="fraud"
+    )
+    beat = replace(BEAT, registry_id=registry_id, origin_bytes_per_second=2e6)
+
+    async def write() -> None:
+        mirror = RedisMirror(settings, registry_id)
+        keys = mirror.keys
+        writes = (
+            Write(keys.model("fraud"), {"v": encode(told)}, 1),
+            Write(keys.heartbeat("eu/w1"), {"v": encode(beat)}, 1),
+        )
+        names = {keys.models: frozenset({"fraud"}), keys.heartbeats: frozenset({"eu/w1"})}
+        await mirror.write(Batch(writes, names))
+        await mirror.close()
+
+    asyncio.run(write())
+    assert Regions(settings).links("fraud", registry_id) == (Link("eu", 2e6, frozenset({3, 4})),)
+    assert Regions(settings).links("unknown", registry_id) == (Link("eu", 2e6),)

@@ -15,7 +15,7 @@ from modelcast.agents.tracker.log_watch import Announcement, LogWatch, Outlets
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.sender import Sender
 from modelcast.agents.tracker.snapshots import Place
-from modelcast.agents.tracker.waiting import BEHIND_RECORDS, Waiting
+from modelcast.agents.tracker.waiting import BEHIND_DEAR_RECORDS, BEHIND_RECORDS, Waiting
 from modelcast.infra.faust_app import BYTES, make_app
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.settings import Settings
@@ -74,8 +74,10 @@ class Tracker:
             waiting = Waiting(stream)
             async for event in stream.events():
                 message = event.message
-                backlog = (app.consumer.highwater(message.tp) or 0) - message.offset > BEHIND_RECORDS
-                if not len(waiting) and (backlog or len(message.value or b"") >= DEAR_BYTES):
+                dear = len(message.value or b"") >= DEAR_BYTES
+                behind = (app.consumer.highwater(message.tp) or 0) - message.offset
+                backlog = behind > (BEHIND_DEAR_RECORDS if dear else BEHIND_RECORDS)
+                if not len(waiting) and (backlog or dear):
                     await waiting.fill(backlog=backlog)
                 await self.intake.ack(message, table, waiting)
 

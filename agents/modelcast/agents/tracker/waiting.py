@@ -5,8 +5,8 @@ from collections import deque
 from typing import Any
 
 RECORDS_MAX = 512
-BEHIND_RECORDS = 32
-"""So many records behind its partition's end, a record is of a backlog."""
+BEHIND_RECORDS, BEHIND_DEAR_RECORDS = 32, 4
+"""So many records behind its partition's end, a record is of a backlog; waiting is worth more where reading is dear."""
 FILL_SECONDS = 0.005
 """In a backlog: how long Faust hands over records undisturbed. It needs several turns of the event loop for each."""
 TURNS = 8

@@ -143,9 +143,9 @@ class Scene:
         self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, SOON, self.replaced.append)
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not condition():
-            assert time.monotonic() < deadline, f"not within 10 s: {what}"
+            assert time.monotonic() < deadline, f"not within 60 s: {what}"
             await asyncio.sleep(0.005)
 
     @property

@@ -14,7 +14,7 @@ from modelcast.infra.claim import claim, put_schema
 from modelcast.infra.metrics import PUBLICATIONS, UPLOADED_BYTES
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.producers.artifact import Artifact, scan
-from modelcast.producers.intent import Intent, note_intent, read_intent
+from modelcast.producers.intent import Intent, note_intent
 from modelcast.producers.origin import Origin
 from modelcast.producers.publication import (
     Course,
@@ -25,6 +25,7 @@ from modelcast.producers.publication import (
     Unannounced,
     decide,
 )
+from modelcast.producers.rehearsal import rehearse
 from modelcast.producers.speaker import Speaker
 from modelcast.producers.steps import Steps
 from modelcast.producers.upload import Uploader
@@ -34,7 +35,6 @@ from modelcast.schemas.errors import (
     ContentError,
     KafkaUnavailable,
     ModelcastError,
-    NotFound,
     Refused,
     StoreUnavailable,
     UsageError,
@@ -160,7 +160,7 @@ class Publisher(Speaker):
         )
         try:
             if dry_run:
-                return self._rehearse(origin, request)
+                return rehearse(origin, request)
             wanted = self._settings.publish.deltas if deltas is None else deltas
             run = self._delta_run(origin, model, artifact, Path(path)) if wanted else None
             return self._publish(origin, request, artifact, steps, run, verify=verify)
@@ -358,34 +358,6 @@ class Publisher(Speaker):
             extra={"model": publication.model, "version": publication.version, "generation": publication.generation},
         )
         return replace(publication, announced=True)
-
-    def _rehearse(self, origin: Origin, request: Request) -> Publication:
-        """What would happen, by reading alone."""
-        try:
-            registry_id = origin.open_registry(create=False)
-            log, intent = origin.together(
-                [lambda: origin.model_log(request.model), lambda: read_intent(origin.store, request.intent_key)]
-            )
-        except NotFound:
-            registry_id, log, intent = "", ModelLog(request.model, ""), None
-        decision = decide(log, request, intent.event_id if intent else None)
-        exists = decision.course is Course.ANNOUNCE
-        standing = next((u for u in log.updates.values() if u.generation == decision.generation), None)
-        return Publication(
-            model=request.model,
-            version=standing.version if standing else request.version or log.next_version,
-            generation=decision.generation if exists else log.head + 1,
-            event_id=intent.event_id if intent else "",
-            manifest_digest=request.artifact.manifest_digest,
-            created=not exists or decision.completes,
-            announced=False,
-            registry_id=registry_id,
-            activation=request.activation,
-            size_bytes=request.artifact.size_bytes,
-            file_count=request.artifact.file_count,
-            framework=request.artifact.framework,
-            dry_run=True,
-        )
 
     def _wait(self, publication: Publication, level: Level, timeout_seconds: float) -> Verdict:
         from modelcast.producers.wait import wait_for

@@ -1,8 +1,8 @@
 """Before the announcement or beside it: which deltas to wait for, so that the slowest region has it soonest. Pure.
 
 A delta that is in the store when the announcement comes is used at once. One that is only foretold makes a region wait
-for a while (as ``consumers.fetch`` does: for half of what it saves, and never for long), and else bring the whole. Regions whose link was
-never measured do not count: they are not worth holding the others back for.
+for a while (as ``consumers.fetch`` does: for half of what it saves, and never for long), and else bring the whole.
+Regions whose link was never measured do not count: they are not worth holding the others back for.
 """
 
 from collections.abc import Sequence

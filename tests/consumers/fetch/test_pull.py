@@ -1,5 +1,6 @@
 """A verified copy for a person: all or nothing."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,16 @@ def test_an_interrupted_pull_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     origin = MemoryStore()
     manifest = publish(origin, FILES)
     labels = manifest.files[1].digest[7:]
-    cut = Failing(origin, lambda key, times: StoreUnavailable("cut") if key.endswith(labels) else None)
+
+    def once_some_blocks_came(key: str, times: int) -> StoreUnavailable | None:
+        if not key.endswith(labels):
+            return None
+        deadline = time.monotonic() + 60
+        while cut.blob_bytes_read < 4 * MIB and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return StoreUnavailable("cut")
+
+    cut = Failing(origin, once_some_blocks_came)
     with pytest.raises(StoreUnavailable):
         pull(cut, manifest.digest, tmp_path / "out")
     watched = Wrapped(origin)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 
+from modelcast.cli.console import size
 from modelcast.cli.demo.background import Background
 from modelcast.cli.demo.outcome import Outcome, is_small
 from modelcast.cli.demo.screen import Screen
@@ -21,7 +22,7 @@ RATE_PER_POD, RATE_PER_POD_LARGE = 25.0, 5.0
 LINK_BYTES_PER_SECOND = 12_500_000
 """What each region has to the origin: 100 Mbit/s."""
 STEP_SECONDS_MAX = 120.0
-STEADY_SECONDS = 1.5
+STEADY_SECONDS = 1.0
 
 
 class Demo:
@@ -58,20 +59,24 @@ class Demo:
 
     def _course(self, small: Subject, large: Subject, publisher: Publisher, background: Background) -> None:
         self._publish(publisher, small, 1)
+        self._serving(small, 1)
         background.start(small.traffic)
         self._steady("predictions flow to every pod")
         self._publish(publisher, large, 1)
+        self._publish(publisher, small, 2)  # while the large one is on its way: neither waits for the other
+        self._serving(small, 2)
+        self._serving(large, 1)
         background.start(large.traffic)
-        self._publish(publisher, small, 2)
-        self._publish(publisher, large, 2)
         self._steady("both models under load")
+        self._publish(publisher, large, 2)
+        self._serving(large, 2)
         self._damaged(publisher, small)
         self._steady("version 2 keeps serving")
         with Commander(self._settings) as commander:
             self._screen.step("rolling back to version 1")
             small.watch.asked(1, label=ROLLBACK)
             commander.rollback(small.trained.model, to=1, reason="the demo goes back to where it began")
-        self._serving(small, 1, "rolled back: every pod serves version 1 again", label=ROLLBACK)
+        self._served(small, 1, ROLLBACK, "rolled back: every pod serves version 1 again")
         self._steady("version 1 under load")
 
     def _publish(self, publisher: Publisher, subject: Subject, version: int) -> None:
@@ -79,13 +84,19 @@ class Demo:
         self._screen.step(f"publishing {model}/{version}")
         subject.watch.asked(version)
         publisher.publish(model, trained.folder, metrics={"accuracy": trained.accuracy})
-        told = f"replaced version {version - 1} under load in every pod" if version > 1 else "serves in every pod"
-        self._serving(subject, version, f"{model}/{version} ({trained.accuracy:.0%} right) {told}")
 
-    def _serving(self, subject: Subject, version: int, told: str, *, label: str = "") -> None:
+    def _serving(self, subject: Subject, version: int) -> None:
+        accuracy = subject.trained.versions[version].accuracy
+        self._screen.step(f"waiting for {subject.trained.model}/{version}")
+        told = f"replaced version {version - 1} under load in every pod" if version > 1 else "serves in every pod"
+        self._served(subject, version, str(version), f"{subject.trained.model}/{version} ({accuracy:.0%} right) {told}")
+
+    def _served(self, subject: Subject, version: int, label: str, told: str) -> None:
         what = f"version {version} in all regions"
         subject.watch.until(all_serve(version), timeout_seconds=STEP_SECONDS_MAX, what=what)
-        self._screen.tell(f"{told}, after {subject.watch.slowest(label or str(version)):.2f} s")
+        most = max(subject.watch.crossings.get(label, {}).values(), key=lambda c: c.bytes_moved, default=None)
+        moved = f", {size(most.bytes_moved)} of {size(most.bytes_total)} moved" if most else ""
+        self._screen.tell(f"{told}, after {subject.watch.slowest(label):.2f} s{moved}")
 
     def _damaged(self, publisher: Publisher, subject: Subject) -> None:
         """Regions are paused while the bytes are damaged, so that all of them meet the damage."""

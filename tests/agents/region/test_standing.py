@@ -75,6 +75,21 @@ def test_an_assignment_that_was_on_its_way_before_the_sleep_restores_nothing() -
     assert not clock.standing.stands()
 
 
+def test_an_assignment_that_a_broken_line_held_back_since_the_sleep_restores_nothing() -> None:
+    clock = Clock()
+    clock.runs(10)
+    clock.now += 60.0
+    clock.runs(RECENT_SECONDS + 1, heard=False)
+    clock.standing.assigned()
+    assert not clock.standing.stands()
+    clock.standing.heard()
+    clock.standing.assigned()
+    assert not clock.standing.stands()
+    clock.runs(RECENT_SECONDS + 1)
+    clock.standing.assigned()
+    assert clock.standing.stands()
+
+
 def test_a_process_that_the_cluster_does_not_hear_does_not_stand_until_it_was_heard_for_a_while() -> None:
     clock = Clock()
     clock.runs(10)

@@ -15,7 +15,7 @@ UNHEARD_BEATS, UNHEARD_SECONDS = 3, 3.0
 DOUBT_SECONDS = 15.0
 """Within this time a member of the group that is awake and heard has learnt what it lost."""
 RECENT_SECONDS = 3.0
-"""What is said so soon after waking was on its way before the sleep."""
+"""What arrives so soon after waking, or after the first word of the cluster since, was on its way before the sleep."""
 TICK_SECONDS = 1.0
 
 YIELD_SECONDS_FIRST = 1.0
@@ -34,7 +34,7 @@ class Standing:
         self._unheard_seconds = UNHEARD_BEATS * heartbeat_seconds + UNHEARD_SECONDS
         self._ticked_at = clock()
         self._heard_at: float | None = None  # None: nothing was sent yet
-        self._woke_at = self._doubted_until = float("-inf")
+        self._woke_at = self._line_back_at = self._doubted_until = float("-inf")
 
     def stands(self) -> bool:
         """Whether our partitions are ours as far as anybody can know."""
@@ -56,13 +56,16 @@ class Standing:
         now = self._clock()
         if self._heard_at is not None and now - self._heard_at > self._unheard_seconds:
             self._doubted_until = now + DOUBT_SECONDS
+        if self._heard_at is not None and self._heard_at < self._woke_at:
+            self._line_back_at = now
         self._heard_at = now
 
     def assigned(self) -> None:
         """The group has told us what is ours."""
         self.ticked()
         now = self._clock()
-        if now - self._woke_at < RECENT_SECONDS:
+        cut_off = self._heard_at is not None and self._heard_at < self._woke_at
+        if cut_off or now - max(self._woke_at, self._line_back_at) < RECENT_SECONDS:
             return
         self._doubted_until = float("-inf")
         if self._heard_at is not None:

@@ -1,7 +1,10 @@
 """Wrong arguments: one clear message with its object and what to do, the right exit code, never a traceback."""
 
+import os
+import resource
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +58,17 @@ USAGE = [
     ("dead-letters show -- -1", "'offset'"),
     ("dead-letters list --last 0", "'--last'"),
     ("config show -o xml", "'xml' is not one of"),
+    ("plan", "Missing argument 'reference'"),
+    ("plan fraud/0 --region eu", "versions are whole numbers from 1"),
+    ("plan fraud/1 --region eu --from 0", "'--from'"),
+    ("plan fraud/1 --region eu -o xml", "'xml' is not one of"),
+    ("delta make old new", "Missing argument 'OUT'"),
+    ("delta make . /dev/null out", "one is a file, the other a folder"),
+    ("delta make . . .", ".: the file to write is a folder"),
+    ("delta make . . out --threads 0", "'--threads'"),
+    ("delta info d -o xml", "'xml' is not one of"),
+    ("delta publish fraud", "which version?"),
+    ("delta publish fraud/7 --from 0", "'--from'"),
     ("up --pods 0", "'--pods'"),
     ("up --regions EU!", "bad region name 'EU!'"),
     ("--config /nowhere/modelcast.toml get", "/nowhere/modelcast.toml: no such settings file"),
@@ -67,6 +81,39 @@ def test_what_makes_no_sense_is_a_usage_error(cli: Cli, command: str, told: str)
     assert ended.code == 2
     assert told in " ".join(ended.err.replace("│", " ").split())
     assert ended.out == ""
+
+
+PATHS = [
+    ("delta make nowhere . out", 1, "nowhere: no such file or folder"),
+    ("delta make . . nowhere/out", 1, "nowhere/out: no such file or directory"),
+    ("delta apply . nowhere out", 1, "nowhere: no such file or folder"),
+    ("delta apply . . out", 1, ".: this is a folder, not a file"),
+    ("delta apply . /dev/null out", 4, "this is not a delta"),
+    ("delta info nowhere", 1, "nowhere: no such file"),
+    ("delta info /dev/null", 4, "this is not a delta"),
+]
+
+
+@pytest.mark.parametrize(("command", "code", "told"), PATHS, ids=[c for c, *_ in PATHS])
+def test_what_can_not_be_read_or_written_is_named(cli: Cli, command: str, code: int, told: str) -> None:
+    ended = cli(*command.split())
+    assert (ended.code, ended.out) == (code, "")
+    assert told in ended.err
+
+
+def test_a_disk_that_is_full_is_named(cli: Cli, tmp_path: Path) -> None:
+    old, new, delta = (tmp_path / name for name in ("old", "new", "delta"))
+    for file in (old, new):
+        file.write_bytes(os.urandom(100_000))
+    limit, before = 50_000, resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        ended = cli("delta", "make", old, new, delta)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ended.code == 1
+    assert "file too large" in ended.err
+    assert sorted(tmp_path.iterdir()) == [new, old]
 
 
 UNSET = ["publish fraud .", "history fraud", "inspect fraud/7", "describe fraud/7", "pull fraud/7 out", "pin fraud/7",

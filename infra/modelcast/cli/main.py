@@ -1,5 +1,6 @@
 """``modelcast``: commands are put together here and nowhere else."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 usage, 3 not converged in time, 4 verification failed or quarantined, "
     "5 refused by policy, 6 a dependency is unreachable, 7 claimed but not yet announced."
 )
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 app = typer.Typer(
     name="modelcast",
@@ -51,6 +53,12 @@ def run() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(int(ExitCode.FAILED))
+    except OSError as error:
+        if error.filename is None and error.errno not in DISK_FULL:
+            raise  # nothing that a person could mend: the traceback tells more
+        told = error.strerror or str(error)
+        console.complain(ModelcastError(told[:1].lower() + told[1:], subject=_named(error)))
+        sys.exit(int(ExitCode.FAILED))
     except ImportError as error:
         if (error.name or "").split(".")[0] == "modelcast":
             raise
@@ -61,6 +69,10 @@ def run() -> None:
             )
         )
         sys.exit(int(ExitCode.FAILED))
+
+
+def _named(error: OSError) -> str:
+    return os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
 
 
 def _register() -> None:

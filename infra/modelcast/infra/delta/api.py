@@ -41,13 +41,15 @@ def make(
 
     Raises:
         NotFound: one of them is not there.
-        UsageError: a file against a folder, or a folder that holds something else than files.
+        UsageError: a file against a folder, a folder that holds something else than files, or ``out`` is a folder.
     """
     for path in (old, new):
         if path is not None and not path.exists():
             raise NotFound("no such file or folder", subject=str(path))
     if old is not None and old.is_dir() != new.is_dir():
         raise UsageError("one is a file, the other a folder", hint="give two files or two folders")
+    if out.is_dir():
+        raise UsageError("the file to write is a folder", subject=str(out))
     with written_aside(out) as file:
         if new.is_dir():
             return folder.make_folder(old, new, file, threads=threads, kernels=kernels)

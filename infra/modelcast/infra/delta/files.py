@@ -20,8 +20,9 @@ def mapped(path: Path) -> Iterator[memoryview]:
     """
     try:
         file = path.open("rb")
-    except (FileNotFoundError, IsADirectoryError):
-        raise NotFound("no such file", subject=str(path)) from None
+    except (FileNotFoundError, IsADirectoryError) as error:
+        told = "no such file" if isinstance(error, FileNotFoundError) else "this is a folder, not a file"
+        raise NotFound(told, subject=str(path)) from None
     with file:
         if not os.fstat(file.fileno()).st_size:  # an empty file can't be mapped
             yield memoryview(b"")
@@ -37,8 +38,14 @@ def written_aside(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 
     Args:
         durable: wait until it is on the disk; False: the caller does that, and knows what to think of it till then.
+
+    Raises:
+        OSError: it can't be written; named is ``path``, whatever the temporary file is called.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:200]}.", suffix=".partial", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:200]}.", suffix=".partial", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     aside = Path(name)
     try:
         with os.fdopen(handle, "w+b") as file:

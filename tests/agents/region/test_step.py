@@ -139,6 +139,17 @@ def test_a_first_version_that_is_only_staged_is_staged() -> None:
     assert (region.replica.state, region.loads) == (State.STAGED, [])
 
 
+def test_what_was_staged_is_told_once_not_again_when_it_is_saved() -> None:
+    region = Region("a")
+    region.on(Log().publish(1, activation=Activation.STAGED).folded)
+    effects = region.on(Fetched(digest(1), digest(1)))
+    assert any(isinstance(e, Report) for e in effects)
+    wished = region.replica.wished_memory()
+    effects = region.on(Saved(wished))
+    assert region.replica.saved.staged == wished.staged is not None
+    assert not any(isinstance(e, Report) for e in effects)
+
+
 def test_a_pause_holds_back_and_a_resume_lets_go() -> None:
     log = Log().publish(1)
     region = serving("a", log=log)

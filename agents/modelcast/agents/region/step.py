@@ -39,5 +39,6 @@ def _outlook(replica: Replica) -> object:
         name: (v.reading, v.lost, v.error, bool(v.loading), replica.confirms(v)) for name, v in replica.pods.items()
     }
     on_their_way = {digest: told for digest in replica.fetching if (told := replica.transfers.get(digest))}
-    return (replica.state, replica.generation, replica.saved.staged, replica.held, replica.quarantined, replica.error,
+    staged = replica.wished_memory().staged  # what is told: to have saved it is no news
+    return (replica.state, replica.generation, staged, replica.held, replica.quarantined, replica.error,
             replica.alarm, replica.unreadable, on_their_way, pods)  # fmt: skip

@@ -136,6 +136,25 @@ def test_a_delta_that_can_not_be_read_is_not_needed(
     assert report.bytes_moved == len(NEW)
 
 
+def test_a_delta_that_is_removed_between_the_listing_and_the_reading_is_not_needed(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    key = offer(origin, versions[2], OLD, NEW)
+
+    class Vanishes(Wrapped):
+        def list(self, prefix: str, *, start_after: str = "") -> object:  # type: ignore[override]
+            found = list(super().list(prefix, start_after=start_after))
+            self.store.delete(key)
+            return iter(found)
+
+    watched = Vanishes(origin)
+    report = Fetcher(watched, region, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions, {1: 99}))
+    assert key in watched.blobs_opened
+    assert (report.way, report.bytes_moved) == ("1 unchanged, 1 whole", len(NEW))
+    assert cached(cache, versions[2]) == {"weights": NEW, "small": SMALL}
+    assert nothing_left(cache)
+
+
 def test_a_listing_that_is_refused_is_not_needed(
     origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
 ) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 from modelcast.consumers.fetch import ArtifactCache, DiskFull, Fetcher
 from modelcast.consumers.fetch.download import Download
 from modelcast.consumers.fetch.incoming import Incoming
+from modelcast.consumers.fetch.rebuild import Rebuilder
 from modelcast.infra.stores import MemoryStore
+from tests.consumers.fetch.offering import kin, offer, patient, step_from
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree
 
 HOG = Path("/mnt/hog")
@@ -80,6 +82,37 @@ for number, (place, name) in enumerate(STAGES):
     fetcher.fetch(manifest.digest, keep={served.digest})
     with cache.open(manifest.digest) as folder:
         assert tree(folder) == files
+    still_serves()
+    assert cache.evict(manifest.digest)
+    assert list((cache.folder / "incoming").iterdir()) == []
+    print(name, outcome, flush=True)
+
+NEAR = [
+    (Rebuilder, "_bring"),  # the delta has no room
+    (Rebuilder, "_apply"),  # what it makes has none
+]
+for place, name in NEAR:
+    new = step_from(noise(4 * MIB, 1), 40 + len(name))
+    manifest = publish(origin, {"w": new})
+    offer(origin, manifest, noise(4 * MIB, 1), new)
+    family = kin({1: served, 2: manifest}, {1: 50_000})
+    near = Fetcher(origin, None, cache, deltas=patient())
+    heal = full_before(place, name)
+    try:
+        near.fetch(manifest.digest, keep={served.digest}, kin=family)
+        outcome = "passed"
+    except DiskFull as error:
+        assert error.retryable and error.hint
+        outcome = "refused"
+    heal()
+    assert HOG.exists(), name
+    still_serves()
+    assert cache.has(manifest.digest) == (outcome == "passed"), name
+    HOG.unlink()
+    report = near.fetch(manifest.digest, keep={served.digest}, kin=family)
+    with cache.open(manifest.digest) as folder:
+        assert tree(folder) == {"w": new}
+    assert report.bytes_moved == 0, name  # the whole had come before
     still_serves()
     assert cache.evict(manifest.digest)
     assert list((cache.folder / "incoming").iterdir()) == []

@@ -53,7 +53,7 @@ def by_modelcast(job: dict[str, Any]) -> None:
         distrust=lambda _: None,
     )
     download.run(parts_of(step, set(range(len(step.file.blocks)))))
-    assert download.proven == {step.file.digest}
+    assert download.arrived == {step.file.digest}
 
 
 def by_modelcast_fetch(job: dict[str, Any]) -> None:

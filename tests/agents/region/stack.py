@@ -25,7 +25,7 @@ from tests.support.servers import S3ForTests
 TOKEN = "token-of-the-region"
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> float:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 90.0) -> float:
     """Wait for a condition; seconds that it took."""
     began = time.monotonic()
     while not condition():

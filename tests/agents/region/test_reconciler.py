@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
@@ -126,7 +127,7 @@ class Reports:
 class Scene:
     """One model with its world."""
 
-    def __init__(self, log: Log, pace: Pace | None = None) -> None:
+    def __init__(self, log: Log, pace: Pace | None = None, large: Executor | None = None) -> None:
         self.log = log
         self.bucket = MemoryStore()
         self.pods = {name: PodInMemory(name) for name in ("p", "q")}
@@ -136,8 +137,8 @@ class Scene:
         self.replaced: list[str] = []
         self.threads = ThreadPoolExecutor(8)
         self.world = World(
-            REGION, self.pods, self.disk, self.reports, self.threads, self.threads, load_seconds_max=5.0,
-            pace=pace or Pace(),
+            REGION, self.pods, self.disk, self.reports, self.threads, large or self.threads, load_seconds_max=5.0,
+            pace=pace or Pace(), small_fetches=self.threads,
         )  # fmt: skip
         self.state = OwnedState(self.bucket, MODEL, REGION, "me")
         self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, SOON, self.replaced.append)
@@ -355,6 +356,20 @@ async def test_a_fetch_that_is_no_longer_wanted_is_cancelled(scene: Scene) -> No
     await scene.until(lambda: scene.reconciler.replica.fetching == {digest(2)}, "the older one is over")  # type: ignore[union-attr]
     scene.disk.slow = False
     await scene.serves(2)
+
+
+async def test_large_artifacts_that_wait_for_their_turn_keep_no_small_one_waiting() -> None:
+    waiting, over = ThreadPoolExecutor(1), threading.Event()
+    waiting.submit(over.wait)
+    scene = Scene(Log().publish(1), large=waiting)
+    try:
+        await scene.start()
+        await scene.serves(1)
+        assert not over.is_set()
+    finally:
+        over.set()
+        await scene.end()
+        waiting.shutdown()
 
 
 async def test_while_a_fetch_takes_its_time_it_is_told_how_far_it_has_come() -> None:

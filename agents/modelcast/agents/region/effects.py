@@ -71,7 +71,7 @@ class Hands:
                 return self._world.artifacts.fetch(update, cancel.is_set, teller)
 
         try:
-            actual, transfer = await in_thread(self._world.fetches, fetch)
+            actual, transfer = await in_thread(self._world.fetches_of(update.artifact.size_bytes), fetch)
         except FetchCancelled as error:
             return FetchFailed(digest, error.message, cancelled=True)
         except VerificationFailed as error:

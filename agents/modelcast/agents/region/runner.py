@@ -35,7 +35,9 @@ from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.schemas.errors import ModelcastError
 
 STORE_THREADS = 16
-FETCH_THREADS = 8
+FETCH_THREADS = 16
+"""Of large artifacts; most of them wait for their turn at the origin."""
+SMALL_FETCH_THREADS = 8
 FLUSH_SECONDS = 5.0
 ALIVE_SECONDS_MAX = 60.0
 
@@ -68,6 +70,7 @@ class _Worker:
         self._running = False
         self._stores = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="stores")
         self._fetches = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetches")
+        self._small_fetches = ThreadPoolExecutor(SMALL_FETCH_THREADS, thread_name_prefix="small-fetches")
         cache = ArtifactCache(here.cache_dir or data_dir(settings, f"cache-{region}"), here.cache_size_max_bytes)
         self._outbox = Outbox(settings, f"region {region} worker {name}")
         self._pods = _pods(here)
@@ -82,6 +85,7 @@ class _Worker:
             reporter=self._reporter,
             stores=self._stores,
             fetches=self._fetches,
+            small_fetches=self._small_fetches,
             load_seconds_max=here.pod_timeout_seconds,
         )
         self._agent = RegionAgent(
@@ -133,7 +137,8 @@ class _Worker:
         for pod in self._pods.values():
             await pod.aclose()
         await asyncio.to_thread(self._outbox.close, FLUSH_SECONDS)
-        self._fetches.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._fetches, self._small_fetches):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._stores.shutdown(wait=False, cancel_futures=True)
         log.info("the region agent has ended")
 

@@ -10,6 +10,7 @@ from modelcast.agents.region.replica import Replica
 from modelcast.agents.region.telling import Pace
 from modelcast.agents.region.values import Transfer
 from modelcast.consumers.fetch import FetchStatus
+from modelcast.consumers.fetch.job import TURN_FROM_BYTES
 from modelcast.consumers.pods.port import Pod
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
@@ -96,3 +97,8 @@ class World:
     fetches: Executor  # long ones
     load_seconds_max: float = 120.0
     pace: Pace = field(default_factory=Pace)  # at which fetches speak of their progress
+    small_fetches: Executor | None = None  # of what waits for nobody's turn at the origin; None: as the others
+
+    def fetches_of(self, size_bytes: int) -> Executor:
+        """Where an artifact of so many bytes is fetched: those that wait for a turn never keep small ones waiting."""
+        return self.small_fetches if self.small_fetches and size_bytes < TURN_FROM_BYTES else self.fetches

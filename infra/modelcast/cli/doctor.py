@@ -139,7 +139,9 @@ def check_kafka(settings: "Settings") -> Iterator[Check]:
     if any(f.subject == Topic.MODEL_UPDATES and f.severity == "error" for f in findings):
         return
     elsewhere = misplaced(hurried, Topic.MODEL_UPDATES)
-    detail = f"misplaced: {', '.join(elsewhere[:5])}" if elsewhere else "the newest records lie where murmur2 puts them"
+    detail = "the newest records lie where murmur2 puts them"
+    if elsewhere:
+        detail = f"misplaced: {', '.join(key or '(no key)' for key in elsewhere[:5])}"
     hint = "a producer uses another partitioner: set partitioner=murmur2_random there; the log repairs what was missed"
     yield Check("kafka: partitioner", Verdict.warning if elsewhere else Verdict.ok, detail, hint)
 

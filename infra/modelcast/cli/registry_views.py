@@ -18,7 +18,7 @@ from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import ALL_REGIONS, Activation, Entry, ModelUpdate
 
 if TYPE_CHECKING:
-    from modelcast.infra.registry import RegistryReader, TimedEntry
+    from modelcast.infra.registry import RegistryReader, Tail, TimedEntry
 
 ModelArgument = Annotated[str, typer.Argument(help="A model, as in fraud.")]
 ReferenceArgument = Annotated[str, typer.Argument(help="A version: fraud/7, fraud@champion, or fraud (the aspired).")]
@@ -32,15 +32,25 @@ def register(app: typer.Typer) -> None:
 
 
 def read_log(reader: "RegistryReader", model: str) -> "tuple[ModelLog, Mapping[int, TimedEntry]]":
-    """A model's whole log.
+    """A model's log; below an entry that can't be read it still holds, and a remark tells where it ends.
 
     Raises:
         NotFound: nothing was ever published under that name.
+        DecodeError: its very first entry can't be read.
     """
-    tail = reader.tail(check_model(model))
+    tail = _tail(reader, model)
+    if tail.unread is not None:
+        say(f"note: read up to generation {tail.log.head} only: {tail.unread}")
+    return tail.log, tail.new
+
+
+def _tail(reader: "RegistryReader", model: str) -> "Tail":
+    tail = reader.tail(check_model(model), partial=True)
+    if not tail.log.head and tail.unread is not None:
+        raise tail.unread
     if not tail.log.head:
         raise NotFound("no such model", subject=model, hint="modelcast get models; modelcast publish MODEL PATH")
-    return tail.log, tail.new
+    return tail
 
 
 def history(
@@ -49,8 +59,8 @@ def history(
     output: Output = Format.table,
 ) -> None:
     """Everything that was ever said about a model, newest first: who, when, what, why."""
-    _, entries = read_log(origin_registry(load()), model)
-    newest = sorted(entries.items(), reverse=True)[:last]
+    tail = _tail(origin_registry(load()), model)
+    newest = sorted(tail.new.items(), reverse=True)[:last]
     now = time.time()
     table = Table("GENERATION", "AGE", "WHAT", "WHO", "WHY", box=None)
     for generation, timed in newest:
@@ -61,6 +71,8 @@ def history(
         for g, t in newest
     ]
     emit(rows, output, table)
+    if tail.unread is not None:  # what was asked for is everything
+        raise tail.unread
 
 
 def describe_entry(entry: Entry) -> str:

@@ -61,7 +61,7 @@ STAGES = [
     (Incoming, "begin"),  # folders
     (Incoming, "allocate"),  # room for the files
     (Download, "run"),  # room is taken
-    (Incoming, "sync"),  # the manifest
+    (Incoming, "syncing"),  # the manifest
     (Incoming, "publish"),  # a rename
 ]
 for number, (place, name) in enumerate(STAGES):

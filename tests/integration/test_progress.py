@@ -74,7 +74,9 @@ def test_a_slow_fetch_is_followed_from_its_plan_to_its_end(
     told = progress()
     moved = [row.bytes_moved for row in told]
     assert moved == sorted(moved)
-    assert all(0 < row.bytes_moved < whole == row.bytes_planned for row in told)
+    (planned,) = {row.bytes_planned for row in told}
+    assert SIZE_BYTES <= planned <= whole  # the small file may be there since another test
+    assert all(0 < row.bytes_moved < planned for row in told)
     assert all("whole" in row.way and row.bytes_per_second > 0 for row in told)
 
     shown = modelcast("get", model).out
@@ -87,8 +89,8 @@ def test_a_slow_fetch_is_followed_from_its_plan_to_its_end(
     modelcast("wait", f"{model}/1", "--timeout", "90s")
     wait_until(lambda: rows(words_on(settings, model), "eu")[-1].state is State.SERVING, "the tracker says so", 60)
     last = rows(words_on(settings, model), "eu")[-1]
-    assert (last.bytes_moved, last.bytes_planned, last.bytes_total) == (whole, whole, whole)
+    assert (last.bytes_moved, last.bytes_planned, last.bytes_total) == (planned, planned, whole)
     (eu,) = (r for r in modelcast("get", model, "-o", "json").json["state"]["regions"] if r["region"] == "eu")
-    assert {"bytes_moved": whole, "bytes_saved": 0, "bytes_planned": whole}.items() <= eu.items()
+    assert {"bytes_moved": planned, "bytes_saved": whole - planned, "bytes_planned": planned}.items() <= eu.items()
     assert eu["bytes_per_second"] > 0
     assert "whole" in eu["way"]

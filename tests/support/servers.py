@@ -60,7 +60,7 @@ def start_versitygw(program: Path, directory: Path) -> tuple[Child, S3ForTests]:
     for attempt in range(3):
         address = f"{LOOPBACK}:{free_ports(1)[0]}"
         child = Child.start(
-            [program, "--port", address, "--iam-dir", directory / "iam", "--quiet", "posix", files],
+            [program, "--port", address, "--iam-dir", directory / "iam", "--keep-alive", "--quiet", "posix", files],
             name="versitygw",
             log=directory / "versitygw.log",
             env={**os.environ, **credentials},

@@ -49,13 +49,15 @@ class ArtifactCache:
         self._locks, self._trash = folder / "locks", folder / "trash"
         self._inodes: dict[tuple[str, int], dict[int, int]] = {}
         self._manifests: dict[str, Manifest] = {}
+        self._files: dict[str, dict[str, Path]] = {}  # by artifact, then by digest
         self._make_folders()
         self._sweep()
 
     def _make_folders(self) -> None:
         with full_disk_named(str(self.folder)):
             for each in (self._artifacts, self._incoming, self._locks, self._trash):
-                each.mkdir(parents=True, exist_ok=True)
+                if not each.is_dir():
+                    each.mkdir(parents=True, exist_ok=True)
 
     @property
     def identity(self) -> str:
@@ -138,9 +140,14 @@ class ArtifactCache:
         found: dict[str, Path] = {}
         for name in self._names():
             with suppress(ArtifactMissing, VerificationFailed):
-                for file in self.manifest("sha256:" + name).files:
-                    found[file.digest] = self._artifacts / name / "files" / file.path
+                found.update(self._files_of(name))
         return found
+
+    def _files_of(self, name: str) -> dict[str, Path]:
+        if name not in self._files:
+            folder = self._artifacts / name / "files"
+            self._files[name] = {f.digest: folder / f.path for f in self.manifest("sha256:" + name).files}
+        return self._files[name]
 
     # --- writing
 
@@ -170,7 +177,12 @@ class ArtifactCache:
 
     def used_bytes(self) -> int:
         """Bytes of all files here; shared ones count once."""
-        return sum(self._sizes(self._all_folders()).values())
+        sizes = self._sizes([Path(entry) for entry in os.scandir(self._incoming)])
+        for entry in os.scandir(self._artifacts):
+            # Asked at every fetch: what is known must not cost a system call for each artifact.
+            known = self._inodes.get((entry.name, entry.inode()))
+            sizes.update(known if known is not None else self._sizes([Path(entry)]))
+        return sum(sizes.values())
 
     def disk_free_bytes(self) -> int:
         """Bytes that the filesystem has left for us."""

@@ -1,8 +1,9 @@
 """An artifact on its way into the cache. What a crash left there is kept, checked block by block, and completed."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from pathlib import Path
 
@@ -76,8 +77,9 @@ class Incoming:
         beside.replace(self.path(file))
         return True
 
-    def sync(self, manifest: Manifest) -> None:
-        """Write the manifest, and wait until everything is on the disk."""
+    @contextmanager
+    def syncing(self, manifest: Manifest) -> Iterator[None]:
+        """Write the manifest; after the block everything is on the disk. Disks are waited for beside the block."""
         (self.folder / "manifest.json").write_bytes(manifest.encode())
         folders = {self.folder, self._files}
         for file in manifest.files:
@@ -85,7 +87,9 @@ class Incoming:
         todo = [self.folder / "manifest.json", *map(self.path, manifest.files), *folders]
         # At once, so that the filesystem commits them together: one by one, each waits for a commit of its own.
         with ThreadPoolExecutor(min(SYNC_THREADS, len(todo)), "sync") as pool:
-            for _ in pool.map(_sync, todo):
+            synced = pool.map(_sync, todo)
+            yield
+            for _ in synced:
                 pass
 
     def publish(self) -> None:

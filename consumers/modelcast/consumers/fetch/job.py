@@ -16,6 +16,7 @@ from modelcast.consumers.fetch.choosing import Choice, Deltas
 from modelcast.consumers.fetch.copying import bytes_of, copy_blocks
 from modelcast.consumers.fetch.course import in_words, main_kind, origin_bytes_of
 from modelcast.consumers.fetch.download import Download
+from modelcast.consumers.fetch.early import near_or_far
 from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.incoming import Incoming, digest_of
@@ -25,7 +26,7 @@ from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of, plan
 from modelcast.consumers.fetch.rebuild import ASIDE, Rebuilder, WayFailed
 from modelcast.consumers.fetch.regional import RegionalBucket
 from modelcast.consumers.fetch.report import FetchReport, Wish
-from modelcast.consumers.fetch.retry import check, retried
+from modelcast.consumers.fetch.retry import check
 from modelcast.consumers.fetch.status import FetchStatus, Ticker
 from modelcast.consumers.fetch.ways import FilePlan, Kind, Option
 from modelcast.schemas.digests import sha256_of
@@ -124,11 +125,12 @@ class Job:
         with self._timed("stage"):
             self._link_twins(incoming, steps)
             rmtree(incoming.folder / ASIDE, ignore_errors=True)
-        with ThreadPoolExecutor(1, "sync") as pool:  # beside the upload: both wait for disks most of the time
-            synced = pool.submit(incoming.sync, manifest)
+        with ExitStack() as synced:  # beside the upload: both wait for disks most of the time
+            with self._timed("stage"):
+                synced.enter_context(incoming.syncing(manifest))
             self._check_whole(incoming, manifest, steps, regional - arrived)
             with self._timed("stage"):
-                synced.result()
+                synced.close()
         with self._timed("stage"):
             check(self._cancelled)
             incoming.publish()
@@ -148,9 +150,8 @@ class Job:
     # --- what is to come --------------------------------------------------------------------------------------
 
     def _manifest(self, wish: Wish) -> Manifest:
-        manifest = self._region.find() if self._region else None
-        if manifest is None:
-            manifest = retried(self._read_manifest(wish), self._cancelled)
+        small = wish.size_bytes is not None and wish.size_bytes < TURN_FROM_BYTES
+        manifest = near_or_far(self._region, self._read_manifest(wish), at_once=small, cancelled=self._cancelled)
         if wish.size_bytes is not None and manifest.size_bytes != wish.size_bytes:
             raise VerificationFailed(
                 f"the manifest's files have {manifest.size_bytes} bytes, the log says {wish.size_bytes}",

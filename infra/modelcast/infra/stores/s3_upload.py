@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 PARTS_IN_FLIGHT = 4
-HELD_MAX_BYTES = 96 * 1024 * 1024
+HELD_MAX_BYTES = 64 * 1024 * 1024
 """Of all uploads of this process together, between being read and being sent."""
 TRIES = 3
 

@@ -125,6 +125,16 @@ class Listener:
                     last = self.seen.states[-1:] or "nothing"
                     raise SystemExit(f"not within {WAIT_SECONDS:.0f} s; last: {last}")
 
+    def staged_acks(self, generation: int) -> list[tuple[float, ModelAck]]:
+        """Those of all regions; the state that came of them may have been read before them."""
+        with self._changed:
+            while True:
+                found = [(at, ack) for at, ack in self.seen.acks if ack.staged_generation >= generation]
+                if {ack.region for _, ack in found} >= set(REGIONS):
+                    return found
+                if not self._changed.wait(WAIT_SECONDS):
+                    raise SystemExit(f"not every region's acknowledgement came within {WAIT_SECONDS:.0f} s")
+
 
 class RawRoundTrip:
     """One record produced and consumed, as directly as confluent-kafka can."""
@@ -202,7 +212,7 @@ def one_publication(
     staged_at = listener.first(staged)
     serves = activation is Activation.IMMEDIATE
     serving_at = listener.first(lambda s: s.consistent_version == version) if serves else None
-    acks = [(at, a) for at, a in listener.seen.acks if a.staged_generation >= generation]
+    acks = listener.staged_acks(generation)
     first_acks = {region: min(at for at, a in acks if a.region == region) for region in REGIONS}
     if serving_at is not None:
         return {"staged_while_loading": staged_at - began, "serving": serving_at - began}

@@ -1,10 +1,10 @@
-"""Pins and pauses are told with who asked and why."""
+"""Pins, pauses and quarantines are told with who asked and why."""
 
 from pathlib import Path
 
 import pytest
 
-from modelcast.cli.holds import holds
+from modelcast.cli.holds import holds, quarantine
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher
@@ -54,3 +54,14 @@ def test_regions_that_are_held_alike_share_a_line(store: MemoryStore, commander:
     assert told(store) == ["eu, us: pinned to version 1 by bob", "us: paused at version 1 by ann"]
     commander.unpin("fraud")
     assert told(store) == ["us: paused at version 1 by ann"]
+
+
+def test_a_quarantine_names_who_asked_and_why(store: MemoryStore, commander: Commander) -> None:
+    def told_of(version: int) -> str:
+        tail = RegistryReader(store).tail("fraud")
+        return quarantine(tail.log, {generation: timed.entry for generation, timed in tail.new.items()}, version)
+
+    commander.quarantine("fraud", 1, reason="drift", requested_by="ann")
+    assert [told_of(1), told_of(2)] == ["quarantined by ann (drift)", ""]
+    commander.release("fraud", 1)
+    assert told_of(1) == ""

@@ -89,6 +89,32 @@ def test_a_quarantine_ends_it_at_once(settings: Settings, tracker: Tracker) -> N
     assert time.monotonic() - began < 10
 
 
+def test_what_the_log_refuses_ends_it_though_no_region_was_told_to_have_it(
+    settings: Settings, tracker: Tracker
+) -> None:
+    tracker.say(eu=SERVING)
+    with pytest.raises(Quarantined, match="quarantined by ann") as caught:
+        wait_for(settings, tracker.model, 6, timeout_seconds=120, refused=lambda: "quarantined by ann")
+    assert caught.value.exit_code == ExitCode.VERIFICATION_FAILED
+    served = wait_for(settings, tracker.model, 7, timeout_seconds=120, refused=lambda: "not asked of what is there")
+    assert served.there == ("eu",)
+
+
+def test_the_log_is_asked_again_only_when_it_has_grown(settings: Settings, tracker: Tracker) -> None:
+    tracker.say(eu=SERVING)
+    asked: list[int] = []
+
+    def refused() -> str:
+        asked.append(len(asked))
+        for head in (12, 13):  # the second word has one entry more
+            tracker.say(head=head, eu=SERVING)
+        return "quarantined meanwhile" if len(asked) > 1 else ""
+
+    with pytest.raises(Quarantined, match="quarantined meanwhile"):
+        wait_for(settings, tracker.model, 6, timeout_seconds=120, refused=refused)
+    assert asked == [0, 1]
+
+
 def test_superseded_versions_are_not_waited_for(settings: Settings, tracker: Tracker) -> None:
     tracker.say(head=13, eu=replace(FETCHING, aspired_version=8, aspired_generation=13))
     with pytest.raises(NotConverged, match="superseded"):

@@ -1,4 +1,4 @@
-"""Why a region does not follow the newest publication: it is pinned or paused; by whom, and why. Pure."""
+"""Why regions do not have what was published: pins, pauses, quarantines; by whom, and why. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -25,6 +25,13 @@ def holds(log: ModelLog, entries: Mapping[int, Entry], regions: Iterable[str]) -
             line = f"pinned to version {view.pinned_version}{_by(entries.get(view.pin_generation))}"
             told.setdefault(line, []).append(region)
     return [f"{', '.join(where)}: {line}" for line, where in told.items()]
+
+
+def quarantine(log: ModelLog, entries: Mapping[int, Entry], version: int) -> str:
+    """How the log refuses a version, for people; "" if it does not."""
+    if version not in log.quarantined:
+        return ""
+    return f"quarantined{_by(entries.get(log.quarantined[version]))}"
 
 
 def _by(entry: Entry | None) -> str:

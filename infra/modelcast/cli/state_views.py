@@ -237,9 +237,24 @@ def wait(
     seconds = seconds_of(timeout)
     version = wanted.version if wanted.version is not None else _version_of(settings, wanted)
     begun = time.monotonic()
-    verdict = wait_for(settings, wanted.model, version, level, timeout_seconds=seconds, staged=staged)  # type: ignore[arg-type]
+    verdict = wait_for(
+        settings, wanted.model, version, level, timeout_seconds=seconds, staged=staged,  # type: ignore[arg-type]
+        refused=lambda: _refused(settings, wanted.model, version),
+    )  # fmt: skip
     took = time.monotonic() - begun
     regions = ", ".join(verdict.there)
     data = {"model": wanted.model, "version": version, "regions": verdict.there, "seconds": took}
     emit(data, output, Text(f"{wanted.model}/{version}: {regions}"))
     say(f"after {age(took)}")
+
+
+def _refused(settings: "Settings", model: str, version: int) -> str:
+    """Why the log refuses a version; "" also where the origin can't be read from here."""
+    from modelcast.cli.holds import quarantine
+    from modelcast.cli.registry_views import read_log
+
+    try:
+        log, entries = read_log(origin_registry(settings), model)
+    except ModelcastError:
+        return ""
+    return quarantine(log, {generation: timed.entry for generation, timed in entries.items()}, version)

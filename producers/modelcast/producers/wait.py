@@ -1,7 +1,7 @@
 """Waiting for a version to arrive, by what the tracker says on ``version-state``."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -29,27 +29,35 @@ def wait_for(
     registry_id: str = "",
     staged: bool = False,
     regions: Sequence[str] = (),
+    refused: Callable[[], str] | None = None,
 ) -> Verdict:
     """Return once enough regions (of ``regions``, if any are named) have the version (see ``judge``).
 
+    ``refused`` tells why the log refuses the version, or "": regions only report on what they were told to have. It
+    is asked as often as the log has grown, while the version is not there.
+
     Raises:
-        Quarantined: a region refused it.
+        Quarantined: a region refused it, or the log does.
         NotConverged: not in time, or superseded.
         KafkaUnavailable: the cluster can't be reached.
         UsageError: no such level.
     """
     if level not in LEVELS:
         raise UsageError(f"bad level {level!r}", hint=f"use one of {', '.join(LEVELS)}")
-    subject, verdict = f"{model}/{version}", judge(None, version, level)
+    subject, verdict, asked_at = f"{model}/{version}", judge(None, version, level), -1
     for state in states(settings, model, timeout_seconds=timeout_seconds):
         if registry_id and state.registry_id != registry_id:
             continue
         verdict = judge(state, version, level, generation=generation, staged=staged, regions=regions)
         if verdict.reached:
             return verdict
+        hint = f"modelcast describe {model}; after mending it, modelcast release {subject}"
         if verdict.quarantined:
-            hint = f"modelcast describe {model}; after mending it, modelcast release {subject}"
             raise Quarantined("refused by " + "; ".join(verdict.quarantined), subject=subject, hint=hint)
+        if refused is not None and state.head_generation != asked_at:
+            asked_at = state.head_generation
+            if why := refused():
+                raise Quarantined(why, subject=subject, hint=hint)
         if verdict.superseded:
             raise NotConverged("superseded: " + "; ".join(verdict.laggards), subject=subject)
     raise NotConverged(

@@ -311,6 +311,29 @@ def test_deltas_of_an_old_version_can_be_added_later_from_any_older_one(
     assert len(heard.said) == 4
 
 
+def test_deltas_that_are_added_later_find_the_tensors_in_onnx_s_external_data(
+    tmp_path: Path, store: MemoryStore, heard: Heard
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    values, folder = weights(VALUES), tmp_path / "model"
+    folder.mkdir()
+
+    def save() -> Path:
+        graph = onnx.helper.make_graph([], "g", [], [], [onnx.numpy_helper.from_array(values, "w")])
+        path = folder / "model.onnx"
+        onnx.save_model(onnx.helper.make_model(graph), path, save_as_external_data=True, location="w.bin")
+        return folder
+
+    plain = Publisher(settings(tmp_path, deltas=False), store=store, announcer=heard)
+    plain.publish("fraud", save())
+    (folder / "w.bin").unlink()
+    values = adam_step(values, 1e-5, seed=1)
+    plain.publish("fraud", save())
+    later = Publisher(settings(tmp_path), store=store, announcer=heard)
+    (made,) = later.add_deltas("fraud", 2, bases=(1,))
+    assert made.size_bytes < 0.6 * values.nbytes  # as bytes like any others: nine tenths, and no delta
+
+
 def test_versions_that_are_not_there_or_not_older_are_named(publisher: Publisher, train: Callable[..., Path]) -> None:
     publisher.publish("fraud", train(0))
     publisher.publish("fraud", train(1))

@@ -10,7 +10,7 @@ from modelcast.infra.delta.api import apply, info, make
 from modelcast.infra.delta.errors import BadDelta, WrongBase, WrongResult
 from modelcast.infra.delta.info import DeltaInfo, MethodShare
 from modelcast.infra.delta.layout import Layout
-from modelcast.infra.delta.layouts import layout_of, layouts_of
+from modelcast.infra.delta.layouts import layout_of, layouts_among, layouts_of
 
 __all__ = [
     "BadDelta",
@@ -22,6 +22,7 @@ __all__ = [
     "apply",
     "info",
     "layout_of",
+    "layouts_among",
     "layouts_of",
     "make",
 ]

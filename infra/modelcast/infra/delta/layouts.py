@@ -2,6 +2,7 @@
 
 import posixpath
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from modelcast.infra.delta.files import mapped
@@ -24,27 +25,36 @@ def layout_of_data(data: memoryview) -> Layout | None:
 def layouts_of(folder: Path) -> dict[str, Layout]:
     """The layouts of all files of a folder that hold tensors, by path relative to it (with ``/``)."""
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    return layouts_among({path.relative_to(folder).as_posix(): path for path in paths})
+
+
+def layouts_among(files: Mapping[str, Path]) -> dict[str, Layout]:
+    """The layouts of those files that hold tensors, by name.
+
+    Args:
+        files: where each lies, by its name in the artifact (with ``/``).
+    """
     found = {}
     outside: defaultdict[str, list[Found]] = defaultdict(list)
     models = 0
-    for path in paths:
-        name = path.relative_to(folder).as_posix()
+    for name, path in files.items():
         with mapped(path) as data:
             own = layout_of_data(data)
             if own is not None:
                 found[name] = own
-            if path.suffix == ".onnx" and models < MODELS_MAX:
+            if name.endswith(".onnx") and models < MODELS_MAX:
                 models += 1
                 for tensor in onnx_tensors(data) or ():
                     if tensor.location:
                         outside[posixpath.normpath(posixpath.join(posixpath.dirname(name), tensor.location))].append(
                             tensor
                         )
-    sizes = {p.relative_to(folder).as_posix(): p.stat().st_size for p in paths}
     for name, tensors in outside.items():
-        # Paths that leave the folder, and files that are not there, are not among its files.
-        placed = layout([_placed(t, sizes[name]) for t in tensors], sizes[name]) if name in sizes else None
-        if placed is not None and name not in found:
+        if name not in files or name in found:  # a path that leaves the folder, or is not there, is none of its files
+            continue
+        size = files[name].stat().st_size
+        placed = layout([_placed(t, size) for t in tensors], size)
+        if placed is not None:
             found[name] = placed
     return found
 

@@ -1,9 +1,11 @@
 """Deltas of a version that was published before, perhaps elsewhere: its files come from the origin."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+from modelcast.infra import delta
+from modelcast.infra.delta.layout import Layout
 from modelcast.producers.deltas.choice import bases_of, pairs_of
 from modelcast.producers.deltas.maker import Target
 from modelcast.producers.deltas.offers import DeltaMade, DeltaOffer, offered
@@ -42,7 +44,9 @@ def add_deltas(
         steps.begin("fetch")
         try:
             files = _files(shop, manifest, _wanted(shop, log, manifest, chosen), folder)
-            target = Target(log.model, version, digest, manifest, files, {}, present)
+            target = Target(
+                log.model, version, digest, manifest, files, _layouts(shop, manifest, files, folder), present
+            )
             batches = shop.maker.plan(log, target, chosen, fetch=True)
             jobs = list(chain.from_iterable(b.jobs for b in batches if b.offer.base_version or not bases))
             steps.begin("deltas", sum(j.pair.new.size_bytes for j in jobs))
@@ -82,3 +86,21 @@ def _files(shop: DeltaShop, manifest: Manifest, wanted: set[str], folder: Path) 
                 raise NotFound("the store has no such bytes", subject=keys.blob(file.digest), hint="publish them again")
             found[file.digest] = path
     return found
+
+
+def _layouts(shop: DeltaShop, manifest: Manifest, files: Mapping[str, Path], folder: Path) -> dict[str, Layout]:
+    """Where tensors lie in ONNX's external data, by digest: the models beside it say so, and are brought for that."""
+    models = {f.digest: f for f in manifest.files if f.path.endswith(".onnx")}
+    if not models or not files.keys() - models.keys():
+        return {}
+    lie = dict(files)
+    for digest, model in models.items():
+        if digest not in lie:
+            path = shop.cache.find(digest, model.size_bytes) or shop.maker.fetch(model, folder)
+            if path is not None:
+                lie[digest] = path
+    try:
+        found = delta.layouts_among({f.path: lie[f.digest] for f in manifest.files if f.digest in lie})
+    except (ModelcastError, OSError):
+        return {}
+    return {f.digest: found[f.path] for f in manifest.files if f.path in found}

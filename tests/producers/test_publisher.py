@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.registry import RegistryReader
+from modelcast.infra.settings import PublishSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publication, Publisher, Unannounced
 from modelcast.producers.deltas.offers import DeltaMade
@@ -295,7 +296,9 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(
     assert len(heard.said) == 1
 
 
-def test_progress_adds_up_to_the_artifacts_size(publisher: Publisher, tmp_path: Path) -> None:
+def test_progress_adds_up_to_the_artifacts_size(store: MemoryStore, heard: Heard, tmp_path: Path) -> None:
+    without_deltas = SETTINGS.model_copy(update={"publish": PublishSettings(deltas=False)})
+    publisher = Publisher(without_deltas, store=store, announcer=heard)
     steps: list[tuple[str, int]] = []
     moved: list[int] = []
 
@@ -311,7 +314,7 @@ def test_progress_adds_up_to_the_artifacts_size(publisher: Publisher, tmp_path: 
 
     for name, size in (("a", 10), ("same-as-a", 10), ("b", 3_000_000)):
         (tmp_path / name).write_bytes(bytes(size))
-    done = publisher.publish("fraud", tmp_path, progress=Watcher(), deltas=False)
+    done = publisher.publish("fraud", tmp_path, progress=Watcher())
     assert sum(moved) == 3_000_020
     assert done.uploaded_bytes == 3_000_010
     assert [name for name, _ in steps] == ["scan", "upload", "claim", "announce", "close"]

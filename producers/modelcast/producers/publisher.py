@@ -161,8 +161,7 @@ class Publisher(Speaker):
         try:
             if dry_run:
                 return rehearse(origin, request)
-            wanted = self._settings.publish.deltas if deltas is None else deltas
-            run = self._delta_run(origin, model, artifact, Path(path)) if wanted else None
+            run = self._delta_run(origin, model, artifact, Path(path), deltas)
             return self._publish(origin, request, artifact, steps, run, verify=verify)
         except Unannounced:
             PUBLICATIONS.labels(model, "unannounced").inc()
@@ -199,8 +198,12 @@ class Publisher(Speaker):
 
     # --------------------------------------------------------------------------------------------------------
 
-    def _delta_run(self, origin: Origin, model: str, artifact: Artifact, root: Path) -> "DeltaRun | None":
-        """The deltas to think about; None where no file is worth one, or what makes them is not installed."""
+    def _delta_run(
+        self, origin: Origin, model: str, artifact: Artifact, root: Path, wanted: bool | None
+    ) -> "DeltaRun | None":
+        """None where no file is worth a delta; where only this publication makes none, its files are still kept."""
+        if not (self._settings.publish.deltas or wanted):
+            return None
         size_min = max(self._settings.publish.delta_size_min_bytes, 1)
         if all(f.entry.size_bytes < size_min for f in artifact.files):
             return None
@@ -211,7 +214,8 @@ class Publisher(Speaker):
                 raise
             _logger.info("no deltas: %s; install modelcast[delta]", error, extra={"model": model})
             return None
-        return DeltaRun(self._delta_shop(origin), model, artifact, root)
+        makes = self._settings.publish.deltas if wanted is None else wanted
+        return DeltaRun(self._delta_shop(origin), model, artifact, root, makes=makes)
 
     def _delta_shop(self, origin: Origin) -> "DeltaShop":
         from modelcast.producers.deltas.shop import DeltaShop

@@ -264,6 +264,16 @@ def test_none_are_made_where_that_is_switched_off_or_files_are_small(
     assert off.publish("fraud", train(1), deltas=True).deltas != ()
 
 
+def test_a_version_that_was_published_without_deltas_is_a_base_of_the_next(
+    tmp_path: Path, store: MemoryStore, heard: Heard, train: Callable[..., Path]
+) -> None:
+    publisher = Publisher(settings(tmp_path, base_fetch_size_max_bytes=0), store=store, announcer=heard)
+    assert publisher.publish("fraud", train(0), deltas=False).deltas == ()
+    assert list(store.list("deltas/")) == []
+    assert updates(heard)[-1].delta_hints == ()
+    assert [d.base_version for d in publisher.publish("fraud", train(1)).deltas] == [1, 0]
+
+
 def test_each_delta_is_told_while_it_is_made(publisher: Publisher, train: Callable[..., Path]) -> None:
     told: list[DeltaMade] = []
     begun: list[str] = []

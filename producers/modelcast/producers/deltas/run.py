@@ -26,13 +26,16 @@ _logger = logging.getLogger(__name__)
 class DeltaRun:
     """Plans and makes the deltas of one artifact, and knows what became of it.
 
+    Args:
+        makes: False: this publication makes none, and its files are kept for those that come after it.
+
     Attributes:
         made: what lies in the store because of this run.
         failed: what could not be made, and why.
     """
 
-    def __init__(self, shop: DeltaShop, model: str, artifact: Artifact, root: Path) -> None:
-        self._shop, self._model, self._artifact, self._root = shop, model, artifact, root
+    def __init__(self, shop: DeltaShop, model: str, artifact: Artifact, root: Path, *, makes: bool = True) -> None:
+        self._shop, self._model, self._artifact, self._root, self._makes = shop, model, artifact, root, makes
         self._target: Target | None = None
         self._batches: list[Batch] = []
         self._first = 0
@@ -80,6 +83,10 @@ class DeltaRun:
     # --------------------------------------------------------------------------------------------------------
 
     def _plan(self, log: ModelLog, version: int) -> None:
+        files = {f.entry.digest: f.path for f in self._artifact.files}
+        if not self._makes:
+            self._target = Target(self._model, version, self._artifact.digest, self._artifact.manifest, files, {})
+            return
         links = self._shop.regions.links(self._model, log.registry_id)
         bases = bases_of(log, version, self._artifact.digest, self._shop.back, held_by(links))
         present = frozenset(info.key for info in self._shop.store.list(keys.delta_prefix(self._artifact.digest)))
@@ -88,7 +95,7 @@ class DeltaRun:
             version=version,
             manifest_digest=self._artifact.digest,
             manifest=self._artifact.manifest,
-            files={f.entry.digest: f.path for f in self._artifact.files},
+            files=files,
             layouts=_layouts(self._artifact, self._root),
             present=present,
         )

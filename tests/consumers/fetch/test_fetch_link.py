@@ -126,6 +126,7 @@ def test_an_interrupted_fetch_resumes(origin: MemoryStore, cache: ArtifactCache)
     assert not cache.has(manifest.digest)
     report = Fetcher(origin, None, cache).fetch(manifest.digest)
     assert report.bytes_moved <= 24 * MIB - 12 * MIB + READERS * MIB  # the blocks that had begun
+    assert report.bytes_saved == 0  # all of it has crossed
     assert cached(cache, manifest)["w"] == noise(24 * MIB)
 
 

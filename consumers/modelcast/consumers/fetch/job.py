@@ -83,7 +83,7 @@ class Job:
         self._downloads: list[Download] = []
         self._rebuilt: set[str] = set()
         self._taken: dict[str, Option] = {}  # how each file came, by digest
-        self._planned_bytes = 0
+        self._planned_bytes = self._had_bytes = 0  # had: came before this fetch was interrupted
         self._ticker = Ticker(tell, lambda: self._moved(Way.ORIGIN))
 
     def already_here(self, manifest_digest: str) -> FetchReport:
@@ -118,6 +118,8 @@ class Job:
         with self._timed("verify"):
             missing = {d: self._missing(incoming, step, resumed) for d, step in wanted.items()}
         lacking = {digest: step for digest, step in wanted.items() if missing[digest]}
+        had = (wanted[d].file for d in resumed if wanted[d].way is Way.ORIGIN)
+        self._had_bytes = sum(f.size_bytes - bytes_of(f, missing[f.digest]) for f in had)
         self._progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
         for step in steps:
             self._taken[step.file.digest] = _LOCAL if step.file.digest not in lacking else _REGIONAL
@@ -366,13 +368,11 @@ class Job:
                     raise DamagedBytes(path, expected=twin.digest, got="other bytes", store=str(incoming.folder))
 
     def _report(self, manifest: Manifest, way: str, kind: Kind = Kind.CACHE) -> FetchReport:
-        total, moved = manifest.size_bytes, self._moved(Way.ORIGIN)
-        seconds = dict(self._seconds)
         return FetchReport(
-            bytes_moved=moved,
-            bytes_saved=max(0, total - moved),
-            bytes_total=total,
-            stage_seconds=seconds,
+            bytes_moved=(moved := self._moved(Way.ORIGIN)),
+            bytes_saved=max(0, manifest.size_bytes - moved - self._had_bytes),
+            bytes_total=manifest.size_bytes,
+            stage_seconds=dict(self._seconds),
             bytes_planned=self._planned_bytes,
             bytes_per_second=self._gauge.origin_bytes_per_second,
             way=way,

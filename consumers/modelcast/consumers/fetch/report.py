@@ -24,9 +24,10 @@ class FetchReport:
     """What a fetch cost.
 
     ``bytes_moved`` came from the origin in this call (without the manifest; what came twice counts twice),
-    ``bytes_saved`` did not have to. ``stage_seconds``: manifest, plan, verify, origin, rebuild, regional, stage (room,
-    fsync, rename). ``bytes_planned`` is what the plan was to bring from the origin, ``bytes_per_second`` how fast
-    that came of late, ``way`` how, for people; ``kind`` is the way that brought most, in a word.
+    ``bytes_saved`` did not have to, neither now nor in an earlier attempt that this one goes on with.
+    ``stage_seconds``: manifest, plan, verify, origin, rebuild, regional, stage (room, fsync, rename).
+    ``bytes_planned`` is what the plan was to bring from the origin, ``bytes_per_second`` how fast that came of late,
+    ``way`` how, for people; ``kind`` is the way that brought most, in a word.
     """
 
     bytes_moved: int

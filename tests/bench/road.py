@@ -207,7 +207,8 @@ def one_publication(
 
     def staged(state: VersionState) -> bool:
         rows = state.regions
-        return len(rows) == len(REGIONS) and all(r.staged_generation >= generation for r in rows)
+        here = (r.staged_generation >= generation and r.staged_version == version for r in rows)
+        return len(rows) == len(REGIONS) and all(here)
 
     staged_at = listener.first(staged)
     serves = activation is Activation.IMMEDIATE

@@ -9,7 +9,7 @@ import pytest
 from modelcast.agents.region.reporting import IN_FLIGHT_MAX, SnapshotReporter
 from modelcast.agents.region.values import Fetched, Loaded, PodRead
 from modelcast.schemas.codec import decode_as
-from modelcast.schemas.records import ModelAck
+from modelcast.schemas.records import Activation, ModelAck
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
 from tests.agents.region.words import MODEL, Log, Region, digest, reading, serving
@@ -88,6 +88,23 @@ async def test_what_has_begun_waits_for_its_end_but_not_for_long(monkeypatch: py
     reports.changed(MODEL, region.replica)
     await until(lambda: len(mail.sent) == 3)
     assert (mail.sent[2].state, mail.sent[2].version) == (State.FETCHING, 3)
+    reports.forget(MODEL)
+
+
+async def test_what_is_fetched_ahead_of_what_is_served_is_told_when_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelcast.agents.region.reporting.PASSING_SECONDS", 600.0)
+    mail, log = Mail(), Log().publish(1)
+    reports, region = reporter(mail), serving("a", log=log)
+    reports.changed(MODEL, region.replica)
+    await until(lambda: len(mail.sent) == 1)
+    region.on(log.publish(2, activation=Activation.STAGED).folded)
+    reports.changed(MODEL, region.replica)
+    await asyncio.sleep(0.02)
+    assert [a.staged_version for a in mail.sent] == [1]
+    region.on(Fetched(digest(2), digest(2)))
+    reports.changed(MODEL, region.replica)
+    await until(lambda: len(mail.sent) == 2)
+    assert (mail.sent[1].staged_version, mail.sent[1].staged_generation) == (2, 2)
     reports.forget(MODEL)
 
 

@@ -131,6 +131,30 @@ def test_a_staged_publication_is_fetched_but_served_only_when_told() -> None:
     assert region.loads == [("a", 2)]
 
 
+def test_what_is_held_since_long_does_not_pass_for_what_is_on_its_way() -> None:
+    log = Log().publish(1)
+    region = serving("a", log=log)
+
+    def staged() -> tuple[int, int]:
+        held = region.replica.wished_memory().staged
+        assert held is not None
+        return held.version, held.generation
+
+    effects = region.on(log.publish(2, activation=Activation.STAGED).folded)
+    assert staged() == (1, 1)
+    assert all(e.memory.staged is not None and e.memory.staged.generation == 1 for e in effects if isinstance(e, Save))
+    region.fetched(2)
+    region.save_all()
+    assert staged() == (2, 2)
+    region.on(log.publish(3).folded)
+    assert staged() == (2, 2), "only version 2, which was fetched ahead, is here"
+    region.fetched(3)
+    region.save_all()
+    assert staged() == (3, 3)
+    region.on(log.publish(4, activation=Activation.STAGED).folded)
+    assert staged() == (3, 3)
+
+
 def test_a_first_version_that_is_only_staged_is_staged() -> None:
     region = Region("a")
     region.on(Log().publish(1, activation=Activation.STAGED).folded)

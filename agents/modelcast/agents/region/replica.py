@@ -237,14 +237,26 @@ class Replica:
         if self.aspiration is None or generation < saved.accepted_generation:
             return memory
         memory = replace(memory, accepted_generation=generation, accepted_event_id=self.accepted_event_id)
-        if target and (self.digest in self.held or self.settled):
-            memory = replace(memory, staged=Held.of(target, generation))
-        ahead = self.aspiration.staged
-        if ahead and ahead.artifact.manifest_digest in self.held:
-            memory = replace(memory, staged=Held.of(ahead, generation))
+        memory = replace(memory, staged=self._staged(generation))
         if target and self.settled:
             memory = replace(memory, served=Held.of(target, generation))
         return memory
+
+    def _staged(self, generation: int) -> Held | None:
+        """The newest of what ``generation`` wants and is held; until all of it is here, what was staged before.
+
+        Else an older version, held long since, would pass for the one that is still on its way.
+        """
+        ahead = self.aspiration.staged if self.aspiration else None
+        wanted = {u.version: u for u in (self.target, ahead) if u}
+        digests = {u.artifact.manifest_digest for u in wanted.values()}
+        here = {d for d in digests if d in self.held or (d == self.digest and self.settled)}
+        newest = max((v for v, u in wanted.items() if u.artifact.manifest_digest in here), default=0)
+        coming = any(not self.is_quarantined(d) for d in digests - here)
+        before = self.saved.staged
+        if not newest or (coming and before and newest <= before.version):
+            return before
+        return Held.of(wanted[newest], generation)
 
     # --- change --------------------------------------------------------------------------------------------
 

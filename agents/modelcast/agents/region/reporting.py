@@ -64,7 +64,7 @@ class SnapshotReporter:
         """Send ``replica`` now, or soon if something was sent just now or nothing has come to an end."""
         line = self._lines.setdefault(model, _Line(replica))
         line.replica, line.changed = replica, True
-        if replica.state in PASSING and _outcomes(replica) == line.sent:
+        if _is_passing(replica) and _outcomes(replica) == line.sent:
             pause = PASSING_SECONDS if _pods(replica) == line.sent_pods else PROGRESS_SECONDS
             at = asyncio.get_running_loop().time() + pause
         else:
@@ -131,6 +131,11 @@ class SnapshotReporter:
             self._send_at(model, loop.time() + RETRY_SECONDS)
         elif line.blocked and line.in_flight == 0:
             self._send_at(model, loop.time())
+
+
+def _is_passing(replica: Replica) -> bool:
+    """Whether more is to be told soon; also where what is aspired is here, and what comes after it is on its way."""
+    return replica.state in PASSING or (replica.state is State.STAGED and bool(replica.fetching))
 
 
 def _outcomes(replica: Replica) -> object:

@@ -79,9 +79,10 @@ def test_a_pin_holds_a_region_and_the_rest_goes_on(modelcast: CommandLine, stack
     eu, us = pods_of(stack.env)
     modelcast("publish", "pinned", modelcast.model(1), "--wait")
     modelcast("pin", "pinned/1", "--region", "eu", "--yes", "--reason", "audit")
-    described = modelcast("describe", "pinned").out
-    assert "eu: pinned to version 1 by " in described
-    assert "(audit)" in described
+    for view in ("describe", "get"):
+        shown = modelcast(view, "pinned").out
+        assert "eu: pinned to version 1 by " in shown
+        assert "(audit)" in shown
     modelcast("publish", "pinned", modelcast.model(2), "--wait")
     assert (predicts(eu, "pinned"), predicts(us, "pinned")) == ((1, 1.0), (2, 2.0))
     state = modelcast("get", "pinned", "-o", "json").json["state"]

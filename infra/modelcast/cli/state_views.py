@@ -14,6 +14,7 @@ from rich.text import Text
 from modelcast.cli import tables
 from modelcast.cli.configured import load, origin_registry
 from modelcast.cli.console import Format, age, emit, out, plain, say
+from modelcast.cli.hold_source import HoldSource
 from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.state_source import STALE_SECONDS, Sighting, StateSource
 from modelcast.schemas.errors import ModelcastError, NotFound
@@ -44,7 +45,8 @@ def get(
     settings = load()
     makers: dict[str, Callable[[Settings], View]] = {"models": _models, "regions": _regions, "pods": _pods}
     name = Reference.parse(what).model if what not in makers else what
-    make = makers.get(what) or (lambda s: _model(s, name))
+    held = HoldSource(settings) if output is Format.table else None
+    make = makers.get(what) or (lambda s: _model(s, name, held))
     if not watch:
         emit(*_in(make(settings), output))
         return
@@ -88,7 +90,7 @@ def _models(settings: "Settings") -> View:
     return found, Group(tables.models_table(found), *_fetches(found), *_remarks(source, found))
 
 
-def _model(settings: "Settings", name: str) -> View:
+def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
     source = StateSource(settings)
     seen = _sighting(source, settings, name)
     state = seen.state
@@ -99,7 +101,8 @@ def _model(settings: "Settings", name: str) -> View:
     )
     alarm = [Text(f"ALARM: {state.alarm}", style="bold red")] if state.alarm else []
     parts = [head, *alarm, tables.model_table(state), *_fetches([seen], of_one=True), *tables.notes(state)]
-    return seen, Group(*parts, *_remarks(source, [seen]))
+    holds = [Text(line, style="yellow") for line in held.lines(state)] if held else []
+    return seen, Group(*parts, *holds, *_remarks(source, [seen]))
 
 
 def _fetches(found: list[Sighting], *, of_one: bool = False) -> list[RenderableType]:
@@ -174,9 +177,9 @@ def describe(
         source = StateSource(settings)
         seen = _sighting(source, settings, wanted.model)
         pods = [(r.region, wanted.model, p) for r in seen.state.regions for p in source.pods(seen.state, r.region)]
-        held = _holds(settings, seen) if output is Format.table else []
+        held = HoldSource(settings) if output is Format.table else None
         table = tables.pods_table(pods, time.time_ns() // 1000)
-        emit(seen, output, Group(_model(settings, wanted.model)[1], *held, Text(""), table))
+        emit(seen, output, Group(_model(settings, wanted.model, held)[1], Text(""), table))
         return
     inspect(reference, output)
     if output is not Format.table:
@@ -188,19 +191,6 @@ def describe(
         table.add_row(row.region, _where(row, version), str(row.served_version or "-"))
     out.print(Text(f"\nas of {age(seen.age_seconds)} ago:"))
     out.print(table)
-
-
-def _holds(settings: "Settings", seen: Sighting) -> list[Text]:
-    """Pins and pauses, which only the log tells; nothing where the origin can't be read from here."""
-    from modelcast.cli.holds import holds
-    from modelcast.cli.registry_views import read_log
-
-    try:
-        log, entries = read_log(origin_registry(settings), seen.state.model)
-    except ModelcastError:
-        return []
-    said = {generation: timed.entry for generation, timed in entries.items()}
-    return [Text(line, style="yellow") for line in holds(log, said, (r.region for r in seen.state.regions))]
 
 
 def _version_of(settings: "Settings", wanted: Reference) -> int:

@@ -103,12 +103,14 @@ class Worker:
 
         from modelcast.consumers.pod.artifacts import ArtifactMissing
         from modelcast.consumers.pod.onnx_model import OnnxModel
-        from modelcast.schemas.errors import ContentError, ModelcastError, TransportError, VerificationFailed
+        from modelcast.schemas.errors import ModelcastError, TransportError, VerificationFailed
 
+        if self._artifacts is None:  # this pod's fault, not the version's, which other pods may well load
+            said = f"the artifact source can't be had: {self._unprepared}"
+            self._send(Kind.FAILED, orjson.dumps({"code": "no_source", "error": said[:2000]}))
+            return
         try:
             marks = [time.perf_counter()]
-            if self._artifacts is None:
-                raise ContentError(f"the artifact source can't be had: {self._unprepared}")
             folder = self._held.enter_context(self._artifacts().open(spec.manifest_digest))
             marks.append(time.perf_counter())
             model = OnnxModel(folder, model=spec.model, version=spec.version, intra_op_threads=spec.intra_op_threads)

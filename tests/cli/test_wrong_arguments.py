@@ -85,7 +85,7 @@ def test_what_makes_no_sense_is_a_usage_error(cli: Cli, command: str, told: str)
 
 PATHS = [
     ("delta make nowhere . out", 1, "nowhere: no such file or folder"),
-    ("delta make . . nowhere/out", 1, "nowhere/out: no such file or directory"),
+    ("delta make /dev/null /dev/null nowhere/out", 1, "nowhere/out: no such file or directory"),
     ("delta apply . nowhere out", 1, "nowhere: no such file or folder"),
     ("delta apply . . out", 1, ".: this is a folder, not a file"),
     ("delta apply . /dev/null out", 4, "this is not a delta"),

@@ -51,3 +51,17 @@ def test_another_digest_than_asked_for_ends_with_4(pair: tuple[Path, Path], tmp_
 def test_a_file_against_a_folder_ends_with_2(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert modelcast("delta", "make", pair[0], tmp_path, tmp_path / "d").returncode == 2
     assert modelcast("delta", "info", pair[0]).returncode == 4
+
+
+def test_a_delta_is_not_written_over_what_it_is_made_of(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    old, new = pair
+    before = old.read_bytes(), new.read_bytes()
+    for out in (old, new):
+        ended = modelcast("delta", "make", old, new, out)
+        assert ended.returncode == 2
+        assert "written over" in ended.stderr
+    assert (old.read_bytes(), new.read_bytes()) == before
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert modelcast("delta", "make", folder, folder, folder / "delta").returncode == 2
+    assert list(folder.iterdir()) == []

@@ -41,7 +41,8 @@ def make(
 
     Raises:
         NotFound: one of them is not there.
-        UsageError: a file against a folder, a folder that holds something else than files, or ``out`` is a folder.
+        UsageError: a file against a folder, a folder that holds something else than files, or ``out`` is
+            a folder, one of the two, or inside one of them.
     """
     for path in (old, new):
         if path is not None and not path.exists():
@@ -50,6 +51,7 @@ def make(
         raise UsageError("one is a file, the other a folder", hint="give two files or two folders")
     if out.is_dir():
         raise UsageError("the file to write is a folder", subject=str(out))
+    _check_apart(out, old, new)
     with written_aside(out) as file:
         if new.is_dir():
             return folder.make_folder(old, new, file, threads=threads, kernels=kernels)
@@ -144,6 +146,14 @@ def info(delta: Path) -> DeltaInfo:
         except BadDelta as error:
             error.subject = error.subject or str(delta)
             raise
+
+
+def _check_apart(out: Path, *sources: Path | None) -> None:
+    """A delta that is written over a model would leave neither."""
+    target = out.resolve()
+    for source in sources:
+        if source is not None and source.resolve() in (target, *target.parents):
+            raise UsageError("the delta would be written over what it is made of", subject=str(out))
 
 
 def _kind(data: memoryview, path: Path) -> int:

@@ -96,7 +96,8 @@ class Download:
         self, parts: Sequence[Part], is_over: IsOver, stop: threading.Event, progress: Progress
     ) -> list[FileSpan]:
         """Bring ``parts``; what the regional bucket had wrong is noted, what the origin has wrong is raised."""
-        spans = [FileSpan(part) for part in parts]
+        disks = {part.step.file.digest: threading.Lock() for part in parts}
+        spans = [FileSpan(part, disks[part.step.file.digest]) for part in parts]
 
         def came(span: FileSpan, count: int) -> None:
             if span.wrong:

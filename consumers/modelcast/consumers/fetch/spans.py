@@ -1,6 +1,7 @@
 """Runs of bytes on their way into preallocated files; those of an artifact's files are hashed block by block."""
 
 import os
+from contextlib import AbstractContextManager
 from hashlib import sha256
 
 from modelcast.consumers.fetch.plan import Part
@@ -50,10 +51,15 @@ class FileSpan(Span):
         origin_from: from this byte on the origin gave them; None: it gave none.
     """
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, disk: AbstractContextManager[object]) -> None:
+        """Args:
+        part: what it is.
+        disk: held by whoever writes to the file: waiters for it sleep, those for the kernel's lock of a file spin.
+        """
         file = part.step.file
         super().__init__(keys.blob(file.digest), file.path, file.size_bytes, part.start, part.size_bytes)
         self.part = part
+        self._disk = disk
         self.wrong: dict[int, str] = {}
         self.origin_from: int | None = None
         self._hash = sha256()
@@ -67,7 +73,8 @@ class FileSpan(Span):
     def write(self, fd: int, chunk: memoryview) -> None:
         """Write and hash what came."""
         position = self.position
-        super().write(fd, chunk)
+        with self._disk:
+            super().write(fd, chunk)
         while chunk:
             piece = chunk[: BLOCK_SIZE_BYTES - position % BLOCK_SIZE_BYTES]
             self._hash.update(piece)

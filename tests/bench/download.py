@@ -1,6 +1,7 @@
 """How fast a large object gets from a store to the disk, verified: Modelcast beside boto3, obstore and curl.
 
-One object in versitygw over loopback. Every round runs each in turn, each in a process of its own (its CPU seconds are
+One object in versitygw over loopback. Every round runs each in an order of its own (who writes after whom changes what
+a page of the cache costs), each in a process of its own (its CPU seconds are
 that process' own; the server's are beside the point). ``curl`` goes to /dev/null and ``sha256`` reads the warm file:
 what is slower of the two is the bound. Nobody waits for the disk (no fsync), except ``modelcast fetch``, which is the
 whole call with fsync and rename. A peer that is not here is named. MiB/s: medians with minimum and maximum.
@@ -12,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import random
 import resource
 import shutil
 import statistics
@@ -231,7 +233,7 @@ def main() -> None:
         try:
             job = prepared(server, folder, options.mib)
             for number in range(options.rounds + 1):
-                for name in names:
+                for name in random.sample(names, len(names)):
                     run = measured(name, job, folder)
                     if number:  # the first warms up
                         runs[name].append(run)
@@ -253,6 +255,10 @@ def main() -> None:
         print(f"{name:16} " + " ".join(f"{value:8.0f}" for value in row) + f" {f['cpu_seconds']:8.2f}")
     for name, why in missing.items():
         print(f"{name:16} {why}")
+    print(
+        f"{os.cpu_count()} cores, shared with the store; files go to one filesystem, emptied after each run; "
+        "fsync: only modelcast fetch"
+    )
     print(
         f"modelcast: {figures['of_boto3']:.2f} x boto3 (aim >= 3), {figures['of_bound']:.2f} of the slower of curl and "
         f"sha256 (aim >= 0.8), {figures['cpu_of_boto3']:.2f} of boto3's CPU (aim <= 0.33)"

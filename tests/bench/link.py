@@ -80,6 +80,7 @@ def staged(cluster: Cluster, publisher: Publisher, model: str, folder: Path, gen
     watching.join()
     assert publication.generation == generation
     return {
+        **{f"stage_{name}_seconds": seconds for name, seconds in stages(cluster, model, generation).items()},
         "from_call_seconds": done[0] - called,
         "from_claim_seconds": done[0] - claimed.at(),
         "size_bytes": publication.size_bytes,
@@ -92,6 +93,20 @@ def staged(cluster: Cluster, publisher: Publisher, model: str, folder: Path, gen
             default=0,
         ),
     }
+
+
+def stages(cluster: Cluster, model: str, generation: int) -> dict[str, float]:
+    """What the region says of where its fetch's seconds went; some of them go beside others."""
+    found: dict[str, float] = {}
+
+    def is_told() -> bool:
+        said = cluster.said(model)
+        rows = [row for row in said.regions if row.staged_generation == generation] if said else []
+        found.update({name: seconds for row in rows for name, seconds in row.stage_seconds.items()})
+        return bool(found)
+
+    wait_until(is_told, "the live view tells of it", PATIENCE_SECONDS)
+    return found
 
 
 def rounds(cluster: Cluster, count: int, mib: int, folder: Path) -> dict[str, list[dict[str, float]]]:
@@ -165,7 +180,7 @@ def main() -> None:
     print(f"{'':8} {'best plan':>10} {'claim→staged':>13} {'call→staged':>13}  ratio (min, max)   MiB carried")
     for case, runs in found.items():
         ratios = [run["of_best_plan"] for run in runs]
-        medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+        medians = {name: statistics.median(run.get(name, 0.0) for run in runs) for name in sorted(set().union(*runs))}
         figures[case] = {**medians, "of_best_plan_min": min(ratios), "of_best_plan_max": max(ratios)}
         seconds = [medians[name] for name in ("best_plan_seconds", "from_claim_seconds", "from_call_seconds")]
         print(

@@ -20,6 +20,7 @@ _bases = tempfile.TemporaryDirectory(prefix="modelcast-test-bases-")
 os.environ.setdefault("MODELCAST_PUBLISH__BASE_CACHE_DIR", _bases.name)
 
 SKIPS_ALLOWED = os.environ.get("CI") != "true"
+SKIPPED_BEFORE = "modelcast/skipped"
 _skipped: list[str] = []
 
 
@@ -96,6 +97,12 @@ def aws_env(monkeypatch: pytest.MonkeyPatch) -> Callable[[S3ForTests], None]:
     return use
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A rerun of what failed forgets nothing that was skipped."""
+    if session.config.getoption("lf", default=False) and session.config.cache is not None:
+        _skipped.extend(session.config.cache.get(SKIPPED_BEFORE, []))
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note every skip."""
     if report.skipped and not hasattr(report, "wasxfail"):
@@ -110,6 +117,8 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """In CI a skipped test is a failed run."""
+    if session.config.cache is not None and not hasattr(session.config, "workerinput"):
+        session.config.cache.set(SKIPPED_BEFORE, _skipped)
     if _skipped and not SKIPS_ALLOWED and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

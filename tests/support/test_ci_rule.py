@@ -53,6 +53,17 @@ def test_a_module_that_is_skipped_whole_fails_the_run_too(tmp_path: Path, jobs: 
     assert "no such module" in done.stdout
 
 
+def test_a_rerun_of_what_failed_forgets_no_skip(tmp_path: Path) -> None:
+    own = ("-o", f"cache_dir={tmp_path / 'cache'}")
+    broken = SKIPS + "\ndef test_that_fails():\n    assert False\n"
+    assert run(broken, tmp_path, *own, ci="true").returncode == pytest.ExitCode.TESTS_FAILED
+    mended = SKIPS + "\ndef test_that_fails():\n    pass\n"
+    done = run(mended, tmp_path, *own, "--last-failed", ci="true")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "1 passed" in done.stdout
+    assert "test_that_is_skipped: Skipped: no such server" in done.stdout
+
+
 def test_a_skip_is_fine_elsewhere(tmp_path: Path) -> None:
     assert run(SKIPS, tmp_path, ci="").returncode == pytest.ExitCode.OK
 

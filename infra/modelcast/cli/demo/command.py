@@ -1,8 +1,9 @@
 """``modelcast demo``."""
 
 import os
+import signal
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,9 +42,12 @@ def demo(
 
     names = tuple(name.strip() for name in regions.split(",") if name.strip())
     began = time.monotonic()
-    with scratch_dir() as folder, Screen() as screen:
+    with ExitStack() as until_end:
+        until_end.enter_context(_ended_tidily())
+        folder = until_end.enter_context(scratch_dir())
+        screen = until_end.enter_context(Screen())
         screen.step("training two networks on handwritten digits, starting Kafka, S3 and Redis")
-        training = ThreadedTraining(folder / "models")
+        training = until_end.enter_context(ThreadedTraining(folder / "models"))
         links = {f"MODELCAST_REGIONS__{r.upper()}__BANDWIDTH_BYTES_PER_SECOND": LINK_BYTES_PER_SECOND for r in names}
         env = {name: str(value) for name, value in links.items()}
         with LocalStack.start(folder, regions=names, pods_per_region=pods, extra_env=env, progress=screen) as stack:
@@ -66,6 +70,22 @@ def demo(
         say(f"BROKEN: {broken}")
     if outcome.broken:
         raise typer.Exit(int(ExitCode.FAILED))
+
+
+@contextmanager
+def _ended_tidily() -> "Iterator[None]":
+    """SIGTERM and SIGHUP clear away what there is, as Ctrl-C does."""
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # whoever is impatient does not stop the clearing away
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _in_words(outcome: "Outcome") -> str:

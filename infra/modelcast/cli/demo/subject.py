@@ -1,9 +1,11 @@
 """One model of the demo: its trained versions, what they answer, who asks them, and what the tracker says of them."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from modelcast.cli.demo.answers import Answers
 from modelcast.cli.demo.digits import TrainedVersion, train
@@ -41,7 +43,7 @@ class Subject:
 
 
 class ThreadedTraining:
-    """Both models, trained in a thread while the stack comes up.
+    """Both models, trained in a thread while the stack comes up; at the end of the block nobody writes files any more.
 
     Args:
         folder: for the model files.
@@ -49,9 +51,17 @@ class ThreadedTraining:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._ended = threading.Event()
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="train")
         self._small = self._threads.submit(self._train, SMALL, train, 10_000)
         self._large = self._threads.submit(self._train, LARGE, train_wide, 100)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._threads.shutdown(cancel_futures=True)
 
     def small(self) -> Trained:
         """Once it is there."""
@@ -59,10 +69,13 @@ class ThreadedTraining:
 
     def large(self) -> Trained:
         """Once it is there."""
-        self._threads.shutdown(wait=False)
         return self._large.result()
 
     def _train(self, model: str, train: Callable[[Path], Iterator[TrainedVersion]], images_max: int) -> Trained:
-        versions = dict(enumerate(train(self._folder / model), start=1))
+        versions: dict[int, TrainedVersion] = {}
+        for number, version in enumerate(train(self._folder / model), start=1):
+            versions[number] = version
+            if self._ended.is_set():
+                raise InterruptedError("nobody wants it any more")
         answers = Answers({n: v.folder for n, v in versions.items()}, images_max=images_max)
         return Trained(model, versions, answers)

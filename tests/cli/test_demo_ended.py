@@ -1,0 +1,39 @@
+"""A demo that is told to end leaves no folder behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+DEADLINE_SECONDS = 60.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_demo_told_to_end_clears_its_folder_away(tmp_path: Path, number: signal.Signals) -> None:
+    usual = Path(os.environ.get("MODELCAST_CACHE_DIR") or Path.home() / ".cache" / "modelcast")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for name in ("jars", *(path.name for path in usual.glob("kafka-*.checkpoint"))):
+        if (usual / name).exists():
+            (cache / name).symlink_to(usual / name)
+    command = [sys.executable, "-m", "modelcast.cli.main", "demo"]
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        env = {**os.environ, "MODELCAST_CACHE_DIR": str(cache)}
+        demo = subprocess.Popen(command, env=env, stdout=output, stderr=output)
+        try:
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while not list(cache.glob("runs/*/models/*/*")):  # somebody writes into it while it goes
+                assert time.monotonic() < deadline and demo.poll() is None, log.read_text()
+                time.sleep(0.05)
+            demo.send_signal(number)
+            assert demo.wait(DEADLINE_SECONDS) != 0
+        finally:
+            demo.kill()
+    assert [path for path in (cache / "runs").iterdir() if path.is_dir()] == []

@@ -41,7 +41,7 @@ from tests.support.servers import S3ForTests
 REGIONS = ("ap", "eu", "us")
 
 
-def wait_for(what: str, condition: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_for(what: str, condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until ``condition`` is true; an error that it raises last is shown."""
     deadline, last = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:

@@ -33,6 +33,10 @@ LOG_NEWS_SECONDS = 0.03
 DEAR_BYTES = 4096
 """Records from this size on are not read before it is known what else was fetched with them."""
 
+FETCH_BYTES_MAX = 8 * 1024 * 1024
+"""Of a partition at once. A snapshot of 1,000 pods takes 120 KB; the more of a backlog is at hand, the more of it is
+seen to be overtaken and is never decoded."""
+
 CHANGELOG_CONFIG = {
     # Rewritten rows must be compacted soon, or a takeover would read gigabytes.
     "segment.ms": str(10 * 60 * 1000),
@@ -66,7 +70,7 @@ class Tracker:
         """A fresh app. Its table holds the pages of snapshots, and what was announced."""
         self._unsettle()
         self.board.reassign(frozenset())
-        app = make_app(self._settings, APP_NAME, table_standby_replicas=0)
+        app = make_app(self._settings, APP_NAME, table_standby_replicas=0, consumer_max_fetch_size=FETCH_BYTES_MAX)
         table: Any = app.Table(TABLE_NAME, key_type=bytes, value_type=bytes, extra_topic_configs=CHANGELOG_CONFIG)
 
         @app.agent(app.topic(str(Topic.MODEL_ACKS), schema=BYTES, allow_empty=True), concurrency=1, name="acks")

@@ -87,6 +87,7 @@ def test_a_worker_that_was_stopped_and_wakes_after_the_takeover_changes_nothing(
         assert taken is not None
         publisher.publish("fraud", stack.model(3))
         wait_until(lambda: topics.serving("fraud", 3), "version 3 serves")
+        wait_until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 3, "it is remembered")
     finally:
         owner.signal(signal.SIGCONT)
     generation, epochs = 3, []

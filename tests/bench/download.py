@@ -1,8 +1,8 @@
 """How fast a large object gets from a store to the disk, verified: Modelcast beside boto3, obstore and curl.
 
-One object in versitygw over loopback. Every round runs each in an order of its own (who writes after whom changes what
-a page of the cache costs), each in a process of its own (its CPU seconds are
-that process' own; the server's are beside the point). ``curl`` goes to /dev/null and ``sha256`` reads the warm file:
+One object in versitygw over loopback. Every round has an order of its own (who writes after whom changes what a page of
+the cache costs), and each runs in a process of its own (its CPU seconds are that process' own; the server's are beside
+the point). ``curl`` goes to /dev/null and ``sha256`` reads the warm file:
 what is slower of the two is the bound. Nobody waits for the disk (no fsync), except ``modelcast fetch``, which is the
 whole call with fsync and rename. A peer that is not here is named. MiB/s: medians with minimum and maximum.
 

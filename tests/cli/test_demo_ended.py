@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.cluster import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -28,10 +29,8 @@ def test_a_demo_told_to_end_clears_its_folder_away(tmp_path: Path, number: signa
         env = {**os.environ, "MODELCAST_CACHE_DIR": str(cache)}
         demo = subprocess.Popen(command, env=env, stdout=output, stderr=output)
         try:
-            deadline = time.monotonic() + DEADLINE_SECONDS
-            while not list(cache.glob("runs/*/models/*/*")):  # somebody writes into it while it goes
-                assert time.monotonic() < deadline and demo.poll() is None, log.read_text()
-                time.sleep(0.05)
+            wait_until(lambda: list(cache.glob("runs/*/models/*/*")), "its training writes", DEADLINE_SECONDS)
+            assert demo.poll() is None, log.read_text()
             demo.send_signal(number)
             assert demo.wait(DEADLINE_SECONDS) != 0
         finally:

@@ -31,7 +31,7 @@ def commander(store: MemoryStore) -> Commander:
 
 def told(store: MemoryStore) -> list[str]:
     tail = RegistryReader(store).tail("fraud")
-    return holds(tail.log, {generation: timed.entry for generation, timed in tail.new.items()}, REGIONS)
+    return holds(tail.log, tail.new, REGIONS)
 
 
 def test_nothing_is_told_of_regions_that_follow_the_log(store: MemoryStore) -> None:
@@ -59,7 +59,7 @@ def test_regions_that_are_held_alike_share_a_line(store: MemoryStore, commander:
 def test_a_quarantine_names_who_asked_and_why(store: MemoryStore, commander: Commander) -> None:
     def told_of(version: int) -> str:
         tail = RegistryReader(store).tail("fraud")
-        return quarantine(tail.log, {generation: timed.entry for generation, timed in tail.new.items()}, version)
+        return quarantine(tail.log, tail.new, version)
 
     commander.quarantine("fraud", 1, reason="drift", requested_by="ann")
     assert [told_of(1), told_of(2)] == ["quarantined by ann (drift)", ""]

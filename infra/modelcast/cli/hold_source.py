@@ -43,6 +43,5 @@ class HoldSource:
             tail = origin_registry(self._settings).tail(state.model, partial=True)
         except ModelcastError:
             return
-        entries = {generation: timed.entry for generation, timed in tail.new.items()}
-        self._lines = holds(tail.log, entries, (row.region for row in state.regions))
+        self._lines = holds(tail.log, tail.new, (row.region for row in state.regions))
         self._read = (state.model, state.head_generation)

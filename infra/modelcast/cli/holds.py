@@ -1,12 +1,16 @@
 """Why regions do not have what was published: pins, pauses, quarantines; by whom, and why. Pure."""
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from modelcast.schemas.log import ModelLog
-from modelcast.schemas.records import Entry, ModelCommand
+from modelcast.schemas.records import ModelCommand
+
+if TYPE_CHECKING:
+    from modelcast.infra.registry import TimedEntry
 
 
-def holds(log: ModelLog, entries: Mapping[int, Entry], regions: Iterable[str]) -> list[str]:
+def holds(log: ModelLog, entries: "Mapping[int, TimedEntry]", regions: Iterable[str]) -> list[str]:
     """A line for each pin and pause that is in force, for people.
 
     Args:
@@ -27,15 +31,15 @@ def holds(log: ModelLog, entries: Mapping[int, Entry], regions: Iterable[str]) -
     return [f"{', '.join(where)}: {line}" for line, where in told.items()]
 
 
-def quarantine(log: ModelLog, entries: Mapping[int, Entry], version: int) -> str:
+def quarantine(log: ModelLog, entries: "Mapping[int, TimedEntry]", version: int) -> str:
     """How the log refuses a version, for people; "" if it does not."""
     if version not in log.quarantined:
         return ""
     return f"quarantined{_by(entries.get(log.quarantined[version]))}"
 
 
-def _by(entry: Entry | None) -> str:
-    if not isinstance(entry, ModelCommand):
+def _by(timed: "TimedEntry | None") -> str:
+    if timed is None or not isinstance(entry := timed.entry, ModelCommand):
         return ""
     who = f" by {entry.requested_by}" if entry.requested_by else ""
     return who + (f" ({entry.reason})" if entry.reason else "")

@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Group, RenderableType
@@ -24,6 +24,7 @@ from modelcast.schemas.states import State
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
+    from modelcast.producers.verdict import Level
 
 WATCH_SECONDS = 1.0
 View = tuple[Any, RenderableType]
@@ -228,9 +229,14 @@ def wait(
     version = wanted.version if wanted.version is not None else _version_of(settings, wanted)
     begun = time.monotonic()
     verdict = wait_for(
-        settings, wanted.model, version, level, timeout_seconds=seconds, staged=staged,  # type: ignore[arg-type]
+        settings,
+        wanted.model,
+        version,
+        cast("Level", level),  # wait_for says which there are
+        timeout_seconds=seconds,
+        staged=staged,
         refused=lambda: _refused(settings, wanted.model, version),
-    )  # fmt: skip
+    )
     took = time.monotonic() - begun
     regions = ", ".join(verdict.there)
     data = {"model": wanted.model, "version": version, "regions": verdict.there, "seconds": took}
@@ -247,4 +253,4 @@ def _refused(settings: "Settings", model: str, version: int) -> str:
         log, entries = read_log(origin_registry(settings), model)
     except ModelcastError:
         return ""
-    return quarantine(log, {generation: timed.entry for generation, timed in entries.items()}, version)
+    return quarantine(log, entries, version)

@@ -161,7 +161,7 @@ class Publisher(Speaker):
         try:
             if dry_run:
                 return rehearse(origin, request)
-            run = self._delta_run(origin, model, artifact, Path(path), deltas)
+            run = self._delta_run(origin, model, artifact, deltas)
             return self._publish(origin, request, artifact, steps, run, verify=verify)
         except Unannounced:
             PUBLICATIONS.labels(model, "unannounced").inc()
@@ -198,9 +198,7 @@ class Publisher(Speaker):
 
     # --------------------------------------------------------------------------------------------------------
 
-    def _delta_run(
-        self, origin: Origin, model: str, artifact: Artifact, root: Path, wanted: bool | None
-    ) -> "DeltaRun | None":
+    def _delta_run(self, origin: Origin, model: str, artifact: Artifact, wanted: bool | None) -> "DeltaRun | None":
         """None where no file is worth a delta; where only this publication makes none, its files are still kept."""
         if not (self._settings.publish.deltas or wanted):
             return None
@@ -215,7 +213,7 @@ class Publisher(Speaker):
             _logger.info("no deltas: %s; install modelcast[delta]", error, extra={"model": model})
             return None
         makes = self._settings.publish.deltas if wanted is None else wanted
-        return DeltaRun(self._delta_shop(origin), model, artifact, root, makes=makes)
+        return DeltaRun(self._delta_shop(origin), model, artifact, makes=makes)
 
     def _delta_shop(self, origin: Origin) -> "DeltaShop":
         from modelcast.producers.deltas.shop import DeltaShop

@@ -92,14 +92,14 @@ async def test_what_has_begun_waits_for_its_end_but_not_for_long(monkeypatch: py
 
 
 async def test_what_is_fetched_ahead_of_what_is_served_is_told_when_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelcast.agents.region.reporting.PASSING_SECONDS", 600.0)
+    for name, seconds in (("GAP_SECONDS", 0.0), ("GAP_SECONDS_PER_POD", 0.0), ("PASSING_SECONDS", 600.0)):
+        monkeypatch.setattr(f"modelcast.agents.region.reporting.{name}", seconds)
     mail, log = Mail(), Log().publish(1)
     reports, region = reporter(mail), serving("a", log=log)
     reports.changed(MODEL, region.replica)
     await until(lambda: len(mail.sent) == 1)
     region.on(log.publish(2, activation=Activation.STAGED).folded)
-    reports.changed(MODEL, region.replica)
-    await asyncio.sleep(0.02)
+    reports.changed(MODEL, region.replica)  # without a gap, what does not wait has gone when this returns
     assert [a.staged_version for a in mail.sent] == [1]
     region.on(Fetched(digest(2), digest(2)))
     reports.changed(MODEL, region.replica)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from modelcast.infra import delta
@@ -324,7 +325,6 @@ def test_deltas_of_an_old_version_can_be_added_later_from_any_older_one(
 def test_deltas_that_are_added_later_find_the_tensors_in_onnx_s_external_data(
     tmp_path: Path, store: MemoryStore, heard: Heard
 ) -> None:
-    onnx = pytest.importorskip("onnx")
     values, folder = weights(VALUES), tmp_path / "model"
     folder.mkdir()
 

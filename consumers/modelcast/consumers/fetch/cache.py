@@ -177,12 +177,7 @@ class ArtifactCache:
 
     def used_bytes(self) -> int:
         """Bytes of all files here; shared ones count once."""
-        sizes = self._sizes([Path(entry) for entry in os.scandir(self._incoming)])
-        for entry in os.scandir(self._artifacts):
-            # Asked at every fetch: what is known must not cost a system call for each artifact.
-            known = self._inodes.get((entry.name, entry.inode()))
-            sizes.update(known if known is not None else self._sizes([Path(entry)]))
-        return sum(sizes.values())
+        return sum(self._sizes(self._all_folders()).values())
 
     def disk_free_bytes(self) -> int:
         """Bytes that the filesystem has left for us."""
@@ -208,7 +203,7 @@ class ArtifactCache:
         candidates = [self._incoming / name for name in self._left_behind() if name not in kept]
         candidates += [self._artifacts / name for name in self._oldest_first() if name not in kept]
         all_folders = self._all_folders()
-        stay = [folder for folder in all_folders if folder not in set(candidates)]
+        stay = [folder for folder in all_folders if Path(folder) not in set(candidates)]
         freeable = sum(self._sizes(all_folders).values()) - sum(self._sizes(stay).values())
         if lacking() <= freeable:
             for folder in candidates:
@@ -256,6 +251,7 @@ class ArtifactCache:
         except FileNotFoundError:
             return None
         self._manifests.pop(folder.name, None)
+        self._files.pop(folder.name, None)
         return gone
 
     def _sweep(self) -> None:
@@ -289,10 +285,10 @@ class ArtifactCache:
 
         return sorted(self._names(), key=lambda name: (used_at(name), name))
 
-    def _all_folders(self) -> list[Path]:
-        return [*map(Path, os.scandir(self._artifacts)), *map(Path, os.scandir(self._incoming))]
+    def _all_folders(self) -> list[os.DirEntry[str]]:
+        return [*os.scandir(self._artifacts), *os.scandir(self._incoming)]
 
-    def _sizes(self, folders: list[Path]) -> dict[int, int]:
+    def _sizes(self, folders: list[os.DirEntry[str]]) -> dict[int, int]:
         """Allocated bytes by inode."""
         sizes: dict[int, int] = {}
         for folder in folders:
@@ -300,16 +296,18 @@ class ArtifactCache:
                 sizes.update(self._sizes_in(folder))
         return sizes
 
-    def _sizes_in(self, folder: Path) -> dict[int, int]:
-        key = (folder.name, folder.stat().st_ino)
-        if folder.parent == self._artifacts and key in self._inodes:
+    def _sizes_in(self, folder: os.DirEntry[str]) -> dict[int, int]:
+        # Asked at every fetch: an artifact that is known must not cost a system call.
+        whole = Path(folder).parent == self._artifacts  # and never changed
+        key = (folder.name, folder.inode())
+        if whole and key in self._inodes:
             return self._inodes[key]
         sizes: dict[int, int] = {}
         for parent, _, names in os.walk(folder):
             for name in names:
                 there = (Path(parent) / name).stat()
                 sizes[there.st_ino] = there.st_blocks * 512
-        if folder.parent == self._artifacts:
+        if whole:
             self._inodes[key] = sizes
         return sizes
 

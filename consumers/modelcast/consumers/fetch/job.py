@@ -11,6 +11,7 @@ from shutil import rmtree
 
 import structlog
 
+from modelcast.consumers.fetch.account import Account
 from modelcast.consumers.fetch.cache import ArtifactCache
 from modelcast.consumers.fetch.choosing import Choice, Deltas
 from modelcast.consumers.fetch.copying import bytes_of, copy_blocks
@@ -79,18 +80,16 @@ class Job:
         self._turn = turn
         self._progress = progress
         self._cancelled = cancelled
-        self._seconds: dict[str, float] = {}
-        self._downloads: list[Download] = []
+        self._account = Account()
         self._rebuilt: set[str] = set()
         self._taken: dict[str, Option] = {}  # how each file came, by digest
-        self._planned_bytes = self._had_bytes = 0  # had: came before this fetch was interrupted
-        self._ticker = Ticker(tell, lambda: self._moved(Way.ORIGIN))
+        self._ticker = Ticker(tell, lambda: self._account.moved_bytes(Way.ORIGIN))
 
     def already_here(self, manifest_digest: str) -> FetchReport:
         """The artifact is in the cache; see to it that the regional bucket has it too (it may have been emptied)."""
         manifest = self._cache.manifest(manifest_digest)
         if self._region is not None:
-            with self._timed("regional"):
+            with self._account.timed("regional"):
                 if not self._region.has_all():
                     with self._cache.open(manifest_digest) as folder:
                         files = {file.digest: (file, folder / file.path) for file in manifest.files}
@@ -100,12 +99,12 @@ class Job:
 
     def bring(self, incoming: Incoming, wish: Wish) -> FetchReport:
         """Put the artifact together and publish it in the cache."""
-        with self._timed("manifest"):
+        with self._account.timed("manifest"):
             manifest = self._manifest(wish)
         self._take_turn(manifest)
-        with self._timed("manifest"):
+        with self._account.timed("manifest"):
             regional = self._region.digests(manifest) if self._region else frozenset()
-        with self._timed("verify"):
+        with self._account.timed("verify"):
             incoming.begin(manifest)
             here = self._cache.files_by_digest()
             steps = plan(manifest, cached=here.keys(), regional=regional)
@@ -113,27 +112,27 @@ class Job:
             steps = plan(manifest, cached=linked, regional=regional)
             wanted = {step.file.digest: step for step in steps if step.way is not Way.CACHE}
             resumed = {digest for digest, step in wanted.items() if incoming.path(step.file).exists()}
-        with self._timed("stage"):
+        with self._account.timed("stage"):
             self._cache.reserve(incoming, [step.file for step in wanted.values()], keep=wish.keep)
-        with self._timed("verify"):
+        with self._account.timed("verify"):
             missing = {d: self._missing(incoming, step, resumed) for d, step in wanted.items()}
         lacking = {digest: step for digest, step in wanted.items() if missing[digest]}
         had = (wanted[d].file for d in resumed if wanted[d].way is Way.ORIGIN)
-        self._had_bytes = sum(f.size_bytes - bytes_of(f, missing[f.digest]) for f in had)
+        self._account.had_bytes = sum(f.size_bytes - bytes_of(f, missing[f.digest]) for f in had)
         self._progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
         for step in steps:
             self._taken[step.file.digest] = _LOCAL if step.file.digest not in lacking else _REGIONAL
         arrived = self._transfer(incoming, wish, lacking, missing, here)
-        with self._timed("stage"):
+        with self._account.timed("stage"):
             self._link_twins(incoming, steps)
             rmtree(incoming.folder / ASIDE, ignore_errors=True)
         with ExitStack() as synced:  # beside the upload: both wait for disks most of the time
-            with self._timed("stage"):
+            with self._account.timed("stage"):
                 synced.enter_context(incoming.syncing(manifest))
             self._check_whole(incoming, manifest, steps, regional - arrived)
-            with self._timed("stage"):
+            with self._account.timed("stage"):
                 synced.close()
-        with self._timed("stage"):
+        with self._account.timed("stage"):
             check(self._cancelled)
             incoming.publish()
         taken = [self._taken[s.file.digest] for s in steps]
@@ -144,7 +143,7 @@ class Job:
         if self._region is None or manifest.size_bytes < TURN_FROM_BYTES:
             self._turn = None  # asking would cost more than the bytes
         elif self._turn is not None and not self._region.vouched:
-            with self._timed("turn"):
+            with self._account.timed("turn"):
                 self._turn.take()
                 if self._region.has_all():
                     self._turn.drop()
@@ -187,7 +186,7 @@ class Job:
         """Bring what is ``lacking``, file by file by its cheapest way, then the next; which came from the origin."""
         near = [step for step in lacking.values() if step.way is Way.REGION]
         far = {digest: step for digest, step in lacking.items() if step.way is Way.ORIGIN}
-        planning = partial(self._timed, "plan") if self._choice.concerns(far.values()) else nullcontext
+        planning = partial(self._account.timed, "plan") if self._choice.concerns(far.values()) else nullcontext
         with planning():
             self._choice.look(far.values(), here)
         arrived: set[str] = set()
@@ -196,7 +195,7 @@ class Job:
                 with planning():
                     files = self._choice.plan(far, missing)
                 self._taken.update({f.file.digest: f.chosen for f in files})
-                self._planned_bytes = origin_bytes_of(files) + self._moved(Way.ORIGIN)
+                self._account.planned_bytes = origin_bytes_of(files) + self._account.moved_bytes(Way.ORIGIN)
                 if planning is not nullcontext:  # else it is over before anybody could read of it
                     self._tell(files)
                 direct = [far[f.file.digest] for f in files if not f.chosen.kind.is_rebuilt]
@@ -213,9 +212,9 @@ class Job:
 
     def _tell(self, files: Sequence[FilePlan]) -> None:
         words = in_words(list(self._taken.values()), self._choice.versions)
-        self._ticker.planned(self._planned_bytes, words)
+        self._ticker.planned(self._account.planned_bytes, words)
         if any(f.chosen.kind is not Kind.WHOLE for f in files):
-            log.info("planned", way=words, bytes_planned=self._planned_bytes)
+            log.info("planned", way=words, bytes_planned=self._account.planned_bytes)
 
     @contextmanager
     def _making(
@@ -268,7 +267,7 @@ class Job:
             )
             return False
         finally:
-            self._add("rebuild", time.perf_counter() - started)
+            self._account.add("rebuild", time.perf_counter() - started)
         self._rebuilt.add(entry.digest)
         self._progress(bytes_of(entry, missing))
         return True
@@ -277,7 +276,7 @@ class Job:
         self, incoming: Incoming, wish: Wish, far: Mapping[str, Step], missing: dict[str, set[int]]
     ) -> None:
         """Files that could not be made are brought by other ways: they need their room again."""
-        with self._timed("stage"):
+        with self._account.timed("stage"):
             self._cache.reserve(incoming, [step.file for step in far.values()], keep=wish.keep)
         for digest, step in far.items():
             missing[digest] = incoming.missing_blocks(step.file)
@@ -287,7 +286,7 @@ class Job:
             file = step.file
             places = self._choice.reusable(file, missing[file.digest])
             if places:
-                with self._timed("verify"):
+                with self._account.timed("verify"):
                     missing[file.digest].difference_update(
                         copy_blocks(
                             file,
@@ -311,8 +310,8 @@ class Job:
         finally:
             seconds = time.perf_counter() - started
             share = moved[Way.ORIGIN] / (sum(moved.values()) or 1)
-            self._add("origin", seconds * share)
-            self._add("regional", seconds * (1 - share))
+            self._account.add("origin", seconds * share)
+            self._account.add("regional", seconds * (1 - share))
             if not moved[Way.ORIGIN]:
                 self._gauge.from_the_region(moved[Way.REGION], seconds)
         return download.arrived
@@ -330,11 +329,8 @@ class Job:
             link=self._link,
             turn=self._turn,
         )
-        self._downloads.append(download)
+        self._account.downloads.append(download)
         return download
-
-    def _moved(self, way: Way) -> int:
-        return sum(download.moved_bytes[way] for download in self._downloads)
 
     # --- all of it is there -----------------------------------------------------------------------------------
 
@@ -347,10 +343,10 @@ class Job:
         """
         files = {step.file.digest: (step.file, incoming.path(step.file)) for step in steps}
         if self._region is not None:
-            with self._timed("regional"):
+            with self._account.timed("regional"):
                 self._region.admit(manifest, {digest: f for digest, f in files.items() if digest not in in_region})
             return
-        with self._timed("verify"):
+        with self._account.timed("verify"):
             for digest, (file, path) in files.items():
                 check(self._cancelled)
                 if digest in self._rebuilt:
@@ -368,27 +364,7 @@ class Job:
                     raise DamagedBytes(path, expected=twin.digest, got="other bytes", store=str(incoming.folder))
 
     def _report(self, manifest: Manifest, way: str, kind: Kind = Kind.CACHE) -> FetchReport:
-        return FetchReport(
-            bytes_moved=(moved := self._moved(Way.ORIGIN)),
-            bytes_saved=max(0, manifest.size_bytes - moved - self._had_bytes),
-            bytes_total=manifest.size_bytes,
-            stage_seconds=dict(self._seconds),
-            bytes_planned=self._planned_bytes,
-            bytes_per_second=self._gauge.origin_bytes_per_second,
-            way=way,
-            kind=kind,
-        )
-
-    def _add(self, stage: str, seconds: float) -> None:
-        self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._add(stage, time.perf_counter() - started)
+        return self._account.report(manifest, self._gauge.origin_bytes_per_second, way, kind)
 
 
 def _silent(_: object) -> None:

@@ -45,6 +45,10 @@ class Span:
 class FileSpan(Span):
     """A run of whole blocks of an artifact's file, each hashed while it is still in the processor's own cache.
 
+    Args:
+        part: what it is.
+        disk: held by whoever writes to the file. Those who wait for it sleep; for the kernel's own they would spin.
+
     Attributes:
         part: what it is.
         wrong: the blocks that came and are not what the manifest says, with what they are (hex digests).
@@ -52,10 +56,6 @@ class FileSpan(Span):
     """
 
     def __init__(self, part: Part, disk: AbstractContextManager[object]) -> None:
-        """Args:
-        part: what it is.
-        disk: held by whoever writes to the file: waiters for it sleep, those for the kernel's lock of a file spin.
-        """
         file = part.step.file
         super().__init__(keys.blob(file.digest), file.path, file.size_bytes, part.start, part.size_bytes)
         self.part = part

@@ -29,7 +29,7 @@ def encode(work: Work, old: memoryview, new: memoryview, kernels: Kernels) -> En
     target = _gather(new, [(s.new, s.new_size) for s in segments])
     if not work.numbers:
         strong = len(new) <= STRONG_BELOW_BYTES or len(target) < 1 << 20
-        base = bytes(_gather(old, [(s.old, s.old_size) for s in segments]))[:DICT_BYTES_MAX]
+        base = _gather(old, [(s.old, s.old_size) for s in segments])[:DICT_BYTES_MAX]
         payload = zstd.compress_against(target, base, level=19 if strong else 4)
         return _framed(Method.ZSTD, work.dtype, segments, payload, target)
     if not segments[0].old_size:
@@ -77,7 +77,7 @@ def decode(frame: Frame, payload: memoryview, old: memoryview, kernels: Kernels)
         return _bytes_of(planes.decode(payload, frame.new_size // frame.dtype.width, frame.dtype, kernels))
     source = _gather(old, [(s.old, s.old_size) for s in frame.segments])
     if frame.method is Method.ZSTD:
-        return memoryview(zstd.decompress(payload, frame.new_size, bytes(source)))
+        return memoryview(zstd.decompress(payload, frame.new_size, source))
     return _bytes_of(grouped.decode(payload, _values(source, frame.dtype), frame.dtype, kernels))
 
 

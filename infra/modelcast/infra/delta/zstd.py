@@ -26,7 +26,7 @@ def compress_order0(data: bytes | memoryview) -> bytes:
     return zstandard.ZstdCompressor(compression_params=_ORDER0).compress(data)
 
 
-def compress_against(data: bytes | memoryview, base: bytes, *, level: int) -> bytes:
+def compress_against(data: bytes | memoryview, base: bytes | memoryview, *, level: int) -> bytes:
     """zstd with ``base`` before the data, as ``zstd --patch-from`` does."""
     if not base:
         return compress(data, level=level)
@@ -40,7 +40,7 @@ def compress_against(data: bytes | memoryview, base: bytes, *, level: int) -> by
     return zstandard.ZstdCompressor(compression_params=parameters, dict_data=dictionary).compress(data)
 
 
-def decompress(data: bytes | memoryview, size: int, base: bytes = b"") -> bytes:
+def decompress(data: bytes | memoryview, size: int, base: bytes | memoryview = b"") -> bytes:
     """Decompress what must be exactly ``size`` bytes.
 
     Raises:

@@ -84,8 +84,9 @@ def _multipart(
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
     try:
-        parts = _checked_parts(path, size_bytes, digest, part_size_of(size_bytes))
-        done = _send_parts(send, parts, there, told)
+        part_size = part_size_of(size_bytes)
+        parts = _checked_parts(path, size_bytes, digest, part_size)
+        done = _send_parts(send, parts, part_size, there, told)
         client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": done})
     except VerificationFailed:  # of no use to anybody; after any other failure, the next run goes on from here
         abort(client, bucket, key, upload_id)
@@ -95,6 +96,7 @@ def _multipart(
 def _send_parts(
     send: "Callable[[int, bytes], CompletedPartTypeDef]",
     parts: Iterator[bytes],
+    part_size: int,
     there: Mapping[int, str],
     told: "_ToldOnce",
 ) -> "list[CompletedPartTypeDef]":
@@ -108,7 +110,7 @@ def _send_parts(
                 raise InterruptedError("another part failed")
             return send(number, body), len(body)
         finally:
-            _room.release(len(body))
+            _room.release(part_size)
 
     def collect(futures: "set[Future[tuple[CompletedPartTypeDef, int]]]") -> None:
         for future in futures:
@@ -119,12 +121,12 @@ def _send_parts(
     with ThreadPoolExecutor(PARTS_IN_FLIGHT, "upload") as pool:
         flying: set[Future[tuple[CompletedPartTypeDef, int]]] = set()
         try:
-            for number, body in enumerate(parts, 1):
+            for number, body in enumerate(_with_room(parts, part_size), 1):
                 if number in there and there[number] == hashlib.md5(body, usedforsecurity=False).hexdigest():
                     done.append({"PartNumber": number, "ETag": f'"{there[number]}"'})
                     told(number, len(body))
+                    _room.release(part_size)
                     continue
-                _room.take(len(body))
                 flying.add(pool.submit(unless_stopped, number, body))
                 if len(flying) >= PARTS_IN_FLIGHT:
                     finished, flying = wait(flying, return_when=FIRST_COMPLETED)
@@ -176,6 +178,22 @@ class _Room:
 
 
 _room = _Room(HELD_MAX_BYTES)
+
+
+def _with_room(parts: Iterator[bytes], part_size: int) -> Iterator[bytes]:
+    """Room is taken before a part is read; whoever gets the part gives the room back."""
+    while True:
+        _room.take(part_size)
+        try:
+            body = next(parts, None)
+        except BaseException:
+            _room.release(part_size)
+            raise
+        if body is None:
+            _room.release(part_size)
+            return
+        yield body
+        del body  # else it is held while the next one waits for room
 
 
 def read_checked(path: Path, size_bytes: int, digest: str) -> bytes:

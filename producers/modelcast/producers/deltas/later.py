@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from modelcast.infra import delta
 from modelcast.infra.delta.layout import Layout
 from modelcast.producers.deltas.choice import bases_of, pairs_of
+from modelcast.producers.deltas.layouts import layouts_by_digest
 from modelcast.producers.deltas.maker import Target
 from modelcast.producers.deltas.offers import DeltaMade, DeltaOffer, offered
 from modelcast.producers.deltas.regions import held_by
@@ -99,8 +99,4 @@ def _layouts(shop: DeltaShop, manifest: Manifest, files: Mapping[str, Path], fol
             path = shop.cache.find(digest, model.size_bytes) or shop.maker.fetch(model, folder)
             if path is not None:
                 lie[digest] = path
-    try:
-        found = delta.layouts_among({f.path: lie[f.digest] for f in manifest.files if f.digest in lie})
-    except (ModelcastError, OSError):
-        return {}
-    return {f.digest: found[f.path] for f in manifest.files if f.path in found}
+    return layouts_by_digest(manifest, lie)

@@ -1,14 +1,12 @@
 """The deltas of one publication: looked into while its bytes are uploaded, made before the announcement or after."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain
-from pathlib import Path
 
-from modelcast.infra import delta
-from modelcast.infra.delta.layout import Layout
 from modelcast.producers.artifact import Artifact
 from modelcast.producers.deltas.choice import bases_of
+from modelcast.producers.deltas.layouts import layouts_by_digest
 from modelcast.producers.deltas.maker import Batch, Target
 from modelcast.producers.deltas.offers import DeltaMade, DeltaOffer, offered
 from modelcast.producers.deltas.regions import held_by
@@ -16,7 +14,6 @@ from modelcast.producers.deltas.shop import DeltaShop
 from modelcast.producers.deltas.timing import wait_for
 from modelcast.producers.steps import Steps
 from modelcast.schemas import keys
-from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import DeltaHint
 
@@ -34,8 +31,8 @@ class DeltaRun:
         failed: what could not be made, and why.
     """
 
-    def __init__(self, shop: DeltaShop, model: str, artifact: Artifact, root: Path, *, makes: bool = True) -> None:
-        self._shop, self._model, self._artifact, self._root, self._makes = shop, model, artifact, root, makes
+    def __init__(self, shop: DeltaShop, model: str, artifact: Artifact, *, makes: bool = True) -> None:
+        self._shop, self._model, self._artifact, self._makes = shop, model, artifact, makes
         self._target: Target | None = None
         self._batches: list[Batch] = []
         self._first = 0
@@ -96,7 +93,7 @@ class DeltaRun:
             manifest_digest=self._artifact.digest,
             manifest=self._artifact.manifest,
             files=files,
-            layouts=_layouts(self._artifact, self._root),
+            layouts=layouts_by_digest(self._artifact.manifest, files),
             present=present,
         )
         self._batches = self._shop.maker.plan(log, self._target, bases)
@@ -117,14 +114,3 @@ class DeltaRun:
         made, failed = self._shop.maker.make(self._target, jobs, told)
         self.made += made
         self.failed += failed
-
-
-def _layouts(artifact: Artifact, root: Path) -> Mapping[str, Layout]:
-    """Where tensors lie in files that don't say so themselves: ONNX's external data. By digest."""
-    if not root.is_dir() or not any(f.entry.path.endswith(".onnx") for f in artifact.files):
-        return {}
-    try:
-        found = delta.layouts_of(root)
-    except (ModelcastError, OSError):
-        return {}
-    return {f.entry.digest: found[f.entry.path] for f in artifact.files if f.entry.path in found}

@@ -42,6 +42,7 @@ class Download:
         progress: Progress,
         cancelled: Callable[[], bool],
         distrust: Callable[[str], None],
+        block_came: Callable[[str, int], None] = lambda _digest, _block: None,
         link: Link | None = None,
         turn: Turn | None = None,
     ) -> None:
@@ -51,12 +52,14 @@ class Download:
         progress: told of further bytes of files, from several threads but never at once.
         cancelled: asked often.
         distrust: told the digest of a file that is damaged in the regional bucket.
+        block_came: told the digest of a file and the number of a block of it that is written, and right.
         link: what all transfers of this process share; None: nothing.
         turn: taken before the first byte is read from the origin; None: that needs nobody's leave.
         """
         self._path_of = path_of
         self._progress = progress
         self._distrust = distrust
+        self._block_came = block_came
         self._link = link or Link()
         self._reading = Reading(stores, self._link, turn, cancelled)
         self.moved_bytes = self._reading.moved_bytes
@@ -104,6 +107,8 @@ class Download:
                 self._check_origin(span)
             with self._reading.lock:
                 progress(count)
+            for block in span.blocks_within(count):
+                self._block_came(span.part.step.file.digest, block)
 
         def bring(span: FileSpan) -> None:
             self._bring(span, is_over, lambda _, count: came(span, count))

@@ -12,6 +12,7 @@ from shutil import rmtree
 import structlog
 
 from modelcast.consumers.fetch.account import Account
+from modelcast.consumers.fetch.ahead import Ahead
 from modelcast.consumers.fetch.cache import ArtifactCache
 from modelcast.consumers.fetch.choosing import Choice, Deltas
 from modelcast.consumers.fetch.copying import bytes_of, copy_blocks
@@ -81,6 +82,7 @@ class Job:
         self._progress = progress
         self._cancelled = cancelled
         self._account = Account()
+        self._ahead = Ahead(region)
         self._rebuilt: set[str] = set()
         self._taken: dict[str, Option] = {}  # how each file came, by digest
         self._ticker = Ticker(tell, lambda: self._account.moved_bytes(Way.ORIGIN))
@@ -122,16 +124,18 @@ class Job:
         self._progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
         for step in steps:
             self._taken[step.file.digest] = _LOCAL if step.file.digest not in lacking else _REGIONAL
-        arrived = self._transfer(incoming, wish, lacking, missing, here)
-        with self._account.timed("stage"):
-            self._link_twins(incoming, steps)
-            rmtree(incoming.folder / ASIDE, ignore_errors=True)
-        with ExitStack() as synced:  # beside the upload: both wait for disks most of the time
+        with self._ahead:
+            self._ahead.begin((s.file for s in lacking.values() if s.way is Way.ORIGIN), missing, incoming.path)
+            arrived = self._transfer(incoming, wish, lacking, missing, here)
             with self._account.timed("stage"):
-                synced.enter_context(incoming.syncing(manifest))
-            self._check_whole(incoming, manifest, steps, regional - arrived)
-            with self._account.timed("stage"):
-                synced.close()
+                self._link_twins(incoming, steps)
+                rmtree(incoming.folder / ASIDE, ignore_errors=True)
+            with ExitStack() as synced:  # beside the upload: both wait for disks most of the time
+                with self._account.timed("stage"):
+                    synced.enter_context(incoming.syncing(manifest))
+                self._check_whole(incoming, manifest, steps, regional - arrived)
+                with self._account.timed("stage"):
+                    synced.close()
         with self._account.timed("stage"):
             check(self._cancelled)
             incoming.publish()
@@ -269,6 +273,8 @@ class Job:
         finally:
             self._account.add("rebuild", time.perf_counter() - started)
         self._rebuilt.add(entry.digest)
+        for block in range(len(entry.blocks)):
+            self._ahead.came(entry.digest, block)
         self._progress(bytes_of(entry, missing))
         return True
 
@@ -287,16 +293,17 @@ class Job:
             places = self._choice.reusable(file, missing[file.digest])
             if places:
                 with self._account.timed("verify"):
-                    missing[file.digest].difference_update(
-                        copy_blocks(
-                            file,
-                            incoming.path(file),
-                            places,
-                            self._choice.files,
-                            progress=self._progress,
-                            cancelled=self._cancelled,
-                        )
+                    copied = copy_blocks(
+                        file,
+                        incoming.path(file),
+                        places,
+                        self._choice.files,
+                        progress=self._progress,
+                        cancelled=self._cancelled,
                     )
+                missing[file.digest] -= copied
+                for block in copied:
+                    self._ahead.came(file.digest, block)
 
     def _download(self, incoming: Incoming, parts: list[Part]) -> set[str]:
         if not parts:
@@ -326,6 +333,7 @@ class Job:
             progress=self._progress,
             cancelled=cancelled,
             distrust=self._region.distrust if self._region else _silent,
+            block_came=self._ahead.came,
             link=self._link,
             turn=self._turn,
         )
@@ -344,7 +352,8 @@ class Job:
         files = {step.file.digest: (step.file, incoming.path(step.file)) for step in steps}
         if self._region is not None:
             with self._account.timed("regional"):
-                self._region.admit(manifest, {digest: f for digest, f in files.items() if digest not in in_region})
+                there = in_region | self._ahead.entered()
+                self._region.admit(manifest, {digest: f for digest, f in files.items() if digest not in there})
             return
         with self._account.timed("verify"):
             for digest, (file, path) in files.items():

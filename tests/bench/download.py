@@ -54,7 +54,7 @@ def by_modelcast(job: dict[str, Any]) -> None:
         cancelled=lambda: False,
         distrust=lambda _: None,
     )
-    download.run(parts_of(step, set(range(len(step.file.blocks)))))
+    download.run(parts_of([step], {step.file.digest: set(range(len(step.file.blocks)))}))
     assert download.arrived == {step.file.digest}
 
 

@@ -22,7 +22,7 @@ def whole(size_bytes: int, speeds: Speeds = LINK) -> FilePlan:
 def test_a_delta_that_saves_much_is_waited_for_half_of_what_it_saves() -> None:
     files = [whole(500 * MB)]
     wait, good_enough = patience(files, [DeltaHint(3, 10 * MB)], LINK)
-    saved = seconds_of(files) - (10 / 12.5 + 0.08 + 500 / 400)
+    saved = seconds_of(files) - LINK.by_delta(10 * MB, 500 * MB, has_base=True)
     assert wait == pytest.approx(saved / 2)
     assert good_enough < seconds_of(files) / 2
     assert origin_bytes_of(files) == 500 * MB

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.fetch.plan import PART_BLOCKS, Step, Way, parts_of, plan
+from modelcast.consumers.fetch.plan import PART_BLOCKS_MAX, PART_BLOCKS_MIN, Step, Way, parts_of, plan, runs
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 from tests.consumers.fetch.publishing import entry, manifest_of
 
@@ -37,13 +37,24 @@ def test_parts_cover_the_missing_blocks_and_no_others(size_bytes: int, data: st.
     file = entry("w", b"")
     file = type(file)("w", size_bytes, file.digest, ("",) * blocks)
     missing = data.draw(st.sets(st.integers(0, blocks - 1)))
-    parts = parts_of(Step(file, Way.ORIGIN), missing)
+    parts = parts_of([Step(file, Way.ORIGIN)], {file.digest: missing})
     covered = [b for part in parts for b in range(part.first_block, part.first_block + part.block_count)]
     assert covered == sorted(missing)
-    assert all(1 <= part.block_count <= PART_BLOCKS for part in parts)
+    assert all(1 <= part.block_count <= PART_BLOCKS_MAX for part in parts)
     for part in parts:
         end = min(size_bytes, (part.first_block + part.block_count) * BLOCK_SIZE_BYTES)
         assert (part.start, part.start + part.size_bytes) == (part.first_block * BLOCK_SIZE_BYTES, end)
     for one, other in itertools.pairwise(parts):
-        full = one.block_count == PART_BLOCKS
+        full = one.block_count >= PART_BLOCKS_MIN
         assert full or other.first_block > one.first_block + one.block_count
+
+
+def test_parts_are_long_at_first_and_short_at_the_end() -> None:
+    counts = [count for _, count in runs(set(range(129)))]
+    assert counts[0] == PART_BLOCKS_MAX
+    assert counts[-4:-1] == [PART_BLOCKS_MIN] * 3
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_the_end_is_that_of_the_last_file() -> None:
+    assert {count for _, count in runs(set(range(64)), after=128)} == {PART_BLOCKS_MAX}

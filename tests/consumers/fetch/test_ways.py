@@ -179,8 +179,7 @@ def test_the_chosen_chain_is_the_cheapest_of_all(offers: list[Offer], speeds: Sp
     sizes = {**held.cached, want.file.digest: 300 * MIB}
 
     def cost(each: Offer) -> float:
-        rebuild = speeds.rebuild(sizes.get(each.new, 300 * MIB), has_base=each.old is not None)
-        return speeds.over_the_link(each.size_bytes) + rebuild
+        return speeds.by_delta(each.size_bytes, sizes.get(each.new, 300 * MIB), has_base=each.old is not None)
 
     def cheapest_to(node: str, seen: frozenset[str]) -> float:
         if node in held.cached or node == "":
@@ -192,6 +191,18 @@ def test_the_chosen_chain_is_the_cheapest_of_all(offers: list[Offer], speeds: Sp
     rebuilt = [o.seconds for o in found.options if o.kind.is_rebuilt]
     if rebuilt:
         assert min(rebuilt) == pytest.approx(cheapest_to(want.file.digest, frozenset({want.file.digest})))
+
+
+def test_a_delta_is_applied_while_it_arrives() -> None:
+    link, rebuild = SLOW.over_the_link(500 * MIB), SLOW.rebuild(1000 * MIB, has_base=True)
+    seconds = SLOW.by_delta(500 * MIB, 1000 * MIB, has_base=True)
+    assert max(link, rebuild) < seconds < link + rebuild
+
+
+def test_what_is_here_of_a_delta_need_not_come_again() -> None:
+    begun = replace(offer("v7", "v3", 90 * MIB), here_bytes=80 * MIB)
+    found = the_plan(HELD, offer("v7", "v6", 50 * MIB), begun)
+    assert (found.chosen.base, found.chosen.origin_bytes) == (digest("v3"), 10 * MIB)
 
 
 def test_thousands_of_hostile_offers_end() -> None:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -108,6 +108,7 @@ class Choice:
         self._kin = kin
         self._cancelled = cancelled
         self._offers: tuple[Offer, ...] = ()
+        self._here_bytes: Callable[[Offer], int] = lambda _: 0
         self._failed: set[tuple[str, str]] = set()  # in this fetch
         self._bases_lost: set[str] = set()
         self._waited = False
@@ -147,8 +148,18 @@ class Choice:
         self._looked = True
         self._read_offers()
 
-    def plan(self, far: Mapping[str, Step], missing: Mapping[str, Set[int]]) -> tuple[FilePlan, ...]:
-        """The ways to ``far`` files that lack ``missing`` blocks; waits for a delta that was foretold, if that pays."""
+    def plan(
+        self,
+        far: Mapping[str, Step],
+        missing: Mapping[str, Set[int]],
+        here_bytes: Callable[[Offer], int] = lambda _: 0,
+    ) -> tuple[FilePlan, ...]:
+        """The ways to ``far`` files that lack ``missing`` blocks; waits for a delta that was foretold, if that pays.
+
+        Args:
+            here_bytes: what an interrupted attempt left of a delta.
+        """
+        self._here_bytes = here_bytes
         files = self._plan(far, missing)
         if self._deltas is None or not self._looked or self._waited:
             return files
@@ -186,7 +197,7 @@ class Choice:
             wanted.append(Wanted(step.file, lacking - local, local))
         speeds = (self._deltas.gauge if self._deltas else Gauge()).speeds()
         known_bad = self._failed | (self._deltas.bad.of(self._digest) if self._deltas else frozenset())
-        offers = [o for o in self._offers if (o.key, o.etag) not in known_bad]
+        offers = [replace(o, here_bytes=self._here_bytes(o)) for o in self._offers if (o.key, o.etag) not in known_bad]
         held = Holdings(
             {d: s for d, s in self._sizes().items() if d not in self._bases_lost},
             {d: s for d, s in self.regional_bases.items() if d not in self._bases_lost},

@@ -56,9 +56,7 @@ def patience(files: Sequence[FilePlan], usable: Sequence[DeltaHint], speeds: Spe
     if not usable or not speeds.measured:
         return 0.0, now
     size = sum(file.file.size_bytes for file in files)
-    best = min(
-        speeds.over_the_link(hint.size_bytes) + speeds.rebuild(size, has_base=hint.base_version > 0) for hint in usable
-    )
+    best = min(speeds.by_delta(hint.size_bytes, size, has_base=hint.base_version > 0) for hint in usable)
     saving = now - best
     wait = min(WAIT_SECONDS_MAX, saving / 2)
     if saving < SAVING_SHARE_MIN * now or wait < WAIT_SECONDS_MIN:

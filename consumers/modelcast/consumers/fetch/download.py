@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from modelcast.consumers.fetch.errors import DamagedBytes
+from modelcast.consumers.fetch.growth import Growth
 from modelcast.consumers.fetch.link import Link, Turn
 from modelcast.consumers.fetch.objects import bring_object
 from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of
@@ -70,15 +71,21 @@ class Download:
         """For how long bytes were being read, by way."""
         return self._reading.seconds()
 
-    def object(self, key: str, path: Path, size_bytes: int, *, way: Way = Way.ORIGIN) -> None:
+    def object(
+        self, key: str, path: Path, size_bytes: int, *, way: Way = Way.ORIGIN, growth: Growth | None = None
+    ) -> None:
         """Bring an object that nobody can check in advance, going on from what an interruption left.
+
+        Args:
+            growth: told what of it is there.
 
         Raises:
             BlobMissing: it is not in the store.
             DamagedBytes: it has another size.
             StoreUnavailable, FetchTooSlow, FetchCancelled: as they say.
         """
-        bring_object(self._reading, key, path, size_bytes, way=way, readers=self._link.readers)
+        growth = growth or Growth(size_bytes)
+        bring_object(self._reading, key, path, growth, way=way, readers=self._link.readers)
 
     def run(self, parts: Sequence[Part]) -> None:
         """Bring all parts; the first error of any thread stops the others and is raised here.
@@ -164,7 +171,7 @@ class Download:
 
 def _from_origin(span: FileSpan) -> tuple[Part, ...]:
     step = span.part.step
-    return parts_of(Step(step.file, Way.ORIGIN, step.also_at), span.wrong.keys())
+    return parts_of([Step(step.file, Way.ORIGIN, step.also_at)], {step.file.digest: span.wrong.keys()})
 
 
 def _silent(_: int) -> None:

@@ -22,7 +22,7 @@ class Growth:
         self._blocks = -(-size_bytes // BLOCK_SIZE_BYTES)
         self._missing = set(range(self._blocks)) if missing is None else set(missing)
         self._first = 0  # no block before this one is missing
-        self._over = False
+        self._over = self._left = False
         self._grew = threading.Condition()
         self.begin(frozenset())
 
@@ -46,9 +46,23 @@ class Growth:
             self._grew.notify_all()
 
     @property
+    def blocks(self) -> Set[int]:
+        """The numbers of all blocks."""
+        return frozenset(range(self._blocks))
+
+    @property
     def is_over(self) -> bool:
         """It was given up."""
         return self._over
+
+    def leave(self) -> None:
+        """Nobody waits for it any more."""
+        self._left = True
+
+    @property
+    def is_left(self) -> bool:
+        """Whoever brings it may stop."""
+        return self._left
 
     def wait_for(self, size_bytes: int) -> None:
         """Return once so many bytes are there from the start.

@@ -25,7 +25,7 @@ from modelcast.consumers.fetch.incoming import Incoming, digest_of
 from modelcast.consumers.fetch.link import Link, Turn
 from modelcast.consumers.fetch.manifests import read_manifest
 from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of, plan
-from modelcast.consumers.fetch.rebuild import ASIDE, Rebuilder, WayFailed
+from modelcast.consumers.fetch.rebuild import ASIDE, Rebuilder, WayFailed, here_bytes_of
 from modelcast.consumers.fetch.regional import RegionalBucket
 from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.retry import check
@@ -197,7 +197,7 @@ class Job:
         with self._ticker:
             while near or far:
                 with planning():
-                    files = self._choice.plan(far, missing)
+                    files = self._choice.plan(far, missing, partial(here_bytes_of, incoming))
                 self._taken.update({f.file.digest: f.chosen for f in files})
                 self._account.planned_bytes = origin_bytes_of(files) + self._account.moved_bytes(Way.ORIGIN)
                 if planning is not nullcontext:  # else it is over before anybody could read of it
@@ -206,8 +206,7 @@ class Job:
                 indirect = [f for f in files if f.chosen.kind.is_rebuilt]
                 with self._making(incoming, indirect, missing) as made:
                     self._copy_blocks(incoming, direct, missing)
-                    parts = [p for step in [*near, *direct] for p in parts_of(step, missing[step.file.digest])]
-                    arrived |= self._download(incoming, parts)
+                    arrived |= self._download(incoming, parts_of([*near, *direct], missing))
                 failed = [digest for digest, done in made.items() if not done.result()]
                 near, far = [], {digest: far[digest] for digest in failed}
                 if far:
@@ -236,6 +235,7 @@ class Job:
             self._choice.files,
             self._choice.regional_bases,
             gauge=self._gauge,
+            block_came=self._ahead.came,
             cancelled=lambda: over or self._cancelled(),
             threads=self._deltas.threads,
         )
@@ -259,7 +259,7 @@ class Job:
         entry, chosen = file.file, file.chosen
         started = time.perf_counter()
         try:
-            rebuilder.make(entry, chosen, replace=len(missing) == len(entry.blocks))
+            rebuilder.make(entry, chosen)
         except WayFailed as failure:
             self._choice.failed(failure.offer, chosen.base, lasting=failure.lasting)
             log.warning(
@@ -273,8 +273,6 @@ class Job:
         finally:
             self._account.add("rebuild", time.perf_counter() - started)
         self._rebuilt.add(entry.digest)
-        for block in range(len(entry.blocks)):
-            self._ahead.came(entry.digest, block)
         self._progress(bytes_of(entry, missing))
         return True
 
@@ -305,7 +303,7 @@ class Job:
                 for block in copied:
                     self._ahead.came(file.digest, block)
 
-    def _download(self, incoming: Incoming, parts: list[Part]) -> set[str]:
+    def _download(self, incoming: Incoming, parts: Sequence[Part]) -> set[str]:
         if not parts:
             return set()
         download = self._new_download(incoming, self._cancelled)

@@ -42,13 +42,23 @@ _RANK = {kind: number for number, kind in enumerate(Kind)}
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A delta in the store: makes the file ``new`` of the file ``old`` (None: of nothing). Never trusted."""
+    """A delta in the store: makes the file ``new`` of the file ``old`` (None: of nothing). Never trusted.
+
+    Attributes:
+        here_bytes: what an interrupted attempt left of it on this machine.
+    """
 
     new: str
     old: str | None
     size_bytes: int
     key: str
     etag: str = ""
+    here_bytes: int = 0
+
+    @property
+    def left_bytes(self) -> int:
+        """What it would still bring over the long link."""
+        return max(0, self.size_bytes - self.here_bytes)
 
     @property
     def rank(self) -> tuple[str, str, int, str, str]:
@@ -150,7 +160,7 @@ def _rebuilt(path: Sequence[Offer], wanted: Wanted, whole: Option, graph: "_Grap
     kind = Kind.PACKED if not base else Kind.DELTA if len(path) == 1 else Kind.CHAIN
     return Option(
         kind,
-        sum(offer.size_bytes for offer in path),
+        sum(offer.left_bytes for offer in path),
         seconds,
         seconds + risk_of(len(path), has_base=bool(base)) * whole.seconds,
         tuple(path),
@@ -194,8 +204,7 @@ class _Graph:
     def seconds_of(self, offer: Offer) -> float:
         """What it takes to bring and apply one delta."""
         size = self._sizes.get(offer.new, self._size_guessed)
-        rebuild = self._speeds.rebuild(size, has_base=offer.old is not None)
-        return self._speeds.over_the_link(offer.size_bytes) + rebuild
+        return self._speeds.by_delta(offer.left_bytes, size, has_base=offer.old is not None)
 
     def paths_to(self, digest: str) -> Iterable[tuple[Offer, ...]]:
         """One chain for each delta that makes the file: the cheapest that ends with it."""

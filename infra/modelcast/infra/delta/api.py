@@ -76,7 +76,6 @@ def apply(
     base_digest: str | None = None,
     threads: int | None = None,
     kernels: str | None = None,
-    durable: bool = True,
 ) -> None:
     """Rebuild ``out``. It appears whole, verified and synced, or not at all.
 
@@ -85,7 +84,6 @@ def apply(
         expected_files: for folders, the digest of each path by the manifest.
         size_bytes_max: refuse a delta that makes more bytes.
         base_digest: the base file's digest, if the caller has just proved it.
-        durable: sync a file that was made; False: the caller does.
 
     Raises:
         NotFound: base or delta is not there.
@@ -126,7 +124,6 @@ def apply(
             base_digest=base_digest,
             threads=threads,
             kernels=kernels,
-            durable=durable,
             subject=str(delta),
         )
 

@@ -33,11 +33,8 @@ def mapped(path: Path) -> Iterator[memoryview]:
 
 
 @contextmanager
-def written_aside(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+def written_aside(path: Path) -> Iterator[BinaryIO]:
     """A temporary file beside ``path`` that takes its place when the block ends well, synced; else it is gone.
-
-    Args:
-        durable: wait until it is on the disk; False: the caller does that, and knows what to think of it till then.
 
     Raises:
         OSError: it can't be written; named is ``path``, whatever the temporary file is called.
@@ -51,19 +48,17 @@ def written_aside(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
-            if durable:
-                os.fsync(file.fileno())
+            os.fsync(file.fileno())
         aside.chmod(0o666 & ~_umask())
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_at(handle: int, data: memoryview, at: int) -> None:

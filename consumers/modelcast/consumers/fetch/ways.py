@@ -99,6 +99,11 @@ class Option:
     base: str = ""
     base_in_region: bool = False
 
+    @property
+    def risk_seconds(self) -> float:
+        """What stands on top of the seconds for what may fail."""
+        return self.score - self.seconds
+
 
 @dataclass(frozen=True, slots=True)
 class FilePlan:

@@ -79,7 +79,7 @@ def _considered(option: Option, best: Option, versions: Mapping[str, int], *, pl
         why = _compared(option, best)
     elif option.kind is Kind.BLOCKS:
         why = "other blocks are here already"
-    elif option.kind is Kind.WHOLE:
+    elif not option.kind.is_rebuilt:
         why = "nothing costs less"
     else:
         why = f"costs least: {option.seconds:.2f} s + {option.risk_seconds:.2f} s risk"

@@ -1,8 +1,11 @@
 """Wrong arguments: one clear message with its object and what to do, the right exit code, never a traceback."""
 
 import os
+import pty
 import resource
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +23,9 @@ def nowhere() -> Iterator[str]:
 
 
 USAGE = [
-    ("nonsense", "No such command 'nonsense'"),
+    ("nonsense", "no such command 'nonsense'"),
     ("publsh", "Did you mean 'publish'"),
-    ("publish fraud", "Missing argument 'path'"),
+    ("publish fraud", "missing argument 'path'"),
     ("publish Fraud! .", "bad model name 'Fraud!'"),
     ("publish fraud . --version 0", "'--version'"),
     ("publish fraud . --version x", "'--version'"),
@@ -36,12 +39,12 @@ USAGE = [
     ("publish fraud . -o xml", "'xml' is not one of"),
     ("get models -o xml", "'xml' is not one of"),
     ("get fraud/", "write MODEL/NUMBER"),
-    ("describe", "Missing argument 'reference'"),
+    ("describe", "missing argument 'reference'"),
     ("describe fraud/0", "versions are whole numbers from 1"),
     ("describe fraud@", "bad alias ''"),
     ("history fraud --last 0", "'--last'"),
     ("inspect fraud/x", "bad version 'x'"),
-    ("pull fraud/7", "Missing argument 'folder'"),
+    ("pull fraud/7", "missing argument 'folder'"),
     ("wait fraud/7 --timeout -1", "bad duration '-1'"),
     ("activate fraud", "write fraud/NUMBER or fraud@ALIAS"),
     ("pin fraud --timeout never", "bad duration 'never'"),
@@ -51,18 +54,18 @@ USAGE = [
     ("unpin fraud@champion", "write fraud;"),
     ("quarantine fraud", "write fraud/NUMBER or fraud@ALIAS"),
     ("alias fraud/7 Bad!", "bad alias 'Bad!'"),
-    ("run dashbord", "No such command 'dashbord'"),
+    ("run dashbord", "no such command 'dashbord'"),
     ("run pod --name a --region eu --port 99999", "'--port'"),
     ("topics --replication 0", "'--replication'"),
     ("doctor --only nothing", "--only takes"),
     ("dead-letters show -- -1", "'offset'"),
     ("dead-letters list --last 0", "'--last'"),
     ("config show -o xml", "'xml' is not one of"),
-    ("plan", "Missing argument 'reference'"),
+    ("plan", "missing argument 'reference'"),
     ("plan fraud/0 --region eu", "versions are whole numbers from 1"),
     ("plan fraud/1 --region eu --from 0", "'--from'"),
     ("plan fraud/1 --region eu -o xml", "'xml' is not one of"),
-    ("delta make old new", "Missing argument 'OUT'"),
+    ("delta make old new", "missing argument 'OUT'"),
     ("delta make . /dev/null out", "one is a file, the other a folder"),
     ("delta make . . .", ".: the file to write is a folder"),
     ("delta make . . out --threads 0", "'--threads'"),
@@ -71,6 +74,13 @@ USAGE = [
     ("delta publish fraud/7 --from 0", "'--from'"),
     ("up --pods 0", "'--pods'"),
     ("up --regions EU!", "bad region name 'EU!'"),
+    ("up --regions eu-west", "eu-west: on this machine a region's name has letters and digits only"),
+    ("up --regions eu,us,eu", "eu,us,eu: a region is named twice"),
+    ("up --regions ,", "no region is named"),
+    ("up --regions eu --pods 21", "21 pods a region"),
+    ("up --nonsense", "no such option: --nonsense"),
+    ("up there", "unexpected extra argument"),
+    ("delta nonsense", "no such command 'nonsense'"),
     ("--config /nowhere/modelcast.toml get", "/nowhere/modelcast.toml: no such settings file"),
 ]
 
@@ -79,8 +89,51 @@ USAGE = [
 def test_what_makes_no_sense_is_a_usage_error(cli: Cli, command: str, told: str) -> None:
     ended = cli(*command.split())
     assert ended.code == 2
-    assert told in " ".join(ended.err.replace("│", " ").split())
+    lines = ended.err.splitlines()
+    assert any(line.startswith("error ") for line in lines)
+    assert any(told in line for line in lines)
+    assert lines[-1].startswith("  → ")
     assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "usage", "hint"),
+    [
+        ("publish fraud", "modelcast publish [OPTIONS]", "modelcast publish --help"),
+        ("run pod --nonsense", "modelcast run pod [OPTIONS]", "modelcast run pod --help"),
+        ("delta nonsense", "modelcast delta [OPTIONS] COMMAND [ARGS]...", "modelcast delta --help"),
+        ("--nonsense", "modelcast [OPTIONS] COMMAND [ARGS]...", "modelcast --help"),
+    ],
+)
+def test_what_the_parser_refuses_ends_with_where_help_is(cli: Cli, command: str, usage: str, hint: str) -> None:
+    first, *_, last = cli(*command.split()).err.splitlines()
+    assert first.startswith(f"Usage: {usage}")
+    assert last == f"  → {hint}"
+
+
+@pytest.mark.parametrize("command", ["", "delta", "run", "dead-letters", "config"])
+def test_a_command_that_is_not_finished_shows_its_help(cli: Cli, command: str) -> None:
+    ended = cli(*command.split())
+    assert (ended.code, ended.err.strip()) == (2, "")
+    assert f"Usage: modelcast {command}".strip() in ended.out
+    assert "Commands" in ended.out
+
+
+def test_who_says_no_is_told_that_nothing_was_done(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, b"n\n")
+        command = [sys.executable, "-m", "modelcast.cli.main", "pause", "fraud"]
+        ended = subprocess.run(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, timeout=120, check=False
+        )
+        told = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert ended.returncode == 1
+    assert "?" in told
+    assert told.rstrip().endswith("not done")
 
 
 PATHS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from modelcast.cli import console
+from modelcast.cli import console, misuse
 from modelcast.schemas.errors import ExitCode, ModelcastError, UsageError
 
 EPILOG = (
@@ -46,7 +46,13 @@ def _root(
 def run() -> None:
     """The entry point: errors become one line, a hint and an exit code."""
     try:
-        app()
+        ended = app(prog_name="modelcast", standalone_mode=False)
+        sys.exit(ended if isinstance(ended, int) else 0)
+    except misuse.Misuse as error:
+        sys.exit(misuse.complain(error))
+    except typer.Abort:
+        console.say("not done")
+        sys.exit(int(ExitCode.FAILED))
     except ModelcastError as error:
         console.complain(error)
         sys.exit(int(error.exit_code))

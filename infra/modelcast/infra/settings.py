@@ -234,7 +234,10 @@ def config_path() -> Path | None:
     if named:
         path = Path(named)
         if not path.is_file():
-            raise UsageError(f"{CONFIG_VARIABLE} names {named!r}, which is not a file")
+            raise UsageError(
+                f"{CONFIG_VARIABLE} names {named!r}, which is not a file",
+                hint="correct it, or unset it: then ./modelcast.toml is read",
+            )
         return path
     return next((p for p in (Path("modelcast.toml"), Path("/etc/modelcast/modelcast.toml")) if p.is_file()), None)
 

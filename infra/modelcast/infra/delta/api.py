@@ -153,7 +153,9 @@ def _check_apart(out: Path, *sources: Path | None) -> None:
     target = out.resolve()
     for source in sources:
         if source is not None and source.resolve() in (target, *target.parents):
-            raise UsageError("the delta would be written over what it is made of", subject=str(out))
+            raise UsageError(
+                "the delta would be written over what it is made of", subject=str(out), hint="name another OUT"
+            )
 
 
 def _kind(data: memoryview, path: Path) -> int:

@@ -39,7 +39,7 @@ def check_readable(path: Path) -> None:
     try:
         kind = odd_kind(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFound("no such file or folder", subject=str(path)) from None
+        raise NotFound("no such file or folder", subject=str(path), hint="check its path") from None
     if kind and not path.samefile(os.devnull):
         raise UsageError(f"this is {kind}, not a file", subject=str(path), hint="write what it gives into a file first")
 
@@ -65,7 +65,7 @@ def mapped(path: Path) -> Iterator[memoryview]:
         UsageError: it is a pipe, a socket or a device.
     """
     if path.is_dir():
-        raise NotFound("this is a folder, not a file", subject=str(path))
+        raise NotFound("this is a folder, not a file", subject=str(path), hint="name a file")
     check_readable(path)
     with path.open("rb") as file:
         if not os.fstat(file.fileno()).st_size:  # an empty file can't be mapped

@@ -142,7 +142,7 @@ def apply_folder(
         if size_bytes_max is not None and sum(e.size for e in entries) > size_bytes_max:
             raise BadDelta(f"this delta makes more than the {size_bytes_max} bytes expected")
         if out.exists():
-            raise UsageError("the folder to write is there already", subject=str(out))
+            raise UsageError("the folder to write is there already", subject=str(out), hint="name a new one")
         _check_bases(old, entries)
         aside = Path(tempfile.mkdtemp(prefix=f".{out.name[:200]}.", suffix=".partial", dir=out.parent))
         try:
@@ -302,7 +302,7 @@ def _listed(folder: Path) -> dict[str, Path]:
     try:
         check_paths(list(names))
     except ContentError as error:
-        raise UsageError(error.message, subject=str(folder)) from None
+        raise UsageError(error.message, subject=str(folder), hint="rename it") from None
     return {name: names[name] for name in sorted(names, key=str.encode)}
 
 

@@ -194,7 +194,12 @@ SETTINGS = [
     ({"MODELCAST_STORES__ORIGIN__URL": "http://x"}, "stores.origin.url"),
     ({"MODELCAST_KAFKA__TIMEOUT_SECONDS": "-1"}, "kafka.timeout_seconds"),
     ({"MODELCAST_REGIONS__eu__PODS": "not json"}, "regions"),
-    ({"MODELCAST_KAFKA__NONSENSE": "1"}, "kafka.nonsense"),
+    ({"MODELCAST_KAFKA__NONSENSE": "1"}, "kafka.nonsense: no such setting"),
+    ({"MODELCAST_KAFKA__BOOTSTRAP_SERVERS": ""}, "kafka.bootstrap_servers"),
+    (
+        {"MODELCAST_STORES__ORIGIN__URL": "s3://b", "MODELCAST_STORES__ORIGIN__ENDPOINT_URL": "here:9000"},
+        "stores.origin.endpoint_url: write http://host:port",
+    ),
 ]
 
 
@@ -204,6 +209,25 @@ def test_a_wrong_setting_is_named_with_its_place(cli: Cli, env: dict[str, str], 
     assert ended.code == 2
     assert "error settings: " in ended.err
     assert place in ended.err
+    assert ended.err.splitlines()[-1].startswith("  → ")
+    assert "variable" in ended.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[kafak]\n", "error settings: kafak: no such setting"),
+        ("[log]\nlevel = 'loud'\n", "error settings: log.level: "),
+        ("[log\n", "error wrong.toml: "),
+    ],
+)
+def test_a_settings_file_that_is_wrong_is_named(cli: Cli, tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "wrong.toml").write_text(text)
+    ended = cli("config", "show", MODELCAST_CONFIG="wrong.toml")
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err
+    assert "mend" in ended.err.splitlines()[-1]
+    assert "wrong.toml" in ended.err
 
 
 KAFKA = ["get", "describe fraud", "wait fraud/1", "topics", "topics --create", "dead-letters list",

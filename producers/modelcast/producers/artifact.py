@@ -66,7 +66,9 @@ def scan(path: Path, *, allow_pickle: bool = False, threads: int = HASH_THREADS)
     try:
         root = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise UsageError(f"no such file or folder: {_said(error)}", subject=str(path), hint="check its path") from None
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        told = "no such file or folder" if missing else f"can't be read: {_said(error)}"
+        raise UsageError(told, subject=str(path), hint="check its path") from None
     notes: list[str] = []
     if root.is_dir():
         found = sorted(_walk(root, root, "", (), notes), key=lambda f: f.name.encode("utf-8", "surrogateescape"))

@@ -68,6 +68,7 @@ USAGE = [
     ("delta make old new", "missing argument 'OUT'"),
     ("delta make . /dev/null out", "one is a file, the other a folder"),
     ("delta make . . .", ".: the file to write is a folder"),
+    ("delta apply . . out --digest sha256:00", "bad digest 'sha256:00'"),
     ("delta make . . out --threads 0", "'--threads'"),
     ("delta info d -o xml", "'xml' is not one of"),
     ("delta publish fraud", "which version?"),
@@ -152,6 +153,7 @@ def test_what_can_not_be_read_or_written_is_named(cli: Cli, command: str, code: 
     ended = cli(*command.split())
     assert (ended.code, ended.out) == (code, "")
     assert told in ended.err
+    assert ended.err.splitlines()[-1].startswith("  → ")
 
 
 def test_a_disk_that_is_full_is_named(cli: Cli, tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ def test_a_disk_that_is_full_is_named(cli: Cli, tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert ended.code == 1
-    assert "file too large" in ended.err
+    assert "file too large\n  → make room there" in ended.err
     assert sorted(tmp_path.iterdir()) == [new, old]
 
 

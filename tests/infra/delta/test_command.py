@@ -135,6 +135,32 @@ def test_a_pipe_is_not_replaced_by_what_is_made(pair: tuple[Path, Path], tmp_pat
     assert out.is_fifo()
 
 
+def test_a_link_is_not_replaced_by_what_is_made(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """As ``/dev/stdout`` is one, and its place the system's."""
+    (tmp_path / "link").symlink_to("file")
+    for there in (False, True):
+        if there:
+            (tmp_path / "file").write_bytes(b"kept")
+        ended = modelcast("delta", "make", *pair, tmp_path / "link")
+        assert ended.returncode == 2
+        assert "the file to write is a link" in ended.stderr
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b"x", bytes(1000), "× smaller than the whole"),
+        (b"x", b"y", "× larger than the whole"),
+        (b"x", b"", "the whole is empty"),
+    ],
+)
+def test_how_large_a_delta_is_is_said_in_words(tmp_path: Path, old: bytes, new: bytes, told: str) -> None:
+    made = modelcast("delta", "make", write(tmp_path / "old", old), write(tmp_path / "new", new), tmp_path / "out")
+    assert told in made.stdout
+
+
 def test_the_null_device_is_the_empty_file(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert modelcast("delta", "make", "/dev/null", pair[1], tmp_path / "delta").returncode == 0
     assert modelcast("delta", "apply", "/dev/null", tmp_path / "delta", tmp_path / "out").returncode == 0

@@ -48,8 +48,10 @@ def check_writable(path: Path) -> None:
     """What is written takes the place of what is there, and that may only be a file.
 
     Raises:
-        UsageError: it is a folder, a pipe, a socket or a device.
+        UsageError: it is a folder, a pipe, a socket, a device, or a link (/dev/stdout is one: it would be replaced).
     """
+    if path.is_symlink():
+        raise UsageError("the file to write is a link", subject=str(path), hint="name a file instead")
     if path.is_dir():
         raise UsageError("the file to write is a folder", subject=str(path), hint="name a file in it")
     if path.exists() and (kind := odd_kind(path)):

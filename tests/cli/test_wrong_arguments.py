@@ -74,6 +74,8 @@ USAGE = [
     ("delta publish fraud", "which version?"),
     ("delta publish fraud/7 --from 0", "'--from'"),
     ("up --pods 0", "'--pods'"),
+    ("demo --regions eu,eu", "eu,eu: a region is named twice"),
+    ("demo --json nowhere/summary.json", "nowhere: no such folder to write into"),
     ("up --regions EU!", "bad region name 'EU!'"),
     ("up --regions eu-west", "eu-west: on this machine a region's name has letters and digits only"),
     ("up --regions eu,us,eu", "eu,us,eu: a region is named twice"),

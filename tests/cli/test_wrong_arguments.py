@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.infra.local.layout import inherited_env
 from tests.cli.conftest import Cli
 
 
@@ -191,6 +192,23 @@ def test_a_daemon_of_a_region_that_is_not_set_says_where_to_add_it(cli: Cli, com
     assert ended.code == 1
     assert "region 'eu' is not set" in ended.err
     assert "[regions.eu]" in ended.err
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, nowhere: str) -> None:
+    command = ["run", "pod", "--name", "a", "--region", "eu", "--cache-dir", "c", "--port", nowhere.rpartition(":")[2]]
+    ended = subprocess.run(
+        [sys.executable, "-m", "modelcast.cli.main", *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**inherited_env(), "MODELCAST_REGIONS__EU__TOKEN": "t"},
+        timeout=150,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert f"error {nowhere}: can't listen: Address already in use" in ended.stderr
+    assert "  → set --host and --port" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 SETTINGS = [

@@ -72,6 +72,9 @@ def option(kind: Kind, base: str = "", deltas: int = 1) -> Option:
         ([option(Kind.DELTA, "b")] * 2 + [option(Kind.REGION)], "1 from the region, 2 deltas from 3"),
         ([option(Kind.PACKED)] * 2 + [option(Kind.WHOLE)] * 3, "2 compressed wholes, 3 wholes"),
         ([option(Kind.WHOLE), option(Kind.BLOCKS)], "1 in changed blocks, 1 whole"),
+        ([option(Kind.RESUMED)], "resumed whole"),
+        ([option(Kind.RESUMED)] * 2 + [option(Kind.WHOLE)], "2 resumed wholes, 1 whole"),
+        ([Option(Kind.RESUMED, 0, 0.0, 0.0)] * 2 + [option(Kind.RESUMED)], "2 brought before, 1 resumed whole"),
     ],
 )
 def test_ways_are_said_in_few_words(chosen: list[Option], words: str) -> None:

@@ -94,9 +94,27 @@ def test_what_is_here_or_in_the_region_needs_no_delta() -> None:
 
 
 def test_a_whole_that_is_nearly_here_is_finished_rather_than_begun_anew_by_a_delta() -> None:
-    found = the_plan(HELD, offer("v7", "v6", 50 * MIB), want=wanted("v7", missing=10 * MIB))
-    assert found.chosen.kind is Kind.BLOCKS
+    nearly = replace(wanted("v7", missing=10 * MIB), brought_bytes=990 * MIB)
+    found = the_plan(HELD, offer("v7", "v6", 50 * MIB), want=nearly)
+    assert found.chosen.kind is Kind.RESUMED
     assert found.chosen.origin_bytes == 10 * MIB
+
+
+@pytest.mark.parametrize(
+    ("missing", "local", "brought", "kind"),
+    [
+        (1000, 0, 0, Kind.WHOLE),
+        (400, 0, 600, Kind.RESUMED),
+        (400, 600, 0, Kind.BLOCKS),
+        (400, 300, 300, Kind.BLOCKS),
+        (400, 0, 0, Kind.BLOCKS),  # the others were copied by an earlier attempt
+    ],
+)
+def test_blocks_of_other_files_are_told_from_those_that_an_earlier_attempt_brought(
+    missing: int, local: int, brought: int, kind: Kind
+) -> None:
+    want = Wanted(wanted("v7").file, missing * MIB, local * MIB, brought * MIB)
+    assert the_plan(Holdings(), want=want).chosen.kind is kind
 
 
 def test_blocks_are_found_at_whatever_offset() -> None:

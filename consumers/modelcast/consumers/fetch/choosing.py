@@ -194,7 +194,9 @@ class Choice:
         for digest, step in far.items():
             lacking = bytes_of(step.file, missing[digest])
             local = bytes_of(step.file, self.reusable(step.file, missing[digest]).keys())
-            wanted.append(Wanted(step.file, lacking - local, local))
+            before = set(range(len(step.file.blocks))) - missing[digest]
+            brought = bytes_of(step.file, before - self.reusable(step.file, before).keys())
+            wanted.append(Wanted(step.file, lacking - local, local, brought))
         speeds = (self._deltas.gauge if self._deltas else Gauge()).speeds()
         known_bad = self._failed | (self._deltas.bad.of(self._digest) if self._deltas else frozenset())
         offers = [replace(o, here_bytes=self._here_bytes(o)) for o in self._offers if (o.key, o.etag) not in known_bad]

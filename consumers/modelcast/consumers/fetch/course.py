@@ -94,6 +94,7 @@ def _words(option: Option, versions: Mapping[str, int]) -> tuple[Kind, str]:
         Kind.CHAIN: f"chain of {len(option.offers)} deltas{source}",
         Kind.PACKED: "compressed whole",
         Kind.BLOCKS: "in changed blocks",
+        Kind.RESUMED: "resumed whole" if option.origin_bytes else "brought before",
         Kind.WHOLE: "whole",
     }
     return option.kind, words[option.kind]
@@ -109,4 +110,4 @@ def _many(words: str, count: int) -> str:
 
 
 _NOTHING = Option(Kind.CACHE, 0, 0.0, 0.0)
-_RANK = (Kind.CACHE, Kind.REGION, Kind.DELTA, Kind.CHAIN, Kind.PACKED, Kind.BLOCKS, Kind.WHOLE)
+_RANK = (Kind.CACHE, Kind.REGION, Kind.DELTA, Kind.CHAIN, Kind.PACKED, Kind.BLOCKS, Kind.RESUMED, Kind.WHOLE)

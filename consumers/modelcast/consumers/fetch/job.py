@@ -123,7 +123,8 @@ class Job:
         self._account.had_bytes = sum(f.size_bytes - bytes_of(f, missing[f.digest]) for f in had)
         self._progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
         for step in steps:
-            self._taken[step.file.digest] = _LOCAL if step.file.digest not in lacking else _REGIONAL
+            local = _BEFORE if step.file.digest in resumed else _LOCAL
+            self._taken[step.file.digest] = local if step.file.digest not in lacking else _REGIONAL
         with self._ahead:
             self._ahead.begin((s.file for s in lacking.values() if s.way is Way.ORIGIN), missing, incoming.path)
             arrived = self._transfer(incoming, wish, lacking, missing, here)
@@ -379,5 +380,6 @@ def _silent(_: object) -> None:
 
 
 _EMPTY = sha256_of(b"").removeprefix("sha256:")
+_BEFORE = Option(Kind.RESUMED, 0, 0.0, 0.0)
 _LOCAL = Option(Kind.CACHE, 0, 0.0, 0.0)
 _REGIONAL = Option(Kind.REGION, 0, 0.0, 0.0)

@@ -27,7 +27,8 @@ class Kind(StrEnum):
     DELTA = "delta"  # one delta and its base
     CHAIN = "chain"  # several, one after the other
     PACKED = "packed"  # a compressed whole, or a chain that starts with one
-    BLOCKS = "blocks"  # what is here already of its blocks stays; the others come from the origin
+    BLOCKS = "blocks"  # some of its blocks are taken from other files here; the others come from the origin
+    RESUMED = "resumed"  # an earlier attempt brought a part of it; the rest comes from the origin
     WHOLE = "whole"  # all of it from the origin
 
     @property
@@ -73,11 +74,13 @@ class Wanted:
     Attributes:
         missing_bytes: what the whole would still bring over the long link.
         local_bytes: what is taken from files on this machine instead.
+        brought_bytes: what an earlier attempt brought, and no other file here holds.
     """
 
     file: FileEntry
     missing_bytes: int
     local_bytes: int = 0
+    brought_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,11 @@ class Option:
     offers: tuple[Offer, ...] = ()
     base: str = ""
     base_in_region: bool = False
+
+    @property
+    def risk_seconds(self) -> float:
+        """What stands on top of the seconds for what may fail."""
+        return self.score - self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +158,10 @@ def _plan(wanted: Wanted, held: Holdings, graph: "_Graph", speeds: Speeds) -> Fi
 
 def _whole(wanted: Wanted, speeds: Speeds) -> Option:
     seconds = speeds.over_the_link(wanted.missing_bytes) + speeds.on_disk(wanted.local_bytes)
-    kind = Kind.BLOCKS if wanted.missing_bytes < wanted.file.size_bytes else Kind.WHOLE
+    if wanted.missing_bytes + wanted.brought_bytes < wanted.file.size_bytes:
+        kind = Kind.BLOCKS
+    else:
+        kind = Kind.RESUMED if wanted.brought_bytes else Kind.WHOLE
     return Option(kind, wanted.missing_bytes, seconds, seconds)
 
 

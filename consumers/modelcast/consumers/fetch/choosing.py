@@ -12,6 +12,7 @@ import structlog
 from modelcast.consumers.fetch.cache import ArtifactCache
 from modelcast.consumers.fetch.copying import bytes_of
 from modelcast.consumers.fetch.course import Kin, patience, seconds_of
+from modelcast.consumers.fetch.early import begun
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.manifests import find_manifest
 from modelcast.consumers.fetch.offers import read_offers
@@ -108,6 +109,7 @@ class Choice:
         self._kin = kin
         self._cancelled = cancelled
         self._offers: tuple[Offer, ...] = ()
+        self._early: Callable[[], tuple[Offer, ...] | None] = lambda: None
         self._here_bytes: Callable[[Offer], int] = lambda _: 0
         self._failed: set[tuple[str, str]] = set()  # in this fetch
         self._bases_lost: set[str] = set()
@@ -122,6 +124,13 @@ class Choice:
     def concerns(self, far: Iterable[Step]) -> bool:
         """Whether any of these files is large enough to think about."""
         return any(step.file.size_bytes >= self._size_min for step in far)
+
+    def foresee(self, size_bytes: int) -> None:
+        """The manifest of an artifact of this size is being read from the origin: look for deltas of it meanwhile."""
+        if self._deltas is None or size_bytes < self._size_min:
+            return
+        if self._kin.hints or (size_bytes >= LOOK_UNASKED_BYTES_MIN and self._cache.digests()):
+            self._early = begun(lambda: read_offers(self._origin, [self._digest], self._cancelled))
 
     def look(self, far: Iterable[Step], here: Mapping[str, Path]) -> None:
         """See what could serve as a base, and what is offered, if any of the files to come is large enough.
@@ -253,13 +262,14 @@ class Choice:
                 self.regional_bases.update({f.digest: f.size_bytes for f in manifest.files})
 
     def _read_offers(self) -> None:
-        asked = [self._digest]
+        early, self._early = self._early(), lambda: None
+        asked = [] if early is not None else [self._digest]
         direct = {hint.base_version for hint in self._kin.hints}
         held = self._bases_here()
         if held and held[0] not in direct:  # no delta from there was foretold: perhaps one leads there by way of others
             between = [v for v in self._kin.digests if held[0] < v < self._kin.version]
             asked += [self._kin.digests[v] for v in sorted(between, reverse=True)[:BETWEEN_MAX]]
-        self._offers = read_offers(self._origin, asked, self._cancelled)
+        self._offers = (early or ()) + read_offers(self._origin, asked, self._cancelled)
 
     def _patience(self, files: tuple[FilePlan, ...]) -> tuple[float, float]:
         assert self._deltas is not None

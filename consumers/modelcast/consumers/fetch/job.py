@@ -167,6 +167,7 @@ class Job:
 
     def _read_manifest(self, wish: Wish) -> Callable[[], Manifest]:
         def read() -> Manifest:
+            self._choice.foresee(wish.size_bytes or 0)
             with self._gauge.request():
                 return read_manifest(self._origin, wish.manifest_digest, wish.manifest_key)
 

@@ -88,7 +88,7 @@ for number, (place, name) in enumerate(STAGES):
     print(name, outcome, flush=True)
 
 NEAR = [
-    (Rebuilder, "make"),  # the delta has no room
+    (Rebuilder, "make"),  # the delta has no room: the whole comes, but not even the manifest has any
     (Rebuilder, "_apply"),  # it has come, or comes: what it makes has its room already
 ]
 for place, name in NEAR:

@@ -45,7 +45,8 @@ class Ahead:
     ) -> None:
         for growth in self._growths.values():
             growth.give_up()
-        self._pool.shutdown(cancel_futures=True)
+        # A bucket that does not answer holds up nobody who has given up already: a part more is sent at most.
+        self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     def begin(
         self, files: Iterable[FileEntry], missing: Mapping[str, Set[int]], path_of: Callable[[FileEntry], Path]

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ OBSTORE = os.environ.get("MODELCAST_BENCH_OBSTORE", sys.executable)
 """A Python that has obstore."""
 
 
-def by_modelcast(job: dict[str, Any]) -> None:
-    """The engine alone: parts into a preallocated file, hashed whole."""
+def by_modelcast(job: dict[str, Any], *, direct: bool = False) -> None:
+    """The engine alone: parts into a preallocated file, each block hashed."""
     from modelcast.consumers.fetch.download import Download
     from modelcast.consumers.fetch.incoming import Incoming
+    from modelcast.consumers.fetch.link import Link
     from modelcast.consumers.fetch.plan import Step, Way, parts_of
     from modelcast.infra.stores import open_store
     from modelcast.schemas.manifest import Manifest
@@ -53,18 +55,21 @@ def by_modelcast(job: dict[str, Any]) -> None:
         progress=lambda _: None,
         cancelled=lambda: False,
         distrust=lambda _: None,
+        link=Link(direct_writes=direct),
     )
     download.run(parts_of(step, set(range(len(step.file.blocks)))))
     assert download.arrived == {step.file.digest}
 
 
-def by_modelcast_fetch(job: dict[str, Any]) -> None:
+def by_modelcast_fetch(job: dict[str, Any], *, direct: bool = False) -> None:
     """The whole call: manifest, plan, download, verify, fsync, rename."""
     from modelcast.consumers.fetch import ArtifactCache, Fetcher
+    from modelcast.consumers.fetch.link import Link
     from modelcast.infra.stores import open_store
 
     store = open_store(f"s3://{job['bucket']}/{KEY_FOLDER}", endpoint_url=job["endpoint_url"])
-    Fetcher(store, None, ArtifactCache(Path(job["folder"]))).fetch(job["digest"])
+    link = Link(direct_writes=direct)
+    Fetcher(store, None, ArtifactCache(Path(job["folder"])), link).fetch(job["digest"])
 
 
 def by_boto3(job: dict[str, Any]) -> None:
@@ -103,7 +108,9 @@ def by_sha256(job: dict[str, Any]) -> None:
 
 HERE: dict[str, Callable[[dict[str, Any]], None]] = {
     "modelcast": by_modelcast,
+    "modelcast direct": partial(by_modelcast, direct=True),
     "modelcast fetch": by_modelcast_fetch,
+    "modelcast fetch direct": partial(by_modelcast_fetch, direct=True),
     "boto3": by_boto3,
     "sha256": by_sha256,
 }

@@ -2,10 +2,9 @@
 
 The manifest's digest, which the log vouches for, binds path, size and blocks, so right blocks are the right bytes. That
 the whole file's digest (which only names the object) is right too is checked by whoever gives the file on under that
-name. Memory is bounded by one buffer a thread. A part that is interrupted goes on from its last byte.
+name. Memory is bounded by one block a thread. A part that is interrupted goes on from its last byte.
 """
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -18,6 +17,7 @@ from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of
 from modelcast.consumers.fetch.reading import IsOver, Reading
 from modelcast.consumers.fetch.retry import check
 from modelcast.consumers.fetch.spans import FileSpan, Span
+from modelcast.consumers.fetch.target import DIRECT_FROM_BYTES, Target
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.ports import ObjectStore, Progress
 
@@ -96,8 +96,8 @@ class Download:
         self, parts: Sequence[Part], is_over: IsOver, stop: threading.Event, progress: Progress
     ) -> list[FileSpan]:
         """Bring ``parts``; what the regional bucket had wrong is noted, what the origin has wrong is raised."""
-        disks = {part.step.file.digest: threading.Lock() for part in parts}
-        spans = [FileSpan(part, disks[part.step.file.digest]) for part in parts]
+        turns = {part.step.file.digest: threading.Lock() for part in parts}
+        spans = [FileSpan(part) for part in parts]
 
         def came(span: FileSpan, count: int) -> None:
             if span.wrong:
@@ -106,7 +106,10 @@ class Download:
                 progress(count)
 
         def bring(span: FileSpan) -> None:
-            self._bring(span, is_over, lambda _, count: came(span, count))
+            file = span.part.step.file
+            direct = self._link.direct_writes and file.size_bytes >= DIRECT_FROM_BYTES
+            with Target(self._path_of(span.part), turns[file.digest], direct=direct) as target:
+                self._bring(span, target, is_over, lambda _, count: came(span, count))
 
         if len(spans) == 1:
             bring(spans[0])
@@ -131,24 +134,20 @@ class Download:
                     future.cancel()
                 raise
 
-    def _bring(self, span: FileSpan, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
+    def _bring(self, span: FileSpan, target: Target, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
         digest = span.part.step.file.digest
-        fd = os.open(self._path_of(span.part), os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            if span.part.step.way is Way.REGION:
-                try:
-                    self._reading.bring(span, Way.REGION, fd, is_over, came)
-                except NotFound:  # gone since we looked: the origin has it
-                    pass
-                except DamagedBytes:
-                    self._distrust(digest)
-            if span.left_bytes:
-                span.from_origin_on()
-                with self._reading.lock:
-                    self.arrived.add(digest)
-                self._reading.bring(span, Way.ORIGIN, fd, is_over, came)
-        finally:
-            os.close(fd)
+        if span.part.step.way is Way.REGION:
+            try:
+                self._reading.bring(span, Way.REGION, target, is_over, came)
+            except NotFound:  # gone since we looked: the origin has it
+                pass
+            except DamagedBytes:
+                self._distrust(digest)
+        if span.left_bytes:
+            span.from_origin_on()
+            with self._reading.lock:
+                self.arrived.add(digest)
+            self._reading.bring(span, Way.ORIGIN, target, is_over, came)
 
     def _check_origin(self, span: FileSpan) -> None:
         number = span.wrong_from_origin()

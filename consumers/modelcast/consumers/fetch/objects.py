@@ -14,6 +14,7 @@ from pathlib import Path
 from modelcast.consumers.fetch.plan import PART_BLOCKS, Way
 from modelcast.consumers.fetch.reading import ObjectReplaced, Reading
 from modelcast.consumers.fetch.spans import Span
+from modelcast.consumers.fetch.target import Target
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 
@@ -54,11 +55,10 @@ def _bring(reading: Reading, journal: "_Journal", key: str, size_bytes: int, way
         journal.note(reading.etag(way, key), span.position - count, span.position, span.start, size_bytes)
 
     spans = [Span(key, key, size_bytes, *run, steady=True) for run in _runs(done, size_bytes)]
-    fd = os.open(journal.path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        _at_once(lambda span: reading.bring(span, way, fd, is_over, came), spans, readers, stop)
+        with Target(journal.path) as target:
+            _at_once(lambda span: reading.bring(span, way, target, is_over, came), spans, readers, stop)
     finally:
-        os.close(fd)
         journal.close()
     journal.finish()
 

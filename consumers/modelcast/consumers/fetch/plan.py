@@ -7,6 +7,9 @@ from enum import IntEnum
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 
 PART_BLOCKS = 8
+PART_BLOCKS_MAX = 32
+PARTS_AT_LEAST = 16
+"""Each part is a request, for which a reader waits; but there have to be several for each reader, also at the end."""
 
 
 class Way(IntEnum):
@@ -66,12 +69,18 @@ def _way(digest: str, cached: Set[str], regional: Set[str]) -> Way:
 
 
 def parts_of(step: Step, missing: Set[int]) -> tuple[Part, ...]:
-    """The ``missing`` blocks of a step's file as runs of at most ``PART_BLOCKS``."""
+    """The ``missing`` blocks of a step's file as runs of at most ``part_blocks`` of their number."""
+    blocks_max = part_blocks(len(missing))
     parts: list[Part] = []
     for block in sorted(missing):
         last = parts[-1] if parts else None
-        if last and block == last.first_block + last.block_count and last.block_count < PART_BLOCKS:
+        if last and block == last.first_block + last.block_count and last.block_count < blocks_max:
             parts[-1] = Part(step, last.first_block, last.block_count + 1)
         else:
             parts.append(Part(step, block, 1))
     return tuple(parts)
+
+
+def part_blocks(missing: int) -> int:
+    """How many blocks a part may have where so many are missing."""
+    return min(max(missing // PARTS_AT_LEAST, PART_BLOCKS), PART_BLOCKS_MAX)

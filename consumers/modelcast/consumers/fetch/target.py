@@ -12,7 +12,7 @@ from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 DIRECT_ALIGN_BYTES = 4096
 """What places, lengths and memory have to be multiples of; no disk in use asks for more."""
 DIRECT_FROM_BYTES = 8 * BLOCK_SIZE_BYTES
-_REFUSALS = {errno.EINVAL, errno.EOPNOTSUPP}
+DIRECT_REFUSALS = {errno.EINVAL, errno.EOPNOTSUPP}
 
 
 class Target:
@@ -48,7 +48,7 @@ class Target:
             try:
                 _write(self._direct, chunk, at)
             except OSError as error:
-                if error.errno not in _REFUSALS:
+                if error.errno not in DIRECT_REFUSALS:
                     raise
                 os.close(self._direct)
                 self._direct = None

@@ -99,7 +99,7 @@ def aws_env(monkeypatch: pytest.MonkeyPatch) -> Callable[[S3ForTests], None]:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """A rerun of what failed forgets nothing that was skipped."""
-    if session.config.getoption("lf", default=False) and session.config.cache is not None:
+    if session.config.getoption("lf", default=False) and getattr(session.config, "cache", None) is not None:
         _skipped.extend(session.config.cache.get(SKIPPED_BEFORE, []))
 
 
@@ -117,7 +117,7 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """In CI a skipped test is a failed run."""
-    if session.config.cache is not None and not hasattr(session.config, "workerinput"):
+    if getattr(session.config, "cache", None) is not None and not hasattr(session.config, "workerinput"):
         session.config.cache.set(SKIPPED_BEFORE, _skipped)
     if _skipped and not SKIPS_ALLOWED and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

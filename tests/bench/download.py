@@ -58,7 +58,7 @@ def by_modelcast(job: dict[str, Any], *, direct: bool = False) -> None:
         distrust=lambda _: None,
         link=Link(direct_writes=direct),
     )
-    download.run(parts_of(step, set(range(len(step.file.blocks)))))
+    download.run(parts_of([step], {step.file.digest: set(range(len(step.file.blocks)))}))
     assert download.arrived == {step.file.digest}
 
 

@@ -1,13 +1,17 @@
 """Wrong arguments: one clear message with its object and what to do, the right exit code, never a traceback."""
 
 import os
+import pty
 import resource
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from modelcast.infra.local.layout import inherited_env
 from tests.cli.conftest import Cli
 
 
@@ -20,9 +24,9 @@ def nowhere() -> Iterator[str]:
 
 
 USAGE = [
-    ("nonsense", "No such command 'nonsense'"),
+    ("nonsense", "no such command 'nonsense'"),
     ("publsh", "Did you mean 'publish'"),
-    ("publish fraud", "Missing argument 'path'"),
+    ("publish fraud", "missing argument 'path'"),
     ("publish Fraud! .", "bad model name 'Fraud!'"),
     ("publish fraud . --version 0", "'--version'"),
     ("publish fraud . --version x", "'--version'"),
@@ -36,12 +40,12 @@ USAGE = [
     ("publish fraud . -o xml", "'xml' is not one of"),
     ("get models -o xml", "'xml' is not one of"),
     ("get fraud/", "write MODEL/NUMBER"),
-    ("describe", "Missing argument 'reference'"),
+    ("describe", "missing argument 'reference'"),
     ("describe fraud/0", "versions are whole numbers from 1"),
     ("describe fraud@", "bad alias ''"),
     ("history fraud --last 0", "'--last'"),
     ("inspect fraud/x", "bad version 'x'"),
-    ("pull fraud/7", "Missing argument 'folder'"),
+    ("pull fraud/7", "missing argument 'folder'"),
     ("wait fraud/7 --timeout -1", "bad duration '-1'"),
     ("activate fraud", "write fraud/NUMBER or fraud@ALIAS"),
     ("pin fraud --timeout never", "bad duration 'never'"),
@@ -51,26 +55,36 @@ USAGE = [
     ("unpin fraud@champion", "write fraud;"),
     ("quarantine fraud", "write fraud/NUMBER or fraud@ALIAS"),
     ("alias fraud/7 Bad!", "bad alias 'Bad!'"),
-    ("run dashbord", "No such command 'dashbord'"),
+    ("run dashbord", "no such command 'dashbord'"),
     ("run pod --name a --region eu --port 99999", "'--port'"),
     ("topics --replication 0", "'--replication'"),
     ("doctor --only nothing", "--only takes"),
     ("dead-letters show -- -1", "'offset'"),
     ("dead-letters list --last 0", "'--last'"),
     ("config show -o xml", "'xml' is not one of"),
-    ("plan", "Missing argument 'reference'"),
+    ("plan", "missing argument 'reference'"),
     ("plan fraud/0 --region eu", "versions are whole numbers from 1"),
     ("plan fraud/1 --region eu --from 0", "'--from'"),
     ("plan fraud/1 --region eu -o xml", "'xml' is not one of"),
-    ("delta make old new", "Missing argument 'OUT'"),
+    ("delta make old new", "missing argument 'OUT'"),
     ("delta make . /dev/null out", "one is a file, the other a folder"),
     ("delta make . . .", ".: the file to write is a folder"),
+    ("delta apply . . out --digest sha256:00", "bad digest 'sha256:00'"),
     ("delta make . . out --threads 0", "'--threads'"),
     ("delta info d -o xml", "'xml' is not one of"),
     ("delta publish fraud", "which version?"),
     ("delta publish fraud/7 --from 0", "'--from'"),
     ("up --pods 0", "'--pods'"),
+    ("demo --regions eu,eu", "eu,eu: a region is named twice"),
+    ("demo --json nowhere/summary.json", "nowhere: no such folder to write into"),
     ("up --regions EU!", "bad region name 'EU!'"),
+    ("up --regions eu-west", "eu-west: on this machine a region's name has letters and digits only"),
+    ("up --regions eu,us,eu", "eu,us,eu: a region is named twice"),
+    ("up --regions ,", "no region is named"),
+    ("up --regions eu --pods 21", "21 pods a region"),
+    ("up --nonsense", "no such option: --nonsense"),
+    ("up there", "unexpected extra argument"),
+    ("delta nonsense", "no such command 'nonsense'"),
     ("--config /nowhere/modelcast.toml get", "/nowhere/modelcast.toml: no such settings file"),
 ]
 
@@ -79,8 +93,51 @@ USAGE = [
 def test_what_makes_no_sense_is_a_usage_error(cli: Cli, command: str, told: str) -> None:
     ended = cli(*command.split())
     assert ended.code == 2
-    assert told in " ".join(ended.err.replace("│", " ").split())
+    lines = ended.err.splitlines()
+    assert any(line.startswith("error ") for line in lines)
+    assert any(told in line for line in lines)
+    assert lines[-1].startswith("  → ")
     assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "usage", "hint"),
+    [
+        ("publish fraud", "modelcast publish [OPTIONS]", "modelcast publish --help"),
+        ("run pod --nonsense", "modelcast run pod [OPTIONS]", "modelcast run pod --help"),
+        ("delta nonsense", "modelcast delta [OPTIONS] COMMAND [ARGS]...", "modelcast delta --help"),
+        ("--nonsense", "modelcast [OPTIONS] COMMAND [ARGS]...", "modelcast --help"),
+    ],
+)
+def test_what_the_parser_refuses_ends_with_where_help_is(cli: Cli, command: str, usage: str, hint: str) -> None:
+    first, *_, last = cli(*command.split()).err.splitlines()
+    assert first.startswith(f"Usage: {usage}")
+    assert last == f"  → {hint}"
+
+
+@pytest.mark.parametrize("command", ["", "delta", "run", "dead-letters", "config"])
+def test_a_command_that_is_not_finished_shows_its_help(cli: Cli, command: str) -> None:
+    ended = cli(*command.split())
+    assert (ended.code, ended.err.strip()) == (2, "")
+    assert f"Usage: modelcast {command}".strip() in ended.out
+    assert "Commands" in ended.out
+
+
+def test_who_says_no_is_told_that_nothing_was_done(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, b"n\n")
+        command = [sys.executable, "-m", "modelcast.cli.main", "pause", "fraud"]
+        ended = subprocess.run(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, timeout=120, check=False
+        )
+        told = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert ended.returncode == 1
+    assert "?" in told
+    assert told.rstrip().endswith("not done")
 
 
 PATHS = [
@@ -99,6 +156,7 @@ def test_what_can_not_be_read_or_written_is_named(cli: Cli, command: str, code: 
     ended = cli(*command.split())
     assert (ended.code, ended.out) == (code, "")
     assert told in ended.err
+    assert ended.err.splitlines()[-1].startswith("  → ")
 
 
 def test_a_disk_that_is_full_is_named(cli: Cli, tmp_path: Path) -> None:
@@ -112,7 +170,7 @@ def test_a_disk_that_is_full_is_named(cli: Cli, tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert ended.code == 1
-    assert "file too large" in ended.err
+    assert "file too large\n  → make room there" in ended.err
     assert sorted(tmp_path.iterdir()) == [new, old]
 
 
@@ -136,12 +194,34 @@ def test_a_daemon_of_a_region_that_is_not_set_says_where_to_add_it(cli: Cli, com
     assert "[regions.eu]" in ended.err
 
 
+def test_a_port_that_is_taken_is_named(tmp_path: Path, nowhere: str) -> None:
+    command = ["run", "pod", "--name", "a", "--region", "eu", "--cache-dir", "c", "--port", nowhere.rpartition(":")[2]]
+    ended = subprocess.run(
+        [sys.executable, "-m", "modelcast.cli.main", *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**inherited_env(), "MODELCAST_REGIONS__EU__TOKEN": "t"},
+        timeout=150,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert f"error {nowhere}: can't listen: Address already in use" in ended.stderr
+    assert "  → set --host and --port" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 SETTINGS = [
     ({"MODELCAST_REDIS__URL": "nonsense"}, "redis.url"),
     ({"MODELCAST_STORES__ORIGIN__URL": "http://x"}, "stores.origin.url"),
     ({"MODELCAST_KAFKA__TIMEOUT_SECONDS": "-1"}, "kafka.timeout_seconds"),
     ({"MODELCAST_REGIONS__eu__PODS": "not json"}, "regions"),
-    ({"MODELCAST_KAFKA__NONSENSE": "1"}, "kafka.nonsense"),
+    ({"MODELCAST_KAFKA__NONSENSE": "1"}, "kafka.nonsense: no such setting"),
+    ({"MODELCAST_KAFKA__BOOTSTRAP_SERVERS": ""}, "kafka.bootstrap_servers"),
+    (
+        {"MODELCAST_STORES__ORIGIN__URL": "s3://b", "MODELCAST_STORES__ORIGIN__ENDPOINT_URL": "here:9000"},
+        "stores.origin.endpoint_url: write http://host:port",
+    ),
 ]
 
 
@@ -151,6 +231,25 @@ def test_a_wrong_setting_is_named_with_its_place(cli: Cli, env: dict[str, str], 
     assert ended.code == 2
     assert "error settings: " in ended.err
     assert place in ended.err
+    assert ended.err.splitlines()[-1].startswith("  → ")
+    assert "variable" in ended.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[kafak]\n", "error settings: kafak: no such setting"),
+        ("[log]\nlevel = 'loud'\n", "error settings: log.level: "),
+        ("[log\n", "error wrong.toml: "),
+    ],
+)
+def test_a_settings_file_that_is_wrong_is_named(cli: Cli, tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "wrong.toml").write_text(text)
+    ended = cli("config", "show", MODELCAST_CONFIG="wrong.toml")
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err
+    assert "mend" in ended.err.splitlines()[-1]
+    assert "wrong.toml" in ended.err
 
 
 KAFKA = ["get", "describe fraud", "wait fraud/1", "topics", "topics --create", "dead-letters list",

@@ -88,8 +88,8 @@ for number, (place, name) in enumerate(STAGES):
     print(name, outcome, flush=True)
 
 NEAR = [
-    (Rebuilder, "_bring"),  # the delta has no room
-    (Rebuilder, "_apply"),  # what it makes has none
+    (Rebuilder, "make"),  # the delta has no room: the whole comes, but not even the manifest has any
+    (Rebuilder, "_apply"),  # it has come, or comes: what it makes has its room already
 ]
 for place, name in NEAR:
     new = step_from(noise(4 * MIB, 1), 40 + len(name))

@@ -26,6 +26,6 @@ def test_a_disk_that_fills_at_any_stage_leaves_what_served_serving() -> None:
         pytest.skip(f"the kernel refuses namespaces: {result.stderr}")
     assert result.returncode == 0, result.stdout + result.stderr
     outcomes = dict(line.split() for line in result.stdout.splitlines() if len(line.split()) == 2)
-    assert set(outcomes) == {"fetching", "begin", "allocate", "run", "syncing", "publish", "object", "_bring", "_apply"}
-    assert {outcomes[name] for name in ("begin", "allocate", "syncing", "object", "_bring")} == {"refused"}
+    assert set(outcomes) == {"fetching", "begin", "allocate", "run", "syncing", "publish", "object", "make", "_apply"}
+    assert {outcomes[name] for name in ("begin", "allocate", "syncing", "object", "make")} == {"refused"}
     assert outcomes["publish"] == outcomes["_apply"] == "passed"  # their room was taken before

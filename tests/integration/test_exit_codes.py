@@ -34,6 +34,7 @@ def test_3_a_version_that_does_not_come_in_time(modelcast: CommandLine) -> None:
     modelcast("publish", "late", modelcast.model(1), "--wait")
     late = modelcast("wait", "late/7", "--timeout", "2s", code=3)
     assert "late/7: not in 2 s" in late.err
+    assert late.err.count("note: late/7 is not published yet, late/1 is the latest") == 1
 
 
 def test_4_damaged_bytes_are_refused_and_what_served_keeps_serving(

@@ -7,7 +7,7 @@ from pathlib import Path
 from modelcast.infra.settings import Settings, StoreSettings
 from modelcast.schemas.codec import decode
 from modelcast.schemas.errors import KafkaUnavailable
-from modelcast.schemas.ports import Announcer, ByteStream, ObjectInfo, ObjectStore, Progress, StoredObject
+from modelcast.schemas.ports import Announcer, ByteStream, ObjectInfo, ObjectStore, Progress, Ready, StoredObject
 from modelcast.schemas.records import Record
 
 SETTINGS = Settings(stores={"origin": StoreSettings(url="s3://unused")})
@@ -53,9 +53,18 @@ class HookedStore:
         self.after("put", key)
         return info
 
-    def upload(self, key: str, path: Path, *, size_bytes: int, digest: str, progress: Progress | None = None) -> None:
+    def upload(
+        self,
+        key: str,
+        path: Path,
+        *,
+        size_bytes: int,
+        digest: str,
+        progress: Progress | None = None,
+        ready: Ready | None = None,
+    ) -> None:
         self.before("upload", key)
-        self.inner.upload(key, path, size_bytes=size_bytes, digest=digest, progress=progress)
+        self.inner.upload(key, path, size_bytes=size_bytes, digest=digest, progress=progress, ready=ready)
         self.after("upload", key)
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:

@@ -10,9 +10,9 @@ from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.errors import ExitCode, ForeignRegistry, NotAnnounced, NotFound, Refused, UsageError
-from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, ModelCommand
 from tests.producers.fakes import SETTINGS, Heard
+from tests.producers.published import log_of
 
 
 @pytest.fixture
@@ -27,17 +27,8 @@ def store(tmp_path: Path) -> MemoryStore:
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture
 def commander(store: MemoryStore, heard: Heard) -> Commander:
     return Commander(SETTINGS, store=store, announcer=heard)
-
-
-def log_of(store: MemoryStore) -> ModelLog:
-    return RegistryReader(store).tail("fraud").log
 
 
 def test_a_command_stands_in_the_log_with_who_and_why_and_is_announced(

@@ -18,11 +18,6 @@ SIZES = [10, 2_000_000]  # kept in memory, read again from disk
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def publish(store: MemoryStore, tmp_path: Path) -> Callable[..., object]:
     publisher = Publisher(SETTINGS, store=store, announcer=Heard())
     return lambda body, **options: publisher.publish("fraud", _file(tmp_path, body), **options)

@@ -1,64 +1,25 @@
 """The rules of publishing, on a store in memory."""
 
-import pickle
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelcast.infra.registry import RegistryReader
 from modelcast.infra.settings import PublishSettings
 from modelcast.infra.stores import MemoryStore
-from modelcast.producers import Commander, Publication, Publisher, Unannounced
+from modelcast.producers import Commander, Publication, Publisher
 from modelcast.producers.deltas.offers import DeltaMade
 from modelcast.producers.publication import Course, Decision, Request, decide
 from modelcast.schemas import keys
 from modelcast.schemas.errors import (
-    DecodeError,
     ExitCode,
-    ForeignRegistry,
-    ModelcastError,
     Refused,
-    StoreUnavailable,
-    UsageError,
 )
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Activation, ArtifactRef, ModelUpdate
-from tests.producers.fakes import SETTINGS, CarelessStore, Heard, HookedStore
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture
-def publisher(store: MemoryStore, heard: Heard) -> Publisher:
-    return Publisher(SETTINGS, store=store, announcer=heard)
-
-
-def model(folder: Path, content: str) -> Path:
-    path = folder / "model.onnx"
-    path.write_text(content)
-    return path
-
-
-def log_of(store: MemoryStore, name: str = "fraud") -> ModelLog:
-    return RegistryReader(store).tail(name).log
-
-
-def exit_code(caught: pytest.ExceptionInfo[ModelcastError]) -> ExitCode:
-    return caught.value.exit_code
-
-
-# --- versions -------------------------------------------------------------------------------------------------
+from tests.producers.fakes import SETTINGS, Heard, HookedStore
+from tests.producers.published import exit_code, log_of, model
 
 
 def test_versions_follow_each_other_and_carry_what_was_said(
@@ -319,207 +280,6 @@ def test_progress_adds_up_to_the_artifacts_size(store: MemoryStore, heard: Heard
     assert done.uploaded_bytes == 3_000_010
     assert [name for name, _ in steps] == ["scan", "upload", "claim", "announce", "close"]
     assert dict(steps)["upload"] == 3_000_020
-
-
-# --- refusals -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["", "Fraud", "a/b", "-a", "x" * 64, "ü"])
-def test_bad_names_are_usage_errors(publisher: Publisher, store: MemoryStore, tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        publisher.publish(name, model(tmp_path, "1"))
-    assert exit_code(caught) == ExitCode.USAGE
-    assert list(store.list("")) == []
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"version": 0},
-        {"version": -1},
-        {"version": True},
-        {"placement": ["EU"]},
-        {"placement": ["eu", "eu"]},
-        {"metrics": {"auc": float("nan")}},
-        {"labels": {"x": "y" * 5000}},
-        {"labels": {str(n): "" for n in range(300)}},
-        {"activation": "later"},
-    ],
-)
-def test_values_that_make_no_sense_are_usage_errors(
-    publisher: Publisher, store: MemoryStore, tmp_path: Path, options: dict[str, object]
-) -> None:
-    with pytest.raises(UsageError):
-        publisher.publish("fraud", model(tmp_path, "1"), **options)  # type: ignore[arg-type]
-    assert list(store.list("")) == []
-
-
-def test_what_the_scan_refuses_leaves_nothing_in_the_store(
-    publisher: Publisher, store: MemoryStore, tmp_path: Path
-) -> None:
-    (tmp_path / "model.pkl").write_bytes(pickle.dumps(1))
-    with pytest.raises(Refused, match="pickle"):
-        publisher.publish("fraud", tmp_path)
-    assert list(store.list("")) == []
-    assert publisher.publish("fraud", tmp_path, allow_pickle=True).version == 1
-
-
-def test_a_large_file_that_changes_before_its_upload_is_refused(
-    store: MemoryStore, heard: Heard, tmp_path: Path
-) -> None:
-    path = tmp_path / "weights"
-    path.write_bytes(bytes(2_000_000))
-
-    def change(call: str, _key: str) -> None:
-        if call == "upload":
-            path.write_bytes(b"x" * 2_000_000)
-
-    hooked = HookedStore(store, before=change)
-    with Publisher(SETTINGS, store=hooked, announcer=heard) as mine, pytest.raises(Refused, match="changes while"):
-        mine.publish("fraud", path)
-    assert list(store.list("registry/fraud/")) == []
-    assert list(store.list("blobs/")) == []
-
-
-@pytest.mark.parametrize("existing", [False, True])
-def test_a_store_that_ignores_conditional_puts_is_refused(
-    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path, existing: bool
-) -> None:
-    if existing:
-        publisher.publish("fraud", model(tmp_path, "1"))
-    before = log_of(store).head if existing else 0
-    careless = Publisher(SETTINGS, store=CarelessStore(store), announcer=heard)
-    with pytest.raises(Refused, match="If-None-Match"):
-        careless.publish("fraud", model(tmp_path, "2"))
-    assert len(list(store.list("registry/fraud/"))) == before
-    assert (store.head(keys.REGISTRY_ID) is not None) == existing
-
-
-def test_another_registry_than_the_configured_one_is_refused(
-    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
-) -> None:
-    publisher.publish("fraud", model(tmp_path, "1"))
-    told = SETTINGS.model_copy(update={"publish": SETTINGS.publish.model_copy(update={"registry_id": "other"})})
-    with pytest.raises(ForeignRegistry) as caught:
-        Publisher(told, store=store, announcer=heard).publish("fraud", model(tmp_path, "2"))
-    assert exit_code(caught) == ExitCode.REFUSED
-    assert log_of(store).head == 1
-    with pytest.raises(ForeignRegistry):
-        Publisher(told, store=MemoryStore(), announcer=heard).publish("fraud", model(tmp_path, "2"))
-
-
-def test_a_store_that_was_swapped_under_a_running_publisher_is_refused(
-    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
-) -> None:
-    publisher.publish("fraud", model(tmp_path, "1"))
-    for info in list(store.list("")):
-        store.delete(info.key)
-    with pytest.raises(ForeignRegistry):
-        publisher.publish("fraud", model(tmp_path, "2"))
-    Publisher(SETTINGS, store=store, announcer=heard).publish("fraud", model(tmp_path, "other"))
-    with pytest.raises(ForeignRegistry):
-        publisher.publish("fraud", model(tmp_path, "2"))
-    assert log_of(store).head == 1
-
-
-def test_a_store_that_was_restored_to_an_older_state_is_refused(
-    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
-) -> None:
-    publisher.publish("fraud", model(tmp_path, "1"))
-    publisher.publish("fraud", model(tmp_path, "2"))
-    store.delete(keys.log_entry("fraud", 2))
-    with pytest.raises(ForeignRegistry):
-        publisher.publish("fraud", model(tmp_path, "3"))
-    assert log_of(store).head == 1
-
-
-# --- what is away ----------------------------------------------------------------------------------------------
-
-
-def test_without_kafka_it_is_claimed_but_unannounced_and_a_rerun_announces_the_same(
-    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
-) -> None:
-    heard.away = True
-    with pytest.raises(Unannounced) as caught:
-        publisher.publish("fraud", model(tmp_path, "1"))
-    assert exit_code(caught) == ExitCode.UNANNOUNCED
-    claimed = caught.value.publication
-    assert claimed is not None
-    assert (claimed.version, claimed.announced) == (1, False)
-    assert log_of(store).head == 1
-    heard.away = False
-    # Meanwhile somebody else publishes a newer one, and the rerun happens on another machine.
-    Publisher(SETTINGS, store=store, announcer=heard).publish("fraud", model(tmp_path, "newer"))
-    again = Publisher(SETTINGS, store=store, announcer=heard).publish("fraud", model(tmp_path, "1"))
-    assert (again.version, again.event_id, again.created, again.announced) == (1, claimed.event_id, True, True)
-    assert log_of(store).head == 2
-    assert heard.records[-1] == log_of(store).updates[1]
-
-
-def test_a_store_that_answers_no_claim_keeps_the_intent_so_that_a_rerun_makes_no_second_entry(
-    store: MemoryStore, heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def lose_answer(call: str, key: str) -> None:
-        if call == "put" and "/log/" in key:
-            raise StoreUnavailable("timed out")
-
-    def lose_read(call: str, key: str) -> None:
-        if call == "get" and "/log/" in key and store.head(key):
-            raise StoreUnavailable("timed out")
-
-    monkeypatch.setattr("modelcast.infra.claim.DEADLINE_SECONDS", 0.2)
-    monkeypatch.setattr("modelcast.infra.claim.claim.__kwdefaults__", {"deadline_seconds": 0.2})
-    hooked = HookedStore(store, before=lose_read, after=lose_answer)
-    with pytest.raises(StoreUnavailable, match="run the same command again") as caught:
-        Publisher(SETTINGS, store=hooked, announcer=heard).publish("fraud", model(tmp_path, "1"))
-    assert exit_code(caught) == ExitCode.UNREACHABLE
-    event_id = log_of(store).event_ids[0]
-    Publisher(SETTINGS, store=store, announcer=heard).publish("fraud", model(tmp_path, "newer"))
-    again = Publisher(SETTINGS, store=store, announcer=heard).publish("fraud", model(tmp_path, "1"))
-    assert (again.event_id, again.generation) == (event_id, 1)
-    assert log_of(store).head == 2
-
-
-def test_an_earlier_runs_intent_outlives_a_log_that_cannot_be_read(
-    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
-) -> None:
-    rerun = Publisher(SETTINGS, store=store, announcer=Heard())
-    rerun.publish("fraud", model(tmp_path, "1"))
-    publisher.publish("fraud", model(tmp_path, "2"))
-    heard.away = True
-    with pytest.raises(Unannounced):
-        publisher.publish("fraud", model(tmp_path, "3"))
-    store.put(keys.log_entry("fraud", 4), b"rubbish")
-    with pytest.raises(DecodeError):
-        rerun.publish("fraud", model(tmp_path, "3"))
-    store.delete(keys.log_entry("fraud", 4))
-    Publisher(SETTINGS, store=store, announcer=Heard()).publish("fraud", model(tmp_path, "4"))
-    again = rerun.publish("fraud", model(tmp_path, "3"))
-    assert (again.version, again.created) == (3, True)
-    assert log_of(store).head == 4
-
-
-def test_an_unreachable_store_is_known_at_once(heard: Heard, tmp_path: Path) -> None:
-    def away(_call: str, _key: str) -> None:
-        raise StoreUnavailable("store unreachable")
-
-    began = time.monotonic()
-    with pytest.raises(StoreUnavailable):
-        Publisher(SETTINGS, store=HookedStore(MemoryStore(), before=away), announcer=heard).publish(
-            "fraud", model(tmp_path, "1")
-        )
-    assert time.monotonic() - began < 5
-    assert heard.said == []
-
-
-def test_rubbish_in_place_of_an_intent_is_named(publisher: Publisher, store: MemoryStore, tmp_path: Path) -> None:
-    keys_put: list[str] = []
-    hooked = HookedStore(store, before=lambda call, key: keys_put.append(key) if call == "put" else None)
-    Publisher(SETTINGS, store=hooked, announcer=Heard()).publish("fraud", model(tmp_path, "1"))
-    intent = next(key for key in keys_put if key.startswith("publications/"))
-    store.put(intent, b"rubbish")
-    with pytest.raises(Refused, match="publications/fraud"):
-        publisher.publish("fraud", model(tmp_path, "1"))
 
 
 def test_publications_and_commands_share_one_log(

@@ -11,6 +11,7 @@ from modelcast.cli.console import Format, emit, plain, say, size
 from modelcast.cli.delta_publish import publish
 from modelcast.cli.options import Output
 from modelcast.schemas.digests import hex_of
+from modelcast.schemas.errors import ContentError, UsageError
 
 if TYPE_CHECKING:
     from modelcast.infra.delta import DeltaInfo
@@ -56,7 +57,7 @@ def apply(
     from modelcast.infra import delta
 
     if digest is not None:
-        hex_of(digest)
+        _check_digest(digest)
     began = time.monotonic()
     delta.apply(old, delta_file, out, expected_digest=digest, threads=threads)
     say(f"{out}: verified, in {time.monotonic() - began:.1f} s")
@@ -73,11 +74,24 @@ def info(
     _show(delta.info(delta_file), output)
 
 
+def _check_digest(text: str) -> None:
+    try:
+        hex_of(text)
+    except ContentError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+
+
+def _compared(ratio: float) -> str:
+    if ratio <= 0:
+        return ", and the whole is empty"
+    return f", {ratio:.2f}× smaller than the whole" if ratio >= 1 else f", {1 / ratio:.2f}× larger than the whole"
+
+
 def _show(info: "DeltaInfo", output: Format) -> None:
     table = Table(box=None, show_header=False)
     unchanged = f", {info.files_unchanged} unchanged" if info.files_unchanged else ""
     files = f" ({info.files} files{unchanged})" if info.kind == "folder" else ""
-    table.add_row("delta", f"{size(info.delta_size_bytes)}, {info.ratio:.2f}× smaller than the whole")
+    table.add_row("delta", size(info.delta_size_bytes) + _compared(info.ratio))
     table.add_row("base", f"{info.base_digest}  {size(info.base_size_bytes)}" if info.base_digest else "none")
     table.add_row("makes", f"{info.new_digest}  {size(info.new_size_bytes)}{files}")
     for share in info.methods:

@@ -14,7 +14,7 @@ from rich.text import Text
 from modelcast.cli.configured import load
 from modelcast.cli.console import Format, emit
 from modelcast.cli.options import Output
-from modelcast.schemas.errors import ExitCode, ModelcastError, TransportError
+from modelcast.schemas.errors import ExitCode, ModelcastError, TransportError, UsageError
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
@@ -64,7 +64,7 @@ def doctor(
     settings = load()
     chosen = {name: check for name, check in CHECKERS.items() if not only or name in only}
     if not chosen or (only and set(only) - set(CHECKERS)):
-        raise typer.BadParameter(f"--only takes {', '.join(CHECKERS)}")
+        raise UsageError("no such check", hint=f"--only takes {', '.join(CHECKERS)}")
     with ThreadPoolExecutor(len(chosen)) as threads:
         found = [c for checks in threads.map(lambda n: _run(n, chosen[n], settings), chosen) for c in checks]
     colours = {Verdict.ok: "green", Verdict.warning: "yellow", Verdict.skipped: "dim"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from modelcast.cli import console
+from modelcast.cli import console, misuse
 from modelcast.schemas.errors import ExitCode, ModelcastError, UsageError
 
 EPILOG = (
@@ -15,6 +15,11 @@ EPILOG = (
     "5 refused by policy, 6 a dependency is unreachable, 7 claimed but not yet announced."
 )
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+HINTS = {
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "check its path"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "mend its permissions, or name another place"),
+    **dict.fromkeys(DISK_FULL, "make room there, or name another place"),
+}
 
 app = typer.Typer(
     name="modelcast",
@@ -46,7 +51,13 @@ def _root(
 def run() -> None:
     """The entry point: errors become one line, a hint and an exit code."""
     try:
-        app()
+        ended = app(prog_name="modelcast", standalone_mode=False)
+        sys.exit(ended if isinstance(ended, int) else 0)
+    except misuse.Misuse as error:
+        sys.exit(misuse.complain(error))
+    except typer.Abort:
+        console.say("not done")
+        sys.exit(int(ExitCode.FAILED))
     except ModelcastError as error:
         console.complain(error)
         sys.exit(int(error.exit_code))
@@ -57,7 +68,8 @@ def run() -> None:
         if error.filename is None and error.errno not in DISK_FULL:
             raise  # nothing that a person could mend: the traceback tells more
         told = error.strerror or str(error)
-        console.complain(ModelcastError(told[:1].lower() + told[1:], subject=_named(error)))
+        hint = HINTS.get(error.errno or 0, "")
+        console.complain(ModelcastError(told[:1].lower() + told[1:], subject=_named(error), hint=hint))
         sys.exit(int(ExitCode.FAILED))
     except ImportError as error:
         if (error.name or "").split(".")[0] == "modelcast":

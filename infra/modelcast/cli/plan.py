@@ -22,7 +22,7 @@ from modelcast.schemas.records import ModelUpdate
 
 if TYPE_CHECKING:
     from modelcast.consumers.fetch.costs import Speeds
-    from modelcast.consumers.fetch.explain import Explained
+    from modelcast.consumers.fetch.explain import Considered, Explained
     from modelcast.consumers.fetch.ways import Holdings, Offer, Wanted
     from modelcast.infra.settings import Settings
 
@@ -61,7 +61,10 @@ def plan(
     link: Annotated[str | None, typer.Option("--link", help="The long link's speed, as in 100Mbit or 12MB.")] = None,
     output: Output = Format.table,
 ) -> None:
-    """How a region would bring a version: every way with bytes and seconds, which is taken, and why."""
+    """How a region would bring a version: every way with bytes and seconds, which is taken, and why.
+
+    What may fail carries a risk: a share of the whole's seconds. The way with the least sum of both is taken.
+    """
     from modelcast.consumers.fetch.course import in_words, origin_bytes_of, seconds_of
     from modelcast.consumers.fetch.explain import explain
     from modelcast.infra.stores.configured import origin_store, region_store
@@ -104,7 +107,7 @@ def plan(
 
 
 def _table(files: Sequence["Explained"]) -> Table:
-    table = Table("FILE", "SIZE", "", "WAY", "CROSSES", "SECONDS", "WHY", box=None)
+    table = Table("FILE", "SIZE", "", "WAY", "CROSSES", "SECONDS", "+ RISK", "= COST", "WHY", box=None)
     for file in files[:FILES_SHOWN_MAX]:
         for number, way in enumerate(file.ways):
             table.add_row(
@@ -113,12 +116,18 @@ def _table(files: Sequence["Explained"]) -> Table:
                 "→" if way.chosen else "",
                 Text(way.way, style="bold green" if way.chosen else ""),
                 size(way.origin_bytes),
-                "-" if way.seconds is None else f"{way.seconds:.2f}",
+                *_costs(way),
                 way.why,
             )
     if len(files) > FILES_SHOWN_MAX:
-        table.add_row(f"… and {len(files) - FILES_SHOWN_MAX} more files (-o json has all)", "", "", "", "", "", "")
+        table.add_row(f"… and {len(files) - FILES_SHOWN_MAX} more files (-o json has all)")
     return table
+
+
+def _costs(way: "Considered") -> tuple[str, str, str]:
+    if way.seconds is None or way.risk_seconds is None:
+        return "-", "-", "-"
+    return f"{way.seconds:.2f}", f"{way.risk_seconds:.2f}", f"{way.seconds + way.risk_seconds:.2f}"
 
 
 # --- what is known ------------------------------------------------------------------------------------------------

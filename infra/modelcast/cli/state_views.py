@@ -228,6 +228,15 @@ def wait(
     seconds = seconds_of(timeout)
     version = wanted.version if wanted.version is not None else _version_of(settings, wanted)
     begun = time.monotonic()
+    notes: set[str] = set()
+
+    def refused() -> str:
+        why, note = _in_the_log(settings, wanted.model, version)
+        if note and note not in notes:
+            say(note)
+            notes.add(note)
+        return why
+
     verdict = wait_for(
         settings,
         wanted.model,
@@ -235,7 +244,7 @@ def wait(
         cast("Level", level),  # wait_for says which there are
         timeout_seconds=seconds,
         staged=staged,
-        refused=lambda: _refused(settings, wanted.model, version),
+        refused=refused,
     )
     took = time.monotonic() - begun
     regions = ", ".join(verdict.there)
@@ -244,13 +253,15 @@ def wait(
     say(f"after {age(took)}")
 
 
-def _refused(settings: "Settings", model: str, version: int) -> str:
-    """Why the log refuses a version; "" also where the origin can't be read from here."""
+def _in_the_log(settings: "Settings", model: str, version: int) -> tuple[str, str]:
+    """Why the log refuses a version, and what else there is to say; both "" where it can't be read."""
     from modelcast.cli.holds import quarantine
     from modelcast.cli.registry_views import read_log
 
     try:
         log, entries = read_log(origin_registry(settings), model)
     except ModelcastError:
-        return ""
-    return quarantine(log, entries, version)
+        return "", ""
+    latest = f"{model}/{max(log.updates, default=0)}"
+    note = f"note: {model}/{version} is not published yet, {latest} is the latest" if version not in log.updates else ""
+    return quarantine(log, entries, version), note

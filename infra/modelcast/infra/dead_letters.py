@@ -136,7 +136,11 @@ def check_replayable(letter: DeadLetter) -> None:
         Refused: it was too large to be kept whole, the key is no text, or it came from no topic of ours.
     """
     if letter.source_topic not in set(Topic):
-        raise Refused("it came from no topic that it could go back to", subject=letter.source_topic)
+        raise Refused(
+            "it came from no topic that it could go back to",
+            subject=letter.source_topic,
+            hint="`dead-letters show` has its bytes",
+        )
     if sha256_of(letter.raw) != letter.raw_digest:
         raise Refused(
             f"only {len(letter.raw)} of {letter.raw_size_bytes} bytes were kept",
@@ -146,7 +150,9 @@ def check_replayable(letter: DeadLetter) -> None:
     try:
         letter.key.decode()
     except UnicodeDecodeError:
-        raise Refused("its key is not text", subject=letter.source_topic) from None
+        raise Refused(
+            "its key is not text", subject=letter.source_topic, hint="have its writer send it again"
+        ) from None
 
 
 def replay(

@@ -38,7 +38,7 @@ FETCHES = Counter("modelcast_fetches", "Fetches by outcome: done, failed, damage
 FETCH_SECONDS = Histogram("modelcast_fetch_seconds", "Time to fetch and verify an artifact.", buckets=SECONDS)
 FETCHED_BYTES = Counter(
     "modelcast_fetched_bytes",
-    "Bytes moved over the long link, by how most came: delta, chain, packed, blocks, whole, region, cache.",
+    "Bytes over the long link, by how most came: delta, chain, packed, blocks, resumed, whole, region, cache.",
     ("model", "way"),
 )
 SAVED_BYTES = Counter("modelcast_saved_bytes", "Bytes that did not have to move, by the same ways.", ("model", "way"))

@@ -6,6 +6,7 @@ The file is the one named by ``MODELCAST_CONFIG``, else ``modelcast.toml`` in th
 
 import os
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ def _check_url(url: str, schemes: tuple[str, ...]) -> None:
 class KafkaSettings(_Section):
     """The cluster. ``properties`` are librdkafka's own (security, TLS, SASL), passed on as they are."""
 
-    bootstrap_servers: str = "localhost:9092"
+    bootstrap_servers: str = Field(default="localhost:9092", min_length=1)
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: str | None = None
@@ -78,6 +79,13 @@ class StoreSettings(_Section):
         if not value.startswith("s3://") or not value.removeprefix("s3://").split("/")[0]:
             raise ValueError(f"{value!r}: a store reads s3://bucket or s3://bucket/prefix")
         return value.rstrip("/")
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_url(value, ("http", "https"))
+        return value
 
 
 class RegionSettings(_Section):
@@ -157,7 +165,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="MODELCAST_",
         env_nested_delimiter="__",
-        extra="ignore",
+        extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,
     )
@@ -235,7 +243,10 @@ def config_path() -> Path | None:
     if named:
         path = Path(named)
         if not path.is_file():
-            raise UsageError(f"{CONFIG_VARIABLE} names {named!r}, which is not a file")
+            raise UsageError(
+                f"{CONFIG_VARIABLE} names {named!r}, which is not a file",
+                hint="correct it, or unset it: then ./modelcast.toml is read",
+            )
         return path
     return next((p for p in (Path("modelcast.toml"), Path("/etc/modelcast/modelcast.toml")) if p.is_file()), None)
 
@@ -249,7 +260,16 @@ def load(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise UsageError("settings: " + "; ".join(lines), hint="modelcast config show --help") from None
-    except ValueError as error:  # TOML that does not parse, JSON in a variable that does not
-        raise UsageError(f"settings: {error}", hint="see modelcast.toml and MODELCAST_… variables") from None
+        told = (
+            (".".join(map(str, e["loc"])), "no such setting" if e["type"] == "extra_forbidden" else e["msg"])
+            for e in error.errors(include_input=False)
+        )
+        lines = (f"{place}: {what.removeprefix('Value error, ')}" for place, what in told)
+        path = config_path()
+        where = f"in {path}, or in its MODELCAST_… variable" if path else "in its MODELCAST_… variable"
+        raise UsageError("settings: " + "; ".join(lines), hint=f"mend it {where}") from None
+    except TOMLDecodeError as error:
+        raise UsageError(str(error), subject=str(config_path()), hint="mend that line") from None
+    except ValueError as error:  # JSON in a variable that does not parse
+        hint = """a variable has lists as JSON, as in MODELCAST_REGIONS__EU__PODS='["http://pod:8080"]'"""
+        raise UsageError(f"settings: {error}", hint=hint) from None

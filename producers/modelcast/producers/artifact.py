@@ -66,7 +66,9 @@ def scan(path: Path, *, allow_pickle: bool = False, threads: int = HASH_THREADS)
     try:
         root = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise UsageError(f"no such file or folder: {_said(error)}", subject=str(path)) from None
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        told = "no such file or folder" if missing else f"can't be read: {_said(error)}"
+        raise UsageError(told, subject=str(path), hint="check its path") from None
     notes: list[str] = []
     if root.is_dir():
         found = sorted(_walk(root, root, "", (), notes), key=lambda f: f.name.encode("utf-8", "surrogateescape"))
@@ -119,11 +121,11 @@ def _walk(root: Path, folder: Path, prefix: str, above: tuple[Path, ...], notes:
         try:
             status = path.stat()
         except OSError as error:
-            raise Refused(f"can't be read: {_said(error)}", subject=entry.path) from None
+            raise Refused(f"can't be read: {_said(error)}", subject=entry.path, hint="mend its permissions") from None
         name = prefix + entry.name
         if stat.S_ISDIR(status.st_mode):
             if path in above or path == folder:
-                raise Refused("a link that leads back to a folder around it", subject=entry.path)
+                raise Refused("a link that leads back to a folder around it", subject=entry.path, hint="take it out")
             yield from _walk(root, path, name + "/", (*above, folder), notes)
         else:
             yield _regular(name, path, status)
@@ -133,7 +135,7 @@ def _inside(root: Path, link: Path) -> Path:
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise Refused(f"a link to nowhere: {_said(error)}", subject=str(link)) from None
+        raise Refused(f"a link to nowhere: {_said(error)}", subject=str(link), hint="take it out, or mend it") from None
     if not target.is_relative_to(root):
         raise Refused(f"a link that leaves the folder, to {target}", subject=str(link), hint="copy the file in")
     return target

@@ -62,9 +62,9 @@ class Request:
         for region in self.placement:
             check_region(region)
         if len(set(self.placement)) != len(self.placement):
-            raise UsageError("a region stands twice in the placement", subject=self.model)
+            raise UsageError("a region stands twice in the placement", subject=self.model, hint="name it once")
         if len(self.metrics) > LABELS_MAX or len(self.labels) > LABELS_MAX:
-            raise UsageError(f"more than {LABELS_MAX} metrics or labels", subject=self.model)
+            raise UsageError(f"more than {LABELS_MAX} metrics or labels", subject=self.model, hint="leave some out")
         for name, value in self.metrics.items():
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise UsageError(f"metric {name!r} is {value}", subject=self.model, hint="metrics are finite numbers")

@@ -59,7 +59,9 @@ def wait_for(
             if why := refused():
                 raise Quarantined(why, subject=subject, hint=hint)
         if verdict.superseded:
-            raise NotConverged("superseded: " + "; ".join(verdict.laggards), subject=subject)
+            raise NotConverged(
+                "superseded: " + "; ".join(verdict.laggards), subject=subject, hint=f"modelcast history {model}"
+            )
     raise NotConverged(
         f"not in {timeout_seconds:g} s: " + "; ".join(verdict.laggards),
         subject=subject,

@@ -243,11 +243,17 @@ class ModelLog:
             if entry.kind not in NEEDS_VERSION:
                 continue
             if target.version is None or target.version not in self.updates:
-                raise NotFound("no such version", subject=f"{entry.model}/{target.version}")
+                raise NotFound(
+                    "no such version",
+                    subject=f"{entry.model}/{target.version}",
+                    hint=f"modelcast history {entry.model}",
+                )
             named = entry.kind not in EVERYWHERE and target.region != ALL_REGIONS
             if named and not self.allowed(target.version, target.region):
                 raise Refused(
-                    f"its placement leaves out region {target.region!r}", subject=f"{entry.model}/{target.version}"
+                    f"its placement leaves out region {target.region!r}",
+                    subject=f"{entry.model}/{target.version}",
+                    hint="publish it anew with that region, or leave the region out",
                 )
 
     def _publish(self, update: ModelUpdate) -> "ModelLog":

@@ -10,6 +10,8 @@ from modelcast.schemas.errors import Refused
 
 Progress = Callable[[int], None]
 """Called with the number of further bytes done."""
+Ready = Callable[[int], None]
+"""Returns once so many bytes are there from the start; raises if they will not come."""
 
 
 class PreconditionFailed(Refused):
@@ -75,9 +77,19 @@ class ObjectStore(Protocol):
         """Write a small object, conditionally if asked. Raises ``PreconditionFailed``."""
         ...
 
-    def upload(self, key: str, path: Path, *, size_bytes: int, digest: str, progress: Progress | None = None) -> None:
+    def upload(
+        self,
+        key: str,
+        path: Path,
+        *,
+        size_bytes: int,
+        digest: str,
+        progress: Progress | None = None,
+        ready: Ready | None = None,
+    ) -> None:
         """Write a file (multipart when large). ``digest`` guards the transfer: raises ``VerificationFailed`` if
-        the bytes sent have another one (the file changed meanwhile), and then leaves no object behind."""
+        the bytes sent have another one (the file changed meanwhile), and then leaves no object behind.
+        A file that is still being written can be sent: ``ready`` is called before bytes of it are read."""
         ...
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:

@@ -22,7 +22,7 @@ from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import partition_of
-from tests.agents.region.test_reconciler import DiskInMemory, PodInMemory, Reports
+from tests.agents.region.scene import DiskInMemory, PodInMemory, Reports
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of
 
 MINE = frozenset({partition_of(MODEL)})

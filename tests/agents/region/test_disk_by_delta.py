@@ -1,5 +1,6 @@
 """A region's disk and a publisher on a real S3 server: the second version of a large model crosses as a delta."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,4 +147,5 @@ def test_plan_explains_the_choice(
     table = modelcast("plan", "fraud/2", "--region", "eu", "--from", "1", "--link", "100Mbit").out
     assert "→" in table
     assert "delta from 1" in table
-    assert "costs least" in table
+    assert "= COST" in table
+    assert re.search(r" ([0-9.]+) +([0-9.]+) +[0-9.]+ +costs least: \1 s \+ \2 s risk", table)

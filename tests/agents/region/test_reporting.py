@@ -32,7 +32,7 @@ class Mail:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.002)
@@ -40,6 +40,12 @@ async def until(condition: Callable[[], object]) -> None:
 
 def reporter(mail: Mail, report_seconds: float = 60.0) -> SnapshotReporter:
     return SnapshotReporter(mail, "w", report_seconds)  # type: ignore[arg-type]
+
+
+async def goes_out(mail: Mail, reports: SnapshotReporter, region: Region, words: int) -> None:
+    """What changed is told, as the last of so many words."""
+    reports.changed(MODEL, region.replica)
+    await until(lambda: len(mail.sent) == words)
 
 
 def on_the_way() -> Region:
@@ -72,21 +78,18 @@ async def test_what_has_begun_waits_for_its_end_but_not_for_long(monkeypatch: py
     reports, log, region = reporter(mail), Log().publish(1), Region("a")
     region.all_read(None)
     region.on(log.folded)
-    reports.changed(MODEL, region.replica)
-    await until(lambda: len(mail.sent) == 1)
+    await goes_out(mail, reports, region, 1)
     monkeypatch.setattr("modelcast.agents.region.reporting.PASSING_SECONDS", 60.0)
     region.on(log.publish(2).folded)
     reports.changed(MODEL, region.replica)
     await asyncio.sleep(0.02)
     assert [a.version for a in mail.sent] == [1]
     region.on(Fetched(digest(2), digest(2)))
-    reports.changed(MODEL, region.replica)
-    await until(lambda: len(mail.sent) == 2)
+    await goes_out(mail, reports, region, 2)
     assert mail.sent[1].staged_version == 2
     monkeypatch.setattr("modelcast.agents.region.reporting.PASSING_SECONDS", 0.03)
     region.on(log.publish(3).folded)
-    reports.changed(MODEL, region.replica)
-    await until(lambda: len(mail.sent) == 3)
+    await goes_out(mail, reports, region, 3)
     assert (mail.sent[2].state, mail.sent[2].version) == (State.FETCHING, 3)
     reports.forget(MODEL)
 
@@ -96,14 +99,12 @@ async def test_what_is_fetched_ahead_of_what_is_served_is_told_when_it_is_here(m
         monkeypatch.setattr(f"modelcast.agents.region.reporting.{name}", seconds)
     mail, log = Mail(), Log().publish(1)
     reports, region = reporter(mail), serving("a", log=log)
-    reports.changed(MODEL, region.replica)
-    await until(lambda: len(mail.sent) == 1)
+    await goes_out(mail, reports, region, 1)
     region.on(log.publish(2, activation=Activation.STAGED).folded)
     reports.changed(MODEL, region.replica)  # without a gap, what does not wait has gone when this returns
     assert [a.staged_version for a in mail.sent] == [1]
     region.on(Fetched(digest(2), digest(2)))
-    reports.changed(MODEL, region.replica)
-    await until(lambda: len(mail.sent) == 2)
+    await goes_out(mail, reports, region, 2)
     assert (mail.sent[1].staged_version, mail.sent[1].staged_generation) == (2, 2)
     reports.forget(MODEL)
 
@@ -117,8 +118,7 @@ async def test_one_pod_of_several_waits_for_the_next_but_the_last_goes_at_once(m
     region.on(log.folded)
     region.save_all()
     region.fetched(1)
-    reports.changed(MODEL, region.replica)
-    await until(lambda: len(mail.sent) == 1)
+    await goes_out(mail, reports, region, 1)
     for pod in ("a", "b"):
         order = region.order()
         region.on(Loaded(pod, order))

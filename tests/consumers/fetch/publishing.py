@@ -12,7 +12,7 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
-from modelcast.schemas.ports import ByteStream, ObjectInfo, ObjectStore, Progress, StoredObject
+from modelcast.schemas.ports import ByteStream, ObjectInfo, ObjectStore, Progress, Ready, StoredObject
 
 MIB = BLOCK_SIZE_BYTES
 
@@ -89,10 +89,19 @@ class Wrapped:
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
         return self.store.put(key, body, if_absent=if_absent, if_match=if_match)
 
-    def upload(self, key: str, path: Path, *, size_bytes: int, digest: str, progress: Progress | None = None) -> None:
+    def upload(
+        self,
+        key: str,
+        path: Path,
+        *,
+        size_bytes: int,
+        digest: str,
+        progress: Progress | None = None,
+        ready: Ready | None = None,
+    ) -> None:
         with self.lock:
             self.uploads.append(key)
-        self.store.upload(key, path, size_bytes=size_bytes, digest=digest, progress=progress)
+        self.store.upload(key, path, size_bytes=size_bytes, digest=digest, progress=progress, ready=ready)
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
         return self.store.list(prefix, start_after=start_after)

@@ -22,7 +22,7 @@ def whole(size_bytes: int, speeds: Speeds = LINK) -> FilePlan:
 def test_a_delta_that_saves_much_is_waited_for_half_of_what_it_saves() -> None:
     files = [whole(500 * MB)]
     wait, good_enough = patience(files, [DeltaHint(3, 10 * MB)], LINK)
-    saved = seconds_of(files) - (10 / 12.5 + 0.08 + 500 / 400)
+    saved = seconds_of(files) - LINK.by_delta(10 * MB, 500 * MB, has_base=True)
     assert wait == pytest.approx(saved / 2)
     assert good_enough < seconds_of(files) / 2
     assert origin_bytes_of(files) == 500 * MB
@@ -72,6 +72,9 @@ def option(kind: Kind, base: str = "", deltas: int = 1) -> Option:
         ([option(Kind.DELTA, "b")] * 2 + [option(Kind.REGION)], "1 from the region, 2 deltas from 3"),
         ([option(Kind.PACKED)] * 2 + [option(Kind.WHOLE)] * 3, "2 compressed wholes, 3 wholes"),
         ([option(Kind.WHOLE), option(Kind.BLOCKS)], "1 in changed blocks, 1 whole"),
+        ([option(Kind.RESUMED)], "resumed whole"),
+        ([option(Kind.RESUMED)] * 2 + [option(Kind.WHOLE)], "2 resumed wholes, 1 whole"),
+        ([Option(Kind.RESUMED, 0, 0.0, 0.0)] * 2 + [option(Kind.RESUMED)], "2 brought before, 1 resumed whole"),
     ],
 )
 def test_ways_are_said_in_few_words(chosen: list[Option], words: str) -> None:

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from modelcast.consumers.fetch.explain import Considered, explain
-from modelcast.consumers.fetch.ways import Holdings, Kind, Offer
+from modelcast.consumers.fetch.ways import OPTIONS_MAX, Holdings, Kind, Offer
 from tests.consumers.fetch.test_ways import HELD, MIB, SLOW, digest, offer, wanted
 
 VERSIONS = {digest("v3"): 3, digest("v6"): 6}
@@ -19,26 +21,64 @@ def explained(*offers: Offer, held: Holdings = HELD, link: float = 12.5e6) -> li
 
 def test_what_is_taken_stands_first_and_what_is_not_says_why() -> None:
     ways = explained(
-        offer("v7", "v6", 50 * MIB), offer("v7", "v3", 100 * MIB), offer("v7", "v2", 1), offer("v7", None, 990 * MIB)
+        offer("v7", "v6", 50 * MIB), offer("v7", "v3", 100 * MIB), offer("v7", "v2", 1), offer("v7", None, 1010 * MIB)
     )
     told = [(way.kind, way.way, way.why) for way in ways]
-    assert told[0] == (Kind.DELTA, "delta from 6", "costs least")
-    assert told[1] == (Kind.DELTA, "delta from 3", "4.19 s more")
-    assert told[2][:2] == (Kind.WHOLE, "whole")
-    assert told[3] == (Kind.PACKED, "compressed whole", "1.26 s more than the whole")
+    assert told[0] == (Kind.DELTA, "delta from 6", "costs least: 4.54 s + 25.19 s risk")
+    assert told[1] == (Kind.DELTA, "delta from 3", "costs 4.19 s more")
+    assert told[2] == (Kind.WHOLE, "whole", "costs 54.24 s more")
+    assert told[3] == (Kind.PACKED, "compressed whole", "costs 5.25 s more than the whole")
     assert told[4] == (Kind.DELTA, "delta", "its base is not held, and nothing leads there")
     assert ways[4].seconds is None
 
 
 def test_a_delta_that_saves_too_little_says_how_little() -> None:
     ways = explained(offer("v7", "v6", 800 * MIB))
-    assert [way.why for way in ways] == ["nothing costs less", "80% of the whole's bytes: not worth a failure"]
+    whole, delta = ways
+    assert whole.why == "nothing costs less"
+    assert whole.risk_seconds == 0
+    assert delta.why == (
+        "16.52 s sooner than the whole, but 25.19 s more risk: a failure would cost more than that saves"
+    )
+
+
+def test_a_chain_that_is_sooner_than_the_delta_taken_says_what_its_risk_costs() -> None:
+    quick = Holdings(cached={digest("v6"): 1000 * MIB, digest("v3"): 1000 * MIB, digest("v5"): MIB})
+    ways = explained(offer("v7", "v6", 80 * MIB), offer("v7", "v4", 20 * MIB), offer("v4", "v3", 1), held=quick)
+    taken, chain = ways[0], ways[1]
+    assert (taken.kind, chain.kind) == (Kind.DELTA, Kind.CHAIN)
+    assert taken.seconds is not None
+    assert chain.seconds is not None
+    assert chain.seconds < taken.seconds
+    assert "s sooner, but 4.20 s more risk" in chain.why
+
+
+@pytest.mark.parametrize("link", [1e6, 12.5e6, 100e6, 5e9])
+def test_what_is_taken_has_the_least_sum_of_seconds_and_risk(link: float) -> None:
+    ways = explained(
+        *(offer("v7", old, size * MIB) for old, size in (("v6", 700), ("v3", 300), (None, 660))),
+        *(offer(f"v{8 + n}", "v6", n * MIB) for n in range(10)),
+        *(offer("v7", f"v{8 + n}", 5 * n * MIB) for n in range(10)),
+        link=link,
+    )
+    costs = [way.seconds + way.risk_seconds for way in ways if way.seconds is not None and way.risk_seconds is not None]
+    assert len(costs) == len(ways)
+    assert costs[0] == min(costs)
+
+
+def test_more_ways_than_are_kept_say_so() -> None:
+    ways = explained(
+        *(offer(f"v{8 + n}", "v6", n * MIB) for n in range(10)),
+        *(offer("v7", f"v{8 + n}", 5 * n * MIB) for n in range(10)),
+    )
+    assert [way.why for way in ways if way.way.startswith("chain")][OPTIONS_MAX:] == ["enough others cost less"] * 2
 
 
 def test_over_a_fast_link_deltas_say_that_they_are_slower() -> None:
     ways = explained(offer("v7", "v6", 50 * MIB), link=5e9)
     assert [way.kind for way in ways] == [Kind.WHOLE, Kind.DELTA]
     assert ways[1].why.endswith("s more than the whole")
+    assert ways[1].why.startswith("costs ")
 
 
 def test_what_is_here_needs_no_reasons_for_anything_else() -> None:

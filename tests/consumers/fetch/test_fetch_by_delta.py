@@ -100,6 +100,25 @@ def test_only_blocks_that_changed_cross_where_no_delta_is_offered(
     assert cached(cache, manifest) == {"w": body}
 
 
+def test_an_interrupted_fetch_of_changed_blocks_still_says_so_and_one_of_a_whole_says_resumed(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    files = {"changed": noise(2 * MIB, 5) + OLD[: 2 * MIB], "fresh": noise(3 * MIB, 6)}
+    manifest, told = publish(origin, files), list[FetchStatus]()
+    with cache.fetching(manifest.digest) as incoming:
+        incoming.begin(manifest)
+        for entry in manifest.files:  # a crash left the second block of each, and one that was taken from here
+            body, empty = files[entry.path], bytes(MIB)
+            here = body[2 * MIB : 3 * MIB] if entry.path == "changed" else empty
+            left = empty + body[MIB : 2 * MIB] + here
+            incoming.path(entry).write_bytes(left + bytes(len(body) - len(left)))
+    fetcher = Fetcher(origin, None, cache, deltas=patient())
+    report = fetcher.fetch(manifest.digest, kin=kin(versions), on_status=told.append)
+    assert report.bytes_moved == MIB + 2 * MIB
+    assert report.way == told[0].way == "1 in changed blocks, 1 resumed whole"
+    assert cached(cache, manifest) == files
+
+
 def test_a_held_block_that_rotted_is_not_taken(
     origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
 ) -> None:
@@ -226,7 +245,8 @@ def test_files_that_were_rebuilt_before_a_crash_are_kept(origin: MemoryStore, ca
         incoming.begin(versions[2])
         incoming.path(entry).write_bytes(new["a"])
     watched = Wrapped(origin)
-    fetch(watched, cache, versions)
+    report = fetch(watched, cache, versions)
+    assert report.way == "1 delta from 1, 1 brought before"
     assert cached(cache, versions[2]) == new
     assert [key for key in watched.blobs_opened if sha256_of(new["a"])[7:] in key] == []
 

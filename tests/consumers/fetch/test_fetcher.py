@@ -117,7 +117,7 @@ def test_a_large_file_is_read_in_parts(origin: MemoryStore, cache: ArtifactCache
     manifest = publish(origin, {"w": noise(20 * MIB + 5)})
     watched = Wrapped(origin)
     Fetcher(watched, None, cache).fetch(manifest.digest)
-    assert len(watched.blobs_opened) == 3
+    assert 4 <= len(watched.blobs_opened) <= 10
     assert watched.blob_bytes_read == 20 * MIB + 5
 
 

@@ -94,9 +94,27 @@ def test_what_is_here_or_in_the_region_needs_no_delta() -> None:
 
 
 def test_a_whole_that_is_nearly_here_is_finished_rather_than_begun_anew_by_a_delta() -> None:
-    found = the_plan(HELD, offer("v7", "v6", 50 * MIB), want=wanted("v7", missing=10 * MIB))
-    assert found.chosen.kind is Kind.BLOCKS
+    nearly = replace(wanted("v7", missing=10 * MIB), brought_bytes=990 * MIB)
+    found = the_plan(HELD, offer("v7", "v6", 50 * MIB), want=nearly)
+    assert found.chosen.kind is Kind.RESUMED
     assert found.chosen.origin_bytes == 10 * MIB
+
+
+@pytest.mark.parametrize(
+    ("missing", "local", "brought", "kind"),
+    [
+        (1000, 0, 0, Kind.WHOLE),
+        (400, 0, 600, Kind.RESUMED),
+        (400, 600, 0, Kind.BLOCKS),
+        (400, 300, 300, Kind.BLOCKS),
+        (400, 0, 0, Kind.BLOCKS),  # the others were copied by an earlier attempt
+    ],
+)
+def test_blocks_of_other_files_are_told_from_those_that_an_earlier_attempt_brought(
+    missing: int, local: int, brought: int, kind: Kind
+) -> None:
+    want = Wanted(wanted("v7").file, missing * MIB, local * MIB, brought * MIB)
+    assert the_plan(Holdings(), want=want).chosen.kind is kind
 
 
 def test_blocks_are_found_at_whatever_offset() -> None:
@@ -179,8 +197,7 @@ def test_the_chosen_chain_is_the_cheapest_of_all(offers: list[Offer], speeds: Sp
     sizes = {**held.cached, want.file.digest: 300 * MIB}
 
     def cost(each: Offer) -> float:
-        rebuild = speeds.rebuild(sizes.get(each.new, 300 * MIB), has_base=each.old is not None)
-        return speeds.over_the_link(each.size_bytes) + rebuild
+        return speeds.by_delta(each.size_bytes, sizes.get(each.new, 300 * MIB), has_base=each.old is not None)
 
     def cheapest_to(node: str, seen: frozenset[str]) -> float:
         if node in held.cached or node == "":
@@ -192,6 +209,18 @@ def test_the_chosen_chain_is_the_cheapest_of_all(offers: list[Offer], speeds: Sp
     rebuilt = [o.seconds for o in found.options if o.kind.is_rebuilt]
     if rebuilt:
         assert min(rebuilt) == pytest.approx(cheapest_to(want.file.digest, frozenset({want.file.digest})))
+
+
+def test_a_delta_is_applied_while_it_arrives() -> None:
+    link, rebuild = SLOW.over_the_link(500 * MIB), SLOW.rebuild(1000 * MIB, has_base=True)
+    seconds = SLOW.by_delta(500 * MIB, 1000 * MIB, has_base=True)
+    assert max(link, rebuild) < seconds < link + rebuild
+
+
+def test_what_is_here_of_a_delta_need_not_come_again() -> None:
+    begun = replace(offer("v7", "v3", 90 * MIB), here_bytes=80 * MIB)
+    found = the_plan(HELD, offer("v7", "v6", 50 * MIB), begun)
+    assert (found.chosen.base, found.chosen.origin_bytes) == (digest("v3"), 10 * MIB)
 
 
 def test_thousands_of_hostile_offers_end() -> None:

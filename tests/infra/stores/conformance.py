@@ -8,7 +8,7 @@ import pytest
 
 from modelcast.infra.stores import probe_conditional_puts
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.errors import ContentError, NotFound, VerificationFailed
+from modelcast.schemas.errors import ContentError, NotFound, StoreUnavailable, VerificationFailed
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 
 RACERS = 8
@@ -285,6 +285,43 @@ class ObjectStoreConformance:
         assert found is not None
         assert sha256_of(found.body) == sha256_of(body)
         assert sum(moved) == len(body)
+
+    @pytest.mark.parametrize("size", [100, 3_000_001, 40 * 1024 * 1024])
+    def test_a_file_that_is_still_being_written_is_read_only_as_far_as_it_is_there(
+        self, store: ObjectStore, tmp_path: Path, size: int
+    ) -> None:
+        body = (bytes(range(251)) * (size // 251 + 1))[:size]
+        path, there = tmp_path / "f", 0
+        path.write_bytes(bytes(size))
+
+        def grow_to(end: int) -> None:
+            nonlocal there
+            if end > there:
+                with path.open("r+b") as file:
+                    file.seek(there)
+                    file.write(body[there:end])
+                there = end
+
+        store.upload("blobs/x", path, size_bytes=size, digest=sha256_of(body), ready=grow_to)
+        found = store.get("blobs/x", size_max=size)
+        assert found is not None
+        assert sha256_of(found.body) == sha256_of(body)
+        assert there == size
+
+    @pytest.mark.parametrize("size", [100, 40 * 1024 * 1024])
+    def test_a_file_whose_end_never_comes_leaves_nothing(self, store: ObjectStore, tmp_path: Path, size: int) -> None:
+        body = b"x" * size
+        (tmp_path / "f").write_bytes(body)
+
+        def never(end: int) -> None:
+            if end == size:
+                raise StoreUnavailable("it will not come")
+
+        with pytest.raises(StoreUnavailable, match="it will not come"):
+            store.upload("blobs/x", tmp_path / "f", size_bytes=size, digest=sha256_of(body), ready=never)
+        assert store.head("blobs/x") is None
+        store.upload("blobs/x", tmp_path / "f", size_bytes=size, digest=sha256_of(body))
+        assert store.head("blobs/x") is not None
 
     def test_many_threads_share_it(self, store: ObjectStore) -> None:
         store.put("k", b"z" * 100_000)

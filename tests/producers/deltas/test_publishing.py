@@ -31,16 +31,6 @@ def settings(folder: Path, **publish: object) -> Settings:
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture
 def publisher(tmp_path: Path, store: MemoryStore, heard: Heard) -> Publisher:
     return Publisher(settings(tmp_path), store=store, announcer=heard)
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from modelcast.consumers.fetch.cache import ArtifactCache
 from modelcast.consumers.fetch.copying import bytes_of
 from modelcast.consumers.fetch.course import Kin, patience, seconds_of
+from modelcast.consumers.fetch.early import begun
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.manifests import find_manifest
 from modelcast.consumers.fetch.offers import read_offers
@@ -108,6 +109,8 @@ class Choice:
         self._kin = kin
         self._cancelled = cancelled
         self._offers: tuple[Offer, ...] = ()
+        self._early: Callable[[], tuple[Offer, ...] | None] = lambda: None
+        self._here_bytes: Callable[[Offer], int] = lambda _: 0
         self._failed: set[tuple[str, str]] = set()  # in this fetch
         self._bases_lost: set[str] = set()
         self._waited = False
@@ -121,6 +124,13 @@ class Choice:
     def concerns(self, far: Iterable[Step]) -> bool:
         """Whether any of these files is large enough to think about."""
         return any(step.file.size_bytes >= self._size_min for step in far)
+
+    def foresee(self, size_bytes: int) -> None:
+        """The manifest of an artifact of this size is being read from the origin: look for deltas of it meanwhile."""
+        if self._deltas is None or size_bytes < self._size_min:
+            return
+        if self._kin.hints or (size_bytes >= LOOK_UNASKED_BYTES_MIN and self._cache.digests()):
+            self._early = begun(lambda: read_offers(self._origin, [self._digest], self._cancelled))
 
     def look(self, far: Iterable[Step], here: Mapping[str, Path]) -> None:
         """See what could serve as a base, and what is offered, if any of the files to come is large enough.
@@ -147,8 +157,18 @@ class Choice:
         self._looked = True
         self._read_offers()
 
-    def plan(self, far: Mapping[str, Step], missing: Mapping[str, Set[int]]) -> tuple[FilePlan, ...]:
-        """The ways to ``far`` files that lack ``missing`` blocks; waits for a delta that was foretold, if that pays."""
+    def plan(
+        self,
+        far: Mapping[str, Step],
+        missing: Mapping[str, Set[int]],
+        here_bytes: Callable[[Offer], int] = lambda _: 0,
+    ) -> tuple[FilePlan, ...]:
+        """The ways to ``far`` files that lack ``missing`` blocks; waits for a delta that was foretold, if that pays.
+
+        Args:
+            here_bytes: what an interrupted attempt left of a delta.
+        """
+        self._here_bytes = here_bytes
         files = self._plan(far, missing)
         if self._deltas is None or not self._looked or self._waited:
             return files
@@ -183,10 +203,12 @@ class Choice:
         for digest, step in far.items():
             lacking = bytes_of(step.file, missing[digest])
             local = bytes_of(step.file, self.reusable(step.file, missing[digest]).keys())
-            wanted.append(Wanted(step.file, lacking - local, local))
+            before = set(range(len(step.file.blocks))) - missing[digest]
+            brought = bytes_of(step.file, before - self.reusable(step.file, before).keys())
+            wanted.append(Wanted(step.file, lacking - local, local, brought))
         speeds = (self._deltas.gauge if self._deltas else Gauge()).speeds()
         known_bad = self._failed | (self._deltas.bad.of(self._digest) if self._deltas else frozenset())
-        offers = [o for o in self._offers if (o.key, o.etag) not in known_bad]
+        offers = [replace(o, here_bytes=self._here_bytes(o)) for o in self._offers if (o.key, o.etag) not in known_bad]
         held = Holdings(
             {d: s for d, s in self._sizes().items() if d not in self._bases_lost},
             {d: s for d, s in self.regional_bases.items() if d not in self._bases_lost},
@@ -240,13 +262,14 @@ class Choice:
                 self.regional_bases.update({f.digest: f.size_bytes for f in manifest.files})
 
     def _read_offers(self) -> None:
-        asked = [self._digest]
+        early, self._early = self._early(), lambda: None
+        asked = [] if early is not None else [self._digest]
         direct = {hint.base_version for hint in self._kin.hints}
         held = self._bases_here()
         if held and held[0] not in direct:  # no delta from there was foretold: perhaps one leads there by way of others
             between = [v for v in self._kin.digests if held[0] < v < self._kin.version]
             asked += [self._kin.digests[v] for v in sorted(between, reverse=True)[:BETWEEN_MAX]]
-        self._offers = read_offers(self._origin, asked, self._cancelled)
+        self._offers = (early or ()) + read_offers(self._origin, asked, self._cancelled)
 
     def _patience(self, files: tuple[FilePlan, ...]) -> tuple[float, float]:
         assert self._deltas is not None

@@ -9,6 +9,9 @@ RISK_HOP = 0.05
 RISK_PACKED = 0.05
 """A compressed whole needs no base: less can be wrong."""
 
+LAST_PART = 0.1
+"""A delta is applied as it arrives; this share of the shorter of the two does not go beside the other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Speeds:
@@ -47,6 +50,11 @@ class Speeds:
     def rebuild(self, new_size_bytes: float, *, has_base: bool) -> float:
         """Seconds to make a file of ``new_size_bytes``."""
         return new_size_bytes / (self.decode_bytes_per_second if has_base else self.unpack_bytes_per_second)
+
+    def by_delta(self, size_bytes: float, new_size_bytes: float, *, has_base: bool) -> float:
+        """Seconds to bring a delta and to make a file of it meanwhile; of its last part that is done afterwards."""
+        link, rebuild = self.over_the_link(size_bytes), self.rebuild(new_size_bytes, has_base=has_base)
+        return max(link, rebuild) + LAST_PART * min(link, rebuild)
 
 
 def risk_of(deltas: int, *, has_base: bool) -> float:

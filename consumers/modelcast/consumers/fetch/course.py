@@ -56,9 +56,7 @@ def patience(files: Sequence[FilePlan], usable: Sequence[DeltaHint], speeds: Spe
     if not usable or not speeds.measured:
         return 0.0, now
     size = sum(file.file.size_bytes for file in files)
-    best = min(
-        speeds.over_the_link(hint.size_bytes) + speeds.rebuild(size, has_base=hint.base_version > 0) for hint in usable
-    )
+    best = min(speeds.by_delta(hint.size_bytes, size, has_base=hint.base_version > 0) for hint in usable)
     saving = now - best
     wait = min(WAIT_SECONDS_MAX, saving / 2)
     if saving < SAVING_SHARE_MIN * now or wait < WAIT_SECONDS_MIN:
@@ -96,6 +94,7 @@ def _words(option: Option, versions: Mapping[str, int]) -> tuple[Kind, str]:
         Kind.CHAIN: f"chain of {len(option.offers)} deltas{source}",
         Kind.PACKED: "compressed whole",
         Kind.BLOCKS: "in changed blocks",
+        Kind.RESUMED: "resumed whole" if option.origin_bytes else "brought before",
         Kind.WHOLE: "whole",
     }
     return option.kind, words[option.kind]
@@ -111,4 +110,4 @@ def _many(words: str, count: int) -> str:
 
 
 _NOTHING = Option(Kind.CACHE, 0, 0.0, 0.0)
-_RANK = (Kind.CACHE, Kind.REGION, Kind.DELTA, Kind.CHAIN, Kind.PACKED, Kind.BLOCKS, Kind.WHOLE)
+_RANK = (Kind.CACHE, Kind.REGION, Kind.DELTA, Kind.CHAIN, Kind.PACKED, Kind.BLOCKS, Kind.RESUMED, Kind.WHOLE)

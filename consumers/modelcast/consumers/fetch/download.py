@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from modelcast.consumers.fetch.errors import DamagedBytes
+from modelcast.consumers.fetch.growth import Growth
 from modelcast.consumers.fetch.link import Link, Turn
 from modelcast.consumers.fetch.objects import bring_object
 from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of
@@ -42,6 +43,7 @@ class Download:
         progress: Progress,
         cancelled: Callable[[], bool],
         distrust: Callable[[str], None],
+        block_came: Callable[[str, int], None] = lambda _digest, _block: None,
         link: Link | None = None,
         turn: Turn | None = None,
     ) -> None:
@@ -51,12 +53,14 @@ class Download:
         progress: told of further bytes of files, from several threads but never at once.
         cancelled: asked often.
         distrust: told the digest of a file that is damaged in the regional bucket.
+        block_came: told the digest of a file and the number of a block of it that is written, and right.
         link: what all transfers of this process share; None: nothing.
         turn: taken before the first byte is read from the origin; None: that needs nobody's leave.
         """
         self._path_of = path_of
         self._progress = progress
         self._distrust = distrust
+        self._block_came = block_came
         self._link = link or Link()
         self._reading = Reading(stores, self._link, turn, cancelled)
         self.moved_bytes = self._reading.moved_bytes
@@ -67,15 +71,21 @@ class Download:
         """For how long bytes were being read, by way."""
         return self._reading.seconds()
 
-    def object(self, key: str, path: Path, size_bytes: int, *, way: Way = Way.ORIGIN) -> None:
+    def object(
+        self, key: str, path: Path, size_bytes: int, *, way: Way = Way.ORIGIN, growth: Growth | None = None
+    ) -> None:
         """Bring an object that nobody can check in advance, going on from what an interruption left.
+
+        Args:
+            growth: told what of it is there.
 
         Raises:
             BlobMissing: it is not in the store.
             DamagedBytes: it has another size.
             StoreUnavailable, FetchTooSlow, FetchCancelled: as they say.
         """
-        bring_object(self._reading, key, path, size_bytes, way=way, readers=self._link.readers)
+        growth = growth or Growth(size_bytes)
+        bring_object(self._reading, key, path, growth, way=way, readers=self._link.readers)
 
     def run(self, parts: Sequence[Part]) -> None:
         """Bring all parts; the first error of any thread stops the others and is raised here.
@@ -104,6 +114,8 @@ class Download:
                 self._check_origin(span)
             with self._reading.lock:
                 progress(count)
+            for block in span.blocks_within(count):
+                self._block_came(span.part.step.file.digest, block)
 
         def bring(span: FileSpan) -> None:
             file = span.part.step.file
@@ -158,7 +170,7 @@ class Download:
 
 def _from_origin(span: FileSpan) -> tuple[Part, ...]:
     step = span.part.step
-    return parts_of(Step(step.file, Way.ORIGIN, step.also_at), span.wrong.keys())
+    return parts_of([Step(step.file, Way.ORIGIN, step.also_at)], {step.file.digest: span.wrong.keys()})
 
 
 def _silent(_: int) -> None:

@@ -16,6 +16,7 @@ class Considered:
         way: in words.
         origin_bytes: over the long link.
         seconds: predicted; None: it leads nowhere.
+        risk_seconds: on top, for what may fail. The least sum of both is taken; ``why`` speaks of that sum, too.
         chosen: this one is taken.
         why: or why not.
     """
@@ -24,6 +25,7 @@ class Considered:
     way: str
     origin_bytes: int
     seconds: float | None
+    risk_seconds: float | None
     chosen: bool
     why: str
 
@@ -69,29 +71,40 @@ def explain(
 
 
 def _considered(option: Option, best: Option, versions: Mapping[str, int], *, place: int) -> Considered:
-    why = {
-        Kind.CACHE: "the bytes are here already",
-        Kind.REGION: "the region's bucket holds it",
-        Kind.WHOLE: "nothing costs less" if place == 0 else _slower(option, best),
-        Kind.BLOCKS: "other blocks are here already" if place == 0 else _slower(option, best),
-    }.get(option.kind, "costs least" if place == 0 else _slower(option, best))
+    if option.kind is Kind.CACHE:
+        why = "the bytes are here already"
+    elif option.kind is Kind.REGION:
+        why = "the region's bucket holds it"
+    elif place:
+        why = _compared(option, best)
+    elif option.kind is Kind.BLOCKS:
+        why = "other blocks are here already"
+    elif not option.kind.is_rebuilt:
+        why = "nothing costs less"
+    else:
+        why = f"costs least: {option.seconds:.2f} s + {option.risk_seconds:.2f} s risk"
     if option.base_in_region:
         why += "; its base is read from the region's bucket"
-    return Considered(option.kind, in_words([option], versions), option.origin_bytes, option.seconds, place == 0, why)
-
-
-def _slower(option: Option, best: Option) -> str:
-    more = option.seconds - best.seconds
-    return f"{more:.2f} s more" if more > 0 else "a failed delta would cost more than it saves"
+    return _told(option, versions, why, chosen=place == 0)
 
 
 def _dropped(option: Option, whole: Option, versions: Mapping[str, int]) -> Considered:
-    more = option.seconds - whole.seconds
-    share = option.origin_bytes / max(whole.origin_bytes, 1)
-    why = f"{more:.2f} s more than the whole" if more >= 0 else f"{share:.0%} of the whole's bytes: not worth a failure"
-    return Considered(
-        option.kind, in_words([option], versions), option.origin_bytes, option.seconds, chosen=False, why=why
-    )
+    if option.score < whole.score:
+        return _told(option, versions, "enough others cost less")
+    return _told(option, versions, _compared(option, whole, " than the whole"))
+
+
+def _compared(option: Option, better: Option, than: str = "") -> str:
+    more, sooner = option.score - better.score, better.seconds - option.seconds
+    if sooner <= 0:
+        return f"costs {more:.2f} s more{than}"
+    risk = option.risk_seconds - better.risk_seconds
+    return f"{sooner:.2f} s sooner{than}, but {risk:.2f} s more risk: a failure would cost more than that saves"
+
+
+def _told(option: Option, versions: Mapping[str, int], why: str, *, chosen: bool = False) -> Considered:
+    words = in_words([option], versions)
+    return Considered(option.kind, words, option.origin_bytes, option.seconds, option.risk_seconds, chosen, why)
 
 
 def _left_out(offer: Offer, have: set[str], versions: Mapping[str, int]) -> Considered:
@@ -99,4 +112,4 @@ def _left_out(offer: Offer, have: set[str], versions: Mapping[str, int]) -> Cons
     words = in_words([Option(kind, 0, 0.0, 0.0, (offer,), offer.old or "")], versions)
     known = not offer.old or offer.old in have
     why = "not looked at" if known else "its base is not held, and nothing leads there"
-    return Considered(kind, words, offer.size_bytes, None, chosen=False, why=why)
+    return Considered(kind, words, offer.size_bytes, None, None, chosen=False, why=why)

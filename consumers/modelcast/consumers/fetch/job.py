@@ -12,6 +12,7 @@ from shutil import rmtree
 import structlog
 
 from modelcast.consumers.fetch.account import Account
+from modelcast.consumers.fetch.ahead import Ahead
 from modelcast.consumers.fetch.cache import ArtifactCache
 from modelcast.consumers.fetch.choosing import Choice, Deltas
 from modelcast.consumers.fetch.copying import bytes_of, copy_blocks
@@ -24,7 +25,7 @@ from modelcast.consumers.fetch.incoming import Incoming, digest_of
 from modelcast.consumers.fetch.link import Link, Turn
 from modelcast.consumers.fetch.manifests import read_manifest
 from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of, plan
-from modelcast.consumers.fetch.rebuild import ASIDE, Rebuilder, WayFailed
+from modelcast.consumers.fetch.rebuild import ASIDE, Rebuilder, WayFailed, here_bytes_of
 from modelcast.consumers.fetch.regional import RegionalBucket
 from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.retry import check
@@ -81,6 +82,7 @@ class Job:
         self._progress = progress
         self._cancelled = cancelled
         self._account = Account()
+        self._ahead = Ahead(region)
         self._rebuilt: set[str] = set()
         self._taken: dict[str, Option] = {}  # how each file came, by digest
         self._ticker = Ticker(tell, lambda: self._account.moved_bytes(Way.ORIGIN))
@@ -121,17 +123,20 @@ class Job:
         self._account.had_bytes = sum(f.size_bytes - bytes_of(f, missing[f.digest]) for f in had)
         self._progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
         for step in steps:
-            self._taken[step.file.digest] = _LOCAL if step.file.digest not in lacking else _REGIONAL
-        arrived = self._transfer(incoming, wish, lacking, missing, here)
-        with self._account.timed("stage"):
-            self._link_twins(incoming, steps)
-            rmtree(incoming.folder / ASIDE, ignore_errors=True)
-        with ExitStack() as synced:  # beside the upload: both wait for disks most of the time
+            local = _BEFORE if step.file.digest in resumed else _LOCAL
+            self._taken[step.file.digest] = local if step.file.digest not in lacking else _REGIONAL
+        with self._ahead:
+            self._ahead.begin((s.file for s in lacking.values() if s.way is Way.ORIGIN), missing, incoming.path)
+            arrived = self._transfer(incoming, wish, lacking, missing, here)
             with self._account.timed("stage"):
-                synced.enter_context(incoming.syncing(manifest))
-            self._check_whole(incoming, manifest, steps, regional - arrived)
-            with self._account.timed("stage"):
-                synced.close()
+                self._link_twins(incoming, steps)
+                rmtree(incoming.folder / ASIDE, ignore_errors=True)
+            with ExitStack() as synced:  # beside the upload: both wait for disks most of the time
+                with self._account.timed("stage"):
+                    synced.enter_context(incoming.syncing(manifest))
+                self._check_whole(incoming, manifest, steps, regional - arrived)
+                with self._account.timed("stage"):
+                    synced.close()
         with self._account.timed("stage"):
             check(self._cancelled)
             incoming.publish()
@@ -162,6 +167,7 @@ class Job:
 
     def _read_manifest(self, wish: Wish) -> Callable[[], Manifest]:
         def read() -> Manifest:
+            self._choice.foresee(wish.size_bytes or 0)
             with self._gauge.request():
                 return read_manifest(self._origin, wish.manifest_digest, wish.manifest_key)
 
@@ -193,7 +199,7 @@ class Job:
         with self._ticker:
             while near or far:
                 with planning():
-                    files = self._choice.plan(far, missing)
+                    files = self._choice.plan(far, missing, partial(here_bytes_of, incoming))
                 self._taken.update({f.file.digest: f.chosen for f in files})
                 self._account.planned_bytes = origin_bytes_of(files) + self._account.moved_bytes(Way.ORIGIN)
                 if planning is not nullcontext:  # else it is over before anybody could read of it
@@ -202,8 +208,7 @@ class Job:
                 indirect = [f for f in files if f.chosen.kind.is_rebuilt]
                 with self._making(incoming, indirect, missing) as made:
                     self._copy_blocks(incoming, direct, missing)
-                    parts = [p for step in [*near, *direct] for p in parts_of(step, missing[step.file.digest])]
-                    arrived |= self._download(incoming, parts)
+                    arrived |= self._download(incoming, parts_of([*near, *direct], missing))
                 failed = [digest for digest, done in made.items() if not done.result()]
                 near, far = [], {digest: far[digest] for digest in failed}
                 if far:
@@ -232,6 +237,7 @@ class Job:
             self._choice.files,
             self._choice.regional_bases,
             gauge=self._gauge,
+            block_came=self._ahead.came,
             cancelled=lambda: over or self._cancelled(),
             threads=self._deltas.threads,
         )
@@ -255,7 +261,7 @@ class Job:
         entry, chosen = file.file, file.chosen
         started = time.perf_counter()
         try:
-            rebuilder.make(entry, chosen, replace=len(missing) == len(entry.blocks))
+            rebuilder.make(entry, chosen)
         except WayFailed as failure:
             self._choice.failed(failure.offer, chosen.base, lasting=failure.lasting)
             log.warning(
@@ -287,18 +293,19 @@ class Job:
             places = self._choice.reusable(file, missing[file.digest])
             if places:
                 with self._account.timed("verify"):
-                    missing[file.digest].difference_update(
-                        copy_blocks(
-                            file,
-                            incoming.path(file),
-                            places,
-                            self._choice.files,
-                            progress=self._progress,
-                            cancelled=self._cancelled,
-                        )
+                    copied = copy_blocks(
+                        file,
+                        incoming.path(file),
+                        places,
+                        self._choice.files,
+                        progress=self._progress,
+                        cancelled=self._cancelled,
                     )
+                missing[file.digest] -= copied
+                for block in copied:
+                    self._ahead.came(file.digest, block)
 
-    def _download(self, incoming: Incoming, parts: list[Part]) -> set[str]:
+    def _download(self, incoming: Incoming, parts: Sequence[Part]) -> set[str]:
         if not parts:
             return set()
         download = self._new_download(incoming, self._cancelled)
@@ -326,6 +333,7 @@ class Job:
             progress=self._progress,
             cancelled=cancelled,
             distrust=self._region.distrust if self._region else _silent,
+            block_came=self._ahead.came,
             link=self._link,
             turn=self._turn,
         )
@@ -344,7 +352,8 @@ class Job:
         files = {step.file.digest: (step.file, incoming.path(step.file)) for step in steps}
         if self._region is not None:
             with self._account.timed("regional"):
-                self._region.admit(manifest, {digest: f for digest, f in files.items() if digest not in in_region})
+                there = in_region | self._ahead.entered()
+                self._region.admit(manifest, {digest: f for digest, f in files.items() if digest not in there})
             return
         with self._account.timed("verify"):
             for digest, (file, path) in files.items():
@@ -372,5 +381,6 @@ def _silent(_: object) -> None:
 
 
 _EMPTY = sha256_of(b"").removeprefix("sha256:")
+_BEFORE = Option(Kind.RESUMED, 0, 0.0, 0.0)
 _LOCAL = Option(Kind.CACHE, 0, 0.0, 0.0)
 _REGIONAL = Option(Kind.REGION, 0, 0.0, 0.0)

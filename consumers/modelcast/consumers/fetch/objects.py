@@ -11,7 +11,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 
-from modelcast.consumers.fetch.plan import PART_BLOCKS, Way
+from modelcast.consumers.fetch.growth import Growth
+from modelcast.consumers.fetch.plan import Way, runs
 from modelcast.consumers.fetch.reading import ObjectReplaced, Reading
 from modelcast.consumers.fetch.spans import Span
 from modelcast.consumers.fetch.target import Target
@@ -21,8 +22,11 @@ from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 REPLACED_MAX = 3
 
 
-def bring_object(reading: Reading, key: str, path: Path, size_bytes: int, *, way: Way, readers: int) -> None:
+def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way: Way, readers: int) -> None:
     """Have the object at ``key`` in ``path``.
+
+    Args:
+        growth: told what of it is there; given up when what came is worth nothing. It is ended once nobody waits.
 
     Raises:
         BlobMissing: it is not in the store.
@@ -32,29 +36,50 @@ def bring_object(reading: Reading, key: str, path: Path, size_bytes: int, *, way
         OSError: the disk.
     """
     journal = _Journal(path.with_name(path.name + ".parts"), path)
-    if journal.is_whole(size_bytes):
+    if journal.is_whole(growth.size_bytes):
+        growth.begin(growth.blocks)
         return
     for _ in range(REPLACED_MAX):
         try:
-            _bring(reading, journal, key, size_bytes, way, readers)
+            _bring(reading, journal, key, growth, way, readers)
         except ObjectReplaced:
+            growth.give_up()
             journal.forget()
         else:
             return
     raise StoreUnavailable("the object is replaced again and again", subject=f"{reading.store_name(way)}/{key}")
 
 
-def _bring(reading: Reading, journal: "_Journal", key: str, size_bytes: int, way: Way, readers: int) -> None:
+def here_bytes(path: Path, size_bytes: int) -> int:
+    """What is there, for good, of an object of this size that an earlier call was bringing to ``path``."""
+    journal = _Journal(path.with_name(path.name + ".parts"), path)
+    return (
+        size_bytes
+        if journal.is_whole(size_bytes)
+        else min(size_bytes, len(journal.done(size_bytes)) * BLOCK_SIZE_BYTES)
+    )
+
+
+def _bring(reading: Reading, journal: "_Journal", key: str, growth: Growth, way: Way, readers: int) -> None:
+    size_bytes = growth.size_bytes
     done = journal.open(size_bytes)
+    growth.begin(done)
     if done and journal.etag:
         reading.expect(way, key, journal.etag)
     stop = threading.Event()
-    is_over = reading.end_of(size_bytes, stop)
+    ended = reading.end_of(size_bytes, stop)
+
+    def is_over() -> bool:
+        return ended() or growth.is_left
 
     def came(span: Span, count: int) -> None:
-        journal.note(reading.etag(way, key), span.position - count, span.position, span.start, size_bytes)
+        blocks = _whole_within(span, count)
+        if blocks:
+            journal.note(reading.etag(way, key), blocks)
+            for block in blocks:
+                growth.came(block)
 
-    spans = [Span(key, key, size_bytes, *run, steady=True) for run in _runs(done, size_bytes)]
+    spans = [_span(key, size_bytes, first, count) for first, count in runs(growth.blocks - done)]
     try:
         with Target(journal.path) as target:
             _at_once(lambda span: reading.bring(span, way, target, is_over, came), spans, readers, stop)
@@ -78,19 +103,16 @@ def _at_once(bring: Callable[[Span], None], spans: list[Span], readers: int, sto
                 raise failed[0]
 
 
-def _runs(done: set[int], size_bytes: int) -> list[tuple[int, int]]:
-    """(start, count) of what is missing, in runs of at most ``PART_BLOCKS`` blocks."""
-    runs: list[tuple[int, int]] = []
-    for block in range(-(-size_bytes // BLOCK_SIZE_BYTES)):
-        if block in done:
-            continue
-        start = block * BLOCK_SIZE_BYTES
-        count = min(BLOCK_SIZE_BYTES, size_bytes - start)
-        if runs and sum(runs[-1]) == start and runs[-1][1] < PART_BLOCKS * BLOCK_SIZE_BYTES:
-            runs[-1] = (runs[-1][0], runs[-1][1] + count)
-        else:
-            runs.append((start, count))
-    return runs
+def _whole_within(span: Span, count: int) -> range:
+    """The blocks that became whole with the last ``count`` bytes of a span, which starts with a block."""
+    first = (span.position - count) // BLOCK_SIZE_BYTES
+    last = span.position // BLOCK_SIZE_BYTES
+    return range(first, last if span.position < span.size_bytes else -(-span.size_bytes // BLOCK_SIZE_BYTES))
+
+
+def _span(key: str, size_bytes: int, first: int, count: int) -> Span:
+    start = first * BLOCK_SIZE_BYTES
+    return Span(key, key, size_bytes, start, min(count * BLOCK_SIZE_BYTES, size_bytes - start), steady=True)
 
 
 class _Journal:
@@ -108,13 +130,19 @@ class _Journal:
         """It came before, and was not used yet."""
         return self.path.exists() and not self._place.exists() and self.path.stat().st_size == size_bytes
 
-    def open(self, size_bytes: int) -> set[int]:
-        """Make the file, if it is not there; the blocks that are written."""
-        done: set[int] = set()
+    def done(self, size_bytes: int) -> set[int]:
+        """The blocks that are written."""
         with suppress(OSError, ValueError):
             head, *lines = self._place.read_text().split("\n")
             if self.path.stat().st_size == size_bytes and head:
-                self.etag, done = head, {int(line) for line in lines[:-1]}
+                done = {int(line) for line in lines[:-1]}
+                self.etag = head
+                return done
+        return set()
+
+    def open(self, size_bytes: int) -> set[int]:
+        """Make the file, if it is not there; the blocks that are written."""
+        done = self.done(size_bytes)
         self._headed = bool(done)
         self._fd = os.open(self._place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         if not done:
@@ -127,17 +155,15 @@ class _Journal:
                 os.close(fd)
         return done
 
-    def note(self, etag: str, before: int, position: int, start: int, size_bytes: int) -> None:
-        """Write down the blocks that became whole between two positions of a span that began at ``start``."""
-        first = max(before, start) // BLOCK_SIZE_BYTES
-        last = position // BLOCK_SIZE_BYTES if position < size_bytes else -(-size_bytes // BLOCK_SIZE_BYTES)
-        if first == last or self._fd is None:
+    def note(self, etag: str, blocks: range) -> None:
+        """Write down blocks that became whole."""
+        if self._fd is None:
             return
         with self._lock:
             if not self._headed:
                 os.write(self._fd, f"{etag}\n".encode())
                 self._headed = True
-            os.write(self._fd, b"".join(b"%d\n" % block for block in range(first, last)))
+            os.write(self._fd, b"".join(b"%d\n" % block for block in blocks))
 
     def close(self) -> None:
         """The file stays."""

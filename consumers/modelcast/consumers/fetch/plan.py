@@ -1,15 +1,15 @@
 """Which files of an artifact are near and which are far, and the parts that they are read in. Pure."""
 
-from collections.abc import Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import IntEnum
 
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 
-PART_BLOCKS = 8
-PART_BLOCKS_MAX = 32
-PARTS_AT_LEAST = 16
-"""Each part is a request, for which a reader waits; but there have to be several for each reader, also at the end."""
+PART_BLOCKS_MAX = 16
+PART_BLOCKS_MIN = 2
+PARTS_AHEAD = 4
+"""No part is larger than this share of what is left: so many readers work at once."""
 
 
 class Way(IntEnum):
@@ -68,19 +68,31 @@ def _way(digest: str, cached: Set[str], regional: Set[str]) -> Way:
     return Way.REGION if digest in regional else Way.ORIGIN
 
 
-def parts_of(step: Step, missing: Set[int]) -> tuple[Part, ...]:
-    """The ``missing`` blocks of a step's file as runs of at most ``part_blocks`` of their number."""
-    blocks_max = part_blocks(len(missing))
-    parts: list[Part] = []
-    for block in sorted(missing):
-        last = parts[-1] if parts else None
-        if last and block == last.first_block + last.block_count and last.block_count < blocks_max:
-            parts[-1] = Part(step, last.first_block, last.block_count + 1)
-        else:
-            parts.append(Part(step, block, 1))
+def parts_of(steps: Iterable[Step], missing: Mapping[str, Set[int]]) -> tuple[Part, ...]:
+    """The blocks that the files of ``steps`` lack (by digest), in runs."""
+    steps = list(steps)
+    left, parts = sum(len(missing[step.file.digest]) for step in steps), []
+    for step in steps:
+        lacking = missing[step.file.digest]
+        parts += [Part(step, first, count) for first, count in runs(lacking, left - len(lacking))]
+        left -= len(lacking)
     return tuple(parts)
 
 
-def part_blocks(missing: int) -> int:
-    """How many blocks a part may have where so many are missing."""
-    return min(max(missing // PARTS_AT_LEAST, PART_BLOCKS), PART_BLOCKS_MAX)
+def runs(blocks: Set[int], after: int = 0) -> Iterator[tuple[int, int]]:
+    """``blocks`` in runs: (first, count). Long ones first, for the fewest requests; towards the end shorter ones.
+
+    Then readers end together, and whoever follows them (a codec, an upload) has little left to do after the last byte.
+
+    Args:
+        after: how many further blocks come after these.
+    """
+    left, first, count = len(blocks) + after, 0, 0
+    for block in sorted(blocks):
+        longest = max(PART_BLOCKS_MIN, min(PART_BLOCKS_MAX, left // PARTS_AHEAD))
+        if count and (block != first + count or count >= longest):
+            yield first, count
+            left, count = left - count, 0
+        first, count = first if count else block, count + 1
+    if count:
+        yield first, count

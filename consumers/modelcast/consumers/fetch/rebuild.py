@@ -1,16 +1,19 @@
-"""One file made from deltas. What is made is believed only because it is what the manifest says."""
+"""One file made from deltas, while they arrive. What is made is believed only because it is what the manifest says.
 
-import os
+The file grows in its own place, block by block: what an interruption leaves there counts for the next attempt, like
+what a download leaves.
+"""
+
 import threading
-import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
+from modelcast.consumers.fetch.arrivals import Arrival, Objects, arriving
+from modelcast.consumers.fetch.blocks import BlockHashes
 from modelcast.consumers.fetch.errors import DamagedBytes, FetchCancelled
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.incoming import Incoming
+from modelcast.consumers.fetch.objects import here_bytes
 from modelcast.consumers.fetch.plan import Way
 from modelcast.consumers.fetch.retry import check
 from modelcast.consumers.fetch.ways import Offer, Option
@@ -22,13 +25,7 @@ from modelcast.schemas.manifest import FileEntry
 ASIDE = "aside"
 """The folder beside an incoming artifact's files where deltas arrive and files are made; gone when it is published."""
 
-
-class Objects(Protocol):
-    """Brings objects that nobody can check in advance (``Download``)."""
-
-    def object(self, key: str, path: Path, size_bytes: int, *, way: Way = Way.ORIGIN) -> None:
-        """Bring the object at ``key`` to ``path``, going on from what an interruption left there."""
-        ...
+BlockCame = Callable[[str, int], None]
 
 
 class WayFailed(Exception):
@@ -55,6 +52,7 @@ class Rebuilder:
         held: where the files on this machine lie, by digest; they may vanish.
         base_sizes: sizes in bytes of the bases in the regional bucket.
         gauge: told how long it took.
+        block_came: told the digest of a file and the number of a block of it that is there, and right.
         cancelled: asked between the steps.
         threads: of the codec; None: all cores.
     """
@@ -67,6 +65,7 @@ class Rebuilder:
         base_sizes: Mapping[str, int],
         *,
         gauge: Gauge,
+        block_came: BlockCame,
         cancelled: Callable[[], bool],
         threads: int | None = None,
     ) -> None:
@@ -75,33 +74,31 @@ class Rebuilder:
         self._held = held
         self._base_sizes = base_sizes
         self._gauge = gauge
+        self._block_came = block_came
         self._cancelled = cancelled
         self._threads = threads
         self._turn = threading.Lock()
         self._folder = incoming.folder / ASIDE
         self._folder.mkdir(exist_ok=True)
 
-    def make(self, file: FileEntry, option: Option, *, replace: bool) -> None:
+    def make(self, file: FileEntry, option: Option) -> None:
         """Have ``file`` in its place, verified whole and block by block.
 
-        Args:
-            replace: nothing of what stands in its place is worth keeping: its disk space is used for the new one.
-
         Raises:
-            WayFailed: not by this way.
+            WayFailed: not by this way. Blocks in its place may be right, and may be wrong.
             FetchCancelled: the caller no longer wants it.
         """
         try:
             base = self._base(option)
-            deltas = [self._bring(offer) for offer in option.offers]
-            with self._turn:
+            paths = [path_of(self._incoming, offer) for offer in option.offers]
+            with arriving(self._objects, self._gauge, option.offers, paths) as arrivals, self._turn:
                 check(self._cancelled)
-                self._apply(file, option, base, deltas, replace=replace)
+                self._apply(file, base, arrivals)
         except WayFailed as failure:
-            if failure.offer is not None and failure.lasting:
-                self._path(failure.offer).unlink(missing_ok=True)  # a better one may come to lie under its name
+            if failure.offer is not None and failure.lasting:  # a better one may come to lie under its name
+                path_of(self._incoming, failure.offer).unlink(missing_ok=True)
             raise
-        for path in deltas:
+        for path in paths:
             path.unlink(missing_ok=True)
 
     def _base(self, option: Option) -> Path | None:
@@ -118,55 +115,88 @@ class Rebuilder:
             self._objects.object(keys.blob(option.base), path, size_bytes, way=Way.REGION)
         return path
 
-    def _bring(self, offer: Offer) -> Path:
-        path = self._path(offer)
-        moved_bytes = 0
-        with _blaming(offer), self._gauge.over_the_link(lambda: moved_bytes):
-            self._objects.object(offer.key, path, offer.size_bytes)
-            moved_bytes = offer.size_bytes
-        return path
-
-    def _path(self, offer: Offer) -> Path:
-        return self._folder / offer.key.rpartition("/")[2]
-
-    def _apply(self, file: FileEntry, option: Option, base: Path | None, deltas: list[Path], *, replace: bool) -> None:
-        from modelcast.infra import delta
-
-        place, current = self._incoming.path(file), base
-        if replace:
-            with suppress(FileNotFoundError):
-                os.truncate(place, 0)
-        for number, (offer, path) in enumerate(zip(option.offers, deltas, strict=True)):
-            last = number == len(deltas) - 1
-            made = self._folder / f"{hex_of(offer.new)}.made"
-            with _blaming(offer):
+    def _apply(self, file: FileEntry, base: Path | None, arrivals: Sequence[Arrival]) -> None:
+        current = base
+        for arrival in arrivals:
+            last = arrival is arrivals[-1]
+            made = self._incoming.path(file) if last else self._folder / f"{hex_of(arrival.offer.new)}.made"
+            size_max = file.size_bytes if last else self._size_max(file, current)
+            with _blaming(arrival.offer):
                 check(self._cancelled)
-                started = time.perf_counter()
-                delta.apply(
-                    current,
-                    path,
-                    made,
-                    expected_digest=offer.new,
-                    size_bytes_max=file.size_bytes if last else self._size_max(file, current),
-                    threads=self._threads,
-                    durable=False,  # all files are synced together; what a crash leaves is checked block by block
-                )
-                seconds = time.perf_counter() - started
-                self._gauge.rebuilt(made.stat().st_size, seconds, has_base=offer.old is not None)
+                seconds = self._hop(arrival, current, made, size_max, file if last else None)
+                self._gauge.rebuilt(made.stat().st_size, seconds, has_base=arrival.offer.old is not None)
             if current is not None and current.parent == self._folder:
                 current.unlink(missing_ok=True)
             current = made
-        assert current is not None
-        with _blaming(option.offers[-1]):
-            current.replace(place)
-            wrong = self._incoming.missing_blocks(file)
-            if wrong:
-                raise DamagedBytes(file.path, expected=file.digest, got="other blocks", store="the manifest")
+
+    def _hop(self, arrival: Arrival, base: Path | None, made: Path, size_max: int, file: FileEntry | None) -> float:
+        """Apply one delta as it arrives; the seconds of work that it took. ``file``: what it makes, if it is wanted."""
+        from modelcast.infra import delta
+
+        def apply(ready: Callable[[int], None]) -> float:
+            checked = _Checked(file, self._block_came) if file else None
+            seconds = delta.apply_arriving(
+                base,
+                arrival.path,
+                made,
+                expected_digest=arrival.offer.new,
+                size_bytes_max=size_max,
+                ready=ready,
+                told=checked,
+                threads=self._threads,
+            )
+            if checked:
+                checked.end()
+            return seconds
+
+        try:
+            return apply(arrival.growth.wait_for)
+        except Exception:
+            if not arrival.growth.is_over:
+                raise
+            arrival.join()  # what ended it says why; if nothing did, it began anew and is whole now
+            return apply(_is_there)
 
     @staticmethod
     def _size_max(file: FileEntry, before: Path | None) -> int:
         """What a file that a chain only passes through may have: versions of a file do not grow out of all bounds."""
         return 2 * max(file.size_bytes, before.stat().st_size if before else 0) + (1 << 20)
+
+
+def path_of(incoming: Incoming, offer: Offer) -> Path:
+    """Where a delta arrives."""
+    return incoming.folder / ASIDE / offer.key.rpartition("/")[2]
+
+
+def here_bytes_of(incoming: Incoming, offer: Offer) -> int:
+    """What an interrupted attempt left of a delta."""
+    return here_bytes(path_of(incoming, offer), offer.size_bytes)
+
+
+class _Checked:
+    """Compares a file's bytes with the manifest's blocks as they become final."""
+
+    def __init__(self, file: FileEntry, block_came: BlockCame) -> None:
+        self._file = file
+        self._block_came = block_came
+        self._hashes = BlockHashes(file.size_bytes)
+
+    def __call__(self, chunk: memoryview) -> None:
+        for number, digest in self._hashes.update(chunk):
+            if self._file.blocks[number] != digest:
+                raise self._wrong()
+            self._block_came(self._file.digest, number)
+
+    def end(self) -> None:
+        if self._hashes.position != self._file.size_bytes:
+            raise self._wrong()
+
+    def _wrong(self) -> DamagedBytes:
+        return DamagedBytes(self._file.path, expected=self._file.digest, got="other blocks", store="the manifest")
+
+
+def _is_there(_: int) -> None:
+    pass
 
 
 class _blaming:  # noqa: N801 - reads as a verb

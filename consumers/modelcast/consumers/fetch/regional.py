@@ -13,7 +13,7 @@ from modelcast.consumers.fetch.retry import retried
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest
-from modelcast.schemas.ports import ObjectStore
+from modelcast.schemas.ports import ObjectStore, Ready
 
 LOOKERS = 8
 LOOK_FROM_BYTES = 64 * 1024
@@ -79,16 +79,22 @@ class RegionalBucket:
         Raises:
             DamagedBytes: a file is not what its digest says, though its blocks were: the manifest lies.
         """
-        _each(lambda digest: self._upload(*files[digest]), list(files), UPLOADERS)
+        _each(lambda digest: self.upload(*files[digest]), list(files), UPLOADERS)
         if not self.vouched:
             retried(lambda: self.store.put(self._key, manifest.encode()), self._cancelled)
             self.vouched = True
 
-    def _upload(self, file: FileEntry, path: Path) -> None:
+    def upload(self, file: FileEntry, path: Path, *, ready: Ready | None = None) -> None:
+        """Put one file; ``ready`` is waited for before bytes of it are read.
+
+        Raises:
+            DamagedBytes: it is not what its digest says.
+        """
         key = keys.blob(file.digest)
         try:
             retried(
-                lambda: self.store.upload(key, path, size_bytes=file.size_bytes, digest=file.digest), self._cancelled
+                lambda: self.store.upload(key, path, size_bytes=file.size_bytes, digest=file.digest, ready=ready),
+                self._cancelled,
             )
         except VerificationFailed as error:
             raise DamagedBytes(file.path, expected=file.digest, got=digest_of(path), store=str(path)) from error

@@ -82,6 +82,14 @@ class FileSpan(Span):
                 self._end_block((position - 1) // BLOCK_SIZE_BYTES)
             chunk = chunk[len(piece) :]
 
+    def blocks_within(self, count: int) -> list[int]:
+        """The blocks that became whole with the last ``count`` bytes written, and are right."""
+        first = (self.position - count) // BLOCK_SIZE_BYTES
+        last = self.position // BLOCK_SIZE_BYTES
+        if self.position == self.size_bytes:
+            last = -(-self.size_bytes // BLOCK_SIZE_BYTES)
+        return [number for number in range(first, last) if number not in self.wrong]
+
     def _end_block(self, number: int) -> None:
         got = self._hash.hexdigest()
         if got != self.part.step.file.blocks[number]:

@@ -27,7 +27,8 @@ class Kind(StrEnum):
     DELTA = "delta"  # one delta and its base
     CHAIN = "chain"  # several, one after the other
     PACKED = "packed"  # a compressed whole, or a chain that starts with one
-    BLOCKS = "blocks"  # what is here already of its blocks stays; the others come from the origin
+    BLOCKS = "blocks"  # some of its blocks are taken from other files here; the others come from the origin
+    RESUMED = "resumed"  # an earlier attempt brought a part of it; the rest comes from the origin
     WHOLE = "whole"  # all of it from the origin
 
     @property
@@ -42,13 +43,23 @@ _RANK = {kind: number for number, kind in enumerate(Kind)}
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A delta in the store: makes the file ``new`` of the file ``old`` (None: of nothing). Never trusted."""
+    """A delta in the store: makes the file ``new`` of the file ``old`` (None: of nothing). Never trusted.
+
+    Attributes:
+        here_bytes: what an interrupted attempt left of it on this machine.
+    """
 
     new: str
     old: str | None
     size_bytes: int
     key: str
     etag: str = ""
+    here_bytes: int = 0
+
+    @property
+    def left_bytes(self) -> int:
+        """What it would still bring over the long link."""
+        return max(0, self.size_bytes - self.here_bytes)
 
     @property
     def rank(self) -> tuple[str, str, int, str, str]:
@@ -63,11 +74,13 @@ class Wanted:
     Attributes:
         missing_bytes: what the whole would still bring over the long link.
         local_bytes: what is taken from files on this machine instead.
+        brought_bytes: what an earlier attempt brought, and no other file here holds.
     """
 
     file: FileEntry
     missing_bytes: int
     local_bytes: int = 0
+    brought_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,11 @@ class Option:
     offers: tuple[Offer, ...] = ()
     base: str = ""
     base_in_region: bool = False
+
+    @property
+    def risk_seconds(self) -> float:
+        """What stands on top of the seconds for what may fail."""
+        return self.score - self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +158,10 @@ def _plan(wanted: Wanted, held: Holdings, graph: "_Graph", speeds: Speeds) -> Fi
 
 def _whole(wanted: Wanted, speeds: Speeds) -> Option:
     seconds = speeds.over_the_link(wanted.missing_bytes) + speeds.on_disk(wanted.local_bytes)
-    kind = Kind.BLOCKS if wanted.missing_bytes < wanted.file.size_bytes else Kind.WHOLE
+    if wanted.missing_bytes + wanted.brought_bytes < wanted.file.size_bytes:
+        kind = Kind.BLOCKS
+    else:
+        kind = Kind.RESUMED if wanted.brought_bytes else Kind.WHOLE
     return Option(kind, wanted.missing_bytes, seconds, seconds)
 
 
@@ -150,7 +171,7 @@ def _rebuilt(path: Sequence[Offer], wanted: Wanted, whole: Option, graph: "_Grap
     kind = Kind.PACKED if not base else Kind.DELTA if len(path) == 1 else Kind.CHAIN
     return Option(
         kind,
-        sum(offer.size_bytes for offer in path),
+        sum(offer.left_bytes for offer in path),
         seconds,
         seconds + risk_of(len(path), has_base=bool(base)) * whole.seconds,
         tuple(path),
@@ -194,8 +215,7 @@ class _Graph:
     def seconds_of(self, offer: Offer) -> float:
         """What it takes to bring and apply one delta."""
         size = self._sizes.get(offer.new, self._size_guessed)
-        rebuild = self._speeds.rebuild(size, has_base=offer.old is not None)
-        return self._speeds.over_the_link(offer.size_bytes) + rebuild
+        return self._speeds.by_delta(offer.left_bytes, size, has_base=offer.old is not None)
 
     def paths_to(self, digest: str) -> Iterable[tuple[Offer, ...]]:
         """One chain for each delta that makes the file: the cheapest that ends with it."""

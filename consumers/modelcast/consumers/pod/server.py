@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 
@@ -30,7 +31,7 @@ async def serve(config: PodConfig) -> None:
         UsageError: no token.
         Refused: another pod uses the state folder.
         ContentError: the state folder is damaged.
-        OSError: the port is taken.
+        ModelcastError: it can't listen there: the port is taken, say.
     """
     if not config.token:
         raise UsageError("a pod needs its region's token", hint="set MODELCAST_POD_TOKEN")
@@ -46,7 +47,12 @@ async def serve(config: PodConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         site = web.TCPSite(runner, config.host, config.port, backlog=1024)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:  # asyncio's own words repeat the address; a name that nobody knows has no errno
+            told = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            where = f"{config.host}:{config.port}"
+            raise ModelcastError(f"can't listen: {told}", subject=where, hint="set --host and --port") from error
         port = runner.addresses[0][1]
         log.info("listening", pod=config.name, region=config.region, host=config.host, port=port)
         _write_port(config, port)

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from modelcast.cli.console import out, plain, say
-from modelcast.schemas.errors import ExitCode
+from modelcast.schemas.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,16 +31,24 @@ def demo(
     regions: Annotated[str, typer.Option("--regions", help="Names, with commas.")] = "eu,us,ap",
     pods: Annotated[int, typer.Option("--pods", min=1, help="Serving pods a region.")] = 2,
 ) -> None:
-    """Real models travel to three regions on this machine: published, replaced under load, damaged and refused,
-    rolled back. Leaves nothing behind but its cache. Exit code 0: every promise held."""
+    """Real models travel to three regions on this machine, and every promise is checked.
+
+    They are published, replaced under load, damaged and refused, rolled back. Leaves nothing behind but its cache.
+    Exit code 0: every promise held.
+    """
     from modelcast.cli.demo.screen import Screen, summary_table
     from modelcast.cli.demo.script import LINK_BYTES_PER_SECOND, Demo
     from modelcast.cli.demo.subject import SMALL, ThreadedTraining
+    from modelcast.infra.local.layout import check_shape
     from modelcast.infra.local.scratch import scratch_dir
     from modelcast.infra.local.stack import LocalStack
     from modelcast.infra.settings import load
 
     names = tuple(name.strip() for name in regions.split(",") if name.strip())
+    check_shape(names, pods)
+    for path in (json, picture):  # better now than in a minute
+        if path is not None and not path.parent.is_dir():
+            raise UsageError("no such folder to write into", subject=str(path.parent), hint="make it, or name another")
     began = time.monotonic()
     with ExitStack() as until_end:
         until_end.enter_context(_ended_tidily())

@@ -2,11 +2,13 @@
 
 make(old, new, out)        the delta that makes ``new`` of ``old``
 apply(old, delta, out)     rebuilds, verifies, then renames into place
+apply_arriving(...)        rebuilds a file in place while its delta still arrives
 info(delta)                what it is, read from its index
 layout_of(path, folder)    where a file's tensors lie: safetensors, ONNX, and ONNX's external data
 """
 
 from modelcast.infra.delta.api import apply, info, make
+from modelcast.infra.delta.apply_file import apply_arriving
 from modelcast.infra.delta.errors import BadDelta, WrongBase, WrongResult
 from modelcast.infra.delta.info import DeltaInfo, MethodShare
 from modelcast.infra.delta.layout import Layout
@@ -20,6 +22,7 @@ __all__ = [
     "WrongBase",
     "WrongResult",
     "apply",
+    "apply_arriving",
     "info",
     "layout_of",
     "layouts_among",

@@ -7,12 +7,12 @@ from pathlib import Path
 from modelcast.infra.delta import container, folder
 from modelcast.infra.delta.apply_file import apply_file
 from modelcast.infra.delta.errors import BadDelta
-from modelcast.infra.delta.files import mapped, written_aside
+from modelcast.infra.delta.files import check_readable, check_writable, mapped, written_aside
 from modelcast.infra.delta.info import DeltaInfo, info_of
 from modelcast.infra.delta.layout import Layout
 from modelcast.infra.delta.make_file import make_file
 from modelcast.schemas.digests import hex_of
-from modelcast.schemas.errors import NotFound, UsageError
+from modelcast.schemas.errors import UsageError
 
 
 def make(
@@ -41,16 +41,15 @@ def make(
 
     Raises:
         NotFound: one of them is not there.
-        UsageError: a file against a folder, a folder that holds something else than files, or ``out`` is
-            a folder, one of the two, or inside one of them.
+        UsageError: a file against a folder; a pipe, a socket or a device, also inside a folder; or ``out`` is
+            no file, one of the two, or inside one of them.
     """
     for path in (old, new):
-        if path is not None and not path.exists():
-            raise NotFound("no such file or folder", subject=str(path))
+        if path is not None:
+            check_readable(path)
     if old is not None and old.is_dir() != new.is_dir():
         raise UsageError("one is a file, the other a folder", hint="give two files or two folders")
-    if out.is_dir():
-        raise UsageError("the file to write is a folder", subject=str(out))
+    check_writable(out)
     _check_apart(out, old, new)
     with written_aside(out) as file:
         if new.is_dir():
@@ -76,7 +75,6 @@ def apply(
     base_digest: str | None = None,
     threads: int | None = None,
     kernels: str | None = None,
-    durable: bool = True,
 ) -> None:
     """Rebuild ``out``. It appears whole, verified and synced, or not at all.
 
@@ -85,18 +83,18 @@ def apply(
         expected_files: for folders, the digest of each path by the manifest.
         size_bytes_max: refuse a delta that makes more bytes.
         base_digest: the base file's digest, if the caller has just proved it.
-        durable: sync a file that was made; False: the caller does.
 
     Raises:
         NotFound: base or delta is not there.
         BadDelta: damaged, cut off, hostile, or more than ``size_bytes_max``.
         WrongBase: made against something else.
         WrongResult: it makes something else than expected.
-        UsageError: ``out`` is a folder that exists, or kinds that do not go together.
+        UsageError: ``out`` is a folder that exists, kinds that do not go together, or base or delta is a
+            pipe, a socket or a device.
     """
     for path in (old, delta):
-        if path is not None and not path.exists():
-            raise NotFound("no such file or folder", subject=str(path))
+        if path is not None:
+            check_readable(path)
     with mapped(delta) as data:
         is_folder = _kind(data, delta) == container.KIND_FOLDER
         if old is not None and old.is_dir() != is_folder:
@@ -115,8 +113,7 @@ def apply(
                 subject=str(delta),
             )
             return
-        if out.is_dir():
-            raise UsageError("the file to write is a folder", subject=str(out))
+        check_writable(out)
         apply_file(
             old,
             data,
@@ -126,7 +123,6 @@ def apply(
             base_digest=base_digest,
             threads=threads,
             kernels=kernels,
-            durable=durable,
             subject=str(delta),
         )
 
@@ -137,6 +133,7 @@ def info(delta: Path) -> DeltaInfo:
     Raises:
         NotFound: there is no such file.
         BadDelta: it is no delta, or damaged.
+        UsageError: it is a pipe, a socket or a device.
     """
     with mapped(delta) as data:
         if _kind(data, delta) == container.KIND_FOLDER:
@@ -153,7 +150,9 @@ def _check_apart(out: Path, *sources: Path | None) -> None:
     target = out.resolve()
     for source in sources:
         if source is not None and source.resolve() in (target, *target.parents):
-            raise UsageError("the delta would be written over what it is made of", subject=str(out))
+            raise UsageError(
+                "the delta would be written over what it is made of", subject=str(out), hint="name another OUT"
+            )
 
 
 def _kind(data: memoryview, path: Path) -> int:

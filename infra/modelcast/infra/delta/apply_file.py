@@ -1,25 +1,14 @@
 """Rebuilding one file. The delta is not trusted: what it makes is hashed and must be what the caller expects."""
 
-import hashlib
 import os
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from modelcast.infra.delta import frames as coding
-from modelcast.infra.delta.container import (
-    Frame,
-    Header,
-    Method,
-    decode_header,
-    decode_index,
-    digest_text,
-    sha256_of_view,
-)
+from modelcast.infra.delta.container import HEADER_SIZE, decode_header, digest_text
 from modelcast.infra.delta.errors import BadDelta, WrongBase, WrongResult
-from modelcast.infra.delta.files import mapped, write_at, written_aside
-from modelcast.infra.delta.kernels import choose
-from modelcast.infra.delta.pipeline import in_order, threads_for
+from modelcast.infra.delta.files import mapped, written_aside
+from modelcast.infra.delta.rebuilding import Told, check_base, check_promises, rebuild
 
 
 def apply_file(
@@ -32,7 +21,6 @@ def apply_file(
     base_digest: str | None = None,
     threads: int | None = None,
     kernels: str | None = None,
-    durable: bool = True,
     subject: str = "",
 ) -> None:
     """Make ``out`` of ``old`` and ``delta``; nothing stands at ``out`` unless it is right, whole and synced.
@@ -42,7 +30,6 @@ def apply_file(
         expected_digest: what the manifest says of the result. Without it, the delta's own word is checked.
         size_bytes_max: refuse a delta that makes more.
         base_digest: the base's digest, if the caller has just proved it; else it is computed first.
-        durable: sync it; False: the caller does.
         subject: what errors name.
 
     Raises:
@@ -50,90 +37,79 @@ def apply_file(
         WrongBase: made against another file.
         WrongResult: it makes something else than ``expected_digest``.
     """
-    try:
+    with _named(subject):
         header, _ = decode_header(delta)
-        _check_promises(header, expected_digest, size_bytes_max)
-        if header.base_digest is None:
-            _rebuild(memoryview(b""), delta, out, threads, kernels, durable)
-            return
-        if old is None:
-            raise WrongBase("this delta needs a base", hint=f"the base is {digest_text(header.base_digest)}")
-        with mapped(old) as old_data:
-            _check_base(header, old_data, base_digest)
-            _rebuild(old_data, delta, out, threads, kernels, durable)
+        check_promises(header, expected_digest, size_bytes_max)
+        with _base(old, header.base_digest) as old_data:
+            if header.base_digest is not None:
+                check_base(header, old_data, base_digest)
+            with written_aside(out) as file:
+                rebuild(old_data, delta, file.fileno(), threads=threads, kernels=kernels)
+
+
+def apply_arriving(
+    old: Path | None,
+    delta: Path,
+    out: Path,
+    *,
+    expected_digest: str,
+    size_bytes_max: int,
+    ready: Callable[[int], None],
+    told: Told | None = None,
+    threads: int | None = None,
+) -> float:
+    """Make ``out`` in place while ``delta`` still arrives; on any error what stands there then is worth nothing.
+
+    Neither is synced. Frames are undone as they come, so that little is left to do when the last byte is here.
+
+    Args:
+        old: the base; None for a delta that needs none.
+        delta: a file that has its full size already, and fills.
+        out: written over, if it is there.
+        expected_digest: what the manifest says of the result.
+        size_bytes_max: refuse a delta that makes more.
+        ready: returns once so many bytes of the delta are there from its start; raises if they will not come.
+        told: called with the bytes of ``out`` in order, once they are final (though not yet known to be right).
+        threads: at most so many at once (default: all cores that this process may use).
+
+    Returns:
+        Seconds of work, without those of waiting.
+
+    Raises:
+        BadDelta, WrongBase, WrongResult: as ``apply_file``.
+        NotFound: the base is not there.
+    """
+    ready(HEADER_SIZE)
+    with _named(str(delta)), mapped(delta) as data:
+        header, _ = decode_header(data)
+        check_promises(header, expected_digest, size_bytes_max)
+        with _base(old, header.base_digest) as old_data:
+            if header.base_digest is not None:
+                check_base(header, old_data, None)
+            handle = os.open(out, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                return rebuild(old_data, data, handle, threads=threads, kernels=None, ready=ready, told=told)
+            finally:
+                os.close(handle)
+
+
+@contextmanager
+def _base(old: Path | None, wanted: bytes | None) -> Iterator[memoryview]:
+    if wanted is None:
+        yield memoryview(b"")
+    elif old is None:
+        raise WrongBase("this delta needs a base", hint=f"the base is {digest_text(wanted)}")
+    else:
+        with mapped(old) as data:
+            yield data
+
+
+@contextmanager
+def _named(subject: str) -> Iterator[None]:
+    """Errors say what they are about, and what else can be done."""
+    try:
+        yield
     except (BadDelta, WrongBase, WrongResult) as error:
         error.subject = error.subject or subject
         error.hint = error.hint or "fetch the whole file instead"
         raise
-
-
-def _check_promises(header: Header, expected_digest: str | None, size_bytes_max: int | None) -> None:
-    if expected_digest is not None and digest_text(header.new_digest) != expected_digest:
-        raise WrongResult(
-            f"this delta makes {digest_text(header.new_digest)[:19]}…, not {expected_digest[:19]}…",
-        )
-    if size_bytes_max is not None and header.new_size > size_bytes_max:
-        raise BadDelta(f"this delta makes {header.new_size} bytes, more than the {size_bytes_max} expected")
-
-
-def _check_base(header: Header, old: memoryview, known: str | None) -> None:
-    assert header.base_digest is not None
-    wanted = digest_text(header.base_digest)
-    if len(old) != header.base_size or (known or digest_text(sha256_of_view(old))) != wanted:
-        raise WrongBase("this delta was made against another file", hint=f"its base is {wanted}")
-
-
-def _rebuild(
-    old: memoryview, delta: memoryview, out: Path, threads: int | None, kernels: str | None, durable: bool
-) -> None:
-    index = decode_index(delta)
-    chosen = choose(index.header.new_size, kernels)
-    starts = list(accumulate((f.size for f in index.frames), initial=index.payloads_start))
-    with written_aside(out, durable=durable) as file:
-        handle = file.fileno()
-        file.truncate(index.header.new_size)
-
-        def build(at: int) -> None:
-            frame = index.frames[at]
-            if frame.method is Method.COPY:
-                _copy(frame, old, handle)
-                return
-            made = coding.decode(frame, delta[starts[at] : starts[at + 1]], old, chosen)
-            taken = 0
-            for segment in frame.segments:
-                write_at(handle, made[taken : taken + segment.new_size], segment.new)
-                taken += segment.new_size
-
-        needs = (
-            coding.memory_of_decoding(f, delta[at : at + f.size]) for f, at in zip(index.frames, starts, strict=False)
-        )
-        count = threads_for(threads, max(needs, default=0))
-        ready = _ready_after(index.frames, index.header.new_size)
-        found = hashlib.sha256()
-        hashed = 0
-        buffer = bytearray(1 << 20)
-        for at, _ in in_order(build, range(len(index.frames)), count):
-            while hashed < ready[at]:
-                part = memoryview(buffer)[: min(len(buffer), ready[at] - hashed)]
-                if os.preadv(handle, [part], hashed) != len(part):
-                    raise WrongResult("what was rebuilt can't be read back")
-                found.update(part)
-                hashed += len(part)
-        if found.digest() != index.header.new_digest:
-            raise WrongResult("what was rebuilt is not what the delta says")
-
-
-def _ready_after(frames: Sequence[Frame], new_size: int) -> list[int]:
-    """Up to where the new file is complete once frames 0 … i are written: where the first later frame starts."""
-    lowest, found = new_size, []
-    for frame in reversed(frames):
-        found.append(lowest)
-        lowest = min([lowest, *(s.new for s in frame.segments)])
-    return found[::-1]
-
-
-def _copy(frame: Frame, old: memoryview, handle: int) -> None:
-    for segment in frame.segments:
-        for at in range(0, segment.new_size, coding.COPY_CHUNK_BYTES):
-            size = min(coding.COPY_CHUNK_BYTES, segment.new_size - at)
-            write_at(handle, old[segment.old + at : segment.old + at + size], segment.new + at)

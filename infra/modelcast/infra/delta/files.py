@@ -2,13 +2,60 @@
 
 import mmap
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from modelcast.schemas.errors import NotFound
+from modelcast.schemas.errors import NotFound, UsageError
+
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def odd_kind(path: Path) -> str:
+    """What a path leads to that is neither a file nor a folder, as in "a pipe"; else "".
+
+    Raises:
+        OSError: nothing is there, or it can't be looked at.
+    """
+    mode = path.stat().st_mode
+    return next((told for is_kind, told in _KINDS if is_kind(mode)), "")
+
+
+def check_readable(path: Path) -> None:
+    """A pipe would be waited for, a device read for ever; the null device passes: it is everybody's empty file.
+
+    Raises:
+        NotFound: nothing is there.
+        UsageError: it is neither a file nor a folder.
+    """
+    try:
+        kind = odd_kind(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound("no such file or folder", subject=str(path), hint="check its path") from None
+    if kind and not path.samefile(os.devnull):
+        raise UsageError(f"this is {kind}, not a file", subject=str(path), hint="write what it gives into a file first")
+
+
+def check_writable(path: Path) -> None:
+    """What is written takes the place of what is there, and that may only be a file.
+
+    Raises:
+        UsageError: it is a folder, a pipe, a socket, a device, or a link (/dev/stdout is one: it would be replaced).
+    """
+    if path.is_symlink():
+        raise UsageError("the file to write is a link", subject=str(path), hint="name a file instead")
+    if path.is_dir():
+        raise UsageError("the file to write is a folder", subject=str(path), hint="name a file in it")
+    if path.exists() and (kind := odd_kind(path)):
+        raise UsageError(f"the file to write is {kind}", subject=str(path), hint="name a file instead")
 
 
 @contextmanager
@@ -17,13 +64,12 @@ def mapped(path: Path) -> Iterator[memoryview]:
 
     Raises:
         NotFound: there is no such file.
+        UsageError: it is a pipe, a socket or a device.
     """
-    try:
-        file = path.open("rb")
-    except (FileNotFoundError, IsADirectoryError) as error:
-        told = "no such file" if isinstance(error, FileNotFoundError) else "this is a folder, not a file"
-        raise NotFound(told, subject=str(path)) from None
-    with file:
+    if path.is_dir():
+        raise NotFound("this is a folder, not a file", subject=str(path), hint="name a file")
+    check_readable(path)
+    with path.open("rb") as file:
         if not os.fstat(file.fileno()).st_size:  # an empty file can't be mapped
             yield memoryview(b"")
             return
@@ -33,11 +79,8 @@ def mapped(path: Path) -> Iterator[memoryview]:
 
 
 @contextmanager
-def written_aside(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+def written_aside(path: Path) -> Iterator[BinaryIO]:
     """A temporary file beside ``path`` that takes its place when the block ends well, synced; else it is gone.
-
-    Args:
-        durable: wait until it is on the disk; False: the caller does that, and knows what to think of it till then.
 
     Raises:
         OSError: it can't be written; named is ``path``, whatever the temporary file is called.
@@ -51,19 +94,17 @@ def written_aside(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
-            if durable:
-                os.fsync(file.fileno())
+            os.fsync(file.fileno())
         aside.chmod(0o666 & ~_umask())
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_at(handle: int, data: memoryview, at: int) -> None:

@@ -7,7 +7,7 @@ import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,7 +26,7 @@ from modelcast.infra.delta.container import (
     sha256_of_view,
 )
 from modelcast.infra.delta.errors import BadDelta, WrongBase, WrongResult
-from modelcast.infra.delta.files import mapped, written_aside
+from modelcast.infra.delta.files import mapped, odd_kind, written_aside
 from modelcast.infra.delta.info import DeltaInfo, shares_of
 from modelcast.infra.delta.layouts import layouts_of
 from modelcast.infra.delta.make_file import Layouts, make_file
@@ -70,13 +70,14 @@ def make_folder(old: Path | None, new: Path, out: BinaryIO, *, threads: int | No
     Raises:
         UsageError: it holds links or devices, or names that a manifest does not allow.
     """
-    before = {f.path: f for f in _scan(old)} if old is not None else {}
+    listed = (_listed(old) if old is not None else {}, _listed(new))  # both, before anything is read
+    before = {path: _known(path, at) for path, at in listed[0].items()}
     layouts = (layouts_of(old) if old is not None else {}, layouts_of(new))
     by_digest = {f.digest: f for f in reversed(before.values())}
     entries: list[Entry] = []
     frames: list[Frame] = []
     with tempfile.TemporaryFile(prefix="modelcast-delta-") as deltas:
-        for file in _scan(new):
+        for file in (_known(path, at) for path, at in listed[1].items()):
             same, base = before.get(file.path), by_digest.get(file.digest)
             base = same if same and same.digest == file.digest else base or same
             at = deltas.tell()
@@ -141,7 +142,7 @@ def apply_folder(
         if size_bytes_max is not None and sum(e.size for e in entries) > size_bytes_max:
             raise BadDelta(f"this delta makes more than the {size_bytes_max} bytes expected")
         if out.exists():
-            raise UsageError("the folder to write is there already", subject=str(out))
+            raise UsageError("the folder to write is there already", subject=str(out), hint="name a new one")
         _check_bases(old, entries)
         aside = Path(tempfile.mkdtemp(prefix=f".{out.name[:200]}.", suffix=".partial", dir=out.parent))
         try:
@@ -280,8 +281,8 @@ def _entry(row: object) -> Entry:
     return Entry(path, size, digest, base, base_size, base_digest, delta_size)
 
 
-def _scan(folder: Path) -> Iterator[_Known]:
-    """The files, by path, hashed.
+def _listed(folder: Path) -> dict[str, Path]:
+    """Where the files lie, by their path in the folder, in order.
 
     Raises:
         UsageError: something is no plain file, or has a name that no manifest allows.
@@ -290,14 +291,21 @@ def _scan(folder: Path) -> Iterator[_Known]:
     for root, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             path = Path(root) / name
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise UsageError("neither a file nor a folder", subject=str(path), hint="links are not followed")
+            if path.is_symlink():
+                raise UsageError(
+                    "this is a link, not a file", subject=str(path), hint="links are not followed: put the file there"
+                )
+            if kind := odd_kind(path):
+                raise UsageError(f"this is {kind}, not a file", subject=str(path), hint="take it out of the folder")
         found += [Path(root) / name for name in files]
     names = {p.relative_to(folder).as_posix(): p for p in found}
     try:
         check_paths(list(names))
     except ContentError as error:
-        raise UsageError(error.message, subject=str(folder)) from None
-    for name in sorted(names, key=str.encode):
-        with mapped(names[name]) as data:
-            yield _Known(name, len(data), digest_text(sha256_of_view(data)))
+        raise UsageError(error.message, subject=str(folder), hint="rename it") from None
+    return {name: names[name] for name in sorted(names, key=str.encode)}
+
+
+def _known(name: str, at: Path) -> _Known:
+    with mapped(at) as data:
+        return _Known(name, len(data), digest_text(sha256_of_view(data)))

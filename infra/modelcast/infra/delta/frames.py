@@ -90,8 +90,8 @@ def memory_of(work: Work) -> int:
     return 2 * base + 3 * size + (48 << 20 if base + size > 1 << 22 else 4 << 20)
 
 
-def memory_of_decoding(frame: Frame, payload: memoryview) -> int:
-    """Bytes that decoding one frame takes at most."""
+def memory_of_decoding(frame: Frame, payload: memoryview | None) -> int:
+    """Bytes that decoding one frame takes at most; ``payload`` is None while it is not there to tell."""
     size = frame.new_size
     if frame.method is Method.COPY or frame.method is Method.RAW:
         return 0
@@ -99,7 +99,9 @@ def memory_of_decoding(frame: Frame, payload: memoryview) -> int:
         return 2 * size + 2 * sum(s.old_size for s in frame.segments)
     if frame.method is Method.PLANES:
         return 3 * size
-    kept = min(grouped.kept_values(payload), size // frame.dtype.width)
+    kept = size // frame.dtype.width
+    if payload is not None:
+        kept = min(grouped.kept_values(payload), kept)
     gathered = size if len(frame.segments) > 1 else 0
     return gathered + size + 4 * kept * (frame.dtype.width + 1)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -23,8 +23,13 @@ def threads_for(threads: int | None, piece_bytes: int) -> int:
     return max(1, min(wanted, (MEMORY_MAX_BYTES - 32 * 1024 * 1024) // max(piece_bytes, 1)))
 
 
-def in_order(work: Callable[[Item], Outcome], items: Sequence[Item], threads: int) -> Iterator[tuple[Item, Outcome]]:
-    """Yield each item with its outcome, in order. The first error ends it; what was not begun is not begun."""
+def in_order(
+    work: Callable[[Item], Outcome], items: Sequence[Item], threads: int
+) -> Generator[tuple[Item, Outcome], None, None]:
+    """Yield each item with its outcome, in order. The first error ends it; what was not begun is not begun.
+
+    Whoever may stop before the end closes it: then no thread works on any more.
+    """
     if threads == 1:
         for item in items:
             yield item, work(item)

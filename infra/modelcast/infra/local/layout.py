@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,11 +55,16 @@ def check_shape(regions: Iterable[str], pods_per_region: int) -> None:
     for name in names:
         check_region(name)
         if not re.fullmatch(r"[a-z][a-z0-9]*", name):
-            raise UsageError("on this machine a region's name has letters and digits only", subject=name)
-    if not names or len(set(names)) != len(names):
-        raise UsageError("name each region once, and at least one", subject=",".join(names))
+            raise UsageError(
+                "on this machine a region's name has letters and digits only", subject=name, hint="as in eu or us2"
+            )
+    if not names:
+        raise UsageError("no region is named", hint="name at least one, as in --regions eu,us,ap")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UsageError("a region is named twice", subject=",".join(names), hint=f"name {', '.join(twice)} once")
     if not 1 <= pods_per_region <= PODS_PER_REGION_MAX:
-        raise UsageError(f"1 to {PODS_PER_REGION_MAX} pods a region", subject=str(pods_per_region))
+        raise UsageError(f"{pods_per_region} pods a region", hint=f"give it 1 to {PODS_PER_REGION_MAX}")
 
 
 def modelcast_daemons(directory: Path, regions: Iterable[str], pods_per_region: int) -> tuple[Daemon, ...]:

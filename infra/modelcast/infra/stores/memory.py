@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ContentError, NotFound, VerificationFailed
-from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, StoredObject
+from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, Ready, StoredObject
 
 
 def _wall_clock_us() -> int:
@@ -75,8 +75,19 @@ class MemoryStore:
             self._objects[key] = StoredObject(bytes(body), info)
             return info
 
-    def upload(self, key: str, path: Path, *, size_bytes: int, digest: str, progress: Progress | None = None) -> None:
+    def upload(
+        self,
+        key: str,
+        path: Path,
+        *,
+        size_bytes: int,
+        digest: str,
+        progress: Progress | None = None,
+        ready: Ready | None = None,
+    ) -> None:
         """Write a file, if its bytes are those that ``digest`` names."""
+        if ready:
+            ready(size_bytes)
         try:
             body = path.read_bytes()
         except OSError:

@@ -16,7 +16,7 @@ from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_m
 from modelcast.infra.stores.s3_errors import of_status, translated, unavailable
 from modelcast.infra.stores.s3_upload import read_checked, upload_file
 from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, UsageError
-from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, StoredObject
+from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, Ready, StoredObject
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -208,9 +208,20 @@ class S3Store:
             raise unavailable(error, self._at(key)) from error
         raise self._refusal(key, response.status, said)
 
-    def upload(self, key: str, path: Path, *, size_bytes: int, digest: str, progress: Progress | None = None) -> None:
+    def upload(
+        self,
+        key: str,
+        path: Path,
+        *,
+        size_bytes: int,
+        digest: str,
+        progress: Progress | None = None,
+        ready: Ready | None = None,
+    ) -> None:
         """Write a file, if its bytes are those that ``digest`` names; otherwise leave nothing."""
         if size_bytes <= SMALL_BYTES:
+            if ready:
+                ready(size_bytes)
             self.put(key, read_checked(path, size_bytes, digest))
             if progress:
                 progress(size_bytes)
@@ -224,6 +235,7 @@ class S3Store:
                 size_bytes=size_bytes,
                 digest=digest,
                 progress=progress,
+                ready=ready or _at_once,
             )
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
@@ -286,6 +298,10 @@ class S3Store:
 
     def _at(self, key: str) -> str:
         return f"{self.name}/{key}"
+
+
+def _at_once(_: int) -> None:
+    pass
 
 
 class _HttpStream:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from botocore.exceptions import ClientError
 from modelcast.infra.stores.parts import MULTIPART_FROM_BYTES, part_size_of
 from modelcast.infra.stores.s3_unfinished import abort, unfinished
 from modelcast.schemas.errors import VerificationFailed
-from modelcast.schemas.ports import Progress
+from modelcast.schemas.ports import Progress, Ready
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -38,13 +39,18 @@ def upload_file(
     size_bytes: int,
     digest: str,
     progress: Progress | None,
+    ready: Ready,
 ) -> None:
     """Send ``path``; above 16 MiB in parts, four in flight.
+
+    Args:
+        ready: called with where the bytes end that are read next, before room is taken for them.
 
     Raises:
         VerificationFailed: the file's bytes are not (or no longer) those that ``digest`` names.
     """
     if size_bytes <= MULTIPART_FROM_BYTES:
+        ready(size_bytes)
         with _room.held(size_bytes):
             client.put_object(Bucket=bucket, Key=key, Body=read_checked(path, size_bytes, digest))
         if progress:
@@ -53,7 +59,7 @@ def upload_file(
     told = _ToldOnce(progress)
     for attempt in range(TRIES):
         try:
-            _multipart(client, bucket, key, path, size_bytes, digest, told)
+            _multipart(client, bucket, key, path, size_bytes, digest, told, ready)
         except ClientError as error:
             # Another publisher of the same bytes was on the same upload, and finished it or gave it up.
             gone = error.response.get("Error", {}).get("Code") == "NoSuchUpload"
@@ -73,7 +79,14 @@ def _is_there(client: "S3Client", bucket: str, key: str, size_bytes: int) -> boo
 
 
 def _multipart(
-    client: "S3Client", bucket: str, key: str, path: Path, size_bytes: int, digest: str, told: "_ToldOnce"
+    client: "S3Client",
+    bucket: str,
+    key: str,
+    path: Path,
+    size_bytes: int,
+    digest: str,
+    told: "_ToldOnce",
+    ready: Ready,
 ) -> None:
     begun = unfinished(client, bucket, key)
     upload_id = begun.upload_id if begun else client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
@@ -85,7 +98,7 @@ def _multipart(
 
     try:
         part_size = part_size_of(size_bytes)
-        parts = _checked_parts(path, size_bytes, digest, part_size)
+        parts = _with_room(_checked_parts(path, size_bytes, digest, part_size), size_bytes, part_size, ready)
         done = _send_parts(send, parts, part_size, there, told)
         client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": done})
     except VerificationFailed:  # of no use to anybody; after any other failure, the next run goes on from here
@@ -100,7 +113,7 @@ def _send_parts(
     there: Mapping[int, str],
     told: "_ToldOnce",
 ) -> "list[CompletedPartTypeDef]":
-    """Send what is not ``there`` (number to ETag) already, several at once."""
+    """Send what is not ``there`` (number to ETag) already, several at once; each gives the room of a part back."""
     stop = threading.Event()
     done: list[CompletedPartTypeDef] = []
 
@@ -121,7 +134,7 @@ def _send_parts(
     with ThreadPoolExecutor(PARTS_IN_FLIGHT, "upload") as pool:
         flying: set[Future[tuple[CompletedPartTypeDef, int]]] = set()
         try:
-            for number, body in enumerate(_with_room(parts, part_size), 1):
+            for number, body in enumerate(parts, 1):
                 if number in there and there[number] == hashlib.md5(body, usedforsecurity=False).hexdigest():
                     done.append({"PartNumber": number, "ETag": f'"{there[number]}"'})
                     told(number, len(body))
@@ -180,9 +193,10 @@ class _Room:
 _room = _Room(HELD_MAX_BYTES)
 
 
-def _with_room(parts: Iterator[bytes], part_size: int) -> Iterator[bytes]:
-    """Room is taken before a part is read; whoever gets the part gives the room back."""
-    while True:
+def _with_room(parts: Iterator[bytes], size_bytes: int, part_size: int, ready: Ready) -> Iterator[bytes]:
+    """Room is taken before a part is read, and only once it can be; whoever gets the part gives the room back."""
+    for end in count(part_size, part_size):
+        ready(min(end, size_bytes))
         _room.take(part_size)
         try:
             body = next(parts, None)

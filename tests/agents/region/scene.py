@@ -1,0 +1,166 @@
+"""A world in memory for one model: its pods, log, disk and reports, and the reconciler in it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from modelcast.agents.region.ownership import OwnedState
+from modelcast.agents.region.reconciler import Reconciler
+from modelcast.agents.region.replica import Policy, Replica
+from modelcast.agents.region.telling import Pace
+from modelcast.agents.region.values import Transfer
+from modelcast.agents.region.world import World
+from modelcast.consumers.fetch import FetchStatus
+from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable
+from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import Entry, ModelUpdate
+from modelcast.schemas.states import State
+from tests.agents.region.words import MODEL, REGION, REGISTRY, Log
+
+SOON = Policy(read_every=0.2, backoff_first=0.02, backoff_max=0.1)
+
+
+class PodInMemory:
+    """Obeys, unless told otherwise."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.serves: LoadOrder | None = None
+        self.orders: list[LoadOrder] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.away = False
+
+    async def load(self, order: LoadOrder) -> None:
+        self.orders.append(order)
+        await self.gate.wait()
+        if self.away:
+            raise PodUnreachable("away", subject=self.name)
+        self.serves = order
+
+    async def unload(self, model: str, *, epoch: int, generation: int) -> None:
+        raise AssertionError("nobody unloads")
+
+    async def read(self, model: str) -> PodReading:
+        if self.away:
+            raise PodUnreachable("away", subject=self.name)
+        order = self.serves
+        if order is None:
+            return PodReading(self.name, True, "i", None, None, None, None)
+        return PodReading(self.name, True, "i", order.version, order.manifest_digest, order.generation, order.epoch)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+@dataclass
+class BookInMemory:
+    """A log that grows when it is read."""
+
+    source: Log
+    known: ModelLog | None = None
+    trouble: Exception | None = None
+    unread: str = ""
+
+    @property
+    def log(self) -> ModelLog | None:
+        return self.known
+
+    def read(self, until: int) -> ModelLog:
+        if self.trouble:
+            raise self.trouble
+        self.known = self.source.fold
+        return self.known
+
+    def refresh(self) -> ModelLog:
+        return self.read(0)
+
+    def holds(self, entry: Entry, raw: bytes) -> bool:
+        return False
+
+    def contradiction(self, entry: Entry, raw: bytes) -> str | None:
+        return None
+
+
+class DiskInMemory:
+    """Every artifact can be had, at once or when told."""
+
+    def __init__(self) -> None:
+        self.fetched: list[int] = []
+        self.slow = False
+        self.moved = 0
+
+    def fetch(
+        self, update: ModelUpdate, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None]
+    ) -> tuple[str, Transfer]:
+        self.fetched.append(update.version)
+        while self.slow:
+            if cancelled():
+                raise FetchCancelled("not wanted any more")
+            self.moved += 1
+            on_status(FetchStatus(self.moved, 1000, 10.0, "whole"))
+            time.sleep(0.005)
+        return update.artifact.manifest_digest, Transfer(1, 0, 1)
+
+
+@dataclass
+class Reports:
+    """What was told last."""
+
+    last: dict[str, Replica] = field(default_factory=dict)
+
+    def changed(self, model: str, replica: Replica) -> None:
+        self.last[model] = replica
+
+
+class Scene:
+    """One model with its world."""
+
+    def __init__(self, log: Log, pace: Pace | None = None, large: Executor | None = None) -> None:
+        self.log = log
+        self.bucket = MemoryStore()
+        self.pods = {name: PodInMemory(name) for name in ("p", "q")}
+        self.disk = DiskInMemory()
+        self.reports = Reports()
+        self.book = BookInMemory(log)
+        self.replaced: list[str] = []
+        self.threads = ThreadPoolExecutor(8)
+        self.world = World(
+            REGION, self.pods, self.disk, self.reports, self.threads, large or self.threads, load_seconds_max=5.0,
+            pace=pace or Pace(), small_fetches=self.threads,
+        )  # fmt: skip
+        self.state = OwnedState(self.bucket, MODEL, REGION, "me")
+        self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, SOON, self.replaced.append)
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, f"not within 60 s: {what}"
+            await asyncio.sleep(0.005)
+
+    @property
+    def told(self) -> State | None:
+        replica = self.reports.last.get(MODEL)
+        return replica.state if replica else None
+
+    async def serves(self, version: int) -> None:
+        await self.until(
+            lambda: (
+                self.told is State.SERVING and all(p.serves and p.serves.version == version for p in self.pods.values())
+            ),
+            f"version {version} serves",
+        )
+
+    async def start(self) -> "Scene":
+        self.reconciler.start(REGISTRY, known_to_exist=True)
+        await self.until(lambda: self.reconciler.replica, "claimed")
+        return self
+
+    async def end(self) -> None:
+        self.disk.slow = False
+        await self.reconciler.stop("the test ends")
+        self.threads.shutdown()

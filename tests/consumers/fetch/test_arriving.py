@@ -1,0 +1,142 @@
+"""A delta is applied while it arrives, and what is made of it enters the region meanwhile."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from modelcast.consumers.fetch import ArtifactCache, Fetcher
+from modelcast.infra.stores import MemoryStore
+from modelcast.schemas import keys
+from modelcast.schemas.manifest import Manifest
+from modelcast.schemas.ports import ByteStream, PreconditionFailed, Progress, Ready
+from tests.consumers.fetch.offering import kin, offer, patient
+from tests.consumers.fetch.publishing import MIB, Wrapped, cached, noise, publish
+
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
+OLD = noise(24 * MIB, 1)
+NEW = b"".join(noise(MIB // 2, 10 + at) + OLD[at * MIB + MIB // 2 : (at + 1) * MIB] for at in range(24))
+"""Half of it is new, so that the delta has a dozen blocks; a chunk of it makes 8 MiB."""
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture
+def versions(origin: MemoryStore, cache: ArtifactCache) -> dict[int, Manifest]:
+    """Version 1 is in the cache; version 2 is to come by a delta."""
+    first = publish(origin, {"weights": OLD})
+    Fetcher(origin, None, cache).fetch(first.digest)
+    second = publish(origin, {"weights": NEW})
+    offer(origin, second, OLD, NEW)
+    return {1: first, 2: second}
+
+
+def test_the_beginning_of_a_file_is_in_the_region_before_the_end_of_its_delta_has_come(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    has_begun = threading.Event()
+
+    class Reads(Wrapped):
+        def upload(
+            self,
+            key: str,
+            path: Path,
+            *,
+            size_bytes: int,
+            digest: str,
+            progress: Progress | None = None,
+            ready: Ready | None = None,
+        ) -> None:
+            if ready:
+                ready(4 * MIB)
+                assert path.read_bytes()[: 4 * MIB] == NEW[: 4 * MIB]
+                has_begun.set()
+            super().upload(key, path, size_bytes=size_bytes, digest=digest, progress=progress, ready=ready)
+
+    class HoldsBackTheEnd(Wrapped):
+        @contextmanager
+        def open(
+            self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None
+        ) -> Iterator[ByteStream]:
+            if key.startswith("deltas/") and start >= 8 * MIB:
+                assert has_begun.wait(PATIENCE_SECONDS), "the whole delta is waited for"
+            with super().open(key, start=start, length=length, etag=etag) as stream:
+                yield stream
+
+    reads = Reads(region)
+    report = Fetcher(HoldsBackTheEnd(origin), reads, cache, deltas=patient()).fetch(
+        versions[2].digest, kin=kin(versions)
+    )
+    assert report.way == "delta from 1"
+    assert has_begun.is_set()
+    assert cached(cache, versions[2]) == {"weights": NEW}
+    assert reads.uploads == [keys.blob(versions[2].files[0].digest)]
+
+
+def test_a_delta_that_is_replaced_while_it_is_applied_begins_anew(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    replaced = []
+
+    class ReplacesOnce(Wrapped):
+        @contextmanager
+        def open(
+            self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None
+        ) -> Iterator[ByteStream]:
+            if key.startswith("deltas/") and etag and not replaced:
+                replaced.append(key)
+                raise PreconditionFailed("another object", subject=key)
+            with super().open(key, start=start, length=length, etag=etag) as stream:
+                yield stream
+
+    report = Fetcher(ReplacesOnce(origin), None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    assert replaced
+    assert report.way == "delta from 1"
+    assert cached(cache, versions[2]) == {"weights": NEW}
+
+
+def test_a_rebuild_that_was_cut_off_brings_only_the_rest(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    """What was made and what came of the delta are both kept: neither crosses twice."""
+    stop = threading.Event()
+
+    class Cuts(Wrapped):
+        def on_read(self, count: int) -> None:
+            super().on_read(count)
+            if self.blob_bytes_read >= 10 * MIB:
+                stop.set()
+
+    cut = Cuts(origin)
+    size = next(iter(origin.list(keys.delta_prefix(versions[2].digest)))).size_bytes
+    with pytest.raises(Exception, match="cancel"):
+        Fetcher(cut, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions), cancelled=stop.is_set)
+    again = Wrapped(origin)
+    Fetcher(again, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    assert cached(cache, versions[2]) == {"weights": NEW}
+    lost = 4 * MIB  # a block a reader may have been half way
+    assert cut.blob_bytes_read + again.blob_bytes_read <= size + lost
+    assert size > 11 * MIB
+
+
+def test_deltas_are_looked_for_while_the_manifest_is_on_its_way(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    listed = threading.Event()
+
+    class ListsFirst(Wrapped):
+        def get(self, key: str, *, size_max: int) -> object:  # type: ignore[override]
+            if key == keys.manifest(versions[2].digest):
+                assert listed.wait(PATIENCE_SECONDS), "one waits for the other"
+            return super().get(key, size_max=size_max)
+
+        def list(self, prefix: str, *, start_after: str = "") -> object:  # type: ignore[override]
+            listed.set()
+            return super().list(prefix, start_after=start_after)
+
+    report = Fetcher(ListsFirst(origin), None, cache, deltas=patient()).fetch(
+        versions[2].digest, size_bytes=len(NEW), kin=kin(versions)
+    )
+    assert report.way == "delta from 1"

@@ -16,7 +16,7 @@ DIRECT_REFUSALS = {errno.EINVAL, errno.EOPNOTSUPP}
 
 
 class Target:
-    """A file that several threads fill at different places, each with a ``Target`` of its own.
+    """A file that several threads fill at different places; one that is ``direct`` is for one thread.
 
     Args:
         path: the file, as long as it will be.

@@ -133,13 +133,22 @@ class Download:
     def _at_once(self, bring: Callable[[FileSpan], None], spans: Sequence[FileSpan], stop: threading.Event) -> None:
         small = sum(span.left_bytes for span in spans) < SMALL_PART_BYTES * len(spans)
         readers = min(len(spans), max(SMALL_READERS, self._link.readers) if small else self._link.readers)
-        with ThreadPoolExecutor(readers, "fetch") as pool:
-            futures: list[Future[None]] = [pool.submit(bring, span) for span in spans]
+        failures: list[BaseException] = []
+
+        def bring_or_stop(span: FileSpan) -> None:
             try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                failed = [error for future in done if (error := future.exception())]
-                if failed:
-                    raise failed[0]
+                bring(span)
+            except BaseException as failure:
+                failures.append(failure)  # the first is what happened; the others were stopped by it
+                stop.set()
+                raise
+
+        with ThreadPoolExecutor(readers, "fetch") as pool:
+            futures: list[Future[None]] = [pool.submit(bring_or_stop, span) for span in spans]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+                if failures:
+                    raise failures[0]
             except BaseException:
                 stop.set()
                 for future in futures:

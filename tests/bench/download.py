@@ -2,9 +2,10 @@
 
 One object in versitygw over loopback. Every round has an order of its own (who writes after whom changes what a page of
 the cache costs), and each runs in a process of its own (its CPU seconds are that process' own; the server's are beside
-the point). ``curl`` goes to /dev/null and ``sha256`` reads the warm file:
-what is slower of the two is the bound. Nobody waits for the disk (no fsync), except ``modelcast fetch``, which is the
-whole call with fsync and rename. A peer that is not here is named. MiB/s: medians with minimum and maximum.
+the point). ``curl`` goes to /dev/null and ``sha256`` reads the warm file: what is slower of the two is the bound.
+``modelcast`` is the engine alone, ``modelcast fetch`` the whole call with fsync, a second look at the whole file and
+rename; nobody else waits for the disk. ``direct`` writes past the page cache (``direct_writes``), the others through
+it. A peer that is not here is named. MiB/s: medians with minimum and maximum.
 
     python -m tests.bench.download --json download.json [--rounds 5] [--mib 1024]
 """
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,11 @@ OBSTORE = os.environ.get("MODELCAST_BENCH_OBSTORE", sys.executable)
 """A Python that has obstore."""
 
 
-def by_modelcast(job: dict[str, Any]) -> None:
-    """The engine alone: parts into a preallocated file, hashed whole."""
+def by_modelcast(job: dict[str, Any], *, direct: bool = False) -> None:
+    """The engine alone: parts into a preallocated file, each block hashed."""
     from modelcast.consumers.fetch.download import Download
     from modelcast.consumers.fetch.incoming import Incoming
+    from modelcast.consumers.fetch.link import Link
     from modelcast.consumers.fetch.plan import Step, Way, parts_of
     from modelcast.infra.stores import open_store
     from modelcast.schemas.manifest import Manifest
@@ -53,18 +56,21 @@ def by_modelcast(job: dict[str, Any]) -> None:
         progress=lambda _: None,
         cancelled=lambda: False,
         distrust=lambda _: None,
+        link=Link(direct_writes=direct),
     )
     download.run(parts_of([step], {step.file.digest: set(range(len(step.file.blocks)))}))
     assert download.arrived == {step.file.digest}
 
 
-def by_modelcast_fetch(job: dict[str, Any]) -> None:
+def by_modelcast_fetch(job: dict[str, Any], *, direct: bool = False) -> None:
     """The whole call: manifest, plan, download, verify, fsync, rename."""
     from modelcast.consumers.fetch import ArtifactCache, Fetcher
+    from modelcast.consumers.fetch.link import Link
     from modelcast.infra.stores import open_store
 
     store = open_store(f"s3://{job['bucket']}/{KEY_FOLDER}", endpoint_url=job["endpoint_url"])
-    Fetcher(store, None, ArtifactCache(Path(job["folder"]))).fetch(job["digest"])
+    link = Link(direct_writes=direct)
+    Fetcher(store, None, ArtifactCache(Path(job["folder"])), link).fetch(job["digest"])
 
 
 def by_boto3(job: dict[str, Any]) -> None:
@@ -103,10 +109,13 @@ def by_sha256(job: dict[str, Any]) -> None:
 
 HERE: dict[str, Callable[[dict[str, Any]], None]] = {
     "modelcast": by_modelcast,
+    "modelcast direct": partial(by_modelcast, direct=True),
     "modelcast fetch": by_modelcast_fetch,
+    "modelcast fetch direct": partial(by_modelcast_fetch, direct=True),
     "boto3": by_boto3,
     "sha256": by_sha256,
 }
+ENGINES = ("modelcast", "modelcast direct")
 
 
 def digest_of(path: Path) -> str:
@@ -143,6 +152,7 @@ def transfer(name: str, job: dict[str, Any]) -> None:
     """In a process of its own: one transfer, and what it took. Imports and the first signature are not counted."""
     import boto3
 
+    import modelcast.consumers.fetch  # noqa: F401
     from modelcast.infra.stores import open_store
 
     boto3.client("s3", endpoint_url=job["endpoint_url"]).head_object(Bucket=job["bucket"], Key=job["key"])
@@ -159,7 +169,7 @@ def peers() -> tuple[list[str], dict[str, str]]:
         missing["curl"] = "not on the PATH: the bound is SHA-256 alone"
     if subprocess.run([OBSTORE, "-c", "import obstore"], capture_output=True, check=False).returncode:
         missing["obstore"] = "not installed: name a Python that has it in MODELCAST_BENCH_OBSTORE"
-    names = ["curl", "sha256", "modelcast", "modelcast fetch", "obstore", "boto3"]
+    names = ["curl", "sha256", *(name for name in HERE if name.startswith("modelcast")), "obstore", "boto3"]
     return [name for name in names if name not in missing], missing
 
 
@@ -241,28 +251,33 @@ def main() -> None:
             child.stop()
     figures: dict[str, Any] = {name: summary(each, options.mib) for name, each in runs.items()}
     bounds = [figures[name]["mib_per_second"] for name in ("curl", "sha256") if name in figures]
-    ours, boto3 = figures["modelcast"], figures["boto3"]
-    figures["of_boto3"] = ours["mib_per_second"] / boto3["mib_per_second"]
-    figures["of_bound"] = ours["mib_per_second"] / min(bounds)
-    figures["cpu_of_boto3"] = ours["cpu_seconds"] / boto3["cpu_seconds"]
+    boto3 = figures["boto3"]
+    for name in ENGINES:
+        ours = figures[name]
+        ours["of_boto3"] = ours["mib_per_second"] / boto3["mib_per_second"]
+        ours["of_bound"] = ours["mib_per_second"] / min(bounds)
+        ours["cpu_of_boto3"] = ours["cpu_seconds"] / boto3["cpu_seconds"]
     figures["missing"] = missing
     figures["mib"] = options.mib
     options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"{'':16} {'MiB/s':>8} {'min':>8} {'max':>8} {'CPU s':>8}")
+    print(f"{'':22} {'MiB/s':>8} {'min':>8} {'max':>8} {'CPU s':>8} {'min':>8} {'max':>8}")
     for name in names:
         f = figures[name]
         row = (f["mib_per_second"], f["mib_per_second_min"], f["mib_per_second_max"])
-        print(f"{name:16} " + " ".join(f"{value:8.0f}" for value in row) + f" {f['cpu_seconds']:8.2f}")
+        cpu = (f["cpu_seconds"], f["cpu_seconds_min"], f["cpu_seconds_max"])
+        print(f"{name:22} " + " ".join(f"{value:8.0f}" for value in row) + "".join(f" {value:8.2f}" for value in cpu))
     for name, why in missing.items():
-        print(f"{name:16} {why}")
+        print(f"{name:22} {why}")
     print(
-        f"{os.cpu_count()} cores, shared with the store; files go to one filesystem, emptied after each run; "
-        "fsync: only modelcast fetch"
+        f"{os.cpu_count()} cores, shared with the store; files go to one filesystem, emptied after each run; fsync: "
+        "only modelcast fetch; direct: O_DIRECT, so whoever reads the file next reads the disk; the others: page cache"
     )
-    print(
-        f"modelcast: {figures['of_boto3']:.2f} x boto3 (aim >= 3), {figures['of_bound']:.2f} of the slower of curl and "
-        f"sha256 (aim >= 0.8), {figures['cpu_of_boto3']:.2f} of boto3's CPU (aim <= 0.33)"
-    )
+    for name in ENGINES:
+        f = figures[name]
+        print(
+            f"{name}: {f['of_boto3']:.2f} x boto3 (aim >= 3), {f['of_bound']:.2f} of the slower of curl and sha256 "
+            f"(aim >= 0.8), {f['cpu_of_boto3']:.2f} of boto3's CPU (aim <= 0.33)"
+        )
 
 
 if __name__ == "__main__":

@@ -105,6 +105,7 @@ class RegionSettings(_Section):
     bandwidth_bytes_per_second: int | None = Field(default=None, gt=0)
     origin_readers_max: int = Field(default=4, ge=1, le=64)  # fetches from the origin at once, the whole region
     fetch_threads: int = Field(default=4, ge=1, le=64)  # ranged reads at once in one fetch
+    direct_writes: bool = False  # fetched files of 8 MiB and more are written past the page cache
     expected: bool = True  # counts for the consistent version
 
     @field_validator("pods")

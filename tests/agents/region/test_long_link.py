@@ -23,9 +23,9 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_settings_say_how_the_link_is_used(tmp_path: Path) -> None:
-    here = RegionSettings(bandwidth_bytes_per_second=1000, fetch_threads=7)
+    here = RegionSettings(bandwidth_bytes_per_second=1000, fetch_threads=7, direct_writes=True)
     link = long_link(here, MemoryStore(), ArtifactCache(tmp_path))
-    assert (link.budget.limit_bytes_per_second, link.readers) == (1000, 7)
+    assert (link.budget.limit_bytes_per_second, link.readers, link.direct_writes) == (1000, 7, True)
     assert link.turns is not None
 
 

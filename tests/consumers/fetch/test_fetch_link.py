@@ -10,7 +10,7 @@ import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, BlobMissing, DamagedBytes, FetchCancelled, Fetcher
 from modelcast.consumers.fetch import reading as reading_module
-from modelcast.consumers.fetch.link import READERS
+from modelcast.consumers.fetch.link import READERS, Link
 from modelcast.consumers.fetch.ways import Kind
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
@@ -53,7 +53,7 @@ def test_two_failures_of_a_part_are_borne_the_third_reaches_the_caller(
 class CutsAfter(Wrapped):
     """Each link breaks after some bytes."""
 
-    link_bytes = 3 * MIB // 2
+    link_bytes = MIB
 
     @contextmanager
     def open(
@@ -75,11 +75,18 @@ class _Cut:
         return count
 
 
-def test_a_part_goes_on_where_the_link_broke(origin: MemoryStore, cache: ArtifactCache) -> None:
-    manifest = publish(origin, {"w": noise(3 * MIB)})
-    report = Fetcher(CutsAfter(origin), None, cache).fetch(manifest.digest)
-    assert cached(cache, manifest)["w"] == noise(3 * MIB)
-    assert report.bytes_moved <= 4 * MIB
+@pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize("link_bytes", [MIB // 2, 3 * MIB // 2 + 1, 5 * MIB // 3])
+def test_a_part_goes_on_at_the_byte_where_the_link_broke(
+    origin: MemoryStore, cache: ArtifactCache, link_bytes: int, direct: bool
+) -> None:
+    content = noise(10 * MIB + 12345)
+    manifest = publish(origin, {"w": content})
+    shaky = CutsAfter(origin)
+    shaky.link_bytes = link_bytes
+    report = Fetcher(shaky, None, cache, Link(direct_writes=direct)).fetch(manifest.digest)
+    assert cached(cache, manifest)["w"] == content
+    assert report.bytes_moved == len(content)
 
 
 def test_a_link_that_trickles_is_given_up(

@@ -54,8 +54,12 @@ class ScriptedStore:
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
     def store(self) -> S3Store:
-        return _store(f"http://127.0.0.1:{self.server.server_address[1]}")
+        return _store(self.address)
 
 
 def _store(endpoint_url: str, bucket: str = "bucket") -> S3Store:
@@ -188,6 +192,19 @@ def test_a_read_gives_what_has_arrived(scripted: Callable[[Script], ScriptedStor
         buffer = memoryview(bytearray(100))
         assert stream.readinto(buffer) == 4
         assert buffer[:4] == b"half"
+
+
+def test_a_read_through_a_proxy_waits_for_little(
+    scripted: Callable[[Script], ScriptedStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Boto3 gives what it was asked for or waits, and what it holds is lost if the link breaks."""
+    arrived = 200_000
+    headers = {"Content-Length": "1000000", "Last-Modified": "Sat, 21 Nov 2026 00:00:00 GMT"}
+    server = scripted(lambda method, number: (200, headers, bytes(arrived)))
+    monkeypatch.setenv("http_proxy", server.address)
+    monkeypatch.setenv("no_proxy", "")
+    with _store("http://store.invalid").open("k") as stream:
+        assert 0 < stream.readinto(memoryview(bytearray(1_000_000))) < arrived
 
 
 def test_a_connection_that_the_store_hung_up_on_is_replaced(scripted: Callable[[Script], ScriptedStore]) -> None:

@@ -17,7 +17,8 @@ log = structlog.get_logger(__name__)
 def long_link(here: RegionSettings, region_store: ObjectStore, cache: ArtifactCache) -> Link:
     """The link of one worker: a share of the region's budget, and turns that go through the region's bucket."""
     turns = RegionTurns(region_store, cache.identity, here.origin_readers_max)
-    return Link(Budget(here.bandwidth_bytes_per_second, turns.share), turns, here.fetch_threads)
+    budget = Budget(here.bandwidth_bytes_per_second, turns.share)
+    return Link(budget, turns, here.fetch_threads, here.direct_writes)
 
 
 def reload_limit(link: Link, region: str) -> None:

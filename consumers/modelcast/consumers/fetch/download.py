@@ -2,10 +2,9 @@
 
 The manifest's digest, which the log vouches for, binds path, size and blocks, so right blocks are the right bytes. That
 the whole file's digest (which only names the object) is right too is checked by whoever gives the file on under that
-name. Memory is bounded by one buffer a thread. A part that is interrupted goes on from its last byte.
+name. Memory is bounded by one block a thread. A part that is interrupted goes on from its last byte.
 """
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -19,6 +18,7 @@ from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of
 from modelcast.consumers.fetch.reading import IsOver, Reading
 from modelcast.consumers.fetch.retry import check
 from modelcast.consumers.fetch.spans import FileSpan, Span
+from modelcast.consumers.fetch.target import DIRECT_FROM_BYTES, Target
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.ports import ObjectStore, Progress
 
@@ -106,8 +106,8 @@ class Download:
         self, parts: Sequence[Part], is_over: IsOver, stop: threading.Event, progress: Progress
     ) -> list[FileSpan]:
         """Bring ``parts``; what the regional bucket had wrong is noted, what the origin has wrong is raised."""
-        disks = {part.step.file.digest: threading.Lock() for part in parts}
-        spans = [FileSpan(part, disks[part.step.file.digest]) for part in parts]
+        turns = {part.step.file.digest: threading.Lock() for part in parts}
+        spans = [FileSpan(part) for part in parts]
 
         def came(span: FileSpan, count: int) -> None:
             if span.wrong:
@@ -118,7 +118,10 @@ class Download:
                 self._block_came(span.part.step.file.digest, block)
 
         def bring(span: FileSpan) -> None:
-            self._bring(span, is_over, lambda _, count: came(span, count))
+            file = span.part.step.file
+            direct = self._link.direct_writes and file.size_bytes >= DIRECT_FROM_BYTES
+            with Target(self._path_of(span.part), turns[file.digest], direct=direct) as target:
+                self._bring(span, target, is_over, lambda _, count: came(span, count))
 
         if len(spans) == 1:
             bring(spans[0])
@@ -130,37 +133,42 @@ class Download:
     def _at_once(self, bring: Callable[[FileSpan], None], spans: Sequence[FileSpan], stop: threading.Event) -> None:
         small = sum(span.left_bytes for span in spans) < SMALL_PART_BYTES * len(spans)
         readers = min(len(spans), max(SMALL_READERS, self._link.readers) if small else self._link.readers)
-        with ThreadPoolExecutor(readers, "fetch") as pool:
-            futures: list[Future[None]] = [pool.submit(bring, span) for span in spans]
+        failures: list[BaseException] = []
+
+        def bring_or_stop(span: FileSpan) -> None:
             try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                failed = [error for future in done if (error := future.exception())]
-                if failed:
-                    raise failed[0]
+                bring(span)
+            except BaseException as failure:
+                failures.append(failure)  # the first is what happened; the others were stopped by it
+                stop.set()
+                raise
+
+        with ThreadPoolExecutor(readers, "fetch") as pool:
+            futures: list[Future[None]] = [pool.submit(bring_or_stop, span) for span in spans]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+                if failures:
+                    raise failures[0]
             except BaseException:
                 stop.set()
                 for future in futures:
                     future.cancel()
                 raise
 
-    def _bring(self, span: FileSpan, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
+    def _bring(self, span: FileSpan, target: Target, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
         digest = span.part.step.file.digest
-        fd = os.open(self._path_of(span.part), os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            if span.part.step.way is Way.REGION:
-                try:
-                    self._reading.bring(span, Way.REGION, fd, is_over, came)
-                except NotFound:  # gone since we looked: the origin has it
-                    pass
-                except DamagedBytes:
-                    self._distrust(digest)
-            if span.left_bytes:
-                span.from_origin_on()
-                with self._reading.lock:
-                    self.arrived.add(digest)
-                self._reading.bring(span, Way.ORIGIN, fd, is_over, came)
-        finally:
-            os.close(fd)
+        if span.part.step.way is Way.REGION:
+            try:
+                self._reading.bring(span, Way.REGION, target, is_over, came)
+            except NotFound:  # gone since we looked: the origin has it
+                pass
+            except DamagedBytes:
+                self._distrust(digest)
+        if span.left_bytes:
+            span.from_origin_on()
+            with self._reading.lock:
+                self.arrived.add(digest)
+            self._reading.bring(span, Way.ORIGIN, target, is_over, came)
 
     def _check_origin(self, span: FileSpan) -> None:
         number = span.wrong_from_origin()

@@ -48,11 +48,13 @@ class Link:
         budget: of bytes from the origin.
         turns: who of the region may read from the origin; None: everybody.
         readers: ranged reads at once in one transfer.
+        direct_writes: large files are written past the page cache, where the file system can do that.
     """
 
     budget: Budget = field(default_factory=Budget)
     turns: Turns | None = None
     readers: int = READERS
+    direct_writes: bool = False
 
     def chunk_bytes(self, way: Way) -> int:
         """How much to read at once."""

@@ -15,6 +15,7 @@ from modelcast.consumers.fetch.growth import Growth
 from modelcast.consumers.fetch.plan import Way, runs
 from modelcast.consumers.fetch.reading import ObjectReplaced, Reading
 from modelcast.consumers.fetch.spans import Span
+from modelcast.consumers.fetch.target import Target
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 
@@ -79,11 +80,10 @@ def _bring(reading: Reading, journal: "_Journal", key: str, growth: Growth, way:
                 growth.came(block)
 
     spans = [_span(key, size_bytes, first, count) for first, count in runs(growth.blocks - done)]
-    fd = os.open(journal.path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        _at_once(lambda span: reading.bring(span, way, fd, is_over, came), spans, readers, stop)
+        with Target(journal.path) as target:
+            _at_once(lambda span: reading.bring(span, way, target, is_over, came), spans, readers, stop)
     finally:
-        os.close(fd)
         journal.close()
     journal.finish()
 

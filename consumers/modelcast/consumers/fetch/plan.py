@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 
-PART_BLOCKS_MAX = 8
+PART_BLOCKS_MAX = 16
 PART_BLOCKS_MIN = 2
 PARTS_AHEAD = 4
 """No part is larger than this share of what is left: so many readers work at once."""

@@ -10,6 +10,7 @@ from modelcast.consumers.fetch.pace import Pace, Stopwatch
 from modelcast.consumers.fetch.plan import Way
 from modelcast.consumers.fetch.retry import check, retried
 from modelcast.consumers.fetch.spans import Span
+from modelcast.consumers.fetch.target import BlockBuffers, Target
 from modelcast.schemas.errors import ContentError, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.ports import ByteStream, ObjectStore, PreconditionFailed
 
@@ -50,6 +51,7 @@ class Reading:
         self._turn = turn
         self._cancelled = cancelled
         self._etags: dict[tuple[Way, str], str] = {}
+        self._buffers = BlockBuffers()
         self._watches = {Way.REGION: Stopwatch(), Way.ORIGIN: Stopwatch()}
 
     def store_name(self, way: Way) -> str:
@@ -74,8 +76,8 @@ class Reading:
 
         return is_over
 
-    def bring(self, span: Span, way: Way, fd: int, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
-        """Read what is left of ``span`` into ``fd``; ``came`` is told of every piece, after it is written.
+    def bring(self, span: Span, way: Way, target: Target, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
+        """Read what is left of ``span`` into ``target``; ``came`` is told of every piece, after it is written.
 
         Raises:
             BlobMissing: the store does not have the object.
@@ -90,14 +92,14 @@ class Reading:
             with self.lock:
                 self._watches[way].start(time.monotonic())
             try:
-                self._read(span, way, fd, is_over, came)
+                self._read(span, way, target, is_over, came)
             finally:
                 with self.lock:
                     self._watches[way].stop(time.monotonic())
 
         retried(read, is_over, position=lambda: span.position)
 
-    def _read(self, span: Span, way: Way, fd: int, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
+    def _read(self, span: Span, way: Way, target: Target, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
         store, at = self._stores[way], (way, span.key)
         try:
             with store.open(span.key, start=span.position, length=span.left_bytes, etag=self._etags.get(at)) as stream:
@@ -109,7 +111,7 @@ class Reading:
                         store=store.name,
                     )
                 self._etags[at] = stream.info.etag
-                self._drain(stream, span, way, fd, is_over, came)
+                self._drain(stream, span, way, target, is_over, came)
         except PreconditionFailed as error:
             self._etags.pop(at, None)
             if span.steady:
@@ -125,25 +127,38 @@ class Reading:
             raise DamagedBytes(span.label, expected=f"{span.size_bytes} bytes", got=got, store=store.name) from error
 
     def _drain(
-        self, stream: ByteStream, span: Span, way: Way, fd: int, is_over: IsOver, came: Callable[[Span, int], None]
+        self,
+        stream: ByteStream,
+        span: Span,
+        way: Way,
+        target: Target,
+        is_over: IsOver,
+        came: Callable[[Span, int], None],
     ) -> None:
         subject = f"{self._stores[way].name}/{span.key}"
         budget = self._link.budget if way is Way.ORIGIN else None
-        buffer = memoryview(bytearray(min(self._link.chunk_bytes(way), span.left_bytes)))
+        chunk_bytes = self._link.chunk_bytes(way)
         pace = Pace(FLOOR_BYTES_PER_SECOND, FLOOR_AFTER_SECONDS, time.monotonic())
-        while span.left_bytes:
-            check(is_over)
-            count = stream.readinto(buffer[: span.left_bytes])
-            if count == 0:
-                raise StoreUnavailable("the object ended early", subject=subject)
-            with self.lock:
-                self.moved_bytes[way] += count
-            span.write(fd, buffer[:count])
-            came(span, count)
-            if pace.is_below_floor(count, time.monotonic()):
-                raise StoreUnavailable("the link has all but stalled", subject=subject)
-            if budget is not None:
-                pace.excuse(budget.spend(count, lambda: check(is_over)))
+        with self._buffers.one() as buffer:
+            while span.left_bytes:
+                block, filled = buffer[: span.next_bytes], 0
+                try:
+                    while filled < len(block):
+                        check(is_over)
+                        count = stream.readinto(block[filled : filled + chunk_bytes])
+                        if count == 0:
+                            raise StoreUnavailable("the object ended early", subject=subject)
+                        filled += count
+                        with self.lock:
+                            self.moved_bytes[way] += count
+                        if pace.is_below_floor(count, time.monotonic()):
+                            raise StoreUnavailable("the link has all but stalled", subject=subject)
+                        if budget is not None:
+                            pace.excuse(budget.spend(count, lambda: check(is_over)))
+                finally:
+                    if filled:  # what came before the link broke need not come again
+                        span.write(target, block[:filled])
+                        came(span, filled)
 
     def expect(self, way: Way, key: str, etag: str) -> None:
         """Read on only if the object is still the one of ``etag``."""

@@ -1,10 +1,9 @@
 """Runs of bytes on their way into preallocated files; those of an artifact's files are hashed block by block."""
 
-import os
-from contextlib import AbstractContextManager
 from hashlib import sha256
 
 from modelcast.consumers.fetch.plan import Part
+from modelcast.consumers.fetch.target import Target
 from modelcast.schemas import keys
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 
@@ -34,11 +33,14 @@ class Span:
         """Still to come."""
         return self.end - self.position
 
-    def write(self, fd: int, chunk: memoryview) -> None:
+    @property
+    def next_bytes(self) -> int:
+        """Still to come of the block that is next."""
+        return min(BLOCK_SIZE_BYTES - self.position % BLOCK_SIZE_BYTES, self.left_bytes)
+
+    def write(self, target: Target, chunk: memoryview) -> None:
         """Write what came; only then it counts."""
-        written = 0
-        while written < len(chunk):
-            written += os.pwrite(fd, chunk[written:], self.position + written)
+        target.write(chunk, self.position)
         self.position += len(chunk)
 
 
@@ -47,7 +49,6 @@ class FileSpan(Span):
 
     Args:
         part: what it is.
-        disk: held by whoever writes to the file. Those who wait for it sleep; for the kernel's own they would spin.
 
     Attributes:
         part: what it is.
@@ -55,11 +56,10 @@ class FileSpan(Span):
         origin_from: from this byte on the origin gave them; None: it gave none.
     """
 
-    def __init__(self, part: Part, disk: AbstractContextManager[object]) -> None:
+    def __init__(self, part: Part) -> None:
         file = part.step.file
         super().__init__(keys.blob(file.digest), file.path, file.size_bytes, part.start, part.size_bytes)
         self.part = part
-        self._disk = disk
         self.wrong: dict[int, str] = {}
         self.origin_from: int | None = None
         self._hash = sha256()
@@ -70,11 +70,10 @@ class FileSpan(Span):
         self.origin_from = self.position
         self._hash = sha256()
 
-    def write(self, fd: int, chunk: memoryview) -> None:
+    def write(self, target: Target, chunk: memoryview) -> None:
         """Write and hash what came."""
         position = self.position
-        with self._disk:
-            super().write(fd, chunk)
+        super().write(target, chunk)
         while chunk:
             piece = chunk[: BLOCK_SIZE_BYTES - position % BLOCK_SIZE_BYTES]
             self._hash.update(piece)

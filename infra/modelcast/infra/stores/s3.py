@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _REDIRECTS = {301, 302, 307, 400}  # a bucket in another region; boto3 finds it
 SMALL_BYTES = 256 * 1024
 """What a slow link still carries within one time-out; larger bodies are sent by boto3, patiently."""
+PATIENT_BYTES = 64 * 1024
 _CODE = re.compile(rb"<Code>(\w{1,80})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
 
@@ -334,7 +335,8 @@ class _BotoStream:
 
     def readinto(self, buffer: memoryview) -> int:
         with translated(self._subject):
-            chunk = self._body.read(min(len(buffer), self._left)) if self._left else b""
+            # It waits until there is so much, and what came is lost if the link breaks before: therefore little.
+            chunk = self._body.read(min(len(buffer), self._left, PATIENT_BYTES)) if self._left else b""
         buffer[: len(chunk)] = chunk
         self._left -= len(chunk)
         return len(chunk)

@@ -18,7 +18,7 @@ from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of
 from modelcast.consumers.fetch.reading import IsOver, Reading
 from modelcast.consumers.fetch.retry import check
 from modelcast.consumers.fetch.spans import FileSpan, Span
-from modelcast.consumers.fetch.target import DIRECT_FROM_BYTES, Target
+from modelcast.consumers.fetch.target import Target
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.ports import ObjectStore, Progress
 
@@ -119,7 +119,7 @@ class Download:
 
         def bring(span: FileSpan) -> None:
             file = span.part.step.file
-            direct = self._link.direct_writes and file.size_bytes >= DIRECT_FROM_BYTES
+            direct = self._link.writes_direct(file.size_bytes)
             with Target(self._path_of(span.part), turns[file.digest], direct=direct) as target:
                 self._bring(span, target, is_over, lambda _, count: came(span, count))
 

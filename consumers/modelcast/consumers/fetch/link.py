@@ -6,6 +6,7 @@ from typing import Protocol
 
 from modelcast.consumers.fetch.budget import CHUNK_BYTES_MAX, Budget
 from modelcast.consumers.fetch.plan import Way
+from modelcast.consumers.fetch.target import DIRECT_FROM_BYTES
 
 READERS = 4
 
@@ -55,6 +56,10 @@ class Link:
     turns: Turns | None = None
     readers: int = READERS
     direct_writes: bool = False
+
+    def writes_direct(self, size_bytes: int) -> bool:
+        """Whether a file of this size is written past the page cache."""
+        return self.direct_writes and size_bytes >= DIRECT_FROM_BYTES
 
     def chunk_bytes(self, way: Way) -> int:
         """How much to read at once."""

@@ -1,7 +1,6 @@
 """Runs of bytes on their way into preallocated files; those of an artifact's files are hashed block by block."""
 
-from hashlib import sha256
-
+from modelcast.consumers.fetch.blocks import BlockHashes
 from modelcast.consumers.fetch.plan import Part
 from modelcast.consumers.fetch.target import Target
 from modelcast.schemas import keys
@@ -62,25 +61,20 @@ class FileSpan(Span):
         self.part = part
         self.wrong: dict[int, str] = {}
         self.origin_from: int | None = None
-        self._hash = sha256()
+        self._hashes = BlockHashes(file.size_bytes, part.start)
 
     def from_origin_on(self) -> None:
         """What follows comes from the origin; a block that has begun is given up."""
         self.position = max(self.start, self.position // BLOCK_SIZE_BYTES * BLOCK_SIZE_BYTES)
         self.origin_from = self.position
-        self._hash = sha256()
+        self._hashes = BlockHashes(self.size_bytes, self.position)
 
     def write(self, target: Target, chunk: memoryview) -> None:
         """Write and hash what came."""
-        position = self.position
         super().write(target, chunk)
-        while chunk:
-            piece = chunk[: BLOCK_SIZE_BYTES - position % BLOCK_SIZE_BYTES]
-            self._hash.update(piece)
-            position += len(piece)
-            if position % BLOCK_SIZE_BYTES == 0 or position == self.size_bytes:
-                self._end_block((position - 1) // BLOCK_SIZE_BYTES)
-            chunk = chunk[len(piece) :]
+        for number, got in self._hashes.update(chunk):
+            if got != self.part.step.file.blocks[number]:
+                self.wrong[number] = got
 
     def blocks_within(self, count: int) -> list[int]:
         """The blocks that became whole with the last ``count`` bytes written, and are right."""
@@ -89,12 +83,6 @@ class FileSpan(Span):
         if self.position == self.size_bytes:
             last = -(-self.size_bytes // BLOCK_SIZE_BYTES)
         return [number for number in range(first, last) if number not in self.wrong]
-
-    def _end_block(self, number: int) -> None:
-        got = self._hash.hexdigest()
-        if got != self.part.step.file.blocks[number]:
-            self.wrong[number] = got
-        self._hash = sha256()
 
     def wrong_from_origin(self) -> int | None:
         """The first wrong block that the origin gave."""

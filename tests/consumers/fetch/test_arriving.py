@@ -10,6 +10,7 @@ import pytest
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
+from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ByteStream, PreconditionFailed, Progress, Ready
 from tests.consumers.fetch.offering import kin, offer, patient
@@ -140,3 +141,29 @@ def test_deltas_are_looked_for_while_the_manifest_is_on_its_way(
         versions[2].digest, size_bytes=len(NEW), kin=kin(versions)
     )
     assert report.way == "delta from 1"
+
+
+@pytest.mark.parametrize("last", [bytes(2 * MIB), NEW[-2 * MIB :]], ids=["zeros", "not zeros"])
+def test_a_delta_that_breaks_off_is_followed_by_the_whole_though_the_file_is_entering_the_region(
+    last: bytes, origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    """Blocks that nobody brought may be right all the same: of zeros, as what was reserved is."""
+    new = NEW[: -len(last)] + last
+    third = publish(origin, {"weights": new})
+    offer(origin, third, OLD, new)
+
+    class Breaks(Wrapped):
+        @contextmanager
+        def open(
+            self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None
+        ) -> Iterator[ByteStream]:
+            if key.startswith("deltas/") and start >= 8 * MIB:
+                raise StoreUnavailable("broken", subject=key)
+            with super().open(key, start=start, length=length, etag=etag) as stream:
+                yield stream
+
+    wanted = {1: versions[1], 2: third}
+    report = Fetcher(Breaks(origin), region, cache, deltas=patient()).fetch(third.digest, kin=kin(wanted))
+    assert report.way != "delta from 1"
+    assert cached(cache, third) == {"weights": new}
+    assert region.head(keys.blob(third.files[0].digest)) is not None

@@ -68,6 +68,8 @@ class Ahead:
 
     def entered(self) -> frozenset[str]:
         """Once all files are whole: the digests of those that are in the bucket now."""
+        for growth in self._growths.values():  # blocks of a way that failed may be right, and nobody told of them
+            growth.begin(growth.blocks)
         return frozenset(digest for digest, upload in self._uploads.items() if upload.result())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch import ArtifactCache, Fetcher
+from modelcast.consumers.fetch import ArtifactCache, FetchCancelled, Fetcher
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
@@ -167,3 +167,59 @@ def test_a_delta_that_breaks_off_is_followed_by_the_whole_though_the_file_is_ent
     assert report.way != "delta from 1"
     assert cached(cache, third) == {"weights": new}
     assert region.head(keys.blob(third.files[0].digest)) is not None
+
+
+def test_two_files_are_made_of_one_base_that_only_the_region_has(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, tmp_path: Path
+) -> None:
+    first = publish(origin, {"weights": OLD})
+    Fetcher(origin, region, ArtifactCache(tmp_path / "other")).fetch(first.digest)
+    new = {"ema": NEW, "weights": NEW[: 20 * MIB] + OLD[20 * MIB :]}
+    second = publish(origin, new)
+    sizes = 0
+    for body in new.values():
+        sizes += origin.head(offer(origin, second, OLD, body)).size_bytes  # type: ignore[union-attr]
+    report = Fetcher(origin, region, cache, deltas=patient()).fetch(
+        second.digest, kin=kin({1: first, 2: second}, {1: sizes})
+    )
+    assert report.way == "2 deltas from 1"
+    assert report.bytes_moved == sizes
+    assert cached(cache, second) == new
+
+
+def test_who_gives_up_does_not_wait_for_a_region_that_does_not_answer(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    holds, hangs, answers = threading.Event(), threading.Event(), threading.Event()
+
+    class Hangs(Wrapped):
+        def upload(
+            self,
+            key: str,
+            path: Path,
+            *,
+            size_bytes: int,
+            digest: str,
+            progress: Progress | None = None,
+            ready: Ready | None = None,
+        ) -> None:
+            hangs.set()
+            holds.set()
+            assert answers.wait(PATIENCE_SECONDS)
+
+    fetched: list[BaseException] = []
+
+    def fetch() -> None:
+        try:
+            Fetcher(origin, Hangs(region), cache, deltas=patient()).fetch(
+                versions[2].digest, kin=kin(versions), cancelled=holds.is_set
+            )
+        except FetchCancelled as error:
+            fetched.append(error)
+
+    thread = threading.Thread(target=fetch)
+    thread.start()
+    thread.join(PATIENCE_SECONDS)
+    assert hangs.is_set()
+    assert fetched, "it waits for the region"
+    answers.set()

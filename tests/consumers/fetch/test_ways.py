@@ -232,3 +232,11 @@ def test_thousands_of_hostile_offers_end() -> None:
     assert [o.kind for o in the_plan(held, *circle, *line, *ends).options] == [Kind.WHOLE]
     held = Holdings(cached={digest("l2995"): 1, digest("c5"): 1})
     assert the_plan(held, *circle, *line, *ends).chosen.base == digest("c5")
+
+
+def test_a_delta_that_is_nearly_here_is_finished_rather_than_the_whole() -> None:
+    """After a crash both lie here for the most part: the file that was being made, and the delta that makes it."""
+    nearly = replace(offer("v7", "v6", 100 * MIB), here_bytes=92 * MIB)
+    found = the_plan(HELD, nearly, speeds=Speeds(), want=wanted("v7", missing=80 * MIB))
+    assert found.chosen.kind is Kind.DELTA
+    assert found.chosen.origin_bytes == 8 * MIB

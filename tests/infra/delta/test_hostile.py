@@ -262,6 +262,19 @@ def test_an_index_that_is_a_bomb(tmp_path: Path) -> None:
         delta.info(write(tmp_path / "d", bomb))
 
 
+def test_an_index_of_more_pieces_than_the_file_has_room_for(tmp_path: Path) -> None:
+    """A delta of a small file with a million of them would take half a minute to read."""
+    count = container.pieces_max(1 << 20) + 1
+    pieces = tuple(Segment(at, 1, 0, 1) for at in range(count - 1)) + (Segment(count - 1, (1 << 20) - count + 1, 0, 1),)
+    for frames in (
+        [(Frame(Method.ZSTD, BYTES, pieces), b"")],
+        [(Frame(Method.ZSTD, BYTES, (piece,)), b"") for piece in pieces],
+    ):
+        data = pack(*frames, header=dataclasses.replace(with_size(1 << 20), base_size=1000))
+        with pytest.raises(delta.BadDelta, match="impossible sizes"):
+            delta.info(write(tmp_path / "d", data))
+
+
 def test_flipped_statistics_take_no_memory(tmp_path: Path) -> None:
     """pcodec's own metadata, flipped bit by bit in a process that may take little: no mode opens that needs more."""
     script = f"""

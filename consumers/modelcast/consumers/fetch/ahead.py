@@ -6,15 +6,16 @@ file's digest stands before every object, so that nothing wrong enters either.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Set
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import structlog
 
-from modelcast.consumers.fetch.growth import Growth
+from modelcast.consumers.fetch.growth import LOOK_SECONDS, Growth
 from modelcast.consumers.fetch.regional import UPLOADERS, RegionalBucket
+from modelcast.consumers.fetch.retry import check
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.manifest import FileEntry
 
@@ -66,10 +67,16 @@ class Ahead:
         if growth is not None:
             growth.came(block)
 
-    def entered(self) -> frozenset[str]:
-        """Once all files are whole: the digests of those that are in the bucket now."""
+    def entered(self, cancelled: Callable[[], bool]) -> frozenset[str]:
+        """Once all files are whole: the digests of those that are in the bucket now.
+
+        Raises:
+            FetchCancelled: ``cancelled`` became true while the last uploads were waited for.
+        """
         for growth in self._growths.values():  # blocks of a way that failed may be right, and nobody told of them
             growth.begin(growth.blocks)
+        while wait(self._uploads.values(), LOOK_SECONDS).not_done:
+            check(cancelled)
         return frozenset(digest for digest, upload in self._uploads.items() if upload.result())
 
 

@@ -286,7 +286,8 @@ class Job:
         with self._account.timed("stage"):
             self._cache.reserve(incoming, [step.file for step in far.values()], keep=wish.keep)
         for digest, step in far.items():
-            missing[digest] = incoming.missing_blocks(step.file)
+            before, missing[digest] = missing[digest], incoming.missing_blocks(step.file)
+            self._progress(bytes_of(step.file, before - missing[digest]))  # blocks that were made before it failed
 
     def _copy_blocks(self, incoming: Incoming, steps: Sequence[Step], missing: Mapping[str, set[int]]) -> None:
         for step in steps:
@@ -353,7 +354,7 @@ class Job:
         files = {step.file.digest: (step.file, incoming.path(step.file)) for step in steps}
         if self._region is not None:
             with self._account.timed("regional"):
-                there = in_region | self._ahead.entered()
+                there = in_region | self._ahead.entered(self._cancelled)
                 self._region.admit(manifest, {digest: f for digest, f in files.items() if digest not in there})
             return
         with self._account.timed("verify"):

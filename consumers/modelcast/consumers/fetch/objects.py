@@ -53,11 +53,10 @@ def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way:
 def here_bytes(path: Path, size_bytes: int) -> int:
     """What is there, for good, of an object of this size that an earlier call was bringing to ``path``."""
     journal = _Journal(path.with_name(path.name + ".parts"), path)
-    return (
-        size_bytes
-        if journal.is_whole(size_bytes)
-        else min(size_bytes, len(journal.done(size_bytes)) * BLOCK_SIZE_BYTES)
-    )
+    if journal.is_whole(size_bytes):
+        return size_bytes
+    spans = (_span("", size_bytes, block, 1) for block in journal.done(size_bytes))
+    return sum(span.left_bytes for span in spans)
 
 
 def _bring(reading: Reading, journal: "_Journal", key: str, growth: Growth, way: Way, readers: int) -> None:
@@ -177,6 +176,6 @@ class _Journal:
 
     def forget(self) -> None:
         """Nothing of it is worth anything."""
-        self._place.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
+        self._place.unlink(missing_ok=True)  # last: without it, the file would pass for a whole one
         self.etag = ""

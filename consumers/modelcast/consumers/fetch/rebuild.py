@@ -78,6 +78,7 @@ class Rebuilder:
         self._cancelled = cancelled
         self._threads = threads
         self._turn = threading.Lock()
+        self._bases = threading.Lock()
         self._folder = incoming.folder / ASIDE
         self._folder.mkdir(exist_ok=True)
 
@@ -111,7 +112,7 @@ class Rebuilder:
             return held
         path = self._folder / f"{hex_of(option.base)}.base"
         size_bytes = self._base_sizes[option.base]
-        with _blaming(None):
+        with _blaming(None), self._bases:  # several files may be made of one: it comes once, and stays
             self._objects.object(keys.blob(option.base), path, size_bytes, way=Way.REGION)
         return path
 
@@ -125,7 +126,7 @@ class Rebuilder:
                 check(self._cancelled)
                 seconds = self._hop(arrival, current, made, size_max, file if last else None)
                 self._gauge.rebuilt(made.stat().st_size, seconds, has_base=arrival.offer.old is not None)
-            if current is not None and current.parent == self._folder:
+            if current is not None and current != base:
                 current.unlink(missing_ok=True)
             current = made
 
@@ -151,7 +152,9 @@ class Rebuilder:
 
         try:
             return apply(arrival.growth.wait_for)
-        except Exception:
+        except Exception as error:
+            if base is not None and not base.exists():
+                raise WayFailed(None, error, lasting=False) from error  # evicted meanwhile
             if not arrival.growth.is_over:
                 raise
             arrival.join()  # what ended it says why; if nothing did, it began anew and is whole now
@@ -209,7 +212,7 @@ class _blaming:  # noqa: N801 - reads as a verb
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, FetchCancelled) or not isinstance(error, Exception):
+        if not isinstance(error, Exception) or isinstance(error, FetchCancelled | WayFailed):
             return
         # A full disk or a broken link says nothing about the delta; whatever else it made of us is its own fault.
         lasting = not isinstance(error, (TransportError, OSError, MemoryError))

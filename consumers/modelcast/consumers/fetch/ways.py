@@ -168,12 +168,14 @@ def _whole(wanted: Wanted, speeds: Speeds) -> Option:
 def _rebuilt(path: Sequence[Offer], wanted: Wanted, whole: Option, graph: "_Graph", speeds: Speeds) -> Option:
     base = path[0].old or NOTHING_HELD
     seconds = graph.start_seconds(base) + sum(graph.seconds_of(offer) for offer in path)
+    left = sum(offer.left_bytes for offer in path)
+    risked = left / max(1, sum(offer.size_bytes for offer in path))  # what has come before is not lost once more
     kind = Kind.PACKED if not base else Kind.DELTA if len(path) == 1 else Kind.CHAIN
     return Option(
         kind,
-        sum(offer.left_bytes for offer in path),
+        left,
         seconds,
-        seconds + risk_of(len(path), has_base=bool(base)) * whole.seconds,
+        seconds + risked * risk_of(len(path), has_base=bool(base)) * whole.seconds,
         tuple(path),
         base,
         bool(base) and graph.must_be_brought(base),

@@ -25,8 +25,11 @@ KIND_FILE = 1
 KIND_FOLDER = 2
 FRAME_BYTES_MAX = 32 * 1024 * 1024  # of the new file, but for copies, which take no memory
 DICT_BYTES_MAX = 32 * 1024 * 1024
-FRAMES_MAX = 1 << 20
-SEGMENTS_MAX = 1 << 20
+PIECES_MAX = 1 << 20
+"""Frames, or segments, of any file."""
+PIECES_FREE = 4096
+PIECE_BYTES = 32
+"""Beyond those that are free, so many bytes of the new file stand behind each: a tensor's entry takes more."""
 SIZE_MAX = 1 << 50
 
 _HEADER = struct.Struct("<8sHHIQ32sQ32sIIII")
@@ -121,6 +124,11 @@ def encode_index(header: Header, frames: Sequence[Frame]) -> bytes:
     return fixed + struct.pack("<I", zlib.crc32(fixed)) + packed
 
 
+def pieces_max(new_size: int) -> int:
+    """How many segments (and so frames) an index may name: reading it costs in proportion to the file."""
+    return min(new_size, PIECES_FREE + new_size // PIECE_BYTES, PIECES_MAX)
+
+
 def kind_of(data: memoryview) -> int:
     """Whether this is a file's delta or a folder's.
 
@@ -151,9 +159,9 @@ def decode_header(data: memoryview) -> tuple[Header, tuple[int, int, int, int]]:
     _, _, _, flags, base_size, base_digest, new_size, new_digest, frames, segments, packed, crc = fields
     if flags not in {0, _HAS_BASE} or (not flags and (base_size or base_digest != _NO_DIGEST)):
         raise BadDelta("delta header contradicts itself")
-    if base_size > SIZE_MAX or new_size > SIZE_MAX or frames > min(FRAMES_MAX, new_size):
+    if base_size > SIZE_MAX or new_size > SIZE_MAX:
         raise BadDelta("delta declares impossible sizes")
-    if not frames <= segments <= min(SEGMENTS_MAX, new_size) or packed > len(data) - HEADER_SIZE:
+    if not frames <= segments <= pieces_max(new_size) or packed > len(data) - HEADER_SIZE:
         raise BadDelta("delta declares impossible sizes")
     header = Header(base_size, base_digest if flags else None, new_size, new_digest)
     return header, (frames, segments, packed, crc)

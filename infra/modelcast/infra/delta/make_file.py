@@ -9,13 +9,12 @@ from typing import BinaryIO
 
 from modelcast.infra.delta import frames as coding
 from modelcast.infra.delta.container import (
-    FRAMES_MAX,
-    SEGMENTS_MAX,
     Frame,
     Header,
     Index,
     Method,
     encode_index,
+    pieces_max,
     sha256_of_view,
 )
 from modelcast.infra.delta.files import mapped
@@ -93,7 +92,7 @@ def _encoded(
     old: memoryview, new: memoryview, plan: list[Work], threads: int | None, kernels: str | None
 ) -> tuple[list[Frame], BinaryIO]:
     """The frames, and their payloads in a temporary file."""
-    if len(plan) > FRAMES_MAX or sum(len(w.segments) for w in plan) > SEGMENTS_MAX:
+    if sum(len(w.segments) for w in plan) > pieces_max(len(new)):
         plan = plan_file(len(old), len(new))  # more tensors than an index may name
     chosen = choose(len(new), kernels)
     found: list[Frame] = []

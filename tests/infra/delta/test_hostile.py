@@ -265,7 +265,8 @@ def test_an_index_that_is_a_bomb(tmp_path: Path) -> None:
 def test_an_index_of_more_pieces_than_the_file_has_room_for(tmp_path: Path) -> None:
     """A delta of a small file with a million of them would take half a minute to read."""
     count = container.pieces_max(1 << 20) + 1
-    pieces = tuple(Segment(at, 1, 0, 1) for at in range(count - 1)) + (Segment(count - 1, (1 << 20) - count + 1, 0, 1),)
+    last = Segment(count - 1, (1 << 20) - count + 1, 0, 1)
+    pieces = (*(Segment(at, 1, 0, 1) for at in range(count - 1)), last)
     for frames in (
         [(Frame(Method.ZSTD, BYTES, pieces), b"")],
         [(Frame(Method.ZSTD, BYTES, (piece,)), b"") for piece in pieces],

@@ -99,6 +99,7 @@ class Wrapped:
         progress: Progress | None = None,
         ready: Ready | None = None,
     ) -> None:
+        self.on_upload(path, ready)
         with self.lock:
             self.uploads.append(key)
         self.store.upload(key, path, size_bytes=size_bytes, digest=digest, progress=progress, ready=ready)
@@ -111,6 +112,9 @@ class Wrapped:
 
     def delete(self, key: str) -> None:
         self.store.delete(key)
+
+    def on_upload(self, path: Path, ready: Ready | None) -> None:
+        """Called before a file is uploaded; ``ready`` is there while it is still being put together."""
 
     def on_read(self, count: int) -> None:
         """Called after bytes of a blob were read."""

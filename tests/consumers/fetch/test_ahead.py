@@ -12,7 +12,7 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
-from modelcast.schemas.ports import ByteStream, Progress, Ready
+from modelcast.schemas.ports import ByteStream, Ready
 from tests.consumers.fetch.publishing import MIB, Wrapped, cached, entry, noise, publish
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -28,21 +28,11 @@ class Reading(Wrapped):
         super().__init__(store)
         self.has_begun = threading.Event()
 
-    def upload(
-        self,
-        key: str,
-        path: Path,
-        *,
-        size_bytes: int,
-        digest: str,
-        progress: Progress | None = None,
-        ready: Ready | None = None,
-    ) -> None:
+    def on_upload(self, path: Path, ready: Ready | None) -> None:
         if ready:
             ready(8 * MIB)
             assert path.read_bytes()[: 8 * MIB] == LARGE["weights"][: 8 * MIB]
             self.has_begun.set()
-        super().upload(key, path, size_bytes=size_bytes, digest=digest, progress=progress, ready=ready)
 
 
 class HoldsBackTheEnd(Wrapped):
@@ -79,19 +69,9 @@ def test_a_region_that_fails_meanwhile_is_given_the_file_at_the_end(
     manifest = publish(origin, LARGE)
 
     class FailsEarly(Wrapped):
-        def upload(
-            self,
-            key: str,
-            path: Path,
-            *,
-            size_bytes: int,
-            digest: str,
-            progress: Progress | None = None,
-            ready: Ready | None = None,
-        ) -> None:
+        def on_upload(self, path: Path, ready: Ready | None) -> None:
             if ready:
                 raise StoreUnavailable("not now")
-            super().upload(key, path, size_bytes=size_bytes, digest=digest, progress=progress)
 
     Fetcher(origin, FailsEarly(region), cache).fetch(manifest.digest)
     assert cached(cache, manifest) == LARGE

@@ -12,7 +12,7 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
-from modelcast.schemas.ports import ByteStream, PreconditionFailed, Progress, Ready
+from modelcast.schemas.ports import ByteStream, PreconditionFailed, Ready
 from tests.consumers.fetch.offering import kin, offer, patient
 from tests.consumers.fetch.publishing import MIB, Wrapped, cached, noise, publish
 
@@ -40,21 +40,11 @@ def test_the_beginning_of_a_file_is_in_the_region_before_the_end_of_its_delta_ha
     has_begun = threading.Event()
 
     class Reads(Wrapped):
-        def upload(
-            self,
-            key: str,
-            path: Path,
-            *,
-            size_bytes: int,
-            digest: str,
-            progress: Progress | None = None,
-            ready: Ready | None = None,
-        ) -> None:
+        def on_upload(self, path: Path, ready: Ready | None) -> None:
             if ready:
                 ready(4 * MIB)
                 assert path.read_bytes()[: 4 * MIB] == NEW[: 4 * MIB]
                 has_begun.set()
-            super().upload(key, path, size_bytes=size_bytes, digest=digest, progress=progress, ready=ready)
 
     class HoldsBackTheEnd(Wrapped):
         @contextmanager
@@ -193,16 +183,7 @@ def test_who_gives_up_does_not_wait_for_a_region_that_does_not_answer(
     holds, hangs, answers = threading.Event(), threading.Event(), threading.Event()
 
     class Hangs(Wrapped):
-        def upload(
-            self,
-            key: str,
-            path: Path,
-            *,
-            size_bytes: int,
-            digest: str,
-            progress: Progress | None = None,
-            ready: Ready | None = None,
-        ) -> None:
+        def on_upload(self, path: Path, ready: Ready | None) -> None:
             hangs.set()
             holds.set()
             assert answers.wait(PATIENCE_SECONDS)

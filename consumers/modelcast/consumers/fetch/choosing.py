@@ -109,7 +109,7 @@ class Choice:
         self._kin = kin
         self._cancelled = cancelled
         self._offers: tuple[Offer, ...] = ()
-        self._early: Callable[[], tuple[Offer, ...] | None] = lambda: None
+        self._early: Callable[[], tuple[Offer, ...] | None] | None = None  # what was looked for in advance
         self._here_bytes: Callable[[Offer], int] = lambda _: 0
         self._failed: set[tuple[str, str]] = set()  # in this fetch
         self._bases_lost: set[str] = set()
@@ -127,9 +127,9 @@ class Choice:
 
     def foresee(self, size_bytes: int) -> None:
         """The manifest of an artifact of this size is being read from the origin: look for deltas of it meanwhile."""
-        if self._deltas is None or size_bytes < self._size_min:
+        if self._early is not None or size_bytes < self._size_min:
             return
-        if self._kin.hints or (size_bytes >= LOOK_UNASKED_BYTES_MIN and self._cache.digests()):
+        if self._may_find_deltas(size_bytes, holds_others=bool(self._cache.digests())):
             self._early = begun(lambda: read_offers(self._origin, [self._digest], self._cancelled))
 
     def look(self, far: Iterable[Step], here: Mapping[str, Path]) -> None:
@@ -146,11 +146,8 @@ class Choice:
         for digest in self._cache.digests():
             if digest != self._digest:
                 self._learn(digest)
-        if self._deltas is None:
-            return
-        hints = self._kin.hints
         size_bytes = sum(step.file.size_bytes for step in large)
-        if not hints and (not self._manifests or size_bytes < LOOK_UNASKED_BYTES_MIN):
+        if not self._may_find_deltas(size_bytes, holds_others=bool(self._manifests)):
             return
         if not self._bases_here() and self._region is not None:
             self._find_regional_bases(self._region)
@@ -193,6 +190,11 @@ class Choice:
         self._failed.add((offer.key, offer.etag))
         if lasting and self._deltas is not None:
             self._deltas.bad.add(self._digest, offer)
+
+    def _may_find_deltas(self, size_bytes: int, *, holds_others: bool) -> bool:
+        if self._deltas is None:
+            return False
+        return bool(self._kin.hints) or (holds_others and size_bytes >= LOOK_UNASKED_BYTES_MIN)
 
     @property
     def _size_min(self) -> int:
@@ -262,7 +264,7 @@ class Choice:
                 self.regional_bases.update({f.digest: f.size_bytes for f in manifest.files})
 
     def _read_offers(self) -> None:
-        early, self._early = self._early(), lambda: None
+        early, self._early = self._early() if self._early else None, None
         asked = [] if early is not None else [self._digest]
         direct = {hint.base_version for hint in self._kin.hints}
         held = self._bases_here()

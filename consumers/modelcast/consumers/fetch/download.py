@@ -7,7 +7,6 @@ name. Memory is bounded by one block a thread. A part that is interrupted goes o
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from modelcast.consumers.fetch.errors import DamagedBytes
@@ -15,6 +14,7 @@ from modelcast.consumers.fetch.growth import Growth
 from modelcast.consumers.fetch.link import Link, Turn
 from modelcast.consumers.fetch.objects import bring_object
 from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of
+from modelcast.consumers.fetch.readers import at_once
 from modelcast.consumers.fetch.reading import IsOver, Reading
 from modelcast.consumers.fetch.retry import check
 from modelcast.consumers.fetch.spans import FileSpan, Span
@@ -123,37 +123,13 @@ class Download:
             with Target(self._path_of(span.part), turns[file.digest], direct=direct) as target:
                 self._bring(span, target, is_over, lambda _, count: came(span, count))
 
-        if len(spans) == 1:
-            bring(spans[0])
-        elif spans:
-            self._at_once(bring, spans, stop)
+        at_once(bring, spans, self._readers_for(spans), stop)
         check(is_over)
         return spans
 
-    def _at_once(self, bring: Callable[[FileSpan], None], spans: Sequence[FileSpan], stop: threading.Event) -> None:
+    def _readers_for(self, spans: Sequence[FileSpan]) -> int:
         small = sum(span.left_bytes for span in spans) < SMALL_PART_BYTES * len(spans)
-        readers = min(len(spans), max(SMALL_READERS, self._link.readers) if small else self._link.readers)
-        failures: list[BaseException] = []
-
-        def bring_or_stop(span: FileSpan) -> None:
-            try:
-                bring(span)
-            except BaseException as failure:
-                failures.append(failure)  # the first is what happened; the others were stopped by it
-                stop.set()
-                raise
-
-        with ThreadPoolExecutor(readers, "fetch") as pool:
-            futures: list[Future[None]] = [pool.submit(bring_or_stop, span) for span in spans]
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-                if failures:
-                    raise failures[0]
-            except BaseException:
-                stop.set()
-                for future in futures:
-                    future.cancel()
-                raise
+        return max(SMALL_READERS, self._link.readers) if small else self._link.readers
 
     def _bring(self, span: FileSpan, target: Target, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
         digest = span.part.step.file.digest

@@ -6,13 +6,12 @@ dropped when the object is whole. Should it be wrong, what comes of the object f
 
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 
 from modelcast.consumers.fetch.growth import Growth
 from modelcast.consumers.fetch.plan import Way, runs
+from modelcast.consumers.fetch.readers import at_once
 from modelcast.consumers.fetch.reading import ObjectReplaced, Reading
 from modelcast.consumers.fetch.spans import Span
 from modelcast.consumers.fetch.target import Target
@@ -81,25 +80,10 @@ def _bring(reading: Reading, journal: "_Journal", key: str, growth: Growth, way:
     spans = [_span(key, size_bytes, first, count) for first, count in runs(growth.blocks - done)]
     try:
         with Target(journal.path) as target:
-            _at_once(lambda span: reading.bring(span, way, target, is_over, came), spans, readers, stop)
+            at_once(lambda span: reading.bring(span, way, target, is_over, came), spans, readers, stop)
     finally:
         journal.close()
     journal.finish()
-
-
-def _at_once(bring: Callable[[Span], None], spans: list[Span], readers: int, stop: threading.Event) -> None:
-    if len(spans) == 1:
-        bring(spans[0])
-    elif spans:
-        with ThreadPoolExecutor(min(readers, len(spans)), "object") as pool:
-            futures = [pool.submit(bring, span) for span in spans]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = [error for future in done if (error := future.exception())]
-            if failed:
-                stop.set()
-                for future in futures:
-                    future.cancel()
-                raise failed[0]
 
 
 def _whole_within(span: Span, count: int) -> range:

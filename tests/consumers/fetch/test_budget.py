@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -12,7 +14,8 @@ from modelcast.consumers.fetch.budget import BURST_SECONDS, CHUNK_BYTES_MAX, CHU
 from modelcast.consumers.fetch.link import Link
 from modelcast.consumers.fetch.pace import Pace, Stopwatch
 from modelcast.infra.stores import MemoryStore
-from tests.consumers.fetch.publishing import MIB, noise, publish
+from modelcast.schemas.ports import ByteStream
+from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish
 
 RATE = 1000.0
 
@@ -70,6 +73,32 @@ def test_reads_are_small_where_the_budget_is_low() -> None:
     assert Budget(None).chunk_bytes() == CHUNK_BYTES_MAX
     assert Budget(1.0).chunk_bytes() == CHUNK_BYTES_MIN
     assert Budget(1e12).chunk_bytes() == CHUNK_BYTES_MAX
+
+
+def test_reads_grow_with_the_budget_while_one_is_under_way(origin: MemoryStore, cache: ArtifactCache) -> None:
+    """A fetch that began while others had most of the link is not held back when they are done."""
+    budget, sizes = Budget(1e6, share=lambda: 0.01 if len(sizes) < 3 else 1.0), []
+
+    class Notes(Wrapped):
+        @contextmanager
+        def open(
+            self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None
+        ) -> Iterator[ByteStream]:
+            with super().open(key, start=start, length=length, etag=etag) as stream:
+                yield _Noted(stream)
+
+    class _Noted:
+        def __init__(self, stream: ByteStream) -> None:
+            self.info, self._stream = stream.info, stream
+
+        def readinto(self, buffer: memoryview) -> int:
+            sizes.append(len(buffer))
+            return self._stream.readinto(buffer)
+
+    manifest = publish(origin, {"w": noise(MIB)})
+    Fetcher(Notes(origin), None, cache, Link(budget)).fetch(manifest.digest)
+    assert sizes[:3] == [CHUNK_BYTES_MIN] * 3
+    assert sizes[4] > 20 * CHUNK_BYTES_MIN
 
 
 def test_a_lifted_limit_frees_who_waits() -> None:

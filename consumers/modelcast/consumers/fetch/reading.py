@@ -140,7 +140,6 @@ class Reading:
     ) -> None:
         subject = f"{self._stores[way].name}/{span.key}"
         budget = self._link.budget if way is Way.ORIGIN else None
-        chunk_bytes = self._link.chunk_bytes(way)
         pace = Pace(FLOOR_BYTES_PER_SECOND, FLOOR_AFTER_SECONDS, time.monotonic())
         with self._buffers.one() as buffer:
             while span.left_bytes:
@@ -148,7 +147,7 @@ class Reading:
                 try:
                     while block.room:
                         check(is_over)
-                        count = stream.readinto(block.room[:chunk_bytes])
+                        count = stream.readinto(block.room[: self._link.chunk_bytes(way)])  # our share changes
                         if count == 0:
                             raise StoreUnavailable("the object ended early", subject=subject)
                         with self.lock:

@@ -73,6 +73,9 @@ def test_a_staged_version_is_held_ready_and_served_when_told(modelcast: CommandL
     assert {predicts(pod, "held") for pod in pods} == {(1, 1.0)}
     modelcast("activate", "held/2", "--yes", "--wait")
     assert {predicts(pod, "held") for pod in pods} == {(2, 2.0)}
+    for again in (["activate", "held/2", "--wait"], ["rollback", "held", "--to", "2"], ["unpin", "held"]):
+        assert "held: nothing to change" in modelcast(*again, "--yes").out
+    assert [entry["generation"] for entry in modelcast("history", "held", "-o", "json").json] == [3, 2, 1]
 
 
 def test_a_pin_holds_a_region_and_the_rest_goes_on(modelcast: CommandLine, stack: LocalStack) -> None:

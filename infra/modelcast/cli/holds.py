@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from modelcast.schemas.log import ModelLog
-from modelcast.schemas.records import ModelCommand, VersionState
+from modelcast.schemas.records import ModelCommand, RegionState, VersionState
 from modelcast.schemas.states import State
 
 if TYPE_CHECKING:
@@ -29,6 +29,21 @@ def holds(log: ModelLog, entries: "Mapping[int, TimedEntry]", regions: Iterable[
         if view.pinned_version is not None:
             line = f"pinned to version {view.pinned_version}{_by(entries.get(view.pin_generation))}"
             told.setdefault(line, []).append(region)
+    return [f"{', '.join(where)}: {line}" for line, where in told.items()]
+
+
+def held(row: RegionState) -> str:
+    """What holds a region, in a few words; "" if nothing does."""
+    pinned = [] if row.pinned_version is None else [f"pinned to {row.pinned_version}"]
+    return ", ".join([*pinned, *(["paused"] if row.paused else [])])
+
+
+def told_by(state: VersionState) -> list[str]:
+    """A line for whatever holds regions, as the tracker knows it; regions that are held alike share one."""
+    told: dict[str, list[str]] = {}
+    for row in state.regions:
+        if line := held(row):
+            told.setdefault(line, []).append(row.region)
     return [f"{', '.join(where)}: {line}" for line, where in told.items()]
 
 

@@ -48,7 +48,7 @@ def _known_names(wanted: str) -> Iterator[str]:
             nested = next((k for k in kinds if issubclass(k, BaseModel)), None)
             place = before + field.upper()
             if place.lower() in _NAMED and not before:
-                yield from of({"stores": StoreSettings, "regions": RegionSettings}[field], f"{place}__{name}__")
+                yield from of(StoreSettings if field == "stores" else RegionSettings, f"{place}__{name}__")
             elif nested is not None:
                 yield from of(nested, place + "__")
             else:

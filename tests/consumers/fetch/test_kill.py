@@ -6,21 +6,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch import ArtifactCache
+from modelcast.consumers.fetch import ArtifactCache, Fetcher
 from modelcast.infra.stores import S3Store, open_store
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import Manifest
+from tests.consumers.fetch.offering import offer
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree
 from tests.support.servers import S3ForTests
 
-KILLS = 12
+KILLS = 20
 FILES = {"weights": noise(30 * MIB + 12345, 1), "tokenizer/vocab": noise(MIB // 2, 2), "config.json": b"{}"}
 TOTAL = sum(map(len, FILES.values()))
-READERS_AT_WORK = 4
+OLD = noise(24 * MIB, 3)
+NEW = b"".join(noise(MIB // 2, 10 + at) + OLD[at * MIB + MIB // 2 : (at + 1) * MIB] for at in range(24))
+"""Half of it is new: a dozen MiB of delta."""
 
 
 class World:
@@ -31,7 +35,14 @@ class World:
         self.origin_url, self.region_url = f"s3://{s3.bucket('origin')}", f"s3://{s3.bucket('region')}/eu"
         self.counter = tmp_path / "counter"
         self.cache_folder = tmp_path / "cache"
-        self.manifest: Manifest = publish(self.store(self.origin_url), FILES)
+        self.files: dict[str, bytes] = {}
+        self.before = "-"
+
+    def publish(self, files: dict[str, bytes]) -> Manifest:
+        """This is what is fetched from now on."""
+        self.files = files
+        self.manifest: Manifest = publish(self.store(self.origin_url), files)
+        return self.manifest
 
     def store(self, url: str) -> S3Store:
         return open_store(
@@ -47,6 +58,7 @@ class World:
             [
                 *(sys.executable, "-m", "tests.consumers.fetch.slow_fetch", self.cache_folder, self.manifest.digest),
                 *(self.origin_url, self.region_url, self.s3.endpoint_url, self.counter, str(pause_seconds)),
+                self.before,
             ],
             env={**os.environ, **self.s3.env},
             cwd=Path(__file__).parents[3],
@@ -65,52 +77,69 @@ class World:
     def check_whole(self) -> None:
         cache = ArtifactCache(self.cache_folder)
         with cache.open(self.manifest.digest) as folder:
-            assert tree(folder) == FILES
+            assert tree(folder) == self.files
 
 
-def kill_and_complete(world: World) -> None:
+def kill_and_complete(world: World, total: int) -> str:
+    """Kill a fetch of ``total`` bytes again and again, let the last one be; what that one says."""
     randomly = random.Random(7)
-    killed_midway = 0
     for _ in range(KILLS):
         before = world.bytes_read()
-        process = world.start(pause_seconds=0.02)
+        process = world.start(pause_seconds=0.01)
         # Let a random share of what is left arrive.
-        goal = before + randomly.uniform(0, 0.12) * TOTAL
-        deadline = time.monotonic() + 30
+        goal = before + randomly.uniform(0, 0.08) * total
+        deadline = time.monotonic() + 60
         while world.bytes_read() < goal and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.002)
         process.kill()
         process.communicate()
-        artifact = world.cache_folder / "artifacts" / hex_of(world.manifest.digest)
-        if artifact.exists():
-            world.check_whole()
-            break
-        killed_midway += 1
-    assert killed_midway >= 10
+        assert not (world.cache_folder / "artifacts" / hex_of(world.manifest.digest)).exists(), "killed too late"
     process = world.start(pause_seconds=0)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, output + errors
     world.check_whole()
-    # What a kill costs: the block that each reader was at.
-    assert world.bytes_read() <= TOTAL * 1.05 + killed_midway * READERS_AT_WORK * MIB
+    assert world.bytes_read() <= total * 1.05
     assert list((world.cache_folder / "incoming").iterdir()) == []
     assert list((world.cache_folder / "trash").iterdir()) == []
+    return output
+
+
+def a_whole(world: World) -> None:
+    world.publish(FILES)
+    kill_and_complete(world, TOTAL)
+
+
+def a_delta(world: World) -> None:
+    store = world.store(world.origin_url)
+    world.before = world.publish({"weights": OLD}).digest
+    Fetcher(store, None, ArtifactCache(world.cache_folder)).fetch(world.before)
+    manifest = world.publish({"weights": NEW})
+    size_bytes = len(store.get(offer(store, manifest, OLD, NEW), size_max=len(NEW)).body)
+    assert size_bytes < 13 * MIB
+    assert kill_and_complete(world, size_bytes).splitlines()[-1].split()[0] == "delta"
 
 
 @pytest.mark.integration
-def test_a_killed_fetch_is_completed_and_little_is_moved_twice(s3: S3ForTests, tmp_path: Path) -> None:
-    kill_and_complete(World(s3, tmp_path))
+@pytest.mark.parametrize("scene", [a_whole, a_delta])
+def test_a_fetch_that_is_killed_twenty_times_moves_little_twice(
+    s3: S3ForTests, tmp_path: Path, scene: Callable[[World], None]
+) -> None:
+    scene(World(s3, tmp_path))
 
 
 @pytest.mark.real
-def test_a_killed_fetch_is_completed_on_a_real_store(versitygw: S3ForTests, tmp_path: Path) -> None:
-    kill_and_complete(World(versitygw, tmp_path))
+@pytest.mark.parametrize("scene", [a_whole, a_delta])
+def test_a_fetch_that_is_killed_twenty_times_moves_little_twice_from_a_real_store(
+    versitygw: S3ForTests, tmp_path: Path, scene: Callable[[World], None]
+) -> None:
+    scene(World(versitygw, tmp_path))
 
 
 @pytest.mark.integration
 def test_processes_that_want_one_artifact_move_it_once(s3: S3ForTests, tmp_path: Path) -> None:
     world = World(s3, tmp_path)
+    world.publish(FILES)
     processes = [world.start(pause_seconds=0.005) for _ in range(3)]
     results = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], results
@@ -122,6 +151,7 @@ def test_processes_that_want_one_artifact_move_it_once(s3: S3ForTests, tmp_path:
 @pytest.mark.integration
 def test_who_waits_for_a_fetch_takes_over_when_it_is_killed(s3: S3ForTests, tmp_path: Path) -> None:
     world = World(s3, tmp_path)
+    world.publish(FILES)
     first = world.start(pause_seconds=0.05)
     deadline = time.monotonic() + 30
     while world.bytes_read() < 4 * MIB:

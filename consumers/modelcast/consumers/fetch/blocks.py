@@ -6,6 +6,11 @@ from hashlib import sha256
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 
 
+def block_bytes(size_bytes: int, number: int) -> int:
+    """Bytes of a block of an object of this size: the last may be short, and there is none after it."""
+    return max(0, min(BLOCK_SIZE_BYTES, size_bytes - number * BLOCK_SIZE_BYTES))
+
+
 class BlockHashes:
     """The hashes of one run of whole blocks.
 

@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 
+from modelcast.consumers.fetch.blocks import block_bytes
 from modelcast.consumers.fetch.retry import check
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry
 from modelcast.schemas.ports import Progress
@@ -37,7 +38,7 @@ def copy_blocks(
                     opened[source] = _opened(stack, sources[source], os.O_RDONLY)
             if source not in opened:
                 continue
-            block = os.pread(opened[source], block_bytes(file, number), at * BLOCK_SIZE_BYTES)
+            block = os.pread(opened[source], block_bytes(file.size_bytes, number), at * BLOCK_SIZE_BYTES)
             if sha256(block).hexdigest() == file.blocks[number]:
                 _write_at(out, block, number * BLOCK_SIZE_BYTES)
                 done.add(number)
@@ -45,14 +46,9 @@ def copy_blocks(
     return done
 
 
-def block_bytes(file: FileEntry, number: int) -> int:
-    """Bytes of a block; the last may be short."""
-    return min(BLOCK_SIZE_BYTES, file.size_bytes - number * BLOCK_SIZE_BYTES)
-
-
 def bytes_of(file: FileEntry, blocks: Set[int]) -> int:
     """Bytes of several blocks."""
-    return sum(block_bytes(file, number) for number in blocks)
+    return sum(block_bytes(file.size_bytes, number) for number in blocks)
 
 
 def _opened(stack: ExitStack, path: Path, flags: int) -> int:

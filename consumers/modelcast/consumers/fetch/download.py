@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from modelcast.consumers.fetch.begun import Begun
 from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.growth import Growth
 from modelcast.consumers.fetch.link import Link, Turn
@@ -46,6 +47,7 @@ class Download:
         block_came: Callable[[str, int], None] = lambda _digest, _block: None,
         link: Link | None = None,
         turn: Turn | None = None,
+        begun_of: Callable[[Part], Begun] | None = None,
     ) -> None:
         """Args:
         stores: the region's (if there is one) and the origin.
@@ -56,8 +58,10 @@ class Download:
         block_came: told the digest of a file and the number of a block of it that is written, and right.
         link: what all transfers of this process share; None: nothing.
         turn: taken before the first byte is read from the origin; None: that needs nobody's leave.
+        begun_of: where it is noted how much of each block of a part's file is written; None: nowhere.
         """
         self._path_of = path_of
+        self._begun_of = begun_of
         self._progress = progress
         self._distrust = distrust
         self._block_came = block_came
@@ -97,7 +101,7 @@ class Download:
         stop = threading.Event()
         is_over = self._reading.end_of(sum(part.size_bytes for part in parts), stop)
         wrong = [span for span in self._bring_all(parts, is_over, stop, self._progress) if span.wrong]
-        for digest in {span.part.step.file.digest for span in wrong}:
+        for digest in {span.part.step.file.digest for span in wrong if span.part.step.way is Way.REGION}:
             self._distrust(digest)
         again = [part for span in wrong for part in _from_origin(span)]
         self._bring_all(again, is_over, stop, _silent)
@@ -107,6 +111,7 @@ class Download:
     ) -> list[FileSpan]:
         """Bring ``parts``; what the regional bucket had wrong is noted, what the origin has wrong is raised."""
         turns = {part.step.file.digest: threading.Lock() for part in parts}
+        begun = {part.step.file.digest: self._begun_of(part) for part in parts} if self._begun_of else {}
         spans = [FileSpan(part) for part in parts]
 
         def came(span: FileSpan, count: int) -> None:
@@ -114,16 +119,25 @@ class Download:
                 self._check_origin(span)
             with self._reading.lock:
                 progress(count)
+            if begun and span.begun_bytes:
+                begun[span.part.step.file.digest].note(span.part.step.file.digest, span.block, span.begun_bytes)
             for block in span.blocks_within(count):
                 self._block_came(span.part.step.file.digest, block)
 
         def bring(span: FileSpan) -> None:
             file = span.part.step.file
+            if span.part.begun_bytes:
+                _take_over(span, self._path_of(span.part))
+                came(span, span.begun_bytes)
             direct = self._link.writes_direct(file.size_bytes)
             with Target(self._path_of(span.part), turns[file.digest], direct=direct) as target:
                 self._bring(span, target, is_over, lambda _, count: came(span, count))
 
-        at_once(bring, spans, self._readers_for(spans), stop)
+        try:
+            at_once(bring, spans, self._readers_for(spans), stop)
+        finally:
+            for each in begun.values():
+                each.close()
         check(is_over)
         return spans
 
@@ -151,6 +165,12 @@ class Download:
         if number is not None:
             expected, store = span.part.step.file.blocks[number], self._reading.store_name(Way.ORIGIN)
             raise DamagedBytes(span.label, expected=expected, got=span.wrong[number], store=store)
+
+
+def _take_over(span: FileSpan, path: Path) -> None:
+    with path.open("rb", buffering=0) as file:
+        file.seek(span.start)
+        span.take_over(memoryview(file.read(span.part.begun_bytes)))
 
 
 def _from_origin(span: FileSpan) -> tuple[Part, ...]:

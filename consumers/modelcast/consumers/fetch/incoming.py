@@ -1,12 +1,16 @@
 """An artifact on its way into the cache. What a crash left there is kept, checked block by block, and completed."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from pathlib import Path
+from shutil import rmtree
 
+from modelcast.consumers.fetch.begun import Begun
+from modelcast.consumers.fetch.blocks import block_bytes
+from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 
 SYNC_THREADS = 8
@@ -23,6 +27,21 @@ class Incoming:
     def path(self, file: FileEntry) -> Path:
         """Where a file is put together."""
         return self._files / file.path
+
+    @property
+    def aside(self) -> Path:
+        """The folder of what is needed on the way only: deltas, bases, what is known of blocks that have begun."""
+        return self.folder / "aside"
+
+    def begun(self, file: FileEntry) -> Begun:
+        """How much of each block of a file is written that is not whole yet."""
+        return Begun(self.aside / f"{hex_of(file.digest)}.begun", file.size_bytes)
+
+    def begun_blocks(self, file: FileEntry, missing: Set[int]) -> dict[int, int]:
+        """Bytes of ``missing`` blocks that an earlier attempt wrote, by block."""
+        mark, counts = self.begun(file).read()
+        begun = {n: counts[n] for n in missing & counts.keys() if counts[n] < block_bytes(file.size_bytes, n)}
+        return begun if mark == file.digest else {}
 
     def begin(self, manifest: Manifest) -> None:
         """Make the folders."""
@@ -91,6 +110,10 @@ class Incoming:
             yield
             for _ in synced:
                 pass
+
+    def tidy(self) -> None:
+        """Drop what was needed on the way."""
+        rmtree(self.aside, ignore_errors=True)
 
     def publish(self) -> None:
         """Make it an artifact. All of it was synced before; if the power fails now it is found here or there, whole."""

@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from shutil import rmtree
 
 import structlog
 
@@ -25,7 +24,7 @@ from modelcast.consumers.fetch.incoming import Incoming, digest_of
 from modelcast.consumers.fetch.link import Link, Turn
 from modelcast.consumers.fetch.manifests import read_manifest
 from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of, plan
-from modelcast.consumers.fetch.rebuild import ASIDE, Rebuilder, WayFailed, here_bytes_of
+from modelcast.consumers.fetch.rebuild import Rebuilder, WayFailed, here_bytes_of
 from modelcast.consumers.fetch.regional import RegionalBucket
 from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.retry import check
@@ -85,6 +84,7 @@ class Job:
         self._account = Account()
         self._ahead = Ahead(region)
         self._rebuilt: set[str] = set()
+        self._begun: dict[str, Mapping[int, int]] = {}  # by digest: bytes of blocks that an earlier attempt began
         self._taken: dict[str, Option] = {}  # how each file came, by digest
         self._ticker = Ticker(tell, lambda: self._account.moved_bytes(Way.ORIGIN))
 
@@ -120,8 +120,12 @@ class Job:
         with self._account.timed("verify"):
             missing = {d: self._missing(incoming, step, resumed) for d, step in wanted.items()}
         lacking = {digest: step for digest, step in wanted.items() if missing[digest]}
+        for digest in resumed & lacking.keys():
+            self._begun[digest] = incoming.begun_blocks(lacking[digest].file, missing[digest])
         had = (wanted[d].file for d in resumed if wanted[d].way is Way.ORIGIN)
-        self._account.had_bytes = sum(f.size_bytes - bytes_of(f, missing[f.digest]) for f in had)
+        self._account.had_bytes = sum(
+            f.size_bytes - bytes_of(f, missing[f.digest]) + sum(self._begun.get(f.digest, {}).values()) for f in had
+        )
         self._progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
         for step in steps:
             local = _BEFORE if step.file.digest in resumed else _LOCAL
@@ -131,7 +135,7 @@ class Job:
             arrived = self._transfer(incoming, wish, lacking, missing, here)
             with self._account.timed("stage"):
                 self._link_twins(incoming, steps)
-                rmtree(incoming.folder / ASIDE, ignore_errors=True)
+                incoming.tidy()
             with ExitStack() as synced:  # beside the upload: both wait for disks most of the time
                 with self._account.timed("stage"):
                     synced.enter_context(incoming.syncing(manifest))
@@ -209,9 +213,9 @@ class Job:
                 indirect = [f for f in files if f.chosen.kind.is_rebuilt]
                 with self._making(incoming, indirect, missing) as made:
                     self._copy_blocks(incoming, direct, missing)
-                    arrived |= self._download(incoming, parts_of([*near, *direct], missing))
+                    arrived |= self._download(incoming, parts_of([*near, *direct], missing, self._begun))
                 failed = [digest for digest, done in made.items() if not done.result()]
-                near, far = [], {digest: far[digest] for digest in failed}
+                near, far, self._begun = [], {digest: far[digest] for digest in failed}, {}
                 if far:
                     self._start_over(incoming, wish, far, missing)
         return arrived
@@ -338,6 +342,7 @@ class Job:
             block_came=self._ahead.came,
             link=self._link,
             turn=self._turn,
+            begun_of=lambda part: incoming.begun(part.step.file),
         )
         self._account.downloads.append(download)
         return download

@@ -10,8 +10,9 @@ from modelcast.consumers.fetch.pace import Pace, Stopwatch
 from modelcast.consumers.fetch.plan import Way
 from modelcast.consumers.fetch.retry import check, retried
 from modelcast.consumers.fetch.spans import Span
-from modelcast.consumers.fetch.target import BlockBuffers, Target
+from modelcast.consumers.fetch.target import DIRECT_ALIGN_BYTES, BlockBuffers, Target
 from modelcast.schemas.errors import ContentError, NotFound, Refused, StoreUnavailable
+from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 from modelcast.schemas.ports import ByteStream, ObjectStore, PreconditionFailed
 
 FLOOR_BYTES_PER_SECOND = 1024
@@ -19,6 +20,8 @@ FLOOR_AFTER_SECONDS = 30.0
 DEADLINE_SECONDS = 3600.0
 DEADLINE_BYTES_PER_SECOND = 32 * 1024
 """A transfer that is slower in all gives its place to others for a while; what came stays."""
+SAVE_SECONDS = 0.01
+"""What came is written after so long at the latest: more than that no kill costs. Fast links fill a block by then."""
 
 IsOver = Callable[[], bool]
 
@@ -141,24 +144,23 @@ class Reading:
         pace = Pace(FLOOR_BYTES_PER_SECOND, FLOOR_AFTER_SECONDS, time.monotonic())
         with self._buffers.one() as buffer:
             while span.left_bytes:
-                block, filled = buffer[: span.next_bytes], 0
+                block = _Block(span, target, buffer, came, time.monotonic())
                 try:
-                    while filled < len(block):
+                    while block.room:
                         check(is_over)
-                        count = stream.readinto(block[filled : filled + chunk_bytes])
+                        count = stream.readinto(block.room[:chunk_bytes])
                         if count == 0:
                             raise StoreUnavailable("the object ended early", subject=subject)
-                        filled += count
                         with self.lock:
                             self.moved_bytes[way] += count
-                        if pace.is_below_floor(count, time.monotonic()):
+                        now = time.monotonic()
+                        block.took(count, now)
+                        if pace.is_below_floor(count, now):
                             raise StoreUnavailable("the link has all but stalled", subject=subject)
                         if budget is not None:
                             pace.excuse(budget.spend(count, lambda: check(is_over)))
                 finally:
-                    if filled:  # what came before the link broke need not come again
-                        span.write(target, block[:filled])
-                        came(span, filled)
+                    block.save()  # what came before the link broke need not come again
 
     def expect(self, way: Way, key: str, etag: str) -> None:
         """Read on only if the object is still the one of ``etag``."""
@@ -167,3 +169,46 @@ class Reading:
     def etag(self, way: Way, key: str) -> str:
         """Of what is being read; "" before the first answer."""
         return self._etags.get((way, key), "")
+
+
+class _Block:
+    """What is left of the block that a span is at, on its way through memory.
+
+    Args:
+        buffer: a block's memory.
+        came: told of every piece, after it is written.
+        now: any monotonic clock, in seconds.
+
+    Attributes:
+        room: for the bytes that come next.
+    """
+
+    def __init__(
+        self, span: Span, target: Target, buffer: memoryview, came: Callable[[Span, int], None], now: float
+    ) -> None:
+        at = span.position % BLOCK_SIZE_BYTES  # bytes lie in the memory's pages as in the file's: direct writes need it
+        self.room = buffer[at : at + span.next_bytes]
+        self._span = span
+        self._target = target
+        self._came = came
+        self._unsaved = self.room
+        self._unsaved_bytes = 0
+        self._saved_at = now
+
+    def took(self, count: int, now: float) -> None:
+        """So many bytes came; whole pages are written when it is time."""
+        self.room = self.room[count:]
+        self._unsaved_bytes += count
+        if now - self._saved_at >= SAVE_SECONDS:
+            self._saved_at = now
+            self._save(self._unsaved_bytes - (self._span.position + self._unsaved_bytes) % DIRECT_ALIGN_BYTES)
+
+    def save(self) -> None:
+        """Write all that came."""
+        self._save(self._unsaved_bytes)
+
+    def _save(self, count: int) -> None:
+        if count > 0:
+            self._span.write(self._target, self._unsaved[:count])
+            self._unsaved, self._unsaved_bytes = self._unsaved[count:], self._unsaved_bytes - count
+            self._came(self._span, count)

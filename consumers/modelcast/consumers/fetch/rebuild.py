@@ -22,9 +22,6 @@ from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import TransportError
 from modelcast.schemas.manifest import FileEntry
 
-ASIDE = "aside"
-"""The folder beside an incoming artifact's files where deltas arrive and files are made; gone when it is published."""
-
 BlockCame = Callable[[str, int], None]
 
 
@@ -79,7 +76,7 @@ class Rebuilder:
         self._threads = threads
         self._turn = threading.Lock()
         self._bases = threading.Lock()
-        self._folder = incoming.folder / ASIDE
+        self._folder = incoming.aside
         self._folder.mkdir(exist_ok=True)
 
     def make(self, file: FileEntry, option: Option) -> None:
@@ -168,7 +165,7 @@ class Rebuilder:
 
 def path_of(incoming: Incoming, offer: Offer) -> Path:
     """Where a delta arrives."""
-    return incoming.folder / ASIDE / offer.key.rpartition("/")[2]
+    return incoming.aside / offer.key.rpartition("/")[2]
 
 
 def here_bytes_of(incoming: Incoming, offer: Offer) -> int:

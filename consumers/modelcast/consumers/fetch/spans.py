@@ -37,6 +37,16 @@ class Span:
         """Still to come of the block that is next."""
         return min(BLOCK_SIZE_BYTES - self.position % BLOCK_SIZE_BYTES, self.left_bytes)
 
+    @property
+    def block(self) -> int:
+        """The block that comes next, or goes on."""
+        return self.position // BLOCK_SIZE_BYTES
+
+    @property
+    def begun_bytes(self) -> int:
+        """How much of that block is written; 0 at the end of the object."""
+        return self.position % BLOCK_SIZE_BYTES if self.position < self.size_bytes else 0
+
     def write(self, target: Target, chunk: memoryview) -> None:
         """Write what came; only then it counts."""
         target.write(chunk, self.position)
@@ -53,6 +63,7 @@ class FileSpan(Span):
         part: what it is.
         wrong: the blocks that came and are not what the manifest says, with what they are (hex digests).
         origin_from: from this byte on the origin gave them; None: it gave none.
+        taken_over: the block whose beginning an earlier attempt wrote; None: there is none.
     """
 
     def __init__(self, part: Part) -> None:
@@ -61,13 +72,24 @@ class FileSpan(Span):
         self.part = part
         self.wrong: dict[int, str] = {}
         self.origin_from: int | None = None
+        self.taken_over: int | None = None
+        self._went_on_at = part.start
         self._hashes = BlockHashes(file.size_bytes, part.start)
 
+    def take_over(self, beginning: memoryview) -> None:
+        """Go on after what an earlier attempt wrote of the first block."""
+        self.taken_over = self.part.first_block
+        self.position += len(beginning)
+        self._went_on_at = self.position
+        for _ in self._hashes.update(beginning):
+            raise AssertionError("a whole block is not begun")
+
     def from_origin_on(self) -> None:
-        """What follows comes from the origin; a block that has begun is given up."""
-        self.position = max(self.start, self.position // BLOCK_SIZE_BYTES * BLOCK_SIZE_BYTES)
-        self.origin_from = self.position
-        self._hashes = BlockHashes(self.size_bytes, self.position)
+        """What follows comes from the origin; a block that the region has begun is given up."""
+        if self.position != self._went_on_at:
+            self.position = max(self.start, self.position // BLOCK_SIZE_BYTES * BLOCK_SIZE_BYTES)
+            self._hashes = BlockHashes(self.size_bytes, self.position)
+        self.origin_from = self.position // BLOCK_SIZE_BYTES * BLOCK_SIZE_BYTES
 
     def write(self, target: Target, chunk: memoryview) -> None:
         """Write and hash what came."""
@@ -85,7 +107,8 @@ class FileSpan(Span):
         return [number for number in range(first, last) if number not in self.wrong]
 
     def wrong_from_origin(self) -> int | None:
-        """The first wrong block that the origin gave."""
+        """The first wrong block that the origin gave, and nobody else a part of it."""
         if self.origin_from is None:
             return None
-        return next((n for n in sorted(self.wrong) if n * BLOCK_SIZE_BYTES >= self.origin_from), None)
+        given = (n for n in sorted(self.wrong) if n * BLOCK_SIZE_BYTES >= self.origin_from)
+        return next((number for number in given if number != self.taken_over), None)

@@ -267,14 +267,16 @@ def _where(regions: Sequence[str]) -> str:
 
 
 def _may_be_refused(settings: "Settings", model: str, version: int) -> bool:
-    """Whether a region may refuse a version of its own accord, as far as the tracker can be read."""
-    from modelcast.cli.state_source import STALE_SECONDS, StateSource
+    """Whether a region may refuse a version of its own accord, as far as Redis tells: Kafka would be waited for."""
+    from modelcast.cli.state_source import STALE_SECONDS
+    from modelcast.infra.redis_view import RedisView
 
     try:
-        seen = StateSource(settings).model(model)
+        with RedisView(settings) as view:
+            seen = next((s for s in view.models() if s.value.model == model), None)
     except ModelcastError:
         return True
-    return seen is None or seen.age_seconds > STALE_SECONDS or may_be_refused(seen.state, version)
+    return seen is None or seen.age_seconds > STALE_SECONDS or may_be_refused(seen.value, version)
 
 
 def _last_consistent(settings: "Settings", model: str) -> int | None:

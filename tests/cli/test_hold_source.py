@@ -48,6 +48,8 @@ def test_a_store_that_can_not_be_read_is_told(store: MemoryStore, monkeypatch: p
     source = HoldSource(SETTINGS, wait_seconds_max=60)
     monkeypatch.setattr(hold_source, "origin_registry", away)
     assert source.lines(reported(2)) == [UNREAD]
+    said = replace(SERVING, region="eu", pinned_version=4, paused=True)  # the tracker's word needs no origin
+    assert source.lines(replace(reported(2), regions=(said,))) == ["eu: pinned to 4, paused", UNREAD]
     monkeypatch.undo()
     monkeypatch.setattr(hold_source, "origin_registry", lambda settings: RegistryReader(store))
     assert source.lines(reported(2)) == ["eu: paused at version 1 by ann (drift)"]

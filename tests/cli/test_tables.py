@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 
 from modelcast.cli import tables
 from modelcast.cli.console import size_of
+from modelcast.cli.state_source import Sighting
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
@@ -114,3 +115,26 @@ def test_how_bytes_come_is_told_once_while_they_come() -> None:
 )
 def test_two_sizes_share_their_unit(done: int, total: int, text: str) -> None:
     assert size_of(done, total) == text
+
+
+PINNED = replace(DONE, pinned_version=6)
+
+
+def held_in(*rows: RegionState) -> str:
+    return shown(tables.models_table([Sighting(state(*rows), 1.0, "redis")]), columns=200)[1].split(" ago")[1].strip()
+
+
+def test_models_tell_what_holds_them_and_where_unless_it_is_everywhere() -> None:
+    assert held_in(DONE, FETCHING) == "-"
+    assert held_in(PINNED, replace(PINNED, region="me")) == "pinned to 6"
+    assert held_in(PINNED, replace(PINNED, region="me"), DONE) == "ap, me: pinned to 6"
+    assert held_in(replace(PINNED, paused=True), replace(DONE, region="us", paused=True)) == (
+        "ap: pinned to 6, paused; us: paused"
+    )
+
+
+def test_regions_tell_which_models_are_held_there() -> None:
+    rows = {"fraud": PINNED, "digits": DONE, "churn": replace(DONE, paused=True)}
+    lines = shown(tables.regions_table([("ap", 1, "1.0", 2.0, rows, None), ("eu", 0, "", None, {}, None)]), columns=200)
+    assert lines[1].split()[:3] == ["eu", "0", "never"]
+    assert lines[2].endswith("fraud pinned to 6; churn paused")

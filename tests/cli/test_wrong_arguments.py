@@ -282,3 +282,11 @@ def test_kafka_settings_that_no_client_can_use_are_named(cli: Cli, command: str,
     ended = cli(*command.split(), **env)
     assert ended.code == 6
     assert "kafka.properties" in ended.err
+
+
+def test_a_variable_that_nobody_reads_is_told_once_and_stops_nothing(cli: Cli) -> None:
+    ended = cli("config", "show", MODELCAST_KAFAK__TIMEOUT_SECONDS="1", MODELCAST_KILL_ROUNDS="1")
+    assert ended.code == 0
+    assert ended.err.count("MODELCAST_") == 2
+    assert "note: MODELCAST_KAFAK__TIMEOUT_SECONDS is no setting and is ignored" in ended.err
+    assert "did you mean MODELCAST_KAFKA__TIMEOUT_SECONDS?" in ended.err

@@ -73,6 +73,9 @@ def test_a_staged_version_is_held_ready_and_served_when_told(modelcast: CommandL
     assert {predicts(pod, "held") for pod in pods} == {(1, 1.0)}
     modelcast("activate", "held/2", "--yes", "--wait")
     assert {predicts(pod, "held") for pod in pods} == {(2, 2.0)}
+    for again in (["activate", "held/2", "--wait"], ["rollback", "held", "--to", "2"], ["unpin", "held"]):
+        assert "held: nothing to change" in modelcast(*again, "--yes").out
+    assert [entry["generation"] for entry in modelcast("history", "held", "-o", "json").json] == [3, 2, 1]
 
 
 def test_a_pin_holds_a_region_and_the_rest_goes_on(modelcast: CommandLine, stack: LocalStack) -> None:
@@ -88,6 +91,12 @@ def test_a_pin_holds_a_region_and_the_rest_goes_on(modelcast: CommandLine, stack
     state = modelcast("get", "pinned", "-o", "json").json["state"]
     assert state["consistent_version"] == 2
     assert {r["region"]: r["left_out"] for r in state["regions"]} == {"eu": "pinned", "us": ""}
+    assert {r["region"]: r["pinned_version"] for r in state["regions"]} == {"eu": 1, "us": None}
+    assert "eu: pinned to 1" in modelcast("get", "models").out
+    assert "pinned pinned to 1" in modelcast("get", "regions").out
+    regions = modelcast("get", "regions", "-o", "json").json
+    held = {(r["region"], m["model"]): m["pinned_version"] for r in regions for m in r["models"]}
+    assert (held["eu", "pinned"], held["us", "pinned"]) == (1, None)
 
 
 def test_placement_keeps_a_version_out_of_the_other_regions(modelcast: CommandLine, stack: LocalStack) -> None:

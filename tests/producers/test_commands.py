@@ -10,7 +10,7 @@ from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.errors import ExitCode, ForeignRegistry, NotAnnounced, NotFound, Refused, UsageError
-from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, ModelCommand
+from modelcast.schemas.records import ALL_REGIONS, Activation, CommandKind, CommandTarget, ModelCommand
 from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.published import log_of
 
@@ -58,16 +58,16 @@ def test_a_dry_run_checks_the_command_and_writes_nothing(store: MemoryStore, hea
     assert {info.key: info.etag for info in store.list("")} == before
 
 
-Say = Callable[[Commander], ModelCommand]
+Say = Callable[[Commander], ModelCommand | None]
 
 
 @pytest.mark.parametrize(
     ("say", "kind", "target"),
     [
         (lambda c: c.pin("fraud", 1), CommandKind.PIN, CommandTarget(ALL_REGIONS, 1)),
-        (lambda c: c.unpin("fraud"), CommandKind.UNPIN, CommandTarget(ALL_REGIONS)),
+        (lambda c: (c.pin("fraud", 1), c.unpin("fraud"))[-1], CommandKind.UNPIN, CommandTarget(ALL_REGIONS)),
         (lambda c: c.pause("fraud", regions=["eu"]), CommandKind.PAUSE, CommandTarget("eu")),
-        (lambda c: c.resume("fraud"), CommandKind.RESUME, CommandTarget(ALL_REGIONS)),
+        (lambda c: (c.pause("fraud"), c.resume("fraud"))[-1], CommandKind.RESUME, CommandTarget(ALL_REGIONS)),
         (lambda c: c.reload("fraud", regions=["eu"]), CommandKind.RELOAD, CommandTarget("eu")),
         (lambda c: c.quarantine("fraud", 2), CommandKind.QUARANTINE, CommandTarget(ALL_REGIONS, 2)),
         (lambda c: c.release("fraud", 2), CommandKind.RELEASE, CommandTarget(ALL_REGIONS, 2)),
@@ -159,6 +159,91 @@ def test_a_quarantined_version_is_not_to_be_served_until_released(commander: Com
     commander.pin("fraud", 2)
 
 
+def repeated(commander: Commander, store: MemoryStore, heard: Heard, say: Say) -> bool:
+    """Whether it makes an entry when it is said again."""
+    say(commander)
+    head, said = log_of(store).head, len(heard.said)
+    again = say(commander)
+    assert (again is None) == (log_of(store).head == head) == (len(heard.said) == said)
+    return again is not None
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda c: c.activate("fraud", 1),
+        lambda c: c.rollback("fraud", to=1, reason="drift"),
+        lambda c: c.rollback("fraud", to=2, regions=["us"]),
+        lambda c: c.pin("fraud", 1),
+        lambda c: c.pause("fraud", regions=["eu"]),
+        lambda c: c.quarantine("fraud", 2),
+        lambda c: c.alias("fraud", "champion", 2),
+        lambda c: c.unpin("fraud", reason="over"),
+        lambda c: c.resume("fraud", regions=["eu"]),
+        lambda c: c.release("fraud", 2, refused_in_regions=False),
+    ],
+)
+def test_what_the_log_says_already_makes_no_entry(
+    commander: Commander, store: MemoryStore, heard: Heard, say: Say
+) -> None:
+    assert not repeated(commander, store, heard, say)
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda c: c.reload("fraud"),
+        lambda c: c.pin("fraud", 1, reason="another"),  # who holds it, and why, is shown
+        lambda c: c.quarantine("fraud", 2, reason="another"),
+        lambda c: c.release("fraud", 2),  # a region may refuse it by itself
+        lambda c: c.rollback("fraud"),  # to the version before that
+    ],
+)
+def test_what_is_news_makes_one_each_time(commander: Commander, store: MemoryStore, heard: Heard, say: Say) -> None:
+    assert repeated(commander, store, heard, say)
+
+
+def test_what_no_region_obeys_at_present_is_said_all_the_same(commander: Commander, store: MemoryStore) -> None:
+    commander.pin("fraud", 1)
+    assert commander.rollback("fraud", to=1) is not None  # where they go once the pin ends
+    assert commander.rollback("fraud", to=1) is None
+    commander.unpin("fraud")
+    assert log_of(store).aspired_version("us") == 1
+    commander.pause("fraud")
+    assert commander.activate("fraud", 2) is not None
+    assert commander.activate("fraud", 2) is None
+    commander.resume("fraud")
+    assert log_of(store).aspired_version("us") == 2
+
+
+def test_one_region_that_differs_is_enough(commander: Commander, store: MemoryStore) -> None:
+    commander.pin("fraud", 1)
+    commander.unpin("fraud", regions=["us"])
+    assert commander.pin("fraud", 1, regions=["eu"]) is None
+    assert commander.pin("fraud", 1) is not None
+    assert log_of(store).view("us").pinned_version == 1
+
+
+def test_a_staged_version_is_activated_though_it_was_served_before(
+    commander: Commander, store: MemoryStore, tmp_path: Path
+) -> None:
+    (tmp_path / "model").write_text("4")
+    with Publisher(SETTINGS, store=store, announcer=Heard()) as publisher:
+        publisher.publish("fraud", tmp_path / "model", activation=Activation.STAGED)
+    assert commander.activate("fraud", 4) is not None
+    assert log_of(store).view("us").staged_version is None
+    assert commander.activate("fraud", 4) is None
+
+
+def test_a_version_placed_elsewhere_is_refused_and_not_called_unchanged(commander: Commander) -> None:
+    with pytest.raises(Refused):
+        commander.rollback("fraud", to=3, regions=["us"])
+
+
+def test_a_dry_run_says_that_nothing_would_change(store: MemoryStore, heard: Heard) -> None:
+    assert Commander(SETTINGS, dry_run=True, store=store, announcer=heard).unpin("fraud") is None
+
+
 def test_a_store_without_a_registry_has_no_models() -> None:
     with pytest.raises(NotFound, match="no registry"):
         Commander(SETTINGS, store=MemoryStore(), announcer=Heard()).pause("fraud")
@@ -197,7 +282,7 @@ def test_commands_and_publications_at_once_all_land(
 
     def command() -> None:
         for _ in range(5):
-            commander.rollback("fraud", to=1)
+            commander.reload("fraud")
 
     threads = [threading.Thread(target=publish), threading.Thread(target=command)]
     for thread in threads:

@@ -171,6 +171,8 @@ region_states = st.builds(
     error=text,
     pods=_tuples(pod_reports, 2),
     pods_omitted=counts,
+    pinned_version=maybe_version,
+    paused=st.booleans(),
 )
 version_states = st.builds(
     r.VersionState,

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from modelcast.cli.configured import load, origin_registry, regions_of
 from modelcast.cli.console import Format, emit, say
+from modelcast.cli.holds import may_be_refused
 from modelcast.cli.options import DryRun, Output, Reason, Regions, UnknownRegionOk, Yes, confirm, seconds_of
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.names import Reference
@@ -22,7 +23,7 @@ Model = Annotated[str, typer.Argument(help="The model, as in fraud.")]
 Version = Annotated[str, typer.Argument(help="The version, as in fraud/7 or fraud@champion.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until every region serves it.")]
 Timeout = Annotated[str, typer.Option("--timeout", help="With --wait: how long, as in 30s, 5m.")]
-Say = Callable[["Commander"], ModelCommand]
+Say = Callable[["Commander"], ModelCommand | None]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,11 +43,13 @@ def activate(
     model, number = _version(version)
     command = _do(
         settings,
+        model,
         f"Serve {model}/{number} {_where(regions)}?",
         lambda c: c.activate(model, number, regions=regions, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
-    _wait(settings, command, wait, seconds)
+    if wait and not dry_run:
+        _wait(settings, model, command, {number: regions}, seconds)
 
 
 def rollback(
@@ -64,13 +67,15 @@ def rollback(
     goal = f"version {to}" if to else f"version {consistent}" if consistent else "the version before"
     command = _do(
         settings,
+        name,
         f"Roll {name} back to {goal} {_where(regions)}?",
         lambda c: c.rollback(
             name, to=to, last_consistent=consistent, regions=regions, reason=reason
         ),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
-    _wait(settings, command, wait, seconds)
+    if wait and not dry_run:
+        _wait(settings, name, command, {to: regions} if to else {}, seconds)
 
 
 def pin(
@@ -84,11 +89,13 @@ def pin(
     model, number = _version(version)
     command = _do(
         settings,
+        model,
         f"Pin {model} to version {number} {_where(regions)}?",
         lambda c: c.pin(model, number, regions=regions, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
-    _wait(settings, command, wait, seconds)
+    if wait and not dry_run:
+        _wait(settings, model, command, {number: regions}, seconds)
 
 
 def unpin(
@@ -130,6 +137,7 @@ def quarantine(
     model, number = _version(version)
     _do(
         load(),
+        model,
         f"Quarantine {model}/{number} everywhere?",
         lambda c: c.quarantine(model, number, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
@@ -140,11 +148,13 @@ def release(
     version: Version, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table,
 ) -> None:  # fmt: skip
     """End a quarantine: a person's, or one that a region found by itself."""
-    model, number = _version(version)
+    settings, (model, number) = load(), _version(version)
+    refused = _may_be_refused(settings, model, number)
     _do(
-        load(),
+        settings,
+        model,
         f"Release {model}/{number}?",
-        lambda c: c.release(model, number, reason=reason),
+        lambda c: c.release(model, number, refused_in_regions=refused, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
 
@@ -158,6 +168,7 @@ def alias(
     model, number = _version(version)
     _do(
         load(),
+        model,
         f"Let {model}@{name} mean version {number}?",
         lambda c: c.alias(model, name, number, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
@@ -172,6 +183,7 @@ def _plainly(
     regions = regions_of(settings, region, unknown_ok=unknown_ok)
     _do(
         settings,
+        name,
         f"{verb} {name} {_where(regions)}?",
         lambda c: getattr(c, method)(name, regions=regions, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
@@ -179,14 +191,18 @@ def _plainly(
 
 
 def _do(
-    settings: "Settings", question: str, say_it: Say, *, yes: bool, dry_run: bool, output: Format
+    settings: "Settings", model: str, question: str, say_it: Say, *, yes: bool, dry_run: bool, output: Format
 ) -> ModelCommand | None:
+    """Ask, and say it. None: nothing was said, for it was to be tried out only, or would change nothing."""
     from modelcast.producers.commands import Commander
 
     if not dry_run:
         confirm(question, yes=yes)
     with Commander(settings, dry_run=dry_run) as commander:
         command = say_it(commander)
+    if command is None:
+        emit(None, output, Text(f"{model}: nothing to change"))
+        return None
     if dry_run:
         where = "; ".join(f"version {t.version}" + (f" in {t.region}" if t.region else "") for t in command.targets)
         detail = f" ({where})" if any(t.version for t in command.targets) else ""
@@ -198,23 +214,32 @@ def _do(
     return command
 
 
-def _wait(settings: "Settings", command: ModelCommand | None, wait: bool, timeout_seconds: float) -> None:
-    """Until each region that the command names serves what it names there; the time is for all of them."""
+def _wait(
+    settings: "Settings",
+    model: str,
+    command: ModelCommand | None,
+    asked: dict[int, tuple[str, ...]],
+    timeout_seconds: float,
+) -> None:
+    """Until each region serves what was ``asked`` of it or, where the command named that, what it names.
+
+    The time is for all of them. Without a command (there was nothing to change) they may be on their way still.
+    """
     from modelcast.producers.wait import wait_for
 
-    if command is None or not wait:
-        return
     deadline = time.monotonic() + timeout_seconds
-    wanted: dict[int, list[str]] = {}
-    for target in command.targets:
-        if target.version is not None:
-            wanted.setdefault(target.version, []).append(target.region)
+    wanted: dict[int, list[str]] = {version: list(regions) for version, regions in asked.items()}
+    if command is not None:
+        wanted = {}
+        for target in command.targets:
+            if target.version is not None:
+                wanted.setdefault(target.version, []).append(target.region)
     for version, regions in wanted.items():
         verdict = wait_for(
-            settings, command.model, version, "all", timeout_seconds=max(0.1, deadline - time.monotonic()),
-            generation=command.generation, regions=() if ALL_REGIONS in regions else regions,
+            settings, model, version, "all", timeout_seconds=max(0.1, deadline - time.monotonic()),
+            generation=command.generation if command else 0, regions=() if ALL_REGIONS in regions else regions,
         )  # fmt: skip
-        say(f"{command.model}/{version}: served in {', '.join(verdict.there)}")
+        say(f"{model}/{version}: served in {', '.join(verdict.there)}")
 
 
 def _model(text: str, instead: str = "it concerns the model, whatever its version") -> str:
@@ -239,6 +264,19 @@ def _version(text: str) -> tuple[str, int]:
 
 def _where(regions: Sequence[str]) -> str:
     return f"in {', '.join(regions)}" if regions else "in all regions"
+
+
+def _may_be_refused(settings: "Settings", model: str, version: int) -> bool:
+    """Whether a region may refuse a version of its own accord, as far as Redis tells: Kafka would be waited for."""
+    from modelcast.cli.state_source import STALE_SECONDS
+    from modelcast.infra.redis_view import RedisView
+
+    try:
+        with RedisView(settings) as view:
+            seen = next((s for s in view.models() if s.value.model == model), None)
+    except ModelcastError:
+        return True
+    return seen is None or seen.age_seconds > STALE_SECONDS or may_be_refused(seen.value, version)
 
 
 def _last_consistent(settings: "Settings", model: str) -> int | None:

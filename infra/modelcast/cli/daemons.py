@@ -85,6 +85,7 @@ def _run(daemon_: "Coroutine[Any, Any, None]", settings: "Settings", **names: An
     from modelcast.infra import logs
 
     logs.set_up(settings.log, **names)
+    logs.warn_of_variables()
     asyncio.run(daemon_)
 
 

@@ -1,10 +1,10 @@
-"""Pins and pauses beside what the tracker says: only the log tells them, and no view waits long for its store."""
+"""Who pinned and paused, and why: only the log tells that, and no view waits long for its store."""
 
 import threading
 from typing import TYPE_CHECKING
 
 from modelcast.cli.configured import origin_registry
-from modelcast.cli.holds import holds
+from modelcast.cli.holds import holds, told_by
 from modelcast.schemas.errors import ModelcastError
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from modelcast.schemas.records import VersionState
 
 WAIT_SECONDS_MAX = 2.0
-UNREAD = "the origin can't be read from here: pins and pauses are not shown"
+UNREAD = "the origin can't be read from here: who pinned or paused, and why, is not shown"
 
 
 class HoldSource:
@@ -30,13 +30,13 @@ class HoldSource:
         self._lines: list[str] = []
 
     def lines(self, state: "VersionState") -> list[str]:
-        """A line for each pin and pause in force; that they are not known, where the origin can't be read."""
+        """A line for each pin and pause in force; by the tracker's word where the origin can't be read."""
         wanted = (state.model, state.head_generation)
         if self._read != wanted and not (self._reading and self._reading.is_alive()):
             self._reading = threading.Thread(target=self._look, args=[state], daemon=True)
             self._reading.start()
             self._reading.join(self._wait_seconds_max)
-        return self._lines if self._read == wanted else [UNREAD]
+        return self._lines if self._read == wanted else [*told_by(state), UNREAD]
 
     def _look(self, state: "VersionState") -> None:
         try:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from modelcast.schemas.log import ModelLog
-from modelcast.schemas.records import ModelCommand
+from modelcast.schemas.records import ModelCommand, RegionState, VersionState
+from modelcast.schemas.states import State
 
 if TYPE_CHECKING:
     from modelcast.infra.registry import TimedEntry
@@ -31,11 +32,39 @@ def holds(log: ModelLog, entries: "Mapping[int, TimedEntry]", regions: Iterable[
     return [f"{', '.join(where)}: {line}" for line, where in told.items()]
 
 
+def held(row: RegionState) -> str:
+    """What holds a region, in a few words; "" if nothing does."""
+    pinned = [] if row.pinned_version is None else [f"pinned to {row.pinned_version}"]
+    return ", ".join([*pinned, *(["paused"] if row.paused else [])])
+
+
+def told_by(state: VersionState) -> list[str]:
+    """A line for whatever holds regions, as the tracker knows it; regions that are held alike share one."""
+    told: dict[str, list[str]] = {}
+    for row in state.regions:
+        if line := held(row):
+            told.setdefault(line, []).append(row.region)
+    return [f"{', '.join(where)}: {line}" for line, where in told.items()]
+
+
 def quarantine(log: ModelLog, entries: "Mapping[int, TimedEntry]", version: int) -> str:
     """How the log refuses a version, for people; "" if it does not."""
     if version not in log.quarantined:
         return ""
     return f"quarantined{_by(entries.get(log.quarantined[version]))}"
+
+
+def may_be_refused(state: VersionState, version: int) -> bool:
+    """Whether a region may refuse a version of its own accord: each tells only of those newer than what it serves."""
+    sure = (
+        not row.silent
+        and row.state is State.SERVING
+        and row.served_version is not None
+        and row.served_version <= version
+        and (row.refused_version or 0) < version
+        for row in state.regions
+    )
+    return not state.regions or not all(sure)
 
 
 def _by(timed: "TimedEntry | None") -> str:

@@ -34,6 +34,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Say the version and end."),
     config: str | None = typer.Option(None, "--config", help="The settings file, instead of ./modelcast.toml."),
 ) -> None:
@@ -46,6 +47,11 @@ def _root(
         if not Path(config).is_file():
             raise UsageError("no such settings file", subject=config, hint="--config FILE names a modelcast.toml")
         os.environ["MODELCAST_CONFIG"] = config
+    if context.invoked_subcommand != "run":  # daemons say it in their logs
+        from modelcast.infra.variables import unknown_variables
+
+        for told in unknown_variables(os.environ):
+            console.say(f"note: {told}")
 
 
 def run() -> None:

@@ -117,10 +117,10 @@ def _fetches(found: list[Sighting], *, of_one: bool = False) -> list[RenderableT
 def _regions(settings: "Settings") -> View:
     source = StateSource(settings)
     found, beats = source.models(), source.heartbeats()
-    rows: dict[str, list[RegionState]] = defaultdict(list)
+    rows: dict[str, dict[str, RegionState]] = defaultdict(dict)
     for seen in found:
         for row in seen.state.regions:
-            rows[row.region].append(row)
+            rows[row.region][seen.state.model] = row
     lines, data = [], []
     for name in sorted({*rows, *settings.regions, *(b.region for b, _ in beats)}):
         mine = [(b, a) for b, a in beats if b.region == name]
@@ -130,7 +130,8 @@ def _regions(settings: "Settings") -> View:
         heard = newest[1] if newest else None
         free = min((b.disk_free_bytes for b in alive), default=None)
         lines.append((name, len(alive), software, heard, rows[name], free))
-        data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": rows[name]})
+        models = [{"model": model, **plain(row)} for model, row in sorted(rows[name].items())]
+        data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": models})
     return data, Group(tables.regions_table(lines), *_fetches(found), *_remarks(source, found))
 
 

@@ -1,12 +1,13 @@
 """States as tables, worst first: used by ``get``, ``describe`` and the demo. Pure."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli.console import age, size, size_of
+from modelcast.cli.holds import held, told_by
 from modelcast.cli.state_source import Sighting
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
@@ -23,6 +24,8 @@ _BADNESS = {
     State.SERVING: 0,
 }
 _STYLE = {State.QUARANTINED: "bold red", State.FAILED: "red", State.SERVING: "green", None: "dim"}
+RegionLine = tuple[str, int, str, float | None, Mapping[str, RegionState], int | None]
+"""(name, workers, newest software, seconds since its heartbeat, its row of each model, free disk)."""
 _AHEAD_OF = (State.STAGED, State.LOADING, State.SERVING)
 _POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodState.LOADING, PodState.SERVING)
 
@@ -40,7 +43,7 @@ def model_badness(state: VersionState) -> tuple[int, tuple[int, int, float]]:
 
 def models_table(sightings: Iterable[Sighting]) -> Table:
     """One line a model."""
-    table = Table("MODEL", "LATEST", "CONSISTENT", "REGIONS", "WORST", "LAG", "SKEW", "UPDATED", box=None)
+    table = Table("MODEL", "LATEST", "CONSISTENT", "REGIONS", "WORST", "LAG", "SKEW", "UPDATED", "HELD", box=None)
     for seen in sorted(sightings, key=lambda s: (model_badness(s.state), s.state.model), reverse=True):
         state = seen.state
         counted = [r for r in state.regions if not r.left_out]
@@ -55,6 +58,7 @@ def models_table(sightings: Iterable[Sighting]) -> Table:
             age(state.lag_seconds_max) if state.lag_seconds_max else "-",
             str(state.skew),
             f"{age(seen.age_seconds)} ago",
+            _held(state),
         )
     return table
 
@@ -123,17 +127,17 @@ def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> Table | None:
     return table
 
 
-def regions_table(rows: Sequence[tuple[str, int, str, float | None, Sequence[RegionState], int | None]]) -> Table:
-    """One line a region: (name, workers, newest software, seconds since its heartbeat, its rows, free disk)."""
-    table = Table("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", box=None)
+def regions_table(rows: Sequence[RegionLine]) -> Table:
+    """One line a region."""
+    table = Table("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", "HELD", box=None)
 
-    def badness(row: tuple[str, int, str, float | None, Sequence[RegionState], int | None]) -> tuple[float, float]:
-        behind = sum(r.state is not State.SERVING and not r.left_out for r in row[4])
+    def badness(row: RegionLine) -> tuple[float, float]:
+        behind = sum(r.state is not State.SERVING and not r.left_out for r in row[4].values())
         return (float("inf") if row[3] is None else row[3] if row[3] > 15 else 0.0, behind)
 
     for name, workers, software, heard, models, free in sorted(rows, key=lambda r: (badness(r), r[0]), reverse=True):
-        counted = [r for r in models if not r.left_out]
-        lag = max((r.lag_seconds for r in models), default=0.0)
+        counted = [r for r in models.values() if not r.left_out]
+        lag = max((r.lag_seconds for r in models.values()), default=0.0)
         silent = heard is None or heard > 15
         table.add_row(
             name,
@@ -143,6 +147,7 @@ def regions_table(rows: Sequence[tuple[str, int, str, float | None, Sequence[Reg
             age(lag) if lag else "-",
             size(free) if free is not None else "-",
             software,
+            Text("; ".join(f"{name} {told}" for name, row in models.items() if (told := held(row))) or "-"),
         )
     return table
 
@@ -184,6 +189,12 @@ def note(row: RegionState) -> str:
     elif row.way and row.bytes_total and not is_fetching(row):
         parts.append(row.way)
     return "; ".join(parts)
+
+
+def _held(state: VersionState) -> Text:
+    """What holds its regions; which they are is left out where it holds them all."""
+    ways = {held(row) for row in state.regions}
+    return Text(ways.pop() if len(ways) == 1 else "; ".join(told_by(state))) if any(ways) else Text("-")
 
 
 def _table(*columns: str) -> Table:

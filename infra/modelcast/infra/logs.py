@@ -5,6 +5,7 @@ also by code below that knows nothing of it.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import orjson
 import structlog
 
 from modelcast.infra.settings import LogSettings
+from modelcast.infra.variables import unknown_variables
 from modelcast.schemas.errors import ModelcastError
 
 CONTEXT = ("model", "version", "generation", "region")
@@ -68,6 +70,12 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None, **always: str
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**always)
+
+
+def warn_of_variables() -> None:
+    """A line for each ``MODELCAST_…`` variable that nobody reads, when a daemon starts."""
+    for told in unknown_variables(os.environ):
+        logging.getLogger(__name__).warning(told)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from modelcast.infra.claim import claim
 from modelcast.infra.metrics import COMMANDS
 from modelcast.infra.settings import Settings
+from modelcast.producers.idle import changes_nothing
 from modelcast.producers.speaker import Speaker
 from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, NotFound, Refused, UsageError
 from modelcast.schemas.log import ModelLog
@@ -22,11 +23,16 @@ REASON_MAX = 1024
 Targets = Callable[[ModelLog], tuple[CommandTarget, ...]]
 
 
+class _SaidAlready(Exception):
+    """Ends a claim: the log, as it has become, says so already."""
+
+
 class Commander(Speaker):
     """Says commands. Thread-safe; connects when it is first used.
 
     Every method names its regions (none: all, also those to come), ``reason`` and ``requested_by`` (without it:
-    user@host), and returns the command as it stands in the log. They raise ``NotFound`` (no such model or
+    user@host), and returns the command as it stands in the log; None if that says so already: then there is no new
+    entry, unless a reason was given for a pin, a pause or a quarantine. They raise ``NotFound`` (no such model or
     version), ``Refused`` (placement, quarantine), ``UsageError`` (names), ``StoreUnavailable``, and
     ``NotAnnounced``: it is claimed, but Kafka did not confirm; the tracker will announce it.
 
@@ -50,7 +56,7 @@ class Commander(Speaker):
 
     def activate(
         self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
-    ) -> ModelCommand:
+    ) -> ModelCommand | None:
         """Serve a version, from now until the next publication or command."""
         return self._say(CommandKind.ACTIVATE, model, _all(regions, version), reason, requested_by)
 
@@ -63,7 +69,7 @@ class Commander(Speaker):
         regions: Sequence[str] = (),
         reason: str = "",
         requested_by: str = "",
-    ) -> ModelCommand:
+    ) -> ModelCommand | None:
         """Serve an older version again. It does not hold back the next publication; a pin does.
 
         Args:
@@ -80,50 +86,74 @@ class Commander(Speaker):
 
     def pin(
         self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
-    ) -> ModelCommand:
+    ) -> ModelCommand | None:
         """Serve a version whatever is published or activated, until ``unpin``."""
         return self._say(CommandKind.PIN, model, _all(regions, version), reason, requested_by)
 
     def unpin(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
-    ) -> ModelCommand:
+    ) -> ModelCommand | None:
         """Follow the log again."""
         return self._say(CommandKind.UNPIN, model, _all(regions), reason, requested_by)
 
     def pause(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
-    ) -> ModelCommand:
+    ) -> ModelCommand | None:
         """Stay at what is aspired now."""
         return self._say(CommandKind.PAUSE, model, _all(regions), reason, requested_by)
 
     def resume(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
-    ) -> ModelCommand:
+    ) -> ModelCommand | None:
         """End a pause."""
         return self._say(CommandKind.RESUME, model, _all(regions), reason, requested_by)
 
     def reload(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
-    ) -> ModelCommand:
+    ) -> ModelCommand | None:
         """Have pods load anew what they serve."""
         return self._say(CommandKind.RELOAD, model, _all(regions), reason, requested_by)
 
-    def quarantine(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand:
+    def quarantine(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
         """Have nobody serve a version until it is released."""
         return self._say(CommandKind.QUARANTINE, model, _all((), version), reason, requested_by)
 
-    def release(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand:
-        """End a quarantine, a person's or a region's own."""
-        return self._say(CommandKind.RELEASE, model, _all((), version), reason, requested_by)
+    def release(
+        self, model: str, version: int, *, refused_in_regions: bool = True, reason: str = "", requested_by: str = ""
+    ) -> ModelCommand | None:
+        """End a quarantine, a person's or a region's own.
 
-    def alias(self, model: str, alias: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand:
+        Args:
+            model: its name.
+            version: which one.
+            refused_in_regions: False if the caller knows that no region refuses it of its own accord; the log
+                can't tell.
+            reason: why.
+            requested_by: who asked.
+        """
+        targets = _all((), version)
+        return self._say(
+            CommandKind.RELEASE, model, targets, reason, requested_by, refused_in_regions=refused_in_regions
+        )
+
+    def alias(
+        self, model: str, alias: str, version: int, *, reason: str = "", requested_by: str = ""
+    ) -> ModelCommand | None:
         """Let ``model@alias`` mean a version."""
         check_alias(alias)
         return self._say(CommandKind.ALIAS, model, _all((), version), reason, requested_by, alias)
 
     def _say(
-        self, kind: CommandKind, model: str, targets: Targets, reason: str, requested_by: str, alias: str = ""
-    ) -> ModelCommand:
+        self,
+        kind: CommandKind,
+        model: str,
+        targets: Targets,
+        reason: str,
+        requested_by: str,
+        alias: str = "",
+        *,
+        refused_in_regions: bool = True,
+    ) -> ModelCommand | None:
         check_model(model)
         if len(reason) > REASON_MAX:
             raise UsageError(f"a reason of {len(reason)} characters", subject=model, hint=f"at most {REASON_MAX}")
@@ -152,13 +182,17 @@ class Commander(Speaker):
                 alias=alias,
             )
             check_command(log, command)
+            log.check(command)
+            if changes_nothing(log, command, refused_in_regions=refused_in_regions):
+                raise _SaidAlready
             return command
 
-        if self._dry_run:
-            rehearsed = build(log)
-            log.check(rehearsed)
-            return rehearsed
-        claimed = claim(origin.reader, log, event_id, build)
+        try:
+            if self._dry_run:
+                return build(log)
+            claimed = claim(origin.reader, log, event_id, build)
+        except _SaidAlready:
+            return None
         origin.remember(claimed.log)
         command = claimed.entry
         assert isinstance(command, ModelCommand)

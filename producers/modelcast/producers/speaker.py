@@ -1,13 +1,18 @@
 """What publishers and commanders share: they speak by way of the origin, and connect when they are first used."""
 
+import logging
+import os
 import threading
 from types import TracebackType
 from typing import Self
 
 from modelcast.infra.settings import Settings, load
+from modelcast.infra.variables import unknown_variables
 from modelcast.producers.identity import whoami
 from modelcast.producers.origin import Origin
 from modelcast.schemas.ports import Announcer, ObjectStore
+
+_logger = logging.getLogger(__name__)
 
 
 class Speaker:
@@ -26,7 +31,7 @@ class Speaker:
         store: ObjectStore | None = None,
         announcer: Announcer | None = None,
     ) -> None:
-        self._settings = settings if settings is not None else load()
+        self._settings = settings if settings is not None else _from_environment()
         self._given = (store, announcer)
         self._origin: Origin | None = None
         self._lock = threading.Lock()
@@ -34,7 +39,7 @@ class Speaker:
     @classmethod
     def from_env(cls) -> Self:
         """By ``modelcast.toml`` and ``MODELCAST_…`` variables."""
-        return cls(load())
+        return cls()
 
     def close(self) -> None:
         """Let go of store and Kafka."""
@@ -61,3 +66,9 @@ class Speaker:
     def _who(self, named: str) -> str:
         """Who speaks: as named, else as the settings say, else user@host."""
         return named or self._settings.publish.publisher or whoami()
+
+
+def _from_environment() -> Settings:
+    for told in unknown_variables(os.environ):
+        _logger.warning(told)
+    return load()

@@ -152,7 +152,7 @@ def _version_state(r: VersionState) -> None:
 
 def _region_state(r: RegionState) -> None:
     _matches("regions.region", r.region, REGION_PATTERN)
-    for name in ("aspired_version", "staged_version", "refused_version", "served_version"):
+    for name in ("aspired_version", "staged_version", "refused_version", "served_version", "pinned_version"):
         _version_or_none(f"regions.{name}", getattr(r, name))
     for name in ("aspired_generation", "staged_generation", "served_generation", "pods_serving", "pods_expected"):
         _count(f"regions.{name}", getattr(r, name))

@@ -209,6 +209,8 @@ class RegionState:
     error: str = ""
     pods: tuple[PodReport, ...] = ()  # those that fit; ``pods_omitted`` tells how many do not
     pods_omitted: int = 0
+    pinned_version: int | None = None  # an operator's word, by the log
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,14 @@ def test_a_region_pinned_elsewhere_is_left_out_and_named() -> None:
     assert row(state, "us").lag_seconds == 0  # it serves what it should
 
 
+def test_a_region_tells_its_pin_and_its_pause_also_before_it_reported() -> None:
+    entries = [update(1, 1), command(2, CommandKind.PIN, 1, ["us"]), command(3, CommandKind.PAUSE), update(4, 2)]
+    state = state_of(entries, serving("eu", 1, 3))
+    assert [(r.pinned_version, r.paused) for r in state.regions] == [(None, True), (1, True)]
+    after = state_of([*entries, command(5, CommandKind.UNPIN), command(6, CommandKind.RESUME)], serving("eu", 2, 6))
+    assert [(r.pinned_version, r.paused) for r in after.regions] == [(None, False), (None, False)]
+
+
 def test_a_region_pinned_to_what_all_aspire_to_counts() -> None:
     entries = [update(1, 1), command(2, CommandKind.PIN, 1, ["us"])]
     state = state_of(entries, serving("eu", 1, 1))

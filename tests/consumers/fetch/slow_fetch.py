@@ -56,7 +56,7 @@ def main() -> None:
     print("started", flush=True)
     kin = Kin() if before == "-" else Kin(2, (), {1: before, 2: digest})
     report = Fetcher(slow, regional, ArtifactCache(Path(cache)), deltas=patient()).fetch(digest, kin=kin)
-    print(report.kind, report.bytes_moved, flush=True)
+    print(report.kind, report.bytes_saved, report.bytes_moved, flush=True)
 
 
 main()

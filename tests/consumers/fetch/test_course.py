@@ -1,5 +1,7 @@
 """What is said of a plan, and how long a better one is waited for."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +61,12 @@ def option(kind: Kind, base: str = "", deltas: int = 1) -> Option:
     return Option(kind, 1, 1.0, 1.0, offers if kind.is_rebuilt else (), base)
 
 
+def rest(chosen: Option) -> Option:
+    """The same, gone on with."""
+    *before, last = chosen.offers
+    return replace(chosen, offers=(*before, replace(last, size_bytes=9, here_bytes=4)))
+
+
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
@@ -75,6 +83,9 @@ def option(kind: Kind, base: str = "", deltas: int = 1) -> Option:
         ([option(Kind.RESUMED)], "resumed whole"),
         ([option(Kind.RESUMED)] * 2 + [option(Kind.WHOLE)], "2 resumed wholes, 1 whole"),
         ([Option(Kind.RESUMED, 0, 0.0, 0.0)] * 2 + [option(Kind.RESUMED)], "2 brought before, 1 resumed whole"),
+        ([rest(option(Kind.DELTA, "b"))], "rest of a delta from 3"),
+        ([rest(option(Kind.CHAIN, "b", 2))] * 2, "2 rests of chains of 2 deltas from 3"),
+        ([rest(option(Kind.PACKED)), option(Kind.PACKED)], "1 compressed whole, 1 rest of a compressed whole"),
     ],
 )
 def test_ways_are_said_in_few_words(chosen: list[Option], words: str) -> None:

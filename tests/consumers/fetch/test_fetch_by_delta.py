@@ -1,6 +1,7 @@
 """Fetching by deltas: few bytes cross, and whatever is wrong with a delta, the right bytes arrive."""
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,7 +212,7 @@ def test_a_delta_that_never_comes_is_not_waited_for_for_ever(
 
 def test_a_delta_that_was_interrupted_goes_on_where_it_was(origin: MemoryStore, cache: ArtifactCache) -> None:
     old = noise(4 * MIB, 1)
-    new = noise(3 * MIB, 2) + old  # the delta has three blocks and a bit
+    new = noise(3 * MIB + 100, 2) + old  # the delta has three blocks and a bit; no block of the old file stayed one
     versions = {1: publish(origin, {"w": old}), 2: publish(origin, {"w": new})}
     Fetcher(origin, None, cache).fetch(versions[1].digest)
     size = len(made(old, new))
@@ -231,6 +232,53 @@ def test_a_delta_that_was_interrupted_goes_on_where_it_was(origin: MemoryStore, 
     report = fetch(watched, cache, versions)
     assert cached(cache, versions[2]) == {"w": new}
     assert report.bytes_moved <= size - MIB
+    assert report.way == "rest of a delta from 1"
+    crossed = cut.blob_bytes_read + watched.blob_bytes_read
+    assert report.bytes_saved == report.bytes_total - crossed  # blocks that were made of little came with little
+
+
+def test_what_a_file_that_was_rebuilt_before_has_saved_is_saved_still(
+    origin: MemoryStore, cache: ArtifactCache
+) -> None:
+    old = {"a": noise(MIB, 1), "b": noise(2 * MIB, 2)}
+    new = {path: step_from(body) for path, body in old.items()}
+    versions = {1: publish(origin, old), 2: publish(origin, new)}
+    Fetcher(origin, None, cache).fetch(versions[1].digest)
+    keys_of = {path: offer(origin, versions[2], body, new[path]) for path, body in old.items()}
+    with cache.fetching(versions[2].digest) as incoming:
+        made_first = incoming.path(next(f for f in versions[2].files if f.path == "a"))
+    stop = threading.Event()
+
+    class StopsOnceTheFirstIsMade(Wrapped):
+        def on_read(self, count: int) -> None:
+            super().on_read(count)
+            if self.blobs_opened[-1] == keys_of["b"]:
+                deadline = time.monotonic() + 60
+                while not made_first.exists() or made_first.read_bytes() != new["a"]:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.002)
+                stop.set()
+
+    cut = StopsOnceTheFirstIsMade(origin)
+    with pytest.raises(Exception, match="cancel"):
+        fetch(cut, cache, versions, cancelled=stop.is_set)
+    watched = Wrapped(origin)
+    report = fetch(watched, cache, versions)
+    assert cached(cache, versions[2]) == new
+    assert report.bytes_saved == report.bytes_total - cut.blob_bytes_read - watched.blob_bytes_read
+    assert report.bytes_saved > report.bytes_total * 0.9
+    assert not (cache.folder / "artifacts" / versions[2].digest.removeprefix("sha256:") / "crossed").exists()
+
+
+def test_zeros_for_which_only_room_was_taken_were_not_brought(origin: MemoryStore, cache: ArtifactCache) -> None:
+    body = bytes(2 * MIB) + noise(2 * MIB, 4)
+    manifest = publish(origin, {"w": body})
+    with cache.fetching(manifest.digest) as incoming:
+        incoming.begin(manifest)
+        incoming.allocate(manifest.files)
+    report = Fetcher(origin, None, cache, deltas=patient()).fetch(manifest.digest)
+    assert (report.way, report.bytes_moved) == ("whole", 2 * MIB)
+    assert cached(cache, manifest) == {"w": body}
 
 
 def test_files_that_were_rebuilt_before_a_crash_are_kept(origin: MemoryStore, cache: ArtifactCache) -> None:

@@ -20,6 +20,8 @@ from tests.consumers.fetch.publishing import MIB, noise, publish, tree
 from tests.support.servers import S3ForTests
 
 KILLS = 20
+FORGOTTEN_MAX = 4 * 8 * 16 * 1024
+"""What four readers bring, a packet every 10 ms, while nothing is noted; and some more."""
 FILES = {"weights": noise(30 * MIB + 12345, 1), "tokenizer/vocab": noise(MIB // 2, 2), "config.json": b"{}"}
 TOTAL = sum(map(len, FILES.values()))
 OLD = noise(24 * MIB, 3)
@@ -102,6 +104,9 @@ def kill_and_complete(world: World, total: int) -> str:
     assert world.bytes_read() <= total * 1.05
     assert list((world.cache_folder / "incoming").iterdir()) == []
     assert list((world.cache_folder / "trash").iterdir()) == []
+    saved = sum(map(len, world.files.values())) - world.bytes_read()
+    forgotten = int(output.split()[-2]) - max(0, saved)
+    assert 0 <= forgotten <= KILLS * FORGOTTEN_MAX, "what crossed for the killed counts, but for their last moment"
     return output
 
 

@@ -16,6 +16,7 @@ def main() -> None:
     settings = load()
     settings.region(arguments.region)
     logs.set_up(settings.log, daemon="region", region=arguments.region)
+    logs.warn_of_variables()
     asyncio.run(run_region(settings, arguments.region))
 
 

@@ -13,6 +13,7 @@ def main() -> int:
     try:
         read = settings.load()
         logs.set_up(read.log)
+        logs.warn_of_variables()
         asyncio.run(run_tracker(read))
     except ModelcastError as error:
         print(f"modelcast: {error}", file=sys.stderr)  # noqa: T201

@@ -126,6 +126,8 @@ def _region(known: Known, name: str, pods: Tally | None, target: int | None, now
         left_out=_left_out(known, name, target),
         refused_version=_refused_version(log, aspiration, snapshot),
         heard_at_us=heard_us,
+        pinned_version=log.view(name).pinned_version,
+        paused=aspiration.paused,
     )
     if snapshot is None or pods is None:
         return row

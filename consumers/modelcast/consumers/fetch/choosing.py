@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 import structlog
@@ -23,7 +24,7 @@ from modelcast.consumers.fetch.ways import FilePlan, Holdings, Offer, Wanted, pl
 from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
-from modelcast.schemas.manifest import FileEntry, Manifest
+from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 from modelcast.schemas.ports import ObjectStore
 
 SIZE_MIN_BYTES = 256 * 1024
@@ -33,6 +34,7 @@ BETWEEN_MAX = 4
 """How many versions between the one held and the one wanted are asked for deltas that make a chain."""
 ARTIFACTS_REMEMBERED = 1000
 
+_BLANK = sha256(bytes(BLOCK_SIZE_BYTES)).hexdigest()  # a short last block of zeros may pass for brought
 log = structlog.get_logger(__name__)
 
 
@@ -206,8 +208,9 @@ class Choice:
             lacking = bytes_of(step.file, missing[digest])
             local = bytes_of(step.file, self.reusable(step.file, missing[digest]).keys())
             before = set(range(len(step.file.blocks))) - missing[digest]
-            brought = bytes_of(step.file, before - self.reusable(step.file, before).keys())
-            wanted.append(Wanted(step.file, lacking - local, local, brought))
+            alone = before - self.reusable(step.file, before).keys()
+            blank = bytes_of(step.file, {n for n in alone if step.file.blocks[n] == _BLANK})
+            wanted.append(Wanted(step.file, lacking - local, local, bytes_of(step.file, alone) - blank, blank))
         speeds = (self._deltas.gauge if self._deltas else Gauge()).speeds()
         known_bad = self._failed | (self._deltas.bad.of(self._digest) if self._deltas else frozenset())
         offers = [replace(o, here_bytes=self._here_bytes(o)) for o in self._offers if (o.key, o.etag) not in known_bad]

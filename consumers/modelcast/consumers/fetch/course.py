@@ -87,12 +87,13 @@ def main_kind(chosen: Sequence[Option]) -> Kind:
 
 def _words(option: Option, versions: Mapping[str, int]) -> tuple[Kind, str]:
     source = f" from {versions[option.base]}" if option.base in versions else ""
+    rest = _REST if option.goes_on else ""
     words = {
         Kind.CACHE: "unchanged",
         Kind.REGION: "from the region",
-        Kind.DELTA: f"delta{source}",
-        Kind.CHAIN: f"chain of {len(option.offers)} deltas{source}",
-        Kind.PACKED: "compressed whole",
+        Kind.DELTA: f"{rest}delta{source}",
+        Kind.CHAIN: f"{rest}chain of {len(option.offers)} deltas{source}",
+        Kind.PACKED: f"{rest}compressed whole",
         Kind.BLOCKS: "in changed blocks",
         Kind.RESUMED: "resumed whole" if option.origin_bytes else "brought before",
         Kind.WHOLE: "whole",
@@ -103,11 +104,14 @@ def _words(option: Option, versions: Mapping[str, int]) -> tuple[Kind, str]:
 def _many(words: str, count: int) -> str:
     if count == 1:
         return words
+    if words.startswith(_REST):
+        return "rests of " + _many(words.removeprefix(_REST), count)
     for one, many in (("chain", "chains"), ("delta", "deltas")):
         if words.startswith(one):
             return many + words.removeprefix(one)
     return words + "s" if words.endswith("whole") else words
 
 
+_REST = "rest of a "
 _NOTHING = Option(Kind.CACHE, 0, 0.0, 0.0)
 _RANK = (Kind.CACHE, Kind.REGION, Kind.DELTA, Kind.CHAIN, Kind.PACKED, Kind.BLOCKS, Kind.RESUMED, Kind.WHOLE)

@@ -80,8 +80,8 @@ class Job:
         self._link = link
         self._turn = turn
         self._progress = progress
-        self._cancelled = cancelled
         self._account = Account()
+        self._cancelled = self._account.noting(cancelled)
         self._ahead = Ahead(region)
         self._rebuilt: set[str] = set()
         self._begun: dict[str, Mapping[int, int]] = {}  # by digest: bytes of blocks that an earlier attempt began
@@ -123,14 +123,14 @@ class Job:
         for digest in resumed & lacking.keys():
             self._begun[digest] = incoming.begun_blocks(lacking[digest].file, missing[digest])
         had = (wanted[d].file for d in resumed if wanted[d].way is Way.ORIGIN)
-        self._account.had_bytes = sum(
+        guess = sum(
             f.size_bytes - bytes_of(f, missing[f.digest]) + sum(self._begun.get(f.digest, {}).values()) for f in had
         )
         self._progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
         for step in steps:
             local = _BEFORE if step.file.digest in resumed else _LOCAL
             self._taken[step.file.digest] = local if step.file.digest not in lacking else _REGIONAL
-        with self._ahead:
+        with self._account.kept(incoming.folder / "crossed", guess), self._ahead:
             self._ahead.begin((s.file for s in lacking.values() if s.way is Way.ORIGIN), missing, incoming.path)
             arrived = self._transfer(incoming, wish, lacking, missing, here)
             with self._account.timed("stage"):

@@ -75,12 +75,14 @@ class Wanted:
         missing_bytes: what the whole would still bring over the long link.
         local_bytes: what is taken from files on this machine instead.
         brought_bytes: what an earlier attempt brought, and no other file here holds.
+        blank_bytes: zeros that are right because room was taken for the file; nobody brought them.
     """
 
     file: FileEntry
     missing_bytes: int
     local_bytes: int = 0
     brought_bytes: int = 0
+    blank_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,11 @@ class Option:
     offers: tuple[Offer, ...] = ()
     base: str = ""
     base_in_region: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an earlier attempt left something of the deltas."""
+        return any(offer.here_bytes for offer in self.offers)
 
     @property
     def risk_seconds(self) -> float:
@@ -158,7 +165,7 @@ def _plan(wanted: Wanted, held: Holdings, graph: "_Graph", speeds: Speeds) -> Fi
 
 def _whole(wanted: Wanted, speeds: Speeds) -> Option:
     seconds = speeds.over_the_link(wanted.missing_bytes) + speeds.on_disk(wanted.local_bytes)
-    if wanted.missing_bytes + wanted.brought_bytes < wanted.file.size_bytes:
+    if wanted.missing_bytes + wanted.brought_bytes + wanted.blank_bytes < wanted.file.size_bytes:
         kind = Kind.BLOCKS
     else:
         kind = Kind.RESUMED if wanted.brought_bytes else Kind.WHOLE

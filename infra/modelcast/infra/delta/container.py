@@ -21,6 +21,8 @@ from modelcast.infra.delta.errors import BadDelta
 
 MAGIC = b"\x89MCDELTA"
 VERSION = 1
+FOLDER_VERSION = 2
+"""What folders' deltas are written with; those of version 1 are read."""
 KIND_FILE = 1
 KIND_FOLDER = 2
 FRAME_BYTES_MAX = 32 * 1024 * 1024  # of the new file, but for copies, which take no memory
@@ -138,7 +140,8 @@ def kind_of(data: memoryview) -> int:
     if len(data) < 12 or data[:8] != MAGIC:
         raise BadDelta("this is not a delta", hint="deltas are made by: modelcast delta make OLD NEW OUT")
     version, kind = struct.unpack_from("<HH", data, 8)
-    if version != VERSION or kind not in {KIND_FILE, KIND_FOLDER}:
+    newest = {KIND_FILE: VERSION, KIND_FOLDER: FOLDER_VERSION}.get(kind, 0)
+    if not 1 <= version <= newest:
         raise BadDelta(f"delta of an unknown format ({version}, {kind})", hint="a newer modelcast may have written it")
     return int(kind)
 

@@ -107,6 +107,17 @@ def written_aside(path: Path) -> Iterator[BinaryIO]:
         os.close(folder)
 
 
+def is_executable(path: Path) -> bool:
+    """Whether its owner may run it."""
+    return bool(path.stat().st_mode & stat.S_IXUSR)
+
+
+def make_executable(path: Path) -> None:
+    """Whoever may read it may run it; no other right changes."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode | (mode & 0o444) >> 2)
+
+
 def write_at(handle: int, data: memoryview, at: int) -> None:
     """``pwrite`` all of it."""
     while data:

@@ -1,54 +1,26 @@
 """Deltas of folders: an archive of the files' deltas. A file that did not change is a line in its index."""
 
 import hashlib
-import json
 import os
 import shutil
-import struct
 import tempfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from modelcast.infra.delta import zstd
 from modelcast.infra.delta.apply_file import apply_file
-from modelcast.infra.delta.container import (
-    KIND_FOLDER,
-    MAGIC,
-    VERSION,
-    Frame,
-    Index,
-    decode_index,
-    digest_text,
-    kind_of,
-    sha256_of_view,
-)
+from modelcast.infra.delta.container import Frame, Index, decode_index, digest_text, sha256_of_view
 from modelcast.infra.delta.errors import BadDelta, WrongBase, WrongResult
-from modelcast.infra.delta.files import mapped, odd_kind, written_aside
+from modelcast.infra.delta.files import is_executable, make_executable, mapped, odd_kind, written_aside
+from modelcast.infra.delta.folder_index import Entry, Tree, check_fits, decode_tree, encode_tree, tree_digest
 from modelcast.infra.delta.info import DeltaInfo, shares_of
+from modelcast.infra.delta.layout import Layout
 from modelcast.infra.delta.layouts import layouts_of
 from modelcast.infra.delta.make_file import Layouts, make_file
-from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.errors import ContentError, UsageError
-from modelcast.schemas.manifest import FILES_MAX, check_paths
-
-INDEX_SIZE_MAX = 64 * 1024 * 1024
-_FIXED = struct.Struct("<8sHHIII")  # magic, version, kind, index packed, index, checksum of packed
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file of the new folder. Without ``delta_size`` it is the base's file ``base``, unchanged."""
-
-    path: str
-    size: int
-    digest: str
-    base: str
-    base_size: int
-    base_digest: str
-    delta_size: int
+from modelcast.schemas.manifest import check_paths
+from modelcast.schemas.renamed import renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +28,13 @@ class _Known:
     path: str
     size: int
     digest: str
+    executable: bool
 
 
-def tree_digest(files: Mapping[str, str]) -> str:
-    """Names a folder: the SHA-256 of lines ``<digest> <path>``, sorted by path."""
-    lines = (f"{files[p]} {p}\n" for p in sorted(files, key=str.encode))
-    return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    files: dict[str, Path]  # where they lie, by path in the folder, in order
+    empty: tuple[str, ...]  # paths of folders in which there is nothing
 
 
 def make_folder(old: Path | None, new: Path, out: BinaryIO, *, threads: int | None, kernels: str | None) -> DeltaInfo:
@@ -70,17 +43,15 @@ def make_folder(old: Path | None, new: Path, out: BinaryIO, *, threads: int | No
     Raises:
         UsageError: it holds links or devices, or names that a manifest does not allow.
     """
-    listed = (_listed(old) if old is not None else {}, _listed(new))  # both, before anything is read
-    before = {path: _known(path, at) for path, at in listed[0].items()}
+    listed = (_listed(old) if old is not None else _Listing({}, ()), _listed(new))  # both, before anything is read
+    before, after = ({path: _known(path, at) for path, at in each.files.items()} for each in listed)
     layouts = (layouts_of(old) if old is not None else {}, layouts_of(new))
-    by_digest = {f.digest: f for f in reversed(before.values())}
+    bases = _bases(before, after, layouts)
     entries: list[Entry] = []
     frames: list[Frame] = []
     with tempfile.TemporaryFile(prefix="modelcast-delta-") as deltas:
-        for file in (_known(path, at) for path, at in listed[1].items()):
-            same, base = before.get(file.path), by_digest.get(file.digest)
-            base = same if same and same.digest == file.digest else base or same
-            at = deltas.tell()
+        for file in after.values():
+            base, at = bases.get(file.path), deltas.tell()
             if base is None or base.digest != file.digest:
                 known = (layouts[0].get(base.path) if base else None, layouts[1].get(file.path))
                 index = _add(old, new, file, base, deltas, known, threads, kernels)
@@ -94,14 +65,56 @@ def make_folder(old: Path | None, new: Path, out: BinaryIO, *, threads: int | No
                     base.size if base else 0,
                     base.digest if base else "",
                     deltas.tell() - at,
+                    file.executable,
                 )
             )
-        start = _encode(entries)
+        tree = Tree(tuple(entries), listed[1].empty)
+        start = encode_tree(tree)
         out.write(start)
         total = len(start) + deltas.tell()
         deltas.seek(0)
         shutil.copyfileobj(deltas, out, 1 << 20)
-    return _info(entries, frames, total)
+    return _info(tree, frames, total)
+
+
+def _bases(
+    before: dict[str, _Known], after: dict[str, _Known], layouts: tuple[dict[str, Layout], dict[str, Layout]]
+) -> dict[str, _Known]:
+    """What each new file is made of: the same bytes, else its path's, else of those that vanished the likest."""
+    by_digest = {f.digest: f for f in reversed(before.values())}
+    found: dict[str, _Known] = {}
+    for path, file in after.items():
+        same, base = before.get(path), by_digest.get(file.digest)
+        base = same if same and same.digest == file.digest else base or same
+        if base is not None:
+            found[path] = base
+    gone = {path: f for path, f in before.items() if path not in after}
+    for path, was in _of_the_same_tensors(gone, after.keys() - found.keys(), layouts).items():
+        found[path] = gone.pop(was)
+    came = {path: f.size for path, f in after.items() if path not in found}
+    for path, was in renamed(came, {path: f.size for path, f in gone.items()}).items():
+        found[path] = gone[was]
+    return found
+
+
+def _of_the_same_tensors(
+    gone: Collection[str], came: Collection[str], layouts: tuple[dict[str, Layout], dict[str, Layout]]
+) -> dict[str, str]:
+    """Files that hold tensors of the same names, whatever they are called now; only where that is one file."""
+    before, after = (
+        _grouped((path, frozenset(t.name for t in known[path].tensors)) for path in sorted(paths) if path in known)
+        for paths, known in zip((gone, came), layouts, strict=True)
+    )
+    alone = (names for names, paths in before.items() if len(paths) == len(after.get(names, ())) == 1)
+    return {after[names][0]: before[names][0] for names in alone}
+
+
+def _grouped(pairs: Iterable[tuple[str, frozenset[str]]]) -> dict[frozenset[str], list[str]]:
+    found: dict[frozenset[str], list[str]] = {}
+    for path, names in pairs:
+        if names:
+            found.setdefault(names, []).append(path)
+    return found
 
 
 def _add(
@@ -133,11 +146,11 @@ def apply_folder(
 ) -> None:
     """Rebuild a folder beside ``out`` and rename it into place; see ``api.apply``."""
     try:
-        entries, start = _decode(delta)
-        files = {e.path: e.digest for e in entries}
-        if expected_digest is not None and tree_digest(files) != expected_digest:
+        tree, start = decode_tree(delta)
+        entries = tree.entries
+        if expected_digest is not None and tree.digest != expected_digest:
             raise WrongResult("this delta makes another folder than expected")
-        if expected_files is not None and files != dict(expected_files):
+        if expected_files is not None and {e.path: e.digest for e in entries} != dict(expected_files):
             raise WrongResult("this delta makes other files than expected")
         if size_bytes_max is not None and sum(e.size for e in entries) > size_bytes_max:
             raise BadDelta(f"this delta makes more than the {size_bytes_max} bytes expected")
@@ -150,7 +163,11 @@ def apply_folder(
                 target = aside / entry.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _restore(old, entry, delta[start : start + entry.delta_size], target, threads, kernels)
+                if entry.executable:
+                    make_executable(target)
                 start += entry.delta_size
+            for path in tree.empty:
+                (aside / path).mkdir(parents=True)
             aside.chmod(0o755)
             aside.rename(out)
         except BaseException:
@@ -161,7 +178,7 @@ def apply_folder(
         raise
 
 
-def _check_bases(old: Path | None, entries: list[Entry]) -> None:
+def _check_bases(old: Path | None, entries: Iterable[Entry]) -> None:
     """The digest of every base, before anything is made."""
     for name, digest in {e.base: e.base_digest for e in entries if e.base}.items():
         path = old / name if old is not None else None
@@ -208,25 +225,26 @@ def folder_info(delta: memoryview, *, subject: str = "") -> DeltaInfo:
         BadDelta: it is damaged.
     """
     try:
-        entries, start = _decode(delta)
+        tree, start = decode_tree(delta)
         frames: list[Frame] = []
-        for entry in entries:
+        for entry in tree.entries:
             if entry.delta_size:
                 frames += decode_index(delta[start : start + entry.delta_size]).frames
             start += entry.delta_size
     except BadDelta as error:
         error.subject = error.subject or subject
         raise
-    return _info(entries, frames, len(delta))
+    return _info(tree, frames, len(delta))
 
 
-def _info(entries: list[Entry], frames: list[Frame], total: int) -> DeltaInfo:
+def _info(tree: Tree, frames: list[Frame], total: int) -> DeltaInfo:
+    entries = tree.entries
     bases = {e.base: e for e in entries if e.base}
     return DeltaInfo(
         kind="folder",
         base_digest=tree_digest({p: e.base_digest for p, e in bases.items()}) if bases else "",
         base_size_bytes=sum(e.base_size for e in bases.values()),
-        new_digest=tree_digest({e.path: e.digest for e in entries}),
+        new_digest=tree.digest,
         new_size_bytes=sum(e.size for e in entries),
         delta_size_bytes=total,
         files=len(entries),
@@ -235,60 +253,15 @@ def _info(entries: list[Entry], frames: list[Frame], total: int) -> DeltaInfo:
     )
 
 
-def _encode(entries: list[Entry]) -> bytes:
-    rows = [[e.path, e.size, e.digest, e.base, e.base_size, e.base_digest, e.delta_size] for e in entries]
-    raw = json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
-    packed = zstd.compress(raw, level=19)
-    return _FIXED.pack(MAGIC, VERSION, KIND_FOLDER, len(packed), len(raw), zlib.crc32(packed)) + packed
-
-
-def _decode(delta: memoryview) -> tuple[list[Entry], int]:
-    if kind_of(delta) != KIND_FOLDER or len(delta) < _FIXED.size:
-        raise BadDelta("this is not the delta of a folder")
-    _, _, _, packed_size, size, crc = _FIXED.unpack_from(delta)
-    start = _FIXED.size + packed_size
-    packed = delta[_FIXED.size : start]
-    if size > INDEX_SIZE_MAX or len(packed) != packed_size or zlib.crc32(packed) != crc:
-        raise BadDelta("the folder's index is damaged")
-    try:
-        rows = json.loads(zstd.decompress(packed, size))
-    except (ValueError, RecursionError):
-        raise BadDelta("the folder's index is not JSON") from None
-    if not isinstance(rows, list) or not len(rows) <= FILES_MAX:
-        raise BadDelta("the folder's index is no list of files")
-    entries = [_entry(row) for row in rows]
-    try:
-        check_paths([e.path for e in entries])
-        for base in {e.base for e in entries if e.base}:
-            check_paths([base])
-    except ContentError as error:
-        raise BadDelta(f"the folder's index is hostile: {error.message}") from None
-    if start + sum(e.delta_size for e in entries) != len(delta):
-        raise BadDelta("the folder's delta is cut off")
-    return entries, start
-
-
-def _entry(row: object) -> Entry:
-    if not isinstance(row, list) or len(row) != 7:
-        raise BadDelta("the folder's index has a line that is no file")
-    path, size, digest, base, base_size, base_digest, delta_size = row
-    texts = all(isinstance(t, str) for t in (path, digest, base, base_digest))
-    counts = all(type(n) is int and 0 <= n < 1 << 50 for n in (size, base_size, delta_size))
-    if not texts or not counts or not DIGEST_PATTERN.fullmatch(digest) or bool(base) != bool(base_digest):
-        raise BadDelta("the folder's index has a line that is no file")
-    if (base and not DIGEST_PATTERN.fullmatch(base_digest)) or (not delta_size and base_digest != digest):
-        raise BadDelta("the folder's index contradicts itself")
-    return Entry(path, size, digest, base, base_size, base_digest, delta_size)
-
-
-def _listed(folder: Path) -> dict[str, Path]:
-    """Where the files lie, by their path in the folder, in order.
+def _listed(folder: Path) -> _Listing:
+    """What lies in a folder.
 
     Raises:
-        UsageError: something is no plain file, or has a name that no manifest allows.
+        UsageError: something is no plain file, has a name that no manifest allows, or there is too much.
     """
     found: list[Path] = []
-    for root, folders, files in os.walk(folder):
+    empty: list[str] = []
+    for root, folders, files in os.walk(folder, onerror=_refuse):
         for name in [*folders, *files]:
             path = Path(root) / name
             if path.is_symlink():
@@ -298,14 +271,26 @@ def _listed(folder: Path) -> dict[str, Path]:
             if kind := odd_kind(path):
                 raise UsageError(f"this is {kind}, not a file", subject=str(path), hint="take it out of the folder")
         found += [Path(root) / name for name in files]
+        if not folders and not files and Path(root) != folder:
+            empty.append(Path(root).relative_to(folder).as_posix())
     names = {p.relative_to(folder).as_posix(): p for p in found}
-    try:
-        check_paths(list(names))
-    except ContentError as error:
-        raise UsageError(error.message, subject=str(folder), hint="rename it") from None
-    return {name: names[name] for name in sorted(names, key=str.encode)}
+    check_fits([*names, *empty], str(folder))
+    for name in [*names, *empty]:
+        try:
+            check_paths([name])
+        except ContentError:
+            raise UsageError(
+                f"a name that can't be carried: {name[:120]!r}",
+                subject=str(folder),
+                hint="rename it: at most 255 bytes, and no line breaks, control characters or backslashes",
+            ) from None
+    return _Listing({name: names[name] for name in sorted(names, key=str.encode)}, tuple(sorted(empty, key=str.encode)))
+
+
+def _refuse(error: OSError) -> None:
+    raise error  # a folder that can't be read would be left out
 
 
 def _known(name: str, at: Path) -> _Known:
     with mapped(at) as data:
-        return _Known(name, len(data), digest_text(sha256_of_view(data)))
+        return _Known(name, len(data), digest_text(sha256_of_view(data)), is_executable(at))

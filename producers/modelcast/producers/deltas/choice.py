@@ -1,19 +1,14 @@
 """Which versions deltas start from, and which old file foretells which new one. Pure."""
 
-import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.manifest import FileEntry, Manifest
+from modelcast.schemas.renamed import renamed
 
 BASES_MAX = 8
 """Deltas of one artifact: what regions hold comes first."""
-ALIKE_MAX = 2.0
-"""A file that was renamed is at most this many times larger or smaller than before."""
-RENAMED_MAX = 1000
-"""Renamed files that are compared, the largest: each with each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +57,11 @@ def pairs_of(new: Manifest, old: Manifest, *, size_min_bytes: int = 0) -> tuple[
         if file.size_bytes >= max(size_min_bytes, 1) and file.digest not in there:
             lacking.setdefault(file.digest, file)
     paths = {n.path for n in new.files}
-    gone = _largest(f for f in old.files if f.size_bytes and f.path not in paths)
     partners = {f.digest: before[f.path] for f in lacking.values() if f.path in before and before[f.path].size_bytes}
-    renamed = _largest(f for f in lacking.values() if f.digest not in partners)
-    likest = sorted(
-        ((abs(n.size_bytes - o.size_bytes), n.path, o.path, n, o) for n in renamed for o in gone if _alike(n, o)),
-        key=lambda each: each[:3],
+    came = {f.path: f for f in lacking.values() if f.digest not in partners}
+    likest = renamed(
+        {path: f.size_bytes for path, f in came.items()},
+        {f.path: f.size_bytes for f in old.files if f.path not in paths},
     )
-    taken: set[str] = set()
-    for _, _, path, file, base in likest:
-        if file.digest not in partners and path not in taken:
-            partners[file.digest] = base
-            taken.add(path)
+    partners |= {came[path].digest: before[was] for path, was in likest.items()}
     return tuple(Pair(f, partners.get(f.digest)) for f in lacking.values())
-
-
-def _alike(new: FileEntry, old: FileEntry) -> bool:
-    smaller, larger = sorted((new.size_bytes, old.size_bytes))
-    same_kind = PurePosixPath(new.path).suffix.lower() == PurePosixPath(old.path).suffix.lower()
-    return same_kind and larger <= ALIKE_MAX * smaller
-
-
-def _largest(files: Iterable[FileEntry]) -> list[FileEntry]:
-    return heapq.nlargest(RENAMED_MAX, files, key=lambda f: f.size_bytes)

@@ -2,9 +2,10 @@
 
 A real region agent on a Kafka and a versitygw of its own; between it and the origin lies a link of 100 Mbit/s, shared
 by all its connections, with 80 ms of round trip (``tests/support/slow_link.py``: a proxy that paces and delays; usual
-proxies limit each connection by itself; it has a process of its own). The region's own bucket is near. TCP's own windows are those of the loopback. Each round has fresh models:
-``whole`` is noise that nothing compresses; ``delta`` is a step away from a version that the region holds.
-``claim→staged`` starts when the entry stands in the log, ``call→staged`` when ``publish()`` is called.
+proxies limit each connection by itself). The proxy has a process of its own. TCP's own windows are those of the
+loopback. The region's own bucket is near. Each round has fresh models: ``whole`` is noise that nothing compresses;
+``delta`` is a step away from a version that the region holds. ``claim→staged`` starts when the entry stands in the log,
+``call→staged`` when ``publish()`` is called.
 
     python -m tests.bench.link --json link.json [--rounds 5] [--mib 64]
 """

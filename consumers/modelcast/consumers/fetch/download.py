@@ -13,7 +13,7 @@ from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.growth import Growth
 from modelcast.consumers.fetch.link import Link, Turn
 from modelcast.consumers.fetch.objects import bring_object
-from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of
+from modelcast.consumers.fetch.plan import PART_BLOCKS_MAX, Part, Step, Way, parts_of
 from modelcast.consumers.fetch.readers import at_once
 from modelcast.consumers.fetch.reading import IsOver, Reading
 from modelcast.consumers.fetch.retry import check
@@ -46,6 +46,7 @@ class Download:
         block_came: Callable[[str, int], None] = lambda _digest, _block: None,
         link: Link | None = None,
         turn: Turn | None = None,
+        far_most: int = PART_BLOCKS_MAX,
     ) -> None:
         """Args:
         stores: the region's (if there is one) and the origin.
@@ -56,7 +57,9 @@ class Download:
         block_came: told the digest of a file and the number of a block of it that is written, and right.
         link: what all transfers of this process share; None: nothing.
         turn: taken before the first byte is read from the origin; None: that needs nobody's leave.
+        far_most: blocks of an object that are asked for at once, at most (``part_blocks``).
         """
+        self._far_most = far_most
         self._path_of = path_of
         self._progress = progress
         self._distrust = distrust
@@ -85,7 +88,8 @@ class Download:
             StoreUnavailable, FetchTooSlow, FetchCancelled: as they say.
         """
         growth = growth or Growth(size_bytes)
-        bring_object(self._reading, key, path, growth, way=way, readers=self._link.readers)
+        most = self._far_most if way is Way.ORIGIN else PART_BLOCKS_MAX
+        bring_object(self._reading, key, path, growth, way=way, readers=self._link.readers, most=most)
 
     def run(self, parts: Sequence[Part]) -> None:
         """Bring all parts; the first error of any thread stops the others and is raised here.

@@ -21,11 +21,12 @@ from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 REPLACED_MAX = 3
 
 
-def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way: Way, readers: int) -> None:
+def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way: Way, readers: int, most: int) -> None:
     """Have the object at ``key`` in ``path``.
 
     Args:
         growth: told what of it is there; given up when what came is worth nothing. It is ended once nobody waits.
+        most: blocks that are asked for at once.
 
     Raises:
         BlobMissing: it is not in the store.
@@ -40,7 +41,7 @@ def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way:
         return
     for _ in range(REPLACED_MAX):
         try:
-            _bring(reading, journal, key, growth, way, readers)
+            _bring(reading, journal, key, growth, way, readers, most)
         except ObjectReplaced:
             growth.give_up()
             journal.forget()
@@ -58,7 +59,7 @@ def here_bytes(path: Path, size_bytes: int) -> int:
     return sum(span.left_bytes for span in spans)
 
 
-def _bring(reading: Reading, journal: "_Journal", key: str, growth: Growth, way: Way, readers: int) -> None:
+def _bring(reading: Reading, journal: "_Journal", key: str, growth: Growth, way: Way, readers: int, most: int) -> None:
     size_bytes = growth.size_bytes
     done = journal.open(size_bytes)
     growth.begin(done)
@@ -77,7 +78,7 @@ def _bring(reading: Reading, journal: "_Journal", key: str, growth: Growth, way:
             for block in blocks:
                 growth.came(block)
 
-    spans = [_span(key, size_bytes, first, count) for first, count in runs(growth.blocks - done)]
+    spans = [_span(key, size_bytes, first, count) for first, count in runs(growth.blocks - done, most=most)]
     try:
         with Target(journal.path) as target:
             at_once(lambda span: reading.bring(span, way, target, is_over, came), spans, readers, stop)

@@ -92,7 +92,8 @@ def parts_of(
         far_most: blocks of a part that comes over the long link, at most.
     """
     steps = list(steps)
-    left, parts = sum(len(missing[step.file.digest]) for step in steps), []
+    left = sum(len(missing[step.file.digest]) for step in steps)
+    parts: list[Part] = []
     for step in steps:
         lacking = missing[step.file.digest]
         most = far_most if step.way is Way.ORIGIN else PART_BLOCKS_MAX

@@ -2,9 +2,10 @@
 
 A real region agent on a Kafka and a versitygw of its own; between it and the origin lies a link of 100 Mbit/s, shared
 by all its connections, with 80 ms of round trip (``tests/support/slow_link.py``: a proxy that paces and delays; usual
-proxies limit each connection by itself). TCP's own windows are those of the loopback. Each round has fresh models:
-``whole`` is noise that nothing compresses; ``delta`` is a step away from a version that the region holds.
-``claim→staged`` starts when the entry stands in the log, ``call→staged`` when ``publish()`` is called.
+proxies limit each connection by itself). The proxy has a process of its own. TCP's own windows are those of the
+loopback. The region's own bucket is near. Each round has fresh models: ``whole`` is noise that nothing compresses;
+``delta`` is a step away from a version that the region holds. ``claim→staged`` starts when the entry stands in the log,
+``call→staged`` when ``publish()`` is called.
 
     python -m tests.bench.link --json link.json [--rounds 5] [--mib 64]
 """
@@ -30,8 +31,8 @@ from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.states import State
 from tests.infra.delta.pairs import adam_step, safetensors_bytes, weights
 from tests.support.cluster import Cluster, wait_until
+from tests.support.links_apart import LinksApart
 from tests.support.servers import required_binary, start_versitygw
-from tests.support.slow_link import Network
 
 BYTES_PER_SECOND = 100e6 / 8
 ROUND_TRIP_SECONDS = 0.080
@@ -155,7 +156,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mib", type=int, default=64)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place, Network() as network:
+    with tempfile.TemporaryDirectory() as place, LinksApart() as links:
         folder = Path(place)
         child, s3 = start_versitygw(required_binary("versitygw", "MODELCAST_VERSITYGW"), folder / "server")
         os.environ.update(s3.env)
@@ -165,8 +166,9 @@ def main() -> None:
             kafka=kafka.bootstrap_servers,
             s3=s3,
             redis_url=redis.url,
-            network=network,
+            network=links,
             regions={"eu": (0, 1)},
+            buckets_linked=False,
         )
         try:
             cluster.start()

@@ -26,7 +26,7 @@ from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.states import State
 from tests.support.servers import S3ForTests
-from tests.support.slow_link import Network, SlowLink
+from tests.support.slow_link import Link, Links
 
 TOKEN = "token-of-the-region"
 
@@ -119,8 +119,8 @@ class Region:
     name: str
     cache: Path
     store: ObjectStore  # its bucket, not by way of the link
-    origin_link: SlowLink
-    bucket_link: SlowLink
+    origin_link: Link
+    bucket_link: Link
     pods: dict[str, Daemon] = field(default_factory=dict)  # by URL
     workers: list[Daemon] = field(default_factory=list)
     checked: set[str] = field(default_factory=set)
@@ -161,6 +161,7 @@ class Cluster:
         redis_url: a Redis.
         network: on which the links run.
         regions: by name, (pods, workers).
+        buckets_linked: workers reach their region's bucket by its link, too; else straight.
     """
 
     def __init__(
@@ -170,8 +171,9 @@ class Cluster:
         kafka: str,
         s3: S3ForTests,
         redis_url: str,
-        network: Network,
+        network: Links,
         regions: Mapping[str, tuple[int, int]],
+        buckets_linked: bool = True,
     ) -> None:
         self._root, self._logs = root, root / "logs"
         self._logs.mkdir(parents=True)
@@ -220,10 +222,9 @@ class Cluster:
                 network.link(s3.endpoint_url),
                 network.link(s3.endpoint_url),
             )
-            linked = {
-                "MODELCAST_STORES__ORIGIN__ENDPOINT_URL": region.origin_link.endpoint_url,
-                f"{prefix}{name.upper()}__STORE__ENDPOINT_URL": region.bucket_link.endpoint_url,
-            }
+            linked = {"MODELCAST_STORES__ORIGIN__ENDPOINT_URL": region.origin_link.endpoint_url}
+            if buckets_linked:
+                linked[f"{prefix}{name.upper()}__STORE__ENDPOINT_URL"] = region.bucket_link.endpoint_url
             for number, url in enumerate(urls[name]):
                 pod, port = f"{name}-{number}", url.rsplit(":", 1)[1]
                 state = ("--state-dir", str(root / name / f"pod-{number}"))

@@ -4,10 +4,38 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 CHUNK_BYTES = 32 * 1024
+BACKLOG_SECONDS = 0.04
+"""How much waits in front of a paced link: who sleeps wakes late, and the link must not stand idle for it."""
+
+
+class Link(Protocol):
+    """A way to a store that can be made slow. See ``SlowLink``."""
+
+    bytes_per_second: float | None
+    round_trip_seconds: float
+    drops_orphans: bool
+
+    @property
+    def endpoint_url(self) -> str: ...
+
+    @property
+    def carried_bytes(self) -> int: ...
+
+    def hold(self, method: str, path: str, seconds: float) -> None: ...
+
+    def heal(self) -> None: ...
+
+
+class Links(Protocol):
+    """Makes links."""
+
+    def link(self, endpoint_url: str) -> Link:
+        """A link to ``endpoint_url``."""
+        ...
 
 
 class SlowLink:
@@ -78,10 +106,13 @@ class SlowLink:
         with suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
                 self.carried_bytes += len(chunk)
+                through_at = loop.time()
                 if self.bytes_per_second:
-                    self._free_at = max(loop.time(), self._free_at) + len(chunk) / self.bytes_per_second
-                    await asyncio.sleep(self._free_at - loop.time())
-                flying.put_nowait((loop.time() + self.round_trip_seconds / 2, chunk))
+                    # Its place on the link is fixed when it comes to it, however late anybody wakes.
+                    self._free_at = through_at = max(through_at, self._free_at) + len(chunk) / self.bytes_per_second
+                flying.put_nowait((through_at + self.round_trip_seconds / 2, chunk))
+                if self.bytes_per_second:
+                    await asyncio.sleep(self._free_at - BACKLOG_SECONDS - loop.time())
                 if not self.round_trip_seconds:
                     await flying.join()  # whoever reads slowly is sent no more
         flying.put_nowait((loop.time(), b""))

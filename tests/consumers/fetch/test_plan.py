@@ -1,11 +1,21 @@
 """The plan: every file once, the cheapest way."""
 
 import itertools
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.fetch.plan import PART_BLOCKS_MAX, PART_BLOCKS_MIN, Step, Way, parts_of, plan, runs
+from modelcast.consumers.fetch.plan import (
+    PART_BLOCKS_MAX,
+    PART_BLOCKS_MIN,
+    Step,
+    Way,
+    part_blocks,
+    parts_of,
+    plan,
+    runs,
+)
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 from tests.consumers.fetch.publishing import entry, manifest_of
 
@@ -50,14 +60,38 @@ def test_parts_cover_the_missing_blocks_and_no_others(size_bytes: int, data: st.
 
 
 def test_parts_are_long_at_first_and_short_at_the_end() -> None:
-    counts = [count for _, count in runs(set(range(129)))]
+    counts = [count for _, count in runs(set(range(129)), before=4)]
     assert counts[0] == PART_BLOCKS_MAX
     assert counts[-4:-1] == [PART_BLOCKS_MIN] * 3
     assert counts == sorted(counts, reverse=True)
 
 
+def test_those_that_are_read_first_do_not_end_together() -> None:
+    assert [count for _, count in runs(set(range(129)))][:5] == [4, 8, 12, 16, 16]
+    files = [replace(entry(name, name.encode()), size_bytes=64 * BLOCK_SIZE_BYTES, blocks=("",) * 64) for name in "ab"]
+    parts = parts_of([Step(file, Way.ORIGIN) for file in files], {file.digest: set(range(64)) for file in files}, 8)
+    assert [part.block_count for part in parts][:5] == [2, 4, 6, 8, 8]
+    assert [part.block_count for part in parts if part.step.file.path == "b"][:5] == [8] * 5
+
+
+def test_no_part_is_longer_than_is_asked_for() -> None:
+    assert [count for _, count in runs(set(range(40)), most=3)][:5] == [1, 2, 3, 3, 3]
+    file = replace(entry("w", b""), size_bytes=40 * BLOCK_SIZE_BYTES, blocks=("",) * 40)
+    for way, longest in ((Way.ORIGIN, 3), (Way.REGION, 8)):
+        parts = parts_of([Step(file, way)], {file.digest: set(range(40))}, 3)
+        assert max(part.block_count for part in parts) == longest
+
+
+def test_parts_are_as_long_as_it_takes_to_keep_the_link_busy() -> None:
+    assert part_blocks(1e6, 0.08, 4) == PART_BLOCKS_MIN
+    assert part_blocks(12.5e6, 0.08, 4) == 3
+    assert part_blocks(20e6, 0.2, 4) == 8
+    assert part_blocks(20e6, 0.2, 8) == 4
+    assert part_blocks(1e9, 0.001, 4) == PART_BLOCKS_MAX
+
+
 def test_the_end_is_that_of_the_last_file() -> None:
-    assert {count for _, count in runs(set(range(64)), after=128)} == {PART_BLOCKS_MAX}
+    assert {count for _, count in runs(set(range(64)), after=128, before=4)} == {PART_BLOCKS_MAX}
 
 
 def test_a_block_that_has_begun_is_the_first_of_a_part() -> None:

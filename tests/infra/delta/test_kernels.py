@@ -47,6 +47,16 @@ print(choose(1000).name, choose(1 << 30).name, choose(1000).name, choose(1 << 30
     assert done.stdout.split() == ["numpy", "numba", "numba", "numpy"]
 
 
+def test_whoever_works_on_and_on_has_them_compiled_in_the_end() -> None:
+    script = """
+from modelcast.infra.delta.kernels import WORTH_LOADING_BYTES, choose
+third = WORTH_LOADING_BYTES // 3 + 1
+print(choose(third).name, choose(1 << 40, "numpy").name, choose(third).name, choose(third).name)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=170, check=True)
+    assert done.stdout.split() == ["numpy", "numpy", "numpy", "numba"]
+
+
 def test_unknown_kernels_are_named() -> None:
     with pytest.raises(UsageError, match="fortran"):
         choose(0, "fortran")

@@ -297,6 +297,7 @@ class ObjectStoreConformance:
         def grow_to(end: int) -> None:
             nonlocal there
             if end > there:
+                assert store.head("blobs/x") is None
                 with path.open("r+b") as file:
                     file.seek(there)
                     file.write(body[there:end])
@@ -322,6 +323,25 @@ class ObjectStoreConformance:
         assert store.head("blobs/x") is None
         store.upload("blobs/x", tmp_path / "f", size_bytes=size, digest=sha256_of(body))
         assert store.head("blobs/x") is not None
+
+    @pytest.mark.parametrize("change", ["other bytes", "shorter", "longer", "gone"])
+    def test_a_file_that_is_not_what_it_was_to_become_leaves_nothing(
+        self, store: ObjectStore, tmp_path: Path, change: str
+    ) -> None:
+        promised = b"x" * (20 * 1024 * 1024)
+        found = {"other bytes": promised[:-1] + b"y", "shorter": promised[:-1], "longer": promised + b"x"}.get(change)
+        if found:
+            (tmp_path / "f").write_bytes(found)
+        with pytest.raises(VerificationFailed, match="changed"):
+            store.upload(
+                "blobs/x",
+                tmp_path / "f",
+                size_bytes=len(promised),
+                digest=sha256_of(promised),
+                ready=lambda _: None,
+            )
+        assert store.head("blobs/x") is None
+        assert list(store.list("")) == []
 
     def test_many_threads_share_it(self, store: ObjectStore) -> None:
         store.put("k", b"z" * 100_000)

@@ -1,5 +1,6 @@
 """Uploads that are interrupted and begun again, counted at the link."""
 
+import itertools
 import random
 from collections.abc import Iterator
 from datetime import timedelta
@@ -118,6 +119,66 @@ def test_a_file_that_changed_leaves_neither_object_nor_upload(
         store.upload("blobs/x", file, size_bytes=SIZE, digest=sha256_of(body))
     assert store.head("blobs/x") is None
     assert open_uploads(server, bucket) == []
+
+
+def test_what_grows_goes_with_one_request(
+    server: S3ForTests, proxy: CuttingProxy, bucket: str, file: Path, body: bytes
+) -> None:
+    store, moved = store_at(server, bucket, proxy.endpoint_url), list[int]()
+    asked: list[int] = []
+    store.upload("blobs/x", file, size_bytes=SIZE, digest=sha256_of(body), progress=moved.append, ready=asked.append)
+    assert stored(store, "blobs/x") == sha256_of(body)
+    info = store.head("blobs/x")
+    assert info is not None
+    assert "-" not in info.etag, "it went in parts"
+    assert proxy.sent_bytes < SIZE + 2 * HEADERS
+    assert sum(moved) == SIZE
+    assert asked == sorted(asked)
+    assert max(b - a for a, b in itertools.pairwise(asked)) <= MIB
+
+
+def test_what_grows_goes_in_parts_where_one_request_does_not_go(
+    server: S3ForTests, proxy: CuttingProxy, bucket: str, file: Path, body: bytes
+) -> None:
+    store, moved = store_at(server, bucket, proxy.endpoint_url), list[int]()
+    proxy.cut_after(30 * MIB)
+
+    def mend(_: int) -> None:
+        if proxy.is_cut:
+            assert moved == []
+            proxy.mend()
+
+    store.upload("blobs/x", file, size_bytes=SIZE, digest=sha256_of(body), progress=moved.append, ready=mend)
+    assert stored(store, "blobs/x") == sha256_of(body)
+    assert proxy.sent_bytes > SIZE + 29 * MIB
+    assert sum(moved) == SIZE
+    assert open_uploads(server, bucket) == []
+
+
+def test_what_grows_beyond_all_measure_goes_in_parts_at_once(
+    server: S3ForTests, bucket: str, file: Path, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.infra.stores.s3.STREAM_MAX_BYTES", SIZE - 1)
+    store, asked = store_at(server, bucket, server.endpoint_url), list[int]()
+    store.upload("blobs/x", file, size_bytes=SIZE, digest=sha256_of(body), ready=asked.append)
+    assert stored(store, "blobs/x") == sha256_of(body)
+    info = store.head("blobs/x")
+    assert info is not None
+    assert info.etag.strip('"').endswith(f"-{PARTS}")
+    assert asked[0] == PART_SIZE_MIN_BYTES
+
+
+def test_a_growing_file_that_is_cut_off_leaves_nothing(
+    server: S3ForTests, proxy: CuttingProxy, bucket: str, file: Path, body: bytes
+) -> None:
+    store = store_at(server, bucket, proxy.endpoint_url)
+    proxy.cut_after(SIZE - MIB)
+    with pytest.raises(StoreUnavailable):
+        store.upload("blobs/x", file, size_bytes=SIZE, digest=sha256_of(body), ready=lambda _: None)
+    assert store_at(server, bucket, server.endpoint_url).head("blobs/x") is None
+    proxy.mend()
+    store.upload("blobs/x", file, size_bytes=SIZE, digest=sha256_of(body), ready=lambda _: None)
+    assert stored(store, "blobs/x") == sha256_of(body)
 
 
 @pytest.mark.parametrize("truth", [True, False])

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
 from importlib.util import find_spec
 
 import structlog
@@ -12,6 +13,7 @@ from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.link import Link
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import store_of
+from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ModelUpdate
 
@@ -85,6 +87,17 @@ class Disk:
             cancelled=cancelled,
         )
         return self.cache.manifest(artifact.manifest_digest).digest, _transfer(report)
+
+    def foresee(self, update: ModelUpdate) -> None:
+        """Somebody says that this was published: ask for what fetching it begins with. Never raises, nor waits long."""
+        artifact = update.artifact
+        with suppress(ModelcastError):  # nothing rests on it
+            self._fetcher(artifact.store).foresee(
+                artifact.manifest_digest,
+                artifact.manifest_key,
+                size_bytes=artifact.size_bytes,
+                kin=Kin(update.version, update.delta_hints, self._versions(update.model)),
+            )
 
     def _fetcher(self, alias: str) -> Fetcher:
         with self._lock:

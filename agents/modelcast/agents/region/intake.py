@@ -5,7 +5,7 @@ goes to ``dead-letters``, and the store, not the record, decides whether that is
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -58,10 +58,23 @@ class Owners(Protocol):
 class Intake:
     """Takes records one after another; what has to be looked up goes on beside the stream."""
 
-    def __init__(self, owners: Owners, watch: RegistryWatch, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        owners: Owners,
+        watch: RegistryWatch,
+        outbox: Outbox,
+        foresee: Callable[[ModelUpdate], None] = lambda _: None,
+    ) -> None:
+        """Args:
+        owners: of the models.
+        watch: the registry.
+        outbox: for what can't be read.
+        foresee: told of what was announced to be published, before the log was read. It must not block.
+        """
         self._owners = owners
         self._watch = watch
         self._outbox = outbox
+        self._foresee = foresee
         self._tasks: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._schemas = SchemaLookup(self._learn_schema)
@@ -115,6 +128,8 @@ class Intake:
         if reconciler.book.holds(entry, heard.raw):
             metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
         elif len(self._tasks) < UNREAD_MAX:
+            if isinstance(entry, ModelUpdate):
+                self._foresee(entry)
             self._beside(self._compare(heard, entry, reconciler))
         else:
             reconciler.wake(entry.generation)

@@ -33,6 +33,7 @@ from modelcast.infra.kafka_admin import create_topics
 from modelcast.infra.settings import RegionSettings, Settings
 from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.records import ModelUpdate
 
 STORE_THREADS = 16
 FETCH_THREADS = 16
@@ -97,7 +98,7 @@ class _Worker:
             watch=self._watch,
             reporter=self._reporter,
         )
-        self._intake = Intake(self._agent, self._watch, self._outbox)
+        self._intake = Intake(self._agent, self._watch, self._outbox, partial(self._foresee, disk))
         self._heartbeats = Heartbeats(
             self._outbox,
             region,
@@ -141,6 +142,10 @@ class _Worker:
             pool.shutdown(wait=False, cancel_futures=True)
         self._stores.shutdown(wait=False, cancel_futures=True)
         log.info("the region agent has ended")
+
+    def _foresee(self, disk: Disk, update: ModelUpdate) -> None:
+        with suppress(RuntimeError):  # we are ending
+            self._stores.submit(disk.foresee, update)
 
     def _kept(self) -> frozenset[str]:
         return self._agent.digests_kept()

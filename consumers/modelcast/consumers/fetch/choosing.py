@@ -134,6 +134,10 @@ class Choice:
         if self._may_find_deltas(size_bytes, holds_others=bool(self._cache.digests())):
             self._early = begun(lambda: read_offers(self._origin, [self._digest], self._cancelled))
 
+    def inherit(self, other: "Choice") -> None:
+        """Go on with what ``other`` foresaw of the same artifact."""
+        self._early, other._early = other._early, None
+
     def look(self, far: Iterable[Step], here: Mapping[str, Path]) -> None:
         """See what could serve as a base, and what is offered, if any of the files to come is large enough.
 

@@ -14,7 +14,7 @@ from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.growth import Growth
 from modelcast.consumers.fetch.link import Link, Turn
 from modelcast.consumers.fetch.objects import bring_object
-from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of
+from modelcast.consumers.fetch.plan import PART_BLOCKS_MAX, Part, Step, Way, parts_of
 from modelcast.consumers.fetch.readers import at_once
 from modelcast.consumers.fetch.reading import IsOver, Reading
 from modelcast.consumers.fetch.retry import check
@@ -48,6 +48,7 @@ class Download:
         link: Link | None = None,
         turn: Turn | None = None,
         begun_of: Callable[[Part], Begun] | None = None,
+        far_most: int = PART_BLOCKS_MAX,
     ) -> None:
         """Args:
         stores: the region's (if there is one) and the origin.
@@ -59,7 +60,9 @@ class Download:
         link: what all transfers of this process share; None: nothing.
         turn: taken before the first byte is read from the origin; None: that needs nobody's leave.
         begun_of: where it is noted how much of each block of a part's file is written; None: nowhere.
+        far_most: blocks of an object that are asked for at once, at most (``part_blocks``).
         """
+        self._far_most = far_most
         self._path_of = path_of
         self._begun_of = begun_of
         self._progress = progress
@@ -89,7 +92,8 @@ class Download:
             StoreUnavailable, FetchTooSlow, FetchCancelled: as they say.
         """
         growth = growth or Growth(size_bytes)
-        bring_object(self._reading, key, path, growth, way=way, readers=self._link.readers)
+        most = self._far_most if way is Way.ORIGIN else PART_BLOCKS_MAX
+        bring_object(self._reading, key, path, growth, way=way, readers=self._link.readers, most=most)
 
     def run(self, parts: Sequence[Part]) -> None:
         """Bring all parts; the first error of any thread stops the others and is raised here.

@@ -3,13 +3,29 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from modelcast.consumers.fetch.regional import RegionalBucket
 from modelcast.consumers.fetch.retry import retried
 from modelcast.schemas.manifest import Manifest
+from modelcast.schemas.ports import ObjectStore
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A store that can be told of reads to come."""
+
+    def warm(self, connections: int) -> None:
+        """Have so many connections soon, beside the caller. Never raises."""
+        ...
+
+
+def reads_to_come(store: ObjectStore, readers: int) -> None:
+    """So many will read at once, soon: over a long link, connecting then would take a round trip more."""
+    if isinstance(store, Warmable):
+        store.warm(readers)
 
 
 def near_or_far(

@@ -11,14 +11,19 @@ import structlog
 from modelcast.consumers.fetch.cache import NOTHING, ArtifactCache
 from modelcast.consumers.fetch.choosing import Choice, Deltas
 from modelcast.consumers.fetch.course import Kin
+from modelcast.consumers.fetch.early import reads_to_come
 from modelcast.consumers.fetch.errors import FetchCancelled
-from modelcast.consumers.fetch.job import Job
+from modelcast.consumers.fetch.foresight import Foresight
+from modelcast.consumers.fetch.gauge import Gauge
+from modelcast.consumers.fetch.job import TURN_FROM_BYTES, Job
 from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.manifests import read_manifest
 from modelcast.consumers.fetch.regional import RegionalBucket
 from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.status import FetchStatus
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
+from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore, Progress
 
 TURNS_LOST_MAX = 3
@@ -54,6 +59,28 @@ class Fetcher:
         self._cache = cache
         self._link = link or Link()
         self._deltas = deltas
+        self._foresight = Foresight()
+
+    def foresee(self, manifest_digest: str, manifest_key: str = "", *, size_bytes: int, kin: Kin = _ALONE) -> None:
+        """An artifact will probably be fetched in a moment: ask for what that begins with. Waits for nothing.
+
+        Args:
+            manifest_digest: of which.
+            manifest_key: as ``fetch``.
+            size_bytes: what is said of its size. For small ones nothing is done.
+            kin: as ``fetch``.
+        """
+        if size_bytes < TURN_FROM_BYTES or self._cache.has(manifest_digest):
+            return
+        key = manifest_key or keys.manifest(manifest_digest)
+        choice = Choice(self._deltas, self._origin, None, self._cache, manifest_digest, kin, lambda: False)
+
+        def read() -> Manifest:
+            with (self._deltas.gauge if self._deltas else Gauge()).request():
+                return read_manifest(self._origin, manifest_digest, key)
+
+        if self._foresight.begin(manifest_digest, size_bytes, read, choice):
+            reads_to_come(self._origin, self._link.readers)
 
     def fetch(
         self,
@@ -89,7 +116,11 @@ class Fetcher:
         """
         region = RegionalBucket(self._region, manifest_digest, cancelled) if self._region is not None else None
         choice = Choice(self._deltas, self._origin, region, self._cache, manifest_digest, kin, cancelled)
-        key = manifest_key or keys.manifest(manifest_digest)
+        foreseen = self._foresight.take(manifest_digest)
+        if foreseen is not None:
+            choice.inherit(foreseen.choice)
+        early = foreseen.manifest if foreseen is not None else None
+        wish = Wish(manifest_digest, manifest_key or keys.manifest(manifest_digest), size_bytes, keep, early)
         for _ in range(TURNS_LOST_MAX):
             turns = self._link.turns if region is not None else None
             turn = turns.turn(manifest_digest, cancelled) if turns else None
@@ -109,7 +140,7 @@ class Fetcher:
                 with self._cache.fetching(manifest_digest, cancelled=cancelled) as incoming:
                     if self._cache.has(manifest_digest):
                         return job.already_here(manifest_digest)
-                    return job.bring(incoming, Wish(manifest_digest, key, size_bytes, keep))
+                    return job.bring(incoming, wish)
             except FetchCancelled:
                 if cancelled() or turn is None or not turn.lost:
                     raise

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from modelcast.consumers.fetch.costs import Speeds
+from modelcast.consumers.fetch.plan import part_blocks
 
 SAMPLES = 8
 LINK_BYTES_MIN = 1024 * 1024
@@ -67,6 +68,11 @@ class Gauge:
         """The long link's speed as measured last; 0: not measured."""
         speeds = self.speeds()
         return speeds.origin_bytes_per_second if speeds.measured else 0.0
+
+    def part_blocks(self, readers: int) -> int:
+        """How many blocks are asked for at once over the long link, at most."""
+        speeds = self.speeds()
+        return part_blocks(speeds.origin_bytes_per_second, speeds.origin_request_seconds, readers)
 
     @contextmanager
     def over_the_link(self, moved_bytes: Callable[[], int]) -> Iterator[None]:

@@ -17,7 +17,7 @@ from modelcast.consumers.fetch.choosing import Choice, Deltas
 from modelcast.consumers.fetch.copying import bytes_of, copy_blocks
 from modelcast.consumers.fetch.course import in_words, main_kind, origin_bytes_of
 from modelcast.consumers.fetch.download import Download
-from modelcast.consumers.fetch.early import near_or_far
+from modelcast.consumers.fetch.early import near_or_far, reads_to_come
 from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.incoming import Incoming, digest_of
@@ -172,7 +172,11 @@ class Job:
 
     def _read_manifest(self, wish: Wish) -> Callable[[], Manifest]:
         def read() -> Manifest:
+            if wish.early is not None and (early := wish.early()) is not None:
+                return early
             self._choice.foresee(wish.size_bytes or 0)
+            if (wish.size_bytes or 0) >= TURN_FROM_BYTES:
+                reads_to_come(self._origin, self._link.readers)
             with self._gauge.request():
                 return read_manifest(self._origin, wish.manifest_digest, wish.manifest_key)
 
@@ -213,7 +217,9 @@ class Job:
                 indirect = [f for f in files if f.chosen.kind.is_rebuilt]
                 with self._making(incoming, indirect, missing) as made:
                     self._copy_blocks(incoming, direct, missing)
-                    arrived |= self._download(incoming, parts_of([*near, *direct], missing, self._begun))
+                    far_most = self._gauge.part_blocks(self._link.readers)
+                    parts = parts_of([*near, *direct], missing, self._begun, far_most=far_most)
+                    arrived |= self._download(incoming, parts)
                 failed = [digest for digest, done in made.items() if not done.result()]
                 near, far, self._begun = [], {digest: far[digest] for digest in failed}, {}
                 if far:
@@ -343,6 +349,7 @@ class Job:
             link=self._link,
             turn=self._turn,
             begun_of=lambda part: incoming.begun(part.step.file),
+            far_most=self._gauge.part_blocks(self._link.readers),
         )
         self._account.downloads.append(download)
         return download

@@ -24,11 +24,12 @@ from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 REPLACED_MAX = 3
 
 
-def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way: Way, readers: int) -> None:
+def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way: Way, readers: int, most: int) -> None:
     """Have the object at ``key`` in ``path``.
 
     Args:
         growth: told what of it is there; given up when what came is worth nothing. It is ended once nobody waits.
+        most: blocks that are asked for at once.
 
     Raises:
         BlobMissing: it is not in the store.
@@ -43,7 +44,7 @@ def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way:
         return
     for _ in range(REPLACED_MAX):
         try:
-            _bring(reading, taking, key, growth, way, readers)
+            _bring(reading, taking, key, growth, way, readers, most)
         except ObjectReplaced:
             growth.give_up()
             taking.forget()
@@ -58,7 +59,7 @@ def here_bytes(path: Path, size_bytes: int) -> int:
     return size_bytes if taking.is_whole() else sum(taking.written()[1].values())
 
 
-def _bring(reading: Reading, taking: "_Taking", key: str, growth: Growth, way: Way, readers: int) -> None:
+def _bring(reading: Reading, taking: "_Taking", key: str, growth: Growth, way: Way, readers: int, most: int) -> None:
     size_bytes = growth.size_bytes
     etag, written = taking.begin()
     whole = {block for block in growth.blocks if written.get(block) == block_bytes(size_bytes, block)}
@@ -78,7 +79,7 @@ def _bring(reading: Reading, taking: "_Taking", key: str, growth: Growth, way: W
         if there == block_bytes(size_bytes, block):
             growth.came(block)
 
-    parts = runs(growth.blocks - whole, begun=written.keys())
+    parts = runs(growth.blocks - whole, begun=written.keys(), most=most)
     spans = [_span(key, size_bytes, first, count, written.get(first, 0)) for first, count in parts]
     try:
         with Target(taking.path) as target:

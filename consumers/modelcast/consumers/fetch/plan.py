@@ -1,5 +1,6 @@
 """Which files of an artifact are near and which are far, and the parts that they are read in. Pure."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import IntEnum
@@ -11,6 +12,10 @@ PART_BLOCKS_MAX = 16
 PART_BLOCKS_MIN = 2
 PARTS_AHEAD = 4
 """No part is larger than this share of what is left: so many readers work at once."""
+LATENCIES_IN_FLIGHT = 8
+"""What readers together have asked for lasts so long: the link is busy while one of them waits for his next answer."""
+LATENCY_SECONDS_MIN = 0.1
+"""Near stores answer sooner, but each request costs processor time."""
 NOTHING_BEGUN: Mapping[str, Mapping[int, int]] = MappingProxyType({})
 
 
@@ -75,39 +80,68 @@ def _way(digest: str, cached: Set[str], regional: Set[str]) -> Way:
     return Way.REGION if digest in regional else Way.ORIGIN
 
 
+def part_blocks(bytes_per_second: float, request_seconds: float, readers: int) -> int:
+    """How many blocks a part has at most, on a link like this one.
+
+    Short parts come nearly in order, and whoever follows the readers (a codec, an upload) has something to do from the
+    start; but each reader waits for an answer between two of them.
+    """
+    in_flight = LATENCIES_IN_FLIGHT * max(request_seconds, LATENCY_SECONDS_MIN) * bytes_per_second
+    return max(PART_BLOCKS_MIN, min(PART_BLOCKS_MAX, math.ceil(in_flight / readers / BLOCK_SIZE_BYTES)))
+
+
 def parts_of(
-    steps: Iterable[Step], missing: Mapping[str, Set[int]], begun: Mapping[str, Mapping[int, int]] = NOTHING_BEGUN
+    steps: Iterable[Step],
+    missing: Mapping[str, Set[int]],
+    begun: Mapping[str, Mapping[int, int]] = NOTHING_BEGUN,
+    *,
+    far_most: int = PART_BLOCKS_MAX,
 ) -> tuple[Part, ...]:
     """The blocks that the files of ``steps`` lack (by digest), in runs.
 
     Args:
         begun: by digest and block, how many bytes of it are written.
+        far_most: blocks of a part that comes over the long link, at most.
     """
     steps = list(steps)
-    left, parts = sum(len(missing[step.file.digest]) for step in steps), []
+    left = sum(len(missing[step.file.digest]) for step in steps)
+    parts: list[Part] = []
     for step in steps:
         lacking, there = missing[step.file.digest], begun.get(step.file.digest, {})
-        for first, count in runs(lacking, left - len(lacking), begun=there.keys()):
-            parts.append(Part(step, first, count, there.get(first, 0)))
+        most = far_most if step.way is Way.ORIGIN else PART_BLOCKS_MAX
+        cut = runs(lacking, left - len(lacking), before=len(parts), most=most, begun=there.keys())
+        parts += [Part(step, first, count, there.get(first, 0)) for first, count in cut]
         left -= len(lacking)
     return tuple(parts)
 
 
-def runs(blocks: Set[int], after: int = 0, *, begun: Set[int] = frozenset()) -> Iterator[tuple[int, int]]:
+def runs(
+    blocks: Set[int],
+    after: int = 0,
+    *,
+    before: int = 0,
+    most: int = PART_BLOCKS_MAX,
+    begun: Set[int] = frozenset(),
+) -> Iterator[tuple[int, int]]:
     """``blocks`` in runs: (first, count). Long ones first, for the fewest requests; towards the end shorter ones.
 
     Then readers end together, and whoever follows them (a codec, an upload) has little left to do after the last byte.
+    The first ones differ in length: readers that begin at once and share the link would all end at once, too, and the
+    link would stand idle until the next answer.
 
     Args:
         after: how many further blocks come after these.
+        before: how many runs come before these.
+        most: blocks of a run.
         begun: blocks of which a part is there: each is the first of a run.
     """
-    left, first, count = len(blocks) + after, 0, 0
+    left, first, count, given = len(blocks) + after, 0, 0, before
     for block in sorted(blocks):
-        longest = max(PART_BLOCKS_MIN, min(PART_BLOCKS_MAX, left // PARTS_AHEAD))
+        step = -(-most * min(given + 1, PARTS_AHEAD) // PARTS_AHEAD)
+        longest = min(step, max(PART_BLOCKS_MIN, left // PARTS_AHEAD))
         if count and (block != first + count or count >= longest or block in begun):
             yield first, count
-            left, count = left - count, 0
+            left, count, given = left - count, 0, given + 1
         first, count = first if count else block, count + 1
     if count:
         yield first, count

@@ -1,7 +1,9 @@
 """What was asked of a fetch, and what it cost."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
+
+from modelcast.schemas.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,12 +13,14 @@ class Wish:
     Attributes:
         size_bytes: of all files; None: the log was not asked.
         keep: manifest digests that must not be evicted to make room.
+        early: waits for the manifest that was asked for before (None: it did not come); None: nobody asked.
     """
 
     manifest_digest: str
     manifest_key: str
     size_bytes: int | None
     keep: Set[str]
+    early: Callable[[], Manifest | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import ModuleType
@@ -44,6 +45,10 @@ class Kernels:
     together: Together
 
 
+_met: Counter[str] = Counter()
+"""Bytes of work that this process has met: one that works on and on has them compiled sooner or later."""
+
+
 def choose(size_bytes: int, name: str | None = None) -> Kernels:
     """The kernels for ``size_bytes`` of work: ``numpy``, ``numba`` or (by default) ``auto``.
 
@@ -54,7 +59,9 @@ def choose(size_bytes: int, name: str | None = None) -> Kernels:
     wanted = name or os.environ.get(VARIABLE) or "auto"
     if wanted not in {"auto", "numpy", "numba"}:
         raise UsageError(f"no delta kernels called {wanted!r}", hint=f"{VARIABLE} is auto, numpy or numba")
-    worth_it = size_bytes >= WORTH_LOADING_BYTES or _COMPILED in sys.modules
+    if wanted == "auto":
+        _met["bytes"] += size_bytes
+    worth_it = _met["bytes"] >= WORTH_LOADING_BYTES or _COMPILED in sys.modules
     if wanted == "numba" or (wanted == "auto" and worth_it):
         try:
             from modelcast.infra.delta import kernels_numba

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_modified_us
 from modelcast.infra.stores.s3_errors import of_status, translated, unavailable
-from modelcast.infra.stores.s3_upload import read_checked, upload_file
+from modelcast.infra.stores.s3_upload import PIECE_BYTES, STREAM_MAX_BYTES, growing, read_checked, upload_file
 from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, UsageError
 from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, Ready, StoredObject
 
@@ -226,6 +226,10 @@ class S3Store:
             if progress:
                 progress(size_bytes)
             return
+        if ready and size_bytes <= STREAM_MAX_BYTES and self._put_growing(key, path, size_bytes, digest, ready):
+            if progress:
+                progress(size_bytes)
+            return
         with translated(self._at(key)):
             upload_file(
                 self._clients.bulk,
@@ -237,6 +241,31 @@ class S3Store:
                 progress=progress,
                 ready=ready or _at_once,
             )
+
+    def _put_growing(self, key: str, path: Path, size_bytes: int, digest: str, ready: Ready) -> bool:
+        """Put a file with one request while it grows; False: it did not go, and parts should be tried.
+
+        Nothing stands at ``key`` before its last byte is sent, and that is sent only if the whole is as named.
+        """
+        if not self._direct:
+            return False
+        ready(min(PIECE_BYTES, size_bytes))  # stores end requests that stand still: this one begins when it can go on
+        body = growing(path, size_bytes, digest, ready)
+        with (
+            translated(self._at(key)),
+            suppress(*LINK_ERRORS),
+            self._direct.put_stream(
+                self._prefix + key, body, size_bytes=size_bytes, sha256=digest.removeprefix("sha256:")
+            ) as response,
+        ):
+            response.read()
+            return response.status == 200
+        return False
+
+    def warm(self, connections: int) -> None:
+        """So many reads are about to begin: have connections for them, and wait for none."""
+        if self._direct:
+            self._direct.warm(connections)
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
         """Objects below ``prefix`` in key order, after ``start_after``."""

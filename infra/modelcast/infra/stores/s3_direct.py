@@ -10,18 +10,24 @@ import select
 import ssl
 import threading
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlsplit
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.httpsession import get_cert_path
 
-from modelcast.infra.stores.s3_clients import CONNECT_TIMEOUT_SECONDS, POOL_CONNECTIONS, READ_TIMEOUT_SECONDS
+from modelcast.infra.stores.s3_clients import (
+    BULK_READ_TIMEOUT_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
+    POOL_CONNECTIONS,
+    READ_TIMEOUT_SECONDS,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -57,10 +63,44 @@ class DirectRequests:
         Raises:
             OSError, http.client.HTTPException: the link failed; whether the store acted is unknown.
         """
-        url = self._base_url + quote(key, safe="/-_.~")
-        request = AWSRequest(method=method, url=url, headers=dict(headers or {}), data=body)
+        request = AWSRequest(method=method, url=self._url(key), headers=dict(headers or {}), data=body)
         S3SigV4Auth(self._credentials.get_frozen_credentials(), "s3", self._region).add_auth(request)
-        return _pool.request(method, url, dict(request.headers.items()), body)
+        return _pool.request(method, self._url(key), dict(request.headers.items()), body)
+
+    def put_stream(
+        self, key: str, body: Iterable[bytes], *, size_bytes: int, sha256: str
+    ) -> AbstractContextManager[http.client.HTTPResponse]:
+        """Put what ``body`` yields. What it raises ends the connection: a body that is not whole makes no object.
+
+        Args:
+            size_bytes: of all of it.
+            sha256: of all of it, in hex. It is signed, so that a store that looks at it takes no other bytes.
+
+        Raises:
+            OSError, http.client.HTTPException: the link failed; whether the store acted is unknown.
+        """
+        request = AWSRequest(method="PUT", url=self._url(key), headers={"Content-Length": str(size_bytes)})
+        _KnownPayload(self._credentials.get_frozen_credentials(), self._region, sha256).add_auth(request)
+        headers = dict(request.headers.items())
+        return _pool.request("PUT", self._url(key), headers, body, patience_seconds=BULK_READ_TIMEOUT_SECONDS)
+
+    def warm(self, connections: int) -> None:
+        """Have so many connections soon; nobody waits for them."""
+        _pool.warm(self._base_url, connections)
+
+    def _url(self, key: str) -> str:
+        return self._base_url + quote(key, safe="/-_.~")
+
+
+class _KnownPayload(S3SigV4Auth):
+    """Signs for a body whose digest is known before its bytes are."""
+
+    def __init__(self, credentials: ReadOnlyCredentials, region: str, sha256: str) -> None:
+        super().__init__(credentials, "s3", region)
+        self._sha256 = sha256
+
+    def payload(self, request: AWSRequest) -> str:
+        return self._sha256
 
 
 class ConnectionPool:
@@ -68,14 +108,24 @@ class ConnectionPool:
 
     def __init__(self) -> None:
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
+        self._coming: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
 
     @contextmanager
     def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes],
+        *,
+        patience_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> Iterator[http.client.HTTPResponse]:
         """Send a request; the connection is kept if the answer was read to its end.
+
+        Args:
+            patience_seconds: for each word of the store, and each that it takes.
 
         Raises:
             OSError, http.client.HTTPException: the link failed.
@@ -84,6 +134,7 @@ class ConnectionPool:
         where = (parts.scheme, parts.netloc)
         connection = self._alive(where) or self._connect(where)
         try:
+            connection.sock.settimeout(patience_seconds)
             connection.request(method, parts.path, body=body or None, headers=dict(headers))
             response = connection.getresponse()
         except BaseException:
@@ -99,6 +150,24 @@ class ConnectionPool:
             else:
                 response.close()
                 connection.close()
+
+    def warm(self, url: str, count: int) -> None:
+        """Open connections, beside the caller, until so many are idle: to connect costs at least a round trip."""
+        parts = urlsplit(url)
+        where = (parts.scheme, parts.netloc)
+        with self._lock:
+            lacking = min(count, POOL_CONNECTIONS) - len(self._idle.get(where, ())) - self._coming[where]
+            self._coming[where] += max(lacking, 0)
+        for _ in range(lacking):
+            threading.Thread(target=self._open_idle, args=(where,), name="connect", daemon=True).start()
+
+    def _open_idle(self, where: tuple[str, str]) -> None:
+        try:
+            with suppress(*LINK_ERRORS):  # whoever needs it connects anew, and hears of the error then
+                self._keep(where, self._connect(where))
+        finally:
+            with self._lock:
+                self._coming[where] -= 1
 
     def _alive(self, where: tuple[str, str]) -> http.client.HTTPConnection | None:
         """An idle connection that the store has not hung up on."""
@@ -120,7 +189,6 @@ class ConnectionPool:
         else:
             connection = http.client.HTTPConnection(netloc, timeout=CONNECT_TIMEOUT_SECONDS)
         connection.connect()
-        connection.sock.settimeout(READ_TIMEOUT_SECONDS)
         return connection
 
     def _context(self) -> ssl.SSLContext:

@@ -28,6 +28,9 @@ PARTS_IN_FLIGHT = 4
 HELD_MAX_BYTES = 64 * 1024 * 1024
 """Of all uploads of this process together, between being read and being sent."""
 TRIES = 3
+STREAM_MAX_BYTES = 256 * 1024 * 1024
+"""What grows up to this size goes with one request, without parts that some stores copy at the end."""
+PIECE_BYTES = 1024 * 1024
 
 
 def upload_file(
@@ -217,6 +220,22 @@ def read_checked(path: Path, size_bytes: int, digest: str) -> bytes:
         VerificationFailed: they are not those that ``digest`` names.
     """
     return b"".join(_checked_parts(path, size_bytes, digest, MULTIPART_FROM_BYTES))
+
+
+def growing(path: Path, size_bytes: int, digest: str, ready: Ready) -> Iterator[bytes]:
+    """A file's bytes while it grows, in pieces.
+
+    Raises:
+        VerificationFailed: instead of the last piece, if the whole is not what ``digest`` names.
+    """
+    pieces = _checked_parts(path, size_bytes, digest, PIECE_BYTES)
+    for end in count(PIECE_BYTES, PIECE_BYTES):
+        ready(min(end, size_bytes))
+        try:
+            piece = next(pieces)
+        except StopIteration:
+            return
+        yield piece
 
 
 def _checked_parts(path: Path, size_bytes: int, digest: str, part_size: int) -> Iterator[bytes]:

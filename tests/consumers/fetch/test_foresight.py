@@ -1,0 +1,166 @@
+"""What was announced is asked for before the log was read, and nothing more comes of it."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher
+from modelcast.consumers.fetch.choosing import Choice
+from modelcast.consumers.fetch.course import Kin
+from modelcast.consumers.fetch.foresight import KEPT_MAX, KEPT_SECONDS, Foresight
+from modelcast.infra.stores import MemoryStore
+from modelcast.schemas import keys
+from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.errors import StoreUnavailable
+from modelcast.schemas.manifest import Manifest
+from modelcast.schemas.ports import ObjectStore, StoredObject
+from tests.consumers.fetch.publishing import MIB, Wrapped, cached, noise, publish
+
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
+DEADLINE_SECONDS = 60.0
+LARGE = {"weights": noise(2 * MIB + 5, 8)}
+
+
+class Asked(Wrapped):
+    """Notes which keys are read and what is listed, and how many connections were asked for."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        super().__init__(store)
+        self.got: list[str] = []
+        self.warmed: list[int] = []
+        self.fails = False
+        self._changed = threading.Condition()
+
+    def warm(self, connections: int) -> None:
+        self.warmed.append(connections)
+
+    def get(self, key: str, *, size_max: int) -> StoredObject | None:
+        with self._changed:
+            self.got.append(key)
+            self._changed.notify_all()
+        if self.fails:
+            self.fails = False
+            raise StoreUnavailable("away")
+        return super().get(key, size_max=size_max)
+
+    def wait_for(self, key: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: key in self.got, DEADLINE_SECONDS), f"nobody asked for {key}"
+
+
+def test_a_manifest_that_was_foreseen_is_asked_for_once(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
+) -> None:
+    manifest, asked = publish(origin, LARGE), Asked(origin)
+    fetcher = Fetcher(asked, region, cache)
+    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
+    asked.wait_for(keys.manifest(manifest.digest))
+    assert asked.blobs_opened == []
+    fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
+    assert cached(cache, manifest) == LARGE
+    assert asked.got == [keys.manifest(manifest.digest)]
+
+
+def test_what_did_not_come_is_asked_for_again(origin: MemoryStore, region: MemoryStore, cache: ArtifactCache) -> None:
+    manifest, asked = publish(origin, LARGE), Asked(origin)
+    asked.fails = True
+    fetcher = Fetcher(asked, region, cache)
+    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
+    fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
+    assert cached(cache, manifest) == LARGE
+    assert asked.got == [keys.manifest(manifest.digest)] * 2
+
+
+def test_a_manifest_that_is_not_the_one_that_was_announced_is_not_used(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
+) -> None:
+    manifest = publish(origin, LARGE)
+    right = origin.get(keys.manifest(manifest.digest), size_max=MIB)
+    assert right is not None
+    origin.put("elsewhere", b"{}")
+    asked = Asked(origin)
+    fetcher = Fetcher(asked, region, cache)
+    fetcher.foresee(manifest.digest, "elsewhere", size_bytes=manifest.size_bytes)
+    asked.wait_for("elsewhere")
+    fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
+    assert cached(cache, manifest) == LARGE
+
+
+def test_connections_are_opened_beside_the_manifest(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
+) -> None:
+    manifest, asked = publish(origin, LARGE), Asked(origin)
+    Fetcher(asked, region, cache).fetch(manifest.digest, size_bytes=manifest.size_bytes)
+    assert asked.warmed == [4]
+    small, asked = publish(origin, {"w": b"small"}), Asked(origin)
+    Fetcher(asked, region, cache).fetch(small.digest, size_bytes=small.size_bytes)
+    assert asked.warmed == []
+
+
+def test_nothing_is_asked_for_that_is_here_or_small(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
+) -> None:
+    manifest, asked = publish(origin, LARGE), Asked(origin)
+    fetcher = Fetcher(asked, region, cache)
+    fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
+    asked.got.clear()
+    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
+    fetcher.foresee(sha256_of(b"another"), size_bytes=1000)
+    fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
+    assert asked.got == []
+
+
+def test_offers_that_were_foreseen_are_not_listed_again(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
+) -> None:
+    listed: list[str] = []
+
+    class Listed(Wrapped):
+        def list(self, prefix: str, *, start_after: str = "") -> object:  # type: ignore[override]
+            listed.append(prefix)
+            return super().list(prefix, start_after=start_after)
+
+    held, manifest = publish(origin, {"weights": noise(2 * MIB, 9)}), publish(origin, LARGE)
+    fetcher = Fetcher(Listed(origin), region, cache, deltas=Deltas())
+    fetcher.fetch(held.digest, size_bytes=held.size_bytes)
+    listed.clear()
+    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
+    fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
+    assert listed == [keys.delta_prefix(manifest.digest)]
+
+
+class World:
+    """A foresight with a clock of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now, self.reads = 0.0, 0
+        self.foresight = Foresight(lambda: self.now)
+        self._cache = ArtifactCache(folder)
+
+    def begin(self, name: str) -> bool:
+        digest = sha256_of(name.encode())
+        choice = Choice(None, MemoryStore(), None, self._cache, digest, Kin(), lambda: False)
+        return self.foresight.begin(digest, MIB, self._read, choice)
+
+    def _read(self) -> Manifest:
+        self.reads += 1
+        raise StoreUnavailable("away")
+
+
+def test_only_so_much_is_foreseen_at_once_and_not_for_long(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert [world.begin(f"{n}") for n in range(KEPT_MAX + 2)] == [True] * KEPT_MAX + [False] * 2
+    assert not world.begin("0")
+    assert world.foresight.take(sha256_of(b"0")) is not None
+    assert world.foresight.take(sha256_of(b"0")) is None
+    assert world.begin("one more")
+    world.now += KEPT_SECONDS
+    assert world.foresight.take(sha256_of(b"1")) is None
+    assert all(world.begin(f"later {n}") for n in range(KEPT_MAX))
+    until = time.monotonic() + DEADLINE_SECONDS
+    while world.reads < 2 * KEPT_MAX + 1:
+        assert time.monotonic() < until
+        time.sleep(0.01)

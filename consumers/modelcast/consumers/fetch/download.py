@@ -118,9 +118,9 @@ class Download:
                 self._block_came(span.part.step.file.digest, block)
 
         def bring(span: FileSpan) -> None:
-            file = span.part.step.file
-            direct = self._link.writes_direct(file.size_bytes)
-            with Target(self._path_of(span.part), turns[file.digest], direct=direct) as target:
+            file, path = span.part.step.file, self._path_of(span.part)
+            direct = self._link.writes_direct(path, file.size_bytes)
+            with Target(path, turns[file.digest], direct=direct) as target:
                 self._bring(span, target, is_over, lambda _, count: came(span, count))
 
         at_once(bring, spans, self._readers_for(spans), stop)

@@ -363,7 +363,7 @@ class Job:
                 if digest in self._rebuilt:
                     continue
                 # A file of one block: its digest is its block's.
-                whole = uncached_digest_of if self._link.writes_direct(file.size_bytes) else digest_of
+                whole = uncached_digest_of if self._link.writes_direct(path, file.size_bytes) else digest_of
                 got = whole(path) if len(file.blocks) > 1 else "sha256:" + (file.blocks or (_EMPTY,))[0]
                 if got != digest:
                     raise DamagedBytes(file.path, expected=digest, got=got, store=self._origin.name)

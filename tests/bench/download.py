@@ -161,9 +161,8 @@ def read_to_the_end(folder: Path) -> None:
 
 
 def measured(name: str, job: dict[str, Any], folder: Path) -> dict[str, float]:
-    """Seconds and CPU seconds of one transfer, and of reading the file afterwards."""
-    target = folder / "target"
-    target.mkdir()
+    """Seconds and CPU seconds of one transfer into ``folder``, and of reading the file afterwards."""
+    target = Path(tempfile.mkdtemp(dir=folder))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     text = json.dumps({**job, "folder": str(target)})
@@ -320,6 +319,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--only", nargs="+", choices=NAMES, default=[], help="these alone")
+    parser.add_argument("--into", type=Path, help="a folder on the disk to measure; else that of temporary files")
     parser.add_argument("--transfer", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.transfer:
@@ -334,7 +334,7 @@ def main() -> None:
             job = prepared(server, folder, options.mib)
             for number in range(options.rounds + 1):
                 for name in random.sample(names, len(names)):
-                    run = measured(name, job, folder)
+                    run = measured(name, job, options.into or folder)
                     emptied(job["region_bucket"], job["endpoint_url"])
                     if number:  # the first warms up
                         runs[name].append(run)

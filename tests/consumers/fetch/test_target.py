@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,21 @@ def aligned(data: bytes) -> memoryview:
     memory = memoryview(mmap.mmap(-1, len(data)))
     memory[:] = data
     return memory
+
+
+def cached_bytes(path: Path) -> int:
+    """How much of the file's beginning the page cache gives without the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.preadv(fd, [bytearray(path.stat().st_size)], 0, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return 0
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            pytest.skip("this file system does not say what is in the cache")
+        raise
+    finally:
+        os.close(fd)
 
 
 def is_direct(fd: int) -> bool:
@@ -71,6 +87,18 @@ def test_whole_pages_go_past_the_cache_and_the_rest_through_it(on_disk: Path, wr
     assert path.read_bytes() == data
     assert writes.direct == [(0, MIB)]
     assert writes.buffered == [(MIB, 1000), (MIB + 1000, MIB - 1000), (2 * MIB, 12345)]
+
+
+def test_what_was_written_past_the_cache_is_in_it_soon(on_disk: Path) -> None:
+    data = noise(2 * MIB)
+    path = preallocated(on_disk, len(data))
+    with Target(path, direct=True) as target:
+        for start in (0, MIB):
+            target.write(aligned(data[start : start + MIB]), start)
+    ends_at = time.monotonic() + 60
+    while cached_bytes(path) < len(data):
+        assert time.monotonic() < ends_at, f"{cached_bytes(path)} bytes are in the cache"
+        time.sleep(0.01)
 
 
 def test_nothing_goes_past_the_cache_unless_asked(on_disk: Path, writes: Writes) -> None:

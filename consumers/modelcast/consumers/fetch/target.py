@@ -54,8 +54,8 @@ class Target:
                 os.close(self._direct)
                 self._direct = None
             else:
-                # Whoever reads it next (the upload, a look at the whole file, a pod) finds it in the cache after all. The
-                # disk has put it there, beside us and without a copy.
+                # Whoever reads it next (the upload, a look at the whole file, a pod) finds it in the cache after all:
+                # the disk puts it there, beside us and without a copy.
                 os.posix_fadvise(self._fd, at, len(chunk), os.POSIX_FADV_WILLNEED)
                 return
         with self._turn:

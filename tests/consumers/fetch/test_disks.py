@@ -83,11 +83,11 @@ def test_a_slow_disk_is_not_kept_busy(tmp_path: Path, monkeypatch: pytest.Monkey
     assert rates == DiskRates(MIB, MIB)
 
 
-def test_a_block_that_had_to_wait_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_that_had_to_wait_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
     def moves(_fd: int, block: memoryview | list[memoryview], at: int) -> int:
-        now[0] += 0.1 if at == 0 else 0.001
+        now[0] += 0.001 if at == 2 * MIB else 0.01
         return MIB
 
     monkeypatch.setattr(os, "open", lambda *_: os.memfd_create("probe"))

@@ -29,7 +29,7 @@ def aligned(data: bytes) -> memoryview:
 
 
 def beginnings_in_cache(path: Path) -> list[bool]:
-    """Whether the first 128 KiB of each block are (the kernel may take less than a block at once, never less than that).
+    """Whether the first 128 KiB of each block are (of a block the kernel may take less at once, not less than that).
 
     Asked in a way that brings nothing there.
     """

@@ -10,7 +10,7 @@ from tomllib import TOMLDecodeError
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from modelcast.schemas.errors import NotFound, UsageError
@@ -18,6 +18,9 @@ from modelcast.schemas.names import check_region
 
 CONFIG_VARIABLE = "MODELCAST_CONFIG"
 ORIGIN = "origin"
+
+
+_SWITCH = TypeAdapter(bool)  # a variable's text also says yes, on, 1
 
 
 class _Section(BaseModel):
@@ -105,8 +108,19 @@ class RegionSettings(_Section):
     bandwidth_bytes_per_second: int | None = Field(default=None, gt=0)
     origin_readers_max: int = Field(default=4, ge=1, le=64)  # fetches from the origin at once, the whole region
     fetch_threads: int = Field(default=4, ge=1, le=64)  # ranged reads at once in one fetch
-    direct_writes: bool = False  # fetched files of 8 MiB and more are written past the page cache
+    # Fetched files of 8 MiB and more are written past the page cache; auto: where the disk is fast enough.
+    direct_writes: Literal["auto"] | bool = "auto"
     expected: bool = True  # counts for the consistent version
+
+    @field_validator("direct_writes", mode="before")
+    @classmethod
+    def _auto_or_not(cls, value: Any) -> Any:
+        if isinstance(value, bool) or value == "auto":
+            return value
+        try:
+            return _SWITCH.validate_python(value)
+        except ValidationError:
+            raise ValueError(f'{value!r}: write "auto", true or false') from None
 
     @field_validator("pods")
     @classmethod

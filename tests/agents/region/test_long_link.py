@@ -9,6 +9,7 @@ import pytest
 
 from modelcast.agents.region.long_link import long_link, reload_limit
 from modelcast.consumers.fetch import ArtifactCache
+from modelcast.consumers.fetch.disks import Disks
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.stores import MemoryStore
 
@@ -27,6 +28,12 @@ def test_settings_say_how_the_link_is_used(tmp_path: Path) -> None:
     link = long_link(here, MemoryStore(), ArtifactCache(tmp_path))
     assert (link.budget.limit_bytes_per_second, link.readers, link.direct_writes) == (1000, 7, True)
     assert link.turns is not None
+
+
+def test_unless_told_otherwise_the_disk_says_how_it_is_written(tmp_path: Path) -> None:
+    link = long_link(RegionSettings(), MemoryStore(), ArtifactCache(tmp_path))
+    assert isinstance(link.direct_writes, Disks)
+    assert long_link(RegionSettings(direct_writes=False), MemoryStore(), ArtifactCache(tmp_path)).direct_writes is False
 
 
 def test_the_limit_is_read_again(tmp_path: Path, settings_file: Path) -> None:

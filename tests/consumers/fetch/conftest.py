@@ -1,5 +1,10 @@
 """Stores and a cache for fetches."""
 
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,3 +44,29 @@ def versions(origin: MemoryStore, cache: ArtifactCache) -> dict[int, Manifest]:
     first = publish(origin, {"weights": OLD, "small": SMALL})
     Fetcher(origin, None, cache).fetch(first.digest)
     return {1: first, 2: publish(origin, {"weights": NEW, "small": SMALL})}
+
+
+@pytest.fixture
+def on_small_disk() -> Callable[[str], str]:
+    """Runs a program of this folder with 40 MiB of disk at /mnt (a tmpfs of its own); gives what it printed."""
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare is not here")
+
+    def run(program: str) -> str:
+        script = Path(__file__).with_name(program)
+        command = f"mount -t tmpfs -o size=40m tmpfs /mnt && exec {sys.executable} {script}"
+        root = Path(__file__).parents[3]
+        result = subprocess.run(
+            ["unshare", "-rm", "sh", "-c", command],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if result.returncode and "unshare failed" in result.stderr:
+            pytest.skip(f"the kernel refuses namespaces: {result.stderr}")
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    return run

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -210,25 +211,8 @@ def test_a_fetch_in_progress_keeps_its_room(tmp_path: Path, origin: MemoryStore)
         assert incoming.path(manifest.files[0]).exists()
 
 
-def test_a_full_disk_is_named_and_leaves_the_cache_usable(origin: MemoryStore) -> None:
-    """On a small tmpfs in a mount namespace of its own."""
-    if shutil.which("unshare") is None:
-        pytest.skip("unshare is not here")
-    script = Path(__file__).with_name("full_disk_scenario.py")
-    root = Path(__file__).parents[3]
-    command = f"mount -t tmpfs -o size=40m tmpfs /mnt && exec {sys.executable} {script}"
-    result = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", command],
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if result.returncode and "unshare failed" in result.stderr:
-        pytest.skip(f"the kernel refuses namespaces: {result.stderr}")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout == "refused\nevicted\nraced\nsound\n"
+def test_a_full_disk_is_named_and_leaves_the_cache_usable(on_small_disk: Callable[[str], str]) -> None:
+    assert on_small_disk("full_disk_scenario.py") == "refused\nevicted\nraced\nsound\n"
 
 
 def test_a_pods_source_fills_the_cache_from_the_region(tmp_path: Path, origin: MemoryStore) -> None:

@@ -69,7 +69,9 @@ def test_parts_are_long_at_first_and_short_at_the_end() -> None:
 def test_those_that_are_read_first_do_not_end_together() -> None:
     assert [count for _, count in runs(set(range(129)))][:5] == [4, 8, 12, 16, 16]
     files = [replace(entry(name, name.encode()), size_bytes=64 * BLOCK_SIZE_BYTES, blocks=("",) * 64) for name in "ab"]
-    parts = parts_of([Step(file, Way.ORIGIN) for file in files], {file.digest: set(range(64)) for file in files}, 8)
+    parts = parts_of(
+        [Step(file, Way.ORIGIN) for file in files], {file.digest: set(range(64)) for file in files}, far_most=8
+    )
     assert [part.block_count for part in parts][:5] == [2, 4, 6, 8, 8]
     assert [part.block_count for part in parts if part.step.file.path == "b"][:5] == [8] * 5
 
@@ -78,7 +80,7 @@ def test_no_part_is_longer_than_is_asked_for() -> None:
     assert [count for _, count in runs(set(range(40)), most=3)][:5] == [1, 2, 3, 3, 3]
     file = replace(entry("w", b""), size_bytes=40 * BLOCK_SIZE_BYTES, blocks=("",) * 40)
     for way, longest in ((Way.ORIGIN, 3), (Way.REGION, 8)):
-        parts = parts_of([Step(file, way)], {file.digest: set(range(40))}, 3)
+        parts = parts_of([Step(file, way)], {file.digest: set(range(40))}, far_most=3)
         assert max(part.block_count for part in parts) == longest
 
 

@@ -1,8 +1,10 @@
 """Writing past the page cache where that is possible, through it everywhere else."""
 
+import ctypes
 import errno
 import mmap
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,23 @@ def aligned(data: bytes) -> memoryview:
     memory = memoryview(mmap.mmap(-1, len(data)))
     memory[:] = data
     return memory
+
+
+def beginnings_in_cache(path: Path) -> list[bool]:
+    """Whether the first 128 KiB of each block are (of a block the kernel may take less at once, not less than that).
+
+    Asked in a way that brings nothing there.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    size_bytes = path.stat().st_size
+    answer = (ctypes.c_ubyte * (size_bytes // mmap.PAGESIZE))()
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), size_bytes) as pages:
+        start = ctypes.c_char.from_buffer(pages)
+        failed = libc.mincore(ctypes.byref(start), ctypes.c_size_t(size_bytes), answer)
+        del start
+    assert not failed, os.strerror(ctypes.get_errno())
+    blocks = [answer[at : at + 128 * 1024 // mmap.PAGESIZE] for at in range(0, len(answer), MIB // mmap.PAGESIZE)]
+    return [all(page & 1 for page in pages) for pages in blocks]
 
 
 def is_direct(fd: int) -> bool:
@@ -71,6 +90,18 @@ def test_whole_pages_go_past_the_cache_and_the_rest_through_it(on_disk: Path, wr
     assert path.read_bytes() == data
     assert writes.direct == [(0, MIB)]
     assert writes.buffered == [(MIB, 1000), (MIB + 1000, MIB - 1000), (2 * MIB, 12345)]
+
+
+def test_what_was_written_past_the_cache_is_in_it_soon(on_disk: Path) -> None:
+    data = noise(2 * MIB)
+    path = preallocated(on_disk, len(data))
+    with Target(path, direct=True) as target:
+        for start in (0, MIB):
+            target.write(aligned(data[start : start + MIB]), start)
+    ends_at = time.monotonic() + 60
+    while not all(beginnings_in_cache(path)):
+        assert time.monotonic() < ends_at, beginnings_in_cache(path)
+        time.sleep(0.01)
 
 
 def test_nothing_goes_past_the_cache_unless_asked(on_disk: Path, writes: Writes) -> None:

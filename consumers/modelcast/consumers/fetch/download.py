@@ -129,12 +129,12 @@ class Download:
                 self._block_came(span.part.step.file.digest, block)
 
         def bring(span: FileSpan) -> None:
-            file = span.part.step.file
+            file, path = span.part.step.file, self._path_of(span.part)
             if span.part.begun_bytes:
-                _take_over(span, self._path_of(span.part))
+                _take_over(span, path)
                 came(span, span.begun_bytes)
-            direct = self._link.writes_direct(file.size_bytes)
-            with Target(self._path_of(span.part), turns[file.digest], direct=direct) as target:
+            direct = self._link.writes_direct(path, file.size_bytes)
+            with Target(path, turns[file.digest], direct=direct) as target:
                 self._bring(span, target, is_over, lambda _, count: came(span, count))
 
         try:

@@ -29,7 +29,6 @@ from modelcast.consumers.fetch.regional import RegionalBucket
 from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.retry import check
 from modelcast.consumers.fetch.status import FetchStatus, Ticker
-from modelcast.consumers.fetch.uncached import uncached_digest_of
 from modelcast.consumers.fetch.ways import FilePlan, Kind, Option
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import VerificationFailed
@@ -375,8 +374,7 @@ class Job:
                 if digest in self._rebuilt:
                     continue
                 # A file of one block: its digest is its block's.
-                whole = uncached_digest_of if self._link.writes_direct(file.size_bytes) else digest_of
-                got = whole(path) if len(file.blocks) > 1 else "sha256:" + (file.blocks or (_EMPTY,))[0]
+                got = digest_of(path) if len(file.blocks) > 1 else "sha256:" + (file.blocks or (_EMPTY,))[0]
                 if got != digest:
                     raise DamagedBytes(file.path, expected=digest, got=got, store=self._origin.name)
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from modelcast.consumers.fetch.budget import CHUNK_BYTES_MAX, Budget
+from modelcast.consumers.fetch.disks import Disks
 from modelcast.consumers.fetch.plan import Way
 from modelcast.consumers.fetch.target import DIRECT_FROM_BYTES
 
@@ -49,17 +51,21 @@ class Link:
         budget: of bytes from the origin.
         turns: who of the region may read from the origin; None: everybody.
         readers: ranged reads at once in one transfer.
-        direct_writes: large files are written past the page cache, where the file system can do that.
+        direct_writes: large files are written past the page cache, where the file system can do that; the disks say
+            where it pays.
     """
 
     budget: Budget = field(default_factory=Budget)
     turns: Turns | None = None
     readers: int = READERS
-    direct_writes: bool = False
+    direct_writes: bool | Disks = False
 
-    def writes_direct(self, size_bytes: int) -> bool:
-        """Whether a file of this size is written past the page cache."""
-        return self.direct_writes and size_bytes >= DIRECT_FROM_BYTES
+    def writes_direct(self, path: Path, size_bytes: int) -> bool:
+        """Whether the file ``path``, so large, is written past the page cache. May measure the disk first."""
+        if size_bytes < DIRECT_FROM_BYTES:
+            return False
+        how = self.direct_writes
+        return how.writes_direct(path.parent) if isinstance(how, Disks) else how
 
     def chunk_bytes(self, way: Way) -> int:
         """How much to read at once."""

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +17,8 @@ from modelcast.consumers.fetch.copying import bytes_of, copy_blocks
 from modelcast.consumers.fetch.course import in_words, main_kind, origin_bytes_of
 from modelcast.consumers.fetch.download import Download
 from modelcast.consumers.fetch.early import near_or_far, reads_to_come
-from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.gauge import Gauge
-from modelcast.consumers.fetch.incoming import Incoming, digest_of
+from modelcast.consumers.fetch.incoming import Incoming
 from modelcast.consumers.fetch.link import Link, Turn
 from modelcast.consumers.fetch.manifests import read_manifest
 from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of, plan
@@ -30,7 +28,7 @@ from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.retry import check
 from modelcast.consumers.fetch.status import FetchStatus, Ticker
 from modelcast.consumers.fetch.ways import FilePlan, Kind, Option
-from modelcast.schemas.digests import sha256_of
+from modelcast.consumers.fetch.whole import check_digests, link_twins
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore, Progress
@@ -133,7 +131,7 @@ class Job:
             self._ahead.begin((s.file for s in lacking.values() if s.way is Way.ORIGIN), missing, incoming.path)
             arrived = self._transfer(incoming, wish, lacking, missing, here)
             with self._account.timed("stage"):
-                self._link_twins(incoming, steps)
+                link_twins(incoming, steps)
                 incoming.tidy()
             with ExitStack() as synced:  # beside the upload: both wait for disks most of the time
                 with self._account.timed("stage"):
@@ -358,7 +356,7 @@ class Job:
     def _check_whole(
         self, incoming: Incoming, manifest: Manifest, steps: tuple[Step, ...], in_region: Set[str]
     ) -> None:
-        """Compare the digests of whole files; all blocks being right, only a manifest that lies fails here.
+        """Compare the digests of whole files.
 
         What enters the region is hashed by the upload, what was there was hashed when it entered.
         """
@@ -369,21 +367,8 @@ class Job:
                 self._region.admit(manifest, {digest: f for digest, f in files.items() if digest not in there})
             return
         with self._account.timed("verify"):
-            for digest, (file, path) in files.items():
-                check(self._cancelled)
-                if digest in self._rebuilt:
-                    continue
-                # A file of one block: its digest is its block's.
-                got = digest_of(path) if len(file.blocks) > 1 else "sha256:" + (file.blocks or (_EMPTY,))[0]
-                if got != digest:
-                    raise DamagedBytes(file.path, expected=digest, got=got, store=self._origin.name)
-
-    def _link_twins(self, incoming: Incoming, steps: tuple[Step, ...]) -> None:
-        for step in steps:
-            for path in step.also_at:
-                twin = replace(step.file, path=path)
-                if not incoming.link(incoming.path(step.file), twin):
-                    raise DamagedBytes(path, expected=twin.digest, got="other bytes", store=str(incoming.folder))
+            doubtful = [found for digest, found in files.items() if digest not in self._rebuilt]
+            check_digests(doubtful, self._origin.name, self._cancelled)
 
     def _report(self, manifest: Manifest, way: str, kind: Kind = Kind.CACHE) -> FetchReport:
         return self._account.report(manifest, self._gauge.origin_bytes_per_second, way, kind)
@@ -393,7 +378,6 @@ def _silent(_: object) -> None:
     pass
 
 
-_EMPTY = sha256_of(b"").removeprefix("sha256:")
 _BEFORE = Option(Kind.RESUMED, 0, 0.0, 0.0)
 _LOCAL = Option(Kind.CACHE, 0, 0.0, 0.0)
 _REGIONAL = Option(Kind.REGION, 0, 0.0, 0.0)

@@ -28,7 +28,7 @@ PARTS_IN_FLIGHT = 4
 HELD_MAX_BYTES = 64 * 1024 * 1024
 """Of all uploads of this process together, between being read and being sent."""
 TRIES = 3
-STREAM_MAX_BYTES = 256 * 1024 * 1024
+STREAM_MAX_BYTES = 512 * 1024 * 1024
 """What grows up to this size goes with one request, without parts that some stores copy at the end."""
 PIECE_BYTES = 1024 * 1024
 

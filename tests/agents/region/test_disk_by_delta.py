@@ -136,13 +136,23 @@ def test_plan_explains_the_choice(
     nothing = modelcast("plan", "fraud/2", "--region", "eu", "--link", "100Mbit", "-o", "json").json
     assert nothing["holds"] == []
     left_out = [way for file in nothing["files"] for way in file["ways"] if way["seconds"] is None]
-    assert any("not held" in way["why"] for way in left_out)
+    assert any("its base of version 1 is not held" in way["why"] for way in left_out)
 
     held = Memory("id", MODEL, "eu", epoch=1, staged=Held.of(first, 1), served=Held.of(first, 1))
     region_store(settings, "eu").put(keys.region_state(MODEL), held.encode())
     known = modelcast("plan", "fraud/2", "--region", "eu", "--link", "1Gbit", "-o", "json").json
     assert known["holds"] == [{"version": 1, "why": "served"}]
     assert known["way"] == "1 unchanged, 1 delta from 1"
+
+    told = modelcast("plan", "fraud/2", "--region", "eu", "--link", "1Gbit")
+    assert "fraud/2: eu holds 1 (served), as it said " in told.err
+    there = modelcast("plan", "fraud/1", "--region", "eu", "-o", "json").json
+    assert (there["holds_it"], there["way"], there["bytes_planned"]) == ("served", "here already", 0)
+    assert known["left_out"] == ""
+    with Publisher(settings, announcer=Heard()) as publisher:
+        publisher.publish(MODEL, tmp_path / "model", placement=["us"], version=3)
+    left = modelcast("plan", "fraud/3", "--region", "eu")
+    assert "fraud/3 is placed in us only: eu will not fetch it" in left.err
 
     table = modelcast("plan", "fraud/2", "--region", "eu", "--from", "1", "--link", "100Mbit").out
     assert "→" in table

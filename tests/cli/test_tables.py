@@ -121,6 +121,12 @@ def test_models_are_readable_in_a_narrow_terminal_too() -> None:
     assert shown(table, columns=24) == ["fraud: - in 1/2,", "FETCHING"]
 
 
+def test_regions_are_readable_in_a_narrow_terminal_too() -> None:
+    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, {"fraud": DONE}, None)])
+    assert shown(table, columns=38) == ["REGION  HEARD     SERVING", "eu-west 2.0 s ago 1/1"]
+    assert shown(table, columns=24) == ["eu-west: 1/1, heard 2.0", "s ago"]
+
+
 def test_fetches_are_told_in_words_where_a_table_does_not_fit() -> None:
     table = tables.fetches_table([("eu-west", FETCHING), ("us", STANDING)])
     assert table is not None

@@ -141,8 +141,9 @@ def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> RenderableType | N
     return Fitting((full, words), FETCHES_COLUMNS_MIN)
 
 
-def regions_table(rows: Sequence[RegionLine]) -> Table:
-    """One line a region."""
+def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
+    """One line a region; in a narrow terminal fewer columns."""
+    fewer, words = _table("REGION", "HEARD", "SERVING"), _table()
     table = Table("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", "HELD", box=None)
 
     def badness(row: RegionLine) -> tuple[float, float]:
@@ -153,17 +154,21 @@ def regions_table(rows: Sequence[RegionLine]) -> Table:
         counted = [r for r in models.values() if not r.left_out]
         lag = max((r.lag_seconds for r in models.values()), default=0.0)
         silent = heard is None or heard > 15
+        last = Text("never" if heard is None else f"{age(heard)} ago", style="bold red" if silent else "")
+        serving = f"{sum(r.state is State.SERVING for r in counted)}/{len(counted)}"
+        fewer.add_row(name, last, serving)
+        words.add_row(Text.assemble(f"{name}: {serving}, heard ", last))
         table.add_row(
             name,
             str(workers),
-            Text("never" if heard is None else f"{age(heard)} ago", style="bold red" if silent else ""),
-            f"{sum(r.state is State.SERVING for r in counted)}/{len(counted)}",
+            last,
+            serving,
             age(lag) if lag else "-",
             size(free) if free is not None else "-",
             software,
             Text("; ".join(f"{name} {told}" for name, row in models.items() if (told := held(row))) or "-"),
         )
-    return table
+    return Fitting((table, fewer, words), FULL_COLUMNS_MIN)
 
 
 def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> Table:

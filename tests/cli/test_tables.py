@@ -96,6 +96,43 @@ def test_a_model_fits_80_columns_the_worst_region_first_and_every_number_whole()
     assert lines[-1].split()[-4:] == ["1.0", "MiB", "67.0", "MiB"]
 
 
+@pytest.mark.parametrize("columns", [30, 38, 45, 60, 79])
+def test_in_a_narrow_terminal_what_is_shown_is_readable(columns: int) -> None:
+    lines = shown(tables.model_table(state(DONE, FETCHING, STANDING, REFUSED)), columns=columns)
+    assert "…" not in "".join(lines)
+    told = lines[-4:]
+    assert [line.split()[0].rstrip(":") for line in told] == ["sa", "us", "eu-west", "ap"]
+    assert "QUARANTINED" in told[0]
+    assert "6" in told[3]
+
+
+def test_the_narrower_the_fewer_columns_and_then_words() -> None:
+    table = tables.model_table(state(DONE, FETCHING))
+    assert [shown(table, columns=n)[0] for n in (80, 45, 27)] == [
+        "REGION  STATE    ASPIRED STAGED SERVED PODS LAG  MOVED    SAVED",
+        "REGION  STATE    SERVED LAG",
+        "eu-west: FETCHING, serves 6",
+    ]
+
+
+def test_models_are_readable_in_a_narrow_terminal_too() -> None:
+    table = tables.models_table([Sighting(state(DONE, FETCHING), 1.0, "redis")])
+    assert shown(table, columns=38) == ["MODEL SERVED REGIONS WORST", "fraud -      1/2     FETCHING"]
+    assert shown(table, columns=24) == ["fraud: - in 1/2,", "FETCHING"]
+
+
+def test_regions_are_readable_in_a_narrow_terminal_too() -> None:
+    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, {"fraud": DONE}, None)])
+    assert shown(table, columns=38) == ["REGION  HEARD     SERVING", "eu-west 2.0 s ago 1/1"]
+    assert shown(table, columns=24) == ["eu-west: 1/1, heard 2.0", "s ago"]
+
+
+def test_fetches_are_told_in_words_where_a_table_does_not_fit() -> None:
+    table = tables.fetches_table([("eu-west", FETCHING), ("us", STANDING)])
+    assert table is not None
+    assert shown(table, columns=38) == ["us: 17.0 of 68.0 MiB, stands", "eu-west: 17.0 of 68.0 MiB, 6.0 s left"]
+
+
 def test_regions_of_which_the_same_is_said_share_a_line() -> None:
     other = replace(DONE, region="me")
     notes = shown(*tables.notes(state(DONE, other, REFUSED)), columns=200)

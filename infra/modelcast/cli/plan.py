@@ -1,32 +1,25 @@
 """``modelcast plan``: how a region would bring a version, and why so."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from modelcast.cli import plan_knowledge as known
 from modelcast.cli.configured import load, origin_registry
 from modelcast.cli.console import Format, age, emit, say, size
 from modelcast.cli.options import Output
 from modelcast.cli.registry_views import ReferenceArgument, read_log
-from modelcast.schemas.errors import NotFound, UsageError
-from modelcast.schemas.log import ModelLog
-from modelcast.schemas.manifest import Manifest
+from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference
-from modelcast.schemas.ports import ObjectStore
-from modelcast.schemas.records import ModelUpdate
 
 if TYPE_CHECKING:
-    from modelcast.consumers.fetch.costs import Speeds
     from modelcast.consumers.fetch.explain import Considered, Explained
-    from modelcast.consumers.fetch.ways import Holdings, Offer, Wanted
-    from modelcast.infra.settings import Settings
 
-BETWEEN_MAX = 4
 FILES_SHOWN_MAX = 50
 
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMGT]?)(?:(bit|b)|B)?(?:/s|ps)?", re.ASCII)
@@ -75,11 +68,12 @@ def plan(
     origin = origin_store(settings)
     log, _ = read_log(origin_registry(settings), wanted.model)
     update = log.resolve(wanted, region)
-    speeds, told_by = _speeds(settings, region, rate)
-    holding = _supposed(log, held) if held else _reported(own, update)
-    situation = _situation(origin, None if held else own, log, update, sorted(holding))
+    speeds, told_by = known.speeds_of(settings, region, rate)
+    holding = known.supposed(log, held) if held else known.reported(own, update, time.time_ns() // 1000)
+    situation = known.situation(origin, None if held else own, log, update, holding, speeds)
     plans, explained = explain(situation.wanted, situation.held, situation.offers, speeds, situation.versions)
-    words = in_words([p.chosen for p in plans], situation.versions)
+    words = "here already" if holding.wanted else in_words([p.chosen for p in plans], situation.versions)
+    left_out = not log.allowed(update.version, region)
     total = sum(p.file.size_bytes for p in plans)
     data = {
         "model": update.model,
@@ -89,7 +83,11 @@ def plan(
         "bytes_planned": origin_bytes_of(plans),
         "bytes_total": total,
         "seconds_predicted": seconds_of(plans),
-        "holds": [{"version": v, "why": why} for v, why in sorted(holding.items())],
+        "left_out": "placement" if left_out else "",
+        "holds": [{"version": v, "why": why} for v, why in sorted(holding.versions.items())],
+        "holds_it": holding.wanted,
+        "held_seconds_ago": holding.told_seconds_ago,
+        "bucket_lacks": holding.lost,
         "link_bytes_per_second": speeds.origin_bytes_per_second,
         "link_known_from": told_by,
         "speeds": speeds,
@@ -98,8 +96,10 @@ def plan(
         "files": explained,
     }
     if output is Format.table:
-        holds = ", ".join(f"{v} ({why})" for v, why in sorted(holding.items())) or "no other version"
-        say(f"{update.model}/{update.version} in {region}, which holds {holds}")
+        if left_out:
+            placed = ", ".join(update.placement)
+            say(f"{update.model}/{update.version} is placed in {placed} only: {region} will not fetch it")
+        say(f"{update.model}/{update.version}: {known.in_words(holding, region)}")
         say(f"long link: {size(speeds.origin_bytes_per_second)}/s ({told_by})")
     emit(data, output, _table(explained))
     if output is Format.table:
@@ -128,94 +128,3 @@ def _costs(way: "Considered") -> tuple[str, str, str]:
     if way.seconds is None or way.risk_seconds is None:
         return "-", "-", "-"
     return f"{way.seconds:.2f}", f"{way.risk_seconds:.2f}", f"{way.seconds + way.risk_seconds:.2f}"
-
-
-# --- what is known ------------------------------------------------------------------------------------------------
-
-
-def _speeds(settings: "Settings", region: str, rate: float | None) -> tuple["Speeds", str]:
-    from modelcast.cli.state_source import StateSource
-    from modelcast.consumers.fetch.costs import Speeds
-
-    guess = Speeds()
-    if rate is not None:
-        return replace(guess, origin_bytes_per_second=rate, measured=True), "as given"
-    beats = [b for b, _ in StateSource(settings).heartbeats() if b.region == region and b.origin_bytes_per_second > 0]
-    if beats:
-        fastest = max(beat.origin_bytes_per_second for beat in beats)
-        return replace(guess, origin_bytes_per_second=fastest, measured=True), "as the region measured it"
-    return guess, "a guess: the region has not measured it; --link says it"
-
-
-def _supposed(log: ModelLog, versions: Sequence[int]) -> dict[int, str]:
-    for version in versions:
-        if version not in log.updates:
-            raise NotFound("no such version", subject=f"{log.model}/{version}", hint=f"modelcast history {log.model}")
-    return dict.fromkeys(versions, "supposed")
-
-
-def _reported(own: ObjectStore, update: ModelUpdate) -> dict[int, str]:
-    """What the region's state says that it has on its disks."""
-    from modelcast.agents.region.memory import MEMORY_SIZE_MAX, Memory
-    from modelcast.schemas import keys
-
-    found = own.get(keys.region_state(update.model), size_max=MEMORY_SIZE_MAX)
-    if found is None:
-        return {}
-    memory = Memory.decode(found.body, key=found.info.key)
-    held = {memory.staged.version: "staged"} if memory.staged else {}
-    if memory.served:
-        held[memory.served.version] = "served"
-    held.pop(update.version, None)
-    return held
-
-
-@dataclass(frozen=True, slots=True)
-class _Situation:
-    """What the planner is told."""
-
-    wanted: Sequence["Wanted"]
-    held: "Holdings"
-    offers: Sequence["Offer"]
-    versions: Mapping[str, int]
-
-
-def _situation(
-    origin: ObjectStore, own: ObjectStore | None, log: ModelLog, update: ModelUpdate, holding: Sequence[int]
-) -> _Situation:
-    """Read the manifests and the offers. ``own``: the region's bucket; None: it is supposed to lack the version."""
-    from modelcast.consumers.fetch.copying import bytes_of
-    from modelcast.consumers.fetch.offers import read_offers
-    from modelcast.consumers.fetch.plan import plan as steps_of
-    from modelcast.consumers.fetch.regional import RegionalBucket
-    from modelcast.consumers.fetch.ways import Holdings, Wanted, reusable
-
-    manifest = _manifest(origin, update)
-    versions: dict[str, int] = {}
-    cached: dict[str, int] = {}
-    blocks: dict[str, tuple[str, int]] = {}
-    for version in holding:
-        for file in _manifest(origin, log.updates[version]).files:
-            cached[file.digest], versions[file.digest] = file.size_bytes, version
-            blocks.update({block: (file.digest, number) for number, block in enumerate(file.blocks)})
-    regional: dict[str, int] = {}
-    if own is not None:
-        bucket = RegionalBucket(own, update.artifact.manifest_digest, lambda: False)
-        bucket.has_all()
-        there = bucket.digests(manifest)
-        regional = {file.digest: file.size_bytes for file in manifest.files if file.digest in there}
-    wanted = []
-    for step in steps_of(manifest, cached=frozenset(), regional=frozenset()):
-        here = reusable(step.file, blocks, set(range(len(step.file.blocks))))
-        local = bytes_of(step.file, here.keys())
-        wanted.append(Wanted(step.file, step.file.size_bytes - local, local))
-    between = [v for v in log.updates if holding and max(holding) < v < update.version]
-    asked = [update, *(log.updates[v] for v in sorted(between, reverse=True)[:BETWEEN_MAX])]
-    offers = read_offers(origin, [u.artifact.manifest_digest for u in asked], lambda: False)
-    return _Situation(wanted, Holdings(cached, regional), offers, versions)
-
-
-def _manifest(origin: ObjectStore, update: ModelUpdate) -> Manifest:
-    from modelcast.consumers.fetch.manifests import read_manifest
-
-    return read_manifest(origin, update.artifact.manifest_digest, update.artifact.manifest_key)

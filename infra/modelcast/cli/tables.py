@@ -1,8 +1,10 @@
 """States as tables, worst first: used by ``get``, ``describe`` and the demo. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +29,8 @@ _STYLE = {State.QUARANTINED: "bold red", State.FAILED: "red", State.SERVING: "gr
 RegionLine = tuple[str, int, str, float | None, Mapping[str, RegionState], int | None]
 """(name, workers, newest software, seconds since its heartbeat, its row of each model, free disk)."""
 _AHEAD_OF = (State.STAGED, State.LOADING, State.SERVING)
+FULL_COLUMNS_MIN = 80
+FETCHES_COLUMNS_MIN = 60
 _POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodState.LOADING, PodState.SERVING)
 
 
@@ -41,44 +45,58 @@ def model_badness(state: VersionState) -> tuple[int, tuple[int, int, float]]:
     return (int(bool(state.alarm)), worst)
 
 
-def models_table(sightings: Iterable[Sighting]) -> Table:
-    """One line a model."""
-    table = Table("MODEL", "LATEST", "CONSISTENT", "REGIONS", "WORST", "LAG", "SKEW", "UPDATED", "HELD", box=None)
+def models_table(sightings: Iterable[Sighting]) -> RenderableType:
+    """One line a model; in a narrow terminal fewer columns."""
+    full = Table("MODEL", "LATEST", "CONSISTENT", "REGIONS", "WORST", "LAG", "SKEW", "UPDATED", "HELD", box=None)
+    fewer, words = _table("MODEL", "SERVED", "REGIONS", "WORST"), _table()
     for seen in sorted(sightings, key=lambda s: (model_badness(s.state), s.state.model), reverse=True):
         state = seen.state
         counted = [r for r in state.regions if not r.left_out]
-        serving = sum(r.state is State.SERVING for r in counted)
+        serving = f"{sum(r.state is State.SERVING for r in counted)}/{len(counted)}"
         worst = max(counted, key=region_badness, default=None)
-        table.add_row(
+        told = _alarm(state) or (state_text(worst) if worst else Text("-"))
+        consistent = _version(state.consistent_version)
+        full.add_row(
             state.model,
             _version(state.latest_version),
-            _version(state.consistent_version),
-            f"{serving}/{len(counted)}",
-            _alarm(state) or (state_text(worst) if worst else Text("-")),
+            consistent,
+            serving,
+            told,
             age(state.lag_seconds_max) if state.lag_seconds_max else "-",
             str(state.skew),
             f"{age(seen.age_seconds)} ago",
             _held(state),
         )
-    return table
+        fewer.add_row(state.model, consistent, serving, told)
+        words.add_row(Text.assemble(f"{state.model}: {consistent} in {serving}, ", told))
+    return Fitting((full, fewer, words), FULL_COLUMNS_MIN)
 
 
-def model_table(state: VersionState) -> Table:
-    """One line a region, worst first. What is to be said of one (``notes``) fits no column."""
-    table = _table("REGION", "STATE", "ASPIRED", "STAGED", "SERVED", "PODS", "LAG", "MOVED", "SAVED")
+def model_table(state: VersionState) -> RenderableType:
+    """One line a region, worst first. What is to be said of one (``notes``) fits no column.
+
+    In a narrow terminal what fits: fewer columns, or a few words a region.
+    """
+    full = _table("REGION", "STATE", "ASPIRED", "STAGED", "SERVED", "PODS", "LAG", "MOVED", "SAVED")
+    fewer = _table("REGION", "STATE", "SERVED", "LAG")
+    words = _table()
     for row in _worst_first(state):
-        table.add_row(
+        lag = age(row.lag_seconds) if row.lag_seconds else "-"
+        served = _version(row.served_version)
+        full.add_row(
             row.region,
             state_text(row),
             _version(row.aspired_version),
             _version(row.staged_version),
-            _version(row.served_version),
+            served,
             f"{row.pods_serving}/{row.pods_expected}",
-            age(row.lag_seconds) if row.lag_seconds else "-",
+            lag,
             size(row.bytes_moved) if row.bytes_moved else "-",
             size(row.bytes_saved) if row.bytes_saved else "-",
         )
-    return table
+        fewer.add_row(row.region, state_text(row), served, lag)
+        words.add_row(Text.assemble(f"{row.region}: ", state_text(row), f", serves {served}"))
+    return Fitting((full, fewer, words), FULL_COLUMNS_MIN)
 
 
 def notes(state: VersionState) -> list[Text]:
@@ -109,26 +127,23 @@ def seconds_left(row: RegionState) -> float:
     return left / row.bytes_per_second if row.bytes_per_second > 0 else math.inf
 
 
-def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> Table | None:
+def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> RenderableType | None:
     """One line a fetch under way, the one that ends last first: (what to call it, row). None: nothing is on its way."""
     under_way = sorted((each for each in rows if is_fetching(each[1])), key=lambda e: (-seconds_left(e[1]), e[0]))
     if not under_way:
         return None
-    table = _table("FETCHING", "BYTES", "RATE", "LEFT", "WAY")
+    full, words = _table("FETCHING", "BYTES", "RATE", "LEFT", "WAY"), _table()
     for name, row in under_way:
         left = seconds_left(row)
-        table.add_row(
-            name,
-            size_of(row.bytes_moved, row.bytes_planned),
-            f"{size(row.bytes_per_second)}/s",
-            age(left) if left < math.inf else "stands",
-            row.way,
-        )
-    return table
+        done, until = size_of(row.bytes_moved, row.bytes_planned), age(left) if left < math.inf else "stands"
+        full.add_row(name, done, f"{size(row.bytes_per_second)}/s", until, row.way)
+        words.add_row(f"{name}: {done}, {until}" + (" left" if left < math.inf else ""))
+    return Fitting((full, words), FETCHES_COLUMNS_MIN)
 
 
-def regions_table(rows: Sequence[RegionLine]) -> Table:
-    """One line a region."""
+def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
+    """One line a region; in a narrow terminal fewer columns."""
+    fewer, words = _table("REGION", "HEARD", "SERVING"), _table()
     table = Table("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", "HELD", box=None)
 
     def badness(row: RegionLine) -> tuple[float, float]:
@@ -139,17 +154,21 @@ def regions_table(rows: Sequence[RegionLine]) -> Table:
         counted = [r for r in models.values() if not r.left_out]
         lag = max((r.lag_seconds for r in models.values()), default=0.0)
         silent = heard is None or heard > 15
+        last = Text("never" if heard is None else f"{age(heard)} ago", style="bold red" if silent else "")
+        serving = f"{sum(r.state is State.SERVING for r in counted)}/{len(counted)}"
+        fewer.add_row(name, last, serving)
+        words.add_row(Text.assemble(f"{name}: {serving}, heard ", last))
         table.add_row(
             name,
             str(workers),
-            Text("never" if heard is None else f"{age(heard)} ago", style="bold red" if silent else ""),
-            f"{sum(r.state is State.SERVING for r in counted)}/{len(counted)}",
+            last,
+            serving,
             age(lag) if lag else "-",
             size(free) if free is not None else "-",
             software,
             Text("; ".join(f"{name} {told}" for name, row in models.items() if (told := held(row))) or "-"),
         )
-    return table
+    return Fitting((table, fewer, words), FULL_COLUMNS_MIN)
 
 
 def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> Table:
@@ -197,9 +216,29 @@ def _held(state: VersionState) -> Text:
     return Text(ways.pop() if len(ways) == 1 else "; ".join(told_by(state))) if any(ways) else Text("-")
 
 
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """Shows the first of ``choices`` that the terminal is wide enough for, else the last.
+
+    Attributes:
+        columns_enough: with so many the first is shown even if it must wrap.
+    """
+
+    choices: tuple[Table, ...]
+    columns_enough: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        if options.max_width >= self.columns_enough:
+            yield self.choices[0]
+            return
+        unbounded = options.update(width=10_000)
+        fits = (c for c in self.choices if c.__rich_measure__(console, unbounded).maximum <= options.max_width)
+        yield next(fits, self.choices[-1])
+
+
 def _table(*columns: str) -> Table:
     """One that stays readable at 80 columns."""
-    return Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    return Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False, show_header=bool(columns))
 
 
 def _alarm(state: VersionState) -> Text | None:

@@ -173,7 +173,7 @@ class RegionHeartbeat:
     models_owned: int = 0
     disk_free_bytes: int = 0
     cache_used_bytes: int = 0
-    origin_bytes_per_second: float = 0.0  # as measured last; 0: not measured
+    origin_bytes_per_second: float = 0.0  # as measured, within the limit; 0: nobody knows
     draining: bool = False
     software: Mapping[str, str] = field(default_factory=dict)
 

@@ -108,6 +108,25 @@ def test_a_version_in_between_is_met_by_a_chain_or_a_longer_delta(
     assert transfer.way == "1 unchanged, 1 chain of 2 deltas from 1"
 
 
+def test_an_empty_region_takes_what_stayed_the_same_from_what_was_packed_before(
+    settings: Settings, disk: Disk, publish: Callable[[int], ModelUpdate], tmp_path: Path
+) -> None:
+    other = safetensors_bytes({"w": ("BF16", bf16(weights(VALUES, 4)))})
+    (tmp_path / "model" / "other.safetensors").write_bytes(other)
+    first, second = publish(0), publish(1)
+    packed = {
+        parsed[1]: info.size_bytes
+        for update in (first, second)
+        for info in origin_store(settings).list(keys.delta_prefix(update.artifact.manifest_digest))
+        if (parsed := keys.parse_delta(info.key)) is not None and parsed[2] is None
+    }
+    digest, transfer = disk.fetch(second, lambda: False, silent)
+    large = [f for f in disk.cache.manifest(digest).files if f.path.endswith(".safetensors")]
+    assert transfer.way == "2 compressed wholes, 1 whole"
+    small = second.artifact.size_bytes - sum(f.size_bytes for f in large)
+    assert transfer.bytes_moved == sum(packed[f.digest] for f in large) + small
+
+
 def test_plan_explains_the_choice(
     settings: Settings, publish: Callable[[int], ModelUpdate], s3: S3ForTests, tmp_path: Path
 ) -> None:
@@ -136,13 +155,23 @@ def test_plan_explains_the_choice(
     nothing = modelcast("plan", "fraud/2", "--region", "eu", "--link", "100Mbit", "-o", "json").json
     assert nothing["holds"] == []
     left_out = [way for file in nothing["files"] for way in file["ways"] if way["seconds"] is None]
-    assert any("not held" in way["why"] for way in left_out)
+    assert any("its base of version 1 is not held" in way["why"] for way in left_out)
 
     held = Memory("id", MODEL, "eu", epoch=1, staged=Held.of(first, 1), served=Held.of(first, 1))
     region_store(settings, "eu").put(keys.region_state(MODEL), held.encode())
     known = modelcast("plan", "fraud/2", "--region", "eu", "--link", "1Gbit", "-o", "json").json
     assert known["holds"] == [{"version": 1, "why": "served"}]
     assert known["way"] == "1 unchanged, 1 delta from 1"
+
+    told = modelcast("plan", "fraud/2", "--region", "eu", "--link", "1Gbit")
+    assert "fraud/2: eu holds 1 (served), as it said " in told.err
+    there = modelcast("plan", "fraud/1", "--region", "eu", "-o", "json").json
+    assert (there["holds_it"], there["way"], there["bytes_planned"]) == ("served", "here already", 0)
+    assert known["left_out"] == ""
+    with Publisher(settings, announcer=Heard()) as publisher:
+        publisher.publish(MODEL, tmp_path / "model", placement=["us"], version=3)
+    left = modelcast("plan", "fraud/3", "--region", "eu")
+    assert "fraud/3 is placed in us only: eu will not fetch it" in left.err
 
     table = modelcast("plan", "fraud/2", "--region", "eu", "--from", "1", "--link", "100Mbit").out
     assert "→" in table

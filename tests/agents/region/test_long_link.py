@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.agents.region.disk import Disk
 from modelcast.agents.region.long_link import long_link, reload_limit
 from modelcast.consumers.fetch import ArtifactCache
 from modelcast.consumers.fetch.disks import Disks
-from modelcast.infra.settings import RegionSettings
+from modelcast.infra.settings import RegionSettings, Settings
 from modelcast.infra.stores import MemoryStore
 
 
@@ -44,6 +45,20 @@ def test_the_limit_is_read_again(tmp_path: Path, settings_file: Path) -> None:
     settings_file.write_text("[regions.eu]\n")
     reload_limit(link, "eu")
     assert link.budget.limit_bytes_per_second is None
+
+
+def test_what_is_believed_of_the_link_follows_the_limit(tmp_path: Path, settings_file: Path) -> None:
+    settings_file.write_text("[regions.eu]\nbandwidth_bytes_per_second = 9000000\n")
+    here, store, cache = RegionSettings(bandwidth_bytes_per_second=9_000_000), MemoryStore(), ArtifactCache(tmp_path)
+    link = long_link(here, store, cache)
+    disk = Disk(Settings(), store, cache, frozenset, link=link)
+    gauge = disk.gauge
+    with gauge.over_the_link(lambda: 1 << 40):  # as fast as the limit lets it
+        pass
+    assert disk.origin_bytes_per_second == 9_000_000
+    settings_file.write_text("[regions.eu]\nbandwidth_bytes_per_second = 1000000\n")
+    reload_limit(link, "eu")
+    assert disk.origin_bytes_per_second == gauge.speeds().origin_bytes_per_second == 1_000_000
 
 
 @pytest.mark.parametrize("text", ["[regions.eu]\nbandwidth_bytes_per_second = -1\n", "[[[", "[regions.us]\n"])

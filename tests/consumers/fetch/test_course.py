@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcast.consumers.fetch.costs import Speeds
-from modelcast.consumers.fetch.course import WAIT_SECONDS_MAX, in_words, origin_bytes_of, patience, seconds_of
+from modelcast.consumers.fetch.course import (
+    BETWEEN_MAX,
+    OLDER_MAX,
+    WAIT_SECONDS_MAX,
+    Kin,
+    in_words,
+    origin_bytes_of,
+    patience,
+    seconds_of,
+    unoffered,
+    worth_a_look,
+)
 from modelcast.consumers.fetch.ways import FilePlan, Kind, Offer, Option
 from modelcast.schemas.manifest import FileEntry
 from modelcast.schemas.records import DeltaHint
@@ -75,6 +86,9 @@ def rest(chosen: Option) -> Option:
         ([option(Kind.DELTA, "b")], "delta from 3"),
         ([option(Kind.CHAIN, "b", 2)], "chain of 2 deltas from 3"),
         ([option(Kind.PACKED)], "compressed whole"),
+        ([option(Kind.PACKED, deltas=2)], "compressed whole + delta"),
+        ([option(Kind.PACKED, deltas=3)] * 2, "2 compressed wholes + 2 deltas each"),
+        ([rest(option(Kind.PACKED, deltas=2))] * 2, "2 rests of compressed wholes + delta each"),
         ([option(Kind.DELTA, "stranger")], "delta"),
         ([option(Kind.CACHE)] * 3 + [option(Kind.DELTA, "b")], "3 unchanged, 1 delta from 3"),
         ([option(Kind.DELTA, "b")] * 2 + [option(Kind.REGION)], "1 from the region, 2 deltas from 3"),
@@ -90,3 +104,34 @@ def rest(chosen: Option) -> Option:
 )
 def test_ways_are_said_in_few_words(chosen: list[Option], words: str) -> None:
     assert in_words(chosen, {"b": 3}) == words
+
+
+# --- where to look
+
+MANY = Kin(30, digests={version: f"v{version}" for version in range(1, 41)})
+
+
+def test_the_newest_few_versions_between_the_one_held_and_the_one_wanted_may_make_a_chain() -> None:
+    assert MANY.between(27) == ["v29", "v28"]
+    assert MANY.between(3) == ["v29", "v28", "v27", "v26"]
+    assert len(MANY.between(0)) == BETWEEN_MAX
+
+
+def test_the_newest_few_earlier_versions_are_asked_once_each() -> None:
+    assert MANY.older(0, [])[0] == "v29"
+    assert len(MANY.older(0, [])) == OLDER_MAX
+    assert MANY.older(27, ["v29"]) == ["v28"]
+    assert MANY.older(29, []) == MANY.older(35, []) == []
+
+
+def test_bytes_count_of_which_nothing_is_offered() -> None:
+    files = [FileEntry("a", 5, "a", ()), FileEntry("b", 7, "b", ())]
+    assert unoffered(files, [Offer("a", None, 1, "k")]) == 7
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "speeds", "worth"),
+    [(500 * MB, LINK, True), (5 * MB, LINK, False), (5 * MB, replace(LINK, origin_bytes_per_second=1e6), True)],
+)
+def test_a_look_in_the_dark_must_be_small_beside_the_whole(size_bytes: int, speeds: Speeds, worth: bool) -> None:
+    assert worth_a_look(size_bytes, speeds) == worth

@@ -32,6 +32,13 @@ def test_what_is_taken_stands_first_and_what_is_not_says_why() -> None:
     assert ways[4].seconds is None
 
 
+def test_the_version_of_a_base_that_is_not_held_is_named() -> None:
+    _, left_out = explained(offer("v7", "v3", MIB), held=Holdings())
+    assert (left_out.way, left_out.why) == (
+        "delta from 3", "its base of version 3 is not held, and nothing leads there",
+    )  # fmt: skip
+
+
 def test_a_delta_that_saves_too_little_says_how_little() -> None:
     ways = explained(offer("v7", "v6", 800 * MIB))
     whole, delta = ways

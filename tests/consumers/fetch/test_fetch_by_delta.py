@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,19 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import Manifest
-from tests.consumers.fetch.offering import NEW, NEXT, OLD, SMALL, kin, made, nothing_left, offer, patient, step_from
+from tests.consumers.fetch.offering import (
+    NEW,
+    NEXT,
+    OLD,
+    SLOW_LINK,
+    SMALL,
+    kin,
+    made,
+    nothing_left,
+    offer,
+    patient,
+    step_from,
+)
 from tests.consumers.fetch.publishing import MIB, Wrapped, cached, noise, publish
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -169,11 +182,52 @@ def test_small_artifacts_ask_for_no_deltas(origin: MemoryStore, region: MemorySt
     assert set(report.stage_seconds) == {"manifest", "verify", "origin", "regional", "stage"}
 
 
-def test_who_holds_nothing_and_was_told_nothing_asks_for_no_deltas(origin: MemoryStore, cache: ArtifactCache) -> None:
+@pytest.mark.parametrize(("rate", "asked"), [(1e6, 1), (1e9, 0)])
+def test_who_holds_nothing_and_was_told_nothing_looks_where_a_listing_takes_little_of_the_whole(
+    origin: MemoryStore, cache: ArtifactCache, rate: float, asked: int
+) -> None:
     watched = Lists(origin)
-    manifest = publish(origin, {"w": NEW})
-    Fetcher(watched, None, cache, deltas=patient()).fetch(manifest.digest, kin=kin({1: manifest}))
-    assert watched.listed == 0
+    manifest = publish(origin, {"w": noise(1000) * 2500})
+    info = origin.head(offer(origin, manifest, None, noise(1000) * 2500))
+    assert info is not None
+    speeds = replace(SLOW_LINK, origin_bytes_per_second=rate)
+    report = Fetcher(watched, None, cache, deltas=patient(speeds)).fetch(manifest.digest, kin=kin({1: manifest}))
+    assert watched.listed == asked
+    assert (report.bytes_moved == info.size_bytes) == bool(asked)
+
+
+def test_a_first_arrival_finds_what_was_packed_when_an_earlier_version_was_new(
+    origin: MemoryStore, cache: ArtifactCache
+) -> None:
+    same, before, now = (noise(1000, seed) * 2500 for seed in (1, 2, 3))
+    first, second = publish(origin, {"a": same, "b": before}), publish(origin, {"a": same, "b": now})
+    packed = [offer(origin, first, None, same), offer(origin, second, None, now)]
+    offer(origin, first, None, before)
+    watched = Lists(origin)
+    report = Fetcher(watched, None, cache, deltas=patient()).fetch(second.digest, kin=kin({1: first, 2: second}))
+    assert report.way == "2 compressed wholes"
+    assert report.bytes_moved == sum(info.size_bytes for key in packed if (info := origin.head(key)))
+    assert watched.listed == 2
+    assert cached(cache, second) == {"a": same, "b": now}
+
+
+def test_where_every_file_has_an_offer_earlier_versions_are_not_asked(
+    origin: MemoryStore, cache: ArtifactCache
+) -> None:
+    first, second = publish(origin, {"a": noise(1000) * 2500}), publish(origin, {"a": noise(1000, 1) * 2500})
+    offer(origin, second, None, noise(1000, 1) * 2500)
+    watched = Lists(origin)
+    Fetcher(watched, None, cache, deltas=patient()).fetch(second.digest, kin=kin({1: first, 2: second}))
+    assert watched.listed == 1
+
+
+def test_who_holds_the_version_before_asks_no_earlier_one(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    versions[0] = publish(origin, {"weights": noise(MIB, 77)})
+    watched = Lists(origin)
+    Fetcher(watched, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    assert watched.listed == 1
 
 
 # --- waiting for what was foretold

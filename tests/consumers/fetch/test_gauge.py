@@ -2,6 +2,7 @@
 
 import pytest
 
+from modelcast.consumers.fetch.belief import Allowance
 from modelcast.consumers.fetch.costs import Speeds
 from modelcast.consumers.fetch.gauge import LINK_BYTES_MIN, SAMPLES, Gauge
 
@@ -31,15 +32,97 @@ def test_what_was_not_measured_is_guessed_and_said_to_be(clock: Clock) -> None:
     assert gauge.origin_bytes_per_second == 0
 
 
-def test_the_link_is_as_fast_as_its_last_transfers_together(clock: Clock) -> None:
+def test_the_link_is_as_fast_as_most_of_its_last_transfers(clock: Clock) -> None:
     gauge = Gauge(clock)
-    transfer(gauge, clock, 10 * MIB, 1.0)
-    transfer(gauge, clock, 10 * MIB, 3.0)
-    assert gauge.origin_bytes_per_second == pytest.approx(5 * MIB)
     for _ in range(SAMPLES):
-        transfer(gauge, clock, 2 * MIB, 1.0)
+        transfer(gauge, clock, 10 * MIB, 1.0)
+    transfer(gauge, clock, 100 * MIB, 100.0)
+    assert gauge.origin_bytes_per_second == pytest.approx(10 * MIB)
+    for _ in range(2):
+        transfer(gauge, clock, 10 * MIB, 5.0)
     assert gauge.origin_bytes_per_second == pytest.approx(2 * MIB)
     assert gauge.speeds().measured
+
+
+class Limit:
+    """What may be taken of the link, as it is now."""
+
+    bytes_per_second: float | None = None
+    share = 1.0
+
+    def __call__(self) -> Allowance:
+        return Allowance(self.bytes_per_second, self.share)
+
+
+@pytest.fixture
+def limit() -> Limit:
+    return Limit()
+
+
+def test_after_changes_of_the_limit_no_more_is_believed_than_the_one_in_force(clock: Clock, limit: Limit) -> None:
+    gauge = Gauge(clock, limit)
+    for rate in (10.0, 4.0, 1.0):
+        limit.bytes_per_second = rate * MIB
+        assert gauge.speeds().origin_bytes_per_second <= rate * MIB
+        if rate > 1:
+            transfer(gauge, clock, 20 * MIB, 20 / rate)
+    assert gauge.speeds().origin_bytes_per_second == gauge.of_the_region() == MIB
+    assert gauge.speeds().measured
+
+
+def test_a_limit_that_is_lifted_leaves_what_the_link_showed_without_it(clock: Clock, limit: Limit) -> None:
+    gauge = Gauge(clock, limit)
+    transfer(gauge, clock, 50 * MIB, 1.0)
+    limit.bytes_per_second = MIB
+    for _ in range(3):
+        transfer(gauge, clock, 60 * MIB, 60.0)
+    assert gauge.of_the_region() == MIB
+    limit.bytes_per_second = None
+    assert gauge.of_the_region() == pytest.approx(50 * MIB)
+
+
+def test_where_only_a_limit_was_met_the_link_without_it_is_not_known(clock: Clock, limit: Limit) -> None:
+    gauge = Gauge(clock, limit)
+    limit.bytes_per_second = MIB
+    transfer(gauge, clock, 60 * MIB, 62.0)
+    assert gauge.of_the_region() == pytest.approx(60 * MIB / 62)
+    limit.bytes_per_second = None
+    assert gauge.of_the_region() == gauge.origin_bytes_per_second == 0
+    assert gauge.speeds().origin_bytes_per_second == Speeds().origin_bytes_per_second
+    transfer(gauge, clock, 20 * MIB, 1.0)
+    assert gauge.of_the_region() == pytest.approx(20 * MIB)
+
+
+def test_a_limit_that_changes_under_way_still_held_the_transfer(clock: Clock, limit: Limit) -> None:
+    gauge = Gauge(clock, limit)
+    limit.bytes_per_second = MIB
+    with gauge.over_the_link(lambda: 70 * MIB):
+        clock.now += 50
+        limit.bytes_per_second = None
+        clock.now += 1
+    assert gauge.of_the_region() == 0
+
+
+def test_a_link_that_is_slower_than_its_limit_is_measured(clock: Clock, limit: Limit) -> None:
+    gauge = Gauge(clock, limit)
+    limit.bytes_per_second = 100 * MIB
+    transfer(gauge, clock, 20 * MIB, 10.0)
+    limit.bytes_per_second = None
+    assert gauge.of_the_region() == pytest.approx(2 * MIB)
+
+
+def test_a_share_of_the_limit_plans_for_itself_and_speaks_for_the_region(clock: Clock, limit: Limit) -> None:
+    gauge = Gauge(clock, limit)
+    limit.bytes_per_second, limit.share = 4 * MIB, 0.5
+    transfer(gauge, clock, 20 * MIB, 10.0)
+    assert gauge.speeds().origin_bytes_per_second == 2 * MIB
+    assert gauge.of_the_region() == 4 * MIB
+
+
+def test_who_holds_back_for_a_moment_plans_as_if_alone(clock: Clock, limit: Limit) -> None:
+    gauge = Gauge(clock, limit)
+    limit.bytes_per_second, limit.share = MIB, 0.0
+    assert gauge.speeds().over_the_link(MIB) == pytest.approx(1 + Speeds().origin_request_seconds)
 
 
 def test_small_transfers_say_nothing_of_the_link(clock: Clock) -> None:

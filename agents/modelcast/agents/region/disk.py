@@ -51,7 +51,8 @@ class Disk:
         self._keep = keep
         self._versions = versions
         self._link = link or Link()
-        self._deltas = Deltas(gauge or Gauge(), size_min_bytes=settings.publish.delta_size_min_bytes)
+        self.gauge = gauge or Gauge(allowance=self._link.budget.allowance)
+        self._deltas = Deltas(self.gauge, size_min_bytes=settings.publish.delta_size_min_bytes)
         self._fetchers: dict[str, Fetcher] = {}
         self._lock = threading.Lock()
         missing = [name for name in CODECS if find_spec(name) is None]
@@ -61,8 +62,8 @@ class Disk:
 
     @property
     def origin_bytes_per_second(self) -> float:
-        """How fast the long link was of late; 0: nobody knows."""
-        return self._deltas.gauge.origin_bytes_per_second
+        """What the long link is believed to give this region, within its limit of now; 0: nobody knows."""
+        return self.gauge.of_the_region()
 
     def fetch(
         self,

@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from modelcast.consumers.fetch.belief import Allowance
+
 BURST_SECONDS = 0.25
 CHUNK_SECONDS = 0.1
 CHUNK_BYTES_MIN = 4 * 1024
@@ -72,6 +74,11 @@ class Budget:
     def limit_bytes_per_second(self) -> float | None:
         """Of the whole region."""
         return self._limit
+
+    def allowance(self) -> Allowance:
+        """What we may read now."""
+        limit = self._limit
+        return Allowance() if limit is None else Allowance(limit, self._share())
 
     def change(self, limit_bytes_per_second: float | None) -> None:
         """From now on, transfers under way included."""

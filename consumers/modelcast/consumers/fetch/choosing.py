@@ -12,7 +12,7 @@ import structlog
 
 from modelcast.consumers.fetch.cache import ArtifactCache
 from modelcast.consumers.fetch.copying import bytes_of
-from modelcast.consumers.fetch.course import Kin, patience, seconds_of
+from modelcast.consumers.fetch.course import Kin, patience, seconds_of, unoffered, worth_a_look
 from modelcast.consumers.fetch.early import begun
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.manifests import find_manifest
@@ -29,9 +29,7 @@ from modelcast.schemas.ports import ObjectStore
 
 SIZE_MIN_BYTES = 256 * 1024
 LOOK_UNASKED_BYTES_MIN = 1024 * 1024
-"""Without a hint, and from nothing that is held, less than this is not worth a listing."""
-BETWEEN_MAX = 4
-"""How many versions between the one held and the one wanted are asked for deltas that make a chain."""
+"""Without a hint less than this is not worth a listing."""
 ARTIFACTS_REMEMBERED = 1000
 
 _BLANK = sha256(bytes(BLOCK_SIZE_BYTES)).hexdigest()  # a short last block of zeros may pass for brought
@@ -111,6 +109,8 @@ class Choice:
         self._kin = kin
         self._cancelled = cancelled
         self._offers: tuple[Offer, ...] = ()
+        self._older: tuple[Offer, ...] | None = None  # under earlier versions; None: not asked yet
+        self._large: tuple[FileEntry, ...] = ()
         self._early: Callable[[], tuple[Offer, ...] | None] | None = None  # what was looked for in advance
         self._here_bytes: Callable[[Offer], int] = lambda _: 0
         self._failed: set[tuple[str, str]] = set()  # in this fetch
@@ -148,6 +148,7 @@ class Choice:
         large = [step for step in far if step.file.size_bytes >= self._size_min]
         if not large:
             return
+        self._large = tuple(step.file for step in large)
         self.files = dict(here)
         for digest in self._cache.digests():
             if digest != self._digest:
@@ -200,7 +201,11 @@ class Choice:
     def _may_find_deltas(self, size_bytes: int, *, holds_others: bool) -> bool:
         if self._deltas is None:
             return False
-        return bool(self._kin.hints) or (holds_others and size_bytes >= LOOK_UNASKED_BYTES_MIN)
+        if self._kin.hints:
+            return True
+        if size_bytes < LOOK_UNASKED_BYTES_MIN:
+            return False
+        return holds_others or worth_a_look(size_bytes, self._deltas.gauge.speeds())
 
     @property
     def _size_min(self) -> int:
@@ -276,9 +281,20 @@ class Choice:
         direct = {hint.base_version for hint in self._kin.hints}
         held = self._bases_here()
         if held and held[0] not in direct:  # no delta from there was foretold: perhaps one leads there by way of others
-            between = [v for v in self._kin.digests if held[0] < v < self._kin.version]
-            asked += [self._kin.digests[v] for v in sorted(between, reverse=True)[:BETWEEN_MAX]]
+            asked += self._kin.between(held[0])
         self._offers = (early or ()) + read_offers(self._origin, asked, self._cancelled)
+        if self._older is None:
+            self._older = self._read_older([self._digest, *asked])
+        self._offers += self._older
+
+    def _read_older(self, asked: Iterable[str]) -> tuple[Offer, ...]:
+        """What earlier versions offer, where that may help a file of which nothing is offered under this one."""
+        assert self._deltas is not None
+        held = max((v for v in self.versions.values() if v < self._kin.version), default=0)
+        older = self._kin.older(held, asked)
+        if not older or not worth_a_look(unoffered(self._large, self._offers), self._deltas.gauge.speeds()):
+            return ()
+        return read_offers(self._origin, older, self._cancelled)
 
     def _patience(self, files: tuple[FilePlan, ...]) -> tuple[float, float]:
         assert self._deltas is not None

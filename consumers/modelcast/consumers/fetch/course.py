@@ -1,11 +1,12 @@
 """The ways of all files together: what they cost, how to say it, and whether to wait for a better one. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelcast.consumers.fetch.costs import Speeds
-from modelcast.consumers.fetch.ways import FilePlan, Kind, Option
+from modelcast.consumers.fetch.ways import FilePlan, Kind, Offer, Option
+from modelcast.schemas.manifest import FileEntry
 from modelcast.schemas.records import DeltaHint
 
 WAIT_SECONDS_MAX = 30.0
@@ -15,6 +16,14 @@ SAVING_SHARE_MIN = 0.4
 """What a delta that was foretold must save of the time, before anybody waits for it."""
 GOOD_ENOUGH = 1.3
 """A plan this much slower than the one foretold is not waited for any longer."""
+BETWEEN_MAX = 4
+"""How many versions between the one held and the one wanted are asked for deltas that make a chain."""
+OLDER_MAX = 8
+"""How many versions before the one wanted are asked for compressed wholes of files that stayed the same since."""
+LOOK_ODDS = 0.25
+"""How often a look at what nobody foretold finds something."""
+PACKED_SAVING = 0.2
+"""What a compressed whole saves at least, or a publisher would rarely keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,33 @@ class Kin:
     version: int = 0
     hints: tuple[DeltaHint, ...] = ()
     digests: Mapping[int, str] = field(default_factory=dict)
+
+    def between(self, held: int) -> list[str]:
+        """Manifest digests of versions after the one ``held`` and before the one wanted, the newest few first."""
+        return [self.digests[v] for v in sorted(self.digests, reverse=True) if held < v < self.version][:BETWEEN_MAX]
+
+    def older(self, held: int, asked: Iterable[str]) -> list[str]:
+        """Manifest digests of versions after the one ``held`` (0: none), less those ``asked``, the newest few first.
+
+        Files that a version shares with an earlier one were packed when they were new, and lie under that one's digest.
+        """
+        known = set(asked)
+        before = [self.digests[v] for v in sorted(self.digests, reverse=True) if held < v < self.version]
+        return [digest for digest in before[:OLDER_MAX] if digest not in known]
+
+
+def unoffered(files: Iterable[FileEntry], offers: Iterable[Offer]) -> int:
+    """How many bytes the files have that no offer makes."""
+    made = {offer.new for offer in offers}
+    return sum(file.size_bytes for file in files if file.digest not in made)
+
+
+def worth_a_look(size_bytes: int, speeds: Speeds) -> bool:
+    """Whether to ask what the store offers, where nobody foretold anything and no base is held.
+
+    Then only compressed wholes can help: they save a part of what ``size_bytes`` take, if there are any.
+    """
+    return LOOK_ODDS * PACKED_SAVING * speeds.over_the_link(size_bytes, requests=0) > speeds.origin_request_seconds
 
 
 def seconds_of(files: Sequence[FilePlan]) -> float:
@@ -88,12 +124,13 @@ def main_kind(chosen: Sequence[Option]) -> Kind:
 def _words(option: Option, versions: Mapping[str, int]) -> tuple[Kind, str]:
     source = f" from {versions[option.base]}" if option.base in versions else ""
     rest = _REST if option.goes_on else ""
+    deltas = max(0, len(option.offers) - 1)  # on top of a compressed whole
     words = {
         Kind.CACHE: "unchanged",
         Kind.REGION: "from the region",
         Kind.DELTA: f"{rest}delta{source}",
         Kind.CHAIN: f"{rest}chain of {len(option.offers)} deltas{source}",
-        Kind.PACKED: f"{rest}compressed whole",
+        Kind.PACKED: f"{rest}compressed whole{_ON_TOP[min(deltas, 2)].format(deltas)}",
         Kind.BLOCKS: "in changed blocks",
         Kind.RESUMED: "resumed whole" if option.origin_bytes else "brought before",
         Kind.WHOLE: "whole",
@@ -106,6 +143,8 @@ def _many(words: str, count: int) -> str:
         return words
     if words.startswith(_REST):
         return "rests of " + _many(words.removeprefix(_REST), count)
+    if " + " in words:
+        return f"{_many(words.partition(' + ')[0], count)} + {words.partition(' + ')[2]} each"
     for one, many in (("chain", "chains"), ("delta", "deltas")):
         if words.startswith(one):
             return many + words.removeprefix(one)
@@ -113,5 +152,6 @@ def _many(words: str, count: int) -> str:
 
 
 _REST = "rest of a "
+_ON_TOP = ("", " + delta", " + {} deltas")
 _NOTHING = Option(Kind.CACHE, 0, 0.0, 0.0)
 _RANK = (Kind.CACHE, Kind.REGION, Kind.DELTA, Kind.CHAIN, Kind.PACKED, Kind.BLOCKS, Kind.RESUMED, Kind.WHOLE)

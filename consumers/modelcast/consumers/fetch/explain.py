@@ -111,5 +111,6 @@ def _left_out(offer: Offer, have: set[str], versions: Mapping[str, int]) -> Cons
     kind = Kind.DELTA if offer.old else Kind.PACKED
     words = in_words([Option(kind, 0, 0.0, 0.0, (offer,), offer.old or "")], versions)
     known = not offer.old or offer.old in have
-    why = "not looked at" if known else "its base is not held, and nothing leads there"
+    whose = f" of version {versions[offer.old]}" if offer.old and offer.old in versions else ""
+    why = "not looked at" if known else f"its base{whose} is not held, and nothing leads there"
     return Considered(kind, words, offer.size_bytes, None, None, chosen=False, why=why)

@@ -5,8 +5,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
+from modelcast.consumers.fetch.belief import Allowance, Belief, Sample, believed, sampled, typical
 from modelcast.consumers.fetch.costs import Speeds
 from modelcast.consumers.fetch.plan import part_blocks
 
@@ -15,22 +15,7 @@ LINK_BYTES_MIN = 1024 * 1024
 """Less says more about latency than about speed."""
 WORK_BYTES_MIN = 4 * 1024 * 1024
 _GUESS = Speeds()
-
-
-@dataclass(slots=True)
-class _Samples:
-    """The last few, weighted by their length: the harmonic mean of their speeds."""
-
-    kept: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-
-    def add(self, size_bytes: int, seconds: float) -> None:
-        if seconds > 0:
-            self.kept.append((size_bytes, seconds))
-
-    def speed(self, guess: float) -> float:
-        if not self.kept:
-            return guess
-        return sum(size for size, _ in self.kept) / sum(seconds for _, seconds in self.kept)
+_UNLIMITED = Allowance()
 
 
 class Gauge:
@@ -38,29 +23,45 @@ class Gauge:
 
     Args:
         clock: monotonic seconds.
+        allowance: what may be taken of the long link now; asked before and after each transfer over it.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        allowance: Callable[[], Allowance] = lambda: _UNLIMITED,
+    ) -> None:
         self._clock = clock
+        self._allowance = allowance
         self._lock = threading.Lock()
-        self._origin, self._region = _Samples(), _Samples()
-        self._decode, self._unpack = _Samples(), _Samples()
+        self._origin, self._region = _samples(), _samples()
+        self._decode, self._unpack = _samples(), _samples()
         self._request_seconds: deque[float] = deque(maxlen=SAMPLES)
         self._running = 0
         self._since = 0.0
         self._bytes = 0
+        self._allowed: list[Allowance] = []  # while the transfer runs
+
+    def of_the_region(self) -> float:
+        """What the long link gives the whole region, bytes a second, within its limit; 0: nobody knows."""
+        belief = self._believed(self._allowance().limit_bytes_per_second)
+        return belief.bytes_per_second if belief.measured else 0.0
 
     def speeds(self) -> Speeds:
-        """What is known by now; guesses for the rest."""
+        """What is known by now; guesses for the rest. Of the long link no more than what may be taken of it now."""
+        allowance = self._allowance()
+        origin = self._believed(
+            allowance.bytes_per_second or allowance.limit_bytes_per_second
+        )  # no share: for a moment
         with self._lock:
             requests = sorted(self._request_seconds)
             return Speeds(
-                origin_bytes_per_second=self._origin.speed(_GUESS.origin_bytes_per_second),
+                origin_bytes_per_second=origin.bytes_per_second,
                 origin_request_seconds=requests[len(requests) // 2] if requests else _GUESS.origin_request_seconds,
-                region_bytes_per_second=self._region.speed(_GUESS.region_bytes_per_second),
-                decode_bytes_per_second=self._decode.speed(_GUESS.decode_bytes_per_second),
-                unpack_bytes_per_second=self._unpack.speed(_GUESS.unpack_bytes_per_second),
-                measured=bool(self._origin.kept),
+                region_bytes_per_second=_speed(self._region, _GUESS.region_bytes_per_second),
+                decode_bytes_per_second=_speed(self._decode, _GUESS.decode_bytes_per_second),
+                unpack_bytes_per_second=_speed(self._unpack, _GUESS.unpack_bytes_per_second),
+                measured=origin.measured,
             )
 
     @property
@@ -83,7 +84,8 @@ class Gauge:
         """
         with self._lock:
             if not self._running:
-                self._since, self._bytes = self._clock(), 0
+                self._since, self._bytes, self._allowed = self._clock(), 0, []
+            self._allowed.append(self._allowance())
             self._running += 1
         try:
             yield
@@ -91,8 +93,10 @@ class Gauge:
             with self._lock:
                 self._running -= 1
                 self._bytes += moved_bytes()
-                if not self._running and self._bytes >= LINK_BYTES_MIN:
-                    self._origin.add(self._bytes, self._clock() - self._since)
+                self._allowed.append(self._allowance())
+                seconds = self._clock() - self._since
+                if not self._running and self._bytes >= LINK_BYTES_MIN and seconds > 0:
+                    self._origin.append(sampled(self._bytes, seconds, self._allowed))
 
     @contextmanager
     def request(self) -> Iterator[None]:
@@ -105,11 +109,23 @@ class Gauge:
     def from_the_region(self, size_bytes: int, seconds: float) -> None:
         """A transfer from the regional bucket."""
         with self._lock:
-            if size_bytes >= LINK_BYTES_MIN:
-                self._region.add(size_bytes, seconds)
+            if size_bytes >= LINK_BYTES_MIN and seconds > 0:
+                self._region.append(sampled(size_bytes, seconds, ()))
 
     def rebuilt(self, size_bytes: int, seconds: float, *, has_base: bool) -> None:
         """A delta was applied."""
         with self._lock:
-            if size_bytes >= WORK_BYTES_MIN:
-                (self._decode if has_base else self._unpack).add(size_bytes, seconds)
+            if size_bytes >= WORK_BYTES_MIN and seconds > 0:
+                (self._decode if has_base else self._unpack).append(sampled(size_bytes, seconds, ()))
+
+    def _believed(self, allowed_bytes_per_second: float | None) -> Belief:
+        with self._lock:
+            return believed(self._origin, allowed_bytes_per_second or None, _GUESS.origin_bytes_per_second)
+
+
+def _samples() -> deque[Sample]:
+    return deque(maxlen=SAMPLES)
+
+
+def _speed(samples: deque[Sample], guess: float) -> float:
+    return typical(samples) if samples else guess

@@ -1,6 +1,7 @@
 """What deltas a store offers. Nothing here is trusted: the worst that a bad offer does is to cost a second try."""
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import structlog
@@ -13,6 +14,8 @@ from modelcast.schemas.ports import ObjectStore
 
 OFFERS_MAX = 10_000
 """Of one artifact; what comes later in the listing is not seen."""
+LISTERS = 4
+"""Listings at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,15 +28,21 @@ def read_offers(
     Raises:
         FetchCancelled: ``cancelled`` became true.
     """
-    found: list[Offer] = []
-    for digest in manifest_digests:
+
+    def listed(digest: str) -> list[Offer]:
         try:
-            found += retried(lambda digest=digest: _read(store, digest), cancelled, attempts=1)  # type: ignore[misc]
+            return retried(lambda: _read(store, digest), cancelled, attempts=1)
         except ModelcastError as error:
             if cancelled():
                 raise
             log.warning("deltas can't be looked for", store=store.name, error=error)
-    return tuple(found)
+            return []
+
+    asked = list(dict.fromkeys(manifest_digests))
+    if len(asked) < 2:
+        return tuple(offer for digest in asked for offer in listed(digest))
+    with ThreadPoolExecutor(min(len(asked), LISTERS), "offers") as pool:
+        return tuple(offer for found in pool.map(listed, asked) for offer in found)
 
 
 def _read(store: ObjectStore, manifest_digest: str) -> list[Offer]:

@@ -27,3 +27,15 @@ def test_an_address_that_no_pod_has_is_refused(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("MODELCAST_REGIONS__EU__PODS", f'["http://pod-1:8080/base", "{url}"]')
     with pytest.raises(UsageError, match=r"regions\.eu\.pods"):
         load()
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_a_delta_from_no_older_version_is_refused_with_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setenv("MODELCAST_PUBLISH__DELTA_BASES", f"[1, {steps}]")
+    with pytest.raises(UsageError, match=rf"publish\.delta_bases: {steps} is .* 1 is the one before") as refused:
+        load()
+    assert "mend it" in refused.value.hint
+    monkeypatch.setenv("MODELCAST_PUBLISH__DELTA_BASES", "[1, 3]")
+    assert load().publish.delta_bases == (1, 3)

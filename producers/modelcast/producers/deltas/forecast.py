@@ -8,6 +8,7 @@ from pathlib import Path
 from modelcast.infra import delta
 from modelcast.infra.delta.files import mapped
 from modelcast.infra.delta.layout import Layout, Tensor
+from modelcast.infra.delta.make_file import Layouts
 from modelcast.schemas.errors import ModelcastError
 
 SLICE_BYTES = 256 * 1024
@@ -42,20 +43,20 @@ class Forecast:
                 self._speed = 0.5 * self._speed + 0.5 * new_bytes / seconds
 
 
-def sampled_ratio(old: Path | None, new: Path, layout: Layout | None, scratch: Path) -> float:
+def sampled_ratio(old: Path | None, new: Path, layouts: Layouts, scratch: Path) -> float:
     """Delta ÷ whole as far as 4 MiB spread over both files tell; at most 1.
 
     Args:
         old: the base; None: a compressed whole.
         new: what is made.
-        layout: where its tensors lie, if its own bytes don't say so.
+        layouts: where the tensors of base and new file lie, if that is known; else their own bytes may say so.
         scratch: a folder for the samples.
     """
     with suppress(ModelcastError, OSError, ValueError), ExitStack() as stack:
         mine = stack.enter_context(mapped(new))
         base = stack.enter_context(mapped(old)) if old is not None else None
-        new_layout = delta.layout_of(new) or layout
-        old_layout = (delta.layout_of(old) if old is not None else None) or new_layout
+        new_layout = layouts[1] or delta.layout_of(new)
+        old_layout = layouts[0] or (delta.layout_of(old) if old is not None else None) or new_layout
         tensors: list[Tensor] = []
         parts: list[tuple[memoryview, memoryview]] = []
         at = 0

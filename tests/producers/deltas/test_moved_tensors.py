@@ -1,6 +1,7 @@
 """Weights beside an ONNX model that lie elsewhere than before: they are found, and cost what the change costs."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from modelcast.producers import Publication, Publisher
 from modelcast.producers.deltas import layouts
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
+from modelcast.schemas.ports import ByteStream
 from tests.infra.delta.pairs import weights
 from tests.producers.fakes import Heard, HookedStore
 
@@ -26,6 +29,7 @@ Publish = Callable[[Path], Publication]
 LAYERS = {f"layer{i}": weights(120_000, seed=i) for i in range(6)}
 HEAD = {"head": weights(30_000, seed=99)}
 INSERTED = {**HEAD, **LAYERS}
+OTHER = b"\x1a\x00"  # behind a model: another file of the same layout
 REORDERED = {name: LAYERS[name] for name in ("layer4", "layer1", "layer5", "layer0", "layer3", "layer2")}
 
 
@@ -48,6 +52,23 @@ def saved(folder: Path, layers: Weights, data: str = "model.data") -> Path:
     outside = {"save_as_external_data": True, "size_threshold": 0, "location": data} if data else {}
     onnx.save_model(model, folder / "model.onnx", **outside)
     return folder
+
+
+class ReadStore(HookedStore):
+    """Remembers what was read from it, and refuses one object."""
+
+    def __init__(self, inner: MemoryStore, refused: str = "") -> None:
+        super().__init__(inner)
+        self.read: list[str] = []
+        self.refused = refused
+
+    def open(
+        self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None
+    ) -> AbstractContextManager[ByteStream]:
+        self.read.append(key)
+        if key == self.refused:
+            raise StoreUnavailable("the store does not answer", subject=key)
+        return super().open(key, start=start, length=length, etag=etag)
 
 
 def settings(folder: Path, **publish: object) -> Settings:
@@ -132,13 +153,12 @@ def test_the_old_model_is_kept_beside_the_weights_and_not_read_again(
     store: MemoryStore, heard: Heard, tmp_path: Path
 ) -> None:
     old, new = saved(tmp_path / "old", LAYERS), saved(tmp_path / "new", trained(INSERTED))
-    read: list[str] = []
-    hooked = HookedStore(store, before=lambda call, key: read.append(key) if call == "open" else None)
+    hooked = ReadStore(store)
     publisher = Publisher(settings(tmp_path, base_fetch_size_max_bytes=0), store=hooked, announcer=heard)
     publisher.publish("fraud", old)
     sizes = sizes_of(store, publisher.publish("fraud", new))
     assert sizes["model.data"] < 0.2 * (new / "model.data").stat().st_size
-    assert read == []
+    assert hooked.read == []
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut off", "gone"])
@@ -160,7 +180,7 @@ def test_where_the_old_model_can_t_be_had_the_new_one_s_layout_is_tried(
     publish(old)
     digest = sha256_of((old / "model.onnx").read_bytes())
     (tmp_path / "bases" / "sha256" / digest[7:]).unlink()
-    (new / "model.onnx").write_bytes((new / "model.onnx").read_bytes() + b"\x1a\x00")  # another graph, the same layout
+    (new / "model.onnx").write_bytes((new / "model.onnx").read_bytes() + OTHER)
     body = store.get(keys.blob(digest), size_max=10**6)
     assert body is not None
     store.delete(keys.blob(digest))
@@ -178,11 +198,45 @@ def test_a_huge_model_is_not_brought_for_its_layout(
 ) -> None:
     old, new = saved(tmp_path / "old", LAYERS), saved(tmp_path / "new", trained(INSERTED))
     Publisher(settings(tmp_path / "a"), store=store, announcer=heard).publish("fraud", old)
-    read: list[str] = []
-    hooked = HookedStore(store, before=lambda call, key: read.append(key) if call == "open" else None)
+    hooked = ReadStore(store)
     monkeypatch.setattr(layouts, "MODELS_BYTES_MAX", (old / "model.onnx").stat().st_size - 1)
     Publisher(settings(tmp_path / "b"), store=hooked, announcer=heard).publish("fraud", new)
-    assert keys.blob(sha256_of((old / "model.onnx").read_bytes())) not in read
+    assert hooked.read == [keys.blob(sha256_of((old / "model.data").read_bytes()))]
+
+
+def test_an_origin_that_will_not_give_the_old_model_costs_only_bytes(
+    store: MemoryStore, heard: Heard, tmp_path: Path
+) -> None:
+    old, new = saved(tmp_path / "old", LAYERS), saved(tmp_path / "new", trained(LAYERS))
+    Publisher(settings(tmp_path), store=store, announcer=heard).publish("fraud", old)
+    model = sha256_of((old / "model.onnx").read_bytes())
+    (tmp_path / "bases" / "sha256" / model[7:]).unlink()
+    (new / "model.onnx").write_bytes((new / "model.onnx").read_bytes() + OTHER)
+    refusing = ReadStore(store, keys.blob(model))
+    done = Publisher(settings(tmp_path), store=refusing, announcer=heard).publish("fraud", new)
+    assert sizes_of(store, done)["model.data"] < 0.2 * (new / "model.data").stat().st_size
+    assert done.notes == ()
+
+
+@pytest.mark.parametrize("lie", ["beyond the end", "all at the start", "swapped", "outside", "no protobuf"])
+def test_an_old_model_that_lies_costs_bytes_but_never_a_wrong_file(
+    lie: str, publish: Publish, store: MemoryStore, tmp_path: Path
+) -> None:
+    old, new = saved(tmp_path / "old", LAYERS), saved(tmp_path / "new", trained(INSERTED))
+    path = old / "model.onnx"
+    model = onnx.load_model(path, load_external_data=False)
+    entries = [{e.key: e for e in t.external_data} for t in model.graph.initializer]
+    offsets = [e["offset"].value for e in entries]
+    for entry, other in zip(entries, reversed(offsets), strict=True):
+        if lie == "outside":
+            entry["location"].value = "../../etc/model.data"
+        else:
+            entry["offset"].value = {"beyond the end": "9" * 15, "all at the start": "0"}.get(lie, other)
+    path.write_bytes(b"\x08" + b"\xff" * 500_000 if lie == "no protobuf" else model.SerializeToString())
+    publish(old)
+    done = publish(new)
+    assert done.notes == ()
+    check_rebuilds(store, done, old, new, tmp_path)
 
 
 def spoil(path: Path, damage: str) -> None:

@@ -18,6 +18,7 @@ from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ByteStream
+from modelcast.schemas.records import ModelUpdate
 from tests.infra.delta.pairs import weights
 from tests.producers.fakes import Heard, HookedStore
 
@@ -29,6 +30,7 @@ Publish = Callable[[Path], Publication]
 LAYERS = {f"layer{i}": weights(120_000, seed=i) for i in range(6)}
 HEAD = {"head": weights(30_000, seed=99)}
 INSERTED = {**HEAD, **LAYERS}
+RENAMED = {f"onnx::MatMul_{i}": values for i, values in enumerate(LAYERS.values())}
 OTHER = b"\x1a\x00"  # behind a model: another file of the same layout
 REORDERED = {name: LAYERS[name] for name in ("layer4", "layer1", "layer5", "layer0", "layer3", "layer2")}
 
@@ -117,11 +119,21 @@ def check_rebuilds(store: MemoryStore, done: Publication, old: Path, new: Path, 
         (REORDERED, "model.data", "model.data"),
         (INSERTED, "model.data", "weights.bin"),
         (INSERTED, "old.data", "new.data"),
+        (RENAMED, "model.data", "model.data"),
         (LAYERS, "model.data", ""),
         (LAYERS, "", "model.data"),
         (INSERTED, "", "model.data"),
     ],
-    ids=["inserted", "reordered", "renamed", "renamed-alike", "moved-in", "moved-out", "moved-out-inserted"],
+    ids=[
+        "inserted",
+        "reordered",
+        "renamed",
+        "renamed-alike",
+        "tensors-renamed",
+        "moved-in",
+        "moved-out",
+        "moved-out-inserted",
+    ],
 )
 def test_weights_that_moved_cost_a_region_what_a_delta_of_the_folders_costs(
     layers: Weights, before: str, after: str, publish: Publish, store: MemoryStore, tmp_path: Path
@@ -137,6 +149,19 @@ def test_weights_that_moved_cost_a_region_what_a_delta_of_the_folders_costs(
     assert size < folders.delta_size_bytes  # which has the graph and an index besides
     assert folders.delta_size_bytes - size < (new / "model.onnx").stat().st_size + 2000 if after else True
     check_rebuilds(store, done, old, new, tmp_path)
+
+
+def test_what_is_new_in_a_file_is_foretold_as_whole(
+    publish: Publish, store: MemoryStore, heard: Heard, tmp_path: Path
+) -> None:
+    grown = {"front": weights(500_000, seed=98), **LAYERS}
+    publish(saved(tmp_path / "old", LAYERS))
+    done = publish(saved(tmp_path / "new", trained(grown)))
+    size = sizes_of(store, done)["model.data"]
+    update = heard.records[-1]
+    assert isinstance(update, ModelUpdate)
+    hint = next(h for h in update.delta_hints if h.base_version == 1)
+    assert 0.7 * size < hint.size_bytes < 1.4 * size
 
 
 def test_a_base_that_is_read_from_the_origin_has_its_layout_too(

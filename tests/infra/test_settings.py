@@ -58,3 +58,15 @@ def test_anything_else_is_refused_with_what_may_be_written(monkeypatch: pytest.M
     with pytest.raises(UsageError, match=r'regions\.eu\.direct_writes: .*write "auto", true or false') as refused:
         load()
     assert refused.value.hint
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_a_delta_from_no_older_version_is_refused_with_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setenv("MODELCAST_PUBLISH__DELTA_BASES", f"[1, {steps}]")
+    with pytest.raises(UsageError, match=rf"publish\.delta_bases: {steps} is .* 1 is the one before") as refused:
+        load()
+    assert "mend it" in refused.value.hint
+    monkeypatch.setenv("MODELCAST_PUBLISH__DELTA_BASES", "[1, 3]")
+    assert load().publish.delta_bases == (1, 3)

@@ -155,6 +155,14 @@ class PublishSettings(_Section):
     base_fetch_size_max_bytes: int = Field(default=256 * 1024**2, ge=0)  # a file; 0: where the origin is far away
     registry_id: str = ""  # the registry expected in the origin store; another one is refused
 
+    @field_validator("delta_bases")
+    @classmethod
+    def _back(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        for steps in value:
+            if steps < 1:
+                raise ValueError(f"{steps} is no number of versions back: 1 is the one before, 4 is four before")
+        return value
+
 
 class LogSettings(_Section):
     """Logs: readable on a terminal, JSON elsewhere."""

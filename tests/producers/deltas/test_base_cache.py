@@ -79,13 +79,3 @@ def test_a_folder_that_cannot_be_written_only_means_no_bases(tmp_path: Path) -> 
     with bases.scratch() as folder:
         (folder / "x").write_bytes(b"x")
     assert not folder.exists()
-
-
-def test_what_killed_publishers_left_is_cleared_away_a_day_later(tmp_path: Path) -> None:
-    bases = cache(tmp_path)
-    for name, age in (("old", 90_000), ("young", 100)):
-        left = tmp_path / "bases" / "scratch" / name
-        left.mkdir(parents=True)
-        os.utime(left, (time.time() - age, time.time() - age))
-    bases.keep(*write(tmp_path, "a", b"a"), 1)
-    assert [p.name for p in (tmp_path / "bases" / "scratch").iterdir()] == ["young"]

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,12 +15,12 @@ from modelcast.infra.delta.errors import BadDelta, WrongBase, WrongResult
 from modelcast.infra.delta.files import is_executable, make_executable, mapped, odd_kind, written_aside
 from modelcast.infra.delta.folder_index import Entry, Tree, check_fits, decode_tree, encode_tree, tree_digest
 from modelcast.infra.delta.info import DeltaInfo, shares_of
-from modelcast.infra.delta.layout import Layout
+from modelcast.infra.delta.layout import Layout, sizes_of
 from modelcast.infra.delta.layouts import layouts_of
 from modelcast.infra.delta.make_file import Layouts, make_file
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.manifest import check_paths
-from modelcast.schemas.renamed import renamed
+from modelcast.schemas.partners import Held, partners
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,41 +80,13 @@ def make_folder(old: Path | None, new: Path, out: BinaryIO, *, threads: int | No
 def _bases(
     before: dict[str, _Known], after: dict[str, _Known], layouts: tuple[dict[str, Layout], dict[str, Layout]]
 ) -> dict[str, _Known]:
-    """What each new file is made of: the same bytes, else its path's, else of those that vanished the likest."""
-    by_digest = {f.digest: f for f in reversed(before.values())}
-    found: dict[str, _Known] = {}
-    for path, file in after.items():
-        same, base = before.get(path), by_digest.get(file.digest)
-        base = same if same and same.digest == file.digest else base or same
-        if base is not None:
-            found[path] = base
-    gone = {path: f for path, f in before.items() if path not in after}
-    for path, was in _of_the_same_tensors(gone, after.keys() - found.keys(), layouts).items():
-        found[path] = gone.pop(was)
-    came = {path: f.size for path, f in after.items() if path not in found}
-    for path, was in renamed(came, {path: f.size for path, f in gone.items()}).items():
-        found[path] = gone[was]
-    return found
-
-
-def _of_the_same_tensors(
-    gone: Collection[str], came: Collection[str], layouts: tuple[dict[str, Layout], dict[str, Layout]]
-) -> dict[str, str]:
-    """Files that hold tensors of the same names, whatever they are called now; only where that is one file."""
-    before, after = (
-        _grouped((path, frozenset(t.name for t in known[path].tensors)) for path in sorted(paths) if path in known)
-        for paths, known in zip((gone, came), layouts, strict=True)
+    """What each new file is made of, by path."""
+    held = (
+        {path: Held(f.size, f.digest, sizes_of(known.get(path))) for path, f in files.items()}
+        for files, known in zip((before, after), layouts, strict=True)
     )
-    alone = (names for names, paths in before.items() if len(paths) == len(after.get(names, ())) == 1)
-    return {after[names][0]: before[names][0] for names in alone}
-
-
-def _grouped(pairs: Iterable[tuple[str, frozenset[str]]]) -> dict[frozenset[str], list[str]]:
-    found: dict[frozenset[str], list[str]] = {}
-    for path, names in pairs:
-        if names:
-            found.setdefault(names, []).append(path)
-    return found
+    old, new = held
+    return {path: before[was] for path, was in partners(new, old).items()}
 
 
 def _add(

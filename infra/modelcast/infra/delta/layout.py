@@ -54,3 +54,8 @@ def layout(tensors: Iterable[Tensor], size_bytes: int) -> Layout | None:
             kept.append(tensor if tensor.size_bytes % tensor.dtype.width == 0 else replace(tensor, dtype=BYTES))
             at = tensor.end
     return Layout(tuple(kept)) if 0 < len(kept) <= TENSORS_MAX else None
+
+
+def sizes_of(known: Layout | None) -> dict[str, int]:
+    """Bytes of each tensor, by name; of a file that holds none, nothing."""
+    return {t.name: t.size_bytes for t in known.tensors} if known else {}

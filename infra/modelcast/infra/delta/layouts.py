@@ -28,12 +28,15 @@ def layouts_of(folder: Path) -> dict[str, Layout]:
     return layouts_among({path.relative_to(folder).as_posix(): path for path in paths})
 
 
-def layouts_among(files: Mapping[str, Path]) -> dict[str, Layout]:
+def layouts_among(files: Mapping[str, Path], sizes: Mapping[str, int] | None = None) -> dict[str, Layout]:
     """The layouts of those files that hold tensors, by name.
 
     Args:
         files: where each lies, by its name in the artifact (with ``/``).
+        sizes: in bytes, of all files of the artifact, where not all of them lie here: models tell of the others.
     """
+    if sizes is None:
+        sizes = {name: path.stat().st_size for name, path in files.items()}
     found = {}
     outside: defaultdict[str, list[Found]] = defaultdict(list)
     models = 0
@@ -50,10 +53,9 @@ def layouts_among(files: Mapping[str, Path]) -> dict[str, Layout]:
                             tensor
                         )
     for name, tensors in outside.items():
-        if name not in files or name in found:  # a path that leaves the folder, or is not there, is none of its files
+        if name not in sizes or name in found:  # a path that leaves the folder, or is not there, is none of its files
             continue
-        size = files[name].stat().st_size
-        placed = layout([_placed(t, size) for t in tensors], size)
+        placed = layout([_placed(t, sizes[name]) for t in tensors], sizes[name])
         if placed is not None:
             found[name] = placed
     return found

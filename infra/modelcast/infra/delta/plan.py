@@ -63,7 +63,7 @@ def plan_tensors(
         renames: which unmatched tensors are the same under another name.
         rows: of a tensor that changes by rows, how many values one has; else 0.
     """
-    partners = _partners(old.tensors, new.tensors, renames)
+    partners = partners_of(old.tensors, new.tensors, renames)
     old_gaps = _gaps_after(old, old_size)
     pools: dict[tuple[int, bool, int], _Pool] = {}
     done: list[Work] = []
@@ -153,7 +153,8 @@ def _cut(segment: Segment, size_max: int) -> Iterator[Segment]:
         )
 
 
-def _partners(old: Sequence[Tensor], new: Sequence[Tensor], renames: Renames) -> dict[str, Tensor]:
+def partners_of(old: Sequence[Tensor], new: Sequence[Tensor], renames: Renames = no_renames) -> dict[str, Tensor]:
+    """For each new tensor that comes from an old one, by its name: that one."""
     by_name = {t.name: t for t in old}
     partners = {}
     for tensor in new:

@@ -5,17 +5,14 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from modelcast.infra.settings import PublishSettings
+from modelcast.producers.deltas.scratch import Scratch
 from modelcast.schemas.digests import hex_of
 
 _FICLONE = 0x40049409  # ioctl of Linux: the same blocks, copied when one of the two is written
-_SCRATCH_AGE_SECONDS = 24 * 3600.0
 FREE_SHARE_MIN = 0.1
 """Of the disk, what stays free; a full disk is worse than a missing base."""
 
@@ -30,6 +27,8 @@ class BaseCache:
     def __init__(self, settings: PublishSettings) -> None:
         self._folder = settings.base_cache_dir or _user_cache() / "modelcast" / "bases"
         self._size_max = settings.base_cache_size_max_bytes
+        self._scratch = Scratch(self._folder / "scratch")
+        self._scratch.sweep()
 
     def find(self, digest: str, size_bytes: int) -> Path | None:
         """Where a file is kept, if it is and has that size. Whoever reads it makes sure of its digest."""
@@ -72,18 +71,9 @@ class BaseCache:
         with suppress(OSError):
             self._path(digest).unlink()
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
+    def scratch(self) -> AbstractContextManager[Path]:
         """A folder on the cache's disk that is gone afterwards; elsewhere if that can't be written."""
-        try:
-            (self._folder / "scratch").mkdir(parents=True, exist_ok=True)
-            made = tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._folder / "scratch")
-        except OSError:
-            made = tempfile.mkdtemp(prefix="modelcast-delta-")
-        try:
-            yield Path(made)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        return self._scratch.new()
 
     # --------------------------------------------------------------------------------------------------------
 
@@ -100,7 +90,7 @@ class BaseCache:
         if size_bytes > self._size_max:
             return False
         try:
-            self._sweep()
+            self._scratch.sweep()
             kept = [(s.st_mtime, s.st_size, p) for p in self._kept() if (s := _status(p)) is not None]
             disk = shutil.disk_usage(self._folder if self._folder.exists() else self._existing_parent())
         except OSError:
@@ -122,14 +112,6 @@ class BaseCache:
 
     def _existing_parent(self) -> Path:
         return next(p for p in self._folder.parents if p.exists())
-
-    def _sweep(self) -> None:
-        """What killed publishers left."""
-        with suppress(FileNotFoundError):
-            for left in (self._folder / "scratch").iterdir():
-                status = _status(left)
-                if status is not None and time.time() - status.st_mtime > _SCRATCH_AGE_SECONDS:
-                    shutil.rmtree(left, ignore_errors=True)
 
 
 def has_digest(path: Path, digest: str) -> bool:

@@ -1,11 +1,14 @@
 """Which versions deltas start from, and which old file foretells which new one. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.manifest import FileEntry, Manifest
-from modelcast.schemas.renamed import renamed
+from modelcast.schemas.partners import Held, partners
+
+Tensors = Mapping[str, Mapping[str, int]]
+"""What files hold, by path: bytes of each tensor, by name. Of a path that is left out it is not known."""
 
 BASES_MAX = 8
 """Deltas of one artifact: what regions hold comes first."""
@@ -42,26 +45,33 @@ def bases_of(
     return tuple(found.values())[:BASES_MAX]
 
 
-def pairs_of(new: Manifest, old: Manifest, *, size_min_bytes: int = 0) -> tuple[Pair, ...]:
-    """The files of ``new`` that ``old`` lacks, each with what it comes from: its path's, else the likest of its kind.
+def pairs_of(
+    new: Manifest,
+    old: Manifest,
+    *,
+    size_min_bytes: int = 0,
+    tensors: tuple[Tensors, Tensors] = ({}, {}),
+) -> tuple[Pair, ...]:
+    """The files of ``new`` that ``old`` lacks, each with what it comes from, as ``partners`` matches them.
 
     Args:
         new: what the deltas make.
         old: what a region has.
         size_min_bytes: smaller files travel whole.
+        tensors: what the files of ``new`` and of ``old`` hold, as far as it is known.
     """
     there = {f.digest for f in old.files}
     before = {f.path: f for f in old.files}
-    lacking: dict[str, FileEntry] = {}
+    held = [
+        {f.path: Held(f.size_bytes, f.digest, known.get(f.path)) for f in each.files}
+        for each, known in zip((new, old), tensors, strict=True)
+    ]
+    came_from = partners(held[0], held[1])
+    found: dict[str, Pair] = {}  # by bytes: they may lie in two places, and one of these tells where they come from
     for file in new.files:
         if file.size_bytes >= max(size_min_bytes, 1) and file.digest not in there:
-            lacking.setdefault(file.digest, file)
-    paths = {n.path for n in new.files}
-    partners = {f.digest: before[f.path] for f in lacking.values() if f.path in before and before[f.path].size_bytes}
-    came = {f.path: f for f in lacking.values() if f.digest not in partners}
-    likest = renamed(
-        {path: f.size_bytes for path, f in came.items()},
-        {f.path: f.size_bytes for f in old.files if f.path not in paths},
-    )
-    partners |= {came[path].digest: before[was] for path, was in likest.items()}
-    return tuple(Pair(f, partners.get(f.digest)) for f in lacking.values())
+            known = found.get(file.digest)
+            was = came_from.get(file.path)
+            if known is None or (known.old is None and was is not None):
+                found[file.digest] = Pair(file, before[was] if was is not None else None)
+    return tuple(found.values())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelcast.infra.delta.layout import Layout
 from modelcast.producers.deltas.choice import bases_of, pairs_of
-from modelcast.producers.deltas.layouts import layouts_by_digest
+from modelcast.producers.deltas.layouts import is_model, layouts_by_digest
 from modelcast.producers.deltas.maker import Target
 from modelcast.producers.deltas.offers import DeltaMade, DeltaOffer, offered
 from modelcast.producers.deltas.regions import held_by
@@ -90,7 +90,7 @@ def _files(shop: DeltaShop, manifest: Manifest, wanted: set[str], folder: Path) 
 
 def _layouts(shop: DeltaShop, manifest: Manifest, files: Mapping[str, Path], folder: Path) -> dict[str, Layout]:
     """Where tensors lie in ONNX's external data, by digest: the models beside it say so, and are brought for that."""
-    models = {f.digest: f for f in manifest.files if f.path.endswith(".onnx")}
+    models = {f.digest: f for f in manifest.files if is_model(f.path)}
     if not models or not files.keys() - models.keys():
         return {}
     lie = dict(files)

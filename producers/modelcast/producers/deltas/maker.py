@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.infra import delta
-from modelcast.infra.delta.layout import Layout
+from modelcast.infra.delta.layout import Layout, sizes_of
 from modelcast.infra.settings import PublishSettings
 from modelcast.producers.deltas.base_cache import BaseCache
 from modelcast.producers.deltas.choice import Pair, pairs_of
 from modelcast.producers.deltas.forecast import UNKNOWN_RATIO, Forecast, sampled_ratio
+from modelcast.producers.deltas.layouts import MODELS_BYTES_MAX, OldLayouts, is_model
 from modelcast.producers.deltas.offers import DeltaMade
 from modelcast.producers.deltas.timing import Offer
 from modelcast.schemas import keys
@@ -56,6 +57,7 @@ class Job:
     base_version: int
     pair: Pair
     distance: int  # how many versions back
+    old_layout: Layout | None = None  # of the base, if it is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,10 @@ class DeltaMaker:
         self._manifests: OrderedDict[str, Manifest] = OrderedDict()
         self._lock = threading.Lock()
         self.size_min_bytes = max(settings.delta_size_min_bytes, 1)
+        self._near, self._far = (
+            OldLayouts(cache, self.fetch, size_min_bytes=self.size_min_bytes, model_size_max_bytes=size)
+            for size in (settings.base_fetch_size_max_bytes, MODELS_BYTES_MAX)
+        )
 
     def remember(self, manifest_digest: str, manifest: Manifest) -> None:
         """A manifest that will be wanted again."""
@@ -132,16 +138,20 @@ class DeltaMaker:
             except ModelcastError as error:
                 _logger.info("no deltas from a version: %s", error, extra={"model": target.model, "version": version})
                 continue
-            pairs = pairs_of(target.manifest, old, size_min_bytes=self.size_min_bytes)
+            layouts = self._old_layouts(target, old, fetch=fetch)
+            known = _tensors_in(target.manifest, target.layouts), {p: sizes_of(was) for p, was in layouts.items()}
+            pairs = pairs_of(target.manifest, old, size_min_bytes=self.size_min_bytes, tensors=known)
             older |= {f.digest for f in old.files}
             if pairs:
-                batches.append(self._batch(target, version, distances[version], pairs, old, budget, fetch=fetch))
+                batches.append(
+                    self._batch(target, version, distances[version], pairs, old, layouts, budget, fetch=fetch)
+                )
         wholes = tuple(
             Pair(f, None)
             for f in {f.digest: f for f in target.manifest.files}.values()
             if f.size_bytes >= self.size_min_bytes and f.digest not in older
         )
-        batches.append(self._batch(target, 0, 0, wholes, None, budget, fetch=fetch))
+        batches.append(self._batch(target, 0, 0, wholes, None, {}, budget, fetch=fetch))
         return [b for b in batches if b.jobs]
 
     def make(self, target: Target, jobs: Iterable[Job], told: Told | None = None) -> tuple[list[DeltaMade], list[str]]:
@@ -171,9 +181,11 @@ class DeltaMaker:
     def keep(self, target: Target) -> None:
         """Keep the artifact's files as bases of later deltas."""
         self.remember(target.manifest_digest, target.manifest)
-        for file in target.manifest.files:
+        bases = [f for f in target.manifest.files if f.size_bytes >= self.size_min_bytes]
+        models = [f for f in target.manifest.files if is_model(f.path) and f.size_bytes <= MODELS_BYTES_MAX]
+        for file in {f.digest: f for f in (*bases, *models)}.values() if bases else ():
             path = target.files.get(file.digest)
-            if path is not None and file.size_bytes >= self.size_min_bytes:
+            if path is not None:
                 self._cache.keep(path, file.digest, file.size_bytes)
 
     def fetch(self, file: FileEntry, folder: Path) -> Path | None:
@@ -197,6 +209,14 @@ class DeltaMaker:
 
     # --------------------------------------------------------------------------------------------------------
 
+    def _old_layouts(self, target: Target, old: Manifest, *, fetch: bool) -> dict[str, Layout | None]:
+        """Of a base version's files, by path, if any file that it lacks holds tensors."""
+        there = {f.digest for f in old.files}
+        wanted = (f for f in target.manifest.files if f.size_bytes >= self.size_min_bytes and f.digest not in there)
+        if not any(f.digest in target.layouts for f in wanted):
+            return {}
+        return (self._far if fetch else self._near).of(old)
+
     def _batch(
         self,
         target: Target,
@@ -204,6 +224,7 @@ class DeltaMaker:
         distance: int,
         pairs: Sequence[Pair],
         old: Manifest | None,
+        layouts: Mapping[str, Layout | None],  # of the old files, by path
         budget: list[int],
         *,
         fetch: bool,
@@ -224,21 +245,23 @@ class DeltaMaker:
             )
             if key in target.present or not (kept or may_fetch):
                 continue
-            ratio = self._ratio(target, distance, pair, budget)
+            job = Job(version, pair, distance, layouts.get(pair.old.path) if pair.old else None)
+            ratio = self._ratio(target, job, budget)
             if ratio <= limit:
-                jobs.append(Job(version, pair, distance))
+                jobs.append(job)
                 foretold[pair.new.digest] = int(ratio * pair.new.size_bytes)
                 seconds += self._forecast.seconds(pair.new.size_bytes)
         brought_bytes = sum(foretold.get(d, size) for d, size in lacking.items())
         return Batch(Offer(version, brought_bytes, seconds), tuple(jobs), sum(lacking.values()))
 
-    def _ratio(self, target: Target, distance: int, pair: Pair, budget: list[int]) -> float:
+    def _ratio(self, target: Target, job: Job, budget: list[int]) -> float:
+        pair, distance = job.pair, job.distance
         new = target.files.get(pair.new.digest)
         old = self._cache.find(pair.old.digest, pair.old.size_bytes) if pair.old else None
         if new is not None and (pair.old is None or old is not None) and budget[0] > 0:
             budget[0] -= 1
             with self._cache.scratch() as folder:
-                return sampled_ratio(old, new, target.layouts.get(pair.new.digest), folder)
+                return sampled_ratio(old, new, (job.old_layout, target.layouts.get(pair.new.digest)), folder)
         known = self._forecast.ratio((target.model, distance))
         return UNKNOWN_RATIO if known is None else min(known, KEPT_RATIO_MAX)
 
@@ -266,14 +289,18 @@ class DeltaMaker:
     def _encode(self, target: Target, job: Job, new: Path, base: Path | None, out: Path) -> int:
         """The size of the delta written. Digests are computed, not handed in: no file is trusted to be what it was."""
         pair, threads = job.pair, self._settings.delta_threads or None
-        layout = target.layouts.get(pair.new.digest)
-        info = delta.make(base, new, out, new_layout=layout, threads=threads)
+        new_layout = target.layouts.get(pair.new.digest)
+        info = delta.make(base, new, out, old_layout=job.old_layout, new_layout=new_layout, threads=threads)
         if info.new_digest != pair.new.digest:
             raise ContentError("it has changed since it was published", subject=str(new))
         if pair.old is not None and info.base_digest != pair.old.digest:
             self._cache.drop(pair.old.digest)
             raise ContentError("its base is damaged here and was dropped", subject=pair.old.path, hint="publish again")
         return info.delta_size_bytes
+
+
+def _tensors_in(manifest: Manifest, layouts: Mapping[str, Layout]) -> dict[str, dict[str, int]]:
+    return {f.path: sizes_of(layouts[f.digest]) for f in manifest.files if f.digest in layouts}
 
 
 def _key(target: Target, pair: Pair) -> str:

@@ -1,12 +1,13 @@
 """The deltas of one publication: looked into while its bytes are uploaded, made before the announcement or after."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
+from pathlib import Path
 
 from modelcast.producers.artifact import Artifact
 from modelcast.producers.deltas.choice import bases_of
-from modelcast.producers.deltas.layouts import layouts_by_digest
+from modelcast.producers.deltas.layouts import is_model, layouts_by_digest
 from modelcast.producers.deltas.maker import Batch, Target
 from modelcast.producers.deltas.offers import DeltaMade, DeltaOffer, offered
 from modelcast.producers.deltas.regions import held_by
@@ -93,12 +94,18 @@ class DeltaRun:
             manifest_digest=self._artifact.digest,
             manifest=self._artifact.manifest,
             files=files,
-            layouts=layouts_by_digest(self._artifact.manifest, files),
+            layouts=layouts_by_digest(self._artifact.manifest, self._telling(files)),
             present=present,
         )
         self._batches = self._shop.maker.plan(log, self._target, bases)
         whole = max((b.whole_bytes for b in self._batches), default=0)
         self._first = wait_for(whole, [b.offer for b in self._batches], links)
+
+    def _telling(self, files: Mapping[str, Path]) -> dict[str, Path]:
+        """Those of the files that get deltas, or tell where the tensors of others lie."""
+        size_min = self._shop.maker.size_min_bytes
+        entries = (f.entry for f in self._artifact.files)
+        return {e.digest: files[e.digest] for e in entries if e.size_bytes >= size_min or is_model(e.path)}
 
     def _make(self, batches: Iterable[Batch], steps: Steps) -> None:
         jobs = list(chain.from_iterable(b.jobs for b in batches))

@@ -186,6 +186,21 @@ def test_the_old_model_is_kept_beside_the_weights_and_not_read_again(
     assert hooked.read == []
 
 
+@pytest.mark.parametrize("after", ["weights.bin", ""])
+def test_deltas_that_are_added_later_find_weights_that_moved(
+    after: str, store: MemoryStore, heard: Heard, tmp_path: Path
+) -> None:
+    old, new = saved(tmp_path / "old", LAYERS), saved(tmp_path / "new", trained(INSERTED), after)
+    plain = Publisher(settings(tmp_path / "a", deltas=False), store=store, announcer=heard)
+    plain.publish("fraud", old)
+    done = plain.publish("fraud", new)
+    later = Publisher(settings(tmp_path / "b", base_fetch_size_max_bytes=0), store=store, announcer=heard)
+    (made,) = later.add_deltas("fraud", 2, bases=(1,))
+    assert sizes_of(store, done) == {after or "model.onnx": made.size_bytes}
+    assert made.size_bytes < 0.2 * made.whole_bytes
+    check_rebuilds(store, done, old, new, tmp_path)
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut off", "gone"])
 def test_a_damaged_model_beside_the_base_is_brought_anew(
     damage: str, publish: Publish, store: MemoryStore, tmp_path: Path

@@ -15,11 +15,7 @@ MODELS_MAX = 256  # .onnx files of one folder that are looked into
 
 def layout_of_data(data: memoryview) -> Layout | None:
     """The layout of a mapped file as its own bytes tell it; None: it is a file like any other."""
-    found = safetensors_layout(data)
-    if found is not None:
-        return found
-    tensors = onnx_tensors(data)
-    return layout([_placed(t, len(data)) for t in tensors if not t.location], len(data)) if tensors else None
+    return _seen(data)[0]
 
 
 def layouts_of(folder: Path) -> dict[str, Layout]:
@@ -42,20 +38,18 @@ def layouts_among(files: Mapping[str, Path], sizes: Mapping[str, int] | None = N
     models = 0
     for name, path in files.items():
         with mapped(path) as data:
-            own = layout_of_data(data)
-            if own is not None:
-                found[name] = own
-            if name.endswith(".onnx") and models < MODELS_MAX:
-                models += 1
-                for tensor in onnx_tensors(data) or ():
-                    if tensor.location:
-                        outside[posixpath.normpath(posixpath.join(posixpath.dirname(name), tensor.location))].append(
-                            tensor
-                        )
-    for name, tensors in outside.items():
+            own, tensors = _seen(data)
+        if own is not None:
+            found[name] = own
+        if name.endswith(".onnx") and models < MODELS_MAX:
+            models += 1
+            for tensor in tensors:
+                if tensor.location:
+                    outside[posixpath.normpath(posixpath.join(posixpath.dirname(name), tensor.location))].append(tensor)
+    for name, beside in outside.items():
         if name not in sizes or name in found:  # a path that leaves the folder, or is not there, is none of its files
             continue
-        placed = layout([_placed(t, sizes[name]) for t in tensors], sizes[name])
+        placed = layout([_placed(t, sizes[name]) for t in beside], sizes[name])
         if placed is not None:
             found[name] = placed
     return found
@@ -72,6 +66,15 @@ def layout_of(path: Path, folder: Path | None = None) -> Layout | None:
     if found is None and folder is not None:
         return layouts_of(folder).get(path.relative_to(folder).as_posix())
     return found
+
+
+def _seen(data: memoryview) -> tuple[Layout | None, tuple[Found, ...]]:
+    """A mapped file's layout, and all tensors of which it tells if it is a model."""
+    found = safetensors_layout(data)
+    tensors = (onnx_tensors(data) or ()) if found is None else ()
+    if tensors:
+        found = layout([_placed(t, len(data)) for t in tensors if not t.location], len(data))
+    return found, tensors
 
 
 def _placed(tensor: Found, size: int) -> Tensor:

@@ -89,12 +89,10 @@ def _files(shop: DeltaShop, manifest: Manifest, wanted: set[str], folder: Path) 
 
 
 def _layouts(shop: DeltaShop, manifest: Manifest, files: Mapping[str, Path], folder: Path) -> dict[str, Layout]:
-    """Where tensors lie in ONNX's external data, by digest: the models beside it say so, and are brought for that."""
+    """Where tensors lie, by digest. Models say so of ONNX's external data, and are brought for that."""
     models = {f.digest: f for f in manifest.files if is_model(f.path)}
-    if not models or not files.keys() - models.keys():
-        return {}
     lie = dict(files)
-    for digest, model in models.items():
+    for digest, model in models.items() if files.keys() - models.keys() else ():
         if digest not in lie:
             path = shop.cache.find(digest, model.size_bytes) or shop.maker.fetch(model, folder)
             if path is not None:

@@ -58,14 +58,14 @@ class OldLayouts:
         self._size_min_bytes, self._model_size_max_bytes = size_min_bytes, model_size_max_bytes
 
     def of(self, old: Manifest) -> dict[str, Layout | None]:
-        """By path; None: a file that is known to hold no tensors. Never raises: what can't be had is left out."""
+        """By path; None: a model that is known to hold none itself. Never raises: what can't be had is left out."""
         try:
             with self._cache.scratch() as folder:
                 lie = self._places(old, folder)
                 found = delta.layouts_among(lie, {f.path: f.size_bytes for f in old.files})
         except (ModelcastError, OSError, ValueError):
             return {}
-        return {path: found.get(path) for path in {*lie, *found}}
+        return {**dict.fromkeys(filter(is_model, lie)), **found}
 
     def _places(self, old: Manifest, folder: Path) -> dict[str, Path]:
         found: dict[str, Path] = {}

@@ -46,7 +46,7 @@ class Target:
     manifest_digest: str
     manifest: Manifest
     files: Mapping[str, Path]
-    layouts: Mapping[str, Layout]  # by digest, of files whose own bytes don't tell
+    layouts: Mapping[str, Layout]  # by digest, as far as they are known
     present: frozenset[str] = frozenset()  # keys of deltas that the store has
 
 

@@ -314,8 +314,8 @@ def test_what_a_file_that_was_rebuilt_before_has_saved_is_saved_still(
                 stop.set()
 
     cut = StopsOnceTheFirstIsMade(origin)
-    with pytest.raises(Exception, match="cancel"):
-        fetch(cut, cache, versions, cancelled=stop.is_set)
+    with pytest.raises(Exception, match="cancel"):  # one after the other: who holds the codec does not wait for us
+        fetch(cut, cache, versions, cancelled=stop.is_set, at_once=1)
     watched = Wrapped(origin)
     report = fetch(watched, cache, versions)
     assert cached(cache, versions[2]) == new
@@ -359,8 +359,9 @@ def fetch(
     versions: dict[int, Manifest],
     *,
     cancelled: Callable[[], bool] = lambda: False,
+    at_once: int = 2,
 ) -> FetchReport:
     family: Kin = kin(versions)
-    return Fetcher(origin, None, cache, deltas=patient()).fetch(
+    return Fetcher(origin, None, cache, deltas=patient(at_once=at_once)).fetch(
         versions[max(versions)].digest, kin=family, cancelled=cancelled
     )

@@ -139,8 +139,8 @@ class Job:
                 self._check_whole(incoming, manifest, steps, regional - arrived)
                 with self._account.timed("stage"):
                     synced.close()
+            check(self._cancelled)  # before it is forgotten what has crossed
         with self._account.timed("stage"):
-            check(self._cancelled)
             incoming.publish()
         taken = [self._taken[s.file.digest] for s in steps]
         return self._report(manifest, in_words(taken, self._choice.versions), main_kind(taken))

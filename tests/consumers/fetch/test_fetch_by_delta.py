@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher, FetchReport, FetchStatus, Kin
+from modelcast.consumers.fetch.link import Link
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
@@ -280,8 +281,8 @@ def test_a_delta_that_was_interrupted_goes_on_where_it_was(origin: MemoryStore, 
                 stop.set()
 
     cut = StopsAfterTwoBlocks(origin)
-    with pytest.raises(Exception, match="cancel"):
-        fetch(cut, cache, versions, cancelled=stop.is_set)
+    with pytest.raises(Exception, match="cancel"):  # one reader: others would bring the rest meanwhile
+        fetch(cut, cache, versions, cancelled=stop.is_set, readers=1)
     watched = Wrapped(origin)
     report = fetch(watched, cache, versions)
     assert cached(cache, versions[2]) == {"w": new}
@@ -360,8 +361,9 @@ def fetch(
     *,
     cancelled: Callable[[], bool] = lambda: False,
     at_once: int = 2,
+    readers: int = 4,
 ) -> FetchReport:
     family: Kin = kin(versions)
-    return Fetcher(origin, None, cache, deltas=patient(at_once=at_once)).fetch(
+    return Fetcher(origin, None, cache, Link(readers=readers), deltas=patient(at_once=at_once)).fetch(
         versions[max(versions)].digest, kin=family, cancelled=cancelled
     )

@@ -10,10 +10,13 @@ from shutil import rmtree
 
 from modelcast.consumers.fetch.begun import Begun
 from modelcast.consumers.fetch.blocks import block_bytes
+from modelcast.infra.read_ahead import pieces
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 
 SYNC_THREADS = 8
+AHEAD_FROM_BYTES = 8 * BLOCK_SIZE_BYTES
+"""From here on a thread that reads ahead is worth its start."""
 
 
 class Incoming:
@@ -128,9 +131,18 @@ class Incoming:
 
 
 def digest_of(path: Path) -> str:
-    """The digest of a file's bytes."""
-    with path.open("rb") as file:
-        return "sha256:" + file_digest(file, "sha256").hexdigest()
+    """The digest of a file's bytes.
+
+    Raises:
+        OSError: the disk.
+    """
+    with path.open("rb", buffering=0) as file:
+        if path.stat().st_size < AHEAD_FROM_BYTES:
+            return "sha256:" + file_digest(file, "sha256").hexdigest()
+        digest = sha256()
+        for piece in pieces(file.fileno()):
+            digest.update(piece)
+        return "sha256:" + digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

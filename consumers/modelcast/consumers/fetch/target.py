@@ -21,8 +21,7 @@ class Target:
     Args:
         path: the file, as long as it will be.
         turn: held while writing through the page cache. Who waits for it sleeps; for the kernel's own he would spin.
-        direct: write past the page cache what can be (whole pages, if the file system allows it), and have it read
-            into the cache at once.
+        direct: write past the page cache what can be: whole pages, if the file system allows it.
     """
 
     def __init__(self, path: Path, turn: AbstractContextManager[object] | None = None, *, direct: bool = False) -> None:
@@ -54,9 +53,6 @@ class Target:
                 os.close(self._direct)
                 self._direct = None
             else:
-                # Whoever reads it next (the upload, a look at the whole file, a pod) finds it in the cache after all:
-                # the disk puts it there, beside us and without a copy.
-                os.posix_fadvise(self._fd, at, len(chunk), os.POSIX_FADV_WILLNEED)
                 return
         with self._turn:
             _write(self._fd, chunk, at)

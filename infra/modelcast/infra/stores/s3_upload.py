@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from modelcast.infra.read_ahead import wanted_soon
 from modelcast.infra.stores.parts import MULTIPART_FROM_BYTES, part_size_of
 from modelcast.infra.stores.s3_unfinished import abort, unfinished
 from modelcast.schemas.errors import VerificationFailed
@@ -256,6 +257,7 @@ def _parts(path: Path, size_bytes: int, digest: str, part_size: int) -> Iterator
     hashed, left = hashlib.sha256(), size_bytes
     with path.open("rb") as file:
         while True:
+            wanted_soon(file.fileno(), size_bytes - left, min(part_size, left))
             part = file.read(min(part_size, left))
             hashed.update(part)
             left -= len(part)

@@ -1,0 +1,38 @@
+"""Reading files that are not in the page cache yet, in large pieces: the kernel's own look ahead is 128 KiB."""
+
+import mmap
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+PIECE_BYTES = 1024 * 1024
+AHEAD_PIECES = 4
+
+
+def wanted_soon(fd: int, at: int, size_bytes: int) -> None:
+    """Have the disk bring these bytes into the page cache. Nobody waits for it, and what is there costs nothing."""
+    with suppress(OSError):
+        os.posix_fadvise(fd, at, size_bytes, os.POSIX_FADV_WILLNEED)
+
+
+def pieces(fd: int) -> Iterator[memoryview]:
+    """A file's bytes in order; while one piece is looked at the next is read. Each is gone when the next is asked for.
+
+    Raises:
+        OSError: the disk.
+    """
+    buffers = [memoryview(mmap.mmap(-1, PIECE_BYTES)) for _ in range(2)]
+
+    def read(number: int) -> memoryview:
+        wanted_soon(fd, (number + AHEAD_PIECES) * PIECE_BYTES, PIECE_BYTES)
+        buffer = buffers[number % 2]
+        return buffer[: os.preadv(fd, [buffer], number * PIECE_BYTES)]
+
+    wanted_soon(fd, 0, AHEAD_PIECES * PIECE_BYTES)
+    with ThreadPoolExecutor(1, "ahead") as ahead:
+        number, coming = 0, ahead.submit(read, 0)
+        while piece := coming.result():
+            number += 1
+            coming = ahead.submit(read, number)
+            yield piece

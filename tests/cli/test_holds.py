@@ -1,17 +1,13 @@
 """Pins, pauses and quarantines are told with who asked and why."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from modelcast.cli.holds import holds, may_be_refused, quarantine
+from modelcast.cli.holds import holds, quarantine
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher
-from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.states import State
 from tests.producers.fakes import SETTINGS, Heard
 
 REGIONS = ("eu", "us")
@@ -69,36 +65,3 @@ def test_a_quarantine_names_who_asked_and_why(store: MemoryStore, commander: Com
     assert [told_of(1), told_of(2)] == ["quarantined by ann (drift)", ""]
     commander.release("fraud", 1)
     assert told_of(1) == ""
-
-
-ROW = RegionState("eu", State.SERVING, 2, 2, "", 2, 2, 2, 2, 1, 1, 0.0, silent=False)
-
-
-def refused(version: int, *rows: RegionState) -> bool:
-    return may_be_refused(VersionState("r", "fraud", 2, 2, 2, 0, 2, 0.0, 1, 0, 0, rows), version)
-
-
-def test_what_a_region_serves_or_would_tell_of_is_known_not_to_be_refused() -> None:
-    assert not refused(2, ROW, ROW)
-    assert not refused(3, ROW)
-    assert not refused(3, replace(ROW, refused_version=2, served_version=1))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"silent": True},
-        {"state": None},
-        {"state": State.LOADING},
-        {"served_version": None},
-        {"served_version": 3},  # what is older than that it tells nothing of
-        {"refused_version": 2},
-        {"refused_version": 3},  # perhaps not it alone
-    ],
-)
-def test_what_one_region_does_not_tell_may_be_refused_there(other: dict[str, Any]) -> None:
-    assert refused(2, ROW, replace(ROW, **other))
-
-
-def test_regions_that_nobody_knows_may_refuse_anything() -> None:
-    assert refused(2)

@@ -172,7 +172,7 @@ def repeated(commander: Commander, store: MemoryStore, heard: Heard, say: Say) -
     "say",
     [
         lambda c: c.activate("fraud", 1),
-        lambda c: c.rollback("fraud", to=1, reason="drift"),
+        lambda c: c.rollback("fraud", to=1),
         lambda c: c.rollback("fraud", to=2, regions=["us"]),
         lambda c: c.pin("fraud", 1),
         lambda c: c.pause("fraud", regions=["eu"]),
@@ -180,7 +180,6 @@ def repeated(commander: Commander, store: MemoryStore, heard: Heard, say: Say) -
         lambda c: c.alias("fraud", "champion", 2),
         lambda c: c.unpin("fraud", reason="over"),
         lambda c: c.resume("fraud", regions=["eu"]),
-        lambda c: c.release("fraud", 2, refused_in_regions=False),
     ],
 )
 def test_what_the_log_says_already_makes_no_entry(
@@ -193,6 +192,8 @@ def test_what_the_log_says_already_makes_no_entry(
     "say",
     [
         lambda c: c.reload("fraud"),
+        lambda c: c.activate("fraud", 1, reason="try again"),  # regions that failed do
+        lambda c: c.rollback("fraud", to=1, reason="try again"),
         lambda c: c.pin("fraud", 1, reason="another"),  # who holds it, and why, is shown
         lambda c: c.quarantine("fraud", 2, reason="another"),
         lambda c: c.release("fraud", 2),  # a region may refuse it by itself
@@ -201,6 +202,27 @@ def test_what_the_log_says_already_makes_no_entry(
 )
 def test_what_is_news_makes_one_each_time(commander: Commander, store: MemoryStore, heard: Heard, say: Say) -> None:
     assert repeated(commander, store, heard, say)
+
+
+def test_a_pause_is_renewed_if_a_quarantine_would_then_leave_another_version(
+    commander: Commander, store: MemoryStore
+) -> None:
+    commander.pause("fraud", regions=["eu"])  # at 3, which came after 1 and 2
+    assert commander.activate("fraud", 1, regions=["eu"]) is not None
+    assert commander.pause("fraud", regions=["eu"]) is not None  # at 3 still, but 1 is what was last before
+    assert commander.pause("fraud", regions=["eu"]) is None
+    commander.quarantine("fraud", 3)
+    assert log_of(store).aspired_version("eu") == 1
+
+
+def test_who_is_told_that_nothing_changes_learns_what_that_was_decided_on(
+    commander: Commander, store: MemoryStore
+) -> None:
+    assert commander.decided_on("fraud") == 0
+    commander.release("fraud", 2)
+    Commander(SETTINGS, store=store, announcer=Heard()).reload("fraud")  # nobody told our commander of it
+    assert commander.unpin("fraud") is None
+    assert commander.decided_on("fraud") == log_of(store).head == 5
 
 
 def test_what_no_region_obeys_at_present_is_said_all_the_same(commander: Commander, store: MemoryStore) -> None:

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from modelcast.cli.configured import load, origin_registry, regions_of
 from modelcast.cli.console import Format, emit, say
-from modelcast.cli.holds import may_be_refused
 from modelcast.cli.options import DryRun, Output, Reason, Regions, UnknownRegionOk, Yes, confirm, seconds_of
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.names import Reference
@@ -41,15 +40,15 @@ def activate(
     seconds, settings = seconds_of(timeout), load()
     regions = regions_of(settings, region, unknown_ok=unknown_region_ok)
     model, number = _version(version)
-    command = _do(
+    command, generation = _do(
         settings,
         model,
         f"Serve {model}/{number} {_where(regions)}?",
         lambda c: c.activate(model, number, regions=regions, reason=reason),
-        yes=yes, dry_run=dry_run, output=output,
+        yes=yes, dry_run=dry_run, output=output, retried=regions,
     )  # fmt: skip
     if wait and not dry_run:
-        _wait(settings, model, command, {number: regions}, seconds)
+        _wait(settings, model, command, generation, {number: regions}, seconds)
 
 
 def rollback(
@@ -65,17 +64,17 @@ def rollback(
     name = _model(model, "the version to go back to: --to")
     consistent = _last_consistent(settings, name) if to is None else None
     goal = f"version {to}" if to else f"version {consistent}" if consistent else "the version before"
-    command = _do(
+    command, generation = _do(
         settings,
         name,
         f"Roll {name} back to {goal} {_where(regions)}?",
         lambda c: c.rollback(
             name, to=to, last_consistent=consistent, regions=regions, reason=reason
         ),
-        yes=yes, dry_run=dry_run, output=output,
+        yes=yes, dry_run=dry_run, output=output, retried=regions,
     )  # fmt: skip
     if wait and not dry_run:
-        _wait(settings, name, command, {to: regions} if to else {}, seconds)
+        _wait(settings, name, command, generation, {to: regions} if to else {}, seconds)
 
 
 def pin(
@@ -87,15 +86,15 @@ def pin(
     seconds, settings = seconds_of(timeout), load()
     regions = regions_of(settings, region, unknown_ok=unknown_region_ok)
     model, number = _version(version)
-    command = _do(
+    command, generation = _do(
         settings,
         model,
         f"Pin {model} to version {number} {_where(regions)}?",
         lambda c: c.pin(model, number, regions=regions, reason=reason),
-        yes=yes, dry_run=dry_run, output=output,
+        yes=yes, dry_run=dry_run, output=output, retried=regions,
     )  # fmt: skip
     if wait and not dry_run:
-        _wait(settings, model, command, {number: regions}, seconds)
+        _wait(settings, model, command, generation, {number: regions}, seconds)
 
 
 def unpin(
@@ -148,13 +147,12 @@ def release(
     version: Version, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table,
 ) -> None:  # fmt: skip
     """End a quarantine: a person's, or one that a region found by itself."""
-    settings, (model, number) = load(), _version(version)
-    refused = _may_be_refused(settings, model, number)
+    model, number = _version(version)
     _do(
-        settings,
+        load(),
         model,
         f"Release {model}/{number}?",
-        lambda c: c.release(model, number, refused_in_regions=refused, reason=reason),
+        lambda c: c.release(model, number, reason=reason),
         yes=yes, dry_run=dry_run, output=output,
     )  # fmt: skip
 
@@ -191,39 +189,51 @@ def _plainly(
 
 
 def _do(
-    settings: "Settings", model: str, question: str, say_it: Say, *, yes: bool, dry_run: bool, output: Format
-) -> ModelCommand | None:
-    """Ask, and say it. None: nothing was said, for it was to be tried out only, or would change nothing."""
+    settings: "Settings", model: str, question: str, say_it: Say, *, yes: bool, dry_run: bool, output: Format,
+    retried: Sequence[str] | None = None,
+) -> tuple[ModelCommand | None, int]:  # fmt: skip
+    """Ask, and say it; with the generation to wait for.
+
+    None: nothing was said, for it was to be tried out only, or would change nothing. Where such an entry has the
+    regions ``retried`` (none: all) try again what failed, the answer tells of the command that does so now.
+    """
     from modelcast.producers.commands import Commander
 
     if not dry_run:
         confirm(question, yes=yes)
     with Commander(settings, dry_run=dry_run) as commander:
         command = say_it(commander)
+        decided_on = commander.decided_on(model)
     if command is None:
-        emit(None, output, Text(f"{model}: nothing to change"))
-        return None
+        answer = f"{model}: nothing to change"
+        if retried is not None:
+            reload_ = " ".join([f"modelcast reload {model}", *(f"--region {region}" for region in retried)])
+            answer += f"; `{reload_}` has regions try again now"
+        emit(None, output, Text(answer))
+        return None, decided_on
     if dry_run:
         where = "; ".join(f"version {t.version}" + (f" in {t.region}" if t.region else "") for t in command.targets)
         detail = f" ({where})" if any(t.version for t in command.targets) else ""
         text = f"{command.model}: {command.kind.value.lower()}{detail} would be generation {command.generation}"
         emit(command, output, Text(text))
-        return None
+        return None, decided_on
     line = f"{command.model}: {command.kind.value.lower()} is generation {command.generation}, announced"
     emit(command, output, Text(line))
-    return command
+    return command, command.generation
 
 
 def _wait(
     settings: "Settings",
     model: str,
     command: ModelCommand | None,
+    generation: int,
     asked: dict[int, tuple[str, ...]],
     timeout_seconds: float,
 ) -> None:
     """Until each region serves what was ``asked`` of it or, where the command named that, what it names.
 
-    The time is for all of them. Without a command (there was nothing to change) they may be on their way still.
+    The time is for all of them. Without a command (there was nothing to change) they may be on their way still, and
+    what the tracker said before it had folded ``generation`` may be older than the entry that asked for it.
     """
     from modelcast.producers.wait import wait_for
 
@@ -237,7 +247,7 @@ def _wait(
     for version, regions in wanted.items():
         verdict = wait_for(
             settings, model, version, "all", timeout_seconds=max(0.1, deadline - time.monotonic()),
-            generation=command.generation if command else 0, regions=() if ALL_REGIONS in regions else regions,
+            generation=generation, regions=() if ALL_REGIONS in regions else regions,
         )  # fmt: skip
         say(f"{model}/{version}: served in {', '.join(verdict.there)}")
 
@@ -264,19 +274,6 @@ def _version(text: str) -> tuple[str, int]:
 
 def _where(regions: Sequence[str]) -> str:
     return f"in {', '.join(regions)}" if regions else "in all regions"
-
-
-def _may_be_refused(settings: "Settings", model: str, version: int) -> bool:
-    """Whether a region may refuse a version of its own accord, as far as Redis tells: Kafka would be waited for."""
-    from modelcast.cli.state_source import STALE_SECONDS
-    from modelcast.infra.redis_view import RedisView
-
-    try:
-        with RedisView(settings) as view:
-            seen = next((s for s in view.models() if s.value.model == model), None)
-    except ModelcastError:
-        return True
-    return seen is None or seen.age_seconds > STALE_SECONDS or may_be_refused(seen.value, version)
 
 
 def _last_consistent(settings: "Settings", model: str) -> int | None:

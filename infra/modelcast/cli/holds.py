@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import ModelCommand, RegionState, VersionState
-from modelcast.schemas.states import State
 
 if TYPE_CHECKING:
     from modelcast.infra.registry import TimedEntry
@@ -52,19 +51,6 @@ def quarantine(log: ModelLog, entries: "Mapping[int, TimedEntry]", version: int)
     if version not in log.quarantined:
         return ""
     return f"quarantined{_by(entries.get(log.quarantined[version]))}"
-
-
-def may_be_refused(state: VersionState, version: int) -> bool:
-    """Whether a region may refuse a version of its own accord: each tells only of those newer than what it serves."""
-    sure = (
-        not row.silent
-        and row.state is State.SERVING
-        and row.served_version is not None
-        and row.served_version <= version
-        and (row.refused_version or 0) < version
-        for row in state.regions
-    )
-    return not state.regions or not all(sure)
 
 
 def _by(timed: "TimedEntry | None") -> str:

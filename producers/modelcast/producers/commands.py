@@ -32,9 +32,10 @@ class Commander(Speaker):
 
     Every method names its regions (none: all, also those to come), ``reason`` and ``requested_by`` (without it:
     user@host), and returns the command as it stands in the log; None if that says so already: then there is no new
-    entry, unless a reason was given for a pin, a pause or a quarantine. They raise ``NotFound`` (no such model or
-    version), ``Refused`` (placement, quarantine), ``UsageError`` (names), ``StoreUnavailable``, and
-    ``NotAnnounced``: it is claimed, but Kafka did not confirm; the tracker will announce it.
+    entry (``decided_on`` tells how long the log was). A release and a reload are always written, and whatever makes a
+    region serve or hold something if it comes with a reason; each has regions that failed try again at once. They
+    raise ``NotFound`` (no such model or version), ``Refused`` (placement, quarantine), ``UsageError`` (names),
+    ``StoreUnavailable``, and ``NotAnnounced``: it is claimed, but Kafka did not confirm; the tracker will announce it.
 
     Args:
         settings: where everything is; None: from ``modelcast.toml`` and the environment.
@@ -53,6 +54,15 @@ class Commander(Speaker):
     ) -> None:
         super().__init__(settings, store=store, announcer=announcer)
         self._dry_run = dry_run
+        self._decided_on: dict[str, int] = {}
+
+    def decided_on(self, model: str) -> int:
+        """The log's last generation when the newest command about ``model`` was built or found needless; 0: none was.
+
+        Where nothing was said, whoever waits for regions waits for what is known of this generation: older news may
+        be from before the entry that made the command needless.
+        """
+        return self._decided_on.get(model, 0)
 
     def activate(
         self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
@@ -118,23 +128,9 @@ class Commander(Speaker):
         """Have nobody serve a version until it is released."""
         return self._say(CommandKind.QUARANTINE, model, _all((), version), reason, requested_by)
 
-    def release(
-        self, model: str, version: int, *, refused_in_regions: bool = True, reason: str = "", requested_by: str = ""
-    ) -> ModelCommand | None:
-        """End a quarantine, a person's or a region's own.
-
-        Args:
-            model: its name.
-            version: which one.
-            refused_in_regions: False if the caller knows that no region refuses it of its own accord; the log
-                can't tell.
-            reason: why.
-            requested_by: who asked.
-        """
-        targets = _all((), version)
-        return self._say(
-            CommandKind.RELEASE, model, targets, reason, requested_by, refused_in_regions=refused_in_regions
-        )
+    def release(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
+        """End a quarantine, a person's or a region's own."""
+        return self._say(CommandKind.RELEASE, model, _all((), version), reason, requested_by)
 
     def alias(
         self, model: str, alias: str, version: int, *, reason: str = "", requested_by: str = ""
@@ -151,8 +147,6 @@ class Commander(Speaker):
         reason: str,
         requested_by: str,
         alias: str = "",
-        *,
-        refused_in_regions: bool = True,
     ) -> ModelCommand | None:
         check_model(model)
         if len(reason) > REASON_MAX:
@@ -183,7 +177,8 @@ class Commander(Speaker):
             )
             check_command(log, command)
             log.check(command)
-            if changes_nothing(log, command, refused_in_regions=refused_in_regions):
+            self._decided_on[model] = log.head
+            if changes_nothing(log, command):
                 raise _SaidAlready
             return command
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -82,8 +83,9 @@ class KafkaAnnouncer:
         """Let go of the connection; what was given up on is dropped."""
         with self._lock:
             producer, self._producer = self._producer, None
-        if producer is not None and producer.flush(0.5):
-            producer.purge()
+        with suppress(KafkaException):  # a fatal error was told to whoever announced; now there is nothing left to lose
+            if producer is not None and producer.flush(0.5):
+                producer.purge()
 
     def __enter__(self) -> Self:
         return self

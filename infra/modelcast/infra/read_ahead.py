@@ -26,8 +26,10 @@ def pieces(fd: int) -> Iterator[memoryview]:
 
     def read(number: int) -> memoryview:
         wanted_soon(fd, (number + AHEAD_PIECES) * PIECE_BYTES, PIECE_BYTES)
-        buffer = buffers[number % 2]
-        return buffer[: os.preadv(fd, [buffer], number * PIECE_BYTES)]
+        buffer, filled = buffers[number % 2], 0
+        while count := os.preadv(fd, [buffer[filled:]], number * PIECE_BYTES + filled):
+            filled += count
+        return buffer[:filled]
 
     wanted_soon(fd, 0, AHEAD_PIECES * PIECE_BYTES)
     with ThreadPoolExecutor(1, "ahead") as ahead:

@@ -74,18 +74,16 @@ def test_what_did_not_come_is_asked_for_again(origin: MemoryStore, region: Memor
     assert asked.got == [keys.manifest(manifest.digest)] * 2
 
 
-def test_a_manifest_that_is_not_the_one_that_was_announced_is_not_used(
+def test_what_an_announcement_names_beside_the_manifest_is_not_read_on_its_word(
     origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
 ) -> None:
     manifest = publish(origin, LARGE)
-    right = origin.get(keys.manifest(manifest.digest), size_max=MIB)
-    assert right is not None
     origin.put("elsewhere", b"{}")
     asked = Asked(origin)
     fetcher = Fetcher(asked, region, cache)
     fetcher.foresee(manifest.digest, "elsewhere", size_bytes=manifest.size_bytes)
-    asked.wait_for("elsewhere")
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
+    assert asked.got == [keys.manifest(manifest.digest)]
     assert cached(cache, manifest) == LARGE
 
 
@@ -138,6 +136,8 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.now, self.reads = 0.0, 0
         self.foresight = Foresight(lambda: self.now)
+        self.answers = threading.Event()
+        self.answers.set()
         self._cache = ArtifactCache(folder)
 
     def begin(self, name: str) -> bool:
@@ -146,8 +146,26 @@ class World:
         return self.foresight.begin(digest, MIB, self._read, choice)
 
     def _read(self) -> Manifest:
+        assert self.answers.wait(DEADLINE_SECONDS)
         self.reads += 1
         raise StoreUnavailable("away")
+
+    def wait_for_reads(self, count: int) -> None:
+        until = time.monotonic() + DEADLINE_SECONDS
+        while self.reads < count or self.foresight._running:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+def test_what_nobody_waits_for_any_more_still_counts_while_it_runs(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.answers.clear()
+    assert all(world.begin(f"{n}") for n in range(KEPT_MAX))
+    world.now += KEPT_SECONDS
+    assert not world.begin("later")
+    world.answers.set()
+    world.wait_for_reads(KEPT_MAX)
+    assert world.begin("later")
 
 
 def test_only_so_much_is_foreseen_at_once_and_not_for_long(tmp_path: Path) -> None:
@@ -156,11 +174,10 @@ def test_only_so_much_is_foreseen_at_once_and_not_for_long(tmp_path: Path) -> No
     assert not world.begin("0")
     assert world.foresight.take(sha256_of(b"0")) is not None
     assert world.foresight.take(sha256_of(b"0")) is None
+    world.wait_for_reads(KEPT_MAX)
     assert world.begin("one more")
     world.now += KEPT_SECONDS
     assert world.foresight.take(sha256_of(b"1")) is None
+    world.wait_for_reads(KEPT_MAX + 1)
     assert all(world.begin(f"later {n}") for n in range(KEPT_MAX))
-    until = time.monotonic() + DEADLINE_SECONDS
-    while world.reads < 2 * KEPT_MAX + 1:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    world.wait_for_reads(2 * KEPT_MAX + 1)

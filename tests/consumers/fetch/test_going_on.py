@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, FetchCancelled, Fetcher
 from modelcast.consumers.fetch import reading as reading_module
+from modelcast.consumers.fetch.download import SMALL_READERS
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.manifest import Manifest
@@ -126,6 +127,21 @@ def test_a_beginning_that_rotted_comes_again_and_is_nobodys_fault(
     assert before + again.blob_bytes_read <= len(CONTENT) + begun * MIB
 
 
+def test_a_beginning_that_rotted_is_not_the_regions_fault(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, manifest: Manifest
+) -> None:
+    broken_off(origin, None, cache, manifest)
+    path = on_its_way(cache)
+    path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+    Fetcher(origin, region, ArtifactCache(cache.folder.parent / "other")).fetch(manifest.digest)  # it fills the region
+    far, near = Packets(origin), Packets(region)
+    deleted: list[str] = []
+    near.delete = deleted.append  # type: ignore[method-assign]
+    Fetcher(far, near, cache).fetch(manifest.digest)
+    assert cached(cache, manifest) == {"w": CONTENT}
+    assert deleted == []
+
+
 def test_what_the_origin_began_the_region_may_end(
     origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, manifest: Manifest
 ) -> None:
@@ -149,3 +165,20 @@ def test_what_the_origin_began_it_goes_on_with_if_the_region_lost_the_rest(
     Fetcher(far, region, cache).fetch(manifest.digest)
     assert cached(cache, manifest) == {"w": CONTENT}
     assert before + far.blob_bytes_read == len(CONTENT)
+
+
+def test_of_many_files_few_are_open_at_once(origin: MemoryStore, cache: ArtifactCache) -> None:
+    manifest = publish(origin, {f"{number:03}": noise(250_000, number) for number in range(100)})
+    open_at_once: list[int] = []
+
+    class Looks(Packets):
+        def on_read(self, count: int) -> None:
+            super().on_read(count)
+            names = []
+            for fd in Path("/proc/self/fd").iterdir():
+                with suppress(OSError):
+                    names.append(str(fd.readlink()))
+            open_at_once.append(sum(name.endswith(".begun") for name in names))
+
+    Fetcher(Looks(origin), None, cache).fetch(manifest.digest)
+    assert 0 < max(open_at_once) <= 2 * SMALL_READERS

@@ -1,5 +1,6 @@
 """Connections are opened before they are needed, only as many as are, and used then."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -82,6 +83,24 @@ def test_what_is_open_is_used(counting: Counting) -> None:
     wait_until(lambda: any(pool._idle.values()))
     assert [read(pool, counting.url), read(pool, counting.url)] == [b"yes"] * 2
     assert counting.connections == 1
+
+
+def test_what_the_store_hung_up_on_counts_for_nothing() -> None:
+    """As after a pause: it is then that connections are worth being opened in advance."""
+    accepted: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        pool = ConnectionPool()
+        pool.warm(url, 2)
+        accepted += [listener.accept()[0], listener.accept()[0]]
+        wait_until(lambda: sum(map(len, pool._idle.values())) == 2)
+        for each in accepted:
+            each.close()
+        listener.settimeout(PATIENCE_SECONDS)
+        pool.warm(url, 2)
+        accepted += [listener.accept()[0], listener.accept()[0]]
+        for each in accepted[2:]:
+            each.close()
 
 
 def test_a_store_that_is_away_is_met_only_by_whoever_needs_it() -> None:

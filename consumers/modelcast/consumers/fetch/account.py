@@ -66,8 +66,10 @@ class Account:
         if self._kept is not None:
             with suppress(OSError):  # what can't be noted is no reason to fail
                 fd = os.open(self._kept, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-                os.pwrite(fd, b"%20d" % (self.had_bytes + self.moved_bytes(Way.ORIGIN)), 0)
-                os.close(fd)
+                try:
+                    os.pwrite(fd, b"%20d" % (self.had_bytes + self.moved_bytes(Way.ORIGIN)), 0)
+                finally:
+                    os.close(fd)
 
     def moved_bytes(self, way: Way) -> int:
         """What came that way."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from modelcast.consumers.fetch.blocks import block_bytes
 
 _HEAD = struct.Struct("<4sQH498s")  # magic, size of the object, its mark's length, its mark
+_MARK_BYTES_MAX = 498
 _COUNT = struct.Struct("<I")
 _MAGIC = b"MCB1"
 
@@ -83,6 +84,6 @@ class Begun:
             anew = 0 if before == mark else os.O_TRUNC
             self._fd = os.open(self._place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | anew, 0o644)
             if anew:
-                name = mark.encode()
+                name = mark.encode()[:_MARK_BYTES_MAX]
                 os.pwrite(self._fd, _HEAD.pack(_MAGIC, self._size_bytes, len(name), name), 0)
         return self._fd

@@ -6,6 +6,7 @@ name. Memory is bounded by one block a thread. A part that is interrupted goes o
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -105,7 +106,7 @@ class Download:
         stop = threading.Event()
         is_over = self._reading.end_of(sum(part.size_bytes for part in parts), stop)
         wrong = [span for span in self._bring_all(parts, is_over, stop, self._progress) if span.wrong]
-        for digest in {span.part.step.file.digest for span in wrong if span.part.step.way is Way.REGION}:
+        for digest in {span.part.step.file.digest for span in wrong if span.is_wrong_in_region}:
             self._distrust(digest)
         again = [part for span in wrong for part in _from_origin(span)]
         self._bring_all(again, is_over, stop, _silent)
@@ -116,6 +117,7 @@ class Download:
         """Bring ``parts``; what the regional bucket had wrong is noted, what the origin has wrong is raised."""
         turns = {part.step.file.digest: threading.Lock() for part in parts}
         begun = {part.step.file.digest: self._begun_of(part) for part in parts} if self._begun_of else {}
+        parts_left = Counter(part.step.file.digest for part in parts)
         spans = [FileSpan(part) for part in parts]
 
         def came(span: FileSpan, count: int) -> None:
@@ -128,6 +130,16 @@ class Download:
             for block in span.blocks_within(count):
                 self._block_came(span.part.step.file.digest, block)
 
+        def bring_and_close(span: FileSpan) -> None:
+            digest = span.part.step.file.digest
+            try:
+                bring(span)
+            finally:
+                with self._reading.lock:
+                    parts_left[digest] -= 1
+                if begun and not parts_left[digest]:  # there may be more files than a process may have open
+                    begun[digest].close()
+
         def bring(span: FileSpan) -> None:
             file, path = span.part.step.file, self._path_of(span.part)
             if span.part.begun_bytes:
@@ -138,7 +150,7 @@ class Download:
                 self._bring(span, target, is_over, lambda _, count: came(span, count))
 
         try:
-            at_once(bring, spans, self._readers_for(spans), stop)
+            at_once(bring_and_close, spans, self._readers_for(spans), stop)
         finally:
             for each in begun.values():
                 each.close()

@@ -46,10 +46,13 @@ def near_or_far(
     return manifest if manifest is not None else retried(read, cancelled)
 
 
-def begun(act: Callable[[], T]) -> Callable[[], T | None]:
+def begun(act: Callable[[], T], patience_seconds: float | None = None) -> Callable[[], T | None]:
     """Begin ``act()`` beside the caller; calling the result waits for its outcome: None if it failed.
 
     Nobody has to wait for it, not even the end of the process: a store that is away answers late.
+
+    Args:
+        patience_seconds: how long the outcome is waited for; None: for ever.
     """
     outcome: list[T] = []
 
@@ -61,7 +64,7 @@ def begun(act: Callable[[], T]) -> Callable[[], T | None]:
     thread.start()
 
     def ended() -> T | None:
-        thread.join()
+        thread.join(patience_seconds)
         return outcome[0] if outcome else None
 
     return ended

@@ -72,7 +72,9 @@ class Fetcher:
         """
         if size_bytes < TURN_FROM_BYTES or self._cache.has(manifest_digest):
             return
-        key = manifest_key or keys.manifest(manifest_digest)
+        key = keys.manifest(manifest_digest)
+        if manifest_key not in ("", key):
+            return  # an announcement is only a hint: what else it names is not read on its word
         choice = Choice(self._deltas, self._origin, None, self._cache, manifest_digest, kin, lambda: False)
 
         def read() -> Manifest:

@@ -40,6 +40,7 @@ class Foresight:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self._running = 0
         self._kept: dict[str, tuple[float, Foreseen]] = {}
 
     def begin(self, manifest_digest: str, size_bytes: int, read: Callable[[], Manifest], choice: Choice) -> bool:
@@ -47,11 +48,24 @@ class Foresight:
         now = self._clock()
         with self._lock:
             self._kept = {d: kept for d, kept in self._kept.items() if now - kept[0] < KEPT_SECONDS}
-            if manifest_digest in self._kept or len(self._kept) >= KEPT_MAX:
+            if manifest_digest in self._kept or max(len(self._kept), self._running) >= KEPT_MAX:
                 return False
+            self._running += 1
             choice.foresee(size_bytes)
-            self._kept[manifest_digest] = (now, Foreseen(begun(read), choice))
+            self._kept[manifest_digest] = (now, Foreseen(begun(self._counted(read), KEPT_SECONDS), choice))
             return True
+
+    def _counted(self, read: Callable[[], Manifest]) -> Callable[[], Manifest]:
+        """What nobody waits for any more still runs, as long as the store takes."""
+
+        def run() -> Manifest:
+            try:
+                return read()
+            finally:
+                with self._lock:
+                    self._running -= 1
+
+        return run
 
     def take(self, manifest_digest: str) -> Foreseen | None:
         """What was asked for, once."""

@@ -1,7 +1,7 @@
 """Runs of bytes on their way into preallocated files; those of an artifact's files are hashed block by block."""
 
 from modelcast.consumers.fetch.blocks import BlockHashes
-from modelcast.consumers.fetch.plan import Part
+from modelcast.consumers.fetch.plan import Part, Way
 from modelcast.consumers.fetch.target import Target
 from modelcast.schemas import keys
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
@@ -105,6 +105,11 @@ class FileSpan(Span):
         if self.position == self.size_bytes:
             last = -(-self.size_bytes // BLOCK_SIZE_BYTES)
         return [number for number in range(first, last) if number not in self.wrong]
+
+    @property
+    def is_wrong_in_region(self) -> bool:
+        """A block came from the region, all of it, and is wrong."""
+        return self.part.step.way is Way.REGION and bool(self.wrong.keys() - {self.taken_over})
 
     def wrong_from_origin(self) -> int | None:
         """The first wrong block that the origin gave, and nobody else a part of it."""

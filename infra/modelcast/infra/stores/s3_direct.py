@@ -156,6 +156,11 @@ class ConnectionPool:
         parts = urlsplit(url)
         where = (parts.scheme, parts.netloc)
         with self._lock:
+            idle = self._idle.pop(where, [])
+            self._idle[where] = [connection for connection in idle if _is_alive(connection)]
+            for connection in idle:
+                if connection not in self._idle[where]:
+                    connection.close()
             lacking = min(count, POOL_CONNECTIONS) - len(self._idle.get(where, ())) - self._coming[where]
             self._coming[where] += max(lacking, 0)
         for _ in range(lacking):
@@ -177,7 +182,7 @@ class ConnectionPool:
                 if not idle:
                     return None
                 connection = idle.pop()
-            if not select.select([connection.sock], [], [], 0)[0]:
+            if _is_alive(connection):
                 return connection
             connection.close()
 
@@ -205,6 +210,24 @@ class ConnectionPool:
                 idle.append(connection)
                 return
         connection.close()
+
+
+def _is_alive(connection: http.client.HTTPConnection) -> bool:
+    """Whether the store has not hung up. TLS 1.3 sends tickets that nobody has read yet: they are no sign of an end."""
+    poll = select.poll()  # select() knows no descriptors above 1023
+    poll.register(connection.sock, select.POLLIN)
+    if not poll.poll(0):
+        return True
+    if not isinstance(connection.sock, ssl.SSLSocket):
+        return False
+    connection.sock.settimeout(0)
+    try:
+        connection.sock.recv(1)
+    except ssl.SSLWantReadError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 _pool = ConnectionPool()

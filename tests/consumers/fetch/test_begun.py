@@ -20,8 +20,7 @@ def test_what_was_noted_is_read_by_the_next(place: Path) -> None:
     begun.note('"etag"', 2, 4096)
     begun.note('"etag"', 0, MIB)
     begun.note('"etag"', 2, 8192)
-    assert Begun(place, SIZE).read() == ('"etag"', {0: MIB, 2: 8192})  # also while it is still open
-    begun.close()
+    assert Begun(place, SIZE).read() == ('"etag"', {0: MIB, 2: 8192})
     later = Begun(place, SIZE)
     later.note('"etag"', 3, 5)
     assert later.read() == ('"etag"', {0: MIB, 2: 8192, 3: 5})

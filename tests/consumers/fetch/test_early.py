@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
-from modelcast.consumers.fetch.early import begun
+from modelcast.consumers.fetch.early import started
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
@@ -79,5 +79,5 @@ def test_what_failed_early_is_nothing() -> None:
     def fail() -> int:
         raise OSError
 
-    assert begun(fail)() is None
-    assert begun(lambda: 5)() == 5
+    assert started(fail)() is None
+    assert started(lambda: 5)() == 5

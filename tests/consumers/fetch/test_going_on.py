@@ -181,4 +181,4 @@ def test_of_many_files_few_are_open_at_once(origin: MemoryStore, cache: Artifact
             open_at_once.append(sum(name.endswith(".begun") for name in names))
 
     Fetcher(Looks(origin), None, cache).fetch(manifest.digest)
-    assert 0 < max(open_at_once) <= 2 * SMALL_READERS
+    assert max(open_at_once) <= SMALL_READERS  # while they are written

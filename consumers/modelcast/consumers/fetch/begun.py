@@ -29,7 +29,7 @@ class Begun:
     def __init__(self, place: Path, size_bytes: int) -> None:
         self._place = place
         self._size_bytes = size_bytes
-        self._fd: int | None = None
+        self._mark: str | None = None  # what the small file says it is of, once that was looked up
         self._lock = threading.Lock()
 
     def read(self) -> tuple[str, dict[int, int]]:
@@ -54,7 +54,7 @@ class Begun:
         Raises:
             OSError: the disk.
         """
-        self.close()
+        self._mark = None
         self._place.write_bytes(b"")
 
     def note(self, mark: str, block: int, count: int) -> None:
@@ -63,27 +63,23 @@ class Begun:
         What can't be noted will come again: that is no reason to fail.
         """
         with self._lock, suppress(OSError):
-            os.pwrite(self._opened(mark), _COUNT.pack(count), _HEAD.size + block * _COUNT.size)
-
-    def close(self) -> None:
-        """The file stays."""
-        with self._lock:
-            if self._fd is not None:
-                os.close(self._fd)
-                self._fd = None
+            fd = self._opened(mark)  # not kept open: there may be more files than a process may have open
+            try:
+                os.pwrite(fd, _COUNT.pack(count), _HEAD.size + block * _COUNT.size)
+            finally:
+                os.close(fd)
 
     def forget(self) -> None:
         """Nothing is written, or all of it is."""
-        self.close()
+        self._mark = None
         self._place.unlink(missing_ok=True)
 
     def _opened(self, mark: str) -> int:
-        if self._fd is None:
+        if self._mark != mark:
             before, _ = self.read()
-            self._place.parent.mkdir(exist_ok=True)
-            anew = 0 if before == mark else os.O_TRUNC
-            self._fd = os.open(self._place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | anew, 0o644)
-            if anew:
+            if before != mark:
                 name = mark.encode()[:_MARK_BYTES_MAX]
-                os.pwrite(self._fd, _HEAD.pack(_MAGIC, self._size_bytes, len(name), name), 0)
-        return self._fd
+                self._place.parent.mkdir(exist_ok=True)
+                self._place.write_bytes(_HEAD.pack(_MAGIC, self._size_bytes, len(name), name))
+            self._mark = mark
+        return os.open(self._place, os.O_WRONLY | os.O_CLOEXEC)

@@ -13,7 +13,7 @@ import structlog
 from modelcast.consumers.fetch.cache import ArtifactCache
 from modelcast.consumers.fetch.copying import bytes_of
 from modelcast.consumers.fetch.course import Kin, patience, seconds_of, unoffered, worth_a_look
-from modelcast.consumers.fetch.early import begun
+from modelcast.consumers.fetch.early import started
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.manifests import find_manifest
 from modelcast.consumers.fetch.offers import read_offers
@@ -132,7 +132,7 @@ class Choice:
         if self._early is not None or size_bytes < self._size_min:
             return
         if self._may_find_deltas(size_bytes, holds_others=bool(self._cache.digests())):
-            self._early = begun(lambda: read_offers(self._origin, [self._digest], self._cancelled))
+            self._early = started(lambda: read_offers(self._origin, [self._digest], self._cancelled))
 
     def inherit(self, other: "Choice") -> None:
         """Go on with what ``other`` foresaw of the same artifact."""

@@ -6,7 +6,6 @@ name. Memory is bounded by one block a thread. A part that is interrupted goes o
 """
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -117,7 +116,6 @@ class Download:
         """Bring ``parts``; what the regional bucket had wrong is noted, what the origin has wrong is raised."""
         turns = {part.step.file.digest: threading.Lock() for part in parts}
         begun = {part.step.file.digest: self._begun_of(part) for part in parts} if self._begun_of else {}
-        parts_left = Counter(part.step.file.digest for part in parts)
         spans = [FileSpan(part) for part in parts]
 
         def came(span: FileSpan, count: int) -> None:
@@ -130,16 +128,6 @@ class Download:
             for block in span.blocks_within(count):
                 self._block_came(span.part.step.file.digest, block)
 
-        def bring_and_close(span: FileSpan) -> None:
-            digest = span.part.step.file.digest
-            try:
-                bring(span)
-            finally:
-                with self._reading.lock:
-                    parts_left[digest] -= 1
-                if begun and not parts_left[digest]:  # there may be more files than a process may have open
-                    begun[digest].close()
-
         def bring(span: FileSpan) -> None:
             file, path = span.part.step.file, self._path_of(span.part)
             if span.part.begun_bytes:
@@ -149,11 +137,7 @@ class Download:
             with Target(path, turns[file.digest], direct=direct) as target:
                 self._bring(span, target, is_over, lambda _, count: came(span, count))
 
-        try:
-            at_once(bring_and_close, spans, self._readers_for(spans), stop)
-        finally:
-            for each in begun.values():
-                each.close()
+        at_once(bring, spans, self._readers_for(spans), stop)
         check(is_over)
         return spans
 

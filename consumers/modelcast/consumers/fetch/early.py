@@ -39,14 +39,14 @@ def near_or_far(
         at_once: ask both together, for an artifact so small that it is the waiting that counts.
         cancelled: asked between attempts.
     """
-    early = begun(read) if at_once and region is not None else None
+    early = started(read) if at_once and region is not None else None
     manifest = region.find() if region is not None else None
     if manifest is None and early is not None:
         manifest = early()
     return manifest if manifest is not None else retried(read, cancelled)
 
 
-def begun(act: Callable[[], T], patience_seconds: float | None = None) -> Callable[[], T | None]:
+def started(act: Callable[[], T], patience_seconds: float | None = None) -> Callable[[], T | None]:
     """Begin ``act()`` beside the caller; calling the result waits for its outcome: None if it failed.
 
     Nobody has to wait for it, not even the end of the process: a store that is away answers late.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelcast.consumers.fetch.choosing import Choice
-from modelcast.consumers.fetch.early import begun
+from modelcast.consumers.fetch.early import started
 from modelcast.schemas.manifest import Manifest
 
 KEPT_MAX = 8
@@ -52,7 +52,7 @@ class Foresight:
                 return False
             self._running += 1
             choice.foresee(size_bytes)
-            self._kept[manifest_digest] = (now, Foreseen(begun(self._counted(read), KEPT_SECONDS), choice))
+            self._kept[manifest_digest] = (now, Foreseen(started(self._counted(read), KEPT_SECONDS), choice))
             return True
 
     def _counted(self, read: Callable[[], Manifest]) -> Callable[[], Manifest]:

@@ -81,11 +81,8 @@ def _bring(reading: Reading, taking: "_Taking", key: str, growth: Growth, way: W
 
     parts = runs(growth.blocks - whole, begun=written.keys(), most=most)
     spans = [_span(key, size_bytes, first, count, written.get(first, 0)) for first, count in parts]
-    try:
-        with Target(taking.path) as target:
-            at_once(lambda span: reading.bring(span, way, target, is_over, came), spans, readers, stop)
-    finally:
-        taking.begun.close()
+    with Target(taking.path) as target:
+        at_once(lambda span: reading.bring(span, way, target, is_over, came), spans, readers, stop)
     taking.begun.forget()
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelcast.agents.region.memory import MEMORY_SIZE_MAX, Memory
+from modelcast.consumers.fetch.disks import as_set
+from modelcast.consumers.fetch.link import Link
 from modelcast.consumers.fetch.source import RegionalArtifacts
 from modelcast.consumers.pods.port import LoadOrder
 from modelcast.infra.settings import RegionSettings, StoreSettings
@@ -18,7 +20,8 @@ def make_source(region: RegionSettings, cache_dir: Path) -> RegionalArtifacts:
     A pod reads its machine's cache and its region's own bucket, never the origin.
     """
     open_region = functools.partial(store_of, region.store) if region.store else None
-    return RegionalArtifacts(cache_dir, open_region, region.cache_size_max_bytes)
+    link = Link(readers=region.fetch_threads, direct_writes=as_set(region.direct_writes))
+    return RegionalArtifacts(cache_dir, open_region, region.cache_size_max_bytes, link)
 
 
 class RegionDesired:

@@ -158,6 +158,7 @@ class Publisher(Speaker):
                 framework=artifact.manifest.framework,
             )
         )
+        run: DeltaRun | None = None
         try:
             if dry_run:
                 return rehearse(origin, request)
@@ -170,6 +171,8 @@ class Publisher(Speaker):
             PUBLICATIONS.labels(model, "failed").inc()
             raise
         finally:
+            if run is not None:
+                run.stop()
             steps.end()
 
     def add_deltas(
@@ -248,7 +251,7 @@ class Publisher(Speaker):
             if decision.course is Course.ANNOUNCE:
                 raise _Standing(log, decision)
             if run is not None:
-                run.make_first(steps)
+                run.finish_first(steps)
             steps.begin("claim")
 
             def build(log: ModelLog) -> ModelUpdate:

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY as METRICS
 
 from modelcast.agents.tracker.board import Board
 from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, timeless
@@ -191,6 +192,21 @@ def test_of_models_that_went_to_another_worker_nothing_more_is_said(settled: Des
     assert {state.model for state in settled.fold()} <= {OTHER}
     settled.emitter.changed(MODEL)
     assert settled.fold() == []
+
+
+def test_a_late_record_of_a_model_that_went_away_leaves_no_metric_behind(settled: Desk) -> None:
+    def shown(model: str) -> bool:
+        return METRICS.get_sample_value("modelcast_latest_version", {"model": model}) is not None
+
+    assert shown(MODEL)
+    settled.emitter.settle(False)
+    settled.board.reassign(frozenset({partition_of(OTHER)}))
+    settled.report("eu")
+    settled.emitter.settle(True)
+    assert (shown(MODEL), shown(OTHER)) == (False, True)
+    settled.emitter._tick()
+    assert {state.model for state in settled.fold()} <= {OTHER}
+    assert not shown(MODEL)
 
 
 def test_only_time_is_no_news(settled: Desk) -> None:

@@ -1,7 +1,10 @@
 """What lies beside an artifact once it is published, and what becomes of it when things go wrong."""
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import onnx
@@ -12,7 +15,8 @@ from modelcast.infra.registry import RegistryReader
 from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher, Unannounced
-from modelcast.producers.deltas import regions, run
+from modelcast.producers import publisher as publisher_module
+from modelcast.producers.deltas import maker, regions, run
 from modelcast.producers.deltas.offers import DeltaMade
 from modelcast.producers.deltas.timing import Link
 from modelcast.schemas import keys
@@ -50,6 +54,22 @@ def train(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+class Watcher:
+    """Notes which steps begin, and which deltas it is told of."""
+
+    def __init__(self, told: list[DeltaMade]) -> None:
+        self.begun: list[str] = []
+        self._told = told
+
+    def step(self, name: str, total_bytes: int = 0) -> None:
+        self.begun.append(name)
+
+    def advance(self, done_bytes: int) -> None: ...
+
+    def delta(self, made: DeltaMade) -> None:
+        self._told.append(made)
 
 
 def offers_in(store: MemoryStore, digest: str) -> dict[tuple[str, str | None], str]:
@@ -144,6 +164,68 @@ def test_a_delta_that_a_slow_region_needs_is_up_when_it_is_announced(
     monkeypatch.setattr(run, "wait_for", lambda whole, offers, links: 1)
     publisher.publish("fraud", train(2))
     assert seen == [0, 1]
+
+
+def test_what_the_announcement_waits_for_is_made_beside_the_upload(
+    tmp_path: Path, store: MemoryStore, heard: Heard, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "wait_for", lambda whole, offers, links: 1)
+    monkeypatch.setattr(publisher_module, "SMALL_SIZE_BYTES", 0)
+    delta_is_up = Event()
+
+    def held_up(call: str, key: str) -> None:
+        if call == "upload" and key.startswith("blobs/") and updates(heard):
+            assert delta_is_up.wait(60)
+
+    def noticed(call: str, key: str) -> None:
+        if call == "upload" and key.startswith("deltas/"):
+            delta_is_up.set()
+
+    hooked = HookedStore(store, before=held_up, after=noticed)
+    told: list[DeltaMade] = []
+    with Publisher(settings(tmp_path), store=hooked, announcer=heard) as publisher:
+        publisher.publish("fraud", train(0))
+        delta_is_up.clear()
+        done = publisher.publish("fraud", train(1), progress=Watcher(told))
+    assert [d.base_version for d in done.deltas] == [1, 0]
+    assert [(m.path, m.base_version) for m in told] == [("model.safetensors", 1), ("model.safetensors", 0)]
+
+
+def test_a_publication_that_fails_leaves_nobody_behind_who_reads_its_files(
+    tmp_path: Path, store: MemoryStore, heard: Heard, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Publisher(settings(tmp_path), store=store, announcer=heard) as publisher:
+        publisher.publish("fraud", train(0))
+    monkeypatch.setattr(run, "wait_for", lambda whole, offers, links: 1)
+    monkeypatch.setattr(publisher_module, "SMALL_SIZE_BYTES", 0)
+    encoding, ended = Event(), Event()
+
+    def endless(*_: object, check: Callable[[], None], **__: object) -> None:
+        encoding.set()
+        try:
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                check()
+        finally:
+            ended.set()
+
+    def deny(call: str, key: str) -> None:
+        if call == "upload" and key.startswith("blobs/"):
+            assert encoding.wait(60)
+            raise Refused("the store denied access", subject=key)
+
+    folder = train(1)
+    monkeypatch.setattr(maker.delta, "make", endless)
+    monkeypatch.setattr(maker, "sampled_ratio", lambda *_: 0.1)
+    before = {thread.name for thread in threading.enumerate()}
+    with (
+        Publisher(settings(tmp_path), store=HookedStore(store, before=deny), announcer=heard) as publisher,
+        pytest.raises(Refused),
+    ):
+        publisher.publish("fraud", folder)
+    assert ended.is_set()
+    assert "deltas" not in {thread.name for thread in threading.enumerate()} - before
+    assert len(updates(heard)) == 1
 
 
 def test_a_rerun_makes_the_deltas_that_are_missing_and_no_others(
@@ -267,21 +349,11 @@ def test_a_version_that_was_published_without_deltas_is_a_base_of_the_next(
 
 def test_each_delta_is_told_while_it_is_made(publisher: Publisher, train: Callable[..., Path]) -> None:
     told: list[DeltaMade] = []
-    begun: list[str] = []
-
-    class Watcher:
-        def step(self, name: str, total_bytes: int = 0) -> None:
-            begun.append(name)
-
-        def advance(self, done_bytes: int) -> None: ...
-
-        def delta(self, made: DeltaMade) -> None:
-            told.append(made)
-
     publisher.publish("fraud", train(0))
-    publisher.publish("fraud", train(1), progress=Watcher())
+    watcher = Watcher(told)
+    publisher.publish("fraud", train(1), progress=watcher)
     assert [(m.path, m.base_version) for m in told] == [("model.safetensors", 1), ("model.safetensors", 0)]
-    assert begun == ["scan", "upload", "claim", "announce", "close", "deltas", "keep"]
+    assert watcher.begun == ["scan", "upload", "claim", "announce", "close", "deltas", "keep"]
 
 
 def test_hints_name_what_a_region_would_bring(publisher: Publisher, heard: Heard, train: Callable[..., Path]) -> None:

@@ -34,8 +34,12 @@ def test_a_delta_that_takes_longer_than_a_slow_region_would_wait_is_made_first()
     assert wait_for(4 * GB, [offer], [Link("eu", SLOW, frozenset({6}))]) == 1
 
 
-def test_a_delta_that_is_soon_there_keeps_nobody_waiting() -> None:
-    assert wait_for(4 * GB, [Offer(6, GB // 5, 10.0)], [Link("eu", SLOW, frozenset({6}))]) == 0
+@pytest.mark.parametrize("other", [Link("us", FAST, frozenset({6})), Link("us", 0.0, frozenset({6}))])
+def test_a_delta_that_is_soon_there_keeps_no_other_region_waiting(other: Link) -> None:
+    offered = [Offer(6, GB // 5, 10.0)]
+    slow = Link("eu", SLOW, frozenset({6}))
+    assert wait_for(4 * GB, offered, [slow, other]) == 0
+    assert wait_for(4 * GB, offered, [slow]) == 1  # it alone would wait for it, and notice it a little later
 
 
 def test_over_a_fast_link_nothing_is_waited_for() -> None:
@@ -67,8 +71,10 @@ def test_no_other_choice_serves_the_slowest_region_much_sooner(
     mine = slowest_seconds(whole, made, regions, chosen)
     for other in range(len(made) + 1):
         assert mine <= slowest_seconds(whole, made, regions, other) * GAIN_MIN + 1e-6
-    if chosen:
-        assert mine * GAIN_MIN <= slowest_seconds(whole, made, regions, 0) + 1e-6
+    if chosen and mine * GAIN_MIN > slowest_seconds(whole, made, regions, 0) + 1e-6:
+        for link in regions:  # then nobody pays for it
+            assert link.bytes_per_second > 0
+            assert arrival_seconds(whole, made, link, chosen) <= arrival_seconds(whole, made, link, 0)
 
 
 @given(wholes, offers, links, st.integers(0, 5))

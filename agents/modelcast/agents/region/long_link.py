@@ -4,7 +4,7 @@ import structlog
 
 from modelcast.consumers.fetch import ArtifactCache
 from modelcast.consumers.fetch.budget import Budget
-from modelcast.consumers.fetch.disks import Disks
+from modelcast.consumers.fetch.disks import as_set
 from modelcast.consumers.fetch.link import Link
 from modelcast.consumers.fetch.turns import RegionTurns
 from modelcast.infra import settings as settings_module
@@ -19,8 +19,7 @@ def long_link(here: RegionSettings, region_store: ObjectStore, cache: ArtifactCa
     """The link of one worker: a share of the region's budget, and turns that go through the region's bucket."""
     turns = RegionTurns(region_store, cache.identity, here.origin_readers_max)
     budget = Budget(here.bandwidth_bytes_per_second, turns.share)
-    direct_writes = Disks() if here.direct_writes == "auto" else here.direct_writes
-    return Link(budget, turns, here.fetch_threads, direct_writes)
+    return Link(budget, turns, here.fetch_threads, as_set(here.direct_writes))
 
 
 def reload_limit(link: Link, region: str) -> None:

@@ -94,8 +94,9 @@ class Emitter:
         """Partitions have changed hands (or are about to)."""
         self.settled = settled
         if settled:
-            forget([m for m in self._said if m not in self._board.desks], self._expected)
-            self._said = {m: s for m, s in self._said.items() if m in self._board.desks}
+            # Not by the desks: a late record of a lost model makes one anew.
+            forget([m for m in self._said if not self._board.owns(m)], self._expected)
+            self._said = {m: s for m, s in self._said.items() if self._board.owns(m)}
             self.all_changed()
 
     async def run(self) -> None:

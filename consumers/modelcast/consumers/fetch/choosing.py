@@ -66,7 +66,7 @@ class Deltas:
         threads: of the codec; None: all cores.
         at_once: deltas that arrive while another is applied.
         wait_seconds_max: for a delta that was foretold; 0: never.
-        poll_seconds: how often it is looked for.
+        poll_seconds: how often it is looked for; more often at first, as most deltas are soon there.
     """
 
     gauge: Gauge = field(default_factory=Gauge)
@@ -179,8 +179,10 @@ class Choice:
         wait, good_enough = self._patience(files)
         self._waited = True
         until = time.monotonic() + min(wait, self._deltas.wait_seconds_max)
+        pause_seconds = self._deltas.poll_seconds / 4
         while seconds_of(files) > good_enough and (left := until - time.monotonic()) > 0:
-            self._sleep(min(left, self._deltas.poll_seconds))
+            self._sleep(min(left, pause_seconds))
+            pause_seconds = min(1.25 * pause_seconds, self._deltas.poll_seconds)
             self._read_offers()
             files = self._plan(far, missing)
         return files

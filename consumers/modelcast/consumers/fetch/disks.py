@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -130,3 +131,8 @@ class Disks:
             direct_writes=self._direct[device],
         )
         return self._direct[device]
+
+
+def as_set(direct_writes: Literal["auto"] | bool) -> Disks | bool:
+    """What a region's setting means for one process."""
+    return Disks() if direct_writes == "auto" else direct_writes

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelcast.consumers.fetch.cache import ArtifactCache
+from modelcast.consumers.fetch.disks import Disks
 from modelcast.consumers.fetch.fetcher import Fetcher, FetchReport
+from modelcast.consumers.fetch.link import Link
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.ports import ObjectStore, Progress
@@ -31,7 +33,7 @@ def pull(
         raise UsageError("exists and is not an empty folder", subject=str(folder), hint="name another one")
     workshop = folder.parent / f".{folder.name}.pulling-{hex_of(manifest_digest)[:12]}"
     cache = ArtifactCache(workshop)
-    report = Fetcher(store, None, cache).fetch(
+    report = Fetcher(store, None, cache, Link(direct_writes=Disks())).fetch(
         manifest_digest, manifest_key, on_progress=on_progress, cancelled=cancelled
     )
     with cache.open(manifest_digest, verify=False) as files:

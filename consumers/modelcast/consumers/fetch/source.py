@@ -7,6 +7,7 @@ from pathlib import Path
 from modelcast.consumers.fetch.cache import ArtifactCache
 from modelcast.consumers.fetch.errors import BlobMissing
 from modelcast.consumers.fetch.fetcher import Fetcher
+from modelcast.consumers.fetch.link import Link
 from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.ports import ObjectStore
@@ -19,6 +20,7 @@ class RegionalArtifacts:
         cache_folder: the machine's cache; agents and pods share it.
         open_region: opens the regional bucket, called only when something has to be fetched; None: cache only.
         size_max_bytes: the cache's limit.
+        link: how it is fetched; None: with its defaults.
     """
 
     def __init__(
@@ -26,9 +28,10 @@ class RegionalArtifacts:
         cache_folder: Path,
         open_region: Callable[[], ObjectStore] | None = None,
         size_max_bytes: int | None = None,
+        link: Link | None = None,
     ) -> None:
         self._cache = ArtifactCache(cache_folder, size_max_bytes)
-        self._open_region = open_region
+        self._open_region, self._link = open_region, link
 
     @contextmanager
     def open(self, manifest_digest: str) -> Iterator[Path]:
@@ -50,6 +53,6 @@ class RegionalArtifacts:
 
     def _fetch(self, manifest_digest: str, region: ObjectStore) -> None:
         try:
-            Fetcher(region, None, self._cache).fetch(manifest_digest)
+            Fetcher(region, None, self._cache, self._link).fetch(manifest_digest)
         except BlobMissing as error:
             raise ArtifactMissing(error.message, subject=error.subject) from error

@@ -1,7 +1,7 @@
 """What callers use: files and folders alike."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from modelcast.infra.delta import container, folder
@@ -26,6 +26,8 @@ def make(
     new_digest: str | None = None,
     threads: int | None = None,
     kernels: str | None = None,
+    thorough: bool | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> DeltaInfo:
     """Write to ``out`` what makes ``new`` of ``old``: two files, or two folders.
 
@@ -38,6 +40,8 @@ def make(
         new_digest: likewise.
         threads: at most so many at once (default: all cores that this process may use).
         kernels: ``numpy``, ``numba`` or ``auto``; the bytes are the same.
+        thorough: of files, zstd's slow levels for what is no tensor; None: where the file is small enough for them.
+        check: of files, called often; what it raises ends the work.
 
     Raises:
         NotFound: one of them is not there.
@@ -59,7 +63,17 @@ def make(
             bytes.fromhex(hex_of(new_digest)) if new_digest else None,
         )
         layouts = (old_layout, new_layout)
-        index = make_file(old, new, file, threads=threads, kernels=kernels, digests=digests, layouts=layouts)
+        index = make_file(
+            old,
+            new,
+            file,
+            threads=threads,
+            kernels=kernels,
+            digests=digests,
+            layouts=layouts,
+            thorough=thorough,
+            check=check,
+        )
         file.flush()
         return info_of(index, os.fstat(file.fileno()).st_size)
 

@@ -7,7 +7,7 @@ the limits here before memory is taken for it; what is accepted covers the new f
 import hashlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -249,9 +249,10 @@ def digest_text(digest: bytes) -> str:
     return "sha256:" + digest.hex()
 
 
-def sha256_of_view(data: memoryview) -> bytes:
-    """The raw SHA-256 of a mapped file, in pieces, so that other threads run between them."""
+def sha256_of_view(data: memoryview, check: Callable[[], None] = lambda: None) -> bytes:
+    """The raw SHA-256 of a mapped file, in pieces, so that other threads run between them; ``check`` may end it."""
     found = hashlib.sha256()
     for at in range(0, len(data), 1 << 24):
+        check()
         found.update(data[at : at + (1 << 24)])
     return found.digest()

@@ -20,7 +20,7 @@ WHOLE_WORTH_TRYING = 0.6  # of a block's size: dearer differences are compared w
 Encoded = tuple[Frame, bytes]
 
 
-def encode(work: Work, old: memoryview, new: memoryview, kernels: Kernels) -> Encoded:
+def encode(work: Work, old: memoryview, new: memoryview, kernels: Kernels, thorough: bool | None = None) -> Encoded:
     """The frame of one block and its payload, by the method that takes fewest bytes."""
     segments = work.segments
     same_sizes = all(s.new_size == s.old_size for s in segments)
@@ -28,9 +28,10 @@ def encode(work: Work, old: memoryview, new: memoryview, kernels: Kernels) -> En
         return Frame(Method.COPY, work.dtype, segments), b""
     target = _gather(new, [(s.new, s.new_size) for s in segments])
     if not work.numbers:
-        strong = len(new) <= STRONG_BELOW_BYTES or len(target) < 1 << 20
+        if thorough is None:
+            thorough = len(new) <= STRONG_BELOW_BYTES or len(target) < 1 << 20
         base = _gather(old, [(s.old, s.old_size) for s in segments])[:DICT_BYTES_MAX]
-        payload = zstd.compress_against(target, base, level=19 if strong else 4)
+        payload = zstd.compress_against(target, base, level=19 if thorough else 4)
         return _framed(Method.ZSTD, work.dtype, segments, payload, target)
     if not segments[0].old_size:
         return _best(work, [_alone(target, work.dtype, kernels)], target)

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,8 @@ def make_file(
     kernels: str | None = None,
     digests: tuple[bytes | None, bytes | None] = (None, None),
     layouts: Layouts = (None, None),
+    thorough: bool | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Index:
     """Write the delta from ``old`` (None: no base, a compressed whole) to ``new`` at the place where ``out`` is.
 
@@ -46,21 +49,24 @@ def make_file(
         kernels: see ``kernels.choose``.
         digests: raw SHA-256 of old and new, where the caller has them; else they are computed meanwhile.
         layouts: of old and new, where the caller knows them; else they are found in what the files hold.
+        thorough: see ``make``.
+        check: likewise.
 
     Raises:
         NotFound: a file is not there.
     """
     with mapped(new) as new_data, ThreadPoolExecutor(2, thread_name_prefix="sha256") as hashing:
-        new_digest = hashing.submit(lambda: digests[1] or sha256_of_view(new_data))
+        new_digest = hashing.submit(lambda: digests[1] or sha256_of_view(new_data, check))
+        encoded = partial(_encoded, threads=threads, kernels=kernels, thorough=thorough, check=check)
         if old is None:
             plan = plan_whole(_fitting(layouts[1], new_data), len(new_data))
-            done = _encoded(memoryview(b""), new_data, plan, threads, kernels)
+            done = encoded(memoryview(b""), new_data, plan)
             with done[1] as payloads:
                 return _assemble(Header(0, None, len(new_data), new_digest.result()), done[0], payloads, out)
         with mapped(old) as old_data:
-            base_digest = hashing.submit(lambda: digests[0] or sha256_of_view(old_data))
+            base_digest = hashing.submit(lambda: digests[0] or sha256_of_view(old_data, check))
             try:
-                done = _encoded(old_data, new_data, plan_of(old_data, new_data, layouts), threads, kernels)
+                done = encoded(old_data, new_data, plan_of(old_data, new_data, layouts))
             finally:
                 base_digest.exception()  # whatever happens, no thread reads a map that is closed
             with done[1] as payloads:
@@ -89,7 +95,14 @@ def _fitting(told: Layout | None, data: memoryview) -> Layout | None:
 
 
 def _encoded(
-    old: memoryview, new: memoryview, plan: list[Work], threads: int | None, kernels: str | None
+    old: memoryview,
+    new: memoryview,
+    plan: list[Work],
+    *,
+    threads: int | None,
+    kernels: str | None,
+    thorough: bool | None,
+    check: Callable[[], None],
 ) -> tuple[list[Frame], BinaryIO]:
     """The frames, and their payloads in a temporary file."""
     if sum(len(w.segments) for w in plan) > pieces_max(len(new)):
@@ -99,7 +112,9 @@ def _encoded(
     payloads = tempfile.TemporaryFile(prefix="modelcast-delta-")  # noqa: SIM115 the caller closes it
     try:
         count = threads_for(threads, max(map(coding.memory_of, plan), default=0))
-        for _, (frame, payload) in in_order(lambda w: coding.encode(w, old, new, chosen), plan, count):
+        code = partial(coding.encode, old=old, new=new, kernels=chosen, thorough=thorough)
+        for _, (frame, payload) in in_order(code, plan, count):
+            check()
             payloads.write(payload)
             _append(found, frame)
     except BaseException:

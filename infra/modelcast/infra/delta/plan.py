@@ -17,6 +17,9 @@ SPAN_BYTES_MAX = 64 * 1024 * 1024  # a rare type does not hold back the hashing 
 FILE_CHUNK_BYTES = 8 * 1024 * 1024
 DICT_WINDOW_BYTES = 16 * 1024 * 1024  # two threads of this fit the memory that is promised
 SEGMENTS_A_BLOCK = 8192
+TAIL_BYTES = 4 * 1024 * 1024
+"""Of the blocks at a large file's end: when a delta's last byte arrives, little is left to undo."""
+TAIL_FROM_BYTES = 4 * BLOCK_BYTES_MAX  # of a smaller file they would be too much: each has statistics of its own
 
 Renames = Callable[[Sequence[Tensor], Sequence[Tensor]], dict[str, Tensor]]
 Rows = Callable[[Tensor, Tensor], int]
@@ -86,7 +89,8 @@ def plan_tensors(
         gaps.append(_gap(old_gaps, before, at, new_size))
     done += [pool.empty() for pool in pools.values() if pool.segments]
     done += _gap_work(gaps)
-    return sorted(done, key=lambda w: w.segments[0].new)
+    plan = sorted(done, key=lambda w: w.segments[0].new)
+    return _tapered(plan) if new_size >= TAIL_FROM_BYTES else plan
 
 
 def plan_file(old_size: int, new_size: int) -> list[Work]:
@@ -105,17 +109,34 @@ def plan_whole(new: Layout | None, new_size: int) -> list[Work]:
     return plan_file(0, new_size) if new is None else plan_tensors(Layout(()), new, new_size)
 
 
+def _tapered(plan: list[Work]) -> list[Work]:
+    """The last block of numbers in small pieces."""
+    if not plan or not plan[-1].numbers:
+        return plan
+    last = plan[-1]
+    width = max(1, last.row) * last.dtype.width
+    pool = _Pool(last.dtype, numbers=True, row=last.row, size_max=max(TAIL_BYTES // width, 1) * width)
+    pieces: list[Work] = []
+    for segment in last.segments:
+        for piece in _cut(segment, pool.block_bytes):
+            if pool.is_full_for(piece):
+                pieces.append(pool.empty())
+            pool.add(piece)
+    return [*plan[:-1], *pieces, pool.empty()]
+
+
 @dataclass(slots=True)
 class _Pool:
     dtype: DType
     numbers: bool
     row: int = 0
+    size_max: int = BLOCK_BYTES_MAX
     segments: list[Segment] = field(default_factory=list)
     size: int = 0
 
     @property
     def block_bytes(self) -> int:
-        size = min(BLOCK_VALUES * self.dtype.width, BLOCK_BYTES_MAX)
+        size = min(BLOCK_VALUES * self.dtype.width, self.size_max)
         return size - size % max(1, self.row * self.dtype.width)
 
     def is_full_for(self, segment: Segment) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modelcast.infra import delta
 from modelcast.infra.delta.files import mapped
+from modelcast.infra.delta.frames import STRONG_BELOW_BYTES
 from modelcast.infra.delta.layout import Layout, Tensor, layout
 from modelcast.infra.delta.make_file import Layouts
 from modelcast.infra.delta.plan import Renames, no_renames, partners_of
@@ -20,6 +21,8 @@ RENAMED_MAX = 512
 """Tensors of other names that are looked for by what they hold: each costs up to 4 MiB of reading in either file."""
 ENCODE_BYTES_PER_SECOND = 200e6
 """Until one has been made here, on two cores."""
+NOISE_RATIO_MIN = 0.98
+"""What zstd's quick levels leave so much of is noise to the slow ones, too."""
 UNKNOWN_RATIO = 0.5
 """Of a delta whose base can't be sampled (it must be fetched first)."""
 
@@ -86,16 +89,22 @@ def sampled_ratio(old: Path | None, new: Path, layouts: Layouts, scratch: Path) 
         known = len(parts) / max(len(parts) + strange, 1)
         del parts
         sampled = Layout(tuple(tensors)) if tensors else None
-        made = delta.make(
-            samples[1] if old is not None else None,
-            samples[0],
-            scratch / "sample.delta",
-            old_layout=sampled,
-            new_layout=sampled,
-            threads=1,
-            kernels="numpy",
-        )
-        return min(1.0, 1.0 - known + known * made.delta_size_bytes / max(made.new_size_bytes, 1))
+        # Slow levels only where the file itself gets them, and never for what the quick ones find nothing in.
+        for thorough in (False, True) if sampled is None and len(mine) <= STRONG_BELOW_BYTES else (False,):
+            made = delta.make(
+                samples[1] if old is not None else None,
+                samples[0],
+                scratch / "sample.delta",
+                old_layout=sampled,
+                new_layout=sampled,
+                threads=1,
+                kernels="numpy",
+                thorough=thorough,
+            )
+            ratio = made.delta_size_bytes / max(made.new_size_bytes, 1)
+            if ratio > NOISE_RATIO_MIN:
+                break
+        return min(1.0, 1.0 - known + known * ratio)
     return 1.0
 
 

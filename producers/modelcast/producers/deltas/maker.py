@@ -37,6 +37,10 @@ MANIFESTS_KEPT = 32
 Told = Callable[[DeltaMade], None]
 
 
+class _Stopped(Exception):
+    """Nobody wants it any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What deltas are to make: an artifact, and where its files lie here, by digest."""
@@ -154,17 +158,35 @@ class DeltaMaker:
         batches.append(self._batch(target, 0, 0, wholes, None, {}, budget, fetch=fetch))
         return [b for b in batches if b.jobs]
 
-    def make(self, target: Target, jobs: Iterable[Job], told: Told | None = None) -> tuple[list[DeltaMade], list[str]]:
+    def make(
+        self,
+        target: Target,
+        jobs: Iterable[Job],
+        told: Told | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> tuple[list[DeltaMade], list[str]]:
         """Make deltas and put them into the store.
+
+        Args:
+            told: called with each that was made.
+            stopped: asked between blocks; once it is true, what was made so far is all.
 
         Returns:
             What was made, and for each that failed why; once the store can't be written, nothing more is tried.
         """
+
+        def check() -> None:
+            if stopped():
+                raise _Stopped
+
         made: list[DeltaMade] = []
         failed: list[str] = []
         for job in jobs:
             try:
-                done = self._make(target, job)
+                check()
+                done = self._make(target, job, check)
+            except _Stopped:
+                break
             except (TransportError, Refused) as error:
                 failed.append(str(error))
                 break
@@ -265,7 +287,7 @@ class DeltaMaker:
         known = self._forecast.ratio((target.model, distance))
         return UNKNOWN_RATIO if known is None else min(known, KEPT_RATIO_MAX)
 
-    def _make(self, target: Target, job: Job) -> DeltaMade | None:
+    def _make(self, target: Target, job: Job, check: Callable[[], None]) -> DeltaMade | None:
         """One delta, in the store; None if it is not worth keeping, or its base can't be had."""
         pair, began = job.pair, time.monotonic()
         new, base, fetched = target.files.get(pair.new.digest), None, None
@@ -275,7 +297,8 @@ class DeltaMaker:
                 base = fetched = self.fetch(pair.old, folder) if base is None else base
             if new is None or (pair.old is not None and base is None):
                 return None
-            size, out = self._encode(target, job, new, base, folder / "delta"), folder / "delta"
+            size, out = self._encode(target, job, new, base, folder / "delta", check), folder / "delta"
+            check()
             if fetched is not None and pair.old is not None and fetched.parent == folder:
                 self._cache.take(fetched, pair.old.digest)
             self._forecast.learn((target.model, job.distance), pair.new.size_bytes, size, time.monotonic() - began)
@@ -283,14 +306,18 @@ class DeltaMaker:
                 return None
             with out.open("rb") as file:
                 digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-            self._store.upload(_key(target, pair), out, size_bytes=size, digest=digest)
+            self._store.upload(_key(target, pair), out, size_bytes=size, digest=digest, progress=lambda _: check())
         return DeltaMade(job.base_version, pair.new.path, pair.new.size_bytes, size, time.monotonic() - began)
 
-    def _encode(self, target: Target, job: Job, new: Path, base: Path | None, out: Path) -> int:
+    def _encode(
+        self, target: Target, job: Job, new: Path, base: Path | None, out: Path, check: Callable[[], None]
+    ) -> int:
         """The size of the delta written. Digests are computed, not handed in: no file is trusted to be what it was."""
         pair, threads = job.pair, self._settings.delta_threads or None
         new_layout = target.layouts.get(pair.new.digest)
-        info = delta.make(base, new, out, old_layout=job.old_layout, new_layout=new_layout, threads=threads)
+        info = delta.make(
+            base, new, out, old_layout=job.old_layout, new_layout=new_layout, threads=threads, check=check
+        )
         if info.new_digest != pair.new.digest:
             raise ContentError("it has changed since it was published", subject=str(new))
         if pair.old is not None and info.base_digest != pair.old.digest:

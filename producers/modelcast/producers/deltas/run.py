@@ -1,9 +1,13 @@
-"""The deltas of one publication: looked into while its bytes are uploaded, made before the announcement or after."""
+"""The deltas of one publication: looked into while its bytes are uploaded, made before the announcement or after.
+
+Those that the announcement waits for are begun beside the upload: that keeps the link busy, this the processor.
+"""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from threading import Event, Lock, Thread
 
 from modelcast.producers.artifact import Artifact
 from modelcast.producers.deltas.choice import bases_of
@@ -37,29 +41,54 @@ class DeltaRun:
         self._target: Target | None = None
         self._batches: list[Batch] = []
         self._first = 0
+        self._begun: Thread | None = None  # makes what the announcement waits for
+        self._stopped = Event()
+        self._steps: Steps | None = None  # told of what is made, once somebody looks
+        self._lock = Lock()
         self.made: list[DeltaMade] = []
         self.failed: list[str] = []
 
     def plan(self, log: ModelLog, version: int) -> None:
-        """Choose what to make for ``version``, and when. Never raises: without deltas, wholes travel."""
+        """Choose what to make for ``version``, and when; what the announcement waits for is begun.
+
+        Never raises: without deltas, wholes travel.
+        """
         try:
             self._plan(log, version)
         except Exception as error:
+            self._fail(error)
             _logger.warning("no deltas: %s", error, extra={"model": self._model, "version": version})
-            self.failed.append(str(error) or type(error).__name__)
+            return
+        if self._first and not self._stopped.is_set():
+            batches = self._batches[: self._first]
+            self._begun = Thread(target=self._make, args=(batches,), name="deltas", daemon=True)
+            self._begun.start()
 
     @property
     def hints(self) -> tuple[DeltaHint, ...]:
         """What the announcement foretells: base version, and what a region that holds it would bring."""
         return tuple(DeltaHint(b.offer.base_version, b.offer.size_bytes) for b in self._batches)
 
-    def make_first(self, steps: Steps) -> None:
-        """Make what the announcement waits for, if anything."""
-        self._make(self._batches[: self._first], steps)
+    def finish_first(self, steps: Steps) -> None:
+        """Return once what the announcement waits for, if anything, is made."""
+        if self._begun is not None:
+            self._show(self._batches[: self._first], steps)
+            self._begun.join()
+        self._begun = None
 
     def make_rest(self, steps: Steps) -> None:
         """Make everything else."""
-        self._make(self._batches[self._first :], steps)
+        self.finish_first(steps)
+        batches = self._batches[self._first :]
+        if any(b.jobs for b in batches):
+            self._show(batches, steps)
+            self._make(batches)
+
+    def stop(self) -> None:
+        """Nobody wants them any more: end what is under way. Once it returns, nobody reads the files."""
+        self._stopped.set()
+        if self._begun is not None:
+            self._begun.join()
 
     def keep(self) -> None:
         """Keep the files as bases of later deltas."""
@@ -107,17 +136,37 @@ class DeltaRun:
         entries = (f.entry for f in self._artifact.files)
         return {e.digest: files[e.digest] for e in entries if e.size_bytes >= size_min or is_model(e.path)}
 
-    def _make(self, batches: Iterable[Batch], steps: Steps) -> None:
-        jobs = list(chain.from_iterable(b.jobs for b in batches))
-        if not jobs or self._target is None:
+    def _show(self, batches: Sequence[Batch], steps: Steps) -> None:
+        """From now on ``steps`` is told what is made, and first of what was made already."""
+        with self._lock:
+            steps.begin("deltas", sum(j.pair.new.size_bytes for b in batches for j in b.jobs))
+            for made in self.made if self._begun is not None else ():
+                _tell(steps, made)
+            self._steps = steps
+
+    def _make(self, batches: Sequence[Batch]) -> None:
+        if self._target is None:
             return
-        steps.begin("deltas", sum(j.pair.new.size_bytes for j in jobs))
 
         def told(made: DeltaMade) -> None:
-            if steps.progress:
-                steps.progress.advance(made.whole_bytes)
-                steps.progress.delta(made)
+            with self._lock:
+                self.made.append(made)
+                if self._steps is not None:
+                    _tell(self._steps, made)
 
-        made, failed = self._shop.maker.make(self._target, jobs, told)
-        self.made += made
-        self.failed += failed
+        jobs = chain.from_iterable(b.jobs for b in batches)
+        try:
+            _, failed = self._shop.maker.make(self._target, jobs, told, self._stopped.is_set)
+        except Exception as error:  # of a thread that nobody would hear of
+            self._fail(error)
+        else:
+            self.failed += failed
+
+    def _fail(self, error: Exception) -> None:
+        self.failed.append(str(error) or type(error).__name__)
+
+
+def _tell(steps: Steps, made: DeltaMade) -> None:
+    if steps.progress:
+        steps.progress.advance(made.whole_bytes)
+        steps.progress.delta(made)

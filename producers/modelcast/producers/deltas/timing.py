@@ -14,7 +14,7 @@ WAIT_SHARE = 0.5
 LOOK_SECONDS = 1.0
 """Until a waiting region notices that a delta has come."""
 GAIN_MIN = 1.1
-"""How much sooner the slowest region must have it, for all others to be kept waiting."""
+"""How much sooner the slowest region must have it, for others to be kept waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,14 @@ def wait_for(whole_bytes: int, offers: Sequence[Offer], links: Sequence[Link]) -
         return 0
     slowest = [slowest_seconds(whole_bytes, offers, counting, k) for k in range(len(offers) + 1)]
     best = min(range(len(slowest)), key=lambda k: (slowest[k], k))
-    return best if slowest[best] * GAIN_MIN <= slowest[0] else 0
+    if slowest[best] * GAIN_MIN <= slowest[0]:
+        return best
+    unmeasured = len(counting) < len(links)
+    kept_waiting = unmeasured or any(
+        arrival_seconds(whole_bytes, offers, link, best) > arrival_seconds(whole_bytes, offers, link, 0)
+        for link in counting
+    )
+    return 0 if kept_waiting else best
 
 
 def slowest_seconds(whole_bytes: int, offers: Sequence[Offer], links: Sequence[Link], before: int) -> float:

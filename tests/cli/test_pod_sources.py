@@ -1,0 +1,33 @@
+"""How a serving pod is wired."""
+
+from pathlib import Path
+
+import pytest
+
+from modelcast.cli import pod_sources
+from modelcast.consumers.fetch.link import Link
+from modelcast.infra.settings import RegionSettings, StoreSettings
+from modelcast.infra.stores import MemoryStore
+from tests.consumers.fetch.publishing import MIB, noise, publish, tree
+
+
+@pytest.mark.parametrize("how", [True, False])
+def test_a_pod_writes_large_files_as_its_region_is_set_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: bool
+) -> None:
+    bucket = MemoryStore("region")
+    monkeypatch.setattr(pod_sources, "store_of", lambda _: bucket)
+    asked: list[bool] = []
+    writes_direct = Link.writes_direct
+
+    def noted(link: Link, path: Path, size_bytes: int) -> bool:
+        asked.append(writes_direct(link, path, size_bytes))
+        return asked[-1]
+
+    monkeypatch.setattr(Link, "writes_direct", noted)
+    content = noise(9 * MIB + 5, 1)
+    manifest = publish(bucket, {"w": content})
+    region = RegionSettings(store=StoreSettings(url="s3://unused"), direct_writes=how)
+    with pod_sources.make_source(region, tmp_path / "cache").open(manifest.digest) as folder:
+        assert tree(folder) == {"w": content}
+    assert set(asked) == {how}

@@ -1,9 +1,11 @@
 """Waiting on what a tracker says on a real Kafka."""
 
+import json
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -11,12 +13,18 @@ import pytest
 from modelcast.infra.announcer import KafkaAnnouncer
 from modelcast.infra.kafka_admin import create_topics
 from modelcast.infra.settings import KafkaSettings, Settings
+from modelcast.infra.stores import MemoryStore, configured
 from modelcast.producers.wait import states, wait_for
-from modelcast.schemas.codec import encode
+from modelcast.schemas import keys
+from modelcast.schemas.codec import MARKER, encode
 from modelcast.schemas.errors import ExitCode, KafkaUnavailable, NotConverged, Quarantined, UsageError
+from modelcast.schemas.record_shapes import to_plain
 from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.schema_guard import parse_schema
+from modelcast.schemas.schema_nodes import fingerprint
 from modelcast.schemas.topics import Topic
 from tests.producers.test_verdict import FETCHING, LOADING, REFUSING, SERVING, state
+from tests.schemas.foreign_schemas import EXTRAS, with_every_kind_of_field, written
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +70,19 @@ def test_only_the_last_word_of_the_past_counts(settings: Settings, tracker: Trac
     with pytest.raises(NotConverged, match="eu: FETCHING") as caught:
         wait_for(settings, tracker.model, 7, timeout_seconds=1.5)
     assert caught.value.exit_code == ExitCode.NOT_CONVERGED
+
+
+def test_a_newer_tracker_is_understood(settings: Settings, tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = with_every_kind_of_field("VersionState")
+    text, store = json.dumps(schema), MemoryStore("origin")
+    mark = fingerprint(parse_schema(text))
+    store.put(keys.schema(mark.hex()), text.encode())
+    monkeypatch.setattr(configured, "origin_store", lambda _: store)
+    said = tracker.say(eu=FETCHING)
+    plain = to_plain(replace(said, regions=(replace(SERVING, region="eu"),))) | deepcopy(EXTRAS)
+    newer = MARKER + mark + written(schema, plain)
+    tracker.announcer.announce(Topic.VERSION_STATE, tracker.model, newer, timeout_seconds=10)
+    assert wait_for(settings, tracker.model, 7, timeout_seconds=60).there == ("eu",)
 
 
 def test_it_ends_when_the_news_comes(settings: Settings, tracker: Tracker) -> None:

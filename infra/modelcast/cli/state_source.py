@@ -85,11 +85,12 @@ class StateSource:
 
     def _from_kafka(self) -> list[Sighting]:
         from modelcast.infra.kafka_client import make_consumer, read_partition
-        from modelcast.schemas.codec import decode_as
+        from modelcast.infra.newer_records import NewerRecords
 
         settings = self._settings
         partitions = next(t.partitions for t in TOPICS if t.name is Topic.VERSION_STATE)
         newest: dict[str, Sighting] = {}
+        records = NewerRecords(settings)
         consumer = make_consumer(settings)
         try:
             for partition in range(partitions):
@@ -97,9 +98,9 @@ class StateSource:
                     consumer, settings, Topic.VERSION_STATE, partition, timeout_seconds=settings.kafka.timeout_seconds
                 ):
                     try:
-                        state = decode_as(VersionState, message.value() or b"")
+                        state = records.decode_as(VersionState, message.value() or b"")
                     except DecodeError:
-                        continue  # a tombstone, or written by newer software
+                        continue  # a tombstone, or what nobody can read
                     age = max(0.0, time.time() - message.timestamp()[1] / 1000)
                     newest[state.model] = Sighting(state, age, "kafka")
         finally:

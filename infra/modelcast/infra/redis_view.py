@@ -26,8 +26,8 @@ from typing import Any, Generic, Self, TypeVar, cast
 import redis
 import redis.asyncio
 
+from modelcast.infra.newer_records import NewerRecords
 from modelcast.infra.settings import Settings
-from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import DecodeError, RedisUnavailable
 from modelcast.schemas.records import ModelAck, PodReport, RegionHeartbeat, VersionState
 
@@ -197,6 +197,7 @@ class RedisView:
             settings.redis.url.get_secret_value(), socket_timeout=timeout, socket_connect_timeout=timeout
         )
         self._registry_id = registry_id
+        self._records = NewerRecords(settings)
 
     def models(self) -> list[Seen[VersionState]]:
         """Every model's state, by name.
@@ -222,7 +223,7 @@ class RedisView:
         found, now_us = self._fetch([keys.pods(model, region)])
         pages = sorted((int(name[1:]), body) for name, body in found[0].items() if name[:1] == b"p")
         try:
-            reports = tuple(p for _, body in pages for p in decode_as(ModelAck, body).pods)
+            reports = tuple(p for _, body in pages for p in self._records.decode_as(ModelAck, body).pods)
         except DecodeError:
             return None
         return Seen(reports, _age(found[0], now_us)) if pages else None
@@ -280,9 +281,9 @@ class RedisView:
             if b"v" not in fields:
                 continue  # expired, or not yet written again
             try:
-                seen.append(Seen(decode_as(cls, fields[b"v"]), _age(fields, now_us)))
+                seen.append(Seen(self._records.decode_as(cls, fields[b"v"]), _age(fields, now_us)))
             except DecodeError:
-                continue  # written by newer software; the next refresh of an older one replaces it
+                continue  # nobody knows its schema
         return seen
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from modelcast.infra.kafka_client import make_consumer, passes, unavailable
+from modelcast.infra.newer_records import NewerRecords
 from modelcast.infra.settings import Settings
 from modelcast.producers.verdict import LEVELS, Level, Verdict, judge
-from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import DecodeError, NotConverged, Quarantined, UsageError
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic, partition_of
@@ -94,6 +94,7 @@ def states(settings: Settings, model: str, *, timeout_seconds: float) -> Iterato
 def _of_model(
     consumer: Consumer, settings: Settings, model: str, deadline: float, old_until: int
 ) -> Iterator[VersionState]:
+    records = NewerRecords(settings)
     newest: VersionState | None = None  # of those that were there before: only the last one matters
     while (left := deadline - time.monotonic()) > 0:
         message = consumer.poll(min(left, _POLL_SECONDS))
@@ -106,7 +107,7 @@ def _of_model(
             if passes(error):
                 continue
             raise unavailable(error, settings, Topic.VERSION_STATE)
-        offset, state = message.offset() or 0, _state(message.value(), message.key(), model)
+        offset, state = message.offset() or 0, _state(records, message.value(), message.key(), model)
         if state is not None:
             newest = state
         if newest is not None and offset + 1 >= old_until:
@@ -114,10 +115,10 @@ def _of_model(
             newest = None
 
 
-def _state(value: bytes | None, key: bytes | None, model: str) -> VersionState | None:
+def _state(records: NewerRecords, value: bytes | None, key: bytes | None, model: str) -> VersionState | None:
     if key != model.encode() or not value:
         return None
     try:
-        return decode_as(VersionState, value)
+        return records.decode_as(VersionState, value)
     except DecodeError:
-        return None  # written by a newer tracker; its next word may be readable
+        return None

@@ -176,18 +176,21 @@ def main() -> None:
             kafka.stop()
             child.stop()
     figures: dict[str, Any] = {"bytes_per_second": BYTES_PER_SECOND, "round_trip_seconds": ROUND_TRIP_SECONDS}
-    print(f"{'':8} {'best plan':>10} {'claim→staged':>13} {'call→staged':>13}  ratio (min, max)   MiB carried")
+    seconds_of = f"{'best plan':>10} {'claim→staged':>13} {'call→staged':>13}"
+    print(f"{'':8} {seconds_of}  ratio (min, max)   call: ratio (min, max)   MiB carried")
     for case, runs in found.items():
         ratios = [run["of_best_plan"] for run in runs]
+        whole = [run["from_call_seconds"] / run["best_plan_seconds"] for run in runs]
         medians = {name: statistics.median(run.get(name, 0.0) for run in runs) for name in sorted(set().union(*runs))}
         figures[case] = {"runs": runs, **medians, "of_best_plan_min": min(ratios), "of_best_plan_max": max(ratios)}
         seconds = [medians[name] for name in ("best_plan_seconds", "from_claim_seconds", "from_call_seconds")]
         print(
             f"{case:8} {seconds[0]:9.2f}s {seconds[1]:12.2f}s {seconds[2]:12.2f}s  "
-            f"{medians['of_best_plan']:.2f} ({min(ratios):.2f}, {max(ratios):.2f}) "
+            f"{medians['of_best_plan']:.2f} ({min(ratios):.2f}, {max(ratios):.2f})  "
+            f"{' ':5}{statistics.median(whole):.2f} ({min(whole):.2f}, {max(whole):.2f}) {' ':3}"
             f"{medians['carried_bytes'] / 2**20:8.1f}"
         )
-    print("aim: ratio <= 1.15")
+    print("aim: ratio <= 1.15, from the claim on; the call also reads, hashes and uploads, and makes deltas")
     options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 

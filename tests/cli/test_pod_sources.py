@@ -1,10 +1,12 @@
 """How a serving pod is wired."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from modelcast.cli import pod_sources
+from modelcast.consumers.fetch.disks import Disks
 from modelcast.consumers.fetch.link import Link
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores import MemoryStore
@@ -31,3 +33,12 @@ def test_a_pod_writes_large_files_as_its_region_is_set_to(
     with pod_sources.make_source(region, tmp_path / "cache").open(manifest.digest) as folder:
         assert tree(folder) == {"w": content}
     assert set(asked) == {how}
+
+
+@pytest.mark.parametrize("how", ["auto", True, False])
+def test_a_pod_fetches_as_its_region_is_set_to(tmp_path: Path, how: Literal["auto"] | bool) -> None:
+    source = pod_sources.make_source(RegionSettings(fetch_threads=7, direct_writes=how), tmp_path)
+    link = source._link
+    assert link is not None
+    assert (link.readers, isinstance(link.direct_writes, Disks)) == (7, how == "auto")
+    assert how == "auto" or link.direct_writes is how

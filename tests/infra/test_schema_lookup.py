@@ -102,7 +102,7 @@ async def test_what_is_remembered_is_bounded(registry: Registry, monkeypatch: py
         registry.now += 1.0
         with pytest.raises(UnknownSchema):
             await registry.read(number)
-    assert len(registry.lookup._refused) == 8
+    assert len(registry.lookup._restraint._refused) == 8
 
 
 async def test_a_store_that_is_away_says_nothing_about_the_schema(registry: Registry) -> None:

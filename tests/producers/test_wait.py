@@ -12,7 +12,7 @@ import pytest
 
 from modelcast.infra.announcer import KafkaAnnouncer
 from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.settings import KafkaSettings, Settings
+from modelcast.infra.settings import KafkaSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore, configured
 from modelcast.producers.wait import states, wait_for
 from modelcast.schemas import keys
@@ -82,7 +82,8 @@ def test_a_newer_tracker_is_understood(settings: Settings, tracker: Tracker, mon
     plain = to_plain(replace(said, regions=(replace(SERVING, region="eu"),))) | deepcopy(EXTRAS)
     newer = MARKER + mark + written(schema, plain)
     tracker.announcer.announce(Topic.VERSION_STATE, tracker.model, newer, timeout_seconds=10)
-    assert wait_for(settings, tracker.model, 7, timeout_seconds=60).there == ("eu",)
+    elsewhere = settings.model_copy(update={"stores": {"origin": StoreSettings(url=f"s3://{uuid.uuid4().hex}")}})
+    assert wait_for(elsewhere, tracker.model, 7, timeout_seconds=60).there == ("eu",)
 
 
 def test_it_ends_when_the_news_comes(settings: Settings, tracker: Tracker) -> None:

@@ -20,6 +20,14 @@ def load() -> "Settings":
     return settings.load()
 
 
+def warnings_only() -> None:
+    """Have what the fetching code logs go to stderr, and only if it is a warning: stdout is for answers."""
+    from modelcast.infra import logs
+    from modelcast.infra.settings import LogSettings
+
+    logs.set_up(LogSettings(level="warning", format="console"))
+
+
 def origin_registry(settings: "Settings") -> "RegistryReader":
     """The registry in the origin store of the settings."""
     from modelcast.infra.registry import RegistryReader

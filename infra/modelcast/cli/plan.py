@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli import plan_knowledge as known
-from modelcast.cli.configured import load, origin_registry
+from modelcast.cli.configured import load, origin_registry, warnings_only
 from modelcast.cli.console import Format, age, emit, say, size
 from modelcast.cli.options import Output
 from modelcast.cli.registry_views import ReferenceArgument, read_log
@@ -62,6 +62,7 @@ def plan(
     from modelcast.consumers.fetch.explain import explain
     from modelcast.infra.stores.configured import origin_store, region_store
 
+    warnings_only()
     rate = rate_of(link) if link is not None else None
     settings, wanted = load(), Reference.parse(reference)
     own = region_store(settings, region)

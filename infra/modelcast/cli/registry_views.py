@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from modelcast.cli.configured import load, origin_registry
+from modelcast.cli.configured import load, origin_registry, warnings_only
 from modelcast.cli.console import Format, age, emit, err, say, size
 from modelcast.cli.options import Output
 from modelcast.schemas.digests import short
@@ -151,6 +151,7 @@ def pull(
     from modelcast.infra.registry import RegistryReader
     from modelcast.infra.stores.configured import origin_store, region_store
 
+    warnings_only()
     settings, wanted = load(), Reference.parse(reference)
     origin = origin_store(settings)
     log, _ = read_log(RegistryReader(origin), wanted.model)
@@ -166,5 +167,6 @@ def pull(
             folder,
             manifest_key=artifact.manifest_key,
             on_progress=lambda count: progress.advance(task, count),
+            direct_writes=settings.region(region).direct_writes if region else "auto",
         )
     say(f"{update.model}/{update.version}: {size(artifact.size_bytes)} in {folder}, verified")

@@ -85,12 +85,12 @@ class StateSource:
 
     def _from_kafka(self) -> list[Sighting]:
         from modelcast.infra.kafka_client import make_consumer, read_partition
-        from modelcast.infra.newer_records import NewerRecords
+        from modelcast.infra.newer_records import newer_records
 
         settings = self._settings
         partitions = next(t.partitions for t in TOPICS if t.name is Topic.VERSION_STATE)
         newest: dict[str, Sighting] = {}
-        records = NewerRecords(settings)
+        records = newer_records(settings)
         consumer = make_consumer(settings)
         try:
             for partition in range(partitions):

@@ -11,9 +11,10 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from modelcast.infra import replays
 from modelcast.infra.announcer import KafkaAnnouncer
 from modelcast.infra.kafka_client import make_consumer, read_partition, unavailable
+from modelcast.infra.newer_records import newer_records
 from modelcast.infra.replays import Replay
 from modelcast.infra.settings import Settings
-from modelcast.schemas.codec import decode_as, encode
+from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import DecodeError, KafkaUnavailable, NotFound, Refused, UsageError
 from modelcast.schemas.ports import Announcer
@@ -199,6 +200,7 @@ def _bounds(consumer: Consumer, settings: Settings) -> tuple[int, int]:
 
 def _read(consumer: Consumer, settings: Settings, start: int, until: int) -> list[StoredDeadLetter]:
     found: list[StoredDeadLetter] = []
+    records = newer_records(settings)
     replayed: dict[int, list[Replay]] = defaultdict(list)
     timeout = settings.kafka.timeout_seconds
     for message in read_partition(
@@ -209,5 +211,5 @@ def _read(consumer: Consumer, settings: Settings, start: int, until: int) -> lis
             replayed[noted.offset].append(noted)
             continue
         with suppress(DecodeError):  # not ours; there is no place further down to report it to
-            found.append(StoredDeadLetter(message.offset() or 0, at_us, decode_as(DeadLetter, value)))
+            found.append(StoredDeadLetter(message.offset() or 0, at_us, records.decode_as(DeadLetter, value)))
     return [replace(stored, replays=tuple(replayed[stored.offset])) for stored in found]

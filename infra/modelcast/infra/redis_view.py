@@ -26,7 +26,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import redis
 import redis.asyncio
 
-from modelcast.infra.newer_records import NewerRecords
+from modelcast.infra.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import DecodeError, RedisUnavailable
 from modelcast.schemas.records import ModelAck, PodReport, RegionHeartbeat, VersionState
@@ -197,7 +197,7 @@ class RedisView:
             settings.redis.url.get_secret_value(), socket_timeout=timeout, socket_connect_timeout=timeout
         )
         self._registry_id = registry_id
-        self._records = NewerRecords(settings)
+        self._records = newer_records(settings)
 
     def models(self) -> list[Seen[VersionState]]:
         """Every model's state, by name.

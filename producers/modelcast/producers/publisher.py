@@ -242,9 +242,9 @@ class Publisher(Speaker):
         try:
             log, decision = self._decide(origin, log, request, intent.event_id)
             calls: list[Callable[[], Any]] = [] if uploaded else uploader.calls()
-            if run is not None:
+            if run is not None:  # first, so that no large file goes before it
                 version = decision.version_in(log) or request.version or log.next_version
-                calls.append(partial(run.plan, log, version))
+                calls.insert(0, partial(run.plan, log, version))
             origin.together(calls)
             if verify or decision.course is Course.ANNOUNCE:
                 origin.together(uploader.checks(read_back=verify))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from modelcast.infra.kafka_client import make_consumer, passes, unavailable
-from modelcast.infra.newer_records import NewerRecords
+from modelcast.infra.newer_records import NewerRecords, newer_records
 from modelcast.infra.settings import Settings
 from modelcast.producers.verdict import LEVELS, Level, Verdict, judge
 from modelcast.schemas.errors import DecodeError, NotConverged, Quarantined, UsageError
@@ -94,7 +94,7 @@ def states(settings: Settings, model: str, *, timeout_seconds: float) -> Iterato
 def _of_model(
     consumer: Consumer, settings: Settings, model: str, deadline: float, old_until: int
 ) -> Iterator[VersionState]:
-    records = NewerRecords(settings)
+    records = newer_records(settings)
     newest: VersionState | None = None  # of those that were there before: only the last one matters
     while (left := deadline - time.monotonic()) > 0:
         message = consumer.poll(min(left, _POLL_SECONDS))

@@ -198,7 +198,15 @@ def test_a_late_record_of_a_model_that_went_away_leaves_no_metric_behind(settled
     def shown(model: str) -> bool:
         return METRICS.get_sample_value("modelcast_latest_version", {"model": model}) is not None
 
+    def rows(model: str) -> set[str]:
+        names = {"modelcast_pods_serving", "modelcast_pods_expected", "modelcast_lag_seconds"}
+        samples = [s for family in METRICS.collect() for s in family.samples if s.name in names]
+        return {s.labels["region"] for s in samples if s.labels["model"] == model} & {"eu", "us", "unexpected"}
+
+    settled.report("unexpected")
+    settled.fold()
     assert shown(MODEL)
+    assert rows(MODEL) == {"eu", "us", "unexpected"}
     settled.emitter.settle(False)
     settled.board.reassign(frozenset({partition_of(OTHER)}))
     settled.report("eu")
@@ -207,6 +215,7 @@ def test_a_late_record_of_a_model_that_went_away_leaves_no_metric_behind(settled
     settled.emitter._tick()
     assert {state.model for state in settled.fold()} <= {OTHER}
     assert not shown(MODEL)
+    assert rows(MODEL) == set()
 
 
 def test_only_time_is_no_news(settled: Desk) -> None:

@@ -1,10 +1,12 @@
 """What lies beside an artifact once it is published, and what becomes of it when things go wrong."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +19,7 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher, Unannounced
 from modelcast.producers import publisher as publisher_module
 from modelcast.producers.deltas import maker, regions, run
+from modelcast.producers.deltas.making import Making
 from modelcast.producers.deltas.offers import DeltaMade
 from modelcast.producers.deltas.timing import Link
 from modelcast.schemas import keys
@@ -70,6 +73,12 @@ class Watcher:
 
     def delta(self, made: DeltaMade) -> None:
         self._told.append(made)
+
+
+def waits_for_one(monkeypatch: pytest.MonkeyPatch, patience_seconds: float = 120.0) -> None:
+    """Announcements wait for the first delta."""
+    monkeypatch.setattr(run, "wait_for", lambda whole, offers, links: 1)
+    monkeypatch.setattr(run, "PATIENCE_SECONDS", patience_seconds)
 
 
 def offers_in(store: MemoryStore, digest: str) -> dict[tuple[str, str | None], str]:
@@ -161,7 +170,7 @@ def test_a_delta_that_a_slow_region_needs_is_up_when_it_is_announced(
 
     monkeypatch.setattr(heard, "announce", announce)
     publisher.publish("fraud", train(1))
-    monkeypatch.setattr(run, "wait_for", lambda whole, offers, links: 1)
+    waits_for_one(monkeypatch)
     publisher.publish("fraud", train(2))
     assert seen == [0, 1]
 
@@ -169,13 +178,13 @@ def test_a_delta_that_a_slow_region_needs_is_up_when_it_is_announced(
 def test_what_the_announcement_waits_for_is_made_beside_the_upload(
     tmp_path: Path, store: MemoryStore, heard: Heard, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "wait_for", lambda whole, offers, links: 1)
+    waits_for_one(monkeypatch)
     monkeypatch.setattr(publisher_module, "SMALL_SIZE_BYTES", 0)
     delta_is_up = Event()
 
     def held_up(call: str, key: str) -> None:
         if call == "upload" and key.startswith("blobs/") and updates(heard):
-            assert delta_is_up.wait(60)
+            assert delta_is_up.wait(120)
 
     def noticed(call: str, key: str) -> None:
         if call == "upload" and key.startswith("deltas/"):
@@ -191,12 +200,90 @@ def test_what_the_announcement_waits_for_is_made_beside_the_upload(
     assert [(m.path, m.base_version) for m in told] == [("model.safetensors", 1), ("model.safetensors", 0)]
 
 
+def test_a_delta_that_takes_much_longer_than_was_thought_holds_no_announcement_up(
+    publisher: Publisher, heard: Heard, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.publish("fraud", train(0))
+    waits_for_one(monkeypatch, patience_seconds=0.0)
+    monkeypatch.setattr(run, "PATIENCE", 0.0)
+    make, announced = delta.make, Event()
+
+    def slow(*args: Any, **more: Any) -> Any:
+        if not str(args[2]).endswith("sample.delta"):
+            assert announced.wait(120)
+        return make(*args, **more)
+
+    def announce(topic: str, key: str, value: bytes, *, timeout_seconds: float) -> None:
+        heard.said.append((topic, key, value))
+        announced.set()
+
+    monkeypatch.setattr(delta, "make", slow)
+    monkeypatch.setattr(heard, "announce", announce)
+    told: list[DeltaMade] = []
+    watcher = Watcher(told)
+    done = publisher.publish("fraud", train(1), progress=watcher)
+    assert [d.base_version for d in done.deltas] == [1, 0]
+    assert [m.base_version for m in told] == [1, 0]
+    assert watcher.begun == ["scan", "upload", "deltas", "claim", "announce", "close", "deltas", "deltas", "keep"]
+
+
+def test_what_a_watcher_raises_is_told_and_no_delta_is_lost(
+    publisher: Publisher, store: MemoryStore, train: Callable[..., Path]
+) -> None:
+    class Clumsy(Watcher):
+        def delta(self, made: DeltaMade) -> None:
+            super().delta(made)
+            raise RuntimeError("a bug in what shows it")
+
+    publisher.publish("fraud", train(0))
+    told: list[DeltaMade] = []
+    with pytest.raises(RuntimeError, match="a bug in what shows it"):
+        publisher.publish("fraud", train(1), progress=Clumsy(told))
+    assert len(told) == 2
+    again = publisher.publish("fraud", train(1))
+    assert (again.created, again.deltas) == (False, ())
+    assert len(offers_in(store, again.manifest_digest)) == 2
+
+
+def test_where_no_thread_can_be_had_deltas_are_made_after_the_announcement_or_not_at_all(
+    publisher: Publisher, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.publish("fraud", train(0))
+    waits_for_one(monkeypatch)
+
+    def none_left(_: Making) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Making, "begin", none_left)
+    done = publisher.publish("fraud", train(1))
+    assert done.announced
+    assert [d.base_version for d in done.deltas] == [1, 0]
+
+
+def test_a_file_that_is_shortened_while_deltas_are_made_of_it_ends_no_training_job(
+    publisher: Publisher, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads a mapped file that becomes shorter dies of SIGBUS: deltas are made of copies."""
+    publisher.publish("fraud", train(0))
+    make, folder = delta.make, train(1)
+
+    def shortened(*args: Any, **more: Any) -> Any:
+        if not str(args[2]).endswith("sample.delta"):
+            os.truncate(folder / "model.safetensors", 10)
+            assert args[1] != folder / "model.safetensors"
+        return make(*args, **more)
+
+    monkeypatch.setattr(delta, "make", shortened)
+    done = publisher.publish("fraud", folder)
+    assert [d.base_version for d in done.deltas] == [1, 0]
+
+
 def test_a_publication_that_fails_leaves_nobody_behind_who_reads_its_files(
     tmp_path: Path, store: MemoryStore, heard: Heard, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Publisher(settings(tmp_path), store=store, announcer=heard) as publisher:
         publisher.publish("fraud", train(0))
-    monkeypatch.setattr(run, "wait_for", lambda whole, offers, links: 1)
+    waits_for_one(monkeypatch)
     monkeypatch.setattr(publisher_module, "SMALL_SIZE_BYTES", 0)
     encoding, ended = Event(), Event()
 

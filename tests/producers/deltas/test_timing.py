@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from modelcast.producers.deltas.timing import (
     GAIN_MIN,
+    LOOK_SECONDS,
     WAIT_SECONDS_MAX,
     Link,
     Offer,
@@ -84,7 +85,7 @@ def test_no_region_is_served_later_than_by_the_whole_after_the_longest_wait(
     before = min(before, len(made))
     announced = sum(o.seconds for o in made[:before])
     for link in regions:
-        latest = announced + WAIT_SECONDS_MAX + 1.0 + whole / link.bytes_per_second
+        latest = announced + WAIT_SECONDS_MAX + LOOK_SECONDS + whole / link.bytes_per_second
         assert arrival_seconds(whole, made, link, before) <= latest + 1e-6
 
 

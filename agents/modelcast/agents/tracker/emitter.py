@@ -95,7 +95,7 @@ class Emitter:
         self.settled = settled
         if settled:
             # Not by the desks: a late record of a lost model makes one anew.
-            forget([m for m in self._said if not self._board.owns(m)], self._expected)
+            forget(said.state for model, said in self._said.items() if not self._board.owns(model))
             self._said = {m: s for m, s in self._said.items() if self._board.owns(m)}
             self.all_changed()
 

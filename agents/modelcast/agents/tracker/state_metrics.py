@@ -44,14 +44,14 @@ def show_ages(updated_us: Mapping[str, int], now_us: int) -> None:
         STATE_AGE_SECONDS.labels(model).set(max(0, now_us - updated) / 1_000_000)
 
 
-def forget(models: Iterable[str], regions: Iterable[str]) -> None:
+def forget(states: Iterable[VersionState]) -> None:
     """Show nothing more of models that another worker owns now."""
-    for model in models:
+    for state in states:
         for gauge in (CONSISTENT_VERSION, LATEST_VERSION, SKEW, ALARM, STATE_AGE_SECONDS):
-            _remove(gauge, model)
-        for region in regions:
+            _remove(gauge, state.model)
+        for row in state.regions:
             for gauge in (LAG_SECONDS, PODS_SERVING, PODS_EXPECTED):
-                _remove(gauge, model, region)
+                _remove(gauge, state.model, row.region)
 
 
 def _remove(gauge: object, *labels: str) -> None:

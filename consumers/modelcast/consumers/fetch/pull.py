@@ -3,9 +3,10 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from modelcast.consumers.fetch.cache import ArtifactCache
-from modelcast.consumers.fetch.disks import Disks
+from modelcast.consumers.fetch.disks import as_set
 from modelcast.consumers.fetch.fetcher import Fetcher, FetchReport
 from modelcast.consumers.fetch.link import Link
 from modelcast.schemas.digests import hex_of
@@ -21,8 +22,12 @@ def pull(
     manifest_key: str = "",
     on_progress: Progress | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    direct_writes: Literal["auto"] | bool = "auto",
 ) -> FetchReport:
     """Fetch an artifact's files from ``store`` into ``folder``, all or nothing; interrupted, it resumes when run again.
+
+    Args:
+        direct_writes: see ``RegionSettings``.
 
     Raises:
         UsageError: ``folder`` exists and is not an empty folder.
@@ -33,7 +38,7 @@ def pull(
         raise UsageError("exists and is not an empty folder", subject=str(folder), hint="name another one")
     workshop = folder.parent / f".{folder.name}.pulling-{hex_of(manifest_digest)[:12]}"
     cache = ArtifactCache(workshop)
-    report = Fetcher(store, None, cache, Link(direct_writes=Disks())).fetch(
+    report = Fetcher(store, None, cache, Link(direct_writes=as_set(direct_writes))).fetch(
         manifest_digest, manifest_key, on_progress=on_progress, cancelled=cancelled
     )
     with cache.open(manifest_digest, verify=False) as files:

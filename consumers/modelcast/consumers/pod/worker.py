@@ -13,6 +13,7 @@ others kept busy. Workers share the front's session on purpose: Linux weighs nic
 """
 
 import ctypes
+import logging
 import os
 import pickle
 import signal
@@ -48,8 +49,9 @@ class LoadSpec:
 class Worker:
     """Reads frames from the front, answers them."""
 
-    def __init__(self, channel: socket.socket, load_nice: int) -> None:
+    def __init__(self, channel: socket.socket, load_nice: int, at_start: Callable[[], None] = lambda: None) -> None:
         self._channel = channel
+        self._at_start = at_start
         self._stream = cast("BinaryIO", channel.makefile("rb", buffering=256 * 1024))
         self._reading = threading.Lock()
         self._writing = threading.Lock()
@@ -78,6 +80,7 @@ class Worker:
         self._serve(loaded[0])
 
     def _prepare(self) -> None:
+        self._at_start()
         import modelcast.consumers.pod.onnx_model  # noqa: F401 - numpy and ONNX Runtime are what takes long
 
         frame = read_frame(self._stream)
@@ -165,7 +168,15 @@ def main() -> None:
     # A signal to the whole group (Ctrl-C, systemd) is for the front: it drains, and needs its workers for that.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    Worker(socket.socket(fileno=descriptor), load_nice).run()
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the front's own output is not for what libraries print
+    Worker(socket.socket(fileno=descriptor), load_nice, _warnings_only).run()
+
+
+def _warnings_only() -> None:
+    """A worker is one load: what is worth a line in a daemon's log would be said with each."""
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
 if __name__ == "__main__":

@@ -5,16 +5,16 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelcast.infra.delta.files import mapped
 from modelcast.infra.delta.layout import Layout, Tensor, layout
 from modelcast.infra.delta.onnx_layout import Found, onnx_tensors
+from modelcast.infra.delta.pieces import Bytes, in_pieces
 from modelcast.infra.delta.safetensors_header import safetensors_layout
 
 MODELS_MAX = 256  # .onnx files of one folder that are looked into
 
 
-def layout_of_data(data: memoryview) -> Layout | None:
-    """The layout of a mapped file as its own bytes tell it; None: it is a file like any other."""
+def layout_of_data(data: Bytes) -> Layout | None:
+    """The layout of a file as its own bytes tell it; None: it is a file like any other."""
     return _seen(data)[0]
 
 
@@ -37,7 +37,7 @@ def layouts_among(files: Mapping[str, Path], sizes: Mapping[str, int] | None = N
     outside: defaultdict[str, list[Found]] = defaultdict(list)
     models = 0
     for name, path in files.items():
-        with mapped(path) as data:
+        with in_pieces(path) as data:
             own, tensors = _seen(data)
         if own is not None:
             found[name] = own
@@ -61,15 +61,15 @@ def layout_of(path: Path, folder: Path | None = None) -> Layout | None:
     Raises:
         NotFound: there is no such file.
     """
-    with mapped(path) as data:
+    with in_pieces(path) as data:
         found = layout_of_data(data)
     if found is None and folder is not None:
         return layouts_of(folder).get(path.relative_to(folder).as_posix())
     return found
 
 
-def _seen(data: memoryview) -> tuple[Layout | None, tuple[Found, ...]]:
-    """A mapped file's layout, and all tensors of which it tells if it is a model."""
+def _seen(data: Bytes) -> tuple[Layout | None, tuple[Found, ...]]:
+    """A file's layout, and all tensors of which it tells if it is a model."""
     found = safetensors_layout(data)
     tensors = (onnx_tensors(data) or ()) if found is None else ()
     if tensors:

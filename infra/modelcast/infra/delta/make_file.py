@@ -66,7 +66,7 @@ def make_file(
         with mapped(old) as old_data:
             base_digest = hashing.submit(lambda: digests[0] or sha256_of_view(old_data, check))
             try:
-                done = encoded(old_data, new_data, plan_of(old_data, new_data, layouts))
+                done = encoded(old_data, new_data, plan_of(old_data, new_data, layouts, check))
             finally:
                 base_digest.exception()  # whatever happens, no thread reads a map that is closed
             with done[1] as payloads:
@@ -74,7 +74,9 @@ def make_file(
                 return _assemble(header, done[0], payloads, out)
 
 
-def plan_of(old: memoryview, new: memoryview, layouts: Layouts = (None, None)) -> list[Work]:
+def plan_of(
+    old: memoryview, new: memoryview, layouts: Layouts = (None, None), check: Callable[[], None] = lambda: None
+) -> list[Work]:
     """The blocks of a pair of mapped files."""
     before, after = _fitting(layouts[0], old), _fitting(layouts[1], new)
     if before is None and layouts[1] is not None:
@@ -86,7 +88,7 @@ def plan_of(old: memoryview, new: memoryview, layouts: Layouts = (None, None)) -
         return plan_whole(after, len(new))
     renames, rows = partial(matched_by_content, old, new), partial(row_of, old, new)
     plan = plan_tensors(before, after, len(new), old_size=len(old), renames=renames, rows=rows)
-    return joined(plan, old, new)
+    return joined(plan, old, new, check)
 
 
 def _fitting(told: Layout | None, data: memoryview) -> Layout | None:

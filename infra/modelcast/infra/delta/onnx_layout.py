@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelcast.infra.delta.dtypes import BYTES, ONNX, DType
+from modelcast.infra.delta.pieces import Bytes
 
 DEPTH_MAX = 16  # of graphs inside graphs
 FIELDS_MAX = 4_000_000  # in all: more is no model, and would take long
@@ -46,7 +47,7 @@ class _Unsound(Exception):
     """This is no ONNX model."""
 
 
-def onnx_tensors(data: memoryview) -> tuple[Found, ...] | None:
+def onnx_tensors(data: Bytes) -> tuple[Found, ...] | None:
     """The tensors of a mapped ONNX model, in the file's order; None if it is none. Names are made unique."""
     # The first field of every model written in practice is ir_version: other files are known by one byte.
     if len(data) < 2 or data[0] != _key(1, _VARINT):
@@ -74,7 +75,7 @@ def _named_apart(tensors: list[Found]) -> tuple[Found, ...]:
 class _Walk:
     """One pass over a model's bytes."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: Bytes) -> None:
         self._data = data
         self._fields_left = FIELDS_MAX
         self._found: list[Found] = []

@@ -3,6 +3,7 @@
 Of such blocks little changes, and what does must be enough for good statistics.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -31,10 +32,11 @@ def row_of(old: memoryview, new: memoryview, before: Tensor, after: Tensor) -> i
     return row if seen and 0 < changed < SOME * seen else 0
 
 
-def joined(plan: list[Work], old: memoryview, new: memoryview) -> list[Work]:
+def joined(plan: list[Work], old: memoryview, new: memoryview, check: Callable[[], None] = lambda: None) -> list[Work]:
     """Neighbouring blocks of one type and row in which few rows change, as one, up to the size of a frame."""
     found: list[Work] = []
     for work in plan:
+        check()
         share = _share_of_rows(work, old, new) if work.numbers and work.segments[0].old_size else 1.0
         few = replace(work, few_rows=True) if 0 < share < FEW else work
         last = found[-1] if found else None

@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelcast.infra.delta.layout import Tensor
+from modelcast.infra.delta.pieces import Bytes
 
 SAMPLE_VALUES = 512
 CANDIDATES_MAX = 64
+APART_BYTES = 4096  # values further apart are read one by one
 LIKENESS_MIN = 0.6  # of sampled values, sign and exponent equal; unrelated weights agree in a quarter or less
 
 
 def matched_by_content(
-    old_data: memoryview, new_data: memoryview, old: Sequence[Tensor], new: Sequence[Tensor]
+    old_data: Bytes, new_data: Bytes, old: Sequence[Tensor], new: Sequence[Tensor]
 ) -> dict[str, Tensor]:
     """For each unmatched new tensor, the unmatched old one of its type and size that it resembles most.
 
@@ -42,9 +44,16 @@ def matched_by_content(
     return found
 
 
-def _sample(data: memoryview, tensor: Tensor) -> NDArray[Any]:
+def _sample(data: Bytes, tensor: Tensor) -> NDArray[Any]:
     dtype = tensor.dtype
-    values = np.frombuffer(data[tensor.start : tensor.end], dtype.unsigned)
-    kind = values.dtype.type
-    sample: NDArray[Any] = values[:: max(1, len(values) // SAMPLE_VALUES)][: 2 * SAMPLE_VALUES] >> kind(dtype.shift)
+    count = tensor.size_bytes // dtype.width
+    step = max(1, count // SAMPLE_VALUES)
+    if step * dtype.width <= APART_BYTES:
+        every = np.frombuffer(data[tensor.start : tensor.end], dtype.unsigned)
+        values = every[::step][: 2 * SAMPLE_VALUES]
+    else:
+        width = dtype.width
+        starts = (tensor.start + at * width for at in range(0, count, step)[: 2 * SAMPLE_VALUES])
+        values = np.frombuffer(b"".join(data[at : at + width] for at in starts), dtype.unsigned)
+    sample: NDArray[Any] = values >> values.dtype.type(dtype.shift)
     return sample

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 
 from modelcast.infra.delta.dtypes import BYTES, SAFETENSORS
 from modelcast.infra.delta.layout import TENSORS_MAX, Layout, Tensor, layout
+from modelcast.infra.delta.pieces import Bytes
 
 HEADER_SIZE_MAX = 100_000_000  # what the format itself allows
 
 
-def safetensors_layout(data: memoryview) -> Layout | None:
+def safetensors_layout(data: Bytes) -> Layout | None:
     """Read the layout of a mapped file, or None if it is not sound safetensors: then it is a file like any other."""
     if len(data) < 8:
         return None

@@ -141,8 +141,8 @@ def _send_parts(
             for number, body in enumerate(parts, 1):
                 if number in there and there[number] == hashlib.md5(body, usedforsecurity=False).hexdigest():
                     done.append({"PartNumber": number, "ETag": f'"{there[number]}"'})
-                    told(number, len(body))
                     _room.release(part_size)
+                    told(number, len(body))
                     continue
                 flying.add(pool.submit(unless_stopped, number, body))
                 if len(flying) >= PARTS_IN_FLIGHT:

@@ -57,6 +57,10 @@ class BaseCache:
         except OSError:
             return False
 
+    def owns(self, path: Path) -> bool:
+        """Whether a file lies here, in ``scratch`` or as a base: then nobody else writes it."""
+        return path.is_relative_to(self._folder)
+
     def take(self, path: Path, digest: str) -> Path | None:
         """Move a file from ``scratch`` into the cache; where it lies then."""
         size = path.stat().st_size

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from modelcast.infra import delta
-from modelcast.infra.delta.files import mapped
 from modelcast.infra.delta.frames import STRONG_BELOW_BYTES
 from modelcast.infra.delta.layout import Layout, Tensor, layout
 from modelcast.infra.delta.make_file import Layouts
+from modelcast.infra.delta.pieces import Bytes, in_pieces
 from modelcast.infra.delta.plan import Renames, no_renames, partners_of
 from modelcast.infra.delta.renames import matched_by_content
 from modelcast.schemas.errors import ModelcastError
@@ -61,8 +61,8 @@ def sampled_ratio(old: Path | None, new: Path, layouts: Layouts, scratch: Path) 
         scratch: a folder for the samples.
     """
     with suppress(ModelcastError, OSError, ValueError), ExitStack() as stack:
-        mine = stack.enter_context(mapped(new))
-        base = stack.enter_context(mapped(old)) if old is not None else None
+        mine = stack.enter_context(in_pieces(new))
+        base = stack.enter_context(in_pieces(old)) if old is not None else None
         new_layout = layouts[1] or delta.layout_of(new)
         old_layout = layouts[0] or (delta.layout_of(old) if old is not None else None) or new_layout
         renames: Renames = no_renames
@@ -136,6 +136,6 @@ def _slices(
 
 
 def _few_by_content(
-    old_data: memoryview, new_data: memoryview, old: Sequence[Tensor], new: Sequence[Tensor]
+    old_data: Bytes, new_data: Bytes, old: Sequence[Tensor], new: Sequence[Tensor]
 ) -> dict[str, Tensor]:
     return matched_by_content(old_data, new_data, old, new) if len(new) <= RENAMED_MAX else {}

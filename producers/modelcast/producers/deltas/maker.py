@@ -210,8 +210,11 @@ class DeltaMaker:
             if path is not None:
                 self._cache.keep(path, file.digest, file.size_bytes)
 
-    def fetch(self, file: FileEntry, folder: Path) -> Path | None:
+    def fetch(self, file: FileEntry, folder: Path, check: Callable[[], None] = lambda: None) -> Path | None:
         """A file from the origin, checked, in ``folder``; None if it is not there or not what its name says.
+
+        Args:
+            check: called often; what it raises ends it.
 
         Raises:
             TransportError: the store can't be reached.
@@ -222,6 +225,7 @@ class DeltaMaker:
             with self._store.open(keys.blob(file.digest)) as stream, path.open("wb") as out:
                 buffer = memoryview(bytearray(1 << 20))
                 while left > 0 and (count := stream.readinto(buffer[: min(left, len(buffer))])):
+                    check()
                     hashed.update(buffer[:count])
                     out.write(buffer[:count])
                     left -= count
@@ -294,20 +298,24 @@ class DeltaMaker:
         with self._cache.scratch() as folder:
             if pair.old is not None:
                 base = self._cache.find(pair.old.digest, pair.old.size_bytes)
-                base = fetched = self.fetch(pair.old, folder) if base is None else base
+                base = fetched = self.fetch(pair.old, folder, check) if base is None else base
             if new is None or (pair.old is not None and base is None):
                 return None
+            # From a copy: the training job may shorten its file, and whoever reads a mapped one would die of it.
+            if not self._cache.owns(new) and self._cache.keep(new, pair.new.digest, pair.new.size_bytes):
+                new = self._cache.find(pair.new.digest, pair.new.size_bytes) or new
             size, out = self._encode(target, job, new, base, folder / "delta", check), folder / "delta"
             check()
             if fetched is not None and pair.old is not None and fetched.parent == folder:
                 self._cache.take(fetched, pair.old.digest)
-            self._forecast.learn((target.model, job.distance), pair.new.size_bytes, size, time.monotonic() - began)
-            if size > (KEPT_RATIO_MAX if pair.old else WHOLE_RATIO_MAX) * pair.new.size_bytes:
-                return None
-            with out.open("rb") as file:
-                digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-            self._store.upload(_key(target, pair), out, size_bytes=size, digest=digest, progress=lambda _: check())
-        return DeltaMade(job.base_version, pair.new.path, pair.new.size_bytes, size, time.monotonic() - began)
+            kept = size <= (KEPT_RATIO_MAX if pair.old else WHOLE_RATIO_MAX) * pair.new.size_bytes
+            if kept:
+                with out.open("rb") as file:
+                    digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+                self._store.upload(_key(target, pair), out, size_bytes=size, digest=digest, progress=lambda _: check())
+            took_seconds = time.monotonic() - began
+            self._forecast.learn((target.model, job.distance), pair.new.size_bytes, size, took_seconds)
+        return DeltaMade(job.base_version, pair.new.path, pair.new.size_bytes, size, took_seconds) if kept else None
 
     def _encode(
         self, target: Target, job: Job, new: Path, base: Path | None, out: Path, check: Callable[[], None]
@@ -319,6 +327,7 @@ class DeltaMaker:
             base, new, out, old_layout=job.old_layout, new_layout=new_layout, threads=threads, check=check
         )
         if info.new_digest != pair.new.digest:
+            self._cache.drop(pair.new.digest)
             raise ContentError("it has changed since it was published", subject=str(new))
         if pair.old is not None and info.base_digest != pair.old.digest:
             self._cache.drop(pair.old.digest)

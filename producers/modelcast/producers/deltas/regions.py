@@ -39,14 +39,16 @@ class Regions:
 def links_of(state: VersionState | None, beats: Iterable[RegionHeartbeat]) -> tuple[Link, ...]:
     """The links, by region's name. A region is as fast as the slowest of its workers that measured it."""
     speeds: dict[str, float] = {}
+    alive: set[str] = set()
     for beat in beats:
+        alive.add(beat.region)
         if beat.origin_bytes_per_second > 0:
             known = speeds.get(beat.region, beat.origin_bytes_per_second)
             speeds[beat.region] = min(known, beat.origin_bytes_per_second)
     held: dict[str, frozenset[int]] = {}
     for row in state.regions if state else ():
         held[row.region] = frozenset(v for v in (row.staged_version, row.served_version) if v is not None)
-    names = sorted({*speeds, *held})
+    names = sorted({*alive, *held})
     return tuple(Link(name, speeds.get(name, 0.0), held.get(name, frozenset())) for name in names)
 
 

@@ -4,16 +4,18 @@ Those that the announcement waits for are begun beside the upload: that keeps th
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 
 from modelcast.producers.artifact import Artifact
 from modelcast.producers.deltas.choice import bases_of
 from modelcast.producers.deltas.layouts import is_model, layouts_by_digest
 from modelcast.producers.deltas.maker import Batch, Target
-from modelcast.producers.deltas.offers import DeltaMade, DeltaOffer, offered
+from modelcast.producers.deltas.making import Making
+from modelcast.producers.deltas.offers import DeltaOffer, offered
 from modelcast.producers.deltas.regions import held_by
 from modelcast.producers.deltas.shop import DeltaShop
 from modelcast.producers.deltas.timing import wait_for
@@ -21,6 +23,9 @@ from modelcast.producers.steps import Steps
 from modelcast.schemas import keys
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import DeltaHint
+
+PATIENCE, PATIENCE_SECONDS = 2.0, 2.0
+"""How many times as long as was thought, and how much longer, an announcement waits for deltas once all else is up."""
 
 _logger = logging.getLogger(__name__)
 
@@ -30,39 +35,37 @@ class DeltaRun:
 
     Args:
         makes: False: this publication makes none, and its files are kept for those that come after it.
-
-    Attributes:
-        made: what lies in the store because of this run.
-        failed: what could not be made, and why.
     """
 
     def __init__(self, shop: DeltaShop, model: str, artifact: Artifact, *, makes: bool = True) -> None:
         self._shop, self._model, self._artifact, self._makes = shop, model, artifact, makes
         self._target: Target | None = None
         self._batches: list[Batch] = []
-        self._first = 0
-        self._begun: Thread | None = None  # makes what the announcement waits for
+        self._waited_for = 0  # of them, by the announcement
+        self._first: Making | None = None
+        self._rest: Making | None = None
         self._stopped = Event()
-        self._steps: Steps | None = None  # told of what is made, once somebody looks
-        self._lock = Lock()
-        self.made: list[DeltaMade] = []
-        self.failed: list[str] = []
+        self._planning = Lock()
+        self._failed: list[str] = []
 
     def plan(self, log: ModelLog, version: int) -> None:
         """Choose what to make for ``version``, and when; what the announcement waits for is begun.
 
         Never raises: without deltas, wholes travel.
         """
-        try:
-            self._plan(log, version)
-        except Exception as error:
-            self._fail(error)
-            _logger.warning("no deltas: %s", error, extra={"model": self._model, "version": version})
-            return
-        if self._first and not self._stopped.is_set():
-            batches = self._batches[: self._first]
-            self._begun = Thread(target=self._make, args=(batches,), name="deltas", daemon=True)
-            self._begun.start()
+        with self._planning:
+            if self._stopped.is_set():
+                return
+            try:
+                self._plan(log, version)
+                if self._waited_for and self._target is not None:
+                    first = Making(self._shop.maker, self._target, self._batches[: self._waited_for], self._stopped)
+                    first.begin()
+                    self._first = first
+            except Exception as error:
+                self._waited_for = 0
+                self._failed.append(str(error) or type(error).__name__)
+                _logger.warning("no deltas: %s", error, extra={"model": self._model, "version": version})
 
     @property
     def hints(self) -> tuple[DeltaHint, ...]:
@@ -70,25 +73,30 @@ class DeltaRun:
         return tuple(DeltaHint(b.offer.base_version, b.offer.size_bytes) for b in self._batches)
 
     def finish_first(self, steps: Steps) -> None:
-        """Return once what the announcement waits for, if anything, is made."""
-        if self._begun is not None:
-            self._show(self._batches[: self._first], steps)
-            self._begun.join()
-        self._begun = None
+        """Return once what the announcement waits for, if anything, is made, or takes much longer than was thought."""
+        if self._first is not None:
+            self._first.show(steps)
+            if not self._first.wait(PATIENCE * self._first.seconds + PATIENCE_SECONDS):
+                _logger.info("announced before its deltas are made: they take long", extra={"model": self._model})
 
     def make_rest(self, steps: Steps) -> None:
-        """Make everything else."""
-        self.finish_first(steps)
-        batches = self._batches[self._first :]
-        if any(b.jobs for b in batches):
-            self._show(batches, steps)
-            self._make(batches)
+        """Make everything else, and return once nothing is under way."""
+        if self._first is not None and not self._first.wait(0):
+            self._first.show(steps)
+            self._first.wait()
+        batches = self._batches[self._waited_for :]
+        if self._target is not None and any(b.jobs for b in batches):
+            self._rest = Making(self._shop.maker, self._target, batches, self._stopped)
+            self._rest.run(steps)
 
     def stop(self) -> None:
         """Nobody wants them any more: end what is under way. Once it returns, nobody reads the files."""
         self._stopped.set()
-        if self._begun is not None:
-            self._begun.join()
+        with self._planning:
+            first = self._first
+        if first is not None:
+            with suppress(Exception):  # of a watcher
+                first.wait()
 
     def keep(self) -> None:
         """Keep the files as bases of later deltas."""
@@ -98,14 +106,19 @@ class DeltaRun:
     @property
     def offers(self) -> tuple[DeltaOffer, ...]:
         """What was made, by base version."""
-        return offered(self.made)
+        return offered([made for making in self._makings for made in making.made])
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of it."""
-        if not self.failed:
+        failed = [*self._failed, *chain.from_iterable(making.failed for making in self._makings)]
+        if not failed:
             return ()
-        return (f"{len(self.failed)} delta(s) not made, publish again to add them: {self.failed[0]}",)
+        return (f"{len(failed)} delta(s) not made, publish again to add them: {failed[0]}",)
+
+    @property
+    def _makings(self) -> list[Making]:
+        return [making for making in (self._first, self._rest) if making is not None]
 
     # --------------------------------------------------------------------------------------------------------
 
@@ -128,45 +141,10 @@ class DeltaRun:
         )
         self._batches = self._shop.maker.plan(log, self._target, bases)
         whole = max((b.whole_bytes for b in self._batches), default=0)
-        self._first = wait_for(whole, [b.offer for b in self._batches], links)
+        self._waited_for = wait_for(whole, [b.offer for b in self._batches], links)
 
     def _telling(self, files: Mapping[str, Path]) -> dict[str, Path]:
         """Those of the files that get deltas, or tell where the tensors of others lie."""
         size_min = self._shop.maker.size_min_bytes
         entries = (f.entry for f in self._artifact.files)
         return {e.digest: files[e.digest] for e in entries if e.size_bytes >= size_min or is_model(e.path)}
-
-    def _show(self, batches: Sequence[Batch], steps: Steps) -> None:
-        """From now on ``steps`` is told what is made, and first of what was made already."""
-        with self._lock:
-            steps.begin("deltas", sum(j.pair.new.size_bytes for b in batches for j in b.jobs))
-            for made in self.made if self._begun is not None else ():
-                _tell(steps, made)
-            self._steps = steps
-
-    def _make(self, batches: Sequence[Batch]) -> None:
-        if self._target is None:
-            return
-
-        def told(made: DeltaMade) -> None:
-            with self._lock:
-                self.made.append(made)
-                if self._steps is not None:
-                    _tell(self._steps, made)
-
-        jobs = chain.from_iterable(b.jobs for b in batches)
-        try:
-            _, failed = self._shop.maker.make(self._target, jobs, told, self._stopped.is_set)
-        except Exception as error:  # of a thread that nobody would hear of
-            self._fail(error)
-        else:
-            self.failed += failed
-
-    def _fail(self, error: Exception) -> None:
-        self.failed.append(str(error) or type(error).__name__)
-
-
-def _tell(steps: Steps, made: DeltaMade) -> None:
-    if steps.progress:
-        steps.progress.advance(made.whole_bytes)
-        steps.progress.delta(made)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 WAIT_SECONDS_MAX = 30.0
 """What a region waits at most for a delta that is foretold, and never longer than ``WAIT_SHARE`` of what it saves."""
 WAIT_SHARE = 0.5
-LOOK_SECONDS = 1.0
-"""Until a waiting region notices that a delta has come."""
+LOOK_SECONDS = 0.5
+"""Until a waiting region notices that a delta has come; it looks the seldomer, the longer it waits."""
 GAIN_MIN = 1.1
 """How much sooner the slowest region must have it, for others to be kept waiting."""
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from modelcast.infra.schema_lookup import ANSWER_SECONDS_MAX, AWAY_SECONDS, Restraint
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.schemas.codec import decode_as
-from modelcast.schemas.errors import DecodeError, ModelcastError, UnknownSchema
+from modelcast.schemas.errors import DecodeError, UnknownSchema
 from modelcast.schemas.records import Record
 from modelcast.schemas.schema_book import SchemaBook
 
@@ -65,25 +65,26 @@ class NewerRecords:
         if self._clock() < self._away_until or self._restraint.refusal(unknown) is not None:
             raise unknown
         self._restraint.take_room(unknown)
-        failed: list[ModelcastError] = []
+        failed: list[Exception] = []
         asking = threading.Thread(target=_ask, args=(self._settings, unknown.subject, book, failed), daemon=True)
         asking.start()
         asking.join(self._answer_seconds_max)
-        if asking.is_alive() or (failed and not isinstance(failed[0], DecodeError)):
-            self._away_until = self._clock() + AWAY_SECONDS  # whichever schema it is: each would take as long
-            raise unknown
-        if failed:
+        if not asking.is_alive() and not failed:
+            return
+        if failed and isinstance(failed[0], DecodeError):
             self._restraint.refuse(unknown.subject, failed[0])
-            raise unknown
+        else:  # whichever schema it is: each would take as long
+            self._away_until = self._clock() + AWAY_SECONDS
+        raise unknown
 
 
-def _ask(settings: Settings, fingerprint: str, book: SchemaBook, failed: list[ModelcastError]) -> None:
+def _ask(settings: Settings, fingerprint: str, book: SchemaBook, failed: list[Exception]) -> None:
     from modelcast.infra.registry import RegistryReader
     from modelcast.infra.stores.configured import origin_store
 
     try:
         RegistryReader(origin_store(settings), book=book).learn_schema(fingerprint)
-    except ModelcastError as error:
+    except Exception as error:  # of a thread that nobody would hear of
         failed.append(error)
 
 

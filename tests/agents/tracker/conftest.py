@@ -23,3 +23,5 @@ def rig(broker: KafkaServer, s3: S3ForTests, redis_url: str, tmp_path: Path) -> 
     made = Rig(broker.bootstrap_servers, s3, redis_url, tmp_path)
     yield made
     made.stop_all()
+    for tracker in made.trackers:  # shown if the test failed
+        print(f"--- {tracker.log.name}\n{tracker.log.read_text()[-6000:]}")

@@ -8,6 +8,7 @@ from modelcast.infra.delta.dtypes import DTYPES, DType
 from modelcast.infra.delta.layout import Layout, Tensor
 from modelcast.infra.delta.plan import BLOCK_BYTES_MAX, TAIL_BYTES, TAIL_FROM_BYTES, Work, plan_tensors
 
+FP16 = next(d for d in DTYPES if d.name == "fp16")
 FP32 = next(d for d in DTYPES if d.name == "fp32")
 MIB = 1 << 20
 
@@ -48,6 +49,21 @@ def test_a_large_file_ends_in_small_blocks_so_that_little_is_left_when_its_delta
         borders = {s.new for w in numbers[:-1] for s in w.segments}
         starts = {t.start for t in layout_of(sizes).tensors}
         assert all(any((b - t) % (row * 4) == 0 for t in starts if t <= b) for b in borders)
+
+
+def test_of_several_types_no_large_block_comes_near_the_end() -> None:
+    tensors, at = [], 4096
+    for number in range(40):
+        dtype = FP32 if number % 8 else FP16
+        tensors.append(Tensor(f"t{number}", dtype, dtype.name, (), at, at + 2 * MIB))
+        at += 2 * MIB
+    there = Layout(tuple(tensors))
+    numbers = [w for w in plan_tensors(there, there, at, old_size=at) if w.numbers]
+    left = 0
+    for work in reversed(numbers):
+        assert left >= BLOCK_BYTES_MAX or size_of(work) <= TAIL_BYTES
+        left += size_of(work)
+    assert left == 80 * MIB
 
 
 def test_a_small_file_is_not_cut_further() -> None:

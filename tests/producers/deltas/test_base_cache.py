@@ -60,6 +60,18 @@ def test_a_disk_that_is_nearly_full_gets_no_bases(tmp_path: Path, monkeypatch: p
     assert cache(tmp_path).keep(*write(tmp_path, "b", b"b" * 40), 40)
 
 
+def test_a_disk_that_others_have_filled_costs_no_base_in_vain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bases = cache(tmp_path)
+    path, digest = write(tmp_path, "a", b"a" * 100)
+    assert bases.keep(path, digest, 100)
+    monkeypatch.setattr(base_cache.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10_000, 9_500, 500))
+    assert not bases.keep(*write(tmp_path, "b", b"b" * 40), 40)
+    assert bases.find(digest, 100) is not None
+    monkeypatch.setattr(base_cache.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10_000, 9_050, 950))
+    assert bases.keep(*write(tmp_path, "c", b"c" * 40), 40)  # this one is worth the other's place
+    assert bases.find(digest, 100) is None
+
+
 def test_a_base_of_another_length_is_no_base(tmp_path: Path) -> None:
     path, digest = write(tmp_path, "a", b"a" * 100)
     bases = cache(tmp_path)

@@ -1,6 +1,7 @@
 """What lies beside an artifact once it is published, and what becomes of it when things go wrong."""
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher, Unannounced
 from modelcast.producers import publisher as publisher_module
-from modelcast.producers.deltas import maker, regions, run
+from modelcast.producers.deltas import base_cache, maker, regions, run
 from modelcast.producers.deltas.making import Making
 from modelcast.producers.deltas.offers import DeltaMade
 from modelcast.producers.deltas.timing import Link
@@ -260,10 +261,17 @@ def test_where_no_thread_can_be_had_deltas_are_made_after_the_announcement_or_no
     assert [d.base_version for d in done.deltas] == [1, 0]
 
 
+@pytest.mark.parametrize("bases", [{}, {"base_cache_size_max_bytes": 0}], ids=["bases are kept", "none are kept"])
 def test_a_file_that_is_shortened_while_deltas_are_made_of_it_ends_no_training_job(
-    publisher: Publisher, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    store: MemoryStore,
+    heard: Heard,
+    train: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    bases: dict[str, int],
 ) -> None:
     """Whoever reads a mapped file that becomes shorter dies of SIGBUS: deltas are made of copies."""
+    publisher = Publisher(settings(tmp_path, **bases), store=store, announcer=heard)
     publisher.publish("fraud", train(0))
     make, folder = delta.make, train(1)
 
@@ -276,6 +284,27 @@ def test_a_file_that_is_shortened_while_deltas_are_made_of_it_ends_no_training_j
     monkeypatch.setattr(delta, "make", shortened)
     done = publisher.publish("fraud", folder)
     assert [d.base_version for d in done.deltas] == [1, 0]
+
+
+def test_where_the_disk_has_no_room_for_a_copy_no_delta_is_made_and_the_version_is_published(
+    publisher: Publisher, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = shutil.disk_usage("/")._replace(free=1000)
+    monkeypatch.setattr(base_cache.shutil, "disk_usage", lambda _: full)
+    done = publisher.publish("fraud", train(0))
+    assert (done.announced, done.deltas) == (True, ())
+    assert any("no room" in note for note in done.notes)
+
+
+def test_no_base_goes_for_the_copy_that_its_delta_is_made_of(
+    tmp_path: Path, store: MemoryStore, heard: Heard, train: Callable[..., Path]
+) -> None:
+    """There is room for one version of the two."""
+    room = settings(tmp_path, base_cache_size_max_bytes=VALUES * 2 + 500_000, base_fetch_size_max_bytes=0)
+    with Publisher(room, store=store, announcer=heard) as publisher:
+        made = [[d.base_version for d in publisher.publish("fraud", train(n)).deltas] for n in range(4)]
+    assert made == [[0], [1, 0], [2, 0], [3, 0]]
+    assert list((tmp_path / "bases" / "scratch").iterdir()) == []
 
 
 def test_a_publication_that_fails_leaves_nobody_behind_who_reads_its_files(

@@ -13,7 +13,8 @@ from typing import Protocol, overload
 from modelcast.infra.delta.files import check_readable
 from modelcast.schemas.errors import ContentError, NotFound
 
-WINDOW_BYTES = 64 * 1024
+WINDOW_BYTES = 4096
+SMALL_BYTES = 512
 
 
 class Bytes(Protocol):
@@ -50,13 +51,18 @@ class FileBytes:
     def __getitem__(self, at: int | slice, /) -> int | memoryview:
         if isinstance(at, slice):
             start, stop, _ = at.indices(self._size_bytes)
-            return self._read(start, max(start, stop))
+            stop = max(start, stop)
+            return self._read(start, stop) if stop - start > SMALL_BYTES else self._looked_at(start, stop)
         if not 0 <= at < self._size_bytes:
             raise IndexError(at)
-        if not self._start <= at < self._start + len(self._window):
-            self._window = self._read(at, min(at + WINDOW_BYTES, self._size_bytes))
-            self._start = at
-        return self._window[at - self._start]
+        return self._looked_at(at, at + 1)[0]
+
+    def _looked_at(self, start: int, stop: int) -> memoryview:
+        """A few bytes: most often what lies around them is wanted next."""
+        if not self._start <= start <= stop <= self._start + len(self._window):
+            self._window = self._read(start, min(start + WINDOW_BYTES, self._size_bytes))
+            self._start = start
+        return self._window[start - self._start : stop - self._start]
 
     def _read(self, start: int, stop: int) -> memoryview:
         found = memoryview(bytearray(stop - start))

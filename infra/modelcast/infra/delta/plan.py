@@ -110,19 +110,23 @@ def plan_whole(new: Layout | None, new_size: int) -> list[Work]:
 
 
 def _tapered(plan: list[Work]) -> list[Work]:
-    """The last block of numbers in small pieces."""
-    if not plan or not plan[-1].numbers:
-        return plan
-    last = plan[-1]
-    width = max(1, last.row) * last.dtype.width
-    pool = _Pool(last.dtype, numbers=True, row=last.row, size_max=max(TAIL_BYTES // width, 1) * width)
-    pieces: list[Work] = []
-    for segment in last.segments:
+    """The last blocks of numbers, as much as one holds, in small pieces."""
+    end, left = len(plan), BLOCK_BYTES_MAX
+    while end and left > 0 and plan[end - 1].numbers:
+        end -= 1
+        left -= sum(s.new_size for s in plan[end].segments)
+    return [*plan[:end], *(piece for work in plan[end:] for piece in _in_small_pieces(work))]
+
+
+def _in_small_pieces(work: Work) -> Iterator[Work]:
+    width = max(1, work.row) * work.dtype.width
+    pool = _Pool(work.dtype, numbers=True, row=work.row, size_max=max(TAIL_BYTES // width, 1) * width)
+    for segment in work.segments:
         for piece in _cut(segment, pool.block_bytes):
             if pool.is_full_for(piece):
-                pieces.append(pool.empty())
+                yield pool.empty()
             pool.add(piece)
-    return [*plan[:-1], *pieces, pool.empty()]
+    yield pool.empty()
 
 
 @dataclass(slots=True)

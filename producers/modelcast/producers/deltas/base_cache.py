@@ -46,7 +46,7 @@ class BaseCache:
         """Keep a copy of a file that is said to have that digest; True if it is (or was) kept."""
         if self.find(digest, size_bytes) is not None:
             return True
-        if not self._make_room(size_bytes):
+        if not self._make_room(size_bytes, size_bytes):
             return False
         target = self._path(digest)
         try:
@@ -57,16 +57,22 @@ class BaseCache:
         except OSError:
             return False
 
-    def owns(self, path: Path) -> bool:
-        """Whether a file lies here, in ``scratch`` or as a base: then nobody else writes it."""
-        return path.is_relative_to(self._folder)
+    def copy(self, path: Path, target: Path) -> None:
+        """Copy a file into a folder of ``scratch``, if as much room is left then for what is made of it.
+
+        Raises:
+            OSError: there is not, or it can't be read or written.
+        """
+        if shutil.disk_usage(target.parent).free < 2 * path.stat().st_size:
+            raise OSError(errno.ENOSPC, "no room for a copy to make deltas of", str(target.parent))
+        _copy(path, target)
 
     def take(self, path: Path, digest: str) -> Path | None:
         """Move a file from ``scratch`` into the cache; where it lies then."""
         size = path.stat().st_size
         target = self._path(digest)
         with suppress(OSError):
-            if self._make_room(size) and self._take_in(path, target):
+            if self._make_room(size, 0) and self._take_in(path, target):
                 return target
         return None
 
@@ -89,8 +95,12 @@ class BaseCache:
         aside.replace(target)
         return True
 
-    def _make_room(self, size_bytes: int) -> bool:
-        """Whether so many more bytes fit, once the longest unused bases are gone."""
+    def _make_room(self, size_bytes: int, new_bytes: int) -> bool:
+        """Whether a base of that size fits, once others are gone, the longest unused first.
+
+        Args:
+            new_bytes: of it, what is not on this disk yet.
+        """
         if size_bytes > self._size_max:
             return False
         try:
@@ -100,13 +110,19 @@ class BaseCache:
         except OSError:
             return False
         used, free = sum(size for _, size, _ in kept), disk.free
+
+        def fits() -> bool:
+            return used + size_bytes <= self._size_max and free - new_bytes >= FREE_SHARE_MIN * disk.total
+
+        if free + used - new_bytes < FREE_SHARE_MIN * disk.total:
+            return False  # not even if all of them went
         for _, size, path in sorted(kept):
-            if used + size_bytes <= self._size_max and free - size_bytes >= FREE_SHARE_MIN * disk.total:
+            if fits():
                 break
             with suppress(OSError):
                 path.unlink()
                 used, free = used - size, free + size
-        return used + size_bytes <= self._size_max and free - size_bytes >= FREE_SHARE_MIN * disk.total
+        return fits()
 
     def _kept(self) -> list[Path]:
         try:

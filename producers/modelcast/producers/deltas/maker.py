@@ -14,6 +14,7 @@ from modelcast.infra.delta.layout import Layout, sizes_of
 from modelcast.infra.settings import PublishSettings
 from modelcast.producers.deltas.base_cache import BaseCache
 from modelcast.producers.deltas.choice import Pair, pairs_of
+from modelcast.producers.deltas.copies import Copies
 from modelcast.producers.deltas.forecast import UNKNOWN_RATIO, Forecast, sampled_ratio
 from modelcast.producers.deltas.layouts import MODELS_BYTES_MAX, OldLayouts, is_model
 from modelcast.producers.deltas.offers import DeltaMade
@@ -164,12 +165,14 @@ class DeltaMaker:
         jobs: Iterable[Job],
         told: Told | None = None,
         stopped: Callable[[], bool] = lambda: False,
+        copies: Copies | None = None,
     ) -> tuple[list[DeltaMade], list[str]]:
         """Make deltas and put them into the store.
 
         Args:
             told: called with each that was made.
             stopped: asked between blocks; once it is true, what was made so far is all.
+            copies: of the files of the target; None: nobody else writes them.
 
         Returns:
             What was made, and for each that failed why; once the store can't be written, nothing more is tried.
@@ -184,7 +187,7 @@ class DeltaMaker:
         for job in jobs:
             try:
                 check()
-                done = self._make(target, job, check)
+                done = self._make(target, job, check, copies)
             except _Stopped:
                 break
             except (TransportError, Refused) as error:
@@ -200,14 +203,14 @@ class DeltaMaker:
                     told(done)
         return made, failed
 
-    def keep(self, target: Target) -> None:
-        """Keep the artifact's files as bases of later deltas."""
+    def keep(self, target: Target, copies: Copies) -> None:
+        """Keep the artifact's files as bases of later deltas; what was copied already is moved there."""
         self.remember(target.manifest_digest, target.manifest)
         bases = [f for f in target.manifest.files if f.size_bytes >= self.size_min_bytes]
         models = [f for f in target.manifest.files if is_model(f.path) and f.size_bytes <= MODELS_BYTES_MAX]
         for file in {f.digest: f for f in (*bases, *models)}.values() if bases else ():
             path = target.files.get(file.digest)
-            if path is not None:
+            if path is not None and not copies.keep(file.digest):
                 self._cache.keep(path, file.digest, file.size_bytes)
 
     def fetch(self, file: FileEntry, folder: Path, check: Callable[[], None] = lambda: None) -> Path | None:
@@ -291,7 +294,7 @@ class DeltaMaker:
         known = self._forecast.ratio((target.model, distance))
         return UNKNOWN_RATIO if known is None else min(known, KEPT_RATIO_MAX)
 
-    def _make(self, target: Target, job: Job, check: Callable[[], None]) -> DeltaMade | None:
+    def _make(self, target: Target, job: Job, check: Callable[[], None], copies: Copies | None) -> DeltaMade | None:
         """One delta, in the store; None if it is not worth keeping, or its base can't be had."""
         pair, began = job.pair, time.monotonic()
         new, base, fetched = target.files.get(pair.new.digest), None, None
@@ -301,10 +304,8 @@ class DeltaMaker:
                 base = fetched = self.fetch(pair.old, folder, check) if base is None else base
             if new is None or (pair.old is not None and base is None):
                 return None
-            # From a copy: the training job may shorten its file, and whoever reads a mapped one would die of it.
-            if not self._cache.owns(new) and self._cache.keep(new, pair.new.digest, pair.new.size_bytes):
-                new = self._cache.find(pair.new.digest, pair.new.size_bytes) or new
-            size, out = self._encode(target, job, new, base, folder / "delta", check), folder / "delta"
+            new = copies.of(new, pair.new.digest) if copies is not None else new
+            size, out = self._encode(target, job, new, base, folder / "delta", check, copies), folder / "delta"
             check()
             if fetched is not None and pair.old is not None and fetched.parent == folder:
                 self._cache.take(fetched, pair.old.digest)
@@ -318,7 +319,14 @@ class DeltaMaker:
         return DeltaMade(job.base_version, pair.new.path, pair.new.size_bytes, size, took_seconds) if kept else None
 
     def _encode(
-        self, target: Target, job: Job, new: Path, base: Path | None, out: Path, check: Callable[[], None]
+        self,
+        target: Target,
+        job: Job,
+        new: Path,
+        base: Path | None,
+        out: Path,
+        check: Callable[[], None],
+        copies: Copies | None,
     ) -> int:
         """The size of the delta written. Digests are computed, not handed in: no file is trusted to be what it was."""
         pair, threads = job.pair, self._settings.delta_threads or None
@@ -327,7 +335,8 @@ class DeltaMaker:
             base, new, out, old_layout=job.old_layout, new_layout=new_layout, threads=threads, check=check
         )
         if info.new_digest != pair.new.digest:
-            self._cache.drop(pair.new.digest)
+            if copies is not None:
+                copies.drop(pair.new.digest)
             raise ContentError("it has changed since it was published", subject=str(new))
         if pair.old is not None and info.base_digest != pair.old.digest:
             self._cache.drop(pair.old.digest)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import chain
 from threading import Event, Lock, Thread
 
+from modelcast.producers.deltas.copies import Copies
 from modelcast.producers.deltas.maker import Batch, DeltaMaker, Target
 from modelcast.producers.deltas.offers import DeltaMade
 from modelcast.producers.steps import Steps
@@ -16,6 +17,7 @@ class Making:
         maker: makes them.
         target: of what.
         batches: in this order.
+        copies: of the target's files.
         stopped: once it is set, what is under way ends soon.
 
     Attributes:
@@ -23,11 +25,15 @@ class Making:
         failed: what could not be made, and why.
     """
 
-    def __init__(self, maker: DeltaMaker, target: Target, batches: Sequence[Batch], stopped: Event) -> None:
-        self._maker, self._target, self._batches, self._stopped = maker, target, batches, stopped
+    def __init__(
+        self, maker: DeltaMaker, target: Target, batches: Sequence[Batch], copies: Copies, stopped: Event
+    ) -> None:
+        self._maker, self._target, self._batches = maker, target, batches
+        self._copies, self._stopped = copies, stopped
         self._steps: Steps | None = None
         self._told_wrong: Exception | None = None  # what a watcher raised
         self._thread: Thread | None = None
+        self._told_count = 0  # of those made
         self._lock = Lock()
         self.made: list[DeltaMade] = []
         self.failed: list[str] = []
@@ -58,7 +64,9 @@ class Making:
         with self._lock:
             steps.begin("deltas", sum(job.pair.new.size_bytes for batch in self._batches for job in batch.jobs))
             self._steps = steps
-            for made in self.made:
+            if steps.progress is not None and self._told_count:
+                steps.progress.advance(sum(made.whole_bytes for made in self.made[: self._told_count]))
+            for made in self.made[self._told_count :]:
                 self._tell(made)
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -75,7 +83,7 @@ class Making:
     def _make(self) -> None:
         jobs = chain.from_iterable(batch.jobs for batch in self._batches)
         try:
-            _, failed = self._maker.make(self._target, jobs, self._told, self._stopped.is_set)
+            _, failed = self._maker.make(self._target, jobs, self._told, self._stopped.is_set, self._copies)
         except Exception as error:  # of a thread that nobody would hear of
             self.failed.append(str(error) or type(error).__name__)
         else:
@@ -89,6 +97,7 @@ class Making:
     def _tell(self, made: DeltaMade) -> None:
         if self._steps is None or self._steps.progress is None:
             return
+        self._told_count += 1
         try:
             self._steps.progress.advance(made.whole_bytes)
             self._steps.progress.delta(made)

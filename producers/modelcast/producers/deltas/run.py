@@ -4,7 +4,7 @@ Those that the announcement waits for are begun beside the upload: that keeps th
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -12,6 +12,7 @@ from threading import Event, Lock
 
 from modelcast.producers.artifact import Artifact
 from modelcast.producers.deltas.choice import bases_of
+from modelcast.producers.deltas.copies import Copies
 from modelcast.producers.deltas.layouts import is_model, layouts_by_digest
 from modelcast.producers.deltas.maker import Batch, Target
 from modelcast.producers.deltas.making import Making
@@ -44,6 +45,7 @@ class DeltaRun:
         self._waited_for = 0  # of them, by the announcement
         self._first: Making | None = None
         self._rest: Making | None = None
+        self._copies = Copies(shop.cache)
         self._stopped = Event()
         self._planning = Lock()
         self._failed: list[str] = []
@@ -59,7 +61,7 @@ class DeltaRun:
             try:
                 self._plan(log, version)
                 if self._waited_for and self._target is not None:
-                    first = Making(self._shop.maker, self._target, self._batches[: self._waited_for], self._stopped)
+                    first = self._making(self._target, self._batches[: self._waited_for])
                     first.begin()
                     self._first = first
             except Exception as error:
@@ -86,7 +88,7 @@ class DeltaRun:
             self._first.wait()
         batches = self._batches[self._waited_for :]
         if self._target is not None and any(b.jobs for b in batches):
-            self._rest = Making(self._shop.maker, self._target, batches, self._stopped)
+            self._rest = self._making(self._target, batches)
             self._rest.run(steps)
 
     def stop(self) -> None:
@@ -97,11 +99,12 @@ class DeltaRun:
         if first is not None:
             with suppress(Exception):  # of a watcher
                 first.wait()
+        self._copies.close()
 
     def keep(self) -> None:
         """Keep the files as bases of later deltas."""
         if self._target is not None:
-            self._shop.maker.keep(self._target)
+            self._shop.maker.keep(self._target, self._copies)
 
     @property
     def offers(self) -> tuple[DeltaOffer, ...]:
@@ -121,6 +124,9 @@ class DeltaRun:
         return [making for making in (self._first, self._rest) if making is not None]
 
     # --------------------------------------------------------------------------------------------------------
+
+    def _making(self, target: Target, batches: Sequence[Batch]) -> Making:
+        return Making(self._shop.maker, target, batches, self._copies, self._stopped)
 
     def _plan(self, log: ModelLog, version: int) -> None:
         files = {f.entry.digest: f.path for f in self._artifact.files}

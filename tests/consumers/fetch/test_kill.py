@@ -126,6 +126,7 @@ def a_delta(world: World) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(420)
 @pytest.mark.parametrize("scene", [a_whole, a_delta])
 def test_a_fetch_that_is_killed_twenty_times_moves_little_twice(
     s3: S3ForTests, tmp_path: Path, scene: Callable[[World], None]
@@ -134,6 +135,7 @@ def test_a_fetch_that_is_killed_twenty_times_moves_little_twice(
 
 
 @pytest.mark.real
+@pytest.mark.timeout(420)
 @pytest.mark.parametrize("scene", [a_whole, a_delta])
 def test_a_fetch_that_is_killed_twenty_times_moves_little_twice_from_a_real_store(
     versitygw: S3ForTests, tmp_path: Path, scene: Callable[[World], None]

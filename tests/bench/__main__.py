@@ -1,16 +1,17 @@
-"""``make bench``: every benchmark in turn, a short table each, and one JSON file.
+"""``make bench``: every benchmark in turn, a short table each, one JSON file and a plot beside it.
 
-python -m tests.bench [--json FILE] [--only road fold …] [--rounds 5]
+python -m tests.bench [--json FILE] [--only road fold …] [--rounds 5] [--quick]
 """
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from tests.bench.figures import conditions
 
 BENCHES = {
     "road": ("tests.bench.road", "publish() to staged and serving in three regions, as a ratio to a raw round trip"),
@@ -22,29 +23,37 @@ BENCHES = {
 }
 
 
+def extras(name: str, options: argparse.Namespace) -> list[str]:
+    """What one benchmark is told besides the rounds."""
+    if name != "delta":
+        return []
+    drawn = ["--svg", str(options.json.with_suffix(".delta.svg"))]
+    return drawn if options.quick else [*drawn, "--slow"]
+
+
 def main() -> None:
     """Run what was asked for; a benchmark that fails is named, and the exit code says so."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where to write the figures")
     parser.add_argument("--only", nargs="+", choices=sorted(BENCHES), help="these alone")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="without the tools that take minutes (zstd -19, bsdiff)")
     options = parser.parse_args()
-    found: dict[str, Any] = {"machine": {"cpu": platform.processor() or platform.machine(), "python": sys.version}}
-    failed = []
+    found: dict[str, Any] = {"conditions": conditions(), "failed": []}
     for name in options.only or BENCHES:
         module, what = BENCHES[name]
         print(f"\n== {name}: {what}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "figures.json"
             command = [sys.executable, "-m", module, "--json", str(path), "--rounds", str(options.rounds)]
-            if subprocess.run(command, check=False).returncode == 0:
+            if subprocess.run([*command, *extras(name, options)], check=False).returncode == 0:
                 found[name] = json.loads(path.read_text())
             else:
-                failed.append(name)
-    options.json.write_text(json.dumps(found, indent=2) + "\n")
+                found["failed"].append(name)
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
     print(f"\nfigures in {options.json}")
-    if failed:
-        raise SystemExit(f"failed: {', '.join(failed)}")
+    if found["failed"]:
+        raise SystemExit(f"failed: {', '.join(found['failed'])}")
 
 
 if __name__ == "__main__":

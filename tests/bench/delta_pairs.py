@@ -61,7 +61,7 @@ def _table(size: int, row: int) -> tuple[Tensors, Tensors]:
 
 def _trained(size: int, dtype: str, steps: tuple[int, int]) -> tuple[Tensors, Tensors]:
     """The model's first tensors, up to ``size`` bytes."""
-    kept = trained(lambda _: None)
+    kept = trained(lambda _: None).checkpoints
 
     def tensors(w: Weights) -> Tensors:
         each = {k: (dtype, bf16(v) if dtype == "BF16" else v) for k, v in w.items()}

@@ -158,8 +158,26 @@ def _attention(x: Array, w: Weights, g: Weights, name: str, heads: int, undo: Un
     return _times(together(seen @ v), w, g, name + "out", undo)
 
 
-def trained(say: Callable[[str], None] = print) -> dict[int, Weights]:
-    """The checkpoints after each of ``KEPT`` steps, in fp32: from the cache, or trained now (minutes)."""
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What came of it.
+
+    Attributes:
+        checkpoints: fp32 weights after each of ``KEPT`` steps.
+        losses: mean cross-entropy of each step's batch, in nats a byte.
+    """
+
+    checkpoints: dict[int, Weights]
+    losses: list[float]
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the model has."""
+        return sum(v.size for v in self.checkpoints[STEPS].values())
+
+
+def trained(say: Callable[[str], None] = print) -> Training:
+    """Checkpoints and losses: from the cache, or trained now (minutes)."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcast" / "bench"
     path = cache / f"transformer-{RECIPE}-{STEPS}.npz"
     if not path.exists():
@@ -170,14 +188,12 @@ def trained(say: Callable[[str], None] = print) -> dict[int, Weights]:
         np.savez(aside, losses=np.array(losses), **arrays)
         aside.replace(path)
     with np.load(path) as file:
-        losses = file["losses"]
-        shown = ", ".join(f"{losses[i]:.3f}" for i in (0, *range(19, STEPS, 20)))
-        found: dict[int, Weights] = {step: {} for step in KEPT}
+        found = Training({step: {} for step in KEPT}, [float(loss) for loss in file["losses"]])
         for name in file.files:
             if "/" in name:
-                found[int(name.split("/")[0])][name.split("/")[1]] = file[name]
-    count = sum(v.size for v in found[STEPS].values())
-    say(f"a transformer of {count:,} parameters, {STEPS} steps; losses of steps 1, 20, 40 …: {shown}")
+                found.checkpoints[int(name.split("/")[0])][name.split("/")[1]] = file[name]
+    shown = ", ".join(f"{found.losses[i]:.3f}" for i in (0, *range(19, STEPS, 20)))
+    say(f"a transformer of {found.parameters:,} parameters, {STEPS} steps; losses of steps 1, 20, 40 …: {shown}")
     return found
 
 

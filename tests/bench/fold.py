@@ -11,7 +11,6 @@ the last. Beside it stands the ratio by processor time, which other work on the 
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,7 @@ from modelcast.schemas.records import ArtifactRef, ModelAck, ModelUpdate, PodRep
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
 from tests.bench.cpu import cpu_seconds
+from tests.bench.figures import conditions, spread
 
 REGISTRY = "bench"
 MODELS = tuple(f"model-{n}" for n in range(24))
@@ -212,9 +212,6 @@ def one_round(number: int, share: float, sizes: Iterable[int]) -> dict[str, floa
 def summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
     """Medians with minimum and maximum, and each size's ratio to the plain agent of the same round."""
 
-    def spread(values: list[float]) -> dict[str, float]:
-        return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
     sizes = {
         str(pods): {
             "pod_states_per_second": spread([r[str(pods)] for r in rounds]),
@@ -241,11 +238,11 @@ def main() -> None:
     parser.add_argument("--pods", type=int, nargs="+", choices=SNAPSHOTS, default=[], help="besides 1")
     options = parser.parse_args()
     sizes = [pods for pods in SNAPSHOTS if pods == 1 or not options.pods or pods in options.pods]
-    rounds = []
+    begun, rounds = conditions(), []
     for number in range(options.rounds):
         rounds.append(one_round(number, options.share, sizes))
         print(f"round {number + 1}:", {k: round(v, 2) for k, v in rounds[-1].items()}, file=sys.stderr, flush=True)
-    found = summary(rounds)
+    found = {"conditions": begun, **summary(rounds)}
     print(f"plain agent: {found['plain_messages_per_second']['median']:,.0f} messages/s")
     for pods, row in found["pods_per_snapshot"].items():
         rate, ratio, cpu = row["pod_states_per_second"], row["ratio_to_plain"], row["cpu_ratio_to_plain"]

@@ -5,7 +5,8 @@ by all its connections, with 80 ms of round trip (``tests/support/slow_link.py``
 proxies limit each connection by itself). The proxy has a process of its own. TCP's own windows are those of the
 loopback. The region's own bucket is near. Each round has fresh models: ``whole`` is noise that nothing compresses;
 ``delta`` is a step away from a version that the region holds. ``claim→staged`` starts when the entry stands in the log,
-``call→staged`` when ``publish()`` is called.
+``call→staged`` when ``publish()`` is called; ``of_best_plan`` and ``from_call_of_best_plan`` are their ratios, and the
+aim is named with both.
 
     python -m tests.bench.link --json link.json [--rounds 5] [--mib 64]
 """
@@ -29,6 +30,7 @@ from modelcast.producers import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.states import State
+from tests.bench.figures import conditions, spread
 from tests.infra.delta.pairs import adam_step, safetensors_bytes, weights
 from tests.support.cluster import Cluster, wait_until
 from tests.support.links_apart import LinksApart
@@ -38,6 +40,8 @@ BYTES_PER_SECOND = 100e6 / 8
 ROUND_TRIP_SECONDS = 0.080
 THERE = {State.STAGED, State.LOADING, State.SERVING}
 PATIENCE_SECONDS = 300.0
+RATIOS = ("of_best_plan", "from_call_of_best_plan")
+AIM = 1.15
 
 
 class Claimed:
@@ -138,12 +142,34 @@ def rounds(cluster: Cluster, count: int, mib: int, folder: Path) -> dict[str, li
             best = run["size_bytes"] if case == "whole" else run["delta_bytes"] or run["size_bytes"]
             run["best_plan_seconds"] = best / BYTES_PER_SECOND
             run["of_best_plan"] = run["from_claim_seconds"] / run["best_plan_seconds"]
+            run["from_call_of_best_plan"] = run["from_call_seconds"] / run["best_plan_seconds"]
     return found
 
 
 def tensors(values: Any) -> bytes:
     """A safetensors file of sixteen layers."""
     return safetensors_bytes({f"layer{n}": ("F32", part) for n, part in enumerate(np.array_split(values, 16))})
+
+
+def summary(runs: list[dict[str, float]]) -> dict[str, Any]:
+    """Medians over one case's runs; of its ratios also minimum and maximum, and whether the median meets the aim."""
+    medians = {name: statistics.median(run.get(name, 0.0) for run in runs) for name in sorted(set().union(*runs))}
+    ratios = {name: spread([run[name] for run in runs]) for name in RATIOS}
+    return medians | {name: {**found, "aim": AIM, "met": found["median"] <= AIM} for name, found in ratios.items()}
+
+
+def show(case: str, figures: dict[str, Any]) -> None:
+    """A line of the table."""
+    seconds = [figures[name] for name in ("best_plan_seconds", "from_claim_seconds", "from_call_seconds")]
+    claim, call = (
+        f"{figures[n]['median']:.2f} ({figures[n]['min']:.2f}, {figures[n]['max']:.2f})"
+        f" {'met' if figures[n]['met'] else 'missed'}"
+        for n in RATIOS
+    )
+    carried = figures["carried_bytes"] / 2**20
+    print(
+        f"{case:8} {seconds[0]:9.2f}s {seconds[1]:12.2f}s {seconds[2]:12.2f}s  {claim:>26}  {call:>26} {carried:12.1f}"
+    )
 
 
 def main() -> None:
@@ -153,6 +179,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mib", type=int, default=64)
     options = parser.parse_args()
+    begun = conditions()
     with tempfile.TemporaryDirectory() as place, LinksApart() as links:
         folder = Path(place)
         child, s3 = start_versitygw(required_binary("versitygw", "MODELCAST_VERSITYGW"), folder / "server")
@@ -175,22 +202,17 @@ def main() -> None:
             redis.stop()
             kafka.stop()
             child.stop()
-    figures: dict[str, Any] = {"bytes_per_second": BYTES_PER_SECOND, "round_trip_seconds": ROUND_TRIP_SECONDS}
+    figures: dict[str, Any] = {
+        "conditions": begun,
+        "bytes_per_second": BYTES_PER_SECOND,
+        "round_trip_seconds": ROUND_TRIP_SECONDS,
+    }
     seconds_of = f"{'best plan':>10} {'claim→staged':>13} {'call→staged':>13}"
-    print(f"{'':8} {seconds_of}  ratio (min, max)   call: ratio (min, max)   MiB carried")
+    print(f"{'':8} {seconds_of}  {'claim: ratio (min, max)':>26}  {'call: ratio (min, max)':>26} {'MiB carried':>12}")
     for case, runs in found.items():
-        ratios = [run["of_best_plan"] for run in runs]
-        whole = [run["from_call_seconds"] / run["best_plan_seconds"] for run in runs]
-        medians = {name: statistics.median(run.get(name, 0.0) for run in runs) for name in sorted(set().union(*runs))}
-        figures[case] = {"runs": runs, **medians, "of_best_plan_min": min(ratios), "of_best_plan_max": max(ratios)}
-        seconds = [medians[name] for name in ("best_plan_seconds", "from_claim_seconds", "from_call_seconds")]
-        print(
-            f"{case:8} {seconds[0]:9.2f}s {seconds[1]:12.2f}s {seconds[2]:12.2f}s  "
-            f"{medians['of_best_plan']:.2f} ({min(ratios):.2f}, {max(ratios):.2f})  "
-            f"{' ':5}{statistics.median(whole):.2f} ({min(whole):.2f}, {max(whole):.2f}) {' ':3}"
-            f"{medians['carried_bytes'] / 2**20:8.1f}"
-        )
-    print("aim: ratio <= 1.15, from the claim on; the call also reads, hashes and uploads, and makes deltas")
+        figures[case] = {"runs": runs, **summary(runs)}
+        show(case, figures[case])
+    print(f"aim: ratio <= {AIM}; the call, unlike the claim, also reads, hashes, uploads, and makes deltas")
     options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 

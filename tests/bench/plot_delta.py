@@ -1,5 +1,8 @@
 """The ratios of the delta bench as an SVG, in plain text: how many times smaller, on a logarithmic scale.
 
+Bars of full colour are one pair of the size that the other tools worked on, ours among them. The pale bar below is ours
+on the larger pair, and it alone has the mark of the entropy bound, for the bound was computed there.
+
 python -m tests.bench.plot_delta delta.json docs/delta.svg
 """
 
@@ -17,7 +20,9 @@ PEERS = (
     ("xdelta3 -9", "#9fd3b6"),
     ("gzip -6", "#cccccc"),
 )
-OURS, BOUND, INK = "#d9534f", "#333333", "#222222"
+OURS, OURS_LARGER, BOUND, INK = "#d9534f", "#eeb6b4", "#333333", "#222222"
+MIB = 1 << 20
+Bar = tuple[str, float, str]
 
 
 def svg(found: dict[str, Any]) -> str:
@@ -34,7 +39,7 @@ def svg(found: dict[str, Any]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">',
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
         _text(16, 22, "A delta of one version to the next: how many times smaller than the whole", size=15),
-        _text(16, 40, "logarithmic; the black mark is the entropy bound of each pair", colour="#666"),
+        _text(16, 40, f"logarithmic; {_sizes(pairs)}", colour="#666"),
     ]
     for ratio in (1, 2, 5, 10, 20, 50, 100, 200, 500):
         if ratio <= most:
@@ -50,16 +55,33 @@ def svg(found: dict[str, Any]) -> str:
             parts.append(f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR - 2}" fill="{colour}"/>')
             parts.append(_text(x(value) + 4, y + 10, f"{value:.2f}×", size=9))
             y += BAR
-        bound = x(pairs[name]["bound"])
-        parts.append(f'<path d="M{bound:.1f} {y - BAR * len(rows) - 2}v{BAR + 2}" stroke="{BOUND}" stroke-width="2"/>')
+        bound = x(pairs[name]["bound"])  # of the last bar, and of no other
+        parts.append(f'<path d="M{bound:.1f} {y - BAR - 2}v{BAR + 2}" stroke="{BOUND}" stroke-width="2"/>')
         y += GAP
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _bars(figures: dict[str, Any]) -> list[tuple[str, float, str]]:
+def _bars(figures: dict[str, Any]) -> list[Bar]:
+    """Ours and the peers' of one size; last, ours of the size that has the bound."""
     peers = figures.get("peers", {})
-    found = [("modelcast", float(figures["ratio"]), OURS)]
-    return found + [(n, float(peers[n]["ratio"]), c) for n, c in PEERS if "ratio" in peers.get(n, {})]
+    known = [("this", OURS), *PEERS]
+    beside = [
+        (n.replace("this", "modelcast"), float(peers[n]["ratio"]), c) for n, c in known if "ratio" in peers.get(n, {})
+    ]
+    return [*beside, (f"modelcast, {_mib(figures)}", float(figures["ratio"]), OURS_LARGER)]
+
+
+def _sizes(pairs: dict[str, Any]) -> str:
+    larger = _mib(max(pairs.values(), key=lambda f: f["size_bytes"]))
+    beside = [f["peers"] for f in pairs.values() if "peers" in f]
+    bound = f"pale: models of up to {larger}, the black mark their entropy bound"
+    return (
+        f"full colour: models of up to {_mib(max(beside, key=lambda f: f['size_bytes']))}; {bound}" if beside else bound
+    )
+
+
+def _mib(figures: dict[str, Any]) -> str:
+    return f"{figures['size_bytes'] / MIB:.0f} MiB"
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", colour: str = INK, size: int = 11) -> str:

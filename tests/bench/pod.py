@@ -19,6 +19,7 @@ import aiohttp
 import numpy as np
 
 from modelcast.consumers.pods.v2 import V2Pod
+from tests.bench.figures import conditions
 from tests.consumers.pod.models import adder, matmul, order, table
 from tests.consumers.pod.pod_process import TOKEN, PodProcess, await_for
 
@@ -196,10 +197,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     arguments, options = parser.parse_known_args()
+    begun = conditions()
     found = asyncio.run(measure(arguments.rounds, options, arguments.only))
     show(found)
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        arguments.json.write_text(json.dumps({"conditions": begun, **found}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

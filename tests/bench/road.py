@@ -42,6 +42,7 @@ from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import Activation, ModelAck, VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
 from tests.bench.cpu import CpuMeter
+from tests.bench.figures import conditions, spread
 from tests.support.servers import required_binary, start_versitygw
 
 MODEL = "bench"
@@ -264,11 +265,6 @@ def kind_of(number: int) -> Activation:
     return Activation.IMMEDIATE if number % 2 else Activation.STAGED
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, minimum and maximum."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
 def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians with minimum and maximum over the rounds, and ratios made within each round."""
     keys = [k for k in rounds[0] if all(k in r for r in rounds)]
@@ -289,12 +285,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--publications", type=int, default=10, help="of either kind, a round")
     options = parser.parse_args()
-    rounds = []
+    begun, rounds = conditions(), []
     for number in range(options.rounds):
         rounds.append(one_round(options.publications))
         shown = {k: f"{v * 1000:.1f} ms" for k, v in rounds[-1].items()}
         print(f"round {number + 1}: {shown}", file=sys.stderr, flush=True)
-    found = summary(rounds)
+    found = {"conditions": begun, **summary(rounds)}
     for key, row in found["seconds"].items():
         print(f"{key:>28}: {row['median'] * 1000:8.1f} ms  ({row['min'] * 1000:.1f} to {row['max'] * 1000:.1f})")
     for key in ("staged_to_raw", "staged_while_loading_to_raw", "serving_to_raw"):

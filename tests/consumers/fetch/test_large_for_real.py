@@ -32,18 +32,22 @@ from tests.support.servers import S3ForTests, required_binary, start_versitygw
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1200)]
 
 MIB = 1024 * 1024
-SHARDS = 6
-SHARD_BYTES = int(os.environ.get("MODELCAST_TEST_LARGE_MIB", "768")) * MIB // SHARDS
-TOTAL = SHARDS * SHARD_BYTES
-MEMORY_MAX_BYTES = 256 * MIB
+TOTAL = int(os.environ.get("MODELCAST_TEST_LARGE_MIB", "768")) * MIB
+SHARD_BYTES = TOTAL // 16
+SIZES = {"shard-0.bin": 11 * SHARD_BYTES, **{f"shard-{number}.bin": SHARD_BYTES for number in range(1, 6)}}
+"""The first is larger than what enters a regional bucket with one request: it goes in parts."""
+FETCHING_MAX_BYTES = 256 * MIB
+"""Of anonymous memory, all in all: 130 MiB were seen, with 4 GiB 210."""
+PUBLISHING_MAX_BYTES = 320 * MIB
+"""Above what a publisher has at its start: 200 MiB were seen, with 4 GiB 210."""
 DEADLINE_SECONDS = 60 + TOTAL / 1e7
-CHANGED = 2
+CHANGED = "shard-2.bin"
 
 
-def write_shard(folder: Path, number: int, version: int) -> None:
+def write_shard(path: Path, version: int) -> None:
     """Noise, of which no two shards and versions share a block."""
-    noise, left = np.random.default_rng([number, version]), SHARD_BYTES
-    with (folder / f"shard-{number}.bin").open("wb") as file:
+    noise, left = np.random.default_rng([*path.name.encode(), version]), SIZES[path.name]
+    with path.open("wb") as file:
         while left:
             left -= file.write(noise.bytes(min(left, 16 * MIB)))
 
@@ -161,11 +165,11 @@ def inodes(folder: Path) -> dict[str, int]:
 def test_a_large_folder_travels_in_little_memory_goes_on_after_a_kill_and_moves_only_the_shard_that_changed(
     world: World,
 ) -> None:
-    for number in range(SHARDS):
-        write_shard(world.folder, number, 1)
+    for name in SIZES:
+        write_shard(world.folder / name, 1)
     published = world.publish()
     assert published["uploaded_bytes"] == TOTAL
-    assert published["memory_bytes"] < MEMORY_MAX_BYTES
+    assert published["memory_bytes"] < PUBLISHING_MAX_BYTES
     first = published["manifest_digest"]
 
     half = world.fetch("half", first, still_at=int(0.6 * TOTAL))
@@ -179,29 +183,29 @@ def test_a_large_folder_travels_in_little_memory_goes_on_after_a_kill_and_moves_
     came = rest.ended()
     assert half.bytes_read + rest.bytes_read <= TOTAL * 1.05
     assert came["bytes_moved"] == rest.bytes_read
-    assert max(half.peak_bytes, rest.peak_bytes) < MEMORY_MAX_BYTES
+    assert max(half.peak_bytes, rest.peak_bytes) < FETCHING_MAX_BYTES
     cache = ArtifactCache(world.cache)
     manifest: Manifest = cache.manifest(first)
-    with cache.open(first, verify=True) as folder:
+    with cache.open(first, verify=False) as folder:  # the shards that stay are verified with the second version
         before = inodes(folder)
     blobs = world.regional_blobs()
     assert {key: info.size_bytes for key, info in blobs.items()} == {
-        keys.blob(file.digest): SHARD_BYTES for file in manifest.files
+        keys.blob(file.digest): SIZES[file.path] for file in manifest.files
     }
 
-    write_shard(world.folder, CHANGED, 2)
+    write_shard(world.folder / CHANGED, 2)
     published = world.publish()
     assert (published["version"], published["uploaded_bytes"]) == (2, SHARD_BYTES)
-    assert published["memory_bytes"] < MEMORY_MAX_BYTES
+    assert published["memory_bytes"] < PUBLISHING_MAX_BYTES
     second = published["manifest_digest"]
     changed = world.fetch("changed", first, second)
     came = changed.ended()
     assert came["bytes_moved"] == changed.bytes_read <= SHARD_BYTES + MIB
     assert came["bytes_saved"] == TOTAL - SHARD_BYTES
-    assert changed.peak_bytes < MEMORY_MAX_BYTES
+    assert changed.peak_bytes < FETCHING_MAX_BYTES
     with ArtifactCache(world.cache).open(second, verify=True) as folder:
         after = inodes(folder)
-    assert {name for name, inode in after.items() if before[name] != inode} == {f"shard-{CHANGED}.bin"}
+    assert {name for name, inode in after.items() if before[name] != inode} == {CHANGED}
     later = world.regional_blobs()
     assert {key: later[key] for key in blobs} == blobs
     assert [info.size_bytes for key, info in later.items() if key not in blobs] == [SHARD_BYTES]

@@ -60,6 +60,7 @@ class World:
     s3: S3ForTests
     origin_url: str
     region_url: str
+    begun: list["Fetching"] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -97,7 +98,8 @@ class World:
             stderr=subprocess.PIPE,
             text=True,
         )
-        return Fetching(process, counter)
+        self.begun.append(Fetching(process, counter))
+        return self.begun[-1]
 
     def regional_blobs(self) -> dict[str, ObjectInfo]:
         """What the regional bucket has of files, by key."""
@@ -152,9 +154,12 @@ def world(tmp_path: Path, aws_env: Callable[[S3ForTests], None]) -> Iterator[Wor
     world = World(tmp_path, server, f"s3://{server.bucket('origin')}", f"s3://{server.bucket('region')}/eu")
     world.folder.mkdir()
     yield world
+    for each in world.begun:  # none is left, unless the test failed
+        each.process.kill()
+        each.process.wait()
     child.stop()
-    for each in tmp_path.iterdir():
-        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    for path in tmp_path.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def inodes(folder: Path) -> dict[str, int]:

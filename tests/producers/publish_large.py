@@ -1,6 +1,8 @@
 """Publishes a folder and prints what it took: a process of its own, so that its memory can be told.
 
-python publish_large.py FOLDER BASES STORE_URL ENDPOINT_URL
+python publish_large.py FOLDER BASES STORE_URL ENDPOINT_URL [waits]
+
+With "waits", the announcement waits for the first deltas, which are begun beside the upload.
 """
 
 import json
@@ -21,14 +23,18 @@ class Nobody:
     def close(self) -> None: ...
 
 
-def anonymous_bytes() -> int:
-    """Memory of this process that is not a mapped file's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+def anonymous_bytes(pid: int | str = "self") -> int:
+    """Memory of a process, this one if no other is named, that is not a mapped file's; 0 once it has ended."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), 0)
 
 
-def main(folder: str, bases: str, url: str, endpoint_url: str) -> None:
+def main(folder: str, bases: str, url: str, endpoint_url: str, waits: str = "") -> None:
     """Publish, and print JSON."""
+    if waits:
+        from modelcast.producers.deltas import run
+
+        run.wait_for, run.PATIENCE_SECONDS = (lambda whole, offers, links: 1), 120.0
     settings = Settings(
         stores={"origin": StoreSettings(url=url, endpoint_url=endpoint_url)},
         publish=PublishSettings(base_cache_dir=Path(bases)),
@@ -48,6 +54,7 @@ def main(folder: str, bases: str, url: str, endpoint_url: str) -> None:
     ended.set()
     said = {
         "version": done.version,
+        "manifest_digest": done.manifest_digest,
         "uploaded_bytes": done.uploaded_bytes,
         "deltas": [[d.base_version, d.files, d.size_bytes] for d in done.deltas],
         "notes": done.notes,

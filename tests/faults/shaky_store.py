@@ -3,10 +3,16 @@
 It speaks as much S3 as reading takes, and counts what it sends, on its own side.
 """
 
+import fcntl
 import re
+import socket
+import struct
+import termios
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
@@ -15,7 +21,12 @@ from modelcast.schemas.digests import sha256_of
 
 CHUNK_BYTES = 16 * 1024
 MODIFIED = "Wed, 21 Oct 2026 07:28:00 GMT"
+SKEW_MAX = timedelta(minutes=15)
+"""As S3 has it."""
+DRAIN_SECONDS_MAX = 60.0
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RESETS = struct.pack("ii", 1, 0)
+"""``SO_LINGER``: closing sends RST instead of FIN."""
 
 
 class ShakyStore:
@@ -24,7 +35,9 @@ class ShakyStore:
     Attributes:
         objects: by key.
         answers: asked for each request (method, key, number of the request): a status to answer with, or None.
-        cut_after: asked for each answer: after how many bytes of its body the connection is reset, or None.
+        cut_after: asked for each answer: after how many bytes of its body the connection ends, or None.
+        resets: whether a connection that is cut ends with a reset (RST) instead of an orderly end (FIN).
+        clock: what is compared with the date of each request's signature, or None.
         sent_bytes: of all bodies of objects, those of answers that were cut included.
         requests: (method, key) of all.
     """
@@ -33,11 +46,12 @@ class ShakyStore:
         self.objects = objects
         self.answers: Callable[[str, str, int], int | None] = lambda *_: None
         self.cut_after: Callable[[], int | None] = lambda: None
+        self.resets = False
+        self.clock: Callable[[], datetime] | None = None
         self.sent_bytes = 0
         self.requests: list[tuple[str, str]] = []
         self.lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -59,6 +73,17 @@ class ShakyStore:
         self._thread.join(5)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        assert isinstance(request, socket.socket)
+        if request.fileno() >= 0 and request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESETS)) == _RESETS:
+            self.close_request(request)  # an orderly shutdown before would send FIN
+        else:
+            super().shutdown_request(request)
+
+
 def _handler(shaky: ShakyStore) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -73,6 +98,9 @@ def _handler(shaky: ShakyStore) -> type[BaseHTTPRequestHandler]:
             body = shaky.objects.get(key)
             if status is None and body is None:
                 status = 404
+            if shaky.clock is not None and abs(shaky.clock() - self._signed_at()) > SKEW_MAX:
+                self._say(403, "RequestTimeTooSkewed", "The difference between the request time and ours is too large.")
+                return
             if status is not None:
                 self._say(status)
                 return
@@ -103,9 +131,21 @@ def _handler(shaky: ShakyStore) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(chunk)
             if left < len(body):
                 self.close_connection = True
+                if shaky.resets:
+                    self._drain()
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETS)
 
-        def _say(self, status: int) -> None:
-            said = f"<Error><Code>E{status}</Code><Message>so it is</Message></Error>".encode()
+        def _drain(self) -> None:
+            """What the kernel still has to send would go with a reset, and not be where it is counted."""
+            deadline = time.monotonic() + DRAIN_SECONDS_MAX
+            while any(fcntl.ioctl(self.connection, termios.TIOCOUTQ, bytes(4))) and time.monotonic() < deadline:
+                time.sleep(0.001)
+
+        def _signed_at(self) -> datetime:
+            return datetime.strptime(self.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+        def _say(self, status: int, code: str = "", message: str = "so it is") -> None:
+            said = f"<Error><Code>{code or f'E{status}'}</Code><Message>{message}</Message></Error>".encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()

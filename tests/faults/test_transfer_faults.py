@@ -59,8 +59,11 @@ def check_whole(cache: ArtifactCache, manifest: Manifest) -> None:
         assert tree(folder) == FILES
 
 
+how_links_end = pytest.mark.parametrize("resets", [False, True], ids=["fin", "rst"])
+
+
 class RandomCuts:
-    """Resets connections at random offsets, so many times."""
+    """Ends connections at random offsets, so many times."""
 
     def __init__(self, cuts: int, seed: int, bytes_max: int) -> None:
         self.left = cuts
@@ -76,20 +79,23 @@ class RandomCuts:
             return self._random.randrange(64 * 1024, self._bytes_max)
 
 
+@how_links_end
 @pytest.mark.parametrize("seed", range(3))
 def test_twenty_cuts_at_random_offsets_cost_at_most_a_twentieth(
-    shaky: ShakyStore, cache: ArtifactCache, manifest: Manifest, seed: int
+    shaky: ShakyStore, cache: ArtifactCache, manifest: Manifest, seed: int, resets: bool
 ) -> None:
-    shaky.cut_after = cuts = RandomCuts(CUTS, seed, 1_500_000)
+    shaky.cut_after, shaky.resets = (cuts := RandomCuts(CUTS, seed, 1_500_000)), resets
     fetch(shaky, cache, manifest)
     check_whole(cache, manifest)
     assert cuts.left == 0
     assert TOTAL <= shaky.sent_bytes - len(manifest.encode()) <= TOTAL * 1.05
 
 
-def test_a_storm_of_resets_ends_after_few_requests_and_what_came_stays(
-    shaky: ShakyStore, cache: ArtifactCache, manifest: Manifest
+@how_links_end
+def test_a_storm_of_cuts_ends_after_few_requests_and_what_came_stays(
+    shaky: ShakyStore, cache: ArtifactCache, manifest: Manifest, resets: bool
 ) -> None:
+    shaky.resets = resets
     # Long enough for a MiB of each reader, then the link is as good as dead.
     shaky.cut_after = lambda: 5 * MIB // 4 if shaky.sent_bytes < 8 * MIB else 0
     with pytest.raises(StoreUnavailable):
@@ -123,13 +129,14 @@ def test_a_storm_of_server_errors_is_borne_while_it_is_short_and_given_up_soon_w
     check_whole(cache, manifest)
 
 
+@pytest.mark.parametrize("what", ["manifests/", "blobs/"])
 def test_denied_access_is_said_at_once_and_not_asked_again(
-    shaky: ShakyStore, cache: ArtifactCache, manifest: Manifest
+    shaky: ShakyStore, cache: ArtifactCache, manifest: Manifest, what: str
 ) -> None:
-    shaky.answers = lambda _, key, number: 403 if key.startswith("blobs/") else None
+    shaky.answers = lambda _, key, number: 403 if key.startswith(what) else None
     with pytest.raises(Refused, match="denied"):
         fetch(shaky, cache, manifest)
-    denied = [key for _, key in shaky.requests if key.startswith("blobs/")]
+    denied = [key for _, key in shaky.requests if key.startswith(what)]
     assert 1 <= len(denied) <= 5  # once for each part that was on its way
     shaky.answers = lambda *_: None
     fetch(shaky, cache, manifest)
@@ -225,9 +232,12 @@ def delta(shaky: ShakyStore) -> tuple[str, bytes]:
     return key, shaky.objects[key]
 
 
-def test_an_object_comes_through_cuts(shaky: ShakyStore, delta: tuple[str, bytes], tmp_path: Path) -> None:
+@how_links_end
+def test_an_object_comes_through_cuts(
+    shaky: ShakyStore, delta: tuple[str, bytes], tmp_path: Path, resets: bool
+) -> None:
     key, body = delta
-    shaky.cut_after = cuts = RandomCuts(10, 3, MIB)
+    shaky.cut_after, shaky.resets = (cuts := RandomCuts(10, 3, MIB)), resets
     download = download_of(shaky)
     download.object(key, tmp_path / "delta", len(body))
     assert (tmp_path / "delta").read_bytes() == body

@@ -9,12 +9,14 @@ from modelcast.consumers.fetch import ArtifactCache, DamagedBytes, Fetcher
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.errors import ContentError, VerificationFailed
+from modelcast.schemas.errors import ContentError, Refused, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest
+from modelcast.schemas.ports import StoredObject
 from tests.consumers.fetch.publishing import (
     FILES,
     MIB,
     TOTAL,
+    Wrapped,
     cached,
     damage,
     entry,
@@ -71,6 +73,25 @@ def test_damage_in_the_region_is_replaced_from_the_origin(
     assert 0 < report.bytes_moved <= MIB
     assert region.get(keys.blob(sha256_of(FILES["model.onnx"])), size_max=TOTAL).body == FILES["model.onnx"]  # type: ignore[union-attr]
     assert region.head(keys.manifest(manifest.digest)) is not None
+
+
+@pytest.mark.parametrize("who", ["region", "origin"])
+def test_a_manifest_that_is_denied_is_not_damaged(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, who: str
+) -> None:
+    class Denies(Wrapped):
+        def get(self, key: str, *, size_max: int) -> StoredObject | None:
+            if key.startswith("manifests/"):
+                raise Refused("denied")
+            return super().get(key, size_max=size_max)
+
+    manifest = publish(origin, FILES)
+    if who == "region":
+        publish(region, FILES)
+    stores = (Denies(origin), region) if who == "origin" else (origin, Denies(region))
+    with pytest.raises(Refused):
+        Fetcher(*stores, cache).fetch(manifest.digest)
+    assert (region.head(keys.manifest(manifest.digest)) is not None) == (who == "region")
 
 
 def test_a_blob_that_the_region_lost_comes_from_the_origin_and_is_put_back(

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from modelcast.consumers.fetch.turns import RegionTurns
 from modelcast.infra.stores import MemoryStore, open_store
 from modelcast.schemas import keys
 from modelcast.schemas.errors import Refused, StoreUnavailable
-from modelcast.schemas.ports import ObjectInfo, ObjectStore, StoredObject
+from modelcast.schemas.ports import ByteStream, ObjectInfo, ObjectStore, StoredObject
 from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish, tree
 from tests.support.servers import S3ForTests
 
@@ -231,21 +232,73 @@ def test_a_holder_that_was_replaced_stops_and_waits(origin: Wrapped, region: Mem
         assert tree(there) == FILES
 
 
-def test_never_more_than_the_cap_read_from_the_origin(region: MemoryStore, tmp_path: Path) -> None:
-    reading, most, lock = set(), [0], threading.Lock()
+class Contended(Wrapped):
+    """An origin that counts who reads; each reader stays until all others read too, or have waited in vain since.
 
-    class Watched(Wrapped):
-        def on_read(self, count: int) -> None:
-            super().on_read(count)
-            with lock:
-                reading.add(threading.current_thread().name)
-                most[0] = max(most[0], len(table_of(region).flights))
+    Args:
+        store: what is read.
+        artifacts: by blob key; whoever reads blobs of one artifact is one reader.
+        looks: how often each contender has looked for a turn, by artifact.
+    """
 
-    origin = Watched(MemoryStore("origin"))
-    manifests = [publish(origin, {"w": noise(2 * MIB, seed)}) for seed in range(6)]
-    fetchers = [worker(origin, region, tmp_path / str(n), flights_max=2) for n in range(6)]
+    IN_VAIN = 20  # looks: more than any race for the table costs
+
+    def __init__(self, store: ObjectStore, artifacts: Mapping[str, str], looks: Mapping[str, int]) -> None:
+        super().__init__(store)
+        self.readers_max = 0
+        self._artifacts = artifacts
+        self._looks = looks
+        self._reading: Counter[str] = Counter()  # open blobs
+        self._begun: set[str] = set()
+
+    @contextmanager
+    def open(
+        self, key: str, *, start: int = 0, length: int | None = None, etag: str | None = None
+    ) -> Iterator[ByteStream]:
+        artifact = self._artifacts[key]
+        with self.lock:
+            self._reading[artifact] += 1
+            self._begun.add(artifact)
+            self.readers_max = max(self.readers_max, len(+self._reading))
+            seen = dict(self._looks)
+        try:
+            until(lambda: self._others_can_not(seen))
+            with super().open(key, start=start, length=length, etag=etag) as stream:
+                yield stream
+        finally:
+            with self.lock:
+                self._reading[artifact] -= 1
+
+    def _others_can_not(self, seen: Mapping[str, int]) -> bool:
+        with self.lock:
+            waiting = seen.keys() - self._begun
+        return all(self._looks[artifact] - seen[artifact] >= self.IN_VAIN for artifact in waiting)
+
+
+class Looking(Wrapped):
+    """A region's bucket as one contender sees it; counts how often it looks who flies."""
+
+    def __init__(self, store: ObjectStore, artifact: str, looks: Counter[str]) -> None:
+        super().__init__(store)
+        self._artifact, self._looks = artifact, looks
+
+    def get(self, key: str, *, size_max: int) -> StoredObject | None:
+        self._looks[self._artifact] += key == keys.TRANSFERS
+        return super().get(key, size_max=size_max)
+
+
+@pytest.mark.parametrize("cap", [1, 2])
+def test_never_more_than_the_cap_read_from_the_origin(region: MemoryStore, tmp_path: Path, cap: int) -> None:
+    store = MemoryStore("origin")
+    manifests = [publish(store, {"w": noise(MIB, n), "x": noise(MIB, 10 + n)}) for n in range(6)]
+    looks = Counter(dict.fromkeys((m.digest for m in manifests), 0))
+    origin = Contended(store, {keys.blob(f.digest): m.digest for m in manifests for f in m.files}, looks)
+    fetchers = [
+        worker(origin, Looking(region, m.digest, looks), tmp_path / str(n), flights_max=cap)
+        for n, m in enumerate(manifests)
+    ]
     at_once([lambda f=f, m=m: f.fetch(m.digest) for f, m in zip(fetchers, manifests, strict=True)])  # type: ignore[misc]
-    assert 1 <= most[0] <= 2
+    assert origin.readers_max == cap
     assert origin.blob_bytes_read == 12 * MIB
 
 

@@ -2,7 +2,7 @@
 
 from modelcast.consumers.fetch.errors import BlobMissing, DamagedBytes
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.errors import ContentError
+from modelcast.schemas.errors import ContentError, Refused
 from modelcast.schemas.manifest import MANIFEST_SIZE_MAX, Manifest
 from modelcast.schemas.ports import ObjectStore
 
@@ -12,10 +12,13 @@ def find_manifest(store: ObjectStore, digest: str, key: str) -> Manifest | None:
 
     Raises:
         DamagedBytes: other bytes lie there.
+        Refused: the store denies them, which says nothing about what they are.
         ContentError: they are the bytes meant, but no manifest that may be used (a path leaves the folder, …).
     """
     try:
         found = store.get(key, size_max=MANIFEST_SIZE_MAX)
+    except Refused:
+        raise
     except ContentError as error:
         raise DamagedBytes("", expected=digest, got=error.message, store=store.name) from error
     if found is None:
@@ -31,7 +34,7 @@ def read_manifest(store: ObjectStore, digest: str, key: str) -> Manifest:
 
     Raises:
         BlobMissing: it is not there.
-        DamagedBytes, ContentError: as ``find_manifest``.
+        DamagedBytes, Refused, ContentError: as ``find_manifest``.
     """
     manifest = find_manifest(store, digest, key)
     if manifest is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 
 from modelcast.infra.local.kafka import cluster_at
 from modelcast.infra.local.s3 import client_for
@@ -113,10 +114,14 @@ def test_down_ends_what_even_the_guards_did_not(folder: Path) -> None:
     first = up(servers_only(folder))
     guards = [pid for pid in marked(folder) if is_guard(pid)]
     assert len(guards) == 3
+    url = first.env["MODELCAST_REDIS__URL"]
+    assert Redis.from_url(url).ping()
     for pid in (*guards, first.pid):
         os.kill(pid, signal.SIGKILL)
     assert down(folder)
     assert nothing_left(folder)
+    with pytest.raises(RedisError):  # whose title hides the mark
+        Redis.from_url(url).ping()
 
 
 def test_a_recycled_process_id_is_never_signalled() -> None:

@@ -153,13 +153,23 @@ def is_guard(pid: int) -> bool:
         return False
 
 
+def _lives_in(entry: Path, directory: Path) -> bool:
+    """Whether a process works and logs in the folder: Redis writes its title over its environment.
+
+    Raises:
+        OSError: it is gone, or somebody else's.
+    """
+    inside = f"{directory.resolve()}{os.sep}"
+    return all(str((entry / what).readlink()).startswith(inside) for what in ("cwd", "fd/1"))
+
+
 def marked(directory: Path) -> list[int]:
     """Processes of this user that belong to the folder's stack, whoever their parent is by now."""
     wanted = f"{MARK}={directory}".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+            if wanted in (entry / "environ").read_bytes().split(b"\0") or _lives_in(entry, directory):
                 found.append(int(entry.name))
         except OSError:
             continue

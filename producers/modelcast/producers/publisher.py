@@ -172,7 +172,7 @@ class Publisher(Speaker):
             raise
         finally:
             if run is not None:
-                run.stop()
+                run.close()
             steps.end()
 
     def add_deltas(
@@ -300,6 +300,7 @@ class Publisher(Speaker):
             publication = self._announce(origin, publication, body, intent, steps)
         except Unannounced:
             if run is not None:
+                run.end()
                 run.keep()
             raise
         if run is None:

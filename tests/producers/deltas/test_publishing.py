@@ -20,6 +20,7 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher, Unannounced
 from modelcast.producers import publisher as publisher_module
 from modelcast.producers.deltas import base_cache, maker, regions, run
+from modelcast.producers.deltas.copies import Copies
 from modelcast.producers.deltas.making import Making
 from modelcast.producers.deltas.offers import DeltaMade
 from modelcast.producers.deltas.timing import Link
@@ -305,6 +306,46 @@ def test_no_base_goes_for_the_copy_that_its_delta_is_made_of(
         made = [[d.base_version for d in publisher.publish("fraud", train(n)).deltas] for n in range(4)]
     assert made == [[0], [1, 0], [2, 0], [3, 0]]
     assert list((tmp_path / "bases" / "scratch").iterdir()) == []
+
+
+def test_as_many_copies_are_held_as_could_become_bases_and_the_others_one_at_a_time(tmp_path: Path) -> None:
+    cache = base_cache.BaseCache(settings(tmp_path, base_cache_size_max_bytes=250).publish)
+    copies = Copies(cache)
+    files = []
+    for number in range(4):
+        path = tmp_path / f"file{number}"
+        path.write_bytes(bytes([number]) * 100)
+        files.append((path, sha256_of(path.read_bytes())))
+    held = [copies.of(*file) for file in files]
+    assert [path.exists() for path in held] == [False, False, True, True]
+    assert copies.of(*files[1]).read_bytes() == files[1][0].read_bytes()
+    assert [path.exists() for path in held] == [False, True, False, True]
+    large = tmp_path / "large"
+    large.write_bytes(bytes(1000))
+    alone = copies.of(large, sha256_of(large.read_bytes()))
+    assert alone.read_bytes() == large.read_bytes()
+    assert list(alone.parent.iterdir()) == [alone]
+    copies.close()
+    assert not alone.parent.exists()
+
+
+def test_a_copy_that_is_kept_outlives_bases_that_were_used_before(tmp_path: Path) -> None:
+    cache = base_cache.BaseCache(settings(tmp_path, base_cache_size_max_bytes=250).publish)
+    copies = Copies(cache)
+    bodies = [bytes([number]) * 100 for number in range(3)]
+    old, new, third = ((tmp_path / f"file{n}", sha256_of(body)) for n, body in enumerate(bodies))
+    for (path, _), body in zip((old, new, third), bodies, strict=True):
+        path.write_bytes(body)
+    cache.keep(*old, 100)
+    copies.of(*new)
+    os.utime(copies.of(*new), (1, 1))
+    assert cache.find(old[1], 100) is not None
+    assert copies.keep(new[1], 100)
+    assert cache.keep(*third, 100)
+    assert [cache.find(digest, 100) is not None for _, digest in (old, new, third)] == [False, True, True]
+    copies.of(*new)
+    assert copies.keep(new[1], 100)  # a base already: nothing has to go for it
+    assert [cache.find(digest, 100) is not None for _, digest in (old, new, third)] == [False, True, True]
 
 
 def test_a_publication_that_fails_leaves_nobody_behind_who_reads_its_files(

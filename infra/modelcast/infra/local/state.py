@@ -154,7 +154,8 @@ def is_guard(pid: int) -> bool:
 
 
 def _lives_in(entry: Path, directory: Path) -> bool:
-    """Whether a process works and logs in the folder: Redis writes its title over its environment.
+    """Whether a process works and logs in the folder. Of one whose environment tells nothing: Redis writes its title
+    over its own.
 
     Raises:
         OSError: it is gone, or somebody else's.
@@ -169,7 +170,8 @@ def marked(directory: Path) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if wanted in (entry / "environ").read_bytes().split(b"\0") or _lives_in(entry, directory):
+            environment = (entry / "environ").read_bytes()
+            if wanted in environment.split(b"\0") or (not environment.strip(b"\0") and _lives_in(entry, directory)):
                 found.append(int(entry.name))
         except OSError:
             continue

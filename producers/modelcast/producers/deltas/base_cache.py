@@ -57,6 +57,11 @@ class BaseCache:
         except OSError:
             return False
 
+    def has_room_beside(self, folder: Path, size_bytes: int) -> bool:
+        """Whether so many bytes of copies in ``folder`` could all become bases, and the disk is far from full."""
+        disk = shutil.disk_usage(folder)
+        return size_bytes <= self._size_max and disk.free - size_bytes >= FREE_SHARE_MIN * disk.total
+
     def copy(self, path: Path, target: Path) -> None:
         """Copy a file into a folder of ``scratch``, if as much room is left then for what is made of it.
 
@@ -69,9 +74,9 @@ class BaseCache:
 
     def take(self, path: Path, digest: str) -> Path | None:
         """Move a file from ``scratch`` into the cache; where it lies then."""
-        size = path.stat().st_size
         target = self._path(digest)
         with suppress(OSError):
+            size = path.stat().st_size
             if self._make_room(size, 0) and self._take_in(path, target):
                 return target
         return None
@@ -92,6 +97,7 @@ class BaseCache:
 
     def _take_in(self, aside: Path, target: Path) -> bool:
         target.parent.mkdir(parents=True, exist_ok=True)
+        os.utime(aside)  # it may have been copied before other bases were used: now it is the newest
         aside.replace(target)
         return True
 

@@ -210,7 +210,7 @@ class DeltaMaker:
         models = [f for f in target.manifest.files if is_model(f.path) and f.size_bytes <= MODELS_BYTES_MAX]
         for file in {f.digest: f for f in (*bases, *models)}.values() if bases else ():
             path = target.files.get(file.digest)
-            if path is not None and not copies.keep(file.digest):
+            if path is not None and not copies.keep(file.digest, file.size_bytes):
                 self._cache.keep(path, file.digest, file.size_bytes)
 
     def fetch(self, file: FileEntry, folder: Path, check: Callable[[], None] = lambda: None) -> Path | None:

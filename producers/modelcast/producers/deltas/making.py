@@ -1,13 +1,16 @@
 """Deltas under way, beside whatever else a publication does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from threading import Event, Lock, Thread
+from typing import TypeVar
 
 from modelcast.producers.deltas.copies import Copies
 from modelcast.producers.deltas.maker import Batch, DeltaMaker, Target
 from modelcast.producers.deltas.offers import DeltaMade
 from modelcast.producers.steps import Steps
+
+T = TypeVar("T")
 
 
 class Making:
@@ -65,7 +68,7 @@ class Making:
             steps.begin("deltas", sum(job.pair.new.size_bytes for batch in self._batches for job in batch.jobs))
             self._steps = steps
             if steps.progress is not None and self._told_count:
-                steps.progress.advance(sum(made.whole_bytes for made in self.made[: self._told_count]))
+                self._guarded(steps.progress.advance, sum(m.whole_bytes for m in self.made[: self._told_count]))
             for made in self.made[self._told_count :]:
                 self._tell(made)
 
@@ -98,10 +101,14 @@ class Making:
         if self._steps is None or self._steps.progress is None:
             return
         self._told_count += 1
+        self._guarded(self._steps.progress.advance, made.whole_bytes)
+        self._guarded(self._steps.progress.delta, made)
+
+    def _guarded(self, tell: Callable[[T], None], what: T) -> None:
+        """What others show is no reason to make no more."""
         try:
-            self._steps.progress.advance(made.whole_bytes)
-            self._steps.progress.delta(made)
-        except Exception as error:  # what others show is no reason to make no more
+            tell(what)
+        except Exception as error:
             self._told_wrong = self._told_wrong or error
 
     def _raise(self) -> None:

@@ -91,20 +91,28 @@ class DeltaRun:
             self._rest = self._making(self._target, batches)
             self._rest.run(steps)
 
-    def stop(self) -> None:
-        """Nobody wants them any more: end what is under way. Once it returns, nobody reads the files."""
+    def end(self) -> None:
+        """Nobody waits for more of them: end what is under way. Once it returns, nobody reads the files."""
         self._stopped.set()
         with self._planning:
             first = self._first
         if first is not None:
             with suppress(Exception):  # of a watcher
                 first.wait()
+
+    def close(self) -> None:
+        """End what is under way, and leave nothing but what was kept."""
+        self.end()
         self._copies.close()
 
     def keep(self) -> None:
-        """Keep the files as bases of later deltas."""
-        if self._target is not None:
+        """Keep the files as bases of later deltas. Never raises: without bases, those are missing."""
+        if self._target is None:
+            return
+        try:
             self._shop.maker.keep(self._target, self._copies)
+        except Exception as error:
+            _logger.warning("its files are not kept as bases: %s", error, extra={"model": self._model})
 
     @property
     def offers(self) -> tuple[DeltaOffer, ...]:

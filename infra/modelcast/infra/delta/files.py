@@ -6,6 +6,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,8 +60,8 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def mapped(path: Path) -> Iterator[memoryview]:
-    """The bytes of a file, read only. Nothing may shorten it meanwhile.
+def opened(path: Path) -> Iterator[FileIO]:
+    """A file to read.
 
     Raises:
         NotFound: there is no such file.
@@ -69,7 +70,14 @@ def mapped(path: Path) -> Iterator[memoryview]:
     if path.is_dir():
         raise NotFound("this is a folder, not a file", subject=str(path), hint="name a file")
     check_readable(path)
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
+        yield file
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[memoryview]:
+    """The bytes of a file, read only. Nothing may shorten it meanwhile. Raises as ``opened``."""
+    with opened(path) as file:
         if not os.fstat(file.fileno()).st_size:  # an empty file can't be mapped
             yield memoryview(b"")
             return

@@ -48,7 +48,7 @@ class _Unsound(Exception):
 
 
 def onnx_tensors(data: Bytes) -> tuple[Found, ...] | None:
-    """The tensors of a mapped ONNX model, in the file's order; None if it is none. Names are made unique."""
+    """The tensors of an ONNX model, in the file's order; None if it is none. Names are made unique."""
     # The first field of every model written in practice is ir_version: other files are known by one byte.
     if len(data) < 2 or data[0] != _key(1, _VARINT):
         return None

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, overload
 
-from modelcast.infra.delta.files import check_readable
-from modelcast.schemas.errors import ContentError, NotFound
+from modelcast.infra.delta.files import opened
+from modelcast.schemas.errors import ContentError
 
 WINDOW_BYTES = 4096
 SMALL_BYTES = 512
@@ -77,14 +77,6 @@ class FileBytes:
 
 @contextmanager
 def in_pieces(path: Path) -> Iterator[FileBytes]:
-    """The bytes of a file that others may change.
-
-    Raises:
-        NotFound: there is no such file.
-        UsageError: it is a pipe, a socket or a device.
-    """
-    if path.is_dir():
-        raise NotFound("this is a folder, not a file", subject=str(path), hint="name a file")
-    check_readable(path)
-    with path.open("rb", buffering=0) as file:
+    """The bytes of a file that others may change. Raises as ``opened``."""
+    with opened(path) as file:
         yield FileBytes(file.fileno(), os.fstat(file.fileno()).st_size, str(path))

@@ -11,7 +11,7 @@ HEADER_SIZE_MAX = 100_000_000  # what the format itself allows
 
 
 def safetensors_layout(data: Bytes) -> Layout | None:
-    """Read the layout of a mapped file, or None if it is not sound safetensors: then it is a file like any other."""
+    """Read the layout of a file, or None if it is not sound safetensors: then it is a file like any other."""
     if len(data) < 8:
         return None
     length = int.from_bytes(data[:8], "little")

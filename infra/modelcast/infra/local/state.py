@@ -154,8 +154,7 @@ def is_guard(pid: int) -> bool:
 
 
 def _lives_in(entry: Path, directory: Path) -> bool:
-    """Whether a process works and logs in the folder. Of one whose environment tells nothing: Redis writes its title
-    over its own.
+    """Whether a process works and logs in the folder: for those that write over their environment, as Redis does.
 
     Raises:
         OSError: it is gone, or somebody else's.

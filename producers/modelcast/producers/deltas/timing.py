@@ -1,4 +1,4 @@
-"""Before the announcement or beside it: which deltas to wait for, so that the slowest region has it soonest. Pure.
+"""Before the announcement or after it: which deltas to wait for, so that the slowest region has it soonest. Pure.
 
 A delta that is in the store when the announcement comes is used at once. One that is only foretold makes a region wait
 for a while (as ``consumers.fetch`` does: for half of what it saves, and never for long), and else bring the whole.

@@ -9,9 +9,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from modelcast.infra import metrics
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [path for room in ("schemas", "infra", "producers", "consumers", "agents")
-           for path in (ROOT / room / "modelcast").rglob("*.py")]  # fmt: skip
-DECLARED = Path(metrics.__file__)
+SOURCES = [path for room in (ROOT / "src" / "modelcast").iterdir() for path in room.resolve().rglob("*.py")]
+DECLARED = Path(metrics.__file__).resolve()
 POD = {name: value for name, value in vars(metrics.PodMetrics()).items() if isinstance(value, MetricWrapperBase)}
 EVERYBODY = {name: value for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)}
 

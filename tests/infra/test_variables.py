@@ -43,7 +43,8 @@ def test_every_section_of_the_settings_is_known() -> None:
 
 
 def test_every_variable_that_the_code_names_is_known() -> None:
-    rooms = [path for path in ROOT.glob("*/modelcast/**/*.py") if path.name != "variables.py"]
+    sources = [path for room in (ROOT / "src" / "modelcast").iterdir() for path in room.resolve().rglob("*.py")]
+    rooms = [path for path in sources if path.name != "variables.py"]
     tests = [path for path in ROOT.glob("tests/**/*.py") if path.parent.name != "cli" and path != Path(__file__)]
     pattern = re.compile(r"(?<![A-Z_])MODELCAST_[A-Z][A-Z_]*")
     named = {name for path in rooms + tests for name in pattern.findall(path.read_text())}

@@ -14,7 +14,7 @@ from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import ContentError, UsageError
 
 if TYPE_CHECKING:
-    from modelcast.infra.delta import DeltaInfo
+    from modelcast.deltas.codec import DeltaInfo
 
 deltas = typer.Typer(no_args_is_help=True, help="Deltas between two versions of a file or folder.")
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="At most so many at once (default: all cores).")]
@@ -37,7 +37,7 @@ def make(
     output: Output = Format.table,
 ) -> None:
     """Write the delta that makes NEW of OLD."""
-    from modelcast.infra import delta
+    from modelcast.deltas import codec as delta
 
     began = time.monotonic()
     info = delta.make(old, new, out, threads=threads)
@@ -54,7 +54,7 @@ def apply(
     threads: Threads = None,
 ) -> None:
     """Rebuild OUT from OLD and DELTA; exit code 4 if anything does not verify."""
-    from modelcast.infra import delta
+    from modelcast.deltas import codec as delta
 
     if digest is not None:
         _check_digest(digest)
@@ -69,7 +69,7 @@ def info(
     output: Output = Format.table,
 ) -> None:
     """What a delta needs, what it makes, and how."""
-    from modelcast.infra import delta
+    from modelcast.deltas import codec as delta
 
     _show(delta.info(delta_file), output)
 

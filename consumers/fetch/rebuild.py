@@ -129,7 +129,7 @@ class Rebuilder:
 
     def _hop(self, arrival: Arrival, base: Path | None, made: Path, size_max: int, file: FileEntry | None) -> float:
         """Apply one delta as it arrives; the seconds of work that it took. ``file``: what it makes, if it is wanted."""
-        from modelcast.infra import delta
+        from modelcast.deltas import codec as delta
 
         def apply(ready: Callable[[int], None]) -> float:
             checked = _Checked(file, self._block_came) if file else None

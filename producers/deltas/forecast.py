@@ -6,13 +6,13 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
-from modelcast.infra import delta
-from modelcast.infra.delta.frames import STRONG_BELOW_BYTES
-from modelcast.infra.delta.layout import Layout, Tensor, layout
-from modelcast.infra.delta.make_file import Layouts
-from modelcast.infra.delta.pieces import Bytes, in_pieces
-from modelcast.infra.delta.plan import Renames, no_renames, partners_of
-from modelcast.infra.delta.renames import matched_by_content
+from modelcast.deltas import codec as delta
+from modelcast.deltas.codec.frames import STRONG_BELOW_BYTES
+from modelcast.deltas.codec.layout import Layout, Tensor, layout
+from modelcast.deltas.codec.make_file import Layouts
+from modelcast.deltas.codec.pieces import Bytes, in_pieces
+from modelcast.deltas.codec.plan import Renames, no_renames, partners_of
+from modelcast.deltas.codec.renames import matched_by_content
 from modelcast.schemas.errors import ModelcastError
 
 SLICE_BYTES = 256 * 1024

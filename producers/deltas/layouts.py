@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from modelcast.infra import delta
-from modelcast.infra.delta.layout import Layout
+from modelcast.deltas import codec as delta
+from modelcast.deltas.codec.layout import Layout
 from modelcast.producers.deltas.base_cache import BaseCache, has_digest
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.manifest import FileEntry, Manifest

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcast.infra import delta
-from modelcast.infra.delta.layout import Layout, sizes_of
+from modelcast.deltas import codec as delta
+from modelcast.deltas.codec.layout import Layout, sizes_of
 from modelcast.infra.settings import PublishSettings
 from modelcast.producers.deltas.base_cache import BaseCache
 from modelcast.producers.deltas.choice import Pair, pairs_of

@@ -23,14 +23,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from modelcast.infra import delta
-from modelcast.infra.delta.dtypes import SAFETENSORS
+from modelcast.deltas import codec as delta
+from modelcast.deltas.codec.dtypes import SAFETENSORS
 from tests.bench import delta_peers, plot_delta
 from tests.bench.delta_pairs import PAIRS, WANTED, bound_bytes, changed_share, files_of, total_bytes
 from tests.bench.delta_speed import codec, memcpy, shares, speed, timed
 from tests.bench.delta_trained import STEPS, trained
 from tests.bench.figures import conditions, spread
-from tests.infra.delta.pairs import Tensors
+from tests.deltas.codec.pairs import Tensors
 
 KINDS = ("numba", "numpy")
 INDENT = " " * 31

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcast.infra.delta.dtypes import SAFETENSORS
+from modelcast.deltas.codec.dtypes import SAFETENSORS
 from tests.bench.delta_trained import KEPT, Weights, trained
-from tests.infra.delta.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights
+from tests.deltas.codec.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights
 
 Values = NDArray[Any]
 LAYERS = 16

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from modelcast.infra.delta import container, frames, kernels, pipeline
-from modelcast.infra.delta.files import mapped
-from modelcast.infra.delta.layouts import layout_of_data
-from modelcast.infra.delta.make_file import plan_of
-from modelcast.infra.delta.plan import plan_whole
+from modelcast.deltas.codec import container, frames, kernels, pipeline
+from modelcast.deltas.codec.files import mapped
+from modelcast.deltas.codec.layouts import layout_of_data
+from modelcast.deltas.codec.make_file import plan_of
+from modelcast.deltas.codec.plan import plan_whole
 from tests.bench.figures import spread
 
 Speed = dict[str, float]

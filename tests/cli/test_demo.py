@@ -14,7 +14,7 @@ from modelcast.cli.demo.outcome import is_small
 from modelcast.cli.demo.screen import summary_table
 from modelcast.cli.demo.script import ROLLBACK, Outcome
 from modelcast.cli.demo.watch import Crossing
-from modelcast.infra import delta
+from modelcast.deltas import codec as delta
 from modelcast.infra.local.layout import inherited_env
 from tests.cli.test_tables import shown
 

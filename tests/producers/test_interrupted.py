@@ -18,7 +18,7 @@ from modelcast.schemas.codec import decode
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.ports import Announcer
 from modelcast.schemas.records import ModelUpdate
-from tests.infra.delta.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.producers.fakes import HookedStore
 from tests.support.servers import S3ForTests
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from modelcast.infra.stores.s3_upload import HELD_MAX_BYTES
-from tests.infra.delta.pairs import adam_step, safetensors_bytes, weights
+from tests.deltas.codec.pairs import adam_step, safetensors_bytes, weights
 from tests.producers import publish_large
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.servers import S3ForTests
@@ -24,7 +24,7 @@ SHARDS, SHARD_BYTES = 6, 100 * MIB
 MEMORY_MAX_BYTES = 256 * MIB
 STEP_BYTES = 128 * MIB
 CODEC_MAX_BYTES = 256 * MIB
-"""What ``infra/delta`` promises (``tests/infra/delta/test_memory.py``); uploads hold parts besides."""
+"""What ``deltas/codec`` promises (``tests/deltas/codec/test_memory.py``); uploads hold parts besides."""
 
 
 def write_shard(folder: Path, number: int, seed: int) -> None:

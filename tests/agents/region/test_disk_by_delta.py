@@ -16,7 +16,7 @@ from modelcast.producers import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.records import ModelUpdate
 from tests.consumers.fetch.offering import Told
-from tests.infra.delta.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.producers.fakes import Heard
 from tests.support.command_line import CommandLine
 from tests.support.servers import S3ForTests

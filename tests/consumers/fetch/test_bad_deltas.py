@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, BlobMissing, Fetcher
-from modelcast.infra.delta.container import HEADER_SIZE
+from modelcast.deltas.codec.container import HEADER_SIZE
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of

@@ -10,7 +10,7 @@ import pytest
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher
 from modelcast.producers.deltas import base_cache
-from tests.infra.delta.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.producers.deltas.training import VALUES, settings
 from tests.producers.fakes import Heard
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelcast.infra import delta
+from modelcast.deltas import codec as delta
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher
 from modelcast.producers.deltas import base_cache

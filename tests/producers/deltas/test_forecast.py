@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelcast.infra import delta
-from modelcast.infra.delta.frames import STRONG_BELOW_BYTES
+from modelcast.deltas import codec as delta
+from modelcast.deltas.codec.frames import STRONG_BELOW_BYTES
 from modelcast.producers.deltas import forecast
 from modelcast.producers.deltas.forecast import sampled_ratio
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from modelcast.infra import delta
+from modelcast.deltas import codec as delta
 from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publication, Publisher
@@ -19,7 +19,7 @@ from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ByteStream
 from modelcast.schemas.records import ModelUpdate
-from tests.infra.delta.pairs import weights
+from tests.deltas.codec.pairs import weights
 from tests.producers.fakes import Heard, HookedStore
 
 onnx = pytest.importorskip("onnx")

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from modelcast.infra import delta
+from modelcast.deltas import codec as delta
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher, Unannounced
@@ -16,7 +16,7 @@ from modelcast.producers.deltas.timing import Link
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import NotFound, Refused
-from tests.infra.delta.pairs import adam_step, weights
+from tests.deltas.codec.pairs import adam_step, weights
 from tests.producers.deltas.training import VALUES, offers_in, settings, updates
 from tests.producers.fakes import Heard, HookedStore
 

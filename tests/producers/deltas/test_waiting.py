@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelcast.infra import delta
+from modelcast.deltas import codec as delta
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher
 from modelcast.producers import publisher as publisher_module

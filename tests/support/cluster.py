@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelcast.agents.region.memory import MEMORY_SIZE_MAX, Memory
+from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.consumers.pod.artifacts import verify_folder
 from modelcast.infra.kafka_admin import create_topics
 from modelcast.infra.local.ports import free_ports

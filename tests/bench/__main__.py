@@ -14,6 +14,7 @@ from typing import Any
 from tests.bench.figures import conditions
 
 BENCHES = {
+    "afternoon": ("tests.bench.afternoon", "publish() to serving in three regions, beside an afternoon's script"),
     "road": ("tests.bench.road", "publish() to staged and serving in three regions, as a ratio to a raw round trip"),
     "fold": ("tests.bench.fold", "pod states folded a second, as a ratio to a plain Faust agent"),
     "delta": ("tests.bench.delta", "deltas: size against the entropy bound, speed against memcpy"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcast.deltas.codec.layout import Tensor
+from modelcast.deltas.codec.layouts.tensors import Tensor
 from modelcast.deltas.codec.pieces import Bytes
 
 SAMPLE_VALUES = 512

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcast.deltas.codec import zstd
-from modelcast.deltas.codec.dtypes import DType
 from modelcast.deltas.codec.errors import BadDelta
-from modelcast.deltas.codec.kernels import Kernels
+from modelcast.deltas.codec.kernels import zstd
+from modelcast.deltas.codec.kernels.selection import Kernels
+from modelcast.deltas.codec.layouts.dtypes import DType
 
 _FIXED = struct.Struct("<I")
 

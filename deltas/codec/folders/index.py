@@ -7,9 +7,9 @@ import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from modelcast.deltas.codec import zstd
 from modelcast.deltas.codec.container import FOLDER_VERSION, KIND_FOLDER, MAGIC, kind_of
 from modelcast.deltas.codec.errors import BadDelta
+from modelcast.deltas.codec.kernels import zstd
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.manifest import FILES_MAX, check_paths

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcast.deltas.codec import kernels_numpy
+from modelcast.deltas.codec.kernels import plain
 from modelcast.schemas.errors import UsageError
 
 VARIABLE = "MODELCAST_DELTA_KERNELS"
 WORTH_LOADING_BYTES = 128 * 1024 * 1024  # loading compiled kernels takes as long as they save on about this much
-_COMPILED = "modelcast.deltas.codec.kernels_numba"
+_COMPILED = "modelcast.deltas.codec.kernels.compiled"
 
 
 Histogram = Callable[[NDArray[Any], int, int], NDArray[np.int64]]
@@ -64,13 +64,13 @@ def choose(size_bytes: int, name: str | None = None) -> Kernels:
     worth_it = _met["bytes"] >= WORTH_LOADING_BYTES or _COMPILED in sys.modules
     if wanted == "numba" or (wanted == "auto" and worth_it):
         try:
-            from modelcast.deltas.codec import kernels_numba
+            from modelcast.deltas.codec.kernels import compiled
         except ImportError:
             if wanted == "numba":
                 raise
         else:
-            return _of("numba", kernels_numba)
-    return _of("numpy", kernels_numpy)
+            return _of("numba", compiled)
+    return _of("numpy", plain)
 
 
 def _of(name: str, module: ModuleType) -> Kernels:

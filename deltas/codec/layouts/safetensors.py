@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from modelcast.deltas.codec.dtypes import BYTES, SAFETENSORS
-from modelcast.deltas.codec.layout import TENSORS_MAX, Layout, Tensor, layout
+from modelcast.deltas.codec.layouts.dtypes import BYTES, SAFETENSORS
+from modelcast.deltas.codec.layouts.tensors import TENSORS_MAX, Layout, Tensor, layout
 from modelcast.deltas.codec.pieces import Bytes
 
 HEADER_SIZE_MAX = 100_000_000  # what the format itself allows

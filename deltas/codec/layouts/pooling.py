@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from modelcast.deltas.codec.container import FRAME_BYTES_MAX, Segment
-from modelcast.deltas.codec.layout import Tensor
+from modelcast.deltas.codec.layouts.tensors import Tensor
 from modelcast.deltas.codec.plan import SEGMENTS_A_BLOCK, Work
 
 ROW = 64  # values, where tensors have no rows of their own

@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelcast.deltas.codec.layout import Layout, Tensor, layout
-from modelcast.deltas.codec.onnx_layout import Found, onnx_tensors
+from modelcast.deltas.codec.layouts.onnx import Found, onnx_tensors
+from modelcast.deltas.codec.layouts.safetensors import safetensors_layout
+from modelcast.deltas.codec.layouts.tensors import Layout, Tensor, layout
 from modelcast.deltas.codec.pieces import Bytes, in_pieces
-from modelcast.deltas.codec.safetensors_header import safetensors_layout
 
 MODELS_MAX = 256  # .onnx files of one folder that are looked into
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from modelcast.deltas.codec.dtypes import BYTES, DType
+from modelcast.deltas.codec.layouts.dtypes import BYTES, DType
 
 TENSORS_MAX = 500_000
 

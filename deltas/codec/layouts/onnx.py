@@ -7,7 +7,7 @@ a tensor is read, and every length is checked against what encloses it. What is 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modelcast.deltas.codec.dtypes import BYTES, ONNX, DType
+from modelcast.deltas.codec.layouts.dtypes import BYTES, ONNX, DType
 from modelcast.deltas.codec.pieces import Bytes
 
 DEPTH_MAX = 16  # of graphs inside graphs

@@ -8,10 +8,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelcast.infra.threads import Threads
 from modelcast.producers.pickles import pickle_reason
 from modelcast.schemas.errors import ContentError, Refused, UsageError
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FILES_MAX, FileEntry, Manifest, check_paths
@@ -154,7 +154,7 @@ def _read_all(found: list[_Found], threads: int) -> list[LocalFile]:
         room -= file.size_bytes if keep[-1] else 0
     if len(found) == 1:
         return [_read(found[0], keep[0])]
-    with ThreadPoolExecutor(threads, thread_name_prefix="hash") as pool:
+    with Threads(threads, "hash") as pool:
         return list(pool.map(_read, found, keep))
 
 

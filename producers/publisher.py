@@ -87,6 +87,11 @@ class Publisher(Speaker):
         super().__init__(settings, store=store, announcer=announcer)
         self._shop: DeltaShop | None = None
 
+    def after_fork(self) -> None:
+        """See ``Inherited``."""
+        super().after_fork()
+        self._shop = None
+
     def publish(
         self,
         model: str,

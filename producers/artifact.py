@@ -85,7 +85,7 @@ def scan(path: Path, *, allow_pickle: bool = False, threads: int = HASH_THREADS)
     files = _read_all(found, threads)
     if not allow_pickle and (pickled := next((f for f in files if f.pickled), None)):
         raise Refused(
-            f"a pickle: {pickled.pickled}",
+            pickled.pickled or "",
             subject=str(pickled.path),
             hint="whoever loads it runs its author's code; export to ONNX or safetensors, or --allow-pickle",
         )

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,9 +217,7 @@ run()
 
 def test_interrupted_by_a_person_and_run_again_it_completes(trainer: Trainer) -> None:
     for step in (1, 4, 7, 10):
-        begun = time.monotonic()
         done = trainer.run(INTERRUPTED.format(step=step))
-        assert time.monotonic() - begun < 20
         assert done.returncode == 130, done.stderr
         assert "Traceback" not in done.stderr
     done = trainer.run(INTERRUPTED.format(step=0))

@@ -8,19 +8,19 @@ from collections.abc import Callable, Set
 
 import structlog
 
-from modelcast.consumers.fetch.cache import NOTHING, ArtifactCache
+from modelcast.consumers.fetch.cache.artifact_cache import NOTHING, ArtifactCache
 from modelcast.consumers.fetch.choosing import Choice, Deltas
 from modelcast.consumers.fetch.course import Kin
-from modelcast.consumers.fetch.early import reads_to_come
 from modelcast.consumers.fetch.errors import FetchCancelled
-from modelcast.consumers.fetch.foresight import Foresight
-from modelcast.consumers.fetch.gauge import Gauge
-from modelcast.consumers.fetch.job import TURN_FROM_BYTES, Job
-from modelcast.consumers.fetch.link import Link
-from modelcast.consumers.fetch.manifests import read_manifest
-from modelcast.consumers.fetch.regional import RegionalBucket
-from modelcast.consumers.fetch.report import FetchReport, Wish
-from modelcast.consumers.fetch.status import FetchStatus
+from modelcast.consumers.fetch.job.job import TURN_FROM_BYTES, Job
+from modelcast.consumers.fetch.job.prefetch import Foresight
+from modelcast.consumers.fetch.job.report import FetchReport, Wish
+from modelcast.consumers.fetch.job.status import FetchStatus
+from modelcast.consumers.fetch.region.bucket import RegionalBucket
+from modelcast.consumers.fetch.region.manifests import read_manifest
+from modelcast.consumers.fetch.transfer.early import reads_to_come
+from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.consumers.fetch.transfer.throughput import Gauge
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest

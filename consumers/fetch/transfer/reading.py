@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 
 from modelcast.consumers.fetch.errors import BlobMissing, DamagedBytes, FetchTooSlow
-from modelcast.consumers.fetch.link import Link, Turn
-from modelcast.consumers.fetch.pace import Pace, Stopwatch
-from modelcast.consumers.fetch.plan import Way
-from modelcast.consumers.fetch.retry import check, retried
-from modelcast.consumers.fetch.spans import Span
-from modelcast.consumers.fetch.target import DIRECT_ALIGN_BYTES, BlockBuffers, Target
+from modelcast.consumers.fetch.planning.steps import Way
+from modelcast.consumers.fetch.transfer.link import Link, Turn
+from modelcast.consumers.fetch.transfer.retry import check, retried
+from modelcast.consumers.fetch.transfer.spans import Span
+from modelcast.consumers.fetch.transfer.stall_watchdog import Pace, Stopwatch
+from modelcast.consumers.fetch.transfer.target import DIRECT_ALIGN_BYTES, BlockBuffers, Target
 from modelcast.schemas.errors import ContentError, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 from modelcast.schemas.ports import ByteStream, ObjectStore, PreconditionFailed

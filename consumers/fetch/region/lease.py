@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import structlog
 
-from modelcast.consumers.fetch.flights import (
+from modelcast.consumers.fetch.region.single_flight import (
     EXPIRY_SECONDS,
     TABLE_SIZE_MAX,
     Flight,
@@ -17,7 +17,7 @@ from modelcast.consumers.fetch.flights import (
     beaten,
     joined,
 )
-from modelcast.consumers.fetch.retry import ATTEMPTS, check, retried
+from modelcast.consumers.fetch.transfer.retry import ATTEMPTS, check, retried
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, Refused, StoreUnavailable
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed

@@ -9,26 +9,26 @@ from pathlib import Path
 
 import structlog
 
-from modelcast.consumers.fetch.account import Account
-from modelcast.consumers.fetch.ahead import Ahead
-from modelcast.consumers.fetch.cache import ArtifactCache
+from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
+from modelcast.consumers.fetch.cache.block_copy import bytes_of, copy_blocks
+from modelcast.consumers.fetch.cache.incoming import Incoming
+from modelcast.consumers.fetch.cache.whole_files import check_digests, link_twins
 from modelcast.consumers.fetch.choosing import Choice, Deltas
-from modelcast.consumers.fetch.copying import bytes_of, copy_blocks
 from modelcast.consumers.fetch.course import in_words, main_kind, origin_bytes_of
-from modelcast.consumers.fetch.download import Download
-from modelcast.consumers.fetch.early import near_or_far, reads_to_come
-from modelcast.consumers.fetch.gauge import Gauge
-from modelcast.consumers.fetch.incoming import Incoming
-from modelcast.consumers.fetch.link import Link, Turn
-from modelcast.consumers.fetch.manifests import read_manifest
-from modelcast.consumers.fetch.plan import Part, Step, Way, parts_of, plan
+from modelcast.consumers.fetch.job.meter import Account
+from modelcast.consumers.fetch.job.report import FetchReport, Wish
+from modelcast.consumers.fetch.job.status import FetchStatus, Ticker
+from modelcast.consumers.fetch.planning.steps import Part, Step, Way, parts_of, plan
 from modelcast.consumers.fetch.rebuild import Rebuilder, WayFailed, here_bytes_of
-from modelcast.consumers.fetch.regional import RegionalBucket
-from modelcast.consumers.fetch.report import FetchReport, Wish
-from modelcast.consumers.fetch.retry import check
-from modelcast.consumers.fetch.status import FetchStatus, Ticker
+from modelcast.consumers.fetch.region.bucket import RegionalBucket
+from modelcast.consumers.fetch.region.manifests import read_manifest
+from modelcast.consumers.fetch.region.write_through import Ahead
+from modelcast.consumers.fetch.transfer.download import Download
+from modelcast.consumers.fetch.transfer.early import near_or_far, reads_to_come
+from modelcast.consumers.fetch.transfer.link import Link, Turn
+from modelcast.consumers.fetch.transfer.retry import check
+from modelcast.consumers.fetch.transfer.throughput import Gauge
 from modelcast.consumers.fetch.ways import FilePlan, Kind, Option
-from modelcast.consumers.fetch.whole import check_digests, link_twins
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore, Progress

@@ -6,10 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from modelcast.consumers.fetch.cache.incoming import digest_of
 from modelcast.consumers.fetch.errors import DamagedBytes
-from modelcast.consumers.fetch.incoming import digest_of
-from modelcast.consumers.fetch.manifests import find_manifest
-from modelcast.consumers.fetch.retry import retried
+from modelcast.consumers.fetch.region.manifests import find_manifest
+from modelcast.consumers.fetch.transfer.retry import retried
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest

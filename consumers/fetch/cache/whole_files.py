@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from modelcast.consumers.fetch.cache.incoming import Incoming, digest_of
 from modelcast.consumers.fetch.errors import DamagedBytes
-from modelcast.consumers.fetch.incoming import Incoming, digest_of
-from modelcast.consumers.fetch.plan import Step
-from modelcast.consumers.fetch.retry import check
+from modelcast.consumers.fetch.planning.steps import Step
+from modelcast.consumers.fetch.transfer.retry import check
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import FileEntry
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from modelcast.consumers.fetch.spans import Span
+from modelcast.consumers.fetch.transfer.spans import Span
 
 AnySpan = TypeVar("AnySpan", bound=Span)
 

@@ -13,9 +13,9 @@ from typing import Self
 
 import structlog
 
-from modelcast.consumers.fetch.growth import LOOK_SECONDS, Growth
-from modelcast.consumers.fetch.regional import UPLOADERS, RegionalBucket
-from modelcast.consumers.fetch.retry import check
+from modelcast.consumers.fetch.region.bucket import UPLOADERS, RegionalBucket
+from modelcast.consumers.fetch.transfer.retry import check
+from modelcast.consumers.fetch.transfer.verified_prefix import LOOK_SECONDS, Growth
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.manifest import FileEntry
 

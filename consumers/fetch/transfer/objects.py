@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from modelcast.consumers.fetch.begun import Begun
-from modelcast.consumers.fetch.blocks import block_bytes
-from modelcast.consumers.fetch.growth import Growth
-from modelcast.consumers.fetch.plan import Way, runs
-from modelcast.consumers.fetch.readers import at_once
-from modelcast.consumers.fetch.reading import ObjectReplaced, Reading
-from modelcast.consumers.fetch.spans import Span
-from modelcast.consumers.fetch.target import Target
+from modelcast.consumers.fetch.cache.blocks import block_bytes
+from modelcast.consumers.fetch.cache.resume_journal import Begun
+from modelcast.consumers.fetch.planning.steps import Way, runs
+from modelcast.consumers.fetch.transfer.readers import at_once
+from modelcast.consumers.fetch.transfer.reading import ObjectReplaced, Reading
+from modelcast.consumers.fetch.transfer.spans import Span
+from modelcast.consumers.fetch.transfer.target import Target
+from modelcast.consumers.fetch.transfer.verified_prefix import Growth
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 

@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from modelcast.consumers.fetch.cache.incoming import Incoming
+from modelcast.consumers.fetch.cache.locks import alone_or_not, exclusive, shared
 from modelcast.consumers.fetch.errors import disk_full, full_disk_named
-from modelcast.consumers.fetch.incoming import Incoming
-from modelcast.consumers.fetch.locks import alone_or_not, exclusive, shared
 from modelcast.consumers.pod.artifacts import ArtifactMissing, verify_folder
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import ContentError, VerificationFailed

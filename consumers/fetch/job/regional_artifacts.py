@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from modelcast.consumers.fetch.cache import ArtifactCache
+from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
 from modelcast.consumers.fetch.errors import BlobMissing
-from modelcast.consumers.fetch.fetcher import Fetcher
-from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.job.fetcher import Fetcher
+from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.ports import ObjectStore

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, TypeVar, runtime_checkable
 
-from modelcast.consumers.fetch.regional import RegionalBucket
-from modelcast.consumers.fetch.retry import retried
+from modelcast.consumers.fetch.region.bucket import RegionalBucket
+from modelcast.consumers.fetch.transfer.retry import retried
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from modelcast.consumers.fetch.budget import CHUNK_BYTES_MAX, Budget
-from modelcast.consumers.fetch.disks import Disks
-from modelcast.consumers.fetch.plan import Way
-from modelcast.consumers.fetch.target import DIRECT_FROM_BYTES
+from modelcast.consumers.fetch.planning.steps import Way
+from modelcast.consumers.fetch.transfer.disks import Disks
+from modelcast.consumers.fetch.transfer.rate_limit import CHUNK_BYTES_MAX, Budget
+from modelcast.consumers.fetch.transfer.target import DIRECT_FROM_BYTES
 
 READERS = 4
 

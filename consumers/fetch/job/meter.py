@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from modelcast.consumers.fetch.download import Download
-from modelcast.consumers.fetch.plan import Way
-from modelcast.consumers.fetch.report import FetchReport
+from modelcast.consumers.fetch.job.report import FetchReport
+from modelcast.consumers.fetch.planning.steps import Way
+from modelcast.consumers.fetch.transfer.download import Download
 from modelcast.consumers.fetch.ways import Kind
 from modelcast.schemas.manifest import Manifest
 

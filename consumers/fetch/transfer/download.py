@@ -9,17 +9,17 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelcast.consumers.fetch.begun import Begun
+from modelcast.consumers.fetch.cache.resume_journal import Begun
 from modelcast.consumers.fetch.errors import DamagedBytes
-from modelcast.consumers.fetch.growth import Growth
-from modelcast.consumers.fetch.link import Link, Turn
-from modelcast.consumers.fetch.objects import bring_object
-from modelcast.consumers.fetch.plan import PART_BLOCKS_MAX, Part, Step, Way, parts_of
-from modelcast.consumers.fetch.readers import at_once
-from modelcast.consumers.fetch.reading import IsOver, Reading
-from modelcast.consumers.fetch.retry import check
-from modelcast.consumers.fetch.spans import FileSpan, Span
-from modelcast.consumers.fetch.target import Target
+from modelcast.consumers.fetch.planning.steps import PART_BLOCKS_MAX, Part, Step, Way, parts_of
+from modelcast.consumers.fetch.transfer.link import Link, Turn
+from modelcast.consumers.fetch.transfer.objects import bring_object
+from modelcast.consumers.fetch.transfer.readers import at_once
+from modelcast.consumers.fetch.transfer.reading import IsOver, Reading
+from modelcast.consumers.fetch.transfer.retry import check
+from modelcast.consumers.fetch.transfer.spans import FileSpan, Span
+from modelcast.consumers.fetch.transfer.target import Target
+from modelcast.consumers.fetch.transfer.verified_prefix import Growth
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.ports import ObjectStore, Progress
 

@@ -6,8 +6,8 @@ from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 
-from modelcast.consumers.fetch.blocks import block_bytes
-from modelcast.consumers.fetch.retry import check
+from modelcast.consumers.fetch.cache.blocks import block_bytes
+from modelcast.consumers.fetch.transfer.retry import check
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry
 from modelcast.schemas.ports import Progress
 

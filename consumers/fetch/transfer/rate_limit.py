@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from modelcast.consumers.fetch.belief import Allowance
+from modelcast.consumers.fetch.planning.bandwidth import Allowance
 
 BURST_SECONDS = 0.25
 CHUNK_SECONDS = 0.1

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from modelcast.consumers.fetch.belief import Allowance, Belief, Sample, believed, sampled, typical
 from modelcast.consumers.fetch.costs import Speeds
-from modelcast.consumers.fetch.plan import part_blocks
+from modelcast.consumers.fetch.planning.bandwidth import Allowance, Belief, Sample, believed, sampled, typical
+from modelcast.consumers.fetch.planning.steps import part_blocks
 
 SAMPLES = 8
 LINK_BYTES_MIN = 1024 * 1024

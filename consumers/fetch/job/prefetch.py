@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelcast.consumers.fetch.choosing import Choice
-from modelcast.consumers.fetch.early import started
+from modelcast.consumers.fetch.transfer.early import started
 from modelcast.schemas.manifest import Manifest
 
 KEPT_MAX = 8

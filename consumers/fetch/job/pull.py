@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from modelcast.consumers.fetch.cache import ArtifactCache
-from modelcast.consumers.fetch.disks import as_set
-from modelcast.consumers.fetch.fetcher import Fetcher, FetchReport
-from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
+from modelcast.consumers.fetch.job.fetcher import Fetcher, FetchReport
+from modelcast.consumers.fetch.transfer.disks import as_set
+from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.ports import ObjectStore, Progress

@@ -1,4 +1,4 @@
-"""An operator's word about a model: claimed in its log like a publication, and announced."""
+"""What an operator says about a model: claimed in its log like a publication, and announced."""
 
 import time
 import uuid
@@ -15,9 +15,8 @@ from modelcast.schemas.log import ModelLog
 from modelcast.schemas.names import check_alias, check_model, check_region, check_version
 from modelcast.schemas.ports import Announcer, ObjectStore
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, ModelCommand
+from modelcast.schemas.verbs import RULES
 
-SERVES = frozenset({CommandKind.ACTIVATE, CommandKind.ROLLBACK, CommandKind.PIN})
-"""Kinds that make a region serve a version, which must not be quarantined then."""
 REASON_MAX = 1024
 
 Targets = Callable[[ModelLog], tuple[CommandTarget, ...]]
@@ -64,11 +63,49 @@ class Commander(Speaker):
         """
         return self._decided_on.get(model, 0)
 
+    def say(
+        self,
+        kind: CommandKind,
+        model: str,
+        *,
+        version: int | None = None,
+        regions: Sequence[str] = (),
+        alias: str = "",
+        last_consistent: int | None = None,
+        reason: str = "",
+        requested_by: str = "",
+    ) -> ModelCommand | None:
+        """Say any verb; what it means, and what it takes, stands in ``modelcast.schemas.verbs``.
+
+        Args:
+            kind: the verb.
+            model: its name.
+            version: for verbs that take one; a rollback without it finds its own (see ``rollback``).
+            regions: where; none: everywhere.
+            alias: for verbs that take one.
+            last_consistent: for a rollback without ``version``.
+            reason: why; it stands in the model's history.
+            requested_by: who asked.
+        """
+        rule = RULES[kind]
+        if rule.takes_alias:
+            check_alias(alias)
+        if regions and not rule.by_region:
+            raise UsageError(f"{kind.lower()} concerns all regions", subject=model, hint="leave the regions out")
+        if kind is CommandKind.ROLLBACK and version is None:
+            targets = rollback_targets(regions, last_consistent)
+        elif rule.takes_version and version is None:
+            raise UsageError(f"{kind.lower()} needs a version", subject=model, hint=f"write {model}/NUMBER")
+        else:
+            targets = _all(regions, version)
+        return self._claim(kind, model, targets, reason, requested_by, alias)
+
     def activate(
         self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Serve a version, from now until the next publication or command."""
-        return self._say(CommandKind.ACTIVATE, model, _all(regions, version), reason, requested_by)
+        kind = CommandKind.ACTIVATE
+        return self.say(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
 
     def rollback(
         self,
@@ -91,62 +128,65 @@ class Commander(Speaker):
             reason: why.
             requested_by: who asked.
         """
-        targets = _all(regions, to) if to is not None else rollback_targets(regions, last_consistent)
-        return self._say(CommandKind.ROLLBACK, model, targets, reason, requested_by)
+        return self.say(
+            CommandKind.ROLLBACK, model, version=to, regions=regions, last_consistent=last_consistent,
+            reason=reason, requested_by=requested_by,
+        )  # fmt: skip
 
     def pin(
         self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Serve a version whatever is published or activated, until ``unpin``."""
-        return self._say(CommandKind.PIN, model, _all(regions, version), reason, requested_by)
+        kind = CommandKind.PIN
+        return self.say(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
 
     def unpin(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Follow the log again."""
-        return self._say(CommandKind.UNPIN, model, _all(regions), reason, requested_by)
+        return self.say(CommandKind.UNPIN, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def pause(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Stay at what is aspired now."""
-        return self._say(CommandKind.PAUSE, model, _all(regions), reason, requested_by)
+        return self.say(CommandKind.PAUSE, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def resume(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """End a pause."""
-        return self._say(CommandKind.RESUME, model, _all(regions), reason, requested_by)
+        return self.say(CommandKind.RESUME, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def reload(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
-        """Have pods load anew what they serve."""
-        return self._say(CommandKind.RELOAD, model, _all(regions), reason, requested_by)
+        """Have pods load again what they serve."""
+        return self.say(CommandKind.RELOAD, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def quarantine(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
-        """Have nobody serve a version until it is released."""
-        return self._say(CommandKind.QUARANTINE, model, _all((), version), reason, requested_by)
+        """Have no pod serve a version until it is released."""
+        return self.say(CommandKind.QUARANTINE, model, version=version, reason=reason, requested_by=requested_by)
 
     def release(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
         """End a quarantine, a person's or a region's own."""
-        return self._say(CommandKind.RELEASE, model, _all((), version), reason, requested_by)
+        return self.say(CommandKind.RELEASE, model, version=version, reason=reason, requested_by=requested_by)
 
     def alias(
         self, model: str, alias: str, version: int, *, reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Let ``model@alias`` mean a version."""
-        check_alias(alias)
-        return self._say(CommandKind.ALIAS, model, _all((), version), reason, requested_by, alias)
+        kind = CommandKind.ALIAS
+        return self.say(kind, model, version=version, alias=alias, reason=reason, requested_by=requested_by)
 
-    def _say(
+    def _claim(
         self,
         kind: CommandKind,
         model: str,
         targets: Targets,
         reason: str,
         requested_by: str,
-        alias: str = "",
+        alias: str,
     ) -> ModelCommand | None:
         check_model(model)
         if len(reason) > REASON_MAX:
@@ -216,7 +256,7 @@ def check_command(log: ModelLog, command: ModelCommand) -> None:
         if target.version is not None and target.version not in log.updates:
             hint = f"modelcast history {command.model}"
             raise NotFound("no such version", subject=f"{command.model}/{target.version}", hint=hint)
-        if command.kind in SERVES and target.version in log.quarantined:
+        if RULES[command.kind].serves and target.version in log.quarantined:
             subject = f"{command.model}/{target.version}"
             raise Refused("it is quarantined", subject=subject, hint=f"modelcast release {subject}")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.cli import hold_source
-from modelcast.cli.hold_source import UNREAD, HoldSource
+from modelcast.cli.views import hold_source
+from modelcast.cli.views.hold_source import UNREAD, HoldSource
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from modelcast.cli import tables
 from modelcast.cli.console import size_of
-from modelcast.cli.state_source import Sighting
+from modelcast.cli.views import tables
+from modelcast.cli.views.state_source import Sighting
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 

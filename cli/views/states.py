@@ -11,12 +11,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from modelcast.cli import tables
 from modelcast.cli.configured import load, origin_registry
 from modelcast.cli.console import Format, age, emit, out, plain, say
-from modelcast.cli.hold_source import HoldSource
 from modelcast.cli.options import Output, Watch, seconds_of
-from modelcast.cli.state_source import STALE_SECONDS, Sighting, StateSource
+from modelcast.cli.views import tables
+from modelcast.cli.views.hold_source import HoldSource
+from modelcast.cli.views.state_source import STALE_SECONDS, Sighting, StateSource
 from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import RegionState
@@ -172,7 +172,7 @@ def describe(
     output: Output = Format.table,
 ) -> None:
     """Everything about a model, or where one of its versions is."""
-    from modelcast.cli.registry_views import inspect
+    from modelcast.cli.views.registry import inspect
 
     settings, wanted = load(), Reference.parse(reference)
     if wanted.version is None and wanted.alias is None:
@@ -196,7 +196,7 @@ def describe(
 
 
 def _version_of(settings: "Settings", wanted: Reference) -> int:
-    from modelcast.cli.registry_views import read_log
+    from modelcast.cli.views.registry import read_log
 
     log, _ = read_log(origin_registry(settings), wanted.model)
     return log.resolve(wanted).version
@@ -256,8 +256,8 @@ def wait(
 
 def _in_the_log(settings: "Settings", model: str, version: int) -> tuple[str, str]:
     """Why the log refuses a version, and what else there is to say; both "" where it can't be read."""
-    from modelcast.cli.holds import quarantine
-    from modelcast.cli.registry_views import read_log
+    from modelcast.cli.views.holds import quarantine
+    from modelcast.cli.views.registry import read_log
 
     try:
         log, entries = read_log(origin_registry(settings), model)

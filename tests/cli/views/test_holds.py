@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.cli.holds import holds, quarantine
+from modelcast.cli.views.holds import holds, quarantine
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli.console import age, size, size_of
-from modelcast.cli.holds import held, told_by
-from modelcast.cli.state_source import Sighting
+from modelcast.cli.views.holds import held, told_by
+from modelcast.cli.views.state_source import Sighting
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
 

@@ -4,7 +4,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from modelcast.cli.configured import origin_registry
-from modelcast.cli.holds import holds, told_by
+from modelcast.cli.views.holds import holds, told_by
 from modelcast.schemas.errors import ModelcastError
 
 if TYPE_CHECKING:

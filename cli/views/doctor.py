@@ -19,11 +19,11 @@ from modelcast.schemas.errors import ExitCode, ModelcastError, TransportError, U
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
 
-CLOCK_SKEW_MAX_SECONDS = 5.0
+CLOCK_OFFSET_SECONDS_MAX = 5.0
 KAFKA_CHECK_SECONDS = 8.0
 
 
-class Verdict(StrEnum):
+class Result(StrEnum):
     """What a check came to."""
 
     ok = "ok"
@@ -38,7 +38,7 @@ class Check:
     """One thing looked at, and how to mend it."""
 
     subject: str
-    verdict: Verdict
+    result: Result
     detail: str
     hint: str = ""
 
@@ -67,17 +67,17 @@ def doctor(
         raise UsageError("no such check", hint=f"--only takes {', '.join(CHECKERS)}")
     with ThreadPoolExecutor(len(chosen)) as threads:
         found = [c for checks in threads.map(lambda n: _run(n, chosen[n], settings), chosen) for c in checks]
-    colours = {Verdict.ok: "green", Verdict.warning: "yellow", Verdict.skipped: "dim"}
+    colours = {Result.ok: "green", Result.warning: "yellow", Result.skipped: "dim"}
     table = Table("", "WHAT", "FOUND", box=None)
     for check in found:
-        colour = colours.get(check.verdict, "bold red")
-        detail = check.detail + (f"\n→ {check.hint}" if check.hint and check.verdict is not Verdict.ok else "")
-        table.add_row(Text(check.verdict.value, style=colour), check.subject, detail)
+        colour = colours.get(check.result, "bold red")
+        detail = check.detail + (f"\n→ {check.hint}" if check.hint and check.result is not Result.ok else "")
+        table.add_row(Text(check.result.value, style=colour), check.subject, detail)
     emit(found, output, table)
-    verdicts = {c.verdict for c in found}
-    if Verdict.error in verdicts:
+    results = {c.result for c in found}
+    if Result.error in results:
         raise typer.Exit(int(ExitCode.FAILED))
-    if Verdict.unreachable in verdicts:
+    if Result.unreachable in results:
         raise typer.Exit(int(ExitCode.UNREACHABLE))
 
 
@@ -92,9 +92,9 @@ def _run(name: str, checker: Checker, settings: "Settings") -> list[Check]:
 
 def failed(subject: str, error: ModelcastError) -> Check:
     """A check that ended in an error."""
-    verdict = Verdict.unreachable if isinstance(error, TransportError) else Verdict.error
+    result = Result.unreachable if isinstance(error, TransportError) else Result.error
     where = f"{subject}: {error.subject}" if error.subject else subject
-    return Check(where, verdict, error.message, error.hint)
+    return Check(where, result, error.message, error.hint)
 
 
 def check_python(settings: "Settings") -> Iterator[Check]:
@@ -105,15 +105,15 @@ def check_python(settings: "Settings") -> Iterator[Check]:
 
     found = ".".join(map(str, sys.version_info[:3]))
     new_enough = sys.version_info >= (3, 11)
-    yield Check("python", Verdict.ok if new_enough else Verdict.error, found, "install Python 3.11 or newer")
-    yield Check("settings", Verdict.ok, str(config_path() or "variables and defaults only"))
+    yield Check("python", Result.ok if new_enough else Result.error, found, "install Python 3.11 or newer")
+    yield Check("settings", Result.ok, str(config_path() or "variables and defaults only"))
     extras = {"faust-streaming": "region", "aiokafka": "region", "onnxruntime": "pod", "aiohttp": "pod"}
     for package, extra in extras.items():
         try:
-            yield Check(f"python: {package}", Verdict.ok, version(package))
+            yield Check(f"python: {package}", Result.ok, version(package))
         except PackageNotFoundError:
             hint = f"pip install 'modelcast[{extra}]'"
-            yield Check(f"python: {package}", Verdict.skipped, f"not installed; only {extra}s need it", hint)
+            yield Check(f"python: {package}", Result.skipped, f"not installed; only {extra}s need it", hint)
 
 
 def check_kafka(settings: "Settings") -> Iterator[Check]:
@@ -125,17 +125,17 @@ def check_kafka(settings: "Settings") -> Iterator[Check]:
         update={"kafka": settings.kafka.model_copy(update={"timeout_seconds": KAFKA_CHECK_SECONDS})}
     )
     cluster = describe(hurried)
-    yield Check("kafka", Verdict.ok, f"cluster {cluster.cluster_id}, {len(cluster.brokers)} broker(s)")
+    yield Check("kafka", Result.ok, f"cluster {cluster.cluster_id}, {len(cluster.brokers)} broker(s)")
     release = broker_version(hurried)
-    verdict = Verdict.skipped if release is None else Verdict.ok if release.startswith("4") else Verdict.warning
+    result = Result.skipped if release is None else Result.ok if release.startswith("4") else Result.warning
     hint = "Modelcast is tested with Kafka 4.x; older clusters must keep LogAppendTime, which the topics' check tells"
-    yield Check("kafka: version", verdict, release or "this user may not read the brokers' settings", hint)
+    yield Check("kafka: version", result, release or "this user may not read the brokers' settings", hint)
     findings = check_topics(hurried)
     for finding in findings:
-        verdict = Verdict.error if finding.severity == "error" else Verdict.warning
-        yield Check(f"kafka: {finding.subject}", verdict, finding.problem, finding.hint)
+        result = Result.error if finding.severity == "error" else Result.warning
+        yield Check(f"kafka: {finding.subject}", result, finding.problem, finding.hint)
     if not findings:
-        yield Check("kafka: topics", Verdict.ok, f"{len(cluster.topics)} as they must be")
+        yield Check("kafka: topics", Result.ok, f"{len(cluster.topics)} as they must be")
     if any(f.subject == Topic.MODEL_UPDATES and f.severity == "error" for f in findings):
         return
     elsewhere = misplaced(hurried, Topic.MODEL_UPDATES)
@@ -143,7 +143,7 @@ def check_kafka(settings: "Settings") -> Iterator[Check]:
     if elsewhere:
         detail = f"misplaced: {', '.join(key or '(no key)' for key in elsewhere[:5])}"
     hint = "a producer uses another partitioner: set partitioner=murmur2_random there; the log repairs what was missed"
-    yield Check("kafka: partitioner", Verdict.warning if elsewhere else Verdict.ok, detail, hint)
+    yield Check("kafka: partitioner", Result.warning if elsewhere else Result.ok, detail, hint)
 
 
 def check_stores(settings: "Settings") -> Iterator[Check]:
@@ -155,7 +155,7 @@ def check_stores(settings: "Settings") -> Iterator[Check]:
     sections = {f"store {alias}": s for alias, s in settings.stores.items()}
     sections |= {f"store of region {name}": r.store for name, r in settings.regions.items() if r.store}
     if not settings.stores:
-        yield Check("store origin", Verdict.error, "not set", "set MODELCAST_STORES__ORIGIN__URL=s3://bucket")
+        yield Check("store origin", Result.error, "not set", "set MODELCAST_STORES__ORIGIN__URL=s3://bucket")
     for subject, section in sections.items():
         try:
             yield from _check_store(subject, store_of(section))
@@ -163,9 +163,9 @@ def check_stores(settings: "Settings") -> Iterator[Check]:
             yield failed(subject, error)
     if "origin" in settings.stores:
         try:
-            yield Check("registry", Verdict.ok, RegistryReader(origin_store(settings)).registry_id())
+            yield Check("registry", Result.ok, RegistryReader(origin_store(settings)).registry_id())
         except NotFound as error:
-            yield Check("registry", Verdict.warning, error.message, error.hint)
+            yield Check("registry", Result.warning, error.message, error.hint)
 
 
 def _check_store(subject: str, store: "object") -> Iterator[Check]:
@@ -173,16 +173,16 @@ def _check_store(subject: str, store: "object") -> Iterator[Check]:
 
     assert isinstance(store, S3Store)
     probe_conditional_puts(store)
-    yield Check(subject, Verdict.ok, f"{store.name}: honours conditional puts")
+    yield Check(subject, Result.ok, f"{store.name}: honours conditional puts")
     key = f"probes/clock-{time.time_ns()}"
     try:
         theirs_us = store.put(key, b"").last_modified_us
     finally:
         store.delete(key)
-    skew = abs(theirs_us / 1e6 - time.time())
-    verdict = Verdict.ok if skew <= CLOCK_SKEW_MAX_SECONDS else Verdict.warning
+    offset = abs(theirs_us / 1e6 - time.time())
+    result = Result.ok if offset <= CLOCK_OFFSET_SECONDS_MAX else Result.warning
     hint = "nothing breaks by it, but ages and lags shown here are off by that much: run NTP on both"
-    yield Check(f"{subject}: clock", verdict, f"{skew:.1f} s from ours", hint)
+    yield Check(f"{subject}: clock", result, f"{offset:.1f} s from ours", hint)
 
 
 def check_redis(settings: "Settings") -> Iterator[Check]:
@@ -194,10 +194,10 @@ def check_redis(settings: "Settings") -> Iterator[Check]:
         client.ping()
         info = client.info("server")
         assert isinstance(info, dict)
-        yield Check("redis", Verdict.ok, f"version {info.get('redis_version', '?')}")
+        yield Check("redis", Result.ok, f"version {info.get('redis_version', '?')}")
     except (redis.RedisError, OSError) as error:
         hint = "is it up at redis.url? Without it commands read Kafka instead, and nothing is lost"
-        yield Check("redis", Verdict.unreachable, str(error), hint)
+        yield Check("redis", Result.unreachable, str(error), hint)
     finally:
         client.close()
 
@@ -209,7 +209,7 @@ def check_pods(settings: "Settings") -> Iterator[Check]:
 
     pods = [(name, url) for name, region in settings.regions.items() for url in region.pods]
     if not pods:
-        yield Check("pods", Verdict.skipped, "the settings name none", "set [regions.NAME] pods = ['http://…']")
+        yield Check("pods", Result.skipped, "the settings name none", "set [regions.NAME] pods = ['http://…']")
     for region, url in pods:
         parts = urlsplit(url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -219,10 +219,10 @@ def check_pods(settings: "Settings") -> Iterator[Check]:
             status = connection.getresponse().status
             ready = status == 200
             detail = "ready" if ready else f"answers {status}: not ready"
-            verdict = Verdict.ok if ready else Verdict.warning
-            yield Check(f"pod {region} {url}", verdict, detail, "it may be starting or draining; see its log")
+            result = Result.ok if ready else Result.warning
+            yield Check(f"pod {region} {url}", result, detail, "it may be starting or draining; see its log")
         except (OSError, http.client.HTTPException) as error:
-            yield Check(f"pod {region} {url}", Verdict.unreachable, str(error), "is it up? see its log")
+            yield Check(f"pod {region} {url}", Result.unreachable, str(error), "is it up? see its log")
         finally:
             connection.close()
 

@@ -152,7 +152,7 @@ class Publisher(Speaker):
         steps.begin("scan")
         origin = self._connected()
         origin.warm_up()
-        artifact = scan(Path(path), allow_pickle=allow_pickle or self._settings.publish.allow_pickle)
+        artifact = scan(Path(path), allow_pickle=allow_pickle or self._settings.publish.allow_pickle, progress=progress)
         request = asked.of(
             ArtifactRef(
                 store=ORIGIN,

@@ -230,6 +230,13 @@ def test_a_large_object_is_passed_over_without_being_read(tmp_path: Path) -> Non
     assert time.process_time() - begun < 1
 
 
+@pytest.mark.parametrize("length", [1 << 20, 1 << 33, (1 << 64) - 1])
+def test_a_length_beyond_the_end_is_no_object(tmp_path: Path, length: int) -> None:
+    (tmp_path / "model").write_bytes(b"\x8e" + struct.pack("<Q", length) + CALL)
+    with (tmp_path / "model").open("rb", buffering=0) as raw:
+        assert not pickle_reason("model", raw)  # type: ignore[arg-type]
+
+
 TEXTS = {
     "model.pkl.dvc": b"outs:\n- md5: 4f2c1a\n  size: 12\n  path: model.pkl\n",
     "scaler.joblib.sha256": b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  scaler.joblib\n",

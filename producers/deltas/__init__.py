@@ -1,1 +1,0 @@
-"""Deltas beside an artifact: which ones a publisher makes, when, and out of what."""

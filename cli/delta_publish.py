@@ -23,7 +23,7 @@ def publish(
     output: Output = Format.table,
 ) -> None:
     """Make deltas of a published version and put them beside it; what is there is not made again."""
-    from modelcast.deltas.publish import add_deltas
+    from modelcast.deltas.publish.add import add_deltas
 
     for each in base or ():
         check_version(each)

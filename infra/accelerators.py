@@ -1,30 +1,40 @@
-"""What makes the road faster where it is installed, found by name: nothing on the road imports it.
+"""Accelerators: packages beside the road that save bytes or seconds, found by the entry points that they declare.
 
-A package offers an accelerator as an entry point of the group ``modelcast.accelerators``; ``fetch`` and ``publish``
-are the names that are asked for. Without it everything is brought and published whole.
+The road is complete without any. An entry point of the group ``modelcast.accelerators`` names what plugs in; the
+composition root loads it and hands it on, and where there is none it hands on a null object.
 """
 
 import logging
-from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 GROUP = "modelcast.accelerators"
+EXTRA_MODULES = frozenset({"numpy", "pcodec", "zstandard"})
+"""What their extra installs."""
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)  # a training job's own logging decides whether it is shown
+_absent: set[str] = set()  # by name, so that it is logged once
 
 
-@cache
 def load(name: str) -> object | None:
-    """What the entry point ``name`` stands for; None: it, or a library that it needs, is not installed."""
-    for point in entry_points(group=GROUP, name=name):
+    """What the entry point ``name`` points to; None: it is not declared, its package is gone, or its extra is missing.
+
+    Raises:
+        ImportError: the package is there and broken.
+    """
+    for entry in entry_points(group=GROUP, name=name):
         try:
-            found: object = point.load()
-        except ImportError as error:
-            missing = error.name or ""
-            gone = f"{point.module}.".startswith(f"{missing}.")  # of its own package, which was taken away
-            if missing.split(".")[0] == "modelcast" and not gone:
+            loaded: object = entry.load()
+        except ModuleNotFoundError as error:
+            if not _is_absent(entry, error.name or ""):
                 raise
-            _logger.info("not used: %s, which needs %s", point.value, missing or error)
+            if name not in _absent:
+                _absent.add(name)
+                _logger.info("the accelerator %r is not installed: no %s", name, error.name)
         else:
-            return found
+            return loaded
     return None
+
+
+def _is_absent(entry: EntryPoint, missing: str) -> bool:
+    package = ".".join(entry.module.split(".")[:2])
+    return missing == package or missing.partition(".")[0] in EXTRA_MODULES

@@ -61,8 +61,16 @@ MakeAccelerator = Callable[[Settings, ObjectStore], Accelerator]
 """What is found by name: makes a publisher's accelerator from its settings and the origin store."""
 
 
+class NoAccelerator:
+    """Stands where none is installed."""
+
+    def accelerate(self, model: str, artifact: Artifact, *, wanted: bool | None) -> Acceleration:
+        """Nothing is done beside the publication."""
+        return NoAcceleration()
+
+
 class NoAcceleration:
-    """Stands where there is none."""
+    """Stands where nothing is done beside a publication."""
 
     def beside(self, log: ModelLog, version: int) -> None:
         """Nothing to look into."""

@@ -8,7 +8,7 @@ from typing import cast
 from modelcast.infra import accelerators
 from modelcast.infra.metrics import PUBLICATIONS
 from modelcast.infra.settings import ORIGIN, Settings
-from modelcast.producers.accelerator import Acceleration, Accelerator, MakeAccelerator, NoAcceleration
+from modelcast.producers.accelerator import Accelerator, MakeAccelerator, NoAccelerator
 from modelcast.producers.artifact import Artifact, scan
 from modelcast.producers.dry_run import dry_run as find_out
 from modelcast.producers.log_writer import LogWriter
@@ -133,20 +133,18 @@ class Publisher(LogWriter):
         deltas: bool | None,
         verify: bool,
     ) -> Publication:
-        acceleration = self._acceleration(origin, request.model, artifact, deltas)
+        acceleration = self._accelerated(origin).accelerate(request.model, artifact, wanted=deltas)
         try:
             return Publishing(origin, request, artifact, acceleration, timer, verify=verify).run()
         finally:
             acceleration.close()
 
-    def _acceleration(self, origin: Origin, model: str, artifact: Artifact, wanted: bool | None) -> Acceleration:
-        make = cast("MakeAccelerator | None", accelerators.load("publish"))
-        if make is None:
-            return NoAcceleration()
+    def _accelerated(self, origin: Origin) -> Accelerator:
         with self._lock:
             if self._accelerator is None:
-                self._accelerator = make(self._settings, origin.store)
-        return self._accelerator.accelerate(model, artifact, wanted=wanted)
+                make = cast("MakeAccelerator | None", accelerators.load("publish"))
+                self._accelerator = make(self._settings, origin.store) if make else NoAccelerator()
+            return self._accelerator
 
 
 def _reference(artifact: Artifact) -> ArtifactRef:

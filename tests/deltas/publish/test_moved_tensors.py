@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from modelcast.deltas import codec as delta
-from modelcast.deltas.publish import add_deltas, layouts
+from modelcast.deltas.publish import layouts
+from modelcast.deltas.publish.add import add_deltas
 from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publication, Publisher

@@ -9,7 +9,8 @@ import onnx
 import pytest
 
 from modelcast.deltas import codec as delta
-from modelcast.deltas.publish import add_deltas, regions
+from modelcast.deltas.publish import regions
+from modelcast.deltas.publish.add import add_deltas
 from modelcast.deltas.publish.planning.timing import Link
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores import MemoryStore

@@ -94,24 +94,14 @@ def _named(error: OSError) -> str:
 
 
 def _register() -> None:
-    from modelcast.cli import (
-        commands,
-        daemons,
-        dead_letters,
-        delta,
-        doctor,
-        local,
-        ops,
-        plan,
-        publish,
-        registry_views,
-        state_views,
-    )
+    from modelcast.cli import delta, plan, publish
+    from modelcast.cli.commands import dead_letters, operate, run, topics, up_down
     from modelcast.cli.demo import command as demo
+    from modelcast.cli.views import config, doctor, registry, states
 
-    looking = (state_views, registry_views, plan)
-    for module in (demo, local, publish, *looking, commands, daemons, ops, doctor, dead_letters, delta):
+    for module in (demo, up_down, publish, states, registry, plan, operate, run, topics, config, doctor, dead_letters):
         module.register(app)
+    delta.register(app)
 
 
 _register()

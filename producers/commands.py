@@ -16,6 +16,7 @@ from modelcast.schemas.log import ModelLog
 from modelcast.schemas.names import check_alias, check_model
 from modelcast.schemas.ports import Announcer, ObjectStore
 from modelcast.schemas.records import CommandKind, ModelCommand
+from modelcast.schemas.verbs import RULES
 
 REASON_MAX = 1024
 
@@ -57,11 +58,49 @@ class Commander(LogWriter):
         """
         return self._decided_on.get(model, 0)
 
+    def say(
+        self,
+        kind: CommandKind,
+        model: str,
+        *,
+        version: int | None = None,
+        regions: Sequence[str] = (),
+        alias: str = "",
+        last_consistent: int | None = None,
+        reason: str = "",
+        requested_by: str = "",
+    ) -> ModelCommand | None:
+        """Any verb; what it means, and what it takes, stands in ``modelcast.schemas.verbs``.
+
+        Args:
+            kind: the verb.
+            model: its name.
+            version: for verbs that take one; a rollback without it finds its own (see ``rollback``).
+            regions: where; none: everywhere.
+            alias: for verbs that take one.
+            last_consistent: for a rollback without ``version``.
+            reason: why; it stands in the model's history.
+            requested_by: who asked.
+        """
+        rule = RULES[kind]
+        if rule.takes_alias:
+            check_alias(alias)
+        if regions and not rule.by_region:
+            raise UsageError(f"{kind.lower()} concerns all regions", subject=model, hint="leave the regions out")
+        if kind is CommandKind.ROLLBACK and version is None:
+            targets = rollback_targets(regions, last_consistent)
+        elif rule.takes_version and version is None:
+            raise UsageError(f"{kind.lower()} needs a version", subject=model, hint=f"write {model}/NUMBER")
+        else:
+            targets = targets_of(regions, version)
+        return self._claim(kind, model, targets, reason, requested_by, alias)
+
     def activate(
         self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Serve a version, from now until the next publication or command."""
-        return self._command(CommandKind.ACTIVATE, model, targets_of(regions, version), reason, requested_by)
+        kind = CommandKind.ACTIVATE
+        return self.say(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
 
     def rollback(
         self,
@@ -84,62 +123,65 @@ class Commander(LogWriter):
             reason: why.
             requested_by: who asked.
         """
-        targets = targets_of(regions, to) if to is not None else rollback_targets(regions, last_consistent)
-        return self._command(CommandKind.ROLLBACK, model, targets, reason, requested_by)
+        return self.say(
+            CommandKind.ROLLBACK, model, version=to, regions=regions, last_consistent=last_consistent,
+            reason=reason, requested_by=requested_by,
+        )  # fmt: skip
 
     def pin(
         self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Serve a version whatever is published or activated, until ``unpin``."""
-        return self._command(CommandKind.PIN, model, targets_of(regions, version), reason, requested_by)
+        kind = CommandKind.PIN
+        return self.say(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
 
     def unpin(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Follow the log again."""
-        return self._command(CommandKind.UNPIN, model, targets_of(regions), reason, requested_by)
+        return self.say(CommandKind.UNPIN, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def pause(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Stay at what is aspired now."""
-        return self._command(CommandKind.PAUSE, model, targets_of(regions), reason, requested_by)
+        return self.say(CommandKind.PAUSE, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def resume(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """End a pause."""
-        return self._command(CommandKind.RESUME, model, targets_of(regions), reason, requested_by)
+        return self.say(CommandKind.RESUME, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def reload(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
-        """Have pods load anew what they serve."""
-        return self._command(CommandKind.RELOAD, model, targets_of(regions), reason, requested_by)
+        """Have pods load again what they serve."""
+        return self.say(CommandKind.RELOAD, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def quarantine(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
-        """Have nobody serve a version until it is released."""
-        return self._command(CommandKind.QUARANTINE, model, targets_of((), version), reason, requested_by)
+        """Have no pod serve a version until it is released."""
+        return self.say(CommandKind.QUARANTINE, model, version=version, reason=reason, requested_by=requested_by)
 
     def release(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
         """End a quarantine, a person's or a region's own."""
-        return self._command(CommandKind.RELEASE, model, targets_of((), version), reason, requested_by)
+        return self.say(CommandKind.RELEASE, model, version=version, reason=reason, requested_by=requested_by)
 
     def alias(
         self, model: str, alias: str, version: int, *, reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Let ``model@alias`` mean a version."""
-        check_alias(alias)
-        return self._command(CommandKind.ALIAS, model, targets_of((), version), reason, requested_by, alias)
+        kind = CommandKind.ALIAS
+        return self.say(kind, model, version=version, alias=alias, reason=reason, requested_by=requested_by)
 
-    def _command(
+    def _claim(
         self,
         kind: CommandKind,
         model: str,
         targets: Targets,
         reason: str,
         requested_by: str,
-        alias: str = "",
+        alias: str,
     ) -> ModelCommand | None:
         check_model(model)
         if len(reason) > REASON_MAX:

@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 from modelcast.schemas.errors import NotFound, Refused
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.names import check_region, check_version
-from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, ModelCommand
-
-SERVES = frozenset({CommandKind.ACTIVATE, CommandKind.ROLLBACK, CommandKind.PIN})
-"""Kinds that make a region serve a version, which must not be quarantined then."""
+from modelcast.schemas.records import ALL_REGIONS, CommandTarget, ModelCommand
+from modelcast.schemas.verbs import RULES
 
 Targets = Callable[[ModelLog], tuple[CommandTarget, ...]]
 
@@ -26,7 +24,7 @@ def check_command(log: ModelLog, command: ModelCommand) -> None:
         if target.version is not None and target.version not in log.updates:
             hint = f"modelcast history {command.model}"
             raise NotFound("no such version", subject=f"{command.model}/{target.version}", hint=hint)
-        if command.kind in SERVES and target.version in log.quarantined:
+        if RULES[command.kind].serves and target.version in log.quarantined:
             subject = f"{command.model}/{target.version}"
             raise Refused("it is quarantined", subject=subject, hint=f"modelcast release {subject}")
 

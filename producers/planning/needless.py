@@ -1,14 +1,9 @@
 """Whether a command changes nothing, because of what the log holds already. Pure."""
 
-from modelcast.schemas.log import ModelLog, RegionView
-from modelcast.schemas.records import CommandKind, ModelCommand
-
-ALWAYS_NEWS = frozenset({CommandKind.RELOAD, CommandKind.RELEASE})
-"""Kinds that no log makes needless: a region may refuse of its own accord what a release frees."""
-NEWS_BY_REASON = frozenset(
-    {CommandKind.ACTIVATE, CommandKind.ROLLBACK, CommandKind.PIN, CommandKind.PAUSE, CommandKind.QUARANTINE}
-)
-"""Kinds of which a new reason is news: it is shown while they hold, or has failed regions try again, and says why."""
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import ModelCommand
+from modelcast.schemas.region_view import RegionView
+from modelcast.schemas.verbs import RULES, News
 
 
 def changes_nothing(log: ModelLog, command: ModelCommand) -> bool:
@@ -18,8 +13,8 @@ def changes_nothing(log: ModelLog, command: ModelCommand) -> bool:
         log: the fold that ends right before the command.
         command: one that ``ModelLog.check`` accepts.
     """
-    kind = command.kind
-    if kind in ALWAYS_NEWS or (kind in NEWS_BY_REASON and command.reason):
+    news = RULES[command.kind].news
+    if news is News.ALWAYS or (news is News.WITH_A_REASON and command.reason):
         return False
     after = log.apply(command)
     if after.quarantined.keys() != log.quarantined.keys() or after.aliases != log.aliases:

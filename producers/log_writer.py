@@ -6,6 +6,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from modelcast.infra.forks import renew_in_children
 from modelcast.infra.settings import Settings, load
 from modelcast.infra.variables import unknown_variables
 from modelcast.producers.identity import whoami
@@ -35,6 +36,11 @@ class LogWriter:
         self._given = (store, announcer)
         self._origin: Origin | None = None
         self._lock = threading.Lock()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``: the child connects when it first has something to say."""
+        self._origin, self._lock = None, threading.Lock()
 
     @classmethod
     def from_env(cls) -> Self:

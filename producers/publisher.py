@@ -46,6 +46,11 @@ class Publisher(LogWriter):
         super().__init__(settings, store=store, announcer=announcer)
         self._accelerator: Accelerator | None = None
 
+    def after_fork(self) -> None:
+        """See ``Inherited``."""
+        super().after_fork()
+        self._shop = None
+
     def publish(
         self,
         model: str,

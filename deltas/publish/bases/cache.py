@@ -15,6 +15,8 @@ from modelcast.schemas.digests import hex_of
 _FICLONE = 0x40049409  # ioctl of Linux: the same blocks, copied when one of the two is written
 FREE_SHARE_MIN = 0.1
 """Of the disk, what stays free; a full disk is worse than a missing base."""
+_NOWHERE = Path(os.devnull)
+"""Where no folder can be made, so that nothing is kept."""
 
 
 class BaseCache:
@@ -25,7 +27,7 @@ class BaseCache:
     """
 
     def __init__(self, settings: PublishSettings) -> None:
-        self._folder = settings.base_cache_dir or _user_cache() / "modelcast" / "bases"
+        self._folder = settings.base_cache_dir or _user_cache()
         self._size_max = settings.base_cache_size_max_bytes
         self._scratch = Scratch(self._folder / "scratch")
         self._scratch.sweep()
@@ -173,4 +175,8 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a container's user that has neither a HOME nor a passwd entry
+        return _NOWHERE
+    return cache / "modelcast" / "bases"

@@ -49,7 +49,7 @@ class Publisher(LogWriter):
     def after_fork(self) -> None:
         """See ``Inherited``."""
         super().after_fork()
-        self._shop = None
+        self._accelerator = None
 
     def publish(
         self,

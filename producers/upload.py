@@ -5,10 +5,9 @@ import threading
 from collections.abc import Callable
 
 from modelcast.infra.stores.etags import etag_fits
-from modelcast.producers.artifact import Artifact
+from modelcast.producers.artifact import Artifact, LocalFile, changed
 from modelcast.producers.origin import retried
 from modelcast.producers.publication import PublishProgress
-from modelcast.producers.reading import LocalFile, changed
 from modelcast.schemas import keys
 from modelcast.schemas.errors import NotFound, VerificationFailed
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed, Progress

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.infra.threads import Threads
-from modelcast.producers.pickles import pickle_reason
-from modelcast.producers.unfinished import check_content
-from modelcast.producers.walk import Found, unreadable
+from modelcast.producers.artifact.pickles import pickle_reason
+from modelcast.producers.artifact.unfinished import check_content
+from modelcast.producers.artifact.walk import Found, unreadable
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry
 

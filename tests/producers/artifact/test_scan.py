@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.producers import reading
-from modelcast.producers.artifact import scan
+from modelcast.producers.artifact import reading, scan
 from modelcast.schemas.errors import ExitCode, Refused, UsageError
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, Manifest
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcast.producers.file_names import check_names
-from modelcast.producers.ignoring import IGNORE_FILE
+from modelcast.producers.artifact.file_names import check_names
+from modelcast.producers.artifact.ignoring import IGNORE_FILE
+from modelcast.producers.artifact.reading import LocalFile, read_all
+from modelcast.producers.artifact.unfinished import INDEX_SIZE_MAX, check_finished, check_shards
+from modelcast.producers.artifact.walk import Found, Walk, reason, regular, unreadable
 from modelcast.producers.publication import PublishProgress
-from modelcast.producers.reading import LocalFile, read_all
-from modelcast.producers.unfinished import INDEX_SIZE_MAX, check_finished, check_shards
-from modelcast.producers.walk import Found, Walk, reason, regular, unreadable
 from modelcast.schemas.errors import Refused, UsageError
 from modelcast.schemas.manifest import FILES_MAX, Manifest
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.producers import archives
-from modelcast.producers.forward import Forward
-from modelcast.producers.opcodes import holds_pickle
-from modelcast.producers.pickles import pickle_reason
+from modelcast.producers.artifact import archives
+from modelcast.producers.artifact.forward import Forward
+from modelcast.producers.artifact.opcodes import holds_pickle
+from modelcast.producers.artifact.pickles import pickle_reason
 
 
 def reason(data: bytes, name: str = "model.bin") -> str | None:

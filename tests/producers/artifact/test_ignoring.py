@@ -7,7 +7,7 @@ import pytest
 
 from modelcast.producers import Publisher
 from modelcast.producers.artifact import scan
-from modelcast.producers.ignoring import Ignoring
+from modelcast.producers.artifact.ignoring import Ignoring
 from modelcast.schemas.errors import Refused
 
 

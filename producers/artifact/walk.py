@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcast.producers.ignoring import HUGGING_FACE, Ignoring
-from modelcast.producers.unfinished import check_finished
+from modelcast.producers.artifact.ignoring import HUGGING_FACE, Ignoring
+from modelcast.producers.artifact.unfinished import check_finished
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.manifest import PATH_BYTES_MAX
 

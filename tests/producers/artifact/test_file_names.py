@@ -8,7 +8,7 @@ import pytest
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher
 from modelcast.producers.artifact import scan
-from modelcast.producers.file_names import check_names
+from modelcast.producers.artifact.file_names import check_names
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.manifest import Manifest
 

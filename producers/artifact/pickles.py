@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from modelcast.producers.archives import (
+from modelcast.producers.artifact.archives import (
     BLOCK,
     Budget,
     NotLookedInto,
@@ -24,8 +24,8 @@ from modelcast.producers.archives import (
     tar_members,
     zip_members,
 )
-from modelcast.producers.forward import Forward
-from modelcast.producers.opcodes import holds_pickle
+from modelcast.producers.artifact.forward import Forward
+from modelcast.producers.artifact.opcodes import holds_pickle
 
 DEPTH_MAX = 4
 """Of archives in archives."""

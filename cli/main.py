@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def run() -> None:
         sys.exit(ended if isinstance(ended, int) else 0)
     except misuse.Misuse as error:
         sys.exit(misuse.complain(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except typer.Abort:
         console.say("not done")
         sys.exit(int(ExitCode.FAILED))

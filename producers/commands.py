@@ -1,36 +1,31 @@
-"""What an operator says about a model: claimed in its log like a publication, and announced."""
+"""Commanding: what an operator calls."""
 
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modelcast.infra.claim import claim
+from modelcast.infra.claim import AlreadyThere, claim
 from modelcast.infra.metrics import COMMANDS
 from modelcast.infra.settings import Settings
-from modelcast.producers.idle import changes_nothing
-from modelcast.producers.speaker import Speaker
-from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, NotFound, Refused, UsageError
+from modelcast.producers.log_writer import LogWriter
+from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
+from modelcast.producers.planning.needless import changes_nothing
+from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, UsageError
 from modelcast.schemas.log import ModelLog
-from modelcast.schemas.names import check_alias, check_model, check_region, check_version
+from modelcast.schemas.names import check_alias, check_model
 from modelcast.schemas.ports import Announcer, ObjectStore
-from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, ModelCommand
+from modelcast.schemas.records import CommandKind, ModelCommand
 from modelcast.schemas.verbs import RULES
 
 REASON_MAX = 1024
 
-Targets = Callable[[ModelLog], tuple[CommandTarget, ...]]
 
-
-class _SaidAlready(Exception):
-    """Ends a claim: the log, as it has become, says so already."""
-
-
-class Commander(Speaker):
-    """Says commands. Thread-safe; connects when it is first used.
+class Commander(LogWriter):
+    """Writes commands into models' logs. Thread-safe; connects when it is first used.
 
     Every method names its regions (none: all, also those to come), ``reason`` and ``requested_by`` (without it:
-    user@host), and returns the command as it stands in the log; None if that says so already: then there is no new
+    user@host), and returns the command as it stands in the log; None if that holds already: then there is no new
     entry (``decided_on`` tells how long the log was). A release and a reload are always written, and whatever makes a
     region serve or hold something if it comes with a reason; each has regions that failed try again at once. They
     raise ``NotFound`` (no such model or version), ``Refused`` (placement, quarantine), ``UsageError`` (names),
@@ -58,8 +53,8 @@ class Commander(Speaker):
     def decided_on(self, model: str) -> int:
         """The log's last generation when the newest command about ``model`` was built or found needless; 0: none was.
 
-        Where nothing was said, whoever waits for regions waits for what is known of this generation: older news may
-        be from before the entry that made the command needless.
+        Where nothing was written, a caller that waits for regions waits for what is known of this generation: older
+        reports may be from before the entry that made the command needless.
         """
         return self._decided_on.get(model, 0)
 
@@ -75,7 +70,7 @@ class Commander(Speaker):
         reason: str = "",
         requested_by: str = "",
     ) -> ModelCommand | None:
-        """Say any verb; what it means, and what it takes, stands in ``modelcast.schemas.verbs``.
+        """Any verb; what it means, and what it takes, stands in ``modelcast.schemas.verbs``.
 
         Args:
             kind: the verb.
@@ -97,7 +92,7 @@ class Commander(Speaker):
         elif rule.takes_version and version is None:
             raise UsageError(f"{kind.lower()} needs a version", subject=model, hint=f"write {model}/NUMBER")
         else:
-            targets = _all(regions, version)
+            targets = targets_of(regions, version)
         return self._claim(kind, model, targets, reason, requested_by, alias)
 
     def activate(
@@ -202,7 +197,7 @@ class Commander(Speaker):
         log, *_ = origin.together(calls + ([lambda: origin.check_head(known)] if known else []))
         event_id, now_us = uuid.uuid4().hex, time.time_ns() // 1000
 
-        def build(log: ModelLog) -> ModelCommand:
+        def build(log: ModelLog) -> ModelCommand | None:
             command = ModelCommand(
                 registry_id=log.registry_id,
                 event_id=event_id,
@@ -217,17 +212,16 @@ class Commander(Speaker):
             )
             check_command(log, command)
             log.check(command)
-            self._decided_on[model] = log.head
-            if changes_nothing(log, command):
-                raise _SaidAlready
-            return command
+            return None if changes_nothing(log, command) else command
 
-        try:
-            if self._dry_run:
-                return build(log)
-            claimed = claim(origin.reader, log, event_id, build)
-        except _SaidAlready:
+        if self._dry_run:
+            self._decided_on[model] = log.head
+            return build(log)
+        claimed = claim(origin.reader, log, event_id, build)
+        if isinstance(claimed, AlreadyThere):
+            self._decided_on[model] = claimed.log.head
             return None
+        self._decided_on[model] = claimed.entry.generation - 1
         origin.remember(claimed.log)
         command = claimed.entry
         assert isinstance(command, ModelCommand)
@@ -241,61 +235,3 @@ class Commander(Speaker):
                 hint=f"{error.hint}; nothing is lost: the tracker announces it, don't repeat it",
             ) from error
         return command
-
-
-def check_command(log: ModelLog, command: ModelCommand) -> None:
-    """What an operator is refused beyond ``ModelLog.check``. Pure.
-
-    Raises:
-        NotFound: nothing was ever published under this name, or there is no such version.
-        Refused: a region would have to serve a quarantined version.
-    """
-    if not log.updates:
-        raise NotFound("no such model", subject=command.model, hint="modelcast get models")
-    for target in command.targets:
-        if target.version is not None and target.version not in log.updates:
-            hint = f"modelcast history {command.model}"
-            raise NotFound("no such version", subject=f"{command.model}/{target.version}", hint=hint)
-        if RULES[command.kind].serves and target.version in log.quarantined:
-            subject = f"{command.model}/{target.version}"
-            raise Refused("it is quarantined", subject=subject, hint=f"modelcast release {subject}")
-
-
-def rollback_targets(regions: Sequence[str], last_consistent: int | None) -> Targets:
-    """Targets of a rollback whose version is not named; decided on the log as it stands when claimed."""
-    for region in regions:
-        check_region(region)
-
-    def targets(log: ModelLog) -> tuple[CommandTarget, ...]:
-        wanted = tuple(regions) or (ALL_REGIONS,)
-        if not regions and not log.view(ALL_REGIONS).activations:  # every publication named its regions
-            wanted = tuple(sorted(log.regions_named))
-        return tuple(CommandTarget(region, _before(log, region, last_consistent)) for region in wanted)
-
-    return targets
-
-
-def _before(log: ModelLog, region: str, last_consistent: int | None) -> int:
-    now = log.aspired_version(region)
-    if (
-        last_consistent is not None
-        and last_consistent in log.updates
-        and last_consistent not in {now, *log.quarantined}
-    ):
-        return last_consistent
-    for _, version in reversed(log.view(region).activations):
-        if version != now and version not in log.quarantined:
-            return version
-    where = f" in {region}" if region else ""
-    raise Refused(
-        f"nothing was served before version {now}{where}", subject=log.model, hint="name the version: rollback --to"
-    )
-
-
-def _all(regions: Sequence[str], version: int | None = None) -> Targets:
-    for region in regions:
-        check_region(region)
-    if version is not None:
-        check_version(version)
-    named = tuple(dict.fromkeys(regions)) or (ALL_REGIONS,)
-    return lambda log: tuple(CommandTarget(region, version) for region in named)

@@ -24,7 +24,7 @@ from modelcast.schemas.states import State
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
-    from modelcast.producers.verdict import Level
+    from modelcast.producers.planning.convergence import Level
 
 WATCH_SECONDS = 1.0
 View = tuple[Any, RenderableType]

@@ -12,8 +12,8 @@ from modelcast.schemas.errors import ExitCode
 from modelcast.schemas.records import RegionState, VersionState
 from tests.cli.conftest import Cli
 from tests.producers.fakes import SETTINGS, Heard
+from tests.producers.planning.test_convergence import REFUSING, SERVING, state
 from tests.producers.published import log_of
-from tests.producers.test_verdict import REFUSING, SERVING, state
 
 URL = {"MODELCAST_STORES__ORIGIN__URL": "s3://unused"}
 

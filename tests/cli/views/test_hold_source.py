@@ -14,7 +14,7 @@ from modelcast.producers import Commander, Publisher
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.records import VersionState
 from tests.producers.fakes import SETTINGS, Heard
-from tests.producers.test_verdict import SERVING, state
+from tests.producers.planning.test_convergence import SERVING, state
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from modelcast.infra.claim import claim
+from modelcast.infra.claim import AlreadyThere, claim
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ContentError, StoreUnavailable
 from modelcast.schemas.log import ModelLog
@@ -79,10 +79,11 @@ class Publishers:
             world.trace("publisher", f"{event_id}: {error.message}")
             world.stats["refused to claim"] += 1
             return
+        generation = claimed.generation if isinstance(claimed, AlreadyThere) else claimed.entry.generation
         if world.fault("publisher crashed before announcing"):
-            world.trace("publisher", f"generation {claimed.entry.generation} CLAIMED BUT NOT ANNOUNCED")
+            world.trace("publisher", f"generation {generation} CLAIMED BUT NOT ANNOUNCED")
             return
-        world.after(0.01, lambda: world.kafka.announce(claimed.entry.generation))
+        world.after(0.01, lambda: world.kafka.announce(generation))
 
     def _publication(self) -> tuple[Build, str]:
         world, rng = self.world, self.world.rng

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelcast.schemas.printable import escaped_json, is_printable, printable
@@ -30,6 +30,7 @@ def test_what_is_printable_is_left_alone_and_all_becomes_printable(text: str) ->
 
 
 @given(st.dictionaries(st.text(), st.text()))
+@example({"\x7f": "\x9b"})
 def test_escaped_json_says_the_same_and_is_printable(data: dict[str, str]) -> None:
     text = escaped_json(json.dumps(data, ensure_ascii=False))
     assert is_printable(text)

@@ -72,7 +72,7 @@ def supposed(log: ModelLog, versions: Sequence[int]) -> Holding:
 
 def reported(own: ObjectStore, update: ModelUpdate, now_us: int) -> Holding:
     """What the region's state says that it has on its disks: when it was written last, nobody looked since."""
-    from modelcast.agents.region.memory import MEMORY_SIZE_MAX, Memory
+    from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
     from modelcast.schemas import keys
 
     found = own.get(keys.region_state(update.model), size_max=MEMORY_SIZE_MAX)

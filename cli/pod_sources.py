@@ -4,7 +4,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelcast.agents.region.memory import MEMORY_SIZE_MAX, Memory
+from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.consumers.fetch.disks import as_set
 from modelcast.consumers.fetch.link import Link
 from modelcast.consumers.fetch.source import RegionalArtifacts

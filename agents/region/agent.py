@@ -13,15 +13,15 @@ from contextlib import suppress
 
 import structlog
 
-from modelcast.agents.region.logbook import LogBook
-from modelcast.agents.region.others import OthersKeep
-from modelcast.agents.region.ownership import OwnedState
-from modelcast.agents.region.reconciler import Reconciler
+from modelcast.agents.region.decider.replica import Policy
+from modelcast.agents.region.ownership.liveness import Standing, yield_seconds
+from modelcast.agents.region.ownership.others_keep import OthersKeep
+from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.agents.region.replica import Policy
-from modelcast.agents.region.reporting import SnapshotReporter
-from modelcast.agents.region.standing import Standing, yield_seconds
-from modelcast.agents.region.world import World
+from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
+from modelcast.agents.region.shell.log_reader import LogBook
+from modelcast.agents.region.shell.ports import World
+from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra.settings import RegionSettings
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
 from modelcast.schemas.names import MODEL_PATTERN

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import structlog
 
-from modelcast.agents.region.values import Transfer
+from modelcast.agents.region.decider.values import Transfer
 from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher, FetchReport, FetchStatus, Kin
 from modelcast.consumers.fetch.gauge import Gauge
 from modelcast.consumers.fetch.link import Link

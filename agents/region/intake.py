@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import structlog
 
-from modelcast.agents.region.outbox import Outbox
-from modelcast.agents.region.reconciler import Reconciler
 from modelcast.agents.region.registry_watch import RegistryWatch
+from modelcast.agents.region.reporting.outbox import Outbox
+from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra import metrics
 from modelcast.infra.schema_lookup import SchemaLookup
 from modelcast.schemas.codec import decode

@@ -18,13 +18,13 @@ import structlog
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.app import build_app
 from modelcast.agents.region.disk import Disk
-from modelcast.agents.region.heartbeats import Heartbeats
 from modelcast.agents.region.intake import Intake
 from modelcast.agents.region.long_link import long_link, reload_limit
-from modelcast.agents.region.outbox import Outbox
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.agents.region.reporting import SnapshotReporter
-from modelcast.agents.region.world import World
+from modelcast.agents.region.reporting.heartbeats import Heartbeats
+from modelcast.agents.region.reporting.outbox import Outbox
+from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
+from modelcast.agents.region.shell.ports import World
 from modelcast.consumers.fetch import ArtifactCache
 from modelcast.consumers.pods.v2 import Timeouts, V2Pod
 from modelcast.infra.faust_app import data_dir, run_app, stop_on_signals

@@ -11,8 +11,8 @@ from modelcast.deltas.codec.api import apply, info, make
 from modelcast.deltas.codec.apply_file import apply_arriving
 from modelcast.deltas.codec.errors import BadDelta, WrongBase, WrongResult
 from modelcast.deltas.codec.info import DeltaInfo, MethodShare
-from modelcast.deltas.codec.layout import Layout
-from modelcast.deltas.codec.layouts import layout_of, layouts_among, layouts_of
+from modelcast.deltas.codec.layouts.detection import layout_of, layouts_among, layouts_of
+from modelcast.deltas.codec.layouts.tensors import Layout
 
 __all__ = [
     "BadDelta",

@@ -4,12 +4,13 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from modelcast.deltas.codec import container, folder
+from modelcast.deltas.codec import container
 from modelcast.deltas.codec.apply_file import apply_file
 from modelcast.deltas.codec.errors import BadDelta
 from modelcast.deltas.codec.files import check_readable, check_writable, mapped, written_aside
+from modelcast.deltas.codec.folders import folder
 from modelcast.deltas.codec.info import DeltaInfo, info_of
-from modelcast.deltas.codec.layout import Layout
+from modelcast.deltas.codec.layouts.tensors import Layout
 from modelcast.deltas.codec.make_file import make_file
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import UsageError

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcast.deltas.codec import zstd
-from modelcast.deltas.codec.dtypes import DTYPES, DType
 from modelcast.deltas.codec.errors import BadDelta
+from modelcast.deltas.codec.kernels import zstd
+from modelcast.deltas.codec.layouts.dtypes import DTYPES, DType
 
 MAGIC = b"\x89MCDELTA"
 VERSION = 1

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcast.deltas.codec import grouped, planes, zstd
+from modelcast.deltas.codec import grouped
 from modelcast.deltas.codec.container import DICT_BYTES_MAX, Frame, Method, Segment
-from modelcast.deltas.codec.dtypes import DType
 from modelcast.deltas.codec.errors import BadDelta
-from modelcast.deltas.codec.kernels import Kernels
+from modelcast.deltas.codec.kernels import planes, zstd
+from modelcast.deltas.codec.kernels.selection import Kernels
+from modelcast.deltas.codec.layouts.dtypes import DType
 from modelcast.deltas.codec.plan import Work
 
 COPY_CHUNK_BYTES = 4 * 1024 * 1024

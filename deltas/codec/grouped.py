@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcast.deltas.codec import pco, zstd
-from modelcast.deltas.codec.dtypes import DType
 from modelcast.deltas.codec.errors import BadDelta
-from modelcast.deltas.codec.kernels import Kernels
+from modelcast.deltas.codec.kernels import pco, zstd
+from modelcast.deltas.codec.kernels.selection import Kernels
+from modelcast.deltas.codec.layouts.dtypes import DType
 
 GROUP_VALUES_MIN = 4096
 ROW = 64  # values of a row where the tensor's own are not known

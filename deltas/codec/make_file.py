@@ -19,13 +19,13 @@ from modelcast.deltas.codec.container import (
     sha256_of_view,
 )
 from modelcast.deltas.codec.files import mapped
-from modelcast.deltas.codec.kernels import choose
-from modelcast.deltas.codec.layout import Layout, layout
-from modelcast.deltas.codec.layouts import layout_of_data
-from modelcast.deltas.codec.pipeline import in_order, threads_for
+from modelcast.deltas.codec.folders.renames import matched_by_content
+from modelcast.deltas.codec.kernels.pipeline import in_order, threads_for
+from modelcast.deltas.codec.kernels.selection import choose
+from modelcast.deltas.codec.layouts.detection import layout_of_data
+from modelcast.deltas.codec.layouts.pooling import joined, row_of
+from modelcast.deltas.codec.layouts.tensors import Layout, layout
 from modelcast.deltas.codec.plan import Work, plan_file, plan_tensors, plan_whole
-from modelcast.deltas.codec.pooling import joined, row_of
-from modelcast.deltas.codec.renames import matched_by_content
 
 Layouts = tuple[Layout | None, Layout | None]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelcast.deltas.codec.container import FRAME_BYTES_MAX, Segment
-from modelcast.deltas.codec.dtypes import BYTES, DType
-from modelcast.deltas.codec.layout import Layout, Tensor
+from modelcast.deltas.codec.layouts.dtypes import BYTES, DType
+from modelcast.deltas.codec.layouts.tensors import Layout, Tensor
 
 BLOCK_VALUES = 4 * 1024 * 1024
 BLOCK_BYTES_MAX = 16 * 1024 * 1024

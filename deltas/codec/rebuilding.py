@@ -21,8 +21,8 @@ from modelcast.deltas.codec.container import (
 )
 from modelcast.deltas.codec.errors import BadDelta, WrongBase, WrongResult
 from modelcast.deltas.codec.files import write_at
-from modelcast.deltas.codec.kernels import Kernels, choose
-from modelcast.deltas.codec.pipeline import in_order, threads_for
+from modelcast.deltas.codec.kernels.pipeline import in_order, threads_for
+from modelcast.deltas.codec.kernels.selection import Kernels, choose
 
 Told = Callable[[memoryview], None]
 """Called with the bytes of the new file, piece by piece from its start, once they are final."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
+from modelcast.infra.ablation import OWN_HTTP, without
 from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_modified_us
 from modelcast.infra.stores.s3_errors import of_status, translated, unavailable
@@ -87,6 +88,8 @@ class S3Store:
 
     @cached_property
     def _direct(self) -> DirectRequests | None:
+        if without(OWN_HTTP):
+            return None
         with translated(self.name):
             return DirectRequests.learned_from(self._clients.plain, self._clients.credentials, self._bucket)
 

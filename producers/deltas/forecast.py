@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from modelcast.deltas import codec as delta
+from modelcast.deltas.codec.folders.renames import matched_by_content
 from modelcast.deltas.codec.frames import STRONG_BELOW_BYTES
-from modelcast.deltas.codec.layout import Layout, Tensor, layout
+from modelcast.deltas.codec.layouts.tensors import Layout, Tensor, layout
 from modelcast.deltas.codec.make_file import Layouts
 from modelcast.deltas.codec.pieces import Bytes, in_pieces
 from modelcast.deltas.codec.plan import Renames, no_renames, partners_of
-from modelcast.deltas.codec.renames import matched_by_content
 from modelcast.schemas.errors import ModelcastError
 
 SLICE_BYTES = 256 * 1024

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from modelcast.deltas.codec.layout import Layout
+from modelcast.deltas.codec.layouts.tensors import Layout
 from modelcast.producers.deltas.choice import bases_of, pairs_of
 from modelcast.producers.deltas.layouts import is_model, layouts_by_digest
 from modelcast.producers.deltas.maker import Target

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.deltas import codec as delta
-from modelcast.deltas.codec.layout import Layout, sizes_of
+from modelcast.deltas.codec.layouts.tensors import Layout, sizes_of
 from modelcast.infra.settings import PublishSettings
 from modelcast.producers.deltas.base_cache import BaseCache
 from modelcast.producers.deltas.choice import Pair, pairs_of

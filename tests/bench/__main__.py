@@ -14,11 +14,13 @@ from typing import Any
 from tests.bench.figures import conditions
 
 BENCHES = {
+    "afternoon": ("tests.bench.afternoon", "publish() to serving in three regions, beside an afternoon's script"),
     "road": ("tests.bench.road", "publish() to staged and serving in three regions, as a ratio to a raw round trip"),
     "fold": ("tests.bench.fold", "pod states folded a second, as a ratio to a plain Faust agent"),
     "delta": ("tests.bench.delta", "deltas: size against the entropy bound, speed against memcpy"),
     "download": ("tests.bench.download", "1 GiB from a store to the disk, verified: beside boto3, obstore and curl"),
     "link": ("tests.bench.link", "publish to staged behind 100 Mbit/s and 80 ms, as a ratio to bytes / rate"),
+    "ablation": ("tests.bench.ablation", "what each accelerator saves: one off at a time, behind 100 Mbit/s and 80 ms"),
     "pod": ("tests.bench.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
 }
 

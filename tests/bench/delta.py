@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from modelcast.deltas import codec as delta
-from modelcast.deltas.codec.dtypes import SAFETENSORS
+from modelcast.deltas.codec.layouts.dtypes import SAFETENSORS
 from tests.bench import delta_peers, plot_delta
 from tests.bench.delta_pairs import PAIRS, WANTED, bound_bytes, changed_share, files_of, total_bytes
 from tests.bench.delta_speed import codec, memcpy, shares, speed, timed

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcast.deltas.codec.dtypes import SAFETENSORS
+from modelcast.deltas.codec.layouts.dtypes import SAFETENSORS
 from tests.bench.delta_trained import KEPT, Weights, trained
 from tests.deltas.codec.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from modelcast.deltas.codec import container, frames, kernels, pipeline
+from modelcast.deltas.codec import container, frames
 from modelcast.deltas.codec.files import mapped
-from modelcast.deltas.codec.layouts import layout_of_data
+from modelcast.deltas.codec.kernels import pipeline
+from modelcast.deltas.codec.kernels import selection as kernels
+from modelcast.deltas.codec.layouts.detection import layout_of_data
 from modelcast.deltas.codec.make_file import plan_of
 from modelcast.deltas.codec.plan import plan_whole
 from tests.bench.figures import spread

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.agents.region.memory import Held, Memory
+from modelcast.agents.region.decider.memory import Held, Memory
 from modelcast.cli.plan_knowledge import Holding, in_words, reported, situation, speeds_of, supposed
 from modelcast.consumers.fetch.costs import Speeds
 from modelcast.infra.settings import RedisSettings, RegionSettings, Settings

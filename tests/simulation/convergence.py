@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelcast.agents.region.memory import Memory
+from modelcast.agents.region.decider.memory import Memory
 from modelcast.schemas import keys
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn
 
-from modelcast.agents.region import values
-from modelcast.agents.region.memory import Memory
-from modelcast.agents.region.replica import Replica
+from modelcast.agents.region.decider import values
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.tracker.snapshots import RegionRows
 from modelcast.consumers.pods.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
-from modelcast.agents.region import absorb, standing, step
-from modelcast.agents.region.replica import Replica
-from modelcast.agents.region.values import Event, Fetched, Loaded, PodRead
+from modelcast.agents.region.decider import absorb, step
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.values import Event, Fetched, Loaded, PodRead
+from modelcast.agents.region.ownership import liveness
 from modelcast.agents.tracker import snapshots
 from modelcast.consumers.pod import fence
 from modelcast.consumers.pods.port import PodReading, PodRefused
@@ -127,7 +128,7 @@ def _without_order_of_snapshots() -> Iterator[None]:
 
 @contextmanager
 def _without_a_look_at_the_clock_before_a_claim() -> Iterator[None]:
-    with patch.object(standing.Standing, "stands", lambda self: True):
+    with patch.object(liveness.Standing, "stands", lambda self: True):
         yield
 
 

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from modelcast.agents.region.replica import Policy
+from modelcast.agents.region.decider.replica import Policy
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry
 from tests.simulation.actors.kafka import Kafka

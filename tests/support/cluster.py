@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelcast.agents.region.memory import MEMORY_SIZE_MAX, Memory
+from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.consumers.pod.artifacts import verify_folder
 from modelcast.infra.kafka_admin import create_topics
 from modelcast.infra.local.ports import free_ports
@@ -61,6 +61,11 @@ class Daemon:
     @property
     def log(self) -> Path:
         return self._folder / f"{self.name}-{self.life}.log"
+
+    @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.pid
 
     @property
     def alive(self) -> bool:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from modelcast.agents.region.ownership import OwnedState
-from modelcast.agents.region.reconciler import Reconciler
-from modelcast.agents.region.replica import Policy, Replica
-from modelcast.agents.region.telling import Pace
-from modelcast.agents.region.values import Transfer
-from modelcast.agents.region.world import World
+from modelcast.agents.region.decider.replica import Policy, Replica
+from modelcast.agents.region.decider.values import Transfer
+from modelcast.agents.region.ownership.owned_state import OwnedState
+from modelcast.agents.region.reporting.progress import Pace
+from modelcast.agents.region.shell.ports import World
+from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.consumers.fetch import FetchStatus
 from modelcast.consumers.fetch.errors import FetchCancelled
 from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelcast.agents.region.memory import MEMORY_SIZE_MAX, Memory
+from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.infra.local.process import Child
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store, region_store

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from modelcast.agents.region.agent import RegionAgent
-from modelcast.agents.region.memory import Memory
-from modelcast.agents.region.others import OthersKeep
-from modelcast.agents.region.ownership import OwnedState, Superseded
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.ownership.others_keep import OthersKeep
+from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.agents.region.world import World
+from modelcast.agents.region.shell.ports import World
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
@@ -245,7 +245,7 @@ async def test_a_claim_that_fails_in_an_unforeseen_way_is_tried_again(
 async def test_a_model_that_was_spoken_of_too_early_is_taken_as_soon_as_it_exists(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelcast.agents.region.reconciler.RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr("modelcast.agents.region.shell.reconciler.RETRY_SECONDS", (0.01,))
     post.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
     post.agent.assigned(MINE)
     await post.until(lambda: post.watch.registry_id, "the registry was met")

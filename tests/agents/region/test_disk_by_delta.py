@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.agents.region.decider.memory import Held, Memory
 from modelcast.agents.region.disk import Disk
-from modelcast.agents.region.memory import Held, Memory
 from modelcast.consumers.fetch import ArtifactCache, FetchStatus
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.settings import RegionSettings, Settings, StoreSettings

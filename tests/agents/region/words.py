@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from modelcast.agents.region.memory import Memory
-from modelcast.agents.region.replica import Policy, Replica
-from modelcast.agents.region.step import step
-from modelcast.agents.region.values import (
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.replica import Policy, Replica
+from modelcast.agents.region.decider.step import step
+from modelcast.agents.region.decider.values import (
     CancelFetch,
     CheckOwner,
     Effect,
@@ -187,7 +187,7 @@ def serving(*pods: str, log: Log | None = None) -> Region:
 
 def memory_of(version: int, generation: int, **changes: object) -> Memory:
     """What a region that served a version remembers."""
-    from modelcast.agents.region.memory import Held
+    from modelcast.agents.region.decider.memory import Held
 
     held = Held(generation, version, digest(version), f"manifests/{version}", 1000 + version)
     memory = Memory(REGISTRY, MODEL, REGION, 1, "before", generation, f"event-{generation}", held, held)

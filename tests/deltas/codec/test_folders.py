@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from modelcast.deltas import codec as delta
-from modelcast.deltas.codec import zstd
-from modelcast.deltas.codec.folder_index import decode_tree, tree_digest
+from modelcast.deltas.codec.folders.index import decode_tree, tree_digest
+from modelcast.deltas.codec.kernels import zstd
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import NotFound, UsageError
 from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights

@@ -14,9 +14,10 @@ import pytest
 import zstandard
 
 from modelcast.deltas import codec as delta
-from modelcast.deltas.codec import container, zstd
+from modelcast.deltas.codec import container
 from modelcast.deltas.codec.container import Frame, Header, Method, Segment
-from modelcast.deltas.codec.dtypes import BYTES, by_name
+from modelcast.deltas.codec.kernels import zstd
+from modelcast.deltas.codec.layouts.dtypes import BYTES, by_name
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ExitCode, VerificationFailed
 from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights, write
@@ -281,7 +282,7 @@ def test_flipped_statistics_take_no_memory(tmp_path: Path) -> None:
     script = f"""
 import random, resource
 import numpy as np
-from modelcast.deltas.codec import pco
+from modelcast.deltas.codec.kernels import pco
 from modelcast.deltas.codec.errors import BadDelta
 meta, page = pco.compress((np.random.default_rng(0).standard_normal(5000) * 20).astype("<i2"))
 out = np.empty(5000, "<i2"); pco.decompress(meta, page, out)

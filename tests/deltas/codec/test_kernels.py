@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from modelcast.deltas import codec as delta
-from modelcast.deltas.codec import pco
 from modelcast.deltas.codec.grouped import GROUP_VALUES_MIN, group_borders
-from modelcast.deltas.codec.kernels import choose
+from modelcast.deltas.codec.kernels import pco
+from modelcast.deltas.codec.kernels.selection import choose
 from modelcast.schemas.errors import UsageError
 from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights, write
 
@@ -40,7 +40,7 @@ def test_both_make_the_same_container_and_read_it(dtype: str, tmp_path: Path) ->
 
 def test_small_work_does_not_wait_for_compiled_kernels_but_uses_those_that_are_there() -> None:
     script = """
-from modelcast.deltas.codec.kernels import choose
+from modelcast.deltas.codec.kernels.selection import choose
 print(choose(1000).name, choose(1 << 30).name, choose(1000).name, choose(1 << 30, "numpy").name)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=170, check=True)
@@ -49,7 +49,7 @@ print(choose(1000).name, choose(1 << 30).name, choose(1000).name, choose(1 << 30
 
 def test_whoever_works_on_and_on_has_them_compiled_in_the_end() -> None:
     script = """
-from modelcast.deltas.codec.kernels import WORTH_LOADING_BYTES, choose
+from modelcast.deltas.codec.kernels.selection import WORTH_LOADING_BYTES, choose
 third = WORTH_LOADING_BYTES // 3 + 1
 print(choose(third).name, choose(1 << 40, "numpy").name, choose(third).name, choose(third).name)
 """

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelcast.deltas.codec import container, zstd
+from modelcast.deltas.codec import container
 from modelcast.deltas.codec.container import FRAME_BYTES_MAX, Frame, Header, Method, Segment
-from modelcast.deltas.codec.dtypes import BYTES, by_name
+from modelcast.deltas.codec.kernels import zstd
+from modelcast.deltas.codec.layouts.dtypes import BYTES, by_name
 from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights, write
 
 PROMISED_MIB = 256
@@ -21,7 +22,8 @@ SCRIPT = """
 import os, sys, threading, time
 from pathlib import Path
 from modelcast.deltas import codec as delta
-from modelcast.deltas.codec import frames, kernels_numba  # loaded before counting starts
+from modelcast.deltas.codec import frames
+from modelcast.deltas.codec.kernels import compiled
 
 def anonymous_kib():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from modelcast.deltas import codec as delta
-from modelcast.deltas.codec.onnx_layout import onnx_tensors
+from modelcast.deltas.codec.layouts.onnx import onnx_tensors
 from tests.deltas.codec.pairs import adam_step, bf16, weights, write
 
 onnx = pytest.importorskip("onnx")

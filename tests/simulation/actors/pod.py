@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from modelcast.agents.region.memory import Memory
-from modelcast.agents.region.values import Event, LoadBroken, Loaded, LoadRefused, PodLost, PodRead
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.values import Event, LoadBroken, Loaded, LoadRefused, PodLost, PodRead
 from modelcast.consumers.pod import fence
 from modelcast.consumers.pods.port import LoadOrder, PodReading, PodRefused
 from modelcast.schemas import keys

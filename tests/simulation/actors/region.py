@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from modelcast.agents.region.memory import Memory
-from modelcast.agents.region.values import Event, Fetched, FetchFailed, Transfer
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.values import Event, Fetched, FetchFailed, Transfer
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.ports import ObjectInfo
 from tests.simulation import artifacts

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from modelcast.agents.region import values
-from modelcast.agents.region.effects import PROOF_SECONDS_MAX
-from modelcast.agents.region.memory import Memory
-from modelcast.agents.region.ownership import OwnedState, Superseded
-from modelcast.agents.region.replica import Replica
-from modelcast.agents.region.snapshots import snapshot
-from modelcast.agents.region.standing import Standing, yield_seconds
-from modelcast.agents.region.step import step
+from modelcast.agents.region.decider import values
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.snapshots import snapshot
+from modelcast.agents.region.decider.step import step
+from modelcast.agents.region.ownership.liveness import Standing, yield_seconds
+from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
+from modelcast.agents.region.shell.effects import PROOF_SECONDS_MAX
 from modelcast.schemas.errors import ForeignRegistry, StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from tests.simulation.actors.line import TIMED_OUT, Line

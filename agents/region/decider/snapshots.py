@@ -1,0 +1,117 @@
+"""A replica as the tracker gets it: one snapshot in pages, pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.values import Transfer
+from modelcast.schemas.codec import encode
+from modelcast.schemas.digests import DIGEST_PATTERN
+from modelcast.schemas.names import VERSION_MAX
+from modelcast.schemas.records import ModelAck, ModelUpdate, PodReport
+from modelcast.schemas.topics import RECORD_SIZE_MAX
+
+PODS_PER_PAGE = 1000
+ERROR_KEPT_MAX = 500
+TEXT_KEPT_MAX = 200
+SIZE_AIMED_AT_BYTES = RECORD_SIZE_MAX - 16 * 1024
+"""Pods' rows fill a page up to here; the rest is for the page's own fields."""
+
+
+def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: float) -> tuple[ModelAck, ...]:
+    """All pages of the snapshot ``sequence``. ``now`` and ``now_us`` are the same instant on two clocks."""
+    reports = [_clean(replica.pod_report(name, now_us, now)) for name in sorted(replica.pods)]
+    pages = list(_pages(reports))
+    memory, target = replica.wished_memory(), replica.target
+    staged = memory.staged
+    about = _told_of(replica)
+    transfer = replica.transfers.get(about.artifact.manifest_digest, Transfer()) if about else Transfer()
+    digest = about.artifact.manifest_digest if about else ""
+    return tuple(
+        ModelAck(
+            registry_id=replica.saved.registry_id,
+            model=replica.saved.model,
+            region=replica.saved.region,
+            worker=worker,
+            epoch=replica.saved.epoch,
+            sequence=sequence,
+            page=number,
+            pages=len(pages),
+            generation=max(replica.generation, replica.saved.accepted_generation),
+            version=target.version if target else None,
+            manifest_digest=replica.digest,
+            state=replica.state,
+            reported_at_us=now_us,
+            staged_generation=staged.generation if staged else 0,
+            staged_version=staged.version if staged else None,
+            refused_version=replica.refused_version,
+            pods=tuple(rows),
+            pods_expected=len(replica.pods),
+            bytes_moved=transfer.bytes_moved,
+            bytes_saved=transfer.bytes_saved,
+            bytes_total=about.artifact.size_bytes if about else 0,
+            bytes_planned=transfer.bytes_planned,
+            bytes_per_second=round(transfer.bytes_per_second, 1),
+            way=transfer.way[:TEXT_KEPT_MAX],
+            stage_seconds=_seconds(transfer.stage_seconds),
+            attempts=replica.failures.get(digest, 0) + replica.damages.get(digest, 0),
+            error=_error(replica)[:ERROR_KEPT_MAX],
+        )
+        for number, rows in enumerate(pages)
+    )
+
+
+def _told_of(replica: Replica) -> ModelUpdate | None:
+    """Whose bytes are told: what is aspired, unless only what is fetched ahead of it is on its way."""
+    aspiration = replica.aspiration
+    aspired, ahead = (aspiration.update, aspiration.staged) if aspiration else (None, None)
+    coming = [u for u in (aspired, ahead) if u and u.artifact.manifest_digest in replica.fetching]
+    return next((u for u in (*coming, aspired, ahead) if u), None)
+
+
+def _error(replica: Replica) -> str:
+    """What a person should know first; why a version is refused is known also after a restart."""
+    refused = replica.refused_version
+    said = replica.alarm or replica.unreadable or replica.error
+    return said or next((q.reason for q in replica.quarantined if q.version == refused), "")
+
+
+def encoded(replica: Replica, *, worker: str, sequence: int, now_us: int, now: float) -> list[bytes]:
+    """The pages as they travel.
+
+    Raises:
+        ContentError: a page can't be written.
+    """
+    return [encode(p) for p in snapshot(replica, worker=worker, sequence=sequence, now_us=now_us, now=now)]
+
+
+def _pages(reports: list[PodReport]) -> Iterator[list[PodReport]]:
+    page: list[PodReport] = []
+    size_bytes = 0
+    for report in reports:
+        row_bytes = _row_bytes(report)
+        if page and (len(page) == PODS_PER_PAGE or size_bytes + row_bytes > SIZE_AIMED_AT_BYTES):
+            yield page
+            page, size_bytes = [], 0
+        page.append(report)
+        size_bytes += row_bytes
+    yield page  # also an empty one: a snapshot without pods is a snapshot
+
+
+def _row_bytes(report: PodReport) -> int:
+    """At least what the row takes encoded: its texts, and ten bytes for each number."""
+    texts = (report.pod, report.manifest_digest, report.incarnation, report.error)
+    return sum(len(t.encode()) + 5 for t in texts) + 50
+
+
+def _clean(report: PodReport) -> PodReport:
+    """The row with nothing in it that a record may not hold: a strange server must not silence its region."""
+    version = report.version if report.version is not None and 1 <= report.version <= VERSION_MAX else None
+    digest = report.manifest_digest if DIGEST_PATTERN.fullmatch(report.manifest_digest) else ""
+    incarnation = "".join(c for c in report.incarnation if c.isprintable())[:TEXT_KEPT_MAX]
+    error = report.error[:ERROR_KEPT_MAX]
+    return replace(report, version=version, manifest_digest=digest, incarnation=incarnation, error=error)
+
+
+def _seconds(stages: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(seconds, 6) for name, seconds in stages.items()}

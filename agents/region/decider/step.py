@@ -1,0 +1,44 @@
+"""One model in one region: the pure decider that brings its pods to what the log says.
+
+``step(replica, event, now)`` takes in what happened and returns what to do next. It is level-triggered: effects
+follow from comparing what is aspired with what is known, not from the order of events, so a lost, doubled or late
+event delays but never misleads. The state of the generation is derived from those facts (``Replica.state``) and is
+therefore never ahead of them. The shape follows etcd-io/raft's ``Ready`` and TensorFlow Serving's
+``AspiredVersionPolicy``.
+
+Three comparisons carry the invariants, and the simulation shows that none can be left out: the digest of what
+arrived (``absorb._on_fetched``), the generation that is met (``absorb.goes_back``), and the read-back of a pod
+(``Replica.confirms``). The fourth, the owner's epoch, is compared where orders arrive: by pods and by the store.
+"""
+
+from modelcast.agents.region.decider.absorb import absorb
+from modelcast.agents.region.decider.plan import plan
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.values import Effect, Event, Report
+
+
+def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Effect, ...]]:
+    """Take in ``event`` at ``now`` (seconds, any monotonic clock) and decide what to do.
+
+    Pure and total: it raises on nothing, and an event that no longer matters changes nothing.
+    """
+    if replica.replaced:
+        return replica, ()
+    after = absorb(replica, event, now)
+    if after.replaced or after.alarm:
+        return after, (Report(),) if after.alarm != replica.alarm else ()
+    after, effects = plan(after, now)
+    if _outlook(after) != _outlook(replica):
+        effects = (*effects, Report())
+    return after, effects
+
+
+def _outlook(replica: Replica) -> object:
+    """What people can see of it; when it changes, a report is due."""
+    pods = {
+        name: (v.reading, v.lost, v.error, bool(v.loading), replica.confirms(v)) for name, v in replica.pods.items()
+    }
+    on_their_way = {digest: told for digest in replica.fetching if (told := replica.transfers.get(digest))}
+    staged = replica.wished_memory().staged  # what is told: to have saved it is no news
+    return (replica.state, replica.generation, staged, replica.held, replica.quarantined, replica.error,
+            replica.alarm, replica.unreadable, on_their_way, pods)  # fmt: skip

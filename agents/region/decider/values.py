@@ -1,0 +1,236 @@
+"""What goes into ``Replica.step`` (events: what happened) and what comes out (effects: what to do)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.consumers.pods.port import LoadOrder, PodReading
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import ModelUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What one fetch cost. ``moved``: over the long link; ``saved``: against moving the whole.
+
+    ``bytes_planned`` was to be moved, at ``bytes_per_second`` it came; ``way`` says how, for people.
+    """
+
+    bytes_moved: int = 0
+    bytes_saved: int = 0
+    bytes_total: int = 0
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    bytes_planned: int = 0
+    bytes_per_second: float = 0.0
+    way: str = ""
+    kind: str = ""  # the way that brought most of it, in one word: few enough for a metric's label
+
+
+# --- events ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """The log was read."""
+
+    log: ModelLog
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The log can't be read beyond what was folded (``reason``), or can again ("")."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contradicted:
+    """The store contradicts what was read from it before: it was wiped, restored or rewritten."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodsKnown:
+    """These are the region's pods now."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """A fetch under way has come so far."""
+
+    manifest_digest: str
+    transfer: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An artifact lies on this worker's disk; ``actual_digest`` is what its bytes hash to."""
+
+    manifest_digest: str
+    actual_digest: str
+    transfer: Transfer = Transfer()
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFailed:
+    """It does not. ``damaged``: bytes arrived, but not those; ``cancelled``: we asked it to stop."""
+
+    manifest_digest: str
+    message: str
+    damaged: bool = False
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pod says that it serves the order. Believed only once it has been read back."""
+
+    pod: str
+    order: LoadOrder
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRefused:
+    """A pod refused the order (stale, foreign, unauthorised); nothing changed there."""
+
+    pod: str
+    order: LoadOrder
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBroken:
+    """A pod tried and could not; it serves what it served before."""
+
+    pod: str
+    order: LoadOrder
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodRead:
+    """A pod was read back."""
+
+    reading: PodReading
+
+
+@dataclass(frozen=True, slots=True)
+class PodLost:
+    """A pod did not answer (to a load or a read)."""
+
+    pod: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The memory is durable."""
+
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True)
+class SaveFailed:
+    """It may or may not be durable: try again."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Somebody with a higher epoch owns the model, or our partition was revoked."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed."""
+
+
+Event = (
+    Folded
+    | Unreadable
+    | Contradicted
+    | PodsKnown
+    | Fetching
+    | Fetched
+    | FetchFailed
+    | Loaded
+    | LoadRefused
+    | LoadBroken
+    | PodRead
+    | PodLost
+    | Saved
+    | SaveFailed
+    | Replaced
+    | Tick
+)
+
+
+# --- effects -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Bring an artifact to this worker's disk, verified; answers ``Fetched`` or ``FetchFailed``."""
+
+    update: ModelUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class CancelFetch:
+    """It is not wanted any more; the fetch answers ``FetchFailed(cancelled=True)`` (or what it came to)."""
+
+    manifest_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Give an order to a pod; answers ``Loaded``, ``LoadRefused``, ``LoadBroken`` or ``PodLost``."""
+
+    pod: str
+    order: LoadOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read a pod back; answers ``PodRead`` or ``PodLost``."""
+
+    pod: str
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Write the memory by conditional put; answers ``Saved``, ``SaveFailed`` or ``Replaced``."""
+
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the region's snapshot says has changed: send it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOwner:
+    """A pod knows of a higher authority: read ``state/<model>``; answers ``Replaced`` if the epoch is another's.
+
+    If it is still ours, then the region's bucket was lost and made anew: take an epoch above ``epoch_seen``, the
+    highest that a pod reports, and answer ``Saved``.
+    """
+
+    epoch_seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refold:
+    """Something knows of a higher generation than we do: read the log now; answers ``Folded``."""
+
+
+Effect = Fetch | CancelFetch | Load | Read | Save | Report | CheckOwner | Refold

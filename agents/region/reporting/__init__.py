@@ -1,0 +1,1 @@
+"""What a worker reports to Kafka: snapshots, the progress of fetches, heartbeats."""

@@ -1,0 +1,77 @@
+"""What is told of fetches while they run: often enough for people to watch, never a flood."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from modelcast.agents.region.decider.values import Fetching, Transfer
+from modelcast.consumers.fetch import FetchStatus
+
+GAP_SECONDS = 1.0
+"""A fetch speaks at most this often, and for the first time when it has taken this long."""
+TOLD_PER_SECOND_MAX = 10.0
+"""All fetches of a worker together."""
+PODS_TOLD_PER_SECOND_MAX = 1000.0
+"""Every word of progress goes out with the rows of all the region's pods."""
+
+
+def gap_seconds(fetches: int, pods: int) -> float:
+    """How long each of ``fetches`` under way is silent between two words, in a region of ``pods`` pods."""
+    return max(GAP_SECONDS, fetches * max(1 / TOLD_PER_SECOND_MAX, pods / PODS_TOLD_PER_SECOND_MAX))
+
+
+class Pace:
+    """How many fetches of this worker are under way. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._fetches = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def fetching(self) -> Iterator[None]:
+        """One more is under way, from entry to exit."""
+        with self._lock:
+            self._fetches += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._fetches -= 1
+
+    def gap_seconds(self, pods: int) -> float:
+        """For each of them."""
+        with self._lock:
+            return gap_seconds(self._fetches, pods)
+
+
+class Teller:
+    """Passes on what one fetch says of itself, as seldom as the pace allows. Called on the fetch's threads.
+
+    Args:
+        manifest_digest: what is fetched.
+        pace: shared with the other fetches of the worker.
+        pods: of the region.
+        tell: must not block.
+    """
+
+    def __init__(self, manifest_digest: str, pace: Pace, pods: int, tell: Callable[[Fetching], None]) -> None:
+        self._digest, self._pace, self._pods, self._tell = manifest_digest, pace, pods, tell
+        self._lock = threading.Lock()
+        self._next_at = pace.clock() + pace.gap_seconds(pods)
+
+    def __call__(self, status: FetchStatus) -> None:
+        """It has come this far."""
+        with self._lock:
+            now = self._pace.clock()
+            if now < self._next_at:
+                return
+            self._next_at = now + self._pace.gap_seconds(self._pods)
+        transfer = Transfer(
+            bytes_moved=status.bytes_moved,
+            bytes_planned=status.bytes_planned,
+            bytes_per_second=status.bytes_per_second,
+            way=status.way,
+        )
+        self._tell(Fetching(self._digest, transfer))

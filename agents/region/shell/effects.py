@@ -1,0 +1,170 @@
+"""Effects carried out: each becomes exactly one event that says what came of it. Nothing here decides."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from typing import TypeVar
+
+from structlog.typing import FilteringBoundLogger
+
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.values import (
+    Event,
+    Fetched,
+    FetchFailed,
+    LoadBroken,
+    Loaded,
+    LoadRefused,
+    PodLost,
+    PodRead,
+    Replaced,
+    Saved,
+    SaveFailed,
+    Transfer,
+)
+from modelcast.agents.region.ownership.owned_state import Superseded
+from modelcast.agents.region.reporting.progress import Teller
+from modelcast.agents.region.shell.ports import State, World
+from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
+from modelcast.infra import metrics
+from modelcast.schemas.errors import ModelcastError, VerificationFailed
+from modelcast.schemas.records import ModelUpdate
+
+PROOF_SECONDS_MAX = 5.0
+"""An order to a pod is given only while the last proof of ownership is younger: a foreign server can't refuse it."""
+
+T = TypeVar("T")
+
+
+async def in_thread(executor: Executor, call: Callable[[], T]) -> T:
+    """``call()`` on a thread of ``executor``."""
+    return await asyncio.get_running_loop().run_in_executor(executor, call)
+
+
+class Hands:
+    """Carries out the effects of one model."""
+
+    def __init__(self, model: str, world: World, state: State, log: FilteringBoundLogger) -> None:
+        self._log = log
+        self._model = model
+        self._world = world
+        self._state = state
+        self._state_lock = asyncio.Lock()  # one call on the state object at a time
+
+    async def fetch(self, update: ModelUpdate, cancel: threading.Event, tell: Callable[[Event], None]) -> Event:
+        """``Fetched`` or ``FetchFailed``. ``tell`` is called on the event loop with what is known meanwhile."""
+        digest, subject = update.artifact.manifest_digest, {"version": update.version}
+        began = time.perf_counter()
+        loop = asyncio.get_running_loop()
+
+        def told(event: Event) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(tell, event)
+
+        def fetch() -> tuple[str, Transfer]:
+            with self._world.pace.fetching():
+                teller = Teller(digest, self._world.pace, len(self._world.pods), told)
+                return self._world.artifacts.fetch(update, cancel.is_set, teller)
+
+        try:
+            actual, transfer = await in_thread(self._world.fetches_of(update.artifact.size_bytes), fetch)
+        except FetchCancelled as error:
+            return FetchFailed(digest, error.message, cancelled=True)
+        except VerificationFailed as error:
+            metrics.FETCHES.labels(self._model, "damaged").inc()
+            self._log.error("the artifact arrived damaged", error=error, **subject)
+            return FetchFailed(digest, str(error), damaged=True)
+        except ModelcastError as error:
+            metrics.FETCHES.labels(self._model, "failed").inc()
+            self._log.warning("the artifact could not be fetched", error=error, **subject)
+            return FetchFailed(digest, str(error))
+        except Exception as error:
+            metrics.FETCHES.labels(self._model, "failed").inc()
+            self._log.exception("fetching failed in an unforeseen way", **subject)
+            return FetchFailed(digest, f"{type(error).__name__}: {error}")
+        seconds = time.perf_counter() - began
+        metrics.FETCHES.labels(self._model, "done").inc()
+        metrics.FETCH_SECONDS.observe(seconds)
+        metrics.FETCHED_BYTES.labels(self._model, transfer.kind).inc(transfer.bytes_moved)
+        metrics.SAVED_BYTES.labels(self._model, transfer.kind).inc(transfer.bytes_saved)
+        self._log.info(
+            "staged", seconds=round(seconds, 4), bytes_moved=transfer.bytes_moved, way=transfer.way, **subject
+        )
+        return Fetched(digest, actual, transfer)
+
+    async def load(self, name: str, order: LoadOrder) -> Event:
+        """``Loaded``, ``LoadRefused``, ``LoadBroken``, ``PodLost`` or ``Replaced``."""
+        if time.monotonic() - self._state.proved_at > PROOF_SECONDS_MAX:
+            proof = await self.check(0)
+            if not isinstance(proof, Saved):
+                unproved = LoadRefused(name, order, "unproved", "not told: the region's state can't be read")
+                return proof if isinstance(proof, Replaced) else unproved
+        subject = {"version": order.version, "generation": order.generation, "pod": name}
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._world.load_seconds_max):
+                await self._world.pods[name].load(order)
+        except PodRefused as error:
+            metrics.RELOADS.labels(self._model, "refused").inc()
+            if error.code == "stale":
+                metrics.FENCED.labels(self._model).inc()
+            self._log.warning("a pod refused an order", error=error, code=error.code, epoch=order.epoch, **subject)
+            return LoadRefused(name, order, error.code, str(error))
+        except LoadFailed as error:
+            metrics.RELOADS.labels(self._model, "failed").inc()
+            self._log.error("a pod could not load", error=error, code=error.code, **subject)
+            return LoadBroken(name, order, error.code, str(error))
+        except (PodUnreachable, TimeoutError) as error:
+            metrics.RELOADS.labels(self._model, "failed").inc()
+            said = str(error) or f"no answer to a load within {self._world.load_seconds_max:g} s"
+            self._log.warning("a pod did not answer", error=said, **subject)
+            return PodLost(name, said)
+        except Exception as error:
+            self._log.exception("loading failed in an unforeseen way", **subject)
+            return PodLost(name, f"{type(error).__name__}: {error}")
+        seconds = time.perf_counter() - began
+        metrics.RELOADS.labels(self._model, "served").inc()
+        metrics.RELOAD_SECONDS.observe(seconds)
+        self._log.info("a pod says that it serves", seconds=round(seconds, 4), **subject)
+        return Loaded(name, order)
+
+    async def read(self, name: str) -> Event:
+        """``PodRead`` or ``PodLost``."""
+        try:
+            return PodRead(await self._world.pods[name].read(self._model))
+        except PodUnreachable as error:
+            return PodLost(name, str(error))
+        except Exception as error:
+            self._log.exception("reading back failed in an unforeseen way", pod=name)
+            return PodLost(name, f"{type(error).__name__}: {error}")
+
+    async def save(self, memory: Memory) -> Event:
+        """``Saved``, ``SaveFailed`` or ``Replaced``."""
+        return await self._on_state(lambda: self._state.save(memory))
+
+    async def check(self, epoch_seen: int) -> Event:
+        """As ``save``."""
+        return await self._on_state(lambda: self._state.check(epoch_seen))
+
+    async def claim(self, registry_id: str) -> Memory:
+        """Own the model. Raises like ``OwnedState.claim``."""
+        async with self._state_lock:
+            return await in_thread(self._world.stores, lambda: self._state.claim(registry_id))
+
+    async def _on_state(self, call: Callable[[], Memory]) -> Event:
+        try:
+            async with self._state_lock:
+                return Saved(await in_thread(self._world.stores, call))
+        except Superseded as error:
+            metrics.FENCED.labels(self._model).inc()
+            return Replaced(str(error))
+        except ModelcastError as error:
+            self._log.warning("the region's state could not be written", error=error)
+            return SaveFailed(str(error))
+        except Exception as error:
+            self._log.exception("writing the region's state failed in an unforeseen way")
+            return SaveFailed(f"{type(error).__name__}: {error}")

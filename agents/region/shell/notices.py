@@ -1,0 +1,31 @@
+"""What people want to know of a step, for the log and the metrics: acceptance, states, alarms."""
+
+from structlog.typing import FilteringBoundLogger
+
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.infra import metrics
+
+
+def tell(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:
+    """Say what a step has changed."""
+    if after.generation != before.generation and after.generation:
+        metrics.ACCEPTED_GENERATION.labels(model).set(after.generation)
+        log.info("aspires", generation=after.generation, version=after.aspiration and after.aspiration.version)
+    _tell_alarms(model, log, before, after)
+    old, new = before.state, after.state
+    if (new, after.generation) != (old, before.generation) and after.generation:
+        for state in type(new):
+            metrics.MODEL_STATE.labels(model, state).set(int(state is new))
+        version = after.target.version if after.target else None
+        log.info("state", state=str(new), generation=after.generation, version=version, error=after.error or None)
+    versions = {v.reading.version if v.reading else None for v in after.pods.values()}
+    metrics.SERVED_VERSION.labels(model).set((versions.pop() or 0) if len(versions) == 1 else 0)
+
+
+def _tell_alarms(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:
+    if after.alarm and after.alarm != before.alarm:
+        log.error("alarm: nothing is done about this model until a person looks", reason=after.alarm)
+    if after.unreadable and after.unreadable != before.unreadable:
+        log.error("alarm: the log can't be read on; what it said before is obeyed", reason=after.unreadable)
+    if (after.alarm, after.unreadable) != (before.alarm, before.unreadable):
+        metrics.ALARM.labels(model).set(int(bool(after.alarm or after.unreadable)))

@@ -1,0 +1,104 @@
+"""What a reconciler needs of the world, as small Protocols: it is tested without servers."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.values import Transfer
+from modelcast.agents.region.reporting.progress import Pace
+from modelcast.consumers.fetch import FetchStatus
+from modelcast.consumers.fetch.job import TURN_FROM_BYTES
+from modelcast.consumers.pods.port import Pod
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import Entry, ModelUpdate
+
+
+class State(Protocol):
+    """One model's state object in the region's bucket (``OwnedState``). Blocking."""
+
+    proved_at: float
+
+    def claim(self, registry_id: str) -> Memory:
+        """Take the next owner epoch."""
+        ...
+
+    def save(self, memory: Memory) -> Memory:
+        """Write; raises ``Superseded`` or ``StoreUnavailable``."""
+        ...
+
+    def check(self, epoch_seen: int = 0) -> Memory:
+        """Prove that it is ours; raises like ``save``."""
+        ...
+
+
+class Artifacts(Protocol):
+    """This worker's disk. Blocking, thread-safe."""
+
+    def fetch(
+        self, update: ModelUpdate, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None], /
+    ) -> tuple[str, Transfer]:
+        """Bring an artifact here; the digest that it has, and what it cost. Raises ``ModelcastError``.
+
+        ``on_status`` is told from the fetch's threads how far it has come.
+        """
+        ...
+
+
+class Book(Protocol):
+    """One model's log, as far as it was read (``LogBook``). Blocking, thread-safe."""
+
+    @property
+    def log(self) -> ModelLog | None:
+        """The fold; None: nothing was read yet."""
+        ...
+
+    @property
+    def unread(self) -> str:
+        """Why the log can't be read on; "": it can."""
+        ...
+
+    def read(self, until: int) -> ModelLog:
+        """Read on, at least to generation ``until`` if it exists."""
+        ...
+
+    def refresh(self) -> ModelLog:
+        """Read all that is new, and prove that what was read still stands."""
+        ...
+
+    def holds(self, entry: Entry, raw: bytes) -> bool:
+        """Whether just these bytes stand in the log, as far as it was read. Does not block."""
+        ...
+
+    def contradiction(self, entry: Entry, raw: bytes) -> str | None:
+        """Why an announced entry is not what stands in the log; None: it is."""
+        ...
+
+
+class Reporter(Protocol):
+    """Tells the tracker."""
+
+    def changed(self, model: str, replica: Replica) -> None:
+        """The region's snapshot of ``model`` has changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that one worker's reconcilers share."""
+
+    region: str
+    pods: Mapping[str, Pod]
+    artifacts: Artifacts
+    reporter: Reporter
+    stores: Executor  # short calls
+    fetches: Executor  # long ones
+    load_seconds_max: float = 120.0
+    pace: Pace = field(default_factory=Pace)  # at which fetches speak of their progress
+    small_fetches: Executor | None = None  # of what waits for nobody's turn at the origin; None: as the others
+
+    def fetches_of(self, size_bytes: int) -> Executor:
+        """Where an artifact of so many bytes is fetched: those that wait for a turn never keep small ones waiting."""
+        return self.small_fetches if self.small_fetches and size_bytes < TURN_FROM_BYTES else self.fetches

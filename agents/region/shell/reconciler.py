@@ -1,0 +1,385 @@
+"""One model of one region, driven: holds the ``Replica``, carries out what ``step`` says, feeds back what came of it.
+
+Everything here runs on one event loop; what blocks runs on threads. A reconciler lives from the claim of the owner
+epoch until it is replaced or stopped, and is never used again.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import structlog
+
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.replica import Policy, Replica
+from modelcast.agents.region.decider.step import step
+from modelcast.agents.region.decider.values import (
+    CancelFetch,
+    CheckOwner,
+    Contradicted,
+    Effect,
+    Event,
+    Fetch,
+    Folded,
+    Load,
+    PodsKnown,
+    Read,
+    Refold,
+    Replaced,
+    Report,
+    Save,
+    Saved,
+    Tick,
+    Unreadable,
+)
+from modelcast.agents.region.ownership.owned_state import Superseded
+from modelcast.agents.region.shell.effects import Hands, in_thread
+from modelcast.agents.region.shell.notices import tell
+from modelcast.agents.region.shell.ports import Book, State, World
+from modelcast.consumers.pods.port import LoadOrder
+from modelcast.infra import metrics
+from modelcast.schemas.errors import ContentError, ForeignRegistry, ModelcastError
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import Entry, ModelUpdate
+
+TICK_SECONDS_MIN = 0.02
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+SAVE_WITH_FETCH_SECONDS = 0.2
+"""How long the news that a generation was accepted waits for the fetch that it began: mostly one write tells both."""
+
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Use ``start`` once, then ``announced``, ``refresh``, ``hold``, ``release``; ``stop`` ends it.
+
+    Args:
+        model: which one.
+        world: what all of this worker's reconcilers share.
+        state: the model's state object.
+        book: the model's log.
+        policy: how patient to be.
+        on_replaced: called once if somebody else turns out to own the model, or it can't be taken.
+    """
+
+    def __init__(
+        self, model: str, world: World, state: State, book: Book, policy: Policy, on_replaced: Callable[[str], None]
+    ) -> None:
+        self.model = model
+        self.book = book
+        self.replica: Replica | None = None
+        self.unknown = False  # it was only spoken of: the registry holds nothing
+        self.owned_at = float("inf")  # when (event loop's time) the claim stood
+        self._world = world
+        self._policy = policy
+        self._on_replaced = on_replaced
+        self._free = asyncio.Event()  # cleared: no new fetch or load begins
+        self._free.set()
+        self._fetch_ended = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loads: set[asyncio.Task[None]] = set()
+        self._cancels: dict[str, threading.Event] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._wanted = 0
+        self._refresh_wanted = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+        self._log = log.bind(model=model, region=world.region)
+        self._hands = Hands(model, world, state, self._log)
+
+    # --- what others call ---------------------------------------------------------------------------------
+
+    def start(self, registry_id: str, *, known_to_exist: bool) -> None:
+        """Claim the model (for as long as it takes), then read its log and its pods and do what they ask for.
+
+        A model of which somebody only spoke is not claimed before its log holds something.
+        """
+        self._spawn(self._begin(registry_id, known_to_exist))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is over."""
+        return self._stopped
+
+    def knows(self, generation: int) -> bool:
+        """Whether the log was read that far."""
+        return self.book.log is not None and self.book.log.head >= generation
+
+    def wake(self, generation: int) -> None:
+        """Read the log up to ``generation`` and act on it."""
+        self._wanted = max(self._wanted, generation)
+        if not self.knows(generation):
+            self._read_log()
+
+    async def announced(self, generation: int) -> None:
+        """``wake``, and return once the log was read, or can't be."""
+        self._wanted = max(self._wanted, generation)
+        if not self.knows(generation):
+            await asyncio.wait({self._read_log()})
+
+    async def contradiction(self, entry: Entry, raw: bytes) -> str | None:
+        """Why an announced entry is not what stands in the log; None: it is. Raises ``StoreUnavailable``."""
+        return await in_thread(self._world.stores, lambda: self.book.contradiction(entry, raw))
+
+    def refresh(self) -> None:
+        """Look for news in the log, and prove that what was read still stands."""
+        self._refresh_wanted = True
+        self._read_log()
+
+    async def refreshed(self) -> None:
+        """``refresh``, and return once it was done, or can't be."""
+        self._refresh_wanted = True
+        await asyncio.wait({self._read_log()})
+
+    def contradicted(self, reason: str) -> None:
+        """The registry as a whole is not what it was."""
+        self._feed(Contradicted(reason))
+
+    def check_owner(self) -> None:
+        """Find out whether the model is still ours (we may have slept)."""
+        if self.replica is not None:
+            self._do(CheckOwner())
+
+    def hold(self) -> None:
+        """Begin no fetch and no load until ``release``."""
+        self._free.clear()
+
+    def release(self) -> None:
+        """Go on."""
+        self._free.set()
+
+    async def settle_loads(self) -> None:
+        """Wait for the loads that are under way."""
+        while self._loads:
+            await asyncio.wait(self._loads)
+
+    def cancel_fetches(self) -> None:
+        """Ask every fetch to stop; what has arrived is kept and resumed later."""
+        for cancel in self._cancels.values():
+            cancel.set()
+
+    async def stop(self, reason: str) -> None:
+        """Do nothing more. Loads on their way are abandoned; pods and store fence what still arrives."""
+        if not self._stopped:
+            self._end(reason)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- events in, effects out -----------------------------------------------------------------------------
+
+    def _feed(self, event: Event) -> None:
+        if self._stopped or self.replica is None:
+            return
+        before = self.replica
+        now = asyncio.get_running_loop().time()
+        self.replica, effects = step(before, event, now)
+        tell(self.model, self._log, before, self.replica)
+        if self.replica.replaced:
+            self._give_up(self.replica.replaced)
+            return
+        for effect in effects:
+            self._do(effect)
+        self._set_timer(now)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Fetch(update):
+                self._spawn(self._when_free(lambda: self._fetch(update)))
+            case CancelFetch(digest):
+                self._cancels.setdefault(digest, threading.Event()).set()
+            case Load(pod, order):
+                self._spawn(self._when_free(lambda: self._load(pod, order)))
+            case Read(pod):
+                self._spawn(self._outcome(self._hands.read(pod)))
+            case Save(memory):
+                self._spawn(self._save(memory))
+            case Report():
+                assert self.replica is not None
+                self._world.reporter.changed(self.model, self.replica)
+            case CheckOwner(epoch_seen):
+                self._spawn(self._check(epoch_seen))
+            case Refold():
+                self.refresh()
+
+    async def _outcome(self, doing: Coroutine[Any, Any, Event]) -> None:
+        self._feed(await doing)
+
+    async def _when_free(self, begin: Callable[[], Coroutine[Any, Any, Event]]) -> None:
+        await self._free.wait()
+        self._feed(await begin())
+
+    async def _save(self, memory: Memory) -> None:
+        """Write what is wished when the write begins: that may be more by then than when it was asked for."""
+        replica = self.replica
+        if replica is not None and replica.fetching - replica.cancelled and _only_accepts(memory, replica.saved):
+            self._fetch_ended.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_WITH_FETCH_SECONDS):
+                    await self._fetch_ended.wait()
+        if not self._stopped and self.replica is not None:
+            self._feed(await self._hands.save(self.replica.wished_memory()))
+
+    async def _fetch(self, update: ModelUpdate) -> Event:
+        digest = update.artifact.manifest_digest
+        cancel = self._cancels.setdefault(digest, threading.Event())  # it may have been cancelled while it was held
+        try:
+            return await self._hands.fetch(update, cancel, self._feed)
+        finally:
+            self._cancels.pop(digest, None)
+            self._fetch_ended.set()
+
+    async def _load(self, pod: str, order: LoadOrder) -> Event:
+        task = asyncio.current_task()
+        assert task is not None
+        self._loads.add(task)
+        try:
+            return await self._hands.load(pod, order)
+        finally:
+            self._loads.discard(task)
+
+    async def _check(self, epoch_seen: int) -> None:
+        event = await self._hands.check(epoch_seen)
+        replica = self.replica
+        raised = isinstance(event, Saved) and replica is not None and event.memory.epoch > replica.saved.epoch
+        if raised or isinstance(event, Replaced):
+            self._feed(event)
+
+    def _set_timer(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        assert self.replica is not None
+        at = self.replica.wakes_at(now)
+        if at == float("inf") or self._stopped:
+            self._timer = None
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(max(at, now + TICK_SECONDS_MIN), self._feed, Tick())
+
+    # --- the log ---------------------------------------------------------------------------------------------
+
+    def _read_log(self) -> asyncio.Task[None]:
+        if self._reading is None or self._reading.done():
+            self._reading = self._spawn(self._read_on())
+        return self._reading
+
+    async def _read_on(self) -> None:
+        """Read until what is wanted was read, however long the store is away."""
+        failures = 0
+        while not self._stopped:
+            until, refresh = self._wanted, self._refresh_wanted
+            self._refresh_wanted = False
+            try:
+                known = await in_thread(self._world.stores, partial(self._read, until, refresh))
+            except ForeignRegistry as error:
+                self._log.error("the store contradicts what this region obeys: the model is stopped", error=error)
+                self._feed(Contradicted(str(error)))
+                return
+            except ModelcastError as error:
+                if not error.retryable:
+                    self._feed(Unreadable(str(error)))
+                    return
+                if failures == 0:
+                    self._log.warning("the log can't be read now", error=error)
+                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                failures += 1
+                self._refresh_wanted |= refresh
+                await asyncio.sleep(pause)
+                continue
+            self._feed(Folded(known))
+            self._tell_unread()
+            if self._wanted <= until and not self._refresh_wanted:
+                return
+
+    def _tell_unread(self) -> None:
+        if self.replica is not None and self.replica.unreadable != self.book.unread:
+            self._feed(Unreadable(self.book.unread))
+
+    def _read(self, until: int, refresh: bool) -> ModelLog:
+        return self.book.refresh() if refresh or self.book.log is None else self.book.read(until)
+
+    # --- life and death -------------------------------------------------------------------------------------
+
+    async def _begin(self, registry_id: str, known_to_exist: bool) -> None:
+        try:
+            await self._take_over(registry_id, known_to_exist)
+        except Exception as error:
+            self._log.exception("taking the model failed in an unforeseen way")
+            self._give_up(f"{type(error).__name__}: {error}")
+
+    def _give_up(self, reason: str) -> None:
+        self._end(reason)
+        self._on_replaced(self.model)
+
+    async def _take_over(self, registry_id: str, known_to_exist: bool) -> None:
+        for pause in RETRY_SECONDS:
+            if known_to_exist:
+                break
+            await self.refreshed()
+            known_to_exist = self.knows(1)
+            if not known_to_exist:
+                await asyncio.sleep(pause)
+                known_to_exist = self.knows(1)  # it may have been announced, and read, meanwhile
+        if not known_to_exist:
+            self.unknown = True
+            self._give_up("the registry does not know it")
+            return
+        failures = 0
+        while True:
+            try:
+                memory = await self._hands.claim(registry_id)
+                break
+            except Superseded as error:
+                self._give_up(str(error))
+                return
+            except ModelcastError as error:
+                stuck = isinstance(error, ContentError)
+                metrics.ALARM.labels(self.model).set(int(stuck))
+                if stuck or failures == 0:
+                    self._log.log(40 if stuck else 30, "the model can't be claimed", error=error)
+                await asyncio.sleep(60.0 if stuck else RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+        metrics.EPOCH.labels(self.model).set(memory.epoch)
+        metrics.ALARM.labels(self.model).set(0)
+        self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
+        self.owned_at = asyncio.get_running_loop().time()
+        self.replica = Replica.owning(memory, self._policy)
+        self._feed(PodsKnown(tuple(self._world.pods)))
+        if (known := self.book.log) is not None:
+            self._feed(Folded(known))
+            self._tell_unread()
+        if self.book.log is None:
+            self.refresh()
+
+    def _end(self, reason: str) -> None:
+        self._stopped = True
+        metrics.EPOCH.labels(self.model).set(0)
+        if self._timer is not None:
+            self._timer.cancel()
+        self.cancel_fetches()
+        current = asyncio.current_task()
+        for task in self._tasks:
+            if task is not current:
+                task.cancel()
+        self._log.info("no longer owned", reason=reason)
+
+    def _spawn(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("a task of the reconciler failed", error=error)
+
+
+def _only_accepts(wished: Memory, saved: Memory) -> bool:
+    """Whether only the accepted generation is news."""
+    accepted = replace(
+        saved, accepted_generation=wished.accepted_generation, accepted_event_id=wished.accepted_event_id
+    )
+    return wished == accepted

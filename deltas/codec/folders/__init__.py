@@ -1,0 +1,1 @@
+"""Deltas between folders: an index over deltas between files."""

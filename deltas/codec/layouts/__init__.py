@@ -1,0 +1,1 @@
+"""Where the tensors of a file lie, and of which type they are."""

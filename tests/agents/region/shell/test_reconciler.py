@@ -1,0 +1,250 @@
+"""A reconciler on a world in memory: outcomes come back as events, and what must not be done is not done."""
+
+import asyncio
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.values import Transfer
+from modelcast.agents.region.ownership.owned_state import OwnedState
+from modelcast.agents.region.reporting.progress import Pace
+from modelcast.infra import metrics
+from modelcast.schemas.errors import DecodeError, ForeignRegistry, StoreUnavailable
+from modelcast.schemas.states import State
+from tests.agents.region.scene import Scene
+from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest
+
+
+@pytest.fixture
+async def scene():  # type: ignore[no-untyped-def]
+    made = Scene(Log().publish(1))
+    yield made
+    await made.end()
+
+
+async def test_it_claims_reads_fetches_loads_reads_back_and_tells(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    await scene.until(lambda: scene.state.check().served, "remembered")
+    assert scene.disk.fetched == [1]
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.serves(2)
+    assert [o.generation for o in scene.pods["p"].orders] == [1, 2]
+
+
+async def test_a_store_that_is_away_at_first_is_waited_for(scene: Scene) -> None:
+    scene.book.trouble = StoreUnavailable("away")
+    await scene.start()
+    await scene.until(lambda: scene.reconciler.replica, "claimed")
+    assert scene.disk.fetched == []
+    scene.book.trouble = None
+    await scene.serves(1)
+
+
+async def test_a_log_that_contradicts_itself_stops_the_model_until_it_is_right_again(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.book.trouble = ForeignRegistry("an entry is gone")
+    scene.reconciler.refresh()
+    await scene.until(lambda: scene.reports.last[MODEL].alarm, "the alarm is told")
+    scene.book.trouble = None
+    scene.log.publish(2)
+    scene.reconciler.refresh()
+    await scene.serves(2)
+
+
+async def test_an_entry_that_cannot_be_read_is_told_while_what_stands_below_it_is_obeyed(scene: Scene) -> None:
+    scene.book.unread = "registry/fraud/log/2: not a record"
+    await scene.start()
+    await scene.serves(1)
+    await scene.until(lambda: scene.reports.last[MODEL].unreadable, "the alarm is told")
+    assert metrics.ALARM.labels(MODEL)._value.get() == 1
+    scene.pods["p"].serves = None  # it restarts
+    await scene.until(lambda: scene.pods["p"].serves, "it is looked after as before")
+    scene.book.unread = ""
+    scene.log.publish(2)
+    scene.reconciler.refresh()
+    await scene.serves(2)
+    await scene.until(lambda: not scene.reports.last[MODEL].unreadable, "it is over")
+    assert metrics.ALARM.labels(MODEL)._value.get() == 0
+
+
+async def test_a_log_that_cannot_be_read_at_all_is_told(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.book.trouble = DecodeError("not a record")
+    scene.reconciler.refresh()
+    await scene.until(lambda: scene.reports.last[MODEL].unreadable, "the alarm is told")
+    scene.book.trouble = None
+    scene.reconciler.refresh()
+    await scene.until(lambda: not scene.reports.last[MODEL].unreadable, "it is over")
+
+
+async def test_a_model_that_was_only_spoken_of_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelcast.agents.region.shell.reconciler.RETRY_SECONDS", (0.01, 0.01))
+    scene = Scene(Log())
+    scene.reconciler.start(REGISTRY, known_to_exist=False)
+    await scene.until(lambda: scene.replaced, "given up")
+    assert scene.reconciler.unknown
+    assert list(scene.bucket.list("")) == []
+    await scene.end()
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_model_that_appears_at_the_last_moment_is_claimed(monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+    monkeypatch.setattr("modelcast.agents.region.shell.reconciler.RETRY_SECONDS", (0.5 if late else 0.01,))
+    scene = Scene(Log())
+    if late:
+        scene.reconciler.start(REGISTRY, known_to_exist=False)
+        await asyncio.sleep(0.1)  # it has looked once, and waits before it gives up
+        scene.log.publish(1)
+        await scene.reconciler.announced(1)
+    else:
+        scene.log.publish(1)
+        scene.reconciler.start(REGISTRY, known_to_exist=False)
+    await scene.serves(1)
+    await scene.end()
+
+
+async def test_a_pod_that_hangs_does_not_keep_the_other_waiting(scene: Scene) -> None:
+    scene.pods["p"].gate.clear()
+    await scene.start()
+    await scene.until(lambda: scene.pods["p"].orders, "p is told")
+    scene.pods["p"].away = True  # it dies while it loads
+    await scene.until(lambda: scene.pods["q"].serves, "q serves")
+    scene.pods["p"].away = False
+    scene.pods["p"].gate.set()
+    await scene.serves(1)
+
+
+async def test_whoever_was_replaced_gives_no_order_even_to_servers_that_cannot_refuse(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    OwnedState(scene.bucket, MODEL, REGION, "another").claim(REGISTRY)
+    scene.state.proved_at = float("-inf")  # it has slept since
+    before = len(scene.pods["p"].orders)
+    scene.pods["p"].serves = None  # p restarted: what is owned would be loaded again
+    await scene.until(lambda: scene.replaced, "it finds out")
+    assert len(scene.pods["p"].orders) == before
+    assert scene.reconciler.stopped
+
+
+async def test_a_save_finds_out_that_another_owns_the_model(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    await scene.until(lambda: scene.state.check().served, "remembered")
+    OwnedState(scene.bucket, MODEL, REGION, "another").claim(REGISTRY)
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: scene.replaced, "it finds out")
+    found = scene.bucket.get("state/fraud", size_max=10**6)
+    assert found is not None
+    memory = Memory.decode(found.body)
+    assert (memory.owner, memory.accepted_generation) == ("another", 1)
+    assert all(o.version == 1 for p in scene.pods.values() for o in p.orders)
+
+
+async def test_a_short_fetch_and_its_generation_are_remembered_with_one_write(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.agents.region.shell.reconciler.SAVE_WITH_FETCH_SECONDS", 3600.0)
+    await scene.start()
+    await scene.serves(1)
+    await scene.until(lambda: scene.state.check().served, "remembered")
+    written: list[Memory] = []
+    save = scene.state.save
+    monkeypatch.setattr(scene.state, "save", lambda memory: (written.append(memory), save(memory))[1])
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.serves(2)
+    staged = written[0].staged
+    assert staged is not None
+    assert (written[0].accepted_generation, staged.version) == (2, 2)
+
+
+async def test_a_long_fetch_does_not_keep_its_generation_from_being_remembered(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.disk.slow = True
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: scene.state.check().accepted_generation == 2, "remembered while it is fetched")
+    assert scene.told is State.FETCHING
+
+
+async def test_while_it_is_held_nothing_is_begun(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.reconciler.hold()
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: scene.reports.last[MODEL].generation == 2, "the publication is known")
+    await asyncio.sleep(0.1)
+    assert scene.disk.fetched == [1]
+    scene.reconciler.release()
+    await scene.serves(2)
+
+
+async def test_a_fetch_that_is_no_longer_wanted_is_cancelled(scene: Scene) -> None:
+    scene.disk.slow = True
+    await scene.start()
+    await scene.until(lambda: scene.disk.fetched == [1], "it fetches")
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: scene.disk.fetched == [1, 2], "it fetches the newer one")
+    replica = scene.reconciler.replica
+    assert replica is not None
+    await scene.until(lambda: scene.reconciler.replica.fetching == {digest(2)}, "the older one is over")  # type: ignore[union-attr]
+    scene.disk.slow = False
+    await scene.serves(2)
+
+
+async def test_large_artifacts_that_wait_for_their_turn_keep_no_small_one_waiting() -> None:
+    waiting, over = ThreadPoolExecutor(1), threading.Event()
+    waiting.submit(over.wait)
+    scene = Scene(Log().publish(1), large=waiting)
+    try:
+        await scene.start()
+        await scene.serves(1)
+        assert not over.is_set()
+    finally:
+        over.set()
+        await scene.end()
+        waiting.shutdown()
+
+
+async def test_while_a_fetch_takes_its_time_it_is_told_how_far_it_has_come() -> None:
+    scene = Scene(Log().publish(1), Pace(itertools.count(step=10.0).__next__))  # time enough for every word
+    scene.disk.slow = True
+    await scene.start()
+
+    def told() -> Transfer:
+        replica = scene.reports.last.get(MODEL)
+        return replica.transfers.get(digest(1), Transfer()) if replica else Transfer()
+
+    await scene.until(lambda: told().bytes_moved > 2, "it says how much has come")
+    before = told()
+    assert (scene.told, before.bytes_planned, before.way) == (State.FETCHING, 1000, "whole")
+    await scene.until(lambda: told().bytes_moved > before.bytes_moved, "it says that more has come")
+    scene.disk.slow = False
+    await scene.serves(1)
+    assert told() == Transfer(1, 0, 1)  # the last word is the fetch's own
+    await scene.end()
+
+
+async def test_draining_waits_for_the_load_that_is_under_way(scene: Scene) -> None:
+    scene.pods["p"].gate.clear()
+    await scene.start()
+    await scene.until(lambda: scene.pods["p"].orders, "p is told")
+    scene.reconciler.hold()
+    waiting = asyncio.create_task(scene.reconciler.settle_loads())
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    scene.pods["p"].gate.set()
+    await asyncio.wait_for(waiting, 5)
+    assert scene.pods["p"].serves is not None
+    assert scene.pods["q"].orders == []

@@ -8,10 +8,49 @@ from pathlib import PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER: dict[str, str] = {}
+STACK = ("bad_bytes", "base_command_line", "exit_codes", "losses", "main_road", "progress")
+"""Files of ``tests/integration`` that use its stack."""
+
+TOGETHER: dict[str, str] = {
+    **{f"tests/integration/test_{name}.py": "the stack of the integration tests" for name in STACK},
+    "tests/infra/test_dead_letters.py": "dead letters",
+    "tests/cli/test_dead_letters.py": "dead letters",
+}
 """By folder or file: what its tests take turns at."""
-SPREAD: frozenset[str] = frozenset()
-FIRST: tuple[str, ...] = ()
+SPREAD = frozenset(
+    {
+        "tests/agents/tracker/test_fold_properties.py",
+        "tests/cli/demo/test_whole.py",
+        "tests/consumers/fetch/test_kill.py",
+        "tests/deltas/codec/test_memory.py",
+        "tests/producers/deltas/test_forecast.py",
+        "tests/producers/test_base_install.py",
+        "tests/simulation/test_mutants.py",
+        "tests/simulation/test_worlds.py",
+    }
+)
+FIRST = (
+    "the stack of the integration tests",
+    "tests/agents/region/test_two_workers.py",
+    "tests/agents/tracker/test_tracker_losses.py",
+    "tests/consumers/fetch/test_kill.py",
+    "tests/agents/region/test_region_for_real.py",
+    "tests/agents/region/test_disk_by_delta.py",
+    "tests/agents/region/test_storms.py",
+    "tests/agents/region/test_late_bytes.py",
+    "tests/agents/tracker/test_tracker_for_real.py",
+    "tests/faults/test_kill_rounds.py",
+    "tests/consumers/fetch/test_large_for_real.py",
+    "tests/producers/test_large.py",
+    "tests/producers/test_interrupted.py",
+    "tests/simulation/test_worlds.py",
+    "tests/cli/demo/test_whole.py",
+    "tests/infra/local/test_up.py",
+    "tests/consumers/fetch/test_arriving.py",
+    "tests/consumers/pod/test_pod_swaps.py",
+    "tests/consumers/pod/test_pod_answers.py",
+    "tests/deltas/codec/test_memory.py",
+)
 """Scopes that take longest, longest first: what starts last is waited for alone."""
 
 

@@ -6,19 +6,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from xdist.remote import Producer
+from xdist.workermanage import WorkerController
 
 from modelcast.infra.local.kafka import KafkaServer
 from tests.support.report import Report
 from tests.support.scheduling import ByScope, rank
 from tests.support.servers import S3ForTests, required_binary
 from tests.support.shared_servers import ServerOwner, ask
-
-if TYPE_CHECKING:
-    from xdist.remote import Producer
-    from xdist.workermanage import WorkerController
 
 # A shell starts what it puts into the background with SIGINT ignored, and children inherit that: tests send SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -107,13 +104,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: "WorkerController") -> None:
+def pytest_configure_node(node: WorkerController) -> None:
     """Tell a worker where to ask for servers."""
     node.workerinput["servers"] = node.config.stash[OWNER].address
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> ByScope | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByScope | None:
     """Files stay together, unless ``scheduling`` says otherwise."""
     config.option.loadscopereorder = False
     return ByScope(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -64,7 +64,7 @@ CONSISTENT_VERSION = Gauge(
     ("model",),
 )
 LATEST_VERSION = Gauge("modelcast_latest_version", "Highest version published.", ("model",))
-SKEW = Gauge("modelcast_skew", "Different digests of the model served right now.", ("model",))
+SKEW = Gauge("modelcast_skew", "How many digests too many are served right now; 0: all alike.", ("model",))
 PODS_SERVING = Gauge("modelcast_pods_serving", "Pods confirmed to serve the aspired version.", ("model", "region"))
 PODS_EXPECTED = Gauge("modelcast_pods_expected", "Pods that count.", ("model", "region"))
 REGION_SILENT = Gauge("modelcast_region_silent", "1 if the region has not been heard of in time.", ("region",))

@@ -225,7 +225,7 @@ class VersionState:
     consistent_since_us: int
     last_consistent_version: int | None
     lag_seconds_max: float
-    skew: int  # different digests served right now
+    skew: int  # how many digests too many are served right now; 0: all pods serve the same bytes
     skew_since_us: int
     updated_at_us: int
     regions: tuple[RegionState, ...] = ()

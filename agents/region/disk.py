@@ -9,8 +9,8 @@ import structlog
 
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher, FetchReport, FetchStatus, Kin
-from modelcast.consumers.fetch.gauge import Gauge
-from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.consumers.fetch.transfer.throughput import Gauge
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import store_of
 from modelcast.schemas.errors import ModelcastError
@@ -70,8 +70,8 @@ class Disk:
         update: ModelUpdate,
         cancelled: Callable[[], bool],
         on_status: Callable[[FetchStatus], None],
-    ) -> tuple[str, Transfer]:
-        """Bring an artifact here.
+    ) -> Transfer:
+        """Bring an artifact here, verified.
 
         Raises:
             NotFound: the settings do not know the store that the log names.
@@ -87,7 +87,7 @@ class Disk:
             on_status=on_status,
             cancelled=cancelled,
         )
-        return self.cache.manifest(artifact.manifest_digest).digest, _transfer(report)
+        return _transfer(report)
 
     def foresee(self, update: ModelUpdate) -> None:
         """Somebody says that this was published: ask for what fetching it begins with. Never raises, nor waits long."""

@@ -54,7 +54,8 @@ def fold(known: Known, now_us: int) -> VersionState:
     rows = [_region(known, name, tallies.get(name), target, now_us) for name in names]
     counted = [row for row in rows if not row.left_out]
     consistent = consistent_version(counted)
-    skew = len({g.manifest_digest for t in tallies.values() for g in t if g.confirmed})
+    served = {g.manifest_digest for t in tallies.values() for g in t if g.confirmed}
+    skew = max(0, len(served) - 1)
     previous = known.previous
     return VersionState(
         registry_id=log.registry_id,
@@ -217,7 +218,7 @@ def _consistent_since_us(previous: VersionState | None, consistent: int | None, 
 
 
 def _skew_since_us(previous: VersionState | None, skew: int, now_us: int) -> int:
-    if skew <= 1:
+    if not skew:
         return 0
     return previous.skew_since_us if previous is not None and previous.skew_since_us else now_us
 

@@ -1,4 +1,4 @@
-"""Prediction traffic, on an event loop in a thread of its own, while the demo goes its course."""
+"""Prediction traffic, on an event loop in a thread of its own, while the demo goes on."""
 
 import asyncio
 import threading
@@ -6,9 +6,9 @@ import time
 from concurrent.futures import Future
 from contextlib import suppress
 
-from modelcast.cli.demo.traffic import Traffic
+from modelcast.cli.demo.traffic import REQUEST_SECONDS_MAX, Traffic
 
-END_SECONDS_MAX = 30.0
+END_SECONDS_MAX = REQUEST_SECONDS_MAX + 30.0
 
 
 class Background:
@@ -41,7 +41,9 @@ class Background:
         self._loop.call_soon_threadsafe(self._stop.set)
         for each in self._running:
             with suppress(TimeoutError):
-                each.result(END_SECONDS_MAX)
+                each.result(max(0.0, now + END_SECONDS_MAX - time.monotonic()))
+        for traffic in self._began:
+            traffic.tally.count_lost()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

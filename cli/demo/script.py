@@ -1,11 +1,12 @@
-"""The demo's course: publish, replace under load, damage and refuse, roll back. Every claim is checked."""
+"""What the demo does, in order: publish, replace under load, damage and refuse, roll back."""
 
 import time
 from collections.abc import Mapping
 
 from modelcast.cli.console import size
 from modelcast.cli.demo.background import Background
-from modelcast.cli.demo.outcome import Outcome, is_small
+from modelcast.cli.demo.judgement import DAMAGED, ROLLBACK, Followed, judge
+from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.screen import Screen
 from modelcast.cli.demo.subject import Subject, ThreadedTraining
 from modelcast.cli.demo.watch import all_refuse, all_serve
@@ -14,15 +15,17 @@ from modelcast.infra.stores.configured import origin_store
 from modelcast.producers.commands import Commander
 from modelcast.producers.publisher import Publisher
 from modelcast.schemas import keys
-from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.errors import ModelcastError, NotAnnounced, NotConverged, TransportError
 from modelcast.schemas.manifest import MANIFEST_SIZE_MAX, Manifest
 
-ROLLBACK = "rollback to 1"
 RATE_PER_POD, RATE_PER_POD_LARGE = 25.0, 5.0
 LINK_BYTES_PER_SECOND = 12_500_000
 """What each region has to the origin: 100 Mbit/s."""
-STEP_SECONDS_MAX = 120.0
+STEP_SECONDS_MAX = 600.0
+"""How long one step is waited for. It is this long because a busy machine is slow, not wrong."""
 STEADY_SECONDS = 1.0
+STEADY_ANSWERS = 5
+"""So many more answers of each pod are waited for in a steady phase, however long they take."""
 
 
 class Demo:
@@ -32,19 +35,22 @@ class Demo:
         settings: of that stack.
         training: gives the models.
         screen: shows it.
+        deltas: whether the accelerator that makes deltas is installed.
     """
 
-    def __init__(self, settings: Settings, training: ThreadedTraining, screen: Screen) -> None:
-        self._settings, self._screen, self._training = settings, screen, training
+    def __init__(self, settings: Settings, training: ThreadedTraining, screen: Screen, *, deltas: bool) -> None:
+        self._settings, self._screen, self._training, self._deltas = settings, screen, training, deltas
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
-        """The whole course. A promise that does not hold ends it, and is named in the outcome."""
+        """All of it. What is never reached ends it early, and is named in the outcome."""
         small = self._subject(Subject.of(self._training.small(), self._settings, rate=RATE_PER_POD))
         large = self._subject(Subject.of(self._training.large(), self._settings, rate=RATE_PER_POD_LARGE))
         with Background() as background, Publisher(self._settings) as publisher:
             try:
-                self._course(small, large, publisher, background)
+                self._steps(small, large, publisher, background)
+            except (NotConverged, TransportError) as error:
+                self.outcome.unfinished.append(str(error))
             except ModelcastError as error:
                 self.outcome.broken.append(str(error))
         self._judge(small, large, background)
@@ -57,33 +63,38 @@ class Demo:
         }
         return subject
 
-    def _course(self, small: Subject, large: Subject, publisher: Publisher, background: Background) -> None:
+    def _steps(self, small: Subject, large: Subject, publisher: Publisher, background: Background) -> None:
         self._publish(publisher, small, 1)
         self._serving(small, 1)
         background.start(small.traffic)
-        self._steady("predictions flow to every pod")
+        self._steady("predictions flow to every pod", {small: 1})
         self._publish(publisher, large, 1)
         self._publish(publisher, small, 2)  # while the large one is on its way: neither waits for the other
         self._serving(small, 2)
         self._serving(large, 1)
         background.start(large.traffic)
-        self._steady("both models under load")
+        self._steady("both models under load", {small: 2, large: 1})
+        if not self._deltas:
+            self._screen.tell("deltas are not installed: the large model crosses whole, or in its changed blocks")
         self._publish(publisher, large, 2)
         self._serving(large, 2)
         self._damaged(publisher, small)
-        self._steady("version 2 keeps serving")
+        self._steady("version 2 keeps serving", {small: 2, large: 2})
         with Commander(self._settings) as commander:
             self._screen.step("rolling back to version 1")
             small.watch.asked(1, label=ROLLBACK)
             commander.rollback(small.trained.model, to=1, reason="the demo goes back to where it began")
         self._served(small, 1, ROLLBACK, "rolled back: every pod serves version 1 again")
-        self._steady("version 1 under load")
+        self._steady("version 1 under load", {small: 1, large: 2})
 
     def _publish(self, publisher: Publisher, subject: Subject, version: int) -> None:
         model, trained = subject.trained.model, subject.trained.versions[version]
         self._screen.step(f"publishing {model}/{version}")
         subject.watch.asked(version)
-        publisher.publish(model, trained.folder, metrics={"accuracy": trained.accuracy})
+        try:
+            publisher.publish(model, trained.folder, metrics={"accuracy": trained.accuracy})
+        except NotAnnounced as error:  # it is published all the same, and the tracker announces it
+            self.outcome.late.append(f"the announcement of {model}/{version}: {error.message}")
 
     def _serving(self, subject: Subject, version: int) -> None:
         accuracy = subject.trained.versions[version].accuracy
@@ -94,22 +105,23 @@ class Demo:
     def _served(self, subject: Subject, version: int, label: str, told: str) -> None:
         what = f"version {version} in all regions"
         subject.watch.until(all_serve(version), timeout_seconds=STEP_SECONDS_MAX, what=what)
-        most = max(subject.watch.crossings.get(label, {}).values(), key=lambda c: c.bytes_moved, default=None)
+        most = max(subject.watch.seen.crossings.get(label, {}).values(), key=lambda c: c.bytes_moved, default=None)
         moved = f", {size(most.bytes_moved)} of {size(most.bytes_total)} moved" if most else ""
         self._screen.tell(f"{told}, after {subject.watch.slowest(label):.2f} s{moved}")
 
     def _damaged(self, publisher: Publisher, subject: Subject) -> None:
         """Regions are paused while the bytes are damaged, so that all of them meet the damage."""
-        model, trained = subject.trained.model, subject.trained.versions[3]
+        model, trained = subject.trained.model, subject.trained.versions[DAMAGED]
         with Commander(self._settings) as commander:
-            self._screen.step(f"publishing {model}/3, and damaging its bytes in the store")
+            self._screen.step(f"publishing {model}/{DAMAGED}, and damaging its bytes in the store")
             commander.pause(model, reason="the demo damages what is published next")
             publication = publisher.publish(model, trained.folder, metrics={"accuracy": trained.accuracy})
             self._flip_a_bit(publication.manifest_digest)
             commander.resume(model, reason="now see what regions make of it")
-        subject.watch.until(all_refuse(3), timeout_seconds=STEP_SECONDS_MAX, what="version 3 refused everywhere")
-        reason = next(iter(subject.watch.refused.get(3, {}).values()), "")
-        self._screen.tell(f"{model}/3 was damaged in the store and is refused everywhere: {reason}")
+        what = f"version {DAMAGED} refused everywhere"
+        subject.watch.until(all_refuse(DAMAGED), timeout_seconds=STEP_SECONDS_MAX, what=what)
+        reason = next(iter(subject.watch.seen.refused.get(DAMAGED, {}).values()), "")
+        self._screen.tell(f"{model}/{DAMAGED} was damaged in the store and is refused everywhere: {reason}")
 
     def _flip_a_bit(self, manifest_digest: str) -> None:
         store = origin_store(self._settings)
@@ -122,37 +134,36 @@ class Demo:
         middle = file.size_bytes // 2
         store.put(key, blob.body[:middle] + bytes([blob.body[middle] ^ 1]) + blob.body[middle + 1 :])
 
-    def _steady(self, doing: str) -> None:
+    def _steady(self, doing: str, serving: Mapping[Subject, int]) -> None:
+        """Let traffic flow for a moment, and until every pod has answered by the version that it serves."""
         self._screen.step(doing)
+        before = {subject: subject.traffic.tally.answered_by_pod.copy() for subject in serving}
         time.sleep(STEADY_SECONDS)
+        deadline = time.monotonic() + STEP_SECONDS_MAX
+        for subject, version in serving.items():
+            answered = subject.traffic.tally.answered_by_pod
+            for pod in subject.traffic.pods:
+                while answered[pod, version] - before[subject][pod, version] < STEADY_ANSWERS:
+                    if time.monotonic() > deadline:
+                        raise NotConverged(
+                            f"no {STEADY_ANSWERS} answers by version {version} within {STEP_SECONDS_MAX:.0f} s",
+                            subject=f"{subject.trained.model} on {pod}",
+                        )
+                    time.sleep(0.05)
 
     def _judge(self, small: Subject, large: Subject, background: Background) -> None:
-        outcome, tally, watch = self.outcome, small.traffic.tally, small.watch
-        seconds = background.seconds.get(small.traffic, 0.0)
+        outcome, tally = self.outcome, small.traffic.tally
         tallies = {subject.trained.model: subject.traffic.tally for subject in (small, large)}
-        outcome.take_tallies(tallies, small.trained.model, seconds)
-        outcome.take_watch(watch)
-        outcome.take_watch(large.watch, f"{large.trained.model}/")
-        pods, regions = sum(len(r.pods) for r in self._settings.regions.values()), set(self._settings.regions)
-        second = large.watch.crossings.get("2", {})
-        promises: Mapping[str, bool] = {
-            "no request may fail": outcome.requests_failed == 0,
-            "every answer is what the version that it names computes": outcome.wrong_version_answers == 0,
-            "version 3 is served nowhere": 3 not in watch.versions_served | tally.versions_ever,
-            "version 3 is refused in every region, with a reason": set(watch.refused.get(3, {})) == regions
-            and all(watch.refused[3].values()),
-            "versions 1 and 2, and 1 again, were served in every region": all(
-                set(watch.seconds_to_serving.get(label, {})) == regions for label in ("1", "2", ROLLBACK)
-            ),
-            "both versions of the large model were served in every region, and answered": all(
-                set(large.watch.seconds_to_serving.get(label, {})) == regions for label in ("1", "2")
-            )
-            and large.traffic.tally.versions_ever == {1, 2},
-            "the large model's progress was told by every region": large.watch.progress_seen == regions,
-            "its second version crossed as a delta, in a tenth of its bytes": set(second) == regions
-            and is_small(second),
-            "every pod is asked at least 20 times a second": len(tally.by_pod) == pods
-            and outcome.requests_per_second_per_pod_min >= 20,
-        }
-        outcome.broken += [promise for promise, held in promises.items() if not held]
-        outcome.broken += [example for each in tallies.values() for example in each.examples]
+        outcome.take_tallies(tallies, small.trained.model, background.seconds.get(small.traffic, 0.0))
+        outcome.take_seen(small.watch.seen)
+        outcome.take_seen(large.watch.seen, f"{large.trained.model}/")
+        judgement = judge(
+            Followed(small.trained.model, small.watch.seen, tally),
+            Followed(large.trained.model, large.watch.seen, large.traffic.tally),
+            regions=frozenset(self._settings.regions),
+            finished=not outcome.broken and not outcome.unfinished,
+            deltas=self._deltas,
+            rate=outcome.requests_per_second_per_pod_min,
+        )
+        outcome.broken += judgement.broken
+        outcome.late += judgement.late

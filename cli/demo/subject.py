@@ -1,8 +1,8 @@
-"""One model of the demo: its trained versions, what they answer, who asks them, and what the tracker says of them."""
+"""One model of the demo: its trained versions, what they answer, who asks them, and what the tracker reports."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,8 +13,10 @@ from modelcast.cli.demo.traffic import Traffic
 from modelcast.cli.demo.watch import Watch
 from modelcast.cli.demo.wide import train_wide
 from modelcast.infra.settings import Settings
+from modelcast.schemas.errors import NotConverged
 
 SMALL, LARGE = "digits", "digits-wide"
+TRAINING_SECONDS_MAX = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Trained:
     answers: Answers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Subject:
     """A trained model among the servers."""
 
@@ -64,12 +66,16 @@ class ThreadedTraining:
         self._threads.shutdown(cancel_futures=True)
 
     def small(self) -> Trained:
-        """Once it is there."""
-        return self._small.result()
+        """Once it is there.
+
+        Raises:
+            NotConverged: the training takes longer than ``TRAINING_SECONDS_MAX``.
+        """
+        return _result(self._small, SMALL)
 
     def large(self) -> Trained:
-        """Once it is there."""
-        return self._large.result()
+        """Like ``small``."""
+        return _result(self._large, LARGE)
 
     def _train(self, model: str, train: Callable[[Path], Iterator[TrainedVersion]], images_max: int) -> Trained:
         versions: dict[int, TrainedVersion] = {}
@@ -79,3 +85,10 @@ class ThreadedTraining:
                 raise InterruptedError("nobody wants it any more")
         answers = Answers({n: v.folder for n, v in versions.items()}, images_max=images_max)
         return Trained(model, versions, answers)
+
+
+def _result(training: Future[Trained], model: str) -> Trained:
+    try:
+        return training.result(TRAINING_SECONDS_MAX)
+    except TimeoutError:
+        raise NotConverged(f"not trained within {TRAINING_SECONDS_MAX:.0f} s", subject=model) from None

@@ -11,22 +11,37 @@ import aiohttp
 
 from modelcast.cli.demo.answers import INPUT_NAME, OUTPUT_NAME, Answers
 
-REQUEST_SECONDS_MAX = 10.0
+REQUEST_SECONDS_MAX = 120.0
+"""A request without an answer by then is lost; whatever is sooner is merely late."""
+UNDER_WAY_MAX = 32
+"""Requests to one pod that have no answer yet: a slow pod is asked less often, not buried."""
 EXAMPLES_KEPT = 5
 
 
 @dataclass(slots=True)
 class Tally:
-    """What came back. ``examples`` are the first failures and wrong answers, in words."""
+    """What came back.
+
+    Attributes:
+        lost: sent, and neither answered nor refused by the time that the traffic ended.
+        answered_by_pod: right and wrong answers.
+        examples: the first failures and wrong answers, in words.
+    """
 
     sent: int = 0
     failed: int = 0
+    lost: int = 0
     wrong: int = 0
     by_pod: Counter[str] = field(default_factory=Counter)
+    answered_by_pod: Counter[tuple[str, int]] = field(default_factory=Counter)  # (pod, version)
     versions_now: dict[str, int] = field(default_factory=dict)
     versions_ever: set[int] = field(default_factory=set)
     latencies_seconds: list[float] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
+
+    def count_lost(self) -> None:
+        """Once no answer is waited for any more."""
+        self.lost = self.sent - self.failed - len(self.latencies_seconds)
 
     def complain(self, text: str) -> None:
         """Keep the first few."""
@@ -35,7 +50,7 @@ class Tally:
 
 
 class Traffic:
-    """Sends ``rate`` predictions a second to each pod until it is stopped. Late answers don't slow it down.
+    """Sends ``rate`` predictions a second to each pod until it is stopped; none while ``UNDER_WAY_MAX`` lack an answer.
 
     Args:
         pods: base URLs.
@@ -46,7 +61,7 @@ class Traffic:
 
     def __init__(self, pods: Sequence[str], model: str, answers: Answers, *, rate: float) -> None:
         self.tally = Tally()
-        self._pods = tuple(pods)
+        self.pods = tuple(pods)
         self._path = f"/v2/models/{model}/infer"
         self._answers = answers
         self._rate = rate
@@ -61,8 +76,9 @@ class Traffic:
     async def run(self, stop: asyncio.Event) -> None:
         """Keep sending until ``stop``, then wait for the answers that are still due."""
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            await asyncio.gather(*(self._keep_sending(session, pod, stop) for pod in self._pods))
+        everything = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(timeout=timeout, connector=everything) as session:
+            await asyncio.gather(*(self._keep_sending(session, pod, stop) for pod in self.pods))
 
     async def _keep_sending(self, session: aiohttp.ClientSession, pod: str, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -73,8 +89,10 @@ class Traffic:
             task = loop.create_task(self._one(session, pod, sample))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
-            due += 1 / self._rate
+            due = max(due + 1 / self._rate, loop.time() - 1)  # what a busy machine missed is not made up for in a burst
             await asyncio.sleep(max(0.0, due - loop.time()))
+            if len(under_way) >= UNDER_WAY_MAX:
+                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.gather(*under_way)
 
     async def _one(self, session: aiohttp.ClientSession, pod: str, sample: int) -> None:
@@ -97,6 +115,7 @@ class Traffic:
         tally.latencies_seconds.append(loop.time() - begun)
         tally.versions_now[pod] = named
         tally.versions_ever.add(named)
+        tally.answered_by_pod[pod, named] += 1
         output: list[float] = next((o["data"] for o in answer.get("outputs", ()) if o.get("name") == OUTPUT_NAME), [])
         if str(answer.get("model_version")) != str(named) or not self._answers.right(named, sample, output):
             tally.wrong += 1

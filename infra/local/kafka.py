@@ -17,7 +17,7 @@ from modelcast.infra.local.process import Child
 from modelcast.infra.local.progress import SILENT, Progress
 
 START_ATTEMPTS = 3
-READY_SECONDS_MAX = 120.0
+READY_SECONDS_MAX = 300.0
 JVM_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx256m", "-Djava.net.preferIPv4Stack=true")
 
 

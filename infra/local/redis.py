@@ -17,7 +17,7 @@ from modelcast.infra.local.process import Child
 from modelcast.infra.local.progress import SILENT, Progress
 
 START_ATTEMPTS = 3
-READY_SECONDS_MAX = 30.0
+READY_SECONDS_MAX = 300.0
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 START_ATTEMPTS = 3
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 300.0
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "modelcast-local",
     "AWS_SECRET_ACCESS_KEY": "modelcast-local",

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 from modelcast.infra.local.layout import Daemon
 from modelcast.infra.local.process import Child
 
-READY_SECONDS_MAX = 120.0
+READY_SECONDS_MAX = 300.0
 GRACE_SECONDS = 10.0
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

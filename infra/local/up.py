@@ -31,7 +31,7 @@ from modelcast.infra.local.state import (
 )
 from modelcast.schemas.errors import Refused
 
-READY_SECONDS_MAX = 300.0
+READY_SECONDS_MAX = 900.0
 STOP_SECONDS_MAX = 45.0
 GUARDS_SECONDS_MAX = 20.0
 OWN = (

@@ -20,6 +20,7 @@ BENCHES = {
     "delta": ("tests.bench.delta", "deltas: size against the entropy bound, speed against memcpy"),
     "download": ("tests.bench.download", "1 GiB from a store to the disk, verified: beside boto3, obstore and curl"),
     "link": ("tests.bench.link", "publish to staged behind 100 Mbit/s and 80 ms, as a ratio to bytes / rate"),
+    "ablation": ("tests.bench.ablation", "what each accelerator saves: one off at a time, behind 100 Mbit/s and 80 ms"),
     "pod": ("tests.bench.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
 }
 

@@ -41,7 +41,7 @@ def state(**regions: RegionState) -> VersionState:
         consistent_since_us=0,
         last_consistent_version=6,
         lag_seconds_max=0.0,
-        skew=1,
+        skew=0,
         skew_since_us=0,
         updated_at_us=0,
         regions=tuple(replace(row, region=name) for name, row in regions.items()),

@@ -63,6 +63,11 @@ class Daemon:
         return self._folder / f"{self.name}-{self.life}.log"
 
     @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.pid
+
+    @property
     def alive(self) -> bool:
         return self._child is not None and self._child.running
 

@@ -42,14 +42,14 @@ def test_a_version_that_every_pod_of_every_region_serves_is_consistent() -> None
     assert state.consistent_version == 1
     assert state.last_consistent_version == 1
     assert state.consistent_since_us == NOW_US
-    assert (state.lag_seconds_max, state.skew) == (0, 1)
+    assert (state.lag_seconds_max, state.skew) == (0, 0)
 
 
 def test_one_pod_behind_is_enough_for_no_consistent_version() -> None:
     late = pages("us", [pod("a", 2, 2), pod("b", 1, 1)], generation=2, version=2, state=State.LOADING)
     state = state_of([update(1, 1), update(2, 2)], serving("eu", 2, 2) + late)
     assert state.consistent_version is None
-    assert state.skew == 2
+    assert state.skew == 1
     assert (row(state, "us").pods_serving, row(state, "us").pods_expected) == (1, 2)
     assert row(state, "us").served_version is None
 
@@ -87,7 +87,7 @@ def test_bytes_that_differ_from_the_logs_are_not_that_version() -> None:
     state = state_of([update(1, 1)], pages("eu", [pod("a", 1, 1), false]), expected=("eu",))
     assert state.consistent_version is None
     assert row(state, "eu").pods_serving == 1
-    assert state.skew == 2
+    assert state.skew == 1
     assert state.alarm == "eu: 1 pods serve bytes that are not in the log"
 
 

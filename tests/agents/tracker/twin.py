@@ -90,7 +90,7 @@ def twin(
     ]
     return TwinState(
         consistent_version=consistent[0] if consistent else None,
-        skew=len({p.manifest_digest for p in live}),
+        skew=max(0, len({p.manifest_digest for p in live}) - 1),
         regions=tuple(rows),
     )
 

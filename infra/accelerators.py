@@ -1,0 +1,41 @@
+"""Accelerators: packages beside the road that save bytes or seconds, found by the entry points that they declare.
+
+The road is complete without any. An entry point of the group ``modelcast.accelerators`` names what plugs in; the
+composition root loads it and hands it on, and where there is none it hands on a null object.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+
+import structlog
+
+GROUP = "modelcast.accelerators"
+EXTRA_MODULES = frozenset({"numpy", "pcodec", "zstandard"})
+"""What their extra installs."""
+
+log = structlog.get_logger(__name__)
+_absent: set[str] = set()  # by name, so that it is logged once
+
+
+def load(name: str) -> object | None:
+    """What the entry point ``name`` points to; None: it is not declared, its package is gone, or its extra is missing.
+
+    Raises:
+        ImportError: the package is there and broken.
+    """
+    for entry in entry_points(group=GROUP, name=name):
+        try:
+            loaded: object = entry.load()
+        except ModuleNotFoundError as error:
+            if not _is_absent(entry, error.name or ""):
+                raise
+            if name not in _absent:
+                _absent.add(name)
+                log.info("an accelerator is not installed", accelerator=name, missing=error.name)
+        else:
+            return loaded
+    return None
+
+
+def _is_absent(entry: EntryPoint, missing: str) -> bool:
+    package = ".".join(entry.module.split(".")[:2])
+    return missing == package or missing.partition(".")[0] in EXTRA_MODULES

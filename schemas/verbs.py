@@ -1,0 +1,194 @@
+"""What an operator can say about a model: one rule for each verb, from which everything else follows.
+
+The log's fold, the checks of records, what a publisher refuses, ``Commander`` and the command line go by this table. A
+new verb is a ``CommandKind`` in ``records.py`` and a rule here; for Python callers, a method of ``Commander`` as well.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from modelcast.schemas.records import CommandKind
+from modelcast.schemas.region_view import RegionView
+
+if TYPE_CHECKING:
+    from modelcast.schemas.log import ModelLog
+
+
+class News(Enum):
+    """When a command that would change nothing is written all the same."""
+
+    NEVER = "never"
+    WITH_A_REASON = "with a reason"  # the reason is shown while it holds, and regions that failed try again
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one target of a command asks for.
+
+    Attributes:
+        generation: the command's.
+        version: the target's; 0 where the verb takes none.
+        alias: the command's, or "".
+        aspired: what the region should have served without it.
+    """
+
+    generation: int
+    version: int
+    alias: str
+    aspired: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one verb means.
+
+    Attributes:
+        help: what it does, in one or two sentences.
+        question: what a person is asked before it is done. May name ``{model}``, ``{version}``, ``{goal}`` ("version
+            7"), ``{alias}`` and ``{where}`` ("in eu, us").
+        takes_version: each target names a version, which the log must hold.
+        takes_alias: the command names an alias.
+        by_region: it may be said of some regions; otherwise it concerns the version or the model, and so all regions.
+        serves: it has regions serve the version: placement must allow that there, and no quarantine may hold it.
+        news: when it is written although it would change nothing.
+        change_region: the region's view with the order folded in; None: no region is concerned.
+        change_log: the log with the order folded in, for what no region's view holds.
+    """
+
+    help: str
+    question: str
+    takes_version: bool = False
+    takes_alias: bool = False
+    by_region: bool = False
+    serves: bool = False
+    news: News = News.NEVER
+    change_region: Callable[[RegionView, Order], RegionView] | None = None
+    change_log: "Callable[[ModelLog, Order], ModelLog] | None" = None
+
+
+def _activate(view: RegionView, order: Order) -> RegionView:
+    return view.activated(order.version, order.generation)
+
+
+def _pin(view: RegionView, order: Order) -> RegionView:
+    return replace(view, pinned_version=order.version, pin_generation=order.generation)
+
+
+def _unpin(view: RegionView, order: Order) -> RegionView:
+    return replace(view, pinned_version=None, pin_generation=order.generation)
+
+
+def _pause(view: RegionView, order: Order) -> RegionView:
+    return replace(view, paused=True, paused_version=order.aspired, pause_generation=order.generation)
+
+
+def _resume(view: RegionView, order: Order) -> RegionView:
+    return replace(view, paused=False, paused_version=None, pause_generation=order.generation)
+
+
+def _reload(view: RegionView, order: Order) -> RegionView:
+    return replace(view, reload_generation=order.generation)
+
+
+def _look_again(view: RegionView, order: Order) -> RegionView:
+    """The view as it is: the region only has to look at the log again."""
+    return view
+
+
+def _quarantine(log: "ModelLog", order: Order) -> "ModelLog":
+    return replace(log, quarantined={**log.quarantined, order.version: order.generation})
+
+
+def _release(log: "ModelLog", order: Order) -> "ModelLog":
+    rest = {version: since for version, since in log.quarantined.items() if version != order.version}
+    return replace(log, quarantined=rest, released={**log.released, order.version: order.generation})
+
+
+def _alias(log: "ModelLog", order: Order) -> "ModelLog":
+    return replace(log, aliases={**log.aliases, order.alias: order.version})
+
+
+RULES: Mapping[CommandKind, Rule] = MappingProxyType(
+    {
+        CommandKind.ACTIVATE: Rule(
+            help="Serve a version (a staged one, say), until the next publication or command.",
+            question="Serve {model}/{version} {where}?",
+            takes_version=True,
+            by_region=True,
+            serves=True,
+            news=News.WITH_A_REASON,
+            change_region=_activate,
+        ),
+        CommandKind.ROLLBACK: Rule(
+            help="Serve an older version again. It does not hold back the next publication; a pin does.",
+            question="Roll {model} back to {goal} {where}?",
+            takes_version=True,
+            by_region=True,
+            serves=True,
+            news=News.WITH_A_REASON,
+            change_region=_activate,
+        ),
+        CommandKind.PIN: Rule(
+            help="Serve a version whatever is published or activated, until `unpin`.",
+            question="Pin {model} to version {version} {where}?",
+            takes_version=True,
+            by_region=True,
+            serves=True,
+            news=News.WITH_A_REASON,
+            change_region=_pin,
+        ),
+        CommandKind.UNPIN: Rule(
+            help="Follow the log again.",
+            question="Unpin {model} {where}?",
+            by_region=True,
+            change_region=_unpin,
+        ),
+        CommandKind.PAUSE: Rule(
+            help="Stay at what is aspired now, whatever is published.",
+            question="Pause {model} {where}?",
+            by_region=True,
+            news=News.WITH_A_REASON,
+            change_region=_pause,
+        ),
+        CommandKind.RESUME: Rule(
+            help="End a pause.",
+            question="Resume {model} {where}?",
+            by_region=True,
+            change_region=_resume,
+        ),
+        CommandKind.RELOAD: Rule(
+            help="Have every pod load again what it serves.",
+            question="Reload {model} {where}?",
+            by_region=True,
+            news=News.ALWAYS,
+            change_region=_reload,
+        ),
+        CommandKind.QUARANTINE: Rule(
+            help="Have no pod load a version until it is released; regions go back to what they served before it.",
+            question="Quarantine {model}/{version} everywhere?",
+            takes_version=True,
+            news=News.WITH_A_REASON,
+            change_region=_look_again,
+            change_log=_quarantine,
+        ),
+        CommandKind.RELEASE: Rule(
+            help="End a quarantine: a person's, or one that a region found by itself.",
+            question="Release {model}/{version}?",
+            takes_version=True,
+            news=News.ALWAYS,  # a region may refuse of its own accord what a release frees
+            change_region=_look_again,
+            change_log=_release,
+        ),
+        CommandKind.ALIAS: Rule(
+            help="Let MODEL@ALIAS mean a version.",
+            question="Let {model}@{alias} mean version {version}?",
+            takes_version=True,
+            takes_alias=True,
+            change_log=_alias,
+        ),
+    }
+)

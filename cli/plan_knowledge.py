@@ -23,7 +23,7 @@ MANIFESTS_READ_MAX = 8
 
 def speeds_of(settings: "Settings", region: str, rate: float | None) -> tuple["Speeds", str]:
     """The speeds to plan with, and who told that of the long link. ``rate``: bytes a second as the person says."""
-    from modelcast.cli.state_source import StateSource
+    from modelcast.cli.views.state_source import StateSource
     from modelcast.consumers.fetch.costs import Speeds
 
     guess = Speeds()

@@ -10,6 +10,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 
+from modelcast.infra.forks import renew_in_children
 from modelcast.infra.stores.s3_answers import check_headers
 from modelcast.infra.stores.s3_credentials import RereadCredentials, RetryWithReplaced
 
@@ -101,8 +102,27 @@ def _config(attempts: int, read_timeout: int) -> Config:
 
 
 _OTHER_VARIABLES = ("REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "HOME")
-_cache: dict[tuple[Endpoint, tuple[tuple[str, str], ...]], Clients] = {}
-_lock = threading.Lock()
+
+
+class _Shared:
+    def __init__(self) -> None:
+        self.after_fork()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``: clients hold connections."""
+        self._clients: dict[tuple[Endpoint, tuple[tuple[str, str], ...]], Clients] = {}
+        self._lock = threading.Lock()
+
+    def of(self, endpoint: Endpoint) -> Clients:
+        key = (endpoint, tuple(sorted(filter(_matters, os.environ.items()))))
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = Clients(endpoint)
+            return self._clients[key]
+
+
+_shared = _Shared()
 
 
 def clients_of(endpoint: Endpoint) -> Clients:
@@ -111,11 +131,7 @@ def clients_of(endpoint: Endpoint) -> Clients:
     Raises:
         NoCredentialsError: there are none; they may come later.
     """
-    key = (endpoint, tuple(sorted(filter(_matters, os.environ.items()))))
-    with _lock:
-        if key not in _cache:
-            _cache[key] = Clients(endpoint)
-        return _cache[key]
+    return _shared.of(endpoint)
 
 
 def _matters(variable: tuple[str, str]) -> bool:

@@ -20,6 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
+from modelcast.infra.forks import renew_in_children
 from modelcast.infra.stores.s3_clients import (
     BULK_READ_TIMEOUT_SECONDS,
     CONNECT_TIMEOUT_SECONDS,
@@ -27,6 +28,7 @@ from modelcast.infra.stores.s3_clients import (
     READ_TIMEOUT_SECONDS,
 )
 from modelcast.infra.stores.s3_errors import CERTIFICATES_HINT
+from modelcast.infra.threads import is_ending
 from modelcast.schemas.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class DirectRequests:
         if not plain or credentials is None or (verify := _verify_of(client, url)) is None:
             return None
         try:
-            pool = _pool_of(verify if parts.scheme == "https" else False)
+            pool = _pools.of(verify if parts.scheme == "https" else False)
         except OSError as error:  # boto3 could not read it either, and would not name it
             reason = f"the CA bundle {verify} can't be read: {error.strerror or error}"
             raise StoreUnavailable(reason, subject=f"s3://{bucket}", hint=CERTIFICATES_HINT) from error
@@ -132,11 +134,16 @@ class ConnectionPool:
     """
 
     def __init__(self, verify: bool | str = True) -> None:
+        self._verify = verify
+        self._tls = _tls_context(verify)
+        self.after_fork()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``: closing a descriptor here leaves the parent's connection as it is."""
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
         self._coming: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
-        self._verify = verify
-        self._tls = _tls_context(verify)
 
     @contextmanager
     def request(
@@ -179,6 +186,8 @@ class ConnectionPool:
 
     def warm(self, url: str, count: int) -> None:
         """Open connections, beside the caller, until so many are idle: to connect costs at least a round trip."""
+        if is_ending():
+            return
         parts = urlsplit(url)
         where = (parts.scheme, parts.netloc)
         with self._lock:
@@ -254,15 +263,26 @@ def _is_alive(connection: http.client.HTTPConnection) -> bool:
     return False
 
 
-_pools: dict[bool | str, ConnectionPool] = {}
-_pools_lock = threading.Lock()
+class _Pools:
+    """The pools of this process, one for each way to trust."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``."""
+        self._pools: dict[bool | str, ConnectionPool] = {}
+        self._lock = threading.Lock()
+
+    def of(self, verify: bool | str) -> ConnectionPool:
+        with self._lock:
+            if verify not in self._pools:
+                self._pools[verify] = ConnectionPool(verify)
+            return self._pools[verify]
 
 
-def _pool_of(verify: bool | str) -> ConnectionPool:
-    with _pools_lock:
-        if verify not in _pools:
-            _pools[verify] = ConnectionPool(verify)
-        return _pools[verify]
+_pools = _Pools()
 
 
 def _tls_context(verify: bool | str) -> ssl.SSLContext:

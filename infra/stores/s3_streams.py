@@ -54,6 +54,8 @@ class BotoStream:
         """Read a little: boto3 waits until there is so much, and what came is lost if the link breaks before."""
         with translated(self._subject):
             chunk = self._body.read(min(len(buffer), self._left, BOTO_READ_BYTES)) if self._left else b""
+        if self._left and buffer and not chunk:
+            raise unavailable(f"the link broke {self._left} bytes before the end", self._subject)
         buffer[: len(chunk)] = chunk
         self._left -= len(chunk)
         return len(chunk)

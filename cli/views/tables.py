@@ -103,7 +103,7 @@ def notes(state: VersionState) -> list[Text]:
     """Why regions are as they are, and how their bytes came; regions of which the same is said share a line."""
     lines: dict[tuple[str, State | None], list[str]] = {}
     for row in _worst_first(state):
-        lines.setdefault((note(row), row.state), []).append(row.region)
+        lines.setdefault((note(row, state.updated_at_us), row.state), []).append(row.region)
     return [
         Text(f"{', '.join(who)}: {told}", style=_STYLE.get(s, "yellow")) for (told, s), who in lines.items() if told
     ]
@@ -198,16 +198,23 @@ def state_text(row: RegionState) -> Text:
     )
 
 
-def note(row: RegionState) -> str:
-    """Why a region is as it is."""
+def note(row: RegionState, now_us: int) -> str:
+    """Why a region is as it is, at ``now_us``."""
     parts = [f"left out: {row.left_out}"] if row.left_out else []
     if row.refused_version is not None:
         parts.append(f"refuses {row.refused_version}")
     if row.error:
-        parts.append(row.error)
+        parts.append(error_of(row, now_us))
     elif row.way and row.bytes_total and not is_fetching(row):
         parts.append(row.way)
     return "; ".join(parts)
+
+
+def error_of(row: RegionState, now_us: int) -> str:
+    """A region's error. One about an earlier generation tells that and its age: the region has not got further."""
+    if not 0 < row.error_generation < row.aspired_generation:
+        return row.error
+    return f"{row.error} (generation {row.error_generation}, {age((now_us - row.reported_at_us) / 1e6)} ago)"
 
 
 def _held(state: VersionState) -> Text:

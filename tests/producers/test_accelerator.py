@@ -1,6 +1,7 @@
 """What a publisher asks of an accelerator, and that it does without."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -24,7 +25,7 @@ OFFER = DeltaOffer(1, 1, 10, 100, 10.0, 0.5)
 class Noting:
     """An accelerator, and what it does for a publication: notes which calls come, and what is there when they do."""
 
-    made: "list[Noting]" = []
+    made: ClassVar[list["Noting"]] = []
 
     def __init__(self, settings: Settings, store: ObjectStore) -> None:
         self.store, self.calls = store, list[str]()

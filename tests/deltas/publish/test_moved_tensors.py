@@ -1,5 +1,6 @@
 """Weights beside an ONNX model that lie elsewhere than before: they are found, and cost what the change costs."""
 
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -262,8 +263,10 @@ def test_an_origin_that_will_not_give_the_old_model_costs_only_bytes(
 
 @pytest.mark.parametrize("lie", ["beyond the end", "all at the start", "swapped", "outside", "no protobuf"])
 def test_an_old_model_that_lies_costs_bytes_but_never_a_wrong_file(
-    lie: str, publish: Publish, store: MemoryStore, tmp_path: Path
+    lie: str, publish: Publish, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Publishers refuse some of these; who wrote the old version may have looked less closely.
+    monkeypatch.setattr(sys.modules["modelcast.producers.artifact.scan"], "check_external_data", lambda *_: None)
     old, new = saved(tmp_path / "old", LAYERS), saved(tmp_path / "new", trained(INSERTED))
     path = old / "model.onnx"
     model = onnx.load_model(path, load_external_data=False)

@@ -154,7 +154,12 @@ class Origin:
     def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """Do several things at once; the first failure is raised, once none is running any more."""
         futures = [self.pool.submit(call) for call in calls]
-        wait(futures, return_when=FIRST_EXCEPTION)
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except BaseException:  # a person's Ctrl-C: nothing more is begun
+            for future in futures:
+                future.cancel()
+            raise
         failed = next((f for f in futures if f.done() and f.exception() is not None), None)
         if failed is not None:
             for future in futures:

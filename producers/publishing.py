@@ -78,6 +78,13 @@ class Publishing:
 
     def run(self) -> Publication:
         """Everything; see ``Publisher.publish`` for what it raises."""
+        try:
+            return self._run()
+        except BaseException:
+            self._uploader.stop()
+            raise
+
+    def _run(self) -> Publication:
         self._timer.begin("upload", self._artifact.manifest.size_bytes)
         prepared = self._prepare()
         try:

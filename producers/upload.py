@@ -26,6 +26,7 @@ class Uploader:
         self._artifact = artifact
         self._progress = progress
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self._there: list[LocalFile] = []
         self.uploaded_bytes = 0
         self.mended: list[str] = []
@@ -53,6 +54,10 @@ class Uploader:
         """What people should know of it."""
         return (f"damaged in the store, put right: {', '.join(sorted(self.mended))}",) if self.mended else ()
 
+    def stop(self) -> None:
+        """Have uploads that are under way end with the part that they are at; a rerun goes on from there."""
+        self._stopped.set()
+
     def _blob_call(self, file: LocalFile) -> Callable[[], None]:
         return lambda: self._put_blob(file)
 
@@ -74,7 +79,7 @@ class Uploader:
             return
         self._upload(file, self._advance)
 
-    def _upload(self, file: LocalFile, progress: Progress | None) -> None:
+    def _upload(self, file: LocalFile, progress: Progress) -> None:
         key, size = keys.blob(file.entry.digest), file.entry.size_bytes
         try:
             self._store.upload(key, file.path, size_bytes=size, digest=file.entry.digest, progress=progress)
@@ -97,7 +102,7 @@ class Uploader:
             return
         if found is not None and _is_so(self._store, key, file.entry.digest, size):
             return
-        self._upload(file, None)
+        self._upload(file, self._go_on)
         with self._lock:
             self.mended.append(file.entry.path)
 
@@ -115,7 +120,12 @@ class Uploader:
                 self.uploaded_bytes += size
         self._advance(size)
 
+    def _go_on(self, _done_bytes: int) -> None:
+        if self._stopped.is_set():
+            raise InterruptedError("the publication has ended")
+
     def _advance(self, done_bytes: int) -> None:
+        self._go_on(done_bytes)
         if self._progress:
             with self._lock:
                 self._progress.advance(done_bytes)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.producers import archives
-from modelcast.producers.forward import Forward
-from modelcast.producers.opcodes import holds_pickle
-from modelcast.producers.pickles import pickle_reason
+from modelcast.producers.artifact import archives
+from modelcast.producers.artifact.forward import Forward
+from modelcast.producers.artifact.opcodes import holds_pickle
+from modelcast.producers.artifact.pickles import pickle_reason
 
 
 def reason(data: bytes, name: str = "model.bin") -> str | None:
@@ -228,6 +228,13 @@ def test_a_large_object_is_passed_over_without_being_read(tmp_path: Path) -> Non
     with path.open("rb", buffering=0) as raw:
         assert pickle_reason("model", raw)  # type: ignore[arg-type]
     assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize("length", [1 << 20, 1 << 33, (1 << 64) - 1])
+def test_a_length_beyond_the_end_is_no_object(tmp_path: Path, length: int) -> None:
+    (tmp_path / "model").write_bytes(b"\x8e" + struct.pack("<Q", length) + CALL)
+    with (tmp_path / "model").open("rb", buffering=0) as raw:
+        assert not pickle_reason("model", raw)  # type: ignore[arg-type]
 
 
 TEXTS = {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import BinaryIO, Protocol
 
-from modelcast.producers.forward import CHUNK_BYTES, Forward
+from modelcast.producers.artifact.forward import CHUNK_BYTES, Forward
 
 UNPACKED_MAX_BYTES = 2 * 1024**3
 """Of what is compressed, how much is looked through: some ten seconds."""

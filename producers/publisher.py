@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -115,7 +116,7 @@ class Publisher(LogWriter):
         request = asked.of(_reference(artifact))
         try:
             if dry_run:
-                done = find_out(origin, request)
+                done = replace(find_out(origin, request), notes=artifact.notes)
             else:
                 done = self._publish(origin, request, artifact, timer, deltas=deltas, verify=verify)
         except Unannounced:

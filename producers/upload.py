@@ -1,6 +1,5 @@
 """An artifact's way into the origin store: the manifest, and what the store lacks of the blobs."""
 
-import hashlib
 import threading
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from modelcast.producers.artifact import Artifact, LocalFile, changed
 from modelcast.producers.origin import retried
 from modelcast.producers.publication import PublishProgress
 from modelcast.schemas import keys
+from modelcast.schemas.digests import sha256_of_stream
 from modelcast.schemas.errors import NotFound, VerificationFailed
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed, Progress
 
@@ -133,15 +133,8 @@ class Uploader:
 
 def _is_so(store: ObjectStore, key: str, digest: str, size_bytes: int) -> bool:
     """Whether the store gives back the bytes that ``digest`` names."""
-    hashed, left = hashlib.sha256(), size_bytes
-    buffer = memoryview(bytearray(min(max(size_bytes, 1), 1 << 20)))
     try:
         with store.open(key) as stream:
-            if stream.info.size_bytes != size_bytes:
-                return False
-            while left > 0 and (count := stream.readinto(buffer[: min(left, len(buffer))])):
-                hashed.update(buffer[:count])
-                left -= count
+            return stream.info.size_bytes == size_bytes and sha256_of_stream(stream, size_bytes) == digest
     except NotFound:
         return False
-    return not left and "sha256:" + hashed.hexdigest() == digest

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 
 SECONDS_MAX = 90.0
-NOT_YET = (OSError, LookupError)
-"""What a condition may raise while it does not hold yet. Anything else ends the waiting at once."""
+NOT_YET = (AssertionError, OSError, LookupError)
+"""What a condition may raise while it does not hold yet. The last of them is shown; anything else ends the waiting."""
 What = str | Callable[[], str]
 
 

@@ -6,16 +6,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.fetch.planning.steps import (
-    PART_BLOCKS_MAX,
-    PART_BLOCKS_MIN,
-    Step,
-    Way,
-    part_blocks,
-    parts_of,
-    plan,
-    runs,
-)
+from modelcast.consumers.fetch.planning.parts import PART_BLOCKS_MAX, PART_BLOCKS_MIN, part_blocks, parts_of, runs
+from modelcast.consumers.fetch.planning.steps import Step, Way, plan
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 from tests.consumers.fetch.publishing import entry, manifest_of
 

@@ -16,8 +16,8 @@ from modelcast.schemas.records import ModelUpdate
 if TYPE_CHECKING:
     from modelcast.consumers.fetch import LinkSpeeds, Step
     from modelcast.deltas.fetch.chooser import PathChooser
-    from modelcast.deltas.fetch.explain import Explained
-    from modelcast.deltas.fetch.paths import FilePlan
+    from modelcast.deltas.fetch.planning.explain import Explained
+    from modelcast.deltas.fetch.planning.paths import FilePlan
     from modelcast.infra.settings import Settings
 
 MANIFESTS_READ_MAX = 8
@@ -26,7 +26,7 @@ MANIFESTS_READ_MAX = 8
 
 def speeds_of(settings: "Settings", region: str, rate: float | None) -> tuple["LinkSpeeds", str]:
     """The speeds to plan with, and who told that of the long link. ``rate``: bytes a second as the person says."""
-    from modelcast.cli.state_source import StateSource
+    from modelcast.cli.views.state_source import StateSource
     from modelcast.consumers.fetch import LinkSpeeds
 
     guess = LinkSpeeds()
@@ -166,8 +166,8 @@ def planned(
 
     try:
         from modelcast.deltas.fetch.chooser import Experience, Options, PathChooser
-        from modelcast.deltas.fetch.labels import labelled
-        from modelcast.deltas.fetch.paths import Holdings
+        from modelcast.deltas.fetch.planning.labels import labelled
+        from modelcast.deltas.fetch.planning.paths import Holdings
     except ModuleNotFoundError as error:
         raise UsageError("deltas are not installed: every file crosses whole", subject=error.name or "") from error
 

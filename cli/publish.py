@@ -16,7 +16,7 @@ from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import Activation
 
 if TYPE_CHECKING:
-    from modelcast.producers.deltas.offers import DeltaMade
+    from modelcast.schemas.delta_reports import DeltaMade
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +77,6 @@ def publish(
         if dry_run and not publication.created:
             done = "is published already"
         data = plain(publication) | {"outcome": done}
-        del data["waiter"]
         if not publication.created and publication.deltas:
             done += f", {sum(d.files for d in publication.deltas)} delta(s) added"
         moved = f", {size(publication.uploaded_bytes)} uploaded" if publication.created and not dry_run else ""

@@ -8,11 +8,12 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
+from modelcast.infra.forks import renew_in_children
+from modelcast.infra.threads import Threads
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode
 from modelcast.schemas.errors import ContentError, DecodeError, ForeignRegistry, NotFound, Refused, UnknownSchema
@@ -71,7 +72,12 @@ class RegistryReader:
         self._expected_id = expected_id or None
         self._id: str | None = None
         self._heads: dict[str, int] = {}
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: Threads | None = None
+        self._lock = threading.Lock()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``."""
         self._lock = threading.Lock()
 
     # --- the registry itself ------------------------------------------------------------------------------
@@ -265,10 +271,10 @@ class RegistryReader:
             return Tail(log, new, error)
         return Tail(log, new)
 
-    def _pool(self) -> ThreadPoolExecutor:
+    def _pool(self) -> Threads:
         with self._lock:
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="registry")
+                self._threads = Threads(THREADS, "registry")
             return self._threads
 
     def _missing(self) -> ContentError:

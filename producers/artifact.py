@@ -8,10 +8,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelcast.infra.threads import Threads
 from modelcast.producers.pickles import pickle_reason
 from modelcast.schemas.errors import ContentError, Refused, UsageError
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FILES_MAX, FileEntry, Manifest, check_paths
@@ -85,7 +85,7 @@ def scan(path: Path, *, allow_pickle: bool = False, threads: int = HASH_THREADS)
     files = _read_all(found, threads)
     if not allow_pickle and (pickled := next((f for f in files if f.pickled), None)):
         raise Refused(
-            f"a pickle: {pickled.pickled}",
+            pickled.pickled or "",
             subject=str(pickled.path),
             hint="whoever loads it runs its author's code; export to ONNX or safetensors, or --allow-pickle",
         )
@@ -154,7 +154,7 @@ def _read_all(found: list[_Found], threads: int) -> list[LocalFile]:
         room -= file.size_bytes if keep[-1] else 0
     if len(found) == 1:
         return [_read(found[0], keep[0])]
-    with ThreadPoolExecutor(threads, thread_name_prefix="hash") as pool:
+    with Threads(threads, "hash") as pool:
         return list(pool.map(_read, found, keep))
 
 

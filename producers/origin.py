@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from typing import Any, TypeVar
 
 from modelcast.infra.announcer import KafkaAnnouncer
@@ -13,6 +13,7 @@ from modelcast.infra.registry import REGISTRY_ID_SIZE_MAX, RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import probe_conditional_puts
 from modelcast.infra.stores.configured import origin_store
+from modelcast.infra.threads import Threads, is_ending
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ForeignRegistry, KafkaUnavailable, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.log import ModelLog
@@ -39,7 +40,7 @@ class Origin:
         self.store = store if store is not None else origin_store(settings)
         self.announcer: Announcer = announcer if announcer is not None else KafkaAnnouncer(settings)
         self.reader = RegistryReader(self.store, expected_id=settings.publish.registry_id)
-        self.pool = ThreadPoolExecutor(settings.publish.upload_threads + 4, thread_name_prefix="origin")
+        self.pool = Threads(settings.publish.upload_threads + 4, "origin")
         self._logs: dict[str, ModelLog] = {}
         self.conditional_puts_checked = False
         self._lock = threading.Lock()
@@ -48,7 +49,7 @@ class Origin:
 
     def warm_up(self) -> None:
         """Begin connecting to Kafka while other things are done."""
-        if isinstance(self.announcer, KafkaAnnouncer) and not self._warmed:
+        if isinstance(self.announcer, KafkaAnnouncer) and not self._warmed and not is_ending():
             self._warmed = True
             self.pool.submit(self.announcer.warm, Topic.MODEL_UPDATES)
 

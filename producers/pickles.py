@@ -1,82 +1,130 @@
 """Does a file hold a pickle? Whoever loads one runs whatever its author wrote, so publishing one must be asked for.
 
-Told by name, and by content: the protocol header, opcodes that import something, torch's zip archives, and numpy
-arrays of objects. What is compressed or nested deeper is not looked into; such files are known by name only.
+Told by name, and by content: opcodes of any protocol, and numpy arrays of objects, also in archives and compressed
+files, whatever these are called. Nothing is unpickled. What can't be looked into may hold one, and counts as one.
 """
 
+import ast
 import io
-import pickletools
 import re
 import zipfile
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
-PREFIX_SIZE_BYTES = 64 * 1024
-MEMBERS_MAX = 2_000
-PROTOCOL_MAX = 5
-OPCODES_ENOUGH = 16
+from modelcast.producers.archives import (
+    BLOCK,
+    Budget,
+    NotLookedInto,
+    compression_of,
+    decompressed,
+    may_be_tar,
+    spooled,
+    tar_members,
+    zip_members,
+)
+from modelcast.producers.forward import Forward
+from modelcast.producers.opcodes import holds_pickle
+
+DEPTH_MAX = 4
+"""Of archives in archives."""
 _NAMES = frozenset({".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"})
-_IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")
-_STRINGS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE", "SHORT_BINSTRING", "BINSTRING"})
+_PACKED = frozenset({".gz", ".bz2", ".xz", ".lzma", ".z", ".zst", ".lz4", ".zip"})
+_ZIP = b"PK\x03\x04"
+_NPY = b"\x93NUMPY"
+_NPY_HEADER_MAX = 1024**2
+_PLAIN_TYPE = re.compile(r"[<>=|]?[?bBhHiIlLqQefdgFDGSUVcumM]\d*(\[\w+\])?")
+_PYTHON_2_LONG = re.compile(r"(\d)L\b")
 
 
 def pickle_reason(name: str, stream: BinaryIO) -> str | None:
-    """Why the file looks like a pickle, in a few words; None if it does not.
+    """Why the file is refused as a pickle, in a few words; None if it holds none.
 
     Args:
-        name: its path, for the extensions.
+        name: its path, for the extension.
         stream: its bytes, seekable, at the start.
+
+    Raises:
+        OSError: the disk.
     """
-    suffixes = [s.lower() for s in Path(name).suffixes[-2:]]
-    named = next((s for s in suffixes if s in _NAMES), None)
-    if named:
-        return f"its name ends in {named}"
-    prefix = stream.read(PREFIX_SIZE_BYTES)
-    if prefix.startswith(b"PK\x03\x04"):
-        return _in_zip(stream)
-    if _objects_in_npy(prefix):
-        return "a numpy array of objects"
-    return "it holds pickle opcodes" if holds_pickle(prefix) else None
-
-
-def holds_pickle(prefix: bytes) -> bool:
-    """Whether bytes begin like a pickle of any protocol.
-
-    With a protocol header a few valid opcodes are enough. Without one, some opcode must import something and the
-    opcodes must end properly or be many: a list of words may begin with ``cat``, which imports ``at``.
-    """
-    has_header = len(prefix) > 2 and prefix[0] == 0x80 and prefix[1] <= PROTOCOL_MAX
-    opcodes, strings, imports, ends = 0, 0, False, False
+    if named := _named(name):
+        return f"a pickle: its name ends in {named}"
     try:
-        for opcode, argument, _position in pickletools.genops(io.BytesIO(prefix)):
-            opcodes += 1
-            strings += opcode.name in _STRINGS
-            imports |= opcode.name in {"GLOBAL", "INST"} and bool(_IMPORTED.fullmatch(str(argument)))
-            imports |= opcode.name == "STACK_GLOBAL" and strings >= 2
-            ends = opcode.name == "STOP"
-            if opcodes >= OPCODES_ENOUGH and (has_header or imports):
-                return True
-    except Exception:
-        # The prefix ends in the middle of an opcode, or these are no opcodes at all.
-        return has_header and opcodes >= 3
-    return ends and (imports or (has_header and opcodes >= 2))
+        found = _of_file(stream, Budget())
+    except NotLookedInto as error:
+        return f"perhaps a pickle: it {error}"
+    return f"a pickle: {found}" if found else None
 
 
-def _in_zip(stream: BinaryIO) -> str | None:
-    stream.seek(0)
-    try:
-        with zipfile.ZipFile(stream) as archive:
-            for name in archive.namelist()[:MEMBERS_MAX]:
-                if Path(name).suffix.lower() in _NAMES:
-                    return f"an archive with {name[:80]} in it"
-                if name.endswith(".npy"):
-                    with archive.open(name) as member:
-                        if _objects_in_npy(member.read(512)):
-                            return f"an archive with a numpy array of objects, {name[:80]}"
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError, EOFError):
-        return None
+def _named(name: str) -> str | None:
+    suffixes = [s.lower() for s in PurePosixPath(name).suffixes]
+    while suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes and suffixes[-1] in _NAMES else None
+
+
+def _of_file(file: BinaryIO, budget: Budget) -> str | None:
+    stream = Forward(file.read, lambda count: _leap(file, count))
+    if stream.peek(len(_ZIP)) == _ZIP:
+        return _of_members(zip_members(file, budget, certain=True), budget, 0)
+    if found := _of_stream(stream, budget, 0):
+        return found
+    if zipfile.is_zipfile(file):  # behind something else: zips are read from their ends
+        return _of_members(zip_members(file, budget, certain=False), budget, 0)
     return None
 
 
-def _objects_in_npy(prefix: bytes) -> bool:
-    return prefix.startswith(b"\x93NUMPY") and re.search(rb"'\|?O\d*'", prefix[:512]) is not None
+def _leap(file: BinaryIO, count: int) -> None:
+    file.seek(count, io.SEEK_CUR)
+
+
+def _of_stream(stream: Forward, budget: Budget, depth: int) -> str | None:
+    if depth > DEPTH_MAX:
+        raise NotLookedInto("holds archives in archives in archives")
+    head = stream.peek(BLOCK)
+    if head.startswith(_ZIP):
+        with closing(spooled(stream)) as file:
+            return _of_members(zip_members(file, budget, certain=True), budget, depth)
+    if head.startswith(_NPY):
+        return None if _is_plain_array(stream) else "it holds a numpy array of objects"
+    if compression := compression_of(head):
+        found = _of_stream(decompressed(stream, budget), budget, depth + 1)
+        return f"in {compression}, {found}" if found else None
+    if may_be_tar(head) and (found := _of_members(tar_members(stream), budget, depth)):
+        return found
+    return "it holds pickle opcodes" if holds_pickle(stream) else None
+
+
+def _of_members(members: Iterator[tuple[str, Forward]], budget: Budget, depth: int) -> str | None:
+    for name, stream in members:
+        if _named(name):
+            return f"an archive with {name[:80]} in it"
+        if found := _of_stream(stream, budget, depth + 1):
+            return f"an archive with {name[:80]} in it: {found}"
+    return None
+
+
+def _is_plain_array(stream: Forward) -> bool:
+    """Whether an ``npy`` header names a type that can't hold objects."""
+    stream.skip(len(_NPY))
+    version = stream.read(2)
+    size = int.from_bytes(stream.read(2 if version[:1] == b"\x01" else 4), "little")
+    if size > _NPY_HEADER_MAX:
+        return False
+    text = stream.read(size).decode("utf-8" if version[:1] == b"\x03" else "latin-1", "replace")
+    try:
+        header = ast.literal_eval(_PYTHON_2_LONG.sub(r"\1", text).strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
+    return isinstance(header, dict) and _is_plain_type(header.get("descr"))
+
+
+def _is_plain_type(told: object) -> bool:
+    if isinstance(told, str):
+        return _PLAIN_TYPE.fullmatch(told) is not None
+    if isinstance(told, tuple):  # a type and its shape
+        return len(told) == 2 and _is_plain_type(told[0])
+    if isinstance(told, list):
+        return all(isinstance(field, tuple) and len(field) in {2, 3} and _is_plain_type(field[1]) for field in told)
+    return False

@@ -50,6 +50,9 @@ class RegionAgent:
         region_store: the region's own bucket.
         watch: the registry.
         reporter: told to forget what is not ours.
+        policy: how patient reconcilers are; None: as the settings say.
+        standing: whether this worker may replace another; None: a new one.
+        rng: for jitter.
     """
 
     def __init__(
@@ -62,6 +65,9 @@ class RegionAgent:
         region_store: ObjectStore,
         watch: RegistryWatch,
         reporter: SnapshotReporter,
+        policy: Policy | None = None,
+        standing: Standing | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         self.region = region
         self.trouble = "the registry was not read yet"
@@ -71,13 +77,14 @@ class RegionAgent:
         self._region_store = region_store
         self._watch = watch
         self._reporter = reporter
-        self._policy = Policy(read_every=settings.read_back_seconds)
+        self._policy = policy or Policy(read_every=settings.read_back_seconds)
+        self._rng = rng or random.Random()
         self._reconcilers: dict[str, Reconciler] = {}
         self._yielded: dict[str, asyncio.TimerHandle] = {}  # another worker owns them although their partition is ours
         self._yields: Counter[str] = Counter()  # how often in a row
         self._partitions: frozenset[int] = frozenset()
         self._rebalancing = False
-        self.standing = Standing(settings.heartbeat_seconds)
+        self.standing = standing or Standing(settings.heartbeat_seconds)
         self._kept_by_others = OthersKeep(region_store)
         self._look = asyncio.Event()
         self._release: asyncio.TimerHandle | None = None
@@ -177,7 +184,7 @@ class RegionAgent:
             except Exception as error:
                 log.exception("looking at the registry failed in an unforeseen way")
                 self._say(f"{type(error).__name__}: {error}")
-            pause = self._settings.reconcile_seconds * random.uniform(0.8, 1.2)
+            pause = self._settings.reconcile_seconds * self._rng.uniform(0.8, 1.2)
             if self.trouble or not self._watch.registry_id:
                 pause = min(pause, TROUBLE_SECONDS)
             with suppress(TimeoutError):
@@ -238,7 +245,12 @@ class RegionAgent:
 
     def _take(self, model: str, *, known_to_exist: bool) -> Reconciler:
         state = OwnedState(
-            self._region_store, model, self.region, self._owner, may_replace=lambda: self._may_replace(model)
+            self._region_store,
+            model,
+            self.region,
+            self._owner,
+            may_replace=lambda: self._may_replace(model),
+            clock=asyncio.get_running_loop().time,
         )
         book = LogBook(self._watch.reader, model)
         reconciler = Reconciler(model, self._world, state, book, self._policy, self._replaced)
@@ -256,7 +268,7 @@ class RegionAgent:
             del self._yields[model]
         # The other is likely to be right, and two must not push each other out in turn; but if it was not, whoever
         # ought to own the model is back soon.
-        seconds = yield_seconds(self._yields[model], most, random.random())
+        seconds = yield_seconds(self._yields[model], most, self._rng.random())
         self._yields[model] += 1
         self._yielded[model] = loop.call_later(seconds, self._come_back, model)
 

@@ -64,8 +64,8 @@ class Disk:
         update: ModelUpdate,
         cancel: threading.Event,
         on_status: Callable[[FetchStatus], None],
-    ) -> tuple[str, Transfer]:
-        """Bring an artifact here.
+    ) -> Transfer:
+        """Bring an artifact here, verified.
 
         Raises:
             NotFound: the settings do not know the store that the log names.
@@ -81,7 +81,7 @@ class Disk:
             on_status=on_status,
             cancel=cancel,
         )
-        return self.cache.manifest(artifact.manifest_digest).digest, _transfer(report)
+        return _transfer(report)
 
     def foresee(self, update: ModelUpdate) -> None:
         """Somebody says that this was published: ask for what fetching it begins with. Never raises, nor waits long."""

@@ -17,10 +17,13 @@ class RegistryWatch:
         registry_id: what the region obeys; "" until it has met a registry.
     """
 
-    def __init__(self, origin: ObjectStore, region_store: ObjectStore) -> None:
+    def __init__(
+        self, origin: ObjectStore, region_store: ObjectStore, reader: type[RegistryReader] = RegistryReader
+    ) -> None:
         self._region_store = region_store
         self._origin = origin
-        self.reader = RegistryReader(origin)
+        self._reader_type = reader
+        self.reader = reader(origin)
         self.registry_id = ""
 
     def remembered(self) -> str:
@@ -69,7 +72,7 @@ class RegistryWatch:
 
     def _obey(self, registry_id: str) -> None:
         self.registry_id = registry_id
-        self.reader = RegistryReader(self._origin, book=self.reader.book, expected_id=registry_id)
+        self.reader = self._reader_type(self._origin, book=self.reader.book, expected_id=registry_id)
 
 
 def _parse(body: bytes, subject: str) -> str:

@@ -13,10 +13,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from modelcast.cli import tables
 from modelcast.cli.console import age, err, say, size
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.subject import Subject
+from modelcast.cli.views import tables
 
 LINES_KEPT = 12
 PICTURE_COLUMNS = 112

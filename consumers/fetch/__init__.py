@@ -5,7 +5,6 @@ Nothing below is imported from outside; an accelerator finds its port in ``accel
 
 from modelcast.consumers.fetch.accelerator import (
     Accelerator,
-    BaseCandidates,
     Destination,
     Held,
     HeldArtifacts,
@@ -23,8 +22,9 @@ from modelcast.consumers.fetch.job.planned import planned_steps
 from modelcast.consumers.fetch.job.pull import pull
 from modelcast.consumers.fetch.job.regional_artifacts import RegionalArtifacts
 from modelcast.consumers.fetch.job.status import FetchStatus
-from modelcast.consumers.fetch.planning.bandwidth import Sample, sampled, typical
+from modelcast.consumers.fetch.planning.bandwidth import LinkSpeeds, Sample, sampled, typical
 from modelcast.consumers.fetch.planning.blocks import BlockHashes
+from modelcast.consumers.fetch.planning.candidates import BaseCandidates
 from modelcast.consumers.fetch.planning.steps import (
     Label,
     Source,
@@ -43,7 +43,7 @@ from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.consumers.fetch.transfer.objects import here_bytes
 from modelcast.consumers.fetch.transfer.rate_limit import Budget
 from modelcast.consumers.fetch.transfer.retry import retried
-from modelcast.consumers.fetch.transfer.throughput import Gauge, LinkSpeeds
+from modelcast.consumers.fetch.transfer.throughput import Gauge
 from modelcast.consumers.fetch.transfer.verified_prefix import Growth
 
 __all__ = [

@@ -4,32 +4,17 @@ The road is complete without: ``NoAccelerator`` stands where none is installed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from modelcast.consumers.fetch.context import Context
+from modelcast.consumers.fetch.planning.bandwidth import LinkSpeeds
+from modelcast.consumers.fetch.planning.candidates import BaseCandidates
 from modelcast.consumers.fetch.planning.steps import Source, Step
-from modelcast.consumers.fetch.transfer.throughput import LinkSpeeds
 from modelcast.consumers.fetch.transfer.verified_prefix import Growth
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
-from modelcast.schemas.records import DeltaHint
-
-
-@dataclass(frozen=True, slots=True)
-class BaseCandidates:
-    """What the log says of other versions of a model.
-
-    Attributes:
-        version: the one wanted.
-        hints: the deltas that its publication foretold.
-        digests: manifest digests by version.
-    """
-
-    version: int = 0
-    hints: tuple[DeltaHint, ...] = ()
-    digests: Mapping[int, str] = field(default_factory=dict)
 
 
 class HeldArtifacts(Protocol):

@@ -9,9 +9,9 @@ import structlog
 
 from modelcast.consumers.fetch import Accelerator, Context, Destination, Held, Request, Step, started
 from modelcast.deltas.fetch.chooser import Experience, Options, PathChooser, Prefetched, may_find_deltas
-from modelcast.deltas.fetch.labels import labelled
 from modelcast.deltas.fetch.offers import read_offers
-from modelcast.deltas.fetch.paths import FilePlan
+from modelcast.deltas.fetch.planning.labels import labelled
+from modelcast.deltas.fetch.planning.paths import FilePlan
 from modelcast.deltas.fetch.rebuild import Rebuilder, WayFailed, here_bytes_of
 
 PREFETCHED_MAX = 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.consumers.fetch import Destination, Growth, Source
-from modelcast.deltas.fetch.paths import Offer
+from modelcast.deltas.fetch.planning.paths import Offer
 
 
 @dataclass(frozen=True, slots=True)

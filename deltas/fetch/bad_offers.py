@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 
-from modelcast.deltas.fetch.paths import Offer
+from modelcast.deltas.fetch.planning.paths import Offer
 
 ARTIFACTS_REMEMBERED = 1000
 

@@ -9,11 +9,11 @@ from modelcast.consumers.fetch import Context, Held, Request, Step, find_manifes
 from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.deltas.fetch.bad_offers import BadOffers
 from modelcast.deltas.fetch.codec_speeds import CodecSpeeds
-from modelcast.deltas.fetch.costs import Speeds
-from modelcast.deltas.fetch.explain import Explained, explain
 from modelcast.deltas.fetch.offers import read_offers
-from modelcast.deltas.fetch.paths import FilePlan, Holdings, Offer, plan_files
-from modelcast.deltas.fetch.patience import between, older, patience, seconds_of, unoffered, worth_a_look
+from modelcast.deltas.fetch.planning.costs import Speeds
+from modelcast.deltas.fetch.planning.explain import Explained, explain
+from modelcast.deltas.fetch.planning.paths import FilePlan, Holdings, Offer, plan_files
+from modelcast.deltas.fetch.planning.patience import between, older, patience, seconds_of, unoffered, worth_a_look
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest

@@ -4,7 +4,7 @@ import threading
 from collections import deque
 
 from modelcast.consumers.fetch import LinkSpeeds, Sample, sampled, typical
-from modelcast.deltas.fetch.costs import Speeds, speeds_of
+from modelcast.deltas.fetch.planning.costs import Speeds, speeds_of
 
 SAMPLES = 8
 WORK_BYTES_MIN = 4 * 1024 * 1024

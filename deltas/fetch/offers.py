@@ -7,7 +7,7 @@ from itertools import islice
 import structlog
 
 from modelcast.consumers.fetch import Context, retried
-from modelcast.deltas.fetch.paths import Offer
+from modelcast.deltas.fetch.planning.paths import Offer
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.ports import ObjectStore

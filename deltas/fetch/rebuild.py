@@ -21,7 +21,7 @@ from modelcast.consumers.fetch import (
 from modelcast.deltas import codec
 from modelcast.deltas.fetch.arrivals import Arrival, arriving
 from modelcast.deltas.fetch.codec_speeds import CodecSpeeds
-from modelcast.deltas.fetch.paths import Offer, Option
+from modelcast.deltas.fetch.planning.paths import Offer, Option
 from modelcast.schemas import keys
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import TransportError

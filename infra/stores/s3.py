@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from modelcast.infra.ablation import OWN_HTTP, without
+from modelcast.infra.forks import renew_in_children
 from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_modified_us
 from modelcast.infra.stores.s3_errors import of_status, translated, unavailable
@@ -75,6 +76,12 @@ class S3Store:
         self._bucket = bucket
         self._prefix = prefix + "/" if prefix else ""
         self._endpoint = endpoint or Endpoint()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``."""
+        for made in ("_clients", "_direct"):
+            self.__dict__.pop(made, None)
 
     @property
     def name(self) -> str:

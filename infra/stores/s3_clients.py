@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from modelcast.infra.forks import renew_in_children
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -74,14 +76,29 @@ def _config(attempts: int, read_timeout: int, *, path_style: bool) -> Config:
 
 
 _ENVIRONMENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_REGION")
-_cache: dict[tuple[Endpoint, tuple[str | None, ...]], Clients] = {}
-_lock = threading.Lock()
+
+
+class _Shared:
+    def __init__(self) -> None:
+        self.after_fork()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``: clients hold connections."""
+        self._clients: dict[tuple[Endpoint, tuple[str | None, ...]], Clients] = {}
+        self._lock = threading.Lock()
+
+    def of(self, endpoint: Endpoint) -> Clients:
+        key = (endpoint, tuple(map(os.environ.get, _ENVIRONMENT)))
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = Clients(endpoint)
+            return self._clients[key]
+
+
+_shared = _Shared()
 
 
 def clients_of(endpoint: Endpoint) -> Clients:
     """The shared clients of an endpoint (and of the credentials that the environment has now), made on first use."""
-    key = (endpoint, tuple(map(os.environ.get, _ENVIRONMENT)))
-    with _lock:
-        if key not in _cache:
-            _cache[key] = Clients(endpoint)
-        return _cache[key]
+    return _shared.of(endpoint)

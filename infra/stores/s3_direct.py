@@ -22,12 +22,14 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.httpsession import get_cert_path
 
+from modelcast.infra.forks import renew_in_children
 from modelcast.infra.stores.s3_clients import (
     BULK_READ_TIMEOUT_SECONDS,
     CONNECT_TIMEOUT_SECONDS,
     POOL_CONNECTIONS,
     READ_TIMEOUT_SECONDS,
 )
+from modelcast.infra.threads import is_ending
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -107,6 +109,11 @@ class ConnectionPool:
     """Kept-alive connections, by scheme and host. Thread-safe; the newest idle one is used first."""
 
     def __init__(self) -> None:
+        self.after_fork()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``: closing a descriptor here leaves the parent's connection as it is."""
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
         self._coming: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
@@ -153,6 +160,8 @@ class ConnectionPool:
 
     def warm(self, url: str, count: int) -> None:
         """Open connections, beside the caller, until so many are idle: to connect costs at least a round trip."""
+        if is_ending():
+            return
         parts = urlsplit(url)
         where = (parts.scheme, parts.netloc)
         with self._lock:

@@ -32,7 +32,7 @@ def by_engine(job: dict[str, Any], how: str) -> None:
     """The engine alone: parts into a preallocated file, each block hashed."""
     from modelcast.consumers.fetch.cache.incoming import Incoming
     from modelcast.consumers.fetch.planning.parts import parts_of
-from modelcast.consumers.fetch.planning.steps import Step, Way
+    from modelcast.consumers.fetch.planning.steps import Step, Way
     from modelcast.consumers.fetch.transfer.download import Download
     from modelcast.infra.stores import open_store
     from modelcast.schemas.manifest import Manifest

@@ -1,14 +1,11 @@
 """What becomes of files on disk."""
 
 import hashlib
-import io
 import os
 import pickle
 import random
 import socket
-import struct
 import threading
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +14,6 @@ import pytest
 
 from modelcast.producers import artifact as artifact_module
 from modelcast.producers.artifact import scan
-from modelcast.producers.pickles import holds_pickle, pickle_reason
 from modelcast.schemas.errors import ExitCode, Refused, UsageError
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, Manifest
 
@@ -192,69 +188,6 @@ def test_names_that_cannot_be_carried_are_refused(tmp_path: Path, name: str) -> 
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(b"x")
     refused(tmp_path, "bad path")
-
-
-class Evil:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (os.system, ("true",))
-
-
-@pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("what", [Evil(), {"weights": [1.0, 2.0, Evil()]}, [Evil()] * 50])
-def test_pickles_of_every_protocol_are_known_by_their_content(what: object, protocol: int) -> None:
-    data = pickle.dumps(what, protocol)
-    assert holds_pickle(data)
-    assert pickle_reason("model.bin", io.BytesIO(data))
-
-
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_a_long_pickle_is_known_by_its_beginning(protocol: int) -> None:
-    data = pickle.dumps({"w": bytes(300_000), "x": list(range(100_000))}, protocol)
-    assert pickle_reason("weights", io.BytesIO(data))
-
-
-@pytest.mark.parametrize("name", ["m.pkl", "m.PICKLE", "m.joblib", "m.pkl.gz"])
-def test_pickles_are_known_by_their_names(name: str) -> None:
-    assert pickle_reason(name, io.BytesIO(b"anything"))
-
-
-def archive(**members: bytes) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as made:
-        for name, data in members.items():
-            made.writestr(name.replace("__", "/").replace("_dot_", "."), data)
-    return out.getvalue()
-
-
-def test_torch_archives_and_arrays_of_objects_are_pickles() -> None:
-    assert pickle_reason("model.pt", io.BytesIO(archive(archive__data_dot_pkl=pickle.dumps(1))))
-    header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
-    objects = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
-    floats = objects.replace(b"|O", b"<f")
-    assert pickle_reason("a.npy", io.BytesIO(objects))
-    assert pickle_reason("a.npz", io.BytesIO(archive(arr_0_dot_npy=objects)))
-    assert not pickle_reason("a.npy", io.BytesIO(floats))
-    assert not pickle_reason("a.npz", io.BytesIO(archive(arr_0_dot_npy=floats)))
-
-
-def test_other_files_are_not_taken_for_pickles() -> None:
-    texts = [
-        b"",
-        b".",
-        b"(lambda x: x).",
-        b"This is a README.",
-        b"{'a': 1}.",
-        b"cat\ndog\nbird\nhorse\nship\n",
-        b"N.",
-        b"I42\n.",
-    ]
-    safetensors = [struct.pack("<Q", n) + b'{"w":{"dtype":"F32"}}' + bytes(500) for n in range(0x0200, 0x0600)]
-    onnx = b"\x08\x08\x12\x07skl2onnx\x1a\x061.18.0:" + bytes(1000)
-    for data in [*texts, *safetensors, onnx]:
-        assert not pickle_reason("file.bin", io.BytesIO(data)), data[:40]
-    rng = random.Random(7)
-    taken = sum(holds_pickle(rng.randbytes(2000)) for _ in range(20_000))
-    assert taken == 0
 
 
 def test_a_pickle_is_refused_unless_allowed(tmp_path: Path) -> None:

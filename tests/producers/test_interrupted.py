@@ -72,7 +72,9 @@ def publish_once(settings: Settings, env: dict[str, str], path: Path, heard: Pat
 @pytest.fixture(scope="module")
 def forkserver() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.producers.test_interrupted", "boto3", "modelcast.producers.deltas.run"])
+    context.set_forkserver_preload(
+        ["tests.producers.test_interrupted", "boto3", "modelcast.deltas.publish.publication"]
+    )
     return context
 
 

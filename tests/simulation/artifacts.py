@@ -39,6 +39,11 @@ def make(data: bytes) -> Stored:
     return Stored(manifest_of(data).encode(), data)
 
 
+def is_intact(stored: Stored, manifest_digest: str) -> bool:
+    """What a region's fetch proves of what has arrived."""
+    return digest_of(stored.data) == manifest_digest
+
+
 def verify(stored: Stored, manifest_digest: str) -> None:
     """What a pod proves before it loads; as ``verify_folder`` does, without the folder.
 

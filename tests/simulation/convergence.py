@@ -27,14 +27,14 @@ def memory_of(world: World, region: Region) -> Memory | None:
 def _region(world: World, region: Region) -> list[str]:
     aspiration = world.truth.aspiration(region.name)
     memory, owner = memory_of(world, region), region.owner
-    if owner is None or owner.own is None or memory is None:
+    if owner is None or owner.replica is None or memory is None:
         return [f"{region.name}: nobody owns the model"]
     if memory.accepted_generation != aspiration.generation:
         return [f"{region.name}: accepted {memory.accepted_generation}, the log says {aspiration.generation}"]
     quarantined = {q.manifest_digest for q in memory.quarantined}
     lines = []
     ahead = aspiration.staged.artifact.manifest_digest if aspiration.staged else ""
-    if ahead and ahead not in owner.own.replica.held and ahead not in quarantined:
+    if ahead and ahead not in owner.replica.held and ahead not in quarantined:
         lines.append(f"{region.name}: version {aspiration.staged and aspiration.staged.version} is not staged")
     if aspiration.update is None:
         return lines

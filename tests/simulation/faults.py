@@ -21,7 +21,8 @@ RATES = {
     "rival claimed first": 0.25,
     # a region reads the log
     "log read failed": 0.15,
-    "log read slow": 0.3,
+    "log read slow": 0.15,
+    "log read overtaken": 0.5,
     # a region fetches
     "fetch failed": 0.2,
     "fetch damaged in transit": 0.25,
@@ -46,7 +47,7 @@ RATES = {
     # workers
     "worker crashed at an effect": 0.02,
     "worker paused at an effect": 0.02,
-    "worker paused in a claim": 0.2,
+    "worker paused between two requests": 0.1,
     "partition moved at a load": 0.1,
     "revocation late": 0.5,
     # acks

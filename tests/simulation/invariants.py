@@ -17,7 +17,7 @@ from modelcast.agents.tracker.snapshots import RegionRows
 from modelcast.consumers.pods.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState, State, may_move
-from tests.simulation.artifacts import digest_of
+from tests.simulation.artifacts import Stored, digest_of
 
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod, Serving
@@ -38,6 +38,7 @@ CONFIRMED = "5 serving means read back"
 CLEAN_IN_TIME = "6 a region without faults is in time"
 ONCE = "7 an artifact crosses once"
 RESTART_CHANGES_NOTHING = "8 a restart of everything changes nothing"
+OVER_IS_OVER = "2 an answer that comes after the takeover is not obeyed"
 RIGHT_OWNER_STAYS = "whoever has slept pushes nobody out"
 LEGAL_MOVES = "states move only as allowed"
 NO_BUSY_LOOP = "nothing is tried without a pause"
@@ -66,15 +67,21 @@ class Checks:
         self._states: dict[Worker, tuple[Replica | None, State]] = {}
         self._state_at: defaultdict[Region, float] = defaultdict(float)  # when its state object was written last
         self._loads: dict[tuple[int, str], deque[float]] = defaultdict(deque)
+        self._epochs: Counter[tuple[Worker, str]] = Counter()  # in which each process has decided last
+        self._let_go: dict[tuple[Worker, str], int] = {}  # the epoch that each process gave up last
+        self.failure: BaseException | None = None
 
     def broken(self, invariant: str, message: str) -> NoReturn:
-        """Stop: this must not happen."""
-        raise Violation(invariant, message)
+        """Stop: this must not happen. Production code may catch what is raised, so ``each`` raises it again."""
+        self.failure = self.failure or Violation(invariant, message)
+        raise self.failure
 
     # --- pods ---------------------------------------------------------------------------------------------
 
     def each(self) -> None:
         """After every event: has any pod changed what it serves?"""
+        if self.failure is not None:
+            raise self.failure
         for pod in self.world.pods:
             before, now = self._serving.get(pod), pod.serving
             if now is before:
@@ -146,15 +153,23 @@ class Checks:
             if worker.identity == new.owner and last_written_at > began and self.world.now < ended + SLEEPY_SECONDS:
                 self.broken(RIGHT_OWNER_STAYS, f"{new.owner} took the model from {old.owner}, whose it is")
 
+    def staged(self, region: Region, digest: str, stored: Stored) -> None:
+        """A fetch says that it has brought ``digest``."""
+        if (really := digest_of(stored.data)) != digest:
+            self.broken(STAGED_IS_VERIFIED, f"{region.name} holds {really[7:13]} as {digest[7:13]}")
+
+    def let_go(self, worker: Worker) -> None:
+        """A worker gives the model up."""
+        self._let_go[worker, worker.identity] = self._epochs[worker, worker.identity]
+
     def stepped(
         self, worker: Worker, before: Replica, event: values.Event, after: Replica, effects: Iterable[values.Effect]
     ) -> None:
         """The decider has taken a step."""
         world = self.world
-        if isinstance(event, values.Fetched) and event.actual_digest != event.manifest_digest:
-            if event.manifest_digest in after.held:
-                self.broken(STAGED_IS_VERIFIED, f"{worker.name} holds {event.actual_digest[7:13]} as staged")
-            world.stats["damaged bytes found by the region"] += 1
+        if before.saved.epoch <= self._let_go.get((worker, worker.identity), 0):
+            self.broken(OVER_IS_OVER, f"{worker.name} obeys a {type(event).__name__} in an epoch that it gave up")
+        self._epochs[worker, worker.identity] = before.saved.epoch
         if after.alarm:
             self.broken(NO_FALSE_ALARM, f"{worker.name}: {after.alarm}")
         if after.generation < before.generation:

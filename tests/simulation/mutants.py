@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from unittest.mock import patch
 
 from modelcast.agents.region.decider import absorb, step
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Event, Fetched, Loaded, PodRead
+from modelcast.agents.region.decider.values import Event, Loaded, PodRead
 from modelcast.agents.region.ownership import liveness
+from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.agents.tracker import snapshots
 from modelcast.consumers.pod import fence
 from modelcast.consumers.pods.port import PodReading, PodRefused
@@ -22,10 +23,13 @@ from tests.simulation.actors import tracker
 from tests.simulation.actors.region import Bucket
 from tests.simulation.invariants import (
     ACCEPTED_NEVER_FALLS,
+    CLEAN_IN_TIME,
     CONFIRMED,
+    CONVERGES,
     NEVER_BACK,
     NO_FALSE_ALARM,
     ONLY_VERIFIED,
+    OVER_IS_OVER,
     REPLACED_IS_POWERLESS,
     RIGHT_OWNER_STAYS,
     STAGED_IS_VERIFIED,
@@ -43,12 +47,7 @@ class Mutant:
 
 @contextmanager
 def _without_hash_check_of_the_region() -> Iterator[None]:
-    real = absorb._on_fetched
-
-    def believes(replica: Replica, event: Fetched, now: float) -> Replica:
-        return real(replica, replace(event, actual_digest=event.manifest_digest), now)
-
-    with patch.object(absorb, "_on_fetched", believes):
+    with patch.object(artifacts, "is_intact", lambda stored, digest: True):
         yield
 
 
@@ -132,6 +131,18 @@ def _without_a_look_at_the_clock_before_a_claim() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_an_end_of_the_reconciler() -> Iterator[None]:
+    with patch.object(Reconciler, "_end", lambda self, reason: None):
+        yield
+
+
+@contextmanager
+def _without_timers_of_the_reconciler() -> Iterator[None]:
+    with patch.object(Reconciler, "_set_timer", lambda self, now: None):
+        yield
+
+
 MUTANTS = (
     Mutant("hash check of the region", _without_hash_check_of_the_region, frozenset({STAGED_IS_VERIFIED})),
     Mutant("hash check of the pod", _without_hash_check_of_the_pod, frozenset({ONLY_VERIFIED})),
@@ -143,5 +154,7 @@ MUTANTS = (
            frozenset({NO_FALSE_ALARM, NEVER_BACK})),
     Mutant("generation compare of the pod", _without_generations_at_the_pod, frozenset({NEVER_BACK})),
     Mutant("sleep check of a claim", _without_a_look_at_the_clock_before_a_claim, frozenset({RIGHT_OWNER_STAYS})),
+    Mutant("end of a reconciler that was replaced", _without_an_end_of_the_reconciler, frozenset({OVER_IS_OVER})),
+    Mutant("timer of a reconciler", _without_timers_of_the_reconciler, frozenset({CONVERGES, CLEAN_IN_TIME})),
     Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from modelcast.schemas.records import Entry
 from tests.simulation.convergence import memory_of, missing
 from tests.simulation.invariants import CLEAN_IN_TIME, CONVERGES, ONCE, RESTART_CHANGES_NOTHING, Violation
+from tests.simulation.quiet_logs import only_unforeseen_errors_logged
 from tests.simulation.world import World
 
 PEACE_SECONDS_MAX = 400.0
@@ -44,11 +45,13 @@ class Outcome:
 
 def run_seed(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
     """Run one world to its end."""
-    world = World(seed, trace)
     peace = 0.0
     invariant = error = ""
+    world = World(seed, trace)
     try:
-        peace = _live(world)
+        with only_unforeseen_errors_logged(world.failed):
+            world.begin()
+            peace = _live(world)
     except Violation as violation:
         invariant, error = violation.invariant, str(violation)
         world.trace("CHECK", f"FAILED {violation}")
@@ -58,6 +61,7 @@ def run_seed(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
         invariant = error = f"{type(crash).__name__}: {crash}"
     finally:
         for worker in (worker for region in world.regions for worker in region.workers):
+            worker.loop.end()
             worker.abandon_steps()
     stats = world.stats + Counter({f"fault: {kind}": n for kind, n in world.faults.hits.items()})
     return Outcome(seed, invariant, error, world.scheduler.events, world.now, peace, stats)

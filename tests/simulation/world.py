@@ -53,7 +53,6 @@ class World:
         self._found_regions()
         self.pods: list[Pod] = [pod for region in self.regions for pod in region.pods]
         self.tracker = Tracker(self)
-        self._plan()
 
     def _found_regions(self) -> None:
         rng = self.rng
@@ -62,8 +61,11 @@ class World:
             plain = 1 if not clean and rng.random() < 0.2 else 0
             self.regions.append(Region(self, name, clean=clean, workers=rng.randint(1, 2), pods=2, plain=plain))
 
-    def _plan(self) -> None:
+    def begin(self) -> None:
+        """Start everything, and plan what is to go wrong."""
         rng = self.rng
+        for region in self.regions:
+            region.begin()
         self.after(rng.uniform(0.0, 3.0), self.publishers.act)
         for _ in range(rng.randint(1, 9)):
             self.after(rng.uniform(0.0, self.stop_at), self.publishers.act)
@@ -94,6 +96,10 @@ class World:
         """One line for the person who replays this world."""
         if self._trace is not None:
             self._trace(f"{self.now:9.3f}  {who:<10} {what}")
+
+    def failed(self, error: BaseException) -> None:
+        """Code of a process has failed in a way that nobody foresaw: the world ends with it."""
+        self.checks.failure = self.checks.failure or error
 
     def fault(self, kind: str, region: Region | None = None) -> bool:
         """Whether ``kind`` happens here and now."""
@@ -191,7 +197,7 @@ class World:
         for region in self.regions:
             memory, owner = memory_of(self, region), region.owner
             held_back |= {q.version for q in memory.quarantined} if memory else set()
-            held_back |= {q.version for q in owner.own.replica.quarantined} if owner and owner.own else set()
+            held_back |= {q.version for q in owner.replica.quarantined} if owner and owner.replica else set()
         for version in sorted(held_back):
             if not self.poisoned(self.published[self.truth.updates[version].artifact.manifest_digest]):
                 self.publishers.release(version)

@@ -56,7 +56,7 @@ def _told(replica: Replica, event: Event, now: float) -> Replica:
                 return replica
             return replace(replica, transfers={**replica.transfers, digest: transfer})
         case Fetched():
-            return _on_fetched(replica, event, now)
+            return _on_fetched(replica, event)
         case FetchFailed():
             return _on_fetch_failed(replica, event, now)
         case Loaded(pod, order):
@@ -125,10 +125,7 @@ def _on_folded(replica: Replica, event: Folded) -> Replica:
     return replace(replica, failures={}, retry_at={}, broken_loads=0, error="", pods=pods)
 
 
-def _on_fetched(replica: Replica, event: Fetched, now: float) -> Replica:
-    if event.actual_digest != event.manifest_digest:
-        message = f"arrived as {event.actual_digest}"
-        return _on_fetch_failed(replica, FetchFailed(event.manifest_digest, message, damaged=True), now)
+def _on_fetched(replica: Replica, event: Fetched) -> Replica:
     digest = event.manifest_digest
     return replace(
         _without_failures(replica, digest),

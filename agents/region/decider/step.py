@@ -6,9 +6,10 @@ event delays but never misleads. The state of the generation is derived from tho
 therefore never ahead of them. The shape follows etcd-io/raft's ``Ready`` and TensorFlow Serving's
 ``AspiredVersionPolicy``.
 
-Three comparisons carry the invariants, and the simulation shows that none can be left out: the digest of what
-arrived (``absorb._on_fetched``), the generation that is met (``absorb.goes_back``), and the read-back of a pod
-(``Replica.confirms``). The fourth, the owner's epoch, is compared where orders arrive: by pods and by the store.
+Two comparisons carry the invariants, and the simulation shows that none can be left out: the generation that is met
+(``absorb.goes_back``), and the read-back of a pod (``Replica.confirms``). Two more are made where they can be made
+for sure: bytes are verified where they arrive (``Artifacts.fetch``), the owner's epoch where orders arrive, by pods
+and by the store.
 """
 
 from modelcast.agents.region.decider.absorb import absorb

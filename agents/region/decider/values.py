@@ -67,10 +67,9 @@ class Fetching:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An artifact lies on this worker's disk; ``actual_digest`` is what its bytes hash to."""
+    """An artifact lies on this worker's disk, verified (``Artifacts.fetch``)."""
 
     manifest_digest: str
-    actual_digest: str
     transfer: Transfer = Transfer()
 
 

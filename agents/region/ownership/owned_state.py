@@ -29,6 +29,7 @@ class OwnedState:
         region: the region's name.
         owner: unlike any other process', also of another life of this worker.
         may_replace: whether we may take the model from another worker now; asked right before each attempt.
+        clock: monotonic seconds.
 
     Attributes:
         proved_at: when (monotonic seconds) a call that proved our ownership began; ``-inf``: never.
@@ -41,12 +42,14 @@ class OwnedState:
         region: str,
         owner: str,
         may_replace: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._model = model
         self._region = region
         self._owner = owner
         self._may_replace = may_replace
+        self._clock = clock
         self._key = keys.region_state(model)
         self._etag: str | None = None  # None: the object does not exist
         self._memory: Memory | None = None
@@ -112,7 +115,7 @@ class OwnedState:
             Superseded: it is not.
             StoreUnavailable: the bucket did not answer.
         """
-        began = time.monotonic()
+        began = self._clock()
         found = self._read()
         self._expect_ours(found)
         held = self._held()
@@ -146,7 +149,7 @@ class OwnedState:
         return Memory.decode(found.body, key=f"{self._store.name}/{self._key}") if found else None
 
     def _write(self, memory: Memory) -> Memory:
-        began, body = time.monotonic(), memory.encode()
+        began, body = self._clock(), memory.encode()
         if self._etag is None:
             info = self._store.put(self._key, body, if_absent=True)
         else:

@@ -3,13 +3,15 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.snapshots import encoded
-from modelcast.agents.region.reporting.outbox import Outbox
+from modelcast.agents.region.reporting.outbox import Delivered
 from modelcast.infra import metrics
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.states import State
@@ -27,6 +29,18 @@ IN_FLIGHT_MAX = 8
 JITTER = 0.2
 
 log = structlog.get_logger(__name__)
+
+
+def _wall_clock_us() -> int:
+    return time.time_ns() // 1000
+
+
+class Sender(Protocol):
+    """Hands records over without waiting (``Outbox``)."""
+
+    def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered, /) -> None:
+        """``on_delivery`` is called once, on the event loop, with whether the cluster has the record."""
+        ...
 
 
 @dataclass(slots=True)
@@ -51,13 +65,25 @@ class SnapshotReporter:
         outbox: where to.
         worker: who speaks.
         report_seconds: how often an unchanged snapshot is repeated, so that a tracker can always be rebuilt.
+        rng: for jitter.
+        wall_clock_us: UTC microseconds.
     """
 
-    def __init__(self, outbox: Outbox, worker: str, report_seconds: float) -> None:
+    def __init__(
+        self,
+        outbox: Sender,
+        worker: str,
+        report_seconds: float,
+        *,
+        rng: random.Random | None = None,
+        wall_clock_us: Callable[[], int] = _wall_clock_us,
+    ) -> None:
         self._outbox = outbox
         self._worker = worker
         self._report_seconds = report_seconds
         self._lines: dict[str, _Line] = {}
+        self._rng = rng or random.Random()
+        self._wall_clock_us = wall_clock_us
         self._sequence = 0
 
     def changed(self, model: str, replica: Replica) -> None:
@@ -108,7 +134,7 @@ class SnapshotReporter:
         self._sequence += 1
         try:
             pages = encoded(
-                line.replica, worker=self._worker, sequence=self._sequence, now_us=time.time_ns() // 1000, now=now
+                line.replica, worker=self._worker, sequence=self._sequence, now_us=self._wall_clock_us(), now=now
             )
         except ModelcastError as error:
             log.error("a snapshot can't be written", model=model, error=error)
@@ -119,7 +145,7 @@ class SnapshotReporter:
         for page in pages:
             self._outbox.send(Topic.MODEL_ACKS, model, page, lambda done: self._delivered(model, line, done))
         metrics.ACKS.labels(model).inc(len(pages))
-        self._send_at(model, now + self._report_seconds * random.uniform(1 - JITTER, 1))
+        self._send_at(model, now + self._report_seconds * self._rng.uniform(1 - JITTER, 1))
 
     def _delivered(self, model: str, line: _Line, done: bool) -> None:
         line.in_flight -= 1

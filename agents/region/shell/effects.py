@@ -34,9 +34,6 @@ from modelcast.infra import metrics
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.records import ModelUpdate
 
-PROOF_SECONDS_MAX = 5.0
-"""An order to a pod is given only while the last proof of ownership is younger: a foreign server can't refuse it."""
-
 T = TypeVar("T")
 
 
@@ -65,13 +62,13 @@ class Hands:
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
                 loop.call_soon_threadsafe(tell, event)
 
-        def fetch() -> tuple[str, Transfer]:
+        def fetch() -> Transfer:
             with self._world.pace.fetching():
                 teller = Teller(digest, self._world.pace, len(self._world.pods), told)
                 return self._world.artifacts.fetch(update, cancel, teller)
 
         try:
-            actual, transfer = await in_thread(self._world.fetches_of(update.artifact.size_bytes), fetch)
+            transfer = await in_thread(self._world.fetches_of(update.artifact.size_bytes), fetch)
         except FetchCancelled as error:
             return FetchFailed(digest, error.message, cancelled=True)
         except VerificationFailed as error:
@@ -94,11 +91,12 @@ class Hands:
         self._log.info(
             "staged", seconds=round(seconds, 4), bytes_moved=transfer.bytes_moved, way=transfer.way, **subject
         )
-        return Fetched(digest, actual, transfer)
+        return Fetched(digest, transfer)
 
     async def load(self, name: str, order: LoadOrder) -> Event:
         """``Loaded``, ``LoadRefused``, ``LoadBroken``, ``PodLost`` or ``Replaced``."""
-        if time.monotonic() - self._state.proved_at > PROOF_SECONDS_MAX:
+        unproved_seconds = asyncio.get_running_loop().time() - self._state.proved_at
+        if unproved_seconds > self._world.proof_seconds_max:
             proof = await self.check(0)
             if not isinstance(proof, Saved):
                 unproved = LoadRefused(name, order, "unproved", "not told: the region's state can't be read")

@@ -1,17 +1,29 @@
-"""What people want to know of a step, for the log and the metrics: acceptance, states, alarms."""
+"""What people want to know of a step, in the log and the metrics: acceptance, states, alarms."""
 
+import structlog
 from structlog.typing import FilteringBoundLogger
 
 from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.values import Effect, Event
 from modelcast.infra import metrics
 
+_log = structlog.get_logger(__name__)
 
-def tell(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:
-    """Say what a step has changed."""
+
+class LoggedSteps:
+    """A ``StepObserver``: what a step has changed goes to the log and the metrics."""
+
+    def stepped(self, before: Replica, event: Event, after: Replica, effects: tuple[Effect, ...]) -> None:
+        """See ``StepObserver``."""
+        model = after.saved.model
+        _log_changes(model, _log.bind(model=model, region=after.saved.region), before, after)
+
+
+def _log_changes(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:
     if after.generation != before.generation and after.generation:
         metrics.ACCEPTED_GENERATION.labels(model).set(after.generation)
         log.info("aspires", generation=after.generation, version=after.aspiration and after.aspiration.version)
-    _tell_alarms(model, log, before, after)
+    _log_alarms(model, log, before, after)
     old, new = before.state, after.state
     if (new, after.generation) != (old, before.generation) and after.generation:
         for state in type(new):
@@ -22,7 +34,7 @@ def tell(model: str, log: FilteringBoundLogger, before: Replica, after: Replica)
     metrics.SERVED_VERSION.labels(model).set((versions.pop() or 0) if len(versions) == 1 else 0)
 
 
-def _tell_alarms(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:
+def _log_alarms(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:
     if after.alarm and after.alarm != before.alarm:
         log.error("alarm: nothing is done about this model until a person looks", reason=after.alarm)
     if after.unreadable and after.unreadable != before.unreadable:

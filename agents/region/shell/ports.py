@@ -8,8 +8,9 @@ from typing import Protocol
 
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Transfer
+from modelcast.agents.region.decider.values import Effect, Event, Transfer
 from modelcast.agents.region.reporting.progress import Pace
+from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.consumers.fetch import TURN_FROM_BYTES, FetchStatus
 from modelcast.consumers.pods.port import Pod
 from modelcast.schemas.log import ModelLog
@@ -39,10 +40,15 @@ class Artifacts(Protocol):
 
     def fetch(
         self, update: ModelUpdate, cancel: threading.Event, on_status: Callable[[FetchStatus], None], /
-    ) -> tuple[str, Transfer]:
-        """Bring an artifact here; the digest that it has, and what it cost. Raises ``ModelcastError``.
+    ) -> Transfer:
+        """Bring an artifact here, verified against its manifest digest; what that cost.
 
         ``on_status`` is told from the fetch's threads how far it has come.
+
+        Raises:
+            FetchCancelled: ``cancel`` was set.
+            VerificationFailed: other bytes arrived.
+            ModelcastError: it can't be had now.
         """
         ...
 
@@ -85,6 +91,18 @@ class Reporter(Protocol):
         ...
 
 
+class StepObserver(Protocol):
+    """Sees every step of every reconciler, before its effects begin."""
+
+    def stepped(self, before: Replica, event: Event, after: Replica, effects: tuple[Effect, ...]) -> None:
+        """``event`` has turned ``before`` into ``after``."""
+        ...
+
+
+PROOF_SECONDS_MAX = 5.0
+"""An order to a pod is given only while the last proof of ownership is younger: a foreign server can't refuse it."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything that one worker's reconcilers share."""
@@ -96,7 +114,9 @@ class World:
     stores: Executor  # short calls
     fetches: Executor  # long ones
     load_seconds_max: float = 120.0
+    proof_seconds_max: float = PROOF_SECONDS_MAX
     pace: Pace = field(default_factory=Pace)  # at which fetches speak of their progress
+    observer: StepObserver = field(default_factory=LoggedSteps)
     small_fetches: Executor | None = None  # of what waits for nobody's turn at the origin; None: as the others
 
     def fetches_of(self, size_bytes: int) -> Executor:

@@ -38,7 +38,6 @@ from modelcast.agents.region.decider.values import (
 )
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.shell.effects import Hands, in_thread
-from modelcast.agents.region.shell.notices import tell
 from modelcast.agents.region.shell.ports import Book, State, World
 from modelcast.consumers.pods.port import LoadOrder
 from modelcast.infra import metrics
@@ -176,7 +175,7 @@ class Reconciler:
         before = self.replica
         now = asyncio.get_running_loop().time()
         self.replica, effects = step(before, event, now)
-        tell(self.model, self._log, before, self.replica)
+        self._world.observer.stepped(before, event, self.replica, effects)
         if self.replica.replaced:
             self._give_up(self.replica.replaced)
             return

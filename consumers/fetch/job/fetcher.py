@@ -8,13 +8,14 @@ from collections.abc import Callable, Set
 
 import structlog
 
-from modelcast.consumers.fetch.accelerator import Accelerator, BaseCandidates, NoAccelerator, Request
+from modelcast.consumers.fetch.accelerator import Accelerator, NoAccelerator, Request
 from modelcast.consumers.fetch.cache.artifact_cache import NOTHING, ArtifactCache
 from modelcast.consumers.fetch.context import Context, End
 from modelcast.consumers.fetch.errors import FetchCancelled
 from modelcast.consumers.fetch.job.job import TURN_FROM_BYTES, Job
 from modelcast.consumers.fetch.job.prefetch import Foresight
 from modelcast.consumers.fetch.job.status import FetchStatus
+from modelcast.consumers.fetch.planning.candidates import BaseCandidates
 from modelcast.consumers.fetch.region.bucket import RegionalBucket
 from modelcast.consumers.fetch.region.manifests import read_manifest
 from modelcast.consumers.fetch.report import FetchReport, Wish

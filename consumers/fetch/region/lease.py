@@ -9,7 +9,7 @@ from contextlib import suppress
 import structlog
 
 from modelcast.consumers.fetch.context import Context
-from modelcast.consumers.fetch.region.single_flight import (
+from modelcast.consumers.fetch.planning.single_flight import (
     EXPIRY_SECONDS,
     TABLE_SIZE_MAX,
     Flight,

@@ -5,32 +5,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from modelcast.consumers.fetch.planning.bandwidth import Allowance, Belief, Sample, believed, sampled, typical
+from modelcast.consumers.fetch.planning.bandwidth import (
+    Allowance,
+    Belief,
+    LinkSpeeds,
+    Sample,
+    believed,
+    sampled,
+    typical,
+)
 from modelcast.consumers.fetch.planning.parts import part_blocks
 
 SAMPLES = 8
 LINK_BYTES_MIN = 1024 * 1024
 """Less says more about latency than about speed."""
 _UNLIMITED = Allowance()
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSpeeds:
-    """Bytes a second, and seconds a request. What was not measured is guessed.
-
-    Attributes:
-        origin_bytes_per_second: over the long link.
-        origin_request_seconds: until the first byte.
-        region_bytes_per_second: from the region's own bucket.
-        measured: whether the long link's speed is known.
-    """
-
-    origin_bytes_per_second: float = 25e6
-    origin_request_seconds: float = 0.05
-    region_bytes_per_second: float = 250e6
-    measured: bool = False
 
 
 _GUESS = LinkSpeeds()

@@ -152,7 +152,7 @@ class Region:
             self.effects = (*kept, *self.effects)
 
     def fetched(self, version: int) -> None:
-        self.on(Fetched(digest(version), digest(version), Transfer(10, 0, 10)))
+        self.on(Fetched(digest(version), Transfer(10, 0, 10)))
         self.save_all()
 
     def serve_all(self) -> None:

@@ -1,23 +1,25 @@
-"""A worker's line to its region's bucket: puts get lost, arrive late, or succeed unheard; others write in between."""
+"""A worker's lines to the stores: requests get lost, arrive late, or succeed unheard; others write in between."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ObjectInfo, PreconditionFailed, StoredObject
-from tests.simulation.actors.stepwise import in_one_go, stop_here
+from tests.simulation.actors.stepwise import in_one_go, wait_here
 
 if TYPE_CHECKING:
     from tests.simulation.actors.worker import Worker
 
-TIMED_OUT = "timed out"
+TIMEOUT_SECONDS = 10.0
 
 
-class Line(MemoryStore):
-    """The bucket as one worker reaches it."""
+class BucketLine(MemoryStore):
+    """The region's bucket as one worker reaches it."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker, self._world, self._bucket = worker, worker.world, worker.region.bucket
@@ -29,14 +31,19 @@ class Line(MemoryStore):
 
     def get(self, key: str, *, size_max: int) -> StoredObject | None:
         """See ``ObjectStore.get``."""
-        stop_here()
+        wait_here(0.0)
         if self._world.fault("state read failed", self._worker.region):
+            wait_here(0.1)
             raise StoreUnavailable("no answer", subject=key)
         return self._bucket.get(key, size_max=size_max)
 
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """See ``ObjectStore.list``."""
+        return self._bucket.list(prefix, start_after=start_after)
+
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
         """See ``ObjectStore.put``."""
-        stop_here()
+        wait_here(0.0)
         region = self._worker.region
 
         def arrives() -> ObjectInfo:
@@ -52,15 +59,54 @@ class Line(MemoryStore):
             with suppress(StoreUnavailable), in_one_go():
                 self._world.rng.choice(others).take_unasked()
         if self._world.fault("state put lost", region):
-            raise StoreUnavailable(TIMED_OUT, subject=key)
+            raise self._timed_out(key)
         if self._world.fault("state put late", region):
             self._world.after(self._world.rng.uniform(0.1, 40.0), arrives_late)
-            raise StoreUnavailable(TIMED_OUT, subject=key)
+            raise self._timed_out(key)
         try:
             info = arrives()
         except PreconditionFailed:
             self._world.stats["state put refused"] += 1
             raise
         if self._world.fault("state put answer lost", region):
-            raise StoreUnavailable(TIMED_OUT, subject=key)
+            raise self._timed_out(key)
         return info
+
+    @staticmethod
+    def _timed_out(key: str) -> StoreUnavailable:
+        wait_here(TIMEOUT_SECONDS)
+        return StoreUnavailable("timed out", subject=key)
+
+
+class OriginLine(MemoryStore):
+    """The origin store as one worker reads it."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker, self._world, self._origin = worker, worker.world, worker.world.origin
+
+    @property
+    def name(self) -> str:
+        """The store's."""
+        return self._origin.name
+
+    def get(self, key: str, *, size_max: int) -> StoredObject | None:
+        """See ``ObjectStore.get``."""
+        if keys.parse_log_entry(key) is not None:
+            self._fails_or_waits(key)
+        return self._origin.get(key, size_max=size_max)
+
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """See ``ObjectStore.list``."""
+        self._fails_or_waits(prefix)
+        return self._origin.list(prefix, start_after=start_after)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See ``ObjectStore.folders``."""
+        return self._origin.folders(prefix)
+
+    def _fails_or_waits(self, subject: str) -> None:
+        wait_here(0.0)
+        if self._world.fault("log read failed", self._worker.region):
+            raise StoreUnavailable("no answer", subject=subject)
+        if self._world.fault("log read slow", self._worker.region):
+            wait_here(self._world.rng.uniform(3.0, 20.0))

@@ -6,18 +6,19 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry import RegistryReader, Tail
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.log import ModelLog
-from modelcast.schemas.ports import ObjectInfo
+from modelcast.schemas.ports import ObjectInfo, ObjectStore
 from modelcast.schemas.records import Entry
 from modelcast.schemas.schema_book import SchemaBook
 from tests.simulation import artifacts
 from tests.simulation.artifacts import Stored
 
 if TYPE_CHECKING:
+    from tests.simulation.actors.worker import Worker
     from tests.simulation.world import World
 
 _BOOK = SchemaBook()
@@ -57,27 +58,45 @@ class Origin(MemoryStore):
         return info
 
 
+_DECODED: dict[bytes, Entry] = {}
+
+
 class Reader(RegistryReader):
     """The real reader, on one thread, that decodes equal bytes once."""
 
-    def __init__(self, store: Origin) -> None:
-        super().__init__(store, book=_BOOK)
-        self._decoded: dict[bytes, Entry] = {}
-
-    def further(self, log: ModelLog) -> ModelLog:
-        """Fold everything above ``log``."""
-        while (timed := self.entry(log.model, log.head + 1)) is not None:
-            log = log.apply(timed.entry)
-        return log
-
     def decode_entry(self, body: bytes, *, subject: str = "") -> Entry:
         """See ``RegistryReader.decode_entry``."""
-        if body not in self._decoded:
-            self._decoded[body] = super().decode_entry(body, subject=subject)
-        return self._decoded[body]
+        if body not in _DECODED:
+            _DECODED[body] = super().decode_entry(body, subject=subject)
+        return _DECODED[body]
 
     def _pool(self) -> Any:
         return _OneThread()
+
+
+def reader_for(worker: Worker) -> type[RegistryReader]:
+    """The reader of one worker: now and then an earlier answer arrives last."""
+
+    class Overtaken(Reader):
+        def __init__(self, store: ObjectStore, *, book: SchemaBook = _BOOK, expected_id: str | None = None) -> None:
+            super().__init__(store, book=book, expected_id=expected_id)
+            self._earlier: ModelLog | None = None
+
+        def tail(self, model: str, log: ModelLog | None = None, *, partial: bool = False) -> Tail:
+            """See ``RegistryReader.tail``."""
+            return self._perhaps_earlier(super().tail(model, log, partial=partial))
+
+        def read_until(self, log: ModelLog, generation: int, *, partial: bool = False) -> Tail:
+            """See ``RegistryReader.read_until``."""
+            return self._perhaps_earlier(super().read_until(log, generation, partial=partial))
+
+        def _perhaps_earlier(self, tail: Tail) -> Tail:
+            earlier, self._earlier = self._earlier, tail.log
+            if earlier and earlier.head < tail.log.head and worker.world.fault("log read overtaken", worker.region):
+                return Tail(earlier)
+            return tail
+
+    return Overtaken
 
 
 class _OneThread:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.values import Event, LoadBroken, Loaded, LoadRefused, PodLost, PodRead
 from modelcast.consumers.pod import fence
-from modelcast.consumers.pods.port import LoadOrder, PodReading, PodRefused
+from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodReading, PodRefused, PodUnreachable
 from modelcast.schemas import keys
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import VerificationFailed
@@ -18,7 +17,9 @@ from tests.simulation import artifacts
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region
 
-Reply = Callable[[Event], None]
+Reply = Callable[[Exception | None], None]
+"""Takes what a load came to; None: the pod says that it serves."""
+ReadReply = Callable[[PodReading | Exception], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Pod:
         self.serving = None
         running, self.bringing_up = self.bringing_up, None
         for reply in running.replies if running else ():
-            reply(PodLost(self.name, "connection reset"))
+            reply(PodUnreachable("connection reset", subject=self.name))
         if blank:
             self.accepted = None
             self.world.checks.pod_is_blank(self)
@@ -88,15 +89,15 @@ class Pod:
             return
         desired = self._desired()
         if desired is not None and not self.plain:
-            self._admit(desired, lambda outcome: self._restored(life, outcome))
+            self._admit(desired, lambda error: self._restored(life, serves=error is None))
         else:
-            self._restored(life, None)
+            self._restored(life, serves=False)
 
-    def _restored(self, life: int, outcome: Event | None) -> None:
+    def _restored(self, life: int, *, serves: bool) -> None:
         if life != self.life:
             return
         served = self.accepted.served if self.accepted else None
-        if isinstance(outcome, Loaded) or served is None or self.serving or self.bringing_up:
+        if serves or served is None or self.serving or self.bringing_up:
             self.started = True
         else:
             self._bring_up(served, None)
@@ -117,7 +118,7 @@ class Pod:
     def receive_load(self, order: LoadOrder, reply: Reply) -> None:
         """A load request has arrived."""
         if not self.up:
-            reply(PodLost(self.name, "connection refused"))
+            reply(PodUnreachable("connection refused", subject=self.name))
             return
         if self.plain:
             self._bring_up(order, reply)
@@ -131,7 +132,7 @@ class Pod:
         except PodRefused as refusal:
             self.world.trace(self.name, f"refuses {show(order)}: {refusal.code}")
             self.world.stats[f"refused: {refusal.code}"] += 1
-            reply(LoadRefused(self.name, order, refusal.code, refusal.message))
+            reply(refusal)
             return
         running = self.bringing_up
         if running is not None and _pair(running.order) == _pair(order):
@@ -150,18 +151,18 @@ class Pod:
         if verdict is fence.Verdict.ADOPT:
             self.world.trace(self.name, f"adopts {show(order)}")
             self.serving = replace(serving, order=order)
-        reply(Loaded(self.name, order))
+        reply(None)
 
     def _stop_bringing_up(self) -> None:
         running, self.bringing_up = self.bringing_up, None
         if running is not None:
             for reply in running.replies:
-                reply(LoadRefused(self.name, running.order, "superseded", "a newer order arrived"))
+                reply(PodRefused("a newer order arrived", code="superseded", subject=self.name))
 
     def _bring_up(self, order: LoadOrder, reply: Reply | None) -> None:
         if reply is not None and self.world.fault("load lies", self.region):
             self.world.trace(self.name, f"LIES about {show(order)}")
-            reply(Loaded(self.name, order))
+            reply(None)
             return
         if self.plain:
             self._stop_bringing_up()
@@ -189,20 +190,20 @@ class Pod:
         life = self.life
         self.world.after(0.01, lambda: self._remember_served(life, order))
         for reply in run.replies:
-            reply(Loaded(self.name, order))
+            reply(None)
 
-    def _try(self, order: LoadOrder) -> LoadBroken | None:
+    def _try(self, order: LoadOrder) -> LoadFailed | None:
         digest = order.manifest_digest
         stored = self.region.cache.get(digest)
         if stored is None:
-            return LoadBroken(self.name, order, "artifact_missing", "not on this disk")
+            return LoadFailed("not on this disk", code="artifact_missing", subject=self.name)
         if not self.plain:
             try:
                 artifacts.verify(stored, digest)
             except VerificationFailed as error:
-                return LoadBroken(self.name, order, "verification_failed", error.message)
+                return LoadFailed(error.message, code="verification_failed", subject=self.name)
         if self.world.poisoned(stored.data) or self.world.fault("load fails", self.region):
-            return LoadBroken(self.name, order, "load_failed", "no such operator")
+            return LoadFailed("no such operator", code="load_failed", subject=self.name)
         self.serving = Serving(order, stored)
         return None
 
@@ -212,10 +213,10 @@ class Pod:
 
     # --- reading back -------------------------------------------------------------------------------------
 
-    def receive_read(self, reply: Reply) -> None:
+    def receive_read(self, reply: ReadReply) -> None:
         """A read request has arrived."""
         if not self.up:
-            reply(PodLost(self.name, "connection refused"))
+            reply(PodUnreachable("connection refused", subject=self.name))
             return
         order = self.serving.order if self.serving else None
         if order is None:
@@ -226,7 +227,7 @@ class Pod:
             reading = PodReading(self.name, self.started, self.incarnation, order.version, order.manifest_digest,
                                  order.generation, order.epoch, order.registry_id)  # fmt: skip
         self.world.checks.pod_was_read(self, reading)
-        reply(PodRead(reading))
+        reply(reading)
 
 
 def _pair(order: LoadOrder) -> tuple[int, int, str]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from tests.simulation.actors.process_loop import ProcessLoop
+from tests.simulation.actors.stepwise import Stepwise
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region
 
+T = TypeVar("T")
+
 
 class Process(ABC):
-    """What runs in it is left to ``begun``, ``forget`` and ``woke``."""
+    """What runs in it is left to ``begun``, ``ended`` and ``woke``. Everything in it runs on ``loop``."""
 
     def __init__(self, region: Region, name: str) -> None:
         self.region, self.world, self.name = region, region.world, name
@@ -19,6 +25,8 @@ class Process(ABC):
         self.is_ticking = self.is_heard = True  # False from a pause, or a cut, until it is over and was noticed
         self.slept = (float("-inf"), float("-inf"))  # the last pause in which its session may have ended
         self.life = 0
+        self.loop = ProcessLoop(self)
+        self.steps: list[Stepwise] = []  # blocking calls under way
         self._waiting: list[Callable[[], None]] = []  # what happened while it was paused
         self._unheard: list[Callable[[], None]] = []  # what the broker could not say
 
@@ -27,8 +35,8 @@ class Process(ABC):
         """A new process runs."""
 
     @abstractmethod
-    def forget(self) -> None:
-        """Its memory is gone."""
+    def ended(self) -> None:
+        """It is gone, with all that it knew."""
 
     @abstractmethod
     def woke(self) -> None:
@@ -56,8 +64,9 @@ class Process(ABC):
         self.up, self.paused, self.cut_off = True, False, False
         self.is_ticking = self.is_heard = True
         self.world.trace(self.name, f"starts as {self.identity}")
+        self.loop = ProcessLoop(self)
         self.later(self.world.rng.uniform(0.1, 2.0), lambda: self.region.joined(self))
-        self.begun()
+        self.loop.run(self.begun)
 
     def crash(self, why: str) -> None:
         """End at once; come back later."""
@@ -67,7 +76,10 @@ class Process(ABC):
         self.up = False
         self.life += 1
         life = self.life
-        self.forget()
+        self.loop.dead = True
+        self.world.after(0.0, self.loop.end)  # this may be its own code that runs
+        self.abandon_steps()
+        self.ended()
         self._waiting, self._unheard = [], []
         self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and not self.up else None)
         self.world.after(self.world.rng.choice([1.0, 8.0, 25.0]), lambda: self._restart(life))
@@ -104,6 +116,7 @@ class Process(ABC):
         self.paused = False
         if self.world.now - began > 10.0:
             self.slept = (began, self.world.now)
+        self.later(0.0, lambda: None)  # what was ready when it was stopped
         waiting, self._waiting = self._waiting, []
         waiting.append(self._ticks_again)
         self.later(self.world.rng.uniform(0.0, 5.0), self._is_heard_again)
@@ -144,9 +157,36 @@ class Process(ABC):
             if self.paused:
                 self._waiting.append(action)
             else:
-                action()
+                self.loop.run(action)
 
         self.world.after(delay, run)
+
+    def resuming(self, action: Callable[[T], None]) -> Callable[[float, T], None]:
+        """What others call to have ``action`` run here, after a delay, if this life still lasts."""
+        life = self.life
+
+        def resume(delay: float, value: T) -> None:
+            if self.life == life:
+                self.later(delay, lambda: action(value))
+
+        return resume
+
+    def acts(self) -> bool:
+        """Its code is about to do something that others can see; False: it does not come to that."""
+        if asyncio._get_running_loop() is not self.loop or self.loop.dead:
+            return False  # it has crashed, and this is the rest of a callback that was running then
+        if self.world.fault("worker crashed at an effect", self.region):
+            self.crash("at an effect")
+            return False
+        if self.world.fault("worker paused at an effect", self.region):
+            self.pause(self.world.rng.uniform(5.0, 60.0))
+        return True
+
+    def abandon_steps(self) -> None:
+        """Calls that were under way end nowhere."""
+        for steps in self.steps:
+            steps.abandon()
+        self.steps.clear()
 
     def hears(self, delay: float, action: Callable[[], None]) -> None:
         """Like ``later``, said by the broker."""

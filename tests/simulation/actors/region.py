@@ -7,11 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.values import Event, Fetched, FetchFailed, Transfer
+from modelcast.agents.region.decider.values import Transfer
+from modelcast.consumers.fetch import FetchStatus
+from modelcast.consumers.fetch.errors import FetchCancelled
 from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas import keys
+from modelcast.schemas.errors import StoreUnavailable, VerificationFailed
 from modelcast.schemas.ports import ObjectInfo
 from tests.simulation import artifacts
 from tests.simulation.actors.pod import Pod
+from tests.simulation.actors.stepwise import wait_here
 from tests.simulation.actors.worker import Worker
 
 if TYPE_CHECKING:
@@ -32,8 +37,9 @@ class Bucket(MemoryStore):
         """See ``MemoryStore.put``."""
         before = self._objects.get(key)
         info = super().put(key, body, if_absent=if_absent, if_match=if_match)
-        old = Memory.decode(before.body) if before else None
-        self._region.world.checks.state_written(self._region, old, Memory.decode(body))
+        if key.startswith(keys.STATE_PREFIX):
+            old = Memory.decode(before.body) if before else None
+            self._region.world.checks.state_written(self._region, old, Memory.decode(body))
         return info
 
 
@@ -55,18 +61,17 @@ class Region:
         self.assignee: Worker | None = None
         self.number = 0  # of the assignment
         self.assigned_at = {0: 0.0}  # when the coordinator decided each
+
+    def begin(self) -> None:
+        """Start the workers."""
         for worker in self.workers:
             worker.start()
-
-    def pod(self, name: str) -> Pod:
-        """By name."""
-        return next(pod for pod in self.pods if pod.name == name)
 
     @property
     def owner(self) -> Worker | None:
         """The worker that owns the model and may act."""
-        owners = [w for w in self.workers if w.up and not w.paused and w.own]
-        return max(owners, key=lambda w: w.own.epoch if w.own else 0, default=None)
+        owners = [w for w in self.workers if w.up and not w.paused and w.replica]
+        return max(owners, key=lambda w: w.epoch, default=None)
 
     # --- the group coordinator ----------------------------------------------------------------------------
 
@@ -102,51 +107,48 @@ class Region:
 
     # --- fetching -----------------------------------------------------------------------------------------
 
-    def fetch(self, update: ModelUpdate, wanted: Callable[[], bool], done: Callable[[Event], None]) -> None:
-        """Bring an artifact to the disk: from the disk itself, the region's bucket, or over the long link."""
-        digest, rng = update.artifact.manifest_digest, self.world.rng
-        held = self.cache.get(digest)
-        if held is not None and artifacts.digest_of(held.data) != digest:
-            del self.cache[digest]
+    def fetch(
+        self, update: ModelUpdate, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None]
+    ) -> Transfer:
+        """Bring an artifact to the disk: from the disk itself, the region's bucket, or over the long link.
+
+        See ``Artifacts``: what it says to have brought was verified.
+        """
+        digest, size, rng = update.artifact.manifest_digest, update.artifact.size_bytes, self.world.rng
+        for place in (self.cache, self.artifacts):
+            if (found := place.get(digest)) is not None and artifacts.digest_of(found.data) != digest:
+                del place[digest]
         near = self.artifacts.get(digest)
-        if near is not None and artifacts.digest_of(near.data) != digest:
-            del self.artifacts[digest]
-            near = None
         if digest in self.cache:
-            size = update.artifact.size_bytes
-            transfer = Transfer(0, size, size)
-            self.world.after(
-                rng.uniform(0.05, 0.2), lambda: self._arrived(digest, self.cache.get(digest), transfer, done)
-            )
+            wait_here(rng.uniform(0.05, 0.2))
+            stored, transfer = self.cache.get(digest), Transfer(0, size, size)
         elif near is not None:
-            size = update.artifact.size_bytes
-            transfer = Transfer(0, size, size)
-            self.world.after(rng.uniform(0.1, 0.5), lambda: self._arrived(digest, near, transfer, done))
+            wait_here(rng.uniform(0.1, 0.5))
+            stored, transfer = near, Transfer(0, size, size)
         else:
-            seconds = rng.uniform(30.0, 60.0) if self.world.fault("fetch slow", self) else rng.uniform(0.5, 4.0)
-            self.world.after(seconds, lambda: self._crossed(update, wanted, done))
-
-    def _crossed(self, update: ModelUpdate, wanted: Callable[[], bool], done: Callable[[Event], None]) -> None:
-        digest, size = update.artifact.manifest_digest, update.artifact.size_bytes
-        if not wanted():
-            done(FetchFailed(digest, "cancelled", cancelled=True))
-            return
-        if self.world.fault("fetch failed", self):
-            done(FetchFailed(digest, "connection reset"))
-            return
-        self.long_link[digest] += 1
-        stored = self.world.origin.artifacts[digest]
-        if self.world.fault("fetch damaged in transit", self):
-            stored = stored.damaged(self.world.rng.randrange(64))
-        self._arrived(digest, stored, Transfer(size, 0, size), done)
-
-    def _arrived(
-        self, digest: str, stored: artifacts.Stored | None, transfer: Transfer, done: Callable[[Event], None]
-    ) -> None:
+            self._wait_for_the_link(size, cancelled, on_status)
+            self.long_link[digest] += 1
+            stored, transfer = self.world.origin.artifacts[digest], Transfer(size, 0, size)
+            if self.world.fault("fetch damaged in transit", self):
+                stored = stored.damaged(rng.randrange(64))
         if stored is None:
-            done(FetchFailed(digest, "evicted meanwhile"))
-            return
-        actual = artifacts.digest_of(stored.data)
-        if actual == digest:
-            self.cache[digest] = self.artifacts[digest] = stored
-        done(Fetched(digest, actual, transfer))
+            raise StoreUnavailable("evicted meanwhile", subject=digest)
+        if not artifacts.is_intact(stored, digest):
+            self.world.stats["damaged bytes found by the region"] += 1
+            raise VerificationFailed("arrived as other bytes", subject=digest)
+        self.world.checks.staged(self, digest, stored)
+        self.cache[digest] = self.artifacts[digest] = stored
+        return transfer
+
+    def _wait_for_the_link(
+        self, size: int, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None]
+    ) -> None:
+        rng = self.world.rng
+        seconds = rng.uniform(30.0, 60.0) if self.world.fault("fetch slow", self) else rng.uniform(0.5, 4.0)
+        for part in (1, 2):
+            wait_here(seconds / 2)
+            on_status(FetchStatus(part * size // 2, size, size / seconds, "whole"))
+        if cancelled():
+            raise FetchCancelled("not wanted any more")
+        if self.world.fault("fetch failed", self):
+            raise StoreUnavailable("connection reset")

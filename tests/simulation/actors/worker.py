@@ -1,47 +1,40 @@
-"""A worker of a region: the real decider, with its real state object and snapshots, in a modelled shell."""
+"""A worker of a region: the production shell, with its real decider, wired to a simulated loop, threads and lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+import asyncio
+import random
+from typing import TYPE_CHECKING
 
-from modelcast.agents.region.decider import values
-from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.snapshots import snapshot
-from modelcast.agents.region.decider.step import step
-from modelcast.agents.region.ownership.liveness import Standing, yield_seconds
-from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
-from modelcast.agents.region.shell.effects import PROOF_SECONDS_MAX
-from modelcast.schemas.errors import ForeignRegistry, StoreUnavailable
-from modelcast.schemas.log import ModelLog
-from tests.simulation.actors.line import TIMED_OUT, Line
-from tests.simulation.actors.pod import show
+from modelcast.agents.region.decider.values import Effect, Event
+from modelcast.agents.region.intake import Heard, Intake
+from modelcast.agents.region.ownership.liveness import Standing
+from modelcast.agents.region.ownership.owned_state import OwnedState
+from modelcast.agents.region.registry_watch import RegistryWatch
+from modelcast.agents.region.reporting.outbox import Delivered
+from modelcast.agents.region.reporting.progress import Pace
+from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
+from modelcast.agents.region.shell.ports import PROOF_SECONDS_MAX, World
+from modelcast.infra.burial import Burial
+from modelcast.infra.settings import RegionSettings
+from modelcast.schemas import keys
+from modelcast.schemas.codec import decode
+from modelcast.schemas.records import ModelAck
+from modelcast.schemas.topics import RECORD_SIZE_MAX, Topic, partition_of
+from tests.simulation.actors.line import BucketLine, OriginLine
+from tests.simulation.actors.origin import reader_for
+from tests.simulation.actors.pod_client import PodClient
 from tests.simulation.actors.process import Process
-from tests.simulation.actors.stepwise import Stepwise
+from tests.simulation.actors.threads import SimulatedThreads
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region
 
-LOAD_TIMEOUT, READ_TIMEOUT, STATE_TIMEOUT = 30.0, 5.0, 10.0
-LISTING_SECONDS, REPORT_SECONDS = 30.0, 45.0
-
-
-@dataclass(eq=False, slots=True)
-class Ownership:
-    """One claimed epoch: the replica, and what the shell keeps beside it."""
-
-    replica: Replica
-    state: OwnedState
-    log: ModelLog
-    proved_at: float
-    wakes_at: float = float("inf")
-
-    @property
-    def epoch(self) -> int:
-        """Ours."""
-        return self.replica.saved.epoch
+LOAD_TIMEOUT = 30.0
+REPORT_SECONDS = 45.0
+SETTINGS = RegionSettings(reconcile_seconds=30.0)
 
 
 class Worker(Process):
@@ -51,350 +44,190 @@ class Worker(Process):
         super().__init__(region, name)
         self.assignment = 0  # the number of the last assignment that it heard of
         self.is_assigned = False
-        self.own: Ownership | None = None
-        self.standing = Standing(clock=lambda: self.world.now)
-        self._sequence = 0
-        self._yields = 0
-        self._yielding = 0  # the number of the last time that it was replaced
-        self._claiming = 0  # the number of the last claim
-        self._claim_under_way = False
-        self._steps: list[Stepwise] = []
 
     # --- living and dying ---------------------------------------------------------------------------------
 
     def begun(self) -> None:
         """See ``Process``."""
-        self.later(LISTING_SECONDS * self.world.rng.uniform(0.8, 1.2), self._list)
-        self.later(REPORT_SECONDS, self._repeat)
+        region, world, rng = self.region, self.world, random.Random(self.world.rng.random())
+        bucket, outbox = BucketLine(self), Outbox(self)
+        self.liveness = LivenessByMarks(self)
+        watch = RegistryWatch(OriginLine(self), bucket, reader_for(self))
+        reporter = Reporter(self, outbox, rng)
+        self.agent = RegionAgent(
+            region.name,
+            SETTINGS,
+            owner=self.identity,
+            world=World(
+                region=region.name,
+                pods={pod.name: PodClient(self, pod) for pod in region.pods},
+                artifacts=region,
+                reporter=reporter,
+                stores=SimulatedThreads(self),
+                fetches=SimulatedThreads(self, piecemeal=1.0, seconds_max=0.01),
+                load_seconds_max=LOAD_TIMEOUT,
+                proof_seconds_max=PROOF_SECONDS_MAX if region.proves else float("inf"),
+                pace=Pace(lambda: world.now),
+                observer=Observer(self),
+            ),
+            region_store=bucket,
+            watch=watch,
+            reporter=reporter,
+            policy=world.policy,
+            standing=self.liveness,
+            rng=rng,
+        )
+        self._intake = Intake(self.agent, watch, outbox)  # type: ignore[arg-type]
+        self.loop.create_task(self.agent.watch())
 
-    def forget(self) -> None:
+    def ended(self) -> None:
         """See ``Process``."""
-        self.own, self.is_assigned, self.assignment = None, False, 0
-        self._claim_under_way = False
-        self._sequence = 0
-        self._yielding += 1
-        self._yields = 0
-        self.standing = Standing(clock=lambda: self.world.now)
-        self.abandon_steps()
-
-    def abandon_steps(self) -> None:
-        """Calls that were under way end nowhere."""
-        for steps in self._steps:
-            steps.abandon()
-        self._steps.clear()
+        self.is_assigned, self.assignment = False, 0
 
     def ticked(self) -> None:
         """See ``Process``."""
-        self.standing.ticked()
+        self.liveness.ticked()
 
     def heard(self) -> None:
         """See ``Process``."""
-        self.standing.heard()
+        self.liveness.heard()
+
+    def marks(self) -> None:
+        """See ``Process``."""
+        self.liveness.keep_up()
 
     def woke(self) -> None:
         """See ``Process``."""
-        if self.own is not None:
-            self._check_owner(self.own, 0)
+        self.agent.woke()
 
     # --- owning -------------------------------------------------------------------------------------------
+
+    @property
+    def replica(self) -> Replica | None:
+        """What it knows of the model, if it owns it as far as it knows."""
+        reconciler = self.agent.reconciler(self.world.model, met=False) if self.up else None
+        return reconciler.replica if reconciler else None
+
+    @property
+    def epoch(self) -> int:
+        """Under which it owns the model; 0: it does not."""
+        return self.replica.saved.epoch if self.replica else 0
 
     def assigned(self, number: int) -> None:
         """The group gives us the model."""
         if number <= self.assignment:
             return
         self.assignment, self.is_assigned = number, True
-        self.marks()
-        self.standing.assigned()
-        self._yields = 0
-        self._yielding += 1
         self.world.trace(self.name, f"assigned ({number})")
-        self._claim()
+        self.agent.assigned([partition_of(self.world.model)])
 
     def revoked(self, number: int) -> None:
-        """Assignment ``number`` is somebody else's."""
+        """Assignment ``number`` is somebody else's: a rebalance begins, and leaves us nothing."""
         if number <= self.assignment:
             return
-        self.assignment, self.is_assigned = number, False
-        self._claiming += 1
-        self._claim_under_way = False
-        self.handle(self.own, values.Replaced("revoked"))
+        self.assignment = number
+        self.world.trace(self.name, f"revoked ({number})")
+        self.agent.revoked()
+        self.later(self.world.rng.uniform(0.0, 0.5), lambda: self._left_with_nothing(number))
 
-    def _claim(self) -> None:
-        """Take the next owner epoch, however often the bucket has to be asked."""
-        self.own = None
-        self._claim_under_way = True
-        self._claiming += 1
-        number, state = self._claiming, self.new_state()
-
-        def attempt() -> None:
-            if self._claiming != number:
-                return
-            steps = Stepwise(lambda: state.claim(self.world.registry_id))
-            self._steps.append(steps)
-            go_on(steps)
-
-        def go_on(steps: Stepwise) -> None:
-            steps.go_on()
-            if not steps.over:
-                if self.world.fault("worker paused in a claim", self.region):
-                    self.pause(self.world.rng.uniform(5.0, 60.0))
-                self.later(self.world.rng.uniform(0.005, 0.05), lambda: go_on(steps))
-                return
-            self._steps.remove(steps)
-            match steps.error:
-                case None:
-                    memory = cast(Memory, steps.result)
-                    self.later(self.world.rng.uniform(0.01, 0.1), lambda: claimed(memory))
-                case Superseded() as error if self._claiming == number:
-                    self._claim_under_way = False
-                    self._let_go(str(error))
-                case StoreUnavailable() as error:
-                    self.later(self._seconds_of(error) + 0.5, attempt)
-                case Superseded():
-                    pass
-                case error:
-                    raise error
-
-        def claimed(memory: Memory) -> None:
-            if self._claiming != number:
-                return
-            self._claim_under_way = False
-            self.world.trace(self.name, f"owns epoch {memory.epoch}")
-            blank = ModelLog(self.world.model, self.world.registry_id)
-            self.own = own = Ownership(Replica.owning(memory, self.world.policy), state, blank, self.world.now)
-            self.handle(own, values.PodsKnown(tuple(p.name for p in self.region.pods)))
-            self._read_log(own)
-
-        self.later(self.world.rng.uniform(0.01, 0.1), attempt)
-
-    def new_state(self) -> OwnedState:
-        """The state object, as this process reaches it."""
-        may_replace = lambda: self.is_assigned and self.stands()  # noqa: E731
-        return OwnedState(Line(self), self.world.model, self.region.name, self.identity, may_replace)
-
-    def stands(self) -> bool:
-        """What the real process' standing says; its event loop and its heartbeats are not simulated one by one."""
-        self.marks()
-        return self.standing.stands()
-
-    def marks(self) -> None:
-        """See ``Process``."""
-        now = self.world.now
-        if self.is_ticking:
-            self.standing._ticked_at = now
-        if self.is_heard:
-            self.standing._heard_at = now
+    def _left_with_nothing(self, number: int) -> None:
+        if self.assignment == number:
+            self.is_assigned = False
+            self.agent.assigned([])
 
     def take_unasked(self) -> None:
         """Claim an epoch in the very moment, and do nothing with it: a process that dies right after."""
         self.world.trace(self.name, "another claims in between, and forgets")
-        state = OwnedState(Line(self), self.world.model, self.region.name, f"{self.identity} for a moment")
+        state = OwnedState(BucketLine(self), self.world.model, self.region.name, f"{self.identity} for a moment")
         state.claim(self.world.registry_id)
 
-    @staticmethod
-    def _seconds_of(error: StoreUnavailable) -> float:
-        return STATE_TIMEOUT if error.message == TIMED_OUT else 0.1
-
-    def _on_state(self, own: Ownership, call: Callable[[], Memory], done: Callable[[values.Event], None]) -> None:
-        """What the shell's hands do with the state object."""
-        began = self.world.now
-        event: values.Event
-        seconds = self.world.rng.uniform(0.02, 0.1)
-        try:
-            event = values.Saved(call())
-            own.proved_at = began
-        except Superseded as error:
-            event = values.Replaced(str(error))
-        except StoreUnavailable as error:
-            event, seconds = values.SaveFailed(error.message), self._seconds_of(error)
-        self.later(seconds, lambda: done(event) if own is self.own else None)
-
-    # --- the loop: events in, effects out -----------------------------------------------------------------
-
-    def handle(self, own: Ownership | None, event: values.Event) -> None:
-        """Feed the decider and do what it says."""
-        if own is None or own is not self.own:
-            return
-        before = own.replica
-        after, effects = step(before, event, self.world.now)
-        own.replica = after
-        self.world.checks.stepped(self, before, event, after, effects)
-        if after.replaced:
-            self._let_go(after.replaced)
-            return
-        for effect in effects:
-            if self.world.fault("worker crashed at an effect", self.region):
-                self.crash(f"at {type(effect).__name__}, {after.state}")
-            if self.own is not own:
-                return
-            self._do(own, effect)
-            if self.world.fault("worker paused at an effect", self.region):
-                self.pause(self.world.rng.uniform(5.0, 60.0))
-        self._arm(own)
-
-    def _let_go(self, why: str) -> None:
-        """Replaced. If the group still says that the model is ours, the other one may be wrong, or may have gone."""
-        self.world.trace(self.name, f"lets go of epoch {self.own.epoch if self.own else None}: {why}")
-        self.own = None
-        self._yielding += 1
-        number, seconds = self._yielding, yield_seconds(self._yields, LISTING_SECONDS, self.world.rng.random())
-        self._yields += 1
-
-        def come_back() -> None:
-            if self._yielding == number and self.is_assigned and self.own is None and not self._claim_under_way:
-                self._claim()
-
-        self.later(seconds, come_back)
-
-    def _arm(self, own: Ownership) -> None:
-        at = own.replica.wakes_at(self.world.now)
-        if at == float("inf") or own.wakes_at <= max(at, self.world.now):
-            return
-        own.wakes_at = at
-
-        def tick() -> None:
-            own.wakes_at = float("inf")
-            self.handle(own, values.Tick())
-
-        self.later(max(at - self.world.now, 0.01), tick)
-
-    def _do(self, own: Ownership, effect: values.Effect) -> None:
-        self.world.stats[f"effect: {type(effect).__name__}"] += 1
-        match effect:
-            case values.Fetch(update):
-                digest = update.artifact.manifest_digest
-                self.world.trace(self.name, f"fetch v{update.version}")
-                wanted = lambda: self.own is own and digest not in own.replica.cancelled  # noqa: E731
-                self.region.fetch(update, wanted, lambda e: self.later(0.0, lambda: self.handle(own, e)))
-            case values.CancelFetch():
-                pass  # the fetch looks at what is wanted
-            case values.Load():
-                self._prove_then_load(own, effect)
-            case values.Read(pod):
-                self._read(own, pod)
-            case values.Save(memory):
-                self._save(own, memory)
-            case values.Report():
-                self._report(own)
-            case values.CheckOwner(epoch_seen):
-                self._check_owner(own, epoch_seen)
-            case values.Refold():
-                self._read_log(own)
-
-    def _prove_then_load(self, own: Ownership, effect: values.Load) -> None:
-        if not self.region.proves or self.world.now - own.proved_at <= PROOF_SECONDS_MAX:
-            self._load(own, effect)
-            return
-
-        def done(event: values.Event) -> None:
-            if isinstance(event, values.Saved):
-                self._load(own, effect)
-            elif isinstance(event, values.Replaced):
-                self.handle(own, event)
-            else:
-                self.handle(own, values.LoadRefused(effect.pod, effect.order, "unproved", "not told"))
-
-        self._on_state(own, own.state.check, done)
-
-    def _load(self, own: Ownership, effect: values.Load) -> None:
-        world, pod = self.world, self.region.pod(effect.pod)
-        world.trace(self.name, f"load {effect.pod}: {show(effect.order)}")
-        outcome = self._once(own, LOAD_TIMEOUT, values.PodLost(effect.pod, "load timed out"))
-
-        def reply(event: values.Event) -> None:
-            if not world.fault("load answer lost", self.region):
-                self.later(0.02, lambda: outcome(event))
-
-        others = [worker for worker in self.region.members if worker is not self]
-        if others and world.fault("partition moved at a load", self.region):
-            self.region.assign(world.rng.choice(others))
-        if world.fault("load request lost", self.region):
-            return
-        late = world.fault("load request late", self.region)
-        delay = world.rng.uniform(1.0, 60.0) if late else world.rng.uniform(0.005, 0.05)
-        world.after(delay, lambda: pod.receive_load(effect.order, reply))
-
-    def _read(self, own: Ownership, name: str) -> None:
-        world, pod = self.world, self.region.pod(name)
-        outcome = self._once(own, READ_TIMEOUT, values.PodLost(name, "read timed out"))
-        if world.fault("read lost", self.region):
-            return
-        slow = world.fault("read late", self.region)
-        delay = world.rng.uniform(1.0, 4.5) if slow else 0.02
-        world.after(0.02, lambda: pod.receive_read(lambda e: self.later(delay, lambda: outcome(e))))
-
-    def _once(self, own: Ownership, timeout: float, otherwise: values.Event) -> Callable[[values.Event], None]:
-        """Takes the first outcome; ``otherwise`` if there is none in time."""
-        over = False
-
-        def outcome(event: values.Event) -> None:
-            nonlocal over
-            if not over:
-                over = True
-                self.handle(own, event)
-
-        self.later(timeout, lambda: outcome(otherwise))
-        return outcome
-
-    def _save(self, own: Ownership, memory: Memory) -> None:
-        self._on_state(own, lambda: own.state.save(memory), lambda event: self.handle(own, event))
-
-    def _check_owner(self, own: Ownership, epoch_seen: int) -> None:
-        def done(event: values.Event) -> None:
-            raised = isinstance(event, values.Saved) and event.memory.epoch > own.epoch
-            if raised or isinstance(event, values.Replaced):
-                self.handle(own, event)
-
-        self._on_state(own, lambda: own.state.check(epoch_seen), done)
-
-    def _report(self, own: Ownership) -> None:
-        self._sequence += 1
-        now, now_us = self.world.now, int(self.world.now * 1e6)
-        for page in snapshot(own.replica, worker=self.identity, sequence=self._sequence, now_us=now_us, now=now):
-            self.world.kafka.say_ack(self.region, page)
-
-    def _repeat(self) -> None:
-        if self.own is not None:
-            self._report(self.own)
-        self.later(REPORT_SECONDS, self._repeat)
-
-    # --- the log ------------------------------------------------------------------------------------------
+    # --- the topic ----------------------------------------------------------------------------------------
 
     def hears_of(self, generation: int) -> bool:
-        """An announcement; False if it has to be said again (nobody here owns the model yet)."""
-        if not self.up or self.paused or self.cut_off or self.own is None:
+        """An announcement; False: it is not read here now."""
+        if not self.up or self.paused or self.cut_off or not self.is_assigned:
             return False
-        if generation > self.own.log.head:
-            self._read_log(self.own)
+        model = self.world.model
+        found = self.world.origin.get(keys.log_entry(model, generation), size_max=RECORD_SIZE_MAX)
+        assert found is not None
+        heard = Heard(found.body, model.encode(), partition_of(model), generation)
+        self.loop.run(lambda: self._intake.take(heard))
         return True
 
-    def _list(self) -> None:
-        self.later(LISTING_SECONDS * self.world.rng.uniform(0.8, 1.2), self._list)
-        if self.own is not None:
-            self._read_log(self.own)
-            self._check_owner(self.own, 0)
 
-    def _read_log(self, own: Ownership | None) -> None:
-        """Read what stands above our fold. Reads overtake each other: an older one may arrive last."""
-        if own is None or own is not self.own:
+class LivenessByMarks(Standing):
+    """The real one; that its event loop turns and its heartbeats arrive is noted when it matters, not every second."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(SETTINGS.heartbeat_seconds, clock=lambda: worker.world.now)
+        self._worker = worker
+
+    def keep_up(self) -> None:
+        """Note what has happened regularly up to now."""
+        if self._worker.is_ticking:
+            self._ticked_at = self._worker.world.now
+        if self._worker.is_heard:
+            self._heard_at = self._worker.world.now
+
+    def stands(self) -> bool:
+        """See ``Standing``."""
+        self.keep_up()
+        return super().stands()
+
+    def assigned(self) -> None:
+        """See ``Standing``."""
+        self.keep_up()
+        super().assigned()
+
+    async def tick(self) -> None:
+        """See ``Standing``."""
+        await asyncio.Event().wait()
+
+
+class Outbox:
+    """Kafka as one worker writes to it."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.bury = Burial(self.send, worker.name)
+
+    def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None) -> None:
+        """See ``reporting.outbox.Outbox``."""
+        if not self._worker.acts():
             return
-        world = self.world
-        if world.fault("log read failed", self.region):
-            self.later(5.0, lambda: self._read_log(own))
-            return
+        world = self._worker.world
+        if topic is Topic.MODEL_ACKS:
+            ack = decode(value)
+            assert isinstance(ack, ModelAck)
+            world.kafka.say_ack(self._worker.region, ack)
+        else:
+            world.stats[f"sent: {topic}"] += 1
+        self._worker.later(0.01, lambda: on_delivery(True))
 
-        def arrives() -> None:
-            try:
-                log = world.reader.further(own.log)
-            except ForeignRegistry as error:
-                world.checks.broken("the log is one", str(error))
-            slow = world.fault("log read slow", self.region)
-            self.later(world.rng.uniform(3.0, 20.0) if slow else 0.05, lambda: read(log))
 
-        def read(log: ModelLog) -> None:
-            if own is self.own:
-                if log.head > own.log.head:
-                    own.log = log
-                self.handle(own, values.Folded(log))
+class Reporter(SnapshotReporter):
+    """The real one; it knows first that a model is not ours any more."""
 
-        world.after(world.rng.uniform(0.01, 0.1), arrives)
+    def __init__(self, worker: Worker, outbox: Outbox, rng: random.Random) -> None:
+        world = worker.world
+        super().__init__(outbox, worker.identity, REPORT_SECONDS, rng=rng, wall_clock_us=lambda: int(world.now * 1e6))
+        self._process = worker
+
+    def forget(self, model: str) -> None:
+        """See ``SnapshotReporter``."""
+        self._process.world.checks.let_go(self._process)
+        super().forget(model)
+
+
+class Observer:
+    """A ``StepObserver`` that checks."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def stepped(self, before: Replica, event: Event, after: Replica, effects: tuple[Effect, ...]) -> None:
+        """See ``StepObserver``."""
+        world = self._worker.world
+        for effect in effects:
+            world.stats[f"effect: {type(effect).__name__}"] += 1
+        world.checks.stepped(self._worker, before, event, after, effects)

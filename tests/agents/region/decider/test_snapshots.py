@@ -50,7 +50,7 @@ def test_what_is_verified_counts_as_staged_before_the_bucket_remembers_it() -> N
     region.all_read(None)
     region.on(Log().publish(1).folded)
     assert pages(region)[0].staged_version is None
-    region.on(Fetched(digest(1), digest(1), Transfer(1, 2, 3, {"origin": 0.123456789})))
+    region.on(Fetched(digest(1), Transfer(1, 2, 3, {"origin": 0.123456789})))
     (page,) = pages(region)
     assert (page.staged_version, page.state, page.stage_seconds) == (1, State.STAGED, {"origin": 0.123457})
 
@@ -73,7 +73,7 @@ def test_what_is_fetched_ahead_of_what_is_served_is_told_while_it_is_on_its_way(
     assert page.state is not State.FETCHING  # that speaks of what is aspired
     assert (page.bytes_moved, page.bytes_planned, page.bytes_per_second, page.way) == (7, 1002, 3.2, "whole")
     assert page.bytes_total == 1002
-    region.on(Fetched(digest(2), digest(2), Transfer(1002, 0, 1002)))
+    region.on(Fetched(digest(2), Transfer(1002, 0, 1002)))
     (page,) = pages(region)
     assert (page.staged_version, page.bytes_moved, page.bytes_total) == (2, 10, 1001)
 

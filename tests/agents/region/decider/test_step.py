@@ -24,7 +24,7 @@ def test_a_publication_goes_through_its_states_and_each_is_said_only_once_true()
     assert region.replica.state is State.ANNOUNCED
     region.on(Log().publish(1).folded)
     assert (region.replica.state, region.fetches) == (State.FETCHING, [1])
-    region.on(Fetched(digest(1), digest(1)))
+    region.on(Fetched(digest(1)))
     assert (region.replica.state, region.loads) == (State.STAGED, [])  # not before its acceptance is durable
     region.on(Saved(region.replica.wished_memory()))
     assert (region.replica.state, region.loads) == (State.LOADING, [("a", 1)])  # one pod after the other
@@ -55,12 +55,12 @@ def test_what_was_staged_and_what_is_served_is_remembered() -> None:
     assert (memory.staged.version, memory.served.version, memory.served.generation) == (1, 1, 1)
 
 
-def test_bytes_that_hash_to_something_else_are_not_held() -> None:
+def test_bytes_that_arrived_damaged_are_not_held() -> None:
     region = Region("a")
     region.all_read(None)
     region.on(Log().publish(1).folded)
     region.save_all()
-    region.on(Fetched(digest(1), digest(99)))
+    region.on(FetchFailed(digest(1), "other bytes", damaged=True))
     assert digest(1) not in region.replica.held
     assert (region.replica.state, region.loads) == (State.FAILED, [])
 
@@ -154,7 +154,7 @@ def test_a_first_version_that_is_only_staged_is_staged() -> None:
 def test_what_was_staged_is_told_once_not_again_when_it_is_saved() -> None:
     region = Region("a")
     region.on(Log().publish(1, activation=Activation.STAGED).folded)
-    effects = region.on(Fetched(digest(1), digest(1)))
+    effects = region.on(Fetched(digest(1)))
     assert any(isinstance(e, Report) for e in effects)
     wished = region.replica.wished_memory()
     effects = region.on(Saved(wished))

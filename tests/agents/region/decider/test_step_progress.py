@@ -27,7 +27,7 @@ def test_progress_that_arrives_after_the_end_changes_nothing() -> None:
     region.all_read(None)
     region.on(Log().publish(1).folded)
     done = Transfer(bytes_moved=1001, bytes_total=1001, way="whole")
-    region.on(Fetched(digest(1), digest(1), done))
+    region.on(Fetched(digest(1), done))
     before = region.replica
     assert region.on(Fetching(digest(1), half_way())) == ()
     assert region.replica == before

@@ -173,11 +173,9 @@ class World:
             case Fetch(update):
                 wanted = update.artifact.manifest_digest
                 if lucky:
-                    return Fetched(wanted, wanted)
+                    return Fetched(wanted)
                 asked_to_stop = ["cancelled"] if wanted in self.replica.cancelled else []
-                kind = data.draw(st.sampled_from(["cut", "damaged", "other", *asked_to_stop]))
-                if kind == "other":
-                    return Fetched(wanted, digest(99))
+                kind = data.draw(st.sampled_from(["cut", "damaged", *asked_to_stop]))
                 return FetchFailed(wanted, "x", damaged=kind == "damaged", cancelled=kind == "cancelled")
             case Load(pod, order):
                 if lucky:

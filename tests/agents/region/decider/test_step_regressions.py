@@ -56,7 +56,7 @@ def test_an_owner_rises_above_the_promise_of_a_pod_that_serves_nothing() -> None
 def test_what_was_served_is_brought_back_to_the_disk_for_a_bare_pod_while_the_target_lies_there_refused() -> None:
     region = Region("a", memory=taken_over(served=1, accepted=2, refused=(2,)))
     region.on(Log().publish(1).publish(2).folded)
-    region.on(Fetched(digest(2), digest(2)))  # asked for before it turned out to load nowhere
+    region.on(Fetched(digest(2)))  # asked for before it turned out to load nowhere
     (load,) = (e for e in region.on(PodRead(reading("a"))) if isinstance(e, Load))
     effects = region.on(LoadBroken("a", load.order, "artifact_missing", "not on this disk"))
     assert [e.update.version for e in effects if isinstance(e, Fetch)] == [1]

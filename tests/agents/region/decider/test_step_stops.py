@@ -87,7 +87,7 @@ def test_a_replaced_owner_does_nothing_whatever_happens() -> None:
     region = serving("a", log=log)
     region.on(Replaced("epoch 2 is another's"))
     before = region.replica
-    for event in (log.publish(2).folded, PodRead(reading("a", None)), Tick(), Fetched(digest(2), digest(2))):
+    for event in (log.publish(2).folded, PodRead(reading("a", None)), Tick(), Fetched(digest(2))):
         assert region.after(100).on(event) == ()
     assert region.replica == before
 
@@ -127,7 +127,7 @@ def test_a_save_that_failed_is_tried_again_and_nothing_is_loaded_before_it_is_du
     region.all_read(None)
     region.on(Log().publish(1).folded)
     region.on(SaveFailed("away"))
-    region.on(Fetched(digest(1), digest(1)))
+    region.on(Fetched(digest(1)))
     assert region.loads == []
     region.now = region.replica.wakes_at(region.now)
     region.on(Tick())

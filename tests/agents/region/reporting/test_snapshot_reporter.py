@@ -71,7 +71,7 @@ async def test_the_first_change_goes_at_once_and_what_follows_goes_together() ->
     mail = Mail()
     reports, region = reporter(mail), on_the_way()
     assert [a.state for a in tell(mail, reports, region)] == [State.FETCHING]
-    region.on(Fetched(digest(1), digest(1)))
+    region.on(Fetched(digest(1)))
     assert tell(mail, reports, region) == []
     assert tell(mail, reports, serving("a")) == []
     (together,) = await after(GAP, mail)
@@ -91,7 +91,7 @@ async def test_what_has_begun_waits_for_its_end() -> None:
     region.on(log.publish(2).folded)
     assert tell(mail, reports, region) == []
     assert await after(0.9 * PASSING_SECONDS, mail) == []
-    region.on(Fetched(digest(2), digest(2)))
+    region.on(Fetched(digest(2)))
     assert [a.staged_version for a in tell(mail, reports, region)] == [2]
     assert await after(2 * PASSING_SECONDS, mail) == []
     reports.forget(MODEL)
@@ -119,7 +119,7 @@ async def test_what_is_fetched_ahead_of_what_is_served_is_told_when_it_is_here()
     region.on(log.publish(2, activation=Activation.STAGED).folded)
     assert tell(mail, reports, region) == []
     assert await after(0.9 * PASSING_SECONDS, mail) == []
-    region.on(Fetched(digest(2), digest(2)))
+    region.on(Fetched(digest(2)))
     assert [(a.staged_version, a.staged_generation) for a in tell(mail, reports, region)] == [(2, 2)]
     reports.forget(MODEL)
 

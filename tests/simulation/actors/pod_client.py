@@ -1,0 +1,85 @@
+"""The line from a worker to a pod: a ``Pod`` of which requests and answers get lost or come late."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable
+from tests.simulation.actors.pod import Pod, show
+
+if TYPE_CHECKING:
+    from tests.simulation.actors.worker import Worker
+
+READ_TIMEOUT = 5.0
+
+
+class PodClient:
+    """See ``consumers.pods.port.Pod``."""
+
+    def __init__(self, worker: Worker, pod: Pod) -> None:
+        self._worker, self._world, self._region, self._pod = worker, worker.world, worker.region, pod
+
+    @property
+    def name(self) -> str:
+        """The pod's."""
+        return self._pod.name
+
+    async def load(self, order: LoadOrder) -> None:
+        """See ``Pod.load``. Who calls it has a deadline."""
+        world, worker = self._world, self._worker
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if worker.acts():
+            world.trace(worker.name, f"load {self.name}: {show(order)}")
+            others = [member for member in self._region.members if member is not worker]
+            if others and world.fault("partition moved at a load", self._region):
+                self._region.assign(world.rng.choice(others))
+            if not world.fault("load request lost", self._region):
+                late = world.fault("load request late", self._region)
+                delay = world.rng.uniform(1.0, 60.0) if late else world.rng.uniform(0.005, 0.05)
+                reply = worker.resuming(lambda error: _settle(answer, error))
+                world.after(delay, lambda: self._pod.receive_load(order, lambda error: self._answer(reply, error)))
+        await answer
+
+    def _answer(self, reply: Callable[[float, Exception | None], None], error: Exception | None) -> None:
+        if not self._world.fault("load answer lost", self._region):
+            reply(0.02, error)
+
+    async def unload(self, model: str, *, epoch: int, generation: int) -> None:
+        """See ``Pod.unload``."""
+        raise AssertionError("nobody unloads")
+
+    async def read(self, model: str) -> PodReading:
+        """See ``Pod.read``."""
+        world, worker = self._world, self._worker
+        answer: asyncio.Future[PodReading] = asyncio.get_running_loop().create_future()
+        if worker.acts() and not world.fault("read lost", self._region):
+            slow = world.fault("read late", self._region)
+            delay = world.rng.uniform(1.0, 4.5) if slow else 0.02
+            reply = worker.resuming(lambda outcome: _settle_reading(answer, outcome))
+            world.after(0.02, lambda: self._pod.receive_read(lambda outcome: reply(delay, outcome)))
+        try:
+            async with asyncio.timeout(READ_TIMEOUT):
+                return await answer
+        except TimeoutError:
+            raise PodUnreachable("read timed out", subject=self.name) from None
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+def _settle(answer: asyncio.Future[None], error: Exception | None) -> None:
+    if not answer.done():
+        if error is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(error)
+
+
+def _settle_reading(answer: asyncio.Future[PodReading], outcome: PodReading | Exception) -> None:
+    if not answer.done():
+        if isinstance(outcome, PodReading):
+            answer.set_result(outcome)
+        else:
+            answer.set_exception(outcome)

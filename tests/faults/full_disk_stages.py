@@ -8,13 +8,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from modelcast.consumers.fetch import ArtifactCache, DiskFull, Fetcher
+from modelcast.consumers.fetch import ArtifactCache, Context, DiskFull, Fetcher, Source
 from modelcast.consumers.fetch.cache.incoming import Incoming
-from modelcast.consumers.fetch.rebuild import Rebuilder
 from modelcast.consumers.fetch.transfer.download import Download
+from modelcast.deltas.fetch.rebuild import Rebuilder
 from modelcast.infra.stores import MemoryStore
-from tests.consumers.fetch.offering import kin, offer, patient, step_from
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree
+from tests.deltas.fetch.offering import by_delta, kin, offer, patient, step_from
 
 HOG = Path("/mnt/hog")
 cache = ArtifactCache(Path("/mnt/cache"))
@@ -96,10 +96,10 @@ for place, name in NEAR:
     manifest = publish(origin, {"w": new})
     offer(origin, manifest, noise(4 * MIB, 1), new)
     family = kin({1: served, 2: manifest}, {1: 50_000})
-    near = Fetcher(origin, None, cache, deltas=patient())
+    near = by_delta(origin, None, cache, deltas=patient())
     heal = full_before(place, name)
     try:
-        near.fetch(manifest.digest, keep={served.digest}, kin=family)
+        near.fetch(manifest.digest, keep={served.digest}, candidates=family)
         outcome = "passed"
     except DiskFull as error:
         assert error.retryable and error.hint
@@ -109,7 +109,7 @@ for place, name in NEAR:
     still_serves()
     assert cache.has(manifest.digest) == (outcome == "passed"), name
     HOG.unlink()
-    report = near.fetch(manifest.digest, keep={served.digest}, kin=family)
+    report = near.fetch(manifest.digest, keep={served.digest}, candidates=family)
     with cache.open(manifest.digest) as folder:
         assert tree(folder) == {"w": new}
     assert report.bytes_moved == 0, name  # the whole had come before
@@ -123,10 +123,9 @@ target = Path("/mnt/cache/delta")
 body = Random(5).randbytes(3 * MIB)
 origin.put("delta", body)
 download = Download(
-    {0: origin, 2: origin},  # type: ignore[dict-item]
+    {Source.ORIGIN: origin},
     lambda part: target,
-    progress=lambda _: None,
-    cancelled=lambda: False,
+    context=Context(),
     distrust=lambda _: None,
 )
 try:

@@ -130,7 +130,7 @@ def test_an_interrupted_fetch_resumes(origin: MemoryStore, cache: ArtifactCache)
             stop.set()
 
     with pytest.raises(FetchCancelled):
-        Fetcher(origin, None, cache).fetch(manifest.digest, on_progress=progress, cancelled=stop.is_set)
+        Fetcher(origin, None, cache).fetch(manifest.digest, on_progress=progress, cancel=stop)
     assert not cache.has(manifest.digest)
     report = Fetcher(origin, None, cache).fetch(manifest.digest)
     assert report.bytes_moved <= 24 * MIB - 12 * MIB + READERS * MIB  # the blocks that had begun

@@ -17,20 +17,8 @@ from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import Refused, StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ByteStream
-from tests.consumers.fetch.publishing import MIB, Failing, Wrapped, cached, noise, publish
-from tests.deltas.fetch.offering import (
-    NEW,
-    NEXT,
-    OLD,
-    SMALL,
-    by_delta,
-    kin,
-    made,
-    nothing_left,
-    offer,
-    patient,
-    step_from,
-)
+from tests.consumers.fetch.publishing import MIB, OLD, SMALL, Failing, Wrapped, cached, noise, publish, step_from
+from tests.deltas.fetch.offering import NEW, NEXT, by_delta, kin, made, nothing_left, offer, patient
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 

@@ -12,21 +12,8 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import Manifest
-from tests.consumers.fetch.publishing import MIB, Wrapped, cached, noise, publish
-from tests.deltas.fetch.offering import (
-    NEW,
-    NEXT,
-    OLD,
-    SLOW_LINK,
-    SMALL,
-    by_delta,
-    kin,
-    made,
-    nothing_left,
-    offer,
-    patient,
-    step_from,
-)
+from tests.consumers.fetch.publishing import MIB, OLD, SMALL, Wrapped, cached, noise, publish, step_from
+from tests.deltas.fetch.offering import NEW, NEXT, SLOW_LINK, by_delta, kin, made, nothing_left, offer, patient
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 

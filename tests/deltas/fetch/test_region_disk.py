@@ -76,7 +76,7 @@ def disk(settings: Settings) -> Disk:
         frozenset,
         versions,
         Link(gauge=Told()),
-        DeltaAccelerator(Options()),
+        DeltaAccelerator(),
     )
 
 

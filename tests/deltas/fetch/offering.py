@@ -8,7 +8,7 @@ from pathlib import Path
 from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher, Gauge, Link, LinkSpeeds
 from modelcast.deltas import codec as delta
 from modelcast.deltas.fetch.accelerator import DeltaAccelerator
-from modelcast.deltas.fetch.chooser import Options
+from modelcast.deltas.fetch.chooser import Experience, Options
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import Manifest
@@ -36,11 +36,14 @@ class Patient:
 
     accelerator: DeltaAccelerator
     speeds: LinkSpeeds
+    experience: Experience
 
 
 def patient(speeds: LinkSpeeds = SLOW_LINK, **more: float) -> Patient:
     """Deltas over such a link, looked for often."""
-    return Patient(DeltaAccelerator(Options(poll_seconds=0.01, **more)), speeds)  # type: ignore[arg-type]
+    experience = Experience()
+    options = Options(poll_seconds=0.01, **more)  # type: ignore[arg-type]
+    return Patient(DeltaAccelerator(options, experience), speeds, experience)
 
 
 def by_delta(

@@ -192,7 +192,7 @@ def test_a_base_that_was_evicted_meanwhile_is_not_the_delta_s_fault(
     report = by_delta(Evicts(origin), None, cache, deltas=deltas).fetch(versions[2].digest, candidates=kin(versions))
     assert report.bytes_moved == len(NEW)
     assert cached(cache, versions[2])["weights"] == NEW
-    assert not deltas.bad.of(versions[2].digest)
+    assert not deltas.experience.bad.of(versions[2].digest)
 
 
 def test_a_file_that_is_missing_ends_the_fetch_though_a_delta_is_on_its_way(

@@ -8,6 +8,7 @@ import typer
 
 from modelcast.cli.console import Format
 from modelcast.schemas.errors import UsageError
+from modelcast.schemas.printable import printable
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="How data is written.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -53,10 +54,10 @@ def pairs_of(texts: list[str] | None, what: str) -> dict[str, str]:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something changes, unless told not to or nobody is there to answer.
+    """Ask before something changes, unless ``yes`` is given or there is no terminal to answer at.
 
     Raises:
         typer.Abort: the answer is no.
     """
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        typer.confirm(question, abort=True, err=True)
+        typer.confirm(printable(question), abort=True, err=True)

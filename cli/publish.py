@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 from rich.text import Text
 
-from modelcast.cli.configured import load, regions_of
+from modelcast.cli.configured import load, regions_of, warnings_only
 from modelcast.cli.console import Format, emit, err, plain, say, size
 from modelcast.cli.options import DryRun, Output, UnknownRegionOk, pairs_of, seconds_of
 from modelcast.schemas.digests import short
@@ -63,6 +63,7 @@ def publish(
     if level not in {"all", "quorum", "one"}:
         raise UsageError(f"bad level {level!r}", hint="use all, quorum or one")
     settings = load()
+    warnings_only()
     placement = regions_of(settings, region, unknown_ok=unknown_region_ok)
     with Publisher(settings) as publisher_, _Bar() as bar:
         publication = publisher_.publish(

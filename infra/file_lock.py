@@ -38,12 +38,16 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True, folder: bool
 
 
 @contextmanager
-def held(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold ``path`` inside, alone or together with others; waits for its turn."""
+def held(path: Path, *, shared: bool = False) -> Iterator[int]:
+    """Hold ``path`` inside, alone or together with others; waits for its turn.
+
+    Yields:
+        The descriptor: a process that inherits it prolongs the lock until it closes it.
+    """
     descriptor = acquire(path, shared=shared)
     assert descriptor is not None
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def sha256_of_file(path: Path) -> str:
@@ -18,32 +20,52 @@ def sha256_of_file(path: Path) -> str:
 
 
 @contextmanager
-def replacing(path: Path, *, aside: Path | None = None, durable: bool = False) -> Iterator[Path]:
-    """A path to write to; what was written takes the place of ``path`` if the block ends well, else it is removed.
+def written_aside(path: Path, *, mode: int | None = None, durable: bool = True) -> Iterator[BinaryIO]:
+    """A temporary file beside ``path`` that takes its place when the block ends well; else it is gone.
 
     Args:
         path: what appears, whole.
-        aside: where it is written; None: beside ``path``, under a name that begins with a dot. The same file system.
-        durable: it is on the disk, and its name too, before this returns.
+        mode: its rights; None: as the process's mask leaves them.
+        durable: bytes and name are on the disk before this returns.
+
+    Raises:
+        OSError: it can't be written; named is ``path``, whatever the temporary file is called.
     """
-    written = aside or path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        yield written
-        if durable:
-            sync(written)
-        written.replace(path)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    aside = Path(name)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        aside.chmod(0o666 & ~_umask() if mode is None else mode)
+        aside.replace(path)
     except BaseException:
-        with suppress(OSError):
-            written.unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
     if durable:
-        sync(path.parent)
+        sync_folder(path.parent)
 
 
-def sync(path: Path) -> None:
-    """Have a file's bytes, or a folder's names, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _umask() -> int:
+    """The process's mask, read without changing it where the system shows it."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    except OSError:
+        pass
+    return 0o022

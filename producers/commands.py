@@ -194,7 +194,7 @@ class Commander(LogWriter):
         calls: list[Callable[[], Any]] = [lambda: origin.model_log(model)]
         if not self._dry_run:
             calls.append(origin.check_conditional_puts)  # it writes
-        log, *_ = origin.together(calls + ([lambda: origin.check_head(known)] if known else []))
+        log, *_ = origin.together(calls + ([lambda: origin.check_standing(known)] if known else []))
         event_id, now_us = uuid.uuid4().hex, time.time_ns() // 1000
 
         def build(log: ModelLog) -> ModelCommand | None:

@@ -15,7 +15,7 @@ class PublishProgress(Protocol):
     """Told what a publication is doing."""
 
     def step(self, name: str, total_bytes: int = 0) -> None:
-        """A step begins: ``scan``, ``upload``, ``deltas``, ``claim``, ``announce``."""
+        """A step begins: ``scan`` (again once its size is known), ``upload``, ``deltas``, ``claim``, ``announce``."""
         ...
 
     def advance(self, done_bytes: int) -> None:

@@ -49,7 +49,7 @@ class Publisher(LogWriter):
     def after_fork(self) -> None:
         """See ``Inherited``."""
         super().after_fork()
-        self._shop = None
+        self._accelerator = None
 
     def publish(
         self,
@@ -111,7 +111,7 @@ class Publisher(LogWriter):
         timer.begin("scan")
         origin = self._connected()
         origin.warm_up()
-        artifact = scan(Path(path), allow_pickle=allow_pickle or self._settings.publish.allow_pickle)
+        artifact = scan(Path(path), allow_pickle=allow_pickle or self._settings.publish.allow_pickle, progress=progress)
         request = asked.of(_reference(artifact))
         try:
             if dry_run:

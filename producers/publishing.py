@@ -78,6 +78,13 @@ class Publishing:
 
     def run(self) -> Publication:
         """Everything; see ``Publisher.publish`` for what it raises."""
+        try:
+            return self._run()
+        except BaseException:
+            self._uploader.stop()
+            raise
+
+    def _run(self) -> Publication:
         self._timer.begin("upload", self._artifact.manifest.size_bytes)
         prepared = self._prepare()
         try:
@@ -110,7 +117,7 @@ class Publishing:
             origin.open_registry(create=True)
         calls: list[Callable[[], Any]] = [
             lambda: note_intent(origin.store, request.intent_key),
-            lambda: origin.check_head(known) if known else origin.model_log(request.model),
+            lambda: origin.check_standing(known) if known else origin.model_log(request.model),
         ]
         if not origin.conditional_puts_checked:
             calls += [origin.check_conditional_puts, lambda: put_schema(origin.store, ModelUpdate)]

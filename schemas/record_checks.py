@@ -154,7 +154,9 @@ def _region_state(r: RegionState) -> None:
     _matches("regions.region", r.region, REGION_PATTERN)
     for name in ("aspired_version", "staged_version", "refused_version", "served_version", "pinned_version"):
         _version_or_none(f"regions.{name}", getattr(r, name))
-    for name in ("aspired_generation", "staged_generation", "served_generation", "pods_serving", "pods_expected"):
+    for name in ("aspired_generation", "staged_generation", "served_generation", "error_generation"):
+        _count(f"regions.{name}", getattr(r, name))
+    for name in ("pods_serving", "pods_expected"):
         _count(f"regions.{name}", getattr(r, name))
     for name in ("bytes_moved", "bytes_saved", "bytes_total", "bytes_planned", "pods_omitted"):
         _count(f"regions.{name}", getattr(r, name))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from modelcast.cli.configured import load, origin_registry, regions_of
+from modelcast.cli.configured import load, origin_registry, regions_of, warnings_only
 from modelcast.cli.console import Format, emit, say
 from modelcast.cli.options import DryRun, Output, Reason, Regions, UnknownRegionOk, Yes, confirm, seconds_of
 from modelcast.schemas.errors import ModelcastError, UsageError
@@ -152,6 +152,7 @@ def _do(
     """
     from modelcast.producers.commands import Commander
 
+    warnings_only()
     if not dry_run:
         confirm(question, yes=yes)
     with Commander(settings, dry_run=dry_run) as commander:

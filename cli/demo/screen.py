@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from modelcast.cli.console import age, err, say, size
+from modelcast.cli.console import SafeConsole, age, err, say, size
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.subject import Subject
 from modelcast.cli.views import tables
@@ -61,10 +61,12 @@ class Screen:
 
     def save(self, path: Path) -> None:
         """Write the picture as it is now, as SVG."""
-        console = Console(record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False)
+        console = SafeConsole(
+            record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False
+        )
         console.print(self._picture())
         svg = console.export_svg(title="make demo")
-        path.write_text(_REMOTE_FONT.sub("", svg))  # a picture asks nobody for anything
+        path.write_text(_REMOTE_FONT.sub("", svg))  # the picture loads nothing from elsewhere
 
     def _clock(self) -> str:
         return f"{time.monotonic() - self._began:.1f} s"
@@ -111,5 +113,5 @@ def summary_table(outcome: Outcome, model: str) -> Table:
 
 
 def _each(texts: Iterable[str]) -> str:
-    """What is said of each region, once if it is the same."""
+    """The text of each region, once where they are equal."""
     return ", ".join(dict.fromkeys(texts)) or "-"

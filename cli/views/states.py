@@ -190,7 +190,7 @@ def describe(
     seen = _sighting(StateSource(settings), settings, wanted.model)
     table = Table("REGION", "THIS VERSION", "SERVES NOW", box=None)
     for row in seen.state.regions:
-        table.add_row(row.region, _where(row, version), str(row.served_version or "-"))
+        table.add_row(row.region, _where(row, version, seen.state.updated_at_us), str(row.served_version or "-"))
     out.print(Text(f"\nas of {age(seen.age_seconds)} ago:"))
     out.print(table)
 
@@ -202,16 +202,17 @@ def _version_of(settings: "Settings", wanted: Reference) -> int:
     return log.resolve(wanted).version
 
 
-def _where(row: RegionState, version: int) -> str:
+def _where(row: RegionState, version: int, now_us: int) -> str:
     if row.served_version == version:
         return "served by every pod"
     on = sum(p.version == version for p in row.pods)
     if on:
         return f"served by {on} of {row.pods_expected} pods"
+    why = f": {error}" if (error := tables.error_of(row, now_us)) else ""
     if row.refused_version == version:
-        return "refused" + (f": {row.error}" if row.error else "")
+        return "refused" + why
     if row.aspired_version == version:
-        return (row.state or State.ANNOUNCED).value.lower() + (f": {row.error}" if row.error else "")
+        return (row.state or State.ANNOUNCED).value.lower() + why
     return "staged" if row.staged_version == version else "-"
 
 

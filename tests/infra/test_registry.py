@@ -333,6 +333,21 @@ def test_an_entry_of_the_same_event_that_another_run_was_faster_with_is_the_clai
     assert reader.heads() == {"fraud": 1}
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_store_that_holds_another_newest_entry_or_none_is_noticed(
+    store: CountingStore, reader: RegistryReader, gone: bool
+) -> None:
+    older = filled(reader, 1)
+    log = publish(reader, older, "newest").log
+    reader.check_standing(log)
+    reader.check_standing(reader.open_log("fraud"))
+    store.delete(keys.log_entry("fraud", 2))
+    if not gone:
+        store.put(keys.log_entry("fraud", 2), encode(update(older, "another")))
+    with pytest.raises(ForeignRegistry, match="fraud generation 2"):
+        reader.check_standing(log)
+
+
 def test_racing_claims_stand_once_each_in_one_order(reader: RegistryReader) -> None:
     claimed: list[Claimed] = []
 

@@ -194,6 +194,29 @@ def test_a_user_without_a_name_and_a_home_publishes(trainer: Trainer) -> None:
     assert trainer.log().updates[2].publisher
 
 
+LONG = """
+import os, signal, sys, time
+from modelcast.cli.main import run
+from modelcast.infra.stores.s3 import S3Store
+
+def upload(self, key, path, *, size_bytes, digest, progress=None, ready=None):
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(3_000):
+        time.sleep(0.1)
+        progress(1)
+
+S3Store.upload = upload
+sys.argv[1:] = ["publish", "fraud", "."]
+run()
+"""
+
+
+def test_a_person_who_interrupts_need_not_wait_for_the_upload(trainer: Trainer) -> None:
+    done = trainer.run(LONG)  # which would take longer than it is given
+    assert done.returncode == 130, done.stderr
+    assert trainer.log().head == 0
+
+
 INTERRUPTED = """
 import os, signal, sys
 from modelcast.cli.main import run

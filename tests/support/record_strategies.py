@@ -173,6 +173,7 @@ region_states = st.builds(
     pods_omitted=counts,
     pinned_version=maybe_version,
     paused=st.booleans(),
+    error_generation=counts,
 )
 version_states = st.builds(
     r.VersionState,

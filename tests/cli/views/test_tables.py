@@ -175,3 +175,12 @@ def test_regions_tell_which_models_are_held_there() -> None:
     lines = shown(tables.regions_table([("ap", 1, "1.0", 2.0, rows, None), ("eu", 0, "", None, {}, None)]), columns=200)
     assert lines[1].split()[:3] == ["eu", "0", "never"]
     assert lines[2].endswith("fraud pinned to 6; churn paused")
+
+
+def test_an_error_about_an_earlier_generation_stays_with_its_age() -> None:
+    stuck = replace(
+        FETCHING, state=State.ANNOUNCED, bytes_planned=0, aspired_generation=9, error="no room: 3 GiB are missing",
+        error_generation=8, reported_at_us=10_000_000,
+    )  # fmt: skip
+    assert tables.note(stuck, 250_000_000) == "no room: 3 GiB are missing (generation 8, 4 min ago)"
+    assert tables.note(replace(stuck, error_generation=9), 250_000_000) == "no room: 3 GiB are missing"

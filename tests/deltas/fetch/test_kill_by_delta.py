@@ -27,13 +27,13 @@ def a_delta(world: World) -> None:
 
 @pytest.mark.integration
 @pytest.mark.timeout(420)
-def test_a_delta_that_is_killed_twenty_times_moves_little_twice(s3: S3ForTests, tmp_path: Path) -> None:
+def test_a_delta_that_is_killed_again_and_again_moves_little_twice(s3: S3ForTests, tmp_path: Path) -> None:
     a_delta(World(s3, tmp_path))
 
 
 @pytest.mark.real
 @pytest.mark.timeout(420)
-def test_a_delta_that_is_killed_twenty_times_moves_little_twice_from_a_real_store(
+def test_a_delta_that_is_killed_again_and_again_moves_little_twice_from_a_real_store(
     versitygw: S3ForTests, tmp_path: Path
 ) -> None:
     a_delta(World(versitygw, tmp_path))

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.producers import archives
-from modelcast.producers.forward import Forward
-from modelcast.producers.opcodes import holds_pickle
-from modelcast.producers.pickles import pickle_reason
+from modelcast.producers.artifact import archives
+from modelcast.producers.artifact.forward import Forward
+from modelcast.producers.artifact.opcodes import holds_pickle
+from modelcast.producers.artifact.pickles import pickle_reason
 
 
 def reason(data: bytes, name: str = "model.bin") -> str | None:
@@ -177,6 +177,24 @@ def test_a_zip_that_others_may_still_read_may_be_a_pickle() -> None:
     assert "can't be read" in (reason(bytes(encrypted)) or "")
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happened_to_an_archive_it_is_looked_into_or_refused(seed: int) -> None:
+    rng = random.Random(seed)
+    small = [data for data in (*HIDDEN.values(), *TEXTS.values()) if len(data) < 20_000]
+    for _ in range(1_000):
+        data = bytearray(rng.choice(small))
+        for _ in range(rng.randrange(1, 5)):
+            at = rng.randrange(len(data) or 1)
+            match rng.randrange(3):
+                case 0:
+                    data[at : at + 1] = rng.randbytes(1)
+                case 1:
+                    data[at : at + rng.randrange(40)] = rng.randbytes(rng.randrange(9))
+                case _:
+                    data[at : at + 8] = struct.pack("<Q", rng.choice([0, 1, 1 << 31, 1 << 63, (1 << 64) - 1]))
+        reason(bytes(data))
+
+
 def test_a_damaged_tar_may_be_a_pickle() -> None:
     whole = bytearray(tarred({"a": b"x", "b": EVIL[2]}))
     at = whole.find(b"b\0", 1024)
@@ -228,6 +246,13 @@ def test_a_large_object_is_passed_over_without_being_read(tmp_path: Path) -> Non
     with path.open("rb", buffering=0) as raw:
         assert pickle_reason("model", raw)  # type: ignore[arg-type]
     assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize("length", [1 << 20, 1 << 33, (1 << 64) - 1])
+def test_a_length_beyond_the_end_is_no_object(tmp_path: Path, length: int) -> None:
+    (tmp_path / "model").write_bytes(b"\x8e" + struct.pack("<Q", length) + CALL)
+    with (tmp_path / "model").open("rb", buffering=0) as raw:
+        assert not pickle_reason("model", raw)  # type: ignore[arg-type]
 
 
 TEXTS = {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import BinaryIO, Protocol
 
-from modelcast.producers.forward import CHUNK_BYTES, Forward
+from modelcast.producers.artifact.forward import CHUNK_BYTES, Forward
 
 UNPACKED_MAX_BYTES = 2 * 1024**3
 """Of what is compressed, how much is looked through: some ten seconds."""
@@ -26,6 +26,19 @@ BLOCK = 512
 _CHECKSUM = re.compile(rb" *[0-7]+[ \0]*")
 _IN_MEMORY_BYTES = 8 * 1024**2
 _TAIL_BYTES = 22 + 0xFFFF
+
+
+_DAMAGED = (
+    zipfile.BadZipFile,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What the standard library raises about archives; one about the disk is an OSError with a number."""
 
 
 class NotLookedInto(Exception):
@@ -105,7 +118,7 @@ class _Decompressed:
             data = self._waiting or self._stream.read(CHUNK_BYTES)
             try:
                 found = self._tool.decompress(data, count)
-            except (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError):
+            except (*_DAMAGED, OSError):
                 return b""
             self._waiting = getattr(self._tool, "unconsumed_tail", b"")
             if found:
@@ -214,17 +227,27 @@ def zip_members(file: BinaryIO, budget: Budget, *, certain: bool) -> Iterator[tu
                     continue
                 with closing(archive.open(info)) as member:
                     yield info.filename, Forward(_counted(member, budget, stored=info.compress_type == 0))
-    except zipfile.BadZipFile as error:
+    except _DAMAGED as error:
         if certain:
-            raise NotLookedInto(f"is a damaged or unfinished zip ({error})") from None
-    except (RuntimeError, ValueError, EOFError, struct.error, zlib.error, lzma.LZMAError) as error:
-        if certain:
-            raise NotLookedInto(f"is a zip that can't be read ({error})") from None
+            raise _zip_not_read(error) from None
+
+
+def _zip_not_read(error: Exception) -> NotLookedInto:
+    if isinstance(error, zipfile.BadZipFile):
+        return NotLookedInto(f"is a damaged or unfinished zip ({error})")
+    return NotLookedInto(f"is a zip that can't be read ({error})")
 
 
 def _counted(member: object, budget: Budget, *, stored: bool) -> Callable[[int], bytes]:
     def more(count: int) -> bytes:
-        found: bytes = member.read(count)  # type: ignore[attr-defined]
+        try:
+            found: bytes = member.read(count)  # type: ignore[attr-defined]
+        except _DAMAGED as error:
+            raise _zip_not_read(error) from None
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise _zip_not_read(error) from None  # of bz2
         if not stored:
             budget.spend(len(found))
         return found

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.producers import artifact as artifact_module
-from modelcast.producers.artifact import scan
+from modelcast.producers.artifact import reading, scan
 from modelcast.schemas.errors import ExitCode, Refused, UsageError
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, Manifest
 
@@ -70,11 +69,11 @@ def test_a_single_file_is_an_artifact_under_its_own_name(tmp_path: Path) -> None
 def test_only_small_files_stay_in_memory(tmp_path: Path) -> None:
     for number in range(40):
         (tmp_path / f"{number:02}").write_bytes(bytes(200_000))
-    (tmp_path / "large").write_bytes(bytes(artifact_module.KEPT_SIZE_MAX + 1))
+    (tmp_path / "large").write_bytes(bytes(reading.KEPT_SIZE_MAX + 1))
     files = {f.entry.path: f for f in scan(tmp_path).files}
     assert files["large"].content is None
     assert files["00"].content == bytes(200_000)
-    assert sum(len(f.content or b"") for f in files.values()) <= artifact_module.KEPT_TOTAL_MAX
+    assert sum(len(f.content or b"") for f in files.values()) <= reading.KEPT_TOTAL_MAX
 
 
 def refused(path: Path, match: str) -> None:
@@ -152,14 +151,14 @@ def test_unreadable_files_and_folders_are_refused(tmp_path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model"
     path.write_bytes(bytes(2 * BLOCK_SIZE_BYTES))
-    really = artifact_module._fill
+    really = reading._fill
 
     def fill_and_change(stream: object, buffer: memoryview) -> memoryview:
         with path.open("r+b") as writer:
             writer.write(b"changed")
         return really(stream, buffer)
 
-    monkeypatch.setattr(artifact_module, "_fill", fill_and_change)
+    monkeypatch.setattr(reading, "_fill", fill_and_change)
     refused(tmp_path, "changes while")
 
 
@@ -181,13 +180,6 @@ def test_a_file_that_grows_all_the_time_does_not_keep_the_scan_forever(tmp_path:
     finally:
         stop.set()
         thread.join()
-
-
-@pytest.mark.parametrize("name", ["a\nb", "back\\slash", "/".join(["d" * 250] * 5)])
-def test_names_that_cannot_be_carried_are_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / name).write_bytes(b"x")
-    refused(tmp_path, "bad path")
 
 
 def test_a_pickle_is_refused_unless_allowed(tmp_path: Path) -> None:

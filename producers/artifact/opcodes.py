@@ -8,7 +8,7 @@ import pickletools
 import re
 from collections.abc import Iterator
 
-from modelcast.producers.forward import Forward
+from modelcast.producers.artifact.forward import Forward
 
 OPCODES_MAX = 300_000
 """Without an end in sight after so many, they are no accident."""

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from modelcast.producers.archives import (
+from modelcast.producers.artifact.archives import (
     BLOCK,
     Budget,
     NotLookedInto,
@@ -24,8 +24,8 @@ from modelcast.producers.archives import (
     tar_members,
     zip_members,
 )
-from modelcast.producers.forward import Forward
-from modelcast.producers.opcodes import holds_pickle
+from modelcast.producers.artifact.forward import Forward
+from modelcast.producers.artifact.opcodes import holds_pickle
 
 DEPTH_MAX = 4
 """Of archives in archives."""
@@ -65,7 +65,9 @@ def _named(name: str) -> str | None:
 
 
 def _of_file(file: BinaryIO, budget: Budget) -> str | None:
-    stream = Forward(file.read, lambda count: _leap(file, count))
+    end = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    stream = Forward(file.read, lambda count: _leap(file, count, end))
     if stream.peek(len(_ZIP)) == _ZIP:
         return _of_members(zip_members(file, budget, certain=True), budget, 0)
     if found := _of_stream(stream, budget, 0):
@@ -75,8 +77,8 @@ def _of_file(file: BinaryIO, budget: Budget) -> str | None:
     return None
 
 
-def _leap(file: BinaryIO, count: int) -> None:
-    file.seek(count, io.SEEK_CUR)
+def _leap(file: BinaryIO, count: int, end: int) -> None:
+    file.seek(min(file.tell() + count, end))  # what looks like a length may be one that no file has
 
 
 def _of_stream(stream: Forward, budget: Budget, depth: int) -> str | None:

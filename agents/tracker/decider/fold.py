@@ -1,0 +1,237 @@
+"""The tracker's fold: from a model's log and what its regions reported to its ``VersionState``.
+
+A pure function of values; ``now_us`` is passed in. Clocks only measure: what is served follows from the log and
+from read-backs alone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from modelcast.agents.tracker.decider import trim
+from modelcast.agents.tracker.decider.owed import owed_generations, waiting_since_us
+from modelcast.agents.tracker.decider.snapshots import Snapshot
+from modelcast.agents.tracker.decider.tally import Group, Tally
+from modelcast.schemas.log import Aspiration, ModelLog
+from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.states import State
+
+PINNED, PLACEMENT, UNEXPECTED = "pinned", "placement", "unexpected"
+"""Why a region does not count: pinned elsewhere, outside the placement, or not among those that settings expect."""
+ALARM_CHARS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that is known of one model.
+
+    Attributes:
+        log: its fold.
+        entry_times_us: generation to when the store received the entry, by the store's clock.
+        snapshots: each region's highest complete snapshot.
+        heard_us: each region's last heartbeat, by Kafka's clock.
+        expected: the regions that count.
+        previous: what was said last, for "since when".
+        silent_after_seconds: a region that was not heard for longer is silent.
+        alarm: what a person must look at besides what the fold finds, or "".
+    """
+
+    log: ModelLog
+    entry_times_us: Mapping[int, int] = field(default_factory=dict)
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    heard_us: Mapping[str, int] = field(default_factory=dict)
+    expected: tuple[str, ...] = ()
+    previous: VersionState | None = None
+    silent_after_seconds: float = 15.0
+    alarm: str = ""
+
+
+def fold(known: Known, now_us: int) -> VersionState:
+    """Who serves what, as of ``now_us``."""
+    log = known.log
+    names = sorted({*known.expected, *known.snapshots})
+    tallies = {name: s.pods for name, s in known.snapshots.items()}
+    target = target_version(log, known.expected)
+    rows = [_region(known, name, tallies.get(name), target, now_us) for name in names]
+    counted = [row for row in rows if not row.left_out]
+    consistent = consistent_version(counted)
+    served = {g.manifest_digest for t in tallies.values() for g in t if g.confirmed}
+    skew = max(0, len(served) - 1)
+    previous = known.previous
+    return VersionState(
+        registry_id=log.registry_id,
+        model=log.model,
+        head_generation=log.head,
+        latest_version=log.latest_version,
+        consistent_version=consistent,
+        consistent_since_us=_consistent_since_us(previous, consistent, now_us),
+        last_consistent_version=consistent or (previous.last_consistent_version if previous else None),
+        lag_seconds_max=max((r.lag_seconds for r in rows if r.left_out != UNEXPECTED), default=0.0),
+        skew=skew,
+        skew_since_us=_skew_since_us(previous, skew, now_us),
+        updated_at_us=now_us,
+        regions=_with_pods(rows, tallies, log),
+        alarm=_alarm(known, tallies),
+    )
+
+
+def target_version(log: ModelLog, expected: Iterable[str]) -> int | None:
+    """The version that was most recently set for expected regions: what decides who is pinned *elsewhere* or
+    outside *the* placement. A pin sets it only where every expected region is pinned."""
+    views = [(region, log.view(region)) for region in expected]
+    free = [(region, view) for region, view in views if view.pinned_version is None]
+    newest: tuple[int, int] | None = None
+    for region, view in free or views:
+        version = log.aspired_version(region)
+        if version is None:
+            continue
+        since = max((g for g, v in view.activations if v == version), default=0)
+        since = max(since, view.pin_generation if view.pinned_version == version else 0)
+        if newest is None or (since, version) > newest:
+            newest = (since, version)
+    return newest[1] if newest else None
+
+
+def consistent_version(counted: Iterable[RegionState]) -> int | None:
+    """The one version that all of them serve; None if there are several, or nobody, or a region without pods."""
+    served = {row.served_version for row in counted}
+    return served.pop() if len(served) == 1 else None
+
+
+def served(log: ModelLog, group: Group) -> int | None:
+    """The version that these pods are confirmed to serve; None also if their bytes are not that version's."""
+    if group.version is None or not group.confirmed:
+        return None
+    update = log.updates.get(group.version)
+    return group.version if update and update.artifact.manifest_digest == group.manifest_digest else None
+
+
+def _region(known: Known, name: str, pods: Tally | None, target: int | None, now_us: int) -> RegionState:
+    log, snapshot = known.log, known.snapshots.get(name)
+    aspiration = log.aspiration(name)
+    heard_us = known.heard_us.get(name, 0)
+    silent = now_us - heard_us > known.silent_after_seconds * 1_000_000
+    row = RegionState(
+        region=name,
+        state=None,
+        aspired_version=aspiration.version,
+        aspired_generation=aspiration.generation,
+        aspired_digest=aspiration.manifest_digest,
+        staged_version=None,
+        staged_generation=0,
+        served_version=None,
+        served_generation=0,
+        pods_serving=0,
+        pods_expected=0,
+        lag_seconds=_lag_seconds(known, name, None, now_us),
+        silent=silent,
+        left_out=_left_out(known, name, target),
+        refused_version=_refused_version(log, aspiration, snapshot),
+        heard_at_us=heard_us,
+        pinned_version=log.view(name).pinned_version,
+        paused=aspiration.paused,
+    )
+    if snapshot is None or pods is None:
+        return row
+    header = snapshot.header
+    count = sum(g.count for g in pods)
+    expected = max(count, header.pods_expected)
+    versions = {served(log, g) for g in pods}
+    served_version = versions.pop() if len(versions) == 1 and count == expected else None
+    behind = tuple(g for g in pods if served(log, g) != aspiration.version)
+    late = bool(behind) or count < expected or count == 0
+    # A report of an older generation says nothing of the one that is aspired now, unless both want the same bytes.
+    about_this = header.generation >= aspiration.generation or header.manifest_digest == aspiration.manifest_digest
+    row = replace(
+        row,
+        state=header.state if about_this else State.ANNOUNCED,
+        staged_version=header.staged_version,
+        staged_generation=header.staged_generation,
+        served_version=served_version,
+        served_generation=min((g.generation_min for g in pods), default=0),
+        pods_serving=0 if aspiration.version is None else count - sum(g.count for g in behind),
+        pods_expected=expected,
+        lag_seconds=_lag_seconds(known, name, behind, now_us) if late else 0.0,
+        reported_at_us=header.reported_at_us,
+        error=trim.cut(header.error, trim.ERROR_CHARS_MAX),
+        error_generation=header.generation if header.error else 0,
+    )
+    if not about_this:  # its error stays: it may be why the region does not get on
+        return row
+    return replace(
+        row,
+        bytes_moved=header.bytes_moved,
+        bytes_saved=header.bytes_saved,
+        bytes_total=header.bytes_total,
+        bytes_planned=header.bytes_planned,
+        bytes_per_second=header.bytes_per_second,
+        way=trim.cut(header.way, trim.WAY_CHARS_MAX),
+        stage_seconds=trim.cut_stages(header.stage_seconds),
+    )
+
+
+def _refused_version(log: ModelLog, aspiration: Aspiration, snapshot: Snapshot | None) -> int | None:
+    """What the log or the region itself refuses; a region's word is void once the version was released."""
+    said = snapshot.header.refused_version if snapshot is not None else None
+    if snapshot is not None and said is not None and log.released.get(said, 0) > snapshot.header.generation:
+        said = None
+    return max((v for v in (aspiration.refused_version, said) if v is not None), default=None)
+
+
+def _lag_seconds(known: Known, region: str, behind: tuple[Group, ...] | None, now_us: int) -> float:
+    since = waiting_since_us(owed_generations(known.log, region, behind), known.entry_times_us)
+    return 0.0 if since is None else max(0, now_us - since) / 1_000_000
+
+
+def _left_out(known: Known, region: str, target: int | None) -> str:
+    if region not in known.expected:
+        return UNEXPECTED
+    if target is None or known.log.aspired_version(region) == target:
+        return ""
+    if known.log.view(region).pinned_version is not None:
+        return PINNED
+    return "" if known.log.allowed(target, region) else PLACEMENT
+
+
+def _with_pods(rows: list[RegionState], tallies: Mapping[str, Tally], log: ModelLog) -> tuple[RegionState, ...]:
+    aspired = {row.region: row.aspired_version for row in rows}
+
+    def done(region: str, group: Group) -> bool:
+        return aspired[region] is not None and served(log, group) == aspired[region]
+
+    room = trim.STATE_SIZE_MAX - sum(trim.region_size_bytes(r.error + r.way, len(r.stage_seconds)) for r in rows)
+    chosen = trim.choose(tallies, done, room)
+    return tuple(
+        replace(
+            row,
+            pods=(pods := chosen.get(row.region, ())),
+            pods_omitted=sum(g.count for g in tallies.get(row.region, ())) - len(pods),
+        )
+        for row in rows
+    )
+
+
+def _consistent_since_us(previous: VersionState | None, consistent: int | None, now_us: int) -> int:
+    if consistent is None:
+        return 0
+    if previous is not None and previous.consistent_version == consistent and previous.consistent_since_us:
+        return previous.consistent_since_us
+    return now_us
+
+
+def _skew_since_us(previous: VersionState | None, skew: int, now_us: int) -> int:
+    if not skew:
+        return 0
+    return previous.skew_since_us if previous is not None and previous.skew_since_us else now_us
+
+
+def _alarm(known: Known, tallies: Mapping[str, Tally]) -> str:
+    log, found = known.log, [known.alarm] if known.alarm else []
+    for region in sorted(tallies):
+        strange = sum(
+            g.count
+            for g in tallies[region]
+            if g.confirmed and served(log, g) is None and (g.version in log.updates or g.generation_min <= log.head)
+        )
+        if strange:
+            found.append(f"{region}: {strange} pods serve bytes that are not in the log")
+    return trim.cut("; ".join(found), ALARM_CHARS_MAX)

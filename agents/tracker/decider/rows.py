@@ -1,0 +1,131 @@
+"""What this worker knows of each model that it owns: the tracker's state between fold and fold. No I/O."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from modelcast.agents.tracker.decider.fold import Known
+from modelcast.agents.tracker.decider.snapshots import EMPTY, Change, Place, RegionRows, restore, take
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import Entry, ModelAck, VersionState
+from modelcast.schemas.topics import partition_of
+
+RECENT_ENTRIES_KEPT = 64
+_ROW, _ANNOUNCED = b"row", b"announced"
+
+
+def page_key(model: str, region: str, place: Place) -> bytes:
+    """Where a page lies in the table."""
+    return f"row/{model}/{region}/{place[0]}/{place[1]}".encode()
+
+
+def announced_key(model: str) -> bytes:
+    """Where the highest announced generation of a model lies in the table."""
+    return f"announced/{model}".encode()
+
+
+def parse_page_key(key: bytes) -> tuple[str, str, Place] | None:
+    """(model, region, place) of a page's key, or None."""
+    parts = key.split(b"/")
+    if len(parts) != 5 or parts[0] != _ROW:
+        return None
+    try:
+        return parts[1].decode(), parts[2].decode(), (int(parts[3]), int(parts[4]))
+    except ValueError:
+        return None
+
+
+def parse_announced_key(key: bytes) -> str | None:
+    """The model of an ``announced_key``, or None."""
+    kind, _, model = key.partition(b"/")
+    return model.decode(errors="replace") if kind == _ANNOUNCED and b"/" not in model else None
+
+
+@dataclass(slots=True)
+class ModelRow:
+    """One model."""
+
+    model: str
+    log: ModelLog | None = None
+    entry_times_us: dict[int, int] = field(default_factory=dict)
+    recent: dict[int, Entry] = field(default_factory=dict)  # the newest entries, whole, by generation
+    regions: dict[str, RegionRows] = field(default_factory=dict)
+    leftovers: list[bytes] = field(default_factory=list)  # table keys to delete at the next chance
+    previous: VersionState | None = None
+    alarm: str = ""
+    strangers: dict[str, str] = field(default_factory=dict)  # region or topic -> what foreign thing came from there
+    announced: int | None = None  # highest generation seen on model-updates; None: unknown
+
+    def take(self, ack: ModelAck, raw: bytes) -> Change:
+        """Fold one page in."""
+        change = take(self.regions.get(ack.region, EMPTY), ack, raw)
+        self.regions[ack.region] = change.rows
+        return change
+
+    def read(self, log: ModelLog, times_us: Mapping[int, int], entries: Mapping[int, Entry]) -> None:
+        """The log was read further."""
+        self.log = log
+        self.entry_times_us.update(times_us)
+        self.recent.update(entries)
+        for generation in sorted(self.recent)[:-RECENT_ENTRIES_KEPT]:
+            del self.recent[generation]
+
+    def heard_announced(self, generation: int) -> bool:
+        """Note an announcement; whether it is the highest so far."""
+        if self.announced is not None and generation <= self.announced:
+            return False
+        self.announced = generation
+        return True
+
+    def known(
+        self, heard_us: Mapping[str, int], expected: tuple[str, ...], silent_after_seconds: float, alarm: str = ""
+    ) -> Known | None:
+        """What the fold needs; None while the log was not read. ``alarm`` is one that concerns every model."""
+        if self.log is None:
+            return None
+        return Known(
+            log=self.log,
+            entry_times_us=self.entry_times_us,
+            snapshots={r: rows.complete for r, rows in self.regions.items() if rows.complete is not None},
+            heard_us=heard_us,
+            expected=expected,
+            previous=self.previous if self.previous and self.previous.registry_id == self.log.registry_id else None,
+            silent_after_seconds=silent_after_seconds,
+            alarm="; ".join(filter(None, (alarm, self.alarm, *self.strangers.values()))),
+        )
+
+
+class Rows:
+    """The rows of the models whose partitions this worker owns."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, ModelRow] = {}
+        self.owned: frozenset[int] = frozenset()
+        self.dirty: set[str] = set()
+
+    def owns(self, model: str) -> bool:
+        """Whether the model's partition is this worker's."""
+        return partition_of(model) in self.owned
+
+    def row(self, model: str) -> ModelRow:
+        """The model's row; a new one if there is none."""
+        row = self.models.get(model)
+        if row is None:
+            row = self.models[model] = ModelRow(model)
+        return row
+
+    def reassign(self, owned: frozenset[int]) -> frozenset[int]:
+        """Other partitions are owned now: clear the rows of those lost; return those gained."""
+        gained = owned - self.owned
+        self.owned = owned
+        for model in [m for m in self.models if not self.owns(m)]:
+            del self.models[model]
+        self.dirty = {m for m in self.dirty if m in self.models}
+        return gained
+
+    def restore(self, model: str, region: str, pages: Iterable[tuple[Place, ModelAck, bytes]]) -> None:
+        """Put back what a table held of one region; what arrived meanwhile stays."""
+        row = self.row(model)
+        restored = restore(pages)
+        row.regions[region] = restored.rows
+        row.leftovers.extend(page_key(model, region, place) for place in restored.leftovers)
+        self.dirty.add(model)

@@ -1,0 +1,176 @@
+"""Assembling pages into snapshots.
+
+A region's rows are the highest complete snapshot and every page of higher ones. Taking pages in any order, any
+number of times, ends in the same rows (``PENDING_MAX`` aside): a page at or below the complete snapshot says
+nothing new, and completing a snapshot drops all that lies below it.
+
+Each row has a place, (slot, page), under which a table keeps it: a snapshot's pages share a slot, and the slots
+of dropped snapshots are used again. A table therefore holds at most ``1 + PENDING_MAX`` slots of pages a region,
+whatever was written before; leftovers of a crash are lower snapshots, which ``restore`` ignores.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from modelcast.agents.tracker.decider.tally import Tally, merge, tally
+from modelcast.schemas.records import ModelAck
+
+PENDING_MAX = 8
+"""Incomplete snapshots kept a region. A region numbers its snapshots one after the other, so more than one or two
+means that pages are lost; the lowest go."""
+
+FEW = 32
+"""Pods that are not worth the time to drop them: a tally keeps as many by name anyway."""
+
+Order = tuple[int, int, int]
+"""(epoch, sequence, pages): what orders snapshots. The page count keeps apart what can't belong together."""
+
+Place = tuple[int, int]
+"""(slot, page)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: what the ack says besides its pods, its pods counted, and its bytes."""
+
+    ack: ModelAck  # without pods where they are many
+    pods: Tally
+    raw: bytes = field(default=b"", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The pages of one snapshot that arrived."""
+
+    order: Order
+    slot: int
+    pages: Mapping[int, Page]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every page is here."""
+        return len(self.pages) == self.order[2]
+
+    @property
+    def header(self) -> ModelAck:
+        """What the snapshot says besides its pods (of the first page; all say the same)."""
+        return self.pages[min(self.pages)].ack
+
+    @property
+    def pods(self) -> Tally:
+        """All pods, counted."""
+        if len(self.pages) == 1:
+            return next(iter(self.pages.values())).pods
+        return merge(self.pages[n].pods for n in sorted(self.pages))
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where its rows lie."""
+        return tuple((self.slot, n) for n in self.pages)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionRows:
+    """What is kept of one model in one region. Every pending snapshot is incomplete and above the complete one."""
+
+    complete: Snapshot | None = None
+    pending: tuple[Snapshot, ...] = ()  # by order
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What taking one page did: the rows now, the place to write the page to (None: nothing new), what to delete."""
+
+    rows: RegionRows
+    write: Place | None = None
+    delete: tuple[Place, ...] = ()
+    completed: bool = False
+
+
+EMPTY = RegionRows()
+
+
+def order_of(ack: ModelAck) -> Order:
+    """The place of an ack's snapshot among its region's snapshots."""
+    return (ack.epoch, ack.sequence, ack.pages)
+
+
+def page_of(ack: ModelAck, raw: bytes = b"") -> Page:
+    """An ack with its pods counted."""
+    return Page(ack if len(ack.pods) <= FEW else replace(ack, pods=()), tally(ack.pods), raw)
+
+
+def take(rows: RegionRows, ack: ModelAck, raw: bytes = b"") -> Change:
+    """Take one page, of which ``raw`` are the bytes."""
+    order, complete = order_of(ack), rows.complete
+    if complete is not None and order <= complete.order:
+        return Change(rows)
+    if ack.pages == 1 and not rows.pending:  # the common case: a region of up to a page of pods, nothing missing
+        slot = complete.slot if complete is not None else 0
+        snapshot = Snapshot(order, slot, {0: page_of(ack, raw)})
+        rest = () if complete is None else tuple(p for p in complete.places if p != (slot, 0))
+        return Change(RegionRows(snapshot), (slot, 0), rest, completed=True)
+    known = next((s for s in rows.pending if s.order == order), None)
+    if known is not None and ack.page in known.pages:
+        return Change(rows)
+    if known is None:
+        snapshot = Snapshot(order, _free_slot(rows), {ack.page: page_of(ack, raw)})
+    else:
+        snapshot = replace(known, pages={**known.pages, ack.page: page_of(ack, raw)})
+    return _put(rows, snapshot, (snapshot.slot, ack.page))
+
+
+def _put(rows: RegionRows, snapshot: Snapshot, write: Place) -> Change:
+    others = [s for s in rows.pending if s.order != snapshot.order]
+    if snapshot.complete:
+        kept = [s for s in others if s.order > snapshot.order]
+        dropped = [s for s in others if s.order < snapshot.order]
+        if rows.complete is not None:
+            dropped.append(rows.complete)
+        after = RegionRows(snapshot, tuple(kept))
+    else:
+        pending = sorted((*others, snapshot), key=lambda s: s.order)
+        dropped, kept = pending[:-PENDING_MAX], pending[-PENDING_MAX:]
+        after = RegionRows(rows.complete, tuple(kept))
+        if any(s.order == snapshot.order for s in dropped):
+            return Change(rows)
+    return Change(after, write, tuple(p for s in dropped for p in s.places), completed=snapshot.complete)
+
+
+def _free_slot(rows: RegionRows) -> int:
+    used = {s.slot for s in rows.pending}
+    if rows.complete is not None:
+        used.add(rows.complete.slot)
+    return next(n for n in range(len(used) + 1) if n not in used)
+
+
+@dataclass(slots=True)
+class Restored:
+    """Rows as a table gave them back, and the places that hold nothing worth keeping."""
+
+    rows: RegionRows = EMPTY
+    leftovers: tuple[Place, ...] = field(default=())
+
+
+def restore(stored: Iterable[tuple[Place, ModelAck, bytes]]) -> Restored:
+    """The rows that a table's content means, wherever each page lies in it."""
+    found: dict[Order, dict[int, tuple[Place, Page]]] = {}
+    leftovers: list[Place] = []
+    for place, ack, raw in stored:
+        pages = found.setdefault(order_of(ack), {})
+        # Pages of one snapshot share a slot; a copy elsewhere, or a page under another's number, is a leftover.
+        if place[1] != ack.page or any(p[0] != place[0] for p, _ in pages.values()):
+            leftovers.append(place)
+        else:
+            pages[ack.page] = (place, page_of(ack, raw))
+    snapshots = [
+        Snapshot(order, next(iter(pages.values()))[0][0], {n: page for n, (_, page) in pages.items()})
+        for order, pages in found.items()
+        if pages
+    ]
+    complete = max((s for s in snapshots if s.complete), key=lambda s: s.order, default=None)
+    newer = [s for s in snapshots if complete is None or s.order > complete.order]
+    pending = sorted(newer, key=lambda s: s.order)[-PENDING_MAX:]
+    kept = {s.order for s in pending} | ({complete.order} if complete is not None else set())
+    leftovers.extend(p for s in snapshots if s.order not in kept for p in s.places)
+    return Restored(RegionRows(complete, tuple(pending)), tuple(leftovers))

@@ -1,0 +1,47 @@
+"""Records that a daemon can't use, on their way to the dead letters."""
+
+from collections.abc import Callable
+
+import structlog
+
+from modelcast.infra import metrics
+from modelcast.infra.dead_letters import dead_letter, encode_dead_letter
+from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.topics import Topic
+
+log = structlog.get_logger(__name__)
+
+
+class DeadLetterWriter:
+    """What a daemon does with records that it can't use: counted, said in the log, and put where people find them.
+
+    Args:
+        say: hands (topic, key, value) to a producer, without waiting.
+        reported_by: who writes it there.
+    """
+
+    def __init__(self, say: Callable[[Topic, str, bytes], object], reported_by: str) -> None:
+        self._say, self._reported_by = say, reported_by
+
+    def __call__(
+        self, raw: bytes, *, reason: str, detail: str, topic: str, partition: int, offset: int, key: bytes | None
+    ) -> None:
+        """Write ``raw`` to the dead letters; the rest is as in ``dead_letter``. Never raises."""
+        metrics.DEAD_LETTERS.labels(topic, reason).inc()
+        log.warning("dead letter", topic=topic, partition=partition, offset=offset, reason=reason, detail=detail[:200])
+        letter = dead_letter(
+            raw,
+            reason=reason,
+            detail=detail,
+            reported_by=self._reported_by,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            key=key,
+        )
+        try:
+            letter_key, value = encode_dead_letter(letter)
+        except ModelcastError as error:
+            log.error("a dead letter could not be written", error=str(error))
+            return
+        self._say(Topic.DEAD_LETTERS, letter_key.decode(), value)

@@ -1,0 +1,317 @@
+"""What the tracker says, case by case."""
+
+from dataclasses import replace
+
+import pytest
+
+from modelcast.agents.tracker.decider.fold import Known, fold
+from modelcast.schemas.codec import decode, encode
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import CommandKind, Entry, ModelAck, RegionState, VersionState
+from modelcast.schemas.states import PodState, State
+from modelcast.schemas.topics import RECORD_SIZE_MAX
+from tests.agents.tracker.makers import REGISTRY, SECOND, command, digest, log_of, pages, pod, snapshots_of, update
+
+NOW_US = 1_000 * SECOND
+TIMES = {g: g * 10 * SECOND for g in range(1, 100)}
+BOTH = ("eu", "us")
+
+
+def known(log: ModelLog, acks: list[ModelAck], expected: tuple[str, ...] = BOTH, **more: object) -> Known:
+    return replace(
+        Known(log, TIMES, snapshots_of(acks), dict.fromkeys(expected, NOW_US), expected),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def state_of(entries: list[Entry], acks: list[ModelAck], **more: object) -> VersionState:
+    return fold(known(log_of(*entries), acks, **more), NOW_US)  # type: ignore[arg-type]
+
+
+def row(state: VersionState, region: str) -> RegionState:
+    return next(r for r in state.regions if r.region == region)
+
+
+def serving(region: str, version: int, generation: int, pods: int = 2, **more: object) -> list[ModelAck]:
+    reports = [pod(f"{region}-{n}", version, generation) for n in range(pods)]
+    return pages(region, reports, generation=generation, version=version, **more)  # type: ignore[arg-type]
+
+
+def test_a_version_that_every_pod_of_every_region_serves_is_consistent() -> None:
+    state = state_of([update(1, 1)], serving("eu", 1, 1) + serving("us", 1, 1))
+    assert state.consistent_version == 1
+    assert state.last_consistent_version == 1
+    assert state.consistent_since_us == NOW_US
+    assert (state.lag_seconds_max, state.skew) == (0, 0)
+
+
+def test_one_pod_behind_is_enough_for_no_consistent_version() -> None:
+    late = pages("us", [pod("a", 2, 2), pod("b", 1, 1)], generation=2, version=2, state=State.LOADING)
+    state = state_of([update(1, 1), update(2, 2)], serving("eu", 2, 2) + late)
+    assert state.consistent_version is None
+    assert state.skew == 1
+    assert (row(state, "us").pods_serving, row(state, "us").pods_expected) == (1, 2)
+    assert row(state, "us").served_version is None
+
+
+def test_what_everybody_still_serves_stays_consistent_while_its_successor_travels() -> None:
+    state = state_of([update(1, 1), update(2, 2)], serving("eu", 1, 1) + serving("us", 1, 1))
+    assert state.consistent_version == 1
+    assert row(state, "eu").state is State.ANNOUNCED  # the report was about version 1
+    assert row(state, "eu").lag_seconds == (NOW_US - TIMES[2]) / SECOND
+
+
+@pytest.mark.parametrize("acks", [[], pages("us", [])], ids=["never reported", "no pods"])
+def test_a_region_without_pods_is_undefined_and_never_converged(acks: list[ModelAck]) -> None:
+    state = state_of([update(1, 1)], serving("eu", 1, 1) + acks)
+    assert state.consistent_version is None
+    assert row(state, "us").served_version is None
+    assert row(state, "us").lag_seconds > 0
+
+
+def test_a_missing_pod_is_a_pod_that_does_not_serve() -> None:
+    acks = pages("eu", [pod("a", 1, 1)], pods_expected=2)
+    state = state_of([update(1, 1)], acks, expected=("eu",))
+    assert state.consistent_version is None
+    assert (row(state, "eu").pods_serving, row(state, "eu").pods_expected) == (1, 2)
+
+
+def test_without_expected_regions_nothing_is_consistent() -> None:
+    state = state_of([update(1, 1)], serving("eu", 1, 1), expected=())
+    assert state.consistent_version is None
+    assert row(state, "eu").left_out == "unexpected"
+
+
+def test_bytes_that_differ_from_the_logs_are_not_that_version() -> None:
+    false = replace(pod("b", 1, 1), manifest_digest=digest(66))
+    state = state_of([update(1, 1)], pages("eu", [pod("a", 1, 1), false]), expected=("eu",))
+    assert state.consistent_version is None
+    assert row(state, "eu").pods_serving == 1
+    assert state.skew == 1
+    assert state.alarm == "eu: 1 pods serve bytes that are not in the log"
+
+
+def test_an_unreachable_pod_serves_nothing() -> None:
+    gone = pod("b", 1, 1, PodState.UNREACHABLE)
+    state = state_of([update(1, 1)], pages("eu", [pod("a", 1, 1), gone]), expected=("eu",))
+    assert state.consistent_version is None
+    assert row(state, "eu").pods_serving == 1
+
+
+def test_a_failed_pod_still_serves_what_it_was_read_back_with() -> None:
+    failed = replace(pod("a", 1, 1, PodState.FAILED), error="no memory")
+    state = state_of([update(1, 1), update(2, 2)], pages("eu", [failed], generation=2, version=2), expected=("eu",))
+    assert state.consistent_version == 1
+    assert row(state, "eu").pods[0].error == "no memory"
+
+
+def test_a_region_pinned_elsewhere_is_left_out_and_named() -> None:
+    entries = [update(1, 1), command(2, CommandKind.PIN, 1, ["us"]), update(3, 2)]
+    state = state_of(entries, serving("eu", 2, 3) + serving("us", 1, 1))
+    assert state.consistent_version == 2
+    assert row(state, "us").left_out == "pinned"
+    assert row(state, "us").lag_seconds == 0  # it serves what it should
+
+
+def test_a_region_tells_its_pin_and_its_pause_also_before_it_reported() -> None:
+    entries = [update(1, 1), command(2, CommandKind.PIN, 1, ["us"]), command(3, CommandKind.PAUSE), update(4, 2)]
+    state = state_of(entries, serving("eu", 1, 3))
+    assert [(r.pinned_version, r.paused) for r in state.regions] == [(None, True), (1, True)]
+    after = state_of([*entries, command(5, CommandKind.UNPIN), command(6, CommandKind.RESUME)], serving("eu", 2, 6))
+    assert [(r.pinned_version, r.paused) for r in after.regions] == [(None, False), (None, False)]
+
+
+def test_a_region_pinned_to_what_all_aspire_to_counts() -> None:
+    entries = [update(1, 1), command(2, CommandKind.PIN, 1, ["us"])]
+    state = state_of(entries, serving("eu", 1, 1))
+    assert row(state, "us").left_out == ""
+    assert state.consistent_version is None
+
+
+def test_when_every_region_is_pinned_the_pins_are_what_counts() -> None:
+    entries = [update(1, 1), update(2, 2), command(3, CommandKind.PIN, 1)]
+    state = state_of(entries, serving("eu", 1, 3) + serving("us", 1, 3))
+    assert state.consistent_version == 1
+    assert [r.left_out for r in state.regions] == ["", ""]
+
+
+def test_a_region_outside_the_placement_is_left_out_and_named() -> None:
+    entries = [update(1, 1), update(2, 2, placement=["eu"])]
+    state = state_of(entries, serving("eu", 2, 2) + serving("us", 1, 1))
+    assert state.consistent_version == 2
+    assert row(state, "us").left_out == "placement"
+    assert row(state, "us").aspired_version == 1
+
+
+def test_a_silent_region_counts_as_last_reported() -> None:
+    heard = {"eu": NOW_US, "us": NOW_US - 16 * SECOND}
+    state = state_of([update(1, 1)], serving("eu", 1, 1) + serving("us", 1, 1), heard_us=heard)
+    assert state.consistent_version == 1
+    assert [(r.region, r.silent) for r in state.regions] == [("eu", False), ("us", True)]
+    assert row(state, "us").heard_at_us == NOW_US - 16 * SECOND
+
+
+def test_a_report_on_an_older_generation_lends_the_new_one_no_state_and_its_error_stays_with_its_generation() -> None:
+    acks = pages("eu", [pod("a", 1, 1)], generation=2, version=2, state=State.QUARANTINED, error="damaged")
+    state = state_of([update(1, 1), update(2, 2), update(3, 3)], acks, expected=("eu",))
+    assert row(state, "eu").state is State.ANNOUNCED
+    stuck = row(state, "eu")
+    assert (stuck.error, stuck.error_generation, stuck.bytes_moved) == ("damaged", 2, 0)
+    assert stuck.reported_at_us == acks[0].reported_at_us
+    told = state_of([update(1, 1), update(2, 2)], acks, expected=("eu",))
+    assert row(told, "eu").state is State.QUARANTINED
+    assert (row(told, "eu").error, row(told, "eu").error_generation) == ("damaged", 2)
+
+
+def on_its_way(sequence: int, moved: int) -> list[ModelAck]:
+    acks = pages("eu", [pod("a", None)], generation=1, version=1, state=State.FETCHING, sequence=sequence)
+    return [replace(a, bytes_moved=moved, bytes_planned=900, bytes_per_second=12.5, way="whole") for a in acks]
+
+
+def test_progress_is_told_as_the_region_told_it_last_and_never_goes_back() -> None:
+    for acks in (on_its_way(1, 100) + on_its_way(2, 300), on_its_way(2, 300) + on_its_way(1, 100)):
+        told = row(state_of([update(1, 1)], acks, expected=("eu",)), "eu")
+        assert (told.state, told.bytes_moved, told.bytes_planned) == (State.FETCHING, 300, 900)
+        assert (told.bytes_per_second, told.way) == (12.5, "whole")
+
+
+def test_progress_of_an_older_generation_is_not_that_of_a_new_one() -> None:
+    told = row(state_of([update(1, 1), update(2, 2)], on_its_way(1, 100), expected=("eu",)), "eu")
+    assert (told.state, told.bytes_moved, told.bytes_planned, told.way) == (State.ANNOUNCED, 0, 0, "")
+
+
+# --- lag -------------------------------------------------------------------------------------------------
+
+
+def lag(entries: list[Entry], acks: list[ModelAck]) -> float:
+    return row(state_of(entries, acks, expected=("eu",)), "eu").lag_seconds
+
+
+def since(generation: int) -> float:
+    return (NOW_US - TIMES[generation]) / SECOND
+
+
+@pytest.mark.parametrize(
+    ("entries", "acks", "oldest"),
+    [
+        ([update(1, 1), update(2, 2), update(3, 3)], serving("eu", 1, 1), 2),
+        ([update(1, 1), update(2, 2), update(3, 3)], serving("eu", 2, 2), 3),
+        ([update(1, 1), update(2, 2)], [], 1),
+        ([update(1, 1), update(2, 2), command(3, CommandKind.ROLLBACK, 1)], serving("eu", 2, 2), 3),
+        ([update(1, 1), update(2, 2), command(3, CommandKind.PIN, 1, ["eu"])], serving("eu", 2, 2), 3),
+        (
+            [update(1, 1), command(2, CommandKind.PIN, 1), update(3, 2), command(4, CommandKind.UNPIN)],
+            serving("eu", 1, 2),
+            3,
+        ),
+        ([update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, 2)], serving("eu", 2, 2), 3),
+        ([update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, 2), update(4, 3)], serving("eu", 1, 1), 4),
+        (
+            [update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, 2), command(4, CommandKind.RELEASE, 2)],
+            serving("eu", 1, 3),
+            4,
+        ),
+        ([update(1, 1), update(2, 2), command(3, CommandKind.PAUSE), update(4, 3)], serving("eu", 1, 1), 2),
+        (
+            [
+                *(update(1, 1), update(2, 2), command(3, CommandKind.PAUSE)),
+                *(update(4, 3), command(5, CommandKind.QUARANTINE, 2)),
+            ],
+            serving("eu", 2, 2),
+            5,
+        ),
+        ([update(1, 1), update(2, 2)], pages("eu", [pod("a", 2, 2), pod("b", 1, 1)], generation=2, version=2), 2),
+        ([update(1, 1), update(2, 2)], pages("eu", [pod("a", None)], generation=2, version=2), 2),
+        ([update(1, 1), update(2, 2)], pages("eu", [pod("a", 2, 2)], pods_expected=2, generation=2, version=2), 2),
+    ],
+    ids=[
+        "two behind: since the first of them",
+        "one behind",
+        "never reported: everything is owed",
+        "rolled back",
+        "pinned",
+        "unpinned: what was published meanwhile",
+        "its version was quarantined",
+        "a quarantined version is not owed",
+        "released",
+        "paused: since before",
+        "paused: what came later is not owed",
+        "one pod behind",
+        "restarted pods owe the aspired version only",
+        "a missing pod owes the aspired version only",
+    ],
+)  # fmt: skip
+def test_lag_runs_since_the_store_received_the_oldest_entry_not_served(
+    entries: list[Entry], acks: list[ModelAck], oldest: int
+) -> None:
+    assert lag(entries, acks) == since(oldest)
+
+
+def test_a_rollback_to_what_is_still_served_owes_nothing() -> None:
+    assert lag([update(1, 1), update(2, 2), command(3, CommandKind.ROLLBACK, 1)], serving("eu", 1, 1)) == 0
+
+
+def test_a_store_whose_clock_is_ahead_makes_no_negative_lag() -> None:
+    ahead = {1: NOW_US + SECOND}
+    assert row(state_of([update(1, 1)], [], entry_times_us=ahead), "eu").lag_seconds == 0
+
+
+# --- since when ------------------------------------------------------------------------------------------
+
+
+def test_since_when_survives_in_what_was_said_before() -> None:
+    log, acks = log_of(update(1, 1)), serving("eu", 1, 1) + serving("us", 1, 1)
+    first = fold(known(log, acks), NOW_US)
+    later = fold(known(log, acks, previous=first), NOW_US + SECOND)
+    assert later.consistent_since_us == first.consistent_since_us
+
+
+def test_the_last_consistent_version_is_remembered_while_there_is_none() -> None:
+    acks = serving("eu", 1, 1) + serving("us", 1, 1)
+    first = fold(known(log_of(update(1, 1)), acks), NOW_US)
+    acks = serving("eu", 2, 2, sequence=2) + serving("us", 1, 1)
+    half = fold(known(log_of(update(1, 1), update(2, 2)), acks, previous=first), NOW_US + SECOND)
+    assert (half.consistent_version, half.consistent_since_us, half.last_consistent_version) == (None, 0, 1)
+    assert half.skew_since_us == NOW_US + SECOND
+    later = fold(known(log_of(update(1, 1), update(2, 2)), acks, previous=half), NOW_US + 2 * SECOND)
+    assert later.skew_since_us == NOW_US + SECOND
+
+
+# --- size ------------------------------------------------------------------------------------------------
+
+
+def test_a_hundred_regions_of_ten_thousand_pods_fit_into_one_record() -> None:
+    regions = tuple(f"region-{n:03d}-{'x' * 50}" for n in range(100))
+    acks: list[ModelAck] = []
+    for region in regions:
+        reports = [replace(pod(f"pod-{n:05d}.{region}", 1, 1), incarnation="i" * 36) for n in range(9_990)]
+        reports += [replace(pod(f"bad-{n}", None, 0, PodState.FAILED), error="e" * 4000) for n in range(10)]
+        acks += pages(region, reports, page_count=10, error="e" * 4000)
+    state = state_of([update(1, 1)], acks, expected=regions)
+    data = encode(state)
+    assert 128 * 1024 < len(data) <= RECORD_SIZE_MAX
+    assert decode(data) == state
+    for r in state.regions:
+        assert (r.pods_serving, r.pods_expected) == (9_990, 10_000)
+        assert len(r.pods) + r.pods_omitted == 10_000
+    assert all(r.pods and r.pods[0].state is PodState.FAILED for r in state.regions)  # the worst ones first
+
+
+def test_the_state_is_of_the_logs_registry() -> None:
+    assert state_of([update(1, 1)], []).registry_id == REGISTRY
+
+
+def test_what_a_region_refuses_is_told_until_it_is_released() -> None:
+    entries: list[Entry] = [update(1, 1), update(2, 2)]
+    refusing = serving("eu", 1, 2, refused_version=2)
+    assert row(state_of(entries, refusing), "eu").refused_version == 2
+    assert row(state_of(entries, refusing), "us").refused_version is None
+    released = [*entries, command(3, CommandKind.RELEASE, 2)]
+    assert row(state_of(released, refusing), "eu").refused_version is None
+    again = serving("eu", 1, 3, sequence=2, refused_version=2)
+    assert row(state_of(released, refusing + again), "eu").refused_version == 2
+
+
+def test_what_the_log_quarantines_is_refused_everywhere_at_once() -> None:
+    state = state_of([update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, 2)], serving("eu", 1, 1))
+    assert {r.refused_version for r in state.regions} == {2}

@@ -5,18 +5,21 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-inp
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 ARGS :=
-# Tests mostly wait for something to happen, so more of them than cores run side by side, a file in one process.
-JOBS := 3
+# Tests mostly wait for something to happen, so more of them than cores run side by side, a file in one process
+# (tests/support/scheduling.py), all against one set of servers (tests/support/shared_servers.py).
+JOBS := 4
 REAL_JOBS := 2
+SOAK := false
 
-.PHONY: help demo test test-real lint bench clean
+.PHONY: help demo test test-all test-real lint bench clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
 help:
 	@echo 'make demo       real models travel to three regions, on this machine  (ARGS="--json FILE")'
-	@echo 'make test       everything that needs no program from outside         (ARGS="-k name")'
-	@echo 'make test-real  the tests against versitygw and the machine'"'"'s redis-server'
+	@echo 'make test       every kind of test that needs no program from outside: minutes   (ARGS="-k name")'
+	@echo 'make test-all   all of them: 1,000 seeds, large files, what takes long'
+	@echo 'make test-real  the tests against versitygw and the machine'"'"'s redis-server; SOAK=true: 60 rounds of kills'
 	@echo 'make lint       ruff, mypy, import contracts'
 	@echo 'make bench      the benchmarks: a table, and JSON                      (ARGS="--json FILE")'
 	@echo 'make clean      remove .venv and what tools left; fetched files stay in the user cache'
@@ -25,10 +28,13 @@ demo: $(RUN)
 	@$(BIN)/modelcast demo $(ARGS)
 
 test: $(DEV)
-	@$(BIN)/pytest -m 'not real' -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -m 'not real and not soak' -n $(JOBS) --dist loadfile $(ARGS)
+
+test-all: $(DEV)
+	@MODELCAST_SOAK=true $(BIN)/pytest -m 'not real' -n $(JOBS) --dist loadfile $(ARGS)
 
 test-real: $(DEV)
-	@$(BIN)/pytest -m real -n $(REAL_JOBS) --dist loadfile $(ARGS)
+	@MODELCAST_SOAK=$(SOAK) $(BIN)/pytest -m real -n $(REAL_JOBS) --dist loadfile $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check

@@ -21,7 +21,7 @@ def load() -> "Settings":
 
 
 def warnings_only() -> None:
-    """Have what the fetching code logs go to stderr, and only if it is a warning: stdout is for answers."""
+    """Have what is logged go to stderr, and only if it is a warning: stdout is for answers."""
     from modelcast.infra import logs
     from modelcast.infra.settings import LogSettings
 

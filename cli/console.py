@@ -2,14 +2,16 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum, StrEnum
 from typing import Any
 
 import orjson
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.printable import escaped_json, is_printable, printable
 
 
 class Format(StrEnum):
@@ -20,9 +22,21 @@ class Format(StrEnum):
     yaml = "yaml"
 
 
+class SafeConsole(Console):
+    """A console that takes control characters out of whatever is shown, but for those that are its own."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As ``Console``, with nothing in a text that a terminal would obey."""
+        for segment in super().render(renderable, options):
+            if segment.control or is_printable(segment.text):
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
 # No markup: what models, pods and errors say about themselves is text. Off a terminal nothing is wrapped.
-out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 240)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = SafeConsole(highlight=False, markup=False, width=None if sys.stdout.isatty() else 240)
+err = SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def plain(value: Any) -> Any:
@@ -44,11 +58,14 @@ def emit(data: Any, format_: Format, table: RenderableType) -> None:
     """Write ``data`` as JSON or YAML, or ``table`` for people."""
     match format_:
         case Format.json:
-            sys.stdout.write(orjson.dumps(plain(data), option=orjson.OPT_INDENT_2).decode() + "\n")
+            sys.stdout.write(escaped_json(orjson.dumps(plain(data), option=orjson.OPT_INDENT_2).decode()) + "\n")
         case Format.yaml:
             import yaml
 
-            sys.stdout.write(yaml.safe_dump(plain(data), sort_keys=False, allow_unicode=True))
+            text = yaml.safe_dump(plain(data), sort_keys=False, allow_unicode=True)
+            if not is_printable(text):
+                text = yaml.safe_dump(plain(data), sort_keys=False, allow_unicode=False)
+            sys.stdout.write(text)
         case Format.table:
             out.print(table)
     sys.stdout.flush()

@@ -12,7 +12,7 @@ from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference, check_version
 
 if TYPE_CHECKING:
-    from modelcast.producers.deltas.offers import DeltaMade
+    from modelcast.schemas.delta_reports import DeltaMade
 
 
 def publish(
@@ -23,15 +23,14 @@ def publish(
     output: Output = Format.table,
 ) -> None:
     """Make deltas of a published version and put them beside it; what is there is not made again."""
-    from modelcast.producers.publisher import Publisher
+    from modelcast.deltas.publish.add import add_deltas
 
     for each in base or ():
         check_version(each)
     reference = Reference.parse(version)
     if reference.version is None:
         raise UsageError("which version?", subject=version, hint="write MODEL/VERSION, as in fraud/7")
-    with Publisher(load()) as publisher:
-        offers = publisher.add_deltas(reference.model, reference.version, bases=base or (), progress=_Teller())
+    offers = add_deltas(load(), reference.model, reference.version, bases=base or (), progress=_Teller())
     table = Table("FROM", "FILES", "BYTES", "SMALLER", "SECONDS", box=None)
     for offer in offers:
         start = str(offer.base_version) if offer.base_version else "nothing"

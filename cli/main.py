@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def run() -> None:
         sys.exit(ended if isinstance(ended, int) else 0)
     except misuse.Misuse as error:
         sys.exit(misuse.complain(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except typer.Abort:
         console.say("not done")
         sys.exit(int(ExitCode.FAILED))
@@ -94,24 +97,14 @@ def _named(error: OSError) -> str:
 
 
 def _register() -> None:
-    from modelcast.cli import (
-        commands,
-        daemons,
-        dead_letters,
-        delta,
-        doctor,
-        local,
-        ops,
-        plan,
-        publish,
-        registry_views,
-        state_views,
-    )
+    from modelcast.cli import delta, plan, publish
+    from modelcast.cli.commands import dead_letters, operate, run, topics, up_down
     from modelcast.cli.demo import command as demo
+    from modelcast.cli.views import config, doctor, registry, states
 
-    looking = (state_views, registry_views, plan)
-    for module in (demo, local, publish, *looking, commands, daemons, ops, doctor, dead_letters, delta):
+    for module in (demo, up_down, publish, states, registry, plan, operate, run, topics, config, doctor, dead_letters):
         module.register(app)
+    delta.register(app)
 
 
 _register()

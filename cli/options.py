@@ -8,6 +8,7 @@ import typer
 
 from modelcast.cli.console import Format
 from modelcast.schemas.errors import UsageError
+from modelcast.schemas.printable import printable
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="How data is written.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -59,4 +60,4 @@ def confirm(question: str, *, yes: bool) -> None:
         typer.Abort: the answer is no.
     """
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        typer.confirm(question, abort=True, err=True)
+        typer.confirm(printable(question), abort=True, err=True)

@@ -13,7 +13,7 @@ from modelcast.cli import plan_knowledge as known
 from modelcast.cli.configured import load, origin_registry, warnings_only
 from modelcast.cli.console import Format, age, emit, say, size
 from modelcast.cli.options import Output
-from modelcast.cli.registry_views import ReferenceArgument, read_log
+from modelcast.cli.views.registry import ReferenceArgument, read_log
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference
 

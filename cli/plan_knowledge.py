@@ -23,7 +23,7 @@ MANIFESTS_READ_MAX = 8
 
 def speeds_of(settings: "Settings", region: str, rate: float | None) -> tuple["Speeds", str]:
     """The speeds to plan with, and who told that of the long link. ``rate``: bytes a second as the person says."""
-    from modelcast.cli.state_source import StateSource
+    from modelcast.cli.views.state_source import StateSource
     from modelcast.consumers.fetch.costs import Speeds
 
     guess = Speeds()
@@ -118,11 +118,11 @@ def situation(
     speeds: "Speeds",
 ) -> Situation:
     """Read the manifests and the offers. ``own``: the region's bucket; None: it is supposed to lack the version."""
-    from modelcast.consumers.fetch.copying import bytes_of
+    from modelcast.consumers.fetch.cache.block_copy import bytes_of
     from modelcast.consumers.fetch.course import Kin, unoffered, worth_a_look
     from modelcast.consumers.fetch.offers import read_offers
-    from modelcast.consumers.fetch.plan import plan as steps_of
-    from modelcast.consumers.fetch.regional import RegionalBucket
+    from modelcast.consumers.fetch.planning.steps import plan as steps_of
+    from modelcast.consumers.fetch.region.bucket import RegionalBucket
     from modelcast.consumers.fetch.ways import Holdings, Wanted, reusable
 
     manifest = _manifest(origin, update)
@@ -172,6 +172,6 @@ def _bases(origin: ObjectStore, log: ModelLog, update: ModelUpdate, digests: Set
 
 
 def _manifest(origin: ObjectStore, update: ModelUpdate) -> Manifest:
-    from modelcast.consumers.fetch.manifests import read_manifest
+    from modelcast.consumers.fetch.region.manifests import read_manifest
 
     return read_manifest(origin, update.artifact.manifest_digest, update.artifact.manifest_key)

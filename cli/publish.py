@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 from rich.text import Text
 
-from modelcast.cli.configured import load, regions_of
+from modelcast.cli.configured import load, regions_of, warnings_only
 from modelcast.cli.console import Format, emit, err, plain, say, size
 from modelcast.cli.options import DryRun, Output, UnknownRegionOk, pairs_of, seconds_of
 from modelcast.schemas.digests import short
@@ -16,7 +16,7 @@ from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import Activation
 
 if TYPE_CHECKING:
-    from modelcast.producers.deltas.offers import DeltaMade
+    from modelcast.schemas.delta_reports import DeltaMade
 
 
 def register(app: typer.Typer) -> None:
@@ -63,6 +63,7 @@ def publish(
     if level not in {"all", "quorum", "one"}:
         raise UsageError(f"bad level {level!r}", hint="use all, quorum or one")
     settings = load()
+    warnings_only()
     placement = regions_of(settings, region, unknown_ok=unknown_region_ok)
     with Publisher(settings) as publisher_, _Bar() as bar:
         publication = publisher_.publish(
@@ -77,7 +78,6 @@ def publish(
         if dry_run and not publication.created:
             done = "is published already"
         data = plain(publication) | {"outcome": done}
-        del data["waiter"]
         if not publication.created and publication.deltas:
             done += f", {sum(d.files for d in publication.deltas)} delta(s) added"
         moved = f", {size(publication.uploaded_bytes)} uploaded" if publication.created and not dry_run else ""

@@ -4,15 +4,14 @@ The road is complete without any. An entry point of the group ``modelcast.accele
 composition root loads it and hands it on, and where there is none it hands on a null object.
 """
 
+import logging
 from importlib.metadata import EntryPoint, entry_points
-
-import structlog
 
 GROUP = "modelcast.accelerators"
 EXTRA_MODULES = frozenset({"numpy", "pcodec", "zstandard"})
 """What their extra installs."""
 
-log = structlog.get_logger(__name__)
+_logger = logging.getLogger(__name__)  # a training job's own logging decides whether it is shown
 _absent: set[str] = set()  # by name, so that it is logged once
 
 
@@ -30,7 +29,7 @@ def load(name: str) -> object | None:
                 raise
             if name not in _absent:
                 _absent.add(name)
-                log.info("an accelerator is not installed", accelerator=name, missing=error.name)
+                _logger.info("the accelerator %r is not installed: no %s", name, error.name)
         else:
             return loaded
     return None

@@ -9,6 +9,7 @@ from typing import Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from modelcast.infra.forks import never_freed, renew_in_children
 from modelcast.infra.kafka_client import make_producer, unavailable
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import KafkaUnavailable
@@ -25,6 +26,13 @@ class KafkaAnnouncer:
         self._producer: Producer | None = None
         self._trouble: KafkaError | None = None
         self._lock = threading.Lock()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``: the producer's threads are the parent's."""
+        if self._producer is not None:
+            never_freed(self._producer)
+        self._producer, self._trouble, self._lock = None, None, threading.Lock()
 
     def warm(self, topic: str, *, timeout_seconds: float = 5.0) -> bool:
         """Connect and learn where ``topic``'s partitions are, so that the first announcement is fast.

@@ -1,12 +1,13 @@
 """Claiming the next generation of a model's log with one conditional put."""
 
-import random
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+
+import stamina
 
 from modelcast.infra.registry import RegistryReader, TimedEntry
 from modelcast.schemas import keys
@@ -18,7 +19,7 @@ from modelcast.schemas.records import Entry, Record
 from modelcast.schemas.schema_book import RECORD_CLASSES
 
 DEADLINE_SECONDS = 20.0
-RETRY_SECONDS_MAX = 1.0
+RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.02, 1.0
 
 _schemas_put: "weakref.WeakKeyDictionary[ObjectStore, set[str]]" = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
@@ -26,17 +27,32 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An entry that stands in the log, and the fold up to (at least) it.
+    """The entry of this claim stands in the log.
 
-    ``last_modified_us`` is the store's clock. ``encoded`` are the entry's bytes, as they are to be announced.
-    ``made`` is False if it already stood there before this call.
+    Attributes:
+        entry: as it stands there.
+        log: the fold that ends with it.
+        last_modified_us: when the store received it, by the store's clock.
+        encoded: its bytes, as they are to be announced.
     """
 
     entry: Entry
     log: ModelLog
     last_modified_us: int
     encoded: bytes
-    made: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyThere:
+    """Nothing was written: ``log``, as far as it was read, makes the entry needless.
+
+    Attributes:
+        log: the fold that was decided on.
+        generation: of the entry that an earlier claim of the same event made; 0: there is none.
+    """
+
+    log: ModelLog
+    generation: int = 0
 
 
 def put_schema(store: ObjectStore, record_class: type[Record]) -> None:
@@ -74,21 +90,21 @@ def claim(
     reader: RegistryReader,
     log: ModelLog,
     event_id: str,
-    build: Callable[[ModelLog], Entry],
+    build: Callable[[ModelLog], Entry | None],
     *,
     deadline_seconds: float = DEADLINE_SECONDS,
-) -> Claimed:
+) -> Claimed | AlreadyThere:
     """Write the entry that ``build`` makes at the next generation of the log.
 
-    ``build`` is called again with a longer fold each time that somebody else was faster, and raises if the entry
-    is no longer wanted. Its entry carries ``event_id`` and the generation ``log.head + 1``. An event that already
-    stands in the log is returned, never written twice: an interrupted claim can be repeated with the same id.
+    ``build`` is called again with a longer fold each time that somebody else was faster. Its entry carries
+    ``event_id`` and the generation ``log.head + 1``. An event that already stands in the log is never written twice:
+    an interrupted claim can be repeated with the same id.
 
     Args:
         reader: the registry.
         log: a fold of the model's log; it may be old.
         event_id: the entry's identity, the same in every attempt.
-        build: makes the entry from the fold; pure.
+        build: makes the entry from the fold, or None if the log makes it needless; pure. It may refuse by raising.
         deadline_seconds: how long time-outs and conflicts of the store are borne.
 
     Raises:
@@ -98,17 +114,17 @@ def claim(
     deadline = time.monotonic() + deadline_seconds
     while True:
         if event_id in log.event_ids:
-            return _standing(reader, log, event_id)
+            return AlreadyThere(log, log.event_ids.index(event_id) + 1)
         entry = build(log)
+        if entry is None:
+            return AlreadyThere(log)
         if entry.event_id != event_id or entry.generation != log.head + 1:
             raise ContentError("the entry built has another event id or generation than the claim")
         log.check(entry)
         put_schema(reader.store, type(entry))
-        body = encode(entry)
-        standing, made = _put_once(reader, entry, body, deadline)
-        if standing is not None:
-            stands = standing.entry
-            return Claimed(stands, log.apply(stands), standing.last_modified_us, standing.body, made)
+        found = _put_entry(reader, entry, encode(entry), deadline)
+        if found is not None:
+            return Claimed(found.entry, log.apply(found.entry), found.last_modified_us, found.body)
         before = log.head
         log = reader.tail(log.model, log).log
         if log.head == before:  # the store refused the put and yet has nothing there: it is not to be trusted
@@ -119,36 +135,36 @@ def claim(
             )
 
 
-def _put_once(reader: RegistryReader, entry: Entry, body: bytes, deadline: float) -> tuple[TimedEntry | None, bool]:
-    """Put ``entry`` at its key: what stands there if it is this event (None: another one), and whether we put it.
+def _put_entry(reader: RegistryReader, entry: Entry, body: bytes, deadline: float) -> TimedEntry | None:
+    """Put ``entry`` at its key: what stands there if it is this event; None: another event does.
 
     A time-out or conflict leaves open whether the put happened, so the same key is tried until the store says.
     """
-    key, pause, tries = keys.log_entry(entry.model, entry.generation), 0.02, 0
-    while True:
-        tries += 1
-        try:
-            try:
-                info = reader.store.put(key, body, if_absent=True)
-                return TimedEntry(entry, info.last_modified_us, body), True
-            except PreconditionFailed:
-                winner = reader.entry(entry.model, entry.generation)
-                ours = winner is not None and winner.entry.event_id == entry.event_id
-                return (winner if ours else None), tries > 1
-        except StoreUnavailable as error:
-            if time.monotonic() + pause > deadline:
-                raise StoreUnavailable(
-                    f"could not learn whether the entry was written: {error.message}",
-                    subject=key,
-                    hint="run the same command again: it completes what was begun",
-                ) from error
-        time.sleep(pause * (0.5 + random.random()))
-        pause = min(pause * 2, RETRY_SECONDS_MAX)
+    key, left_seconds = keys.log_entry(entry.model, entry.generation), deadline - time.monotonic()
+    try:
+        for attempt in stamina.retry_context(
+            on=StoreUnavailable,
+            attempts=None if left_seconds > 0 else 1,
+            timeout=left_seconds if left_seconds > 0 else None,
+            wait_initial=RETRY_SECONDS_MIN,
+            wait_max=RETRY_SECONDS_MAX,
+            wait_jitter=RETRY_SECONDS_MIN,
+        ):
+            with attempt:
+                return _put_once(reader, entry, key, body)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f"could not learn whether the entry was written: {error.message}",
+            subject=key,
+            hint="run the same command again: it completes what was begun",
+        ) from error
+    raise AssertionError("a retry ends with a value or an error")
 
 
-def _standing(reader: RegistryReader, log: ModelLog, event_id: str) -> Claimed:
-    generation = log.event_ids.index(event_id) + 1
-    timed = reader.entry(log.model, generation)
-    if timed is None:
-        raise StoreUnavailable("a known entry is gone", subject=keys.log_entry(log.model, generation))
-    return Claimed(timed.entry, log, timed.last_modified_us, timed.body, made=False)
+def _put_once(reader: RegistryReader, entry: Entry, key: str, body: bytes) -> TimedEntry | None:
+    try:
+        info = reader.store.put(key, body, if_absent=True)
+    except PreconditionFailed:
+        winner = reader.entry(entry.model, entry.generation)
+        return winner if winner is not None and winner.entry.event_id == entry.event_id else None
+    return TimedEntry(entry, info.last_modified_us, body)

@@ -23,6 +23,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from faust.types.auth import CredentialsT
 from faust.types.serializers import SchemaT
 
+from modelcast.infra.faust_consumer import PositionedApp
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.topics import MODEL_PARTITIONS, TopicSpec
@@ -136,17 +137,16 @@ def make_app(settings: Settings, name: str, **overrides: Any) -> faust.App:
         "key_serializer": "raw",
         "value_serializer": "raw",
     }
-    app = faust.App(CONSUMER_GROUP_PREFIX + name, **(configuration | overrides))
+    app = PositionedApp(CONSUMER_GROUP_PREFIX + name, **(configuration | overrides))
     _hold_until_sought(app)
     return app
 
 
 def _hold_until_sought(app: faust.App) -> None:
-    """Fetch nothing between the end of a recovery and the seek to the committed offsets.
+    """Hand out nothing between the end of a recovery and the seek; Faust itself resumes the flow after it.
 
-    Faust lets partitions go first and seeks then; what was fetched in between is dropped, and where nothing was
-    committed yet (or offset 0, which aiokafka takes for nothing) it is never fetched again. Faust itself resumes
-    the flow after its seek.
+    Faust lets partitions go before it seeks. What streams were given in between would come twice, and the first time
+    into queues that Faust clears.
     """
 
     async def hold(*_: Any, **__: Any) -> None:

@@ -4,6 +4,7 @@
 also by code below that knows nothing of it.
 """
 
+import io
 import logging
 import os
 import sys
@@ -17,6 +18,7 @@ import structlog
 from modelcast.infra.settings import LogSettings
 from modelcast.infra.variables import unknown_variables
 from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.printable import escaped_json, printable
 
 CONTEXT = ("model", "version", "generation", "region")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -48,7 +50,12 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None, **always: str
         _errors_speak,
     ]
     end: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=out.isatty(), sort_keys=False)] if readable else [_TRACEBACKS, _json]
+        [
+            _without_commands,
+            structlog.dev.ConsoleRenderer(colors=out.isatty(), sort_keys=False, exception_formatter=_traceback),
+        ]
+        if readable
+        else [_TRACEBACKS, _json]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -98,7 +105,21 @@ def _errors_speak(_logger: object, _method: str, event: Event) -> Event:
     return event
 
 
+def _without_commands(_logger: object, _method: str, event: Event) -> Event:
+    """Values as text that a terminal shows and does not obey."""
+    for key, value in event.items():
+        if key not in {"exc_info", "stack"}:
+            event[key] = printable(value if isinstance(value, str) else repr(value))
+    return event
+
+
+def _traceback(out: TextIO, exc_info: Any) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    out.write(printable(text.getvalue()))
+
+
 def _json(_logger: object, _method: str, event: Mapping[str, Any]) -> str:
     first = {key: event[key] for key in ("timestamp", "level", "event", *CONTEXT) if key in event}
     rest = {key: value for key, value in event.items() if key not in first}
-    return orjson.dumps(first | rest, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return escaped_json(orjson.dumps(first | rest, default=str, option=orjson.OPT_NON_STR_KEYS).decode())

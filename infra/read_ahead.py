@@ -3,8 +3,9 @@
 import mmap
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+
+from modelcast.infra.threads import Threads
 
 PIECE_BYTES = 1024 * 1024
 AHEAD_PIECES = 4
@@ -32,7 +33,7 @@ def pieces(fd: int) -> Iterator[memoryview]:
         return buffer[:filled]
 
     wanted_soon(fd, 0, AHEAD_PIECES * PIECE_BYTES)
-    with ThreadPoolExecutor(1, "ahead") as ahead:
+    with Threads(1, "ahead") as ahead:
         number, coming = 0, ahead.submit(read, 0)
         while piece := coming.result():
             number += 1

@@ -1,29 +1,29 @@
 """Reading the registry: its id, its models, and their logs, entry by entry, straight from the origin store.
 
-``tail`` and ``read_until`` take a fold and return the same fold further on; whoever calls them keeps it. Nothing
+``tail`` and ``read_until`` take a fold and return the same fold further on, for the caller to keep. Nothing
 here writes, except that ``registry_id(create=True)`` makes the registry's id once.
 """
 
-import json
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
+from modelcast.infra.forks import renew_in_children
+from modelcast.infra.threads import Threads
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode
-from modelcast.schemas.errors import ContentError, DecodeError, ForeignRegistry, NotFound, Refused, UnknownSchema
+from modelcast.schemas.errors import ContentError, DecodeError, ForeignRegistry, NotFound, UnknownSchema
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate
+from modelcast.schemas.registry_id import REGISTRY_ID_SIZE_MAX, decode_registry_id, encode_registry_id
 from modelcast.schemas.schema_book import SchemaBook
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
 SCHEMA_SIZE_MAX = 64 * 1024
-REGISTRY_ID_SIZE_MAX = 4 * 1024
 THREADS = 8
 AHEAD_MAX = 16
 """Entries that ``read_until`` asks for one by one; further ahead, listing first is cheaper (and bounded)."""
@@ -71,7 +71,12 @@ class RegistryReader:
         self._expected_id = expected_id or None
         self._id: str | None = None
         self._heads: dict[str, int] = {}
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: Threads | None = None
+        self._lock = threading.Lock()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``."""
         self._lock = threading.Lock()
 
     # --- the registry itself ------------------------------------------------------------------------------
@@ -89,13 +94,14 @@ class RegistryReader:
         """Like ``registry_id``, from the store even if it is known: finds out that the store was swapped."""
         found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
         if found is None and create and (self._id or self._expected_id) is None:
-            made = json.dumps({"registry_id": uuid.uuid4().hex}, sort_keys=True).encode()
+            made = encode_registry_id(uuid.uuid4().hex)
             with suppress(PreconditionFailed):  # somebody else made it (or we did, and the answer was lost)
                 self.store.put(keys.REGISTRY_ID, made, if_absent=True)
             found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
         if found is None:
             raise self._missing()
-        read = _parse_id(found.body, f"{self.store.name}/{keys.REGISTRY_ID}")
+        subject = f"{self.store.name}/{keys.REGISTRY_ID}"
+        read = decode_registry_id(found.body, subject=subject, hint="something else has written there")
         with self._lock:
             known = self._id or self._expected_id
             if known is not None and known != read:
@@ -155,6 +161,22 @@ class RegistryReader:
                 f"holds {entry.model} generation {entry.generation}", subject=key, hint="see `modelcast doctor`"
             )
         return TimedEntry(entry, found.info.last_modified_us, found.body)
+
+    def check_standing(self, log: ModelLog) -> None:
+        """Prove that the newest entry of a fold still stands; nothing is asked for an empty one.
+
+        Raises:
+            ForeignRegistry: it is gone, or another event has its place.
+        """
+        if not log.head:
+            return
+        timed = self.entry(log.model, log.head)
+        if timed is None or timed.entry.event_id != log.event_ids[log.head - 1]:
+            raise ForeignRegistry(
+                "the store has lost a log entry that was read before, or holds another in its place",
+                subject=f"{log.model} generation {log.head}",
+                hint="the store was wiped, swapped, restored or rewritten; see `modelcast doctor`",
+            )
 
     def tail(self, model: str, log: ModelLog | None = None, *, partial: bool = False) -> Tail:
         """Fold everything above ``log`` (None: everything).
@@ -265,10 +287,10 @@ class RegistryReader:
             return Tail(log, new, error)
         return Tail(log, new)
 
-    def _pool(self) -> ThreadPoolExecutor:
+    def _pool(self) -> Threads:
         with self._lock:
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="registry")
+                self._threads = Threads(THREADS, "registry")
             return self._threads
 
     def _missing(self) -> ContentError:
@@ -284,13 +306,3 @@ class RegistryReader:
             subject=self.store.name,
             hint="the first publication makes one; is the origin store's url right?",
         )
-
-
-def _parse_id(body: bytes, subject: str) -> str:
-    try:
-        read = json.loads(body)["registry_id"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        read = None
-    if not isinstance(read, str) or not read:
-        raise Refused("not a registry id", subject=subject, hint="something else has written there")
-    return read

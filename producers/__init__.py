@@ -1,7 +1,7 @@
-"""What a training job or an operator calls to say something."""
+"""What a training job or an operator calls to publish and to command."""
 
 from modelcast.producers.commands import Commander
-from modelcast.producers.publication import Publication, PublishProgress, Unannounced
+from modelcast.producers.publication import Publication, Published, PublishProgress, Unannounced
 from modelcast.producers.publisher import Publisher
 
-__all__ = ["Commander", "Publication", "PublishProgress", "Publisher", "Unannounced"]
+__all__ = ["Commander", "Publication", "PublishProgress", "Published", "Publisher", "Unannounced"]

@@ -1,37 +1,31 @@
-"""An operator's word about a model: claimed in its log like a publication, and announced."""
+"""Commanding: what an operator calls."""
 
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modelcast.infra.claim import claim
+from modelcast.infra.claim import AlreadyThere, claim
 from modelcast.infra.metrics import COMMANDS
 from modelcast.infra.settings import Settings
-from modelcast.producers.idle import changes_nothing
-from modelcast.producers.speaker import Speaker
-from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, NotFound, Refused, UsageError
+from modelcast.producers.log_writer import LogWriter
+from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
+from modelcast.producers.planning.needless import changes_nothing
+from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, UsageError
 from modelcast.schemas.log import ModelLog
-from modelcast.schemas.names import check_alias, check_model, check_region, check_version
+from modelcast.schemas.names import check_alias, check_model
 from modelcast.schemas.ports import Announcer, ObjectStore
-from modelcast.schemas.records import ALL_REGIONS, CommandKind, CommandTarget, ModelCommand
+from modelcast.schemas.records import CommandKind, ModelCommand
+from modelcast.schemas.verbs import RULES
 
-SERVES = frozenset({CommandKind.ACTIVATE, CommandKind.ROLLBACK, CommandKind.PIN})
-"""Kinds that make a region serve a version, which must not be quarantined then."""
 REASON_MAX = 1024
 
-Targets = Callable[[ModelLog], tuple[CommandTarget, ...]]
 
-
-class _SaidAlready(Exception):
-    """Ends a claim: the log, as it has become, says so already."""
-
-
-class Commander(Speaker):
-    """Says commands. Thread-safe; connects when it is first used.
+class Commander(LogWriter):
+    """Writes commands into models' logs. Thread-safe; connects when it is first used.
 
     Every method names its regions (none: all, also those to come), ``reason`` and ``requested_by`` (without it:
-    user@host), and returns the command as it stands in the log; None if that says so already: then there is no new
+    user@host), and returns the command as it stands in the log; None if that holds already: then there is no new
     entry (``decided_on`` tells how long the log was). A release and a reload are always written, and whatever makes a
     region serve or hold something if it comes with a reason; each has regions that failed try again at once. They
     raise ``NotFound`` (no such model or version), ``Refused`` (placement, quarantine), ``UsageError`` (names),
@@ -59,16 +53,54 @@ class Commander(Speaker):
     def decided_on(self, model: str) -> int:
         """The log's last generation when the newest command about ``model`` was built or found needless; 0: none was.
 
-        Where nothing was said, whoever waits for regions waits for what is known of this generation: older news may
-        be from before the entry that made the command needless.
+        Where nothing was written, a caller that waits for regions waits for what is known of this generation: older
+        reports may be from before the entry that made the command needless.
         """
         return self._decided_on.get(model, 0)
+
+    def say(
+        self,
+        kind: CommandKind,
+        model: str,
+        *,
+        version: int | None = None,
+        regions: Sequence[str] = (),
+        alias: str = "",
+        last_consistent: int | None = None,
+        reason: str = "",
+        requested_by: str = "",
+    ) -> ModelCommand | None:
+        """Any verb; what it means, and what it takes, stands in ``modelcast.schemas.verbs``.
+
+        Args:
+            kind: the verb.
+            model: its name.
+            version: for verbs that take one; a rollback without it finds its own (see ``rollback``).
+            regions: where; none: everywhere.
+            alias: for verbs that take one.
+            last_consistent: for a rollback without ``version``.
+            reason: why; it stands in the model's history.
+            requested_by: who asked.
+        """
+        rule = RULES[kind]
+        if rule.takes_alias:
+            check_alias(alias)
+        if regions and not rule.by_region:
+            raise UsageError(f"{kind.lower()} concerns all regions", subject=model, hint="leave the regions out")
+        if kind is CommandKind.ROLLBACK and version is None:
+            targets = rollback_targets(regions, last_consistent)
+        elif rule.takes_version and version is None:
+            raise UsageError(f"{kind.lower()} needs a version", subject=model, hint=f"write {model}/NUMBER")
+        else:
+            targets = targets_of(regions, version)
+        return self._claim(kind, model, targets, reason, requested_by, alias)
 
     def activate(
         self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Serve a version, from now until the next publication or command."""
-        return self._say(CommandKind.ACTIVATE, model, _all(regions, version), reason, requested_by)
+        kind = CommandKind.ACTIVATE
+        return self.say(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
 
     def rollback(
         self,
@@ -91,62 +123,65 @@ class Commander(Speaker):
             reason: why.
             requested_by: who asked.
         """
-        targets = _all(regions, to) if to is not None else rollback_targets(regions, last_consistent)
-        return self._say(CommandKind.ROLLBACK, model, targets, reason, requested_by)
+        return self.say(
+            CommandKind.ROLLBACK, model, version=to, regions=regions, last_consistent=last_consistent,
+            reason=reason, requested_by=requested_by,
+        )  # fmt: skip
 
     def pin(
         self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Serve a version whatever is published or activated, until ``unpin``."""
-        return self._say(CommandKind.PIN, model, _all(regions, version), reason, requested_by)
+        kind = CommandKind.PIN
+        return self.say(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
 
     def unpin(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Follow the log again."""
-        return self._say(CommandKind.UNPIN, model, _all(regions), reason, requested_by)
+        return self.say(CommandKind.UNPIN, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def pause(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Stay at what is aspired now."""
-        return self._say(CommandKind.PAUSE, model, _all(regions), reason, requested_by)
+        return self.say(CommandKind.PAUSE, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def resume(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """End a pause."""
-        return self._say(CommandKind.RESUME, model, _all(regions), reason, requested_by)
+        return self.say(CommandKind.RESUME, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def reload(
         self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
-        """Have pods load anew what they serve."""
-        return self._say(CommandKind.RELOAD, model, _all(regions), reason, requested_by)
+        """Have pods load again what they serve."""
+        return self.say(CommandKind.RELOAD, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def quarantine(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
-        """Have nobody serve a version until it is released."""
-        return self._say(CommandKind.QUARANTINE, model, _all((), version), reason, requested_by)
+        """Have no pod serve a version until it is released."""
+        return self.say(CommandKind.QUARANTINE, model, version=version, reason=reason, requested_by=requested_by)
 
     def release(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
         """End a quarantine, a person's or a region's own."""
-        return self._say(CommandKind.RELEASE, model, _all((), version), reason, requested_by)
+        return self.say(CommandKind.RELEASE, model, version=version, reason=reason, requested_by=requested_by)
 
     def alias(
         self, model: str, alias: str, version: int, *, reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Let ``model@alias`` mean a version."""
-        check_alias(alias)
-        return self._say(CommandKind.ALIAS, model, _all((), version), reason, requested_by, alias)
+        kind = CommandKind.ALIAS
+        return self.say(kind, model, version=version, alias=alias, reason=reason, requested_by=requested_by)
 
-    def _say(
+    def _claim(
         self,
         kind: CommandKind,
         model: str,
         targets: Targets,
         reason: str,
         requested_by: str,
-        alias: str = "",
+        alias: str,
     ) -> ModelCommand | None:
         check_model(model)
         if len(reason) > REASON_MAX:
@@ -159,10 +194,10 @@ class Commander(Speaker):
         calls: list[Callable[[], Any]] = [lambda: origin.model_log(model)]
         if not self._dry_run:
             calls.append(origin.check_conditional_puts)  # it writes
-        log, *_ = origin.together(calls + ([lambda: origin.check_head(known)] if known else []))
+        log, *_ = origin.together(calls + ([lambda: origin.check_standing(known)] if known else []))
         event_id, now_us = uuid.uuid4().hex, time.time_ns() // 1000
 
-        def build(log: ModelLog) -> ModelCommand:
+        def build(log: ModelLog) -> ModelCommand | None:
             command = ModelCommand(
                 registry_id=log.registry_id,
                 event_id=event_id,
@@ -177,17 +212,16 @@ class Commander(Speaker):
             )
             check_command(log, command)
             log.check(command)
-            self._decided_on[model] = log.head
-            if changes_nothing(log, command):
-                raise _SaidAlready
-            return command
+            return None if changes_nothing(log, command) else command
 
-        try:
-            if self._dry_run:
-                return build(log)
-            claimed = claim(origin.reader, log, event_id, build)
-        except _SaidAlready:
+        if self._dry_run:
+            self._decided_on[model] = log.head
+            return build(log)
+        claimed = claim(origin.reader, log, event_id, build)
+        if isinstance(claimed, AlreadyThere):
+            self._decided_on[model] = claimed.log.head
             return None
+        self._decided_on[model] = claimed.entry.generation - 1
         origin.remember(claimed.log)
         command = claimed.entry
         assert isinstance(command, ModelCommand)
@@ -201,61 +235,3 @@ class Commander(Speaker):
                 hint=f"{error.hint}; nothing is lost: the tracker announces it, don't repeat it",
             ) from error
         return command
-
-
-def check_command(log: ModelLog, command: ModelCommand) -> None:
-    """What an operator is refused beyond ``ModelLog.check``. Pure.
-
-    Raises:
-        NotFound: nothing was ever published under this name, or there is no such version.
-        Refused: a region would have to serve a quarantined version.
-    """
-    if not log.updates:
-        raise NotFound("no such model", subject=command.model, hint="modelcast get models")
-    for target in command.targets:
-        if target.version is not None and target.version not in log.updates:
-            hint = f"modelcast history {command.model}"
-            raise NotFound("no such version", subject=f"{command.model}/{target.version}", hint=hint)
-        if command.kind in SERVES and target.version in log.quarantined:
-            subject = f"{command.model}/{target.version}"
-            raise Refused("it is quarantined", subject=subject, hint=f"modelcast release {subject}")
-
-
-def rollback_targets(regions: Sequence[str], last_consistent: int | None) -> Targets:
-    """Targets of a rollback whose version is not named; decided on the log as it stands when claimed."""
-    for region in regions:
-        check_region(region)
-
-    def targets(log: ModelLog) -> tuple[CommandTarget, ...]:
-        wanted = tuple(regions) or (ALL_REGIONS,)
-        if not regions and not log.view(ALL_REGIONS).activations:  # every publication named its regions
-            wanted = tuple(sorted(log.regions_named))
-        return tuple(CommandTarget(region, _before(log, region, last_consistent)) for region in wanted)
-
-    return targets
-
-
-def _before(log: ModelLog, region: str, last_consistent: int | None) -> int:
-    now = log.aspired_version(region)
-    if (
-        last_consistent is not None
-        and last_consistent in log.updates
-        and last_consistent not in {now, *log.quarantined}
-    ):
-        return last_consistent
-    for _, version in reversed(log.view(region).activations):
-        if version != now and version not in log.quarantined:
-            return version
-    where = f" in {region}" if region else ""
-    raise Refused(
-        f"nothing was served before version {now}{where}", subject=log.model, hint="name the version: rollback --to"
-    )
-
-
-def _all(regions: Sequence[str], version: int | None = None) -> Targets:
-    for region in regions:
-        check_region(region)
-    if version is not None:
-        check_version(version)
-    named = tuple(dict.fromkeys(regions)) or (ALL_REGIONS,)
-    return lambda log: tuple(CommandTarget(region, version) for region in named)

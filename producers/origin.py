@@ -1,22 +1,24 @@
 """The origin store and Kafka as publishers and operators see them: connected late, checked once, remembered."""
 
-import random
 import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from typing import Any, TypeVar
+
+import stamina
 
 from modelcast.infra.announcer import KafkaAnnouncer
 from modelcast.infra.metrics import ANNOUNCEMENTS
-from modelcast.infra.registry import REGISTRY_ID_SIZE_MAX, RegistryReader
+from modelcast.infra.registry import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import probe_conditional_puts
 from modelcast.infra.stores.configured import origin_store
+from modelcast.infra.threads import Threads, is_ending
 from modelcast.schemas import keys
-from modelcast.schemas.errors import ForeignRegistry, KafkaUnavailable, NotFound, Refused, StoreUnavailable
+from modelcast.schemas.errors import KafkaUnavailable, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import Announcer, ObjectStore, PreconditionFailed
+from modelcast.schemas.registry_id import REGISTRY_ID_SIZE_MAX
 from modelcast.schemas.topics import Topic
 
 RETRY_PAUSES_SECONDS = (0.1, 0.5)
@@ -39,7 +41,7 @@ class Origin:
         self.store = store if store is not None else origin_store(settings)
         self.announcer: Announcer = announcer if announcer is not None else KafkaAnnouncer(settings)
         self.reader = RegistryReader(self.store, expected_id=settings.publish.registry_id)
-        self.pool = ThreadPoolExecutor(settings.publish.upload_threads + 4, thread_name_prefix="origin")
+        self.pool = Threads(settings.publish.upload_threads + 4, "origin")
         self._logs: dict[str, ModelLog] = {}
         self.conditional_puts_checked = False
         self._lock = threading.Lock()
@@ -48,7 +50,7 @@ class Origin:
 
     def warm_up(self) -> None:
         """Begin connecting to Kafka while other things are done."""
-        if isinstance(self.announcer, KafkaAnnouncer) and not self._warmed:
+        if isinstance(self.announcer, KafkaAnnouncer) and not self._warmed and not is_ending():
             self._warmed = True
             self.pool.submit(self.announcer.warm, Topic.MODEL_UPDATES)
 
@@ -112,19 +114,13 @@ class Origin:
         """The fold that is remembered, if it has an entry to recognise the store by."""
         return self._logs.get(model)
 
-    def check_head(self, log: ModelLog) -> ModelLog:
-        """Make sure that the store still holds the last entry of ``log``: a wiped, swapped or restored one does not.
+    def check_standing(self, log: ModelLog) -> ModelLog:
+        """The same fold, once the store has proved that it still holds its newest entry.
 
         Raises:
-            ForeignRegistry: it does not.
+            ForeignRegistry: it does not: it was wiped, swapped or restored.
         """
-        timed = self.reader.entry(log.model, log.head)
-        if timed is None or timed.entry.event_id != log.event_ids[-1]:
-            raise ForeignRegistry(
-                "the store has lost a log entry that was read before",
-                subject=f"{log.model} generation {log.head}",
-                hint="the store was wiped, swapped or restored; see `modelcast doctor`",
-            )
+        self.reader.check_standing(log)
         return log
 
     def remember(self, log: ModelLog) -> None:
@@ -153,7 +149,12 @@ class Origin:
     def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """Do several things at once; the first failure is raised, once none is running any more."""
         futures = [self.pool.submit(call) for call in calls]
-        wait(futures, return_when=FIRST_EXCEPTION)
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except BaseException:  # a person's Ctrl-C: nothing more is begun
+            for future in futures:
+                future.cancel()
+            raise
         failed = next((f for f in futures if f.done() and f.exception() is not None), None)
         if failed is not None:
             for future in futures:
@@ -173,9 +174,13 @@ def retried(call: Callable[[], T]) -> T:
 
     With the adapter's own time-outs, a store that is frozen is known in under 30 s.
     """
-    for pause in RETRY_PAUSES_SECONDS:
-        try:
-            return call()
-        except StoreUnavailable:
-            time.sleep(pause * (0.5 + random.random()))
-    return call()
+    first, longest = RETRY_PAUSES_SECONDS
+    return stamina.retry(
+        on=StoreUnavailable,
+        attempts=1 + len(RETRY_PAUSES_SECONDS),
+        timeout=None,
+        wait_initial=first,
+        wait_max=1.5 * longest,
+        wait_exp_base=longest / first,
+        wait_jitter=first,
+    )(call)()

@@ -1,6 +1,5 @@
 """An artifact's way into the origin store: the manifest, and what the store lacks of the blobs."""
 
-import hashlib
 import threading
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from modelcast.producers.artifact import Artifact, LocalFile, changed
 from modelcast.producers.origin import retried
 from modelcast.producers.publication import PublishProgress
 from modelcast.schemas import keys
+from modelcast.schemas.digests import sha256_of_stream
 from modelcast.schemas.errors import NotFound, VerificationFailed
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed, Progress
 
@@ -26,6 +26,7 @@ class Uploader:
         self._artifact = artifact
         self._progress = progress
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self._there: list[LocalFile] = []
         self.uploaded_bytes = 0
         self.mended: list[str] = []
@@ -53,6 +54,10 @@ class Uploader:
         """What people should know of it."""
         return (f"damaged in the store, put right: {', '.join(sorted(self.mended))}",) if self.mended else ()
 
+    def stop(self) -> None:
+        """Have uploads that are under way end with the part that they are at; a rerun goes on from there."""
+        self._stopped.set()
+
     def _blob_call(self, file: LocalFile) -> Callable[[], None]:
         return lambda: self._put_blob(file)
 
@@ -74,7 +79,7 @@ class Uploader:
             return
         self._upload(file, self._advance)
 
-    def _upload(self, file: LocalFile, progress: Progress | None) -> None:
+    def _upload(self, file: LocalFile, progress: Progress) -> None:
         key, size = keys.blob(file.entry.digest), file.entry.size_bytes
         try:
             self._store.upload(key, file.path, size_bytes=size, digest=file.entry.digest, progress=progress)
@@ -97,7 +102,7 @@ class Uploader:
             return
         if found is not None and _is_so(self._store, key, file.entry.digest, size):
             return
-        self._upload(file, None)
+        self._upload(file, self._go_on)
         with self._lock:
             self.mended.append(file.entry.path)
 
@@ -115,7 +120,12 @@ class Uploader:
                 self.uploaded_bytes += size
         self._advance(size)
 
+    def _go_on(self, _done_bytes: int) -> None:
+        if self._stopped.is_set():
+            raise InterruptedError("the publication has ended")
+
     def _advance(self, done_bytes: int) -> None:
+        self._go_on(done_bytes)
         if self._progress:
             with self._lock:
                 self._progress.advance(done_bytes)
@@ -123,15 +133,8 @@ class Uploader:
 
 def _is_so(store: ObjectStore, key: str, digest: str, size_bytes: int) -> bool:
     """Whether the store gives back the bytes that ``digest`` names."""
-    hashed, left = hashlib.sha256(), size_bytes
-    buffer = memoryview(bytearray(min(max(size_bytes, 1), 1 << 20)))
     try:
         with store.open(key) as stream:
-            if stream.info.size_bytes != size_bytes:
-                return False
-            while left > 0 and (count := stream.readinto(buffer[: min(left, len(buffer))])):
-                hashed.update(buffer[:count])
-                left -= count
+            return stream.info.size_bytes == size_bytes and sha256_of_stream(stream, size_bytes) == digest
     except NotFound:
         return False
-    return not left and "sha256:" + hashed.hexdigest() == digest

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from modelcast.infra.kafka_client import make_consumer, passes, unavailable
 from modelcast.infra.newer_records import NewerRecords, newer_records
 from modelcast.infra.settings import Settings
-from modelcast.producers.verdict import LEVELS, Level, Verdict, judge
+from modelcast.producers.planning.convergence import LEVELS, Convergence, Level, judge
 from modelcast.schemas.errors import DecodeError, NotConverged, Quarantined, UsageError
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic, partition_of
@@ -30,7 +30,7 @@ def wait_for(
     staged: bool = False,
     regions: Sequence[str] = (),
     refused: Callable[[], str] | None = None,
-) -> Verdict:
+) -> Convergence:
     """Return once enough regions (of ``regions``, if any are named) have the version (see ``judge``).
 
     ``refused`` tells why the log refuses the version, or "": regions only report on what they were told to have. It
@@ -44,26 +44,26 @@ def wait_for(
     """
     if level not in LEVELS:
         raise UsageError(f"bad level {level!r}", hint=f"use one of {', '.join(LEVELS)}")
-    subject, verdict, asked_at = f"{model}/{version}", judge(None, version, level), -1
+    subject, found, asked_at = f"{model}/{version}", judge(None, version, level), -1
     for state in states(settings, model, timeout_seconds=timeout_seconds):
         if registry_id and state.registry_id != registry_id:
             continue
-        verdict = judge(state, version, level, generation=generation, staged=staged, regions=regions)
-        if verdict.reached:
-            return verdict
+        found = judge(state, version, level, generation=generation, staged=staged, regions=regions)
+        if found.reached:
+            return found
         hint = f"modelcast describe {model}; after mending it, modelcast release {subject}"
-        if verdict.quarantined:
-            raise Quarantined("refused by " + "; ".join(verdict.quarantined), subject=subject, hint=hint)
+        if found.quarantined:
+            raise Quarantined("refused by " + "; ".join(found.quarantined), subject=subject, hint=hint)
         if refused is not None and state.head_generation != asked_at:
             asked_at = state.head_generation
             if why := refused():
                 raise Quarantined(why, subject=subject, hint=hint)
-        if verdict.superseded:
+        if found.superseded:
             raise NotConverged(
-                "superseded: " + "; ".join(verdict.laggards), subject=subject, hint=f"modelcast history {model}"
+                "superseded: " + "; ".join(found.laggards), subject=subject, hint=f"modelcast history {model}"
             )
     raise NotConverged(
-        f"not in {timeout_seconds:g} s: " + "; ".join(verdict.laggards),
+        f"not in {timeout_seconds:g} s: " + "; ".join(found.laggards),
         subject=subject,
         hint=f"modelcast describe {model}; is the tracker running?",
     )

@@ -5,7 +5,7 @@
 (``ForeignRegistry``). The same entries therefore give the same value everywhere, whatever the network did.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
@@ -15,59 +15,17 @@ from modelcast.schemas.names import Reference
 from modelcast.schemas.records import (
     ALL_REGIONS,
     Activation,
-    CommandKind,
     CommandTarget,
     Entry,
     ModelCommand,
     ModelUpdate,
 )
-
-NEEDS_VERSION = frozenset(
-    {
-        CommandKind.ACTIVATE,
-        CommandKind.ROLLBACK,
-        CommandKind.PIN,
-        CommandKind.QUARANTINE,
-        CommandKind.RELEASE,
-        CommandKind.ALIAS,
-    }
-)
-EVERYWHERE = frozenset({CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS})
-"""Kinds that concern the version or the model itself and therefore all regions."""
-
-HISTORY_KEPT = 64
+from modelcast.schemas.region_view import RegionView
+from modelcast.schemas.verbs import RULES, Order, Rule
 
 
 class Gap(ContentError):
     """An entry lies above the next generation: those between must be read first."""
-
-
-@dataclass(frozen=True, slots=True)
-class RegionView:
-    """What the log says of one region. Each field remembers the generation that set it."""
-
-    generation: int = 0  # the last entry that touched this region; what its aspiration is known by
-    activations: tuple[tuple[int, int], ...] = ()  # (generation, version), oldest first, the last HISTORY_KEPT
-    pinned_version: int | None = None
-    pin_generation: int = 0
-    paused_version: int | None = None  # what it aspired to when it was paused
-    paused: bool = False
-    pause_generation: int = 0
-    staged_version: int | None = None  # published with STAGED, not yet activated
-    staged_generation: int = 0
-    reload_generation: int = 0
-
-
-_Change = Callable[[RegionView], RegionView]
-
-
-def _activate(version: int, generation: int) -> _Change:
-    def change(view: RegionView) -> RegionView:
-        staged = None if view.staged_version == version else view.staged_version
-        kept = (*view.activations, (generation, version))[-HISTORY_KEPT:]
-        return replace(view, activations=kept, staged_version=staged)
-
-    return change
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,108 +197,59 @@ class ModelLog:
             return
         if not entry.targets:
             raise ContentError("command names no target", subject=entry.model)
+        rule = RULES[entry.kind]
+        if not rule.takes_version:
+            return
         for target in entry.targets:
-            if entry.kind not in NEEDS_VERSION:
-                continue
             if target.version is None or target.version not in self.updates:
                 raise NotFound(
                     "no such version",
                     subject=f"{entry.model}/{target.version}",
                     hint=f"modelcast history {entry.model}",
                 )
-            named = entry.kind not in EVERYWHERE and target.region != ALL_REGIONS
-            if named and not self.allowed(target.version, target.region):
+            if rule.serves and target.region != ALL_REGIONS and not self.allowed(target.version, target.region):
                 raise Refused(
                     f"its placement leaves out region {target.region!r}",
                     subject=f"{entry.model}/{target.version}",
-                    hint="publish it anew with that region, or leave the region out",
+                    hint="publish it again with that region, or leave the region out",
                 )
 
     def _publish(self, update: ModelUpdate) -> "ModelLog":
         if update.version in self.updates:  # a version is bound for ever to its first digest
             return self
-        regions = update.placement or (ALL_REGIONS,)
+        staged = update.activation is Activation.STAGED
+        changed: dict[str, RegionView] = {}
+        for region in update.placement or (ALL_REGIONS,):
+            for name in self._matching(region):
+                change = self.view(name).staged if staged else self.view(name).activated
+                changed[name] = change(update.version, update.generation)
         log = replace(self, updates=GrowingMapping.of(self.updates).plus(update.version, update))
-        for region in regions:
-            if update.activation is Activation.STAGED:
-                log = log._each(
-                    region,
-                    lambda v: replace(v, staged_version=update.version, staged_generation=update.generation),
-                    update.generation,
-                )
-            else:
-                log = log._each(region, _activate(update.version, update.generation), update.generation)
-        return log
+        return log._with_views(changed, update.generation)
 
     def _command(self, command: ModelCommand) -> "ModelLog":
-        log = self
+        log, rule = self, RULES[command.kind]
         for target in command.targets:
-            if command.kind in NEEDS_VERSION and target.version not in self.updates:
-                continue
-            log = log._obey(command, target)
+            if not rule.takes_version or target.version in self.updates:
+                log = log._obey(rule, command, target)
         return log
 
-    def _obey(self, command: ModelCommand, target: CommandTarget) -> "ModelLog":
-        generation, kind = command.generation, command.kind
-        region = ALL_REGIONS if kind in EVERYWHERE else target.region
-        version = target.version
-        match kind:
-            case CommandKind.ALIAS:
-                return replace(self, aliases={**self.aliases, command.alias: version or 0})
-            case CommandKind.QUARANTINE:
-                return self._touch(
-                    replace(self, quarantined={**self.quarantined, version or 0: generation}), generation
-                )
-            case CommandKind.RELEASE:
-                rest = {v: g for v, g in self.quarantined.items() if v != version}
-                released = {**self.released, version or 0: generation}
-                return self._touch(replace(self, quarantined=rest, released=released), generation)
-            case CommandKind.ACTIVATE | CommandKind.ROLLBACK:
-                assert version is not None
-                return self._each(region, _activate(version, generation), generation, only_allowed=version)
-            case CommandKind.PIN:
-                assert version is not None
-                return self._each(
-                    region,
-                    lambda v: replace(v, pinned_version=version, pin_generation=generation),
-                    generation,
-                    only_allowed=version,
-                )
-            case CommandKind.UNPIN:
-                return self._each(
-                    region, lambda v: replace(v, pinned_version=None, pin_generation=generation), generation
-                )
-            case CommandKind.PAUSE:
-                return self._pause(region, generation)
-            case CommandKind.RESUME:
-                return self._each(
-                    region,
-                    lambda v: replace(v, paused=False, paused_version=None, pause_generation=generation),
-                    generation,
-                )
-            case CommandKind.RELOAD:
-                return self._each(region, lambda v: replace(v, reload_generation=generation), generation)
+    def _obey(self, rule: Rule, command: ModelCommand, target: CommandTarget) -> "ModelLog":
+        def order(aspired: int | None) -> Order:
+            return Order(command.generation, target.version or 0, command.alias, aspired)
 
-    def _pause(self, region: str, generation: int) -> "ModelLog":
-        log = self
-        for name in log._matching(region):
-            frozen = self.aspired_version(name)
-            view = log.view(name)
-            held = replace(view, paused=True, paused_version=frozen, pause_generation=generation, generation=generation)
-            log = replace(log, views={**log.views, name: held})
-        return log
+        log = rule.change_log(self, order(None)) if rule.change_log else self
+        if rule.change_region is None:
+            return log
+        changed = {
+            name: rule.change_region(self.view(name), order(self.aspired_version(name)))
+            for name in self._matching(target.region if rule.by_region else ALL_REGIONS)
+            if not rule.serves or self.allowed(target.version or 0, name)
+        }
+        return log._with_views(changed, command.generation)
 
     def _matching(self, region: str) -> tuple[str, ...]:
         return tuple(self.views) if region == ALL_REGIONS else (region,)
 
-    def _each(self, region: str, change: _Change, generation: int, *, only_allowed: int | None = None) -> "ModelLog":
-        """Change the named region's view, or everyone's."""
-        views = dict(self.views)
-        for name in self._matching(region):
-            if only_allowed is not None and not self.allowed(only_allowed, name):
-                continue
-            views[name] = replace(change(self.view(name)), generation=generation)
-        return replace(self, views=views)
-
-    def _touch(self, log: "ModelLog", generation: int) -> "ModelLog":
-        return log._each(ALL_REGIONS, lambda v: v, generation)
+    def _with_views(self, changed: Mapping[str, RegionView], generation: int) -> "ModelLog":
+        stamped = {name: replace(view, generation=generation) for name, view in changed.items()}
+        return replace(self, views={**self.views, **stamped})

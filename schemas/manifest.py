@@ -18,6 +18,7 @@ BLOCK_SIZE_BYTES = 1024 * 1024
 MANIFEST_SIZE_MAX = 64 * 1024 * 1024
 FILES_MAX = 100_000
 PATH_BYTES_MAX = 1024
+COMPONENT_BYTES_MAX = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def check_paths(paths: list[str]) -> None:
             or any(part in {"", ".", ".."} for part in parts)
             or any(unicodedata.category(c) in {"Cc", "Cs"} for c in path)
             or len(path.encode("utf-8", "surrogatepass")) > PATH_BYTES_MAX
-            or any(len(part.encode("utf-8", "surrogatepass")) > 255 for part in parts)
+            or any(len(part.encode("utf-8", "surrogatepass")) > COMPONENT_BYTES_MAX for part in parts)
         ):
             raise ContentError(
                 f"bad path {path[:120]!r} in manifest", hint="paths are relative, POSIX, without . and .."

@@ -8,12 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 
 from modelcast.schemas.digests import DIGEST_PATTERN
-from modelcast.schemas.log import NEEDS_VERSION
 from modelcast.schemas.manifest import FILES_MAX
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, REGION_PATTERN, VERSION_MAX
 from modelcast.schemas.records import (
     ALL_REGIONS,
-    CommandKind,
     DeadLetter,
     ModelAck,
     ModelCommand,
@@ -25,6 +23,7 @@ from modelcast.schemas.records import (
     VersionState,
 )
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX
+from modelcast.schemas.verbs import RULES
 
 LONG_MAX = 2**63 - 1
 TIME_US_MAX = 253_402_300_800_000_000
@@ -71,14 +70,15 @@ def _command(r: ModelCommand) -> None:
     _entry(r.registry_id, r.event_id, r.model, r.generation)
     if not r.targets:
         raise BadValue("targets is empty")
+    rule = RULES[r.kind]
     for target in r.targets:
         if target.region != ALL_REGIONS:
             _matches("targets.region", target.region, REGION_PATTERN)
-        if (target.version is not None) != (r.kind in NEEDS_VERSION):
+        if (target.version is not None) != rule.takes_version:
             raise BadValue(f"targets.version is {target.version!r}, which {r.kind} does not go with")
         _version_or_none("targets.version", target.version)
     _time("requested_at_us", r.requested_at_us)
-    if r.kind is CommandKind.ALIAS:
+    if rule.takes_alias:
         _matches("alias", r.alias, ALIAS_PATTERN)
     elif r.alias:
         raise BadValue(f"alias is set, but {r.kind} does not go with one")
@@ -154,7 +154,9 @@ def _region_state(r: RegionState) -> None:
     _matches("regions.region", r.region, REGION_PATTERN)
     for name in ("aspired_version", "staged_version", "refused_version", "served_version", "pinned_version"):
         _version_or_none(f"regions.{name}", getattr(r, name))
-    for name in ("aspired_generation", "staged_generation", "served_generation", "pods_serving", "pods_expected"):
+    for name in ("aspired_generation", "staged_generation", "served_generation", "error_generation"):
+        _count(f"regions.{name}", getattr(r, name))
+    for name in ("pods_serving", "pods_expected"):
         _count(f"regions.{name}", getattr(r, name))
     for name in ("bytes_moved", "bytes_saved", "bytes_total", "bytes_planned", "pods_omitted"):
         _count(f"regions.{name}", getattr(r, name))

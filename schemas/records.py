@@ -209,8 +209,9 @@ class RegionState:
     error: str = ""
     pods: tuple[PodReport, ...] = ()  # those that fit; ``pods_omitted`` tells how many do not
     pods_omitted: int = 0
-    pinned_version: int | None = None  # an operator's word, by the log
+    pinned_version: int | None = None  # by an operator, as the log has it
     paused: bool = False
+    error_generation: int = 0  # what ``error`` is about; older than aspired: the region has not got further; 0: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,3 +25,7 @@ class RegionView:
         staged = None if self.staged_version == version else self.staged_version
         kept = (*self.activations, (generation, version))[-HISTORY_KEPT:]
         return replace(self, activations=kept, staged_version=staged)
+
+    def staged(self, version: int, generation: int) -> "RegionView":
+        """The view once ``version`` is to be fetched, and not served before a command says so."""
+        return replace(self, staged_version=version, staged_generation=generation)

@@ -1,8 +1,9 @@
-"""An Avro schema as a value, its Parsing Canonical Form and its fingerprint (Avro 1.12 specification)."""
+"""An Avro schema as a value, its Parsing Canonical Form and its fingerprint."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from fastavro.schema import fingerprint as crc64_of
 
 from modelcast.schemas.errors import ContentError
 
@@ -101,18 +102,6 @@ def _plain(node: Node, defined: set[str]) -> object:
             return {"name": name, "type": "record", "fields": plain_fields}
 
 
-def _crc64_table() -> Iterator[int]:
-    for i in range(256):
-        crc = i
-        for _ in range(8):
-            crc = (crc >> 1) ^ (_EMPTY if crc & 1 else 0)
-        yield crc
-
-
-_EMPTY = 0xC15D213AA4D7A795
-_TABLE = tuple(_crc64_table())
-
-
 def fingerprint(schema: Node | str) -> bytes:
     """CRC-64-AVRO of a schema's Parsing Canonical Form, as the 8 little-endian bytes that records carry.
 
@@ -122,17 +111,18 @@ def fingerprint(schema: Node | str) -> bytes:
     Raises:
         ContentError: the text can't be written as UTF-8.
     """
-    text = schema if isinstance(schema, str) else canonical(schema)
-    try:
-        data = text.encode()
-    except UnicodeEncodeError:
-        raise ContentError("schema is not UTF-8") from None
-    crc = _EMPTY
-    for byte in data:
-        crc = (crc >> 8) ^ _TABLE[(crc ^ byte) & 0xFF]
-    return crc.to_bytes(8, "little")
+    return bytes.fromhex(fingerprint_hex(schema))
 
 
 def fingerprint_hex(schema: Node | str) -> str:
-    """The fingerprint as 16 hex digits in wire order: what a hex dump of a record shows after ``c301``."""
-    return fingerprint(schema).hex()
+    """The fingerprint as 16 hex digits in wire order: what a hex dump of a record shows after ``c301``.
+
+    Raises:
+        ContentError: the text can't be written as UTF-8.
+    """
+    text = schema if isinstance(schema, str) else canonical(schema)
+    try:
+        digits: str = crc64_of(text, "CRC-64-AVRO")
+    except UnicodeEncodeError:
+        raise ContentError("schema is not UTF-8") from None
+    return digits

@@ -1,16 +1,21 @@
-"""Servers for every test, started when first asked for, and CI's rule that nothing is skipped."""
+"""Servers for every test, started when first asked for; lanes; and CI's rule that nothing is skipped."""
 
 import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.workermanage import WorkerController
 
 from modelcast.infra.local.kafka import KafkaServer
-from modelcast.infra.local.redis import RedisServer
-from modelcast.infra.local.s3 import S3Server
-from tests.support.servers import S3ForTests, required_binary, start_versitygw
+from tests.support.report import Report
+from tests.support.scheduling import ByScope, rank
+from tests.support.servers import S3ForTests, required_binary
+from tests.support.shared_servers import ServerOwner, ask
 
 # A shell starts what it puts into the background with SIGINT ignored, and children inherit that: tests send SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -21,21 +26,25 @@ os.environ.setdefault("MODELCAST_PUBLISH__BASE_CACHE_DIR", _bases.name)
 
 SKIPS_ALLOWED = os.environ.get("CI") != "true"
 SKIPPED_BEFORE = "modelcast/skipped"
+REPORT_FILE = os.environ.pop("MODELCAST_TEST_REPORT", "")
+"""Where what came of the tests is added up; not for a pytest that a test starts."""
+OWNER = pytest.StashKey[ServerOwner]()
 _skipped: list[str] = []
 
 
 @pytest.fixture(scope="session")
-def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """The session's embedded Kafka. A test that kills or stops it starts one of its own instead."""
-    server = KafkaServer.start(tmp_path_factory.mktemp("kafka"))
-    yield server
-    server.stop()
+def servers(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Gives the address of a server of ``STARTERS``, which all workers share."""
+    config = request.config
+    if hasattr(config, "workerinput"):
+        return partial(ask, config.workerinput["servers"])
+    return config.stash[OWNER].where
 
 
 @pytest.fixture(scope="session")
-def kafka(kafka_server: KafkaServer) -> str:
-    """Bootstrap servers of the embedded Kafka. Topics are shared: use fresh names, or none of the real ones."""
-    return kafka_server.bootstrap_servers
+def kafka(servers: Callable[[str], str]) -> str:
+    """Bootstrap servers of the embedded Kafka. Topics are shared: use fresh keys, and run no agent there."""
+    return servers("kafka")
 
 
 @pytest.fixture
@@ -47,43 +56,29 @@ def kafka_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3ForTests]:
-    """The embedded S3 server (moto)."""
-    server = S3Server.start(tmp_path_factory.mktemp("s3"))
-    yield S3ForTests(server.endpoint_url)
-    server.stop()
+def s3(servers: Callable[[str], str]) -> S3ForTests:
+    """The embedded S3 server (moto). Use fresh buckets."""
+    return S3ForTests(servers("s3"))
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """The embedded Redis."""
-    server = RedisServer.start(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
+def redis_url(servers: Callable[[str], str]) -> str:
+    """URL of the embedded Redis. Keys are shared: use a registry of your own, and flush nothing."""
+    return servers("redis")
 
 
 @pytest.fixture(scope="session")
-def redis_url(redis_server: RedisServer) -> str:
-    """URL of the embedded Redis. Keys are shared: use fresh names or flush."""
-    return redis_server.url
-
-
-@pytest.fixture(scope="session")
-def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3ForTests]:
+def versitygw(servers: Callable[[str], str]) -> S3ForTests:
     """A real S3 server on real files, for tests marked ``real``."""
-    program = required_binary("versitygw", "MODELCAST_VERSITYGW")
-    child, server = start_versitygw(program, tmp_path_factory.mktemp("versitygw"))
-    yield server
-    child.stop()
+    required_binary("versitygw", "MODELCAST_VERSITYGW")
+    return S3ForTests(servers("versitygw"))
 
 
 @pytest.fixture(scope="session")
-def debian_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def debian_redis(servers: Callable[[str], str]) -> str:
     """URL of the machine's own redis-server, for tests marked ``real``."""
-    program = required_binary("redis-server", "MODELCAST_REDIS_SERVER")
-    server = RedisServer.start(tmp_path_factory.mktemp("redis"), executable=program)
-    yield server.url
-    server.stop()
+    required_binary("redis-server", "MODELCAST_REDIS_SERVER")
+    return servers("debian_redis")
 
 
 @pytest.fixture
@@ -95,6 +90,41 @@ def aws_env(monkeypatch: pytest.MonkeyPatch) -> Callable[[S3ForTests], None]:
             monkeypatch.setenv(name, value)
 
     return use
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs tests for another one."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that people started owns the servers; none of them starts before it is asked for."""
+    if not is_worker(config):
+        config.stash[OWNER] = ServerOwner()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell a worker where to ask for servers."""
+    node.workerinput["servers"] = node.config.stash[OWNER].address
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByScope | None:
+    """Files stay together, unless ``scheduling`` says otherwise."""
+    config.option.loadscopereorder = False
+    return ByScope(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the servers."""
+    if OWNER in config.stash:
+        config.stash[OWNER].stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long starts first."""
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -117,15 +147,24 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """In CI a skipped test is a failed run."""
-    if getattr(session.config, "cache", None) is not None and not hasattr(session.config, "workerinput"):
+    if getattr(session.config, "cache", None) is not None and not is_worker(session.config):
         session.config.cache.set(SKIPPED_BEFORE, _skipped)
     if _skipped and not SKIPS_ALLOWED and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the skipped tests where they fail the run."""
+    """Name the skipped tests where they fail the run, and those that passed only when they were run once more."""
     if _skipped and not SKIPS_ALLOWED:
         terminalreporter.section("skipped, and in CI that fails")
         for line in _skipped:
             terminalreporter.write_line(line)
+    if not REPORT_FILE:
+        return
+    report = Report.read(Path(REPORT_FILE))
+    report.take_in(terminalreporter.stats)
+    report.write(Path(REPORT_FILE))
+    if report.second_try:
+        terminalreporter.section(f"passed only on the second try: {len(report.second_try)}, counted in {REPORT_FILE}")
+        for name in report.second_try:
+            terminalreporter.write_line(name)

@@ -9,8 +9,8 @@ import structlog
 
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher, FetchReport, FetchStatus, Kin
-from modelcast.consumers.fetch.gauge import Gauge
-from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.consumers.fetch.transfer.throughput import Gauge
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import store_of
 from modelcast.schemas.errors import ModelcastError

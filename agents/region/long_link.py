@@ -3,10 +3,10 @@
 import structlog
 
 from modelcast.consumers.fetch import ArtifactCache
-from modelcast.consumers.fetch.budget import Budget
-from modelcast.consumers.fetch.disks import as_set
-from modelcast.consumers.fetch.link import Link
-from modelcast.consumers.fetch.turns import RegionTurns
+from modelcast.consumers.fetch.region.lease import RegionTurns
+from modelcast.consumers.fetch.transfer.disks import as_set
+from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.consumers.fetch.transfer.rate_limit import Budget
 from modelcast.infra import settings as settings_module
 from modelcast.infra.settings import RegionSettings
 from modelcast.schemas.errors import ModelcastError

@@ -1,12 +1,12 @@
 """Which registry a region obeys: the one that it met first, remembered in its own bucket."""
 
-import json
 from contextlib import suppress
 
-from modelcast.infra.registry import REGISTRY_ID_SIZE_MAX, RegistryReader
+from modelcast.infra.registry import RegistryReader
 from modelcast.schemas import keys
-from modelcast.schemas.errors import NotFound, Refused, TransportError
+from modelcast.schemas.errors import NotFound, TransportError
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
+from modelcast.schemas.registry_id import REGISTRY_ID_SIZE_MAX, decode_registry_id, encode_registry_id
 
 
 class RegistryWatch:
@@ -36,7 +36,8 @@ class RegistryWatch:
         if not self.registry_id:
             found = self._region_store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
             if found is not None:
-                self._obey(_parse(found.body, self._region_store.name))
+                subject = f"{self._region_store.name}/{keys.REGISTRY_ID}"
+                self._obey(decode_registry_id(found.body, subject=subject, hint="remove it to start anew"))
         return self.registry_id
 
     def check(self) -> str:
@@ -50,7 +51,7 @@ class RegistryWatch:
         known = self.remembered()
         found = self.reader.read_registry_id()
         if not known:
-            body = json.dumps({"registry_id": found}, sort_keys=True).encode()
+            body = encode_registry_id(found)
             with suppress(PreconditionFailed):  # another worker of the region was as fast: read what it put
                 self._region_store.put(keys.REGISTRY_ID, body, if_absent=True)
             if self.remembered() != found:
@@ -73,13 +74,3 @@ class RegistryWatch:
     def _obey(self, registry_id: str) -> None:
         self.registry_id = registry_id
         self.reader = self._reader_type(self._origin, book=self.reader.book, expected_id=registry_id)
-
-
-def _parse(body: bytes, subject: str) -> str:
-    try:
-        read = json.loads(body)["registry_id"]
-    except (ValueError, TypeError, KeyError):
-        read = None
-    if not isinstance(read, str) or not read:
-        raise Refused("not a registry id", subject=f"{subject}/{keys.REGISTRY_ID}", hint="remove it to start anew")
-    return read

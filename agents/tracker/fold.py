@@ -152,8 +152,10 @@ def _region(known: Known, name: str, pods: Tally | None, target: int | None, now
         pods_expected=expected,
         lag_seconds=_lag_seconds(known, name, behind, now_us) if late else 0.0,
         reported_at_us=header.reported_at_us,
+        error=trim.cut(header.error, trim.ERROR_CHARS_MAX),
+        error_generation=header.generation if header.error else 0,
     )
-    if not about_this:
+    if not about_this:  # its error stays: it may be why the region does not get on
         return row
     return replace(
         row,
@@ -164,7 +166,6 @@ def _region(known: Known, name: str, pods: Tally | None, target: int | None, now
         bytes_per_second=header.bytes_per_second,
         way=trim.cut(header.way, trim.WAY_CHARS_MAX),
         stage_seconds=trim.cut_stages(header.stage_seconds),
-        error=trim.cut(header.error, trim.ERROR_CHARS_MAX),
     )
 
 

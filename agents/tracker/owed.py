@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from modelcast.agents.tracker.tally import Group
-from modelcast.schemas.log import ModelLog, RegionView
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.region_view import RegionView
 
 
 def owed_generations(log: ModelLog, region: str, behind: tuple[Group, ...] | None) -> tuple[int, ...]:

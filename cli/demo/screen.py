@@ -7,16 +7,16 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from modelcast.cli import tables
-from modelcast.cli.console import age, err, say, size
+from modelcast.cli.console import SafeConsole, age, err, say, size
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.subject import Subject
+from modelcast.cli.views import tables
 
 LINES_KEPT = 12
 PICTURE_COLUMNS = 112
@@ -61,7 +61,9 @@ class Screen:
 
     def save(self, path: Path) -> None:
         """Write the picture as it is now, as SVG."""
-        console = Console(record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False)
+        console = SafeConsole(
+            record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False
+        )
         console.print(self._picture())
         svg = console.export_svg(title="make demo")
         path.write_text(_REMOTE_FONT.sub("", svg))  # a picture asks nobody for anything

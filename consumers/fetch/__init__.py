@@ -1,14 +1,14 @@
 """Bringing an artifact into a region and onto a machine: plan, download, verify, cache. Plain synchronous code."""
 
-from modelcast.consumers.fetch.cache import ArtifactCache
+from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
 from modelcast.consumers.fetch.choosing import Deltas
 from modelcast.consumers.fetch.course import Kin
 from modelcast.consumers.fetch.errors import BlobMissing, DamagedBytes, DiskFull, FetchCancelled
-from modelcast.consumers.fetch.fetcher import Fetcher, FetchReport
-from modelcast.consumers.fetch.manifests import read_manifest
-from modelcast.consumers.fetch.pull import pull
-from modelcast.consumers.fetch.source import RegionalArtifacts
-from modelcast.consumers.fetch.status import FetchStatus
+from modelcast.consumers.fetch.job.fetcher import Fetcher, FetchReport
+from modelcast.consumers.fetch.job.pull import pull
+from modelcast.consumers.fetch.job.regional_artifacts import RegionalArtifacts
+from modelcast.consumers.fetch.job.status import FetchStatus
+from modelcast.consumers.fetch.region.manifests import read_manifest
 
 __all__ = [
     "ArtifactCache",

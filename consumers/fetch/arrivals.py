@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from modelcast.consumers.fetch.gauge import Gauge
-from modelcast.consumers.fetch.growth import Growth
-from modelcast.consumers.fetch.plan import Way
+from modelcast.consumers.fetch.planning.steps import Way
+from modelcast.consumers.fetch.transfer.throughput import Gauge
+from modelcast.consumers.fetch.transfer.verified_prefix import Growth
 from modelcast.consumers.fetch.ways import Offer
 
 

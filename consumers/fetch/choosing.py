@@ -10,16 +10,16 @@ from pathlib import Path
 
 import structlog
 
-from modelcast.consumers.fetch.cache import ArtifactCache
-from modelcast.consumers.fetch.copying import bytes_of
+from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
+from modelcast.consumers.fetch.cache.block_copy import bytes_of
 from modelcast.consumers.fetch.course import Kin, patience, seconds_of, unoffered, worth_a_look
-from modelcast.consumers.fetch.early import started
-from modelcast.consumers.fetch.gauge import Gauge
-from modelcast.consumers.fetch.manifests import find_manifest
 from modelcast.consumers.fetch.offers import read_offers
-from modelcast.consumers.fetch.plan import Step
-from modelcast.consumers.fetch.regional import RegionalBucket
-from modelcast.consumers.fetch.retry import check
+from modelcast.consumers.fetch.planning.steps import Step
+from modelcast.consumers.fetch.region.bucket import RegionalBucket
+from modelcast.consumers.fetch.region.manifests import find_manifest
+from modelcast.consumers.fetch.transfer.early import started
+from modelcast.consumers.fetch.transfer.retry import check
+from modelcast.consumers.fetch.transfer.throughput import Gauge
 from modelcast.consumers.fetch.ways import FilePlan, Holdings, Offer, Wanted, plan_files, reusable
 from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.schemas import keys

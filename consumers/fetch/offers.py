@@ -6,7 +6,7 @@ from itertools import islice
 
 import structlog
 
-from modelcast.consumers.fetch.retry import retried
+from modelcast.consumers.fetch.transfer.retry import retried
 from modelcast.consumers.fetch.ways import Offer
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError

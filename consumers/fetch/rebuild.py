@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from modelcast.consumers.fetch.arrivals import Arrival, Objects, arriving
-from modelcast.consumers.fetch.blocks import BlockHashes
+from modelcast.consumers.fetch.cache.blocks import BlockHashes
+from modelcast.consumers.fetch.cache.incoming import Incoming
 from modelcast.consumers.fetch.errors import DamagedBytes, FetchCancelled
-from modelcast.consumers.fetch.gauge import Gauge
-from modelcast.consumers.fetch.incoming import Incoming
-from modelcast.consumers.fetch.objects import here_bytes
-from modelcast.consumers.fetch.plan import Way
-from modelcast.consumers.fetch.retry import check
+from modelcast.consumers.fetch.planning.steps import Way
+from modelcast.consumers.fetch.transfer.objects import here_bytes
+from modelcast.consumers.fetch.transfer.retry import check
+from modelcast.consumers.fetch.transfer.throughput import Gauge
 from modelcast.consumers.fetch.ways import Offer, Option
 from modelcast.schemas import keys
 from modelcast.schemas.digests import hex_of

@@ -1,6 +1,5 @@
 """What a pod has accepted, on disk: one small file a model, so that a restarted pod still refuses the past."""
 
-import fcntl
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,8 @@ import orjson
 
 from modelcast.consumers.pod.fence import Accepted
 from modelcast.consumers.pods.port import LoadOrder
+from modelcast.infra.file_lock import acquire
+from modelcast.infra.files import written_aside
 from modelcast.schemas.errors import ContentError, Refused
 from modelcast.schemas.names import check_model
 
@@ -25,29 +26,16 @@ class Ledger:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            raise Refused(
-                "another pod uses this state folder", subject=str(folder), hint="give each pod its own"
-            ) from None
+        lock = acquire(folder / "lock", wait=False)
+        if lock is None:
+            raise Refused("another pod uses this state folder", subject=str(folder), hint="give each pod its own")
+        self._lock = lock
         self.entries = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
 
     def record(self, model: str, accepted: Accepted) -> None:
-        """Remember durably: temporary file, fsync, rename, fsync of the folder."""
-        temporary = self._folder / f".{check_model(model)}.tmp"
-        with temporary.open("wb") as file:
+        """Remember durably."""
+        with written_aside(self._folder / f"{check_model(model)}.json") as file:
             file.write(orjson.dumps(asdict(accepted)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._folder / f"{model}.json")
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
         self.entries[model] = accepted
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.routes import Routes
 from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodRefused
+from modelcast.infra.files import written_aside
 from modelcast.infra.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError, UsageError
 
@@ -71,9 +72,8 @@ async def serve(config: PodConfig) -> None:
 
 def _write_port(config: PodConfig, port: int) -> None:
     if config.port_file is not None:
-        temporary = config.port_file.with_suffix(".tmp")
-        temporary.write_text(f"{port}\n")
-        temporary.replace(config.port_file)
+        with written_aside(config.port_file, durable=False) as file:
+            file.write(f"{port}\n".encode())
 
 
 async def _start(config: PodConfig, repository: Repository, ledger: Ledger, lifecycle: Lifecycle) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from modelcast.deltas.codec import container
 from modelcast.deltas.codec.apply_file import apply_file
 from modelcast.deltas.codec.errors import BadDelta
-from modelcast.deltas.codec.files import check_readable, check_writable, mapped, written_aside
+from modelcast.deltas.codec.files import check_readable, check_writable, mapped
 from modelcast.deltas.codec.folders import folder
 from modelcast.deltas.codec.info import DeltaInfo, info_of
 from modelcast.deltas.codec.layouts.tensors import Layout
 from modelcast.deltas.codec.make_file import make_file
+from modelcast.infra.files import written_aside
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import UsageError
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from modelcast.deltas.codec.container import HEADER_SIZE, decode_header, digest_text
 from modelcast.deltas.codec.errors import BadDelta, WrongBase, WrongResult
-from modelcast.deltas.codec.files import mapped, written_aside
+from modelcast.deltas.codec.files import mapped
 from modelcast.deltas.codec.rebuilding import Told, check_base, check_promises, rebuild
+from modelcast.infra.files import written_aside
 
 
 def apply_file(

@@ -1,14 +1,12 @@
-"""Files as the delta sees them: mapped to read, written aside and renamed into place."""
+"""Files as the delta sees them."""
 
 import mmap
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from modelcast.schemas.errors import NotFound, UsageError
 
@@ -86,35 +84,6 @@ def mapped(path: Path) -> Iterator[memoryview]:
     yield memoryview(data)
 
 
-@contextmanager
-def written_aside(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file beside ``path`` that takes its place when the block ends well, synced; else it is gone.
-
-    Raises:
-        OSError: it can't be written; named is ``path``, whatever the temporary file is called.
-    """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:200]}.", suffix=".partial", dir=path.parent)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    aside = Path(name)
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        aside.chmod(0o666 & ~_umask())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def is_executable(path: Path) -> bool:
     """Whether its owner may run it."""
     return bool(path.stat().st_mode & stat.S_IXUSR)
@@ -131,14 +100,3 @@ def write_at(handle: int, data: memoryview, at: int) -> None:
     while data:
         written = os.pwrite(handle, data, at)
         data, at = data[written:], at + written
-
-
-def _umask() -> int:
-    """The process's mask, read without changing it where the system shows it."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("Umask:"):
-                return int(line.split()[1], 8)
-    except OSError:
-        pass
-    return 0o022

@@ -1,6 +1,5 @@
 """Kafka's jars: listed with their SHA-256 in ``kafka.lock``, fetched once through jgo, verified at every start."""
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from modelcast.infra.file_lock import held
 from modelcast.infra.local.errors import FetchFailed, JarRefused
 from modelcast.infra.local.progress import SILENT, Progress
 
@@ -97,8 +97,7 @@ def _intact(path: Path, sha256: str) -> bool:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(folder / ".lock"):
         for leftover in folder.glob(".fetch-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         yield

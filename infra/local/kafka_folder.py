@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from modelcast.infra.files import written_aside
 from modelcast.infra.local.errors import ServerFailed
 from modelcast.infra.local.jars import cache_dir
 from modelcast.infra.local.ports import LOOPBACK
@@ -72,9 +73,8 @@ def cluster_id(directory: Path) -> str:
     """The id of the cluster whose data the folder holds; a new random one for a new folder."""
     file = directory / "cluster-id"
     if not file.exists():
-        partial = file.with_suffix(".partial")
-        partial.write_text(_random_id())
-        partial.replace(file)
+        with written_aside(file, durable=False) as new:
+            new.write(_random_id().encode())
     return file.read_text()
 
 

@@ -1,6 +1,5 @@
 """What a kept stack writes about itself, and how its supervisor is told apart from a recycled process id."""
 
-import fcntl
 import json
 import os
 import signal
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from modelcast.infra.file_lock import acquire, held
+from modelcast.infra.files import written_aside
 from modelcast.infra.local import guard
 
 STATE_FILE = "stack.json"
@@ -48,12 +49,10 @@ class StackInfo:
 
     def write(self) -> None:
         """Replace the state file."""
-        path = self.directory / STATE_FILE
-        partial = path.with_suffix(".partial")
         content = json.dumps(asdict(replace(self, directory=Path())) | {"directory": str(self.directory)}, default=str)
-        partial.touch(mode=0o600)  # it holds the regions' tokens
-        partial.write_text(content)
-        partial.replace(path)
+        # It holds the regions' tokens.
+        with written_aside(self.directory / STATE_FILE, mode=0o600, durable=False) as file:
+            file.write(content.encode())
 
 
 def read_state(directory: Path) -> StackInfo | None:
@@ -79,13 +78,7 @@ def start_time(pid: int) -> str:
 
 def hold_alive(directory: Path) -> int | None:
     """Take the lock that says "a supervisor lives here"; None if one does. It ends with the process."""
-    fd = os.open(directory / ALIVE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
+    return acquire(directory / ALIVE_LOCK, wait=False)
 
 
 def is_alive(directory: Path) -> bool:
@@ -108,24 +101,12 @@ def turn(directory: Path) -> Iterator[int]:
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     path = directory.with_name(f".{directory.name}.{TURN_LOCK}")
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with held(path) as descriptor:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            # Whoever had it before may have removed the file: then this lock is on nothing.
-            try:
-                same = os.path.samestat(os.fstat(fd), path.stat())
-            except FileNotFoundError:
-                same = False
-            if same:
-                try:
-                    yield fd
-                finally:
-                    if not directory.exists():
-                        path.unlink(missing_ok=True)
-                return
+            yield descriptor
         finally:
-            os.close(fd)
+            if not directory.exists():
+                path.unlink(missing_ok=True)
 
 
 def send(pid: int, started: str, number: signal.Signals) -> bool:

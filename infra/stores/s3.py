@@ -1,6 +1,7 @@
 """``ObjectStore`` on S3 and what speaks it."""
 
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -12,15 +13,17 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from modelcast.infra.ablation import OWN_HTTP, without
+from modelcast.infra.forks import renew_in_children
+from modelcast.infra.stores.s3_answers import ForeignAnswer, Headers, Part, check_answer, check_page, part_of
 from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_modified_us
-from modelcast.infra.stores.s3_errors import of_status, translated, unavailable
+from modelcast.infra.stores.s3_errors import foreign, of_status, translated, unavailable
+from modelcast.infra.stores.s3_streams import BotoStream, EmptyStream, HttpStream, info_of, stream_of
 from modelcast.infra.stores.s3_upload import PIECE_BYTES, STREAM_MAX_BYTES, growing, read_checked, upload_file
 from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, UsageError
 from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, Ready, StoredObject
 
 if TYPE_CHECKING:
-    from botocore.response import StreamingBody
     from mypy_boto3_s3.type_defs import (
         GetObjectRequestTypeDef,
         ListObjectsV2OutputTypeDef,
@@ -28,10 +31,10 @@ if TYPE_CHECKING:
         PutObjectRequestTypeDef,
     )
 
-_REDIRECTS = {301, 302, 307, 400}  # a bucket in another region; boto3 finds it
+_ASK_BOTO3 = {301, 302, 307, 308, 400, 401, 403}  # a bucket in another region, keys that were replaced
+_NOT_SENT = (ConnectionRefusedError, ssl.SSLCertVerificationError)
 SMALL_BYTES = 256 * 1024
 """What a slow link still carries within one time-out; larger bodies are sent by boto3, patiently."""
-PATIENT_BYTES = 64 * 1024
 _CODE = re.compile(rb"<Code>(\w{1,80})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
 
@@ -75,6 +78,12 @@ class S3Store:
         self._bucket = bucket
         self._prefix = prefix + "/" if prefix else ""
         self._endpoint = endpoint or Endpoint()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``."""
+        for made in ("_clients", "_direct"):
+            self.__dict__.pop(made, None)
 
     @property
     def name(self) -> str:
@@ -104,6 +113,8 @@ class S3Store:
                 view = memoryview(body)
                 while view and (count := stream.readinto(view)):
                     view = view[count:]
+                if view:
+                    raise unavailable(f"{len(view)} bytes are missing at the end", self._at(key))
                 return StoredObject(bytes(body), stream.info)
         except NotFound:
             return None
@@ -117,48 +128,68 @@ class S3Store:
             info = self.head(key)
             if info is None:
                 raise NotFound("no such object", subject=self._at(key))
-            yield _Empty(info)
+            yield EmptyStream(info)
             return
         end = "" if length is None else start + length - 1
-        byte_range = f"bytes={start}-{end}" if start or length is not None else None
+        headers = {"Range": f"bytes={start}-{end}"} if start or length is not None else {}
+        if etag is not None:
+            headers["If-Match"] = etag
         yielded = False
         if self._direct:
-            headers = {"Range": byte_range} if byte_range else {}
-            if etag is not None:
-                headers["If-Match"] = etag
             try:
                 with self._direct.send("GET", self._prefix + key, headers) as response:
-                    if (stream := self._plain(key, response, ranged=byte_range is not None)) is not None:
+                    if self._is_plain(key, response, ranged="Range" in headers):
+                        part, info = self._carried(key, response.status, response.headers, start, length, etag)
                         yielded = True
-                        yield stream
+                        plain = HttpStream(info, response, part.skip_bytes + part.size_bytes, self._at(key))
+                        yield stream_of(plain, part, self._at(key))
                         return
             except LINK_ERRORS as error:
                 if yielded:
                     raise
-                if byte_range:
+                if "Range" in headers and not isinstance(error, _NOT_SENT):
                     raise unavailable(error, self._at(key)) from error
         request: GetObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key}
-        if byte_range:
-            request["Range"] = byte_range
+        if "Range" in headers:
+            request["Range"] = headers["Range"]
         if etag is not None:
             request["IfMatch"] = etag
         with translated(self._at(key)):
             answer = self._clients.plain.get_object(**request)
-            body = answer["Body"]
-        size = int(answer.get("ContentRange", "/" + str(answer["ContentLength"])).rpartition("/")[2])
-        info = ObjectInfo(key, size, answer["ETag"], int(answer["LastModified"].timestamp()) * 1_000_000)
-        with body:
-            yield _BotoStream(info, body, answer["ContentLength"], self._at(key))
+        with answer["Body"] as body:
+            meta = answer["ResponseMetadata"]
+            part, info = self._carried(key, meta["HTTPStatusCode"], meta["HTTPHeaders"], start, length, etag)
+            stream = BotoStream(info, body, part.skip_bytes + part.size_bytes, self._at(key))
+            yield stream_of(stream, part, self._at(key))
+
+    def _carried(
+        self, key: str, status: int, headers: Headers, start: int, length: int | None, etag: str | None
+    ) -> tuple[Part, ObjectInfo]:
+        """Which bytes an answer carries, and what it says of the object.
+
+        Raises:
+            StoreUnavailable: not those that were asked for.
+            PreconditionFailed: those of another object than ``etag`` names; a store or cache may ignore If-Match.
+        """
+        try:
+            part = part_of(status, headers, start, length)
+        except ForeignAnswer as error:
+            raise foreign(error, self._at(key)) from error
+        info = info_of(key, headers, part.whole_bytes)
+        if etag is not None and _bare(info.etag) != _bare(etag):
+            raise PreconditionFailed("the object changed meanwhile", subject=self._at(key))
+        return part, info
 
     def head(self, key: str) -> ObjectInfo | None:
         """What the store says of an object; None if absent."""
         if self._direct:
             with suppress(*LINK_ERRORS), self._direct.send("HEAD", self._prefix + key) as response:
                 response.read()
+                self._check(key, response)
                 if response.status == 404:
                     return None
-                if response.status == 200:
-                    return _info(key, response)
+                if response.status == 200 and (size := response.headers.get("Content-Length")) is not None:
+                    return info_of(key, response.headers, int(size))
         with translated(self._at(key)):
             try:
                 answer = self._clients.plain.head_object(Bucket=self._bucket, Key=self._prefix + key)
@@ -166,8 +197,7 @@ class S3Store:
                 if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                     return None
                 raise
-            modified_us = int(answer["LastModified"].timestamp()) * 1_000_000
-            return ObjectInfo(key, answer["ContentLength"], answer["ETag"], modified_us)
+            return info_of(key, answer["ResponseMetadata"]["HTTPHeaders"], answer["ContentLength"])
 
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
         """Write a small object, conditionally if asked."""
@@ -200,13 +230,14 @@ class S3Store:
         try:
             with self._direct.send("PUT", self._prefix + key, conditions, body) as response:
                 said = response.read()
+                self._check(key, response)
                 if response.status == 200:
                     date = last_modified_us(response.headers.get("Date"))
                     return ObjectInfo(key, len(body), response.headers.get("ETag", ""), date)
-                if not conditions or response.status in _REDIRECTS:
+                if not conditions or response.status in _ASK_BOTO3:
                     return None
         except LINK_ERRORS as error:
-            if not conditions or isinstance(error, ConnectionRefusedError):
+            if not conditions or isinstance(error, _NOT_SENT):
                 return None
             raise unavailable(error, self._at(key)) from error
         raise self._refusal(key, response.status, said)
@@ -302,22 +333,30 @@ class S3Store:
         while True:
             with translated(f"{self.name}/"):
                 page = self._clients.plain.list_objects_v2(**request)
+                check_page(page)
             yield page
             if not page.get("IsTruncated"):
                 return
             request = {**request, "ContinuationToken": page["NextContinuationToken"]}
 
-    def _plain(self, key: str, response: HTTPResponse, *, ranged: bool) -> "_HttpStream | None":
-        """The stream of a plain answer; None for what boto3 should be asked about.
+    def _is_plain(self, key: str, response: HTTPResponse, *, ranged: bool) -> bool:
+        """Whether an answer carries bytes; False for what boto3 should be asked about.
 
         Who reads ranges has retries of its own, that go on where the link broke: boto3's would come on top of them.
         """
-        if response.status in {200, 206} and response.headers.get("Content-Length") is not None:
-            return _HttpStream(_info(key, response), response, self._at(key))
+        self._check(key, response)
+        if response.status in {200, 206}:
+            return True
         said = response.read()
-        if response.status in {404, 412} or (ranged and response.status not in _REDIRECTS):
+        if response.status in {404, 412} or (ranged and response.status not in _ASK_BOTO3):
             raise self._refusal(key, response.status, said)
-        return None
+        return False
+
+    def _check(self, key: str, response: HTTPResponse) -> None:
+        try:
+            check_answer(response.status, response.headers, with_etag=response.status in {200, 206})
+        except ForeignAnswer as error:
+            raise foreign(error, self._at(key)) from error
 
     def _refusal(self, key: str, status: int, said: bytes) -> ModelcastError:
         code, message = _CODE.search(said), _MESSAGE.search(said)
@@ -336,53 +375,6 @@ def _at_once(_: int) -> None:
     pass
 
 
-class _HttpStream:
-    def __init__(self, info: ObjectInfo, response: HTTPResponse, subject: str) -> None:
-        self.info = info
-        self._response = response
-        self._left = int(response.headers["Content-Length"])
-        self._subject = subject
-
-    def readinto(self, buffer: memoryview) -> int:
-        if not buffer or not self._left:
-            return 0
-        try:
-            # What has arrived, not what fits: a link that trickles must not hold the reader for ever.
-            count: int = self._response.fp.readinto1(buffer[: self._left])
-        except LINK_ERRORS as error:
-            raise unavailable(error, self._subject) from error
-        if count == 0:
-            raise unavailable(f"the link broke {self._left} bytes before the end", self._subject)
-        self._left -= count
-        self._response.length = self._left  # http.client's own count, by which a connection is kept
-        return count
-
-
-class _BotoStream:
-    def __init__(self, info: ObjectInfo, body: "StreamingBody", left: int, subject: str) -> None:
-        self.info = info
-        self._body = body
-        self._left = left
-        self._subject = subject
-
-    def readinto(self, buffer: memoryview) -> int:
-        with translated(self._subject):
-            # It waits until there is so much, and what came is lost if the link breaks before: therefore little.
-            chunk = self._body.read(min(len(buffer), self._left, PATIENT_BYTES)) if self._left else b""
-        buffer[: len(chunk)] = chunk
-        self._left -= len(chunk)
-        return len(chunk)
-
-
-class _Empty:
-    def __init__(self, info: ObjectInfo) -> None:
-        self.info = info
-
-    def readinto(self, buffer: memoryview) -> int:
-        return 0
-
-
-def _info(key: str, response: HTTPResponse) -> ObjectInfo:
-    headers = response.headers
-    size = int((headers.get("Content-Range") or headers["Content-Length"]).rpartition("/")[2])
-    return ObjectInfo(key, size, headers.get("ETag", ""), last_modified_us(headers.get("Last-Modified")))
+def _bare(etag: str) -> str:
+    """Without what a compressing proxy or a store's dialect puts around it."""
+    return etag.removeprefix("W/").strip('"')

@@ -3,12 +3,19 @@
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
+
+from modelcast.infra.forks import renew_in_children
+from modelcast.infra.stores.s3_answers import check_headers
+from modelcast.infra.stores.s3_credentials import RereadCredentials, RetryWithReplaced
 
 if TYPE_CHECKING:
+    from botocore.credentials import Credentials
     from mypy_boto3_s3 import S3Client
 
 CONNECT_TIMEOUT_SECONDS = 3
@@ -32,32 +39,54 @@ class Endpoint:
 
 
 class Clients:
-    """Three clients of one endpoint.
+    """Three clients of one endpoint, with the same credentials.
 
-    ``plain`` retries; ``once`` never does, because a retried conditional put could lose against itself; ``bulk``
-    retries and is patient.
+    ``plain`` retries; ``once`` never does, because a retried conditional put could lose against itself (it does send
+    again what was refused for its keys); ``bulk`` retries and waits longer.
+
+    Raises:
+        NoCredentialsError: the standard chain finds none.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
+        core = botocore.session.Session()
+        if endpoint.access_key_id is None:
+            found = RereadCredentials.read()
+            if found is None:
+                raise NoCredentialsError
+            core.register_component("credential_provider", _Found(found))
+            retry = RetryWithReplaced(found)
+            core.register("before-sign.s3", retry.before_sign)
+            core.register("needs-retry.s3", retry.needs_retry)
+        core.register("before-parse.s3", check_headers)
         session = boto3.session.Session(
-            aws_access_key_id=endpoint.access_key_id, aws_secret_access_key=endpoint.secret_access_key
+            aws_access_key_id=endpoint.access_key_id,
+            aws_secret_access_key=endpoint.secret_access_key,
+            botocore_session=core,
         )
-        kwargs: dict[str, Any] = {"endpoint_url": endpoint.url, "region_name": endpoint.region or session.region_name}
-        if kwargs["region_name"] is None:
-            kwargs["region_name"] = "us-east-1"
+        region = endpoint.region or session.region_name or "us-east-1"
 
         def client(attempts: int, read_timeout: int) -> "S3Client":
-            config = _config(attempts, read_timeout, path_style=bool(endpoint.url))
-            made: S3Client = session.client("s3", config=config, **kwargs)
-            return made
+            config = _config(attempts, read_timeout)
+            return session.client("s3", config=config, endpoint_url=endpoint.url, region_name=region)
 
-        self.credentials = session.get_credentials()
+        self.credentials: Credentials | None = session.get_credentials()
         self.plain = client(ATTEMPTS, READ_TIMEOUT_SECONDS)
         self.once = client(1, READ_TIMEOUT_SECONDS)
         self.bulk = client(ATTEMPTS, BULK_READ_TIMEOUT_SECONDS)
 
 
-def _config(attempts: int, read_timeout: int, *, path_style: bool) -> Config:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Stands for botocore's chain of credential providers."""
+
+    credentials: RereadCredentials
+
+    def load_credentials(self) -> RereadCredentials:
+        return self.credentials
+
+
+def _config(attempts: int, read_timeout: int) -> Config:
     return Config(
         signature_version="s3v4",
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -69,19 +98,42 @@ def _config(attempts: int, read_timeout: int, *, path_style: bool) -> Config:
         # Newer checksum trailers are unknown to many stores, and every byte is checked against the manifest anyway.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        s3={"addressing_style": "path" if path_style else "auto"},
     )
 
 
-_ENVIRONMENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_REGION")
-_cache: dict[tuple[Endpoint, tuple[str | None, ...]], Clients] = {}
-_lock = threading.Lock()
+_OTHER_VARIABLES = ("REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "HOME")
+
+
+class _Shared:
+    def __init__(self) -> None:
+        self.after_fork()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``: clients hold connections."""
+        self._clients: dict[tuple[Endpoint, tuple[tuple[str, str], ...]], Clients] = {}
+        self._lock = threading.Lock()
+
+    def of(self, endpoint: Endpoint) -> Clients:
+        key = (endpoint, tuple(sorted(filter(_matters, os.environ.items()))))
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = Clients(endpoint)
+            return self._clients[key]
+
+
+_shared = _Shared()
 
 
 def clients_of(endpoint: Endpoint) -> Clients:
-    """The shared clients of an endpoint (and of the credentials that the environment has now), made on first use."""
-    key = (endpoint, tuple(map(os.environ.get, _ENVIRONMENT)))
-    with _lock:
-        if key not in _cache:
-            _cache[key] = Clients(endpoint)
-        return _cache[key]
+    """The shared clients of an endpoint, made on first use and when a variable that boto3 reads has changed.
+
+    Raises:
+        NoCredentialsError: there are none; they may come later.
+    """
+    return _shared.of(endpoint)
+
+
+def _matters(variable: tuple[str, str]) -> bool:
+    name = variable[0].upper()
+    return name.startswith("AWS_") or name in _OTHER_VARIABLES

@@ -5,29 +5,31 @@ only; the caller asks boto3 (retries, redirects, proxies) about everything else.
 """
 
 import http.client
-import os
 import select
 import ssl
 import threading
-import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.httpsession import get_cert_path
+from botocore.httpsession import create_urllib3_context, get_cert_path
 
+from modelcast.infra.forks import renew_in_children
 from modelcast.infra.stores.s3_clients import (
     BULK_READ_TIMEOUT_SECONDS,
     CONNECT_TIMEOUT_SECONDS,
     POOL_CONNECTIONS,
     READ_TIMEOUT_SECONDS,
 )
+from modelcast.infra.stores.s3_errors import CERTIFICATES_HINT
+from modelcast.infra.threads import is_ending
+from modelcast.schemas.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,24 +38,42 @@ LINK_ERRORS = (OSError, http.client.HTTPException)
 
 
 class DirectRequests:
-    """Signed requests about the objects of one bucket."""
+    """Signed requests about the objects of one bucket.
 
-    def __init__(self, base_url: str, region: str, credentials: Credentials) -> None:
+    Args:
+        base_url: what the URLs of the bucket's objects begin with.
+        region: the signing region.
+        pool: whose connections are used.
+    """
+
+    def __init__(self, base_url: str, region: str, credentials: Credentials, pool: "ConnectionPool") -> None:
         self._base_url = base_url
         self._region = region
         self._credentials = credentials
+        self._pool = pool
 
     @classmethod
     def learned_from(cls, client: "S3Client", credentials: Credentials | None, bucket: str) -> "DirectRequests | None":
-        """Ask boto3 where the bucket is and how its requests are signed; None where only boto3 knows how."""
+        """Ask boto3 where the bucket is, how its requests are signed and whose certificates are trusted.
+
+        None: only boto3 knows how (a proxy, client certificates, signatures of another kind).
+
+        Raises:
+            StoreUnavailable: the file of trusted certificates can't be read.
+        """
         url = client.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "x"})
         parts = urlsplit(url)
         query = parse_qs(parts.query)
         scope = query.get("X-Amz-Credential", [""])[0].split("/")
         plain = query.get("X-Amz-Algorithm") == ["AWS4-HMAC-SHA256"] and scope[3:] == ["s3", "aws4_request"]
-        if not plain or credentials is None or _behind_proxy(parts.scheme, parts.hostname or ""):
+        if not plain or credentials is None or (verify := _verify_of(client, url)) is None:
             return None
-        return cls(f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('x')}", scope[2], credentials)
+        try:
+            pool = _pools.of(verify if parts.scheme == "https" else False)
+        except OSError as error:  # boto3 could not read it either, and would not name it
+            reason = f"the CA bundle {verify} can't be read: {error.strerror or error}"
+            raise StoreUnavailable(reason, subject=f"s3://{bucket}", hint=CERTIFICATES_HINT) from error
+        return cls(f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('x')}", scope[2], credentials, pool)
 
     def send(
         self, method: str, key: str, headers: Mapping[str, str] | None = None, body: bytes = b""
@@ -65,7 +85,7 @@ class DirectRequests:
         """
         request = AWSRequest(method=method, url=self._url(key), headers=dict(headers or {}), data=body)
         S3SigV4Auth(self._credentials.get_frozen_credentials(), "s3", self._region).add_auth(request)
-        return _pool.request(method, self._url(key), dict(request.headers.items()), body)
+        return self._pool.request(method, self._url(key), dict(request.headers.items()), body)
 
     def put_stream(
         self, key: str, body: Iterable[bytes], *, size_bytes: int, sha256: str
@@ -82,11 +102,11 @@ class DirectRequests:
         request = AWSRequest(method="PUT", url=self._url(key), headers={"Content-Length": str(size_bytes)})
         _KnownPayload(self._credentials.get_frozen_credentials(), self._region, sha256).add_auth(request)
         headers = dict(request.headers.items())
-        return _pool.request("PUT", self._url(key), headers, body, patience_seconds=BULK_READ_TIMEOUT_SECONDS)
+        return self._pool.request("PUT", self._url(key), headers, body, patience_seconds=BULK_READ_TIMEOUT_SECONDS)
 
     def warm(self, connections: int) -> None:
         """Have so many connections soon; nobody waits for them."""
-        _pool.warm(self._base_url, connections)
+        self._pool.warm(self._base_url, connections)
 
     def _url(self, key: str) -> str:
         return self._base_url + quote(key, safe="/-_.~")
@@ -104,13 +124,26 @@ class _KnownPayload(S3SigV4Auth):
 
 
 class ConnectionPool:
-    """Kept-alive connections, by scheme and host. Thread-safe; the newest idle one is used first."""
+    """Kept-alive connections, by scheme and host. Thread-safe; the newest idle one is used first.
 
-    def __init__(self) -> None:
+    Args:
+        verify: as botocore has it: a file of trusted certificates, True for its own, False to trust everyone.
+
+    Raises:
+        OSError: that file can't be read.
+    """
+
+    def __init__(self, verify: bool | str = True) -> None:
+        self._verify = verify
+        self._tls = _tls_context(verify)
+        self.after_fork()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``: closing a descriptor here leaves the parent's connection as it is."""
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
         self._coming: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
-        self._tls: ssl.SSLContext | None = None
 
     @contextmanager
     def request(
@@ -153,6 +186,8 @@ class ConnectionPool:
 
     def warm(self, url: str, count: int) -> None:
         """Open connections, beside the caller, until so many are idle: to connect costs at least a round trip."""
+        if is_ending():
+            return
         parts = urlsplit(url)
         where = (parts.scheme, parts.netloc)
         with self._lock:
@@ -190,18 +225,16 @@ class ConnectionPool:
         scheme, netloc = where
         connection: http.client.HTTPConnection
         if scheme == "https":
-            connection = http.client.HTTPSConnection(netloc, timeout=CONNECT_TIMEOUT_SECONDS, context=self._context())
+            connection = http.client.HTTPSConnection(netloc, timeout=CONNECT_TIMEOUT_SECONDS, context=self._tls)
         else:
             connection = http.client.HTTPConnection(netloc, timeout=CONNECT_TIMEOUT_SECONDS)
-        connection.connect()
+        try:
+            connection.connect()
+        except ssl.SSLCertVerificationError:
+            with suppress(OSError):
+                self._tls = _tls_context(self._verify)  # the file may have been replaced
+            raise
         return connection
-
-    def _context(self) -> ssl.SSLContext:
-        with self._lock:
-            if self._tls is None:
-                cafile = os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True)
-                self._tls = ssl.create_default_context(cafile=cafile)
-            return self._tls
 
     def _keep(self, where: tuple[str, str], connection: http.client.HTTPConnection) -> None:
         with self._lock:
@@ -230,11 +263,49 @@ def _is_alive(connection: http.client.HTTPConnection) -> bool:
     return False
 
 
-_pool = ConnectionPool()
+class _Pools:
+    """The pools of this process, one for each way to trust."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``."""
+        self._pools: dict[bool | str, ConnectionPool] = {}
+        self._lock = threading.Lock()
+
+    def of(self, verify: bool | str) -> ConnectionPool:
+        with self._lock:
+            if verify not in self._pools:
+                self._pools[verify] = ConnectionPool(verify)
+            return self._pools[verify]
 
 
-def _behind_proxy(scheme: str, host: str) -> bool:
-    return scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(host)
+_pools = _Pools()
+
+
+def _tls_context(verify: bool | str) -> ssl.SSLContext:
+    """Of botocore's own making, so that both trust the same certificates."""
+    context: ssl.SSLContext = create_urllib3_context()
+    if verify:
+        context.check_hostname = True
+        context.load_verify_locations(cafile=get_cert_path(True) if verify is True else verify)
+    else:
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _verify_of(client: "S3Client", url: str) -> bool | str | None:
+    """What ``client`` trusts; None if it does not go to ``url`` by itself, or does not tell."""
+    try:
+        session: Any = client._endpoint.http_session  # type: ignore[attr-defined]
+        if session._proxy_config.proxy_url_for(url) or session._cert_file:
+            return None
+        verify = session._verify
+    except AttributeError:
+        return None
+    return verify if isinstance(verify, bool | str) else True
 
 
 def last_modified_us(header: str | None) -> int:

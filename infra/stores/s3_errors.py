@@ -11,13 +11,20 @@ from botocore.exceptions import (
     IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
+    SSLError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.parsers import ResponseParserError
 
+from modelcast.infra.stores.s3_answers import ForeignAnswer
+from modelcast.infra.stores.s3_credentials import REFUSED_KEYS
 from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.ports import PreconditionFailed
 
 _CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile or role that may use the bucket"
+_NEW_KEYS = "put new keys where the old ones came from; a credentials file or profile is read again at the next request"
+CERTIFICATES_HINT = "name the file of your company's CA in AWS_CA_BUNDLE, or as ca_bundle in the AWS profile"
+_BETWEEN = "a proxy, cache or login page answers in the store's stead: log in, or name the store's host in NO_PROXY"
 _TRANSIENT = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling", "BadDigest"}
 
 
@@ -28,9 +35,13 @@ def translated(subject: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise of_client_error(error, subject) from error
+    except ForeignAnswer as error:
+        raise foreign(error, subject) from error
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
         raise Refused(str(error), subject=subject, hint=_CREDENTIALS) from error
-    except (HTTPClientError, BotoConnectionError, IncompleteReadError) as error:
+    except SSLError as error:
+        raise StoreUnavailable(f"store unreachable: {error}", subject=subject, hint=CERTIFICATES_HINT) from error
+    except (HTTPClientError, BotoConnectionError, IncompleteReadError, ResponseParserError) as error:
         raise unavailable(error, subject) from error
     except BotoCoreError as error:
         raise Refused(str(error), subject=subject, hint="check the store's url, endpoint_url and region") from error
@@ -41,6 +52,11 @@ def translated(subject: str) -> Iterator[None]:
 def unavailable(error: BaseException | str, subject: str) -> StoreUnavailable:
     """The store could not be reached, or the link broke."""
     return StoreUnavailable(f"store unreachable: {error}", subject=subject, hint="is the endpoint right and up?")
+
+
+def foreign(error: ForeignAnswer, subject: str) -> StoreUnavailable:
+    """Something between here and the store answered, or changed what it answered."""
+    return StoreUnavailable(f"the store did not answer itself: {error}", subject=subject, hint=_BETWEEN)
 
 
 def of_client_error(error: ClientError, subject: str) -> ModelcastError:
@@ -63,10 +79,14 @@ def of_status(status: int, code: str, message: str, subject: str) -> ModelcastEr
         return StoreUnavailable("no such bucket", subject=subject, hint="create it, or correct the store's url")
     if status == 404:
         return NotFound("no such object", subject=subject)
+    if status == 416 and code != "InvalidRange":
+        return foreign(ForeignAnswer(f"it ignores or misreads Range: {text}"), subject)
     if status == 416:
         return ContentError("the object ends before the range that was asked for", subject=subject)
     if code == "RequestTimeTooSkewed":
         return Refused(text, subject=subject, hint="this machine's clock is wrong: run an NTP client")
+    if code in REFUSED_KEYS:
+        return Refused(f"the store denied access: {text}", subject=subject, hint=_NEW_KEYS)
     if status in {401, 403}:
         return Refused(f"the store denied access: {text}", subject=subject, hint=_CREDENTIALS)
     return Refused(f"the store answered {text}", subject=subject, hint="check the store's url, endpoint_url and region")

@@ -7,7 +7,7 @@ the bytes here, and not sent again, on whatever machine it is run.
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from modelcast.infra.forks import renew_in_children
 from modelcast.infra.read_ahead import wanted_soon
 from modelcast.infra.stores.parts import MULTIPART_FROM_BYTES, part_size_of
 from modelcast.infra.stores.s3_unfinished import abort, unfinished
+from modelcast.infra.threads import Threads
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.ports import Progress, Ready
 
@@ -135,7 +137,7 @@ def _send_parts(
             done.append(part)
             told(part["PartNumber"], size)
 
-    with ThreadPoolExecutor(PARTS_IN_FLIGHT, "upload") as pool:
+    with Threads(PARTS_IN_FLIGHT, "upload") as pool:
         flying: set[Future[tuple[CompletedPartTypeDef, int]]] = set()
         try:
             for number, body in enumerate(parts, 1):
@@ -172,7 +174,13 @@ class _Room:
     """Memory shared by all uploads of the process; one that is larger than all of it goes alone."""
 
     def __init__(self, size_bytes: int) -> None:
-        self._size, self._taken = size_bytes, 0
+        self._size = size_bytes
+        self.after_fork()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``: what the parent sends takes no room here."""
+        self._taken = 0
         self._freed = threading.Condition()
 
     def take(self, count: int) -> None:

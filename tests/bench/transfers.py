@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelcast.consumers.fetch.link import Link
+    from modelcast.consumers.fetch.transfer.link import Link
     from modelcast.schemas.ports import ObjectStore
 
 MIB = 1024 * 1024
@@ -22,17 +22,17 @@ KEY_FOLDER = "bench"
 
 def link_of(how: str) -> "Link":
     """What a worker's settings make of ``direct_writes``."""
-    from modelcast.consumers.fetch.disks import Disks
-    from modelcast.consumers.fetch.link import Link
+    from modelcast.consumers.fetch.transfer.disks import Disks
+    from modelcast.consumers.fetch.transfer.link import Link
 
     return Link(direct_writes={"auto": Disks(), "direct": True, "cached": False}[how])
 
 
 def by_engine(job: dict[str, Any], how: str) -> None:
     """The engine alone: parts into a preallocated file, each block hashed."""
-    from modelcast.consumers.fetch.download import Download
-    from modelcast.consumers.fetch.incoming import Incoming
-    from modelcast.consumers.fetch.plan import Step, Way, parts_of
+    from modelcast.consumers.fetch.cache.incoming import Incoming
+    from modelcast.consumers.fetch.planning.steps import Step, Way, parts_of
+    from modelcast.consumers.fetch.transfer.download import Download
     from modelcast.infra.stores import open_store
     from modelcast.schemas.manifest import Manifest
 

@@ -6,8 +6,8 @@ from typing import Literal
 import pytest
 
 from modelcast.cli import pod_sources
-from modelcast.consumers.fetch.disks import Disks
-from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.transfer.disks import Disks
+from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores import MemoryStore
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree

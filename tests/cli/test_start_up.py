@@ -9,6 +9,8 @@ import pytest
 HEAVY = {"boto3", "botocore", "confluent_kafka", "faust", "aiokafka", "redis", "pydantic_settings", "structlog",
          "fastavro", "yaml", "asyncio", "numpy", "aiohttp", "prometheus_client"}  # fmt: skip
 """Without pydantic itself: typer checks options with it."""
+CLIENTS = HEAVY - {"pydantic_settings", "yaml", "structlog", "asyncio"}
+"""What the settings alone never need; asyncio comes with pydantic_settings."""
 
 SCRIPT = """
 import sys
@@ -47,3 +49,14 @@ def test_completion_imports_no_heavy_library() -> None:
 def test_a_command_imports_what_it_uses_and_no_more() -> None:
     assert "yaml" in imported("config", "show")
     assert not imported("config", "show") & {"boto3", "confluent_kafka", "redis", "faust"}
+
+
+def test_the_settings_are_shown_without_any_client_or_server_library() -> None:
+    assert not imported("config", "show") & CLIENTS
+
+
+def test_looking_for_what_redis_tells_imports_neither_the_agents_libraries_nor_arrays() -> None:
+    url = "redis://127.0.0.1:1"  # nobody listens there; Kafka neither, so the command ends soon
+    elsewhere = {"MODELCAST_REDIS__URL": url, "MODELCAST_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+                 "MODELCAST_KAFKA__TIMEOUT_SECONDS": "1"}  # fmt: skip
+    assert not imported("get", "models", **elsewhere) & {"faust", "aiokafka", "aiohttp", "numpy", "boto3"}

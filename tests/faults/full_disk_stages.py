@@ -9,9 +9,9 @@ from random import Random
 from typing import Any
 
 from modelcast.consumers.fetch import ArtifactCache, DiskFull, Fetcher
-from modelcast.consumers.fetch.download import Download
-from modelcast.consumers.fetch.incoming import Incoming
+from modelcast.consumers.fetch.cache.incoming import Incoming
 from modelcast.consumers.fetch.rebuild import Rebuilder
+from modelcast.consumers.fetch.transfer.download import Download
 from modelcast.infra.stores import MemoryStore
 from tests.consumers.fetch.offering import kin, offer, patient, step_from
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree

@@ -27,13 +27,14 @@ from modelcast.producers.publication import Publication
 from modelcast.schemas.states import State
 from tests.consumers.pod.models import adder
 from tests.support.cluster import Cluster, Daemon, Region, wait_until
+from tests.support.lanes import often
 from tests.support.slow_link import Network
 from tests.support.traffic import Tally, Traffic
 
 pytestmark = [pytest.mark.real, pytest.mark.integration]
 
 REGIONS = {"eu": (1, 1), "us": (2, 2), "ap": (1, 1)}  # pods, workers
-ROUNDS = int(os.environ.get("MODELCAST_KILL_ROUNDS", "60"))
+ROUNDS = int(os.environ.get("MODELCAST_KILL_ROUNDS", often(60, 12)))
 ROUNDS_MAX = ROUNDS * 3 // 2
 PROVEN_MIN = 5 if ROUNDS >= 60 else 1
 AIMS = (State.FETCHING, State.STAGED, State.LOADING)

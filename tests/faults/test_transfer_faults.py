@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, BlobMissing, DamagedBytes, Fetcher
-from modelcast.consumers.fetch import reading as reading_module
-from modelcast.consumers.fetch import retry as retry_module
-from modelcast.consumers.fetch.download import Download
 from modelcast.consumers.fetch.errors import FetchTooSlow
-from modelcast.consumers.fetch.plan import Way
+from modelcast.consumers.fetch.planning.steps import Way
+from modelcast.consumers.fetch.transfer import reading as reading_module
+from modelcast.consumers.fetch.transfer import retry as retry_module
+from modelcast.consumers.fetch.transfer.download import Download
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import Refused, StoreUnavailable

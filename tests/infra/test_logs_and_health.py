@@ -7,6 +7,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Literal
 
 import prometheus_client
 import pytest
@@ -52,6 +53,19 @@ def test_off_a_terminal_each_line_is_json_with_what_is_being_worked_on() -> None
     }
     assert (second["event"], second["model"], second["pod"]) == ("plain text", "fraud", "eu-0")
     assert "version" not in third
+
+
+@pytest.mark.parametrize("format_", ["console", "json"])
+def test_what_others_said_moves_no_cursor_and_sets_no_title(format_: Literal["console", "json"]) -> None:
+    evil, out = "\x1b]0;owned\x07\x9b2J\rend", io.StringIO()
+    logs.set_up(LogSettings(format=format_), stream=out)
+    structlog.get_logger().warning(evil, publisher=evil, labels={"a": evil}, error=NotFound(evil, subject=evil))
+    try:
+        raise ValueError(evil)
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    assert "owned" in out.getvalue()
+    assert not set(out.getvalue()) & set("\x1b\x07\x9b\r")
 
 
 def test_errors_tell_their_subject_and_hint() -> None:

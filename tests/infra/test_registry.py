@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelcast.infra.claim import Claimed, claim, put_schema, put_schemas
+from modelcast.infra.claim import AlreadyThere, Claimed, claim, put_schema, put_schemas
 from modelcast.infra.registry import RegistryReader, Tail
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
@@ -300,12 +300,12 @@ def test_who_loses_validates_again(reader: RegistryReader) -> None:
     assert reader.heads() == {"fraud": 1}
 
 
-def test_an_event_that_stands_in_the_log_is_returned_even_below_newer_ones(reader: RegistryReader) -> None:
+def test_an_event_that_stands_in_the_log_is_found_even_below_newer_ones(reader: RegistryReader) -> None:
     log = filled(reader, 1)
     first = log.event_ids[0]
     publish(reader, log, "newer")
-    again = publish(reader, reader.open_log("fraud"), first)
-    assert (again.entry.generation, again.made) == (1, False)
+    again = claim(reader, log, first, lambda known: update(known, first))
+    assert again == AlreadyThere(log, 1)
     assert reader.heads() == {"fraud": 2}
 
 
@@ -315,9 +315,37 @@ def test_an_event_that_the_fold_knows_is_not_even_built_again(reader: RegistryRe
     def never(_log: ModelLog) -> ModelUpdate:
         raise AssertionError("built an entry for an event that stands in the log")
 
-    again = claim(reader, log, log.event_ids[1], never)
-    assert (again.entry.generation, again.made, again.log) == (2, False, log)
-    assert again.encoded == encode(again.entry)
+    assert claim(reader, log, log.event_ids[1], never) == AlreadyThere(log, 2)
+
+
+def test_who_loses_to_what_makes_its_entry_needless_writes_none(reader: RegistryReader) -> None:
+    old = reader.open_log("fraud")
+    publish(reader, old, "first")
+    found = claim(reader, old, "second", lambda log: None if log.head else update(log, "second"))
+    assert found == AlreadyThere(reader.tail("fraud").log)
+    assert reader.heads() == {"fraud": 1}
+
+
+def test_an_entry_of_the_same_event_that_another_run_was_faster_with_is_the_claims_own(reader: RegistryReader) -> None:
+    old = reader.open_log("fraud")
+    first = publish(reader, old, "mine")
+    assert publish(reader, old, "mine") == first
+    assert reader.heads() == {"fraud": 1}
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_store_that_holds_another_newest_entry_or_none_is_noticed(
+    store: CountingStore, reader: RegistryReader, gone: bool
+) -> None:
+    older = filled(reader, 1)
+    log = publish(reader, older, "newest").log
+    reader.check_standing(log)
+    reader.check_standing(reader.open_log("fraud"))
+    store.delete(keys.log_entry("fraud", 2))
+    if not gone:
+        store.put(keys.log_entry("fraud", 2), encode(update(older, "another")))
+    with pytest.raises(ForeignRegistry, match="fraud generation 2"):
+        reader.check_standing(log)
 
 
 def test_racing_claims_stand_once_each_in_one_order(reader: RegistryReader) -> None:

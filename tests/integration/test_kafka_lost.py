@@ -40,6 +40,7 @@ def test_topics_keep_their_ids_until_they_are_made_anew(kafka_of_its_own: KafkaS
     assert {name for name, topic_id in topic_ids(settings).items() if topic_id != first[name]} == {Topic.MODEL_ACKS}
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_an_empty_cluster_in_its_place_changes_nothing_served_and_new_versions_flow(
     own_stack: LocalStack, tmp_path: Path

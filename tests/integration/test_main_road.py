@@ -111,5 +111,5 @@ def test_doctor_finds_nothing_wrong_with_the_stack(modelcast: CommandLine) -> No
     modelcast("publish", "checked", modelcast.model(1))
     found = modelcast("doctor", "-o", "json").json
     assert {check["subject"] for check in found} >= {"kafka", "kafka: partitioner", "redis", "registry"}
-    assert {c["verdict"] for c in found if c["subject"] == "kafka: version"} == {"ok"}
-    assert {check["verdict"] for check in found} <= {"ok", "warning", "skipped"}, json.dumps(found, indent=1)
+    assert {c["result"] for c in found if c["subject"] == "kafka: version"} == {"ok"}
+    assert {check["result"] for check in found} <= {"ok", "warning", "skipped"}, json.dumps(found, indent=1)

@@ -32,9 +32,9 @@ def anonymous_bytes(pid: int | str = "self") -> int:
 def main(folder: str, bases: str, url: str, endpoint_url: str, waits: str = "") -> None:
     """Publish, and print JSON."""
     if waits:
-        from modelcast.producers.deltas import run
+        from modelcast.deltas.publish import publication
 
-        run.wait_for, run.PATIENCE_SECONDS = (lambda whole, offers, links: 1), 120.0
+        publication.wait_for, publication.PATIENCE_SECONDS = (lambda whole, offers, links: 1), 120.0
     settings = Settings(
         stores={"origin": StoreSettings(url=url, endpoint_url=endpoint_url)},
         publish=PublishSettings(base_cache_dir=Path(bases)),

@@ -99,7 +99,7 @@ def test_the_block_of_that_test_works(tmp_path: Path) -> None:
     assert "not in the base install: aiohttp" in done.stderr
 
 
-@pytest.mark.parametrize("kind", ["package", "module"])
+@pytest.mark.parametrize("kind", ["package", pytest.param("module", marks=pytest.mark.soak)])
 def test_a_training_repository_may_have_folders_called_like_our_rooms(tmp_path: Path, kind: str) -> None:
     rooms = ("schemas", "producers", "consumers", "agents", "infra", "cli", "tests")
     for room in rooms:

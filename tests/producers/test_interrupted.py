@@ -72,7 +72,9 @@ def publish_once(settings: Settings, env: dict[str, str], path: Path, heard: Pat
 @pytest.fixture(scope="module")
 def forkserver() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.producers.test_interrupted", "boto3", "modelcast.producers.deltas.run"])
+    context.set_forkserver_preload(
+        ["tests.producers.test_interrupted", "boto3", "modelcast.deltas.publish.publication"]
+    )
     return context
 
 
@@ -84,7 +86,10 @@ def publish(settings: Settings, heard: Path, path: Path) -> Publication:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("size", "overtaken"), [(SMALL, False), (SMALL, True), (LARGE, True)])
+@pytest.mark.parametrize(
+    ("size", "overtaken"),
+    [(SMALL, True), *(pytest.param(*case, marks=pytest.mark.soak) for case in ((SMALL, False), (LARGE, True)))],
+)
 def test_killed_at_each_step_and_run_again_there_is_one_entry(
     s3: S3ForTests,
     aws_env: Callable[[S3ForTests], None],
@@ -136,6 +141,7 @@ def test_killed_at_each_step_and_run_again_there_is_one_entry(
     assert killed_after_claim >= 4
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_killed_at_each_step_of_its_deltas_and_run_again_they_are_all_there(
     s3: S3ForTests,

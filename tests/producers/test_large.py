@@ -35,6 +35,7 @@ def write_shard(folder: Path, number: int, seed: int) -> None:
         file.write(np.random.default_rng(number * 1000 + seed).bytes(MIB))
 
 
+@pytest.mark.soak
 def test_a_folder_of_shards_takes_little_memory_and_only_the_changed_shard_moves_again(
     s3: S3ForTests, aws_env: Callable[[S3ForTests], None], tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_folder_of_shards_takes_little_memory_and_only_the_changed_shard_moves
         assert [base for base, _, _ in second["deltas"]] == [1, 0]
 
 
+@pytest.mark.soak
 def test_a_delta_that_is_made_beside_the_upload_takes_no_more_than_both_of_them_may(
     s3: S3ForTests, aws_env: Callable[[S3ForTests], None], tmp_path: Path
 ) -> None:

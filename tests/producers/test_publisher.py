@@ -1,23 +1,23 @@
 """The rules of publishing, on a store in memory."""
 
+import pickle
 import threading
-from dataclasses import replace
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from modelcast.infra.settings import PublishSettings
+from modelcast.infra.settings import KafkaSettings, PublishSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publication, Publisher
-from modelcast.producers.deltas.offers import DeltaMade
-from modelcast.producers.publication import Course, Decision, Request, decide
-from modelcast.schemas import keys
+from modelcast.schemas.delta_reports import DeltaMade
 from modelcast.schemas.errors import (
     ExitCode,
+    KafkaUnavailable,
     Refused,
 )
-from modelcast.schemas.log import ModelLog
-from modelcast.schemas.records import Activation, ArtifactRef, ModelUpdate
+from modelcast.schemas.records import Activation, ModelUpdate
 from tests.producers.fakes import SETTINGS, Heard, HookedStore
 from tests.producers.published import exit_code, log_of, model
 
@@ -207,40 +207,6 @@ def test_who_is_overtaken_on_a_named_version_is_refused(
     assert list(store.list("publications/")) == []
 
 
-def test_what_is_left_to_do_follows_from_the_log_alone() -> None:
-    def asked(content: str, version: int | None = None) -> Request:
-        digest = "sha256:" + content * 64
-        return Request("fraud", ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, ""), version)
-
-    log = ModelLog("fraud", "r")
-    assert decide(log, asked("a"), "e1") == Decision(Course.CLAIM)
-    log = log.apply(asked("a").update(log, "e1", 0))
-    log = log.apply(asked("b").update(log, "e2", 0))
-    assert decide(log, asked("b"), "new") == Decision(Course.ANNOUNCE, 2)
-    assert decide(log, asked("b"), None) == Decision(Course.ANNOUNCE, 2)
-    assert decide(log, asked("a"), "new") == Decision(Course.CLAIM)
-    assert decide(log, asked("a"), "e1") == Decision(Course.ANNOUNCE, 1, completes=True)
-    assert decide(log, asked("a", 1), "e1") == Decision(Course.ANNOUNCE, 1, completes=True)
-    assert decide(log, asked("a", 1), "new") == Decision(Course.ANNOUNCE, 1)
-    assert decide(log, asked("b", 9), "new") == Decision(Course.CLAIM)
-
-
-def test_the_intent_is_the_same_for_a_rerun_and_another_for_other_options() -> None:
-    digest = "sha256:" + "a" * 64
-    artifact = ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, "")
-    plain = Request("fraud", artifact)
-    same = [Request("fraud", artifact, metrics={"seconds": 9.0}, labels={"at": "noon"}, publisher="ann")]
-    others = [
-        Request("churn", artifact),
-        Request("fraud", artifact, version=1),
-        Request("fraud", artifact, placement=("eu",)),
-        Request("fraud", artifact, activation=Activation.STAGED),
-        Request("fraud", replace(artifact, manifest_digest="sha256:" + "b" * 64)),
-    ]
-    assert {r.intent_key for r in same} == {plain.intent_key}
-    assert len({plain.intent_key, *(r.intent_key for r in others)}) == 1 + len(others)
-
-
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(
     publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
 ) -> None:
@@ -261,14 +227,14 @@ def test_progress_adds_up_to_the_artifacts_size(store: MemoryStore, heard: Heard
     without_deltas = SETTINGS.model_copy(update={"publish": PublishSettings(deltas=False)})
     publisher = Publisher(without_deltas, store=store, announcer=heard)
     steps: list[tuple[str, int]] = []
-    moved: list[int] = []
+    moved: Counter[str] = Counter()
 
     class Watcher:
         def step(self, name: str, total_bytes: int = 0) -> None:
             steps.append((name, total_bytes))
 
         def advance(self, done_bytes: int) -> None:
-            moved.append(done_bytes)
+            moved[steps[-1][0]] += done_bytes
 
         def delta(self, made: DeltaMade) -> None:
             raise AssertionError("nothing to make it of")
@@ -276,10 +242,10 @@ def test_progress_adds_up_to_the_artifacts_size(store: MemoryStore, heard: Heard
     for name, size in (("a", 10), ("same-as-a", 10), ("b", 3_000_000)):
         (tmp_path / name).write_bytes(bytes(size))
     done = publisher.publish("fraud", tmp_path, progress=Watcher())
-    assert sum(moved) == 3_000_020
+    assert moved == {"scan": 3_000_020, "upload": 3_000_020}
     assert done.uploaded_bytes == 3_000_010
-    assert [name for name, _ in steps] == ["scan", "upload", "claim", "announce", "close"]
-    assert dict(steps)["upload"] == 3_000_020
+    assert [name for name, total in steps] == ["scan", "scan", "upload", "claim", "announce", "close"]
+    assert steps[:3] == [("scan", 0), ("scan", 3_000_020), ("upload", 3_000_020)]
 
 
 def test_publications_and_commands_share_one_log(
@@ -290,3 +256,20 @@ def test_publications_and_commands_share_one_log(
     second = publisher.publish("fraud", model(tmp_path, "2"))
     assert (second.version, second.generation) == (2, 3)
     assert isinstance(heard.records[-1], ModelUpdate)
+
+
+def test_a_publication_is_a_plain_value(publisher: Publisher, tmp_path: Path) -> None:
+    done = publisher.publish("fraud", model(tmp_path, "1"))
+    value = Publication(**asdict(done))
+    assert str(value) == "fraud/1"
+    assert asdict(pickle.loads(pickle.dumps(done))) == asdict(done) == asdict(value)
+
+
+def test_waiting_asks_the_cluster_of_the_publishers_own_settings(
+    store: MemoryStore, heard: Heard, tmp_path: Path
+) -> None:
+    away = KafkaSettings(bootstrap_servers="127.0.0.1:1", timeout_seconds=1)
+    mine = SETTINGS.model_copy(update={"kafka": away})
+    done = Publisher(mine, store=store, announcer=heard).publish("fraud", model(tmp_path, "1"))
+    with pytest.raises(KafkaUnavailable, match=r"127\.0\.0\.1:1"):
+        done.wait("all", timeout=1)

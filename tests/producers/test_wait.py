@@ -23,7 +23,7 @@ from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.schema_guard import parse_schema
 from modelcast.schemas.schema_nodes import fingerprint
 from modelcast.schemas.topics import Topic
-from tests.producers.test_verdict import FETCHING, LOADING, REFUSING, SERVING, state
+from tests.producers.planning.test_convergence import FETCHING, LOADING, REFUSING, SERVING, state
 from tests.schemas.foreign_schemas import EXTRAS, with_every_kind_of_field, written
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.schemas.errors import ContentError, ForeignRegistry, NotFound, Refused
-from modelcast.schemas.log import EVERYWHERE, HISTORY_KEPT, NEEDS_VERSION, Gap, ModelLog
+from modelcast.schemas.log import Gap, ModelLog
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import (
     ALL_REGIONS,
@@ -20,8 +20,11 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
+from modelcast.schemas.region_view import HISTORY_KEPT
 
 REGIONS = ("ap", "eu", "us")
+EVERYWHERE = {CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS}
+NEEDS_VERSION = EVERYWHERE | {CommandKind.ACTIVATE, CommandKind.ROLLBACK, CommandKind.PIN}
 ELSEWHERE = "elsewhere"  # a region that no entry ever names
 EMPTY = ModelLog("fraud", "registry")
 

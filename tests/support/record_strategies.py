@@ -4,10 +4,10 @@ from hypothesis import strategies as st
 
 from modelcast.schemas import records as r
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.log import NEEDS_VERSION
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, VERSION_MAX
 from modelcast.schemas.record_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.states import PodState, State
+from modelcast.schemas.verbs import RULES
 
 text = st.text(st.characters(codec="utf-8"), max_size=40)
 identity = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=40)
@@ -61,7 +61,7 @@ def model_commands(draw: st.DrawFn) -> r.ModelCommand:
     """A command whose targets and alias go with its kind."""
     kind = draw(st.sampled_from(r.CommandKind))
     regions = st.just(r.ALL_REGIONS) | model_names
-    target = st.builds(r.CommandTarget, region=regions, version=versions if kind in NEEDS_VERSION else st.none())
+    target = st.builds(r.CommandTarget, region=regions, version=versions if RULES[kind].takes_version else st.none())
     return r.ModelCommand(
         registry_id=draw(identity),
         event_id=draw(identity),
@@ -173,6 +173,7 @@ region_states = st.builds(
     pods_omitted=counts,
     pinned_version=maybe_version,
     paused=st.booleans(),
+    error_generation=counts,
 )
 version_states = st.builds(
     r.VersionState,

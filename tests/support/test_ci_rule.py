@@ -36,7 +36,7 @@ def run(tests: str, folder: Path, *options: str, ci: str) -> subprocess.Complete
     file.write_text(tests)
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--rootdir", str(ROOT), *options, str(file)]
     env = {**os.environ, "CI": ci}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=170, check=False)
 
 
 def test_a_skip_fails_the_run_in_ci(tmp_path: Path) -> None:

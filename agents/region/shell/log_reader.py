@@ -5,7 +5,6 @@ import threading
 from modelcast.infra import metrics
 from modelcast.infra.registry import RegistryReader, Tail
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.errors import ForeignRegistry
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry
 
@@ -51,14 +50,8 @@ class LogBook:
         """Read all that is new, and prove that the newest entry read still stands. Raises like ``read``."""
         with self._lock:
             log = self._log
-            if log is not None and log.head:
-                standing = self._reader.entry(self._model, log.head)
-                if standing is None or standing.entry.event_id != log.event_ids[log.head - 1]:
-                    raise ForeignRegistry(
-                        "an entry that was read before is gone or another",
-                        subject=f"{self._model} generation {log.head}",
-                        hint="the store was wiped, restored or rewritten; see `modelcast doctor`",
-                    )
+            if log is not None:
+                self._reader.check_standing(log)
             return self._take(self._reader.tail(self._model, log, partial=True))
 
     def holds(self, entry: Entry, raw: bytes) -> bool:

@@ -11,7 +11,7 @@ from modelcast.agents.region.decider.values import Effect, Event, Transfer
 from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.consumers.fetch import FetchStatus
-from modelcast.consumers.fetch.job import TURN_FROM_BYTES
+from modelcast.consumers.fetch.job.job import TURN_FROM_BYTES
 from modelcast.consumers.pods.port import Pod
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate

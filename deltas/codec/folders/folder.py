@@ -12,12 +12,13 @@ from typing import BinaryIO
 from modelcast.deltas.codec.apply_file import apply_file
 from modelcast.deltas.codec.container import Frame, Index, decode_index, digest_text, sha256_of_view
 from modelcast.deltas.codec.errors import BadDelta, WrongBase, WrongResult
-from modelcast.deltas.codec.files import is_executable, make_executable, mapped, odd_kind, written_aside
+from modelcast.deltas.codec.files import is_executable, make_executable, mapped, odd_kind
 from modelcast.deltas.codec.folders.index import Entry, Tree, check_fits, decode_tree, encode_tree, tree_digest
 from modelcast.deltas.codec.info import DeltaInfo, shares_of
 from modelcast.deltas.codec.layouts.detection import layouts_of
 from modelcast.deltas.codec.layouts.tensors import Layout, sizes_of
 from modelcast.deltas.codec.make_file import Layouts, make_file
+from modelcast.infra.files import written_aside
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.manifest import check_paths
 from modelcast.schemas.partners import Held, partners

@@ -12,7 +12,7 @@ from tests.agents.region.stack import Stack, Topics, wait_until
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("late", ["blobs", "manifest"])
+@pytest.mark.parametrize("late", ["blobs", pytest.param("manifest", marks=pytest.mark.soak)])
 def test_bytes_that_come_later_than_the_event_are_waited_for(
     late: str, stack: Stack, topics: Topics, publisher: Publisher
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from modelcast.agents.region.disk import Disk
 from modelcast.agents.region.long_link import long_link, reload_limit
 from modelcast.consumers.fetch import ArtifactCache
-from modelcast.consumers.fetch.disks import Disks
+from modelcast.consumers.fetch.transfer.disks import Disks
 from modelcast.infra.settings import RegionSettings, Settings
 from modelcast.infra.stores import MemoryStore
 

@@ -308,6 +308,7 @@ def wait_code(process: Process) -> int:
     return process.child.wait(20)
 
 
+@pytest.mark.soak
 def test_kafka_and_stores_that_are_away_at_start_are_waited_for(s3: S3ForTests, stack: Stack, tmp_path: Path) -> None:
     kafka_port, s3_port = free_ports(2)
     kafka_at, s3_at = f"127.0.0.1:{kafka_port}", f"http://127.0.0.1:{s3_port}"

@@ -18,7 +18,7 @@ def stormy(stack: Stack) -> Iterator[StormyProxy]:
         yield proxy
 
 
-@pytest.mark.parametrize("status", [403, 500, 503])
+@pytest.mark.parametrize("status", [403, *(pytest.param(status, marks=pytest.mark.soak) for status in (500, 503))])
 def test_a_storm_of_the_origin_is_said_and_survived(
     status: int, stack: Stack, topics: Topics, publisher: Publisher, stormy: StormyProxy
 ) -> None:

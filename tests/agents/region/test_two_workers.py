@@ -71,6 +71,7 @@ def test_two_workers_share_the_models_and_one_takes_over_when_the_other_is_kille
     assert workers <= {"a", "b"}
 
 
+@pytest.mark.soak
 def test_a_worker_that_was_stopped_and_wakes_after_the_takeover_changes_nothing(
     stack: Stack, topics: Topics, publisher: Publisher
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_worker_that_was_stopped_and_wakes_after_the_takeover_changes_nothing(
     wait_until(lambda: topics.serving("fraud", 4), "version 4 serves, whoever owns it now", 30)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_two_workers_whose_kafka_loses_its_data_go_on_by_the_log_and_share_the_models_again(
     make_stack: Callable[..., Stack], tmp_path: Path

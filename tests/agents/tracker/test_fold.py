@@ -151,14 +151,16 @@ def test_a_silent_region_counts_as_last_reported() -> None:
     assert row(state, "us").heard_at_us == NOW_US - 16 * SECOND
 
 
-def test_a_report_on_an_older_generation_lends_the_new_one_neither_state_nor_error() -> None:
+def test_a_report_on_an_older_generation_lends_the_new_one_no_state_and_its_error_stays_with_its_generation() -> None:
     acks = pages("eu", [pod("a", 1, 1)], generation=2, version=2, state=State.QUARANTINED, error="damaged")
     state = state_of([update(1, 1), update(2, 2), update(3, 3)], acks, expected=("eu",))
     assert row(state, "eu").state is State.ANNOUNCED
-    assert (row(state, "eu").error, row(state, "eu").bytes_moved) == ("", 0)
+    stuck = row(state, "eu")
+    assert (stuck.error, stuck.error_generation, stuck.bytes_moved) == ("damaged", 2, 0)
+    assert stuck.reported_at_us == acks[0].reported_at_us
     told = state_of([update(1, 1), update(2, 2)], acks, expected=("eu",))
     assert row(told, "eu").state is State.QUARANTINED
-    assert row(told, "eu").error == "damaged"
+    assert (row(told, "eu").error, row(told, "eu").error_generation) == ("damaged", 2)
 
 
 def on_its_way(sequence: int, moved: int) -> list[ModelAck]:

@@ -11,6 +11,7 @@ from modelcast.schemas.records import ModelAck, VersionState
 from tests.agents.tracker.makers import SECOND, rows_of, snapshots_of
 from tests.agents.tracker.strategies import REGIONS, deliveries, logs
 from tests.agents.tracker.twin import TwinRegion, TwinState, twin
+from tests.support.lanes import often
 
 NOW_US = 1_000 * SECOND
 HEARD = {"eu": NOW_US - SECOND, "us": NOW_US - 16 * SECOND, "ap": NOW_US - 15 * SECOND}
@@ -47,7 +48,7 @@ def as_twin(state: VersionState) -> TwinState:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=often(400, 100), deadline=None)
 @given(logs(), deliveries(), expectations)
 def test_says_what_the_slow_twin_says(log: ModelLog, acks: list[ModelAck], expected: tuple[str, ...]) -> None:
     state = fold(known(log, acks, expected), NOW_US)
@@ -55,7 +56,7 @@ def test_says_what_the_slow_twin_says(log: ModelLog, acks: list[ModelAck], expec
     assert decode(encode(state)) == state
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=often(150, 40), deadline=None)
 @given(deliveries(), st.randoms(use_true_random=False), logs())
 def test_order_and_repetition_change_nothing(acks: list[ModelAck], random: object, log: ModelLog) -> None:
     other = acks * 2
@@ -63,7 +64,7 @@ def test_order_and_repetition_change_nothing(acks: list[ModelAck], random: objec
     assert fold(known(log, acks, REGIONS), NOW_US) == fold(known(log, other, REGIONS), NOW_US)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=often(150, 40), deadline=None)
 @given(deliveries())
 def test_rows_are_the_same_after_any_order_but_for_their_slots(acks: list[ModelAck]) -> None:
     mine = [a for a in acks if a.region == "eu"]
@@ -76,7 +77,7 @@ def test_rows_are_the_same_after_any_order_but_for_their_slots(acks: list[ModelA
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=often(150, 40), deadline=None)
 @given(deliveries(), st.integers(0, 30))
 def test_a_table_gives_back_the_same_rows_wherever_a_crash_cut_it(acks: list[ModelAck], crash_at: int) -> None:
     """Each write and delete is one record of the changelog; the table may end after any of them."""
@@ -102,7 +103,7 @@ def test_a_table_gives_back_the_same_rows_wherever_a_crash_cut_it(acks: list[Mod
     assert restore(stored(table)).leftovers == ()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=often(150, 40), deadline=None)
 @given(logs(), deliveries())
 def test_lag_is_nothing_exactly_where_the_aspired_version_is_served(log: ModelLog, acks: list[ModelAck]) -> None:
     for row in fold(known(log, acks, REGIONS), NOW_US).regions:

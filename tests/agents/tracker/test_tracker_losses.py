@@ -37,7 +37,8 @@ def test_an_emptied_redis_is_full_again_within_the_refresh(rig: Rig) -> None:
             return view.model(model) is not None and pods is not None and len(pods.value) == 600
 
     wait_for("full", full)
-    redis.Redis.from_url(rig.redis_url).flushall()
+    with redis.Redis.from_url(rig.redis_url) as client:
+        client.delete(*client.scan_iter(f"modelcast:{rig.registry_id}:*", count=1000))
     assert not full()
     wait_for("full again", full, 30)
 
@@ -88,6 +89,7 @@ def test_a_killed_tracker_says_the_same_again_from_its_table(rig: Rig) -> None:
     assert second.stop() == 0
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(360)
 def test_two_workers_share_the_models_and_one_takes_over_what_the_other_left(rig: Rig) -> None:
     models = [f"shared-{n}" for n in range(8)]
@@ -119,6 +121,7 @@ def test_two_workers_share_the_models_and_one_takes_over_what_the_other_left(rig
     assert owned(1) == set(models)
 
 
+@pytest.mark.soak
 def test_tables_and_acks_lost_are_made_good_by_the_next_reports(
     kafka_of_its_own: KafkaServer, s3: S3ForTests, redis_url: str, tmp_path: Path
 ) -> None:

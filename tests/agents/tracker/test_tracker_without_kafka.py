@@ -13,6 +13,7 @@ from tests.support.servers import S3ForTests
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
+@pytest.mark.soak
 def test_a_tracker_started_while_kafka_is_away_works_once_it_is_there(
     s3: S3ForTests, redis_url: str, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from modelcast.cli.demo.judgement import ROLLBACK
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.screen import summary_table
 from modelcast.cli.demo.seen import Crossing
-from tests.cli.test_tables import shown
+from tests.cli.views.test_tables import shown
 
 MIB = 1024 * 1024
 

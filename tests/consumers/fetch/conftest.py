@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
-from modelcast.consumers.fetch import retry as retry_module
+from modelcast.consumers.fetch.transfer import retry as retry_module
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.manifest import Manifest
 from tests.consumers.fetch.offering import NEW, OLD, SMALL

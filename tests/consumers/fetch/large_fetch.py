@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 
 from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher, Kin
-from modelcast.consumers.fetch.disks import as_set
-from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.transfer.disks import as_set
+from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.stores import S3Store, open_store
 from tests.consumers.fetch.publishing import Wrapped
 

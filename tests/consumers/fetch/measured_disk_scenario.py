@@ -8,8 +8,8 @@ from pathlib import Path
 import structlog
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
-from modelcast.consumers.fetch.disks import DiskRates, Disks, measured
-from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.transfer.disks import DiskRates, Disks, measured
+from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.stores import MemoryStore
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree
 

@@ -7,7 +7,7 @@ from random import Random
 
 from modelcast.consumers.fetch import ArtifactCache, Deltas, Kin
 from modelcast.consumers.fetch.costs import Speeds
-from modelcast.consumers.fetch.gauge import Gauge
+from modelcast.consumers.fetch.transfer.throughput import Gauge
 from modelcast.deltas import codec as delta
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of

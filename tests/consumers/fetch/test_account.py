@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch.account import Account
+from modelcast.consumers.fetch.job.meter import Account
 
 
 def open_descriptors() -> int:
@@ -16,7 +16,7 @@ def test_a_full_disk_costs_no_descriptors(tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("modelcast.consumers.fetch.account.NOTED_EVERY_SECONDS", -1.0)
+    monkeypatch.setattr("modelcast.consumers.fetch.job.meter.NOTED_EVERY_SECONDS", -1.0)
     account = Account()
     with account.kept(tmp_path / "crossed", 17):
         asked = account.noting(lambda: False)

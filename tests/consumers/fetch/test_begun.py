@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch.begun import Begun
+from modelcast.consumers.fetch.cache.resume_journal import Begun
 from tests.consumers.fetch.publishing import MIB
 
 SIZE = 3 * MIB + 5

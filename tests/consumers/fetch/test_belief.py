@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.fetch.belief import Allowance, Sample, believed, sampled, typical
+from modelcast.consumers.fetch.planning.bandwidth import Allowance, Sample, believed, sampled, typical
 
 MIB = 1024 * 1024
 speeds = st.floats(1, 1e11)

@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
-from modelcast.consumers.fetch.budget import BURST_SECONDS, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Budget, TokenBucket
-from modelcast.consumers.fetch.link import Link
-from modelcast.consumers.fetch.pace import Pace, Stopwatch
+from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.consumers.fetch.transfer.rate_limit import (
+    BURST_SECONDS,
+    CHUNK_BYTES_MAX,
+    CHUNK_BYTES_MIN,
+    Budget,
+    TokenBucket,
+)
+from modelcast.consumers.fetch.transfer.stall_watchdog import Pace, Stopwatch
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.ports import ByteStream
 from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish

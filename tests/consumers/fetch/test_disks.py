@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
-from modelcast.consumers.fetch import disks as disks_module
-from modelcast.consumers.fetch.disks import (
+from modelcast.consumers.fetch.transfer import disks as disks_module
+from modelcast.consumers.fetch.transfer.disks import (
     PROBE_BLOCKS,
     THERE_AND_BACK_MIN_BYTES_PER_SECOND,
     DiskRates,
@@ -21,8 +21,8 @@ from modelcast.consumers.fetch.disks import (
     direct_pays,
     measured,
 )
-from modelcast.consumers.fetch.link import Link
-from modelcast.consumers.fetch.target import DIRECT_FROM_BYTES
+from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.consumers.fetch.transfer.target import DIRECT_FROM_BYTES
 from modelcast.infra.stores import MemoryStore
 from tests.consumers.fetch.publishing import MIB, cached, noise, publish
 
@@ -106,7 +106,7 @@ def test_a_disk_that_is_nearly_full_is_left_alone(tmp_path: Path, monkeypatch: p
 
 
 def test_measuring_takes_less_than_is_left_free_when_room_is_reserved() -> None:
-    from modelcast.consumers.fetch.cache import DISK_FREE_MIN_BYTES
+    from modelcast.consumers.fetch.cache.artifact_cache import DISK_FREE_MIN_BYTES
 
     assert PROBE_BLOCKS * MIB < DISK_FREE_MIN_BYTES
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
-from modelcast.consumers.fetch.early import started
+from modelcast.consumers.fetch.transfer.early import started
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher, FetchReport, FetchStatus, Kin
-from modelcast.consumers.fetch.link import Link
+from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of

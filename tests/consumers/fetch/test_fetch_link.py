@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, BlobMissing, DamagedBytes, FetchCancelled, Fetcher
-from modelcast.consumers.fetch import reading as reading_module
-from modelcast.consumers.fetch.link import READERS, Link
+from modelcast.consumers.fetch.transfer import reading as reading_module
+from modelcast.consumers.fetch.transfer.link import READERS, Link
 from modelcast.consumers.fetch.ways import Kind
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys

@@ -9,7 +9,7 @@ import pytest
 from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher
 from modelcast.consumers.fetch.choosing import Choice
 from modelcast.consumers.fetch.course import Kin
-from modelcast.consumers.fetch.foresight import KEPT_MAX, KEPT_SECONDS, Foresight
+from modelcast.consumers.fetch.job.prefetch import KEPT_MAX, KEPT_SECONDS, Foresight
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of

@@ -2,9 +2,9 @@
 
 import pytest
 
-from modelcast.consumers.fetch.belief import Allowance
 from modelcast.consumers.fetch.costs import Speeds
-from modelcast.consumers.fetch.gauge import LINK_BYTES_MIN, SAMPLES, Gauge
+from modelcast.consumers.fetch.planning.bandwidth import Allowance
+from modelcast.consumers.fetch.transfer.throughput import LINK_BYTES_MIN, SAMPLES, Gauge
 
 MIB = 1024 * 1024
 

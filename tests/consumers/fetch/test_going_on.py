@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, FetchCancelled, Fetcher
-from modelcast.consumers.fetch import reading as reading_module
-from modelcast.consumers.fetch.download import SMALL_READERS
+from modelcast.consumers.fetch.transfer import reading as reading_module
+from modelcast.consumers.fetch.transfer.download import SMALL_READERS
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.manifest import Manifest

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from modelcast.consumers.fetch.errors import FetchCancelled
-from modelcast.consumers.fetch.growth import Growth
+from modelcast.consumers.fetch.transfer.verified_prefix import Growth
 from tests.consumers.fetch.publishing import MIB
 
 

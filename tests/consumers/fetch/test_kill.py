@@ -17,9 +17,10 @@ from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import Manifest
 from tests.consumers.fetch.offering import offer
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree
+from tests.support.lanes import often
 from tests.support.servers import S3ForTests
 
-KILLS = 20
+KILLS = often(20, 4)
 FORGOTTEN_MAX = 4 * 8 * 16 * 1024
 """What four readers bring, a packet every 10 ms, while nothing is noted; and some more."""
 FILES = {"weights": noise(30 * MIB + 12345, 1), "tokenizer/vocab": noise(MIB // 2, 2), "config.json": b"{}"}
@@ -128,7 +129,7 @@ def a_delta(world: World) -> None:
 @pytest.mark.integration
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("scene", [a_whole, a_delta])
-def test_a_fetch_that_is_killed_twenty_times_moves_little_twice(
+def test_a_fetch_that_is_killed_again_and_again_moves_little_twice(
     s3: S3ForTests, tmp_path: Path, scene: Callable[[World], None]
 ) -> None:
     scene(World(s3, tmp_path))
@@ -137,7 +138,7 @@ def test_a_fetch_that_is_killed_twenty_times_moves_little_twice(
 @pytest.mark.real
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("scene", [a_whole, a_delta])
-def test_a_fetch_that_is_killed_twenty_times_moves_little_twice_from_a_real_store(
+def test_a_fetch_that_is_killed_again_and_again_moves_little_twice_from_a_real_store(
     versitygw: S3ForTests, tmp_path: Path, scene: Callable[[World], None]
 ) -> None:
     scene(World(versitygw, tmp_path))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.fetch.plan import (
+from modelcast.consumers.fetch.planning.steps import (
     PART_BLOCKS_MAX,
     PART_BLOCKS_MIN,
     Step,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import DamagedBytes, pull
-from modelcast.consumers.fetch import retry as retry_module
+from modelcast.consumers.fetch.transfer import retry as retry_module
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.errors import StoreUnavailable, UsageError
 from tests.consumers.fetch.publishing import MIB, Failing, Wrapped, damage, noise, publish, tree

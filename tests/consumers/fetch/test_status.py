@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from modelcast.consumers.fetch import status as status_module
-from modelcast.consumers.fetch.status import FetchStatus, Ticker
+from modelcast.consumers.fetch.job import status as status_module
+from modelcast.consumers.fetch.job.status import FetchStatus, Ticker
 
 
 def test_the_plan_is_told_at_once_and_what_moves_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

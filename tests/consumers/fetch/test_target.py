@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch.incoming import digest_of
-from modelcast.consumers.fetch.target import DIRECT_ALIGN_BYTES, BlockBuffers, Target
+from modelcast.consumers.fetch.cache.incoming import digest_of
+from modelcast.consumers.fetch.transfer.target import DIRECT_ALIGN_BYTES, BlockBuffers, Target
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 from tests.consumers.fetch.publishing import MIB, noise

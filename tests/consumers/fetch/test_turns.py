@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher, FetchReport
-from modelcast.consumers.fetch import turns as turns_module
-from modelcast.consumers.fetch.budget import Budget
 from modelcast.consumers.fetch.errors import FetchCancelled
-from modelcast.consumers.fetch.flights import Flight, Table
-from modelcast.consumers.fetch.link import Link
-from modelcast.consumers.fetch.turns import RegionTurns
+from modelcast.consumers.fetch.region import lease as turns_module
+from modelcast.consumers.fetch.region.lease import RegionTurns
+from modelcast.consumers.fetch.region.single_flight import Flight, Table
+from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.consumers.fetch.transfer.rate_limit import Budget
 from modelcast.infra.stores import MemoryStore, open_store
 from modelcast.schemas import keys
 from modelcast.schemas.errors import Refused, StoreUnavailable

@@ -118,6 +118,7 @@ async def test_a_swap_cuts_no_request_off_however_short_a_shutdown_may_be(
     await driver.aclose()
 
 
+@pytest.mark.soak
 async def test_memory_after_twenty_reloads_is_at_most_a_fifth_above_that_after_the_first(
     pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession
 ) -> None:

@@ -77,7 +77,9 @@ def few_rows_pair() -> tuple[bytes, bytes]:
     return safetensors_bytes({"t": ("BF16", table)}), safetensors_bytes({"t": ("BF16", later)})
 
 
-@pytest.mark.parametrize("pair", [few_rows_pair, bf16_pair, fp32_pair, plain_pair])
+@pytest.mark.parametrize(
+    "pair", [bf16_pair, *(pytest.param(p, marks=pytest.mark.soak) for p in (few_rows_pair, fp32_pair, plain_pair))]
+)
 def test_sixteen_threads_stay_within_the_promise(pair: object, tmp_path: Path) -> None:
     old, new = pair()  # type: ignore[operator]
     write(tmp_path / "old", old)
@@ -87,6 +89,7 @@ def test_sixteen_threads_stay_within_the_promise(pair: object, tmp_path: Path) -
     assert (tmp_path / "out").read_bytes() == new
 
 
+@pytest.mark.soak
 def test_a_file_of_600_mib_takes_no_more_than_a_small_one(tmp_path: Path) -> None:
     values = weights(8 << 20)
     tiles = bf16(values), bf16(adam_step(values, 1e-5))
@@ -105,6 +108,7 @@ def test_a_file_of_600_mib_takes_no_more_than_a_small_one(tmp_path: Path) -> Non
     assert (tmp_path / "out").stat().st_size == (tmp_path / "new").stat().st_size
 
 
+@pytest.mark.soak
 def test_a_model_of_which_no_tensor_is_aligned_takes_no_more(tmp_path: Path) -> None:
     old, new = fp32_pair()
     length = int.from_bytes(old[:8], "little")

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.kafka import KafkaServer
-
 pytestmark = pytest.mark.integration
 
 START = """
@@ -29,7 +27,7 @@ with LocalStack.start(Path(sys.argv[1]), regions=("eu",), pods_per_region=1, dae
 """
 
 
-def test_a_second_start_takes_no_network(kafka_server: KafkaServer, tmp_path: Path) -> None:
+def test_a_second_start_takes_no_network(kafka: str, tmp_path: Path) -> None:
     namespace = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
     if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this kernel gives no network namespaces to ordinary users")

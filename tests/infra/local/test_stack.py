@@ -57,6 +57,7 @@ def test_a_daemon_that_fails_is_named_with_its_log_and_nothing_keeps_running(
         time.sleep(0.05)
 
 
+@pytest.mark.soak
 @pytest.mark.integration
 @pytest.mark.timeout(300)
 def test_a_demo_ended_at_any_moment_leaves_no_process_and_the_next_no_folder(

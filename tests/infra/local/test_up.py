@@ -136,6 +136,7 @@ def test_a_recycled_process_id_is_never_signalled() -> None:
         sleeper.wait()
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_up_interrupted_at_any_moment_is_completed_by_the_next(folder: Path) -> None:
     for round_number in range(4):
@@ -152,6 +153,7 @@ def test_up_interrupted_at_any_moment_is_completed_by_the_next(folder: Path) -> 
         assert nothing_left(folder), f"{said}: {marked(folder)}, {list(folder.parent.iterdir())}"
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_down_interrupted_at_any_moment_is_completed_by_the_next(folder: Path) -> None:
     for round_number in range(3):

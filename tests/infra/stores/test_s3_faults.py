@@ -96,6 +96,7 @@ def test_a_store_that_is_not_there_is_known_soon() -> None:
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.soak
 def test_a_store_that_accepts_and_is_silent_is_known_within_thirty_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from modelcast.infra.claim import claim
+from modelcast.infra.claim import AlreadyThere, claim
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ContentError, StoreUnavailable
-from modelcast.schemas.log import NEEDS_VERSION, ModelLog
+from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import (
     ALL_REGIONS,
     Activation,
@@ -19,6 +19,7 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
+from modelcast.schemas.verbs import RULES
 from tests.simulation import artifacts
 
 if TYPE_CHECKING:
@@ -78,10 +79,11 @@ class Publishers:
             world.trace("publisher", f"{event_id}: {error.message}")
             world.stats["refused to claim"] += 1
             return
+        generation = claimed.generation if isinstance(claimed, AlreadyThere) else claimed.entry.generation
         if world.fault("publisher crashed before announcing"):
-            world.trace("publisher", f"generation {claimed.entry.generation} CLAIMED BUT NOT ANNOUNCED")
+            world.trace("publisher", f"generation {generation} CLAIMED BUT NOT ANNOUNCED")
             return
-        world.after(0.01, lambda: world.kafka.announce(claimed.entry.generation))
+        world.after(0.01, lambda: world.kafka.announce(generation))
 
     def _publication(self) -> tuple[Build, str]:
         world, rng = self.world, self.world.rng
@@ -113,7 +115,7 @@ class Publishers:
         event_id = self._event_id()
         names = [region.name for region in world.regions]
         regions = rng.sample(names, rng.randint(1, len(names))) if rng.random() < 0.4 else [ALL_REGIONS]
-        needs = version if kind in NEEDS_VERSION else None
+        needs = version if RULES[kind].takes_version else None
         targets = tuple(CommandTarget(region, needs) for region in regions)
         now_us = int(world.now * 1e6)
 

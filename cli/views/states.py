@@ -1,0 +1,269 @@
+"""``modelcast get | describe | wait``: who serves what."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from modelcast.cli.configured import load, origin_registry
+from modelcast.cli.console import Format, age, emit, out, plain, say
+from modelcast.cli.options import Output, Watch, seconds_of
+from modelcast.cli.views import tables
+from modelcast.cli.views.hold_source import HoldSource
+from modelcast.cli.views.state_source import STALE_SECONDS, Sighting, StateSource
+from modelcast.schemas.errors import ModelcastError, NotFound
+from modelcast.schemas.names import Reference, check_model
+from modelcast.schemas.records import RegionState
+from modelcast.schemas.states import State
+
+if TYPE_CHECKING:
+    from modelcast.infra.settings import Settings
+    from modelcast.producers.planning.convergence import Level
+
+WATCH_SECONDS = 1.0
+View = tuple[Any, RenderableType]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(get)
+    app.command()(describe)
+    app.command()(wait)
+
+
+def get(
+    what: Annotated[str, typer.Argument(help="models, regions, pods, or a model's name.")] = "models",
+    watch: Watch = False,
+    output: Output = Format.table,
+) -> None:
+    """Who serves what, worst first. Says how old the answer is, also when the tracker is gone."""
+    settings = load()
+    makers: dict[str, Callable[[Settings], View]] = {"models": _models, "regions": _regions, "pods": _pods}
+    name = Reference.parse(what).model if what not in makers else what
+    held = HoldSource(settings) if output is Format.table else None
+    make = makers.get(what) or (lambda s: _model(s, name, held))
+    if not watch:
+        emit(*_in(make(settings), output))
+        return
+    try:
+        if output is not Format.table or not out.is_terminal:
+            _follow(lambda: make(settings), output)
+        with Live(console=out, auto_refresh=False, screen=False) as live:
+            while True:
+                live.update(make(settings)[1], refresh=True)
+                time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+def _in(view: View, output: Format) -> tuple[Any, Format, RenderableType]:
+    return view[0], output, view[1]
+
+
+def _follow(make: Callable[[], View], output: Format) -> None:
+    """For programs: the data again whenever it changed."""
+    last: Any = None
+    while True:
+        data, table = make()
+        seen = _without_ages(plain(data))
+        if seen != last:
+            emit(data, output, table)
+            last = seen
+        time.sleep(WATCH_SECONDS)
+
+
+def _without_ages(value: Any) -> Any:
+    drifting = {"age_seconds", "lag_seconds", "lag_seconds_max", "updated_at_us", "heard_at_us", "reported_at_us"}
+    if isinstance(value, dict):
+        return {k: _without_ages(v) for k, v in value.items() if k not in drifting | {"read_at_us"}}
+    return [_without_ages(v) for v in value] if isinstance(value, list) else value
+
+
+def _models(settings: "Settings") -> View:
+    source = StateSource(settings)
+    found = source.models()
+    return found, Group(tables.models_table(found), *_fetches(found), *_remarks(source, found))
+
+
+def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
+    source = StateSource(settings)
+    seen = _sighting(source, settings, name)
+    state = seen.state
+    consistent = state.consistent_version
+    head = Text(
+        f"{state.model}: consistent version {consistent if consistent is not None else 'none'}, "
+        f"latest {state.latest_version}, skew {state.skew}, as of {age(seen.age_seconds)} ago"
+    )
+    alarm = [Text(f"ALARM: {state.alarm}", style="bold red")] if state.alarm else []
+    parts = [head, *alarm, tables.model_table(state), *_fetches([seen], of_one=True), *tables.notes(state)]
+    holds = [Text(line, style="yellow") for line in held.lines(state)] if held else []
+    return seen, Group(*parts, *holds, *_remarks(source, [seen]))
+
+
+def _fetches(found: list[Sighting], *, of_one: bool = False) -> list[RenderableType]:
+    """What is on its way, below what is."""
+    rows = ((s.state.model, row) for s in found for row in s.state.regions)
+    named = ((row.region if of_one else f"{row.region} {model}", row) for model, row in rows)
+    table = tables.fetches_table(named)
+    return [Text(""), table] if table is not None else []
+
+
+def _regions(settings: "Settings") -> View:
+    source = StateSource(settings)
+    found, beats = source.models(), source.heartbeats()
+    rows: dict[str, dict[str, RegionState]] = defaultdict(dict)
+    for seen in found:
+        for row in seen.state.regions:
+            rows[row.region][seen.state.model] = row
+    lines, data = [], []
+    for name in sorted({*rows, *settings.regions, *(b.region for b, _ in beats)}):
+        mine = [(b, a) for b, a in beats if b.region == name]
+        newest = min(mine, key=lambda pair: pair[1], default=None)
+        alive = [b for b, a in mine if a <= settings.tracker.silent_seconds and not b.draining]
+        software = newest[0].software.get("modelcast", "") if newest else ""
+        heard = newest[1] if newest else None
+        free = min((b.disk_free_bytes for b in alive), default=None)
+        lines.append((name, len(alive), software, heard, rows[name], free))
+        models = [{"model": model, **plain(row)} for model, row in sorted(rows[name].items())]
+        data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": models})
+    return data, Group(tables.regions_table(lines), *_fetches(found), *_remarks(source, found))
+
+
+def _pods(settings: "Settings") -> View:
+    source = StateSource(settings)
+    found = source.models()
+    rows = [
+        (row.region, seen.state.model, pod)
+        for seen in found
+        for row in seen.state.regions
+        for pod in source.pods(seen.state, row.region)
+    ]
+    data = [{"region": region, "model": model, "pod": pod} for region, model, pod in rows]
+    return data, Group(tables.pods_table(rows, time.time_ns() // 1000), *_remarks(source, found))
+
+
+def _remarks(source: StateSource, found: list[Sighting]) -> list[Text]:
+    lines = [Text(remark, style="yellow") for remark in source.remarks]
+    oldest = max((s.age_seconds for s in found), default=0.0)
+    if oldest > STALE_SECONDS:
+        lines.append(
+            Text(f"the tracker last spoke {age(oldest)} ago: this is how things were then", style="bold yellow")
+        )
+    if not found:
+        lines.append(Text("nothing is known yet: nothing was published, or no tracker runs", style="dim"))
+    return lines
+
+
+def _sighting(source: StateSource, settings: "Settings", name: str) -> Sighting:
+    seen = source.model(check_model(name))
+    if seen is None:
+        raise NotFound("the tracker knows of no such model", subject=name, hint=f"modelcast history {name}")
+    return seen
+
+
+def describe(
+    reference: Annotated[str, typer.Argument(help="A model (fraud) or one of its versions (fraud/7).")],
+    output: Output = Format.table,
+) -> None:
+    """Everything about a model, or where one of its versions is."""
+    from modelcast.cli.views.registry import inspect
+
+    settings, wanted = load(), Reference.parse(reference)
+    if wanted.version is None and wanted.alias is None:
+        source = StateSource(settings)
+        seen = _sighting(source, settings, wanted.model)
+        pods = [(r.region, wanted.model, p) for r in seen.state.regions for p in source.pods(seen.state, r.region)]
+        held = HoldSource(settings) if output is Format.table else None
+        table = tables.pods_table(pods, time.time_ns() // 1000)
+        emit(seen, output, Group(_model(settings, wanted.model, held)[1], Text(""), table))
+        return
+    inspect(reference, output)
+    if output is not Format.table:
+        return
+    version = _version_of(settings, wanted)
+    seen = _sighting(StateSource(settings), settings, wanted.model)
+    table = Table("REGION", "THIS VERSION", "SERVES NOW", box=None)
+    for row in seen.state.regions:
+        table.add_row(row.region, _where(row, version, seen.state.updated_at_us), str(row.served_version or "-"))
+    out.print(Text(f"\nas of {age(seen.age_seconds)} ago:"))
+    out.print(table)
+
+
+def _version_of(settings: "Settings", wanted: Reference) -> int:
+    from modelcast.cli.views.registry import read_log
+
+    log, _ = read_log(origin_registry(settings), wanted.model)
+    return log.resolve(wanted).version
+
+
+def _where(row: RegionState, version: int, now_us: int) -> str:
+    if row.served_version == version:
+        return "served by every pod"
+    on = sum(p.version == version for p in row.pods)
+    if on:
+        return f"served by {on} of {row.pods_expected} pods"
+    why = f": {error}" if (error := tables.error_of(row, now_us)) else ""
+    if row.refused_version == version:
+        return "refused" + why
+    if row.aspired_version == version:
+        return (row.state or State.ANNOUNCED).value.lower() + why
+    return "staged" if row.staged_version == version else "-"
+
+
+def wait(
+    reference: Annotated[str, typer.Argument(help="The version to wait for, as in fraud/7.")],
+    level: Annotated[str, typer.Option("--level", help="all, quorum or one: how many regions are enough.")] = "all",
+    timeout: Annotated[str, typer.Option("--timeout", help="How long, as in 30s, 5m.")] = "5m",
+    staged: Annotated[bool, typer.Option("--staged", help="Staged is enough.")] = False,
+    output: Output = Format.table,
+) -> None:
+    """Wait until regions serve a version. Ends with 3 if not in time, at once with 4 if it is quarantined."""
+    from modelcast.producers.wait import wait_for
+
+    settings, wanted = load(), Reference.parse(reference)
+    seconds = seconds_of(timeout)
+    version = wanted.version if wanted.version is not None else _version_of(settings, wanted)
+    begun = time.monotonic()
+    notes: set[str] = set()
+
+    def refused() -> str:
+        why, note = _in_the_log(settings, wanted.model, version)
+        if note and note not in notes:
+            say(note)
+            notes.add(note)
+        return why
+
+    verdict = wait_for(
+        settings,
+        wanted.model,
+        version,
+        cast("Level", level),  # wait_for says which there are
+        timeout_seconds=seconds,
+        staged=staged,
+        refused=refused,
+    )
+    took = time.monotonic() - begun
+    regions = ", ".join(verdict.there)
+    data = {"model": wanted.model, "version": version, "regions": verdict.there, "seconds": took}
+    emit(data, output, Text(f"{wanted.model}/{version}: {regions}"))
+    say(f"after {age(took)}")
+
+
+def _in_the_log(settings: "Settings", model: str, version: int) -> tuple[str, str]:
+    """Why the log refuses a version, and what else there is to say; both "" where it can't be read."""
+    from modelcast.cli.views.holds import quarantine
+    from modelcast.cli.views.registry import read_log
+
+    try:
+        log, entries = read_log(origin_registry(settings), model)
+    except ModelcastError:
+        return "", ""
+    latest = f"{model}/{max(log.updates, default=0)}"
+    note = f"note: {model}/{version} is not published yet, {latest} is the latest" if version not in log.updates else ""
+    return quarantine(log, entries, version), note

@@ -1,0 +1,1 @@
+"""This machine's artifacts: whole ones, and those on their way here."""

@@ -1,0 +1,153 @@
+"""An artifact on its way into the cache. What a crash left there is kept, checked block by block, and completed."""
+
+import os
+from collections.abc import Iterable, Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import file_digest, sha256
+from pathlib import Path
+from shutil import rmtree
+
+from modelcast.consumers.fetch.cache.blocks import block_bytes
+from modelcast.consumers.fetch.cache.resume_journal import Begun
+from modelcast.infra.read_ahead import pieces
+from modelcast.schemas.digests import hex_of
+from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
+
+SYNC_THREADS = 8
+AHEAD_FROM_BYTES = 8 * BLOCK_SIZE_BYTES
+"""From here on a thread that reads ahead is worth its start."""
+
+
+class Incoming:
+    """A folder that only the holder of the fetch lock touches, until one rename makes it an artifact."""
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self.folder = folder
+        self._target = target
+        self._files = folder / "files"
+
+    def path(self, file: FileEntry) -> Path:
+        """Where a file is put together."""
+        return self._files / file.path
+
+    @property
+    def aside(self) -> Path:
+        """The folder of what is needed on the way only: deltas, bases, what is known of blocks that have begun."""
+        return self.folder / "aside"
+
+    def begun(self, file: FileEntry) -> Begun:
+        """How much of each block of a file is written that is not whole yet."""
+        return Begun(self.aside / f"{hex_of(file.digest)}.begun", file.size_bytes)
+
+    def begun_blocks(self, file: FileEntry, missing: Set[int]) -> dict[int, int]:
+        """Bytes of ``missing`` blocks that an earlier attempt wrote, by block."""
+        mark, counts = self.begun(file).read()
+        begun = {n: counts[n] for n in missing & counts.keys() if counts[n] < block_bytes(file.size_bytes, n)}
+        return begun if mark == file.digest else {}
+
+    def begin(self, manifest: Manifest) -> None:
+        """Make the folders."""
+        self._files.mkdir(parents=True, exist_ok=True)
+        os.utime(self.folder)
+        for parent in sorted({self.path(file).parent for file in manifest.files}):
+            parent.mkdir(parents=True, exist_ok=True)
+
+    def bytes_lacking(self, files: Iterable[FileEntry]) -> int:
+        """Bytes of disk that ``files`` will take beyond what they have already."""
+        return sum(max(0, file.size_bytes - self._allocated(file)) for file in files)
+
+    def allocate(self, files: Iterable[FileEntry]) -> None:
+        """Take the disk space of every file now.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        for file in files:
+            if self._allocated(file) >= file.size_bytes and self.path(file).exists():
+                continue
+            fd = os.open(self.path(file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                if file.size_bytes:
+                    os.posix_fallocate(fd, 0, file.size_bytes)
+                os.ftruncate(fd, file.size_bytes)
+            finally:
+                os.close(fd)
+
+    def missing_blocks(self, file: FileEntry) -> set[int]:
+        """The blocks whose bytes on disk are not (yet) what the manifest says."""
+        missing: set[int] = set()
+        buffer = memoryview(bytearray(min(BLOCK_SIZE_BYTES, max(1, file.size_bytes))))
+        with self.path(file).open("rb", buffering=0) as opened:
+            for number, block in enumerate(file.blocks):
+                count = opened.readinto(buffer) or 0
+                if sha256(buffer[:count]).hexdigest() != block:
+                    missing.add(number)
+        return missing
+
+    def link(self, source: Path, file: FileEntry) -> bool:
+        """Take a file's bytes from ``source`` on the same disk; False if they are gone or damaged."""
+        beside = self.folder / "link"
+        beside.unlink(missing_ok=True)
+        try:
+            os.link(source, beside)
+        except FileNotFoundError:
+            return False
+        if digest_of(beside) != file.digest:
+            beside.unlink()
+            return False
+        beside.replace(self.path(file))
+        return True
+
+    @contextmanager
+    def syncing(self, manifest: Manifest) -> Iterator[None]:
+        """Write the manifest; after the block everything is on the disk. Disks are waited for beside the block."""
+        (self.folder / "manifest.json").write_bytes(manifest.encode())
+        folders = {self.folder, self._files}
+        for file in manifest.files:
+            folders.update(p for p in self.path(file).parents if p.is_relative_to(self._files))
+        todo = [self.folder / "manifest.json", *map(self.path, manifest.files), *folders]
+        # At once, so that the filesystem commits them together: one by one, each waits for a commit of its own.
+        with ThreadPoolExecutor(min(SYNC_THREADS, len(todo)), "sync") as pool:
+            synced = pool.map(_sync, todo)
+            yield
+            for _ in synced:
+                pass
+
+    def tidy(self) -> None:
+        """Drop what was needed on the way."""
+        rmtree(self.aside, ignore_errors=True)
+
+    def publish(self) -> None:
+        """Make it an artifact. All of it was synced before; if the power fails now it is found here or there, whole."""
+        self.folder.rename(self._target)
+
+    def _allocated(self, file: FileEntry) -> int:
+        try:
+            there = self.path(file).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+        return min(there.st_blocks * 512, there.st_size) if there.st_size == file.size_bytes else 0
+
+
+def digest_of(path: Path) -> str:
+    """The digest of a file's bytes.
+
+    Raises:
+        OSError: the disk.
+    """
+    with path.open("rb", buffering=0) as file:
+        if path.stat().st_size < AHEAD_FROM_BYTES:
+            return "sha256:" + file_digest(file, "sha256").hexdigest()
+        digest = sha256()
+        for piece in pieces(file.fileno()):
+            digest.update(piece)
+        return "sha256:" + digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""One fetch, from the manifest to the artifact in the cache."""

@@ -1,0 +1,74 @@
+"""What an announcement speaks of is asked for before the log was read: that saves a round trip over the long link.
+
+An announcement is a hint, and nothing is done on its word but to ask: a manifest proves itself by its digest, and it is
+used only if the log names it, too. What nobody takes is forgotten soon, and only so much is asked for at once.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelcast.consumers.fetch.choosing import Choice
+from modelcast.consumers.fetch.transfer.early import started
+from modelcast.schemas.manifest import Manifest
+
+KEPT_MAX = 8
+KEPT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What is on its way here.
+
+    Attributes:
+        manifest: waits for it; None: it did not come.
+        choice: for its offers of deltas (``Choice.inherit``).
+    """
+
+    manifest: Callable[[], Manifest | None]
+    choice: Choice
+
+
+class Foresight:
+    """What one process has asked for in advance, by manifest digest. Thread-safe.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._running = 0
+        self._kept: dict[str, tuple[float, Foreseen]] = {}
+
+    def begin(self, manifest_digest: str, size_bytes: int, read: Callable[[], Manifest], choice: Choice) -> bool:
+        """Ask for an artifact's manifest and what ``choice`` foresees; False: there is enough to wait for already."""
+        now = self._clock()
+        with self._lock:
+            self._kept = {d: kept for d, kept in self._kept.items() if now - kept[0] < KEPT_SECONDS}
+            if manifest_digest in self._kept or max(len(self._kept), self._running) >= KEPT_MAX:
+                return False
+            self._running += 1
+            choice.foresee(size_bytes)
+            self._kept[manifest_digest] = (now, Foreseen(started(self._counted(read), KEPT_SECONDS), choice))
+            return True
+
+    def _counted(self, read: Callable[[], Manifest]) -> Callable[[], Manifest]:
+        """What nobody waits for any more still runs, as long as the store takes."""
+
+        def run() -> Manifest:
+            try:
+                return read()
+            finally:
+                with self._lock:
+                    self._running -= 1
+
+        return run
+
+    def take(self, manifest_digest: str) -> Foreseen | None:
+        """What was asked for, once."""
+        with self._lock:
+            since, foreseen = self._kept.pop(manifest_digest, (0.0, None))
+        return foreseen if foreseen is not None and self._clock() - since < KEPT_SECONDS else None

@@ -1,0 +1,244 @@
+"""One crossing per region: workers on different machines agree through the region's bucket who brings what."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Set
+from contextlib import suppress
+
+import structlog
+
+from modelcast.consumers.fetch.region.single_flight import (
+    EXPIRY_SECONDS,
+    TABLE_SIZE_MAX,
+    Flight,
+    Table,
+    Watched,
+    beaten,
+    joined,
+)
+from modelcast.consumers.fetch.transfer.retry import ATTEMPTS, check, retried
+from modelcast.schemas import keys
+from modelcast.schemas.errors import ModelcastError, Refused, StoreUnavailable
+from modelcast.schemas.ports import ObjectStore, PreconditionFailed
+
+BEAT_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+RACES_MAX = 50
+
+log = structlog.get_logger(__name__)
+
+
+class RegionTurns:
+    """The turns of one region, as one process sees them. Thread-safe.
+
+    Args:
+        region: the region's own bucket.
+        holder: who we are; the same after a restart, and nobody else's. It may bring one artifact once at a time.
+        flights_max: how many artifacts may come from the origin at once, the whole region together.
+        beat_seconds: how often we say that we live.
+        expiry_seconds: how long others may be silent.
+    """
+
+    def __init__(
+        self,
+        region: ObjectStore,
+        holder: str,
+        flights_max: int,
+        *,
+        beat_seconds: float = BEAT_SECONDS,
+        expiry_seconds: float = EXPIRY_SECONDS,
+    ) -> None:
+        self._region = region
+        self._holder = holder
+        self._flights_max = flights_max
+        self._beat_seconds = beat_seconds
+        self._expiry_seconds = expiry_seconds
+        self._lock = threading.Lock()
+        self._ours: dict[str, RegionTurn] = {}
+        self._beating: threading.Thread | None = None
+        self._seen = Table()
+        self._hold_back_until = 0.0
+
+    def turn(self, manifest_digest: str, cancelled: Callable[[], bool]) -> "RegionTurn":
+        """A turn that is not taken yet."""
+        return RegionTurn(self, manifest_digest, cancelled)
+
+    def share(self) -> float:
+        """Our part of the link now. A newcomer holds back for a beat, so that the others learn of it first."""
+        if time.monotonic() < self._hold_back_until:
+            return 0.0
+        with self._lock:
+            return self._seen.share(self._holder, self._ours.keys()) or 1.0
+
+    # --- for turns
+
+    def join(self, turn: "RegionTurn") -> bool:
+        """Wait until ``turn`` has its flight; whether somebody else had one of that artifact in the meantime."""
+        watched, waited, unknown = Watched(), False, 0
+        while True:
+            check(turn.cancelled)
+            table, etag = retried(self._look, turn.cancelled)
+            now = time.monotonic()
+            watched = watched.seeing(table, now)
+            other = table.of(turn.artifact)
+            waited = waited or (other is not None and other.holder != self._holder)
+            wanted = joined(table, turn.artifact, self._holder, watched, now, self._flights_max)
+            if wanted is not None:
+                try:
+                    self._write(wanted, etag)
+                except (PreconditionFailed, StoreUnavailable) as error:
+                    # Somebody was quicker, or nobody knows: look again.
+                    unknown += isinstance(error, StoreUnavailable)
+                    if unknown >= ATTEMPTS:
+                        raise
+                    _rest(random.uniform(0, 0.05), turn.cancelled)
+                    continue
+                self._admit(turn, wanted, alone=len(wanted.flights) == 1)
+                return waited
+            _rest(LOOK_SECONDS * random.uniform(0.5, 1.0), turn.cancelled)
+
+    def leave(self, turn: "RegionTurn") -> None:
+        """Take the flight out of the table."""
+        with self._lock:
+            if self._ours.get(turn.artifact) is not turn:
+                return
+            del self._ours[turn.artifact]
+        with suppress(ModelcastError):  # then it falls silent
+            self._change(lambda table: table.without(Flight(turn.artifact, self._holder)))
+
+    # --- inside
+
+    def _admit(self, turn: "RegionTurn", table: Table, *, alone: bool) -> None:
+        with self._lock:
+            self._ours[turn.artifact] = turn
+            self._seen = table
+            if not alone:
+                self._hold_back_until = time.monotonic() + self._beat_seconds
+            turn.heard_at = time.monotonic()
+            if self._beating is None:
+                self._beating = threading.Thread(target=self._beat, name="flights", daemon=True)
+                self._beating.start()
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(self._beat_seconds)
+            with self._lock:
+                ours = dict(self._ours)
+                if not ours:
+                    self._beating = None
+                    return
+            began = time.monotonic()
+            try:
+                gone = self._beat_once(ours.keys())
+            except ModelcastError:
+                continue  # the turns notice when it lasts
+            for artifact, turn in ours.items():
+                if artifact in gone:
+                    turn.taken_away()
+                else:
+                    turn.heard_at = began
+
+    def _beat_once(self, artifacts: Set[str]) -> Set[str]:
+        """Say that we live; the artifacts that were taken from us."""
+        gone: Set[str] = frozenset()
+
+        def beat(table: Table) -> Table:
+            nonlocal gone
+            changed, gone = beaten(table, self._holder, artifacts)
+            return changed
+
+        self._change(beat)
+        return gone
+
+    def _change(self, change: Callable[[Table], Table]) -> None:
+        """Look, change, put; again while others are quicker.
+
+        Raises:
+            ModelcastError: the bucket does not answer, or refuses.
+        """
+        for _ in range(RACES_MAX):
+            table, etag = self._look()
+            wanted = change(table)
+            try:
+                if wanted != table:
+                    self._write(wanted, etag)
+            except PreconditionFailed:
+                time.sleep(random.uniform(0, 0.05))
+                continue
+            self._seen = wanted
+            return
+        raise StoreUnavailable("others are always quicker", subject=f"{self._region.name}/{keys.TRANSFERS}")
+
+    def _look(self) -> tuple[Table, str | None]:
+        found = self._region.get(keys.TRANSFERS, size_max=TABLE_SIZE_MAX)
+        return (Table(), None) if found is None else (Table.decode(found.body), found.info.etag)
+
+    def _write(self, table: Table, etag: str | None) -> None:
+        self._region.put(keys.TRANSFERS, table.encode(), if_absent=etag is None, if_match=etag)
+
+    @property
+    def silence_seconds_max(self) -> float:
+        """After so long without a beat that arrived we take it that we were replaced, and can't be told.
+
+        Longer than what others wait: where the bucket answers nobody, nobody replaces us, and the next beat that
+        arrives tells how things stand.
+        """
+        return 4 * self._expiry_seconds
+
+
+class RegionTurn:
+    """One artifact's turn. Its readers may take it from several threads.
+
+    Attributes:
+        artifact: the manifest digest.
+        cancelled: whether anybody still wants it.
+        heard_at: when our last beat that arrived was sent, by our own clock.
+    """
+
+    def __init__(self, turns: RegionTurns, artifact: str, cancelled: Callable[[], bool]) -> None:
+        self.artifact = artifact
+        self.cancelled = cancelled
+        self.heard_at = 0.0
+        self._turns = turns
+        self._lock = threading.Lock()
+        self._taken = False
+        self._away = False
+
+    @property
+    def lost(self) -> bool:
+        """Somebody else has it, or may have."""
+        if not self._taken:
+            return False
+        return self._away or time.monotonic() - self.heard_at > self._turns.silence_seconds_max
+
+    def take(self) -> bool:
+        """Wait for the turn; whether somebody else had one of this artifact in the meantime."""
+        with self._lock:
+            if self._taken:
+                return False
+            try:
+                waited = self._turns.join(self)
+            except Refused as error:  # by an older policy of the bucket: bytes twice are better than none
+                log.warning("the region's workers can't take turns at the origin", error=error)
+                return False
+            self._taken = True
+            return waited
+
+    def drop(self) -> None:
+        """Let others have it."""
+        with self._lock:
+            if self._taken:
+                self._turns.leave(self)
+                self._taken = self._away = False
+
+    def taken_away(self) -> None:
+        """Somebody took our flight out of the table."""
+        self._away = True
+
+
+def _rest(seconds: float, cancelled: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        check(cancelled)
+        time.sleep(min(left, 0.05))

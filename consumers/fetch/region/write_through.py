@@ -1,0 +1,90 @@
+"""Files enter the regional bucket while they are still being put together.
+
+Nothing rests on it: what did not enter this way, for whatever reason, is uploaded once everything is here
+(``RegionalBucket.admit``), and goes on from the parts that lie there already. The bucket's own check of the whole
+file's digest stands before every object, so that nothing wrong enters either.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Set
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from modelcast.consumers.fetch.region.bucket import UPLOADERS, RegionalBucket
+from modelcast.consumers.fetch.transfer.retry import check
+from modelcast.consumers.fetch.transfer.verified_prefix import LOOK_SECONDS, Growth
+from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.manifest import FileEntry
+
+SIZE_MIN_BYTES = 1024 * 1024
+"""Smaller files enter together at the end: a thread each would cost more than it saves."""
+
+log = structlog.get_logger(__name__)
+
+
+class Ahead:
+    """The uploads of one fetch. Inside a ``with`` block; what is not finished at its end is given up.
+
+    Args:
+        region: the regional bucket; None: there is none, and nothing is done.
+    """
+
+    def __init__(self, region: RegionalBucket | None) -> None:
+        self._region = region
+        self._growths: dict[str, Growth] = {}
+        self._uploads: dict[str, Future[bool]] = {}
+        self._pool = ThreadPoolExecutor(UPLOADERS, "ahead")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for growth in self._growths.values():
+            growth.give_up()
+        # A bucket that does not answer holds up nobody who has given up already: a part more is sent at most.
+        self._pool.shutdown(wait=error is None, cancel_futures=True)
+
+    def begin(
+        self, files: Iterable[FileEntry], missing: Mapping[str, Set[int]], path_of: Callable[[FileEntry], Path]
+    ) -> None:
+        """Upload ``files``, which lack ``missing`` blocks (by digest), as they grow where ``path_of`` says."""
+        region = self._region
+        if region is None:
+            return
+        for file in files:
+            if file.size_bytes >= SIZE_MIN_BYTES and file.digest not in self._growths:
+                self._growths[file.digest] = growth = Growth(file.size_bytes, missing[file.digest])
+                self._uploads[file.digest] = self._pool.submit(_upload, region, file, path_of(file), growth)
+
+    def came(self, digest: str, block: int) -> None:
+        """A block of a file is there, and right."""
+        growth = self._growths.get(digest)
+        if growth is not None:
+            growth.came(block)
+
+    def entered(self, cancelled: Callable[[], bool]) -> frozenset[str]:
+        """Once all files are whole: the digests of those that are in the bucket now.
+
+        Raises:
+            FetchCancelled: ``cancelled`` became true while the last uploads were waited for.
+        """
+        for growth in self._growths.values():  # blocks of a way that failed may be right, and nobody told of them
+            growth.begin(growth.blocks)
+        while wait(self._uploads.values(), LOOK_SECONDS).not_done:
+            check(cancelled)
+        return frozenset(digest for digest, upload in self._uploads.items() if upload.result())
+
+
+def _upload(region: RegionalBucket, file: FileEntry, path: Path, growth: Growth) -> bool:
+    try:
+        region.upload(file, path, ready=growth.wait_for)
+    except ModelcastError as error:
+        if not growth.is_over:
+            log.info("a file enters the region later", path=file.path, store=region.store.name, error=error)
+        return False
+    return True

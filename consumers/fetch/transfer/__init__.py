@@ -1,0 +1,1 @@
+"""Bytes from a store into a file: ranged, verified, resumed, limited."""

@@ -1,0 +1,72 @@
+"""What all transfers of a process share: the long link's budget, how many read at once, and whose turn it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from modelcast.consumers.fetch.planning.steps import Way
+from modelcast.consumers.fetch.transfer.disks import Disks
+from modelcast.consumers.fetch.transfer.rate_limit import CHUNK_BYTES_MAX, Budget
+from modelcast.consumers.fetch.transfer.target import DIRECT_FROM_BYTES
+
+READERS = 4
+
+
+class Turn(Protocol):
+    """One artifact's leave to be read from the origin."""
+
+    @property
+    def lost(self) -> bool:
+        """It went to somebody else, because we were not heard of for too long: stop reading."""
+        ...
+
+    def take(self) -> bool:
+        """Wait for it; at once if it is ours already. Whether others brought the artifact in the meantime.
+
+        Raises:
+            FetchCancelled: nobody wants it any more.
+            TransportError: the regional bucket does not answer.
+        """
+        ...
+
+    def drop(self) -> None:
+        """Let others have it. Never raises for the link's sake."""
+        ...
+
+
+class Turns(Protocol):
+    """Gives out turns."""
+
+    def turn(self, manifest_digest: str, cancelled: Callable[[], bool]) -> Turn:
+        """A turn that is not taken yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Shared by all fetches of a process.
+
+    Attributes:
+        budget: of bytes from the origin.
+        turns: who of the region may read from the origin; None: everybody.
+        readers: ranged reads at once in one transfer.
+        direct_writes: large files are written past the page cache, where the file system can do that; the disks say
+            where it pays.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    turns: Turns | None = None
+    readers: int = READERS
+    direct_writes: bool | Disks = False
+
+    def writes_direct(self, path: Path, size_bytes: int) -> bool:
+        """Whether the file ``path``, so large, is written past the page cache. May measure the disk first."""
+        if size_bytes < DIRECT_FROM_BYTES:
+            return False
+        how = self.direct_writes
+        return how.writes_direct(path.parent) if isinstance(how, Disks) else how
+
+    def chunk_bytes(self, way: Way) -> int:
+        """How much to read at once."""
+        return self.budget.chunk_bytes() if way is Way.ORIGIN else CHUNK_BYTES_MAX

@@ -1,0 +1,132 @@
+"""Does a file hold a pickle? Whoever loads one runs whatever its author wrote, so publishing one must be asked for.
+
+Told by name, and by content: opcodes of any protocol, and numpy arrays of objects, also in archives and compressed
+files, whatever these are called. Nothing is unpickled. What can't be looked into may hold one, and counts as one.
+"""
+
+import ast
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from modelcast.producers.artifact.archives import (
+    BLOCK,
+    Budget,
+    NotLookedInto,
+    compression_of,
+    decompressed,
+    may_be_tar,
+    spooled,
+    tar_members,
+    zip_members,
+)
+from modelcast.producers.artifact.forward import Forward
+from modelcast.producers.artifact.opcodes import holds_pickle
+
+DEPTH_MAX = 4
+"""Of archives in archives."""
+_NAMES = frozenset({".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"})
+_PACKED = frozenset({".gz", ".bz2", ".xz", ".lzma", ".z", ".zst", ".lz4", ".zip"})
+_ZIP = b"PK\x03\x04"
+_NPY = b"\x93NUMPY"
+_NPY_HEADER_MAX = 1024**2
+_PLAIN_TYPE = re.compile(r"[<>=|]?[?bBhHiIlLqQefdgFDGSUVcumM]\d*(\[\w+\])?")
+_PYTHON_2_LONG = re.compile(r"(\d)L\b")
+
+
+def pickle_reason(name: str, stream: BinaryIO) -> str | None:
+    """Why the file is refused as a pickle, in a few words; None if it holds none.
+
+    Args:
+        name: its path, for the extension.
+        stream: its bytes, seekable, at the start.
+
+    Raises:
+        OSError: the disk.
+    """
+    if named := _named(name):
+        return f"a pickle: its name ends in {named}"
+    try:
+        found = _of_file(stream, Budget())
+    except NotLookedInto as error:
+        return f"perhaps a pickle: it {error}"
+    return f"a pickle: {found}" if found else None
+
+
+def _named(name: str) -> str | None:
+    suffixes = [s.lower() for s in PurePosixPath(name).suffixes]
+    while suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes and suffixes[-1] in _NAMES else None
+
+
+def _of_file(file: BinaryIO, budget: Budget) -> str | None:
+    end = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    stream = Forward(file.read, lambda count: _leap(file, count, end))
+    if stream.peek(len(_ZIP)) == _ZIP:
+        return _of_members(zip_members(file, budget, certain=True), budget, 0)
+    if found := _of_stream(stream, budget, 0):
+        return found
+    if zipfile.is_zipfile(file):  # behind something else: zips are read from their ends
+        return _of_members(zip_members(file, budget, certain=False), budget, 0)
+    return None
+
+
+def _leap(file: BinaryIO, count: int, end: int) -> None:
+    file.seek(min(file.tell() + count, end))  # what looks like a length may be one that no file has
+
+
+def _of_stream(stream: Forward, budget: Budget, depth: int) -> str | None:
+    if depth > DEPTH_MAX:
+        raise NotLookedInto("holds archives in archives in archives")
+    head = stream.peek(BLOCK)
+    if head.startswith(_ZIP):
+        with closing(spooled(stream)) as file:
+            return _of_members(zip_members(file, budget, certain=True), budget, depth)
+    if head.startswith(_NPY):
+        return None if _is_plain_array(stream) else "it holds a numpy array of objects"
+    if compression := compression_of(head):
+        found = _of_stream(decompressed(stream, budget), budget, depth + 1)
+        return f"in {compression}, {found}" if found else None
+    if may_be_tar(head) and (found := _of_members(tar_members(stream), budget, depth)):
+        return found
+    return "it holds pickle opcodes" if holds_pickle(stream) else None
+
+
+def _of_members(members: Iterator[tuple[str, Forward]], budget: Budget, depth: int) -> str | None:
+    for name, stream in members:
+        if _named(name):
+            return f"an archive with {name[:80]} in it"
+        if found := _of_stream(stream, budget, depth + 1):
+            return f"an archive with {name[:80]} in it: {found}"
+    return None
+
+
+def _is_plain_array(stream: Forward) -> bool:
+    """Whether an ``npy`` header names a type that can't hold objects."""
+    stream.skip(len(_NPY))
+    version = stream.read(2)
+    size = int.from_bytes(stream.read(2 if version[:1] == b"\x01" else 4), "little")
+    if size > _NPY_HEADER_MAX:
+        return False
+    text = stream.read(size).decode("utf-8" if version[:1] == b"\x03" else "latin-1", "replace")
+    try:
+        header = ast.literal_eval(_PYTHON_2_LONG.sub(r"\1", text).strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
+    return isinstance(header, dict) and _is_plain_type(header.get("descr"))
+
+
+def _is_plain_type(told: object) -> bool:
+    if isinstance(told, str):
+        return _PLAIN_TYPE.fullmatch(told) is not None
+    if isinstance(told, tuple):  # a type and its shape
+        return len(told) == 2 and _is_plain_type(told[0])
+    if isinstance(told, list):
+        return all(isinstance(field, tuple) and len(field) in {2, 3} and _is_plain_type(field[1]) for field in told)
+    return False

@@ -1,0 +1,80 @@
+"""What publishers and commanders share: they write models' logs, and connect when they are first used."""
+
+import logging
+import os
+import threading
+from types import TracebackType
+from typing import Self
+
+from modelcast.infra.forks import renew_in_children
+from modelcast.infra.settings import Settings, load
+from modelcast.infra.variables import unknown_variables
+from modelcast.producers.identity import whoami
+from modelcast.producers.origin import Origin
+from modelcast.schemas.ports import Announcer, ObjectStore
+
+_logger = logging.getLogger(__name__)
+
+
+class LogWriter:
+    """Writes entries of models' logs and announces them on Kafka. Thread-safe; a context manager.
+
+    Args:
+        settings: where everything is; None: from ``modelcast.toml`` and the environment.
+        store: instead of the origin store of the settings.
+        announcer: instead of Kafka as the settings have it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        store: ObjectStore | None = None,
+        announcer: Announcer | None = None,
+    ) -> None:
+        self._settings = settings if settings is not None else _from_environment()
+        self._given = (store, announcer)
+        self._origin: Origin | None = None
+        self._lock = threading.Lock()
+        renew_in_children(self)
+
+    def after_fork(self) -> None:
+        """See ``Inherited``: the child connects when it first has something to say."""
+        self._origin, self._lock = None, threading.Lock()
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """By ``modelcast.toml`` and ``MODELCAST_…`` variables."""
+        return cls()
+
+    def close(self) -> None:
+        """Let go of store and Kafka."""
+        with self._lock:
+            origin, self._origin = self._origin, None
+        if origin is not None:
+            origin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _connected(self) -> Origin:
+        with self._lock:
+            if self._origin is None:
+                store, announcer = self._given
+                self._origin = Origin(self._settings, store=store, announcer=announcer)
+            return self._origin
+
+    def _who(self, named: str) -> str:
+        """Who publishes or commands: as named, else as the settings say, else user@host."""
+        return named or self._settings.publish.publisher or whoami()
+
+
+def _from_environment() -> Settings:
+    for told in unknown_variables(os.environ):
+        _logger.warning(told)
+    return load()

@@ -1,0 +1,78 @@
+"""What an operator's command comes to on a model's log. Pure."""
+
+from collections.abc import Callable, Sequence
+
+from modelcast.schemas.errors import NotFound, Refused
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.names import check_region, check_version
+from modelcast.schemas.records import ALL_REGIONS, CommandTarget, ModelCommand
+from modelcast.schemas.verbs import RULES
+
+Targets = Callable[[ModelLog], tuple[CommandTarget, ...]]
+
+
+def check_command(log: ModelLog, command: ModelCommand) -> None:
+    """Refuse what an operator must not ask for, beyond ``ModelLog.check``.
+
+    Raises:
+        NotFound: nothing was ever published under this name, or there is no such version.
+        Refused: a region would have to serve a quarantined version.
+    """
+    if not log.updates:
+        raise NotFound("no such model", subject=command.model, hint="modelcast get models")
+    for target in command.targets:
+        if target.version is not None and target.version not in log.updates:
+            hint = f"modelcast history {command.model}"
+            raise NotFound("no such version", subject=f"{command.model}/{target.version}", hint=hint)
+        if RULES[command.kind].serves and target.version in log.quarantined:
+            subject = f"{command.model}/{target.version}"
+            raise Refused("it is quarantined", subject=subject, hint=f"modelcast release {subject}")
+
+
+def rollback_targets(regions: Sequence[str], last_consistent: int | None) -> Targets:
+    """Targets of a rollback whose version is not named, decided on the log as it stands when it is claimed.
+
+    Raises:
+        UsageError: a region's name is malformed.
+    """
+    for region in regions:
+        check_region(region)
+
+    def targets(log: ModelLog) -> tuple[CommandTarget, ...]:
+        wanted = tuple(regions) or (ALL_REGIONS,)
+        if not regions and not log.view(ALL_REGIONS).activations:  # every publication named its regions
+            wanted = tuple(sorted(log.regions_named))
+        return tuple(CommandTarget(region, _before(log, region, last_consistent)) for region in wanted)
+
+    return targets
+
+
+def _before(log: ModelLog, region: str, last_consistent: int | None) -> int:
+    now = log.aspired_version(region)
+    if (
+        last_consistent is not None
+        and last_consistent in log.updates
+        and last_consistent not in {now, *log.quarantined}
+    ):
+        return last_consistent
+    for _, version in reversed(log.view(region).activations):
+        if version != now and version not in log.quarantined:
+            return version
+    where = f" in {region}" if region else ""
+    raise Refused(
+        f"nothing was served before version {now}{where}", subject=log.model, hint="name the version: rollback --to"
+    )
+
+
+def targets_of(regions: Sequence[str], version: int | None = None) -> Targets:
+    """Every region named, each once; none named: all of them.
+
+    Raises:
+        UsageError: a name or the version is malformed.
+    """
+    for region in regions:
+        check_region(region)
+    if version is not None:
+        check_version(version)
+    named = tuple(dict.fromkeys(regions)) or (ALL_REGIONS,)
+    return lambda log: tuple(CommandTarget(region, version) for region in named)

@@ -1,0 +1,101 @@
+"""Have enough regions reached a version? Judged from one ``VersionState``, without I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.states import State
+
+Level = Literal["all", "quorum", "one"]
+LEVELS: tuple[Level, ...] = ("all", "quorum", "one")
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """How far regions have come with a version.
+
+    Attributes:
+        reached: enough regions are there.
+        there: regions that are.
+        laggards: regions that count and are not, each with why.
+        quarantined: regions that refused the version, each with why.
+        superseded: every region that is missing aspires to something newer, so waiting on is in vain.
+    """
+
+    reached: bool
+    there: tuple[str, ...] = ()
+    laggards: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
+    superseded: bool = False
+
+
+def judge(
+    state: VersionState | None,
+    version: int,
+    level: Level = "all",
+    *,
+    generation: int = 0,
+    staged: bool = False,
+    regions: Sequence[str] = (),
+) -> Convergence:
+    """Whether ``version`` has arrived.
+
+    Args:
+        state: the newest that the tracker reported; None: nothing yet.
+        version: the one waited for.
+        level: how many regions are enough. Those left out (pinned, outside the placement) don't count.
+        generation: the entry waited for; a state that has not folded it proves nothing. 0: any.
+        staged: verified on the regions' disks is enough.
+        regions: only these count, left out or not; none: all.
+    """
+    if state is None or state.head_generation < generation:
+        return Convergence(reached=False, laggards=("the tracker has not reported it yet",))
+    counted = [row for row in state.regions if (row.region in regions if regions else not row.left_out)]
+    unheard = sorted(set(regions) - {row.region for row in counted})
+    there = tuple(r.region for r in counted if _is_there(r, version, staged))
+    missing = [r for r in counted if r.region not in there]
+    refused = [r for r in missing if _refuses(r, version)]
+    expected = len(counted) + len(unheard)
+    needed = {"all": expected, "quorum": expected // 2 + 1, "one": 1}[level]
+    lacking = (*(_why(r, version) for r in missing), *(f"{name}: never reported" for name in unheard))
+    return Convergence(
+        reached=bool(counted) and len(there) >= needed,
+        there=there,
+        laggards=lacking or (() if counted else ("no region is expected to have it",)),
+        quarantined=tuple(f"{r.region}: {r.error or 'quarantined'}" for r in refused),
+        superseded=bool(missing) and all(_is_past(r, version, generation) for r in missing),
+    )
+
+
+def _is_there(region: RegionState, version: int, staged: bool) -> bool:
+    if region.served_version == version:
+        return True
+    return staged and region.staged_version == version
+
+
+def _refuses(region: RegionState, version: int) -> bool:
+    """Whether the region will not have the version unless a person does something, whatever it aspires to."""
+    quarantined = region.state is State.QUARANTINED and region.aspired_version == version
+    return quarantined or region.refused_version == version
+
+
+def _is_past(region: RegionState, version: int, generation: int) -> bool:
+    """Whether the region was told something newer (only known when the generation waited for is)."""
+    newer = generation > 0 and region.aspired_generation > generation
+    return newer and version not in {region.aspired_version, region.staged_version}
+
+
+def _why(region: RegionState, version: int) -> str:
+    parts = [region.state.value if region.state else "never reported"]
+    if region.aspired_version != version:
+        parts.append(f"aspires to {region.aspired_version}")
+    if not region.pods_expected:
+        parts.append("has no pods")
+    elif region.aspired_version == version:
+        parts.append(f"{region.pods_serving} of {region.pods_expected} pods serve it")
+    if region.silent:
+        parts.append("silent")
+    if region.error:
+        parts.append(region.error)
+    return f"{region.region}: {', '.join(parts)}"

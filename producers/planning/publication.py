@@ -1,0 +1,103 @@
+"""What a publication comes to where the log stands: claim a version, announce one, or neither. Pure."""
+
+from dataclasses import dataclass
+
+from modelcast.producers.planning.request import Request
+from modelcast.schemas.errors import Refused
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import DeltaHint, ModelUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The bytes are new: this version is to be claimed at this generation."""
+
+    version: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """The log holds the bytes already: that entry is to be announced again.
+
+    Attributes:
+        version: of the entry.
+        generation: of the entry.
+        completes: an earlier run of this very publication claimed it.
+    """
+
+    version: int
+    generation: int
+    completes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The log forbids it."""
+
+    message: str
+    subject: str
+    hint: str
+
+    def error(self) -> Refused:
+        """As it is raised."""
+        return Refused(self.message, subject=self.subject, hint=self.hint)
+
+
+def plan_publication(log: ModelLog, request: Request, event_id: str | None) -> Claim | Announce | Conflict:
+    """What is left to do for ``request``.
+
+    Args:
+        log: the fold so far.
+        request: what was asked for.
+        event_id: of this publication's intent, if it has one.
+    """
+    if event_id is not None and event_id in log.event_ids:
+        generation = log.event_ids.index(event_id) + 1
+        version = next(u.version for u in log.updates.values() if u.generation == generation)
+        return Announce(version, generation, completes=True)
+    latest = log.latest_version
+    wanted = request.version if request.version is not None else latest
+    if wanted is not None and (standing := log.updates.get(wanted)) is not None:
+        if standing.artifact.manifest_digest == request.artifact.manifest_digest:
+            return Announce(standing.version, standing.generation)
+        if request.version is not None:
+            return Conflict(
+                "the version exists with other bytes",
+                subject=f"{request.model}/{wanted}",
+                hint=f"a version never changes; publish without --version to get {log.next_version}",
+            )
+    elif request.version is not None and latest is not None and request.version < latest:
+        return Conflict(
+            f"version {latest} exists, and versions only go up",
+            subject=f"{request.model}/{request.version}",
+            hint=f"publish without --version to get {log.next_version}",
+        )
+    return Claim(request.version if request.version is not None else log.next_version, log.head + 1)
+
+
+def entry_of(
+    request: Request,
+    claim: Claim,
+    *,
+    registry_id: str,
+    event_id: str,
+    now_us: int,
+    delta_hints: tuple[DeltaHint, ...] = (),
+) -> ModelUpdate:
+    """The log entry that publishes ``request`` as ``claim`` says."""
+    return ModelUpdate(
+        registry_id=registry_id,
+        event_id=event_id,
+        model=request.model,
+        version=claim.version,
+        generation=claim.generation,
+        artifact=request.artifact,
+        published_at_us=now_us,
+        placement=request.placement,
+        activation=request.activation,
+        publisher=request.publisher,
+        metrics={name: float(value) for name, value in request.metrics.items()},
+        labels=request.labels,
+        delta_hints=delta_hints,
+    )

@@ -1,0 +1,186 @@
+"""States as people see them: worst first, progress below, and all of it within 80 columns."""
+
+import io
+import math
+from dataclasses import replace
+
+import pytest
+from rich.console import Console, RenderableType
+
+from modelcast.cli.console import size_of
+from modelcast.cli.views import tables
+from modelcast.cli.views.state_source import Sighting
+from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.states import State
+
+MIB = 1024 * 1024
+FETCHING = RegionState(
+    "eu-west", State.FETCHING, 7, 9, "", 6, 6, 6, 6, 0, 2, 12.3, False,
+    bytes_moved=17 * MIB, bytes_planned=68 * MIB, bytes_total=68 * MIB, bytes_per_second=8.5 * MIB,
+    way="1 file unchanged, 1 delta from 6",
+)  # fmt: skip
+STANDING = replace(FETCHING, region="us", lag_seconds=99.0, bytes_per_second=0.0, way="whole")
+DONE = replace(
+    FETCHING,
+    region="ap",
+    state=State.SERVING,
+    bytes_moved=MIB,
+    bytes_planned=MIB,
+    bytes_saved=67 * MIB,
+    lag_seconds=0.0,
+)
+REFUSED = replace(
+    FETCHING, region="sa", state=State.QUARANTINED, bytes_planned=0, bytes_moved=0, way="", refused_version=7,
+    error="damaged 3 times: model.onnx: the store holds other bytes than the manifest says",
+)  # fmt: skip
+
+
+def shown(*parts: RenderableType, columns: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=columns, highlight=False)
+    for part in parts:
+        console.print(part)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def state(*rows: RegionState) -> VersionState:
+    return VersionState("r", "fraud", 9, 7, None, 0, 6, 12.3, 2, 0, 0, rows)
+
+
+def fetches(*rows: RegionState) -> list[str]:
+    table = tables.fetches_table((row.region, row) for row in rows)
+    return shown(table) if table is not None else []
+
+
+def test_a_fetch_says_how_much_of_how_much_how_fast_how_long_and_how() -> None:
+    _, line = fetches(FETCHING)
+    for said in ("eu-west", "17.0 of 68.0 MiB", "8.5 MiB/s", "6.0 s", "1 delta from 6"):
+        assert said in line
+
+
+def test_what_is_fetched_ahead_of_what_is_served_is_on_its_way_too() -> None:
+    assert "17.0 of 68.0 MiB" in fetches(replace(FETCHING, state=State.SERVING))[1]
+
+
+def test_the_fetch_that_ends_last_comes_first_and_one_that_stands_before_all() -> None:
+    slower = replace(FETCHING, region="af", bytes_per_second=MIB)
+    lines = fetches(FETCHING, slower, STANDING)[1:]
+    assert [line.split()[0] for line in lines] == ["us", "af", "eu-west"]
+    assert "stands" in lines[0]
+
+
+def test_only_what_is_on_its_way_is_shown_as_such() -> None:
+    assert fetches(DONE, REFUSED, replace(FETCHING, silent=True), replace(FETCHING, bytes_planned=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("moved", "planned", "rate", "left"),
+    [
+        (0, 100, 0.0, math.inf),
+        (50, 100, 10.0, 5.0),
+        (100, 100, 0.0, 0.0),
+        (130, 100, 10.0, 0.0),  # what came twice counts twice
+        (0, 0, 0.0, 0.0),
+    ],
+)
+def test_what_is_left_is_told_at_the_pace_of_the_moment(moved: int, planned: int, rate: float, left: float) -> None:
+    row = replace(FETCHING, bytes_moved=moved, bytes_planned=planned, bytes_per_second=rate)
+    assert tables.seconds_left(row) == left
+
+
+def test_a_model_fits_80_columns_the_worst_region_first_and_every_number_whole() -> None:
+    lines = shown(tables.model_table(state(DONE, FETCHING, STANDING, REFUSED)))
+    assert len(lines) == 5, "no line is wrapped"
+    assert [line.split()[0] for line in lines[1:]] == ["sa", "us", "eu-west", "ap"]
+    assert "…" not in "".join(lines)
+    assert lines[-1].split()[-4:] == ["1.0", "MiB", "67.0", "MiB"]
+
+
+@pytest.mark.parametrize("columns", [30, 38, 45, 60, 79])
+def test_in_a_narrow_terminal_what_is_shown_is_readable(columns: int) -> None:
+    lines = shown(tables.model_table(state(DONE, FETCHING, STANDING, REFUSED)), columns=columns)
+    assert "…" not in "".join(lines)
+    told = lines[-4:]
+    assert [line.split()[0].rstrip(":") for line in told] == ["sa", "us", "eu-west", "ap"]
+    assert "QUARANTINED" in told[0]
+    assert "6" in told[3]
+
+
+def test_the_narrower_the_fewer_columns_and_then_words() -> None:
+    table = tables.model_table(state(DONE, FETCHING))
+    assert [shown(table, columns=n)[0] for n in (80, 45, 27)] == [
+        "REGION  STATE    ASPIRED STAGED SERVED PODS LAG  MOVED    SAVED",
+        "REGION  STATE    SERVED LAG",
+        "eu-west: FETCHING, serves 6",
+    ]
+
+
+def test_models_are_readable_in_a_narrow_terminal_too() -> None:
+    table = tables.models_table([Sighting(state(DONE, FETCHING), 1.0, "redis")])
+    assert shown(table, columns=38) == ["MODEL SERVED REGIONS WORST", "fraud -      1/2     FETCHING"]
+    assert shown(table, columns=24) == ["fraud: - in 1/2,", "FETCHING"]
+
+
+def test_regions_are_readable_in_a_narrow_terminal_too() -> None:
+    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, {"fraud": DONE}, None)])
+    assert shown(table, columns=38) == ["REGION  HEARD     SERVING", "eu-west 2.0 s ago 1/1"]
+    assert shown(table, columns=24) == ["eu-west: 1/1, heard 2.0", "s ago"]
+
+
+def test_fetches_are_told_in_words_where_a_table_does_not_fit() -> None:
+    table = tables.fetches_table([("eu-west", FETCHING), ("us", STANDING)])
+    assert table is not None
+    assert shown(table, columns=38) == ["us: 17.0 of 68.0 MiB, stands", "eu-west: 17.0 of 68.0 MiB, 6.0 s left"]
+
+
+def test_regions_of_which_the_same_is_said_share_a_line() -> None:
+    other = replace(DONE, region="me")
+    notes = shown(*tables.notes(state(DONE, other, REFUSED)), columns=200)
+    assert notes == [
+        "sa: refuses 7; damaged 3 times: model.onnx: the store holds other bytes than the manifest says",
+        "ap, me: 1 file unchanged, 1 delta from 6",
+    ]
+
+
+def test_how_bytes_come_is_told_once_while_they_come() -> None:
+    assert shown(*tables.notes(state(FETCHING))) == []
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "text"),
+    [(0, 10, "0 of 10 B"), (512, 2048, "0.5 of 2.0 KiB"), (3 * MIB, 68 * MIB, "3.0 of 68.0 MiB")],
+)
+def test_two_sizes_share_their_unit(done: int, total: int, text: str) -> None:
+    assert size_of(done, total) == text
+
+
+PINNED = replace(DONE, pinned_version=6)
+
+
+def held_in(*rows: RegionState) -> str:
+    return shown(tables.models_table([Sighting(state(*rows), 1.0, "redis")]), columns=200)[1].split(" ago")[1].strip()
+
+
+def test_models_tell_what_holds_them_and_where_unless_it_is_everywhere() -> None:
+    assert held_in(DONE, FETCHING) == "-"
+    assert held_in(PINNED, replace(PINNED, region="me")) == "pinned to 6"
+    assert held_in(PINNED, replace(PINNED, region="me"), DONE) == "ap, me: pinned to 6"
+    assert held_in(replace(PINNED, paused=True), replace(DONE, region="us", paused=True)) == (
+        "ap: pinned to 6, paused; us: paused"
+    )
+
+
+def test_regions_tell_which_models_are_held_there() -> None:
+    rows = {"fraud": PINNED, "digits": DONE, "churn": replace(DONE, paused=True)}
+    lines = shown(tables.regions_table([("ap", 1, "1.0", 2.0, rows, None), ("eu", 0, "", None, {}, None)]), columns=200)
+    assert lines[1].split()[:3] == ["eu", "0", "never"]
+    assert lines[2].endswith("fraud pinned to 6; churn paused")
+
+
+def test_an_error_about_an_earlier_generation_stays_with_its_age() -> None:
+    stuck = replace(
+        FETCHING, state=State.ANNOUNCED, bytes_planned=0, aspired_generation=9, error="no room: 3 GiB are missing",
+        error_generation=8, reported_at_us=10_000_000,
+    )  # fmt: skip
+    assert tables.note(stuck, 250_000_000) == "no room: 3 GiB are missing (generation 8, 4 min ago)"
+    assert tables.note(replace(stuck, error_generation=9), 250_000_000) == "no room: 3 GiB are missing"

@@ -1,0 +1,139 @@
+"""When has a version arrived?"""
+
+from dataclasses import replace
+
+import pytest
+
+from modelcast.producers.planning.convergence import judge
+from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.states import State
+
+SERVING = RegionState(
+    region="eu",
+    state=State.SERVING,
+    aspired_version=7,
+    aspired_generation=12,
+    aspired_digest="",
+    staged_version=7,
+    staged_generation=12,
+    served_version=7,
+    served_generation=12,
+    pods_serving=2,
+    pods_expected=2,
+    lag_seconds=0.0,
+    silent=False,
+)
+LOADING = replace(SERVING, state=State.LOADING, served_version=None, pods_serving=1)
+FETCHING = replace(SERVING, state=State.FETCHING, served_version=6, staged_version=6, pods_serving=0)
+REFUSING = replace(FETCHING, state=State.QUARANTINED, error="blob x is damaged")
+NEVER = replace(
+    SERVING, state=None, aspired_version=None, aspired_generation=0, served_version=None, staged_version=None
+)
+
+
+def state(**regions: RegionState) -> VersionState:
+    return VersionState(
+        registry_id="r",
+        model="fraud",
+        head_generation=12,
+        latest_version=7,
+        consistent_version=None,
+        consistent_since_us=0,
+        last_consistent_version=6,
+        lag_seconds_max=0.0,
+        skew=0,
+        skew_since_us=0,
+        updated_at_us=0,
+        regions=tuple(replace(row, region=name) for name, row in regions.items()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "reached"),
+    [
+        ({"eu": SERVING, "us": SERVING, "ap": SERVING}, {"all", "quorum", "one"}),
+        ({"eu": SERVING, "us": SERVING, "ap": LOADING}, {"quorum", "one"}),
+        ({"eu": SERVING, "us": FETCHING, "ap": NEVER}, {"one"}),
+        ({"eu": SERVING, "us": FETCHING}, {"one"}),
+        ({"eu": LOADING}, set()),
+        ({}, set()),
+    ],
+)
+def test_levels_count_regions_that_count(rows: dict[str, RegionState], reached: set[str]) -> None:
+    for level in ("all", "quorum", "one"):
+        assert judge(state(**rows), 7, level).reached == (level in reached), level  # type: ignore[arg-type]
+
+
+def test_regions_left_out_do_not_count_either_way() -> None:
+    pinned = replace(FETCHING, left_out="pinned", aspired_version=3)
+    assert judge(state(eu=SERVING, us=pinned), 7, "all").reached
+    assert not judge(state(eu=FETCHING, us=replace(SERVING, left_out="pinned")), 7, "one").reached
+
+
+def test_no_pods_are_never_converged() -> None:
+    empty = replace(SERVING, served_version=None, pods_serving=0, pods_expected=0)
+    verdict = judge(state(eu=empty), 7)
+    assert not verdict.reached
+    assert "no pods" in verdict.laggards[0]
+
+
+def test_a_state_that_has_not_folded_the_entry_proves_nothing() -> None:
+    assert not judge(state(eu=SERVING), 7, generation=13).reached
+    assert judge(state(eu=SERVING), 7, generation=12).reached
+    assert not judge(None, 7).reached
+
+
+def test_staged_is_enough_where_that_was_asked() -> None:
+    assert not judge(state(eu=LOADING), 7).reached
+    assert judge(state(eu=LOADING), 7, staged=True).reached
+    assert not judge(state(eu=FETCHING), 7, staged=True).reached
+
+
+def test_a_refusal_counts_for_the_version_that_was_refused() -> None:
+    assert judge(state(eu=SERVING, us=REFUSING), 7).quarantined == ("us: blob x is damaged",)
+    assert judge(state(eu=SERVING, us=replace(REFUSING, aspired_version=8)), 7).quarantined == ()
+
+
+def test_a_newer_aspiration_supersedes_only_when_nobody_is_still_on_the_way() -> None:
+    past = replace(FETCHING, aspired_version=8, aspired_generation=13)
+    assert judge(state(eu=past, us=SERVING), 7, generation=12).superseded
+    assert not judge(state(eu=past, us=FETCHING), 7, generation=12).superseded
+    assert not judge(state(eu=past), 7).superseded
+    assert not judge(state(eu=replace(past, staged_version=7)), 7, generation=12).superseded
+
+
+def test_laggards_are_named_with_what_they_do() -> None:
+    silent = replace(FETCHING, silent=True)
+    verdict = judge(state(eu=SERVING, us=LOADING, ap=silent, sa=NEVER), 7)
+    assert verdict.there == ("eu",)
+    told = "; ".join(verdict.laggards)
+    assert "us: LOADING, 1 of 2 pods serve it" in told
+    assert "ap: FETCHING" in told
+    assert "silent" in told
+    assert "sa: never reported, aspires to None" in told
+
+
+def test_where_regions_are_named_only_they_count_left_out_or_not() -> None:
+    pinned = replace(SERVING, left_out="pinned")
+    seen = state(eu=pinned, us=FETCHING)
+    assert judge(seen, 7, "all", regions=["eu"]).reached
+    assert judge(seen, 7, "all", regions=["eu"]).there == ("eu",)
+    assert not judge(seen, 7, "all", regions=["eu", "us"]).reached
+    assert not judge(seen, 7, "all").reached
+
+
+def test_a_named_region_that_was_never_heard_of_is_waited_for() -> None:
+    verdict = judge(state(eu=SERVING), 7, "all", regions=["eu", "ap"])
+    assert not verdict.reached
+    assert verdict.laggards == ("ap: never reported",)
+    assert judge(state(eu=SERVING), 7, "one", regions=["eu", "ap"]).reached
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_a_refused_version_is_seen_also_where_it_is_not_what_is_aspired(staged: bool) -> None:
+    serving_six = replace(SERVING, aspired_version=6, served_version=6, staged_version=6)
+    refusing = replace(serving_six, refused_version=7, error="damaged 3 times: blob x")
+    found = judge(state(eu=refusing, us=serving_six), 7, staged=staged)
+    assert not found.reached
+    assert found.quarantined == ("eu: damaged 3 times: blob x",)
+    assert judge(state(eu=refusing), 5, staged=staged).quarantined == ()

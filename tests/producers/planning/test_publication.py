@@ -1,0 +1,61 @@
+"""What a publication comes to follows from the log alone."""
+
+import pytest
+
+from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
+from modelcast.producers.planning.request import Request
+from modelcast.schemas import keys
+from modelcast.schemas.errors import Refused
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import ArtifactRef
+
+
+def asked(content: str, version: int | None = None) -> Request:
+    digest = "sha256:" + content * 64
+    return Request("fraud", ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, ""), version)
+
+
+def published(log: ModelLog, request: Request, event_id: str) -> ModelLog:
+    plan = plan_publication(log, request, event_id)
+    assert isinstance(plan, Claim)
+    return log.apply(entry_of(request, plan, registry_id="r", event_id=event_id, now_us=0))
+
+
+@pytest.fixture
+def log() -> ModelLog:
+    """Version 1 of bytes a by event e1, version 2 of bytes b by e2."""
+    return published(published(ModelLog("fraud", "r"), asked("a"), "e1"), asked("b"), "e2")
+
+
+def test_new_bytes_take_the_next_version_or_the_one_that_was_named(log: ModelLog) -> None:
+    assert plan_publication(ModelLog("fraud", "r"), asked("a"), "e1") == Claim(1, 1)
+    assert plan_publication(log, asked("c"), "new") == Claim(3, 3)
+    assert plan_publication(log, asked("b", 9), "new") == Claim(9, 3)
+
+
+def test_the_latest_versions_bytes_are_announced_again(log: ModelLog) -> None:
+    assert plan_publication(log, asked("b"), "new") == Announce(2, 2)
+    assert plan_publication(log, asked("b"), None) == Announce(2, 2)
+    assert plan_publication(log, asked("a"), "new") == Claim(3, 3)
+    assert plan_publication(log, asked("a", 1), "new") == Announce(1, 1)
+
+
+def test_what_an_earlier_run_claimed_is_completed_whatever_came_after_it(log: ModelLog) -> None:
+    assert plan_publication(log, asked("a"), "e1") == Announce(1, 1, completes=True)
+    assert plan_publication(log, asked("a", 1), "e1") == Announce(1, 1, completes=True)
+
+
+@pytest.mark.parametrize("request_", [asked("c", 2), asked("c", 1)])
+def test_a_version_never_changes(log: ModelLog, request_: Request) -> None:
+    plan = plan_publication(log, request_, "new")
+    assert isinstance(plan, Conflict)
+    with pytest.raises(Refused, match="exists with other bytes"):
+        raise plan.error()
+
+
+def test_versions_only_go_up(log: ModelLog) -> None:
+    later = published(log, asked("c", 9), "e3")
+    plan = plan_publication(later, asked("d", 5), "new")
+    assert isinstance(plan, Conflict)
+    assert (plan.message, plan.subject) == ("version 9 exists, and versions only go up", "fraud/5")
+    assert "10" in plan.hint

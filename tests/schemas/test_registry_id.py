@@ -1,0 +1,19 @@
+"""The bytes of a registry's id."""
+
+import pytest
+
+from modelcast.schemas.errors import Refused
+from modelcast.schemas.registry_id import decode_registry_id, encode_registry_id
+
+
+def test_an_id_is_read_as_it_was_written() -> None:
+    assert decode_registry_id(encode_registry_id("abc"), subject="s", hint="h") == "abc"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"rubbish", b"[]", b"{}", b'{"registry_id": 7}', b'{"registry_id": ""}', b"\xff", b"[" * 4000]
+)
+def test_anything_else_is_refused_by_name(body: bytes) -> None:
+    with pytest.raises(Refused) as caught:
+        decode_registry_id(body, subject="bucket/registry/id.json", hint="remove it")
+    assert (caught.value.subject, caught.value.hint) == ("bucket/registry/id.json", "remove it")

@@ -1,0 +1,54 @@
+"""The table of verbs: every verb stands in it, and all that goes by it knows every verb."""
+
+import inspect
+import json
+from importlib.resources import files
+from string import Formatter
+
+import pytest
+import typer
+
+from modelcast.cli.commands import operate
+from modelcast.producers.commands import Commander
+from modelcast.schemas.records import CommandKind
+from modelcast.schemas.verbs import RULES, Rule
+
+VERBS = list(RULES.items())
+KNOWN_IN_QUESTIONS = {"model", "version", "goal", "alias", "where"}
+
+
+def test_every_verb_has_a_rule() -> None:
+    assert set(RULES) == set(CommandKind)
+
+
+@pytest.mark.parametrize(("kind", "rule"), VERBS)
+def test_a_rule_is_complete(kind: CommandKind, rule: Rule) -> None:
+    assert rule.help.endswith(".")
+    assert rule.question.endswith("?")
+    assert {name for _, name, _, _ in Formatter().parse(rule.question) if name} <= KNOWN_IN_QUESTIONS
+    assert rule.change_region or rule.change_log, "it changes something"
+    if rule.serves or rule.takes_alias:
+        assert rule.takes_version
+    if rule.serves:
+        assert rule.by_region
+
+
+@pytest.mark.parametrize(("kind", "rule"), VERBS)
+def test_a_verb_is_a_command_whose_arguments_fit_its_rule(kind: CommandKind, rule: Rule) -> None:
+    app = typer.Typer()
+    operate.register(app)
+    command = next(c for c in app.registered_commands if c.name == kind.lower())
+    assert command.callback is not None
+    takes = set(inspect.signature(command.callback).parameters)
+    assert command.help == rule.help
+    assert {"reason", "yes", "dry_run", "output"} <= takes
+    assert ("region" in takes) == rule.by_region
+    assert ("version" in takes or "to" in takes) == rule.takes_version
+    assert ("wait" in takes) == rule.serves
+
+
+@pytest.mark.parametrize("kind", CommandKind)
+def test_a_verb_is_a_method_for_python_callers_and_stands_in_the_schema(kind: CommandKind) -> None:
+    assert callable(getattr(Commander, kind.lower()))
+    schema = json.loads((files("modelcast.schemas") / "avro" / "ModelCommand.v1.avsc").read_text())
+    assert kind in next(field["doc"] for field in schema["fields"] if field["name"] == "kind")

@@ -1,0 +1,53 @@
+"""What came of the tests of one run, over all of its lanes and second tries, in a file.
+
+``second_try`` names the tests that failed first and passed when they were run once more: they are counted, because a
+test that fails now and then hides what fails always.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+SLOWEST_KEPT = 10
+
+
+@dataclass
+class Report:
+    """Tests by their names."""
+
+    passed: int = 0
+    failed: list[str] = field(default_factory=list)
+    second_try: list[str] = field(default_factory=list)
+    slowest_seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What the file holds; an empty report if there is none."""
+        return cls(**json.loads(path.read_text())) if path.exists() else cls()
+
+    def write(self, path: Path) -> None:
+        """Write it for people and programs."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    def take_in(self, stats: Mapping[str, Sequence[object]]) -> None:
+        """Add a run of pytest, by outcome; of a test that was run before, the later try counts."""
+        failed = dict.fromkeys(each.nodeid for each in _tests(stats, "failed", "error"))
+        passed = [each.nodeid for each in _tests(stats, "passed") if each.nodeid not in failed]
+        self.passed += len(passed)
+        self.second_try += [name for name in passed if name in self.failed]
+        self.failed = [name for name in self.failed if name not in passed and name not in failed] + list(failed)
+        seconds = Counter(self.slowest_seconds)
+        for each in _tests(stats, "passed", "failed", "error", ""):  # "": setting up and tearing down
+            seconds[each.nodeid] += each.duration
+        self.slowest_seconds = {name: round(took, 1) for name, took in seconds.most_common(SLOWEST_KEPT)}
+
+
+def _tests(stats: Mapping[str, Sequence[object]], *outcomes: str) -> Iterable[pytest.TestReport]:
+    found = (each for outcome in outcomes for each in stats.get(outcome, ()))
+    return (each for each in found if isinstance(each, pytest.TestReport))

@@ -1,0 +1,89 @@
+"""Second tries are named and counted, servers are shared, and the order of tests speaks of files that exist."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.scheduling import FIRST, SPREAD, TOGETHER, rank, scope_of
+from tests.support.shared_servers import ServerOwner, ask
+
+ROOT = Path(__file__).parents[2]
+UNSTEADY = """
+from pathlib import Path
+
+def test_that_passes_the_second_time():
+    mark = Path(__file__).with_name("was-here")
+    was_here = mark.exists()
+    mark.touch()
+    assert was_here
+
+def test_that_always_passes():
+    pass
+"""
+
+
+def run(file: Path, report: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    own = ("-o", f"cache_dir={file.parent / 'cache'}")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.conftest",
+        "--rootdir",
+        str(ROOT),
+        *own,
+        *options,
+        str(file),
+    ]
+    env = {**os.environ, "MODELCAST_TEST_REPORT": str(report)}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=170, check=False)
+
+
+def test_what_passes_only_the_second_time_is_counted_and_named_in_the_last_lines(tmp_path: Path) -> None:
+    file, report = tmp_path / "test_sample.py", tmp_path / "out" / "report.json"
+    file.write_text(UNSTEADY)
+    assert run(file, report).returncode == 1
+    (name,) = json.loads(report.read_text())["failed"]
+    again = run(file, report, "--last-failed")
+    assert again.returncode == 0
+    *_, named, last = again.stdout.strip().splitlines()
+    assert named == name
+    assert name.endswith("::test_that_passes_the_second_time")
+    assert "1 passed, 1 deselected" in last
+    told = json.loads(report.read_text())
+    assert (told["passed"], told["failed"], told["second_try"]) == (2, [], [name])
+
+
+def test_workers_ask_for_servers_and_each_is_started_once() -> None:
+    owner = ServerOwner()
+    try:
+        assert ask(owner.address, "redis") == ask(owner.address, "redis") == owner.where("redis")
+    finally:
+        owner.stop()
+
+
+def test_a_server_that_does_not_start_is_named() -> None:
+    owner = ServerOwner()
+    try:
+        with pytest.raises(RuntimeError, match="no-such-server"):
+            ask(owner.address, "no-such-server")
+    finally:
+        owner.stop()
+
+
+def test_the_order_of_tests_speaks_of_files_that_exist() -> None:
+    named = {*TOGETHER, *SPREAD, *(each for each in FIRST if each not in TOGETHER.values())}
+    assert [each for each in sorted(named) if not (ROOT / each).exists()] == []
+
+
+def test_files_stay_together_unless_they_are_spread() -> None:
+    file, spread, together = "tests/schemas/test_keys.py", next(iter(SPREAD)), next(iter(TOGETHER))
+    assert scope_of(f"{file}::test_a[x]") == scope_of(f"{file}::Test::test_b") == file
+    assert scope_of(f"{spread}::test_a") != scope_of(f"{spread}::test_b")
+    assert scope_of(f"{together}::test_a") == TOGETHER[together]
+    assert rank(f"{together}::test_a") < rank(f"{file}::test_a")

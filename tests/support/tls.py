@@ -1,0 +1,149 @@
+"""Certificates of a company's own, a TLS front for a plain server, and a proxy that tunnels (CONNECT)."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+def make_authority(folder: Path) -> tuple[Path, Path]:
+    """Make a CA and a certificate of it for 127.0.0.1 and localhost.
+
+    Returns:
+        The CA's certificate, and the server's certificate with its key. The CA has no extensions but the one that it
+        needs, as those of companies do.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Company CA {folder.name}")])
+    now = datetime.now(UTC)
+
+    def builder(subject: x509.Name) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(ca_name)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=2))
+        )
+
+    basic = x509.BasicConstraints(ca=True, path_length=None)
+    authority = (
+        builder(ca_name)
+        .public_key(ca_key.public_key())
+        .add_extension(basic, critical=True)
+        .sign(ca_key, hashes.SHA256())
+    )
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+    server = (
+        builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "store")]))
+        .public_key(key.public_key())
+        .add_extension(names, critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    pem, traditional = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
+    (folder / "ca.pem").write_bytes(authority.public_bytes(pem))
+    private = key.private_bytes(pem, traditional, serialization.NoEncryption())
+    (folder / "server.pem").write_bytes(server.public_bytes(pem) + private)
+    return folder / "ca.pem", folder / "server.pem"
+
+
+class _Front:
+    """Accepts connections and gives each to ``_serve`` on a thread of its own. Use it as a context."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._guarded, args=(connection,), daemon=True).start()
+
+    def _guarded(self, connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class TlsFront(_Front):
+    """Speaks TLS with clients and passes their bytes on to a plain server."""
+
+    def __init__(self, endpoint_url: str, certificate: Path) -> None:
+        super().__init__()
+        parts = urlsplit(endpoint_url)
+        self._target = (parts.hostname or "", parts.port or 80)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+        self.endpoint_url = f"https://127.0.0.1:{self.port}"
+
+    def _serve(self, connection: socket.socket) -> None:
+        with (
+            self._context.wrap_socket(connection, server_side=True) as client,
+            socket.create_connection(self._target) as server,
+        ):
+            _pump_both(client, server)
+
+
+class TunnelProxy(_Front):
+    """An HTTP proxy that only tunnels. ``asked``: the hosts that it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def _serve(self, connection: socket.socket) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            if not (byte := connection.recv(1)):
+                return
+            head += byte
+        method, target, _ = head.split(b" ", 2)
+        self.asked.append(target.decode())
+        if method != b"CONNECT":
+            connection.sendall(b"HTTP/1.1 405 Only CONNECT\r\nContent-Length: 0\r\n\r\n")
+            return
+        host, _, port = target.decode().rpartition(":")
+        with socket.create_connection((host, int(port))) as server:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            _pump_both(connection, server)
+
+
+def _pump_both(one: socket.socket, other: socket.socket) -> None:
+    back = threading.Thread(target=_pump, args=(other.recv, one), daemon=True)
+    back.start()
+    _pump(one.recv, other)
+    back.join()
+
+
+def _pump(receive: Callable[[int], bytes], target: socket.socket) -> None:
+    with suppress(OSError):
+        while chunk := receive(65536):
+            target.sendall(chunk)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)

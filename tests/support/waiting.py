@@ -1,0 +1,57 @@
+"""Waiting for a condition, with a deadline."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+SECONDS_MAX = 60.0
+NOT_YET = (OSError, LookupError)
+"""What a condition may raise while it does not hold yet. Anything else ends the waiting at once."""
+
+
+class _Waiting:
+    def __init__(self, condition: Callable[[], object], what: str | Callable[[], str], seconds: float) -> None:
+        self._condition, self._what, self._seconds = condition, what, seconds
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """So long it has been waited."""
+        return time.monotonic() - self._began
+
+    def over(self) -> bool:
+        """Whether the condition holds.
+
+        Raises:
+            AssertionError: it does not, and the deadline has passed.
+        """
+        last = ""
+        try:
+            if self._condition():
+                return True
+        except NOT_YET as error:
+            last = f" ({error!r})"
+        if self.seconds > self._seconds:
+            what = self._what if isinstance(self._what, str) else self._what()
+            raise AssertionError(f"not within {self._seconds:g} s: {what}{last}")
+        return False
+
+
+def until(
+    condition: Callable[[], object], what: str | Callable[[], str], seconds: float = SECONDS_MAX, *, every: float = 0.02
+) -> float:
+    """Wait for ``condition``; the seconds that it took. ``what`` says what is missing if it does not come."""
+    waiting = _Waiting(condition, what, seconds)
+    while not waiting.over():
+        time.sleep(every)
+    return waiting.seconds
+
+
+async def until_async(
+    condition: Callable[[], object], what: str | Callable[[], str], seconds: float = SECONDS_MAX, *, every: float = 0.01
+) -> float:
+    """``until``, for a test on an event loop."""
+    waiting = _Waiting(condition, what, seconds)
+    while not waiting.over():
+        await asyncio.sleep(every)
+    return waiting.seconds

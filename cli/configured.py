@@ -39,8 +39,8 @@ def origin_registry(settings: "Settings") -> "RegistryReader":
 def regions_of(settings: "Settings", named: Sequence[str] | None, *, unknown_ok: bool) -> tuple[str, ...]:
     """The regions that a command names, each once.
 
-    Where the settings list regions, any other name is most likely misspelt, and a command for it would wait for nobody.
-    Settings that list none (a training job's, say) know nothing better, and every name is taken.
+    Where the settings list regions, any other name is most likely misspelt, and a command for it would have no effect.
+    Settings that list none (a training job's, say) accept every name.
 
     Args:
         settings: what is known here.

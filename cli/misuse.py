@@ -1,4 +1,4 @@
-"""What the command line's own parser refuses, told as every other error is."""
+"""What the command line's own parser refuses, reported as every other error is."""
 
 from typing import Any, cast
 

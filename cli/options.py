@@ -54,7 +54,7 @@ def pairs_of(texts: list[str] | None, what: str) -> dict[str, str]:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something changes, unless told not to or nobody is there to answer.
+    """Ask before something changes, unless ``yes`` is given or there is no terminal to answer at.
 
     Raises:
         typer.Abort: the answer is no.

@@ -80,7 +80,7 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None, **always: str
 
 
 def warn_of_variables() -> None:
-    """A line for each ``MODELCAST_…`` variable that nobody reads, when a daemon starts."""
+    """A line for each ``MODELCAST_…`` variable that has no effect, when a daemon starts."""
     for told in unknown_variables(os.environ):
         logging.getLogger(__name__).warning(told)
 

@@ -1,4 +1,4 @@
-"""``MODELCAST_…`` variables that nobody reads: most likely a typo, perhaps of a later version. Told, never fatal."""
+"""``MODELCAST_…`` variables without effect: most likely a typo, perhaps of a later version. Reported, never fatal."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ FOR_TESTS = ("VERSITYGW", "REDIS_SERVER", "KILL_", "BENCH_", "SIMULATION_", "TES
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """A line for each variable that nobody reads, with the one that was perhaps meant."""
+    """A line for each variable without effect, with the one that was perhaps meant."""
     return [_told(name) for name in sorted(environ) if name.upper().startswith(PREFIX) and not _is_known(name)]
 
 

@@ -56,7 +56,7 @@ def _rebuild(cls: type[ModelcastError], message: str, subject: str, hint: str) -
 
 
 class ContentError(ModelcastError):
-    """Something that was said or stored is wrong in itself."""
+    """What was received or stored is wrong in itself."""
 
 
 class UsageError(ContentError):
@@ -66,7 +66,7 @@ class UsageError(ContentError):
 
 
 class DecodeError(ContentError):
-    """Bytes are not a record that can be read. ``reason`` is a stable word for metrics and dead letters."""
+    """Bytes are not a record that can be read. ``reason`` is a stable label for metrics and dead letters."""
 
     def __init__(self, message: str, *, reason: str = "malformed", subject: str = "", hint: str = "") -> None:
         super().__init__(message, subject=subject, hint=hint)
@@ -91,7 +91,7 @@ class VerificationFailed(ContentError):
 
 
 class Quarantined(ContentError):
-    """A version is quarantined: nobody serves it until a person releases it."""
+    """A version is quarantined: no pod serves it until a person releases it."""
 
     exit_code = ExitCode.VERIFICATION_FAILED
 

@@ -1,8 +1,8 @@
 """Immutable sequences and mappings of which the next one shares what the last one holds.
 
 Adding an item to a tuple or a dict copies it, and so ten thousand times in a fold cost the square of that. Here each
-value is a view of the first ``n`` items of a store that only ever grows; whoever adds to a view that is not the
-newest gets a copy. To everybody who holds one, it never changes.
+value is a view of the first ``n`` items of a store that only ever grows; adding to a view that is not the newest
+copies it. A view itself never changes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -102,7 +102,7 @@ class ModelLog:
         yield from (v for g, v in reversed(view.activations) if not (view.paused and g > view.pause_generation))
 
     def _refused_version(self, view: RegionView) -> int | None:
-        """The newest version that the region would be told of, were it not quarantined."""
+        """The newest version that the region would serve or stage, were it not quarantined."""
         refused = set(takewhile(lambda v: v in self.quarantined, self._wished(view)))
         if view.staged_version is not None and view.staged_version in self.quarantined:
             refused.add(view.staged_version)

@@ -19,7 +19,7 @@ class Activation(StrEnum):
 
 
 class CommandKind(StrEnum):
-    """What an operator can say about a model."""
+    """What an operator can ask of a model; ``verbs.py`` says what each means."""
 
     ACTIVATE = "ACTIVATE"
     ROLLBACK = "ROLLBACK"
@@ -34,7 +34,7 @@ class CommandKind(StrEnum):
 
 
 ALL_REGIONS = ""
-"""As a target's region: every region, also those that nobody has heard of yet."""
+"""As a target's region: every region, also those still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +86,9 @@ class CommandTarget:
 
 @dataclass(frozen=True, slots=True)
 class ModelCommand:
-    """An operator's word about a model; it names its targets explicitly.
+    """An operator's command about a model; it names its targets explicitly.
 
-    ``version`` of a target is needed by ACTIVATE, ROLLBACK, PIN, QUARANTINE, RELEASE and ALIAS; PAUSE, RESUME,
-    UNPIN and RELOAD have none. QUARANTINE, RELEASE and ALIAS concern all regions.
+    What each kind takes and does stands in ``verbs.py``.
     """
 
     registry_id: str
@@ -173,7 +172,7 @@ class RegionHeartbeat:
     models_owned: int = 0
     disk_free_bytes: int = 0
     cache_used_bytes: int = 0
-    origin_bytes_per_second: float = 0.0  # as measured, within the limit; 0: nobody knows
+    origin_bytes_per_second: float = 0.0  # as measured, within the limit; 0: not known
     draining: bool = False
     software: Mapping[str, str] = field(default_factory=dict)
 

@@ -18,7 +18,7 @@ from modelcast.schemas.schema_guard import parse_schema
 from modelcast.schemas.schema_nodes import Node, Struct, canonical, fingerprint_hex
 
 FOREIGN_MAX = 256
-"""Schemas from elsewhere that a book takes in, so that nobody can fill a reader's memory with them."""
+"""Schemas from elsewhere that a book takes in, so that they can't fill a reader's memory."""
 
 RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
     {

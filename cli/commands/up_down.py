@@ -76,11 +76,21 @@ def up(
 
 def down(
     directory: Directory = None,
-    keep_data: Annotated[bool, typer.Option("--keep-data", help="Leave logs and data to read.")] = False,
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Delete what was published there, and its logs.")
+    ] = False,
 ) -> None:
-    """Stop what `modelcast up` started, and whatever is left of it."""
+    """Stop what `modelcast up` started. What was published stays for the next `up`, unless --delete-data is given."""
+    from modelcast.infra.local.up import default_dir
     from modelcast.infra.local.up import down as stop
 
+    folder = directory or default_dir()
     with Steps() as steps:
-        there = stop(directory, steps, keep_data=keep_data)
-    say("down" if there else "nothing was up")
+        there = stop(folder, steps, delete_data=delete_data)
+    if not there:
+        say(f"nothing was up; what was published before is kept in {folder}" if folder.exists() else "nothing was up")
+    elif delete_data:
+        say(f"down, and the data in {folder} is deleted")
+    else:
+        option = f" --dir {shlex.quote(str(directory))}" if directory else ""
+        say(f"down; its data stays in {folder}\ndelete it:  modelcast down --delete-data{option}")

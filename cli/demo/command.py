@@ -48,7 +48,7 @@ def demo(
 
     names = tuple(name.strip() for name in regions.split(",") if name.strip())
     check_shape(names, pods)
-    for path in (json, picture):  # better now than in a minute
+    for path in (json, picture):  # before anything is started
         if path is not None and not path.parent.is_dir():
             raise UsageError("no such folder to write into", subject=str(path.parent), hint="make it, or name another")
     began = time.monotonic()
@@ -85,10 +85,10 @@ def demo(
 
 @contextmanager
 def _ended_tidily() -> "Iterator[None]":
-    """SIGTERM and SIGHUP clear away what there is, as Ctrl-C does."""
+    """SIGTERM and SIGHUP clean up as Ctrl-C does."""
 
     def end(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_IGN)  # whoever is impatient does not stop the clearing away
+        signal.signal(number, signal.SIG_IGN)  # a second signal does not interrupt the cleaning up
         raise SystemExit(128 + number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}

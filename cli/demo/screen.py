@@ -66,7 +66,7 @@ class Screen:
         )
         console.print(self._picture())
         svg = console.export_svg(title="make demo")
-        path.write_text(_REMOTE_FONT.sub("", svg))  # a picture asks nobody for anything
+        path.write_text(_REMOTE_FONT.sub("", svg))  # the picture loads nothing from elsewhere
 
     def _clock(self) -> str:
         return f"{time.monotonic() - self._began:.1f} s"
@@ -113,5 +113,5 @@ def summary_table(outcome: Outcome, model: str) -> Table:
 
 
 def _each(texts: Iterable[str]) -> str:
-    """What is said of each region, once if it is the same."""
+    """The text of each region, once where they are equal."""
     return ", ".join(dict.fromkeys(texts)) or "-"

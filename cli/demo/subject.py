@@ -45,7 +45,7 @@ class Subject:
 
 
 class ThreadedTraining:
-    """Both models, trained in a thread while the stack comes up; at the end of the block nobody writes files any more.
+    """Both models, trained in a thread while the stack comes up; the thread ends with the block.
 
     Args:
         folder: for the model files.
@@ -82,7 +82,7 @@ class ThreadedTraining:
         for number, version in enumerate(train(self._folder / model), start=1):
             versions[number] = version
             if self._ended.is_set():
-                raise InterruptedError("nobody wants it any more")
+                raise InterruptedError("the demo has ended")
         answers = Answers({n: v.folder for n, v in versions.items()}, images_max=images_max)
         return Trained(model, versions, answers)
 

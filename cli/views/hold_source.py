@@ -1,4 +1,4 @@
-"""Who pinned and paused, and why: only the log tells that, and no view waits long for its store."""
+"""Who pinned and paused, and why. Only the log holds that, and no view waits long for its store."""
 
 import threading
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ class HoldSource:
         self._lines: list[str] = []
 
     def lines(self, state: "VersionState") -> list[str]:
-        """A line for each pin and pause in force; by the tracker's word where the origin can't be read."""
+        """A line for each pin and pause in force; as the tracker reports them where the origin can't be read."""
         wanted = (state.model, state.head_generation)
         if self._read != wanted and not (self._reading and self._reading.is_alive()):
             self._reading = threading.Thread(target=self._look, args=[state], daemon=True)

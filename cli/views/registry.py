@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def read_log(reader: "RegistryReader", model: str) -> "tuple[ModelLog, Mapping[int, TimedEntry]]":
-    """A model's log; below an entry that can't be read it still holds, and a remark tells where it ends.
+    """A model's log; it ends below an entry that can't be read, and a remark says so.
 
     Raises:
         NotFound: nothing was ever published under that name.
@@ -58,7 +58,7 @@ def history(
     last: Annotated[int | None, typer.Option("--last", min=1, help="The newest so many.")] = None,
     output: Output = Format.table,
 ) -> None:
-    """Everything that was ever said about a model, newest first: who, when, what, why."""
+    """Every entry of a model's log, newest first: who, when, what, why."""
     tail = _tail(origin_registry(load()), model)
     newest = sorted(tail.new.items(), reverse=True)[:last]
     now = time.time()

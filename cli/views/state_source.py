@@ -25,7 +25,7 @@ class Sighting:
 
 
 class StateSource:
-    """Reads states. What Redis can't say, Kafka can; ``remarks`` tells people what was missing."""
+    """Reads states, from Kafka where Redis fails; ``remarks`` tells people what was missing."""
 
     def __init__(self, settings: "Settings") -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class StateSource:
         return found if found is not None else self._from_kafka()
 
     def model(self, name: str) -> Sighting | None:
-        """One model; None if the tracker has said nothing of it."""
+        """One model; None if the tracker has reported nothing of it."""
         return next((s for s in self.models() if s.state.model == name), None)
 
     def heartbeats(self) -> list[tuple[RegionHeartbeat, float]]:
@@ -100,7 +100,7 @@ class StateSource:
                     try:
                         state = records.decode_as(VersionState, message.value() or b"")
                     except DecodeError:
-                        continue  # a tombstone, or what nobody can read
+                        continue  # a tombstone, or unreadable
                     age = max(0.0, time.time() - message.timestamp()[1] / 1000)
                     newest[state.model] = Sighting(state, age, "kafka")
         finally:

@@ -73,7 +73,7 @@ def models_table(sightings: Iterable[Sighting]) -> RenderableType:
 
 
 def model_table(state: VersionState) -> RenderableType:
-    """One line a region, worst first. What is to be said of one (``notes``) fits no column.
+    """One line a region, worst first. What fits no column is in ``notes``.
 
     In a narrow terminal what fits: fewer columns, or a few words a region.
     """
@@ -100,7 +100,7 @@ def model_table(state: VersionState) -> RenderableType:
 
 
 def notes(state: VersionState) -> list[Text]:
-    """Why regions are as they are, and how their bytes came; regions of which the same is said share a line."""
+    """Why regions are as they are, and how their bytes came; regions with equal notes share a line."""
     lines: dict[tuple[str, State | None], list[str]] = {}
     for row in _worst_first(state):
         lines.setdefault((note(row, state.updated_at_us), row.state), []).append(row.region)
@@ -114,7 +114,7 @@ def _worst_first(state: VersionState) -> list[RegionState]:
 
 
 def is_fetching(row: RegionState) -> bool:
-    """Whether something is on its way there, and it has said how much; perhaps ahead of what is served."""
+    """Whether the region is fetching and has reported how much; perhaps ahead of what it serves."""
     ahead = row.state in _AHEAD_OF and row.bytes_moved < row.bytes_planned
     return (row.state is State.FETCHING or ahead) and row.bytes_planned > 0 and not row.silent
 
@@ -191,7 +191,7 @@ def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> Table
 
 
 def state_text(row: RegionState) -> Text:
-    """A region's state, coloured; silence is said first."""
+    """A region's state, coloured; a silent region is marked as such."""
     text = row.state.value if row.state else "UNKNOWN"
     return (
         Text(f"SILENT ({text})", style="bold red") if row.silent else Text(text, style=_STYLE.get(row.state, "yellow"))

@@ -9,7 +9,7 @@ LOWEST, HIGHEST = 15_000, 32_700
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on right now. Another program may take one first: check who answers."""
+    """Ports without a listener right now. Another program may take one first: check who answers."""
     ports: set[int] = set()
     while len(ports) < count:
         port = random.randint(LOWEST, HIGHEST)

@@ -1,4 +1,4 @@
-"""An S3 server in memory (moto): for the demo and for tests. Its objects end with it."""
+"""An S3 server in memory (moto). Its objects end with it unless they are kept in its folder."""
 
 import sys
 from collections.abc import Iterable
@@ -46,13 +46,14 @@ class S3Server:
     port: int
     child: Child
     _port_is_free_to_change: bool = True
+    _keep: bool = False
 
     @classmethod
-    def launch(cls, directory: Path, *, port: int | None = None) -> Self:
-        """Start it without waiting, on ``port`` or a free one."""
+    def launch(cls, directory: Path, *, port: int | None = None, keep: bool = False) -> Self:
+        """Start it without waiting, on ``port`` or a free one. ``keep``: its objects stay in ``directory``."""
         directory.mkdir(parents=True, exist_ok=True)
         chosen = port or free_ports(1)[0]
-        return cls(directory, chosen, _spawn(directory, chosen), port is None)
+        return cls(directory, chosen, _spawn(directory, chosen, keep=keep), port is None, keep)
 
     @classmethod
     def start(cls, directory: Path, *, buckets: Iterable[str] = (), port: int | None = None) -> Self:
@@ -79,7 +80,7 @@ class S3Server:
                 if attempt == START_ATTEMPTS - 1 or not self._port_is_free_to_change:
                     raise
                 self.port = free_ports(1)[0]
-                self.child = _spawn(self.directory, self.port)
+                self.child = _spawn(self.directory, self.port, keep=self._keep)
             else:
                 return
 
@@ -92,9 +93,9 @@ class S3Server:
                 client.create_bucket(Bucket=name)
 
     def restart(self) -> None:
-        """Start again on the same port, empty."""
+        """Start again on the same port: with what was kept, else empty."""
         self.child.stop()
-        self.child = _spawn(self.directory, self.port)
+        self.child = _spawn(self.directory, self.port, keep=self._keep)
         self.wait_ready()
 
     @property
@@ -103,7 +104,7 @@ class S3Server:
         return f"http://{LOOPBACK}:{self.port}"
 
     def stop(self) -> None:
-        """End it, and its objects with it."""
+        """End it."""
         self.child.stop()
 
 
@@ -111,10 +112,11 @@ def _ready_file(directory: Path) -> Path:
     return directory / "s3.ready"
 
 
-def _spawn(directory: Path, port: int) -> Child:
+def _spawn(directory: Path, port: int, *, keep: bool) -> Child:
     _ready_file(directory).unlink(missing_ok=True)
+    kept = [directory / "objects"] if keep else []
     return Child.start(
-        [sys.executable, "-m", "modelcast.infra.local.s3_server", str(port), _ready_file(directory)],
+        [sys.executable, "-m", "modelcast.infra.local.s3_server", str(port), _ready_file(directory), *kept],
         name="s3",
         log=directory / "s3.log",
         grace_seconds=2,

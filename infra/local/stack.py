@@ -55,6 +55,7 @@ class LocalStack:
         daemons: Sequence[Daemon] | None = None,
         extra_env: Mapping[str, str] | None = None,
         progress: Progress = SILENT,
+        keep_objects: bool = False,
     ) -> Self:
         """Start everything and return once every part says that it is ready.
 
@@ -65,6 +66,7 @@ class LocalStack:
             daemons: which daemons to run; None: the tracker, the region agents and the pods.
             extra_env: settings for the daemons, above the stack's own.
             progress: told what is happening.
+            keep_objects: S3's objects outlive it in ``directory``, as Kafka's log does.
 
         Raises:
             UsageError: the shape makes no sense.
@@ -75,15 +77,16 @@ class LocalStack:
         directory = directory.absolute()
         stack = cls(directory, tuple(regions))
         try:
-            stack._start(pods_per_region, daemons, dict(extra_env or {}), progress)
+            stack._start(pods_per_region, daemons, dict(extra_env or {}), progress, keep_objects=keep_objects)
         except BaseException:
             stack.stop(progress)
             raise
         return stack
 
     def _start(
-        self, pods_per_region: int, daemons: Sequence[Daemon] | None, extra_env: dict[str, str], progress: Progress
-    ) -> None:
+        self, pods_per_region: int, daemons: Sequence[Daemon] | None, extra_env: dict[str, str], progress: Progress,
+        *, keep_objects: bool,
+    ) -> None:  # fmt: skip
         began = time.monotonic()
 
         def ready(name: str, text: str) -> None:
@@ -92,7 +95,7 @@ class LocalStack:
 
         progress.step("starting S3, Redis and Kafka")
         # What is quick to launch goes first and comes up while Kafka's JVM starts.
-        self.services["s3"] = s3 = S3Server.launch(self.directory / "s3")
+        self.services["s3"] = s3 = S3Server.launch(self.directory / "s3", keep=keep_objects)
         self.services["redis"] = redis = RedisServer.start(self.directory / "redis", progress=progress)
         self.ready_seconds["redis"] = time.monotonic() - began
         self.services["kafka"] = kafka = KafkaServer.launch(self.directory / "kafka", progress=progress)

@@ -138,14 +138,14 @@ def _lives_in(entry: Path, directory: Path) -> bool:
     """Whether a process works and logs in the folder: for those that write over their environment, as Redis does.
 
     Raises:
-        OSError: it is gone, or somebody else's.
+        OSError: it is gone, or another user's.
     """
     inside = f"{directory.resolve()}{os.sep}"
     return all(str((entry / what).readlink()).startswith(inside) for what in ("cwd", "fd/1"))
 
 
 def marked(directory: Path) -> list[int]:
-    """Processes of this user that belong to the folder's stack, whoever their parent is by now."""
+    """Processes of this user that belong to the folder's stack, whatever their parent is by now."""
     wanted = f"{MARK}={directory}".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):

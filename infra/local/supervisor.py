@@ -1,6 +1,6 @@
 """Owns the processes of a kept stack: ``python -m modelcast.infra.local.supervisor DIR REGIONS PODS all|servers FD``.
 
-Started by ``up`` in a session of its own. A daemon that dies is started again, with growing pauses, and the log says
+Started by ``up`` in a session of its own. A part that dies is started again, with growing pauses, and the log says
 so. When the supervisor itself dies, the guards end everything else.
 """
 
@@ -87,7 +87,7 @@ def supervise(
         regions: names of the regions.
         pods_per_region: serving pods in each.
         with_daemons: whether Modelcast's own processes run, or the servers alone.
-        turn_fd: the turn that ``up`` has, given back once the state file is there: whoever comes next finds this
+        turn_fd: the turn that ``up`` has, given back once the state file is there: the next ``up`` finds this
             supervisor, also when ``up`` was killed while it started it.
 
     Raises:
@@ -96,7 +96,7 @@ def supervise(
     os.environ[MARK] = str(directory)
     deadline = time.monotonic() + ALIVE_SECONDS_MAX
     while (alive := hold_alive(directory)) is None and time.monotonic() < deadline:
-        time.sleep(0.02)  # somebody who only looks whether one is alive holds the lock for a moment
+        time.sleep(0.02)  # a process that checks whether one is alive holds the lock for a moment
     if alive is None:
         raise ServerFailed("another supervisor has this folder", subject=str(directory))
     signal.signal(signal.SIGTERM, _stop)
@@ -112,6 +112,7 @@ def supervise(
             pods_per_region=pods_per_region,
             daemons=None if with_daemons else (),
             progress=teller,
+            keep_objects=True,
         ) as stack:
             teller.update(env=stack.env, services=_pids(stack), ready=True, step="ready")
             say(f"ready after {stack.ready_seconds['all']:.1f} s")
@@ -130,8 +131,6 @@ def _keep(stack: LocalStack, teller: Teller) -> None:
         for name, service in stack.services.items():
             if service.child.running:
                 continue
-            if name == "s3":
-                raise ServerFailed("ended, and its objects with it", subject="s3", hint="modelcast down, then up")
             if name not in restarts.due:
                 pause = restarts.died(name, now)
                 teller.step(f"{name} ended with code {service.child.exit_code}; starting it again in {pause:.0f} s")

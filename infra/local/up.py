@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,10 +34,8 @@ from modelcast.schemas.errors import Refused
 READY_SECONDS_MAX = 900.0
 STOP_SECONDS_MAX = 45.0
 GUARDS_SECONDS_MAX = 20.0
-OWN = (
-    *("kafka", "s3", "redis", "daemons", "regions", "logs"),
-    *(CONFIG_FILE, STATE_FILE, STATE_FILE.replace(".json", ".partial")),
-)
+DATA = ("kafka", "s3", "redis", "daemons", "regions", "logs")
+RUN = (CONFIG_FILE, STATE_FILE, STATE_FILE.replace(".json", ".partial"))
 LOG = "logs/supervisor.log"
 
 
@@ -59,7 +57,8 @@ class UpOptions:
 def up(options: UpOptions, progress: Progress = SILENT) -> StackInfo:
     """Start the stack, or find it running, and return once it is ready.
 
-    What an earlier ``up`` that was interrupted left half-started is waited for; what died is cleared away first.
+    It goes on with the data that an earlier one left in the folder. What an earlier ``up`` that was interrupted left
+    half-started is waited for; what is left of one that died is ended first.
 
     Raises:
         UsageError: the shape makes no sense.
@@ -76,7 +75,8 @@ def up(options: UpOptions, progress: Progress = SILENT) -> StackInfo:
             progress.step(f"already up in {directory}")
         else:
             _refuse_foreign(directory)
-            _clear(directory)
+            _kill_marked(directory)
+            _remove(directory, RUN)
             supervisor = _spawn(directory, regions, pods, turn_fd, with_daemons=options.with_daemons)
         try:
             found = _wait_ready(directory, supervisor, progress)
@@ -93,29 +93,30 @@ def up(options: UpOptions, progress: Progress = SILENT) -> StackInfo:
     return found
 
 
-def down(directory: Path | None = None, progress: Progress = SILENT, *, keep_data: bool = False) -> bool:
+def down(directory: Path | None = None, progress: Progress = SILENT, *, delete_data: bool = False) -> bool:
     """Stop the stack and whatever is left of one; say whether anything was there.
 
     Args:
         directory: its folder; ``default_dir()`` if None.
         progress: told what is happening.
-        keep_data: leave the folder with logs and Kafka's data, to read; the next ``up`` starts afresh.
+        delete_data: remove what was published, logs and all; without it the next ``up`` goes on with them.
 
     Raises:
         Refused: the folder holds something that is not a stack's.
     """
     directory = (directory or default_dir()).absolute()
     with turn(directory):
-        there = directory.exists()
-        if there:
-            _refuse_foreign(directory)
+        there = delete_data and directory.exists()
+        _refuse_foreign(directory)
         if is_alive(directory):
+            there = True
             progress.step("stopping")
             _wait_until(lambda: read_state(directory) is not None or not is_alive(directory), 10)
             _end(directory, None)
         there = bool(_kill_marked(directory)) or there
-        if not keep_data:
-            _clear(directory)
+        _remove(directory, RUN)
+        if delete_data:
+            _remove(directory, DATA)
             with suppress(OSError):
                 (directory / ALIVE_LOCK).unlink(missing_ok=True)
                 directory.rmdir()
@@ -210,9 +211,8 @@ def _refuse_foreign(directory: Path) -> None:
             raise Refused("this folder holds something else", subject=str(directory), hint="name an empty one")
 
 
-def _clear(directory: Path) -> None:
-    _kill_marked(directory)
-    for name in OWN:
+def _remove(directory: Path, names: Iterable[str]) -> None:
+    for name in names:
         path = directory / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

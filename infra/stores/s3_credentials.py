@@ -1,5 +1,6 @@
 """Credentials that are read again when a store refuses them: files with keys are replaced while a daemon runs."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ REFUSALS = frozenset({400, 401, 403})
 READ_AGAIN_SECONDS = 5.0
 """Between two readings while no file has changed: a reading may ask a metadata service or start a program."""
 
+_FILES = (("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), ("AWS_CONFIG_FILE", "~/.aws/config"))
 Stamp = tuple[tuple[int, int, int], ...]
 
 
@@ -104,13 +106,11 @@ class RetryWithReplaced:
 
 def _stamp() -> Stamp:
     """Changes when a file of AWS's configuration does."""
-    session = Session()
-    named = (session.get_config_variable(name) for name in ("credentials_file", "config_file"))
     found: list[tuple[int, int, int]] = []
-    for path in named:
+    for variable, usual in _FILES:
         try:
-            state = Path(path).expanduser().stat()
-        except OSError:
+            state = Path(os.environ.get(variable, usual)).expanduser().stat()
+        except (OSError, RuntimeError):  # not there, or no home
             found.append((0, 0, 0))
         else:
             found.append((state.st_mtime_ns, state.st_size, state.st_ino))

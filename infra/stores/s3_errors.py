@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigParseError,
     CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
+    ProfileNotFound,
     SSLError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
@@ -22,6 +24,13 @@ from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, Ref
 from modelcast.schemas.ports import PreconditionFailed
 
 _CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile or role that may use the bucket"
+_NO_KEYS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    ProfileNotFound,
+    ConfigParseError,
+)
 _NEW_KEYS = "put new keys where the old ones came from; a credentials file or profile is read again at the next request"
 CERTIFICATES_HINT = "name the file of your company's CA in AWS_CA_BUNDLE, or as ca_bundle in the AWS profile"
 _BETWEEN = "a proxy, cache or login page answers in the store's stead: log in, or name the store's host in NO_PROXY"
@@ -37,7 +46,7 @@ def translated(subject: str) -> Iterator[None]:
         raise of_client_error(error, subject) from error
     except ForeignAnswer as error:
         raise foreign(error, subject) from error
-    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
+    except _NO_KEYS as error:
         raise Refused(str(error), subject=subject, hint=_CREDENTIALS) from error
     except SSLError as error:
         raise StoreUnavailable(f"store unreachable: {error}", subject=subject, hint=CERTIFICATES_HINT) from error

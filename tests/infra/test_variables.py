@@ -1,4 +1,4 @@
-"""A variable that nobody reads is told, with the one that was perhaps meant."""
+"""A variable without effect is reported, with the one that was perhaps meant."""
 
 import logging
 import re

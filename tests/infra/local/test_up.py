@@ -8,8 +8,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -34,7 +36,7 @@ DOWN = """
 import sys
 from pathlib import Path
 from modelcast.infra.local.up import down
-down(Path(sys.argv[1]))
+down(Path(sys.argv[1]), delete_data=True)
 """
 
 
@@ -42,12 +44,16 @@ down(Path(sys.argv[1]))
 def folder(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "stack"
     yield directory
-    down(directory)
+    down(directory, delete_data=True)
     assert marked(directory) == []
 
 
 def servers_only(directory: Path) -> UpOptions:
     return UpOptions(directory, ("eu",), 1, with_daemons=False)
+
+
+def stored(stack: StackInfo) -> Any:
+    return client_for(stack.env["MODELCAST_STORES__ORIGIN__ENDPOINT_URL"])
 
 
 def nothing_left(directory: Path) -> bool:
@@ -72,9 +78,9 @@ def test_up_brings_up_servers_buckets_and_topics_and_down_removes_every_trace(fo
     assert {spec.name: spec.partitions for spec in TOPICS} == {
         name: len(topic.partitions) for name, topic in topics.items() if not name.startswith("__")
     }
-    assert down(folder)
+    assert down(folder, delete_data=True)
     assert nothing_left(folder)
-    assert not down(folder)
+    assert not down(folder, delete_data=True)
 
 
 def test_a_second_up_finds_the_first(folder: Path) -> None:
@@ -91,7 +97,7 @@ def test_the_state_file_is_for_its_owner_alone(folder: Path) -> None:
     assert (folder / "stack.json").stat().st_mode & 0o077 == 0
 
 
-def test_after_the_supervisor_was_killed_its_servers_end_and_up_starts_afresh(folder: Path) -> None:
+def test_after_the_supervisor_was_killed_its_servers_end_and_up_starts_them_again(folder: Path) -> None:
     first = up(servers_only(folder))
     assert send(first.pid, first.started, signal.SIGKILL)
     while info(folder) is not None:
@@ -99,14 +105,14 @@ def test_after_the_supervisor_was_killed_its_servers_end_and_up_starts_afresh(fo
     second = up(servers_only(folder))
     assert second.pid != first.pid
     assert works(second)
-    assert down(folder)
+    assert down(folder, delete_data=True)
     assert nothing_left(folder)
 
 
 def test_down_after_the_supervisor_was_killed_leaves_nothing(folder: Path) -> None:
     first = up(servers_only(folder))
     assert send(first.pid, first.started, signal.SIGKILL)
-    assert down(folder)
+    assert down(folder, delete_data=True)
     assert nothing_left(folder)
 
 
@@ -118,7 +124,7 @@ def test_down_ends_what_even_the_guards_did_not(folder: Path) -> None:
     assert Redis.from_url(url).ping()
     for pid in (*guards, first.pid):
         os.kill(pid, signal.SIGKILL)
-    assert down(folder)
+    assert down(folder, delete_data=True)
     assert nothing_left(folder)
     with pytest.raises(RedisError):  # whose title hides the mark
         Redis.from_url(url).ping()
@@ -149,7 +155,7 @@ def test_up_interrupted_at_any_moment_is_completed_by_the_next(folder: Path) -> 
         said = f"round {round_number}: {number.name} after {delay:.3f} s"
         if round_number % 2:
             assert works(up(servers_only(folder))), said
-        down(folder)
+        down(folder, delete_data=True)
         assert nothing_left(folder), f"{said}: {marked(folder)}, {list(folder.parent.iterdir())}"
 
 
@@ -164,18 +170,19 @@ def test_down_interrupted_at_any_moment_is_completed_by_the_next(folder: Path) -
         time.sleep(delay)
         first.send_signal(number)
         first.wait(60)
-        down(folder)
+        down(folder, delete_data=True)
         assert nothing_left(folder), f"round {round_number}: {number.name} after {delay:.3f} s"
 
 
 def test_a_server_that_dies_comes_back_where_it_was_and_the_log_says_so(folder: Path) -> None:
     stack = up(servers_only(folder))
-    for name in ("redis", "kafka"):
+    stored(stack).put_object(Bucket="modelcast-eu", Key="a/b", Body=b"bytes")
+    for name in ("redis", "kafka", "s3"):
         os.kill(stack.services[name], signal.SIGKILL)
     deadline = time.monotonic() + 60
     while True:
         now = read_state(folder)
-        if now and all(now.services[name] != stack.services[name] for name in ("redis", "kafka")):
+        if now and all(now.services[name] != stack.services[name] for name in ("redis", "kafka", "s3")):
             break
         assert time.monotonic() < deadline, (folder / LOG).read_text()
         time.sleep(0.1)
@@ -183,18 +190,7 @@ def test_a_server_that_dies_comes_back_where_it_was_and_the_log_says_so(folder: 
     log = (folder / LOG).read_text()
     assert "redis ended with code 137; starting it again in 1 s" in log
     assert "kafka started again" in log
-
-
-def test_a_lost_store_ends_the_stack_instead_of_coming_back_empty(folder: Path) -> None:
-    stack = up(servers_only(folder))
-    os.kill(stack.services["s3"], signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while info(folder) is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    state = read_state(folder)
-    assert state is not None
-    assert "its objects with it" in state.error
+    assert stored(stack).get_object(Bucket="modelcast-eu", Key="a/b")["Body"].read() == b"bytes"
 
 
 def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(folder: Path) -> None:
@@ -204,18 +200,32 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(folder: Path
         with pytest.raises(Refused, match="something else"):
             up(servers_only(folder))
         with pytest.raises(Refused, match="something else"):
-            down(folder)
+            down(folder, delete_data=True)
         assert (folder / "thesis.tex").read_text() == "years of work"
     finally:
         (folder / "thesis.tex").unlink()
 
 
-def test_kept_data_stays_to_be_read(folder: Path) -> None:
-    up(servers_only(folder))
-    down(folder, keep_data=True)
+def test_data_stays_and_the_next_up_goes_on_with_it_until_it_is_deleted(folder: Path) -> None:
+    first = up(servers_only(folder))
+    stored(first).put_object(Bucket="modelcast-origin", Key="registry/x/log/1", Body=b"entry", Metadata={"who": "me"})
+    before = stored(first).head_object(Bucket="modelcast-origin", Key="registry/x/log/1")
+    cluster = cluster_at(first.env["MODELCAST_KAFKA__BOOTSTRAP_SERVERS"])
+    assert down(folder)
     assert (folder / LOG).exists()
     assert marked(folder) == []
-    assert works(up(servers_only(folder)))
+    assert not down(folder), "nothing is up any more"
+    second = up(servers_only(folder))
+    assert works(second)
+    assert cluster_at(second.env["MODELCAST_KAFKA__BOOTSTRAP_SERVERS"]) == cluster
+    after = stored(second).get_object(Bucket="modelcast-origin", Key="registry/x/log/1")
+    assert after["Body"].read() == b"entry"
+    for fact in ("ETag", "LastModified", "Metadata", "ContentType"):
+        assert after[fact] == before[fact], fact
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        stored(second).put_object(Bucket="modelcast-origin", Key="registry/x/log/1", Body=b"other", IfNoneMatch="*")
+    assert down(folder, delete_data=True)
+    assert nothing_left(folder)
 
 
 def test_a_shape_that_makes_no_sense_starts_nothing(folder: Path) -> None:

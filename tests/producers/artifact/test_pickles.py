@@ -184,10 +184,10 @@ def test_whatever_happened_to_an_archive_it_is_looked_into_or_refused(seed: int)
     for _ in range(1_000):
         data = bytearray(rng.choice(small))
         for _ in range(rng.randrange(1, 5)):
-            at = rng.randrange(len(data))
+            at = rng.randrange(len(data) or 1)
             match rng.randrange(3):
                 case 0:
-                    data[at] = rng.randrange(256)
+                    data[at : at + 1] = rng.randbytes(1)
                 case 1:
                     data[at : at + rng.randrange(40)] = rng.randbytes(rng.randrange(9))
                 case _:

@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 def publish(
     model: Annotated[str, typer.Argument(help="The model's name, as in fraud.")],
-    path: Annotated[Path, typer.Argument(help="A file, or a folder with everything that belongs to the version.")],
+    path: Annotated[
+        Path, typer.Argument(help="A file, or a folder; what its .modelcastignore names is left out.")
+    ],
     version: Annotated[int | None, typer.Option("--version", min=1, help="Without it, the next one.")] = None,
     region: Annotated[
         list[str] | None, typer.Option("--region", "-r", help="Only regions so named may have it. Without it, all.")
@@ -47,6 +49,9 @@ def publish(
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Read back what the store has of it already, and put right what is damaged."),
+    ] = False,
+    allow_version_jump: Annotated[
+        bool, typer.Option("--allow-version-jump", help="--version may be more than 1,000 above the latest.")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Until regions serve it (staged ones: hold it).")] = False,
     level: Annotated[str, typer.Option("--level", help="With --wait: all, quorum or one.")] = "all",
@@ -69,7 +74,7 @@ def publish(
         publication = publisher_.publish(
             model, path, version=version, placement=placement, activation=chosen, metrics=metrics, labels=labels,
             publisher=publisher, allow_pickle=allow_pickle, progress=bar, dry_run=dry_run, deltas=deltas,
-            verify=verify,
+            verify=verify, allow_version_jump=allow_version_jump,
         )  # fmt: skip
         bar.stop()
         for remark in publication.notes:

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import structlog
 
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.agents.region.reporting.outbox import Outbox
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra import metrics
+from modelcast.infra.outbox import Outbox
 from modelcast.infra.schema_lookup import SchemaLookup
 from modelcast.schemas.codec import decode
 from modelcast.schemas.errors import DecodeError, ModelcastError, UnknownSchema
@@ -182,7 +182,7 @@ class Intake:
 
     def _bury(self, heard: Heard, reason: str, detail: str) -> None:
         metrics.RECORDS.labels(Topic.MODEL_UPDATES, "dead-letter").inc()
-        self._outbox.bury(
+        self._outbox.dead_letter(
             heard.raw,
             reason=reason,
             detail=detail,

@@ -22,7 +22,6 @@ from modelcast.agents.region.intake import Intake
 from modelcast.agents.region.long_link import long_link, reload_limit
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.heartbeats import Heartbeats
-from modelcast.agents.region.reporting.outbox import Outbox
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import World
 from modelcast.consumers.fetch import ArtifactCache
@@ -30,6 +29,7 @@ from modelcast.consumers.pods.v2 import Timeouts, V2Pod
 from modelcast.infra.faust_app import data_dir, run_app, stop_on_signals
 from modelcast.infra.health import HealthServer
 from modelcast.infra.kafka_admin import create_topics
+from modelcast.infra.outbox import Outbox
 from modelcast.infra.settings import RegionSettings, Settings
 from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.schemas.errors import ModelcastError

@@ -6,17 +6,18 @@ from typing import Any, TypeVar
 import faust
 import structlog
 
-from modelcast.agents.tracker.board import Board, parse_announced_key, parse_row_key
+from modelcast.agents.tracker.decider.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.rows import Rows, parse_announced_key, parse_page_key
+from modelcast.agents.tracker.decider.snapshots import Place
 from modelcast.agents.tracker.emitter import Emitter
 from modelcast.agents.tracker.follower import Follower
-from modelcast.agents.tracker.heartbeats import Heartbeats
 from modelcast.agents.tracker.intake import Intake
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch, Outlets
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.agents.tracker.sender import Sender
-from modelcast.agents.tracker.snapshots import Place
 from modelcast.agents.tracker.waiting import BEHIND_DEAR_RECORDS, BEHIND_RECORDS, Waiting
 from modelcast.infra.faust_app import BYTES, make_app
+from modelcast.infra.metrics import ANNOUNCEMENTS
+from modelcast.infra.outbox import Outbox
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import decode_as
@@ -54,22 +55,22 @@ class Tracker:
 
     def __init__(self, settings: Settings, reader: RegistryReader, worker: str) -> None:
         self._settings, self._reader = settings, reader
-        self.board, heartbeats = Board(), Heartbeats()
-        self.sender = Sender(settings, f"tracker {worker}", self._not_delivered)
+        self.rows, heartbeats = Rows(), Heartbeats()
+        self.outbox = Outbox(settings, f"tracker {worker}")
         self.mirror = Mirror(settings, worker, self._view_is_back)
         outlets = Outlets(refuse=self._refuse, announce=self._announce, changed=self._log_changed)
-        self.watch = LogWatch(reader, self.board, outlets, settings.tracker.announce_seconds)
+        self.watch = LogWatch(reader, self.rows, outlets, settings.tracker.announce_seconds)
         self.emitter = Emitter(
-            settings, self.board, heartbeats, self.sender, self.mirror, alarm=lambda: self.watch.alarm
+            settings, self.rows, heartbeats, self.outbox, self.mirror, alarm=lambda: self.watch.alarm
         )
-        self.intake = Intake(reader, self.board, heartbeats, self.watch, self.sender, self.mirror, self.emitter.changed)
+        self.intake = Intake(reader, self.rows, heartbeats, self.watch, self.outbox, self.mirror, self.emitter.changed)
         self.follower = Follower(settings, self.intake.heartbeat)
         self._settling: asyncio.Task[None] | None = None
 
     def build(self) -> faust.App:
         """A fresh app. Its table holds the pages of snapshots, and what was announced."""
         self._unsettle()
-        self.board.reassign(frozenset())
+        self.rows.reassign(frozenset())
         app = make_app(self._settings, APP_NAME, table_standby_replicas=0, consumer_max_fetch_size=FETCH_BYTES_MAX)
         table: Any = app.Table(TABLE_NAME, key_type=bytes, value_type=bytes, extra_topic_configs=CHANGELOG_CONFIG)
 
@@ -114,15 +115,14 @@ class Tracker:
     def _refuse(self, announcement: Announcement, reason: str, detail: str) -> None:
         self.intake.refuse_announcement(announcement, reason, detail)
 
-    def _announce(self, model: str, raw: bytes) -> bool:
-        return self.sender.say(Topic.MODEL_UPDATES, model, raw)
+    def _announce(self, model: str, raw: bytes, generation: int) -> None:
+        def delivered(done: bool) -> None:
+            ANNOUNCEMENTS.labels("tracker", "done" if done else "failed").inc()
+            row = self.rows.models.get(model)
+            if not done and row is not None and row.announced is not None:
+                row.announced = min(row.announced, generation - 1)
 
-    def _not_delivered(self, topic: str, key: str) -> None:
-        desk = self.board.desks.get(key)
-        if desk is not None and topic == Topic.VERSION_STATE:
-            self.emitter.say_again(key)
-        elif desk is not None and topic == Topic.MODEL_UPDATES and desk.announced:
-            desk.announced -= 1
+        self.outbox.send(Topic.MODEL_UPDATES, model, raw, delivered)
 
     # --- partitions change hands ----------------------------------------------------------------------------
 
@@ -134,28 +134,28 @@ class Tracker:
             self._settling = None
 
     async def _recovered(self, owned: frozenset[int], table: Any) -> None:
-        """The table holds what its changelog does: put the rows of gained partitions back onto desks."""
-        gained = self.board.reassign(owned)
+        """The table holds what its changelog does: put back the pages of gained partitions."""
+        gained = self.rows.reassign(owned)
         found: dict[tuple[str, str], list[tuple[Place, ModelAck, bytes]]] = {}
         for number, (key, raw) in enumerate(list(table.items())):
             if number % ROWS_AT_ONCE == 0:
                 await asyncio.sleep(0)
             if (announced := parse_announced_key(key)) is not None:
                 if partition_of(announced) in gained and raw.isdigit():
-                    self.board.desk(announced).heard_announced(int(raw))
+                    self.rows.row(announced).heard_announced(int(raw))
                 continue
-            row = parse_row_key(key)
-            if row is None or partition_of(row[0]) not in gained:
+            page = parse_page_key(key)
+            if page is None or partition_of(page[0]) not in gained:
                 continue  # also: rows that a lost partition left behind
             try:
                 ack = await self._read(ModelAck, raw)
             except ModelcastError as error:
                 log.warning("a row of the table can't be read", key=key, error=error)
             else:
-                found.setdefault(row[:2], []).append((row[2], ack, raw))
+                found.setdefault(page[:2], []).append((page[2], ack, raw))
         for (model, region), pages in found.items():
-            self.board.restore(model, region, pages)
-        log.info("partitions assigned", owned=sorted(owned), gained=len(gained), models=len(self.board.desks))
+            self.rows.restore(model, region, pages)
+        log.info("partitions assigned", owned=sorted(owned), gained=len(gained), models=len(self.rows.models))
         self.mirror.new_owner()
         self._settling = asyncio.create_task(self._settle(gained))
 
@@ -169,7 +169,7 @@ class Tracker:
                 if partition_of(model) in gained:
                     await self._remember(model, raw)
             await self.watch.list_registry()
-            unread = {model for model, desk in self.board.desks.items() if desk.log is None}
+            unread = {model for model, row in self.rows.models.items() if row.log is None}
             await self.watch.read_now(unread, SETTLE_SECONDS_MAX)
         self.emitter.settle(True)
 
@@ -184,4 +184,4 @@ class Tracker:
             log.warning("what was said before can't be read", model=model, error=error)
             return
         if said.model == model:
-            self.board.desk(model).previous = said
+            self.rows.row(model).previous = said

@@ -4,17 +4,18 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
-from modelcast.agents.tracker.board import Board, Desk
-from modelcast.agents.tracker.fold import fold
-from modelcast.agents.tracker.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.fold import fold
+from modelcast.agents.tracker.decider.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.rows import ModelRow, Rows
+from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.agents.tracker.sender import Sender
-from modelcast.agents.tracker.snapshots import Order
 from modelcast.agents.tracker.state_metrics import forget, show, show_ages, show_regions
 from modelcast.infra.metrics import FOLD_SECONDS
+from modelcast.infra.outbox import Outbox
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
@@ -53,14 +54,14 @@ class Emitter:
     def __init__(
         self,
         settings: Settings,
-        board: Board,
+        rows: Rows,
         heartbeats: Heartbeats,
-        sender: Sender,
+        outbox: Outbox,
         mirror: Mirror,
         alarm: Callable[[], str],
     ) -> None:
-        self._pace, self._board, self._heartbeats = settings.tracker, board, heartbeats
-        self._sender, self._mirror, self._alarm = sender, mirror, alarm
+        self._pace, self._rows, self._heartbeats = settings.tracker, rows, heartbeats
+        self._outbox, self._mirror, self._alarm = outbox, mirror, alarm
         self._expected = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
         self._said: dict[str, Said] = {}
         self._silent: frozenset[str] = frozenset()
@@ -74,29 +75,28 @@ class Emitter:
     def changed(self, model: str) -> None:
         """Fold this model soon."""
         self._changes += 1
-        self._board.dirty.add(model)
+        self._rows.dirty.add(model)
         self._wake.set()
 
     def all_changed(self) -> None:
         """Fold everything soon, and put all of it into the view again."""
         for said in self._said.values():
             said.at = said.refreshed_at = 0.0
-        self._board.dirty.update(self._board.desks)
+        self._rows.dirty.update(self._rows.models)
         self._wake.set()
 
-    def say_again(self, model: str) -> None:
-        """What was said of this model was lost."""
-        if model in self._said:
+    def _delivered(self, model: str, done: bool) -> None:
+        """What was said of a model has arrived, or was lost: then the next tick says it again."""
+        if not done and model in self._said:
             self._said[model].at = 0.0
-        self.changed(model)
 
     def settle(self, settled: bool) -> None:
         """Partitions have changed hands (or are about to)."""
         self.settled = settled
         if settled:
-            # Not by the desks: a late record of a lost model makes one anew.
-            forget(said.state for model, said in self._said.items() if not self._board.owns(model))
-            self._said = {m: s for m, s in self._said.items() if self._board.owns(m)}
+            # Not by the rows that exist: a late record of a lost model makes one anew.
+            forget(said.state for model, said in self._said.items() if not self._rows.owns(model))
+            self._said = {m: s for m, s in self._said.items() if self._rows.owns(m)}
             self.all_changed()
 
     async def run(self) -> None:
@@ -112,7 +112,7 @@ class Emitter:
                 busy, self._changes = self._changes > BUSY or took_seconds > DEAR_SECONDS, 0
                 rest_seconds = (REST_BUSY if busy else REST) * took_seconds
                 await self._rest(rest_seconds, wait_seconds, busy)
-                if self._board.dirty and self.settled:
+                if self._rows.dirty and self.settled:
                     self._wake.set()
         finally:
             tick.cancel()
@@ -141,7 +141,7 @@ class Emitter:
             silent &= self._silent  # not heard yet is not silent yet
         show_regions(self._expected, silent, self._heartbeats.by_our_clock(), now_us)
         show_ages({m: s.state.updated_at_us for m, s in self._said.items()}, now_us)
-        dirty = self._board.dirty
+        dirty = self._rows.dirty
         if silent != self._silent:
             for region in sorted(silent - self._silent):
                 log.warning("the region is silent", region=region)
@@ -150,7 +150,7 @@ class Emitter:
             self._silent = silent
         if unheard != self._unheard:
             self._unheard = unheard
-            dirty.update(self._board.desks)
+            dirty.update(self._rows.models)
         for model, said in self._said.items():
             if said.state.lag_seconds_max > 0 or now - said.at >= self._refresh_seconds:
                 dirty.add(model)
@@ -166,30 +166,30 @@ class Emitter:
         if not self.settled:
             return 0.0
         waits: list[float] = []
-        for model in list(self._board.dirty):
-            desk, said = self._board.desks.get(model), self._said.get(model)
+        for model in list(self._rows.dirty):
+            row, said = self._rows.models.get(model), self._said.get(model)
             early_seconds = 0.0 if said is None else said.next_fold_at - (BURST - 1) * COALESCE_SECONDS - now
             if early_seconds > 0:
                 waits.append(early_seconds)
                 continue
-            self._board.dirty.discard(model)
-            if desk is not None and self._board.owns(model):
+            self._rows.dirty.discard(model)
+            if row is not None and self._rows.owns(model):
                 try:
-                    self.say(desk)
+                    self.say(row)
                 except Exception as error:  # one model's trouble is not the others'
                     log.exception("a model could not be folded", model=model, error=repr(error))
             if time.monotonic() - now > COALESCE_SECONDS:
                 return 0.0
         return min(waits, default=0.0)
 
-    def say(self, desk: Desk) -> None:
+    def say(self, row: ModelRow) -> None:
         """Fold one model and say it if that is news."""
         now, now_us = time.monotonic(), time.time_ns() // 1000
-        known = desk.known(self._heartbeats.by_our_clock(), self._expected, self._pace.silent_seconds, self._alarm())
+        known = row.known(self._heartbeats.by_our_clock(), self._expected, self._pace.silent_seconds, self._alarm())
         if known is None:
             return
         state = fold(known, now_us)
-        said = self._said.get(desk.model)
+        said = self._said.get(row.model)
         news = said is None or timeless(state) != timeless(said.state)
         due = said is None or now - said.at >= (
             self._pace.report_seconds if state.lag_seconds_max > 0 else self._refresh_seconds
@@ -202,24 +202,23 @@ class Emitter:
         told = Said(state, now, next_fold_at)
         if said is not None:
             told.snapshots, told.refreshed_at = said.snapshots, said.refreshed_at
-        self._said[desk.model] = told
-        desk.previous = state
+        self._said[row.model] = told
+        row.previous = state
         encoded = _encoded(state)
-        if not self._sender.say(Topic.VERSION_STATE, desk.model, encoded):
-            told.at = 0.0
+        self._outbox.send(Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model))
         show(state)
-        self._put_into_view(desk, encoded, told, now)
+        self._put_into_view(row, encoded, told, now)
 
-    def _put_into_view(self, desk: Desk, encoded: bytes, told: Said, now: float) -> None:
+    def _put_into_view(self, row: ModelRow, encoded: bytes, told: Said, now: float) -> None:
         self._mirror.open(told.state.registry_id)
-        self._mirror.state(desk.model, encoded)
+        self._mirror.state(row.model, encoded)
         if now - told.refreshed_at >= self._refresh_seconds:
             told.refreshed_at = now
             told.snapshots.clear()
-        for region, rows in desk.regions.items():
+        for region, rows in row.regions.items():
             if rows.complete is not None and told.snapshots.get(region) != rows.complete.order:
                 told.snapshots[region] = rows.complete.order
-                self._mirror.pods(desk.model, region, rows.complete)
+                self._mirror.pods(row.model, region, rows.complete)
 
 
 def timeless(state: VersionState) -> VersionState:

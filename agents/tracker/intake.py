@@ -1,4 +1,4 @@
-"""What arrives over Kafka: read, judged, put on desks; what can't be used goes to the dead letters. Never raises."""
+"""What arrives over Kafka: read, judged, folded; what can't be used goes to the dead letters. Never raises."""
 
 import asyncio
 import time
@@ -8,14 +8,14 @@ from typing import Protocol
 
 import structlog
 
-from modelcast.agents.tracker.announcements import FOREIGN
 from modelcast.agents.tracker.backlog import Backlog, Records
-from modelcast.agents.tracker.board import Board, announced_key, row_key
-from modelcast.agents.tracker.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.announcements import FOREIGN
+from modelcast.agents.tracker.decider.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.rows import Rows, announced_key, page_key
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.agents.tracker.sender import Sender
 from modelcast.infra.metrics import FOLDED_PODS, RECORDS
+from modelcast.infra.outbox import Outbox
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.schema_lookup import SchemaLookup
 from modelcast.schemas.codec import decode, decode_as
@@ -68,15 +68,15 @@ class Intake:
     def __init__(
         self,
         reader: RegistryReader,
-        board: Board,
+        rows: Rows,
         heartbeats: Heartbeats,
         watch: LogWatch,
-        sender: Sender,
+        outbox: Outbox,
         mirror: Mirror,
         changed: Callable[[str], None],
     ) -> None:
-        self._reader, self._board, self._heartbeats = reader, board, heartbeats
-        self._watch, self._sender, self._mirror, self._changed = watch, sender, mirror, changed
+        self._reader, self._rows, self._heartbeats = reader, rows, heartbeats
+        self._watch, self._outbox, self._mirror, self._changed = watch, outbox, mirror, changed
         self._registry_id: str | None = None
         self.schemas = SchemaLookup(reader.learn_schema)
         self._learning: set[asyncio.Task[None]] = set()
@@ -114,7 +114,7 @@ class Intake:
             if not isinstance(error, Refused):
                 log.exception("a record could not be handled", topic=str(topic), offset=message.offset)
             why = error if isinstance(error, Refused) else Refused(UNEXPECTED, repr(error)[:400])
-            self.bury(topic, message.value or b"", why, message.partition, message.offset, message.key)
+            self._dead_letter(topic, message.value or b"", why, message.partition, message.offset, message.key)
             outcome = "dead-letter"
         self._outcomes[topic, outcome].inc()
 
@@ -137,15 +137,15 @@ class Intake:
             raise Refused("bad-value", f"a {type(ack).__name__} where a ModelAck belongs")
         await self._check_origin(ack.registry_id, ack.model, ack.region, partition)
         self._backlog.read(ack.registry_id, ack.model, ack.region)
-        desk = self._board.desk(ack.model)
-        change = desk.take(ack, raw)
+        row = self._rows.row(ack.model)
+        change = row.take(ack, raw)
         if change.write is not None:
-            table[row_key(ack.model, ack.region, change.write)] = raw
-        if change.delete or desk.leftovers:
-            for key in (*(row_key(ack.model, ack.region, p) for p in change.delete), *desk.leftovers):
+            table[page_key(ack.model, ack.region, change.write)] = raw
+        if change.delete or row.leftovers:
+            for key in (*(page_key(ack.model, ack.region, p) for p in change.delete), *row.leftovers):
                 table.pop(key, b"")
-            desk.leftovers.clear()
-        if desk.log is None or ack.generation > desk.log.head:
+            row.leftovers.clear()
+        if row.log is None or ack.generation > row.log.head:
             self._watch.wake(ack.model, ack.generation)
         if change.write is None:
             return "stale"
@@ -161,7 +161,7 @@ class Intake:
         if not isinstance(entry, ModelUpdate | ModelCommand):
             raise Refused("bad-value", f"a {type(entry).__name__}, not a log entry")
         await self._check_origin(entry.registry_id, entry.model, str(Topic.MODEL_UPDATES), message.partition)
-        if self._board.desk(entry.model).heard_announced(entry.generation):
+        if self._rows.row(entry.model).heard_announced(entry.generation):
             table[announced_key(entry.model)] = str(entry.generation).encode()
         self._watch.check(Announcement(entry, raw, message.key, message.partition, message.offset))
         return "folded"
@@ -177,9 +177,9 @@ class Intake:
                 self._learning.add(task)
                 task.add_done_callback(self._learning.discard)
             else:
-                self._bury_heartbeat(heard, unknown)
+                self._refuse_heartbeat(heard, unknown)
         except DecodeError as error:
-            self._bury_heartbeat(heard, error)
+            self._refuse_heartbeat(heard, error)
 
     async def _learn(self, heard: Heartbeat) -> None:
         try:
@@ -187,15 +187,15 @@ class Intake:
             beat = await self.schemas.decoding(lambda: decode_as(RegionHeartbeat, heard.raw, book=book))
             self._beat(heard, beat)
         except DecodeError as error:
-            self._bury_heartbeat(heard, error)
+            self._refuse_heartbeat(heard, error)
         except StoreUnavailable as error:
             log.warning("a heartbeat's schema can't be fetched now", error=error)
 
-    def _bury_heartbeat(self, heard: Heartbeat, error: DecodeError) -> None:
-        if heard.live_at_us is not None:  # an old one was buried when it came
+    def _refuse_heartbeat(self, heard: Heartbeat, error: DecodeError) -> None:
+        if heard.live_at_us is not None:  # an old one went there when it came
             RECORDS.labels(str(Topic.REGION_HEARTBEATS), "dead-letter").inc()
             refused = Refused(error.reason, error.message)
-            self.bury(Topic.REGION_HEARTBEATS, heard.raw, refused, 0, heard.offset, heard.key)
+            self._dead_letter(Topic.REGION_HEARTBEATS, heard.raw, refused, 0, heard.offset, heard.key)
 
     def _beat(self, heard: Heartbeat, beat: RegionHeartbeat) -> None:
         if self._registry_id is not None and beat.registry_id != self._registry_id:
@@ -215,11 +215,13 @@ class Intake:
         """The log does not bear an announcement out."""
         refused = Refused(reason, detail)
         where = announcement.partition, announcement.offset, announcement.key
-        self.bury(Topic.MODEL_UPDATES, announcement.raw, refused, *where)
+        self._dead_letter(Topic.MODEL_UPDATES, announcement.raw, refused, *where)
 
-    def bury(self, topic: Topic, raw: bytes, refused: Refused, partition: int, offset: int, key: bytes | None) -> None:
+    def _dead_letter(
+        self, topic: Topic, raw: bytes, refused: Refused, partition: int, offset: int, key: bytes | None
+    ) -> None:
         """Put what can't be used where people find it."""
-        self._sender.bury(
+        self._outbox.dead_letter(
             raw,
             reason=refused.reason,
             detail=refused.detail,
@@ -247,13 +249,13 @@ class Intake:
                 raise Refused(WRONG_PARTITION, f"{model} belongs into partition {partition_of(model)}: murmur2_random")
             self._partitions[model] = partition
         ours = self._registry_id or await self._read_registry_id()
-        desk = self._board.desks.get(model)
+        row = self._rows.models.get(model)
         if registry_id != ours:
-            if desk is not None:
-                desk.strangers[source] = f"{source} speaks of another registry ({registry_id[:40]})"
+            if row is not None:
+                row.strangers[source] = f"{source} speaks of another registry ({registry_id[:40]})"
                 self._changed(model)
             raise Refused(FOREIGN, f"registry {registry_id}, ours is {ours}")
-        if desk is not None and desk.strangers.pop(source, ""):
+        if row is not None and row.strangers.pop(source, ""):
             self._changed(model)
 
     async def _read_registry_id(self) -> str | None:

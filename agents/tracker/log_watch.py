@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from modelcast.agents.tracker.announcements import FOREIGN, NOT_IN_LOG, objection, unannounced
-from modelcast.agents.tracker.board import Board, Desk
+from modelcast.agents.tracker.decider.announcements import FOREIGN, NOT_IN_LOG, objection, unannounced
+from modelcast.agents.tracker.decider.rows import ModelRow, Rows
 from modelcast.infra.metrics import LOG_READ_SECONDS
 from modelcast.infra.registry import RegistryReader, Tail
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
@@ -38,18 +38,18 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """Where findings go: a refused announcement with its reason, bytes to announce, a model that has changed."""
+    """Where findings go: a refused announcement with its reason, a generation to announce, a model that has changed."""
 
     refuse: Callable[[Announcement, str, str], None]
-    announce: Callable[[str, bytes], bool]
+    announce: Callable[[str, bytes, int], None]
     changed: Callable[[str], None]
 
 
 class LogWatch:
     """Reads logs in threads of its own; everything else happens on the event loop's thread."""
 
-    def __init__(self, reader: RegistryReader, board: Board, outlets: Outlets, announce_seconds: float) -> None:
-        self._reader, self._board, self._outlets = reader, board, outlets
+    def __init__(self, reader: RegistryReader, rows: Rows, outlets: Outlets, announce_seconds: float) -> None:
+        self._reader, self._rows, self._outlets = reader, rows, outlets
         self._announce_seconds = announce_seconds
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="log-watch")
         self._wanted: dict[str, int] = {}
@@ -71,9 +71,9 @@ class LogWatch:
     def check(self, announcement: Announcement) -> None:
         """Compare an announcement with the log, now or when the log was read that far."""
         entry = announcement.entry
-        desk = self._board.desk(entry.model)
-        if desk.log is not None and entry.generation <= desk.log.head:
-            self._judge(desk, announcement)
+        row = self._rows.row(entry.model)
+        if row.log is not None and entry.generation <= row.log.head:
+            self._judge(row, announcement)
             return
         waiting = self._pending.setdefault(entry.model, [])
         waiting.append(announcement)
@@ -113,7 +113,7 @@ class LogWatch:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._threads, self._reader.read_registry_id)
-            heads = await loop.run_in_executor(self._threads, self._reader.heads, self._board.owns)
+            heads = await loop.run_in_executor(self._threads, self._reader.heads, self._rows.owns)
         except ForeignRegistry as error:
             self._raise_alarm(str(error))
             return
@@ -124,13 +124,13 @@ class LogWatch:
             return
         self._raise_alarm("")
         for model, head in heads.items():
-            if not self._board.owns(model):
+            if not self._rows.owns(model):
                 continue
-            desk = self._board.desk(model)
-            if desk.log is None or desk.log.head < head:
+            row = self._rows.row(model)
+            if row.log is None or row.log.head < head:
                 self.wake(model, head)
             else:
-                self._notice(desk)
+                self._notice(row)
 
     def _raise_alarm(self, text: str) -> None:
         if text == self.alarm:
@@ -138,7 +138,7 @@ class LogWatch:
         if text:
             log.error("the registry is another one", error=text)
         self.alarm = text
-        for model in self._board.desks:
+        for model in self._rows.models:
             self._outlets.changed(model)
 
     async def _read_forever(self) -> None:
@@ -159,29 +159,29 @@ class LogWatch:
 
     def _has_read(self, model: str, generation: int) -> bool:
         """Whether what was wished for meanwhile has been read already; 0 is a wish for whatever is new."""
-        desk = self._board.desks.get(model)
-        read = 0 if desk is None or desk.log is None else desk.log.head
+        row = self._rows.models.get(model)
+        read = 0 if row is None or row.log is None else row.log.head
         return 0 < generation <= read and model not in self._pending
 
     async def _read(self, model: str, generation: int) -> None:
-        if not self._board.owns(model):
+        if not self._rows.owns(model):
             self._pending.pop(model, None)
             return
-        desk = self._board.desk(model)
+        row = self._rows.row(model)
         began = time.perf_counter()
         try:
-            tail = await asyncio.get_running_loop().run_in_executor(self._threads, self._tail, desk, generation)
+            tail = await asyncio.get_running_loop().run_in_executor(self._threads, self._tail, row, generation)
         except NotFound:
             tail = None  # no registry yet: whatever is announced is not in it
         except ForeignRegistry as error:
-            self._alarm(desk, str(error))
-            self._refuse_pending(desk, FOREIGN, error.message)
+            self._alarm(row, str(error))
+            self._refuse_pending(row, FOREIGN, error.message)
             return
         except ModelcastError as error:
             if error.retryable:
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self.wake, model, generation)
             else:
-                self._alarm(desk, f"the log can't be read: {error}")
+                self._alarm(row, f"the log can't be read: {error}")
             log.warning("a log can't be read", model=model, error=error)
             return
         LOG_READ_SECONDS.observe(time.perf_counter() - began)
@@ -189,74 +189,75 @@ class LogWatch:
         if trouble:
             log.warning("a log can't be read on", model=model, error=tail and tail.unread)
         if tail is None or (tail.log.head == 0 and not trouble):
-            self._refuse_pending(desk, NOT_IN_LOG, "the registry has no such model")
+            self._refuse_pending(row, NOT_IN_LOG, "the registry has no such model")
             return
-        news = bool(tail.new) or desk.log is None
-        desk.read(tail.log, tail.times_us, {g: timed.entry for g, timed in tail.new.items()})
-        if desk.alarm != trouble:
-            news, desk.alarm = True, trouble
+        news = bool(tail.new) or row.log is None
+        row.read(tail.log, tail.times_us, {g: timed.entry for g, timed in tail.new.items()})
+        if row.alarm != trouble:
+            news, row.alarm = True, trouble
         waiting = self._pending.pop(model, [])
         if trouble and (above := [a for a in waiting if a.entry.generation > tail.log.head]):
             self._pending[model] = above
             waiting = [a for a in waiting if a.entry.generation <= tail.log.head]
         for announcement in waiting:
-            self._judge(desk, announcement)
-        self._notice(desk)
+            self._judge(row, announcement)
+        self._notice(row)
         if news:
             self._outlets.changed(model)
 
-    def _tail(self, desk: Desk, generation: int) -> Tail:
-        if desk.log is None or generation <= desk.log.head:
-            return self._reader.tail(desk.model, desk.log, partial=True)
-        return self._reader.read_until(desk.log, generation, partial=True)
+    def _tail(self, row: ModelRow, generation: int) -> Tail:
+        if row.log is None or generation <= row.log.head:
+            return self._reader.tail(row.model, row.log, partial=True)
+        return self._reader.read_until(row.log, generation, partial=True)
 
-    def _alarm(self, desk: Desk, text: str) -> None:
-        if desk.alarm != text:
-            log.error("alarm", model=desk.model, error=text)
-            desk.alarm = text
-            self._outlets.changed(desk.model)
+    def _alarm(self, row: ModelRow, text: str) -> None:
+        if row.alarm != text:
+            log.error("alarm", model=row.model, error=text)
+            row.alarm = text
+            self._outlets.changed(row.model)
 
     # --- announcements ------------------------------------------------------------------------------------
 
-    def _judge(self, desk: Desk, announcement: Announcement) -> None:
-        assert desk.log is not None
-        reason = objection(desk.log, desk.recent, announcement.entry)
+    def _judge(self, row: ModelRow, announcement: Announcement) -> None:
+        assert row.log is not None
+        reason = objection(row.log, row.recent, announcement.entry)
         if reason:
-            self._outlets.refuse(announcement, reason, f"generation {announcement.entry.generation} of {desk.model}")
+            self._outlets.refuse(announcement, reason, f"generation {announcement.entry.generation} of {row.model}")
 
-    def _refuse_pending(self, desk: Desk, reason: str, detail: str) -> None:
-        for announcement in self._pending.pop(desk.model, ()):
+    def _refuse_pending(self, row: ModelRow, reason: str, detail: str) -> None:
+        for announcement in self._pending.pop(row.model, ()):
             self._outlets.refuse(announcement, reason, detail)
 
-    def _notice(self, desk: Desk) -> None:
+    def _notice(self, row: ModelRow) -> None:
         """Give what is not announced its grace, then announce it."""
-        if desk.log is None or desk.alarm or not unannounced(desk.log.head, desk.announced):
-            self._noticed.pop(desk.model, None)
+        if row.log is None or row.alarm or not unannounced(row.log.head, row.announced):
+            self._noticed.pop(row.model, None)
             return
         now = time.monotonic()
-        head, since = self._noticed.get(desk.model, (0, now))
+        head, since = self._noticed.get(row.model, (0, now))
         if head == 0:
-            self._noticed[desk.model] = (desk.log.head, now)
-            asyncio.get_running_loop().call_later(GRACE_SECONDS + 0.05, self._notice_again, desk.model)
+            self._noticed[row.model] = (row.log.head, now)
+            asyncio.get_running_loop().call_later(GRACE_SECONDS + 0.05, self._notice_again, row.model)
         elif now - since >= GRACE_SECONDS:
-            del self._noticed[desk.model]
-            asyncio.get_running_loop().create_task(self._announce(desk, head))
+            del self._noticed[row.model]
+            asyncio.get_running_loop().create_task(self._announce(row, head))
 
     def _notice_again(self, model: str) -> None:
-        desk = self._board.desks.get(model)
-        if desk is not None and self._board.owns(model):
-            self._notice(desk)
+        row = self._rows.models.get(model)
+        if row is not None and self._rows.owns(model):
+            self._notice(row)
 
-    async def _announce(self, desk: Desk, head: int) -> None:
-        for generation in unannounced(head, desk.announced):
+    async def _announce(self, row: ModelRow, head: int) -> None:
+        for generation in unannounced(head, row.announced):
             try:
                 timed = await asyncio.get_running_loop().run_in_executor(
-                    self._threads, self._reader.entry, desk.model, generation
+                    self._threads, self._reader.entry, row.model, generation
                 )
             except ModelcastError as error:
-                log.warning("an entry can't be read to announce it", model=desk.model, error=error)
+                log.warning("an entry can't be read to announce it", model=row.model, error=error)
                 return
-            if timed is None or not self._outlets.announce(desk.model, timed.body):
+            if timed is None:
                 return
-            log.info("announced what nobody had announced", model=desk.model, generation=generation)
-            desk.heard_announced(generation)
+            log.info("announced what nobody had announced", model=row.model, generation=generation)
+            row.heard_announced(generation)
+            self._outlets.announce(row.model, timed.body, generation)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from modelcast.agents.tracker.snapshots import Snapshot
+from modelcast.agents.tracker.decider.snapshots import Snapshot
 from modelcast.infra.metrics import VIEW_WRITES
 from modelcast.infra.redis_view import Batch, RedisMirror, Write
 from modelcast.infra.settings import Settings

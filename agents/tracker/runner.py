@@ -59,7 +59,7 @@ async def run_tracker(settings: Settings) -> None:
         tracker.watch.close()
         tracker.intake.close()
         await tracker.mirror.close(CLOSE_SECONDS)
-        tracker.sender.close(CLOSE_SECONDS)
+        await asyncio.to_thread(tracker.outbox.close, CLOSE_SECONDS)
         log.info("tracker stopped", worker=worker)
 
 
@@ -80,7 +80,6 @@ class _Pulse:
     async def beat(self, tracker: Tracker) -> None:
         while True:
             self._at = time.monotonic()
-            tracker.sender.poll()
             await asyncio.sleep(POLL_SECONDS)
 
 

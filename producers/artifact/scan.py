@@ -11,6 +11,7 @@ from pathlib import Path
 
 from modelcast.producers.artifact.file_names import check_names
 from modelcast.producers.artifact.ignoring import IGNORE_FILE
+from modelcast.producers.artifact.onnx_data import check_external_data
 from modelcast.producers.artifact.reading import LocalFile, read_all
 from modelcast.producers.artifact.unfinished import INDEX_SIZE_MAX, check_finished, check_shards
 from modelcast.producers.artifact.walk import Found, Walk, reason, regular, unreadable
@@ -81,8 +82,7 @@ def scan(
             subject=str(pickled.path),
             hint="whoever loads it runs its author's code; export to ONNX or safetensors, or --allow-pickle",
         )
-    by_name = {f.entry.path: f for f in files}
-    check_shards(names, lambda name: _content(by_name[name]))
+    _check_together(files)
     manifest = Manifest(tuple(f.entry for f in files), framework_of(files))
     encoded = manifest.encode()
     notes = (*([f"left out: {_some(left_out)}"] if left_out else []), *empty, *remarks)
@@ -114,6 +114,19 @@ def _check_number(path: Path, found: Sequence[Found], left_out: Sequence[str]) -
             hint=f"write `!NAME` into its {IGNORE_FILE} for what is to be published",
         )
     raise Refused("no files in it", subject=str(path), hint="publish a file, or a folder that holds some")
+
+
+def _check_together(files: Sequence[LocalFile]) -> None:
+    by_name = {f.entry.path: f for f in files}
+    check_shards(by_name, lambda name: _content(by_name[name]))
+    sizes = {name: file.entry.size_bytes for name, file in by_name.items()}
+    for name, file in by_name.items():
+        if name.lower().endswith(".onnx"):
+            try:
+                with file.path.open("rb", buffering=0) as stream:
+                    check_external_data(name, stream, sizes)
+            except OSError as error:
+                raise unreadable(error, file.path) from None
 
 
 def _content(file: LocalFile) -> bytes:

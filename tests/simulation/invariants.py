@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from modelcast.agents.region.decider import values
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.tracker.snapshots import RegionRows
+from modelcast.agents.tracker.decider.snapshots import RegionRows
 from modelcast.consumers.pods.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState, State, may_move

@@ -12,7 +12,7 @@ from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Event, Loaded, PodRead
 from modelcast.agents.region.ownership import liveness
 from modelcast.agents.region.shell.reconciler import Reconciler
-from modelcast.agents.tracker import snapshots
+from modelcast.agents.tracker.decider import snapshots
 from modelcast.consumers.pod import fence
 from modelcast.consumers.pods.port import PodReading, PodRefused
 from modelcast.infra.stores.memory import MemoryStore

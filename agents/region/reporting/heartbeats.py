@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
-from modelcast.agents.region.reporting.outbox import Outbox
 from modelcast.consumers.fetch import ArtifactCache
 from modelcast.infra import metrics
+from modelcast.infra.outbox import Outbox
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.records import RegionHeartbeat

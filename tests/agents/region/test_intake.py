@@ -90,7 +90,7 @@ class Buried:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def bury(self, raw: bytes, *, reason: str, **_: object) -> None:
+    def dead_letter(self, raw: bytes, *, reason: str, **_: object) -> None:
         self.reasons.append(reason)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcast.agents.tracker.backlog import Backlog, peek
-from modelcast.agents.tracker.board import Board
+from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.intake import Intake
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores.memory import MemoryStore
@@ -93,19 +93,19 @@ def test_what_is_no_longer_at_hand_overtakes_nothing() -> None:
     assert backlog.overtaken(ack(3), [], REGISTRY) is None
 
 
-class Desk:
+class Judge:
     """An intake with nothing around it."""
 
     def __init__(self) -> None:
         self.buried: list[str] = []
-        self.board = Board()
+        self.rows = Rows()
         anything: Any = SimpleNamespace(
             book=None, wake=lambda *_: None, registry_id=lambda: REGISTRY, open=lambda *_: None,
-            bury=lambda raw, *, reason, **_: self.buried.append(reason),
+            dead_letter=lambda raw, *, reason, **_: self.buried.append(reason),
         )  # fmt: skip
         reader = RegistryReader(MemoryStore())
         reader.registry_id = lambda **_: REGISTRY  # type: ignore[method-assign]
-        self.intake = Intake(reader, self.board, anything, anything, anything, anything, lambda _: None)
+        self.intake = Intake(reader, self.rows, anything, anything, anything, anything, lambda _: None)
         self.table: dict[bytes, bytes] = {}
 
     async def take(self, records: list[bytes]) -> None:
@@ -115,31 +115,31 @@ class Desk:
 
     @property
     def sequences(self) -> dict[str, int]:
-        complete = {r: rows.complete for r, rows in self.board.desk(MODEL).regions.items()}
+        complete = {r: rows.complete for r, rows in self.rows.row(MODEL).regions.items()}
         return {r: s.order[1] for r, s in complete.items() if s is not None}
 
 
 async def test_leaving_out_ends_where_reading_everything_does() -> None:
     records = [ack(1), ack(1, region="us"), ack(2), ack(4), ack(3), ack(2, region="us")]
-    desk, slow = Desk(), Desk()
-    await desk.take(records)
+    judge, slow = Judge(), Judge()
+    await judge.take(records)
     for raw in records:
         await slow.take([raw])
-    assert desk.sequences == slow.sequences == {"eu": 4, "us": 2}
-    assert desk.table == slow.table
-    assert desk.board.desk(MODEL).regions == slow.board.desk(MODEL).regions
+    assert judge.sequences == slow.sequences == {"eu": 4, "us": 2}
+    assert judge.table == slow.table
+    assert judge.rows.row(MODEL).regions == slow.rows.row(MODEL).regions
 
 
 async def test_a_bad_record_is_buried_and_what_it_overtook_is_folded() -> None:
-    desk = Desk()
-    await desk.take([ack(1), ack(2), bad(3)])
-    assert desk.buried == ["malformed"]
-    assert desk.sequences == {"eu": 2}
-    assert list(desk.table.values()) == [ack(2)]
+    judge = Judge()
+    await judge.take([ack(1), ack(2), bad(3)])
+    assert judge.buried == ["malformed"]
+    assert judge.sequences == {"eu": 2}
+    assert list(judge.table.values()) == [ack(2)]
 
 
 async def test_a_bad_record_after_a_good_one_brings_nothing_old_back() -> None:
-    desk = Desk()
-    await desk.take([ack(1), ack(2), ack(4)])
-    await desk.take([bad(5)])
-    assert desk.sequences == {"eu": 4}
+    judge = Judge()
+    await judge.take([ack(1), ack(2), ack(4)])
+    await judge.take([bad(5)])
+    assert judge.sequences == {"eu": 4}

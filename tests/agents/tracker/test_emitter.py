@@ -1,15 +1,16 @@
 """What the tracker says, and when: news at once, repetitions now and then, nothing while partitions change hands."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY as METRICS
 
-from modelcast.agents.tracker.board import Board
+from modelcast.agents.tracker.decider.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.rows import Rows
+from modelcast.agents.tracker.decider.snapshots import Snapshot
 from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, timeless
-from modelcast.agents.tracker.heartbeats import Heartbeats
-from modelcast.agents.tracker.snapshots import Snapshot
 from modelcast.infra.settings import RegionSettings, Settings
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import ModelAck, RegionHeartbeat, VersionState
@@ -20,21 +21,23 @@ OTHER = "churn"
 
 
 class Ears:
-    """A sender and a mirror that remember; there may be no room, or one model that nobody can bear."""
+    """An outbox and a mirror that remember; deliveries may fail, and one model may raise."""
 
     def __init__(self) -> None:
         self.heard: list[VersionState] = []
         self.seen: list[tuple[str, str]] = []
         self.full = False
+        self.failed: list[Callable[[bool], None]] = []
         self.unbearable = ""
 
-    def say(self, topic: Topic, key: str, value: bytes) -> bool:
+    def send(self, topic: Topic, key: str, value: bytes, on_delivery: Callable[[bool], None]) -> None:
         assert topic is Topic.VERSION_STATE
         if key == self.unbearable:
             raise RuntimeError("a bug")
-        if not self.full:
+        if self.full:
+            self.failed.append(on_delivery)
+        else:
             self.heard.append(decode_as(VersionState, value))
-        return not self.full
 
     def open(self, registry_id: str) -> None:
         """Nothing to open."""
@@ -46,21 +49,21 @@ class Ears:
         self.seen.append((model, region))
 
 
-class Desk:
+class Bench:
     """An emitter with two models, of two regions."""
 
     def __init__(self) -> None:
-        self.board, self.heartbeats, self.ears = Board(), Heartbeats(), Ears()
-        self.board.owned = frozenset({partition_of(MODEL), partition_of(OTHER)})
+        self.rows, self.heartbeats, self.ears = Rows(), Heartbeats(), Ears()
+        self.rows.owned = frozenset({partition_of(MODEL), partition_of(OTHER)})
         settings = Settings(regions={"eu": RegionSettings(), "us": RegionSettings()})
         self.alarm = ""
         self.emitter = Emitter(
-            settings, self.board, self.heartbeats,
+            settings, self.rows, self.heartbeats,
             self.ears, self.ears, alarm=lambda: self.alarm,  # type: ignore[arg-type]
         )  # fmt: skip
         self.sequence = 0
         for model in (MODEL, OTHER):
-            self.board.desk(model).log = log_of(update(1, 1, model=model), model=model)
+            self.rows.row(model).log = log_of(update(1, 1, model=model), model=model)
 
     def beat(self, region: str, age_seconds: float = 0.0) -> None:
         now_us = time.time_ns() // 1000
@@ -71,7 +74,7 @@ class Desk:
         self.sequence += 1
         ack: ModelAck
         (ack,) = pages(region, [pod(f"{region}-1", serves, 1)], sequence=self.sequence, model=model)
-        self.board.desk(model).take(ack, encode(ack))
+        self.rows.row(model).take(ack, encode(ack))
         self.emitter.changed(model)
 
     def fold(self) -> list[VersionState]:
@@ -79,41 +82,41 @@ class Desk:
         before = len(self.ears.heard)
         for said in self.emitter._said.values():
             said.next_fold_at = 0.0
-        while self.board.dirty and self.emitter.settled:
+        while self.rows.dirty and self.emitter.settled:
             self.emitter._fold_dirty(time.monotonic())
         return self.ears.heard[before:]
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def bench() -> Bench:
+    return Bench()
 
 
 @pytest.fixture
-def settled(desk: Desk) -> Desk:
-    desk.beat("eu")
-    desk.beat("us")
-    desk.report("eu")
-    desk.report("us")
-    desk.emitter.settle(True)
-    desk.fold()
-    desk.ears.seen.clear()
-    return desk
+def settled(bench: Bench) -> Bench:
+    bench.beat("eu")
+    bench.beat("us")
+    bench.report("eu")
+    bench.report("us")
+    bench.emitter.settle(True)
+    bench.fold()
+    bench.ears.seen.clear()
+    return bench
 
 
-def test_nothing_is_said_while_partitions_change_hands_and_everything_after(desk: Desk) -> None:
-    desk.report("eu")
-    desk.emitter._fold_dirty(time.monotonic())
-    assert desk.ears.heard == []
-    desk.emitter.settle(True)
-    assert {state.model for state in desk.fold()} == {MODEL, OTHER}
-    desk.emitter.settle(False)
-    desk.report("us")
-    desk.emitter._fold_dirty(time.monotonic())
-    assert len(desk.ears.heard) == 2
+def test_nothing_is_said_while_partitions_change_hands_and_everything_after(bench: Bench) -> None:
+    bench.report("eu")
+    bench.emitter._fold_dirty(time.monotonic())
+    assert bench.ears.heard == []
+    bench.emitter.settle(True)
+    assert {state.model for state in bench.fold()} == {MODEL, OTHER}
+    bench.emitter.settle(False)
+    bench.report("us")
+    bench.emitter._fold_dirty(time.monotonic())
+    assert len(bench.ears.heard) == 2
 
 
-def test_news_are_said_and_shown_and_what_stayed_the_same_is_not(settled: Desk) -> None:
+def test_news_are_said_and_shown_and_what_stayed_the_same_is_not(settled: Bench) -> None:
     settled.emitter._said[MODEL].at = time.monotonic()
     settled.emitter.changed(MODEL)
     assert settled.fold() == []
@@ -123,7 +126,7 @@ def test_news_are_said_and_shown_and_what_stayed_the_same_is_not(settled: Desk) 
     assert settled.ears.seen == [(MODEL, "state"), (MODEL, "eu")]
 
 
-def test_what_was_said_long_ago_is_said_again_with_all_pods(settled: Desk) -> None:
+def test_what_was_said_long_ago_is_said_again_with_all_pods(settled: Bench) -> None:
     said = settled.emitter._said[MODEL]
     said.at = said.refreshed_at = time.monotonic() - 3600
     settled.emitter._tick()
@@ -131,22 +134,21 @@ def test_what_was_said_long_ago_is_said_again_with_all_pods(settled: Desk) -> No
     assert settled.ears.seen == [(MODEL, "state"), (MODEL, "eu"), (MODEL, "us")]
 
 
-def test_a_record_that_was_lost_is_said_again(settled: Desk) -> None:
-    settled.emitter.say_again(MODEL)
-    assert [state.model for state in settled.fold()] == [MODEL]
-
-
-def test_what_found_no_room_is_said_as_soon_as_there_is_some(settled: Desk) -> None:
+def test_what_was_not_delivered_is_said_again(settled: Bench) -> None:
     settled.ears.full = True
     settled.report("eu", serves=None)
     assert settled.fold() == []
     settled.ears.full = False
     settled.emitter._tick()
+    assert settled.fold() == []  # it may still arrive
+    (failed,) = settled.ears.failed
+    failed(False)
+    settled.emitter._tick()
     (state,) = settled.fold()
     assert state.consistent_version is None
 
 
-def test_a_storm_of_changes_is_folded_at_its_pace(settled: Desk) -> None:
+def test_a_storm_of_changes_is_folded_at_its_pace(settled: Bench) -> None:
     began = time.monotonic()
     before = len(settled.ears.heard)
     for number in range(500):
@@ -159,14 +161,14 @@ def test_a_storm_of_changes_is_folded_at_its_pace(settled: Desk) -> None:
     assert settled.ears.heard[-1].consistent_version == 1  # the last word is never left out
 
 
-def test_one_model_that_cannot_be_folded_holds_up_no_other(settled: Desk) -> None:
+def test_one_model_that_cannot_be_folded_holds_up_no_other(settled: Bench) -> None:
     settled.ears.unbearable = OTHER
     settled.report("eu", model=OTHER, serves=None)
     settled.report("eu", serves=None)
     assert [state.model for state in settled.fold()] == [MODEL]
 
 
-def test_a_region_that_falls_silent_is_said_without_any_report(settled: Desk) -> None:
+def test_a_region_that_falls_silent_is_said_without_any_report(settled: Bench) -> None:
     settled.emitter._began = float("-inf")
     settled.emitter._tick()
     settled.fold()
@@ -180,21 +182,21 @@ def test_a_region_that_falls_silent_is_said_without_any_report(settled: Desk) ->
     }
 
 
-def test_an_alarm_about_the_registry_is_said_of_every_model(settled: Desk) -> None:
+def test_an_alarm_about_the_registry_is_said_of_every_model(settled: Bench) -> None:
     settled.alarm = "the registry is another one"
     settled.emitter.all_changed()
     assert {(s.model, s.alarm) for s in settled.fold()} == {(MODEL, settled.alarm), (OTHER, settled.alarm)}
 
 
-def test_of_models_that_went_to_another_worker_nothing_more_is_said(settled: Desk) -> None:
-    settled.board.reassign(frozenset({partition_of(OTHER)}))
+def test_of_models_that_went_to_another_worker_nothing_more_is_said(settled: Bench) -> None:
+    settled.rows.reassign(frozenset({partition_of(OTHER)}))
     settled.emitter.settle(True)
     assert {state.model for state in settled.fold()} <= {OTHER}
     settled.emitter.changed(MODEL)
     assert settled.fold() == []
 
 
-def test_a_late_record_of_a_model_that_went_away_leaves_no_metric_behind(settled: Desk) -> None:
+def test_a_late_record_of_a_model_that_went_away_leaves_no_metric_behind(settled: Bench) -> None:
     def shown(model: str) -> bool:
         return METRICS.get_sample_value("modelcast_latest_version", {"model": model}) is not None
 
@@ -208,7 +210,7 @@ def test_a_late_record_of_a_model_that_went_away_leaves_no_metric_behind(settled
     assert shown(MODEL)
     assert rows(MODEL) == {"eu", "us", "unexpected"}
     settled.emitter.settle(False)
-    settled.board.reassign(frozenset({partition_of(OTHER)}))
+    settled.rows.reassign(frozenset({partition_of(OTHER)}))
     settled.report("eu")
     settled.emitter.settle(True)
     assert (shown(MODEL), shown(OTHER)) == (False, True)
@@ -218,7 +220,7 @@ def test_a_late_record_of_a_model_that_went_away_leaves_no_metric_behind(settled
     assert rows(MODEL) == set()
 
 
-def test_only_time_is_no_news(settled: Desk) -> None:
+def test_only_time_is_no_news(settled: Bench) -> None:
     state = settled.emitter._said[MODEL].state
     later = replace(
         state, updated_at_us=state.updated_at_us + 1, lag_seconds_max=5.0,

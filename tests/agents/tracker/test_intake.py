@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from modelcast.agents.tracker.board import Board
-from modelcast.agents.tracker.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.intake import Intake
 from modelcast.agents.tracker.log_watch import LogWatch, Outlets
 from modelcast.infra.registry import RegistryReader
@@ -40,26 +40,26 @@ class Store(MemoryStore):
         return super().get(key, size_max=size_max)
 
 
-class Desk:
+class Bench:
     """An intake whose reader knows no schema at all, and the few parts that it speaks to."""
 
     def __init__(self) -> None:
         self.store = Store()
         self.store.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
         self.reader = RegistryReader(self.store, book=SchemaBook(own=()))
-        self.board, self.heartbeats = Board(), Heartbeats()
-        self.board.owned = frozenset({partition_of(MODEL)})
+        self.rows, self.heartbeats = Rows(), Heartbeats()
+        self.rows.owned = frozenset({partition_of(MODEL)})
         self.buried: list[str] = []
         self.changes: list[str] = []
         self.refused: list[str] = []
         anything: Any = SimpleNamespace(
             open=lambda *_: None, heartbeat=lambda *_: None,
-            bury=lambda raw, *, reason, **_: self.buried.append(reason),
+            dead_letter=lambda raw, *, reason, **_: self.buried.append(reason),
         )  # fmt: skip
-        outlets = Outlets(lambda _, reason, __: self.refused.append(reason), lambda *_: True, self.changes.append)
-        self.watch = LogWatch(self.reader, self.board, outlets, announce_seconds=3600.0)
+        outlets = Outlets(lambda _, reason, __: self.refused.append(reason), lambda *_: None, self.changes.append)
+        self.watch = LogWatch(self.reader, self.rows, outlets, announce_seconds=3600.0)
         self.intake = Intake(
-            self.reader, self.board, self.heartbeats, self.watch, anything, anything, self.changes.append
+            self.reader, self.rows, self.heartbeats, self.watch, anything, anything, self.changes.append
         )
         self.table: dict[bytes, bytes] = {}
 
@@ -87,8 +87,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    made = Desk()
+def bench() -> Iterator[Bench]:
+    made = Bench()
     yield made
     made.close()
 
@@ -100,59 +100,59 @@ def unknown(number: int) -> bytes:
 BEAT = encode(RegionHeartbeat(REGISTRY, "eu", "w", 1, 1, 1))
 
 
-async def test_a_heartbeat_in_another_writers_schema_is_heard_once_the_schema_was_fetched(desk: Desk) -> None:
-    desk.knows(RegionHeartbeat)
-    desk.beat(BEAT)
-    await desk.until(lambda: desk.heartbeats.heard_us.get("eu") == NOW_US)
-    desk.beat(BEAT)
-    assert len(desk.store.asked) == 1
-    assert desk.buried == []
+async def test_a_heartbeat_in_another_writers_schema_is_heard_once_the_schema_was_fetched(bench: Bench) -> None:
+    bench.knows(RegionHeartbeat)
+    bench.beat(BEAT)
+    await bench.until(lambda: bench.heartbeats.heard_us.get("eu") == NOW_US)
+    bench.beat(BEAT)
+    assert len(bench.store.asked) == 1
+    assert bench.buried == []
 
 
-async def test_a_heartbeat_in_a_schema_that_nobody_holds_is_buried(desk: Desk) -> None:
-    desk.beat(BEAT)
-    await desk.until(lambda: desk.buried == ["unknown-schema"])
-    assert desk.heartbeats.heard_us == {}
+async def test_a_heartbeat_in_a_schema_that_nobody_holds_is_buried(bench: Bench) -> None:
+    bench.beat(BEAT)
+    await bench.until(lambda: bench.buried == ["unknown-schema"])
+    assert bench.heartbeats.heard_us == {}
 
 
-async def test_a_flood_of_made_up_schemas_costs_the_store_little_and_a_healthy_heartbeat_nothing(desk: Desk) -> None:
-    desk.knows(RegionHeartbeat)
-    desk.beat(BEAT)
+async def test_a_flood_of_made_up_schemas_costs_the_store_little_and_a_healthy_heartbeat_nothing(bench: Bench) -> None:
+    bench.knows(RegionHeartbeat)
+    bench.beat(BEAT)
     for number in range(500):
-        desk.beat(unknown(number))
-    await desk.until(lambda: desk.buried == ["unknown-schema"] * 500 and desk.heartbeats.heard_us)
-    assert LOOKUPS_AT_ONCE <= len(desk.store.asked) < 250
+        bench.beat(unknown(number))
+    await bench.until(lambda: bench.buried == ["unknown-schema"] * 500 and bench.heartbeats.heard_us)
+    assert LOOKUPS_AT_ONCE <= len(bench.store.asked) < 250
 
 
-async def test_snapshots_in_made_up_schemas_cost_the_store_little(desk: Desk) -> None:
+async def test_snapshots_in_made_up_schemas_cost_the_store_little(bench: Bench) -> None:
     for number in range(500):
-        await desk.ack(unknown(number))
-    assert desk.buried == ["unknown-schema"] * 500
-    assert LOOKUPS_AT_ONCE <= len(desk.store.asked) < 250
+        await bench.ack(unknown(number))
+    assert bench.buried == ["unknown-schema"] * 500
+    assert LOOKUPS_AT_ONCE <= len(bench.store.asked) < 250
 
 
-async def test_a_snapshot_in_another_writers_schema_is_folded(desk: Desk) -> None:
-    desk.knows(ModelAck)
+async def test_a_snapshot_in_another_writers_schema_is_folded(bench: Bench) -> None:
+    bench.knows(ModelAck)
     (ack,) = pages("eu", [pod("a", 1, 1)])
-    await desk.ack(encode(ack))
-    assert desk.buried == []
-    assert desk.board.desk(MODEL).regions["eu"].complete is not None
+    await bench.ack(encode(ack))
+    assert bench.buried == []
+    assert bench.rows.row(MODEL).regions["eu"].complete is not None
 
 
-async def test_a_log_with_rubbish_in_it_is_read_up_to_there_with_an_alarm_until_it_is_mended(desk: Desk) -> None:
-    desk.knows(ModelUpdate)
+async def test_a_log_with_rubbish_in_it_is_read_up_to_there_with_an_alarm_until_it_is_mended(bench: Bench) -> None:
+    bench.knows(ModelUpdate)
     entries = [update(generation, generation) for generation in (1, 2, 3)]
     for entry in entries:
-        desk.store.put(keys.log_entry(MODEL, entry.generation), encode(entry))
-    desk.store.put(keys.log_entry(MODEL, 2), b"rubbish")
-    running = asyncio.create_task(desk.watch.run())
+        bench.store.put(keys.log_entry(MODEL, entry.generation), encode(entry))
+    bench.store.put(keys.log_entry(MODEL, 2), b"rubbish")
+    running = asyncio.create_task(bench.watch.run())
     try:
-        found = desk.board.desk(MODEL)
-        await desk.until(lambda: found.alarm)
+        found = bench.rows.row(MODEL)
+        await bench.until(lambda: found.alarm)
         assert found.log == log_of(entries[0])
-        desk.store.put(keys.log_entry(MODEL, 2), encode(entries[1]))
-        desk.watch.wake(MODEL)
-        await desk.until(lambda: found.log == log_of(*entries))
+        bench.store.put(keys.log_entry(MODEL, 2), encode(entries[1]))
+        bench.watch.wake(MODEL)
+        await bench.until(lambda: found.log == log_of(*entries))
         assert found.alarm == ""
     finally:
         running.cancel()

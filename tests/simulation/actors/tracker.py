@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelcast.agents.tracker.fold import Known, fold
-from modelcast.agents.tracker.snapshots import EMPTY, RegionRows, take
+from modelcast.agents.tracker.decider.fold import Known, fold
+from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, take
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState
 

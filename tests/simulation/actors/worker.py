@@ -13,11 +13,11 @@ from modelcast.agents.region.intake import Heard, Intake
 from modelcast.agents.region.ownership.liveness import Standing
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.agents.region.reporting.outbox import Delivered
 from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import PROOF_SECONDS_MAX, World
-from modelcast.infra.burial import Burial
+from modelcast.infra.dead_letter_writer import DeadLetterWriter
+from modelcast.infra.outbox import Delivered
 from modelcast.infra.settings import RegionSettings
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode
@@ -189,10 +189,10 @@ class Outbox:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self.bury = Burial(self.send, worker.name)
+        self.dead_letter = DeadLetterWriter(self.send, worker.name)
 
     def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None) -> None:
-        """See ``reporting.outbox.Outbox``."""
+        """See ``infra.outbox.Outbox``."""
         if not self._worker.acts():
             return
         world = self._worker.world

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.agents.tracker.tally import SAMPLES_MAX, merge, tally
+from modelcast.agents.tracker.decider.tally import SAMPLES_MAX, merge, tally
 from modelcast.schemas.states import PodState
 from tests.agents.tracker.makers import pod
 from tests.agents.tracker.strategies import reports

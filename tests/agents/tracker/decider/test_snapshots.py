@@ -1,6 +1,6 @@
 """Pages in, snapshots out: what is written, what is dropped, what is kept waiting."""
 
-from modelcast.agents.tracker.snapshots import EMPTY, PENDING_MAX, RegionRows, take
+from modelcast.agents.tracker.decider.snapshots import EMPTY, PENDING_MAX, RegionRows, take
 from modelcast.schemas.records import ModelAck
 from tests.agents.tracker.makers import pages, pod, rows_of
 

@@ -12,7 +12,7 @@ whatever was written before; leftovers of a crash are lower snapshots, which ``r
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from modelcast.agents.tracker.tally import Tally, merge, tally
+from modelcast.agents.tracker.decider.tally import Tally, merge, tally
 from modelcast.schemas.records import ModelAck
 
 PENDING_MAX = 8

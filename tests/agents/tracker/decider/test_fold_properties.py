@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelcast.agents.tracker.fold import Known, fold
-from modelcast.agents.tracker.snapshots import EMPTY, Place, restore, take
+from modelcast.agents.tracker.decider.fold import Known, fold
+from modelcast.agents.tracker.decider.snapshots import EMPTY, Place, restore, take
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.agents.tracker.announcements import ANNOUNCED_AT_ONCE_MAX, objection, unannounced
+from modelcast.agents.tracker.decider.announcements import ANNOUNCED_AT_ONCE_MAX, objection, unannounced
 from modelcast.schemas.records import CommandKind, Entry
 from tests.agents.tracker.makers import command, log_of, update
 

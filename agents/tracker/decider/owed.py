@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from modelcast.agents.tracker.tally import Group
+from modelcast.agents.tracker.decider.tally import Group
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.region_view import RegionView
 

@@ -1,17 +1,16 @@
-"""What this worker says on Kafka, without ever waiting for it.
+"""What a daemon writes to Kafka, without ever waiting for it.
 
-It has a producer of its own, which outlives the stream app: when that crashes and is made anew, heartbeats and
-snapshots go on.
+It has a producer of its own, which outlives the stream app: when that crashes and is made anew, writing goes on.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from modelcast.infra.burial import Burial
+from modelcast.infra.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.kafka_client import producer_properties
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import Topic
@@ -38,13 +37,20 @@ class Outbox:
             producer_properties(settings)
             | {"queue.buffering.max.messages": QUEUE_RECORDS_MAX, "queue.buffering.max.kbytes": QUEUE_KIBIBYTES_MAX}
         )
-        self.bury = Burial(self.send, reported_by)
+        self.dead_letter = DeadLetterWriter(self.send, reported_by)
         self._loop = asyncio.get_running_loop()
         self._closed = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="outbox", daemon=True)
         self._poller.start()
 
-    def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None) -> None:
+    def send(
+        self,
+        topic: Topic,
+        key: str,
+        value: bytes,
+        on_delivery: Delivered = lambda done: None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> None:
         """Hand a record over; ``on_delivery`` is called once, on the event loop, with whether the cluster has it."""
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
@@ -53,7 +59,9 @@ class Outbox:
             self._tell(on_delivery, error is None)
 
         try:
-            self._producer.produce(topic, key=key.encode(), value=value, on_delivery=delivered)
+            self._producer.produce(
+                topic, key=key.encode(), value=value, headers=dict(headers or {}), on_delivery=delivered
+            )
         except (BufferError, KafkaException) as error:
             log.warning("not sent", topic=str(topic), key=key, error=str(error))
             self._loop.call_soon(on_delivery, False)

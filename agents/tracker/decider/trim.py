@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from modelcast.agents.tracker.tally import Group, Tally
+from modelcast.agents.tracker.decider.tally import Group, Tally
 from modelcast.schemas.records import PodReport
 from modelcast.schemas.states import PodState
 

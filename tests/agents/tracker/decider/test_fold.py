@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.tracker.fold import Known, fold
+from modelcast.agents.tracker.decider.fold import Known, fold
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import CommandKind, Entry, ModelAck, RegionState, VersionState

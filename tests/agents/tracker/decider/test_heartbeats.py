@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.agents.tracker.heartbeats import SAMPLES, Heartbeats
+from modelcast.agents.tracker.decider.heartbeats import SAMPLES, Heartbeats
 from modelcast.schemas.records import RegionHeartbeat
 from tests.agents.tracker.makers import REGISTRY, SECOND
 

@@ -7,10 +7,10 @@ from read-backs alone.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from modelcast.agents.tracker import trim
-from modelcast.agents.tracker.owed import owed_generations, waiting_since_us
-from modelcast.agents.tracker.snapshots import Snapshot
-from modelcast.agents.tracker.tally import Group, Tally
+from modelcast.agents.tracker.decider import trim
+from modelcast.agents.tracker.decider.owed import owed_generations, waiting_since_us
+from modelcast.agents.tracker.decider.snapshots import Snapshot
+from modelcast.agents.tracker.decider.tally import Group, Tally
 from modelcast.schemas.log import Aspiration, ModelLog
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State

@@ -12,12 +12,12 @@ from modelcast.schemas.topics import Topic
 log = structlog.get_logger(__name__)
 
 
-class Burial:
+class DeadLetterWriter:
     """What a daemon does with records that it can't use: counted, said in the log, and put where people find them.
 
     Args:
         say: hands (topic, key, value) to a producer, without waiting.
-        reported_by: who buries.
+        reported_by: who writes it there.
     """
 
     def __init__(self, say: Callable[[Topic, str, bytes], object], reported_by: str) -> None:
@@ -26,7 +26,7 @@ class Burial:
     def __call__(
         self, raw: bytes, *, reason: str, detail: str, topic: str, partition: int, offset: int, key: bytes | None
     ) -> None:
-        """Bury ``raw``; the rest is as in ``dead_letter``. Never raises."""
+        """Write ``raw`` to the dead letters; the rest is as in ``dead_letter``. Never raises."""
         metrics.DEAD_LETTERS.labels(topic, reason).inc()
         log.warning("dead letter", topic=topic, partition=partition, offset=offset, reason=reason, detail=detail[:200])
         letter = dead_letter(

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from modelcast.agents.tracker.fold import Known
-from modelcast.agents.tracker.snapshots import EMPTY, Change, Place, RegionRows, restore, take
+from modelcast.agents.tracker.decider.fold import Known
+from modelcast.agents.tracker.decider.snapshots import EMPTY, Change, Place, RegionRows, restore, take
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelAck, VersionState
 from modelcast.schemas.topics import partition_of
@@ -13,7 +13,7 @@ RECENT_ENTRIES_KEPT = 64
 _ROW, _ANNOUNCED = b"row", b"announced"
 
 
-def row_key(model: str, region: str, place: Place) -> bytes:
+def page_key(model: str, region: str, place: Place) -> bytes:
     """Where a page lies in the table."""
     return f"row/{model}/{region}/{place[0]}/{place[1]}".encode()
 
@@ -23,7 +23,7 @@ def announced_key(model: str) -> bytes:
     return f"announced/{model}".encode()
 
 
-def parse_row_key(key: bytes) -> tuple[str, str, Place] | None:
+def parse_page_key(key: bytes) -> tuple[str, str, Place] | None:
     """(model, region, place) of a page's key, or None."""
     parts = key.split(b"/")
     if len(parts) != 5 or parts[0] != _ROW:
@@ -41,7 +41,7 @@ def parse_announced_key(key: bytes) -> str | None:
 
 
 @dataclass(slots=True)
-class Desk:
+class ModelRow:
     """One model."""
 
     model: str
@@ -94,11 +94,11 @@ class Desk:
         )
 
 
-class Board:
-    """The desks of the models whose partitions this worker owns."""
+class Rows:
+    """The rows of the models whose partitions this worker owns."""
 
     def __init__(self) -> None:
-        self.desks: dict[str, Desk] = {}
+        self.models: dict[str, ModelRow] = {}
         self.owned: frozenset[int] = frozenset()
         self.dirty: set[str] = set()
 
@@ -106,26 +106,26 @@ class Board:
         """Whether the model's partition is this worker's."""
         return partition_of(model) in self.owned
 
-    def desk(self, model: str) -> Desk:
-        """The model's desk; a new one if there is none."""
-        desk = self.desks.get(model)
-        if desk is None:
-            desk = self.desks[model] = Desk(model)
-        return desk
+    def row(self, model: str) -> ModelRow:
+        """The model's row; a new one if there is none."""
+        row = self.models.get(model)
+        if row is None:
+            row = self.models[model] = ModelRow(model)
+        return row
 
     def reassign(self, owned: frozenset[int]) -> frozenset[int]:
-        """Other partitions are owned now: clear the desks of those lost; return those gained."""
+        """Other partitions are owned now: clear the rows of those lost; return those gained."""
         gained = owned - self.owned
         self.owned = owned
-        for model in [m for m in self.desks if not self.owns(m)]:
-            del self.desks[model]
-        self.dirty = {m for m in self.dirty if m in self.desks}
+        for model in [m for m in self.models if not self.owns(m)]:
+            del self.models[model]
+        self.dirty = {m for m in self.dirty if m in self.models}
         return gained
 
     def restore(self, model: str, region: str, pages: Iterable[tuple[Place, ModelAck, bytes]]) -> None:
         """Put back what a table held of one region; what arrived meanwhile stays."""
-        desk = self.desk(model)
+        row = self.row(model)
         restored = restore(pages)
-        desk.regions[region] = restored.rows
-        desk.leftovers.extend(row_key(model, region, place) for place in restored.leftovers)
+        row.regions[region] = restored.rows
+        row.leftovers.extend(page_key(model, region, place) for place in restored.leftovers)
         self.dirty.add(model)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from modelcast.infra import burial
-from modelcast.infra.burial import Burial
+from modelcast.infra import dead_letter_writer
+from modelcast.infra.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.metrics import DEAD_LETTERS
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.digests import sha256_of
@@ -22,8 +22,8 @@ def count(topic: str, reason: str) -> float:
 def test_it_goes_to_the_dead_letters_with_its_reason_and_its_place(raw: bytes) -> None:
     said: SAID = []
     before = count("model-acks", "malformed")
-    bury = Burial(lambda *what: said.append(what), "tracker t")
-    bury(raw, reason="malformed", detail="d" * 10_000, topic="model-acks", partition=3, offset=7, key=b"\xff")
+    write = DeadLetterWriter(lambda *what: said.append(what), "tracker t")
+    write(raw, reason="malformed", detail="d" * 10_000, topic="model-acks", partition=3, offset=7, key=b"\xff")
     ((topic, key, value),) = said
     letter = decode_as(DeadLetter, value)
     assert (topic, key) == (Topic.DEAD_LETTERS, "model-acks")
@@ -39,7 +39,7 @@ def test_a_letter_that_cannot_be_written_stops_nobody(monkeypatch: pytest.Monkey
         raise ContentError("too strange")
 
     said: SAID = []
-    monkeypatch.setattr(burial, "encode_dead_letter", refuse)
-    bury = Burial(lambda *what: said.append(what), "tracker t")
-    bury(b"x", reason="malformed", detail="", topic="model-acks", partition=0, offset=0, key=None)
+    monkeypatch.setattr(dead_letter_writer, "encode_dead_letter", refuse)
+    write = DeadLetterWriter(lambda *what: said.append(what), "tracker t")
+    write(b"x", reason="malformed", detail="", topic="model-acks", partition=0, offset=0, key=None)
     assert said == []

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from modelcast.consumers.fetch.costs import Speeds
-from modelcast.consumers.fetch.course import in_words
-from modelcast.consumers.fetch.ways import FilePlan, Holdings, Kind, Offer, Option, Wanted, plan_files
+from modelcast.consumers.fetch.planning.steps import Step, Way
+from modelcast.deltas.fetch.planning.costs import Speeds
+from modelcast.deltas.fetch.planning.labels import labelled
+from modelcast.deltas.fetch.planning.paths import FilePlan, Holdings, Offer, Option, plan_files
+from modelcast.schemas.manifest import FileEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,7 @@ class Considered:
     """One way to one file.
 
     Attributes:
-        way: in words.
+        label: the way in words.
         origin_bytes: over the long link.
         seconds: predicted; None: it leads nowhere.
         risk_seconds: on top, for what may fail. The least sum of both is taken; ``why`` speaks of that sum, too.
@@ -21,8 +23,8 @@ class Considered:
         why: or why not.
     """
 
-    kind: Kind
-    way: str
+    way: Way
+    label: str
     origin_bytes: int
     seconds: float | None
     risk_seconds: float | None
@@ -40,7 +42,7 @@ class Explained:
 
 
 def explain(
-    wanted: Sequence[Wanted],
+    wanted: Sequence[Step],
     held: Holdings,
     offers: Sequence[Offer],
     speeds: Speeds,
@@ -60,7 +62,7 @@ def explain(
         ]
         ways += [_dropped(option, plan.options[-1], versions) for option in plan.dropped]
         used = {option.offers[-1] for option in (*plan.options, *plan.dropped) if option.offers}
-        needed = not {Kind.CACHE, Kind.REGION} & {plan.chosen.kind}
+        needed = not {Way.CACHE, Way.REGION} & {plan.chosen.way}
         ways += [
             _left_out(offer, have, versions)
             for offer in sorted(offers, key=lambda offer: offer.rank)
@@ -71,15 +73,15 @@ def explain(
 
 
 def _considered(option: Option, best: Option, versions: Mapping[str, int], *, place: int) -> Considered:
-    if option.kind is Kind.CACHE:
+    if option.way is Way.CACHE:
         why = "the bytes are here already"
-    elif option.kind is Kind.REGION:
+    elif option.way is Way.REGION:
         why = "the region's bucket holds it"
     elif place:
         why = _compared(option, best)
-    elif option.kind is Kind.BLOCKS:
+    elif option.way is Way.BLOCKS:
         why = "other blocks are here already"
-    elif not option.kind.is_rebuilt:
+    elif not option.way.is_accelerated:
         why = "nothing costs less"
     else:
         why = f"costs least: {option.seconds:.2f} s + {option.risk_seconds:.2f} s risk"
@@ -103,14 +105,22 @@ def _compared(option: Option, better: Option, than: str = "") -> str:
 
 
 def _told(option: Option, versions: Mapping[str, int], why: str, *, chosen: bool = False) -> Considered:
-    words = in_words([option], versions)
-    return Considered(option.kind, words, option.origin_bytes, option.seconds, option.risk_seconds, chosen, why)
+    return Considered(
+        option.way, _in_words(option, versions), option.origin_bytes, option.seconds, option.risk_seconds, chosen, why
+    )
 
 
 def _left_out(offer: Offer, have: set[str], versions: Mapping[str, int]) -> Considered:
-    kind = Kind.DELTA if offer.old else Kind.PACKED
-    words = in_words([Option(kind, 0, 0.0, 0.0, (offer,), offer.old or "")], versions)
+    way = Way.DELTA if offer.old else Way.PACKED
+    words = _in_words(Option(way, 0, 0.0, 0.0, (offer,), offer.old or ""), versions)
     known = not offer.old or offer.old in have
     whose = f" of version {versions[offer.old]}" if offer.old and offer.old in versions else ""
     why = "not looked at" if known else f"its base{whose} is not held, and nothing leads there"
-    return Considered(kind, words, offer.size_bytes, None, None, chosen=False, why=why)
+    return Considered(way, words, offer.size_bytes, None, None, chosen=False, why=why)
+
+
+def _in_words(option: Option, versions: Mapping[str, int]) -> str:
+    return labelled(Step(_ANY_FILE, option.way), option, versions).label.one
+
+
+_ANY_FILE = FileEntry("", 0, "", ())

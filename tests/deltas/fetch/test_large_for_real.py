@@ -90,7 +90,7 @@ class World:
         counter = self.root / f"{name}.read"
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "tests.consumers.fetch.large_fetch", self.cache, self.origin_url),
+                *(sys.executable, "-m", "tests.deltas.fetch.large_fetch", self.cache, self.origin_url),
                 *(self.region_url, self.s3.endpoint_url, counter, str(still_at), *digests),
             ],
             cwd=Path(__file__).parents[3],

@@ -2,53 +2,66 @@
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
-from modelcast.consumers.fetch import ArtifactCache, Deltas, Kin
-from modelcast.consumers.fetch.costs import Speeds
-from modelcast.consumers.fetch.transfer.throughput import Gauge
+from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher, Gauge, Link, LinkSpeeds
 from modelcast.deltas import codec as delta
+from modelcast.deltas.fetch.accelerator import DeltaAccelerator
+from modelcast.deltas.fetch.chooser import Experience, Options
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import DeltaHint
-from tests.consumers.fetch.publishing import MIB, noise
+from tests.consumers.fetch.publishing import OLD, step_from
 
-SLOW_LINK = Speeds(origin_bytes_per_second=1e6, origin_request_seconds=0.02, measured=True)
-
-
-OLD = noise(2 * MIB + 100_000, 1)
+SLOW_LINK = LinkSpeeds(origin_bytes_per_second=1e6, origin_request_seconds=0.02, measured=True)
 
 
 class Told(Gauge):
     """A gauge that shows what it was told, whatever happens."""
 
-    def __init__(self, speeds: Speeds = SLOW_LINK) -> None:
+    def __init__(self, speeds: LinkSpeeds = SLOW_LINK) -> None:
         super().__init__()
         self._told = speeds
 
-    def speeds(self) -> Speeds:
+    def speeds(self) -> LinkSpeeds:
         return self._told
 
 
-def patient(speeds: Speeds = SLOW_LINK, **more: float) -> Deltas:
+@dataclass(frozen=True)
+class Patient:
     """Deltas over a link that is slow, as far as anybody knows."""
-    return Deltas(gauge=Told(speeds), poll_seconds=0.01, **more)  # type: ignore[arg-type]
+
+    accelerator: DeltaAccelerator
+    speeds: LinkSpeeds
+    experience: Experience
 
 
-def step_from(old: bytes, seed: int = 1) -> bytes:
-    """Every 4 KiB a byte changes: no block stays the same, and yet little is new."""
-    new, random = bytearray(old), Random(seed)
-    for at in range(0, len(new), 4096):
-        new[at + random.randrange(min(4096, len(new) - at))] ^= 1 + random.randrange(255)
-    return bytes(new)
+def patient(speeds: LinkSpeeds = SLOW_LINK, **more: float) -> Patient:
+    """Deltas over such a link, looked for often."""
+    experience = Experience()
+    options = Options(poll_seconds=0.01, **more)  # type: ignore[arg-type]
+    return Patient(DeltaAccelerator(options, experience), speeds, experience)
+
+
+def by_delta(
+    origin: ObjectStore,
+    region: ObjectStore | None,
+    cache: ArtifactCache,
+    *,
+    readers: int = 4,
+    deltas: Patient | None = None,
+) -> Fetcher:
+    """A fetcher that uses deltas."""
+    deltas = deltas or patient()
+    link = Link(readers=readers, gauge=Told(deltas.speeds))
+    return Fetcher(origin, region, cache, link, accelerator=deltas.accelerator)
 
 
 NEW = step_from(OLD, 2)
 NEXT = step_from(NEW, 3)
-SMALL = noise(500, 8)
 
 
 def nothing_left(cache: ArtifactCache) -> bool:
@@ -74,7 +87,7 @@ def offer(store: ObjectStore, manifest: Manifest, old: bytes | None, new: bytes,
     return key
 
 
-def kin(versions: Mapping[int, Manifest], hints: Mapping[int, int] | None = None) -> Kin:
+def kin(versions: Mapping[int, Manifest], hints: Mapping[int, int] | None = None) -> BaseCandidates:
     """The newest of ``versions``, and hints by base version."""
     digests = {version: manifest.digest for version, manifest in versions.items()}
-    return Kin(max(versions), tuple(DeltaHint(*hint) for hint in (hints or {}).items()), digests)
+    return BaseCandidates(max(versions), tuple(DeltaHint(*hint) for hint in (hints or {}).items()), digests)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.consumers.fetch.explain import Considered, explain
-from modelcast.consumers.fetch.ways import OPTIONS_MAX, Holdings, Kind, Offer
-from tests.consumers.fetch.test_ways import HELD, MIB, SLOW, digest, offer, wanted
+from modelcast.consumers.fetch import Way
+from modelcast.deltas.fetch.planning.explain import Considered, explain
+from modelcast.deltas.fetch.planning.paths import OPTIONS_MAX, Holdings, Offer
+from tests.deltas.fetch.planning.test_paths import HELD, MIB, SLOW, digest, offer, wanted
 
 VERSIONS = {digest("v3"): 3, digest("v6"): 6}
 
@@ -23,18 +24,18 @@ def test_what_is_taken_stands_first_and_what_is_not_says_why() -> None:
     ways = explained(
         offer("v7", "v6", 50 * MIB), offer("v7", "v3", 100 * MIB), offer("v7", "v2", 1), offer("v7", None, 1010 * MIB)
     )
-    told = [(way.kind, way.way, way.why) for way in ways]
-    assert told[0] == (Kind.DELTA, "delta from 6", "costs least: 4.54 s + 25.19 s risk")
-    assert told[1] == (Kind.DELTA, "delta from 3", "costs 4.19 s more")
-    assert told[2] == (Kind.WHOLE, "whole", "costs 54.24 s more")
-    assert told[3] == (Kind.PACKED, "compressed whole", "costs 5.25 s more than the whole")
-    assert told[4] == (Kind.DELTA, "delta", "its base is not held, and nothing leads there")
+    told = [(way.way, way.label, way.why) for way in ways]
+    assert told[0] == (Way.DELTA, "delta from 6", "costs least: 4.54 s + 25.19 s risk")
+    assert told[1] == (Way.DELTA, "delta from 3", "costs 4.19 s more")
+    assert told[2] == (Way.WHOLE, "whole", "costs 54.24 s more")
+    assert told[3] == (Way.PACKED, "compressed whole", "costs 5.25 s more than the whole")
+    assert told[4] == (Way.DELTA, "delta", "its base is not held, and nothing leads there")
     assert ways[4].seconds is None
 
 
 def test_the_version_of_a_base_that_is_not_held_is_named() -> None:
     _, left_out = explained(offer("v7", "v3", MIB), held=Holdings())
-    assert (left_out.way, left_out.why) == (
+    assert (left_out.label, left_out.why) == (
         "delta from 3", "its base of version 3 is not held, and nothing leads there",
     )  # fmt: skip
 
@@ -53,7 +54,7 @@ def test_a_chain_that_is_sooner_than_the_delta_taken_says_what_its_risk_costs() 
     quick = Holdings(cached={digest("v6"): 1000 * MIB, digest("v3"): 1000 * MIB, digest("v5"): MIB})
     ways = explained(offer("v7", "v6", 80 * MIB), offer("v7", "v4", 20 * MIB), offer("v4", "v3", 1), held=quick)
     taken, chain = ways[0], ways[1]
-    assert (taken.kind, chain.kind) == (Kind.DELTA, Kind.CHAIN)
+    assert (taken.way, chain.way) == (Way.DELTA, Way.CHAIN)
     assert taken.seconds is not None
     assert chain.seconds is not None
     assert chain.seconds < taken.seconds
@@ -78,16 +79,16 @@ def test_more_ways_than_are_kept_say_so() -> None:
         *(offer(f"v{8 + n}", "v6", n * MIB) for n in range(10)),
         *(offer("v7", f"v{8 + n}", 5 * n * MIB) for n in range(10)),
     )
-    assert [way.why for way in ways if way.way.startswith("chain")][OPTIONS_MAX:] == ["enough others cost less"] * 2
+    assert [way.why for way in ways if way.label.startswith("chain")][OPTIONS_MAX:] == ["enough others cost less"] * 2
 
 
 def test_over_a_fast_link_deltas_say_that_they_are_slower() -> None:
     ways = explained(offer("v7", "v6", 50 * MIB), link=5e9)
-    assert [way.kind for way in ways] == [Kind.WHOLE, Kind.DELTA]
+    assert [way.way for way in ways] == [Way.WHOLE, Way.DELTA]
     assert ways[1].why.endswith("s more than the whole")
     assert ways[1].why.startswith("costs ")
 
 
 def test_what_is_here_needs_no_reasons_for_anything_else() -> None:
     ways = explained(offer("v7", "v6", 1), held=Holdings(cached={digest("v7"): 1}))
-    assert [(way.kind, way.why) for way in ways] == [(Kind.CACHE, "the bytes are here already")]
+    assert [(way.way, way.why) for way in ways] == [(Way.CACHE, "the bytes are here already")]

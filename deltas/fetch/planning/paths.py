@@ -6,11 +6,11 @@ shortest path from anything held (Dijkstra). The whole always stands last: it ne
 """
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from modelcast.consumers.fetch.costs import Speeds, risk_of
+from modelcast.consumers.fetch.planning.steps import Step, Way
+from modelcast.deltas.fetch.planning.costs import Speeds, risk_of
 from modelcast.schemas.manifest import FileEntry
 
 CHAIN_MAX = 8
@@ -19,26 +19,7 @@ NOTHING_HELD = ""
 """The node where compressed wholes start."""
 
 
-class Kind(StrEnum):
-    """How a file comes here."""
-
-    CACHE = "cache"  # another artifact on this machine holds the same bytes
-    REGION = "region"  # the regional bucket holds them
-    DELTA = "delta"  # one delta and its base
-    CHAIN = "chain"  # several, one after the other
-    PACKED = "packed"  # a compressed whole, or a chain that starts with one
-    BLOCKS = "blocks"  # some of its blocks are taken from other files here; the others come from the origin
-    RESUMED = "resumed"  # an earlier attempt brought a part of it; the rest comes from the origin
-    WHOLE = "whole"  # all of it from the origin
-
-    @property
-    def is_rebuilt(self) -> bool:
-        """Whether deltas are applied."""
-        return self in _REBUILT
-
-
-_REBUILT = {Kind.DELTA, Kind.CHAIN, Kind.PACKED}
-_RANK = {kind: number for number, kind in enumerate(Kind)}
+_RANK = {way: number for number, way in enumerate(Way)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +49,6 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A file to bring.
-
-    Attributes:
-        missing_bytes: what the whole would still bring over the long link.
-        local_bytes: what is taken from files on this machine instead.
-        brought_bytes: what an earlier attempt brought, and no other file here holds.
-        blank_bytes: zeros that are right because room was taken for the file; nobody brought them.
-    """
-
-    file: FileEntry
-    missing_bytes: int
-    local_bytes: int = 0
-    brought_bytes: int = 0
-    blank_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Holdings:
     """What is held: file digest → size in bytes. A base that only the regional bucket has must be brought first."""
 
@@ -106,7 +69,7 @@ class Option:
         score: seconds, and what is put on top for what may fail; the lowest wins.
     """
 
-    kind: Kind
+    way: Way
     origin_bytes: int
     seconds: float
     score: float
@@ -139,47 +102,45 @@ class FilePlan:
         return self.options[0]
 
 
-def plan_files(
-    wanted: Iterable[Wanted], held: Holdings, offers: Iterable[Offer], speeds: Speeds
-) -> tuple[FilePlan, ...]:
-    """The ways to each file of ``wanted``, in its order."""
+def plan_files(wanted: Iterable[Step], held: Holdings, offers: Iterable[Offer], speeds: Speeds) -> tuple[FilePlan, ...]:
+    """The ways to each file of ``wanted``, in its order.
+
+    Args:
+        wanted: each as the road would bring it.
+    """
     files = list(wanted)
     sizes = {**held.regional, **held.cached, **{w.file.digest: w.file.size_bytes for w in files}}
     graph = _Graph(held, offers, speeds, sizes)
     return tuple(_plan(w, held, graph, speeds) for w in files)
 
 
-def _plan(wanted: Wanted, held: Holdings, graph: "_Graph", speeds: Speeds) -> FilePlan:
+def _plan(wanted: Step, held: Holdings, graph: "_Graph", speeds: Speeds) -> FilePlan:
     file = wanted.file
     here = speeds.on_disk(file.size_bytes)
     if file.digest in held.cached:
-        return FilePlan(file, (Option(Kind.CACHE, 0, here, here),))
+        return FilePlan(file, (Option(Way.CACHE, 0, here, here),))
     if file.digest in held.regional:
         seconds = speeds.from_the_region(file.size_bytes)
-        return FilePlan(file, (Option(Kind.REGION, 0, seconds, seconds),))
+        return FilePlan(file, (Option(Way.REGION, 0, seconds, seconds),))
     whole = _whole(wanted, speeds)
     rebuilt = sorted((_rebuilt(path, wanted, whole, graph, speeds) for path in graph.paths_to(file.digest)), key=_order)
     better = [option for option in rebuilt if option.score < whole.score]
     return FilePlan(file, (*better[:OPTIONS_MAX], whole), tuple(rebuilt[len(better[:OPTIONS_MAX]) :]))
 
 
-def _whole(wanted: Wanted, speeds: Speeds) -> Option:
-    seconds = speeds.over_the_link(wanted.missing_bytes) + speeds.on_disk(wanted.local_bytes)
-    if wanted.missing_bytes + wanted.brought_bytes + wanted.blank_bytes < wanted.file.size_bytes:
-        kind = Kind.BLOCKS
-    else:
-        kind = Kind.RESUMED if wanted.brought_bytes else Kind.WHOLE
-    return Option(kind, wanted.missing_bytes, seconds, seconds)
+def _whole(wanted: Step, speeds: Speeds) -> Option:
+    seconds = speeds.over_the_link(wanted.origin_bytes) + speeds.on_disk(wanted.local_bytes)
+    return Option(wanted.way, wanted.origin_bytes, seconds, seconds)
 
 
-def _rebuilt(path: Sequence[Offer], wanted: Wanted, whole: Option, graph: "_Graph", speeds: Speeds) -> Option:
+def _rebuilt(path: Sequence[Offer], wanted: Step, whole: Option, graph: "_Graph", speeds: Speeds) -> Option:
     base = path[0].old or NOTHING_HELD
     seconds = graph.start_seconds(base) + sum(graph.seconds_of(offer) for offer in path)
     left = sum(offer.left_bytes for offer in path)
     risked = left / max(1, sum(offer.size_bytes for offer in path))  # what has come before is not lost once more
-    kind = Kind.PACKED if not base else Kind.DELTA if len(path) == 1 else Kind.CHAIN
+    way = Way.PACKED if not base else Way.DELTA if len(path) == 1 else Way.CHAIN
     return Option(
-        kind,
+        way,
         left,
         seconds,
         seconds + risked * risk_of(len(path), has_base=bool(base)) * whole.seconds,
@@ -190,7 +151,7 @@ def _rebuilt(path: Sequence[Offer], wanted: Wanted, whole: Option, graph: "_Grap
 
 
 def _order(option: Option) -> tuple[object, ...]:
-    return (option.score, option.origin_bytes, _RANK[option.kind], tuple(offer.rank for offer in option.offers))
+    return (option.score, option.origin_bytes, _RANK[option.way], tuple(offer.rank for offer in option.offers))
 
 
 class _Graph:
@@ -261,14 +222,3 @@ class _Graph:
                     self._seconds[offer.new] = reached
                     self._last[offer.new] = offer
                     heapq.heappush(queue, (reached, hops + 1, offer.new))
-
-
-def reusable(file: FileEntry, held: Mapping[str, tuple[str, int]], missing: Set[int]) -> dict[int, tuple[str, int]]:
-    """Which ``missing`` blocks lie in held files, at whatever offset: block number → (file digest, block number there).
-
-    Args:
-        file: what is wanted.
-        held: block digest → where it lies.
-        missing: the numbers of the blocks that are not here.
-    """
-    return {number: held[file.blocks[number]] for number in sorted(missing) if file.blocks[number] in held}

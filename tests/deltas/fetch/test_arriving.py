@@ -13,8 +13,8 @@ from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ByteStream, PreconditionFailed, Ready
-from tests.consumers.fetch.offering import kin, offer, patient
 from tests.consumers.fetch.publishing import MIB, Wrapped, cached, noise, publish
+from tests.deltas.fetch.offering import by_delta, kin, offer
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -57,9 +57,7 @@ def test_the_beginning_of_a_file_is_in_the_region_before_the_end_of_its_delta_ha
                 yield stream
 
     reads = Reads(region)
-    report = Fetcher(HoldsBackTheEnd(origin), reads, cache, deltas=patient()).fetch(
-        versions[2].digest, kin=kin(versions)
-    )
+    report = by_delta(HoldsBackTheEnd(origin), reads, cache).fetch(versions[2].digest, candidates=kin(versions))
     assert report.way == "delta from 1"
     assert has_begun.is_set()
     assert cached(cache, versions[2]) == {"weights": NEW}
@@ -82,7 +80,7 @@ def test_a_delta_that_is_replaced_while_it_is_applied_begins_anew(
             with super().open(key, start=start, length=length, etag=etag) as stream:
                 yield stream
 
-    report = Fetcher(ReplacesOnce(origin), None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    report = by_delta(ReplacesOnce(origin), None, cache).fetch(versions[2].digest, candidates=kin(versions))
     assert replaced
     assert report.way == "delta from 1"
     assert cached(cache, versions[2]) == {"weights": NEW}
@@ -103,9 +101,9 @@ def test_a_rebuild_that_was_cut_off_brings_only_the_rest(
     cut = Cuts(origin)
     size = next(iter(origin.list(keys.delta_prefix(versions[2].digest)))).size_bytes
     with pytest.raises(Exception, match="cancel"):
-        Fetcher(cut, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions), cancelled=stop.is_set)
+        by_delta(cut, None, cache).fetch(versions[2].digest, candidates=kin(versions), cancel=stop)
     again = Wrapped(origin)
-    Fetcher(again, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    by_delta(again, None, cache).fetch(versions[2].digest, candidates=kin(versions))
     assert cached(cache, versions[2]) == {"weights": NEW}
     assert cut.blob_bytes_read + again.blob_bytes_read == size
     assert size > 11 * MIB
@@ -126,8 +124,8 @@ def test_deltas_are_looked_for_while_the_manifest_is_on_its_way(
             listed.set()
             return super().list(prefix, start_after=start_after)
 
-    report = Fetcher(ListsFirst(origin), None, cache, deltas=patient()).fetch(
-        versions[2].digest, size_bytes=len(NEW), kin=kin(versions)
+    report = by_delta(ListsFirst(origin), None, cache).fetch(
+        versions[2].digest, size_bytes=len(NEW), candidates=kin(versions)
     )
     assert report.way == "delta from 1"
 
@@ -152,7 +150,7 @@ def test_a_delta_that_breaks_off_is_followed_by_the_whole_though_the_file_is_ent
                 yield stream
 
     wanted = {1: versions[1], 2: third}
-    report = Fetcher(Breaks(origin), region, cache, deltas=patient()).fetch(third.digest, kin=kin(wanted))
+    report = by_delta(Breaks(origin), region, cache).fetch(third.digest, candidates=kin(wanted))
     assert report.way != "delta from 1"
     assert cached(cache, third) == {"weights": new}
     assert region.head(keys.blob(third.files[0].digest)) is not None
@@ -168,9 +166,7 @@ def test_two_files_are_made_of_one_base_that_only_the_region_has(
     sizes = 0
     for body in new.values():
         sizes += origin.head(offer(origin, second, OLD, body)).size_bytes  # type: ignore[union-attr]
-    report = Fetcher(origin, region, cache, deltas=patient()).fetch(
-        second.digest, kin=kin({1: first, 2: second}, {1: sizes})
-    )
+    report = by_delta(origin, region, cache).fetch(second.digest, candidates=kin({1: first, 2: second}, {1: sizes}))
     assert report.way == "2 deltas from 1"
     assert report.bytes_moved == sizes
     assert cached(cache, second) == new
@@ -191,9 +187,7 @@ def test_who_gives_up_does_not_wait_for_a_region_that_does_not_answer(
 
     def fetch() -> None:
         try:
-            Fetcher(origin, Hangs(region), cache, deltas=patient()).fetch(
-                versions[2].digest, kin=kin(versions), cancelled=holds.is_set
-            )
+            by_delta(origin, Hangs(region), cache).fetch(versions[2].digest, candidates=kin(versions), cancel=holds)
         except FetchCancelled as error:
             fetched.append(error)
 

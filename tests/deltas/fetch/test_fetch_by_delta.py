@@ -2,32 +2,18 @@
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch import ArtifactCache, Fetcher, FetchReport, FetchStatus, Kin
-from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.consumers.fetch import ArtifactCache, Fetcher, FetchReport, FetchStatus
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import Manifest
-from tests.consumers.fetch.offering import (
-    NEW,
-    NEXT,
-    OLD,
-    SLOW_LINK,
-    SMALL,
-    kin,
-    made,
-    nothing_left,
-    offer,
-    patient,
-    step_from,
-)
-from tests.consumers.fetch.publishing import MIB, Wrapped, cached, noise, publish
+from tests.consumers.fetch.publishing import MIB, OLD, SMALL, Wrapped, cached, noise, publish, step_from
+from tests.deltas.fetch.offering import NEW, NEXT, SLOW_LINK, by_delta, kin, made, nothing_left, offer, patient
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -41,8 +27,8 @@ def test_only_the_delta_crosses(
     size = len(made(OLD, NEW))
     offer(origin, versions[2], OLD, NEW)
     watched, told, progress = Wrapped(origin), list[FetchStatus](), list[int]()
-    report = Fetcher(watched, region, cache, deltas=patient()).fetch(
-        versions[2].digest, kin=kin(versions, {1: size}), on_status=told.append, on_progress=progress.append
+    report = by_delta(watched, region, cache).fetch(
+        versions[2].digest, candidates=kin(versions, {1: size}), on_status=told.append, on_progress=progress.append
     )
     assert report.bytes_moved == report.bytes_planned == size < len(NEW) // 10
     assert report.bytes_saved == report.bytes_total - size
@@ -59,9 +45,9 @@ def test_the_region_gets_the_whole_so_that_others_need_no_delta(
     origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest], tmp_path: Path
 ) -> None:
     offer(origin, versions[2], OLD, NEW)
-    Fetcher(origin, region, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    by_delta(origin, region, cache).fetch(versions[2].digest, candidates=kin(versions))
     watched, elsewhere = Wrapped(origin), ArtifactCache(tmp_path / "elsewhere")
-    report = Fetcher(watched, region, elsewhere, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    report = by_delta(watched, region, elsewhere).fetch(versions[2].digest, candidates=kin(versions))
     assert report.bytes_moved == 0
     assert watched.blobs_opened == []
     assert cached(elsewhere, versions[2])["weights"] == NEW
@@ -72,7 +58,7 @@ def test_a_chain_leads_where_no_single_delta_does(
 ) -> None:
     versions[3] = publish(origin, {"weights": NEXT})
     first, second = offer(origin, versions[2], OLD, NEW), offer(origin, versions[3], NEW, NEXT)
-    report = Fetcher(origin, None, cache, deltas=patient()).fetch(versions[3].digest, kin=kin(versions, {2: 9}))
+    report = by_delta(origin, None, cache).fetch(versions[3].digest, candidates=kin(versions, {2: 9}))
     assert report.way == "chain of 2 deltas from 1"
     sizes = [info.size_bytes for key in (first, second) if (info := origin.head(key))]
     assert report.bytes_moved == sum(sizes)
@@ -84,7 +70,7 @@ def test_a_first_arrival_takes_the_compressed_whole(origin: MemoryStore, cache: 
     body = noise(1000) * 2000
     manifest = publish(origin, {"weights": body})
     key = offer(origin, manifest, None, body)
-    report = Fetcher(origin, None, cache, deltas=patient()).fetch(manifest.digest, kin=kin({1: manifest}, {0: 5}))
+    report = by_delta(origin, None, cache).fetch(manifest.digest, candidates=kin({1: manifest}, {0: 5}))
     info = origin.head(key)
     assert info is not None
     assert (report.way, report.bytes_moved) == ("compressed whole", info.size_bytes)
@@ -99,8 +85,9 @@ def test_a_base_that_only_the_region_holds_is_taken_from_there(
     elsewhere, info = ArtifactCache(tmp_path / "elsewhere"), origin.head(key)
     assert info is not None
     hints = kin(versions, {1: info.size_bytes})
-    report = Fetcher(origin, region, elsewhere, deltas=patient()).fetch(versions[2].digest, kin=hints)
-    assert report.bytes_moved == info.size_bytes + len(SMALL)
+    report = by_delta(origin, region, elsewhere).fetch(versions[2].digest, candidates=hints)
+    assert report.bytes_moved == info.size_bytes
+    assert report.way == "1 from the region, 1 delta from 1"
     assert cached(elsewhere, versions[2])["weights"] == NEW
 
 
@@ -110,7 +97,7 @@ def test_only_blocks_that_changed_cross_where_no_delta_is_offered(
     """One block is new, one moved, one stayed."""
     body = noise(MIB, 5) + OLD[: 2 * MIB]
     manifest = publish(origin, {"w": body})
-    report = Fetcher(origin, None, cache, deltas=patient()).fetch(manifest.digest, kin=kin(versions))
+    report = by_delta(origin, None, cache).fetch(manifest.digest, candidates=kin(versions))
     assert (report.bytes_moved, report.way) == (MIB, "in changed blocks")
     assert cached(cache, manifest) == {"w": body}
 
@@ -127,8 +114,8 @@ def test_an_interrupted_fetch_of_changed_blocks_still_says_so_and_one_of_a_whole
             here = body[2 * MIB : 3 * MIB] if entry.path == "changed" else empty
             left = empty + body[MIB : 2 * MIB] + here
             incoming.path(entry).write_bytes(left + bytes(len(body) - len(left)))
-    fetcher = Fetcher(origin, None, cache, deltas=patient())
-    report = fetcher.fetch(manifest.digest, kin=kin(versions), on_status=told.append)
+    fetcher = by_delta(origin, None, cache)
+    report = fetcher.fetch(manifest.digest, candidates=kin(versions), on_status=told.append)
     assert report.bytes_moved == MIB + 2 * MIB
     assert report.way == told[0].way == "1 in changed blocks, 1 resumed whole"
     assert cached(cache, manifest) == files
@@ -141,7 +128,7 @@ def test_a_held_block_that_rotted_is_not_taken(
     manifest = publish(origin, {"w": body})
     with cache.open(versions[1].digest) as folder:
         (folder / "weights").write_bytes(b"\0" + OLD[1:])
-    report = Fetcher(origin, None, cache, deltas=patient()).fetch(manifest.digest)
+    report = by_delta(origin, None, cache).fetch(manifest.digest)
     assert report.bytes_moved == 2 * MIB
     assert cached(cache, manifest) == {"w": body}
 
@@ -151,11 +138,11 @@ def test_many_files_travel_each_its_own_way(origin: MemoryStore, region: MemoryS
     new = {path: step_from(body, 7) if i % 2 else body for i, (path, body) in enumerate(old.items())}
     new["fresh"] = noise(MIB, 99)
     first, second = publish(origin, old), publish(origin, new)
-    fetcher = Fetcher(origin, region, cache, deltas=patient())
+    fetcher = by_delta(origin, region, cache)
     fetcher.fetch(first.digest)
     for path in ("shard-1", "shard-3", "shard-5"):
         offer(origin, second, old[path], new[path])
-    report = fetcher.fetch(second.digest, kin=kin({1: first, 2: second}))
+    report = fetcher.fetch(second.digest, candidates=kin({1: first, 2: second}))
     assert report.way == "3 unchanged, 3 deltas from 1, 1 whole"
     assert report.bytes_moved < MIB + 3 * MIB // 10
     assert cached(cache, second) == new
@@ -176,9 +163,9 @@ class Lists(Wrapped):
 def test_small_artifacts_ask_for_no_deltas(origin: MemoryStore, region: MemoryStore, cache: ArtifactCache) -> None:
     watched = Lists(origin)
     first, second = publish(origin, {"w": noise(9000, 1)}), publish(origin, {"w": noise(9000, 2)})
-    fetcher = Fetcher(watched, region, cache, deltas=patient())
+    fetcher = by_delta(watched, region, cache)
     fetcher.fetch(first.digest)
-    report = fetcher.fetch(second.digest, kin=kin({1: first, 2: second}, {1: 5}))
+    report = fetcher.fetch(second.digest, candidates=kin({1: first, 2: second}, {1: 5}))
     assert watched.listed == 0
     assert set(report.stage_seconds) == {"manifest", "verify", "origin", "regional", "stage"}
 
@@ -192,7 +179,9 @@ def test_who_holds_nothing_and_was_told_nothing_looks_where_a_listing_takes_litt
     info = origin.head(offer(origin, manifest, None, noise(1000) * 2500))
     assert info is not None
     speeds = replace(SLOW_LINK, origin_bytes_per_second=rate)
-    report = Fetcher(watched, None, cache, deltas=patient(speeds)).fetch(manifest.digest, kin=kin({1: manifest}))
+    report = by_delta(watched, None, cache, deltas=patient(speeds)).fetch(
+        manifest.digest, candidates=kin({1: manifest})
+    )
     assert watched.listed == asked
     assert (report.bytes_moved == info.size_bytes) == bool(asked)
 
@@ -205,7 +194,7 @@ def test_a_first_arrival_finds_what_was_packed_when_an_earlier_version_was_new(
     packed = [offer(origin, first, None, same), offer(origin, second, None, now)]
     offer(origin, first, None, before)
     watched = Lists(origin)
-    report = Fetcher(watched, None, cache, deltas=patient()).fetch(second.digest, kin=kin({1: first, 2: second}))
+    report = by_delta(watched, None, cache).fetch(second.digest, candidates=kin({1: first, 2: second}))
     assert report.way == "2 compressed wholes"
     assert report.bytes_moved == sum(info.size_bytes for key in packed if (info := origin.head(key)))
     assert watched.listed == 2
@@ -218,7 +207,7 @@ def test_where_every_file_has_an_offer_earlier_versions_are_not_asked(
     first, second = publish(origin, {"a": noise(1000) * 2500}), publish(origin, {"a": noise(1000, 1) * 2500})
     offer(origin, second, None, noise(1000, 1) * 2500)
     watched = Lists(origin)
-    Fetcher(watched, None, cache, deltas=patient()).fetch(second.digest, kin=kin({1: first, 2: second}))
+    by_delta(watched, None, cache).fetch(second.digest, candidates=kin({1: first, 2: second}))
     assert watched.listed == 1
 
 
@@ -227,7 +216,7 @@ def test_who_holds_the_version_before_asks_no_earlier_one(
 ) -> None:
     versions[0] = publish(origin, {"weights": noise(MIB, 77)})
     watched = Lists(origin)
-    Fetcher(watched, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    by_delta(watched, None, cache).fetch(versions[2].digest, candidates=kin(versions))
     assert watched.listed == 1
 
 
@@ -246,8 +235,8 @@ def test_a_delta_that_was_foretold_is_waited_for(
             return super().list(prefix, start_after=start_after)
 
     watched = MadeMeanwhile(origin)
-    report = Fetcher(watched, None, cache, deltas=patient(wait_seconds_max=60)).fetch(
-        versions[2].digest, kin=kin(versions, {1: len(body)})
+    report = by_delta(watched, None, cache, deltas=patient(wait_seconds_max=60)).fetch(
+        versions[2].digest, candidates=kin(versions, {1: len(body)})
     )
     assert watched.listed >= 4
     assert report.bytes_moved == len(body)
@@ -257,7 +246,7 @@ def test_a_delta_that_never_comes_is_not_waited_for_for_ever(
     origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
 ) -> None:
     deltas = patient(wait_seconds_max=0.05)
-    report = Fetcher(origin, None, cache, deltas=deltas).fetch(versions[2].digest, kin=kin(versions, {1: 9}))
+    report = by_delta(origin, None, cache, deltas=deltas).fetch(versions[2].digest, candidates=kin(versions, {1: 9}))
     assert report.bytes_moved == len(NEW)
     assert cached(cache, versions[2])["weights"] == NEW
 
@@ -282,7 +271,7 @@ def test_a_delta_that_was_interrupted_goes_on_where_it_was(origin: MemoryStore, 
 
     cut = StopsAfterTwoBlocks(origin)
     with pytest.raises(Exception, match="cancel"):  # one reader: others would bring the rest meanwhile
-        fetch(cut, cache, versions, cancelled=stop.is_set, readers=1)
+        fetch(cut, cache, versions, cancel=stop, readers=1)
     watched = Wrapped(origin)
     report = fetch(watched, cache, versions)
     assert cached(cache, versions[2]) == {"w": new}
@@ -316,7 +305,7 @@ def test_what_a_file_that_was_rebuilt_before_has_saved_is_saved_still(
 
     cut = StopsOnceTheFirstIsMade(origin)
     with pytest.raises(Exception, match="cancel"):  # one after the other: who holds the codec does not wait for us
-        fetch(cut, cache, versions, cancelled=stop.is_set, at_once=1)
+        fetch(cut, cache, versions, cancel=stop, at_once=1)
     watched = Wrapped(origin)
     report = fetch(watched, cache, versions)
     assert cached(cache, versions[2]) == new
@@ -331,7 +320,7 @@ def test_zeros_for_which_only_room_was_taken_were_not_brought(origin: MemoryStor
     with cache.fetching(manifest.digest) as incoming:
         incoming.begin(manifest)
         incoming.allocate(manifest.files)
-    report = Fetcher(origin, None, cache, deltas=patient()).fetch(manifest.digest)
+    report = by_delta(origin, None, cache).fetch(manifest.digest)
     assert (report.way, report.bytes_moved) == ("whole", 2 * MIB)
     assert cached(cache, manifest) == {"w": body}
 
@@ -359,11 +348,11 @@ def fetch(
     cache: ArtifactCache,
     versions: dict[int, Manifest],
     *,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancel: threading.Event | None = None,
     at_once: int = 2,
     readers: int = 4,
 ) -> FetchReport:
-    family: Kin = kin(versions)
-    return Fetcher(origin, None, cache, Link(readers=readers), deltas=patient(at_once=at_once)).fetch(
-        versions[max(versions)].digest, kin=family, cancelled=cancelled
+    family = kin(versions)
+    return by_delta(origin, None, cache, readers=readers, deltas=patient(at_once=at_once)).fetch(
+        versions[max(versions)].digest, candidates=family, cancel=cancel
     )

@@ -17,8 +17,8 @@ from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import Refused, StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ByteStream
-from tests.consumers.fetch.offering import NEW, NEXT, OLD, SMALL, kin, made, nothing_left, offer, patient, step_from
-from tests.consumers.fetch.publishing import MIB, Failing, Wrapped, cached, noise, publish
+from tests.consumers.fetch.publishing import MIB, OLD, SMALL, Failing, Wrapped, cached, noise, publish, step_from
+from tests.deltas.fetch.offering import NEW, NEXT, by_delta, kin, made, nothing_left, offer, patient
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -61,8 +61,8 @@ def test_a_bad_delta_costs_a_second_way_and_is_never_tried_again(
 ) -> None:
     key = offer(origin, versions[2], OLD, NEW, BAD[what]())
     watched, deltas = Wrapped(origin), patient()
-    fetcher = Fetcher(watched, region, cache, deltas=deltas)
-    report = fetcher.fetch(versions[2].digest, kin=kin(versions, {1: 99}))
+    fetcher = by_delta(watched, region, cache, deltas=deltas)
+    report = fetcher.fetch(versions[2].digest, candidates=kin(versions, {1: 99}))
     assert cached(cache, versions[2]) == {"weights": NEW, "small": SMALL}
     assert report.way == "1 unchanged, 1 whole"
     assert report.bytes_moved >= len(NEW)
@@ -72,7 +72,7 @@ def test_a_bad_delta_costs_a_second_way_and_is_never_tried_again(
     for info in list(region.list("")):
         region.delete(info.key)
     watched.blobs_opened.clear()
-    fetcher.fetch(versions[2].digest, kin=kin(versions, {1: 99}))
+    fetcher.fetch(versions[2].digest, candidates=kin(versions, {1: 99}))
     assert key not in watched.blobs_opened
 
 
@@ -89,8 +89,8 @@ def test_a_thousand_flipped_bits_never_make_wrong_bytes(origin: MemoryStore, cac
         damaged = bytearray(body)
         damaged[bit // 8] ^= 1 << (bit % 8)
         offer(origin, versions[2], old, new, bytes(damaged))
-        fetcher = Fetcher(origin, None, cache, deltas=patient(size_min_bytes=1))
-        report = fetcher.fetch(versions[2].digest, kin=kin(versions, {1: len(body)}))
+        fetcher = by_delta(origin, None, cache, deltas=patient(size_min_bytes=1))
+        report = fetcher.fetch(versions[2].digest, candidates=kin(versions, {1: len(body)}))
         assert report.way == "whole"
         assert report.bytes_moved == len(body) + len(new)
         assert cached(cache, versions[2]) == {"w": new}
@@ -101,11 +101,11 @@ def test_a_mended_delta_is_tried_again(
     origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
 ) -> None:
     offer(origin, versions[2], OLD, NEW, BAD["bit flipped"]())
-    fetcher = Fetcher(origin, None, cache, deltas=patient())
-    fetcher.fetch(versions[2].digest, kin=kin(versions))
+    fetcher = by_delta(origin, None, cache)
+    fetcher.fetch(versions[2].digest, candidates=kin(versions))
     assert cache.evict(versions[2].digest)
     offer(origin, versions[2], OLD, NEW)
-    assert fetcher.fetch(versions[2].digest, kin=kin(versions)).way == "1 unchanged, 1 delta from 1"
+    assert fetcher.fetch(versions[2].digest, candidates=kin(versions)).way == "1 unchanged, 1 delta from 1"
 
 
 def test_of_two_deltas_the_second_is_taken_when_the_first_is_bad(
@@ -116,7 +116,7 @@ def test_of_two_deltas_the_second_is_taken_when_the_first_is_bad(
     bad = made(NEW, NEXT)[:-500]
     offer(origin, versions[3], NEW, NEXT, bad)
     good = offer(origin, versions[3], OLD, NEXT)
-    report = Fetcher(origin, None, cache, deltas=patient()).fetch(versions[3].digest, kin=kin(versions))
+    report = by_delta(origin, None, cache).fetch(versions[3].digest, candidates=kin(versions))
     info = origin.head(good)
     assert info is not None
     assert report.way == "1 unchanged, 1 delta from 1"
@@ -132,7 +132,7 @@ def test_a_delta_that_can_not_be_read_is_not_needed(
 ) -> None:
     offer(origin, versions[2], OLD, NEW)
     broken = Failing(origin, lambda key, _: error if key.startswith("deltas/") else None)
-    report = Fetcher(broken, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    report = by_delta(broken, None, cache).fetch(versions[2].digest, candidates=kin(versions))
     assert report.bytes_moved == len(NEW)
 
 
@@ -148,7 +148,7 @@ def test_a_delta_that_is_removed_between_the_listing_and_the_reading_is_not_need
             return iter(found)
 
     watched = Vanishes(origin)
-    report = Fetcher(watched, region, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions, {1: 99}))
+    report = by_delta(watched, region, cache).fetch(versions[2].digest, candidates=kin(versions, {1: 99}))
     assert key in watched.blobs_opened
     assert (report.way, report.bytes_moved) == ("1 unchanged, 1 whole", len(NEW))
     assert cached(cache, versions[2]) == {"weights": NEW, "small": SMALL}
@@ -162,9 +162,7 @@ def test_a_listing_that_is_refused_is_not_needed(
         def list(self, prefix: str, *, start_after: str = "") -> object:  # type: ignore[override]
             raise Refused("403", subject=prefix)
 
-    report = Fetcher(NoLists(origin), None, cache, deltas=patient()).fetch(
-        versions[2].digest, kin=kin(versions, {1: 9})
-    )
+    report = by_delta(NoLists(origin), None, cache).fetch(versions[2].digest, candidates=kin(versions, {1: 9}))
     assert report.bytes_moved == len(NEW)
 
 
@@ -174,7 +172,7 @@ def test_a_damaged_base_means_the_whole(
     offer(origin, versions[2], OLD, NEW)
     with cache.open(versions[1].digest) as folder:
         (folder / "weights").write_bytes(OLD[:-1] + b"\0")
-    report = Fetcher(origin, None, cache, deltas=patient()).fetch(versions[2].digest, kin=kin(versions))
+    report = by_delta(origin, None, cache).fetch(versions[2].digest, candidates=kin(versions))
     assert report.bytes_moved >= len(NEW)
     assert cached(cache, versions[2])["weights"] == NEW
 
@@ -191,10 +189,10 @@ def test_a_base_that_was_evicted_meanwhile_is_not_the_delta_s_fault(
             return iter(found)
 
     deltas = patient()
-    report = Fetcher(Evicts(origin), None, cache, deltas=deltas).fetch(versions[2].digest, kin=kin(versions))
+    report = by_delta(Evicts(origin), None, cache, deltas=deltas).fetch(versions[2].digest, candidates=kin(versions))
     assert report.bytes_moved == len(NEW)
     assert cached(cache, versions[2])["weights"] == NEW
-    assert not deltas.bad.of(versions[2].digest)
+    assert not deltas.experience.bad.of(versions[2].digest)
 
 
 def test_a_file_that_is_missing_ends_the_fetch_though_a_delta_is_on_its_way(
@@ -221,5 +219,5 @@ def test_a_file_that_is_missing_ends_the_fetch_though_a_delta_is_on_its_way(
                 yield stream
 
     with pytest.raises(BlobMissing):
-        Fetcher(HoldsTheDelta(origin), None, cache, deltas=patient()).fetch(versions[3].digest, kin=kin(versions))
+        by_delta(HoldsTheDelta(origin), None, cache).fetch(versions[3].digest, candidates=kin(versions))
     assert not cache.has(versions[3].digest)

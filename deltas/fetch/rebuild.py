@@ -8,21 +8,24 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from modelcast.consumers.fetch.arrivals import Arrival, Objects, arriving
-from modelcast.consumers.fetch.cache.blocks import BlockHashes
-from modelcast.consumers.fetch.cache.incoming import Incoming
-from modelcast.consumers.fetch.errors import DamagedBytes, FetchCancelled
-from modelcast.consumers.fetch.planning.steps import Way
-from modelcast.consumers.fetch.transfer.objects import here_bytes
-from modelcast.consumers.fetch.transfer.retry import check
-from modelcast.consumers.fetch.transfer.throughput import Gauge
-from modelcast.consumers.fetch.ways import Offer, Option
+from modelcast.consumers.fetch import (
+    BlockHashes,
+    Context,
+    DamagedBytes,
+    Destination,
+    FetchCancelled,
+    Source,
+    Step,
+    here_bytes,
+)
+from modelcast.deltas import codec
+from modelcast.deltas.fetch.arrivals import Arrival, arriving
+from modelcast.deltas.fetch.codec_speeds import CodecSpeeds
+from modelcast.deltas.fetch.planning.paths import Offer, Option
 from modelcast.schemas import keys
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import TransportError
 from modelcast.schemas.manifest import FileEntry
-
-BlockCame = Callable[[str, int], None]
 
 
 class WayFailed(Exception):
@@ -44,62 +47,44 @@ class Rebuilder:
     """Makes files of one artifact. Thread-safe; files are made one at a time, and others' deltas arrive meanwhile.
 
     Args:
-        incoming: where the artifact is put together.
-        objects: brings deltas, and bases that only the regional bucket has.
         held: where the files on this machine lie, by digest; they may vanish.
         base_sizes: sizes in bytes of the bases in the regional bucket.
-        gauge: told how long it took.
-        block_came: told the digest of a file and the number of a block of it that is there, and right.
-        cancelled: asked between the steps.
+        speeds: told how long it took.
         threads: of the codec; None: all cores.
     """
 
     def __init__(
-        self,
-        incoming: Incoming,
-        objects: Objects,
-        held: Mapping[str, Path],
-        base_sizes: Mapping[str, int],
-        *,
-        gauge: Gauge,
-        block_came: BlockCame,
-        cancelled: Callable[[], bool],
-        threads: int | None = None,
+        self, held: Mapping[str, Path], base_sizes: Mapping[str, int], speeds: CodecSpeeds, threads: int | None = None
     ) -> None:
-        self._incoming = incoming
-        self._objects = objects
         self._held = held
         self._base_sizes = base_sizes
-        self._gauge = gauge
-        self._block_came = block_came
-        self._cancelled = cancelled
+        self._speeds = speeds
         self._threads = threads
         self._turn = threading.Lock()
         self._bases = threading.Lock()
-        self._folder = incoming.aside
-        self._folder.mkdir(exist_ok=True)
 
-    def make(self, file: FileEntry, option: Option) -> None:
-        """Have ``file`` in its place, verified whole and block by block.
+    def make(self, step: Step, option: Option, destination: Destination, context: Context) -> None:
+        """Have the file in its place, verified whole and block by block.
 
         Raises:
             WayFailed: not by this way. Blocks in its place may be right, and may be wrong.
             FetchCancelled: the caller no longer wants it.
         """
+        destination.aside.mkdir(exist_ok=True)
+        paths = [path_of(destination.aside, offer) for offer in option.offers]
         try:
-            base = self._base(option)
-            paths = [path_of(self._incoming, offer) for offer in option.offers]
-            with arriving(self._objects, self._gauge, option.offers, paths) as arrivals, self._turn:
-                check(self._cancelled)
-                self._apply(file, base, arrivals)
+            base = self._base(option, destination)
+            with arriving(destination, option.offers, paths) as arrivals, self._turn:
+                context.check()
+                self._apply(step, base, arrivals, destination, context)
         except WayFailed as failure:
             if failure.offer is not None and failure.lasting:  # a better one may come to lie under its name
-                path_of(self._incoming, failure.offer).unlink(missing_ok=True)
+                path_of(destination.aside, failure.offer).unlink(missing_ok=True)
             raise
         for path in paths:
             path.unlink(missing_ok=True)
 
-    def _base(self, option: Option) -> Path | None:
+    def _base(self, option: Option, destination: Destination) -> Path | None:
         if not option.base:
             return None
         if not option.base_in_region:
@@ -107,33 +92,41 @@ class Rebuilder:
             if held is None or not held.exists():
                 raise WayFailed(None, FileNotFoundError("its base was evicted meanwhile"), lasting=False)
             return held
-        path = self._folder / f"{hex_of(option.base)}.base"
+        path = destination.aside / f"{hex_of(option.base)}.base"
         size_bytes = self._base_sizes[option.base]
         with _blaming(None), self._bases:  # several files may be made of one: it comes once, and stays
-            self._objects.object(keys.blob(option.base), path, size_bytes, way=Way.REGION)
+            destination.bring(keys.blob(option.base), path, size_bytes, source=Source.REGION)
         return path
 
-    def _apply(self, file: FileEntry, base: Path | None, arrivals: Sequence[Arrival]) -> None:
-        current = base
+    def _apply(
+        self,
+        step: Step,
+        base: Path | None,
+        arrivals: Sequence[Arrival],
+        destination: Destination,
+        context: Context,
+    ) -> None:
+        current, file = base, step.file
         for arrival in arrivals:
             last = arrival is arrivals[-1]
-            made = self._incoming.path(file) if last else self._folder / f"{hex_of(arrival.offer.new)}.made"
+            made = destination.path(step) if last else destination.aside / f"{hex_of(arrival.offer.new)}.made"
             size_max = file.size_bytes if last else self._size_max(file, current)
             with _blaming(arrival.offer):
-                check(self._cancelled)
-                seconds = self._hop(arrival, current, made, size_max, file if last else None)
-                self._gauge.rebuilt(made.stat().st_size, seconds, has_base=arrival.offer.old is not None)
+                context.check()
+                checked = _Checked(file, destination) if last else None
+                seconds = self._hop(arrival, current, made, size_max, checked)
+                self._speeds.rebuilt(made.stat().st_size, seconds, has_base=arrival.offer.old is not None)
             if current is not None and current != base:
                 current.unlink(missing_ok=True)
             current = made
 
-    def _hop(self, arrival: Arrival, base: Path | None, made: Path, size_max: int, file: FileEntry | None) -> float:
-        """Apply one delta as it arrives; the seconds of work that it took. ``file``: what it makes, if it is wanted."""
-        from modelcast.deltas import codec as delta
+    def _hop(self, arrival: Arrival, base: Path | None, made: Path, size_max: int, checked: "_Checked | None") -> float:
+        """Apply one delta as it arrives; the seconds of work that it took."""
 
         def apply(ready: Callable[[int], None]) -> float:
-            checked = _Checked(file, self._block_came) if file else None
-            seconds = delta.apply_arriving(
+            if checked:
+                checked.begin()
+            seconds = codec.apply_arriving(
                 base,
                 arrival.path,
                 made,
@@ -163,29 +156,33 @@ class Rebuilder:
         return 2 * max(file.size_bytes, before.stat().st_size if before else 0) + (1 << 20)
 
 
-def path_of(incoming: Incoming, offer: Offer) -> Path:
+def path_of(aside: Path, offer: Offer) -> Path:
     """Where a delta arrives."""
-    return incoming.aside / offer.key.rpartition("/")[2]
+    return aside / offer.key.rpartition("/")[2]
 
 
-def here_bytes_of(incoming: Incoming, offer: Offer) -> int:
+def here_bytes_of(aside: Path, offer: Offer) -> int:
     """What an interrupted attempt left of a delta."""
-    return here_bytes(path_of(incoming, offer), offer.size_bytes)
+    return here_bytes(path_of(aside, offer), offer.size_bytes)
 
 
 class _Checked:
     """Compares a file's bytes with the manifest's blocks as they become final."""
 
-    def __init__(self, file: FileEntry, block_came: BlockCame) -> None:
+    def __init__(self, file: FileEntry, destination: Destination) -> None:
         self._file = file
-        self._block_came = block_came
-        self._hashes = BlockHashes(file.size_bytes)
+        self._destination = destination
+        self.begin()
+
+    def begin(self) -> None:
+        """From the first byte."""
+        self._hashes = BlockHashes(self._file.size_bytes)
 
     def __call__(self, chunk: memoryview) -> None:
         for number, digest in self._hashes.update(chunk):
             if self._file.blocks[number] != digest:
                 raise self._wrong()
-            self._block_came(self._file.digest, number)
+            self._destination.block_came(self._file.digest, number)
 
     def end(self) -> None:
         if self._hashes.position != self._file.size_bytes:

@@ -7,18 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelcast.consumers.fetch.costs import Speeds
-from modelcast.consumers.fetch.ways import (
+from modelcast.consumers.fetch import Step, Way
+from modelcast.deltas.fetch.planning.costs import Speeds
+from modelcast.deltas.fetch.planning.paths import (
     CHAIN_MAX,
     OPTIONS_MAX,
     FilePlan,
     Holdings,
-    Kind,
     Offer,
     Option,
-    Wanted,
     plan_files,
-    reusable,
 )
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry
@@ -31,9 +29,10 @@ def digest(name: object) -> str:
     return sha256_of(str(name).encode())
 
 
-def wanted(name: str, size_bytes: int = 1000 * MIB, missing: int | None = None, local: int = 0) -> Wanted:
+def wanted(name: str, size_bytes: int = 1000 * MIB, missing: int | None = None, local: int = 0) -> Step:
     file = FileEntry(name, size_bytes, digest(name), ("",) * -(-size_bytes // MIB))
-    return Wanted(file, size_bytes if missing is None else missing, local)
+    way = Way.WHOLE if missing is None else Way.RESUMED
+    return Step(file, way, origin_bytes=size_bytes if missing is None else missing, local_bytes=local)
 
 
 def offer(new: str, old: str | None, size_bytes: int, etag: str = "") -> Offer:
@@ -41,7 +40,7 @@ def offer(new: str, old: str | None, size_bytes: int, etag: str = "") -> Offer:
     return Offer(digest(new), base, size_bytes, f"deltas/{digest(new)}.{base}", etag)
 
 
-def the_plan(held: Holdings, *offers: Offer, speeds: Speeds = SLOW, want: Wanted | None = None) -> FilePlan:
+def the_plan(held: Holdings, *offers: Offer, speeds: Speeds = SLOW, want: Step | None = None) -> FilePlan:
     (found,) = plan_files([want or wanted("v7")], held, offers, speeds)
     return found
 
@@ -51,24 +50,24 @@ HELD = Holdings(cached={digest("v6"): 1000 * MIB, digest("v3"): 1000 * MIB})
 
 def test_a_small_delta_from_what_is_held_wins_and_the_whole_stands_last() -> None:
     found = the_plan(HELD, offer("v7", "v6", 50 * MIB), offer("v7", "v3", 90 * MIB))
-    assert [o.kind for o in found.options] == [Kind.DELTA, Kind.DELTA, Kind.WHOLE]
+    assert [o.way for o in found.options] == [Way.DELTA, Way.DELTA, Way.WHOLE]
     assert found.chosen.base == digest("v6")
     assert found.chosen.origin_bytes == 50 * MIB
 
 
 def test_a_delta_larger_than_seven_tenths_of_the_whole_is_not_taken() -> None:
-    assert the_plan(HELD, offer("v7", "v6", 710 * MIB)).chosen.kind is Kind.WHOLE
-    assert the_plan(HELD, offer("v7", "v6", 600 * MIB)).chosen.kind is Kind.DELTA
+    assert the_plan(HELD, offer("v7", "v6", 710 * MIB)).chosen.way is Way.WHOLE
+    assert the_plan(HELD, offer("v7", "v6", 600 * MIB)).chosen.way is Way.DELTA
 
 
 def test_over_a_link_faster_than_the_codec_the_whole_is_taken() -> None:
     fast = replace(SLOW, origin_bytes_per_second=2e9, decode_bytes_per_second=400e6)
-    assert the_plan(HELD, offer("v7", "v6", 50 * MIB), speeds=fast).chosen.kind is Kind.WHOLE
+    assert the_plan(HELD, offer("v7", "v6", 50 * MIB), speeds=fast).chosen.way is Way.WHOLE
 
 
 def test_a_chain_is_taken_where_no_direct_delta_leads() -> None:
     found = the_plan(HELD, offer("v7", "v5", 40 * MIB), offer("v5", "v3", 60 * MIB))
-    assert found.chosen.kind is Kind.CHAIN
+    assert found.chosen.way is Way.CHAIN
     assert [o.new for o in found.chosen.offers] == [digest("v5"), digest("v7")]
     assert found.chosen.base == digest("v3")
     assert found.chosen.origin_bytes == 100 * MIB
@@ -76,52 +75,28 @@ def test_a_chain_is_taken_where_no_direct_delta_leads() -> None:
 
 def test_a_first_arrival_takes_the_compressed_whole() -> None:
     found = the_plan(Holdings(), offer("v7", None, 660 * MIB), offer("v7", "v6", MIB))
-    assert [o.kind for o in found.options] == [Kind.PACKED, Kind.WHOLE]
+    assert [o.way for o in found.options] == [Way.PACKED, Way.WHOLE]
 
 
 def test_a_base_that_only_the_regional_bucket_has_is_brought_from_there() -> None:
     found = the_plan(Holdings(regional={digest("v6"): 1000 * MIB}), offer("v7", "v6", 50 * MIB))
-    assert found.chosen.kind is Kind.DELTA
+    assert found.chosen.way is Way.DELTA
     assert found.chosen.base_in_region
     assert not the_plan(HELD, offer("v7", "v6", 50 * MIB)).chosen.base_in_region
 
 
 def test_what_is_here_or_in_the_region_needs_no_delta() -> None:
     here = Holdings(cached={digest("v7"): 1})
-    assert [o.kind for o in the_plan(here, offer("v7", None, 1)).options] == [Kind.CACHE]
+    assert [o.way for o in the_plan(here, offer("v7", None, 1)).options] == [Way.CACHE]
     near = Holdings(regional={digest("v7"): 1})
-    assert [o.kind for o in the_plan(near, offer("v7", None, 1)).options] == [Kind.REGION]
+    assert [o.way for o in the_plan(near, offer("v7", None, 1)).options] == [Way.REGION]
 
 
 def test_a_whole_that_is_nearly_here_is_finished_rather_than_begun_anew_by_a_delta() -> None:
-    nearly = replace(wanted("v7", missing=10 * MIB), brought_bytes=990 * MIB)
+    nearly = wanted("v7", missing=10 * MIB)
     found = the_plan(HELD, offer("v7", "v6", 50 * MIB), want=nearly)
-    assert found.chosen.kind is Kind.RESUMED
+    assert found.chosen.way is Way.RESUMED
     assert found.chosen.origin_bytes == 10 * MIB
-
-
-@pytest.mark.parametrize(
-    ("missing", "local", "brought", "kind"),
-    [
-        (1000, 0, 0, Kind.WHOLE),
-        (400, 0, 600, Kind.RESUMED),
-        (400, 600, 0, Kind.BLOCKS),
-        (400, 300, 300, Kind.BLOCKS),
-        (400, 0, 0, Kind.BLOCKS),  # the others were copied by an earlier attempt
-    ],
-)
-def test_blocks_of_other_files_are_told_from_those_that_an_earlier_attempt_brought(
-    missing: int, local: int, brought: int, kind: Kind
-) -> None:
-    want = Wanted(wanted("v7").file, missing * MIB, local * MIB, brought * MIB)
-    assert the_plan(Holdings(), want=want).chosen.kind is kind
-
-
-def test_blocks_are_found_at_whatever_offset() -> None:
-    file = FileEntry("w", 3 * MIB, digest("w"), ("aa", "bb", "cc"))
-    held = {"bb": ("old", 7), "cc": ("old", 0), "zz": ("old", 1)}
-    assert reusable(file, held, {0, 1, 2}) == {1: ("old", 7), 2: ("old", 0)}
-    assert reusable(file, held, {0, 1}) == {1: ("old", 7)}
 
 
 # --- properties
@@ -155,12 +130,12 @@ def test_nothing_is_worse_than_the_whole_or_starts_from_what_is_not_held(
     want = wanted("n0", size_bytes)
     found = the_plan(held, *offers, speeds=speeds, want=want)
     last = found.options[-1]
-    assert not last.kind.is_rebuilt
+    assert not last.way.is_accelerated
     assert len(found.options) <= OPTIONS_MAX + 1
     for option in found.options:
         assert option.score <= last.score
         assert option.seconds <= option.score
-        if option.kind.is_rebuilt:
+        if option.way.is_accelerated:
             check_chain(option, want.file, held, offers)
     assert [o.score for o in found.options] == sorted(o.score for o in found.options)
 
@@ -206,7 +181,7 @@ def test_the_chosen_chain_is_the_cheapest_of_all(offers: list[Offer], speeds: Sp
         return min((cheapest_to(o.old or "", seen | {node}) + cost(o) for o in into), default=float("inf"))
 
     found = the_plan(held, *offers, speeds=speeds, want=want)
-    rebuilt = [o.seconds for o in found.options if o.kind.is_rebuilt]
+    rebuilt = [o.seconds for o in found.options if o.way.is_accelerated]
     if rebuilt:
         assert min(rebuilt) == pytest.approx(cheapest_to(want.file.digest, frozenset({want.file.digest})))
 
@@ -229,7 +204,7 @@ def test_thousands_of_hostile_offers_end() -> None:
     line = [offer(f"l{i + 1}", f"l{i}", 1) for i in range(3000)]
     ends = [offer("v7", "l3000", 1), offer("v7", "c5", 1), offer("c0", "v7", 1), offer("v7", "v7", 1)]
     held = Holdings(cached={digest("l0"): 1})
-    assert [o.kind for o in the_plan(held, *circle, *line, *ends).options] == [Kind.WHOLE]
+    assert [o.way for o in the_plan(held, *circle, *line, *ends).options] == [Way.WHOLE]
     held = Holdings(cached={digest("l2995"): 1, digest("c5"): 1})
     assert the_plan(held, *circle, *line, *ends).chosen.base == digest("c5")
 
@@ -238,5 +213,5 @@ def test_a_delta_that_is_nearly_here_is_finished_rather_than_the_whole() -> None
     """After a crash both lie here for the most part: the file that was being made, and the delta that makes it."""
     nearly = replace(offer("v7", "v6", 100 * MIB), here_bytes=92 * MIB)
     found = the_plan(HELD, nearly, speeds=Speeds(), want=wanted("v7", missing=80 * MIB))
-    assert found.chosen.kind is Kind.DELTA
+    assert found.chosen.way is Way.DELTA
     assert found.chosen.origin_bytes == 8 * MIB

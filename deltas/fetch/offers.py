@@ -1,13 +1,13 @@
 """What deltas a store offers. Nothing here is trusted: the worst that a bad offer does is to cost a second try."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import structlog
 
-from modelcast.consumers.fetch.transfer.retry import retried
-from modelcast.consumers.fetch.ways import Offer
+from modelcast.consumers.fetch import Context, retried
+from modelcast.deltas.fetch.planning.paths import Offer
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.ports import ObjectStore
@@ -20,20 +20,18 @@ LISTERS = 4
 log = structlog.get_logger(__name__)
 
 
-def read_offers(
-    store: ObjectStore, manifest_digests: Iterable[str], cancelled: Callable[[], bool]
-) -> tuple[Offer, ...]:
+def read_offers(store: ObjectStore, manifest_digests: Iterable[str], context: Context) -> tuple[Offer, ...]:
     """The deltas that make files of these artifacts; none if the store can't or won't say.
 
     Raises:
-        FetchCancelled: ``cancelled`` became true.
+        FetchCancelled: they are not wanted any more.
     """
 
     def listed(digest: str) -> list[Offer]:
         try:
-            return retried(lambda: _read(store, digest), cancelled, attempts=1)
+            return retried(lambda: _read(store, digest), context, attempts=1)
         except ModelcastError as error:
-            if cancelled():
+            if context.cancelled():
                 raise
             log.warning("deltas can't be looked for", store=store.name, error=error)
             return []

@@ -5,22 +5,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from modelcast.consumers.fetch.planning.steps import Way
-from modelcast.consumers.fetch.transfer.throughput import Gauge
-from modelcast.consumers.fetch.transfer.verified_prefix import Growth
-from modelcast.consumers.fetch.ways import Offer
-
-
-class Objects(Protocol):
-    """Brings objects that nobody can check in advance (``Download``)."""
-
-    def object(
-        self, key: str, path: Path, size_bytes: int, *, way: Way = Way.ORIGIN, growth: Growth | None = None
-    ) -> None:
-        """Bring the object at ``key`` to ``path``, going on from what an interruption left there."""
-        ...
+from modelcast.consumers.fetch import Destination, Growth, Source
+from modelcast.deltas.fetch.planning.paths import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +25,18 @@ class Arrival:
 
 
 @contextmanager
-def arriving(objects: Objects, gauge: Gauge, offers: Sequence[Offer], paths: Sequence[Path]) -> Iterator[list[Arrival]]:
+def arriving(destination: Destination, offers: Sequence[Offer], paths: Sequence[Path]) -> Iterator[list[Arrival]]:
     """Deltas come in this order while the block runs; what has not come at its end does not come.
 
     Args:
-        gauge: told how fast the link was.
+        destination: brings them.
         paths: where to.
     """
     growths = [Growth(offer.size_bytes) for offer in offers]
 
     def bring(offer: Offer, path: Path, growth: Growth) -> None:
-        moved_bytes = 0
         try:
-            with gauge.over_the_link(lambda: moved_bytes):
-                objects.object(offer.key, path, offer.size_bytes, growth=growth)
-                moved_bytes = offer.left_bytes
+            destination.bring(offer.key, path, offer.size_bytes, source=Source.ORIGIN, growth=growth)
         except BaseException:
             growth.give_up()
             raise

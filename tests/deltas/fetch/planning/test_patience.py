@@ -6,20 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.fetch.costs import Speeds
-from modelcast.consumers.fetch.course import (
+from modelcast.consumers.fetch import BaseCandidates, Step, Way, in_words
+from modelcast.deltas.fetch.planning.costs import Speeds
+from modelcast.deltas.fetch.planning.labels import labelled
+from modelcast.deltas.fetch.planning.paths import FilePlan, Offer, Option
+from modelcast.deltas.fetch.planning.patience import (
     BETWEEN_MAX,
     OLDER_MAX,
     WAIT_SECONDS_MAX,
-    Kin,
-    in_words,
-    origin_bytes_of,
+    between,
+    older,
     patience,
     seconds_of,
     unoffered,
     worth_a_look,
 )
-from modelcast.consumers.fetch.ways import FilePlan, Kind, Offer, Option
 from modelcast.schemas.manifest import FileEntry
 from modelcast.schemas.records import DeltaHint
 
@@ -29,7 +30,7 @@ LINK = Speeds(origin_bytes_per_second=12.5e6, origin_request_seconds=0.08, measu
 
 def whole(size_bytes: int, speeds: Speeds = LINK) -> FilePlan:
     seconds = speeds.over_the_link(size_bytes)
-    return FilePlan(FileEntry("w", size_bytes, "d", ()), (Option(Kind.WHOLE, size_bytes, seconds, seconds),))
+    return FilePlan(FileEntry("w", size_bytes, "d", ()), (Option(Way.WHOLE, size_bytes, seconds, seconds),))
 
 
 def test_a_delta_that_saves_much_is_waited_for_half_of_what_it_saves() -> None:
@@ -38,7 +39,6 @@ def test_a_delta_that_saves_much_is_waited_for_half_of_what_it_saves() -> None:
     saved = seconds_of(files) - LINK.by_delta(10 * MB, 500 * MB, has_base=True)
     assert wait == pytest.approx(saved / 2)
     assert good_enough < seconds_of(files) / 2
-    assert origin_bytes_of(files) == 500 * MB
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_the_wait_is_bounded(size_bytes: int, hints: list[DeltaHint], rate: floa
     assert 0 <= wait <= min(WAIT_SECONDS_MAX, seconds_of(files) / 2)
 
 
-def option(kind: Kind, base: str = "", deltas: int = 1) -> Option:
+def option(kind: Way, base: str = "", deltas: int = 1) -> Option:
     offers = tuple(Offer("n", base, 1, f"k{i}") for i in range(deltas))
-    return Option(kind, 1, 1.0, 1.0, offers if kind.is_rebuilt else (), base)
+    return Option(kind, 1, 1.0, 1.0, offers if kind.is_accelerated else (), base)
 
 
 def rest(chosen: Option) -> Option:
@@ -81,47 +81,43 @@ def rest(chosen: Option) -> Option:
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ([], "nothing to move"),
-        ([option(Kind.WHOLE)], "whole"),
-        ([option(Kind.DELTA, "b")], "delta from 3"),
-        ([option(Kind.CHAIN, "b", 2)], "chain of 2 deltas from 3"),
-        ([option(Kind.PACKED)], "compressed whole"),
-        ([option(Kind.PACKED, deltas=2)], "compressed whole + delta"),
-        ([option(Kind.PACKED, deltas=3)] * 2, "2 compressed wholes + 2 deltas each"),
-        ([rest(option(Kind.PACKED, deltas=2))] * 2, "2 rests of compressed wholes + delta each"),
-        ([option(Kind.DELTA, "stranger")], "delta"),
-        ([option(Kind.CACHE)] * 3 + [option(Kind.DELTA, "b")], "3 unchanged, 1 delta from 3"),
-        ([option(Kind.DELTA, "b")] * 2 + [option(Kind.REGION)], "1 from the region, 2 deltas from 3"),
-        ([option(Kind.PACKED)] * 2 + [option(Kind.WHOLE)] * 3, "2 compressed wholes, 3 wholes"),
-        ([option(Kind.WHOLE), option(Kind.BLOCKS)], "1 in changed blocks, 1 whole"),
-        ([option(Kind.RESUMED)], "resumed whole"),
-        ([option(Kind.RESUMED)] * 2 + [option(Kind.WHOLE)], "2 resumed wholes, 1 whole"),
-        ([Option(Kind.RESUMED, 0, 0.0, 0.0)] * 2 + [option(Kind.RESUMED)], "2 brought before, 1 resumed whole"),
-        ([rest(option(Kind.DELTA, "b"))], "rest of a delta from 3"),
-        ([rest(option(Kind.CHAIN, "b", 2))] * 2, "2 rests of chains of 2 deltas from 3"),
-        ([rest(option(Kind.PACKED)), option(Kind.PACKED)], "1 compressed whole, 1 rest of a compressed whole"),
+        ([option(Way.WHOLE)], "whole"),
+        ([option(Way.DELTA, "b")], "delta from 3"),
+        ([option(Way.CHAIN, "b", 2)], "chain of 2 deltas from 3"),
+        ([option(Way.PACKED)], "compressed whole"),
+        ([option(Way.PACKED, deltas=2)], "compressed whole + delta"),
+        ([option(Way.PACKED, deltas=3)] * 2, "2 compressed wholes + 2 deltas each"),
+        ([rest(option(Way.PACKED, deltas=2))] * 2, "2 rests of compressed wholes + delta each"),
+        ([option(Way.DELTA, "stranger")], "delta"),
+        ([option(Way.CACHE)] * 3 + [option(Way.DELTA, "b")], "3 unchanged, 1 delta from 3"),
+        ([option(Way.DELTA, "b")] * 2 + [option(Way.REGION)], "1 from the region, 2 deltas from 3"),
+        ([option(Way.PACKED)] * 2 + [option(Way.WHOLE)] * 3, "2 compressed wholes, 3 wholes"),
+        ([rest(option(Way.DELTA, "b"))], "rest of a delta from 3"),
+        ([rest(option(Way.CHAIN, "b", 2))] * 2, "2 rests of chains of 2 deltas from 3"),
+        ([rest(option(Way.PACKED)), option(Way.PACKED)], "1 compressed whole, 1 rest of a compressed whole"),
     ],
 )
 def test_ways_are_said_in_few_words(chosen: list[Option], words: str) -> None:
-    assert in_words(chosen, {"b": 3}) == words
+    step = Step(FileEntry("w", 1, "d", ()), Way.WHOLE)
+    assert in_words([labelled(step, each, {"b": 3}) for each in chosen]) == words
 
 
 # --- where to look
 
-MANY = Kin(30, digests={version: f"v{version}" for version in range(1, 41)})
+MANY = BaseCandidates(30, digests={version: f"v{version}" for version in range(1, 41)})
 
 
 def test_the_newest_few_versions_between_the_one_held_and_the_one_wanted_may_make_a_chain() -> None:
-    assert MANY.between(27) == ["v29", "v28"]
-    assert MANY.between(3) == ["v29", "v28", "v27", "v26"]
-    assert len(MANY.between(0)) == BETWEEN_MAX
+    assert between(MANY, 27) == ["v29", "v28"]
+    assert between(MANY, 3) == ["v29", "v28", "v27", "v26"]
+    assert len(between(MANY, 0)) == BETWEEN_MAX
 
 
 def test_the_newest_few_earlier_versions_are_asked_once_each() -> None:
-    assert MANY.older(0, [])[0] == "v29"
-    assert len(MANY.older(0, [])) == OLDER_MAX
-    assert MANY.older(27, ["v29"]) == ["v28"]
-    assert MANY.older(29, []) == MANY.older(35, []) == []
+    assert older(MANY, 0, [])[0] == "v29"
+    assert len(older(MANY, 0, [])) == OLDER_MAX
+    assert older(MANY, 27, ["v29"]) == ["v28"]
+    assert older(MANY, 29, []) == older(MANY, 35, []) == []
 
 
 def test_bytes_count_of_which_nothing_is_offered() -> None:

@@ -1,4 +1,4 @@
-"""What was asked of a fetch, and what it cost."""
+"""What a fetch is asked for, and what it cost."""
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from modelcast.consumers.fetch.planning.bandwidth import LinkSpeeds
+
 RISK_DELTA = 0.3
 """A delta that costs more than 70 % of the whole is not worth what a failed one costs on top."""
 RISK_HOP = 0.05
@@ -60,3 +62,15 @@ class Speeds:
 def risk_of(deltas: int, *, has_base: bool) -> float:
     """What share of the whole's cost is added to a way of so many deltas, in case that one fails."""
     return (RISK_DELTA if has_base else RISK_PACKED) + RISK_HOP * (deltas - 1)
+
+
+def speeds_of(link: LinkSpeeds, decode_bytes_per_second: float, unpack_bytes_per_second: float) -> Speeds:
+    """What is known of the links and of the codec; guesses for the rest."""
+    return Speeds(
+        origin_bytes_per_second=link.origin_bytes_per_second,
+        origin_request_seconds=link.origin_request_seconds,
+        region_bytes_per_second=link.region_bytes_per_second,
+        decode_bytes_per_second=decode_bytes_per_second,
+        unpack_bytes_per_second=unpack_bytes_per_second,
+        measured=link.measured,
+    )

@@ -1,6 +1,7 @@
 """A region's disk and a publisher on a real S3 server: the second version of a large model crosses as a delta."""
 
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,15 +9,16 @@ import pytest
 
 from modelcast.agents.region.decider.memory import Held, Memory
 from modelcast.agents.region.disk import Disk
-from modelcast.consumers.fetch import ArtifactCache, FetchStatus
+from modelcast.consumers.fetch import ArtifactCache, FetchStatus, Link
+from modelcast.deltas.fetch.accelerator import DeltaAccelerator
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.settings import RegionSettings, Settings, StoreSettings
 from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.producers import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.records import ModelUpdate
-from tests.consumers.fetch.offering import Told
 from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.deltas.fetch.offering import Told
 from tests.producers.fakes import Heard
 from tests.support.command_line import CommandLine
 from tests.support.servers import S3ForTests
@@ -67,7 +69,15 @@ def disk(settings: Settings) -> Disk:
         return {version: update.artifact.manifest_digest for version, update in updates.items()}
 
     cache = ArtifactCache(settings.regions["eu"].cache_dir or Path())
-    return Disk(settings, region_store(settings, "eu"), cache, frozenset, versions, gauge=Told())
+    return Disk(
+        settings,
+        region_store(settings, "eu"),
+        cache,
+        frozenset,
+        versions,
+        Link(gauge=Told()),
+        DeltaAccelerator(),
+    )
 
 
 def silent(_: FetchStatus) -> None:
@@ -83,9 +93,9 @@ def test_the_second_version_crosses_as_a_delta(
     settings: Settings, disk: Disk, publish: Callable[[int], ModelUpdate]
 ) -> None:
     first = publish(0)
-    whole = disk.fetch(first, lambda: False, silent)
+    whole = disk.fetch(first, threading.Event(), silent)
     second, told = publish(1), list[FetchStatus]()
-    transfer = disk.fetch(second, lambda: False, told.append)
+    transfer = disk.fetch(second, threading.Event(), told.append)
     assert disk.cache.manifest(second.artifact.manifest_digest).size_bytes == second.artifact.size_bytes
     assert transfer.bytes_moved == offered_bytes(settings, second) < second.artifact.size_bytes // 5
     assert whole.bytes_moved > first.artifact.size_bytes // 2
@@ -99,10 +109,10 @@ def test_the_second_version_crosses_as_a_delta(
 def test_a_version_in_between_is_met_by_a_chain_or_a_longer_delta(
     disk: Disk, publish: Callable[[int], ModelUpdate]
 ) -> None:
-    disk.fetch(publish(0), lambda: False, silent)
+    disk.fetch(publish(0), threading.Event(), silent)
     publish(1)
     third = publish(2)
-    transfer = disk.fetch(third, lambda: False, silent)
+    transfer = disk.fetch(third, threading.Event(), silent)
     assert disk.cache.manifest(third.artifact.manifest_digest).size_bytes == third.artifact.size_bytes
     assert transfer.bytes_moved < third.artifact.size_bytes // 2
     assert transfer.way == "1 unchanged, 1 chain of 2 deltas from 1"
@@ -120,7 +130,7 @@ def test_an_empty_region_takes_what_stayed_the_same_from_what_was_packed_before(
         for info in origin_store(settings).list(keys.delta_prefix(update.artifact.manifest_digest))
         if (parsed := keys.parse_delta(info.key)) is not None and parsed[2] is None
     }
-    transfer = disk.fetch(second, lambda: False, silent)
+    transfer = disk.fetch(second, threading.Event(), silent)
     large = [f for f in disk.cache.manifest(second.artifact.manifest_digest).files if f.path.endswith(".safetensors")]
     assert transfer.way == "2 compressed wholes, 1 whole"
     small = second.artifact.size_bytes - sum(f.size_bytes for f in large)
@@ -148,9 +158,9 @@ def test_plan_explains_the_choice(
     assert supposed["bytes_planned"] == offered_bytes(settings, second)
     ways = next(f for f in supposed["files"] if f["path"] == "model.safetensors")["ways"]
     assert [way["chosen"] for way in ways] == [True] + [False] * (len(ways) - 1)
-    assert {way["kind"] for way in ways} >= {"delta", "whole"}
+    assert {way["way"] for way in ways} >= {"delta", "whole"}
     assert all(way["why"] for way in ways)
-    assert supposed["seconds_predicted"] < next(way["seconds"] for way in ways if way["kind"] == "whole")
+    assert supposed["seconds_predicted"] < next(way["seconds"] for way in ways if way["way"] == "whole")
 
     nothing = modelcast("plan", "fraud/2", "--region", "eu", "--link", "100Mbit", "-o", "json").json
     assert nothing["holds"] == []

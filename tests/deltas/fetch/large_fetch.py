@@ -11,9 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
-from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher, Kin
-from modelcast.consumers.fetch.transfer.disks import as_set
-from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher, Link, as_set
+from modelcast.deltas.fetch.accelerator import DeltaAccelerator
 from modelcast.infra.stores import S3Store, open_store
 from tests.consumers.fetch.publishing import Wrapped
 
@@ -45,9 +44,9 @@ def main(cache: str, origin: str, region: str, endpoint: str, counter: str, stil
         open_store(region, endpoint_url=endpoint),
         ArtifactCache(Path(cache)),
         Link(direct_writes=as_set("auto")),
-        deltas=Deltas(),
+        accelerator=DeltaAccelerator(),
     )
-    report = fetcher.fetch(digests[-1], kin=Kin(len(digests), (), dict(enumerate(digests, 1))))
+    report = fetcher.fetch(digests[-1], candidates=BaseCandidates(len(digests), (), dict(enumerate(digests, 1))))
     said = {
         "bytes_moved": report.bytes_moved,
         "bytes_saved": report.bytes_saved,

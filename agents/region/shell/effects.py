@@ -28,7 +28,7 @@ from modelcast.agents.region.decider.values import (
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.reporting.progress import Teller
 from modelcast.agents.region.shell.ports import State, World
-from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.consumers.fetch import FetchCancelled
 from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra import metrics
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
@@ -64,7 +64,7 @@ class Hands:
         def fetch() -> Transfer:
             with self._world.pace.fetching():
                 teller = Teller(digest, self._world.pace, len(self._world.pods), told)
-                return self._world.artifacts.fetch(update, cancel.is_set, teller)
+                return self._world.artifacts.fetch(update, cancel, teller)
 
         try:
             transfer = await in_thread(self._world.fetches_of(update.artifact.size_bytes), fetch)

@@ -1,5 +1,6 @@
 """What a reconciler needs of the world, as small Protocols: it is tested without servers."""
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -10,8 +11,7 @@ from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Effect, Event, Transfer
 from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.shell.notices import LoggedSteps
-from modelcast.consumers.fetch import FetchStatus
-from modelcast.consumers.fetch.job.job import TURN_FROM_BYTES
+from modelcast.consumers.fetch import TURN_FROM_BYTES, FetchStatus
 from modelcast.consumers.pods.port import Pod
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
@@ -37,14 +37,14 @@ class Artifacts(Protocol):
     """This worker's disk. Blocking, thread-safe."""
 
     def fetch(
-        self, update: ModelUpdate, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None], /
+        self, update: ModelUpdate, cancel: threading.Event, on_status: Callable[[FetchStatus], None], /
     ) -> Transfer:
         """Bring an artifact here, verified against its manifest digest; what that cost.
 
         ``on_status`` is told from the fetch's threads how far it has come.
 
         Raises:
-            FetchCancelled: ``cancelled`` has become true.
+            FetchCancelled: ``cancel`` was set.
             VerificationFailed: other bytes arrived.
             ModelcastError: it can't be had now.
         """

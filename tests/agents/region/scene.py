@@ -1,6 +1,7 @@
 """A world in memory for one model: its pods, log, disk and reports, and the reconciler in it."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -13,8 +14,7 @@ from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.shell.ports import World
 from modelcast.agents.region.shell.reconciler import Reconciler
-from modelcast.consumers.fetch import FetchStatus
-from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.consumers.fetch import FetchCancelled, FetchStatus
 from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.log import ModelLog
@@ -95,12 +95,10 @@ class DiskInMemory:
         self.slow = False
         self.moved = 0
 
-    def fetch(
-        self, update: ModelUpdate, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None]
-    ) -> Transfer:
+    def fetch(self, update: ModelUpdate, cancel: threading.Event, on_status: Callable[[FetchStatus], None]) -> Transfer:
         self.fetched.append(update.version)
         while self.slow:
-            if cancelled():
+            if cancel.is_set():
                 raise FetchCancelled("not wanted any more")
             self.moved += 1
             on_status(FetchStatus(self.moved, 1000, 10.0, "whole"))

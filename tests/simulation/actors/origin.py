@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from modelcast.infra.registry import RegistryReader, Tail
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
+from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectInfo, ObjectStore
 from modelcast.schemas.records import Entry
-from modelcast.schemas.schema_book import SchemaBook
 from tests.simulation import artifacts
 from tests.simulation.artifacts import Stored
 

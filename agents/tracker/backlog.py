@@ -7,9 +7,9 @@ out to be unusable, the one that it overtook is folded in its place.
 
 from typing import NamedTuple, Protocol
 
+from modelcast.schemas.avro.well_framed import ack_is_well_framed
 from modelcast.schemas.codec import HEADER_SIZE_BYTES, MARKER, writer_schema
 from modelcast.schemas.records import ModelAck
-from modelcast.schemas.well_framed import ack_is_well_framed
 
 _OURS = MARKER + bytes.fromhex(writer_schema(ModelAck)[0])
 _LONG_BYTES_MAX = 10

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from modelcast.agents.region.decider.replica import Policy, Replica
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import Pace
@@ -119,7 +120,9 @@ class Reports:
 class Scene:
     """One model with its world."""
 
-    def __init__(self, log: Log, pace: Pace | None = None, large: Executor | None = None) -> None:
+    def __init__(
+        self, log: Log, pace: Pace | None = None, large: Executor | None = None, policy: Policy = SOON
+    ) -> None:
         self.log = log
         self.bucket = MemoryStore()
         self.pods = {name: PodInMemory(name) for name in ("p", "q")}
@@ -133,7 +136,7 @@ class Scene:
             pace=pace or Pace(), small_fetches=self.threads,
         )  # fmt: skip
         self.state = OwnedState(self.bucket, MODEL, REGION, "me")
-        self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, SOON, self.replaced.append)
+        self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, policy, self.replaced.append)
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         await until_async(condition, what)

@@ -23,7 +23,7 @@ SPREAD = frozenset(
         "tests/cli/demo/test_whole.py",
         "tests/consumers/fetch/test_kill.py",
         "tests/deltas/codec/test_memory.py",
-        "tests/producers/deltas/test_forecast.py",
+        "tests/deltas/publish/test_forecast.py",
         "tests/producers/test_base_install.py",
         "tests/simulation/test_mutants.py",
         "tests/simulation/test_worlds.py",

@@ -26,9 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def publish(
     model: Annotated[str, typer.Argument(help="The model's name, as in fraud.")],
-    path: Annotated[
-        Path, typer.Argument(help="A file, or a folder; what its .modelcastignore names is left out.")
-    ],
+    path: Annotated[Path, typer.Argument(help="A file, or a folder; what its .modelcastignore names is left out.")],
     version: Annotated[int | None, typer.Option("--version", min=1, help="Without it, the next one.")] = None,
     region: Annotated[
         list[str] | None, typer.Option("--region", "-r", help="Only regions so named may have it. Without it, all.")

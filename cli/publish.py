@@ -48,6 +48,9 @@ def publish(
         bool,
         typer.Option("--verify", help="Read back what the store has of it already, and put right what is damaged."),
     ] = False,
+    allow_version_jump: Annotated[
+        bool, typer.Option("--allow-version-jump", help="--version may be more than 1,000 above the latest.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Until regions serve it (staged ones: hold it).")] = False,
     level: Annotated[str, typer.Option("--level", help="With --wait: all, quorum or one.")] = "all",
     timeout: Annotated[str, typer.Option("--timeout", help="With --wait: how long, as in 30s, 5m.")] = "5m",
@@ -69,7 +72,7 @@ def publish(
         publication = publisher_.publish(
             model, path, version=version, placement=placement, activation=chosen, metrics=metrics, labels=labels,
             publisher=publisher, allow_pickle=allow_pickle, progress=bar, dry_run=dry_run, deltas=deltas,
-            verify=verify,
+            verify=verify, allow_version_jump=allow_version_jump,
         )  # fmt: skip
         bar.stop()
         for remark in publication.notes:

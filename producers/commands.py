@@ -11,6 +11,7 @@ from modelcast.infra.settings import Settings
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
 from modelcast.producers.planning.needless import changes_nothing
+from modelcast.producers.planning.values import text_of
 from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, UsageError
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.names import check_alias, check_model
@@ -64,7 +65,7 @@ class Commander(LogWriter):
         model: str,
         *,
         version: int | None = None,
-        regions: Sequence[str] = (),
+        regions: str | Sequence[str] = (),
         alias: str = "",
         last_consistent: int | None = None,
         reason: str = "",
@@ -96,7 +97,7 @@ class Commander(LogWriter):
         return self._claim(kind, model, targets, reason, requested_by, alias)
 
     def activate(
-        self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, version: int, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Serve a version, from now until the next publication or command."""
         kind = CommandKind.ACTIVATE
@@ -108,7 +109,7 @@ class Commander(LogWriter):
         *,
         to: int | None = None,
         last_consistent: int | None = None,
-        regions: Sequence[str] = (),
+        regions: str | Sequence[str] = (),
         reason: str = "",
         requested_by: str = "",
     ) -> ModelCommand | None:
@@ -129,32 +130,32 @@ class Commander(LogWriter):
         )  # fmt: skip
 
     def pin(
-        self, model: str, version: int, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, version: int, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Serve a version whatever is published or activated, until ``unpin``."""
         kind = CommandKind.PIN
         return self.say(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
 
     def unpin(
-        self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Follow the log again."""
         return self.say(CommandKind.UNPIN, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def pause(
-        self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Stay at what is aspired now."""
         return self.say(CommandKind.PAUSE, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def resume(
-        self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """End a pause."""
         return self.say(CommandKind.RESUME, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def reload(
-        self, model: str, *, regions: Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Have pods load again what they serve."""
         return self.say(CommandKind.RELOAD, model, regions=regions, reason=reason, requested_by=requested_by)
@@ -184,6 +185,7 @@ class Commander(LogWriter):
         alias: str,
     ) -> ModelCommand | None:
         check_model(model)
+        reason, asker = text_of("reason", reason), text_of("requested_by", self._who(requested_by))
         if len(reason) > REASON_MAX:
             raise UsageError(f"a reason of {len(reason)} characters", subject=model, hint=f"at most {REASON_MAX}")
         origin = self._connected()
@@ -206,7 +208,7 @@ class Commander(LogWriter):
                 kind=kind,
                 targets=targets(log) if log.updates else (),
                 requested_at_us=now_us,
-                requested_by=self._who(requested_by),
+                requested_by=asker,
                 reason=reason,
                 alias=alias,
             )

@@ -4,6 +4,7 @@ from modelcast.producers.intent import read_intent
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Conflict, plan_publication
 from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.standing import standing_notes
 from modelcast.producers.publication import Publication
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.log import ModelLog
@@ -39,4 +40,5 @@ def dry_run(origin: Origin, request: Request) -> Publication:
         file_count=request.artifact.file_count,
         framework=request.artifact.framework,
         dry_run=True,
+        notes=standing_notes(log, log.updates[plan.version], request) if isinstance(plan, Announce) else (),
     )

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import SupportsFloat, cast
 
 from modelcast.infra import accelerators
 from modelcast.infra.metrics import PUBLICATIONS
@@ -58,16 +58,17 @@ class Publisher(LogWriter):
         path: str | os.PathLike[str],
         *,
         version: int | None = None,
-        placement: Sequence[str] = (),
+        placement: str | Sequence[str] = (),
         activation: Activation | str = Activation.IMMEDIATE,
-        metrics: Mapping[str, float] | None = None,
-        labels: Mapping[str, str] | None = None,
+        metrics: Mapping[str, SupportsFloat] | None = None,
+        labels: Mapping[str, object] | None = None,
         publisher: str = "",
         allow_pickle: bool = False,
         progress: PublishProgress | None = None,
         dry_run: bool = False,
         deltas: bool | None = None,
         verify: bool = False,
+        allow_version_jump: bool = False,
     ) -> Published:
         """Put a version into the registry's log, and say so on Kafka.
 
@@ -78,16 +79,17 @@ class Publisher(LogWriter):
             model: its name.
             path: a file, or a folder with everything that belongs to the version.
             version: None takes the next one.
-            placement: regions that may have it; none: all.
+            placement: regions that may have it, or one region; none: all.
             activation: ``IMMEDIATE``, or ``STAGED``: fetch now, serve when a command says so.
-            metrics: what training measured.
-            labels: whatever helps to find it again.
+            metrics: what training measured, as numbers of any library.
+            labels: whatever helps to find it again; numbers, dates and paths become text.
             publisher: who publishes; without it ``publish.publisher`` of the settings, else user@host.
             allow_pickle: pickles are refused unless this is set.
             progress: told how it goes.
             dry_run: check everything and write nothing.
             deltas: whether to make them; None: as ``publish.deltas`` says.
             verify: read back what the store has of these bytes already, and put right what is damaged there.
+            allow_version_jump: ``version`` may be more than 1,000 above the latest; none below it can follow.
 
         Returns:
             The publication; ``created`` is False if these bytes were the latest version already.
@@ -99,20 +101,22 @@ class Publisher(LogWriter):
             StoreUnavailable: the store can't be reached; nothing, or nothing certain, was claimed: publish again.
             Unannounced: it is claimed, but Kafka did not confirm; the tracker will announce it.
         """
-        asked = Request(
+        asked = Request.asked(
             model=model,
             version=version,
-            placement=tuple(placement),
-            activation=_activation(activation),
-            metrics=dict(metrics or {}),
-            labels=dict(labels or {}),
+            placement=placement,
+            activation=activation,
+            metrics=metrics,
+            labels=labels,
             publisher=self._who(publisher),
+            allow_version_jump=allow_version_jump,
         )
+        files = _path_of(path)
         timer = StepTimer(progress)
         timer.begin("scan")
         origin = self._connected()
         origin.warm_up()
-        artifact = scan(Path(path), allow_pickle=allow_pickle or self._settings.publish.allow_pickle, progress=progress)
+        artifact = scan(files, allow_pickle=allow_pickle or self._settings.publish.allow_pickle, progress=progress)
         request = asked.of(_reference(artifact))
         try:
             if dry_run:
@@ -164,9 +168,8 @@ def _reference(artifact: Artifact) -> ArtifactRef:
     )
 
 
-def _activation(word: str) -> Activation:
+def _path_of(path: str | os.PathLike[str]) -> Path:
     try:
-        return Activation(word.upper())
-    except ValueError:
-        known = ", ".join(a.lower() for a in Activation)
-        raise UsageError(f"bad activation {word!r}", hint=f"use one of {known}") from None
+        return Path(os.fsdecode(path))
+    except TypeError:
+        raise UsageError(f"a {type(path).__name__} is no path", hint="name a file or a folder") from None

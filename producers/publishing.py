@@ -16,6 +16,7 @@ from modelcast.producers.intent import Intent, note_intent
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
 from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.standing import standing_notes
 from modelcast.producers.publication import Publication, Unannounced
 from modelcast.producers.step_timer import StepTimer
 from modelcast.producers.upload import Uploader
@@ -103,7 +104,12 @@ class Publishing:
             self._acceleration.after(publication, self._timer)
             raise
         added = self._acceleration.after(publication, self._timer)
-        return replace(publication, deltas=added.deltas, notes=publication.notes + added.notes)
+        return replace(
+            publication,
+            deltas=added.deltas,
+            notes=publication.notes + added.notes,
+            step_seconds=dict(self._timer.seconds),
+        )
 
     def _prepare(self) -> _Prepared:
         """Everything that does not depend on each other, at once.
@@ -183,7 +189,7 @@ class Publishing:
     def _publication(self, standing: _Standing) -> Publication:
         entry, notes = standing.entry, self._artifact.notes
         if not standing.created:
-            notes += _differences(entry, self._request)
+            notes += standing_notes(standing.log, entry, self._request)
         return Publication(
             model=entry.model,
             version=entry.version,
@@ -199,7 +205,7 @@ class Publishing:
             framework=entry.artifact.framework,
             uploaded_bytes=self._uploader.uploaded_bytes,
             received_at_us=standing.received_at_us,
-            step_seconds=self._timer.seconds,
+            step_seconds=dict(self._timer.seconds),
             notes=notes + self._uploader.notes,
         )
 
@@ -226,13 +232,3 @@ class Publishing:
             extra={"model": publication.model, "version": publication.version, "generation": publication.generation},
         )
         return replace(publication, announced=True)
-
-
-def _differences(entry: ModelUpdate, request: Request) -> tuple[str, ...]:
-    """What was asked for and is not so, because these bytes were published before with other options."""
-    found = []
-    if entry.activation is not request.activation:
-        found.append(f"was published with activation {entry.activation.lower()}, which stays so")
-    if set(entry.placement) != set(request.placement):
-        found.append(f"was published for {', '.join(entry.placement) or 'all regions'}, which stays so")
-    return tuple(found)

@@ -1,5 +1,6 @@
 """Names and references: what people type and records carry."""
 
+import operator
 import re
 from dataclasses import dataclass
 
@@ -31,17 +32,21 @@ def check_alias(name: str) -> str:
 
 
 def check_version(version: int) -> int:
-    """Return ``version`` if it is a version number, else raise ``UsageError``."""
-    if isinstance(version, bool) or not 1 <= version <= VERSION_MAX:
+    """Return ``version`` as an int if it is a version number, else raise ``UsageError``."""
+    try:
+        number = 0 if isinstance(version, bool) else operator.index(version)  # numpy has whole numbers, too
+    except TypeError:
+        number = 0
+    if not 1 <= number <= VERSION_MAX:
         raise UsageError(f"bad version {version!r}", hint=f"versions are whole numbers from 1 to {VERSION_MAX}")
-    return version
+    return number
 
 
 def _check(name: str, pattern: re.Pattern[str], what: str, rule: str) -> str:
-    if not pattern.fullmatch(name):
-        shown = name if len(name) <= 80 else name[:77] + "..."
-        raise UsageError(f"bad {what} {shown!r}", hint=f"use {rule}")
-    return name
+    if not isinstance(name, str) or not pattern.fullmatch(name):
+        shown = repr(name)
+        raise UsageError(f"bad {what} {shown if len(shown) <= 80 else shown[:77] + '...'}", hint=f"use {rule}")
+    return str(name)
 
 
 @dataclass(frozen=True, slots=True)

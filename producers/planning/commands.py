@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from modelcast.producers.planning.values import regions_of
 from modelcast.schemas.errors import NotFound, Refused
 from modelcast.schemas.log import ModelLog
-from modelcast.schemas.names import check_region, check_version
+from modelcast.schemas.names import check_version
 from modelcast.schemas.records import ALL_REGIONS, CommandTarget, ModelCommand
 from modelcast.schemas.verbs import RULES
 
@@ -29,18 +30,17 @@ def check_command(log: ModelLog, command: ModelCommand) -> None:
             raise Refused("it is quarantined", subject=subject, hint=f"modelcast release {subject}")
 
 
-def rollback_targets(regions: Sequence[str], last_consistent: int | None) -> Targets:
+def rollback_targets(regions: str | Sequence[str], last_consistent: int | None) -> Targets:
     """Targets of a rollback whose version is not named, decided on the log as it stands when it is claimed.
 
     Raises:
         UsageError: a region's name is malformed.
     """
-    for region in regions:
-        check_region(region)
+    named = tuple(dict.fromkeys(regions_of(regions)))
 
     def targets(log: ModelLog) -> tuple[CommandTarget, ...]:
-        wanted = tuple(regions) or (ALL_REGIONS,)
-        if not regions and not log.view(ALL_REGIONS).activations:  # every publication named its regions
+        wanted = named or (ALL_REGIONS,)
+        if not named and not log.view(ALL_REGIONS).activations:  # every publication named its regions
             wanted = tuple(sorted(log.regions_named))
         return tuple(CommandTarget(region, _before(log, region, last_consistent)) for region in wanted)
 
@@ -64,15 +64,12 @@ def _before(log: ModelLog, region: str, last_consistent: int | None) -> int:
     )
 
 
-def targets_of(regions: Sequence[str], version: int | None = None) -> Targets:
+def targets_of(regions: str | Sequence[str], version: int | None = None) -> Targets:
     """Every region named, each once; none named: all of them.
 
     Raises:
         UsageError: a name or the version is malformed.
     """
-    for region in regions:
-        check_region(region)
-    if version is not None:
-        check_version(version)
-    named = tuple(dict.fromkeys(regions)) or (ALL_REGIONS,)
-    return lambda log: tuple(CommandTarget(region, version) for region in named)
+    number = check_version(version) if version is not None else None
+    named = tuple(dict.fromkeys(regions_of(regions))) or (ALL_REGIONS,)
+    return lambda log: tuple(CommandTarget(region, number) for region in named)

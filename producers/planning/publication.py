@@ -7,6 +7,9 @@ from modelcast.schemas.errors import Refused
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import DeltaHint, ModelUpdate
 
+JUMP_MAX = 1_000
+"""Versions that a named one may leave out: a slip of the finger must not use up all that are left."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -73,6 +76,13 @@ def plan_publication(log: ModelLog, request: Request, event_id: str | None) -> C
             subject=f"{request.model}/{request.version}",
             hint=f"publish without --version to get {log.next_version}",
         )
+    if request.version is not None and request.version > (latest or 0) + JUMP_MAX and not request.allow_version_jump:
+        return Conflict(
+            f"it is {request.version - (latest or 0)} above the latest version, {latest or 'none'}",
+            subject=f"{request.model}/{request.version}",
+            hint=f"only higher ones can follow it; publish without --version to get {log.next_version}, or add "
+            "--allow-version-jump (allow_version_jump=True) if it is meant",
+        )
     return Claim(request.version if request.version is not None else log.next_version, log.head + 1)
 
 
@@ -97,7 +107,7 @@ def entry_of(
         placement=request.placement,
         activation=request.activation,
         publisher=request.publisher,
-        metrics={name: float(value) for name, value in request.metrics.items()},
+        metrics=request.metrics,
         labels=request.labels,
         delta_hints=delta_hints,
     )

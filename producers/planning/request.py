@@ -1,24 +1,24 @@
 """What a caller of ``publish`` asks for, checked before anything is read."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
+from modelcast.producers.planning.values import activation_of, labels_of, metrics_of, regions_of, text_of
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.names import check_model, check_region, check_version
+from modelcast.schemas.names import check_model, check_version
 from modelcast.schemas.records import Activation, ArtifactRef
 
 LABELS_MAX = 256
-TEXT_MAX = 4096
 NOT_READ = ArtifactRef("", "", "", 0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be published, and how; ``artifact`` is known once the files have been read."""
+    """What is to be published, and how, once it was checked; ``artifact`` is known when the files have been read."""
 
     model: str
     artifact: ArtifactRef = NOT_READ
@@ -28,28 +28,41 @@ class Request:
     metrics: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     publisher: str = ""
+    allow_version_jump: bool = False
 
-    def __post_init__(self) -> None:
-        """Check names and sizes.
+    @classmethod
+    def asked(
+        cls,
+        *,
+        model: object,
+        version: object,
+        placement: object,
+        activation: object,
+        metrics: object,
+        labels: object,
+        publisher: object,
+        allow_version_jump: bool,
+    ) -> "Request":
+        """From what a caller handed in, of whatever types.
 
         Raises:
             UsageError: something does not make sense.
         """
-        check_model(self.model)
-        if self.version is not None:
-            check_version(self.version)
-        for region in self.placement:
-            check_region(region)
-        if len(set(self.placement)) != len(self.placement):
-            raise UsageError("a region stands twice in the placement", subject=self.model, hint="name it once")
-        if len(self.metrics) > LABELS_MAX or len(self.labels) > LABELS_MAX:
-            raise UsageError(f"more than {LABELS_MAX} metrics or labels", subject=self.model, hint="leave some out")
-        for name, value in self.metrics.items():
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise UsageError(f"metric {name!r} is {value}", subject=self.model, hint="metrics are finite numbers")
-        for text in (*self.metrics, *self.labels, *self.labels.values(), self.publisher):
-            if len(text) > TEXT_MAX:
-                raise UsageError(f"a label of {len(text)} characters", subject=self.model, hint=f"at most {TEXT_MAX}")
+        request = cls(
+            model=check_model(cast("str", model)),
+            version=check_version(cast("int", version)) if version is not None else None,
+            placement=regions_of(placement),
+            activation=activation_of(activation),
+            metrics=metrics_of(metrics),
+            labels=labels_of(labels),
+            publisher=text_of("publisher", publisher),
+            allow_version_jump=allow_version_jump,
+        )
+        if len(set(request.placement)) != len(request.placement):
+            raise UsageError("a region stands twice in the placement", subject=request.model, hint="name it once")
+        if len(request.metrics) > LABELS_MAX or len(request.labels) > LABELS_MAX:
+            raise UsageError(f"more than {LABELS_MAX} metrics or labels", subject=request.model, hint="leave some out")
+        return request
 
     def of(self, artifact: ArtifactRef) -> "Request":
         """The same request with its bytes known."""

@@ -45,6 +45,15 @@ def test_a_command_stands_in_the_log_with_who_and_why_and_is_announced(
     assert [log.aspired_version(r) for r in ("eu", "us", "ap")] == [3, 1, 1]
 
 
+def test_a_text_is_one_region(commander: Commander) -> None:
+    said = commander.activate("fraud", 1, regions="eu")
+    assert said is not None
+    assert said.targets == (CommandTarget("eu", 1),)
+    rolled_back = commander.rollback("fraud", regions="eu")
+    assert rolled_back is not None
+    assert rolled_back.targets == (CommandTarget("eu", 3),)
+
+
 def test_a_dry_run_checks_the_command_and_writes_nothing(store: MemoryStore, heard: Heard) -> None:
     before = {info.key: info.etag for info in store.list("")}
     commander = Commander(SETTINGS, dry_run=True, store=store, announcer=heard)
@@ -131,6 +140,11 @@ def test_there_is_no_way_back_from_the_first_version(tmp_path: Path) -> None:
         (lambda c: c.pause("nobody"), NotFound, ExitCode.FAILED),
         (lambda c: c.activate("fraud", 3, regions=["us"]), Refused, ExitCode.REFUSED),
         (lambda c: c.activate("fraud", 0), UsageError, ExitCode.USAGE),
+        (lambda c: c.activate("fraud", 1.5), UsageError, ExitCode.USAGE),
+        (lambda c: c.activate("fraud", "1"), UsageError, ExitCode.USAGE),
+        (lambda c: c.pause("fraud", regions=7), UsageError, ExitCode.USAGE),
+        (lambda c: c.pause("fraud", reason=b"why"), UsageError, ExitCode.USAGE),
+        (lambda c: c.alias("fraud", None, 1), UsageError, ExitCode.USAGE),
         (lambda c: c.pause("fraud", regions=["EU"]), UsageError, ExitCode.USAGE),
         (lambda c: c.rollback("fraud", regions=["EU"]), UsageError, ExitCode.USAGE),
         (lambda c: c.alias("fraud", "Not An Alias", 1), UsageError, ExitCode.USAGE),

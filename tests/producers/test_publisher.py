@@ -1,11 +1,13 @@
 """The rules of publishing, on a store in memory."""
 
+import datetime
 import pickle
 import threading
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from modelcast.infra.settings import KafkaSettings, PublishSettings
@@ -45,6 +47,35 @@ def test_versions_follow_each_other_and_carry_what_was_said(
     assert update.artifact.manifest_digest == second.manifest_digest
     assert heard.records == [log_of(store).updates[1], update]
     assert [said[:2] for said in heard.said] == [("model-updates", "fraud")] * 2
+
+
+def test_values_of_other_libraries_are_taken_as_they_are_meant(
+    publisher: Publisher, store: MemoryStore, tmp_path: Path
+) -> None:
+    done = publisher.publish(
+        "fraud",
+        model(tmp_path, "1"),
+        version=np.int64(7),  # type: ignore[arg-type]
+        placement="eu",
+        metrics={"auc": np.float32(0.5)},
+        labels={"epochs": 3, "trained": datetime.date(2026, 11, 30)},
+    )
+    update = log_of(store).updates[7]
+    assert (done.version, update.placement, update.metrics) == (7, ("eu",), {"auc": 0.5})
+    assert update.labels == {"epochs": "3", "trained": "2026-11-30"}
+    assert type(done.version) is int
+
+
+def test_who_publishes_again_what_was_rolled_back_is_told_so(
+    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
+) -> None:
+    for content in ("1", "2"):
+        publisher.publish("fraud", model(tmp_path, content))
+    Commander(SETTINGS, store=store, announcer=heard).rollback("fraud")
+    for dry_run in (True, False):
+        again = publisher.publish("fraud", tmp_path / "model.onnx", dry_run=dry_run)
+        assert again.created is False
+        assert again.notes == ("is not what regions are headed for (all: version 1): modelcast activate fraud/2",)
 
 
 def test_the_latest_versions_own_bytes_mean_already_published_and_are_announced_again(

@@ -32,6 +32,18 @@ def test_bad_names_are_usage_errors(publisher: Publisher, store: MemoryStore, tm
         {"version": 0},
         {"version": -1},
         {"version": True},
+        {"version": 1.5},
+        {"version": 2.0},
+        {"version": "7"},
+        {"version": 2**31},
+        {"placement": 7},
+        {"placement": b"eu"},
+        {"metrics": {"auc": "high"}},
+        {"metrics": [0.93]},
+        {"labels": {"git": None}},
+        {"labels": "git"},
+        {"publisher": object()},
+        {"activation": None},
         {"placement": ["EU"]},
         {"placement": ["eu", "eu"]},
         {"metrics": {"auc": float("nan")}},
@@ -43,9 +55,31 @@ def test_bad_names_are_usage_errors(publisher: Publisher, store: MemoryStore, tm
 def test_values_that_make_no_sense_are_usage_errors(
     publisher: Publisher, store: MemoryStore, tmp_path: Path, options: dict[str, object]
 ) -> None:
-    with pytest.raises(UsageError):
-        publisher.publish("fraud", model(tmp_path, "1"), **options)  # type: ignore[arg-type]
+    with pytest.raises(UsageError) as caught:
+        publisher.publish("fraud", tmp_path / "not read", **options)  # type: ignore[arg-type]
+    assert "no such file" not in str(caught.value)
+    assert caught.value.hint
     assert list(store.list("")) == []
+
+
+@pytest.mark.parametrize("name", [None, 7, b"fraud", Path("fraud")])
+def test_a_name_of_another_type_is_a_usage_error(publisher: Publisher, tmp_path: Path, name: object) -> None:
+    with pytest.raises(UsageError, match="bad model name"):
+        publisher.publish(name, model(tmp_path, "1"))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no path"):
+        publisher.publish("fraud", 7)  # type: ignore[arg-type]
+
+
+def test_a_slip_of_the_finger_does_not_use_up_all_versions(
+    publisher: Publisher, store: MemoryStore, tmp_path: Path
+) -> None:
+    publisher.publish("fraud", model(tmp_path, "1"))
+    with pytest.raises(Refused, match="allow-version-jump") as caught:
+        publisher.publish("fraud", model(tmp_path, "2"), version=2**31 - 1)
+    assert exit_code(caught) == ExitCode.REFUSED
+    assert log_of(store).head == 1
+    meant = publisher.publish("fraud", model(tmp_path, "2"), version=20_261_130, allow_version_jump=True)
+    assert meant.version == 20_261_130
 
 
 def test_what_the_scan_refuses_leaves_nothing_in_the_store(

@@ -1,8 +1,10 @@
 """What a publication comes to follows from the log alone."""
 
+from dataclasses import replace
+
 import pytest
 
-from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
+from modelcast.producers.planning.publication import JUMP_MAX, Announce, Claim, Conflict, entry_of, plan_publication
 from modelcast.producers.planning.request import Request
 from modelcast.schemas import keys
 from modelcast.schemas.errors import Refused
@@ -43,6 +45,18 @@ def test_the_latest_versions_bytes_are_announced_again(log: ModelLog) -> None:
 def test_what_an_earlier_run_claimed_is_completed_whatever_came_after_it(log: ModelLog) -> None:
     assert plan_publication(log, asked("a"), "e1") == Announce(1, 1, completes=True)
     assert plan_publication(log, asked("a", 1), "e1") == Announce(1, 1, completes=True)
+
+
+def test_a_named_version_leaves_out_at_most_a_thousand_unless_that_is_said(log: ModelLog) -> None:
+    assert plan_publication(log, asked("c", 2 + JUMP_MAX), "new") == Claim(1002, 3)
+    for version in (3 + JUMP_MAX, 2**31 - 1):
+        plan = plan_publication(log, asked("c", version), "new")
+        assert isinstance(plan, Conflict)
+        assert "--allow-version-jump" in plan.hint
+        meant = replace(asked("c", version), allow_version_jump=True)
+        assert plan_publication(log, meant, "new") == Claim(version, 3)
+    first = plan_publication(ModelLog("fraud", "r"), asked("a", 1 + JUMP_MAX), "new")
+    assert isinstance(first, Conflict)
 
 
 @pytest.mark.parametrize("request_", [asked("c", 2), asked("c", 1)])

@@ -1,0 +1,47 @@
+"""What becomes of a version that is published already: what was asked for and is not so, and who is to serve it."""
+
+from modelcast.producers.planning.request import Request
+from modelcast.schemas.log import ModelLog
+from modelcast.schemas.records import ALL_REGIONS, ModelUpdate
+
+
+def standing_notes(log: ModelLog, entry: ModelUpdate, request: Request) -> tuple[str, ...]:
+    """What a person who publishes it again should know.
+
+    Args:
+        log: the fold.
+        entry: the one that published it.
+        request: what is asked for now.
+    """
+    return (*_differences(entry, request), *_unserved(log, entry))
+
+
+def _differences(entry: ModelUpdate, request: Request) -> list[str]:
+    found = []
+    if entry.activation is not request.activation:
+        found.append(f"was published with activation {entry.activation.lower()}, which stays so")
+    if set(entry.placement) != set(request.placement):
+        found.append(f"was published for {', '.join(entry.placement) or 'all regions'}, which stays so")
+    return found
+
+
+def _unserved(log: ModelLog, entry: ModelUpdate) -> list[str]:
+    """Where something else is to be served, and what would change that."""
+    reference = f"{entry.model}/{entry.version}"
+    if entry.version in log.quarantined:
+        return [f"is quarantined: no region serves it before modelcast release {reference}"]
+    headed: dict[tuple[int | None, str], list[str]] = {}
+    for region in entry.placement or (ALL_REGIONS, *sorted(log.regions_named)):
+        view, aspired = log.view(region), log.aspired_version(region)
+        if entry.version not in {aspired, view.staged_version}:
+            verb = "unpin" if view.pinned_version is not None else "resume" if view.paused else ""
+            remedy = f"modelcast {verb} {entry.model}, then " if verb else ""
+            headed.setdefault((aspired, f"{remedy}modelcast activate {reference}"), []).append(region)
+    return [
+        f"is not what regions are headed for ({_named(regions)}: version {aspired}): {remedy}"
+        for (aspired, remedy), regions in headed.items()
+    ]
+
+
+def _named(regions: list[str]) -> str:
+    return ", ".join(region or "all others" for region in sorted(regions, reverse=True)) if regions != [""] else "all"

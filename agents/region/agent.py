@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import structlog
 
-from modelcast.agents.region.decider.replica import Policy
+from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.ownership.liveness import Standing, yield_seconds
 from modelcast.agents.region.ownership.others_keep import OthersKeep
 from modelcast.agents.region.ownership.owned_state import OwnedState
@@ -145,9 +145,9 @@ class RegionAgent:
         for reconciler in list(self._reconcilers.values()):
             if (replica := reconciler.replica) is None:
                 continue
-            held = (replica.saved.staged, replica.saved.served)
+            held = (replica.facts.saved.staged, replica.facts.saved.served)
             kept |= {h.manifest_digest for h in held if h}
-            known = replica.aspiration
+            known = replica.facts.aspiration
             kept |= {u.artifact.manifest_digest for u in (known.update, known.staged) if u} if known else set()
         return frozenset(kept)
 
@@ -250,7 +250,6 @@ class RegionAgent:
             self.region,
             self._owner,
             may_replace=lambda: self._may_replace(model),
-            clock=asyncio.get_running_loop().time,
         )
         book = LogBook(self._watch.reader, model)
         reconciler = Reconciler(model, self._world, state, book, self._policy, self._replaced)

@@ -19,7 +19,7 @@ from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.app import build_app
 from modelcast.agents.region.disk import Disk
 from modelcast.agents.region.intake import Intake
-from modelcast.agents.region.long_link import long_link, reload_limit
+from modelcast.agents.region.long_link import fetch_accelerator, long_link, reload_limit
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.heartbeats import Heartbeats
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
@@ -78,7 +78,7 @@ class _Worker:
         self._watch = RegistryWatch(origin, own)
         self._reporter = SnapshotReporter(self._outbox, name, here.report_seconds)
         self._link = long_link(here, own, cache)
-        disk = Disk(settings, own, cache, self._kept, self._versions, self._link)
+        disk = Disk(settings, own, cache, self._kept, self._versions, self._link, fetch_accelerator(settings))
         world = World(
             region=region,
             pods=self._pods,

@@ -8,7 +8,7 @@ place. A record without headers is always read; so is a damaged one, so that it 
 from typing import NamedTuple
 
 from modelcast.schemas.ack_headers import AckHeaders
-from modelcast.schemas.well_framed import ack_is_well_framed
+from modelcast.schemas.avro.well_framed import ack_is_well_framed
 
 Whose = tuple[int, str, str, str]  # partition, registry id, model, region
 

@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 
 from modelcast.infra.ablation import NAMES, VARIABLE
-from modelcast.infra.local.kafka import KafkaServer
-from modelcast.infra.local.redis import RedisServer
+from modelcast.infra.local.servers.kafka import KafkaServer
+from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.settings import RedisSettings
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.states import State

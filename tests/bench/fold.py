@@ -24,10 +24,10 @@ from typing import Any
 
 from modelcast.infra.kafka_admin import create_topics
 from modelcast.infra.kafka_client import make_producer
-from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.local.ports import free_ports
-from modelcast.infra.local.redis import RedisServer
-from modelcast.infra.local.s3 import CREDENTIALS, S3Server, client_for
+from modelcast.infra.local.servers.kafka import KafkaServer
+from modelcast.infra.local.servers.redis import RedisServer
+from modelcast.infra.local.servers.s3 import CREDENTIALS, S3Server, client_for
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import open_store
 from modelcast.schemas import keys

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from modelcast.infra.local.kafka import KafkaServer
-from modelcast.infra.local.redis import RedisServer
+from modelcast.infra.local.servers.kafka import KafkaServer
+from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Publisher
 from modelcast.schemas import keys

@@ -10,7 +10,7 @@ import redis
 
 from modelcast.infra.kafka_admin import LATEST
 from modelcast.infra.kafka_client import make_admin, make_consumer, read_partition
-from modelcast.infra.local.redis import RedisServer
+from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings

@@ -163,13 +163,19 @@ class SnapshotReporter:
 
 def _is_passing(replica: Replica) -> bool:
     """Whether more is to be told soon; also where what is aspired is here, and what comes after it is on its way."""
-    return replica.state in PASSING or (replica.state is State.STAGED and bool(replica.fetching))
+    return replica.state in PASSING or (replica.state is State.STAGED and bool(replica.pending.fetching))
 
 
 def _outcomes(replica: Replica) -> object:
     """What has come to an end; as long as it is the same, something has begun, or a further pod serves."""
     troubles = {name: (view.lost, view.error) for name, view in replica.pods.items()}
-    return (replica.saved.epoch, replica.wished_memory().staged, replica.error, replica.alarm, troubles)
+    return (
+        replica.facts.saved.epoch,
+        replica.wished_memory().staged,
+        replica.attempts.error,
+        replica.facts.alarm,
+        troubles,
+    )
 
 
 def _pods(replica: Replica) -> object:

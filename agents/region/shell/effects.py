@@ -28,7 +28,7 @@ from modelcast.agents.region.decider.values import (
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.reporting.progress import Teller
 from modelcast.agents.region.shell.ports import State, World
-from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.consumers.fetch import FetchCancelled
 from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra import metrics
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
@@ -50,7 +50,6 @@ class Hands:
         self._model = model
         self._world = world
         self._state = state
-        self._state_lock = asyncio.Lock()  # one call on the state object at a time
 
     async def fetch(self, update: ModelUpdate, cancel: threading.Event, tell: Callable[[Event], None]) -> Event:
         """``Fetched`` or ``FetchFailed``. ``tell`` is called on the event loop with what is known meanwhile."""
@@ -65,7 +64,7 @@ class Hands:
         def fetch() -> Transfer:
             with self._world.pace.fetching():
                 teller = Teller(digest, self._world.pace, len(self._world.pods), told)
-                return self._world.artifacts.fetch(update, cancel.is_set, teller)
+                return self._world.artifacts.fetch(update, cancel, teller)
 
         try:
             transfer = await in_thread(self._world.fetches_of(update.artifact.size_bytes), fetch)
@@ -94,13 +93,7 @@ class Hands:
         return Fetched(digest, transfer)
 
     async def load(self, name: str, order: LoadOrder) -> Event:
-        """``Loaded``, ``LoadRefused``, ``LoadBroken``, ``PodLost`` or ``Replaced``."""
-        unproved_seconds = asyncio.get_running_loop().time() - self._state.proved_at
-        if unproved_seconds > self._world.proof_seconds_max:
-            proof = await self.check(0)
-            if not isinstance(proof, Saved):
-                unproved = LoadRefused(name, order, "unproved", "not told: the region's state can't be read")
-                return proof if isinstance(proof, Replaced) else unproved
+        """``Loaded``, ``LoadRefused``, ``LoadBroken`` or ``PodLost``."""
         subject = {"version": order.version, "generation": order.generation, "pod": name}
         began = time.perf_counter()
         try:
@@ -150,19 +143,17 @@ class Hands:
 
     async def claim(self, registry_id: str) -> Memory:
         """Own the model. Raises like ``OwnedState.claim``."""
-        async with self._state_lock:
-            return await in_thread(self._world.stores, lambda: self._state.claim(registry_id))
+        return await in_thread(self._world.stores, lambda: self._state.claim(registry_id))
 
     async def _on_state(self, call: Callable[[], Memory]) -> Event:
         try:
-            async with self._state_lock:
-                return Saved(await in_thread(self._world.stores, call))
+            return Saved(await in_thread(self._world.stores, call))
         except Superseded as error:
             metrics.FENCED.labels(self._model).inc()
             return Replaced(str(error))
         except ModelcastError as error:
-            self._log.warning("the region's state could not be written", error=error)
+            self._log.warning("the region's state could not be written or read", error=error)
             return SaveFailed(str(error))
         except Exception as error:
-            self._log.exception("writing the region's state failed in an unforeseen way")
+            self._log.exception("calling on the region's state failed in an unforeseen way")
             return SaveFailed(f"{type(error).__name__}: {error}")

@@ -8,8 +8,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from shutil import rmtree
 
-from modelcast.consumers.fetch.cache.blocks import block_bytes
 from modelcast.consumers.fetch.cache.resume_journal import Begun
+from modelcast.consumers.fetch.planning.blocks import block_bytes
 from modelcast.infra.read_ahead import pieces
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest

@@ -17,6 +17,23 @@ FULL_WEIGHT_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class LinkSpeeds:
+    """Bytes a second, and seconds a request. What was not measured is guessed.
+
+    Attributes:
+        origin_bytes_per_second: over the long link.
+        origin_request_seconds: until the first byte.
+        region_bytes_per_second: from the region's own bucket.
+        measured: whether the long link's speed is known.
+    """
+
+    origin_bytes_per_second: float = 25e6
+    origin_request_seconds: float = 0.05
+    region_bytes_per_second: float = 250e6
+    measured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """What a process may take of the long link at one moment.
 

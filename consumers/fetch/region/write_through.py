@@ -13,8 +13,8 @@ from typing import Self
 
 import structlog
 
+from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.region.bucket import UPLOADERS, RegionalBucket
-from modelcast.consumers.fetch.transfer.retry import check
 from modelcast.consumers.fetch.transfer.verified_prefix import LOOK_SECONDS, Growth
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.manifest import FileEntry
@@ -67,16 +67,16 @@ class Ahead:
         if growth is not None:
             growth.came(block)
 
-    def entered(self, cancelled: Callable[[], bool]) -> frozenset[str]:
+    def entered(self, context: Context) -> frozenset[str]:
         """Once all files are whole: the digests of those that are in the bucket now.
 
         Raises:
-            FetchCancelled: ``cancelled`` became true while the last uploads were waited for.
+            FetchCancelled: it was no longer wanted while the last uploads were waited for.
         """
         for growth in self._growths.values():  # blocks of a way that failed may be right, and nobody told of them
             growth.begin(growth.blocks)
         while wait(self._uploads.values(), LOOK_SECONDS).not_done:
-            check(cancelled)
+            context.check()
         return frozenset(digest for digest, upload in self._uploads.items() if upload.result())
 
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from modelcast.consumers.fetch.cache.blocks import block_bytes
 from modelcast.consumers.fetch.cache.resume_journal import Begun
-from modelcast.consumers.fetch.planning.steps import Way, runs
+from modelcast.consumers.fetch.planning.blocks import block_bytes
+from modelcast.consumers.fetch.planning.parts import runs
+from modelcast.consumers.fetch.planning.steps import Source
 from modelcast.consumers.fetch.transfer.readers import at_once
 from modelcast.consumers.fetch.transfer.reading import ObjectReplaced, Reading
 from modelcast.consumers.fetch.transfer.spans import Span
@@ -24,7 +25,9 @@ from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 REPLACED_MAX = 3
 
 
-def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way: Way, readers: int, most: int) -> None:
+def bring_object(
+    reading: Reading, key: str, path: Path, growth: Growth, *, source: Source, readers: int, most: int
+) -> None:
     """Have the object at ``key`` in ``path``.
 
     Args:
@@ -44,13 +47,13 @@ def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way:
         return
     for _ in range(REPLACED_MAX):
         try:
-            _bring(reading, taking, key, growth, way, readers, most)
+            _bring(reading, taking, key, growth, source, readers, most)
         except ObjectReplaced:
             growth.give_up()
             taking.forget()
         else:
             return
-    raise StoreUnavailable("the object is replaced again and again", subject=f"{reading.store_name(way)}/{key}")
+    raise StoreUnavailable("the object is replaced again and again", subject=f"{reading.store_name(source)}/{key}")
 
 
 def here_bytes(path: Path, size_bytes: int) -> int:
@@ -59,31 +62,40 @@ def here_bytes(path: Path, size_bytes: int) -> int:
     return size_bytes if taking.is_whole() else sum(taking.written()[1].values())
 
 
-def _bring(reading: Reading, taking: "_Taking", key: str, growth: Growth, way: Way, readers: int, most: int) -> None:
+def _bring(
+    reading: Reading, taking: "_Taking", key: str, growth: Growth, source: Source, readers: int, most: int
+) -> None:
     size_bytes = growth.size_bytes
     etag, written = taking.begin()
     whole = {block for block in growth.blocks if written.get(block) == block_bytes(size_bytes, block)}
     growth.begin(whole)
     if etag:
-        reading.expect(way, key, etag)
+        reading.expect(source, key, etag)
     stop = threading.Event()
-    ended = reading.end_of(size_bytes, stop)
-
-    def is_over() -> bool:
-        return ended() or growth.is_left
+    context = reading.within(size_bytes, stop, _Left(growth))
 
     def came(span: Span, _: int) -> None:
         block = (span.position - 1) // BLOCK_SIZE_BYTES
         there = span.position - block * BLOCK_SIZE_BYTES
-        taking.begun.note(reading.etag(way, key), block, there)
+        taking.begun.note(reading.etag(source, key), block, there)
         if there == block_bytes(size_bytes, block):
             growth.came(block)
 
     parts = runs(growth.blocks - whole, begun=written.keys(), most=most)
     spans = [_span(key, size_bytes, first, count, written.get(first, 0)) for first, count in parts]
     with Target(taking.path) as target:
-        at_once(lambda span: reading.bring(span, way, target, is_over, came), spans, readers, stop)
+        at_once(lambda span: reading.bring(span, source, target, context, came), spans, readers, stop)
     taking.begun.forget()
+
+
+class _Left:
+    """An ``End``: nobody waits for the object any more."""
+
+    def __init__(self, growth: Growth) -> None:
+        self._growth = growth
+
+    def is_set(self) -> bool:
+        return self._growth.is_left
 
 
 def _span(key: str, size_bytes: int, first: int, count: int, written: int) -> Span:

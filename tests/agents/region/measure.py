@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Publisher
 from tests.agents.region.stack import Stack, Topics, wait_until
 from tests.support.servers import S3ForTests, required_binary, start_versitygw

@@ -52,7 +52,7 @@ def test_what_is_believed_of_the_link_follows_the_limit(tmp_path: Path, settings
     here, store, cache = RegionSettings(bandwidth_bytes_per_second=9_000_000), MemoryStore(), ArtifactCache(tmp_path)
     link = long_link(here, store, cache)
     disk = Disk(Settings(), store, cache, frozenset, link=link)
-    gauge = disk.gauge
+    gauge = link.gauge
     with gauge.over_the_link(lambda: 1 << 40):  # as fast as the limit lets it
         pass
     assert disk.origin_bytes_per_second == 9_000_000

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.kafka_client import make_producer
-from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.local.ports import free_ports
-from modelcast.infra.local.s3 import S3Server, client_for
+from modelcast.infra.local.servers.kafka import KafkaServer
+from modelcast.infra.local.servers.s3 import S3Server, client_for
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Commander, Publisher

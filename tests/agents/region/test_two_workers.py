@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Publisher
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.stack import Process, Stack, Topics, wait_until

@@ -17,10 +17,10 @@ from modelcast.infra.registry import RegistryReader
 from modelcast.infra.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
+from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.codec import encode, writer_schema
 from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.records import ModelAck, ModelUpdate, RegionHeartbeat
-from modelcast.schemas.schema_book import SchemaBook
 from modelcast.schemas.topics import partition_of
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.redis_view import Keys, RedisView
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.records import Entry, PodReport, VersionState

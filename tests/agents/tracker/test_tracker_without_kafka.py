@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.schemas.records import Entry
 from tests.agents.tracker.makers import pages, pod, update
 from tests.agents.tracker.rig import REGIONS, Rig, wait_for

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelcast.consumers.fetch import ArtifactCache, Fetcher
+from modelcast.consumers.fetch import ArtifactCache, Context, Fetcher
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.consumers.fetch.transfer.rate_limit import (
     BURST_SECONDS,
@@ -110,7 +110,13 @@ def test_reads_grow_with_the_budget_while_one_is_under_way(origin: MemoryStore, 
 def test_a_lifted_limit_frees_who_waits() -> None:
     budget = Budget(1.0)
     waits = threading.Event()
-    reader = threading.Thread(target=lambda: budget.spend(10**9, waits.set))
+
+    class Noted:
+        def is_set(self) -> bool:
+            waits.set()
+            return False
+
+    reader = threading.Thread(target=lambda: budget.spend(10**9, Context(Noted())))
     reader.start()
     assert waits.wait(60)
     budget.change(None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelcast.consumers.fetch.region.single_flight import EXPIRY_SECONDS, Flight, Table, Watched, beaten, joined
+from modelcast.consumers.fetch.planning.single_flight import EXPIRY_SECONDS, Flight, Table, Watched, beaten, joined
 
 NEVER = Watched()
 

@@ -2,13 +2,10 @@
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher
-from modelcast.consumers.fetch.choosing import Choice
-from modelcast.consumers.fetch.course import Kin
+from modelcast.consumers.fetch import ArtifactCache, Fetcher
 from modelcast.consumers.fetch.job.prefetch import KEPT_MAX, KEPT_SECONDS, Foresight
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
@@ -111,39 +108,18 @@ def test_nothing_is_asked_for_that_is_here_or_small(
     assert asked.got == []
 
 
-def test_offers_that_were_foreseen_are_not_listed_again(
-    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
-) -> None:
-    listed: list[str] = []
-
-    class Listed(Wrapped):
-        def list(self, prefix: str, *, start_after: str = "") -> object:  # type: ignore[override]
-            listed.append(prefix)
-            return super().list(prefix, start_after=start_after)
-
-    held, manifest = publish(origin, {"weights": noise(2 * MIB, 9)}), publish(origin, LARGE)
-    fetcher = Fetcher(Listed(origin), region, cache, deltas=Deltas())
-    fetcher.fetch(held.digest, size_bytes=held.size_bytes)
-    listed.clear()
-    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
-    fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
-    assert listed == [keys.delta_prefix(manifest.digest)]
-
-
 class World:
     """A foresight with a clock of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self.now, self.reads = 0.0, 0
         self.foresight = Foresight(lambda: self.now)
         self.answers = threading.Event()
         self.answers.set()
-        self._cache = ArtifactCache(folder)
 
     def begin(self, name: str) -> bool:
         digest = sha256_of(name.encode())
-        choice = Choice(None, MemoryStore(), None, self._cache, digest, Kin(), lambda: False)
-        return self.foresight.begin(digest, MIB, self._read, choice)
+        return self.foresight.begin(digest, self._read)
 
     def _read(self) -> Manifest:
         assert self.answers.wait(DEADLINE_SECONDS)
@@ -157,8 +133,8 @@ class World:
             time.sleep(0.01)
 
 
-def test_what_nobody_waits_for_any_more_still_counts_while_it_runs(tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_what_nobody_waits_for_any_more_still_counts_while_it_runs() -> None:
+    world = World()
     world.answers.clear()
     assert all(world.begin(f"{n}") for n in range(KEPT_MAX))
     world.now += KEPT_SECONDS
@@ -168,8 +144,8 @@ def test_what_nobody_waits_for_any_more_still_counts_while_it_runs(tmp_path: Pat
     assert world.begin("later")
 
 
-def test_only_so_much_is_foreseen_at_once_and_not_for_long(tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_only_so_much_is_foreseen_at_once_and_not_for_long() -> None:
+    world = World()
     assert [world.begin(f"{n}") for n in range(KEPT_MAX + 2)] == [True] * KEPT_MAX + [False] * 2
     assert not world.begin("0")
     assert world.foresight.take(sha256_of(b"0")) is not None

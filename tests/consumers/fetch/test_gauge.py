@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.consumers.fetch.costs import Speeds
+from modelcast.consumers.fetch import LinkSpeeds
 from modelcast.consumers.fetch.planning.bandwidth import Allowance
 from modelcast.consumers.fetch.transfer.throughput import LINK_BYTES_MIN, SAMPLES, Gauge
 
@@ -28,7 +28,7 @@ def transfer(gauge: Gauge, clock: Clock, size_bytes: int, seconds: float) -> Non
 
 def test_what_was_not_measured_is_guessed_and_said_to_be(clock: Clock) -> None:
     gauge = Gauge(clock)
-    assert gauge.speeds() == Speeds()
+    assert gauge.speeds() == LinkSpeeds()
     assert gauge.origin_bytes_per_second == 0
 
 
@@ -88,7 +88,7 @@ def test_where_only_a_limit_was_met_the_link_without_it_is_not_known(clock: Cloc
     assert gauge.of_the_region() == pytest.approx(60 * MIB / 62)
     limit.bytes_per_second = None
     assert gauge.of_the_region() == gauge.origin_bytes_per_second == 0
-    assert gauge.speeds().origin_bytes_per_second == Speeds().origin_bytes_per_second
+    assert gauge.speeds().origin_bytes_per_second == LinkSpeeds().origin_bytes_per_second
     transfer(gauge, clock, 20 * MIB, 1.0)
     assert gauge.of_the_region() == pytest.approx(20 * MIB)
 
@@ -122,7 +122,7 @@ def test_a_share_of_the_limit_plans_for_itself_and_speaks_for_the_region(clock: 
 def test_who_holds_back_for_a_moment_plans_as_if_alone(clock: Clock, limit: Limit) -> None:
     gauge = Gauge(clock, limit)
     limit.bytes_per_second, limit.share = MIB, 0.0
-    assert gauge.speeds().over_the_link(MIB) == pytest.approx(1 + Speeds().origin_request_seconds)
+    assert gauge.speeds().origin_bytes_per_second == MIB
 
 
 def test_small_transfers_say_nothing_of_the_link(clock: Clock) -> None:
@@ -140,19 +140,14 @@ def test_transfers_that_overlap_count_as_one(clock: Clock) -> None:
     assert gauge.origin_bytes_per_second == pytest.approx(10 * MIB)
 
 
-def test_requests_rebuilds_and_the_region_are_measured(clock: Clock) -> None:
+def test_requests_and_the_region_are_measured(clock: Clock) -> None:
     gauge = Gauge(clock)
     for seconds in (0.1, 0.3, 5.0):
         with gauge.request():
             clock.now += seconds
-    gauge.rebuilt(100 * MIB, 2.0, has_base=True)
-    gauge.rebuilt(100 * MIB, 1.0, has_base=False)
-    gauge.rebuilt(1, 10.0, has_base=True)
     gauge.from_the_region(50 * MIB, 0.5)
     speeds = gauge.speeds()
     assert speeds.origin_request_seconds == pytest.approx(0.3)
-    assert speeds.decode_bytes_per_second == pytest.approx(50 * MIB)
-    assert speeds.unpack_bytes_per_second == pytest.approx(100 * MIB)
     assert speeds.region_bytes_per_second == pytest.approx(100 * MIB)
 
 
@@ -161,4 +156,4 @@ def test_a_request_that_fails_is_not_measured(clock: Clock) -> None:
     with pytest.raises(OSError), gauge.request():
         clock.now += 60
         raise OSError
-    assert gauge.speeds().origin_request_seconds == Speeds().origin_request_seconds
+    assert gauge.speeds().origin_request_seconds == LinkSpeeds().origin_request_seconds

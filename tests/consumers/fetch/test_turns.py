@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch import ArtifactCache, Fetcher, FetchReport
-from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.consumers.fetch import ArtifactCache, Context, FetchCancelled, Fetcher, FetchReport
+from modelcast.consumers.fetch.planning.single_flight import Flight, Table
 from modelcast.consumers.fetch.region import lease as turns_module
 from modelcast.consumers.fetch.region.lease import RegionTurns
-from modelcast.consumers.fetch.region.single_flight import Flight, Table
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.consumers.fetch.transfer.rate_limit import Budget
 from modelcast.infra.stores import MemoryStore, open_store
@@ -149,7 +148,7 @@ def test_a_large_one_costs_the_region_three_small_requests_more(
             return super().put(key, body, if_absent=if_absent, if_match=if_match)
 
     turns = RegionTurns(Counting(region), "one", 4, beat_seconds=LONG)
-    turn = turns.turn("sha256:" + "a" * 64, lambda: False)
+    turn = turns.turn("sha256:" + "a" * 64, Context())
     assert turn.take() is False
     assert turn.take() is False  # it is ours already
     turn.drop()
@@ -177,7 +176,7 @@ def test_a_worker_that_comes_back_takes_up_its_own_flight_at_once(
 
 
 def test_a_holder_beats_as_long_as_it_flies(region: MemoryStore) -> None:
-    turn = turns_of(region, "one").turn("a", lambda: False)
+    turn = turns_of(region, "one").turn("a", Context())
     turn.take()
     until(lambda: table_of(region).flights[0].beat >= 3)
     assert not turn.lost
@@ -188,7 +187,7 @@ def test_a_holder_beats_as_long_as_it_flies(region: MemoryStore) -> None:
 def test_who_waits_may_give_up(region: MemoryStore) -> None:
     region.put(keys.TRANSFERS, Table((Flight("a", "other"),)).encode())
     tired = threading.Event()
-    turn = turns_of(region, "one").turn("a", tired.is_set)
+    turn = turns_of(region, "one").turn("a", Context(tired))
     threading.Timer(0.2, tired.set).start()
     with pytest.raises(FetchCancelled):
         turn.take()
@@ -343,7 +342,7 @@ def test_a_bucket_that_allows_no_turns_costs_bytes_but_one_that_is_away_ends_the
 
 def test_a_newcomer_holds_back_until_the_others_know_of_it(region: MemoryStore) -> None:
     first, second = RegionTurns(region, "one", 4, beat_seconds=0.2), RegionTurns(region, "two", 4, beat_seconds=LONG)
-    a, b = first.turn("a", lambda: False), second.turn("b", lambda: False)
+    a, b = first.turn("a", Context()), second.turn("b", Context())
     a.take()
     assert first.share() == 1.0
     b.take()
@@ -366,7 +365,7 @@ def test_who_was_not_heard_of_for_very_long_stops_by_itself(tmp_path: Path) -> N
             return super().put(key, body, if_absent=if_absent, if_match=if_match)
 
     region = Deaf("region")
-    turn = turns_of(region, "one", expiry_seconds=0.5).turn("a", lambda: False)
+    turn = turns_of(region, "one", expiry_seconds=0.5).turn("a", Context())
     turn.take()
     region.deaf = True
     until(lambda: turn.lost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.agent import RegionAgent
@@ -15,7 +16,7 @@ from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
-from modelcast.agents.region.shell.ports import PROOF_SECONDS_MAX, World
+from modelcast.agents.region.shell.ports import World
 from modelcast.infra.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.outbox import Delivered
 from modelcast.infra.settings import RegionSettings
@@ -66,14 +67,13 @@ class Worker(Process):
                 stores=SimulatedThreads(self),
                 fetches=SimulatedThreads(self, piecemeal=1.0, seconds_max=0.01),
                 load_seconds_max=LOAD_TIMEOUT,
-                proof_seconds_max=PROOF_SECONDS_MAX if region.proves else float("inf"),
                 pace=Pace(lambda: world.now),
                 observer=Observer(self),
             ),
             region_store=bucket,
             watch=watch,
             reporter=reporter,
-            policy=world.policy,
+            policy=world.policy if region.proves else replace(world.policy, proof_seconds=float("inf")),
             standing=self.liveness,
             rng=rng,
         )
@@ -111,7 +111,7 @@ class Worker(Process):
     @property
     def epoch(self) -> int:
         """Under which it owns the model; 0: it does not."""
-        return self.replica.saved.epoch if self.replica else 0
+        return self.replica.facts.saved.epoch if self.replica else 0
 
     def assigned(self, number: int) -> None:
         """The group gives us the model."""

@@ -66,7 +66,7 @@ def test_a_version_that_is_only_staged_is_told_with_its_bytes() -> None:
 def test_what_is_fetched_ahead_of_what_is_served_is_told_while_it_is_on_its_way() -> None:
     region = serving("a")
     region.on(Log().publish(1).publish(2, activation=Activation.STAGED).folded)
-    assert region.replica.fetching == {digest(2)}
+    assert region.replica.pending.fetching == {digest(2)}
     region.on(Fetching(digest(2), Transfer(bytes_moved=7, bytes_planned=1002, bytes_per_second=3.25, way="whole")))
     (page,) = pages(region)
     assert page.version == 1
@@ -120,7 +120,7 @@ def test_its_next_owner_still_says_why_a_version_is_refused() -> None:
     region = serving("a", log=log)
     region.on(log.publish(2, activation=Activation.STAGED).folded)
     damaged(region, 2)
-    heir = Region("a", memory=region.replica.saved.claimed_by("another"))
+    heir = Region("a", memory=region.replica.facts.saved.claimed_by("another"))
     heir.on(log.folded)
     (page,) = pages(heir)
     assert page.refused_version == 2

@@ -1,0 +1,51 @@
+"""Where an accelerator puts the files of one fetch."""
+
+from pathlib import Path
+
+from modelcast.consumers.fetch.cache.incoming import Incoming
+from modelcast.consumers.fetch.planning.steps import Source, Step
+from modelcast.consumers.fetch.region.write_through import Ahead
+from modelcast.consumers.fetch.transfer.download import Download
+from modelcast.consumers.fetch.transfer.objects import here_bytes
+from modelcast.consumers.fetch.transfer.throughput import Gauge
+from modelcast.consumers.fetch.transfer.verified_prefix import Growth
+
+
+class IncomingDestination:
+    """A ``Destination``.
+
+    Args:
+        incoming: where the artifact is put together.
+        download: brings what an accelerator asks for.
+        ahead: told of blocks that are in their place.
+        gauge: told how fast the link was.
+    """
+
+    def __init__(self, incoming: Incoming, download: Download, ahead: Ahead, gauge: Gauge) -> None:
+        self._incoming = incoming
+        self._download = download
+        self._ahead = ahead
+        self._gauge = gauge
+
+    @property
+    def aside(self) -> Path:
+        """What is needed on the way only."""
+        return self._incoming.aside
+
+    def path(self, step: Step) -> Path:
+        """Where the file is put together."""
+        return self._incoming.path(step.file)
+
+    def block_came(self, digest: str, block: int) -> None:
+        """A block of a file is in its place, and right."""
+        self._ahead.came(digest, block)
+
+    def bring(self, key: str, path: Path, size_bytes: int, *, source: Source, growth: Growth | None = None) -> None:
+        """Bring an object; raises like ``Download.object``."""
+        if source is Source.REGION:
+            self._download.object(key, path, size_bytes, source=source, growth=growth)
+            return
+        left_bytes, moved_bytes = size_bytes - here_bytes(path, size_bytes), 0
+        with self._gauge.over_the_link(lambda: moved_bytes):
+            self._download.object(key, path, size_bytes, source=source, growth=growth)
+            moved_bytes = left_bytes

@@ -21,6 +21,7 @@ from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 from modelcast.schemas.states import State
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log
+from tests.support.waiting import until_async
 
 SOON = Policy(read_every=0.2, backoff_first=0.02, backoff_max=0.1)
 
@@ -138,10 +139,7 @@ class Scene:
         self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, policy, self.replaced.append)
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, f"not within 60 s: {what}"
-            await asyncio.sleep(0.005)
+        await until_async(condition, what)
 
     @property
     def told(self) -> State | None:

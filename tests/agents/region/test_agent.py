@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +24,7 @@ from modelcast.schemas.states import State
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.scene import DiskInMemory, PodInMemory, Reports
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of
+from tests.support.waiting import until_async
 
 MINE = frozenset({partition_of(MODEL)})
 
@@ -79,10 +79,7 @@ class Post:
         self.origin.put(keys.log_entry(MODEL, entry.generation), encode(entry))
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, f"not within 60 s: {what}"
-            await asyncio.sleep(0.005)
+        await until_async(condition, what)
 
     async def serves(self, version: int) -> None:
         await self.until(

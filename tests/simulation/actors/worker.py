@@ -191,7 +191,9 @@ class Outbox:
         self._worker = worker
         self.dead_letter = DeadLetterWriter(self.send, worker.name)
 
-    def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None) -> None:
+    def send(
+        self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None, headers: object = None
+    ) -> None:
         """See ``infra.outbox.Outbox``."""
         if not self._worker.acts():
             return

@@ -127,7 +127,7 @@ def _without_order_of_snapshots() -> Iterator[None]:
 
 @contextmanager
 def _without_a_look_at_the_clock_before_a_claim() -> Iterator[None]:
-    with patch.object(liveness.Standing, "stands", lambda self: True):
+    with patch.object(liveness.Liveness, "stands", lambda self: True):
         yield
 
 

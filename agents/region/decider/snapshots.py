@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Transfer
+from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.names import VERSION_MAX
@@ -76,13 +77,16 @@ def _error(replica: Replica) -> str:
     return said or next((q.reason for q in replica.facts.quarantined if q.version == refused), "")
 
 
-def encoded(replica: Replica, *, worker: str, sequence: int, now_us: int, now: float) -> list[bytes]:
-    """The pages as they travel.
+def encoded(
+    replica: Replica, *, worker: str, sequence: int, now_us: int, now: float
+) -> list[tuple[bytes, dict[str, bytes]]]:
+    """The pages as they travel, with their headers.
 
     Raises:
         ContentError: a page can't be written.
     """
-    return [encode(p) for p in snapshot(replica, worker=worker, sequence=sequence, now_us=now_us, now=now)]
+    pages = snapshot(replica, worker=worker, sequence=sequence, now_us=now_us, now=now)
+    return [(encode(page), AckHeaders.of(page).written()) for page in pages]
 
 
 def _pages(reports: list[PodReport]) -> Iterator[list[PodReport]]:

@@ -17,7 +17,7 @@ from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 
 
-class State(Protocol):
+class StateObject(Protocol):
     """One model's state object in the region's bucket (``OwnedState``). Blocking."""
 
     def claim(self, registry_id: str) -> Memory:
@@ -51,8 +51,8 @@ class Artifacts(Protocol):
         ...
 
 
-class Book(Protocol):
-    """One model's log, as far as it was read (``LogBook``). Blocking, thread-safe."""
+class LogReader(Protocol):
+    """One model's log, as far as it was read (``RegistryLogReader``). Blocking, thread-safe."""
 
     @property
     def log(self) -> ModelLog | None:
@@ -98,7 +98,7 @@ class StepObserver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class RegionPorts:
     """Everything that one worker's reconcilers share."""
 
     region: str

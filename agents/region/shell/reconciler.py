@@ -35,8 +35,8 @@ from modelcast.agents.region.decider.values import (
     Unreadable,
 )
 from modelcast.agents.region.ownership.owned_state import Superseded
-from modelcast.agents.region.shell.effects import Hands, in_thread
-from modelcast.agents.region.shell.ports import Book, State, World
+from modelcast.agents.region.shell.effects import EffectRunner, in_thread
+from modelcast.agents.region.shell.ports import LogReader, RegionPorts, StateObject
 from modelcast.consumers.pods.port import LoadOrder
 from modelcast.infra import metrics
 from modelcast.schemas.errors import ContentError, ForeignRegistry, ModelcastError
@@ -53,7 +53,7 @@ class Reconciler:
 
     Args:
         model: which one.
-        world: what all of this worker's reconcilers share.
+        ports: what all of this worker's reconcilers share.
         state: the model's state object.
         book: the model's log.
         policy: how patient to be.
@@ -61,14 +61,20 @@ class Reconciler:
     """
 
     def __init__(
-        self, model: str, world: World, state: State, book: Book, policy: Policy, on_replaced: Callable[[str], None]
+        self,
+        model: str,
+        ports: RegionPorts,
+        state: StateObject,
+        book: LogReader,
+        policy: Policy,
+        on_replaced: Callable[[str], None],
     ) -> None:
         self.model = model
         self.book = book
         self.replica: Replica | None = None
         self.unknown = False  # it was only spoken of: the registry holds nothing
         self.owned_at = float("inf")  # when (event loop's time) the claim stood
-        self._world = world
+        self._ports = ports
         self._policy = policy
         self._on_replaced = on_replaced
         self._holding = False  # until there is a replica that knows it
@@ -80,8 +86,8 @@ class Reconciler:
         self._refresh_wanted = False
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
-        self._log = log.bind(model=model, region=world.region)
-        self._hands = Hands(model, world, state, self._log)
+        self._log = log.bind(model=model, region=ports.region)
+        self._effects = EffectRunner(model, ports, state, self._log)
 
     # --- what others call ---------------------------------------------------------------------------------
 
@@ -115,7 +121,7 @@ class Reconciler:
 
     async def contradiction(self, entry: Entry, raw: bytes) -> str | None:
         """Why an announced entry is not what stands in the log; None: it is. Raises ``StoreUnavailable``."""
-        return await in_thread(self._world.stores, lambda: self.book.contradiction(entry, raw))
+        return await in_thread(self._ports.stores, lambda: self.book.contradiction(entry, raw))
 
     def refresh(self) -> None:
         """Look for news in the log, and prove that what was read still stands."""
@@ -171,7 +177,7 @@ class Reconciler:
         before = self.replica
         now = asyncio.get_running_loop().time()
         self.replica, effects = step(before, event, now)
-        self._world.observer.stepped(before, event, self.replica, effects)
+        self._ports.observer.stepped(before, event, self.replica, effects)
         if self.replica.facts.replaced:
             self._give_up(self.replica.facts.replaced)
             return
@@ -185,7 +191,7 @@ class Reconciler:
                 self._cancels.setdefault(digest, threading.Event()).set()
             case Report():
                 assert self.replica is not None
-                self._world.reporter.changed(self.model, self.replica)
+                self._ports.reporter.changed(self.model, self.replica)
             case Refold():
                 self.refresh()
             case Fetch() | Load() | Read() | Save() | CheckOwner():
@@ -199,18 +205,18 @@ class Reconciler:
             case Load(pod, order):
                 event = await self._load(pod, order)
             case Read(pod):
-                event = await self._hands.read(pod)
+                event = await self._effects.read(pod)
             case Save(memory):
-                event = await self._hands.save(memory)
+                event = await self._effects.save(memory)
             case CheckOwner(epoch_seen):
-                event = await self._hands.check(epoch_seen)
+                event = await self._effects.check(epoch_seen)
         self._feed(event)
 
     async def _fetch(self, update: ModelUpdate) -> Event:
         digest = update.artifact.manifest_digest
         cancel = self._cancels.setdefault(digest, threading.Event())  # it may have been cancelled before it began
         try:
-            return await self._hands.fetch(update, cancel, self._feed)
+            return await self._effects.fetch(update, cancel, self._feed)
         finally:
             self._cancels.pop(digest, None)
 
@@ -219,7 +225,7 @@ class Reconciler:
         assert task is not None
         self._loads.add(task)
         try:
-            return await self._hands.load(pod, order)
+            return await self._effects.load(pod, order)
         finally:
             self._loads.discard(task)
 
@@ -248,7 +254,7 @@ class Reconciler:
             until, refresh = self._wanted, self._refresh_wanted
             self._refresh_wanted = False
             try:
-                known = await in_thread(self._world.stores, partial(self._read, until, refresh))
+                known = await in_thread(self._ports.stores, partial(self._read, until, refresh))
             except ForeignRegistry as error:
                 self._log.error("the store contradicts what this region obeys: the model is stopped", error=error)
                 self._feed(Contradicted(str(error)))
@@ -305,7 +311,7 @@ class Reconciler:
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                memory = await self._hands.claim(registry_id)
+                memory = await self._effects.claim(registry_id)
                 break
             except Superseded as error:
                 self._give_up(str(error))
@@ -322,7 +328,7 @@ class Reconciler:
         self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
         self.owned_at = asyncio.get_running_loop().time()
         self.replica = Replica.owning(memory, policy, proved_at=began, holding=self._holding)
-        self._feed(PodsKnown(tuple(self._world.pods)))
+        self._feed(PodsKnown(tuple(self._ports.pods)))
         if (known := self.book.log) is not None:
             self._feed(Folded(known))
             self._tell_unread()

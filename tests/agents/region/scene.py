@@ -12,7 +12,7 @@ from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import Pace
-from modelcast.agents.region.shell.ports import World
+from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.consumers.fetch import FetchCancelled, FetchStatus
 from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable
@@ -131,7 +131,7 @@ class Scene:
         self.book = BookInMemory(log)
         self.replaced: list[str] = []
         self.threads = ThreadPoolExecutor(8)
-        self.world = World(
+        self.world = RegionPorts(
             REGION, self.pods, self.disk, self.reports, self.threads, large or self.threads, load_seconds_max=5.0,
             pace=pace or Pace(), small_fetches=self.threads,
         )  # fmt: skip

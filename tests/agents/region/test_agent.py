@@ -13,7 +13,7 @@ from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.ownership.others_keep import OthersKeep
 from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.agents.region.shell.ports import World
+from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
@@ -59,13 +59,13 @@ class Post:
         self.pod = PodInMemory("p")
         self.disk, self.reports = DiskInMemory(), Forgetful()
         self.threads = ThreadPoolExecutor(8)
-        world = World(REGION, {"p": self.pod}, self.disk, self.reports, self.threads, self.threads)
+        ports = RegionPorts(REGION, {"p": self.pod}, self.disk, self.reports, self.threads, self.threads)
         self.watch = RegistryWatch(self.origin, self.bucket)
         self.agent = RegionAgent(
             REGION,
             RegionSettings(reconcile_seconds=reconcile_seconds, read_back_seconds=0.2),
             owner="me",
-            world=world,
+            ports=ports,
             region_store=self.bucket,
             watch=self.watch,
             reporter=self.reports,  # type: ignore[arg-type]
@@ -203,7 +203,7 @@ async def test_a_worker_that_may_have_lost_its_partition_takes_nothing_from_anot
         return sure
 
     sure = False
-    monkeypatch.setattr(patient.agent.standing, "stands", stands)
+    monkeypatch.setattr(patient.agent.liveness, "stands", stands)
     patient.publish(1)
     other = OwnedState(patient.bucket, MODEL, REGION, "other")
     other.claim(REGISTRY)

@@ -23,6 +23,7 @@ from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
+from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode, decode_as, encode
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectStore
@@ -152,13 +153,13 @@ class Rig:
             if announce:
                 self.send(Topic.MODEL_UPDATES, entry.model, body)
 
-    def send(self, topic: Topic, key: str, value: bytes) -> None:
-        self.producer.produce(topic, key=key.encode(), value=value)
+    def send(self, topic: Topic, key: str, value: bytes, headers: dict[str, bytes] | None = None) -> None:
+        self.producer.produce(topic, key=key.encode(), value=value, headers=headers or {})
         assert self.producer.flush(10) == 0
 
     def report(self, acks: Iterable[ModelAck]) -> None:
         for ack in acks:
-            self.send(Topic.MODEL_ACKS, ack.model, encode(ack))
+            self.send(Topic.MODEL_ACKS, ack.model, encode(ack), AckHeaders.of(ack).written())
 
     def beat(self, *regions: str) -> None:
         for region in regions or self.regions:

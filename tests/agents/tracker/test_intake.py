@@ -71,7 +71,7 @@ class Bench:
         self.intake.heartbeat(raw, b"eu/w", 0, NOW_US, NOW_US)
 
     async def ack(self, raw: bytes) -> None:
-        message: Any = SimpleNamespace(key=None, value=raw, partition=partition_of(MODEL), offset=0)
+        message: Any = SimpleNamespace(key=None, value=raw, partition=partition_of(MODEL), offset=0, headers=None)
         await self.intake.ack(message, self.table)
 
     async def until(self, condition: Callable[[], object]) -> None:

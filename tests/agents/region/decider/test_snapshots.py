@@ -176,8 +176,8 @@ def test_every_page_can_be_written_and_all_pods_are_in_them(
     region.on(PodLost(names[-1], error))
     found = pages(region)
     values = encoded(region.replica, worker="w", sequence=1, now_us=NOW_US, now=region.now)
-    assert all(len(v) <= RECORD_SIZE_MAX for v in values)
-    assert [decode(v) for v in values] == list(found)
+    assert all(len(value) <= RECORD_SIZE_MAX for value, _ in values)
+    assert [decode(value) for value, _ in values] == list(found)
     assert all(len(p.pods) <= PODS_PER_PAGE for p in found)
     assert [r.pod for p in found for r in p.pods] == sorted(names)
     assert {(p.page, p.pages) for p in found} == {(n, len(found)) for n in range(len(found))}

@@ -17,10 +17,8 @@ from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 
 
-class State(Protocol):
+class StateObject(Protocol):
     """One model's state object in the region's bucket (``OwnedState``). Blocking."""
-
-    proved_at: float
 
     def claim(self, registry_id: str) -> Memory:
         """Take the next owner epoch."""
@@ -53,8 +51,8 @@ class Artifacts(Protocol):
         ...
 
 
-class Book(Protocol):
-    """One model's log, as far as it was read (``LogBook``). Blocking, thread-safe."""
+class LogReader(Protocol):
+    """One model's log, as far as it was read (``RegistryLogReader``). Blocking, thread-safe."""
 
     @property
     def log(self) -> ModelLog | None:
@@ -99,12 +97,8 @@ class StepObserver(Protocol):
         ...
 
 
-PROOF_SECONDS_MAX = 5.0
-"""An order to a pod is given only while the last proof of ownership is younger: a foreign server can't refuse it."""
-
-
 @dataclass(frozen=True, slots=True)
-class World:
+class RegionPorts:
     """Everything that one worker's reconcilers share."""
 
     region: str
@@ -114,7 +108,6 @@ class World:
     stores: Executor  # short calls
     fetches: Executor  # long ones
     load_seconds_max: float = 120.0
-    proof_seconds_max: float = PROOF_SECONDS_MAX
     pace: Pace = field(default_factory=Pace)  # at which fetches speak of their progress
     observer: StepObserver = field(default_factory=LoggedSteps)
     small_fetches: Executor | None = None  # of what waits for nobody's turn at the origin; None: as the others

@@ -21,6 +21,7 @@ from modelcast.schemas.errors import Refused, StoreUnavailable
 from modelcast.schemas.ports import ByteStream, ObjectInfo, ObjectStore, StoredObject
 from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish, tree
 from tests.support.servers import S3ForTests
+from tests.support.waiting import until
 
 FILES = {"weights": noise(5 * MIB + 77, 1), "vocab": noise(200_000, 2)}
 TOTAL = sum(map(len, FILES.values()))
@@ -56,13 +57,6 @@ def worker(origin: ObjectStore, region: ObjectStore, folder: Path, **options: fl
 def table_of(region: ObjectStore) -> Table:
     found = region.get(keys.TRANSFERS, size_max=MIB)
     return Table.decode(found.body) if found else Table()
-
-
-def until(met: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def at_once(acts: list[Callable[[], FetchReport]]) -> list[FetchReport]:

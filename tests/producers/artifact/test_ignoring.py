@@ -1,5 +1,6 @@
 """What a publication leaves out, and that it says so."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -129,6 +130,14 @@ def test_a_byte_order_mark_and_windows_lines_are_no_part_of_the_patterns(tmp_pat
 def test_a_file_that_is_named_is_published_whatever_its_name(tmp_path: Path) -> None:
     write(tmp_path, {".modelcastignore": "*", "model.onnx~": "graph"})
     assert [f.entry.path for f in scan(tmp_path / "model.onnx~").files] == ["model.onnx~"]
+
+
+def test_names_that_are_no_text_are_shown_as_some(tmp_path: Path) -> None:
+    write(tmp_path, {"model.onnx": "graph", os.fsdecode(b"\xe9~"): "", "\x1b[2J~": ""})
+    (tmp_path / "\n").mkdir()
+    found = scan(tmp_path)
+    assert set(found.left_out) == {"\\udce9~ (by default)", "\\x1b[2J~ (by default)"}
+    assert "\\n/ is an empty folder and is not carried" in found.notes
 
 
 def test_a_publication_names_what_it_left_out(publisher: Publisher, tmp_path: Path) -> None:

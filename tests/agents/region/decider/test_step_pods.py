@@ -178,4 +178,4 @@ def test_a_region_without_pods_stages_and_never_says_that_it_serves() -> None:
     assert region.fetches == [1]
     region.fetched(1)
     assert region.replica.state is State.STAGED
-    assert region.replica.saved.served is None
+    assert region.replica.facts.saved.served is None

@@ -1,4 +1,4 @@
-"""Locks another release of Kafka: ``python -m modelcast.infra.local.relock 4.3.1``, then read the diff.
+"""Locks another release of Kafka: ``python -m modelcast.infra.local.servers.relock 4.3.1``, then read the diff.
 
 jgo resolves the release's dependencies; their SHA-256 are those of what it fetches today.
 """
@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from modelcast.infra.local.jars import FETCH_TIMEOUT_SECONDS, FETCHES_AT_ONCE
+from modelcast.infra.local.servers.jars import FETCH_TIMEOUT_SECONDS, FETCHES_AT_ONCE
 
 LOCK = Path(__file__).with_name("kafka.lock")
-HEADER = "# The jars of the embedded Kafka. Written by: python -m modelcast.infra.local.relock VERSION\n"
+HEADER = "# The jars of the embedded Kafka. Written by: python -m modelcast.infra.local.servers.relock VERSION\n"
 
 
 def relock(version: str) -> str:

@@ -10,9 +10,9 @@ import fastavro
 import pytest
 from fastavro.read import SchemaResolutionError
 
-from modelcast.schemas.compatibility import problems
-from modelcast.schemas.schema_guard import parse_schema
-from tests.schemas.foreign_schemas import field, todays
+from modelcast.schemas.avro.compatibility import problems
+from modelcast.schemas.avro.schema_guard import parse_schema
+from tests.schemas.avro.foreign_schemas import field, todays
 
 
 def _found(reader: Any, writer: Any) -> list[str]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from modelcast.schemas.avro.schema_guard import DEPTH_MAX, MEMBERS_MAX, SCHEMA_SIZE_MAX, parse_schema
+from modelcast.schemas.avro.schema_nodes import Array, Enumeration, Primitive, Struct, Union, canonical, fingerprint
 from modelcast.schemas.errors import ContentError, DecodeError
-from modelcast.schemas.schema_guard import DEPTH_MAX, MEMBERS_MAX, SCHEMA_SIZE_MAX, parse_schema
-from modelcast.schemas.schema_nodes import Array, Enumeration, Primitive, Struct, Union, canonical, fingerprint
 
 
 def _record(*types: Any, name: str = "R") -> dict[str, Any]:

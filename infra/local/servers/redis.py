@@ -90,7 +90,7 @@ class RedisServer:
         ready_file = directory / "redis.ready"
         ready_file.unlink(missing_ok=True)
         child = Child.start(
-            [sys.executable, "-m", "modelcast.infra.local.redis_server", str(port), ready_file],
+            [sys.executable, "-m", "modelcast.infra.local.servers.redis_server", str(port), ready_file],
             name="redis",
             log=directory / "redis.log",
             grace_seconds=2,

@@ -9,12 +9,12 @@ import sys
 from copy import deepcopy
 from typing import Any
 
+from modelcast.schemas.avro.schema_book import RECORD_CLASSES, SchemaBook
+from modelcast.schemas.avro.schema_guard import parse_schema
+from modelcast.schemas.avro.schema_nodes import fingerprint
 from modelcast.schemas.codec import MARKER, decode, encode
 from modelcast.schemas.errors import DecodeError
-from modelcast.schemas.schema_book import RECORD_CLASSES, SchemaBook
-from modelcast.schemas.schema_guard import parse_schema
-from modelcast.schemas.schema_nodes import fingerprint
-from tests.schemas.foreign_schemas import EXTRAS, todays, with_every_kind_of_field, written
+from tests.schemas.avro.foreign_schemas import EXTRAS, todays, with_every_kind_of_field, written
 from tests.support import example_records
 
 NOTHING: tuple[Any, ...] = (None, 0, -1, 2**70, 1.5, "", True, [], {})

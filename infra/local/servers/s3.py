@@ -116,7 +116,7 @@ def _spawn(directory: Path, port: int, *, keep: bool) -> Child:
     _ready_file(directory).unlink(missing_ok=True)
     kept = [directory / "objects"] if keep else []
     return Child.start(
-        [sys.executable, "-m", "modelcast.infra.local.s3_server", str(port), _ready_file(directory), *kept],
+        [sys.executable, "-m", "modelcast.infra.local.servers.s3_server", str(port), _ready_file(directory), *kept],
         name="s3",
         log=directory / "s3.log",
         grace_seconds=2,

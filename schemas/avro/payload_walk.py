@@ -4,8 +4,8 @@ bytes that are left. It reads no values, so it is cheap, and it is plain Python,
 
 from collections.abc import Callable
 
+from modelcast.schemas.avro.schema_nodes import Array, Enumeration, Field, Fixed, Map, Node, Primitive, Struct, Union
 from modelcast.schemas.errors import DecodeError
-from modelcast.schemas.schema_nodes import Array, Enumeration, Field, Fixed, Map, Node, Primitive, Struct, Union
 
 Walk = Callable[[bytes, int], int]
 """From a payload and where a value starts to where it ends. Raises ``DecodeError`` or ``IndexError`` (cut short)."""

@@ -1,4 +1,4 @@
-"""The embedded S3 server's own process: ``python -m modelcast.infra.local.s3_server PORT READY_FILE [FOLDER]``."""
+"""The embedded S3 server: ``python -m modelcast.infra.local.servers.s3_server PORT READY_FILE [FOLDER]``."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelcast.infra.local.ports import LOOPBACK
-from modelcast.infra.local.s3_kept import KeptObjects
+from modelcast.infra.local.servers.s3_kept import KeptObjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

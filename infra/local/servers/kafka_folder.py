@@ -9,9 +9,9 @@ from pathlib import Path
 
 from modelcast.infra.files import written_aside
 from modelcast.infra.local.errors import ServerFailed
-from modelcast.infra.local.jars import cache_dir
 from modelcast.infra.local.ports import LOOPBACK
 from modelcast.infra.local.process import Child, tail
+from modelcast.infra.local.servers.jars import cache_dir
 
 FORMAT_SECONDS_MAX = 60.0
 

@@ -1,6 +1,6 @@
 """Whether a reader with one schema understands what was written with another (Avro 1.12, schema resolution)."""
 
-from modelcast.schemas.schema_nodes import Array, Enumeration, Field, Fixed, Map, Node, Primitive, Struct, Union
+from modelcast.schemas.avro.schema_nodes import Array, Enumeration, Field, Fixed, Map, Node, Primitive, Struct, Union
 
 _PROMOTIONS = {
     "int": {"long", "float", "double"},

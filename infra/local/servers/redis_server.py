@@ -1,4 +1,4 @@
-"""fakeredis' server in a process of its own: ``python -m modelcast.infra.local.redis_server PORT READY_FILE``."""
+"""fakeredis in a process of its own: ``python -m modelcast.infra.local.servers.redis_server PORT READY_FILE``."""
 
 import signal
 import sys

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from modelcast.schemas import schema_book
+from modelcast.schemas.avro import schema_book
+from modelcast.schemas.avro.schema_book import SchemaBook
+from modelcast.schemas.avro.schema_guard import parse_schema
+from modelcast.schemas.avro.schema_nodes import canonical, fingerprint_hex
 from modelcast.schemas.codec import MARKER, decode, encode, writer_schema
 from modelcast.schemas.errors import DecodeError, UnknownSchema
 from modelcast.schemas.records import Activation, ModelAck, ModelUpdate
-from modelcast.schemas.schema_book import SchemaBook
-from modelcast.schemas.schema_guard import parse_schema
-from modelcast.schemas.schema_nodes import canonical, fingerprint_hex
 from modelcast.schemas.states import PodState, State
-from tests.schemas.foreign_schemas import EXTRAS, field, learn, todays, with_every_kind_of_field, written
+from tests.schemas.avro.foreign_schemas import EXTRAS, field, learn, todays, with_every_kind_of_field, written
 from tests.support import example_records
 
 EXAMPLES = {path.stem: path for path in example_records.json_files()}

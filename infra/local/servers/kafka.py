@@ -10,11 +10,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from modelcast.infra.local.errors import ServerFailed
-from modelcast.infra.local.jars import ensure_jars, kafka_lock
-from modelcast.infra.local.kafka_folder import cluster_id, format_data, write_settings
 from modelcast.infra.local.ports import LOOPBACK, free_ports
 from modelcast.infra.local.process import Child
 from modelcast.infra.local.progress import SILENT, Progress
+from modelcast.infra.local.servers.jars import ensure_jars, kafka_lock
+from modelcast.infra.local.servers.kafka_folder import cluster_id, format_data, write_settings
 
 START_ATTEMPTS = 3
 READY_SECONDS_MAX = 300.0

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelcast.schemas.avro.well_framed import ack_is_well_framed
 from modelcast.schemas.codec import HEADER_SIZE_BYTES, decode, encode
 from modelcast.schemas.errors import DecodeError
 from modelcast.schemas.records import ModelAck, PodReport
 from modelcast.schemas.states import PodState, State
-from modelcast.schemas.well_framed import ack_is_well_framed
 
 DIGEST = "sha256:" + "ab" * 32
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import NoReturn
 
+from modelcast.schemas.avro.schema_nodes import Array, Enumeration, Field, Fixed, Map, Node, Primitive, Struct, Union
 from modelcast.schemas.errors import DecodeError
-from modelcast.schemas.schema_nodes import Array, Enumeration, Field, Fixed, Map, Node, Primitive, Struct, Union
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
 SCHEMA_SIZE_MAX = 64 * 1024

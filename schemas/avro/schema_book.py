@@ -11,11 +11,11 @@ from typing import Any, cast
 from fastavro.schema import parse_schema as parse_for_fastavro
 
 from modelcast.schemas import records
-from modelcast.schemas.compatibility import problems
+from modelcast.schemas.avro.compatibility import problems
+from modelcast.schemas.avro.payload_walk import Walk, walk_of
+from modelcast.schemas.avro.schema_guard import parse_schema
+from modelcast.schemas.avro.schema_nodes import Node, Struct, canonical, fingerprint_hex
 from modelcast.schemas.errors import DecodeError, UnknownSchema
-from modelcast.schemas.payload_walk import Walk, walk_of
-from modelcast.schemas.schema_guard import parse_schema
-from modelcast.schemas.schema_nodes import Node, Struct, canonical, fingerprint_hex
 
 FOREIGN_MAX = 256
 """Schemas from elsewhere that a book takes in, so that they can't fill a reader's memory."""

@@ -54,7 +54,7 @@ def parse_lock(text: str) -> tuple[LockedJar, ...]:
 
 def kafka_lock() -> tuple[LockedJar, ...]:
     """The jars of the embedded Kafka."""
-    return parse_lock((files("modelcast.infra.local") / "kafka.lock").read_text())
+    return parse_lock((files("modelcast.infra.local.servers") / "kafka.lock").read_text())
 
 
 def cache_dir() -> Path:

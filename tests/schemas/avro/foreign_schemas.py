@@ -7,10 +7,10 @@ from typing import Any
 
 import fastavro
 
+from modelcast.schemas.avro.schema_book import SchemaBook, schema_files
+from modelcast.schemas.avro.schema_guard import parse_schema
+from modelcast.schemas.avro.schema_nodes import canonical, fingerprint
 from modelcast.schemas.codec import MARKER
-from modelcast.schemas.schema_book import SchemaBook, schema_files
-from modelcast.schemas.schema_guard import parse_schema
-from modelcast.schemas.schema_nodes import canonical, fingerprint
 from tests.support import example_records
 
 

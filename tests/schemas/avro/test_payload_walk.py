@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelcast.schemas.avro.payload_walk import ITEMS_MAX, walk, walk_of
+from modelcast.schemas.avro.schema_guard import parse_schema
 from modelcast.schemas.errors import DecodeError
-from modelcast.schemas.payload_walk import ITEMS_MAX, walk, walk_of
-from modelcast.schemas.schema_guard import parse_schema
 
 longs = st.integers(-(2**63), 2**63 - 1)
 simple = st.sampled_from(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.consumers.fetch import Link, RegionalArtifacts, as_set
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores.configured import store_of
 from modelcast.schemas import keys

@@ -57,7 +57,7 @@ class Disk:
     @property
     def origin_bytes_per_second(self) -> float:
         """What the long link is believed to give this region, within its limit of now; 0: nobody knows."""
-        return self._link.gauge.of_the_region()
+        return self._link.throughput.of_the_region()
 
     def fetch(
         self,

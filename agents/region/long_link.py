@@ -4,7 +4,7 @@ from typing import Protocol, cast
 
 import structlog
 
-from modelcast.consumers.fetch import Accelerator, ArtifactCache, Budget, Gauge, Link, RegionTurns, as_set
+from modelcast.consumers.fetch import Accelerator, ArtifactCache, Link, RateLimit, RegionLeases, Throughput, as_set
 from modelcast.infra import accelerators
 from modelcast.infra import settings as settings_module
 from modelcast.infra.settings import RegionSettings, Settings
@@ -16,9 +16,9 @@ log = structlog.get_logger(__name__)
 
 def long_link(here: RegionSettings, region_store: ObjectStore, cache: ArtifactCache) -> Link:
     """The link of one worker: a share of the region's budget, and turns that go through the region's bucket."""
-    turns = RegionTurns(region_store, cache.identity, here.origin_readers_max)
-    budget = Budget(here.bandwidth_bytes_per_second, turns.share)
-    return Link(budget, turns, here.fetch_threads, as_set(here.direct_writes), Gauge(allowance=budget.allowance))
+    turns = RegionLeases(region_store, cache.identity, here.origin_readers_max)
+    budget = RateLimit(here.bandwidth_bytes_per_second, turns.share)
+    return Link(budget, turns, here.fetch_threads, as_set(here.direct_writes), Throughput(allowance=budget.allowance))
 
 
 class Plug(Protocol):
@@ -42,5 +42,5 @@ def reload_limit(link: Link, region: str) -> None:
     except ModelcastError as error:
         log.error("the settings can't be read again: the limit stays", error=error)
         return
-    link.budget.change(limit)
+    link.rate_limit.change(limit)
     log.info("the long link's limit was read again", bandwidth_bytes_per_second=limit)

@@ -25,7 +25,7 @@ from modelcast.agents.region.reporting.heartbeats import Heartbeats
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.consumers.fetch import ArtifactCache
-from modelcast.consumers.pods.v2 import Timeouts, V2Pod
+from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
 from modelcast.infra.faust_app import data_dir, run_app, stop_on_signals
 from modelcast.infra.health import HealthServer
 from modelcast.infra.kafka_admin import create_topics

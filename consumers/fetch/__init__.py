@@ -34,17 +34,17 @@ from modelcast.consumers.fetch.planning.steps import (
     origin_bytes_of,
 )
 from modelcast.consumers.fetch.region.bucket import RegionalBucket
-from modelcast.consumers.fetch.region.lease import RegionTurns
+from modelcast.consumers.fetch.region.lease import RegionLeases
 from modelcast.consumers.fetch.region.manifests import find_manifest, read_manifest
 from modelcast.consumers.fetch.report import FetchReport
 from modelcast.consumers.fetch.transfer.disks import as_set
 from modelcast.consumers.fetch.transfer.early import started
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.consumers.fetch.transfer.objects import here_bytes
-from modelcast.consumers.fetch.transfer.rate_limit import Budget
+from modelcast.consumers.fetch.transfer.rate_limit import RateLimit
 from modelcast.consumers.fetch.transfer.retry import retried
-from modelcast.consumers.fetch.transfer.throughput import Gauge
-from modelcast.consumers.fetch.transfer.verified_prefix import Growth
+from modelcast.consumers.fetch.transfer.throughput import Throughput
+from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
 
 __all__ = [
     "TURN_FROM_BYTES",
@@ -53,7 +53,6 @@ __all__ = [
     "BaseCandidates",
     "BlobMissing",
     "BlockHashes",
-    "Budget",
     "Clock",
     "Context",
     "DamagedBytes",
@@ -64,15 +63,14 @@ __all__ = [
     "FetchReport",
     "FetchStatus",
     "Fetcher",
-    "Gauge",
-    "Growth",
     "Held",
     "HeldArtifacts",
     "Label",
     "Link",
     "LinkSpeeds",
     "NoAccelerator",
-    "RegionTurns",
+    "RateLimit",
+    "RegionLeases",
     "RegionalArtifacts",
     "RegionalBucket",
     "Request",
@@ -81,6 +79,8 @@ __all__ = [
     "Source",
     "SpeedSource",
     "Step",
+    "Throughput",
+    "VerifiedPrefix",
     "Way",
     "as_set",
     "find_manifest",

@@ -12,7 +12,7 @@ from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.planning.bandwidth import LinkSpeeds
 from modelcast.consumers.fetch.planning.candidates import BaseCandidates
 from modelcast.consumers.fetch.planning.steps import Source, Step
-from modelcast.consumers.fetch.transfer.verified_prefix import Growth
+from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 
@@ -34,7 +34,7 @@ class HeldArtifacts(Protocol):
 
 
 class SpeedSource(Protocol):
-    """Knows how fast the links are (``Gauge``)."""
+    """Knows how fast the links are (``Throughput``)."""
 
     def speeds(self) -> LinkSpeeds:
         """What is known by now; guesses for the rest."""
@@ -49,7 +49,7 @@ class Request:
         origin: where the artifact was published.
         region: the region's own bucket; None: there is none.
         cache: this machine's.
-        gauge: how fast the links were.
+        throughput: how fast the links were.
         candidates: other versions of the same model.
     """
 
@@ -57,7 +57,7 @@ class Request:
     origin: ObjectStore
     region: ObjectStore | None
     cache: HeldArtifacts
-    gauge: SpeedSource
+    throughput: SpeedSource
     candidates: BaseCandidates
 
 
@@ -90,11 +90,13 @@ class Destination(Protocol):
         """A block of a file is in its place, and right."""
         ...
 
-    def bring(self, key: str, path: Path, size_bytes: int, *, source: Source, growth: Growth | None = None) -> None:
+    def bring(
+        self, key: str, path: Path, size_bytes: int, *, source: Source, prefix: VerifiedPrefix | None = None
+    ) -> None:
         """Bring an object that nobody can check in advance, going on from what an interruption left at ``path``.
 
         Args:
-            growth: told what of it is there.
+            prefix: told what of it is there.
 
         Raises:
             ModelcastError: as ``Download.object``.

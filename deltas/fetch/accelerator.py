@@ -47,7 +47,7 @@ class DeltaAccelerator:
         """Look for deltas of an artifact whose manifest is being read."""
         if size_bytes < self._options.size_min_bytes:
             return
-        speeds = self._experience.codec.beside(request.gauge.speeds())
+        speeds = self._experience.codec.beside(request.throughput.speeds())
         if not may_find_deltas(request, size_bytes, speeds, holds_others=bool(request.cache.digests())):
             return
         digest, now = request.manifest_digest, time.monotonic()

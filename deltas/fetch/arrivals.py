@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcast.consumers.fetch import Destination, Growth, Source
+from modelcast.consumers.fetch import Destination, Source, VerifiedPrefix
 from modelcast.deltas.fetch.planning.paths import Offer
 
 
@@ -16,7 +16,7 @@ class Arrival:
 
     offer: Offer
     path: Path
-    growth: Growth
+    prefix: VerifiedPrefix
     brought: "Future[None]"
 
     def join(self) -> None:
@@ -32,23 +32,23 @@ def arriving(destination: Destination, offers: Sequence[Offer], paths: Sequence[
         destination: brings them.
         paths: where to.
     """
-    growths = [Growth(offer.size_bytes) for offer in offers]
+    prefixes = [VerifiedPrefix(offer.size_bytes) for offer in offers]
 
-    def bring(offer: Offer, path: Path, growth: Growth) -> None:
+    def bring(offer: Offer, path: Path, prefix: VerifiedPrefix) -> None:
         try:
-            destination.bring(offer.key, path, offer.size_bytes, source=Source.ORIGIN, growth=growth)
+            destination.bring(offer.key, path, offer.size_bytes, source=Source.ORIGIN, prefix=prefix)
         except BaseException:
-            growth.give_up()
+            prefix.give_up()
             raise
 
     with ThreadPoolExecutor(1, "arriving") as pool:
         arrivals = [
-            Arrival(offer, path, growth, pool.submit(bring, offer, path, growth))
-            for offer, path, growth in zip(offers, paths, growths, strict=True)
+            Arrival(offer, path, prefix, pool.submit(bring, offer, path, prefix))
+            for offer, path, prefix in zip(offers, paths, prefixes, strict=True)
         ]
         try:
             yield arrivals
         finally:
             for arrival in arrivals:
-                arrival.growth.leave()
+                arrival.prefix.leave()
                 arrival.brought.cancel()

@@ -173,7 +173,7 @@ class PathChooser:
 
     def speeds(self) -> Speeds:
         """What ways are compared by."""
-        return self._experience.codec.beside(self._request.gauge.speeds())
+        return self._experience.codec.beside(self._request.throughput.speeds())
 
     def _plan(self, steps: Sequence[Step], here_bytes: Callable[[Offer], int]) -> tuple[FilePlan, ...]:
         return plan_files(steps, self._holdings(), self._usable(here_bytes), self.speeds())

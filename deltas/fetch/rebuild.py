@@ -141,11 +141,11 @@ class Rebuilder:
             return seconds
 
         try:
-            return apply(arrival.growth.wait_for)
+            return apply(arrival.prefix.wait_for)
         except Exception as error:
             if base is not None and not base.exists():
                 raise WayFailed(None, error, lasting=False) from error  # evicted meanwhile
-            if not arrival.growth.is_over:
+            if not arrival.prefix.is_over:
                 raise
             arrival.join()  # what ended it says why; if nothing did, it began anew and is whole now
             return apply(_is_there)

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 
-from modelcast.consumers.pods.v2 import V2Pod
+from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.bench.figures import conditions
 from tests.consumers.pod.models import adder, matmul, order, table
 from tests.consumers.pod.pod_process import TOKEN, PodProcess

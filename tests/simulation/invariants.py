@@ -14,7 +14,7 @@ from modelcast.agents.region.decider import values
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.tracker.decider.snapshots import RegionRows
-from modelcast.consumers.pods.port import LoadOrder, PodReading
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState, State, may_move
 from tests.simulation.artifacts import Stored, digest_of

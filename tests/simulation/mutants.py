@@ -14,7 +14,7 @@ from modelcast.agents.region.ownership import liveness
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.agents.tracker.decider import snapshots
 from modelcast.consumers.pod import fence
-from modelcast.consumers.pods.port import PodReading, PodRefused
+from modelcast.consumers.pod_clients.port import PodReading, PodRefused
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.ports import ObjectInfo
 from modelcast.schemas.records import ModelAck

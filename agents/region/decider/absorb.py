@@ -26,7 +26,7 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Unreadable,
 )
-from modelcast.consumers.pods.port import PodReading
+from modelcast.consumers.pod_clients.port import PodReading
 from modelcast.schemas.log import ModelLog
 
 

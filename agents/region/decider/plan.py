@@ -5,7 +5,7 @@ from dataclasses import replace
 from modelcast.agents.region.decider.knowledge import NEVER, PodView
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import CancelFetch, CheckOwner, Effect, Fetch, Load, Read, Refold, Save
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.records import ModelUpdate
 
 

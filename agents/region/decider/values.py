@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.consumers.pods.port import LoadOrder, PodReading
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import ModelUpdate
 

@@ -12,7 +12,7 @@ from modelcast.agents.region.decider.values import Effect, Event, Transfer
 from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.consumers.fetch import TURN_FROM_BYTES, FetchStatus
-from modelcast.consumers.pods.port import Pod
+from modelcast.consumers.pod_clients.port import Pod
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 

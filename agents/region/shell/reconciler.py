@@ -37,7 +37,7 @@ from modelcast.agents.region.decider.values import (
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.shell.effects import EffectRunner, in_thread
 from modelcast.agents.region.shell.ports import LogReader, RegionPorts, StateObject
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra import metrics
 from modelcast.schemas.errors import ContentError, ForeignRegistry, ModelcastError
 from modelcast.schemas.log import ModelLog

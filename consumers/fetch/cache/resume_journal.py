@@ -18,7 +18,7 @@ _COUNT = struct.Struct("<I")
 _MAGIC = b"MCB1"
 
 
-class Begun:
+class ResumeJournal:
     """One object's. Thread-safe.
 
     Args:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from modelcast.consumers.fetch.cache.incoming import Incoming
 from modelcast.consumers.fetch.planning.steps import Source, Step
-from modelcast.consumers.fetch.region.write_through import Ahead
+from modelcast.consumers.fetch.region.write_through import WriteThrough
 from modelcast.consumers.fetch.transfer.download import Download
 from modelcast.consumers.fetch.transfer.objects import here_bytes
-from modelcast.consumers.fetch.transfer.throughput import Gauge
-from modelcast.consumers.fetch.transfer.verified_prefix import Growth
+from modelcast.consumers.fetch.transfer.throughput import Throughput
+from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
 
 
 class IncomingDestination:
@@ -17,15 +17,17 @@ class IncomingDestination:
     Args:
         incoming: where the artifact is put together.
         download: brings what an accelerator asks for.
-        ahead: told of blocks that are in their place.
-        gauge: told how fast the link was.
+        write_through: told of blocks that are in their place.
+        throughput: told how fast the link was.
     """
 
-    def __init__(self, incoming: Incoming, download: Download, ahead: Ahead, gauge: Gauge) -> None:
+    def __init__(
+        self, incoming: Incoming, download: Download, write_through: WriteThrough, throughput: Throughput
+    ) -> None:
         self._incoming = incoming
         self._download = download
-        self._ahead = ahead
-        self._gauge = gauge
+        self._write_through = write_through
+        self._throughput = throughput
 
     @property
     def aside(self) -> Path:
@@ -38,14 +40,16 @@ class IncomingDestination:
 
     def block_came(self, digest: str, block: int) -> None:
         """A block of a file is in its place, and right."""
-        self._ahead.came(digest, block)
+        self._write_through.came(digest, block)
 
-    def bring(self, key: str, path: Path, size_bytes: int, *, source: Source, growth: Growth | None = None) -> None:
+    def bring(
+        self, key: str, path: Path, size_bytes: int, *, source: Source, prefix: VerifiedPrefix | None = None
+    ) -> None:
         """Bring an object; raises like ``Download.object``."""
         if source is Source.REGION:
-            self._download.object(key, path, size_bytes, source=source, growth=growth)
+            self._download.object(key, path, size_bytes, source=source, prefix=prefix)
             return
         left_bytes, moved_bytes = size_bytes - here_bytes(path, size_bytes), 0
-        with self._gauge.over_the_link(lambda: moved_bytes):
-            self._download.object(key, path, size_bytes, source=source, growth=growth)
+        with self._throughput.over_the_link(lambda: moved_bytes):
+            self._download.object(key, path, size_bytes, source=source, prefix=prefix)
             moved_bytes = left_bytes

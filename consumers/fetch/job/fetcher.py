@@ -13,7 +13,7 @@ from modelcast.consumers.fetch.cache.artifact_cache import NOTHING, ArtifactCach
 from modelcast.consumers.fetch.context import Context, End
 from modelcast.consumers.fetch.errors import FetchCancelled
 from modelcast.consumers.fetch.job.job import TURN_FROM_BYTES, Job
-from modelcast.consumers.fetch.job.prefetch import Foresight
+from modelcast.consumers.fetch.job.prefetch import Prefetch
 from modelcast.consumers.fetch.job.status import FetchStatus
 from modelcast.consumers.fetch.planning.candidates import BaseCandidates
 from modelcast.consumers.fetch.region.bucket import RegionalBucket
@@ -59,7 +59,7 @@ class Fetcher:
         self._cache = cache
         self._link = link or Link()
         self._accelerator: Accelerator = accelerator or NoAccelerator()
-        self._foresight = Foresight()
+        self._prefetch = Prefetch()
 
     def foresee(
         self, manifest_digest: str, manifest_key: str = "", *, size_bytes: int, candidates: BaseCandidates = _ALONE
@@ -79,15 +79,15 @@ class Fetcher:
             return  # an announcement is only a hint: what else it names is not read on its word
 
         def read() -> Manifest:
-            with self._link.gauge.request():
+            with self._link.throughput.request():
                 return read_manifest(self._origin, manifest_digest, key)
 
-        if self._foresight.begin(manifest_digest, read):
+        if self._prefetch.begin(manifest_digest, read):
             self._accelerator.prefetch(self._request(manifest_digest, candidates), size_bytes)
             reads_to_come(self._origin, self._link.readers)
 
     def _request(self, manifest_digest: str, candidates: BaseCandidates) -> Request:
-        return Request(manifest_digest, self._origin, self._region, self._cache, self._link.gauge, candidates)
+        return Request(manifest_digest, self._origin, self._region, self._cache, self._link.throughput, candidates)
 
     def fetch(
         self,
@@ -121,7 +121,7 @@ class Fetcher:
             DiskFull: no room.
             FetchCancelled: see ``cancel``.
         """
-        early = self._foresight.take(manifest_digest)
+        early = self._prefetch.take(manifest_digest)
         wish = Wish(manifest_digest, manifest_key or keys.manifest(manifest_digest), size_bytes, keep, early)
         request = self._request(manifest_digest, candidates)
         for _ in range(TURNS_LOST_MAX):

@@ -36,11 +36,11 @@ from modelcast.consumers.fetch.planning.steps import (
 from modelcast.consumers.fetch.region.bucket import RegionalBucket
 from modelcast.consumers.fetch.region.manifests import read_manifest
 from modelcast.consumers.fetch.region.nearest import near_or_far
-from modelcast.consumers.fetch.region.write_through import Ahead
+from modelcast.consumers.fetch.region.write_through import WriteThrough
 from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.transfer.download import Download
 from modelcast.consumers.fetch.transfer.early import reads_to_come
-from modelcast.consumers.fetch.transfer.link import Link, Turn
+from modelcast.consumers.fetch.transfer.link import Lease, Link
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.manifest import Manifest
 
@@ -71,7 +71,7 @@ class Job:
         accelerator: Accelerator,
         *,
         link: Link,
-        turn: Turn | None,
+        turn: Lease | None,
         context: Context,
         tell: Callable[[FetchStatus], None] | None,
     ) -> None:
@@ -81,12 +81,12 @@ class Job:
         self._region = region
         self._accelerator = accelerator
         self._session: Session = accelerator.session(request)
-        self._gauge = link.gauge
+        self._throughput = link.throughput
         self._link = link
         self._turn = turn
         self._context = context
         self._meter = context.meter
-        self._ahead = Ahead(region)
+        self._write_through = WriteThrough(region)
         self._rebuilt: set[str] = set()
         self._begun: dict[str, Mapping[int, int]] = {}  # by digest: bytes of blocks that an earlier attempt began
         self._taken: dict[str, Step] = {}  # how each file came, by digest
@@ -136,8 +136,10 @@ class Job:
             digest = step.file.digest
             before = replace(step, way=Way.RESUMED if digest in resumed else Way.CACHE)
             self._taken[digest] = step if digest in lacking else before
-        with self._meter.kept(incoming.folder / "crossed", guess), self._ahead:
-            self._ahead.begin((s.file for s in lacking.values() if s.way is not Way.REGION), missing, incoming.path)
+        with self._meter.kept(incoming.folder / "crossed", guess), self._write_through:
+            self._write_through.begin(
+                (s.file for s in lacking.values() if s.way is not Way.REGION), missing, incoming.path
+            )
             arrived = self._transfer(incoming, wish, lacking, missing, here)
             with self._meter.timed("stage"):
                 link_twins(incoming, steps)
@@ -183,7 +185,7 @@ class Job:
             self._accelerator.prefetch(self._request, wish.size_bytes or 0)
             if (wish.size_bytes or 0) >= TURN_FROM_BYTES:
                 reads_to_come(self._origin, self._link.readers)
-            with self._gauge.request():
+            with self._throughput.request():
                 return read_manifest(self._origin, wish.manifest_digest, wish.manifest_key)
 
         return read
@@ -226,7 +228,7 @@ class Job:
                 detours = [step for step in steps if step.way.is_accelerated]
                 with self._making(incoming, detours, missing) as made:
                     self._copy_blocks(incoming, direct, missing, here)
-                    far_most = self._gauge.part_blocks(self._link.readers)
+                    far_most = self._throughput.part_blocks(self._link.readers)
                     parts = parts_of([*near, *direct], missing, self._begun, far_most=far_most)
                     arrived |= self._download(incoming, parts)
                 failed = [digest for digest, done in made.items() if not done.result()]
@@ -254,7 +256,9 @@ class Job:
             return
         over = Event()
         context = self._context.narrowed(over)
-        destination = IncomingDestination(incoming, self._new_download(incoming, context), self._ahead, self._gauge)
+        destination = IncomingDestination(
+            incoming, self._new_download(incoming, context), self._write_through, self._throughput
+        )
 
         def bring(step: Step) -> bool:
             if not self._session.bring(step, destination, context):
@@ -302,7 +306,7 @@ class Job:
                     copied = copy_blocks(file, incoming.path(file), places, here, context=self._context)
                 missing[file.digest] -= copied
                 for block in copied:
-                    self._ahead.came(file.digest, block)
+                    self._write_through.came(file.digest, block)
 
     def _download(self, incoming: Incoming, parts: Sequence[Part]) -> set[str]:
         if not parts:
@@ -311,7 +315,7 @@ class Job:
         started = time.perf_counter()
         moved = download.moved_bytes
         try:
-            with self._gauge.over_the_link(lambda: 0 if moved[Source.REGION] else moved[Source.ORIGIN]):
+            with self._throughput.over_the_link(lambda: 0 if moved[Source.REGION] else moved[Source.ORIGIN]):
                 download.run(parts)
         finally:
             seconds = time.perf_counter() - started
@@ -319,7 +323,7 @@ class Job:
             self._meter.add("origin", seconds * share)
             self._meter.add("regional", seconds * (1 - share))
             if not moved[Source.ORIGIN]:
-                self._gauge.from_the_region(moved[Source.REGION], seconds)
+                self._throughput.from_the_region(moved[Source.REGION], seconds)
         return download.arrived
 
     def _new_download(self, incoming: Incoming, context: Context) -> Download:
@@ -331,11 +335,11 @@ class Job:
             lambda part: incoming.path(part.step.file),
             context=context,
             distrust=self._region.distrust if self._region else _silent,
-            block_came=self._ahead.came,
+            block_came=self._write_through.came,
             link=self._link,
             turn=self._turn,
             begun_of=lambda part: incoming.begun(part.step.file),
-            far_most=self._gauge.part_blocks(self._link.readers),
+            far_most=self._throughput.part_blocks(self._link.readers),
         )
 
     # --- all of it is there -----------------------------------------------------------------------------------
@@ -350,7 +354,7 @@ class Job:
         files = {step.file.digest: (step.file, incoming.path(step.file)) for step in steps}
         if self._region is not None:
             with self._meter.timed("regional"):
-                there = in_region | self._ahead.entered(self._context)
+                there = in_region | self._write_through.entered(self._context)
                 self._region.admit(manifest, {digest: f for digest, f in files.items() if digest not in there})
             return
         with self._meter.timed("verify"):
@@ -365,7 +369,7 @@ class Job:
             bytes_total=manifest.size_bytes,
             stage_seconds=self._meter.stage_seconds(),
             bytes_planned=self._meter.planned_bytes,
-            bytes_per_second=self._gauge.origin_bytes_per_second,
+            bytes_per_second=self._throughput.origin_bytes_per_second,
             way=words,
             kind=way,
         )

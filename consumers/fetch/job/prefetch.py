@@ -18,7 +18,7 @@ Asked = Callable[[], Manifest | None]
 """Waits for a manifest; None: it did not come."""
 
 
-class Foresight:
+class Prefetch:
     """What one process has asked for in advance, by manifest digest. Thread-safe.
 
     Args:

@@ -30,7 +30,7 @@ RACES_MAX = 50
 log = structlog.get_logger(__name__)
 
 
-class RegionTurns:
+class RegionLeases:
     """The turns of one region, as one process sees them. Thread-safe.
 
     Args:
@@ -56,14 +56,14 @@ class RegionTurns:
         self._beat_seconds = beat_seconds
         self._expiry_seconds = expiry_seconds
         self._lock = threading.Lock()
-        self._ours: dict[str, RegionTurn] = {}
+        self._ours: dict[str, RegionLease] = {}
         self._beating: threading.Thread | None = None
         self._seen = Table()
         self._hold_back_until = 0.0
 
-    def turn(self, manifest_digest: str, context: Context) -> "RegionTurn":
+    def turn(self, manifest_digest: str, context: Context) -> "RegionLease":
         """A turn that is not taken yet."""
-        return RegionTurn(self, manifest_digest, context)
+        return RegionLease(self, manifest_digest, context)
 
     def share(self) -> float:
         """Our part of the link now. A newcomer holds back for a beat, so that the others learn of it first."""
@@ -74,7 +74,7 @@ class RegionTurns:
 
     # --- for turns
 
-    def join(self, turn: "RegionTurn") -> bool:
+    def join(self, turn: "RegionLease") -> bool:
         """Wait until ``turn`` has its flight; whether somebody else had one of that artifact in the meantime."""
         watched, waited, unknown = Watched(), False, 0
         while True:
@@ -99,7 +99,7 @@ class RegionTurns:
                 return waited
             turn.context.sleep(LOOK_SECONDS * random.uniform(0.5, 1.0))
 
-    def leave(self, turn: "RegionTurn") -> None:
+    def leave(self, turn: "RegionLease") -> None:
         """Take the flight out of the table."""
         with self._lock:
             if self._ours.get(turn.artifact) is not turn:
@@ -110,7 +110,7 @@ class RegionTurns:
 
     # --- inside
 
-    def _admit(self, turn: "RegionTurn", table: Table, *, alone: bool) -> None:
+    def _admit(self, turn: "RegionLease", table: Table, *, alone: bool) -> None:
         with self._lock:
             self._ours[turn.artifact] = turn
             self._seen = table
@@ -188,7 +188,7 @@ class RegionTurns:
         return 4 * self._expiry_seconds
 
 
-class RegionTurn:
+class RegionLease:
     """One artifact's turn. Its readers may take it from several threads.
 
     Attributes:
@@ -197,7 +197,7 @@ class RegionTurn:
         heard_at: when our last beat that arrived was sent, by our own clock.
     """
 
-    def __init__(self, turns: RegionTurns, artifact: str, context: Context) -> None:
+    def __init__(self, turns: RegionLeases, artifact: str, context: Context) -> None:
         self.artifact = artifact
         self.context = context
         self.heard_at = 0.0

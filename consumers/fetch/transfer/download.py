@@ -9,18 +9,18 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelcast.consumers.fetch.cache.resume_journal import Begun
+from modelcast.consumers.fetch.cache.resume_journal import ResumeJournal
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.planning.parts import PART_BLOCKS_MAX, Part, parts_of
 from modelcast.consumers.fetch.planning.steps import Source, Step, Way
-from modelcast.consumers.fetch.transfer.link import Link, Turn
+from modelcast.consumers.fetch.transfer.link import Lease, Link
 from modelcast.consumers.fetch.transfer.objects import bring_object
 from modelcast.consumers.fetch.transfer.readers import at_once
 from modelcast.consumers.fetch.transfer.reading import Reading
 from modelcast.consumers.fetch.transfer.spans import FileSpan, Span
 from modelcast.consumers.fetch.transfer.target import Target
-from modelcast.consumers.fetch.transfer.verified_prefix import Growth
+from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.ports import ObjectStore
 
@@ -46,8 +46,8 @@ class Download:
         distrust: Callable[[str], None],
         block_came: Callable[[str, int], None] = lambda _digest, _block: None,
         link: Link | None = None,
-        turn: Turn | None = None,
-        begun_of: Callable[[Part], Begun] | None = None,
+        turn: Lease | None = None,
+        begun_of: Callable[[Part], ResumeJournal] | None = None,
         far_most: int = PART_BLOCKS_MAX,
     ) -> None:
         """Args:
@@ -78,21 +78,27 @@ class Download:
         return self._reading.seconds()
 
     def object(
-        self, key: str, path: Path, size_bytes: int, *, source: Source = Source.ORIGIN, growth: Growth | None = None
+        self,
+        key: str,
+        path: Path,
+        size_bytes: int,
+        *,
+        source: Source = Source.ORIGIN,
+        prefix: VerifiedPrefix | None = None,
     ) -> None:
         """Bring an object that nobody can check in advance, going on from what an interruption left.
 
         Args:
-            growth: told what of it is there.
+            prefix: told what of it is there.
 
         Raises:
             BlobMissing: it is not in the store.
             DamagedBytes: it has another size.
             StoreUnavailable, FetchTooSlow, FetchCancelled: as they say.
         """
-        growth = growth or Growth(size_bytes)
+        prefix = prefix or VerifiedPrefix(size_bytes)
         most = self._far_most if source is Source.ORIGIN else PART_BLOCKS_MAX
-        bring_object(self._reading, key, path, growth, source=source, readers=self._link.readers, most=most)
+        bring_object(self._reading, key, path, prefix, source=source, readers=self._link.readers, most=most)
 
     def run(self, parts: Sequence[Part]) -> None:
         """Bring all parts; the first error of any thread stops the others and is raised here.

@@ -57,7 +57,7 @@ class TokenBucket:
         self._at = max(self._at, now)
 
 
-class Budget:
+class RateLimit:
     """What this process may read from the origin: the region's limit times our share of it. Thread-safe.
 
     Args:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from modelcast.consumers.fetch.context import Clock, Context, End
 from modelcast.consumers.fetch.errors import BlobMissing, DamagedBytes, FetchTooSlow
 from modelcast.consumers.fetch.planning.steps import Source
-from modelcast.consumers.fetch.transfer.link import Link, Turn
+from modelcast.consumers.fetch.transfer.link import Lease, Link
 from modelcast.consumers.fetch.transfer.retry import retried
 from modelcast.consumers.fetch.transfer.spans import Span
-from modelcast.consumers.fetch.transfer.stall_watchdog import Pace, Stopwatch
+from modelcast.consumers.fetch.transfer.stall_watchdog import StallWatchdog, Stopwatch
 from modelcast.consumers.fetch.transfer.target import DIRECT_ALIGN_BYTES, BlockBuffers, Target
 from modelcast.schemas.errors import ContentError, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
@@ -37,10 +37,10 @@ class Deadline:
         return False
 
 
-class LostTurn:
+class LostLease:
     """An ``End``: another worker took over what this one was bringing."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Lease) -> None:
         self._turn = turn
 
     def is_set(self) -> bool:
@@ -66,7 +66,7 @@ class Reading:
         moved_bytes: received so far, by way; what had to come twice counts twice.
     """
 
-    def __init__(self, stores: Mapping[Source, ObjectStore], link: Link, turn: Turn | None, context: Context) -> None:
+    def __init__(self, stores: Mapping[Source, ObjectStore], link: Link, turn: Lease | None, context: Context) -> None:
         self.lock = threading.Lock()
         self.moved_bytes = {Source.REGION: 0, Source.ORIGIN: 0}
         self._stores = stores
@@ -89,10 +89,10 @@ class Reading:
 
     def within(self, size_bytes: int, *ends: End) -> Context:
         """For a transfer of so many bytes that begins now: ends it if it takes too long, or its turn is lost."""
-        slow = self._link.budget.limit_bytes_per_second
+        slow = self._link.rate_limit.limit_bytes_per_second
         rate = DEADLINE_BYTES_PER_SECOND if slow is None else min(DEADLINE_BYTES_PER_SECOND, slow / 64)
         ends_at = self._clock.monotonic() + max(DEADLINE_SECONDS, size_bytes / rate)
-        lost = (LostTurn(self._turn),) if self._turn is not None else ()
+        lost = (LostLease(self._turn),) if self._turn is not None else ()
         return self._context.narrowed(*ends, Deadline(self._clock, ends_at), *lost)
 
     def bring(
@@ -159,8 +159,8 @@ class Reading:
         came: Callable[[Span, int], None],
     ) -> None:
         subject = f"{self._stores[source].name}/{span.key}"
-        budget = self._link.budget if source is Source.ORIGIN else None
-        pace = Pace(FLOOR_BYTES_PER_SECOND, FLOOR_AFTER_SECONDS, self._clock.monotonic())
+        budget = self._link.rate_limit if source is Source.ORIGIN else None
+        pace = StallWatchdog(FLOOR_BYTES_PER_SECOND, FLOOR_AFTER_SECONDS, self._clock.monotonic())
         with self._buffers.one() as buffer:
             while span.left_bytes:
                 block = _Block(span, target, buffer, came, self._clock.monotonic())

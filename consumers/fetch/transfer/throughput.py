@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from modelcast.consumers.fetch.planning.bandwidth import (
     Allowance,
-    Belief,
+    Estimate,
     LinkSpeeds,
     Sample,
     believed,
@@ -26,7 +26,7 @@ _UNLIMITED = Allowance()
 _GUESS = LinkSpeeds()
 
 
-class Gauge:
+class Throughput:
     """The speeds of one process's links. Thread-safe.
 
     Args:
@@ -117,7 +117,7 @@ class Gauge:
             if size_bytes >= LINK_BYTES_MIN and seconds > 0:
                 self._region.append(sampled(size_bytes, seconds, ()))
 
-    def _believed(self, allowed_bytes_per_second: float | None) -> Belief:
+    def _believed(self, allowed_bytes_per_second: float | None) -> Estimate:
         with self._lock:
             return believed(self._origin, allowed_bytes_per_second or None, _GUESS.origin_bytes_per_second)
 

@@ -15,7 +15,7 @@ from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.consumers.fetch import FetchCancelled, FetchStatus
-from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading, PodUnreachable
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate

@@ -23,7 +23,7 @@ from modelcast.agents.region.decider.values import (
     Saved,
     Transfer,
 )
-from modelcast.consumers.pods.port import LoadOrder, PodReading
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import (

@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 import psutil
 
-from modelcast.consumers.pods.v2 import V2Pod
+from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.pod.pod_process import PodProcess
 from tests.support.waiting import until_async
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from modelcast.consumers.pods.port import LoadFailed, PodRefused
-from modelcast.consumers.pods.v2 import V2Pod
+from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
+from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.pod.asking import (
     MakePod,
     ask,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher, Gauge, Link, LinkSpeeds
+from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher, Link, LinkSpeeds, Throughput
 from modelcast.deltas import codec as delta
 from modelcast.deltas.fetch.accelerator import DeltaAccelerator
 from modelcast.deltas.fetch.chooser import Experience, Options
@@ -19,8 +19,8 @@ from tests.consumers.fetch.publishing import OLD, step_from
 SLOW_LINK = LinkSpeeds(origin_bytes_per_second=1e6, origin_request_seconds=0.02, measured=True)
 
 
-class Told(Gauge):
-    """A gauge that shows what it was told, whatever happens."""
+class Told(Throughput):
+    """A throughput that shows what it was told, whatever happens."""
 
     def __init__(self, speeds: LinkSpeeds = SLOW_LINK) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def by_delta(
 ) -> Fetcher:
     """A fetcher that uses deltas."""
     deltas = deltas or patient()
-    link = Link(readers=readers, gauge=Told(deltas.speeds))
+    link = Link(readers=readers, throughput=Told(deltas.speeds))
     return Fetcher(origin, region, cache, link, accelerator=deltas.accelerator)
 
 

@@ -75,7 +75,7 @@ def disk(settings: Settings) -> Disk:
         cache,
         frozenset,
         versions,
-        Link(gauge=Told()),
+        Link(throughput=Told()),
         DeltaAccelerator(),
     )
 

@@ -18,7 +18,7 @@ from modelcast.agents.region.decider.values import (
     Transfer,
     Unreadable,
 )
-from modelcast.consumers.pods.port import PodReading
+from modelcast.consumers.pod_clients.port import PodReading
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.records import Activation, CommandKind, ModelAck
 from modelcast.schemas.states import PodState, State

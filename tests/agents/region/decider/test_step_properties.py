@@ -40,7 +40,7 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Transfer,
 )
-from modelcast.consumers.pods.port import LoadOrder, PodReading
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Activation, CommandKind
 from modelcast.schemas.states import State, may_move

@@ -53,7 +53,7 @@ def test_waking_is_never_asked_for_in_the_past() -> None:
 
 
 def memory_order(region: Region):  # type: ignore[no-untyped-def]
-    from modelcast.consumers.pods.port import LoadOrder
+    from modelcast.consumers.pod_clients.port import LoadOrder
 
     saved = region.replica.facts.saved
     return LoadOrder(MODEL, 1, digest(1), 1, saved.epoch, saved.registry_id)

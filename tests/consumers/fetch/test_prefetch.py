@@ -6,7 +6,7 @@ import time
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
-from modelcast.consumers.fetch.job.prefetch import KEPT_MAX, KEPT_SECONDS, Foresight
+from modelcast.consumers.fetch.job.prefetch import KEPT_MAX, KEPT_SECONDS, Prefetch
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
@@ -113,7 +113,7 @@ class World:
 
     def __init__(self) -> None:
         self.now, self.reads = 0.0, 0
-        self.foresight = Foresight(lambda: self.now)
+        self.foresight = Prefetch(lambda: self.now)
         self.answers = threading.Event()
         self.answers.set()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch.cache.resume_journal import Begun
+from modelcast.consumers.fetch.cache.resume_journal import ResumeJournal
 from tests.consumers.fetch.publishing import MIB
 
 SIZE = 3 * MIB + 5
@@ -16,26 +16,26 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_what_was_noted_is_read_by_the_next(place: Path) -> None:
-    begun = Begun(place, SIZE)
+    begun = ResumeJournal(place, SIZE)
     begun.note('"etag"', 2, 4096)
     begun.note('"etag"', 0, MIB)
     begun.note('"etag"', 2, 8192)
-    assert Begun(place, SIZE).read() == ('"etag"', {0: MIB, 2: 8192})
-    later = Begun(place, SIZE)
+    assert ResumeJournal(place, SIZE).read() == ('"etag"', {0: MIB, 2: 8192})
+    later = ResumeJournal(place, SIZE)
     later.note('"etag"', 3, 5)
     assert later.read() == ('"etag"', {0: MIB, 2: 8192, 3: 5})
 
 
 def test_another_object_begins_anew(place: Path) -> None:
-    Begun(place, SIZE).note("one", 0, 17)
-    other = Begun(place, SIZE)
+    ResumeJournal(place, SIZE).note("one", 0, 17)
+    other = ResumeJournal(place, SIZE)
     other.note("two", 1, 18)
     assert other.read() == ("two", {1: 18})
-    assert Begun(place, SIZE + 1).read() == ("", {})
+    assert ResumeJournal(place, SIZE + 1).read() == ("", {})
 
 
 def test_nothing_is_known_of_what_nobody_began(place: Path) -> None:
-    begun = Begun(place, SIZE)
+    begun = ResumeJournal(place, SIZE)
     assert begun.read() == ("", {})
     assert not begun.is_there()
     begun.note("x", 0, 1)
@@ -46,7 +46,7 @@ def test_nothing_is_known_of_what_nobody_began(place: Path) -> None:
 
 
 def test_once_begun_anew_nothing_is_known(place: Path) -> None:
-    begun = Begun(place, SIZE)
+    begun = ResumeJournal(place, SIZE)
     begun.note("x", 0, 1)
     begun.begin()
     assert begun.is_there()
@@ -67,13 +67,13 @@ def test_once_begun_anew_nothing_is_known(place: Path) -> None:
     ids=["empty", "short", "other magic", "torn", "no text"],
 )
 def test_a_damaged_one_says_nothing(place: Path, damage: object) -> None:
-    Begun(place, SIZE).note("mark", 0, 1)
+    ResumeJournal(place, SIZE).note("mark", 0, 1)
     place.write_bytes(damage(place.read_bytes()))  # type: ignore[operator]
-    assert Begun(place, SIZE).read() == ("", {})
+    assert ResumeJournal(place, SIZE).read() == ("", {})
 
 
 def test_more_than_a_block_holds_is_not_believed(place: Path) -> None:
-    begun = Begun(place, SIZE)
+    begun = ResumeJournal(place, SIZE)
     begun.note("x", 0, MIB + 1)
     begun.note("x", 1, MIB)
     begun.note("x", 3, 6)  # it has 5
@@ -83,6 +83,6 @@ def test_more_than_a_block_holds_is_not_believed(place: Path) -> None:
 
 def test_where_it_cannot_be_noted_it_only_comes_again(tmp_path: Path) -> None:
     (tmp_path / "aside").write_text("a file where the folder should be")
-    begun = Begun(tmp_path / "aside" / "x.begun", SIZE)
+    begun = ResumeJournal(tmp_path / "aside" / "x.begun", SIZE)
     begun.note("x", 0, 1)
     assert begun.read() == ("", {})

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
-from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodReading, PodRefused, PodUnreachable
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodReading, PodRefused, PodUnreachable
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 DIGITS_MAX = 18

@@ -12,9 +12,9 @@ import pytest
 from modelcast.consumers.fetch import ArtifactCache, Context, FetchCancelled, Fetcher, FetchReport
 from modelcast.consumers.fetch.planning.single_flight import Flight, Table
 from modelcast.consumers.fetch.region import lease as turns_module
-from modelcast.consumers.fetch.region.lease import RegionTurns
+from modelcast.consumers.fetch.region.lease import RegionLeases
 from modelcast.consumers.fetch.transfer.link import Link
-from modelcast.consumers.fetch.transfer.rate_limit import Budget
+from modelcast.consumers.fetch.transfer.rate_limit import RateLimit
 from modelcast.infra.stores import MemoryStore, open_store
 from modelcast.schemas import keys
 from modelcast.schemas.errors import Refused, StoreUnavailable
@@ -44,14 +44,14 @@ def region() -> MemoryStore:
     return MemoryStore("region")
 
 
-def turns_of(region: ObjectStore, holder: str, flights_max: int = 4, expiry_seconds: float = LONG) -> RegionTurns:
-    return RegionTurns(region, holder, flights_max, beat_seconds=0.05, expiry_seconds=expiry_seconds)
+def turns_of(region: ObjectStore, holder: str, flights_max: int = 4, expiry_seconds: float = LONG) -> RegionLeases:
+    return RegionLeases(region, holder, flights_max, beat_seconds=0.05, expiry_seconds=expiry_seconds)
 
 
 def worker(origin: ObjectStore, region: ObjectStore, folder: Path, **options: float) -> Fetcher:
     """A machine of its own."""
     turns = turns_of(region, folder.name, **options)  # type: ignore[arg-type]
-    return Fetcher(origin, region, ArtifactCache(folder), Link(Budget(None, turns.share), turns))
+    return Fetcher(origin, region, ArtifactCache(folder), Link(RateLimit(None, turns.share), turns))
 
 
 def table_of(region: ObjectStore) -> Table:
@@ -141,7 +141,7 @@ def test_a_large_one_costs_the_region_three_small_requests_more(
             asked.append(f"put {key}")
             return super().put(key, body, if_absent=if_absent, if_match=if_match)
 
-    turns = RegionTurns(Counting(region), "one", 4, beat_seconds=LONG)
+    turns = RegionLeases(Counting(region), "one", 4, beat_seconds=LONG)
     turn = turns.turn("sha256:" + "a" * 64, Context())
     assert turn.take() is False
     assert turn.take() is False  # it is ours already
@@ -213,7 +213,7 @@ def test_a_holder_that_was_replaced_stops_and_waits(origin: Wrapped, region: Mem
             region.put(keys.TRANSFERS, Table((Flight(manifest.digest, "other"),)).encode(), if_match=found.info.etag)
             break
     turns = first._link.turns
-    assert isinstance(turns, RegionTurns)
+    assert isinstance(turns, RegionLeases)
     until(lambda: all(turn.lost for turn in turns._ours.values()))
     woken.set()
     publish(region, FILES)
@@ -305,13 +305,13 @@ def test_a_damaged_regional_file_comes_from_the_origin_in_turn(
     region.put(keys.blob(manifest.files[1].digest), bytes(damaged))
     turned: list[str] = []
 
-    class Watching(RegionTurns):
+    class Watching(RegionLeases):
         def join(self, turn: object) -> bool:
             turned.append("taken")
             return super().join(turn)  # type: ignore[arg-type]
 
     turns = Watching(region, "one", 4)
-    report = Fetcher(origin, region, ArtifactCache(tmp_path), Link(Budget(), turns)).fetch(manifest.digest)
+    report = Fetcher(origin, region, ArtifactCache(tmp_path), Link(RateLimit(), turns)).fetch(manifest.digest)
     assert (report.bytes_moved, turned) == (MIB, ["taken"])
 
 
@@ -335,7 +335,7 @@ def test_a_bucket_that_allows_no_turns_costs_bytes_but_one_that_is_away_ends_the
 
 
 def test_a_newcomer_holds_back_until_the_others_know_of_it(region: MemoryStore) -> None:
-    first, second = RegionTurns(region, "one", 4, beat_seconds=0.2), RegionTurns(region, "two", 4, beat_seconds=LONG)
+    first, second = RegionLeases(region, "one", 4, beat_seconds=0.2), RegionLeases(region, "two", 4, beat_seconds=LONG)
     a, b = first.turn("a", Context()), second.turn("b", Context())
     a.take()
     assert first.share() == 1.0

@@ -15,10 +15,10 @@ from modelcast.consumers.fetch.transfer.rate_limit import (
     BURST_SECONDS,
     CHUNK_BYTES_MAX,
     CHUNK_BYTES_MIN,
-    Budget,
+    RateLimit,
     TokenBucket,
 )
-from modelcast.consumers.fetch.transfer.stall_watchdog import Pace, Stopwatch
+from modelcast.consumers.fetch.transfer.stall_watchdog import StallWatchdog, Stopwatch
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.ports import ByteStream
 from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish
@@ -76,14 +76,14 @@ def test_a_rate_of_nothing_waits_and_a_clock_that_stands_still_gives_nothing() -
 
 
 def test_reads_are_small_where_the_budget_is_low() -> None:
-    assert Budget(None).chunk_bytes() == CHUNK_BYTES_MAX
-    assert Budget(1.0).chunk_bytes() == CHUNK_BYTES_MIN
-    assert Budget(1e12).chunk_bytes() == CHUNK_BYTES_MAX
+    assert RateLimit(None).chunk_bytes() == CHUNK_BYTES_MAX
+    assert RateLimit(1.0).chunk_bytes() == CHUNK_BYTES_MIN
+    assert RateLimit(1e12).chunk_bytes() == CHUNK_BYTES_MAX
 
 
 def test_reads_grow_with_the_budget_while_one_is_under_way(origin: MemoryStore, cache: ArtifactCache) -> None:
     """A fetch that began while others had most of the link is not held back when they are done."""
-    budget, sizes = Budget(1e6, share=lambda: 0.01 if len(sizes) < 3 else 1.0), []
+    budget, sizes = RateLimit(1e6, share=lambda: 0.01 if len(sizes) < 3 else 1.0), []
 
     class Notes(Wrapped):
         @contextmanager
@@ -108,7 +108,7 @@ def test_reads_grow_with_the_budget_while_one_is_under_way(origin: MemoryStore, 
 
 
 def test_a_lifted_limit_frees_who_waits() -> None:
-    budget = Budget(1.0)
+    budget = RateLimit(1.0)
     waits = threading.Event()
 
     class Noted:
@@ -130,7 +130,7 @@ def test_two_workers_together_stay_within_their_budget(tmp_path: Path) -> None:
     origin = MemoryStore("origin")
     manifests = [publish(origin, {"w": noise(2 * MIB, seed)}) for seed in range(2)]
     fetchers = [
-        Fetcher(origin, None, ArtifactCache(tmp_path / str(n)), Link(Budget(rate, lambda: 0.5))) for n in range(2)
+        Fetcher(origin, None, ArtifactCache(tmp_path / str(n)), Link(RateLimit(rate, lambda: 0.5))) for n in range(2)
     ]
     threads = [
         threading.Thread(target=fetcher.fetch, args=(manifest.digest,))
@@ -148,14 +148,14 @@ def test_two_workers_together_stay_within_their_budget(tmp_path: Path) -> None:
 
 
 def test_a_trickle_is_below_the_floor_only_after_a_whole_window() -> None:
-    pace = Pace(1024, 30.0, 0.0)
+    pace = StallWatchdog(1024, 30.0, 0.0)
     assert not pace.is_below_floor(10, 29.9)
     assert pace.is_below_floor(10, 30.0)
     assert not pace.is_below_floor(40 * 1024, 60.0)
 
 
 def test_waiting_for_the_budget_is_not_held_against_the_link() -> None:
-    pace = Pace(1024, 30.0, 0.0)
+    pace = StallWatchdog(1024, 30.0, 0.0)
     assert not pace.is_below_floor(5 * 1024, 1.0)
     pace.excuse(29.0)
     assert not pace.is_below_floor(1, 31.0)

@@ -11,8 +11,8 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from modelcast.consumers.pods.port import LoadFailed, Pod, PodReading, PodRefused, PodUnreachable
-from modelcast.consumers.pods.v2 import Timeouts, V2Pod
+from modelcast.consumers.pod_clients.port import LoadFailed, Pod, PodReading, PodRefused, PodUnreachable
+from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
 from tests.consumers.pod.models import REGISTRY, adder, order
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
 

@@ -18,7 +18,7 @@ from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference
 
 if TYPE_CHECKING:
-    from modelcast.consumers.fetch.explain import Considered, Explained
+    from modelcast.deltas.fetch.planning.explain import Considered, Explained
 
 FILES_SHOWN_MAX = 50
 
@@ -58,8 +58,7 @@ def plan(
 
     What may fail carries a risk: a share of the whole's seconds. The way with the least sum of both is taken.
     """
-    from modelcast.consumers.fetch.course import in_words, origin_bytes_of, seconds_of
-    from modelcast.consumers.fetch.explain import explain
+    from modelcast.consumers.fetch import in_words, origin_bytes_of
     from modelcast.infra.stores.configured import origin_store, region_store
 
     warnings_only()
@@ -71,19 +70,20 @@ def plan(
     update = log.resolve(wanted, region)
     speeds, told_by = known.speeds_of(settings, region, rate)
     holding = known.supposed(log, held) if held else known.reported(own, update, time.time_ns() // 1000)
-    situation = known.situation(origin, None if held else own, log, update, holding, speeds)
-    plans, explained = explain(situation.wanted, situation.held, situation.offers, speeds, situation.versions)
-    words = "here already" if holding.wanted else in_words([p.chosen for p in plans], situation.versions)
+    size_min = settings.publish.delta_size_min_bytes
+    planned = known.planned(origin, None if held else own, log, update, holding, speeds, size_min)
+    words = "here already" if holding.wanted else in_words(planned.steps)
+    crossing, seconds = origin_bytes_of(planned.steps), sum(file.chosen.seconds for file in planned.files)
     left_out = not log.allowed(update.version, region)
-    total = sum(p.file.size_bytes for p in plans)
+    total = sum(step.file.size_bytes for step in planned.steps)
     data = {
         "model": update.model,
         "version": update.version,
         "region": region,
         "way": words,
-        "bytes_planned": origin_bytes_of(plans),
+        "bytes_planned": crossing,
         "bytes_total": total,
-        "seconds_predicted": seconds_of(plans),
+        "seconds_predicted": seconds,
         "left_out": "placement" if left_out else "",
         "holds": [{"version": v, "why": why} for v, why in sorted(holding.versions.items())],
         "holds_it": holding.wanted,
@@ -91,10 +91,10 @@ def plan(
         "bucket_lacks": holding.lost,
         "link_bytes_per_second": speeds.origin_bytes_per_second,
         "link_known_from": told_by,
-        "speeds": speeds,
+        "speeds": planned.chooser.speeds(),
         "foretold": update.delta_hints,
-        "deltas_offered": len(situation.offers),
-        "files": explained,
+        "deltas_offered": len(planned.chooser.offers),
+        "files": planned.explained,
     }
     if output is Format.table:
         if left_out:
@@ -102,9 +102,9 @@ def plan(
             say(f"{update.model}/{update.version} is placed in {placed} only: {region} will not fetch it")
         say(f"{update.model}/{update.version}: {known.in_words(holding, region)}")
         say(f"long link: {size(speeds.origin_bytes_per_second)}/s ({told_by})")
-    emit(data, output, _table(explained))
+    emit(data, output, _table(planned.explained))
     if output is Format.table:
-        say(f"{words}: {size(origin_bytes_of(plans))} of {size(total)} cross, about {age(seconds_of(plans))}")
+        say(f"{words}: {size(crossing)} of {size(total)} cross, about {age(seconds)}")
 
 
 def _table(files: Sequence["Explained"]) -> Table:
@@ -115,7 +115,7 @@ def _table(files: Sequence["Explained"]) -> Table:
                 file.path if number == 0 else "",
                 size(file.size_bytes) if number == 0 else "",
                 "→" if way.chosen else "",
-                Text(way.way, style="bold green" if way.chosen else ""),
+                Text(way.label, style="bold green" if way.chosen else ""),
                 size(way.origin_bytes),
                 *_costs(way),
                 way.why,

@@ -3,30 +3,33 @@
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelcast.cli.console import age
-from modelcast.schemas.errors import ModelcastError, NotFound
+from modelcast.schemas.errors import ModelcastError, NotFound, UsageError
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ModelUpdate
 
 if TYPE_CHECKING:
-    from modelcast.consumers.fetch.costs import Speeds
-    from modelcast.consumers.fetch.ways import Holdings, Offer, Wanted
+    from modelcast.consumers.fetch import LinkSpeeds, Step
+    from modelcast.deltas.fetch.chooser import PathChooser
+    from modelcast.deltas.fetch.planning.explain import Explained
+    from modelcast.deltas.fetch.planning.paths import FilePlan
     from modelcast.infra.settings import Settings
 
 MANIFESTS_READ_MAX = 8
 """To name the versions from which deltas start."""
 
 
-def speeds_of(settings: "Settings", region: str, rate: float | None) -> tuple["Speeds", str]:
+def speeds_of(settings: "Settings", region: str, rate: float | None) -> tuple["LinkSpeeds", str]:
     """The speeds to plan with, and who told that of the long link. ``rate``: bytes a second as the person says."""
     from modelcast.cli.views.state_source import StateSource
-    from modelcast.consumers.fetch.costs import Speeds
+    from modelcast.consumers.fetch import LinkSpeeds
 
-    guess = Speeds()
+    guess = LinkSpeeds()
     if rate is not None:
         return replace(guess, origin_bytes_per_second=rate, measured=True), "as given"
     beats = [b for b, _ in StateSource(settings).heartbeats() if b.region == region and b.origin_bytes_per_second > 0]
@@ -100,62 +103,102 @@ def in_words(holding: Holding, region: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """What the planner is told."""
+class Supposed:
+    """The artifacts that a region is taken to hold (``HeldArtifacts``), by manifest digest."""
 
-    wanted: Sequence["Wanted"]
-    held: "Holdings"
-    offers: Sequence["Offer"]
-    versions: Mapping[str, int]
+    manifests: Mapping[str, Manifest]
+
+    def digests(self) -> list[str]:
+        """Their manifest digests."""
+        return list(self.manifests)
+
+    def manifest(self, manifest_digest: str) -> Manifest:
+        """One's manifest."""
+        return self.manifests[manifest_digest]
 
 
-def situation(
+@dataclass(frozen=True, slots=True)
+class GivenSpeeds:
+    """A ``SpeedSource`` that is told them."""
+
+    link: "LinkSpeeds"
+
+    def speeds(self) -> "LinkSpeeds":
+        """As told."""
+        return self.link
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What the region's own chooser would do.
+
+    Attributes:
+        steps: how each file would come.
+        chooser: what it has looked at.
+    """
+
+    steps: Sequence["Step"]
+    files: Sequence["FilePlan"]
+    explained: Sequence["Explained"]
+    chooser: "PathChooser"
+
+
+def planned(
     origin: ObjectStore,
     own: ObjectStore | None,
     log: ModelLog,
     update: ModelUpdate,
     holding: Holding,
-    speeds: "Speeds",
-) -> Situation:
-    """Read the manifests and the offers. ``own``: the region's bucket; None: it is supposed to lack the version."""
-    from modelcast.consumers.fetch.cache.block_copy import bytes_of
-    from modelcast.consumers.fetch.course import Kin, unoffered, worth_a_look
-    from modelcast.consumers.fetch.offers import read_offers
-    from modelcast.consumers.fetch.planning.steps import plan as steps_of
-    from modelcast.consumers.fetch.region.bucket import RegionalBucket
-    from modelcast.consumers.fetch.ways import Holdings, Wanted, reusable
+    link: "LinkSpeeds",
+    size_min_bytes: int,
+) -> Planned:
+    """Read the manifests, and let the chooser choose without fetching anything.
 
-    manifest = _manifest(origin, update)
-    versions: dict[str, int] = {}
-    cached: dict[str, int] = {}
-    blocks: dict[str, tuple[str, int]] = {}
-    for version in sorted(holding.versions):
-        for file in _manifest(origin, log.updates[version]).files:
-            cached[file.digest], versions[file.digest] = file.size_bytes, version
-            blocks.update({block: (file.digest, number) for number, block in enumerate(file.blocks)})
-    if holding.wanted:
-        cached.update({file.digest: file.size_bytes for file in manifest.files})
-    regional: dict[str, int] = {}
+    Args:
+        own: the region's bucket; None: it is supposed to lack the version.
+        link: how fast the links are.
+        size_min_bytes: smaller files travel whole.
+
+    Raises:
+        UsageError: deltas are not installed.
+    """
+    from modelcast.consumers.fetch import BaseCandidates, Context, Held, RegionalBucket, Request, Way, planned_steps
+
+    try:
+        from modelcast.deltas.fetch.chooser import Experience, Options, PathChooser
+        from modelcast.deltas.fetch.planning.labels import labelled
+        from modelcast.deltas.fetch.planning.paths import Holdings
+    except ModuleNotFoundError as error:
+        raise UsageError("deltas are not installed: every file crosses whole", subject=error.name or "") from error
+
+    manifest, context = _manifest(origin, update), Context()
+    digest = update.artifact.manifest_digest
+    supposed = Supposed(
+        {log.updates[v].artifact.manifest_digest: _manifest(origin, log.updates[v]) for v in sorted(holding.versions)}
+    )
+    held = [file for each in supposed.manifests.values() for file in each.files]
+    here = {file.digest: Path(file.path) for file in [*held, *(manifest.files if holding.wanted else ())]}
+    regional: frozenset[str] = frozenset()
     if own is not None:
-        bucket = RegionalBucket(own, update.artifact.manifest_digest, lambda: False)
+        bucket = RegionalBucket(own, digest, context)
         bucket.has_all()
-        there = bucket.digests(manifest)
-        regional = {file.digest: file.size_bytes for file in manifest.files if file.digest in there}
-    wanted = []
-    for step in steps_of(manifest, cached=frozenset(), regional=frozenset()):
-        here = reusable(step.file, blocks, set(range(len(step.file.blocks))))
-        local = bytes_of(step.file, here.keys())
-        wanted.append(Wanted(step.file, step.file.size_bytes - local, local))
-    kin = Kin(update.version, update.delta_hints, {v: u.artifact.manifest_digest for v, u in log.updates.items()})
-    newest = max((v for v in holding.versions if v < update.version), default=0)
-    asked = [update.artifact.manifest_digest, *(kin.between(newest) if holding.versions else ())]
-    offers = read_offers(origin, asked, lambda: False)
-    far = [each.file for each in wanted if each.file.digest not in cached.keys() | regional.keys()]
-    if worth_a_look(unoffered(far, offers), speeds):
-        offers += read_offers(origin, kin.older(newest, asked), lambda: False)
-    if far:
-        versions.update(_bases(origin, log, update, {o.old for o in offers if o.old} - versions.keys()))
-    return Situation(wanted, Holdings(cached, regional), offers, versions)
+        regional = bucket.digests(manifest)
+    steps = planned_steps(manifest, supposed, here, regional)
+    far = [step for step in steps if step.way not in {Way.CACHE, Way.REGION}]
+    candidates = BaseCandidates(
+        update.version, update.delta_hints, {v: u.artifact.manifest_digest for v, u in log.updates.items()}
+    )
+    request = Request(digest, origin, own, supposed, GivenSpeeds(link), candidates)
+    chooser = PathChooser(Options(size_min_bytes=size_min_bytes), Experience(), request)
+    chooser.look(far, Held(here, Path()), context)
+    names = _bases(origin, log, update, {o.old for o in chooser.offers if o.old} - chooser.versions.keys())
+    sizes = {step.file.digest: step.file.size_bytes for step in steps}
+    known = Holdings(
+        {d: size for d, size in sizes.items() if d in here}, {d: size for d, size in sizes.items() if d in regional}
+    )
+    files, explained = chooser.explained(steps, known, names)
+    taken = [labelled(step, file.chosen, chooser.versions) for step, file in zip(steps, files, strict=True)]
+    return Planned(taken, files, explained, chooser)
 
 
 def _bases(origin: ObjectStore, log: ModelLog, update: ModelUpdate, digests: Set[str]) -> dict[str, int]:
@@ -172,6 +215,6 @@ def _bases(origin: ObjectStore, log: ModelLog, update: ModelUpdate, digests: Set
 
 
 def _manifest(origin: ObjectStore, update: ModelUpdate) -> Manifest:
-    from modelcast.consumers.fetch.region.manifests import read_manifest
+    from modelcast.consumers.fetch import read_manifest
 
     return read_manifest(origin, update.artifact.manifest_digest, update.artifact.manifest_key)

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
-from modelcast.consumers.fetch.job.regional_artifacts import RegionalArtifacts
-from modelcast.consumers.fetch.transfer.disks import as_set
-from modelcast.consumers.fetch.transfer.link import Link
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.consumers.fetch import Link, RegionalArtifacts, as_set
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores.configured import store_of
 from modelcast.schemas import keys

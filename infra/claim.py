@@ -11,12 +11,12 @@ import stamina
 
 from modelcast.infra.registry import RegistryReader, TimedEntry
 from modelcast.schemas import keys
+from modelcast.schemas.avro.schema_book import RECORD_CLASSES
 from modelcast.schemas.codec import encode, writer_schema
 from modelcast.schemas.errors import ContentError, StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 from modelcast.schemas.records import Entry, Record
-from modelcast.schemas.schema_book import RECORD_CLASSES
 
 DEADLINE_SECONDS = 20.0
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.02, 1.0

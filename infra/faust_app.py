@@ -112,7 +112,7 @@ def data_dir(settings: Settings, name: str) -> Path:
     return path
 
 
-def make_app(settings: Settings, name: str, **overrides: Any) -> faust.App:
+def make_app(settings: Settings, name: str, **overrides: Any) -> PositionedApp:
     """A Faust app of consumer group ``modelcast-<name>``, set up as DESIGN asks for.
 
     Tables lie in memory and are rebuilt from their changelogs; streams carry raw bytes (``BYTES``); no web

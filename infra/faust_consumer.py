@@ -8,8 +8,9 @@ go. Its own consumer loses records around that seek; ADR 0016 tells how. Three r
 * What was taken of a partition before it was sought is dropped: it comes again from the position that was set.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from itertools import chain
+from typing import Any, cast
 
 import faust
 from faust.transport.drivers import aiokafka as driver
@@ -41,6 +42,8 @@ class PositionedConsumer(driver.Consumer):
             return
         generation = self.app.consumer_generation_id
         number, records = await self._thread.call_thread(self._take, wanted, timeout)
+        if self.flow_active:
+            cast(PositionedApp, self.app).on_fetched(chain.from_iterable(records.values()))
         for tp, record in self.scheduler.iterate(records):
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
@@ -92,7 +95,13 @@ class _Transport(driver.Transport):
 
 
 class PositionedApp(faust.App):
-    """A Faust app that reads through ``PositionedConsumer``."""
+    """A Faust app that reads through ``PositionedConsumer``.
+
+    ``on_fetched`` is shown what was fetched before any of it is handed out; what is not handed out after all is
+    fetched again.
+    """
+
+    on_fetched: Callable[[Iterable[Any]], None] = staticmethod(lambda records: None)
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)

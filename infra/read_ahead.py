@@ -12,13 +12,13 @@ AHEAD_PIECES = 4
 
 
 def wanted_soon(fd: int, at: int, size_bytes: int) -> None:
-    """Have the disk bring these bytes into the page cache. Nobody waits for it, and what is there costs nothing."""
+    """Have the disk bring these bytes into the page cache, without waiting; bytes that are there cost nothing."""
     with suppress(OSError):
         os.posix_fadvise(fd, at, size_bytes, os.POSIX_FADV_WILLNEED)
 
 
 def pieces(fd: int) -> Iterator[memoryview]:
-    """A file's bytes in order; while one piece is looked at the next is read. Each is gone when the next is asked for.
+    """A file's bytes in order; the next piece is read while one is used, and each is valid until the next is taken.
 
     Raises:
         OSError: the disk.

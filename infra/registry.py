@@ -14,13 +14,13 @@ from itertools import islice
 from modelcast.infra.forks import renew_in_children
 from modelcast.infra.threads import Threads
 from modelcast.schemas import keys
+from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.codec import decode
 from modelcast.schemas.errors import ContentError, DecodeError, ForeignRegistry, NotFound, UnknownSchema
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate
 from modelcast.schemas.registry_id import REGISTRY_ID_SIZE_MAX, decode_registry_id, encode_registry_id
-from modelcast.schemas.schema_book import SchemaBook
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
 SCHEMA_SIZE_MAX = 64 * 1024

@@ -11,7 +11,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.workermanage import WorkerController
 
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from tests.support.report import Report
 from tests.support.scheduling import ByScope, rank
 from tests.support.servers import S3ForTests, required_binary

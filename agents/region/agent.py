@@ -13,14 +13,14 @@ from contextlib import suppress
 
 import structlog
 
-from modelcast.agents.region.decider.replica import Policy
-from modelcast.agents.region.ownership.liveness import Standing, yield_seconds
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.ownership.liveness import Liveness, yield_seconds
 from modelcast.agents.region.ownership.others_keep import OthersKeep
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
-from modelcast.agents.region.shell.log_reader import LogBook
-from modelcast.agents.region.shell.ports import World
+from modelcast.agents.region.shell.log_reader import RegistryLogReader
+from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra.settings import RegionSettings
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
@@ -46,12 +46,12 @@ class RegionAgent:
         region: its name.
         settings: the region's.
         owner: unlike any other process' name, also of another life of this worker.
-        world: what reconcilers share.
+        ports: what reconcilers share.
         region_store: the region's own bucket.
         watch: the registry.
         reporter: told to forget what is not ours.
         policy: how patient reconcilers are; None: as the settings say.
-        standing: whether this worker may replace another; None: a new one.
+        liveness: whether this worker may replace another; None: a new one.
         rng: for jitter.
     """
 
@@ -61,19 +61,19 @@ class RegionAgent:
         settings: RegionSettings,
         *,
         owner: str,
-        world: World,
+        ports: RegionPorts,
         region_store: ObjectStore,
         watch: RegistryWatch,
         reporter: SnapshotReporter,
         policy: Policy | None = None,
-        standing: Standing | None = None,
+        liveness: Liveness | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.region = region
         self.trouble = "the registry was not read yet"
         self._settings = settings
         self._owner = owner
-        self._world = world
+        self._ports = ports
         self._region_store = region_store
         self._watch = watch
         self._reporter = reporter
@@ -84,7 +84,7 @@ class RegionAgent:
         self._yields: Counter[str] = Counter()  # how often in a row
         self._partitions: frozenset[int] = frozenset()
         self._rebalancing = False
-        self.standing = standing or Standing(settings.heartbeat_seconds)
+        self.liveness = liveness or Liveness(settings.heartbeat_seconds)
         self._kept_by_others = OthersKeep(region_store)
         self._look = asyncio.Event()
         self._release: asyncio.TimerHandle | None = None
@@ -97,7 +97,7 @@ class RegionAgent:
         """These partitions are ours now, and no others."""
         self._partitions = frozenset(partitions)
         log.info("partitions assigned", partitions=sorted(self._partitions))
-        self.standing.assigned()
+        self.liveness.assigned()
         self._rebalancing = False
         for model in list(self._yielded):
             self._yielded.pop(model).cancel()
@@ -145,9 +145,9 @@ class RegionAgent:
         for reconciler in list(self._reconcilers.values()):
             if (replica := reconciler.replica) is None:
                 continue
-            held = (replica.saved.staged, replica.saved.served)
+            held = (replica.facts.saved.staged, replica.facts.saved.served)
             kept |= {h.manifest_digest for h in held if h}
-            known = replica.aspiration
+            known = replica.facts.aspiration
             kept |= {u.artifact.manifest_digest for u in (known.update, known.staged) if u} if known else set()
         return frozenset(kept)
 
@@ -165,7 +165,7 @@ class RegionAgent:
         Args:
             also: something blocking that is to be put right as often.
         """
-        ticking = asyncio.get_running_loop().create_task(self.standing.tick())
+        ticking = asyncio.get_running_loop().create_task(self.liveness.tick())
         try:
             await self._watch_registry(also)
         finally:
@@ -178,7 +178,7 @@ class RegionAgent:
             looked_at = loop.time()
             try:
                 await self._look_around()
-                await loop.run_in_executor(self._world.stores, also)
+                await loop.run_in_executor(self._ports.stores, also)
             except ModelcastError as error:
                 self._say(str(error))
             except Exception as error:
@@ -194,7 +194,7 @@ class RegionAgent:
     async def _look_around(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._world.stores, self._watch.check)
+            await loop.run_in_executor(self._ports.stores, self._watch.check)
             self._say("")
         except NotFound:
             self._say("")  # nothing was ever published: there is nothing to do, and that is well
@@ -208,10 +208,10 @@ class RegionAgent:
             self._say(str(error))
         if not self._watch.registry_id:
             return
-        for model in sorted(await loop.run_in_executor(self._world.stores, self._watch.models)):
+        for model in sorted(await loop.run_in_executor(self._ports.stores, self._watch.models)):
             if model not in self._yielded:
                 self._take_if_due(model)
-        await loop.run_in_executor(self._world.stores, self._kept_by_others.look, frozenset(self._reconcilers))
+        await loop.run_in_executor(self._ports.stores, self._kept_by_others.look, frozenset(self._reconcilers))
         await self._refresh_all()
 
     async def _refresh_all(self) -> None:
@@ -237,7 +237,7 @@ class RegionAgent:
 
     def _may_replace(self, model: str) -> bool:
         """Whether we may push the owner of a model out. Any thread may ask."""
-        return self._ought(model) and not self._rebalancing and self.standing.stands()
+        return self._ought(model) and not self._rebalancing and self.liveness.stands()
 
     def _take_if_due(self, model: str) -> None:
         if model not in self._reconcilers and self._ought(model) and not self._draining:
@@ -250,10 +250,9 @@ class RegionAgent:
             self.region,
             self._owner,
             may_replace=lambda: self._may_replace(model),
-            clock=asyncio.get_running_loop().time,
         )
-        book = LogBook(self._watch.reader, model)
-        reconciler = Reconciler(model, self._world, state, book, self._policy, self._replaced)
+        book = RegistryLogReader(self._watch.reader, model)
+        reconciler = Reconciler(model, self._ports, state, book, self._policy, self._replaced)
         self._reconcilers[model] = reconciler
         reconciler.start(self._watch.registry_id, known_to_exist=known_to_exist)
         return reconciler

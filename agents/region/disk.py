@@ -3,23 +3,22 @@
 import threading
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
-from importlib.util import find_spec
-
-import structlog
 
 from modelcast.agents.region.decider.values import Transfer
-from modelcast.consumers.fetch import ArtifactCache, Deltas, Fetcher, FetchReport, FetchStatus, Kin
-from modelcast.consumers.fetch.transfer.link import Link
-from modelcast.consumers.fetch.transfer.throughput import Gauge
+from modelcast.consumers.fetch import (
+    Accelerator,
+    ArtifactCache,
+    BaseCandidates,
+    Fetcher,
+    FetchReport,
+    FetchStatus,
+    Link,
+)
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import store_of
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ModelUpdate
-
-CODECS = ("numpy", "pcodec", "zstandard")
-
-log = structlog.get_logger(__name__)
 
 
 class Disk:
@@ -32,7 +31,7 @@ class Disk:
         keep: the manifest digests that must not be evicted now.
         versions: the manifest digests of a model's versions, as far as they are known here.
         link: what is shared of the long link; None: nothing.
-        gauge: what ways are chosen by; None: one of its own.
+        accelerator: knows better ways than the road; None: nobody does.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class Disk:
         keep: Callable[[], Set[str]],
         versions: Callable[[str], Mapping[int, str]] = lambda _: {},
         link: Link | None = None,
-        gauge: Gauge | None = None,
+        accelerator: Accelerator | None = None,
     ) -> None:
         self._settings = settings
         self._region_store = region_store
@@ -51,24 +50,19 @@ class Disk:
         self._keep = keep
         self._versions = versions
         self._link = link or Link()
-        self.gauge = gauge or Gauge(allowance=self._link.budget.allowance)
-        self._deltas = Deltas(self.gauge, size_min_bytes=settings.publish.delta_size_min_bytes)
+        self._accelerator = accelerator
         self._fetchers: dict[str, Fetcher] = {}
         self._lock = threading.Lock()
-        missing = [name for name in CODECS if find_spec(name) is None]
-        self._applies_deltas = not missing
-        if missing:
-            log.warning("deltas are not used: modelcast[delta] is not installed", missing=missing)
 
     @property
     def origin_bytes_per_second(self) -> float:
         """What the long link is believed to give this region, within its limit of now; 0: nobody knows."""
-        return self.gauge.of_the_region()
+        return self._link.throughput.of_the_region()
 
     def fetch(
         self,
         update: ModelUpdate,
-        cancelled: Callable[[], bool],
+        cancel: threading.Event,
         on_status: Callable[[FetchStatus], None],
     ) -> Transfer:
         """Bring an artifact here, verified.
@@ -83,9 +77,9 @@ class Disk:
             artifact.manifest_key,
             size_bytes=artifact.size_bytes,
             keep=self._keep() | {artifact.manifest_digest},
-            kin=Kin(update.version, update.delta_hints, self._versions(update.model)),
+            candidates=BaseCandidates(update.version, update.delta_hints, self._versions(update.model)),
             on_status=on_status,
-            cancelled=cancelled,
+            cancel=cancel,
         )
         return _transfer(report)
 
@@ -97,15 +91,16 @@ class Disk:
                 artifact.manifest_digest,
                 artifact.manifest_key,
                 size_bytes=artifact.size_bytes,
-                kin=Kin(update.version, update.delta_hints, self._versions(update.model)),
+                candidates=BaseCandidates(update.version, update.delta_hints, self._versions(update.model)),
             )
 
     def _fetcher(self, alias: str) -> Fetcher:
         with self._lock:
             if alias not in self._fetchers:
                 origin = store_of(self._settings.store(alias))
-                deltas = self._deltas if self._applies_deltas else None
-                self._fetchers[alias] = Fetcher(origin, self._region_store, self.cache, self._link, deltas=deltas)
+                self._fetchers[alias] = Fetcher(
+                    origin, self._region_store, self.cache, self._link, accelerator=self._accelerator
+                )
             return self._fetchers[alias]
 
 

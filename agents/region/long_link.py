@@ -1,14 +1,13 @@
 """What this worker shares of the long link with the others of its region; its limit may change while it runs."""
 
+from typing import Protocol, cast
+
 import structlog
 
-from modelcast.consumers.fetch import ArtifactCache
-from modelcast.consumers.fetch.region.lease import RegionTurns
-from modelcast.consumers.fetch.transfer.disks import as_set
-from modelcast.consumers.fetch.transfer.link import Link
-from modelcast.consumers.fetch.transfer.rate_limit import Budget
+from modelcast.consumers.fetch import Accelerator, ArtifactCache, Link, RateLimit, RegionLeases, Throughput, as_set
+from modelcast.infra import accelerators
 from modelcast.infra import settings as settings_module
-from modelcast.infra.settings import RegionSettings
+from modelcast.infra.settings import RegionSettings, Settings
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.ports import ObjectStore
 
@@ -17,9 +16,23 @@ log = structlog.get_logger(__name__)
 
 def long_link(here: RegionSettings, region_store: ObjectStore, cache: ArtifactCache) -> Link:
     """The link of one worker: a share of the region's budget, and turns that go through the region's bucket."""
-    turns = RegionTurns(region_store, cache.identity, here.origin_readers_max)
-    budget = Budget(here.bandwidth_bytes_per_second, turns.share)
-    return Link(budget, turns, here.fetch_threads, as_set(here.direct_writes))
+    turns = RegionLeases(region_store, cache.identity, here.origin_readers_max)
+    budget = RateLimit(here.bandwidth_bytes_per_second, turns.share)
+    return Link(budget, turns, here.fetch_threads, as_set(here.direct_writes), Throughput(allowance=budget.allowance))
+
+
+class Plug(Protocol):
+    """What the entry point ``fetch`` names."""
+
+    def __call__(self, *, size_min_bytes: int) -> Accelerator:
+        """An accelerator for all fetches of this process."""
+        ...
+
+
+def fetch_accelerator(settings: Settings) -> Accelerator | None:
+    """What saves bytes of the long link, if it is installed."""
+    plug = cast("Plug | None", accelerators.load("fetch"))
+    return None if plug is None else plug(size_min_bytes=settings.publish.delta_size_min_bytes)
 
 
 def reload_limit(link: Link, region: str) -> None:
@@ -29,5 +42,5 @@ def reload_limit(link: Link, region: str) -> None:
     except ModelcastError as error:
         log.error("the settings can't be read again: the limit stays", error=error)
         return
-    link.budget.change(limit)
+    link.rate_limit.change(limit)
     log.info("the long link's limit was read again", bandwidth_bytes_per_second=limit)

@@ -19,13 +19,13 @@ from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.app import build_app
 from modelcast.agents.region.disk import Disk
 from modelcast.agents.region.intake import Intake
-from modelcast.agents.region.long_link import long_link, reload_limit
+from modelcast.agents.region.long_link import fetch_accelerator, long_link, reload_limit
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.heartbeats import Heartbeats
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
-from modelcast.agents.region.shell.ports import World
+from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.consumers.fetch import ArtifactCache
-from modelcast.consumers.pods.v2 import Timeouts, V2Pod
+from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
 from modelcast.infra.faust_app import data_dir, run_app, stop_on_signals
 from modelcast.infra.health import HealthServer
 from modelcast.infra.kafka_admin import create_topics
@@ -78,8 +78,8 @@ class _Worker:
         self._watch = RegistryWatch(origin, own)
         self._reporter = SnapshotReporter(self._outbox, name, here.report_seconds)
         self._link = long_link(here, own, cache)
-        disk = Disk(settings, own, cache, self._kept, self._versions, self._link)
-        world = World(
+        disk = Disk(settings, own, cache, self._kept, self._versions, self._link, fetch_accelerator(settings))
+        ports = RegionPorts(
             region=region,
             pods=self._pods,
             artifacts=disk,
@@ -93,7 +93,7 @@ class _Worker:
             region,
             here,
             owner=f"{name}#{secrets.token_hex(4)}",
-            world=world,
+            ports=ports,
             region_store=own,
             watch=self._watch,
             reporter=self._reporter,
@@ -109,7 +109,7 @@ class _Worker:
             models_owned=lambda: self._agent.models_owned,
             origin_bytes_per_second=lambda: disk.origin_bytes_per_second,
             on_wake=self._agent.woke,
-            on_heard=self._agent.standing.heard,
+            on_heard=self._agent.liveness.heard,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

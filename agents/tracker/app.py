@@ -14,7 +14,6 @@ from modelcast.agents.tracker.follower import Follower
 from modelcast.agents.tracker.intake import Intake
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch, Outlets
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.agents.tracker.waiting import BEHIND_DEAR_RECORDS, BEHIND_RECORDS, Waiting
 from modelcast.infra.faust_app import BYTES, make_app
 from modelcast.infra.metrics import ANNOUNCEMENTS
 from modelcast.infra.outbox import Outbox
@@ -32,7 +31,9 @@ ROWS_AT_ONCE = 64
 LOG_NEWS_SECONDS = 0.03
 """How long news of a log wait: most often the regions have something to say of them at once, and it goes together."""
 DEAR_BYTES = 4096
-"""Records from this size on are not read before it is known what else was fetched with them."""
+"""Reading records from this size on costs so much that looking ahead is worth more."""
+BEHIND_RECORDS, BEHIND_DEAR_RECORDS = 32, 4
+"""So many records behind its partition's end, a record is of a backlog."""
 
 FETCH_BYTES_MAX = 8 * 1024 * 1024
 """Of a partition at once. A snapshot of 1,000 pods takes 120 KB; the more of a backlog is at hand, the more of it is
@@ -76,15 +77,13 @@ class Tracker:
 
         @app.agent(app.topic(str(Topic.MODEL_ACKS), schema=BYTES, allow_empty=True), concurrency=1, name="acks")
         async def acks(stream: Any) -> None:
-            waiting = Waiting(stream)
             async for event in stream.events():
                 message = event.message
                 dear = len(message.value or b"") >= DEAR_BYTES
                 behind = (app.consumer.highwater(message.tp) or 0) - message.offset
-                backlog = behind > (BEHIND_DEAR_RECORDS if dear else BEHIND_RECORDS)
-                if not len(waiting) and (backlog or dear):
-                    await waiting.fill(backlog=backlog)
-                await self.intake.ack(message, table, waiting)
+                if behind > (BEHIND_DEAR_RECORDS if dear else BEHIND_RECORDS):
+                    await self.intake.look_ahead(message)
+                await self.intake.ack(message, table)
 
         @app.agent(app.topic(str(Topic.MODEL_UPDATES), schema=BYTES, allow_empty=True), concurrency=1, name="updates")
         async def updates(stream: Any) -> None:
@@ -99,6 +98,7 @@ class Tracker:
             owned = frozenset(tp.partition for tp in app.consumer.assignment() if tp.topic == topic)
             await self._recovered(owned, table)
 
+        app.on_fetched = self.intake.fetched
         connect: Any = app.on_partitions_revoked.connect
         connect(revoked, weak=False)
         table.on_recover(recovered)

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from modelcast.agents.tracker.backlog import Backlog, Records
+from modelcast.agents.tracker.backlog import Backlog
 from modelcast.agents.tracker.decider.announcements import FOREIGN
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.rows import Rows, announced_key, page_key
@@ -18,6 +18,7 @@ from modelcast.infra.metrics import FOLDED_PODS, RECORDS
 from modelcast.infra.outbox import Outbox
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.schema_lookup import SchemaLookup
+from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode, decode_as
 from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, StoreUnavailable, UnknownSchema
 from modelcast.schemas.records import ModelAck, ModelCommand, ModelUpdate, Record, RegionHeartbeat
@@ -27,6 +28,10 @@ LEARNING_MAX = 1_000
 """Heartbeats that may wait for their schema."""
 WRONG_PARTITION, EMPTY, UNEXPECTED = "wrong-partition", "empty", "unexpected-error"
 UNKNOWN_SCHEMA = "unknown-schema"
+HEADERS_DIFFER = "headers-differ"
+AHEAD_RECORDS_MAX = 512
+AHEAD_SECONDS = 0.005
+"""How long Faust fetches undisturbed while a backlog is looked into."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,10 +39,12 @@ log = structlog.get_logger(__name__)
 class Message(Protocol):
     """A Kafka record as Faust hands it over."""
 
+    topic: str
     key: bytes | None
     value: bytes | None
     partition: int
     offset: int
+    headers: Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
 
 
 Table = MutableMapping[bytes, bytes]
@@ -88,9 +95,25 @@ class Intake:
         }
         self._backlog = Backlog()
 
-    async def ack(self, message: Message, table: Table, waiting: Records = ()) -> None:
-        """Take a record of ``model-acks``; ``waiting`` are the values of those behind it that are here already."""
-        await self._guarded(Topic.MODEL_ACKS, message, table, lambda m, t: self._ack(m, t, waiting))
+    def fetched(self, records: Iterable[Message]) -> None:
+        """Records were fetched and will come one after the other."""
+        for record in records:
+            if record.topic == Topic.MODEL_ACKS:
+                self._backlog.fetched(record.partition, record.offset, AckHeaders.read(record.headers))
+
+    async def look_ahead(self, message: Message) -> None:
+        """In a backlog: where nothing behind this record is known yet, let more be fetched while more comes."""
+        backlog = self._backlog
+        if not backlog.is_last(message.partition, message.offset):
+            return
+        known, most = -1, backlog.noted + AHEAD_RECORDS_MAX
+        while known < backlog.noted < most:
+            known = backlog.noted
+            await asyncio.sleep(AHEAD_SECONDS)
+
+    async def ack(self, message: Message, table: Table) -> None:
+        """Take a record of ``model-acks``."""
+        await self._guarded(Topic.MODEL_ACKS, message, table, self._ack)
 
     def rebalanced(self) -> None:
         """What waited may never come."""
@@ -118,25 +141,29 @@ class Intake:
             outcome = "dead-letter"
         self._outcomes[topic, outcome].inc()
 
-    async def _ack(self, message: Message, table: Table, waiting: Records) -> str:
+    async def _ack(self, message: Message, table: Table) -> str:
         """Fold one page of a snapshot, unless a newer one follows at once."""
-        raw = message.value or b""
-        if (found := self._backlog.overtaken(raw, waiting, self._registry_id or "")) is not None:
-            FOLDED_PODS.inc(found.pods)
+        raw, partition, headers = message.value or b"", message.partition, AckHeaders.read(message.headers)
+        if headers is not None and self._backlog.overtaken(partition, raw, headers, self._registry_id or ""):
+            FOLDED_PODS.inc(headers.pods)
             return "overtaken"
         try:
-            return await self._fold(raw, message.partition, table)
+            outcome = await self._fold(raw, headers, partition, table)
         except Refused:
-            if (earlier := self._backlog.in_place_of(raw)) is not None:
-                await self._fold(earlier, message.partition, table)
+            if (earlier := self._backlog.in_place_of(partition, headers)) is not None:
+                await self._fold(earlier.raw, earlier.headers, partition, table)
             raise
+        if headers is not None:
+            self._backlog.read(partition, headers)
+        return outcome
 
-    async def _fold(self, raw: bytes, partition: int, table: Table) -> str:
+    async def _fold(self, raw: bytes, headers: AckHeaders | None, partition: int, table: Table) -> str:
         ack = await self._decoded(raw)
         if not isinstance(ack, ModelAck):
             raise Refused("bad-value", f"a {type(ack).__name__} where a ModelAck belongs")
+        if headers is not None and headers != AckHeaders.of(ack):
+            raise Refused(HEADERS_DIFFER, f"the headers say {headers}")
         await self._check_origin(ack.registry_id, ack.model, ack.region, partition)
-        self._backlog.read(ack.registry_id, ack.model, ack.region)
         row = self._rows.row(ack.model)
         change = row.take(ack, raw)
         if change.write is not None:

@@ -99,7 +99,7 @@ def _who_and_why(entry: Entry) -> tuple[str, str]:
 
 def inspect(reference: ReferenceArgument, output: Output = Format.table) -> None:
     """One version: its files, digests, metrics, labels, and who published it."""
-    from modelcast.consumers.fetch.region.manifests import read_manifest
+    from modelcast.consumers.fetch import read_manifest
     from modelcast.infra.registry import RegistryReader
     from modelcast.infra.stores.configured import origin_store
 
@@ -147,7 +147,7 @@ def pull(
     """Download a version and verify every byte of it. Interrupted, it resumes when run again."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
-    from modelcast.consumers.fetch.job.pull import pull as fetch
+    from modelcast.consumers.fetch import pull as fetch
     from modelcast.infra.registry import RegistryReader
     from modelcast.infra.stores.configured import origin_store, region_store
 

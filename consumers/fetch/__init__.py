@@ -1,27 +1,97 @@
-"""Bringing an artifact into a region and onto a machine: plan, download, verify, cache. Plain synchronous code."""
+"""Bringing an artifact into a region and onto a machine: plan, download, verify, cache. Plain synchronous code.
 
+Nothing below is imported from outside; an accelerator finds its port in ``accelerator`` by these names, too.
+"""
+
+from modelcast.consumers.fetch.accelerator import (
+    Accelerator,
+    Destination,
+    Held,
+    HeldArtifacts,
+    NoAccelerator,
+    Request,
+    Session,
+    SpeedSource,
+)
 from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
-from modelcast.consumers.fetch.choosing import Deltas
-from modelcast.consumers.fetch.course import Kin
+from modelcast.consumers.fetch.context import Clock, Context, End
 from modelcast.consumers.fetch.errors import BlobMissing, DamagedBytes, DiskFull, FetchCancelled
-from modelcast.consumers.fetch.job.fetcher import Fetcher, FetchReport
+from modelcast.consumers.fetch.job.fetcher import Fetcher
+from modelcast.consumers.fetch.job.job import TURN_FROM_BYTES
+from modelcast.consumers.fetch.job.planned import planned_steps
 from modelcast.consumers.fetch.job.pull import pull
 from modelcast.consumers.fetch.job.regional_artifacts import RegionalArtifacts
 from modelcast.consumers.fetch.job.status import FetchStatus
-from modelcast.consumers.fetch.region.manifests import read_manifest
+from modelcast.consumers.fetch.planning.bandwidth import LinkSpeeds, Sample, sampled, typical
+from modelcast.consumers.fetch.planning.blocks import BlockHashes
+from modelcast.consumers.fetch.planning.candidates import BaseCandidates
+from modelcast.consumers.fetch.planning.steps import (
+    Label,
+    Source,
+    Step,
+    Way,
+    in_words,
+    origin_bytes_of,
+)
+from modelcast.consumers.fetch.region.bucket import RegionalBucket
+from modelcast.consumers.fetch.region.lease import RegionLeases
+from modelcast.consumers.fetch.region.manifests import find_manifest, read_manifest
+from modelcast.consumers.fetch.report import FetchReport
+from modelcast.consumers.fetch.transfer.disks import as_set
+from modelcast.consumers.fetch.transfer.early import started
+from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.consumers.fetch.transfer.objects import here_bytes
+from modelcast.consumers.fetch.transfer.rate_limit import RateLimit
+from modelcast.consumers.fetch.transfer.retry import retried
+from modelcast.consumers.fetch.transfer.throughput import Throughput
+from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
 
 __all__ = [
+    "TURN_FROM_BYTES",
+    "Accelerator",
     "ArtifactCache",
+    "BaseCandidates",
     "BlobMissing",
+    "BlockHashes",
+    "Clock",
+    "Context",
     "DamagedBytes",
-    "Deltas",
+    "Destination",
     "DiskFull",
+    "End",
     "FetchCancelled",
     "FetchReport",
     "FetchStatus",
     "Fetcher",
-    "Kin",
+    "Held",
+    "HeldArtifacts",
+    "Label",
+    "Link",
+    "LinkSpeeds",
+    "NoAccelerator",
+    "RateLimit",
+    "RegionLeases",
     "RegionalArtifacts",
+    "RegionalBucket",
+    "Request",
+    "Sample",
+    "Session",
+    "Source",
+    "SpeedSource",
+    "Step",
+    "Throughput",
+    "VerifiedPrefix",
+    "Way",
+    "as_set",
+    "find_manifest",
+    "here_bytes",
+    "in_words",
+    "origin_bytes_of",
+    "planned_steps",
     "pull",
     "read_manifest",
+    "retried",
+    "sampled",
+    "started",
+    "typical",
 ]

@@ -12,7 +12,7 @@ import orjson
 from modelcast.consumers.pod.artifacts import FolderArtifacts
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.server import serve
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.errors import ContentError
 
 

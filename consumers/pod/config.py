@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LoadOrder
 
 
 class DesiredSource(Protocol):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from modelcast.consumers.pods.port import LoadOrder, PodRefused
+from modelcast.consumers.pod_clients.port import LoadOrder, PodRefused
 
 
 @dataclass(frozen=True, slots=True)

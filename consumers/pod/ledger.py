@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 
 from modelcast.consumers.pod.fence import Accepted
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.file_lock import acquire
 from modelcast.infra.files import written_aside
 from modelcast.schemas.errors import ContentError, Refused

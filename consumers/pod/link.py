@@ -15,7 +15,7 @@ import orjson
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.frames import ALL_JSON, Frame, Kind, header, take_frame
 from modelcast.consumers.pod.worker import LoadSpec
-from modelcast.consumers.pods.port import LoadFailed
+from modelcast.consumers.pod_clients.port import LoadFailed
 
 _JOIN_BYTES_MAX = 64 * 1024
 

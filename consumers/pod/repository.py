@@ -14,7 +14,7 @@ from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.link import WorkerLink
 from modelcast.consumers.pod.spares import Spares
 from modelcast.consumers.pod.worker import LoadSpec
-from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodRefused
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused
 from modelcast.infra.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError
 

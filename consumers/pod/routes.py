@@ -18,7 +18,7 @@ from modelcast.consumers.pod.link import WorkerGone
 from modelcast.consumers.pod.orders import authorized, read_load, read_unload
 from modelcast.consumers.pod.repository import Repository, Serving, Slot
 from modelcast.consumers.pod.tensors import BadRequest
-from modelcast.consumers.pods.port import LoadFailed, PodRefused
+from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
 from modelcast.infra.metrics import PodMetrics
 
 log = structlog.get_logger("modelcast.pod")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.link import WorkerGone, WorkerLink
-from modelcast.consumers.pods.port import LoadFailed
+from modelcast.consumers.pod_clients.port import LoadFailed
 
 
 class Spares:

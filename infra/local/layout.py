@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelcast.infra.local.ports import LOOPBACK, free_ports
-from modelcast.infra.local.s3 import CREDENTIALS
+from modelcast.infra.local.servers.s3 import CREDENTIALS
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import check_region
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelcast.infra.file_lock import acquire, held, held_if_free
-from modelcast.infra.local.jars import cache_dir
+from modelcast.infra.local.servers.jars import cache_dir
 
 LOCK = "in-use"
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.local.layout import (
     CONFIG_FILE,
     ORIGIN_BUCKET,
@@ -22,8 +21,9 @@ from modelcast.infra.local.layout import (
     settings_env,
 )
 from modelcast.infra.local.progress import SILENT, Progress
-from modelcast.infra.local.redis import RedisServer
-from modelcast.infra.local.s3 import S3Server
+from modelcast.infra.local.servers.kafka import KafkaServer
+from modelcast.infra.local.servers.redis import RedisServer
+from modelcast.infra.local.servers.s3 import S3Server
 from modelcast.infra.local.service import DaemonService, Service
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelcast.infra.local.errors import ServerFailed
-from modelcast.infra.local.jars import cache_dir
 from modelcast.infra.local.layout import CONFIG_FILE, PODS_PER_REGION, REGIONS, check_shape, inherited_env
 from modelcast.infra.local.process import tail
 from modelcast.infra.local.progress import SILENT, Progress
+from modelcast.infra.local.servers.jars import cache_dir
 from modelcast.infra.local.state import (
     ALIVE_LOCK,
     MARK,

@@ -70,7 +70,7 @@ class S3Store:
     """An ``ObjectStore`` in a bucket. Thread-safe; clients and connections are shared by the whole process.
 
     Conditional puts are sent exactly once: a time-out or a 409 is ``StoreUnavailable`` although the put may have
-    happened. So whoever asks again and gets ``PreconditionFailed`` may have lost to itself, and reads the object.
+    happened. A caller that asks again and gets ``PreconditionFailed`` may have lost to itself, and reads the object.
     ``put`` takes ``last_modified_us`` from the answer's Date, which is the same clock as Last-Modified.
     """
 
@@ -229,7 +229,7 @@ class S3Store:
             return None
         try:
             with self._direct.send("PUT", self._prefix + key, conditions, body) as response:
-                said = response.read()
+                answer = response.read()
                 self._check(key, response)
                 if response.status == 200:
                     date = last_modified_us(response.headers.get("Date"))
@@ -240,7 +240,7 @@ class S3Store:
             if not conditions or isinstance(error, _NOT_SENT):
                 return None
             raise unavailable(error, self._at(key)) from error
-        raise self._refusal(key, response.status, said)
+        raise self._refusal(key, response.status, answer)
 
     def upload(
         self,
@@ -347,9 +347,9 @@ class S3Store:
         self._check(key, response)
         if response.status in {200, 206}:
             return True
-        said = response.read()
+        answer = response.read()
         if response.status in {404, 412} or (ranged and response.status not in _ASK_BOTO3):
-            raise self._refusal(key, response.status, said)
+            raise self._refusal(key, response.status, answer)
         return False
 
     def _check(self, key: str, response: HTTPResponse) -> None:
@@ -358,8 +358,8 @@ class S3Store:
         except ForeignAnswer as error:
             raise foreign(error, self._at(key)) from error
 
-    def _refusal(self, key: str, status: int, said: bytes) -> ModelcastError:
-        code, message = _CODE.search(said), _MESSAGE.search(said)
+    def _refusal(self, key: str, status: int, answer: bytes) -> ModelcastError:
+        code, message = _CODE.search(answer), _MESSAGE.search(answer)
         return of_status(
             status,
             code[1].decode() if code else "",

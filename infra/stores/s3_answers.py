@@ -88,10 +88,10 @@ def part_of(status: int, headers: Headers, start: int, length: int | None) -> Pa
     encoding = (headers.get("content-encoding") or "").strip().lower()
     if encoding not in _PLAIN_ENCODINGS:
         raise ForeignAnswer(f"the answer is encoded ({encoding}): a proxy changes what it passes on")
-    said = headers.get("content-length")
-    if said is None or not said.isdecimal():
+    length_header = headers.get("content-length")
+    if length_header is None or not length_header.isdecimal():
         raise ForeignAnswer("the answer does not say how long it is")
-    carried = int(said)
+    carried = int(length_header)
     if status == 200:
         first, whole = 0, carried
     else:

@@ -105,7 +105,7 @@ class DirectRequests:
         return self._pool.request("PUT", self._url(key), headers, body, patience_seconds=BULK_READ_TIMEOUT_SECONDS)
 
     def warm(self, connections: int) -> None:
-        """Have so many connections soon; nobody waits for them."""
+        """Open connections beside the caller, until ``connections`` are idle."""
         self._pool.warm(self._base_url, connections)
 
     def _url(self, key: str) -> str:
@@ -158,7 +158,7 @@ class ConnectionPool:
         """Send a request; the connection is kept if the answer was read to its end.
 
         Args:
-            patience_seconds: for each word of the store, and each that it takes.
+            patience_seconds: for each read and each write.
 
         Raises:
             OSError, http.client.HTTPException: the link failed.
@@ -203,7 +203,7 @@ class ConnectionPool:
 
     def _open_idle(self, where: tuple[str, str]) -> None:
         try:
-            with suppress(*LINK_ERRORS):  # whoever needs it connects anew, and hears of the error then
+            with suppress(*LINK_ERRORS):  # the next request connects anew, and raises the error
                 self._keep(where, self._connect(where))
         finally:
             with self._lock:
@@ -246,7 +246,7 @@ class ConnectionPool:
 
 
 def _is_alive(connection: http.client.HTTPConnection) -> bool:
-    """Whether the store has not hung up. TLS 1.3 sends tickets that nobody has read yet: they are no sign of an end."""
+    """Whether the store has not hung up. TLS 1.3 sends tickets that are not read yet: they are no sign of an end."""
     poll = select.poll()  # select() knows no descriptors above 1023
     poll.register(connection.sock, select.POLLIN)
     if not poll.poll(0):

@@ -71,8 +71,8 @@ def foreign(error: ForeignAnswer, subject: str) -> StoreUnavailable:
 def of_client_error(error: ClientError, subject: str) -> ModelcastError:
     """The meaning of an S3 error answer."""
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    said = error.response.get("Error", {})
-    return of_status(status, str(said.get("Code", "")), str(said.get("Message", "")), subject)
+    answer = error.response.get("Error", {})
+    return of_status(status, str(answer.get("Code", "")), str(answer.get("Message", "")), subject)
 
 
 def of_status(status: int, code: str, message: str, subject: str) -> ModelcastError:

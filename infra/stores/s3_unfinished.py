@@ -16,7 +16,7 @@ STALE_AFTER = timedelta(days=1)
 UNTRUE_AFTER = timedelta(days=3650)
 """Some stores (moto) give one fixed date for all uploads; those under way must not be ended for it."""
 PAGES_MAX = 10
-"""Of 1,000 uploads each; whoever has left more behind has a lifecycle rule clear them."""
+"""Of 1,000 uploads each; a bucket with more needs a lifecycle rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ def _unfinished(client: "S3Client", bucket: str, key: str) -> Unfinished | None:
     ):
         now = _clock(page["ResponseMetadata"]["HTTPHeaders"].get("date"))
         for found in page.get("Uploads", ()):
-            begun, upload_id = found["Initiated"], found["UploadId"]
+            initiated, upload_id = found["Initiated"], found["UploadId"]
             if found["Key"] == key:
-                mine.append((begun, upload_id))  # however old: its parts are compared one by one
-            elif STALE_AFTER <= now - begun < UNTRUE_AFTER:
+                mine.append((initiated, upload_id))  # however old: its parts are compared one by one
+            elif STALE_AFTER <= now - initiated < UNTRUE_AFTER:
                 abort(client, bucket, found["Key"], upload_id)
         if number + 1 >= PAGES_MAX:
             break

@@ -62,10 +62,10 @@ def upload_file(
         if progress:
             progress(size_bytes)
         return
-    told = _ToldOnce(progress)
+    reported = _ReportedOnce(progress)
     for attempt in range(TRIES):
         try:
-            _multipart(client, bucket, key, path, size_bytes, digest, told, ready)
+            _multipart(client, bucket, key, path, size_bytes, digest, reported, ready)
         except ClientError as error:
             # Another publisher of the same bytes was on the same upload, and finished it or gave it up.
             gone = error.response.get("Error", {}).get("Code") == "NoSuchUpload"
@@ -91,12 +91,12 @@ def _multipart(
     path: Path,
     size_bytes: int,
     digest: str,
-    told: "_ToldOnce",
+    reported: "_ReportedOnce",
     ready: Ready,
 ) -> None:
-    begun = unfinished(client, bucket, key)
-    upload_id = begun.upload_id if begun else client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
-    there = begun.parts if begun else {}
+    resumed = unfinished(client, bucket, key)
+    upload_id = resumed.upload_id if resumed else client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    there = resumed.parts if resumed else {}
 
     def send(number: int, body: bytes) -> "CompletedPartTypeDef":
         answer = client.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body)
@@ -105,7 +105,7 @@ def _multipart(
     try:
         part_size = part_size_of(size_bytes)
         parts = _with_room(_checked_parts(path, size_bytes, digest, part_size), size_bytes, part_size, ready)
-        done = _send_parts(send, parts, part_size, there, told)
+        done = _send_parts(send, parts, part_size, there, reported)
         client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": done})
     except VerificationFailed:  # of no use to anybody; after any other failure, the next run goes on from here
         abort(client, bucket, key, upload_id)
@@ -117,7 +117,7 @@ def _send_parts(
     parts: Iterator[bytes],
     part_size: int,
     there: Mapping[int, str],
-    told: "_ToldOnce",
+    reported: "_ReportedOnce",
 ) -> "list[CompletedPartTypeDef]":
     """Send what is not ``there`` (number to ETag) already, several at once; each gives the room of a part back."""
     stop = threading.Event()
@@ -135,7 +135,7 @@ def _send_parts(
         for future in futures:
             part, size = future.result()
             done.append(part)
-            told(part["PartNumber"], size)
+            reported(part["PartNumber"], size)
 
     with Threads(PARTS_IN_FLIGHT, "upload") as pool:
         flying: set[Future[tuple[CompletedPartTypeDef, int]]] = set()
@@ -144,7 +144,7 @@ def _send_parts(
                 if number in there and there[number] == hashlib.md5(body, usedforsecurity=False).hexdigest():
                     done.append({"PartNumber": number, "ETag": f'"{there[number]}"'})
                     _room.release(part_size)
-                    told(number, len(body))
+                    reported(number, len(body))
                     continue
                 flying.add(pool.submit(unless_stopped, number, body))
                 if len(flying) >= PARTS_IN_FLIGHT:
@@ -157,16 +157,16 @@ def _send_parts(
     return sorted(done, key=lambda part: part["PartNumber"])
 
 
-class _ToldOnce:
-    """Tells of each part once, also when an upload is begun again."""
+class _ReportedOnce:
+    """Reports each part once, also when an upload starts again."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
-        self._told: set[int] = set()
+        self._numbers: set[int] = set()
 
     def __call__(self, number: int, size_bytes: int) -> None:
-        if self._progress and number not in self._told:
-            self._told.add(number)
+        if self._progress and number not in self._numbers:
+            self._numbers.add(number)
             self._progress(size_bytes)
 
 
@@ -206,7 +206,7 @@ _room = _Room(HELD_MAX_BYTES)
 
 
 def _with_room(parts: Iterator[bytes], size_bytes: int, part_size: int, ready: Ready) -> Iterator[bytes]:
-    """Room is taken before a part is read, and only once it can be; whoever gets the part gives the room back."""
+    """The parts, each read once there is room for it; the consumer gives the room back."""
     for end in count(part_size, part_size):
         ready(min(end, size_bytes))
         _room.take(part_size)

@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 
 from modelcast.infra.ablation import NAMES, VARIABLE
-from modelcast.infra.local.kafka import KafkaServer
-from modelcast.infra.local.redis import RedisServer
+from modelcast.infra.local.servers.kafka import KafkaServer
+from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.settings import RedisSettings
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.states import State
@@ -43,9 +43,10 @@ from tests.bench.cpu import cpu_seconds
 from tests.bench.figures import conditions, spread
 from tests.bench.link import BYTES_PER_SECOND, ROUND_TRIP_SECONDS
 from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.links_apart import LinksApart
 from tests.support.servers import required_binary, start_versitygw
+from tests.support.waiting import until
 
 NOTHING = "nothing"
 THERE = {State.STAGED, State.LOADING, State.SERVING}
@@ -154,7 +155,7 @@ class Situations:
             known = worker.state(model)
             return known is not None and known[0] == generation and known[1] in THERE
 
-        wait_until(is_there, f"the region has staged {model}", PATIENCE_SECONDS)
+        until(is_there, f"the region has staged {model}", PATIENCE_SECONDS)
 
     def _carried(self) -> int:
         return self._cluster.regions["eu"].origin_link.carried_bytes

@@ -31,7 +31,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from modelcast.infra.kafka_client import make_admin, make_producer
 from modelcast.infra.local.layout import PODS_PER_REGION, REGIONS
-from modelcast.infra.local.s3 import client_for
+from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.settings import Settings, load
 from modelcast.producers.publisher import Publisher
 from tests.bench.afternoon_consumer import ACKS, BUCKET, NEWS

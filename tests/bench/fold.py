@@ -24,13 +24,14 @@ from typing import Any
 
 from modelcast.infra.kafka_admin import create_topics
 from modelcast.infra.kafka_client import make_producer
-from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.local.ports import free_ports
-from modelcast.infra.local.redis import RedisServer
-from modelcast.infra.local.s3 import CREDENTIALS, S3Server, client_for
+from modelcast.infra.local.servers.kafka import KafkaServer
+from modelcast.infra.local.servers.redis import RedisServer
+from modelcast.infra.local.servers.s3 import CREDENTIALS, S3Server, client_for
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
+from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import encode
 from modelcast.schemas.records import ArtifactRef, ModelAck, ModelUpdate, PodReport
 from modelcast.schemas.states import PodState, State
@@ -50,8 +51,8 @@ OVERTAKEN = 'modelcast_records_total{outcome="overtaken",topic="model-acks"}'
 """Snapshots that were never decoded, for a newer one of the same model and region was at hand; their pods count."""
 
 
-def acks(pods: int, count: int, epoch: int) -> Iterator[tuple[str, bytes]]:
-    """(model, encoded) of one-page snapshots, dealt out to models and regions."""
+def acks(pods: int, count: int, epoch: int) -> Iterator[tuple[str, bytes, dict[str, bytes]]]:
+    """(model, encoded, headers) of one-page snapshots, dealt out to models and regions."""
     reports = tuple(
         PodReport(f"fraud-{n:04d}.pods.example", PodState.SERVING, 1, DIGEST, 1, f"i-{n:04d}", 1_700_000_000_000_000)
         for n in range(pods)
@@ -59,28 +60,24 @@ def acks(pods: int, count: int, epoch: int) -> Iterator[tuple[str, bytes]]:
     for number in range(count):
         model = MODELS[number % len(MODELS)]
         region = REGIONS[number // len(MODELS) % len(REGIONS)]
-        yield (
-            model,
-            encode(
-                ModelAck(
-                    registry_id=REGISTRY,
-                    model=model,
-                    region=region,
-                    worker=f"{region}-0",
-                    epoch=epoch,
-                    sequence=1 + number,
-                    page=0,
-                    pages=1,
-                    generation=1,
-                    version=1,
-                    manifest_digest=DIGEST,
-                    state=State.SERVING,
-                    reported_at_us=1_700_000_000_000_000,
-                    pods=reports,
-                    pods_expected=pods,
-                )
-            ),
+        ack = ModelAck(
+            registry_id=REGISTRY,
+            model=model,
+            region=region,
+            worker=f"{region}-0",
+            epoch=epoch,
+            sequence=1 + number,
+            page=0,
+            pages=1,
+            generation=1,
+            version=1,
+            manifest_digest=DIGEST,
+            state=State.SERVING,
+            reported_at_us=1_700_000_000_000_000,
+            pods=reports,
+            pods_expected=pods,
         )
+        yield model, encode(ack), AckHeaders.of(ack).written()
 
 
 class Bench:
@@ -113,10 +110,10 @@ class Bench:
     def produce(self, pods: int, count: int, epoch: int) -> int:
         """Fill ``model-acks``; return how many records."""
         producer = make_producer(self.settings)
-        for model, value in acks(pods, count, epoch):
+        for model, value, headers in acks(pods, count, epoch):
             while True:
                 try:
-                    producer.produce(str(Topic.MODEL_ACKS), key=model.encode(), value=value)
+                    producer.produce(str(Topic.MODEL_ACKS), key=model.encode(), value=value, headers=headers)
                     break
                 except BufferError:
                     producer.poll(0.1)

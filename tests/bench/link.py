@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from modelcast.infra.local.kafka import KafkaServer
-from modelcast.infra.local.redis import RedisServer
+from modelcast.infra.local.servers.kafka import KafkaServer
+from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Publisher
 from modelcast.schemas import keys
@@ -32,9 +32,10 @@ from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.states import State
 from tests.bench.figures import conditions, spread
 from tests.deltas.codec.pairs import adam_step, safetensors_bytes, weights
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster
 from tests.support.links_apart import LinksApart
 from tests.support.servers import required_binary, start_versitygw
+from tests.support.waiting import until
 
 BYTES_PER_SECOND = 100e6 / 8
 ROUND_TRIP_SECONDS = 0.080
@@ -75,7 +76,7 @@ def staged(cluster: Cluster, publisher: Publisher, model: str, folder: Path, gen
             said = region.workers[0].state(model)
             return said is not None and said[0] == generation and said[1] in THERE
 
-        wait_until(is_there, "the region has staged it", PATIENCE_SECONDS)
+        until(is_there, "the region has staged it", PATIENCE_SECONDS)
         done.append(time.perf_counter())
 
     watching = threading.Thread(target=watch)
@@ -110,7 +111,7 @@ def stages(cluster: Cluster, model: str, generation: int) -> dict[str, float]:
         found.update({name: seconds for row in rows for name, seconds in row.stage_seconds.items()})
         return bool(found)
 
-    wait_until(is_told, "the live view tells of it", PATIENCE_SECONDS)
+    until(is_told, "the live view tells of it", PATIENCE_SECONDS)
     return found
 
 

@@ -18,10 +18,11 @@ from typing import Any
 import aiohttp
 import numpy as np
 
-from modelcast.consumers.pods.v2 import V2Pod
+from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.bench.figures import conditions
 from tests.consumers.pod.models import adder, matmul, order, table
-from tests.consumers.pod.pod_process import TOKEN, PodProcess, await_for
+from tests.consumers.pod.pod_process import TOKEN, PodProcess
+from tests.support.waiting import until_async
 
 RATE_PER_SECOND = 200.0
 PARTS = ("swap", "latency", "throughput")
@@ -42,7 +43,7 @@ async def swap_seconds(pod: PodProcess, driver: V2Pod, rounds: int) -> list[floa
     for n in range(1, rounds + 2):
         artifact = adder(float(n))
         artifact.put(pod.cache)
-        await await_for(lambda n=n: len(pod.workers()) == (1 if n == 1 else 2), "one spare")  # type: ignore[misc]
+        await until_async(lambda n=n: len(pod.workers()) == (1 if n == 1 else 2), "one spare")  # type: ignore[misc]
         await asyncio.sleep(1.0)  # the spare finishes its imports; measured is the warm case
         started = time.perf_counter()
         await driver.load(order(artifact, n))

@@ -34,7 +34,7 @@ from onnx import TensorProto, helper
 
 from modelcast.infra.kafka_client import consumer_properties, make_admin, make_producer
 from modelcast.infra.local.layout import ORIGIN_BUCKET, REGIONS, bucket_of
-from modelcast.infra.local.s3 import client_for
+from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import Settings, load
 from modelcast.producers.publisher import Publisher

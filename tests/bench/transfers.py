@@ -31,7 +31,9 @@ def link_of(how: str) -> "Link":
 def by_engine(job: dict[str, Any], how: str) -> None:
     """The engine alone: parts into a preallocated file, each block hashed."""
     from modelcast.consumers.fetch.cache.incoming import Incoming
-    from modelcast.consumers.fetch.planning.steps import Step, Way, parts_of
+    from modelcast.consumers.fetch.context import Context
+    from modelcast.consumers.fetch.planning.parts import parts_of
+    from modelcast.consumers.fetch.planning.steps import Source, Step, Way
     from modelcast.consumers.fetch.transfer.download import Download
     from modelcast.infra.stores import open_store
     from modelcast.schemas.manifest import Manifest
@@ -41,12 +43,11 @@ def by_engine(job: dict[str, Any], how: str) -> None:
     incoming = Incoming(Path(job["folder"]) / "incoming", Path(job["folder"]) / "artifact")
     incoming.begin(manifest)
     incoming.allocate(manifest.files)
-    step = Step(manifest.files[0], Way.ORIGIN)
+    step = Step(manifest.files[0], Way.WHOLE)
     download = Download(
-        {Way.ORIGIN: store},
+        {Source.ORIGIN: store},
         lambda part: incoming.path(part.step.file),
-        progress=lambda _: None,
-        cancelled=lambda: False,
+        context=Context(),
         distrust=lambda _: None,
         link=link_of(how),
     )

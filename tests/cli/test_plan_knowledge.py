@@ -3,8 +3,8 @@
 import pytest
 
 from modelcast.agents.region.decider.memory import Held, Memory
-from modelcast.cli.plan_knowledge import Holding, in_words, reported, situation, speeds_of, supposed
-from modelcast.consumers.fetch.costs import Speeds
+from modelcast.cli.plan_knowledge import Holding, in_words, planned, reported, speeds_of, supposed
+from modelcast.consumers.fetch import LinkSpeeds, Way
 from modelcast.infra.settings import RedisSettings, RegionSettings, Settings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
@@ -16,7 +16,7 @@ from modelcast.schemas.records import ArtifactRef, ModelUpdate
 from tests.consumers.fetch.publishing import MIB, noise, publish
 
 BODIES = [noise(2 * MIB, seed) for seed in range(4)]
-SLOW, FAST = Speeds(origin_bytes_per_second=1e6), Speeds(origin_bytes_per_second=1e10)
+SLOW, FAST = LinkSpeeds(origin_bytes_per_second=1e6), LinkSpeeds(origin_bytes_per_second=1e10)
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_a_version_that_is_served_already_is_said_to_be(own: MemoryStore, log: M
     holding = reported(own, log.updates[3], say(own, log, served=3, staged=3))
     assert (holding.wanted, dict(holding.versions)) == ("served", {})
     assert in_words(holding, "eu").startswith("eu serves it already and holds no other version, as it said ")
-    known = situation(origin, own, log, log.updates[3], holding, SLOW)
-    assert {w.file.digest for w in known.wanted} <= known.held.cached.keys()
+    known = planned(origin, own, log, log.updates[3], holding, SLOW, MIB)
+    assert {step.way for step in known.steps} == {Way.CACHE}
     assert in_words(Holding({2: "served"}, "staged", 0.0), "eu").startswith("eu has it staged already and holds 2 (ser")
 
 
@@ -94,22 +94,35 @@ def test_a_region_that_has_said_nothing_and_one_that_is_supposed_to_hold_somethi
 
 @pytest.mark.parametrize(("speeds", "seen"), [(SLOW, True), (FAST, False)])
 def test_offers_of_earlier_versions_count_where_the_region_would_look_for_them(
-    origin: MemoryStore, log: ModelLog, manifests: dict[int, Manifest], speeds: Speeds, seen: bool
+    origin: MemoryStore, log: ModelLog, manifests: dict[int, Manifest], speeds: LinkSpeeds, seen: bool
 ) -> None:
     packed = offer(origin, manifests[1], None, BODIES[0])
-    known = situation(origin, None, log, log.updates[3], Holding({}), speeds)
-    assert (packed in {o.key for o in known.offers}) == seen
+    known = planned(origin, None, log, log.updates[3], Holding({}), speeds, MIB)
+    assert (packed in {o.key for o in known.chooser.offers}) == seen
+
+
+def test_a_delta_is_chosen_as_the_region_would_choose_it(
+    origin: MemoryStore, log: ModelLog, manifests: dict[int, Manifest]
+) -> None:
+    offer(origin, manifests[3], BODIES[2], BODIES[3])
+    known = planned(origin, None, log, log.updates[3], supposed(log, [2]), SLOW, MIB)
+    assert [step.label.one for step in known.steps] == ["whole", "delta from 2"]
+    too_small = planned(origin, None, log, log.updates[3], supposed(log, [2]), SLOW, 64 * MIB)
+    assert [step.way for step in too_small.steps] == [Way.WHOLE, Way.WHOLE]
 
 
 def test_versions_from_which_deltas_start_are_named_also_if_they_are_not_held(
     origin: MemoryStore, log: ModelLog, manifests: dict[int, Manifest]
 ) -> None:
     offer(origin, manifests[3], BODIES[2], BODIES[3])
-    known = situation(origin, None, log, log.updates[3], Holding({}), FAST)
-    assert known.versions[sha256_of(BODIES[2])] == 2
+    known = planned(origin, None, log, log.updates[3], Holding({}), SLOW, MIB)
+    left_out = [way for file in known.explained for way in file.ways if way.seconds is None]
+    assert [(way.label, way.why) for way in left_out] == [
+        ("delta from 2", "its base of version 2 is not held, and nothing leads there")
+    ]
 
 
-@pytest.mark.parametrize(("limit", "rate"), [(1_000_000, 1e6), (10**12, Speeds().origin_bytes_per_second)])
+@pytest.mark.parametrize(("limit", "rate"), [(1_000_000, 1e6), (10**12, LinkSpeeds().origin_bytes_per_second)])
 def test_no_guess_is_above_the_limit_of_the_settings(limit: int, rate: float) -> None:
     nobody = RedisSettings.model_validate({"url": "redis://127.0.0.1:1/0"})
     settings = Settings(redis=nobody, regions={"eu": RegionSettings(bandwidth_bytes_per_second=limit)})

@@ -26,10 +26,11 @@ from modelcast.producers import Publisher
 from modelcast.producers.publication import Publication
 from modelcast.schemas.states import State
 from tests.consumers.pod.models import adder
-from tests.support.cluster import Cluster, Daemon, Region, wait_until
+from tests.support.cluster import Cluster, Daemon, Region
 from tests.support.lanes import often
 from tests.support.slow_link import Network
 from tests.support.traffic import Tally, Traffic
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.integration]
 
@@ -122,7 +123,7 @@ class Rounds:
             owner.start()
 
     def _owner(self, region: Region) -> Daemon:
-        wait_until(lambda: region.owner(FRAUD), f"a worker of {region.name} owns {FRAUD}")
+        until(lambda: region.owner(FRAUD), f"a worker of {region.name} owns {FRAUD}")
         owner = region.owner(FRAUD)
         assert owner is not None
         return owner
@@ -136,7 +137,7 @@ class Rounds:
             return said is not None and said[0] == target.generation and said[1] in (*passed, State.SERVING)
 
         if aim is not None:
-            wait_until(reached, lambda: f"{victim.name} reaches {aim}; it is at {victim.state(FRAUD)}")
+            until(reached, lambda: f"{victim.name} reaches {aim}; it is at {victim.state(FRAUD)}")
         time.sleep(delay)
         served = [self.tally.served.get((url, FRAUD)) for url in region.pods]
         victim.kill()
@@ -222,7 +223,7 @@ def test_sixty_kills_lose_nothing_and_leave_nothing_half_loaded(
         rounds = Rounds(cluster, publisher, random.Random(seed), tmp_path / "models")
         for model in (FRAUD, PULSE):
             rounds.publish(model)
-        wait_until(
+        until(
             lambda: (
                 cluster.check_alive()
                 and all((s := cluster.said(m)) and s.consistent_version == 1 for m in (FRAUD, PULSE))
@@ -240,9 +241,7 @@ def test_sixty_kills_lose_nothing_and_leave_nothing_half_loaded(
             ):
                 rounds.cycle()
                 recovery.append(
-                    wait_until(
-                        lambda: cluster.check_alive() and not rounds.trouble(), rounds.trouble, CONVERGED_SECONDS_MAX
-                    )
+                    until(lambda: cluster.check_alive() and not rounds.trouble(), rounds.trouble, CONVERGED_SECONDS_MAX)
                 )
                 for region in cluster.regions.values():
                     region.check_cache()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch import ArtifactCache, BlobMissing, DamagedBytes, Fetcher
+from modelcast.consumers.fetch import ArtifactCache, BlobMissing, Context, DamagedBytes, Fetcher, Source
 from modelcast.consumers.fetch.errors import FetchTooSlow
 from modelcast.consumers.fetch.planning.steps import Way
 from modelcast.consumers.fetch.transfer import reading as reading_module
@@ -215,12 +215,11 @@ def test_a_clock_that_jumps_changes_nothing(
 # --- objects that nothing proves (deltas)
 
 
-def download_of(shaky: ShakyStore, *, cancelled: threading.Event | None = None) -> Download:
+def download_of(shaky: ShakyStore, *, cancel: threading.Event | None = None) -> Download:
     return Download(
-        {Way.ORIGIN: shaky.store()},
+        {Source.ORIGIN: shaky.store()},
         lambda part: Path(part.step.file.path),
-        progress=lambda _: None,
-        cancelled=(cancelled or threading.Event()).is_set,
+        context=Context(cancel or threading.Event()),
         distrust=lambda _: None,
     )
 
@@ -242,7 +241,7 @@ def test_an_object_comes_through_cuts(
     download.object(key, tmp_path / "delta", len(body))
     assert (tmp_path / "delta").read_bytes() == body
     assert cuts.left == 0
-    assert len(body) <= download.moved_bytes[Way.ORIGIN] <= len(body) * 1.05
+    assert len(body) <= download.moved_bytes[Way.WHOLE] <= len(body) * 1.05
     assert [path.name for path in tmp_path.iterdir()] == ["delta"]
     download_of(shaky).object(key, tmp_path / "delta", len(body))
     assert shaky.sent_bytes <= len(body) * 1.05  # it was here already

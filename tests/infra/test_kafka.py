@@ -10,7 +10,7 @@ import pytest
 from modelcast.infra import kafka_admin
 from modelcast.infra.announcer import KafkaAnnouncer
 from modelcast.infra.kafka_client import make_admin, make_consumer, make_producer, read_partition
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.topics import MODEL_PARTITIONS, TOPICS, Topic, partition_of

@@ -15,13 +15,13 @@ from modelcast.infra.schema_lookup import ABSENT_SECONDS, AWAY_SECONDS, LOOKUPS_
 from modelcast.infra.settings import Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore, configured
 from modelcast.schemas import keys
+from modelcast.schemas.avro.schema_guard import parse_schema
+from modelcast.schemas.avro.schema_nodes import fingerprint
 from modelcast.schemas.codec import MARKER
 from modelcast.schemas.errors import StoreUnavailable, UnknownSchema
 from modelcast.schemas.records import ModelAck, VersionState
-from modelcast.schemas.schema_guard import parse_schema
-from modelcast.schemas.schema_nodes import fingerprint
 from tests.producers.fakes import HookedStore
-from tests.schemas.foreign_schemas import EXTRAS, with_every_kind_of_field, written
+from tests.schemas.avro.foreign_schemas import EXTRAS, with_every_kind_of_field, written
 from tests.support import example_records
 
 EXAMPLES = {path.stem: path for path in example_records.json_files()}

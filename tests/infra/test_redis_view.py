@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from modelcast.infra.local.ports import free_ports
-from modelcast.infra.local.redis import RedisServer
+from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.redis_view import Batch, RedisMirror, RedisView, Write
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import encode

@@ -10,6 +10,7 @@ from modelcast.infra.claim import AlreadyThere, Claimed, claim, put_schema, put_
 from modelcast.infra.registry import RegistryReader, Tail
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
+from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.codec import WRITER_SCHEMAS, encode, writer_schema
 from modelcast.schemas.errors import (
     ContentError,
@@ -22,7 +23,6 @@ from modelcast.schemas.errors import (
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectInfo, StoredObject
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
-from modelcast.schemas.schema_book import SchemaBook
 
 
 class CountingStore(MemoryStore):

@@ -13,8 +13,8 @@ from modelcast.schemas.codec import encode
 from modelcast.schemas.records import ModelAck, ModelUpdate
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
-from tests.support.cluster import wait_until
 from tests.support.command_line import CommandLine, pods_of, predicts
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -77,7 +77,7 @@ def test_bad_records_become_dead_letters_and_healthy_ones_flow(
                 lacking.append(f"{topic} {body[:24]!r}: {reasons or 'no letter'}, not {why}")
         return lacking
 
-    wait_until(lambda: not missing(), lambda: f"each has its letter; lacking: {missing()}", 60)
+    until(lambda: not missing(), lambda: f"each has its letter; lacking: {missing()}", 60)
     state = modelcast("get", MODEL, "-o", "json").json["state"]
     assert (state["head_generation"], state["consistent_version"]) == (2, 2)
     assert len(modelcast("history", MODEL, "-o", "json").json) == 2

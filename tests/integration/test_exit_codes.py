@@ -14,8 +14,8 @@ from modelcast.schemas import keys
 from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.topics import Topic, partition_of
-from tests.support.cluster import wait_until
 from tests.support.command_line import NOWHERE, CommandLine, pods_of, predicts
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -134,6 +134,6 @@ def test_7_claimed_while_kafka_is_away_and_announced_by_the_tracker(
         finally:
             consumer.close()
 
-    wait_until(announced, "the tracker announces it", 30)
+    until(announced, "the tracker announces it", 30)
     modelcast("wait", "unheard/2", "--timeout", "20s")
     assert {predicts(pod, "unheard") for pod in pods_of(stack.env)} == {(2, 2.0)}

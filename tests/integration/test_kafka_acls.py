@@ -15,10 +15,10 @@ from modelcast.infra.kafka_client import make_admin, make_consumer, read_partiti
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.region.stack import Process, Stack
-from tests.support.cluster import wait_until
 from tests.support.command_line import NOWHERE, CommandLine
 from tests.support.secured_kafka import SecuredKafka, secured_kafka
 from tests.support.servers import S3ForTests
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
@@ -176,7 +176,7 @@ def test_with_its_acls_each_role_does_its_work(
         def reporters() -> set[str]:
             return {found.letter.reported_by.split()[0] for found in rubbish()}
 
-        wait_until(lambda: reporters() >= {"region", "tracker"}, lambda: f"only {reporters()} reported", 120)
+        until(lambda: reporters() >= {"region", "tracker"}, lambda: f"only {reporters()} reported", 120)
         offset = rubbish()[0].offset
         operator("dead-letters", "replay", str(offset), "--reason", "once more", "--yes")
         assert [r.reason for r in rubbish()[0].replays] == ["once more"]

@@ -7,14 +7,14 @@ import pytest
 
 from modelcast.infra.kafka_admin import create_topics, topic_ids
 from modelcast.infra.kafka_client import make_admin
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.topics import Topic
-from tests.support.cluster import wait_until
 from tests.support.command_line import CommandLine, pods_of, predicts
 from tests.support.slow_link import Network
 from tests.support.traffic import Traffic
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -35,7 +35,7 @@ def test_topics_keep_their_ids_until_they_are_made_anew(kafka_of_its_own: KafkaS
     assert topic_ids(settings) == first
     admin = make_admin(settings)
     admin.delete_topics([Topic.MODEL_ACKS.value])[Topic.MODEL_ACKS.value].result(20)
-    wait_until(lambda: Topic.MODEL_ACKS not in topic_ids(settings), "it is gone")
+    until(lambda: Topic.MODEL_ACKS not in topic_ids(settings), "it is gone")
     create_topics(settings)
     assert {name for name, topic_id in topic_ids(settings).items() if topic_id != first[name]} == {Topic.MODEL_ACKS}
 
@@ -60,7 +60,7 @@ def test_an_empty_cluster_in_its_place_changes_nothing_served_and_new_versions_f
         assert new.cluster_id != old.cluster_id
         # Agents find out, make the topics again and start again on them.
         pod = pods_of(own_stack.env)[0]
-        wait_until(lambda: predicts(pod, "fraud") == (3, 3.0), "what was claimed meanwhile is served", 100)
+        until(lambda: predicts(pod, "fraud") == (3, 3.0), "what was claimed meanwhile is served", 100)
         modelcast("wait", "fraud/3", "--timeout", "100s")
         modelcast("publish", "fraud", modelcast.model(4), "--wait", "--timeout", "60s")
         tally = traffic.stop()

@@ -10,15 +10,15 @@ import redis
 
 from modelcast.infra.kafka_admin import LATEST
 from modelcast.infra.kafka_client import make_admin, make_consumer, read_partition
-from modelcast.infra.local.redis import RedisServer
+from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
-from tests.support.cluster import wait_until
 from tests.support.command_line import CommandLine, pods_of, predicts
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -66,7 +66,7 @@ def settled(settings: Settings, model: str, quiet_seconds: float = 2.0) -> Any:
             seen, since = now, time.monotonic()
         return time.monotonic() - since > quiet_seconds
 
-    wait_until(quiet, "the view is quiet", 60)
+    until(quiet, "the view is quiet", 60)
     return seen
 
 
@@ -74,7 +74,7 @@ def settled(settings: Settings, model: str, quiet_seconds: float = 2.0) -> Any:
 def test_the_live_view_fills_again(modelcast: CommandLine, stack: LocalStack, settings: Settings, loss: str) -> None:
     model = f"viewed-{loss}"
     modelcast("publish", model, modelcast.model(1), "--wait")
-    wait_until(lambda: (s := viewed(settings, model)) and s.consistent_version == 1, "it is in the view")
+    until(lambda: (s := viewed(settings, model)) and s.consistent_version == 1, "it is in the view")
     before = settled(settings, model)
     if loss == "flushed":
         with redis.Redis.from_url(settings.redis.url.get_secret_value()) as client:
@@ -83,7 +83,7 @@ def test_the_live_view_fills_again(modelcast: CommandLine, stack: LocalStack, se
         server = stack.services["redis"]
         assert isinstance(server, RedisServer)
         server.restart()
-    wait_until(lambda: viewed(settings, model) == before, lambda: f"{viewed(settings, model)}\nwas\n{before}", 60)
+    until(lambda: viewed(settings, model) == before, lambda: f"{viewed(settings, model)}\nwas\n{before}", 60)
     assert {predicts(pod, model) for pod in pods_of(stack.env)} == {(1, 1.0)}
 
 
@@ -95,7 +95,7 @@ def test_a_killed_tracker_comes_back_to_what_it_knew(
     before = words_on(settings, "tracked")
     tracker = stack.services["tracker"]
     tracker.child.signal(signal.SIGKILL)
-    wait_until(lambda: not tracker.child.running, "it is dead")
+    until(lambda: not tracker.child.running, "it is dead")
     tracker.restart()
 
     def says_the_same() -> bool:
@@ -103,7 +103,7 @@ def test_a_killed_tracker_comes_back_to_what_it_knew(
         return len(said) > len(before) and without_times(said[-1]) == without_times(before[-1])
 
     # A row that was read but had not reached the changelog is read again from the topic: the first word may lack it.
-    wait_until(says_the_same, "the new one says what the old one knew", 60)
+    until(says_the_same, "the new one says what the old one knew", 60)
     modelcast("publish", "tracked", modelcast.model(3), "--wait", "--timeout", "60s")
 
 

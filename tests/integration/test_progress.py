@@ -13,8 +13,8 @@ from modelcast.infra.settings import Settings
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 from tests.integration.test_losses import words_on
-from tests.support.cluster import wait_until
 from tests.support.command_line import CommandLine
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -70,7 +70,7 @@ def test_a_slow_fetch_is_followed_from_its_plan_to_its_end(
         seen = rows(words_on(settings, model), "eu")
         return [row for row in seen if row.state is State.FETCHING and row.bytes_moved]
 
-    wait_until(lambda: len({row.bytes_moved for row in progress()}) >= 3, "it says how far it has come", 90)
+    until(lambda: len({row.bytes_moved for row in progress()}) >= 3, "it says how far it has come", 90)
     told = progress()
     moved = [row.bytes_moved for row in told]
     assert moved == sorted(moved)
@@ -87,7 +87,7 @@ def test_a_slow_fetch_is_followed_from_its_plan_to_its_end(
 
     eu_limit.lift()
     modelcast("wait", f"{model}/1", "--timeout", "90s")
-    wait_until(lambda: rows(words_on(settings, model), "eu")[-1].state is State.SERVING, "the tracker says so", 60)
+    until(lambda: rows(words_on(settings, model), "eu")[-1].state is State.SERVING, "the tracker says so", 60)
     last = rows(words_on(settings, model), "eu")[-1]
     assert (last.bytes_moved, last.bytes_planned, last.bytes_total) == (planned, planned, whole)
     (eu,) = (r for r in modelcast("get", model, "-o", "json").json["state"]["regions"] if r["region"] == "eu")
@@ -98,4 +98,4 @@ def test_a_slow_fetch_is_followed_from_its_plan_to_its_end(
         "publish", "unlimited", large_model(modelcast)
     )  # what a limit held that was lifted says nothing of a link
     modelcast("wait", "unlimited/1", "--timeout", "90s")
-    wait_until(lambda: rows(words_on(settings, "unlimited"), "eu")[-1].bytes_per_second > 0, "its speed is told", 60)
+    until(lambda: rows(words_on(settings, "unlimited"), "eu")[-1].bytes_per_second > 0, "its speed is told", 60)

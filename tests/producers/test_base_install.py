@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.s3 import CREDENTIALS
+from modelcast.infra.local.servers.s3 import CREDENTIALS
 
 EXTRAS = (
     "faust",

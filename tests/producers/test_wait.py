@@ -16,15 +16,15 @@ from modelcast.infra.settings import KafkaSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore, configured
 from modelcast.producers.wait import states, wait_for
 from modelcast.schemas import keys
+from modelcast.schemas.avro.record_shapes import to_plain
+from modelcast.schemas.avro.schema_guard import parse_schema
+from modelcast.schemas.avro.schema_nodes import fingerprint
 from modelcast.schemas.codec import MARKER, encode
 from modelcast.schemas.errors import ExitCode, KafkaUnavailable, NotConverged, Quarantined, UsageError
-from modelcast.schemas.record_shapes import to_plain
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.schema_guard import parse_schema
-from modelcast.schemas.schema_nodes import fingerprint
 from modelcast.schemas.topics import Topic
 from tests.producers.planning.test_convergence import FETCHING, LOADING, REFUSING, SERVING, state
-from tests.schemas.foreign_schemas import EXTRAS, with_every_kind_of_field, written
+from tests.schemas.avro.foreign_schemas import EXTRAS, with_every_kind_of_field, written
 
 pytestmark = pytest.mark.integration
 

@@ -14,6 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.schemas import records as r
+from modelcast.schemas.avro.record_checks import LONG_MAX, TIME_US_MAX
+from modelcast.schemas.avro.schema_book import RECORD_CLASSES
+from modelcast.schemas.avro.schema_nodes import fingerprint
 from modelcast.schemas.codec import (
     HEADER_SIZE_BYTES,
     MARKER,
@@ -25,9 +28,6 @@ from modelcast.schemas.codec import (
     writer_schema,
 )
 from modelcast.schemas.errors import ContentError, DecodeError, UnknownSchema
-from modelcast.schemas.record_checks import LONG_MAX, TIME_US_MAX
-from modelcast.schemas.schema_book import RECORD_CLASSES
-from modelcast.schemas.schema_nodes import fingerprint
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, RECORD_SIZE_MAX
 from tests.support import example_records
@@ -49,7 +49,7 @@ LETTER = r.DeadLetter("model-updates", 1, 2, "malformed", "why", b"raw", 3, DIGE
 
 def _written_anyway(record: r.Record) -> bytes:
     """A record's bytes without the checks of ``encode``: what a careless or hostile writer sends."""
-    from modelcast.schemas.record_shapes import to_plain
+    from modelcast.schemas.avro.record_shapes import to_plain
 
     fingerprint_hex, text = writer_schema(type(record))
     out = io.BytesIO()

@@ -8,11 +8,11 @@ from typing import Any
 import fastavro
 import pytest
 
+from modelcast.schemas.avro.compatibility import problems
+from modelcast.schemas.avro.record_shapes import to_plain
+from modelcast.schemas.avro.schema_book import RECORD_CLASSES, SchemaFile, schema_files
+from modelcast.schemas.avro.schema_nodes import Struct, canonical, fingerprint_hex
 from modelcast.schemas.codec import WRITER_SCHEMAS, decode, encode, fingerprint_of
-from modelcast.schemas.compatibility import problems
-from modelcast.schemas.record_shapes import to_plain
-from modelcast.schemas.schema_book import RECORD_CLASSES, SchemaFile, schema_files
-from modelcast.schemas.schema_nodes import Struct, canonical, fingerprint_hex
 from tests.support import example_records
 
 FILES = schema_files()

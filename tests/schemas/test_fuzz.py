@@ -25,7 +25,7 @@ def _tally(module: str, count: int, deadline_seconds: float) -> dict[str, int]:
 
 
 def test_a_hundred_thousand_mutated_payloads_never_crash_hang_or_surprise() -> None:
-    tally = _tally("tests.schemas.mutate_and_decode", PAYLOADS, deadline_seconds=120)
+    tally = _tally("tests.schemas.avro.mutate_and_decode", PAYLOADS, deadline_seconds=120)
     assert sum(tally.values()) == PAYLOADS
     # A fuzzer that only ever meets one kind of refusal tests nothing.
     assert set(tally) == {"decoded", "malformed", "bad-value", "unknown-schema", "framing", "oversize"}
@@ -33,5 +33,5 @@ def test_a_hundred_thousand_mutated_payloads_never_crash_hang_or_surprise() -> N
 
 
 def test_mutated_schemas_never_crash_hang_or_surprise() -> None:
-    tally = _tally("tests.schemas.mutate_schemas", SCHEMAS, deadline_seconds=120)
+    tally = _tally("tests.schemas.avro.mutate_schemas", SCHEMAS, deadline_seconds=120)
     assert min(tally.values()) > SCHEMAS // 50

@@ -34,7 +34,7 @@ def _region(world: World, region: Region) -> list[str]:
     quarantined = {q.manifest_digest for q in memory.quarantined}
     lines = []
     ahead = aspiration.staged.artifact.manifest_digest if aspiration.staged else ""
-    if ahead and ahead not in owner.replica.held and ahead not in quarantined:
+    if ahead and ahead not in owner.replica.facts.held and ahead not in quarantined:
         lines.append(f"{region.name}: version {aspiration.staged and aspiration.staged.version} is not staged")
     if aspiration.update is None:
         return lines

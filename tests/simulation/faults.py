@@ -22,7 +22,7 @@ RATES = {
     # a region reads the log
     "log read failed": 0.15,
     "log read slow": 0.15,
-    "log read overtaken": 0.5,
+    "log read overtaken": 0.3,
     # a region fetches
     "fetch failed": 0.2,
     "fetch damaged in transit": 0.25,

@@ -14,7 +14,7 @@ from modelcast.agents.region.decider import values
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.tracker.decider.snapshots import RegionRows
-from modelcast.consumers.pods.port import LoadOrder, PodReading
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState, State, may_move
 from tests.simulation.artifacts import Stored, digest_of
@@ -167,16 +167,18 @@ class Checks:
     ) -> None:
         """The decider has taken a step."""
         world = self.world
-        if before.saved.epoch <= self._let_go.get((worker, worker.identity), 0):
+        if before.facts.saved.epoch <= self._let_go.get((worker, worker.identity), 0):
             self.broken(OVER_IS_OVER, f"{worker.name} obeys a {type(event).__name__} in an epoch that it gave up")
-        self._epochs[worker, worker.identity] = before.saved.epoch
-        if after.alarm:
-            self.broken(NO_FALSE_ALARM, f"{worker.name}: {after.alarm}")
+        self._epochs[worker, worker.identity] = before.facts.saved.epoch
+        if after.facts.alarm:
+            self.broken(NO_FALSE_ALARM, f"{worker.name}: {after.facts.alarm}")
         if after.generation < before.generation:
             self.broken(NEVER_BACK, f"{worker.name} follows {after.generation} after {before.generation}")
         self._moves_are_legal(worker, before, event, after)
-        if len(after.quarantined) > len(before.quarantined):
-            world.trace(worker.name, f"quarantines {after.quarantined[-1].version}: {after.quarantined[-1].reason}")
+        if len(after.facts.quarantined) > len(before.facts.quarantined):
+            world.trace(
+                worker.name, f"quarantines {after.facts.quarantined[-1].version}: {after.facts.quarantined[-1].reason}"
+            )
         for effect in effects:
             if isinstance(effect, values.Load):
                 self._has_paused(worker, effect)
@@ -190,9 +192,9 @@ class Checks:
         if new is old:
             return
         self.world.stats[f"state: {new}"] += 1
-        self.world.trace(worker.name, f"generation {after.generation} is {new} {after.error}")
+        self.world.trace(worker.name, f"generation {after.generation} is {new} {after.attempts.error}")
         legal = may_move(old, new) or (may_move(old, State.STAGED) and may_move(State.STAGED, new))  # both in one step
-        if before.aspiration and before.generation == after.generation and not legal:
+        if before.facts.aspiration and before.generation == after.generation and not legal:
             what = f"generation {after.generation}: {old} -> {new} on {type(event).__name__}"
             self.broken(LEGAL_MOVES, f"{worker.name} {what}")
 

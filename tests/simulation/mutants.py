@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
 
-from modelcast.agents.region.decider import absorb, step
+from modelcast.agents.region.decider import absorb, plan, step
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Event, Loaded, PodRead
 from modelcast.agents.region.ownership import liveness
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.agents.tracker.decider import snapshots
 from modelcast.consumers.pod import fence
-from modelcast.consumers.pods.port import PodReading, PodRefused
+from modelcast.consumers.pod_clients.port import PodReading, PodRefused
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.ports import ObjectInfo
 from modelcast.schemas.records import ModelAck
@@ -127,7 +127,7 @@ def _without_order_of_snapshots() -> Iterator[None]:
 
 @contextmanager
 def _without_a_look_at_the_clock_before_a_claim() -> Iterator[None]:
-    with patch.object(liveness.Standing, "stands", lambda self: True):
+    with patch.object(liveness.Liveness, "stands", lambda self: True):
         yield
 
 
@@ -143,6 +143,15 @@ def _without_timers_of_the_reconciler() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_turns_at_the_state_object() -> Iterator[None]:
+    def never_busy(replica: Replica, now: float) -> bool:
+        return now < replica.attempts.state_retry_at
+
+    with patch.object(plan, "_is_busy", never_busy):
+        yield
+
+
 MUTANTS = (
     Mutant("hash check of the region", _without_hash_check_of_the_region, frozenset({STAGED_IS_VERIFIED})),
     Mutant("hash check of the pod", _without_hash_check_of_the_pod, frozenset({ONLY_VERIFIED})),
@@ -155,6 +164,8 @@ MUTANTS = (
     Mutant("generation compare of the pod", _without_generations_at_the_pod, frozenset({NEVER_BACK})),
     Mutant("sleep check of a claim", _without_a_look_at_the_clock_before_a_claim, frozenset({RIGHT_OWNER_STAYS})),
     Mutant("end of a reconciler that was replaced", _without_an_end_of_the_reconciler, frozenset({OVER_IS_OVER})),
+    Mutant("one call on the state object at a time", _without_turns_at_the_state_object,
+           frozenset({ACCEPTED_NEVER_FALLS})),
     Mutant("timer of a reconciler", _without_timers_of_the_reconciler, frozenset({CONVERGES, CLEAN_IN_TIME})),
     Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
 )  # fmt: skip

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from modelcast.agents.region.decider.replica import Policy
+from modelcast.agents.region.decider.policy import Policy
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry
 from tests.simulation.actors.kafka import Kafka
@@ -197,7 +197,7 @@ class World:
         for region in self.regions:
             memory, owner = memory_of(self, region), region.owner
             held_back |= {q.version for q in memory.quarantined} if memory else set()
-            held_back |= {q.version for q in owner.replica.quarantined} if owner and owner.replica else set()
+            held_back |= {q.version for q in owner.replica.facts.quarantined} if owner and owner.replica else set()
         for version in sorted(held_back):
             if not self.poisoned(self.published[self.truth.updates[version].artifact.manifest_digest]):
                 self.publishers.release(version)

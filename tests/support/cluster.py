@@ -4,9 +4,8 @@ import json
 import os
 import signal
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,18 +26,9 @@ from modelcast.schemas.records import VersionState
 from modelcast.schemas.states import State
 from tests.support.servers import S3ForTests
 from tests.support.slow_link import Link, Links
+from tests.support.waiting import until
 
 TOKEN = "token-of-the-region"
-
-
-def wait_until(condition: Callable[[], object], what: str | Callable[[], str], seconds: float = 30.0) -> float:
-    """Wait for a condition; the seconds that it took. ``what`` says what is missing if it does not come."""
-    began = time.monotonic()
-    while not condition():
-        if time.monotonic() - began > seconds:
-            raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def _ready(url: str) -> bool:
@@ -254,7 +244,7 @@ class Cluster:
         """Start every process; return once the pods take traffic."""
         for daemon in reversed(self.daemons):
             daemon.start()
-        wait_until(lambda: self.check_alive() and all(map(_ready, self.pods)), "the pods are ready", 60)
+        until(lambda: self.check_alive() and all(map(_ready, self.pods)), "the pods are ready", 60)
 
     def check_alive(self) -> bool:
         """True; fails if a process ended that nobody killed."""

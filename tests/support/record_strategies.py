@@ -3,9 +3,9 @@
 from hypothesis import strategies as st
 
 from modelcast.schemas import records as r
+from modelcast.schemas.avro.record_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, VERSION_MAX
-from modelcast.schemas.record_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.verbs import RULES
 

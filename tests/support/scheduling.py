@@ -8,48 +8,48 @@ from pathlib import PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
 
-STACK = ("bad_bytes", "base_command_line", "exit_codes", "losses", "main_road", "progress")
-"""Files of ``tests/integration`` that use its stack."""
-
-TOGETHER: dict[str, str] = {
-    **{f"tests/integration/test_{name}.py": "the stack of the integration tests" for name in STACK},
-    "tests/infra/test_dead_letters.py": "dead letters",
-    "tests/cli/test_dead_letters.py": "dead letters",
+STACK = "the stack of the integration tests"
+TOGETHER = {
+    **{
+        f"test_{name}.py": STACK
+        for name in ("bad_bytes", "base_command_line", "exit_codes", "losses", "main_road", "progress")
+    },
+    "test_dead_letters.py": "dead letters",
 }
-"""By folder or file: what its tests take turns at."""
+"""By the name of a file: what its tests take turns at."""
 SPREAD = frozenset(
     {
-        "tests/agents/tracker/test_fold_properties.py",
-        "tests/cli/demo/test_whole.py",
-        "tests/consumers/fetch/test_kill.py",
-        "tests/deltas/codec/test_memory.py",
-        "tests/producers/deltas/test_forecast.py",
-        "tests/producers/test_base_install.py",
-        "tests/simulation/test_mutants.py",
-        "tests/simulation/test_worlds.py",
+        "test_fold_properties.py",
+        "test_whole.py",
+        "test_kill.py",
+        "test_memory.py",
+        "test_forecast.py",
+        "test_base_install.py",
+        "test_mutants.py",
+        "test_worlds.py",
     }
 )
 FIRST = (
-    "the stack of the integration tests",
-    "tests/agents/region/test_two_workers.py",
-    "tests/agents/tracker/test_tracker_losses.py",
-    "tests/consumers/fetch/test_kill.py",
-    "tests/agents/region/test_region_for_real.py",
-    "tests/agents/region/test_disk_by_delta.py",
-    "tests/agents/region/test_storms.py",
-    "tests/agents/region/test_late_bytes.py",
-    "tests/agents/tracker/test_tracker_for_real.py",
-    "tests/faults/test_kill_rounds.py",
-    "tests/consumers/fetch/test_large_for_real.py",
-    "tests/producers/test_large.py",
-    "tests/producers/test_interrupted.py",
-    "tests/simulation/test_worlds.py",
-    "tests/cli/demo/test_whole.py",
-    "tests/infra/local/test_up.py",
-    "tests/consumers/fetch/test_arriving.py",
-    "tests/consumers/pod/test_pod_swaps.py",
-    "tests/consumers/pod/test_pod_answers.py",
-    "tests/deltas/codec/test_memory.py",
+    STACK,
+    "test_two_workers.py",
+    "test_tracker_losses.py",
+    "test_kill.py",
+    "test_region_for_real.py",
+    "test_region_disk.py",
+    "test_storms.py",
+    "test_late_bytes.py",
+    "test_tracker_for_real.py",
+    "test_kill_rounds.py",
+    "test_large_for_real.py",
+    "test_large.py",
+    "test_interrupted.py",
+    "test_worlds.py",
+    "test_whole.py",
+    "test_up.py",
+    "test_arriving.py",
+    "test_pod_swaps.py",
+    "test_pod_answers.py",
+    "test_memory.py",
 )
 """Scopes that take longest, longest first: what starts last is waited for alone."""
 
@@ -57,15 +57,15 @@ FIRST = (
 def scope_of(nodeid: str) -> str:
     """The tests that go to the same worker share a scope."""
     file = nodeid.split("::", 1)[0]
-    if file in SPREAD:
-        return nodeid
-    return next((TOGETHER[each] for each in (file, *map(str, PurePosixPath(file).parents)) if each in TOGETHER), file)
+    name = PurePosixPath(file).name
+    return nodeid if name in SPREAD else TOGETHER.get(name, file)
 
 
 def rank(nodeid: str) -> int:
     """The smaller, the sooner."""
-    scope, file = scope_of(nodeid), nodeid.split("::", 1)[0]
-    return next((n for n, first in enumerate(FIRST) if first in (scope, file)), len(FIRST))
+    name = PurePosixPath(nodeid.split("::", 1)[0]).name
+    keys = (name, TOGETHER.get(name))
+    return next((place for place, first in enumerate(FIRST) if first in keys), len(FIRST))
 
 
 class ByScope(LoadScopeScheduling):

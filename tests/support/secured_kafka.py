@@ -18,11 +18,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from modelcast.infra.kafka_admin import create_topics
 from modelcast.infra.kafka_client import make_admin
-from modelcast.infra.local.jars import ensure_jars, kafka_lock
-from modelcast.infra.local.kafka import JVM_FLAGS, cluster_at, java
-from modelcast.infra.local.kafka_folder import cluster_id, format_data, write_settings
 from modelcast.infra.local.ports import LOOPBACK, free_ports
 from modelcast.infra.local.process import Child
+from modelcast.infra.local.servers.jars import ensure_jars, kafka_lock
+from modelcast.infra.local.servers.kafka import JVM_FLAGS, cluster_at, java
+from modelcast.infra.local.servers.kafka_folder import cluster_id, format_data, write_settings
 from modelcast.infra.settings import KafkaSettings, Settings
 
 SCRIPT = Path(__file__).parents[2] / "infra" / "deploy" / "kafka" / "acls.sh"

@@ -10,7 +10,7 @@ import pytest
 
 from modelcast.infra.local.ports import LOOPBACK, free_ports
 from modelcast.infra.local.process import Child
-from modelcast.infra.local.s3 import CREDENTIALS, client_for
+from modelcast.infra.local.servers.s3 import CREDENTIALS, client_for
 
 
 @dataclass(slots=True)

@@ -13,9 +13,9 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Protocol
 
-from modelcast.infra.local.kafka import KafkaServer
-from modelcast.infra.local.redis import RedisServer
-from modelcast.infra.local.s3 import S3Server
+from modelcast.infra.local.servers.kafka import KafkaServer
+from modelcast.infra.local.servers.redis import RedisServer
+from modelcast.infra.local.servers.s3 import S3Server
 from tests.support.servers import required_binary, start_versitygw
 
 

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 
-SECONDS_MAX = 60.0
-NOT_YET = (OSError, LookupError)
-"""What a condition may raise while it does not hold yet. Anything else ends the waiting at once."""
+SECONDS_MAX = 90.0
+NOT_YET = (AssertionError, OSError, LookupError)
+"""What a condition may raise while it does not hold yet. The last of them is shown; anything else ends the waiting."""
+What = str | Callable[[], str]
 
 
 class _Waiting:
-    def __init__(self, condition: Callable[[], object], what: str | Callable[[], str], seconds: float) -> None:
+    def __init__(self, condition: Callable[[], object], what: What, seconds: float) -> None:
         self._condition, self._what, self._seconds = condition, what, seconds
         self._began = time.monotonic()
 
@@ -38,7 +39,11 @@ class _Waiting:
 
 
 def until(
-    condition: Callable[[], object], what: str | Callable[[], str], seconds: float = SECONDS_MAX, *, every: float = 0.02
+    condition: Callable[[], object],
+    what: What = "what is waited for",
+    seconds: float = SECONDS_MAX,
+    *,
+    every: float = 0.02,
 ) -> float:
     """Wait for ``condition``; the seconds that it took. ``what`` says what is missing if it does not come."""
     waiting = _Waiting(condition, what, seconds)
@@ -48,7 +53,11 @@ def until(
 
 
 async def until_async(
-    condition: Callable[[], object], what: str | Callable[[], str], seconds: float = SECONDS_MAX, *, every: float = 0.01
+    condition: Callable[[], object],
+    what: What = "what is waited for",
+    seconds: float = SECONDS_MAX,
+    *,
+    every: float = 0.01,
 ) -> float:
     """``until``, for a test on an event loop."""
     waiting = _Waiting(condition, what, seconds)

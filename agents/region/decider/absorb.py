@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from modelcast.agents.region.decider.memory import Quarantine
-from modelcast.agents.region.decider.replica import NEVER, PodView, Replica
+from modelcast.agents.region.decider.knowledge import NEVER, Attempts, PodView
+from modelcast.agents.region.decider.memory import Memory, Quarantine
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import (
     Contradicted,
     Event,
@@ -11,9 +12,11 @@ from modelcast.agents.region.decider.values import (
     FetchFailed,
     Fetching,
     Folded,
+    Holding,
     LoadBroken,
     Loaded,
     LoadRefused,
+    OwnershipDoubted,
     PodLost,
     PodRead,
     PodsKnown,
@@ -23,38 +26,39 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Unreadable,
 )
-from modelcast.consumers.pods.port import PodReading
+from modelcast.consumers.pod_clients.port import PodReading
 from modelcast.schemas.log import ModelLog
 
 
 def absorb(replica: Replica, event: Event, now: float) -> Replica:
     """The replica that knows of ``event``."""
-    return _concluded(_told(replica, event, now))
+    return _concluded(_taken_in(replica, event, now))
 
 
 def _concluded(replica: Replica) -> Replica:
     """What follows from the facts at once: bytes that were seen in the region, and failures that are overcome."""
-    digest = replica.digest
-    if digest and digest not in replica.arrived and replica.has_bytes:
-        replica = replace(replica, arrived=replica.arrived | {digest})
+    facts, digest = replica.facts, replica.digest
+    if digest and digest not in facts.arrived and replica.has_bytes:
+        replica = replace(replica, facts=replace(facts, arrived=facts.arrived | {digest}))
     return _without_failures(replica, digest) if replica.settled else replica
 
 
-def _told(replica: Replica, event: Event, now: float) -> Replica:
+def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
     match event:
         case Folded():
-            return _on_folded(replica, event)
+            return _on_folded(replica, event.log)
         case Unreadable(reason):
-            return replace(replica, unreadable=reason)
+            return replace(replica, facts=replace(replica.facts, unreadable=reason))
         case Contradicted(reason):
-            return replace(replica, alarm=reason)
+            return replace(replica, facts=replace(replica.facts, alarm=reason))
         case PodsKnown(names):
             pods = {name: replica.pods.get(name, PodView()) for name in names}
-            return replace(replica, pods=pods, pods_known=True)
+            return replace(replica, pods=pods, facts=replace(replica.facts, pods_known=True))
         case Fetching(digest, transfer):
-            if digest not in replica.fetching:  # a word that its own end has overtaken
+            if digest not in replica.pending.fetching:  # its own end has overtaken it
                 return replica
-            return replace(replica, transfers={**replica.transfers, digest: transfer})
+            transfers = {**replica.facts.transfers, digest: transfer}
+            return replace(replica, facts=replace(replica.facts, transfers=transfers))
         case Fetched():
             return _on_fetched(replica, event)
         case FetchFailed():
@@ -77,133 +81,198 @@ def _told(replica: Replica, event: Event, now: float) -> Replica:
                 ),
             )  # fmt: skip
         case Saved(memory):
-            return replace(replica, saved=memory, saving=False, save_failures=0, save_retry_at=NEVER)
+            return _on_saved(replica, memory, now)
         case SaveFailed(message):
-            failures = replica.save_failures + 1
-            wait = replica.backoff(failures, "save")
-            return replace(replica, saving=False, save_failures=failures, save_retry_at=now + wait, error=message)
+            return _on_save_failed(replica, message, now)
         case Replaced(reason):
-            return replace(replica, replaced=reason)
+            return replace(replica, facts=replace(replica.facts, replaced=reason))
+        case OwnershipDoubted():
+            return replace(replica, pending=replace(replica.pending, suspects_owner=True))
+        case Holding(on):
+            return replace(replica, pending=replace(replica.pending, holding=on))
         case Tick():
             return replica
 
 
+# --- the log -----------------------------------------------------------------------------------------------
+
+
 def goes_back(replica: Replica, log: ModelLog) -> bool:
     """Whether ``log`` is an older fold than one met before: a read that was overtaken, to be ignored."""
-    return log.head < replica.log_head
+    return log.head < replica.facts.log_head
 
 
-def _on_folded(replica: Replica, event: Folded) -> Replica:
-    log, saved = event.log, replica.saved
+def _on_folded(replica: Replica, log: ModelLog) -> Replica:
+    saved = replica.facts.saved
     if log.registry_id != saved.registry_id:
-        return replace(replica, alarm=f"registry {log.registry_id} is not {saved.registry_id}, which this region obeys")
+        return _alarmed(replica, f"registry {log.registry_id} is not {saved.registry_id}, which this region obeys")
     if goes_back(replica, log):
         return replica
-    replica = replace(replica, suspects_log=False, log_head=log.head)
+    facts = replace(replica.facts, log_head=log.head)
+    replica = replace(replica, facts=facts, pending=replace(replica.pending, suspects_log=False))
     accepted = saved.accepted_generation
     if log.head < accepted:
-        return replace(replica, alarm=f"the log ends at {log.head}, but generation {accepted} was accepted before")
+        return _alarmed(replica, f"the log ends at {log.head}, but generation {accepted} was accepted before")
     if accepted and log.event_ids[accepted - 1] != saved.accepted_event_id:
-        return replace(replica, alarm=f"another event stands at generation {accepted}, which was accepted before")
+        return _alarmed(replica, f"another event stands at generation {accepted}, which was accepted before")
     aspiration = log.aspiration(saved.region)
     fresh = aspiration.generation > replica.generation
-    released = {q for q in replica.quarantined if aspiration.released.get(q.version, 0) > q.generation}
+    released = {q for q in facts.quarantined if aspiration.released.get(q.version, 0) > q.generation}
     forgiven = {q.manifest_digest for q in released}
-    replica = replace(
-        replica,
+    facts = replace(
+        facts,
         alarm="",
         aspiration=aspiration,
         updates=log.updates,
         accepted_event_id=log.event_ids[aspiration.generation - 1] if aspiration.generation else "",
-        quarantined=tuple(q for q in replica.quarantined if q not in released),
-        damages={d: n for d, n in replica.damages.items() if d not in forgiven},
+        quarantined=tuple(q for q in facts.quarantined if q not in released),
     )
-    if not fresh:
-        return replica
+    damages = {d: n for d, n in replica.attempts.damages.items() if d not in forgiven}
+    replica = replace(replica, facts=facts, attempts=replace(replica.attempts, damages=damages))
+    return _begun_anew(replica) if fresh else replica
+
+
+def _begun_anew(replica: Replica) -> Replica:
+    """A new generation is tried at once, whatever failed before; only bytes that were damaged stay counted."""
+    before = replica.attempts
+    attempts = Attempts(
+        damages=before.damages, state_failures=before.state_failures, state_retry_at=before.state_retry_at
+    )
     pods = {n: replace(v, failures=0, retry_at=NEVER, error="" if not v.lost else v.error)
             for n, v in replica.pods.items()}  # fmt: skip
-    return replace(replica, failures={}, retry_at={}, broken_loads=0, error="", pods=pods)
+    return replace(replica, attempts=attempts, pods=pods)
+
+
+def _alarmed(replica: Replica, reason: str) -> Replica:
+    return replace(replica, facts=replace(replica.facts, alarm=reason))
+
+
+# --- the state object --------------------------------------------------------------------------------------
+
+
+def _on_saved(replica: Replica, memory: Memory, now: float) -> Replica:
+    facts, pending = replica.facts, replica.pending
+    still_counts = now - max(0.0, replica.policy.proof_seconds - replica.policy.slow_proof_seconds)
+    proved_at = max(facts.proved_at, pending.state_asked_at, still_counts)
+    outbid = memory.epoch > pending.outbids
+    return replace(
+        replica,
+        facts=replace(facts, saved=memory, proved_at=proved_at),
+        pending=replace(pending, saving=False, checking=False, outbids=0 if outbid else pending.outbids),
+        attempts=replace(replica.attempts, state_failures=0, state_retry_at=NEVER),
+    )
+
+
+def _on_save_failed(replica: Replica, message: str, now: float) -> Replica:
+    pending, attempts = replica.pending, replica.attempts
+    failures = attempts.state_failures + 1
+    attempts = replace(
+        attempts,
+        state_failures=failures,
+        state_retry_at=now + replica.backoff(failures, "save"),
+        error=attempts.error if pending.checking else message,
+    )
+    still = pending.suspects_owner or pending.checking
+    pending = replace(pending, saving=False, checking=False, suspects_owner=still)
+    return replace(replica, pending=pending, attempts=attempts)
+
+
+# --- fetches -----------------------------------------------------------------------------------------------
 
 
 def _on_fetched(replica: Replica, event: Fetched) -> Replica:
     digest = event.manifest_digest
-    return replace(
-        _without_failures(replica, digest),
-        fetching=replica.fetching - {digest},
-        cancelled=replica.cancelled - {digest},
-        held=replica.held | {digest},
-        missing=replica.missing - {digest},
-        transfers={**replica.transfers, digest: event.transfer},
-        error="" if digest == replica.digest else replica.error,
+    replica = _not_fetching(_without_failures(replica, digest), digest)
+    facts, attempts = replica.facts, replica.attempts
+    facts = replace(
+        facts,
+        held=facts.held | {digest},
+        missing=facts.missing - {digest},
+        transfers={**facts.transfers, digest: event.transfer},
     )
+    attempts = replace(attempts, error="" if digest == replica.digest else attempts.error)
+    return replace(replica, facts=facts, attempts=attempts)
+
+
+def _not_fetching(replica: Replica, digest: str) -> Replica:
+    pending = replica.pending
+    pending = replace(pending, fetching=pending.fetching - {digest}, cancelled=pending.cancelled - {digest})
+    return replace(replica, pending=pending)
 
 
 def _without_failures(replica: Replica, digest: str) -> Replica:
     """The bytes have arrived: what went wrong on their way no longer counts."""
-    if digest not in replica.failures:
+    attempts = replica.attempts
+    if digest not in attempts.failures:
         return replica
-    return replace(
-        replica,
-        failures={d: n for d, n in replica.failures.items() if d != digest},
-        retry_at={d: t for d, t in replica.retry_at.items() if d != digest},
-    )
+    failures = {d: n for d, n in attempts.failures.items() if d != digest}
+    retry_at = {d: t for d, t in attempts.retry_at.items() if d != digest}
+    return replace(replica, attempts=replace(attempts, failures=failures, retry_at=retry_at))
 
 
 def _on_fetch_failed(replica: Replica, event: FetchFailed, now: float) -> Replica:
     digest = event.manifest_digest
-    replica = replace(replica, fetching=replica.fetching - {digest}, cancelled=replica.cancelled - {digest})
+    replica = _not_fetching(replica, digest)
     if event.cancelled:
         return replica
     if event.damaged:
         replica = _damaged(replica, digest, event.message)
-    failures = replica.failures.get(digest, 0) + 1
-    wait = replica.backoff(failures, digest)
-    return replace(
-        replica,
-        held=replica.held - {digest},
-        failures={**replica.failures, digest: failures},
-        retry_at={**replica.retry_at, digest: now + wait},
-        error=event.message if digest == replica.digest else replica.error,
+    facts, attempts = replica.facts, replica.attempts
+    failures = attempts.failures.get(digest, 0) + 1
+    attempts = replace(
+        attempts,
+        failures={**attempts.failures, digest: failures},
+        retry_at={**attempts.retry_at, digest: now + replica.backoff(failures, digest)},
+        error=event.message if digest == replica.digest else attempts.error,
     )
+    return replace(replica, facts=replace(facts, held=facts.held - {digest}), attempts=attempts)
 
 
 def _damaged(replica: Replica, digest: str, message: str) -> Replica:
-    count = replica.damages.get(digest, 0) + 1
-    replica = replace(replica, damages={**replica.damages, digest: count})
+    attempts = replica.attempts
+    count = attempts.damages.get(digest, 0) + 1
+    replica = replace(replica, attempts=replace(attempts, damages={**attempts.damages, digest: count}))
     if count >= replica.policy.damage_attempts:
         return _quarantine(replica, digest, f"damaged {count} times: {message}")
     return replica
 
 
 def _quarantine(replica: Replica, digest: str, reason: str) -> Replica:
-    aspiration = replica.aspiration
+    facts, aspiration = replica.facts, replica.facts.aspiration
     updates = (aspiration.update, aspiration.staged) if aspiration else ()
     version = next((u.version for u in updates if u and u.artifact.manifest_digest == digest), 0)
     if replica.is_quarantined(digest) or not version:
         return replica
     entry = Quarantine(digest, version, replica.generation, reason)
-    return replace(replica, quarantined=(*replica.quarantined, entry), error=reason)
+    facts = replace(facts, quarantined=(*facts.quarantined, entry))
+    return replace(replica, facts=facts, attempts=replace(replica.attempts, error=reason))
+
+
+# --- pods --------------------------------------------------------------------------------------------------
 
 
 def _on_refused(replica: Replica, event: LoadRefused, now: float) -> Replica:
-    stale = event.code in {"stale", "conflict", "superseded"}
-    replica = replace(replica, suspects_owner=stale, suspects_log=stale)
+    pending = replica.pending
+    if event.code in {"stale", "conflict", "superseded"}:
+        pending = replace(pending, suspects_owner=True, suspects_log=True)
     if event.code == "stale" and event.order.generation < replica.generation:
         # The pod promised a generation that cannot be had; only a higher epoch of ours lets it serve an older one.
-        replica = replace(replica, outbids=max(replica.outbids, event.order.epoch + 1))
-    return _load_failed(replica, event.pod, event.message, now)
+        pending = replace(pending, outbids=max(pending.outbids, event.order.epoch + 1))
+    return _load_failed(replace(replica, pending=pending), event.pod, event.message, now)
 
 
 def _on_broken(replica: Replica, event: LoadBroken, now: float) -> Replica:
-    digest = event.order.manifest_digest
+    digest, facts = event.order.manifest_digest, replica.facts
     if event.code in {"verification_failed", "artifact_missing"}:
-        replica = replace(replica, held=replica.held - {digest}, missing=replica.missing | {digest})
+        facts = replace(facts, held=facts.held - {digest}, missing=facts.missing | {digest})
+        replica = replace(replica, facts=facts)
         if event.code == "verification_failed":
             replica = _damaged(replica, digest, event.message)
     elif event.code == "load_failed" and digest == replica.digest:
-        replica = replace(replica, broken_loads=replica.broken_loads + 1)
+        broken_loads = replica.attempts.broken_loads + 1
+        replica = replace(replica, attempts=replace(replica.attempts, broken_loads=broken_loads))
         nowhere = not any(replica.confirms(v) for v in replica.pods.values())
-        if nowhere and replica.broken_loads >= replica.policy.load_attempts:
+        if nowhere and broken_loads >= replica.policy.load_attempts:
             replica = _quarantine(replica, digest, f"loads nowhere: {event.message}")
     return _load_failed(replica, event.pod, event.message, now)
 
@@ -224,10 +293,10 @@ def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
     view = replica.pods.get(reading.pod)
     if view is None:
         return replica
-    if reading.epoch is not None and reading.epoch > replica.saved.epoch:
-        replica = replace(replica, suspects_owner=True)
+    if reading.epoch is not None and reading.epoch > replica.facts.saved.epoch:
+        replica = replace(replica, pending=replace(replica.pending, suspects_owner=True))
     if reading.generation is not None and reading.generation > replica.generation:
-        replica = replace(replica, suspects_log=True)
+        replica = replace(replica, pending=replace(replica.pending, suspects_log=True))
     order, awaited = view.loading, view.awaits_read_back and not view.overtaken
     seen = replace(
         view,
@@ -238,7 +307,7 @@ def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
     )  # fmt: skip
     if order is not None and awaited and reading.manifest_digest not in {None, order.manifest_digest}:
         replica = replica.with_pod(reading.pod, lambda _: seen)
-        message = f"said that it serves {order.version}, but read back {reading.version}"
+        message = f"reported that it serves {order.version}, but read back {reading.version}"
         replica = _load_failed(replica, reading.pod, message, now)
         return replica.with_pod(reading.pod, lambda v: replace(v, read_at=now))
     if replica.confirms(seen):

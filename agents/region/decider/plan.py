@@ -2,26 +2,26 @@
 
 from dataclasses import replace
 
-from modelcast.agents.region.decider.replica import NEVER, PodView, Replica
+from modelcast.agents.region.decider.knowledge import NEVER, PodView
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import CancelFetch, CheckOwner, Effect, Fetch, Load, Read, Refold, Save
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.records import ModelUpdate
 
 
 def plan(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
     """What to do at ``now``, and the replica that knows it to be under way."""
     effects: list[Effect] = []
-    if replica.suspects_owner:
-        epochs = [v.reading.epoch or 0 for v in replica.pods.values() if v.reading]
-        effects.append(CheckOwner(max([replica.outbids, *epochs])))
-        replica = replace(replica, suspects_owner=False, outbids=0)
-    if replica.suspects_log:
-        replica = replace(replica, suspects_log=False)
-        effects.append(Refold())
-    for decide in (_plan_reads, _plan_fetches, _plan_loads, _plan_save):
+    for decide in (_plan_log, _plan_reads, _plan_fetches, _plan_loads, _plan_state):
         replica, more = decide(replica, now)
         effects += more
     return replica, tuple(effects)
+
+
+def _plan_log(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
+    if not replica.pending.suspects_log:
+        return replica, []
+    return replace(replica, pending=replace(replica.pending, suspects_log=False)), [Refold()]
 
 
 def _plan_reads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
@@ -37,31 +37,37 @@ def _plan_reads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
 
 def _plan_fetches(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
     effects: list[Effect] = []
-    aspiration = replica.aspiration
-    if aspiration is None or not replica.pods_known:
+    aspiration = replica.facts.aspiration
+    if aspiration is None or not replica.facts.pods_known:
         return replica, effects
     target, ahead = aspiration.update, aspiration.staged
     rescue = _rescue(replica)
     wanted = {u.artifact.manifest_digest for u in (target, ahead, rescue) if u}
-    for digest in sorted(replica.fetching - wanted - replica.cancelled):
-        replica = replace(replica, cancelled=replica.cancelled | {digest})
+    for digest in sorted(replica.pending.fetching - wanted - replica.pending.cancelled):
+        cancelled = replica.pending.cancelled | {digest}
+        replica = replace(replica, pending=replace(replica.pending, cancelled=cancelled))
         effects.append(CancelFetch(digest))
+    if replica.pending.holding:
+        return replica, effects
     # Right after a takeover the pods say first what they serve: usually there is nothing to bring. One that lacks
     # the bytes is reason enough, whatever the others will say.
     lacking = any(v.known and not replica.serves_bytes(v) for v in replica.pods.values())
     # Pods that serve the bytes may still have to load them again: a reload, or the same bytes as another version.
-    needed = not replica.pods or lacking or replica.digest in replica.missing
+    needed = not replica.pods or lacking or replica.digest in replica.facts.missing
     due = [target] if target and needed else []
-    settled = target is None or not needed or replica.digest in replica.held or replica.is_quarantined(replica.digest)
+    settled = (
+        target is None or not needed or replica.digest in replica.facts.held or replica.is_quarantined(replica.digest)
+    )
     if ahead and settled:
         due.append(ahead)
     if rescue:
         due.append(rescue)
     for update in due:
         digest = update.artifact.manifest_digest
-        free = digest not in replica.held and digest not in replica.fetching
-        if free and not replica.is_quarantined(digest) and now >= replica.retry_at.get(digest, NEVER):
-            replica = replace(replica, fetching=replica.fetching | {digest})
+        free = digest not in replica.facts.held and digest not in replica.pending.fetching
+        if free and not replica.is_quarantined(digest) and now >= replica.attempts.retry_at.get(digest, NEVER):
+            fetching = replica.pending.fetching | {digest}
+            replica = replace(replica, pending=replace(replica.pending, fetching=fetching))
             effects.append(Fetch(update))
     return replica, effects
 
@@ -70,7 +76,7 @@ def _rescue(replica: Replica) -> ModelUpdate | None:
     """What to bring back from the store for a pod that serves nothing, because its cache has lost it."""
     last = replica.last_resort
     coming = replica.has_bytes and not replica.is_quarantined(replica.digest)
-    if last is None or last.artifact.manifest_digest not in replica.missing or coming:
+    if last is None or last.artifact.manifest_digest not in replica.facts.missing or coming:
         return None
     bare = any(v.reading is not None and v.reading.version is None for v in replica.pods.values())
     return last if bare else None
@@ -78,6 +84,8 @@ def _rescue(replica: Replica) -> ModelUpdate | None:
 
 def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
     effects: list[Effect] = []
+    if replica.pending.holding:
+        return replica, effects
     under_way = sum(1 for v in replica.pods.values() if v.loading)
     for name in sorted(replica.pods):
         if under_way >= replica.policy.loads_at_once:
@@ -86,6 +94,10 @@ def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
         order = _order_for(replica, view)
         if order is None or view.loading or view.lost or not view.known or view.reading_now or now < view.retry_at:
             continue
+        if not replica.is_proved(now):
+            asked = replica.pending.saving or replica.pending.checking  # the answer is a proof, too
+            pending = replica.pending if asked else replace(replica.pending, suspects_owner=True)
+            return replace(replica, pending=pending), effects
         replica = replica.with_pod(name, lambda v, order=order: replace(v, loading=order))  # type: ignore[misc]
         effects.append(Load(name, order))
         under_way += 1
@@ -94,15 +106,15 @@ def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
 
 def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
     """What this pod should be told now, if anything."""
-    aspiration, target, saved, reading = replica.aspiration, replica.target, replica.saved, view.reading
+    aspiration, target, saved, reading = replica.facts.aspiration, replica.target, replica.facts.saved, view.reading
     if aspiration is None or reading is None:
         return None
     if reading.generation is not None and reading.generation > replica.generation:
         return None  # never lower a pod, whoever raised it: the log is read again first
     newer_owner = reading.epoch is not None and reading.epoch < saved.epoch
     usable = target is not None and not replica.is_quarantined(replica.digest)
-    in_place = replica.serves_bytes(view) and replica.digest not in replica.missing
-    if target and usable and (replica.digest in replica.held or in_place):
+    in_place = replica.serves_bytes(view) and replica.digest not in replica.facts.missing
+    if target and usable and (replica.digest in replica.facts.held or in_place):
         behind = reading.generation is not None and reading.generation < replica.generation
         wrong = not replica.serves_bytes(view) and reading.manifest_digest is not None
         unlike = reading.version != target.version
@@ -117,7 +129,7 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
     # What is aspired cannot be served yet: a pod that serves nothing gets what the region served last, and one that
     # serves just that learns of its new owner.
     served = saved.served
-    if served is None or replica.last_resort is None or served.manifest_digest in replica.missing:
+    if served is None or replica.last_resort is None or served.manifest_digest in replica.facts.missing:
         return None
     same = (reading.version, reading.manifest_digest) == (served.version, served.manifest_digest)
     bare = reading.version is None and reading.ready  # one that still starts may yet restore something newer
@@ -130,8 +142,33 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
     return None
 
 
-def _plan_save(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
+def _plan_state(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
+    """One call on the state object at a time, so that none overtakes another: a question, or else a write."""
+    pending, policy = replica.pending, replica.policy
+    waits = replica.only_accepts and bool(pending.fetching - pending.cancelled)
+    since = min(pending.acceptance_waits_since, now) if waits else float("inf")
+    replica, effects = plan_check(replace(replica, pending=replace(pending, acceptance_waits_since=since)), now)
     wished = replica.wished_memory()
-    if wished == replica.saved or replica.saving or now < replica.save_retry_at:
+    if _is_busy(replica, now) or wished == replica.facts.saved:
+        return replica, effects
+    if waits and now < since + policy.save_with_fetch_seconds:
+        return replica, effects
+    pending = replace(replica.pending, saving=True, state_asked_at=now, acceptance_waits_since=float("inf"))
+    return replace(replica, pending=pending), [Save(wished)]
+
+
+def plan_check(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
+    """Ask whose the model is, if that is in doubt."""
+    pending = replica.pending
+    if not pending.suspects_owner or _is_busy(replica, now):
         return replica, []
-    return replace(replica, saving=True), [Save(wished)]
+    epochs = [v.reading.epoch or 0 for v in replica.pods.values() if v.reading]
+    effect = CheckOwner(max([pending.outbids, *epochs]))
+    pending = replace(pending, checking=True, suspects_owner=False, state_asked_at=now)
+    return replace(replica, pending=pending), [effect]
+
+
+def _is_busy(replica: Replica, now: float) -> bool:
+    """Whether a call on the state object is under way, or must not begin yet."""
+    pending = replica.pending
+    return pending.saving or pending.checking or now < replica.attempts.state_retry_at

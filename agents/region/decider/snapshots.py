@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Transfer
+from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.names import VERSION_MAX
@@ -25,19 +26,19 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
     memory, target = replica.wished_memory(), replica.target
     staged = memory.staged
     about = _told_of(replica)
-    transfer = replica.transfers.get(about.artifact.manifest_digest, Transfer()) if about else Transfer()
+    transfer = replica.facts.transfers.get(about.artifact.manifest_digest, Transfer()) if about else Transfer()
     digest = about.artifact.manifest_digest if about else ""
     return tuple(
         ModelAck(
-            registry_id=replica.saved.registry_id,
-            model=replica.saved.model,
-            region=replica.saved.region,
+            registry_id=replica.facts.saved.registry_id,
+            model=replica.facts.saved.model,
+            region=replica.facts.saved.region,
             worker=worker,
-            epoch=replica.saved.epoch,
+            epoch=replica.facts.saved.epoch,
             sequence=sequence,
             page=number,
             pages=len(pages),
-            generation=max(replica.generation, replica.saved.accepted_generation),
+            generation=max(replica.generation, replica.facts.saved.accepted_generation),
             version=target.version if target else None,
             manifest_digest=replica.digest,
             state=replica.state,
@@ -54,7 +55,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
             bytes_per_second=round(transfer.bytes_per_second, 1),
             way=transfer.way[:TEXT_KEPT_MAX],
             stage_seconds=_seconds(transfer.stage_seconds),
-            attempts=replica.failures.get(digest, 0) + replica.damages.get(digest, 0),
+            attempts=replica.attempts.failures.get(digest, 0) + replica.attempts.damages.get(digest, 0),
             error=_error(replica)[:ERROR_KEPT_MAX],
         )
         for number, rows in enumerate(pages)
@@ -63,26 +64,29 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
 
 def _told_of(replica: Replica) -> ModelUpdate | None:
     """Whose bytes are told: what is aspired, unless only what is fetched ahead of it is on its way."""
-    aspiration = replica.aspiration
+    aspiration = replica.facts.aspiration
     aspired, ahead = (aspiration.update, aspiration.staged) if aspiration else (None, None)
-    coming = [u for u in (aspired, ahead) if u and u.artifact.manifest_digest in replica.fetching]
+    coming = [u for u in (aspired, ahead) if u and u.artifact.manifest_digest in replica.pending.fetching]
     return next((u for u in (*coming, aspired, ahead) if u), None)
 
 
 def _error(replica: Replica) -> str:
     """What a person should know first; why a version is refused is known also after a restart."""
     refused = replica.refused_version
-    said = replica.alarm or replica.unreadable or replica.error
-    return said or next((q.reason for q in replica.quarantined if q.version == refused), "")
+    said = replica.facts.alarm or replica.facts.unreadable or replica.attempts.error
+    return said or next((q.reason for q in replica.facts.quarantined if q.version == refused), "")
 
 
-def encoded(replica: Replica, *, worker: str, sequence: int, now_us: int, now: float) -> list[bytes]:
-    """The pages as they travel.
+def encoded(
+    replica: Replica, *, worker: str, sequence: int, now_us: int, now: float
+) -> list[tuple[bytes, dict[str, bytes]]]:
+    """The pages as they travel, with their headers.
 
     Raises:
         ContentError: a page can't be written.
     """
-    return [encode(p) for p in snapshot(replica, worker=worker, sequence=sequence, now_us=now_us, now=now)]
+    pages = snapshot(replica, worker=worker, sequence=sequence, now_us=now_us, now=now)
+    return [(encode(page), AckHeaders.of(page).written()) for page in pages]
 
 
 def _pages(reports: list[PodReport]) -> Iterator[list[PodReport]]:

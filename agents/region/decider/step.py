@@ -13,7 +13,7 @@ and by the store.
 """
 
 from modelcast.agents.region.decider.absorb import absorb
-from modelcast.agents.region.decider.plan import plan
+from modelcast.agents.region.decider.plan import plan, plan_check
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Effect, Event, Report
 
@@ -23,11 +23,14 @@ def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Eff
 
     Pure and total: it raises on nothing, and an event that no longer matters changes nothing.
     """
-    if replica.replaced:
+    if replica.facts.replaced:
         return replica, ()
     after = absorb(replica, event, now)
-    if after.replaced or after.alarm:
-        return after, (Report(),) if after.alarm != replica.alarm else ()
+    if after.facts.replaced:
+        return after, ()
+    if after.facts.alarm:
+        after, asked = plan_check(after, now)
+        return after, (*asked, Report()) if after.facts.alarm != replica.facts.alarm else tuple(asked)
     after, effects = plan(after, now)
     if _outlook(after) != _outlook(replica):
         effects = (*effects, Report())
@@ -36,10 +39,11 @@ def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Eff
 
 def _outlook(replica: Replica) -> object:
     """What people can see of it; when it changes, a report is due."""
+    facts = replica.facts
     pods = {
         name: (v.reading, v.lost, v.error, bool(v.loading), replica.confirms(v)) for name, v in replica.pods.items()
     }
-    on_their_way = {digest: told for digest in replica.fetching if (told := replica.transfers.get(digest))}
-    staged = replica.wished_memory().staged  # what is told: to have saved it is no news
-    return (replica.state, replica.generation, staged, replica.held, replica.quarantined, replica.error,
-            replica.alarm, replica.unreadable, on_their_way, pods)  # fmt: skip
+    under_way = {digest: told for digest in replica.pending.fetching if (told := facts.transfers.get(digest))}
+    staged = replica.wished_memory().staged  # what is reported: to have saved it is no news
+    return (replica.state, replica.generation, staged, facts.held, facts.quarantined, replica.attempts.error,
+            facts.alarm, facts.unreadable, under_way, pods)  # fmt: skip

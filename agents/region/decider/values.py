@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.consumers.pods.port import LoadOrder, PodReading
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import ModelUpdate
 
@@ -128,14 +128,14 @@ class PodLost:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The memory is durable."""
+    """This is durable, and ours: it was written, or read back."""
 
     memory: Memory
 
 
 @dataclass(frozen=True, slots=True)
 class SaveFailed:
-    """It may or may not be durable: try again."""
+    """The state object was not written or read, as far as is known: try again."""
 
     message: str
 
@@ -145,6 +145,18 @@ class Replaced:
     """Somebody with a higher epoch owns the model, or our partition was revoked."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnershipDoubted:
+    """Somebody may have taken the model over unheard: this process slept, or was assigned its partition anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Begin no fetch and no load (``on``: a rebalance has begun, or the worker ends), or go on."""
+
+    on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +180,8 @@ Event = (
     | Saved
     | SaveFailed
     | Replaced
+    | OwnershipDoubted
+    | Holding
     | Tick
 )
 
@@ -218,10 +232,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class CheckOwner:
-    """A pod knows of a higher authority: read ``state/<model>``; answers ``Replaced`` if the epoch is another's.
+    """Read ``state/<model>``; answers ``Saved``, ``SaveFailed``, or ``Replaced`` if the epoch is another's.
 
     If it is still ours, then the region's bucket was lost and made anew: take an epoch above ``epoch_seen``, the
-    highest that a pod reports, and answer ``Saved``.
+    highest that a pod reports.
     """
 
     epoch_seen: int = 0

@@ -21,7 +21,7 @@ TICK_SECONDS = 1.0
 YIELD_SECONDS_FIRST = 1.0
 
 
-class Standing:
+class Liveness:
     """Marks of time. ``stands`` may be asked from any thread, the rest belongs to the event loop.
 
     Args:

@@ -4,7 +4,6 @@ Every write is a conditional put on the version that was read or written last, s
 out at its first write, however late it wakes.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -29,10 +28,6 @@ class OwnedState:
         region: the region's name.
         owner: unlike any other process', also of another life of this worker.
         may_replace: whether we may take the model from another worker now; asked right before each attempt.
-        clock: monotonic seconds.
-
-    Attributes:
-        proved_at: when (monotonic seconds) a call that proved our ownership began; ``-inf``: never.
     """
 
     def __init__(
@@ -42,18 +37,15 @@ class OwnedState:
         region: str,
         owner: str,
         may_replace: Callable[[], bool] = lambda: True,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._model = model
         self._region = region
         self._owner = owner
         self._may_replace = may_replace
-        self._clock = clock
         self._key = keys.region_state(model)
         self._etag: str | None = None  # None: the object does not exist
         self._memory: Memory | None = None
-        self.proved_at = float("-inf")
 
     def claim(self, registry_id: str) -> Memory:
         """Take the next owner epoch.
@@ -115,14 +107,12 @@ class OwnedState:
             Superseded: it is not.
             StoreUnavailable: the bucket did not answer.
         """
-        began = self._clock()
         found = self._read()
         self._expect_ours(found)
         held = self._held()
         if found is not None and found.epoch >= held.epoch:
             held = self._memory = found  # also a write of ours that took effect unheard
         if found is not None and epoch_seen <= held.epoch:
-            self.proved_at = began
             return held
         raised = replace(held, epoch=epoch_seen + 1) if epoch_seen > held.epoch else held
         try:
@@ -149,10 +139,10 @@ class OwnedState:
         return Memory.decode(found.body, key=f"{self._store.name}/{self._key}") if found else None
 
     def _write(self, memory: Memory) -> Memory:
-        began, body = self._clock(), memory.encode()
+        body = memory.encode()
         if self._etag is None:
             info = self._store.put(self._key, body, if_absent=True)
         else:
             info = self._store.put(self._key, body, if_match=self._etag)
-        self._etag, self._memory, self.proved_at = info.etag, memory, began
+        self._etag, self._memory = info.etag, memory
         return memory

@@ -1,4 +1,4 @@
-"""What is told of fetches while they run: often enough for people to watch, never a flood."""
+"""Progress reports of fetches while they run: often enough for people to watch, never a flood."""
 
 import threading
 import time
@@ -9,16 +9,16 @@ from modelcast.agents.region.decider.values import Fetching, Transfer
 from modelcast.consumers.fetch import FetchStatus
 
 GAP_SECONDS = 1.0
-"""A fetch speaks at most this often, and for the first time when it has taken this long."""
-TOLD_PER_SECOND_MAX = 10.0
+"""A fetch reports at most this often, and for the first time when it has taken this long."""
+REPORTS_PER_SECOND_MAX = 10.0
 """All fetches of a worker together."""
-PODS_TOLD_PER_SECOND_MAX = 1000.0
-"""Every word of progress goes out with the rows of all the region's pods."""
+PODS_REPORTED_PER_SECOND_MAX = 1000.0
+"""Every progress report goes out with the rows of all the region's pods."""
 
 
 def gap_seconds(fetches: int, pods: int) -> float:
-    """How long each of ``fetches`` under way is silent between two words, in a region of ``pods`` pods."""
-    return max(GAP_SECONDS, fetches * max(1 / TOLD_PER_SECOND_MAX, pods / PODS_TOLD_PER_SECOND_MAX))
+    """How long each of ``fetches`` under way is silent between two reports, in a region of ``pods`` pods."""
+    return max(GAP_SECONDS, fetches * max(1 / REPORTS_PER_SECOND_MAX, pods / PODS_REPORTED_PER_SECOND_MAX))
 
 
 class Pace:

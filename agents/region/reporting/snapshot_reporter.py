@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,7 +38,9 @@ def _wall_clock_us() -> int:
 class Sender(Protocol):
     """Hands records over without waiting (``Outbox``)."""
 
-    def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered, /) -> None:
+    def send(
+        self, topic: Topic, key: str, value: bytes, on_delivery: Delivered, headers: Mapping[str, bytes], /
+    ) -> None:
         """``on_delivery`` is called once, on the event loop, with whether the cluster has the record."""
         ...
 
@@ -142,8 +144,8 @@ class SnapshotReporter:
         line.sent_at, line.changed, line.blocked = now, False, False
         line.sent, line.sent_pods = _outcomes(line.replica), _pods(line.replica)
         line.in_flight += len(pages)
-        for page in pages:
-            self._outbox.send(Topic.MODEL_ACKS, model, page, lambda done: self._delivered(model, line, done))
+        for page, headers in pages:
+            self._outbox.send(Topic.MODEL_ACKS, model, page, lambda done: self._delivered(model, line, done), headers)
         metrics.ACKS.labels(model).inc(len(pages))
         self._send_at(model, now + self._report_seconds * self._rng.uniform(1 - JITTER, 1))
 
@@ -161,13 +163,19 @@ class SnapshotReporter:
 
 def _is_passing(replica: Replica) -> bool:
     """Whether more is to be told soon; also where what is aspired is here, and what comes after it is on its way."""
-    return replica.state in PASSING or (replica.state is State.STAGED and bool(replica.fetching))
+    return replica.state in PASSING or (replica.state is State.STAGED and bool(replica.pending.fetching))
 
 
 def _outcomes(replica: Replica) -> object:
     """What has come to an end; as long as it is the same, something has begun, or a further pod serves."""
     troubles = {name: (view.lost, view.error) for name, view in replica.pods.items()}
-    return (replica.saved.epoch, replica.wished_memory().staged, replica.error, replica.alarm, troubles)
+    return (
+        replica.facts.saved.epoch,
+        replica.wished_memory().staged,
+        replica.attempts.error,
+        replica.facts.alarm,
+        troubles,
+    )
 
 
 def _pods(replica: Replica) -> object:

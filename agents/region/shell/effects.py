@@ -27,9 +27,9 @@ from modelcast.agents.region.decider.values import (
 )
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.reporting.progress import Teller
-from modelcast.agents.region.shell.ports import State, World
-from modelcast.consumers.fetch.errors import FetchCancelled
-from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
+from modelcast.agents.region.shell.ports import RegionPorts, StateObject
+from modelcast.consumers.fetch import FetchCancelled
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra import metrics
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.records import ModelUpdate
@@ -42,15 +42,14 @@ async def in_thread(executor: Executor, call: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(executor, call)
 
 
-class Hands:
+class EffectRunner:
     """Carries out the effects of one model."""
 
-    def __init__(self, model: str, world: World, state: State, log: FilteringBoundLogger) -> None:
+    def __init__(self, model: str, ports: RegionPorts, state: StateObject, log: FilteringBoundLogger) -> None:
         self._log = log
         self._model = model
-        self._world = world
+        self._ports = ports
         self._state = state
-        self._state_lock = asyncio.Lock()  # one call on the state object at a time
 
     async def fetch(self, update: ModelUpdate, cancel: threading.Event, tell: Callable[[Event], None]) -> Event:
         """``Fetched`` or ``FetchFailed``. ``tell`` is called on the event loop with what is known meanwhile."""
@@ -63,12 +62,12 @@ class Hands:
                 loop.call_soon_threadsafe(tell, event)
 
         def fetch() -> Transfer:
-            with self._world.pace.fetching():
-                teller = Teller(digest, self._world.pace, len(self._world.pods), told)
-                return self._world.artifacts.fetch(update, cancel.is_set, teller)
+            with self._ports.pace.fetching():
+                teller = Teller(digest, self._ports.pace, len(self._ports.pods), told)
+                return self._ports.artifacts.fetch(update, cancel, teller)
 
         try:
-            transfer = await in_thread(self._world.fetches_of(update.artifact.size_bytes), fetch)
+            transfer = await in_thread(self._ports.fetches_of(update.artifact.size_bytes), fetch)
         except FetchCancelled as error:
             return FetchFailed(digest, error.message, cancelled=True)
         except VerificationFailed as error:
@@ -94,18 +93,12 @@ class Hands:
         return Fetched(digest, transfer)
 
     async def load(self, name: str, order: LoadOrder) -> Event:
-        """``Loaded``, ``LoadRefused``, ``LoadBroken``, ``PodLost`` or ``Replaced``."""
-        unproved_seconds = asyncio.get_running_loop().time() - self._state.proved_at
-        if unproved_seconds > self._world.proof_seconds_max:
-            proof = await self.check(0)
-            if not isinstance(proof, Saved):
-                unproved = LoadRefused(name, order, "unproved", "not told: the region's state can't be read")
-                return proof if isinstance(proof, Replaced) else unproved
+        """``Loaded``, ``LoadRefused``, ``LoadBroken`` or ``PodLost``."""
         subject = {"version": order.version, "generation": order.generation, "pod": name}
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(self._world.load_seconds_max):
-                await self._world.pods[name].load(order)
+            async with asyncio.timeout(self._ports.load_seconds_max):
+                await self._ports.pods[name].load(order)
         except PodRefused as error:
             metrics.RELOADS.labels(self._model, "refused").inc()
             if error.code == "stale":
@@ -118,7 +111,7 @@ class Hands:
             return LoadBroken(name, order, error.code, str(error))
         except (PodUnreachable, TimeoutError) as error:
             metrics.RELOADS.labels(self._model, "failed").inc()
-            said = str(error) or f"no answer to a load within {self._world.load_seconds_max:g} s"
+            said = str(error) or f"no answer to a load within {self._ports.load_seconds_max:g} s"
             self._log.warning("a pod did not answer", error=said, **subject)
             return PodLost(name, said)
         except Exception as error:
@@ -133,7 +126,7 @@ class Hands:
     async def read(self, name: str) -> Event:
         """``PodRead`` or ``PodLost``."""
         try:
-            return PodRead(await self._world.pods[name].read(self._model))
+            return PodRead(await self._ports.pods[name].read(self._model))
         except PodUnreachable as error:
             return PodLost(name, str(error))
         except Exception as error:
@@ -150,19 +143,17 @@ class Hands:
 
     async def claim(self, registry_id: str) -> Memory:
         """Own the model. Raises like ``OwnedState.claim``."""
-        async with self._state_lock:
-            return await in_thread(self._world.stores, lambda: self._state.claim(registry_id))
+        return await in_thread(self._ports.stores, lambda: self._state.claim(registry_id))
 
     async def _on_state(self, call: Callable[[], Memory]) -> Event:
         try:
-            async with self._state_lock:
-                return Saved(await in_thread(self._world.stores, call))
+            return Saved(await in_thread(self._ports.stores, call))
         except Superseded as error:
             metrics.FENCED.labels(self._model).inc()
             return Replaced(str(error))
         except ModelcastError as error:
-            self._log.warning("the region's state could not be written", error=error)
+            self._log.warning("the region's state could not be written or read", error=error)
             return SaveFailed(str(error))
         except Exception as error:
-            self._log.exception("writing the region's state failed in an unforeseen way")
+            self._log.exception("calling on the region's state failed in an unforeseen way")
             return SaveFailed(f"{type(error).__name__}: {error}")

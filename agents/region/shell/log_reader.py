@@ -9,7 +9,7 @@ from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry
 
 
-class LogBook:
+class RegistryLogReader:
     """One model's log. Blocking; thread-safe (calls wait for one another)."""
 
     def __init__(self, reader: RegistryReader, model: str) -> None:

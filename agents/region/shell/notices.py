@@ -15,29 +15,33 @@ class LoggedSteps:
 
     def stepped(self, before: Replica, event: Event, after: Replica, effects: tuple[Effect, ...]) -> None:
         """See ``StepObserver``."""
-        model = after.saved.model
-        _log_changes(model, _log.bind(model=model, region=after.saved.region), before, after)
+        model = after.facts.saved.model
+        _log_changes(model, _log.bind(model=model, region=after.facts.saved.region), before, after)
 
 
 def _log_changes(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:
     if after.generation != before.generation and after.generation:
         metrics.ACCEPTED_GENERATION.labels(model).set(after.generation)
-        log.info("aspires", generation=after.generation, version=after.aspiration and after.aspiration.version)
+        log.info(
+            "aspires", generation=after.generation, version=after.facts.aspiration and after.facts.aspiration.version
+        )
     _log_alarms(model, log, before, after)
     old, new = before.state, after.state
     if (new, after.generation) != (old, before.generation) and after.generation:
         for state in type(new):
             metrics.MODEL_STATE.labels(model, state).set(int(state is new))
         version = after.target.version if after.target else None
-        log.info("state", state=str(new), generation=after.generation, version=version, error=after.error or None)
+        log.info(
+            "state", state=str(new), generation=after.generation, version=version, error=after.attempts.error or None
+        )
     versions = {v.reading.version if v.reading else None for v in after.pods.values()}
     metrics.SERVED_VERSION.labels(model).set((versions.pop() or 0) if len(versions) == 1 else 0)
 
 
 def _log_alarms(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:
-    if after.alarm and after.alarm != before.alarm:
-        log.error("alarm: nothing is done about this model until a person looks", reason=after.alarm)
-    if after.unreadable and after.unreadable != before.unreadable:
-        log.error("alarm: the log can't be read on; what it said before is obeyed", reason=after.unreadable)
-    if (after.alarm, after.unreadable) != (before.alarm, before.unreadable):
-        metrics.ALARM.labels(model).set(int(bool(after.alarm or after.unreadable)))
+    if after.facts.alarm and after.facts.alarm != before.facts.alarm:
+        log.error("alarm: nothing is done about this model until a person looks", reason=after.facts.alarm)
+    if after.facts.unreadable and after.facts.unreadable != before.facts.unreadable:
+        log.error("alarm: the log can't be read on; what it said before is obeyed", reason=after.facts.unreadable)
+    if (after.facts.alarm, after.facts.unreadable) != (before.facts.alarm, before.facts.unreadable):
+        metrics.ALARM.labels(model).set(int(bool(after.facts.alarm or after.facts.unreadable)))

@@ -1,5 +1,6 @@
 """What a reconciler needs of the world, as small Protocols: it is tested without servers."""
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -10,17 +11,14 @@ from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Effect, Event, Transfer
 from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.shell.notices import LoggedSteps
-from modelcast.consumers.fetch import FetchStatus
-from modelcast.consumers.fetch.job.job import TURN_FROM_BYTES
-from modelcast.consumers.pods.port import Pod
+from modelcast.consumers.fetch import TURN_FROM_BYTES, FetchStatus
+from modelcast.consumers.pod_clients.port import Pod
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 
 
-class State(Protocol):
+class StateObject(Protocol):
     """One model's state object in the region's bucket (``OwnedState``). Blocking."""
-
-    proved_at: float
 
     def claim(self, registry_id: str) -> Memory:
         """Take the next owner epoch."""
@@ -39,22 +37,22 @@ class Artifacts(Protocol):
     """This worker's disk. Blocking, thread-safe."""
 
     def fetch(
-        self, update: ModelUpdate, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None], /
+        self, update: ModelUpdate, cancel: threading.Event, on_status: Callable[[FetchStatus], None], /
     ) -> Transfer:
         """Bring an artifact here, verified against its manifest digest; what that cost.
 
         ``on_status`` is told from the fetch's threads how far it has come.
 
         Raises:
-            FetchCancelled: ``cancelled`` has become true.
+            FetchCancelled: ``cancel`` was set.
             VerificationFailed: other bytes arrived.
             ModelcastError: it can't be had now.
         """
         ...
 
 
-class Book(Protocol):
-    """One model's log, as far as it was read (``LogBook``). Blocking, thread-safe."""
+class LogReader(Protocol):
+    """One model's log, as far as it was read (``RegistryLogReader``). Blocking, thread-safe."""
 
     @property
     def log(self) -> ModelLog | None:
@@ -99,12 +97,8 @@ class StepObserver(Protocol):
         ...
 
 
-PROOF_SECONDS_MAX = 5.0
-"""An order to a pod is given only while the last proof of ownership is younger: a foreign server can't refuse it."""
-
-
 @dataclass(frozen=True, slots=True)
-class World:
+class RegionPorts:
     """Everything that one worker's reconcilers share."""
 
     region: str
@@ -114,7 +108,6 @@ class World:
     stores: Executor  # short calls
     fetches: Executor  # long ones
     load_seconds_max: float = 120.0
-    proof_seconds_max: float = PROOF_SECONDS_MAX
     pace: Pace = field(default_factory=Pace)  # at which fetches speak of their progress
     observer: StepObserver = field(default_factory=LoggedSteps)
     small_fetches: Executor | None = None  # of what waits for nobody's turn at the origin; None: as the others

@@ -7,15 +7,13 @@ epoch until it is replaced or stopped, and is never used again.
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import structlog
 
-from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.replica import Policy, Replica
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.step import step
 from modelcast.agents.region.decider.values import (
     CancelFetch,
@@ -25,30 +23,27 @@ from modelcast.agents.region.decider.values import (
     Event,
     Fetch,
     Folded,
+    Holding,
     Load,
+    OwnershipDoubted,
     PodsKnown,
     Read,
     Refold,
-    Replaced,
     Report,
     Save,
-    Saved,
     Tick,
     Unreadable,
 )
 from modelcast.agents.region.ownership.owned_state import Superseded
-from modelcast.agents.region.shell.effects import Hands, in_thread
-from modelcast.agents.region.shell.ports import Book, State, World
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.agents.region.shell.effects import EffectRunner, in_thread
+from modelcast.agents.region.shell.ports import LogReader, RegionPorts, StateObject
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra import metrics
 from modelcast.schemas.errors import ContentError, ForeignRegistry, ModelcastError
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 
 TICK_SECONDS_MIN = 0.02
-RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-SAVE_WITH_FETCH_SECONDS = 0.2
-"""How long the news that a generation was accepted waits for the fetch that it began: mostly one write tells both."""
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +53,7 @@ class Reconciler:
 
     Args:
         model: which one.
-        world: what all of this worker's reconcilers share.
+        ports: what all of this worker's reconcilers share.
         state: the model's state object.
         book: the model's log.
         policy: how patient to be.
@@ -66,19 +61,23 @@ class Reconciler:
     """
 
     def __init__(
-        self, model: str, world: World, state: State, book: Book, policy: Policy, on_replaced: Callable[[str], None]
+        self,
+        model: str,
+        ports: RegionPorts,
+        state: StateObject,
+        book: LogReader,
+        policy: Policy,
+        on_replaced: Callable[[str], None],
     ) -> None:
         self.model = model
         self.book = book
         self.replica: Replica | None = None
         self.unknown = False  # it was only spoken of: the registry holds nothing
         self.owned_at = float("inf")  # when (event loop's time) the claim stood
-        self._world = world
+        self._ports = ports
         self._policy = policy
         self._on_replaced = on_replaced
-        self._free = asyncio.Event()  # cleared: no new fetch or load begins
-        self._free.set()
-        self._fetch_ended = asyncio.Event()
+        self._holding = False  # until there is a replica that knows it
         self._tasks: set[asyncio.Task[None]] = set()
         self._loads: set[asyncio.Task[None]] = set()
         self._cancels: dict[str, threading.Event] = {}
@@ -87,8 +86,8 @@ class Reconciler:
         self._refresh_wanted = False
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
-        self._log = log.bind(model=model, region=world.region)
-        self._hands = Hands(model, world, state, self._log)
+        self._log = log.bind(model=model, region=ports.region)
+        self._effects = EffectRunner(model, ports, state, self._log)
 
     # --- what others call ---------------------------------------------------------------------------------
 
@@ -122,7 +121,7 @@ class Reconciler:
 
     async def contradiction(self, entry: Entry, raw: bytes) -> str | None:
         """Why an announced entry is not what stands in the log; None: it is. Raises ``StoreUnavailable``."""
-        return await in_thread(self._world.stores, lambda: self.book.contradiction(entry, raw))
+        return await in_thread(self._ports.stores, lambda: self.book.contradiction(entry, raw))
 
     def refresh(self) -> None:
         """Look for news in the log, and prove that what was read still stands."""
@@ -140,16 +139,15 @@ class Reconciler:
 
     def check_owner(self) -> None:
         """Find out whether the model is still ours (we may have slept)."""
-        if self.replica is not None:
-            self._do(CheckOwner())
+        self._feed(OwnershipDoubted())
 
     def hold(self) -> None:
         """Begin no fetch and no load until ``release``."""
-        self._free.clear()
+        self._hold(True)
 
     def release(self) -> None:
         """Go on."""
-        self._free.set()
+        self._hold(False)
 
     async def settle_loads(self) -> None:
         """Wait for the loads that are under way."""
@@ -160,6 +158,10 @@ class Reconciler:
         """Ask every fetch to stop; what has arrived is kept and resumed later."""
         for cancel in self._cancels.values():
             cancel.set()
+
+    def _hold(self, on: bool) -> None:
+        self._holding = on
+        self._feed(Holding(on))
 
     async def stop(self, reason: str) -> None:
         """Do nothing more. Loads on their way are abandoned; pods and store fence what still arrives."""
@@ -175,9 +177,9 @@ class Reconciler:
         before = self.replica
         now = asyncio.get_running_loop().time()
         self.replica, effects = step(before, event, now)
-        self._world.observer.stepped(before, event, self.replica, effects)
-        if self.replica.replaced:
-            self._give_up(self.replica.replaced)
+        self._ports.observer.stepped(before, event, self.replica, effects)
+        if self.replica.facts.replaced:
+            self._give_up(self.replica.facts.replaced)
             return
         for effect in effects:
             self._do(effect)
@@ -185,66 +187,47 @@ class Reconciler:
 
     def _do(self, effect: Effect) -> None:
         match effect:
-            case Fetch(update):
-                self._spawn(self._when_free(lambda: self._fetch(update)))
             case CancelFetch(digest):
                 self._cancels.setdefault(digest, threading.Event()).set()
-            case Load(pod, order):
-                self._spawn(self._when_free(lambda: self._load(pod, order)))
-            case Read(pod):
-                self._spawn(self._outcome(self._hands.read(pod)))
-            case Save(memory):
-                self._spawn(self._save(memory))
             case Report():
                 assert self.replica is not None
-                self._world.reporter.changed(self.model, self.replica)
-            case CheckOwner(epoch_seen):
-                self._spawn(self._check(epoch_seen))
+                self._ports.reporter.changed(self.model, self.replica)
             case Refold():
                 self.refresh()
+            case Fetch() | Load() | Read() | Save() | CheckOwner():
+                self._spawn(self._carry_out(effect))
 
-    async def _outcome(self, doing: Coroutine[Any, Any, Event]) -> None:
-        self._feed(await doing)
-
-    async def _when_free(self, begin: Callable[[], Coroutine[Any, Any, Event]]) -> None:
-        await self._free.wait()
-        self._feed(await begin())
-
-    async def _save(self, memory: Memory) -> None:
-        """Write what is wished when the write begins: that may be more by then than when it was asked for."""
-        replica = self.replica
-        if replica is not None and replica.fetching - replica.cancelled and _only_accepts(memory, replica.saved):
-            self._fetch_ended.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(SAVE_WITH_FETCH_SECONDS):
-                    await self._fetch_ended.wait()
-        if not self._stopped and self.replica is not None:
-            self._feed(await self._hands.save(self.replica.wished_memory()))
+    async def _carry_out(self, effect: Fetch | Load | Read | Save | CheckOwner) -> None:
+        event: Event
+        match effect:
+            case Fetch(update):
+                event = await self._fetch(update)
+            case Load(pod, order):
+                event = await self._load(pod, order)
+            case Read(pod):
+                event = await self._effects.read(pod)
+            case Save(memory):
+                event = await self._effects.save(memory)
+            case CheckOwner(epoch_seen):
+                event = await self._effects.check(epoch_seen)
+        self._feed(event)
 
     async def _fetch(self, update: ModelUpdate) -> Event:
         digest = update.artifact.manifest_digest
-        cancel = self._cancels.setdefault(digest, threading.Event())  # it may have been cancelled while it was held
+        cancel = self._cancels.setdefault(digest, threading.Event())  # it may have been cancelled before it began
         try:
-            return await self._hands.fetch(update, cancel, self._feed)
+            return await self._effects.fetch(update, cancel, self._feed)
         finally:
             self._cancels.pop(digest, None)
-            self._fetch_ended.set()
 
     async def _load(self, pod: str, order: LoadOrder) -> Event:
         task = asyncio.current_task()
         assert task is not None
         self._loads.add(task)
         try:
-            return await self._hands.load(pod, order)
+            return await self._effects.load(pod, order)
         finally:
             self._loads.discard(task)
-
-    async def _check(self, epoch_seen: int) -> None:
-        event = await self._hands.check(epoch_seen)
-        replica = self.replica
-        raised = isinstance(event, Saved) and replica is not None and event.memory.epoch > replica.saved.epoch
-        if raised or isinstance(event, Replaced):
-            self._feed(event)
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
@@ -271,7 +254,7 @@ class Reconciler:
             until, refresh = self._wanted, self._refresh_wanted
             self._refresh_wanted = False
             try:
-                known = await in_thread(self._world.stores, partial(self._read, until, refresh))
+                known = await in_thread(self._ports.stores, partial(self._read, until, refresh))
             except ForeignRegistry as error:
                 self._log.error("the store contradicts what this region obeys: the model is stopped", error=error)
                 self._feed(Contradicted(str(error)))
@@ -282,10 +265,9 @@ class Reconciler:
                     return
                 if failures == 0:
                     self._log.warning("the log can't be read now", error=error)
-                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
                 self._refresh_wanted |= refresh
-                await asyncio.sleep(pause)
+                await asyncio.sleep(self._policy.store_pause(failures))
                 continue
             self._feed(Folded(known))
             self._tell_unread()
@@ -293,7 +275,7 @@ class Reconciler:
                 return
 
     def _tell_unread(self) -> None:
-        if self.replica is not None and self.replica.unreadable != self.book.unread:
+        if self.replica is not None and self.replica.facts.unreadable != self.book.unread:
             self._feed(Unreadable(self.book.unread))
 
     def _read(self, until: int, refresh: bool) -> ModelLog:
@@ -313,7 +295,7 @@ class Reconciler:
         self._on_replaced(self.model)
 
     async def _take_over(self, registry_id: str, known_to_exist: bool) -> None:
-        for pause in RETRY_SECONDS:
+        for pause in self._policy.store_pauses:
             if known_to_exist:
                 break
             await self.refreshed()
@@ -325,10 +307,11 @@ class Reconciler:
             self.unknown = True
             self._give_up("the registry does not know it")
             return
-        failures = 0
+        failures, policy = 0, self._policy
         while True:
+            began = asyncio.get_running_loop().time()
             try:
-                memory = await self._hands.claim(registry_id)
+                memory = await self._effects.claim(registry_id)
                 break
             except Superseded as error:
                 self._give_up(str(error))
@@ -338,14 +321,14 @@ class Reconciler:
                 metrics.ALARM.labels(self.model).set(int(stuck))
                 if stuck or failures == 0:
                     self._log.log(40 if stuck else 30, "the model can't be claimed", error=error)
-                await asyncio.sleep(60.0 if stuck else RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
+                await asyncio.sleep(policy.damaged_state_pause if stuck else policy.store_pause(failures))
         metrics.EPOCH.labels(self.model).set(memory.epoch)
         metrics.ALARM.labels(self.model).set(0)
         self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
         self.owned_at = asyncio.get_running_loop().time()
-        self.replica = Replica.owning(memory, self._policy)
-        self._feed(PodsKnown(tuple(self._world.pods)))
+        self.replica = Replica.owning(memory, policy, proved_at=began, holding=self._holding)
+        self._feed(PodsKnown(tuple(self._ports.pods)))
         if (known := self.book.log) is not None:
             self._feed(Folded(known))
             self._tell_unread()
@@ -374,11 +357,3 @@ class Reconciler:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("a task of the reconciler failed", error=error)
-
-
-def _only_accepts(wished: Memory, saved: Memory) -> bool:
-    """Whether only the accepted generation is news."""
-    accepted = replace(
-        saved, accepted_generation=wished.accepted_generation, accepted_event_id=wished.accepted_event_id
-    )
-    return wished == accepted

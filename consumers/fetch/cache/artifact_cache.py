@@ -17,12 +17,13 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelcast.consumers.fetch.cache.incoming import Incoming
 from modelcast.consumers.fetch.cache.locks import alone_or_not, exclusive, shared
+from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import disk_full, full_disk_named
 from modelcast.consumers.pod.artifacts import ArtifactMissing, verify_folder
 from modelcast.schemas.digests import hex_of
@@ -152,14 +153,14 @@ class ArtifactCache:
     # --- writing
 
     @contextmanager
-    def fetching(self, manifest_digest: str, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Incoming]:
+    def fetching(self, manifest_digest: str, *, context: Context | None = None) -> Iterator[Incoming]:
         """The place where the artifact is put together. One process at a time, the others wait here.
 
         Whoever enters asks ``has`` again: another may have brought it meanwhile.
         """
         name = hex_of(manifest_digest)
         self._make_folders()  # somebody may have removed the cache while we live
-        with exclusive(self._fetch_lock(name), cancelled=cancelled), full_disk_named(str(self.folder)):
+        with exclusive(self._fetch_lock(name), context=context), full_disk_named(str(self.folder)):
             yield Incoming(self._incoming / name, self._artifacts / name)
 
     def reserve(self, incoming: Incoming, files: Sequence[FileEntry], *, keep: Set[str] = NOTHING) -> None:

@@ -1,15 +1,14 @@
 """Blocks taken from other files of this machine. Each is checked: what lies on a disk may have rotted."""
 
 import os
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 
-from modelcast.consumers.fetch.cache.blocks import block_bytes
-from modelcast.consumers.fetch.transfer.retry import check
+from modelcast.consumers.fetch.context import Context
+from modelcast.consumers.fetch.planning.blocks import block_bytes
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry
-from modelcast.schemas.ports import Progress
 
 
 def copy_blocks(
@@ -18,8 +17,7 @@ def copy_blocks(
     places: Mapping[int, tuple[str, int]],
     sources: Mapping[str, Path],
     *,
-    progress: Progress,
-    cancelled: Callable[[], bool],
+    context: Context,
 ) -> set[int]:
     """Write blocks of ``file`` to ``target``, as far as they are still where they are said to be; which were.
 
@@ -32,7 +30,7 @@ def copy_blocks(
         out = _opened(stack, target, os.O_WRONLY)
         opened: dict[str, int] = {}
         for number, (source, at) in places.items():
-            check(cancelled)
+            context.check()
             with suppress(OSError):  # evicted meanwhile
                 if source not in opened:
                     opened[source] = _opened(stack, sources[source], os.O_RDONLY)
@@ -42,13 +40,8 @@ def copy_blocks(
             if sha256(block).hexdigest() == file.blocks[number]:
                 _write_at(out, block, number * BLOCK_SIZE_BYTES)
                 done.add(number)
-                progress(len(block))
+                context.progress(len(block))
     return done
-
-
-def bytes_of(file: FileEntry, blocks: Set[int]) -> int:
-    """Bytes of several blocks."""
-    return sum(block_bytes(file.size_bytes, number) for number in blocks)
 
 
 def _opened(stack: ExitStack, path: Path, flags: int) -> int:

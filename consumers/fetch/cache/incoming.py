@@ -8,8 +8,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from shutil import rmtree
 
-from modelcast.consumers.fetch.cache.blocks import block_bytes
-from modelcast.consumers.fetch.cache.resume_journal import Begun
+from modelcast.consumers.fetch.cache.resume_journal import ResumeJournal
+from modelcast.consumers.fetch.planning.blocks import block_bytes
 from modelcast.infra.read_ahead import pieces
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
@@ -36,9 +36,9 @@ class Incoming:
         """The folder of what is needed on the way only: deltas, bases, what is known of blocks that have begun."""
         return self.folder / "aside"
 
-    def begun(self, file: FileEntry) -> Begun:
+    def begun(self, file: FileEntry) -> ResumeJournal:
         """How much of each block of a file is written that is not whole yet."""
-        return Begun(self.aside / f"{hex_of(file.digest)}.begun", file.size_bytes)
+        return ResumeJournal(self.aside / f"{hex_of(file.digest)}.begun", file.size_bytes)
 
     def begun_blocks(self, file: FileEntry, missing: Set[int]) -> dict[int, int]:
         """Bytes of ``missing`` blocks that an earlier attempt wrote, by block."""

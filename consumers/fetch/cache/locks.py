@@ -3,10 +3,11 @@
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import FetchCancelled
 
 POLL_SECONDS = 0.01
@@ -25,15 +26,15 @@ def shared(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def exclusive(path: Path, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def exclusive(path: Path, *, context: Context | None = None) -> Iterator[None]:
     """Hold ``path`` alone; waits for its turn.
 
     Raises:
-        FetchCancelled: ``cancelled`` became true while waiting.
+        FetchCancelled: the lock is not wanted any more.
     """
     pause_seconds = POLL_SECONDS
     while (fd := _acquire(path, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
-        if cancelled():
+        if context is not None and context.cancelled():
             raise FetchCancelled("cancelled while another process fetched the same artifact", subject=str(path))
         time.sleep(pause_seconds)
         pause_seconds = min(pause_seconds * 1.5, POLL_SECONDS_MAX)

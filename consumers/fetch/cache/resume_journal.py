@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from modelcast.consumers.fetch.cache.blocks import block_bytes
+from modelcast.consumers.fetch.planning.blocks import block_bytes
 
 _HEAD = struct.Struct("<4sQH498s")  # magic, size of the object, its mark's length, its mark
 _MARK_BYTES_MAX = 498
@@ -18,7 +18,7 @@ _COUNT = struct.Struct("<I")
 _MAGIC = b"MCB1"
 
 
-class Begun:
+class ResumeJournal:
     """One object's. Thread-safe.
 
     Args:

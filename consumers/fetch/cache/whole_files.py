@@ -1,20 +1,20 @@
 """The last look at files that are all there."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from modelcast.consumers.fetch.cache.incoming import Incoming, digest_of
+from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.planning.steps import Step
-from modelcast.consumers.fetch.transfer.retry import check
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.manifest import FileEntry
 
 _EMPTY = sha256_of(b"").removeprefix("sha256:")
 
 
-def check_digests(files: Iterable[tuple[FileEntry, Path]], store: str, cancelled: Callable[[], bool]) -> None:
+def check_digests(files: Iterable[tuple[FileEntry, Path]], store: str, context: Context) -> None:
     """Compare the digests of whole files. All blocks being right, only a manifest that lies fails here.
 
     Args:
@@ -25,7 +25,7 @@ def check_digests(files: Iterable[tuple[FileEntry, Path]], store: str, cancelled
         FetchCancelled: nobody wants them any more.
     """
     for file, path in files:
-        check(cancelled)
+        context.check()
         # A file of one block: its digest is its block's.
         got = digest_of(path) if len(file.blocks) > 1 else "sha256:" + (file.blocks or (_EMPTY,))[0]
         if got != file.digest:

@@ -8,26 +8,26 @@ from collections.abc import Callable, Set
 
 import structlog
 
+from modelcast.consumers.fetch.accelerator import Accelerator, NoAccelerator, Request
 from modelcast.consumers.fetch.cache.artifact_cache import NOTHING, ArtifactCache
-from modelcast.consumers.fetch.choosing import Choice, Deltas
-from modelcast.consumers.fetch.course import Kin
+from modelcast.consumers.fetch.context import Context, End
 from modelcast.consumers.fetch.errors import FetchCancelled
 from modelcast.consumers.fetch.job.job import TURN_FROM_BYTES, Job
-from modelcast.consumers.fetch.job.prefetch import Foresight
-from modelcast.consumers.fetch.job.report import FetchReport, Wish
+from modelcast.consumers.fetch.job.prefetch import Prefetch
 from modelcast.consumers.fetch.job.status import FetchStatus
+from modelcast.consumers.fetch.planning.candidates import BaseCandidates
 from modelcast.consumers.fetch.region.bucket import RegionalBucket
 from modelcast.consumers.fetch.region.manifests import read_manifest
+from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.transfer.early import reads_to_come
 from modelcast.consumers.fetch.transfer.link import Link
-from modelcast.consumers.fetch.transfer.throughput import Gauge
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore, Progress
 
 TURNS_LOST_MAX = 3
-_ALONE = Kin()
+_ALONE = BaseCandidates()
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ class Fetcher:
         region: the region's own bucket; None: there is none, or it is the origin.
         cache: this machine's.
         link: what all transfers of this process share; None: nothing.
-        deltas: how deltas are used; None: not at all. What failed is remembered in it.
+        accelerator: knows better ways; None: the road is all there is.
     """
 
     def __init__(
@@ -52,37 +52,42 @@ class Fetcher:
         cache: ArtifactCache,
         link: Link | None = None,
         *,
-        deltas: Deltas | None = None,
+        accelerator: Accelerator | None = None,
     ) -> None:
         self._origin = origin
         self._region = region
         self._cache = cache
         self._link = link or Link()
-        self._deltas = deltas
-        self._foresight = Foresight()
+        self._accelerator: Accelerator = accelerator or NoAccelerator()
+        self._prefetch = Prefetch()
 
-    def foresee(self, manifest_digest: str, manifest_key: str = "", *, size_bytes: int, kin: Kin = _ALONE) -> None:
+    def foresee(
+        self, manifest_digest: str, manifest_key: str = "", *, size_bytes: int, candidates: BaseCandidates = _ALONE
+    ) -> None:
         """An artifact will probably be fetched in a moment: ask for what that begins with. Waits for nothing.
 
         Args:
             manifest_digest: of which.
             manifest_key: as ``fetch``.
             size_bytes: what is said of its size. For small ones nothing is done.
-            kin: as ``fetch``.
+            candidates: as ``fetch``.
         """
         if size_bytes < TURN_FROM_BYTES or self._cache.has(manifest_digest):
             return
         key = keys.manifest(manifest_digest)
         if manifest_key not in ("", key):
             return  # an announcement is only a hint: what else it names is not read on its word
-        choice = Choice(self._deltas, self._origin, None, self._cache, manifest_digest, kin, lambda: False)
 
         def read() -> Manifest:
-            with (self._deltas.gauge if self._deltas else Gauge()).request():
+            with self._link.throughput.request():
                 return read_manifest(self._origin, manifest_digest, key)
 
-        if self._foresight.begin(manifest_digest, size_bytes, read, choice):
+        if self._prefetch.begin(manifest_digest, read):
+            self._accelerator.prefetch(self._request(manifest_digest, candidates), size_bytes)
             reads_to_come(self._origin, self._link.readers)
+
+    def _request(self, manifest_digest: str, candidates: BaseCandidates) -> Request:
+        return Request(manifest_digest, self._origin, self._region, self._cache, self._link.throughput, candidates)
 
     def fetch(
         self,
@@ -91,10 +96,10 @@ class Fetcher:
         *,
         size_bytes: int | None = None,
         keep: Set[str] = NOTHING,
-        kin: Kin = _ALONE,
+        candidates: BaseCandidates = _ALONE,
         on_progress: Progress | None = None,
         on_status: Callable[[FetchStatus], None] | None = None,
-        cancelled: Callable[[], bool] = lambda: False,
+        cancel: End | None = None,
     ) -> FetchReport:
         """Have the artifact in the cache and in the regional bucket, verified.
 
@@ -103,10 +108,10 @@ class Fetcher:
             manifest_key: where its manifest lies in the origin; empty: where it always lies.
             size_bytes: what the log says of its size; None: the log was not asked.
             keep: manifest digests that must not be evicted to make room.
-            kin: other versions of the model, and the deltas that were foretold.
+            candidates: other versions of the model, and what was foretold of them.
             on_progress: told of further verified bytes.
             on_status: told from time to time how far it has come, from a thread of the fetch.
-            cancelled: asked often; once true the fetch ends with ``FetchCancelled``.
+            cancel: once it is set the fetch ends with ``FetchCancelled``.
 
         Raises:
             DamagedBytes, VerificationFailed: bytes differ from the manifest, or the manifest from the log.
@@ -114,44 +119,36 @@ class Fetcher:
             BlobMissing: the origin lacks the manifest or a file.
             StoreUnavailable: a store did not answer, after three attempts.
             DiskFull: no room.
-            FetchCancelled: see ``cancelled``.
+            FetchCancelled: see ``cancel``.
         """
-        region = RegionalBucket(self._region, manifest_digest, cancelled) if self._region is not None else None
-        choice = Choice(self._deltas, self._origin, region, self._cache, manifest_digest, kin, cancelled)
-        foreseen = self._foresight.take(manifest_digest)
-        if foreseen is not None:
-            choice.inherit(foreseen.choice)
-        early = foreseen.manifest if foreseen is not None else None
+        early = self._prefetch.take(manifest_digest)
         wish = Wish(manifest_digest, manifest_key or keys.manifest(manifest_digest), size_bytes, keep, early)
+        request = self._request(manifest_digest, candidates)
         for _ in range(TURNS_LOST_MAX):
+            context = Context(*((cancel,) if cancel is not None else ()), on_progress=on_progress)
+            region = RegionalBucket(self._region, manifest_digest, context) if self._region is not None else None
             turns = self._link.turns if region is not None else None
-            turn = turns.turn(manifest_digest, cancelled) if turns else None
+            turn = turns.turn(manifest_digest, context) if turns else None
             job = Job(
-                self._origin,
+                request,
                 region,
                 self._cache,
-                choice,
-                self._deltas,
+                self._accelerator,
                 link=self._link,
                 turn=turn,
-                progress=on_progress or _silent,
+                context=context,
                 tell=on_status,
-                cancelled=cancelled,
             )
             try:
-                with self._cache.fetching(manifest_digest, cancelled=cancelled) as incoming:
+                with self._cache.fetching(manifest_digest, context=context) as incoming:
                     if self._cache.has(manifest_digest):
                         return job.already_here(manifest_digest)
                     return job.bring(incoming, wish)
             except FetchCancelled:
-                if cancelled() or turn is None or not turn.lost:
+                if context.cancelled() or turn is None or not turn.lost:
                     raise
                 log.warning("another worker took over what this one was bringing", artifact=manifest_digest)
             finally:
                 if turn is not None:
                     turn.drop()
         raise StoreUnavailable("this worker is too slow to be heard of", subject=manifest_digest)
-
-
-def _silent(_: object) -> None:
-    pass

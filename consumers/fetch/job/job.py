@@ -4,34 +4,45 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import structlog
 
+from modelcast.consumers.fetch.accelerator import Accelerator, Held, Request, Session
 from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
-from modelcast.consumers.fetch.cache.block_copy import bytes_of, copy_blocks
+from modelcast.consumers.fetch.cache.block_copy import copy_blocks
+from modelcast.consumers.fetch.cache.block_index import REUSE_FROM_BYTES, block_index
 from modelcast.consumers.fetch.cache.incoming import Incoming
 from modelcast.consumers.fetch.cache.whole_files import check_digests, link_twins
-from modelcast.consumers.fetch.choosing import Choice, Deltas
-from modelcast.consumers.fetch.course import in_words, main_kind, origin_bytes_of
-from modelcast.consumers.fetch.job.meter import Account
-from modelcast.consumers.fetch.job.report import FetchReport, Wish
+from modelcast.consumers.fetch.context import Context
+from modelcast.consumers.fetch.job.destination import IncomingDestination
 from modelcast.consumers.fetch.job.status import FetchStatus, Ticker
-from modelcast.consumers.fetch.planning.steps import Part, Step, Way, parts_of, plan
-from modelcast.consumers.fetch.rebuild import Rebuilder, WayFailed, here_bytes_of
+from modelcast.consumers.fetch.planning.parts import Part, parts_of
+from modelcast.consumers.fetch.planning.steps import (
+    Source,
+    Step,
+    Way,
+    bytes_of,
+    in_words,
+    main_way,
+    origin_bytes_of,
+    reusable,
+    steps_of,
+    without_detour,
+)
 from modelcast.consumers.fetch.region.bucket import RegionalBucket
 from modelcast.consumers.fetch.region.manifests import read_manifest
-from modelcast.consumers.fetch.region.write_through import Ahead
+from modelcast.consumers.fetch.region.nearest import near_or_far
+from modelcast.consumers.fetch.region.write_through import WriteThrough
+from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.transfer.download import Download
-from modelcast.consumers.fetch.transfer.early import near_or_far, reads_to_come
-from modelcast.consumers.fetch.transfer.link import Link, Turn
-from modelcast.consumers.fetch.transfer.retry import check
-from modelcast.consumers.fetch.transfer.throughput import Gauge
-from modelcast.consumers.fetch.ways import FilePlan, Kind, Option
+from modelcast.consumers.fetch.transfer.early import reads_to_come
+from modelcast.consumers.fetch.transfer.link import Lease, Link
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.manifest import Manifest
-from modelcast.schemas.ports import ObjectStore, Progress
 
 TURN_FROM_BYTES = 1024 * 1024
 
@@ -42,115 +53,115 @@ class Job:
     """One fetch.
 
     Args:
-        origin: where the artifact was published.
+        request: what, from where.
         region: the regional bucket; None: there is none.
         cache: this machine's.
-        choice: which ways there are.
-        deltas: how they are used; None: not at all.
+        accelerator: knows better ways.
         link: what all transfers of this process share.
         turn: this artifact's leave to be read from the origin; None: that needs nobody's.
-        progress: told of verified bytes.
+        context: the fetch's.
         tell: told how far it has come.
-        cancelled: asked often.
     """
 
     def __init__(
         self,
-        origin: ObjectStore,
+        request: Request,
         region: RegionalBucket | None,
         cache: ArtifactCache,
-        choice: Choice,
-        deltas: Deltas | None,
+        accelerator: Accelerator,
         *,
         link: Link,
-        turn: Turn | None,
-        progress: Progress,
+        turn: Lease | None,
+        context: Context,
         tell: Callable[[FetchStatus], None] | None,
-        cancelled: Callable[[], bool],
     ) -> None:
-        self._origin = origin
-        self._region = region
+        self._request = request
+        self._origin = request.origin
         self._cache = cache
-        self._choice = choice
-        self._deltas = deltas
-        self._gauge = deltas.gauge if deltas else Gauge()
+        self._region = region
+        self._accelerator = accelerator
+        self._session: Session = accelerator.session(request)
+        self._throughput = link.throughput
         self._link = link
         self._turn = turn
-        self._progress = progress
-        self._account = Account()
-        self._cancelled = self._account.noting(cancelled)
-        self._ahead = Ahead(region)
+        self._context = context
+        self._meter = context.meter
+        self._write_through = WriteThrough(region)
         self._rebuilt: set[str] = set()
         self._begun: dict[str, Mapping[int, int]] = {}  # by digest: bytes of blocks that an earlier attempt began
-        self._taken: dict[str, Option] = {}  # how each file came, by digest
-        self._ticker = Ticker(tell, lambda: self._account.moved_bytes(Way.ORIGIN))
+        self._taken: dict[str, Step] = {}  # how each file came, by digest
+        self._blocks: Mapping[str, tuple[str, int]] = {}
+        self._ticker = Ticker(tell, lambda: self._meter.moved_bytes(Source.ORIGIN))
 
     def already_here(self, manifest_digest: str) -> FetchReport:
         """The artifact is in the cache; see to it that the regional bucket has it too (it may have been emptied)."""
         manifest = self._cache.manifest(manifest_digest)
         if self._region is not None:
-            with self._account.timed("regional"):
+            with self._meter.timed("regional"):
                 if not self._region.has_all():
                     with self._cache.open(manifest_digest) as folder:
                         files = {file.digest: (file, folder / file.path) for file in manifest.files}
                         self._region.admit(manifest, files)
-        self._progress(manifest.size_bytes)
+        self._context.progress(manifest.size_bytes)
         return self._report(manifest, "here already")
 
     def bring(self, incoming: Incoming, wish: Wish) -> FetchReport:
         """Put the artifact together and publish it in the cache."""
-        with self._account.timed("manifest"):
+        with self._meter.timed("manifest"):
             manifest = self._manifest(wish)
         self._take_turn(manifest)
-        with self._account.timed("manifest"):
+        with self._meter.timed("manifest"):
             regional = self._region.digests(manifest) if self._region else frozenset()
-        with self._account.timed("verify"):
+        with self._meter.timed("verify"):
             incoming.begin(manifest)
             here = self._cache.files_by_digest()
-            steps = plan(manifest, cached=here.keys(), regional=regional)
+            steps = steps_of(manifest, cached=here.keys(), regional=regional)
             linked = {s.file.digest for s in steps if s.way is Way.CACHE and incoming.link(here[s.file.digest], s.file)}
-            steps = plan(manifest, cached=linked, regional=regional)
+            steps = steps_of(manifest, cached=linked, regional=regional)
             wanted = {step.file.digest: step for step in steps if step.way is not Way.CACHE}
             resumed = {digest for digest, step in wanted.items() if incoming.path(step.file).exists()}
-        with self._account.timed("stage"):
+        with self._meter.timed("stage"):
             self._cache.reserve(incoming, [step.file for step in wanted.values()], keep=wish.keep)
-        with self._account.timed("verify"):
+        with self._meter.timed("verify"):
             missing = {d: self._missing(incoming, step, resumed) for d, step in wanted.items()}
         lacking = {digest: step for digest, step in wanted.items() if missing[digest]}
         for digest in resumed & lacking.keys():
             self._begun[digest] = incoming.begun_blocks(lacking[digest].file, missing[digest])
-        had = (wanted[d].file for d in resumed if wanted[d].way is Way.ORIGIN)
+        had = (wanted[d].file for d in resumed if wanted[d].way is not Way.REGION)
         guess = sum(
             f.size_bytes - bytes_of(f, missing[f.digest]) + sum(self._begun.get(f.digest, {}).values()) for f in had
         )
-        self._progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
+        self._context.progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
         for step in steps:
-            local = _BEFORE if step.file.digest in resumed else _LOCAL
-            self._taken[step.file.digest] = local if step.file.digest not in lacking else _REGIONAL
-        with self._account.kept(incoming.folder / "crossed", guess), self._ahead:
-            self._ahead.begin((s.file for s in lacking.values() if s.way is Way.ORIGIN), missing, incoming.path)
+            digest = step.file.digest
+            before = replace(step, way=Way.RESUMED if digest in resumed else Way.CACHE)
+            self._taken[digest] = step if digest in lacking else before
+        with self._meter.kept(incoming.folder / "crossed", guess), self._write_through:
+            self._write_through.begin(
+                (s.file for s in lacking.values() if s.way is not Way.REGION), missing, incoming.path
+            )
             arrived = self._transfer(incoming, wish, lacking, missing, here)
-            with self._account.timed("stage"):
+            with self._meter.timed("stage"):
                 link_twins(incoming, steps)
                 incoming.tidy()
             with ExitStack() as synced:  # beside the upload: both wait for disks most of the time
-                with self._account.timed("stage"):
+                with self._meter.timed("stage"):
                     synced.enter_context(incoming.syncing(manifest))
                 self._check_whole(incoming, manifest, steps, regional - arrived)
-                with self._account.timed("stage"):
+                with self._meter.timed("stage"):
                     synced.close()
-            check(self._cancelled)  # before it is forgotten what has crossed
-        with self._account.timed("stage"):
+            self._context.check()  # before it is forgotten what has crossed
+        with self._meter.timed("stage"):
             incoming.publish()
         taken = [self._taken[s.file.digest] for s in steps]
-        return self._report(manifest, in_words(taken, self._choice.versions), main_kind(taken))
+        return self._report(manifest, in_words(taken), main_way(taken))
 
     def _take_turn(self, manifest: Manifest) -> None:
         """Of all workers of the region one brings the artifact; the others find it in the regional bucket then."""
         if self._region is None or manifest.size_bytes < TURN_FROM_BYTES:
             self._turn = None  # asking would cost more than the bytes
         elif self._turn is not None and not self._region.vouched:
-            with self._account.timed("turn"):
+            with self._meter.timed("turn"):
                 self._turn.take()
                 if self._region.has_all():
                     self._turn.drop()
@@ -159,7 +170,7 @@ class Job:
 
     def _manifest(self, wish: Wish) -> Manifest:
         small = wish.size_bytes is not None and wish.size_bytes < TURN_FROM_BYTES
-        manifest = near_or_far(self._region, self._read_manifest(wish), at_once=small, cancelled=self._cancelled)
+        manifest = near_or_far(self._region, self._read_manifest(wish), at_once=small, context=self._context)
         if wish.size_bytes is not None and manifest.size_bytes != wish.size_bytes:
             raise VerificationFailed(
                 f"the manifest's files have {manifest.size_bytes} bytes, the log says {wish.size_bytes}",
@@ -171,16 +182,16 @@ class Job:
         def read() -> Manifest:
             if wish.early is not None and (early := wish.early()) is not None:
                 return early
-            self._choice.foresee(wish.size_bytes or 0)
+            self._accelerator.prefetch(self._request, wish.size_bytes or 0)
             if (wish.size_bytes or 0) >= TURN_FROM_BYTES:
                 reads_to_come(self._origin, self._link.readers)
-            with self._gauge.request():
+            with self._throughput.request():
                 return read_manifest(self._origin, wish.manifest_digest, wish.manifest_key)
 
         return read
 
     def _missing(self, incoming: Incoming, step: Step, resumed: Set[str]) -> set[int]:
-        check(self._cancelled)
+        self._context.check()
         if step.file.digest in resumed:
             return incoming.missing_blocks(step.file)
         return set(range(len(step.file.blocks)))
@@ -197,24 +208,27 @@ class Job:
     ) -> set[str]:
         """Bring what is ``lacking``, file by file by its cheapest way, then the next; which came from the origin."""
         near = [step for step in lacking.values() if step.way is Way.REGION]
-        far = {digest: step for digest, step in lacking.items() if step.way is Way.ORIGIN}
-        planning = partial(self._account.timed, "plan") if self._choice.concerns(far.values()) else nullcontext
+        far = {digest: step for digest, step in lacking.items() if step.way is not Way.REGION}
+        large = any(step.file.size_bytes >= REUSE_FROM_BYTES for step in far.values())
+        planning = partial(self._meter.timed, "plan") if large else nullcontext
         with planning():
-            self._choice.look(far.values(), here)
+            self._blocks = block_index(self._cache, here, without=wish.manifest_digest) if large else {}
+        held = Held(here, incoming.aside)
         arrived: set[str] = set()
         with self._ticker:
             while near or far:
                 with planning():
-                    files = self._choice.plan(far, missing, partial(here_bytes_of, incoming))
-                self._taken.update({f.file.digest: f.chosen for f in files})
-                self._account.planned_bytes = origin_bytes_of(files) + self._account.moved_bytes(Way.ORIGIN)
-                if planning is not nullcontext:  # else it is over before anybody could read of it
-                    self._tell(files)
-                direct = [far[f.file.digest] for f in files if not f.chosen.kind.is_rebuilt]
-                indirect = [f for f in files if f.chosen.kind.is_rebuilt]
-                with self._making(incoming, indirect, missing) as made:
-                    self._copy_blocks(incoming, direct, missing)
-                    far_most = self._gauge.part_blocks(self._link.readers)
+                    whole = [without_detour(s, missing[d], self._reusable_of(s)) for d, s in far.items()]
+                    steps = self._session.improve(whole, held, self._context) if far else ()
+                self._taken.update({step.file.digest: step for step in steps})
+                self._meter.planned_bytes = origin_bytes_of(steps) + self._meter.moved_bytes(Source.ORIGIN)
+                if large:  # else it is over before anybody could read of it
+                    self._tell(steps)
+                direct = [step for step in steps if not step.way.is_accelerated]
+                detours = [step for step in steps if step.way.is_accelerated]
+                with self._making(incoming, detours, missing) as made:
+                    self._copy_blocks(incoming, direct, missing, here)
+                    far_most = self._throughput.part_blocks(self._link.readers)
                     parts = parts_of([*near, *direct], missing, self._begun, far_most=far_most)
                     arrived |= self._download(incoming, parts)
                 failed = [digest for digest, done in made.items() if not done.result()]
@@ -223,133 +237,110 @@ class Job:
                     self._start_over(incoming, wish, far, missing)
         return arrived
 
-    def _tell(self, files: Sequence[FilePlan]) -> None:
-        words = in_words(list(self._taken.values()), self._choice.versions)
-        self._ticker.planned(self._account.planned_bytes, words)
-        if any(f.chosen.kind is not Kind.WHOLE for f in files):
-            log.info("planned", way=words, bytes_planned=self._account.planned_bytes)
+    def _reusable_of(self, step: Step) -> Mapping[str, tuple[str, int]]:
+        return self._blocks if step.file.size_bytes >= REUSE_FROM_BYTES else {}
+
+    def _tell(self, steps: Sequence[Step]) -> None:
+        words = in_words(list(self._taken.values()))
+        self._ticker.planned(self._meter.planned_bytes, words)
+        if any(step.way is not Way.WHOLE for step in steps):
+            log.info("planned", way=words, bytes_planned=self._meter.planned_bytes)
 
     @contextmanager
     def _making(
-        self, incoming: Incoming, files: Sequence[FilePlan], missing: Mapping[str, Set[int]]
+        self, incoming: Incoming, steps: Sequence[Step], missing: Mapping[str, Set[int]]
     ) -> Iterator[dict[str, "Future[bool]"]]:
-        """Files are made from deltas while the block runs, and all of them are done when it ends."""
-        if not files or self._deltas is None:
+        """The accelerator brings files while the block runs, and is done with all of them when it ends."""
+        if not steps:
             yield {}
             return
-        over = False
-        objects = self._new_download(incoming, lambda: over or self._cancelled())
-        rebuilder = Rebuilder(
-            incoming,
-            objects,
-            self._choice.files,
-            self._choice.regional_bases,
-            gauge=self._gauge,
-            block_came=self._ahead.came,
-            cancelled=lambda: over or self._cancelled(),
-            threads=self._deltas.threads,
+        over = Event()
+        context = self._context.narrowed(over)
+        destination = IncomingDestination(
+            incoming, self._new_download(incoming, context), self._write_through, self._throughput
         )
-        with ExitStack() as stack:
-            pool = stack.enter_context(ThreadPoolExecutor(min(len(files), self._deltas.at_once), "rebuild"))
-            made = {
-                f.file.digest: pool.submit(self._make, rebuilder, incoming, f, missing[f.file.digest]) for f in files
-            }
+
+        def bring(step: Step) -> bool:
+            if not self._session.bring(step, destination, context):
+                return False
+            self._rebuilt.add(step.file.digest)
+            self._context.progress(bytes_of(step.file, missing[step.file.digest]))
+            return True
+
+        with ThreadPoolExecutor(min(len(steps), self._session.at_once), "accelerator") as pool:
+            made = {step.file.digest: pool.submit(bring, step) for step in steps}
             try:
                 yield made
                 for each in made.values():
                     each.result()
             except BaseException:
-                over = True
+                over.set()
                 for each in made.values():
                     each.cancel()
                 raise
-
-    def _make(self, rebuilder: Rebuilder, incoming: Incoming, file: FilePlan, missing: Set[int]) -> bool:
-        """Whether the file is there now."""
-        entry, chosen = file.file, file.chosen
-        started = time.perf_counter()
-        try:
-            rebuilder.make(entry, chosen)
-        except WayFailed as failure:
-            self._choice.failed(failure.offer, chosen.base, lasting=failure.lasting)
-            log.warning(
-                "a delta is of no use: another way is taken",
-                path=entry.path,
-                way=str(chosen.kind),
-                delta=failure.offer.key if failure.offer else None,
-                error=failure.cause,
-            )
-            return False
-        finally:
-            self._account.add("rebuild", time.perf_counter() - started)
-        self._rebuilt.add(entry.digest)
-        self._progress(bytes_of(entry, missing))
-        return True
 
     def _start_over(
         self, incoming: Incoming, wish: Wish, far: Mapping[str, Step], missing: dict[str, set[int]]
     ) -> None:
         """Files that could not be made are brought by other ways: they need their room again."""
-        with self._account.timed("stage"):
+        with self._meter.timed("stage"):
             self._cache.reserve(incoming, [step.file for step in far.values()], keep=wish.keep)
         for digest, step in far.items():
             before, missing[digest] = missing[digest], incoming.missing_blocks(step.file)
-            self._progress(bytes_of(step.file, before - missing[digest]))  # blocks that were made before it failed
+            self._context.progress(
+                bytes_of(step.file, before - missing[digest])
+            )  # blocks that were made before it failed
 
-    def _copy_blocks(self, incoming: Incoming, steps: Sequence[Step], missing: Mapping[str, set[int]]) -> None:
+    def _copy_blocks(
+        self,
+        incoming: Incoming,
+        steps: Sequence[Step],
+        missing: Mapping[str, set[int]],
+        here: Mapping[str, Path],
+    ) -> None:
         for step in steps:
             file = step.file
-            places = self._choice.reusable(file, missing[file.digest])
+            places = reusable(file, self._reusable_of(step), missing[file.digest])
             if places:
-                with self._account.timed("verify"):
-                    copied = copy_blocks(
-                        file,
-                        incoming.path(file),
-                        places,
-                        self._choice.files,
-                        progress=self._progress,
-                        cancelled=self._cancelled,
-                    )
+                with self._meter.timed("verify"):
+                    copied = copy_blocks(file, incoming.path(file), places, here, context=self._context)
                 missing[file.digest] -= copied
                 for block in copied:
-                    self._ahead.came(file.digest, block)
+                    self._write_through.came(file.digest, block)
 
     def _download(self, incoming: Incoming, parts: Sequence[Part]) -> set[str]:
         if not parts:
             return set()
-        download = self._new_download(incoming, self._cancelled)
+        download = self._new_download(incoming, self._context)
         started = time.perf_counter()
         moved = download.moved_bytes
         try:
-            with self._gauge.over_the_link(lambda: 0 if moved[Way.REGION] else moved[Way.ORIGIN]):
+            with self._throughput.over_the_link(lambda: 0 if moved[Source.REGION] else moved[Source.ORIGIN]):
                 download.run(parts)
         finally:
             seconds = time.perf_counter() - started
-            share = moved[Way.ORIGIN] / (sum(moved.values()) or 1)
-            self._account.add("origin", seconds * share)
-            self._account.add("regional", seconds * (1 - share))
-            if not moved[Way.ORIGIN]:
-                self._gauge.from_the_region(moved[Way.REGION], seconds)
+            share = moved[Source.ORIGIN] / (sum(moved.values()) or 1)
+            self._meter.add("origin", seconds * share)
+            self._meter.add("regional", seconds * (1 - share))
+            if not moved[Source.ORIGIN]:
+                self._throughput.from_the_region(moved[Source.REGION], seconds)
         return download.arrived
 
-    def _new_download(self, incoming: Incoming, cancelled: Callable[[], bool]) -> Download:
-        stores = {Way.ORIGIN: self._origin}
+    def _new_download(self, incoming: Incoming, context: Context) -> Download:
+        stores = {Source.ORIGIN: self._origin}
         if self._region:
-            stores[Way.REGION] = self._region.store
-        download = Download(
+            stores[Source.REGION] = self._region.store
+        return Download(
             stores,
             lambda part: incoming.path(part.step.file),
-            progress=self._progress,
-            cancelled=cancelled,
+            context=context,
             distrust=self._region.distrust if self._region else _silent,
-            block_came=self._ahead.came,
+            block_came=self._write_through.came,
             link=self._link,
             turn=self._turn,
             begun_of=lambda part: incoming.begun(part.step.file),
-            far_most=self._gauge.part_blocks(self._link.readers),
+            far_most=self._throughput.part_blocks(self._link.readers),
         )
-        self._account.downloads.append(download)
-        return download
 
     # --- all of it is there -----------------------------------------------------------------------------------
 
@@ -362,22 +353,27 @@ class Job:
         """
         files = {step.file.digest: (step.file, incoming.path(step.file)) for step in steps}
         if self._region is not None:
-            with self._account.timed("regional"):
-                there = in_region | self._ahead.entered(self._cancelled)
+            with self._meter.timed("regional"):
+                there = in_region | self._write_through.entered(self._context)
                 self._region.admit(manifest, {digest: f for digest, f in files.items() if digest not in there})
             return
-        with self._account.timed("verify"):
+        with self._meter.timed("verify"):
             doubtful = [found for digest, found in files.items() if digest not in self._rebuilt]
-            check_digests(doubtful, self._origin.name, self._cancelled)
+            check_digests(doubtful, self._origin.name, self._context)
 
-    def _report(self, manifest: Manifest, way: str, kind: Kind = Kind.CACHE) -> FetchReport:
-        return self._account.report(manifest, self._gauge.origin_bytes_per_second, way, kind)
+    def _report(self, manifest: Manifest, words: str, way: Way = Way.CACHE) -> FetchReport:
+        moved = self._meter.moved_bytes(Source.ORIGIN)
+        return FetchReport(
+            bytes_moved=moved,
+            bytes_saved=max(0, manifest.size_bytes - moved - self._meter.had_bytes),
+            bytes_total=manifest.size_bytes,
+            stage_seconds=self._meter.stage_seconds(),
+            bytes_planned=self._meter.planned_bytes,
+            bytes_per_second=self._throughput.origin_bytes_per_second,
+            way=words,
+            kind=way,
+        )
 
 
 def _silent(_: object) -> None:
     pass
-
-
-_BEFORE = Option(Kind.RESUMED, 0, 0.0, 0.0)
-_LOCAL = Option(Kind.CACHE, 0, 0.0, 0.0)
-_REGIONAL = Option(Kind.REGION, 0, 0.0, 0.0)

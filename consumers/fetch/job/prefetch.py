@@ -7,30 +7,18 @@ used only if the log names it, too. What nobody takes is forgotten soon, and onl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from modelcast.consumers.fetch.choosing import Choice
 from modelcast.consumers.fetch.transfer.early import started
 from modelcast.schemas.manifest import Manifest
 
 KEPT_MAX = 8
 KEPT_SECONDS = 10.0
 
-
-@dataclass(frozen=True, slots=True)
-class Foreseen:
-    """What is on its way here.
-
-    Attributes:
-        manifest: waits for it; None: it did not come.
-        choice: for its offers of deltas (``Choice.inherit``).
-    """
-
-    manifest: Callable[[], Manifest | None]
-    choice: Choice
+Asked = Callable[[], Manifest | None]
+"""Waits for a manifest; None: it did not come."""
 
 
-class Foresight:
+class Prefetch:
     """What one process has asked for in advance, by manifest digest. Thread-safe.
 
     Args:
@@ -41,18 +29,17 @@ class Foresight:
         self._clock = clock
         self._lock = threading.Lock()
         self._running = 0
-        self._kept: dict[str, tuple[float, Foreseen]] = {}
+        self._kept: dict[str, tuple[float, Asked]] = {}
 
-    def begin(self, manifest_digest: str, size_bytes: int, read: Callable[[], Manifest], choice: Choice) -> bool:
-        """Ask for an artifact's manifest and what ``choice`` foresees; False: there is enough to wait for already."""
+    def begin(self, manifest_digest: str, read: Callable[[], Manifest]) -> bool:
+        """Ask for an artifact's manifest; False: there is enough to wait for already."""
         now = self._clock()
         with self._lock:
             self._kept = {d: kept for d, kept in self._kept.items() if now - kept[0] < KEPT_SECONDS}
             if manifest_digest in self._kept or max(len(self._kept), self._running) >= KEPT_MAX:
                 return False
             self._running += 1
-            choice.foresee(size_bytes)
-            self._kept[manifest_digest] = (now, Foreseen(started(self._counted(read), KEPT_SECONDS), choice))
+            self._kept[manifest_digest] = (now, started(self._counted(read), KEPT_SECONDS))
             return True
 
     def _counted(self, read: Callable[[], Manifest]) -> Callable[[], Manifest]:
@@ -67,8 +54,8 @@ class Foresight:
 
         return run
 
-    def take(self, manifest_digest: str) -> Foreseen | None:
+    def take(self, manifest_digest: str) -> Asked | None:
         """What was asked for, once."""
         with self._lock:
-            since, foreseen = self._kept.pop(manifest_digest, (0.0, None))
-        return foreseen if foreseen is not None and self._clock() - since < KEPT_SECONDS else None
+            since, asked = self._kept.pop(manifest_digest, (0.0, None))
+        return asked if asked is not None and self._clock() - since < KEPT_SECONDS else None

@@ -1,11 +1,11 @@
 """A verified copy of an artifact for a person."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
+from modelcast.consumers.fetch.context import End
 from modelcast.consumers.fetch.job.fetcher import Fetcher, FetchReport
 from modelcast.consumers.fetch.transfer.disks import as_set
 from modelcast.consumers.fetch.transfer.link import Link
@@ -21,7 +21,7 @@ def pull(
     *,
     manifest_key: str = "",
     on_progress: Progress | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancel: End | None = None,
     direct_writes: Literal["auto"] | bool = "auto",
 ) -> FetchReport:
     """Fetch an artifact's files from ``store`` into ``folder``, all or nothing; interrupted, it resumes when run again.
@@ -39,7 +39,7 @@ def pull(
     workshop = folder.parent / f".{folder.name}.pulling-{hex_of(manifest_digest)[:12]}"
     cache = ArtifactCache(workshop)
     report = Fetcher(store, None, cache, Link(direct_writes=as_set(direct_writes))).fetch(
-        manifest_digest, manifest_key, on_progress=on_progress, cancelled=cancelled
+        manifest_digest, manifest_key, on_progress=on_progress, cancel=cancel
     )
     with cache.open(manifest_digest, verify=False) as files:
         files.rename(folder)

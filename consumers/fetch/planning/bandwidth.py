@@ -17,6 +17,23 @@ FULL_WEIGHT_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class LinkSpeeds:
+    """Bytes a second, and seconds a request. What was not measured is guessed.
+
+    Attributes:
+        origin_bytes_per_second: over the long link.
+        origin_request_seconds: until the first byte.
+        region_bytes_per_second: from the region's own bucket.
+        measured: whether the long link's speed is known.
+    """
+
+    origin_bytes_per_second: float = 25e6
+    origin_request_seconds: float = 0.05
+    region_bytes_per_second: float = 250e6
+    measured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """What a process may take of the long link at one moment.
 
@@ -49,7 +66,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class Estimate:
     """A speed, and whether anybody measured it."""
 
     bytes_per_second: float
@@ -75,7 +92,7 @@ def sampled(size_bytes: int, seconds: float, allowed: Sequence[Allowance]) -> Sa
     return Sample(size_bytes, max(speed, whole), held=True)
 
 
-def believed(samples: Sequence[Sample], allowed_bytes_per_second: float | None, guess: float) -> Belief:
+def believed(samples: Sequence[Sample], allowed_bytes_per_second: float | None, guess: float) -> Estimate:
     """What the link will give.
 
     Args:
@@ -87,10 +104,10 @@ def believed(samples: Sequence[Sample], allowed_bytes_per_second: float | None, 
     at_least = max((s.bytes_per_second for s in takewhile(lambda s: s.held, reversed(samples))), default=0.0)
     free = [sample for sample in samples if not sample.held]
     if free:
-        return Belief(min(max(typical(free), at_least), allowed), measured=True)
+        return Estimate(min(max(typical(free), at_least), allowed), measured=True)
     if at_least and at_least >= HELD_SHARE * allowed:
-        return Belief(min(at_least, allowed), measured=True)
-    return Belief(min(max(guess, at_least), allowed), measured=False)
+        return Estimate(min(at_least, allowed), measured=True)
+    return Estimate(min(max(guess, at_least), allowed), measured=False)
 
 
 def typical(samples: Sequence[Sample]) -> float:

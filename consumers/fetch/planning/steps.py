@@ -1,66 +1,96 @@
-"""Which files of an artifact are near and which are far, and the parts that they are read in. Pure."""
+"""Which files of an artifact are near and which are far, and how each comes here. Pure."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
-from enum import IntEnum
-from types import MappingProxyType
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from enum import Enum, StrEnum
+from hashlib import sha256
 
+from modelcast.consumers.fetch.planning.blocks import block_bytes
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 
-PART_BLOCKS_MAX = 16
-PART_BLOCKS_MIN = 2
-PARTS_AHEAD = 4
-"""No part is larger than this share of what is left: so many readers work at once."""
-LATENCIES_IN_FLIGHT = 8
-"""What readers together have asked for lasts so long: the link is busy while one of them waits for his next answer."""
-LATENCY_SECONDS_MIN = 0.1
-"""Near stores answer sooner, but each request costs processor time."""
-NOTHING_BEGUN: Mapping[str, Mapping[int, int]] = MappingProxyType({})
+_BLANK = sha256(bytes(BLOCK_SIZE_BYTES)).hexdigest()  # a short last block of zeros may pass for brought
 
 
-class Way(IntEnum):
-    """How a file comes here, cheapest first."""
+class Source(Enum):
+    """The store that bytes are read from."""
 
-    CACHE = 0  # another artifact on this machine holds the same bytes
-    REGION = 1  # the regional bucket has it
-    ORIGIN = 2  # over the long link
+    REGION = "region"
+    ORIGIN = "origin"
+
+
+class Way(StrEnum):
+    """How a file comes here. An accelerator brings the three that the road does not know."""
+
+    CACHE = "cache"  # another artifact on this machine holds the same bytes
+    REGION = "region"  # the regional bucket holds them
+    DELTA = "delta"  # accelerated: one delta and its base
+    CHAIN = "chain"  # accelerated: several, one after the other
+    PACKED = "packed"  # accelerated: a compressed whole, or a chain that starts with one
+    BLOCKS = "blocks"  # some of its blocks are taken from other files here; the others come from the origin
+    RESUMED = "resumed"  # an earlier attempt brought a part of it; the rest comes from the origin
+    WHOLE = "whole"  # all of it from the origin
+
+    @property
+    def is_accelerated(self) -> bool:
+        """Whether an accelerator brings it."""
+        return self in _ACCELERATED
+
+
+_ACCELERATED = {Way.DELTA, Way.CHAIN, Way.PACKED}
+RANK = {way: number for number, way in enumerate(Way)}
+"""Nearest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What people read of a way: for one file, and after a number of files."""
+
+    one: str
+    many: str
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One file to bring, once; ``also_at`` are further paths with the same bytes."""
+    """One file to bring, once; ``also_at`` are further paths with the same bytes.
+
+    Attributes:
+        origin_bytes: what it brings over the long link.
+        local_bytes: what is taken from files on this machine instead.
+        told_as: an accelerator's own label; None: the way's.
+    """
 
     file: FileEntry
     way: Way
     also_at: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A run of blocks of one step's file, read with one request.
-
-    Attributes:
-        begun_bytes: of its first block, that an earlier attempt wrote. They are read from the disk.
-    """
-
-    step: Step
-    first_block: int
-    block_count: int
-    begun_bytes: int = 0
+    origin_bytes: int = 0
+    local_bytes: int = 0
+    told_as: Label | None = None
 
     @property
-    def start(self) -> int:
-        """The first byte."""
-        return self.first_block * BLOCK_SIZE_BYTES
+    def label(self) -> Label:
+        """For people."""
+        if self.told_as is not None:
+            return self.told_as
+        if self.way is Way.RESUMED and not self.origin_bytes:
+            return _BROUGHT_BEFORE
+        return _LABELS[self.way]
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the part; the file's last block may be short."""
-        return min(self.block_count * BLOCK_SIZE_BYTES, self.step.file.size_bytes - self.start)
+
+_BROUGHT_BEFORE = Label("brought before", "brought before")
+_LABELS = {
+    Way.CACHE: Label("unchanged", "unchanged"),
+    Way.REGION: Label("from the region", "from the region"),
+    Way.DELTA: Label("delta", "deltas"),
+    Way.CHAIN: Label("chain of deltas", "chains of deltas"),
+    Way.PACKED: Label("compressed whole", "compressed wholes"),
+    Way.BLOCKS: Label("in changed blocks", "in changed blocks"),
+    Way.RESUMED: Label("resumed whole", "resumed wholes"),
+    Way.WHOLE: Label("whole", "wholes"),
+}
 
 
-def plan(manifest: Manifest, *, cached: Set[str], regional: Set[str]) -> tuple[Step, ...]:
+def steps_of(manifest: Manifest, *, cached: Set[str], regional: Set[str]) -> tuple[Step, ...]:
     """The steps for ``manifest``, given the file digests that this machine and the regional bucket hold."""
     first: dict[str, FileEntry] = {}
     others: dict[str, list[str]] = {}
@@ -77,71 +107,61 @@ def plan(manifest: Manifest, *, cached: Set[str], regional: Set[str]) -> tuple[S
 def _way(digest: str, cached: Set[str], regional: Set[str]) -> Way:
     if digest in cached:
         return Way.CACHE
-    return Way.REGION if digest in regional else Way.ORIGIN
+    return Way.REGION if digest in regional else Way.WHOLE
 
 
-def part_blocks(bytes_per_second: float, request_seconds: float, readers: int) -> int:
-    """How many blocks a part has at most, on a link like this one.
-
-    Short parts come nearly in order, and whoever follows the readers (a codec, an upload) has something to do from the
-    start; but each reader waits for an answer between two of them.
-    """
-    in_flight = LATENCIES_IN_FLIGHT * max(request_seconds, LATENCY_SECONDS_MIN) * bytes_per_second
-    return max(PART_BLOCKS_MIN, min(PART_BLOCKS_MAX, math.ceil(in_flight / readers / BLOCK_SIZE_BYTES)))
-
-
-def parts_of(
-    steps: Iterable[Step],
-    missing: Mapping[str, Set[int]],
-    begun: Mapping[str, Mapping[int, int]] = NOTHING_BEGUN,
-    *,
-    far_most: int = PART_BLOCKS_MAX,
-) -> tuple[Part, ...]:
-    """The blocks that the files of ``steps`` lack (by digest), in runs.
+def reusable(file: FileEntry, held: Mapping[str, tuple[str, int]], missing: Set[int]) -> dict[int, tuple[str, int]]:
+    """Which ``missing`` blocks lie in held files, at whatever offset: block number → (file digest, block number there).
 
     Args:
-        begun: by digest and block, how many bytes of it are written.
-        far_most: blocks of a part that comes over the long link, at most.
+        file: what is wanted.
+        held: block digest → where it lies.
+        missing: the numbers of the blocks that are not here.
     """
-    steps = list(steps)
-    left = sum(len(missing[step.file.digest]) for step in steps)
-    parts: list[Part] = []
-    for step in steps:
-        lacking, there = missing[step.file.digest], begun.get(step.file.digest, {})
-        most = far_most if step.way is Way.ORIGIN else PART_BLOCKS_MAX
-        cut = runs(lacking, left - len(lacking), before=len(parts), most=most, begun=there.keys())
-        parts += [Part(step, first, count, there.get(first, 0)) for first, count in cut]
-        left -= len(lacking)
-    return tuple(parts)
+    return {number: held[file.blocks[number]] for number in sorted(missing) if file.blocks[number] in held}
 
 
-def runs(
-    blocks: Set[int],
-    after: int = 0,
-    *,
-    before: int = 0,
-    most: int = PART_BLOCKS_MAX,
-    begun: Set[int] = frozenset(),
-) -> Iterator[tuple[int, int]]:
-    """``blocks`` in runs: (first, count). Long ones first, for the fewest requests; towards the end shorter ones.
+def bytes_of(file: FileEntry, blocks: Set[int]) -> int:
+    """Bytes of several blocks."""
+    return sum(block_bytes(file.size_bytes, number) for number in blocks)
 
-    Then readers end together, and whoever follows them (a codec, an upload) has little left to do after the last byte.
-    The first ones differ in length: readers that begin at once and share the link would all end at once, too, and the
-    link would stand idle until the next answer.
+
+def without_detour(step: Step, missing: Set[int], held: Mapping[str, tuple[str, int]]) -> Step:
+    """A step that the road brings: as a whole, less the blocks that are here already or lie in ``held`` files.
 
     Args:
-        after: how many further blocks come after these.
-        before: how many runs come before these.
-        most: blocks of a run.
-        begun: blocks of which a part is there: each is the first of a run.
+        missing: the numbers of the blocks that are not here.
+        held: block digest → where it lies.
     """
-    left, first, count, given = len(blocks) + after, 0, 0, before
-    for block in sorted(blocks):
-        step = -(-most * min(given + 1, PARTS_AHEAD) // PARTS_AHEAD)
-        longest = min(step, max(PART_BLOCKS_MIN, left // PARTS_AHEAD))
-        if count and (block != first + count or count >= longest or block in begun):
-            yield first, count
-            left, count, given = left - count, 0, given + 1
-        first, count = first if count else block, count + 1
-    if count:
-        yield first, count
+    file = step.file
+    local = bytes_of(file, reusable(file, held, missing).keys())
+    before = set(range(len(file.blocks))) - missing
+    alone = before - reusable(file, held, before).keys()
+    blank = bytes_of(file, {n for n in alone if file.blocks[n] == _BLANK})  # room was taken: nobody brought them
+    brought = bytes_of(file, alone) - blank
+    lacking = bytes_of(file, missing) - local
+    whole = Way.RESUMED if brought else Way.WHOLE
+    way = Way.BLOCKS if lacking + brought + blank < file.size_bytes else whole
+    return replace(step, way=way, origin_bytes=lacking, local_bytes=local, told_as=None)
+
+
+def origin_bytes_of(steps: Iterable[Step]) -> int:
+    """What the steps bring over the long link."""
+    return sum(step.origin_bytes for step in steps)
+
+
+def in_words(steps: Sequence[Step]) -> str:
+    """The ways of an artifact's files for people, as in "3 unchanged, 1 delta from 3"."""
+    counts = Counter((step.way, step.label) for step in steps)
+    if not counts:
+        return "nothing to move"
+    ordered = sorted(counts.items(), key=lambda item: (RANK[item[0][0]], item[0][1].one))
+    if len(steps) == 1:
+        return ordered[0][0][1].one
+    return ", ".join(f"{count} {label.many if count > 1 else label.one}" for (_, label), count in ordered)
+
+
+def main_way(steps: Sequence[Step]) -> Way:
+    """The way that brings most over the long link; where nothing does, the furthest that was gone."""
+    furthest = max(steps, key=lambda step: (step.origin_bytes, RANK[step.way]), default=None)
+    return furthest.way if furthest else Way.CACHE

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelcast.consumers.fetch.cache.incoming import digest_of
+from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.region.manifests import find_manifest
 from modelcast.consumers.fetch.transfer.retry import retried
@@ -32,17 +33,17 @@ class RegionalBucket:
         vouched: the manifest is there.
     """
 
-    def __init__(self, store: ObjectStore, manifest_digest: str, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, store: ObjectStore, manifest_digest: str, context: Context) -> None:
         self.store = store
         self.vouched = False
         self._digest = manifest_digest
         self._key = keys.manifest(manifest_digest)
-        self._cancelled = cancelled
+        self._context = context
 
     def find(self) -> Manifest | None:
         """The manifest, if it is there; a damaged one is removed."""
         try:
-            found = retried(lambda: find_manifest(self.store, self._digest, self._key), self._cancelled)
+            found = retried(lambda: find_manifest(self.store, self._digest, self._key), self._context)
         except DamagedBytes:
             self.store.delete(self._key)
             return None
@@ -51,7 +52,7 @@ class RegionalBucket:
 
     def has_all(self) -> bool:
         """Whether the artifact is there, whole."""
-        self.vouched = retried(lambda: self.store.head(self._key), self._cancelled) is not None
+        self.vouched = retried(lambda: self.store.head(self._key), self._context) is not None
         return self.vouched
 
     def digests(self, manifest: Manifest) -> frozenset[str]:
@@ -61,7 +62,7 @@ class RegionalBucket:
         sizes = {file.digest: file.size_bytes for file in manifest.files if file.size_bytes >= LOOK_FROM_BYTES}
 
         def is_there(digest: str) -> bool:
-            info = retried(lambda: self.store.head(keys.blob(digest)), self._cancelled)
+            info = retried(lambda: self.store.head(keys.blob(digest)), self._context)
             return info is not None and info.size_bytes == sizes[digest]
 
         return frozenset(d for d, there in zip(sizes, _each(is_there, list(sizes), LOOKERS), strict=True) if there)
@@ -81,7 +82,7 @@ class RegionalBucket:
         """
         _each(lambda digest: self.upload(*files[digest]), list(files), UPLOADERS)
         if not self.vouched:
-            retried(lambda: self.store.put(self._key, manifest.encode()), self._cancelled)
+            retried(lambda: self.store.put(self._key, manifest.encode()), self._context)
             self.vouched = True
 
     def upload(self, file: FileEntry, path: Path, *, ready: Ready | None = None) -> None:
@@ -94,7 +95,7 @@ class RegionalBucket:
         try:
             retried(
                 lambda: self.store.upload(key, path, size_bytes=file.size_bytes, digest=file.digest, ready=ready),
-                self._cancelled,
+                self._context,
             )
         except VerificationFailed as error:
             raise DamagedBytes(file.path, expected=file.digest, got=digest_of(path), store=str(path)) from error

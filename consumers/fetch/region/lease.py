@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import structlog
 
-from modelcast.consumers.fetch.region.single_flight import (
+from modelcast.consumers.fetch.context import Context
+from modelcast.consumers.fetch.planning.single_flight import (
     EXPIRY_SECONDS,
     TABLE_SIZE_MAX,
     Flight,
@@ -17,7 +18,7 @@ from modelcast.consumers.fetch.region.single_flight import (
     beaten,
     joined,
 )
-from modelcast.consumers.fetch.transfer.retry import ATTEMPTS, check, retried
+from modelcast.consumers.fetch.transfer.retry import ATTEMPTS, retried
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, Refused, StoreUnavailable
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
@@ -29,7 +30,7 @@ RACES_MAX = 50
 log = structlog.get_logger(__name__)
 
 
-class RegionTurns:
+class RegionLeases:
     """The turns of one region, as one process sees them. Thread-safe.
 
     Args:
@@ -55,14 +56,14 @@ class RegionTurns:
         self._beat_seconds = beat_seconds
         self._expiry_seconds = expiry_seconds
         self._lock = threading.Lock()
-        self._ours: dict[str, RegionTurn] = {}
+        self._ours: dict[str, RegionLease] = {}
         self._beating: threading.Thread | None = None
         self._seen = Table()
         self._hold_back_until = 0.0
 
-    def turn(self, manifest_digest: str, cancelled: Callable[[], bool]) -> "RegionTurn":
+    def turn(self, manifest_digest: str, context: Context) -> "RegionLease":
         """A turn that is not taken yet."""
-        return RegionTurn(self, manifest_digest, cancelled)
+        return RegionLease(self, manifest_digest, context)
 
     def share(self) -> float:
         """Our part of the link now. A newcomer holds back for a beat, so that the others learn of it first."""
@@ -73,12 +74,12 @@ class RegionTurns:
 
     # --- for turns
 
-    def join(self, turn: "RegionTurn") -> bool:
+    def join(self, turn: "RegionLease") -> bool:
         """Wait until ``turn`` has its flight; whether somebody else had one of that artifact in the meantime."""
         watched, waited, unknown = Watched(), False, 0
         while True:
-            check(turn.cancelled)
-            table, etag = retried(self._look, turn.cancelled)
+            turn.context.check()
+            table, etag = retried(self._look, turn.context)
             now = time.monotonic()
             watched = watched.seeing(table, now)
             other = table.of(turn.artifact)
@@ -92,13 +93,13 @@ class RegionTurns:
                     unknown += isinstance(error, StoreUnavailable)
                     if unknown >= ATTEMPTS:
                         raise
-                    _rest(random.uniform(0, 0.05), turn.cancelled)
+                    turn.context.sleep(random.uniform(0, 0.05))
                     continue
                 self._admit(turn, wanted, alone=len(wanted.flights) == 1)
                 return waited
-            _rest(LOOK_SECONDS * random.uniform(0.5, 1.0), turn.cancelled)
+            turn.context.sleep(LOOK_SECONDS * random.uniform(0.5, 1.0))
 
-    def leave(self, turn: "RegionTurn") -> None:
+    def leave(self, turn: "RegionLease") -> None:
         """Take the flight out of the table."""
         with self._lock:
             if self._ours.get(turn.artifact) is not turn:
@@ -109,7 +110,7 @@ class RegionTurns:
 
     # --- inside
 
-    def _admit(self, turn: "RegionTurn", table: Table, *, alone: bool) -> None:
+    def _admit(self, turn: "RegionLease", table: Table, *, alone: bool) -> None:
         with self._lock:
             self._ours[turn.artifact] = turn
             self._seen = table
@@ -187,18 +188,18 @@ class RegionTurns:
         return 4 * self._expiry_seconds
 
 
-class RegionTurn:
+class RegionLease:
     """One artifact's turn. Its readers may take it from several threads.
 
     Attributes:
         artifact: the manifest digest.
-        cancelled: whether anybody still wants it.
+        context: whether anybody still wants it.
         heard_at: when our last beat that arrived was sent, by our own clock.
     """
 
-    def __init__(self, turns: RegionTurns, artifact: str, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, turns: RegionLeases, artifact: str, context: Context) -> None:
         self.artifact = artifact
-        self.cancelled = cancelled
+        self.context = context
         self.heard_at = 0.0
         self._turns = turns
         self._lock = threading.Lock()
@@ -235,10 +236,3 @@ class RegionTurn:
     def taken_away(self) -> None:
         """Somebody took our flight out of the table."""
         self._away = True
-
-
-def _rest(seconds: float, cancelled: Callable[[], bool]) -> None:
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        check(cancelled)
-        time.sleep(min(left, 0.05))

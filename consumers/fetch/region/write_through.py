@@ -13,9 +13,9 @@ from typing import Self
 
 import structlog
 
+from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.region.bucket import UPLOADERS, RegionalBucket
-from modelcast.consumers.fetch.transfer.retry import check
-from modelcast.consumers.fetch.transfer.verified_prefix import LOOK_SECONDS, Growth
+from modelcast.consumers.fetch.transfer.verified_prefix import LOOK_SECONDS, VerifiedPrefix
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.manifest import FileEntry
 
@@ -25,7 +25,7 @@ SIZE_MIN_BYTES = 1024 * 1024
 log = structlog.get_logger(__name__)
 
 
-class Ahead:
+class WriteThrough:
     """The uploads of one fetch. Inside a ``with`` block; what is not finished at its end is given up.
 
     Args:
@@ -34,7 +34,7 @@ class Ahead:
 
     def __init__(self, region: RegionalBucket | None) -> None:
         self._region = region
-        self._growths: dict[str, Growth] = {}
+        self._prefixes: dict[str, VerifiedPrefix] = {}
         self._uploads: dict[str, Future[bool]] = {}
         self._pool = ThreadPoolExecutor(UPLOADERS, "ahead")
 
@@ -44,8 +44,8 @@ class Ahead:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for growth in self._growths.values():
-            growth.give_up()
+        for prefix in self._prefixes.values():
+            prefix.give_up()
         # A bucket that does not answer holds up nobody who has given up already: a part more is sent at most.
         self._pool.shutdown(wait=error is None, cancel_futures=True)
 
@@ -57,34 +57,34 @@ class Ahead:
         if region is None:
             return
         for file in files:
-            if file.size_bytes >= SIZE_MIN_BYTES and file.digest not in self._growths:
-                self._growths[file.digest] = growth = Growth(file.size_bytes, missing[file.digest])
-                self._uploads[file.digest] = self._pool.submit(_upload, region, file, path_of(file), growth)
+            if file.size_bytes >= SIZE_MIN_BYTES and file.digest not in self._prefixes:
+                self._prefixes[file.digest] = prefix = VerifiedPrefix(file.size_bytes, missing[file.digest])
+                self._uploads[file.digest] = self._pool.submit(_upload, region, file, path_of(file), prefix)
 
     def came(self, digest: str, block: int) -> None:
         """A block of a file is there, and right."""
-        growth = self._growths.get(digest)
-        if growth is not None:
-            growth.came(block)
+        prefix = self._prefixes.get(digest)
+        if prefix is not None:
+            prefix.came(block)
 
-    def entered(self, cancelled: Callable[[], bool]) -> frozenset[str]:
+    def entered(self, context: Context) -> frozenset[str]:
         """Once all files are whole: the digests of those that are in the bucket now.
 
         Raises:
-            FetchCancelled: ``cancelled`` became true while the last uploads were waited for.
+            FetchCancelled: it was no longer wanted while the last uploads were waited for.
         """
-        for growth in self._growths.values():  # blocks of a way that failed may be right, and nobody told of them
-            growth.begin(growth.blocks)
+        for prefix in self._prefixes.values():  # blocks of a way that failed may be right, and nobody told of them
+            prefix.begin(prefix.blocks)
         while wait(self._uploads.values(), LOOK_SECONDS).not_done:
-            check(cancelled)
+            context.check()
         return frozenset(digest for digest, upload in self._uploads.items() if upload.result())
 
 
-def _upload(region: RegionalBucket, file: FileEntry, path: Path, growth: Growth) -> bool:
+def _upload(region: RegionalBucket, file: FileEntry, path: Path, prefix: VerifiedPrefix) -> bool:
     try:
-        region.upload(file, path, ready=growth.wait_for)
+        region.upload(file, path, ready=prefix.wait_for)
     except ModelcastError as error:
-        if not growth.is_over:
+        if not prefix.is_over:
             log.info("a file enters the region later", path=file.path, store=region.store.name, error=error)
         return False
     return True

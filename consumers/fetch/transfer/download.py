@@ -9,19 +9,20 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelcast.consumers.fetch.cache.resume_journal import Begun
+from modelcast.consumers.fetch.cache.resume_journal import ResumeJournal
+from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import DamagedBytes
-from modelcast.consumers.fetch.planning.steps import PART_BLOCKS_MAX, Part, Step, Way, parts_of
-from modelcast.consumers.fetch.transfer.link import Link, Turn
+from modelcast.consumers.fetch.planning.parts import PART_BLOCKS_MAX, Part, parts_of
+from modelcast.consumers.fetch.planning.steps import Source, Step, Way
+from modelcast.consumers.fetch.transfer.link import Lease, Link
 from modelcast.consumers.fetch.transfer.objects import bring_object
 from modelcast.consumers.fetch.transfer.readers import at_once
-from modelcast.consumers.fetch.transfer.reading import IsOver, Reading
-from modelcast.consumers.fetch.transfer.retry import check
+from modelcast.consumers.fetch.transfer.reading import Reading
 from modelcast.consumers.fetch.transfer.spans import FileSpan, Span
 from modelcast.consumers.fetch.transfer.target import Target
-from modelcast.consumers.fetch.transfer.verified_prefix import Growth
+from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
 from modelcast.schemas.errors import NotFound
-from modelcast.schemas.ports import ObjectStore, Progress
+from modelcast.schemas.ports import ObjectStore
 
 SMALL_PART_BYTES = 256 * 1024
 SMALL_READERS = 16
@@ -32,29 +33,27 @@ class Download:
     """One fetch's transfers. Thread-safe.
 
     Attributes:
-        moved_bytes: received so far, by the way they came; what had to come twice counts twice.
+        moved_bytes: received so far, by the source they came; what had to come twice counts twice.
         arrived: digests of files of which at least one block came from the origin.
     """
 
     def __init__(
         self,
-        stores: dict[Way, ObjectStore],
+        stores: dict[Source, ObjectStore],
         path_of: Callable[[Part], Path],
         *,
-        progress: Progress,
-        cancelled: Callable[[], bool],
+        context: Context,
         distrust: Callable[[str], None],
         block_came: Callable[[str, int], None] = lambda _digest, _block: None,
         link: Link | None = None,
-        turn: Turn | None = None,
-        begun_of: Callable[[Part], Begun] | None = None,
+        turn: Lease | None = None,
+        begun_of: Callable[[Part], ResumeJournal] | None = None,
         far_most: int = PART_BLOCKS_MAX,
     ) -> None:
         """Args:
         stores: the region's (if there is one) and the origin.
         path_of: the preallocated file of a part.
-        progress: told of further bytes of files, from several threads but never at once.
-        cancelled: asked often.
+        context: told of further bytes of files, from several threads but never at once.
         distrust: told the digest of a file that is damaged in the regional bucket.
         block_came: told the digest of a file and the number of a block of it that is written, and right.
         link: what all transfers of this process share; None: nothing.
@@ -65,35 +64,41 @@ class Download:
         self._far_most = far_most
         self._path_of = path_of
         self._begun_of = begun_of
-        self._progress = progress
+        self._context = context
         self._distrust = distrust
         self._block_came = block_came
         self._link = link or Link()
-        self._reading = Reading(stores, self._link, turn, cancelled)
+        self._reading = Reading(stores, self._link, turn, context)
         self.moved_bytes = self._reading.moved_bytes
         self.arrived: set[str] = set()
 
     @property
-    def seconds(self) -> dict[Way, float]:
+    def seconds(self) -> dict[Source, float]:
         """For how long bytes were being read, by way."""
         return self._reading.seconds()
 
     def object(
-        self, key: str, path: Path, size_bytes: int, *, way: Way = Way.ORIGIN, growth: Growth | None = None
+        self,
+        key: str,
+        path: Path,
+        size_bytes: int,
+        *,
+        source: Source = Source.ORIGIN,
+        prefix: VerifiedPrefix | None = None,
     ) -> None:
         """Bring an object that nobody can check in advance, going on from what an interruption left.
 
         Args:
-            growth: told what of it is there.
+            prefix: told what of it is there.
 
         Raises:
             BlobMissing: it is not in the store.
             DamagedBytes: it has another size.
             StoreUnavailable, FetchTooSlow, FetchCancelled: as they say.
         """
-        growth = growth or Growth(size_bytes)
-        most = self._far_most if way is Way.ORIGIN else PART_BLOCKS_MAX
-        bring_object(self._reading, key, path, growth, way=way, readers=self._link.readers, most=most)
+        prefix = prefix or VerifiedPrefix(size_bytes)
+        most = self._far_most if source is Source.ORIGIN else PART_BLOCKS_MAX
+        bring_object(self._reading, key, path, prefix, source=source, readers=self._link.readers, most=most)
 
     def run(self, parts: Sequence[Part]) -> None:
         """Bring all parts; the first error of any thread stops the others and is raised here.
@@ -103,15 +108,15 @@ class Download:
             BlobMissing, StoreUnavailable, FetchTooSlow, FetchCancelled: as they say.
         """
         stop = threading.Event()
-        is_over = self._reading.end_of(sum(part.size_bytes for part in parts), stop)
-        wrong = [span for span in self._bring_all(parts, is_over, stop, self._progress) if span.wrong]
+        context = self._reading.within(sum(part.size_bytes for part in parts), stop)
+        wrong = [span for span in self._bring_all(parts, context, stop) if span.wrong]
         for digest in {span.part.step.file.digest for span in wrong if span.is_wrong_in_region}:
             self._distrust(digest)
         again = [part for span in wrong for part in _from_origin(span)]
-        self._bring_all(again, is_over, stop, _silent)
+        self._bring_all(again, context, stop, counts=False)
 
     def _bring_all(
-        self, parts: Sequence[Part], is_over: IsOver, stop: threading.Event, progress: Progress
+        self, parts: Sequence[Part], context: Context, stop: threading.Event, *, counts: bool = True
     ) -> list[FileSpan]:
         """Bring ``parts``; what the regional bucket had wrong is noted, what the origin has wrong is raised."""
         turns = {part.step.file.digest: threading.Lock() for part in parts}
@@ -121,8 +126,9 @@ class Download:
         def came(span: FileSpan, count: int) -> None:
             if span.wrong:
                 self._check_origin(span)
-            with self._reading.lock:
-                progress(count)
+            if counts:
+                with self._reading.lock:
+                    context.progress(count)
             if begun and span.begun_bytes:
                 begun[span.part.step.file.digest].note(span.part.step.file.digest, span.block, span.begun_bytes)
             for block in span.blocks_within(count):
@@ -135,21 +141,21 @@ class Download:
                 came(span, span.begun_bytes)
             direct = self._link.writes_direct(path, file.size_bytes)
             with Target(path, turns[file.digest], direct=direct) as target:
-                self._bring(span, target, is_over, lambda _, count: came(span, count))
+                self._bring(span, target, context, lambda _, count: came(span, count))
 
         at_once(bring, spans, self._readers_for(spans), stop)
-        check(is_over)
+        context.check()
         return spans
 
     def _readers_for(self, spans: Sequence[FileSpan]) -> int:
         small = sum(span.left_bytes for span in spans) < SMALL_PART_BYTES * len(spans)
         return max(SMALL_READERS, self._link.readers) if small else self._link.readers
 
-    def _bring(self, span: FileSpan, target: Target, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
+    def _bring(self, span: FileSpan, target: Target, context: Context, came: Callable[[Span, int], None]) -> None:
         digest = span.part.step.file.digest
         if span.part.step.way is Way.REGION:
             try:
-                self._reading.bring(span, Way.REGION, target, is_over, came)
+                self._reading.bring(span, Source.REGION, target, context, came)
             except NotFound:  # gone since we looked: the origin has it
                 pass
             except DamagedBytes:
@@ -158,12 +164,12 @@ class Download:
             span.from_origin_on()
             with self._reading.lock:
                 self.arrived.add(digest)
-            self._reading.bring(span, Way.ORIGIN, target, is_over, came)
+            self._reading.bring(span, Source.ORIGIN, target, context, came)
 
     def _check_origin(self, span: FileSpan) -> None:
         number = span.wrong_from_origin()
         if number is not None:
-            expected, store = span.part.step.file.blocks[number], self._reading.store_name(Way.ORIGIN)
+            expected, store = span.part.step.file.blocks[number], self._reading.store_name(Source.ORIGIN)
             raise DamagedBytes(span.label, expected=expected, got=span.wrong[number], store=store)
 
 
@@ -175,8 +181,4 @@ def _take_over(span: FileSpan, path: Path) -> None:
 
 def _from_origin(span: FileSpan) -> tuple[Part, ...]:
     step = span.part.step
-    return parts_of([Step(step.file, Way.ORIGIN, step.also_at)], {step.file.digest: span.wrong.keys()})
-
-
-def _silent(_: int) -> None:
-    pass
+    return parts_of([Step(step.file, Way.WHOLE, step.also_at)], {step.file.digest: span.wrong.keys()})

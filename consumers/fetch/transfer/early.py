@@ -5,9 +5,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, TypeVar, runtime_checkable
 
-from modelcast.consumers.fetch.region.bucket import RegionalBucket
-from modelcast.consumers.fetch.transfer.retry import retried
-from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 
 T = TypeVar("T")
@@ -26,24 +23,6 @@ def reads_to_come(store: ObjectStore, readers: int) -> None:
     """So many will read at once, soon: over a long link, connecting then would take a round trip more."""
     if isinstance(store, Warmable):
         store.warm(readers)
-
-
-def near_or_far(
-    region: RegionalBucket | None, read: Callable[[], Manifest], *, at_once: bool, cancelled: Callable[[], bool]
-) -> Manifest:
-    """The region's manifest, if it is there, else what ``read`` gives. Raises like both.
-
-    Args:
-        region: asked first; None: there is none.
-        read: asks the origin.
-        at_once: ask both together, for an artifact so small that it is the waiting that counts.
-        cancelled: asked between attempts.
-    """
-    early = started(read) if at_once and region is not None else None
-    manifest = region.find() if region is not None else None
-    if manifest is None and early is not None:
-        manifest = early()
-    return manifest if manifest is not None else retried(read, cancelled)
 
 
 def started(act: Callable[[], T], patience_seconds: float | None = None) -> Callable[[], T | None]:

@@ -1,19 +1,20 @@
 """What all transfers of a process share: the long link's budget, how many read at once, and whose turn it is."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from modelcast.consumers.fetch.planning.steps import Way
+from modelcast.consumers.fetch.context import Context
+from modelcast.consumers.fetch.planning.steps import Source
 from modelcast.consumers.fetch.transfer.disks import Disks
-from modelcast.consumers.fetch.transfer.rate_limit import CHUNK_BYTES_MAX, Budget
+from modelcast.consumers.fetch.transfer.rate_limit import CHUNK_BYTES_MAX, RateLimit
 from modelcast.consumers.fetch.transfer.target import DIRECT_FROM_BYTES
+from modelcast.consumers.fetch.transfer.throughput import Throughput
 
 READERS = 4
 
 
-class Turn(Protocol):
+class Lease(Protocol):
     """One artifact's leave to be read from the origin."""
 
     @property
@@ -35,10 +36,10 @@ class Turn(Protocol):
         ...
 
 
-class Turns(Protocol):
+class Leases(Protocol):
     """Gives out turns."""
 
-    def turn(self, manifest_digest: str, cancelled: Callable[[], bool]) -> Turn:
+    def turn(self, manifest_digest: str, context: Context) -> Lease:
         """A turn that is not taken yet."""
         ...
 
@@ -48,17 +49,19 @@ class Link:
     """Shared by all fetches of a process.
 
     Attributes:
-        budget: of bytes from the origin.
+        rate_limit: of bytes from the origin.
         turns: who of the region may read from the origin; None: everybody.
         readers: ranged reads at once in one transfer.
         direct_writes: large files are written past the page cache, where the file system can do that; the disks say
             where it pays.
+        throughput: how fast the links were.
     """
 
-    budget: Budget = field(default_factory=Budget)
-    turns: Turns | None = None
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    turns: Leases | None = None
     readers: int = READERS
     direct_writes: bool | Disks = False
+    throughput: Throughput = field(default_factory=Throughput)
 
     def writes_direct(self, path: Path, size_bytes: int) -> bool:
         """Whether the file ``path``, so large, is written past the page cache. May measure the disk first."""
@@ -67,6 +70,6 @@ class Link:
         how = self.direct_writes
         return how.writes_direct(path.parent) if isinstance(how, Disks) else how
 
-    def chunk_bytes(self, way: Way) -> int:
+    def chunk_bytes(self, source: Source) -> int:
         """How much to read at once."""
-        return self.budget.chunk_bytes() if way is Way.ORIGIN else CHUNK_BYTES_MAX
+        return self.rate_limit.chunk_bytes() if source is Source.ORIGIN else CHUNK_BYTES_MAX

@@ -1,7 +1,7 @@
 """Bringing an object whose bytes nobody can check in advance (a delta), resumed after an interruption.
 
-Beside the file lies ``<file>.begun`` (``Begun``, marked with the object's etag) until it is whole. Should it be wrong,
-what comes of the object fails the manifest's digest.
+Beside the file lies ``<file>.begun`` (``ResumeJournal``, marked with the object's etag) until it is whole. Should it be
+wrong, what comes of the object fails the manifest's digest.
 """
 
 import os
@@ -10,25 +10,28 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from modelcast.consumers.fetch.cache.blocks import block_bytes
-from modelcast.consumers.fetch.cache.resume_journal import Begun
-from modelcast.consumers.fetch.planning.steps import Way, runs
+from modelcast.consumers.fetch.cache.resume_journal import ResumeJournal
+from modelcast.consumers.fetch.planning.blocks import block_bytes
+from modelcast.consumers.fetch.planning.parts import runs
+from modelcast.consumers.fetch.planning.steps import Source
 from modelcast.consumers.fetch.transfer.readers import at_once
 from modelcast.consumers.fetch.transfer.reading import ObjectReplaced, Reading
 from modelcast.consumers.fetch.transfer.spans import Span
 from modelcast.consumers.fetch.transfer.target import Target
-from modelcast.consumers.fetch.transfer.verified_prefix import Growth
+from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 
 REPLACED_MAX = 3
 
 
-def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way: Way, readers: int, most: int) -> None:
+def bring_object(
+    reading: Reading, key: str, path: Path, prefix: VerifiedPrefix, *, source: Source, readers: int, most: int
+) -> None:
     """Have the object at ``key`` in ``path``.
 
     Args:
-        growth: told what of it is there; given up when what came is worth nothing. It is ended once nobody waits.
+        prefix: told what of it is there; given up when what came is worth nothing. It is ended once nobody waits.
         most: blocks that are asked for at once.
 
     Raises:
@@ -38,19 +41,19 @@ def bring_object(reading: Reading, key: str, path: Path, growth: Growth, *, way:
         FetchTooSlow, FetchCancelled: as they say.
         OSError: the disk.
     """
-    taking = _Taking(path, growth.size_bytes)
+    taking = _Taking(path, prefix.size_bytes)
     if taking.is_whole():
-        growth.begin(growth.blocks)
+        prefix.begin(prefix.blocks)
         return
     for _ in range(REPLACED_MAX):
         try:
-            _bring(reading, taking, key, growth, way, readers, most)
+            _bring(reading, taking, key, prefix, source, readers, most)
         except ObjectReplaced:
-            growth.give_up()
+            prefix.give_up()
             taking.forget()
         else:
             return
-    raise StoreUnavailable("the object is replaced again and again", subject=f"{reading.store_name(way)}/{key}")
+    raise StoreUnavailable("the object is replaced again and again", subject=f"{reading.store_name(source)}/{key}")
 
 
 def here_bytes(path: Path, size_bytes: int) -> int:
@@ -59,31 +62,40 @@ def here_bytes(path: Path, size_bytes: int) -> int:
     return size_bytes if taking.is_whole() else sum(taking.written()[1].values())
 
 
-def _bring(reading: Reading, taking: "_Taking", key: str, growth: Growth, way: Way, readers: int, most: int) -> None:
-    size_bytes = growth.size_bytes
+def _bring(
+    reading: Reading, taking: "_Taking", key: str, prefix: VerifiedPrefix, source: Source, readers: int, most: int
+) -> None:
+    size_bytes = prefix.size_bytes
     etag, written = taking.begin()
-    whole = {block for block in growth.blocks if written.get(block) == block_bytes(size_bytes, block)}
-    growth.begin(whole)
+    whole = {block for block in prefix.blocks if written.get(block) == block_bytes(size_bytes, block)}
+    prefix.begin(whole)
     if etag:
-        reading.expect(way, key, etag)
+        reading.expect(source, key, etag)
     stop = threading.Event()
-    ended = reading.end_of(size_bytes, stop)
-
-    def is_over() -> bool:
-        return ended() or growth.is_left
+    context = reading.within(size_bytes, stop, _Left(prefix))
 
     def came(span: Span, _: int) -> None:
         block = (span.position - 1) // BLOCK_SIZE_BYTES
         there = span.position - block * BLOCK_SIZE_BYTES
-        taking.begun.note(reading.etag(way, key), block, there)
+        taking.begun.note(reading.etag(source, key), block, there)
         if there == block_bytes(size_bytes, block):
-            growth.came(block)
+            prefix.came(block)
 
-    parts = runs(growth.blocks - whole, begun=written.keys(), most=most)
+    parts = runs(prefix.blocks - whole, begun=written.keys(), most=most)
     spans = [_span(key, size_bytes, first, count, written.get(first, 0)) for first, count in parts]
     with Target(taking.path) as target:
-        at_once(lambda span: reading.bring(span, way, target, is_over, came), spans, readers, stop)
+        at_once(lambda span: reading.bring(span, source, target, context, came), spans, readers, stop)
     taking.begun.forget()
+
+
+class _Left:
+    """An ``End``: nobody waits for the object any more."""
+
+    def __init__(self, prefix: VerifiedPrefix) -> None:
+        self._prefix = prefix
+
+    def is_set(self) -> bool:
+        return self._prefix.is_left
 
 
 def _span(key: str, size_bytes: int, first: int, count: int, written: int) -> Span:
@@ -96,7 +108,7 @@ class _Taking:
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         self.path = path
-        self.begun = Begun(path.with_name(path.name + ".begun"), size_bytes)
+        self.begun = ResumeJournal(path.with_name(path.name + ".begun"), size_bytes)
         self._size_bytes = size_bytes
 
     def is_whole(self) -> bool:

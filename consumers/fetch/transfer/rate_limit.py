@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.planning.bandwidth import Allowance
 
 BURST_SECONDS = 0.25
@@ -56,7 +57,7 @@ class TokenBucket:
         self._at = max(self._at, now)
 
 
-class Budget:
+class RateLimit:
     """What this process may read from the origin: the region's limit times our share of it. Thread-safe.
 
     Args:
@@ -92,8 +93,8 @@ class Budget:
             return CHUNK_BYTES_MAX
         return int(min(max(limit * self._share() * CHUNK_SECONDS, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX))
 
-    def spend(self, count: int, check: Callable[[], None]) -> float:
-        """Count bytes that came, and wait as long as they were early; the seconds waited. ``check`` may raise."""
+    def spend(self, count: int, context: Context) -> float:
+        """Count bytes that came, and wait as long as they were early; the seconds waited. ``context`` may end that."""
         if self._limit is None:
             return 0.0
         began = time.monotonic()
@@ -101,8 +102,7 @@ class Budget:
             self._refresh(began)
             wait = self._bucket.spend(count, began)
         while wait > 0:
-            check()
-            time.sleep(min(wait, _POLL_SECONDS))
+            context.sleep(min(wait, _POLL_SECONDS))
             now = time.monotonic()
             with self._lock:
                 self._refresh(now)

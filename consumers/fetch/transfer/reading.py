@@ -1,15 +1,15 @@
 """Reading spans from stores: resumed, watched for stalls and for the object changing, within the budget."""
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 
+from modelcast.consumers.fetch.context import Clock, Context, End
 from modelcast.consumers.fetch.errors import BlobMissing, DamagedBytes, FetchTooSlow
-from modelcast.consumers.fetch.planning.steps import Way
-from modelcast.consumers.fetch.transfer.link import Link, Turn
-from modelcast.consumers.fetch.transfer.retry import check, retried
+from modelcast.consumers.fetch.planning.steps import Source
+from modelcast.consumers.fetch.transfer.link import Lease, Link
+from modelcast.consumers.fetch.transfer.retry import retried
 from modelcast.consumers.fetch.transfer.spans import Span
-from modelcast.consumers.fetch.transfer.stall_watchdog import Pace, Stopwatch
+from modelcast.consumers.fetch.transfer.stall_watchdog import StallWatchdog, Stopwatch
 from modelcast.consumers.fetch.transfer.target import DIRECT_ALIGN_BYTES, BlockBuffers, Target
 from modelcast.schemas.errors import ContentError, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
@@ -23,7 +23,29 @@ DEADLINE_BYTES_PER_SECOND = 32 * 1024
 SAVE_SECONDS = 0.01
 """What came is written after so long at the latest: more than that no kill costs. Fast links fill a block by then."""
 
-IsOver = Callable[[], bool]
+
+class Deadline:
+    """An ``End`` by the clock."""
+
+    def __init__(self, clock: Clock, ends_at: float) -> None:
+        self._clock, self._ends_at = clock, ends_at
+
+    def is_set(self) -> bool:
+        """Raises ``FetchTooSlow`` once it has passed."""
+        if self._clock.monotonic() > self._ends_at:
+            raise FetchTooSlow("the transfer took too long", hint="it goes on later with what is still missing")
+        return False
+
+
+class LostLease:
+    """An ``End``: another worker took over what this one was bringing."""
+
+    def __init__(self, turn: Lease) -> None:
+        self._turn = turn
+
+    def is_set(self) -> bool:
+        """Whether it did."""
+        return self._turn.lost
 
 
 class ObjectReplaced(Exception):
@@ -37,49 +59,45 @@ class Reading:
         stores: by way.
         link: what all transfers of this process share.
         turn: taken before the first byte is read from the origin; None: that needs nobody's leave.
-        cancelled: asked often.
+        context: counts what comes, and ends it.
 
     Attributes:
         lock: held while counting.
         moved_bytes: received so far, by way; what had to come twice counts twice.
     """
 
-    def __init__(
-        self, stores: Mapping[Way, ObjectStore], link: Link, turn: Turn | None, cancelled: Callable[[], bool]
-    ) -> None:
+    def __init__(self, stores: Mapping[Source, ObjectStore], link: Link, turn: Lease | None, context: Context) -> None:
         self.lock = threading.Lock()
-        self.moved_bytes = {Way.REGION: 0, Way.ORIGIN: 0}
+        self.moved_bytes = {Source.REGION: 0, Source.ORIGIN: 0}
         self._stores = stores
         self._link = link
         self._turn = turn
-        self._cancelled = cancelled
-        self._etags: dict[tuple[Way, str], str] = {}
+        self._context = context
+        self._clock = context.clock
+        self._etags: dict[tuple[Source, str], str] = {}
         self._buffers = BlockBuffers()
-        self._watches = {Way.REGION: Stopwatch(), Way.ORIGIN: Stopwatch()}
+        self._watches = {Source.REGION: Stopwatch(), Source.ORIGIN: Stopwatch()}
 
-    def store_name(self, way: Way) -> str:
+    def store_name(self, source: Source) -> str:
         """For messages."""
-        return self._stores[way].name
+        return self._stores[source].name
 
-    def seconds(self) -> dict[Way, float]:
+    def seconds(self) -> dict[Source, float]:
         """For how long bytes were being read, by way."""
         with self.lock:
-            return {way: watch.seconds(time.monotonic()) for way, watch in self._watches.items()}
+            return {source: watch.seconds(self._clock.monotonic()) for source, watch in self._watches.items()}
 
-    def end_of(self, size_bytes: int, stop: threading.Event) -> IsOver:
-        """What ends a transfer of so many bytes that begins now."""
-        slow = self._link.budget.limit_bytes_per_second
+    def within(self, size_bytes: int, *ends: End) -> Context:
+        """For a transfer of so many bytes that begins now: ends it if it takes too long, or its turn is lost."""
+        slow = self._link.rate_limit.limit_bytes_per_second
         rate = DEADLINE_BYTES_PER_SECOND if slow is None else min(DEADLINE_BYTES_PER_SECOND, slow / 64)
-        ends_at = time.monotonic() + max(DEADLINE_SECONDS, size_bytes / rate)
+        ends_at = self._clock.monotonic() + max(DEADLINE_SECONDS, size_bytes / rate)
+        lost = (LostLease(self._turn),) if self._turn is not None else ()
+        return self._context.narrowed(*ends, Deadline(self._clock, ends_at), *lost)
 
-        def is_over() -> bool:
-            if time.monotonic() > ends_at:
-                raise FetchTooSlow("the transfer took too long", hint="it goes on later with what is still missing")
-            return stop.is_set() or self._cancelled() or (self._turn is not None and self._turn.lost)
-
-        return is_over
-
-    def bring(self, span: Span, way: Way, target: Target, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
+    def bring(
+        self, span: Span, source: Source, target: Target, context: Context, came: Callable[[Span, int], None]
+    ) -> None:
         """Read what is left of ``span`` into ``target``; ``came`` is told of every piece, after it is written.
 
         Raises:
@@ -88,22 +106,24 @@ class Reading:
             ObjectReplaced: see there.
             StoreUnavailable, FetchTooSlow, FetchCancelled: as they say.
         """
-        if way is Way.ORIGIN and self._turn is not None:
+        if source is Source.ORIGIN and self._turn is not None:
             self._turn.take()
 
         def read() -> None:
             with self.lock:
-                self._watches[way].start(time.monotonic())
+                self._watches[source].start(self._clock.monotonic())
             try:
-                self._read(span, way, target, is_over, came)
+                self._read(span, source, target, context, came)
             finally:
                 with self.lock:
-                    self._watches[way].stop(time.monotonic())
+                    self._watches[source].stop(self._clock.monotonic())
 
-        retried(read, is_over, position=lambda: span.position)
+        retried(read, context, position=lambda: span.position)
 
-    def _read(self, span: Span, way: Way, target: Target, is_over: IsOver, came: Callable[[Span, int], None]) -> None:
-        store, at = self._stores[way], (way, span.key)
+    def _read(
+        self, span: Span, source: Source, target: Target, context: Context, came: Callable[[Span, int], None]
+    ) -> None:
+        store, at = self._stores[source], (source, span.key)
         try:
             with store.open(span.key, start=span.position, length=span.left_bytes, etag=self._etags.get(at)) as stream:
                 if stream.info.size_bytes != span.size_bytes:
@@ -114,7 +134,7 @@ class Reading:
                         store=store.name,
                     )
                 self._etags[at] = stream.info.etag
-                self._drain(stream, span, way, target, is_over, came)
+                self._drain(stream, span, source, target, context, came)
         except PreconditionFailed as error:
             self._etags.pop(at, None)
             if span.steady:
@@ -133,41 +153,42 @@ class Reading:
         self,
         stream: ByteStream,
         span: Span,
-        way: Way,
+        source: Source,
         target: Target,
-        is_over: IsOver,
+        context: Context,
         came: Callable[[Span, int], None],
     ) -> None:
-        subject = f"{self._stores[way].name}/{span.key}"
-        budget = self._link.budget if way is Way.ORIGIN else None
-        pace = Pace(FLOOR_BYTES_PER_SECOND, FLOOR_AFTER_SECONDS, time.monotonic())
+        subject = f"{self._stores[source].name}/{span.key}"
+        budget = self._link.rate_limit if source is Source.ORIGIN else None
+        pace = StallWatchdog(FLOOR_BYTES_PER_SECOND, FLOOR_AFTER_SECONDS, self._clock.monotonic())
         with self._buffers.one() as buffer:
             while span.left_bytes:
-                block = _Block(span, target, buffer, came, time.monotonic())
+                block = _Block(span, target, buffer, came, self._clock.monotonic())
                 try:
                     while block.room:
-                        check(is_over)
-                        count = stream.readinto(block.room[: self._link.chunk_bytes(way)])  # our share changes
+                        context.check()
+                        count = stream.readinto(block.room[: self._link.chunk_bytes(source)])  # our share changes
                         if count == 0:
                             raise StoreUnavailable("the object ended early", subject=subject)
                         with self.lock:
-                            self.moved_bytes[way] += count
-                        now = time.monotonic()
+                            self.moved_bytes[source] += count
+                        context.meter.moved(source, count)
+                        now = self._clock.monotonic()
                         block.took(count, now)
                         if pace.is_below_floor(count, now):
                             raise StoreUnavailable("the link has all but stalled", subject=subject)
                         if budget is not None:
-                            pace.excuse(budget.spend(count, lambda: check(is_over)))
+                            pace.excuse(budget.spend(count, context))
                 finally:
                     block.save()  # what came before the link broke need not come again
 
-    def expect(self, way: Way, key: str, etag: str) -> None:
+    def expect(self, source: Source, key: str, etag: str) -> None:
         """Read on only if the object is still the one of ``etag``."""
-        self._etags[way, key] = etag
+        self._etags[source, key] = etag
 
-    def etag(self, way: Way, key: str) -> str:
+    def etag(self, source: Source, key: str) -> str:
         """Of what is being read; "" before the first answer."""
-        return self._etags.get((way, key), "")
+        return self._etags.get((source, key), "")
 
 
 class _Block:

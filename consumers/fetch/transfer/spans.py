@@ -1,7 +1,8 @@
 """Runs of bytes on their way into preallocated files; those of an artifact's files are hashed block by block."""
 
-from modelcast.consumers.fetch.cache.blocks import BlockHashes
-from modelcast.consumers.fetch.planning.steps import Part, Way
+from modelcast.consumers.fetch.planning.blocks import BlockHashes
+from modelcast.consumers.fetch.planning.parts import Part
+from modelcast.consumers.fetch.planning.steps import Way
 from modelcast.consumers.fetch.transfer.target import Target
 from modelcast.schemas import keys
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES

@@ -1,7 +1,7 @@
 """How fast bytes come, judged by the caller's clock: a link that only trickles is given up for a new one. Pure."""
 
 
-class Pace:
+class StallWatchdog:
     """Bytes per window of time.
 
     Args:

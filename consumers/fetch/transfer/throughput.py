@@ -1,4 +1,4 @@
-"""How fast things went: measured on real transfers and rebuilds, kept in memory. Thread-safe."""
+"""How fast the links were: measured on real transfers, kept in memory."""
 
 import threading
 import time
@@ -6,20 +6,28 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from modelcast.consumers.fetch.costs import Speeds
-from modelcast.consumers.fetch.planning.bandwidth import Allowance, Belief, Sample, believed, sampled, typical
-from modelcast.consumers.fetch.planning.steps import part_blocks
+from modelcast.consumers.fetch.planning.bandwidth import (
+    Allowance,
+    Estimate,
+    LinkSpeeds,
+    Sample,
+    believed,
+    sampled,
+    typical,
+)
+from modelcast.consumers.fetch.planning.parts import part_blocks
 
 SAMPLES = 8
 LINK_BYTES_MIN = 1024 * 1024
 """Less says more about latency than about speed."""
-WORK_BYTES_MIN = 4 * 1024 * 1024
-_GUESS = Speeds()
 _UNLIMITED = Allowance()
 
 
-class Gauge:
-    """The speeds of one worker's links, disk and codecs.
+_GUESS = LinkSpeeds()
+
+
+class Throughput:
+    """The speeds of one process's links. Thread-safe.
 
     Args:
         clock: monotonic seconds.
@@ -35,7 +43,6 @@ class Gauge:
         self._allowance = allowance
         self._lock = threading.Lock()
         self._origin, self._region = _samples(), _samples()
-        self._decode, self._unpack = _samples(), _samples()
         self._request_seconds: deque[float] = deque(maxlen=SAMPLES)
         self._running = 0
         self._since = 0.0
@@ -47,7 +54,7 @@ class Gauge:
         belief = self._believed(self._allowance().limit_bytes_per_second)
         return belief.bytes_per_second if belief.measured else 0.0
 
-    def speeds(self) -> Speeds:
+    def speeds(self) -> LinkSpeeds:
         """What is known by now; guesses for the rest. Of the long link no more than what may be taken of it now."""
         allowance = self._allowance()
         origin = self._believed(
@@ -55,12 +62,10 @@ class Gauge:
         )  # no share: for a moment
         with self._lock:
             requests = sorted(self._request_seconds)
-            return Speeds(
+            return LinkSpeeds(
                 origin_bytes_per_second=origin.bytes_per_second,
                 origin_request_seconds=requests[len(requests) // 2] if requests else _GUESS.origin_request_seconds,
                 region_bytes_per_second=_speed(self._region, _GUESS.region_bytes_per_second),
-                decode_bytes_per_second=_speed(self._decode, _GUESS.decode_bytes_per_second),
-                unpack_bytes_per_second=_speed(self._unpack, _GUESS.unpack_bytes_per_second),
                 measured=origin.measured,
             )
 
@@ -112,13 +117,7 @@ class Gauge:
             if size_bytes >= LINK_BYTES_MIN and seconds > 0:
                 self._region.append(sampled(size_bytes, seconds, ()))
 
-    def rebuilt(self, size_bytes: int, seconds: float, *, has_base: bool) -> None:
-        """A delta was applied."""
-        with self._lock:
-            if size_bytes >= WORK_BYTES_MIN and seconds > 0:
-                (self._decode if has_base else self._unpack).append(sampled(size_bytes, seconds, ()))
-
-    def _believed(self, allowed_bytes_per_second: float | None) -> Belief:
+    def _believed(self, allowed_bytes_per_second: float | None) -> Estimate:
         with self._lock:
             return believed(self._origin, allowed_bytes_per_second or None, _GUESS.origin_bytes_per_second)
 

@@ -9,7 +9,7 @@ from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 LOOK_SECONDS = 0.5
 
 
-class Growth:
+class VerifiedPrefix:
     """One file's. Thread-safe.
 
     Args:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Commander, Publisher
 from tests.agents.region.stack import Stack, Topics
 from tests.support.servers import S3ForTests

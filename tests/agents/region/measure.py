@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Publisher
-from tests.agents.region.stack import Stack, Topics, wait_until
+from tests.agents.region.stack import Stack, Topics
 from tests.support.servers import S3ForTests, required_binary, start_versitygw
+from tests.support.waiting import until
 
 
 class Environment:
@@ -30,7 +31,7 @@ def milliseconds(values: list[float]) -> str:
 def measure(stack: Stack, publications: int) -> None:
     topics = Topics(stack.settings)
     agent = stack.agent()
-    wait_until(lambda: agent.said("partitions assigned"), "the agent runs")
+    until(lambda: agent.said("partitions assigned"), "the agent runs")
     published, staged, served = [], [], []
     with Publisher(stack.settings) as publisher:
         for version in range(1, publications + 1):
@@ -38,9 +39,9 @@ def measure(stack: Stack, publications: int) -> None:
             began = time.monotonic()
             publisher.publish("fraud", folder)
             published.append(time.monotonic() - began)
-            wait_until(lambda v=version: (a := topics.latest("fraud")) and a.staged_version == v, "staged")
+            until(lambda v=version: (a := topics.latest("fraud")) and a.staged_version == v, "staged")
             staged.append(time.monotonic() - began)
-            wait_until(lambda v=version: topics.serving("fraud", v), "served")
+            until(lambda v=version: topics.serving("fraud", v), "served")
             served.append(time.monotonic() - began)
             time.sleep(1.2)  # the pods' spares come back
     stages: dict[str, list[float]] = {}

@@ -1,25 +1,27 @@
 """A world in memory for one model: its pods, log, disk and reports, and the reconciler in it."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from modelcast.agents.region.decider.replica import Policy, Replica
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import Pace
-from modelcast.agents.region.shell.ports import World
+from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.agents.region.shell.reconciler import Reconciler
-from modelcast.consumers.fetch import FetchStatus
-from modelcast.consumers.fetch.errors import FetchCancelled
-from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable
+from modelcast.consumers.fetch import FetchCancelled, FetchStatus
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading, PodUnreachable
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 from modelcast.schemas.states import State
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log
+from tests.support.waiting import until_async
 
 SOON = Policy(read_every=0.2, backoff_first=0.02, backoff_max=0.1)
 
@@ -94,12 +96,10 @@ class DiskInMemory:
         self.slow = False
         self.moved = 0
 
-    def fetch(
-        self, update: ModelUpdate, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None]
-    ) -> Transfer:
+    def fetch(self, update: ModelUpdate, cancel: threading.Event, on_status: Callable[[FetchStatus], None]) -> Transfer:
         self.fetched.append(update.version)
         while self.slow:
-            if cancelled():
+            if cancel.is_set():
                 raise FetchCancelled("not wanted any more")
             self.moved += 1
             on_status(FetchStatus(self.moved, 1000, 10.0, "whole"))
@@ -120,7 +120,9 @@ class Reports:
 class Scene:
     """One model with its world."""
 
-    def __init__(self, log: Log, pace: Pace | None = None, large: Executor | None = None) -> None:
+    def __init__(
+        self, log: Log, pace: Pace | None = None, large: Executor | None = None, policy: Policy = SOON
+    ) -> None:
         self.log = log
         self.bucket = MemoryStore()
         self.pods = {name: PodInMemory(name) for name in ("p", "q")}
@@ -129,18 +131,15 @@ class Scene:
         self.book = BookInMemory(log)
         self.replaced: list[str] = []
         self.threads = ThreadPoolExecutor(8)
-        self.world = World(
+        self.world = RegionPorts(
             REGION, self.pods, self.disk, self.reports, self.threads, large or self.threads, load_seconds_max=5.0,
             pace=pace or Pace(), small_fetches=self.threads,
         )  # fmt: skip
         self.state = OwnedState(self.bucket, MODEL, REGION, "me")
-        self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, SOON, self.replaced.append)
+        self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, policy, self.replaced.append)
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, f"not within 60 s: {what}"
-            await asyncio.sleep(0.005)
+        await until_async(condition, what)
 
     @property
     def told(self) -> State | None:

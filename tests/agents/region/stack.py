@@ -4,8 +4,7 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,17 +20,9 @@ from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
 from tests.consumers.pod.models import adder
 from tests.support.servers import S3ForTests
+from tests.support.waiting import until
 
 TOKEN = "token-of-the-region"
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 90.0) -> float:
-    """Wait for a condition; seconds that it took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 @dataclass
@@ -116,7 +107,7 @@ class Stack:
         for region in self.regions:
             self.pods[region] = [self._pod(region, n) for n in range(self.pods_per_region)]
             ports = [(self.root / region / f"pod-{n}.port") for n in range(self.pods_per_region)]
-            wait_until(lambda files=ports: all(p.exists() and p.read_text() for p in files), "pods are bound")
+            until(lambda files=ports: all(p.exists() and p.read_text() for p in files), "pods are bound")
             urls = [f"http://127.0.0.1:{p.read_text().strip()}" for p in ports]
             self.env[f"MODELCAST_REGIONS__{region.upper()}__PODS"] = json.dumps(urls)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,10 +9,11 @@ import pytest
 
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.ownership.others_keep import OthersKeep
 from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.agents.region.shell.ports import World
+from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
@@ -24,6 +24,7 @@ from modelcast.schemas.states import State
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.scene import DiskInMemory, PodInMemory, Reports
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of
+from tests.support.waiting import until_async
 
 MINE = frozenset({partition_of(MODEL)})
 
@@ -52,22 +53,23 @@ class Forgetful(Reports):
 class Post:
     """A worker of a region on stores in memory."""
 
-    def __init__(self, reconcile_seconds: float = 0.2) -> None:
+    def __init__(self, reconcile_seconds: float = 0.2, policy: Policy | None = None) -> None:
         self.origin, self.bucket = Origin("origin"), MemoryStore("region")
         self.log = Log()
         self.pod = PodInMemory("p")
         self.disk, self.reports = DiskInMemory(), Forgetful()
         self.threads = ThreadPoolExecutor(8)
-        world = World(REGION, {"p": self.pod}, self.disk, self.reports, self.threads, self.threads)
+        ports = RegionPorts(REGION, {"p": self.pod}, self.disk, self.reports, self.threads, self.threads)
         self.watch = RegistryWatch(self.origin, self.bucket)
         self.agent = RegionAgent(
             REGION,
             RegionSettings(reconcile_seconds=reconcile_seconds, read_back_seconds=0.2),
             owner="me",
-            world=world,
+            ports=ports,
             region_store=self.bucket,
             watch=self.watch,
             reporter=self.reports,  # type: ignore[arg-type]
+            policy=policy,
         )
         self.watching = asyncio.create_task(self.agent.watch())
 
@@ -77,10 +79,7 @@ class Post:
         self.origin.put(keys.log_entry(MODEL, entry.generation), encode(entry))
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, f"not within 60 s: {what}"
-            await asyncio.sleep(0.005)
+        await until_async(condition, what)
 
     async def serves(self, version: int) -> None:
         await self.until(
@@ -93,6 +92,13 @@ class Post:
         await asyncio.gather(self.watching, return_exceptions=True)
         await self.agent.close()
         self.threads.shutdown()
+
+
+@pytest.fixture
+async def hasty():  # type: ignore[no-untyped-def]
+    made = Post(policy=Policy(read_every=0.2, store_pauses=(0.01,)))
+    yield made
+    await made.end()
 
 
 @pytest.fixture
@@ -139,7 +145,7 @@ async def test_a_partition_that_comes_back_after_a_rebalance_keeps_its_epoch(pos
     assert post.disk.fetched == [1]  # nothing is begun in between
     post.agent.assigned(MINE)
     await post.serves(2)
-    assert post.reports.last[MODEL].saved.epoch == 1
+    assert post.reports.last[MODEL].facts.saved.epoch == 1
 
 
 async def test_a_partition_that_went_to_another_worker_is_given_up(post: Post) -> None:
@@ -184,7 +190,7 @@ async def test_the_right_owner_that_was_pushed_out_is_back_long_before_it_looks_
     patient.agent.woke()
     await patient.until(lambda: patient.agent.models_owned == 0, "it finds out")
     await patient.until(lambda: patient.agent.models_owned == 1, "it is back")
-    assert patient.reports.last[MODEL].saved.epoch == 3
+    assert patient.reports.last[MODEL].facts.saved.epoch == 3
 
 
 async def test_a_worker_that_may_have_lost_its_partition_takes_nothing_from_another_until_it_is_sure(
@@ -197,7 +203,7 @@ async def test_a_worker_that_may_have_lost_its_partition_takes_nothing_from_anot
         return sure
 
     sure = False
-    monkeypatch.setattr(patient.agent.standing, "stands", stands)
+    monkeypatch.setattr(patient.agent.liveness, "stands", stands)
     patient.publish(1)
     other = OwnedState(patient.bucket, MODEL, REGION, "other")
     other.claim(REGISTRY)
@@ -242,10 +248,8 @@ async def test_a_claim_that_fails_in_an_unforeseen_way_is_tried_again(
     await patient.serves(1)
 
 
-async def test_a_model_that_was_spoken_of_too_early_is_taken_as_soon_as_it_exists(
-    post: Post, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("modelcast.agents.region.shell.reconciler.RETRY_SECONDS", (0.01,))
+async def test_a_model_that_was_spoken_of_too_early_is_taken_as_soon_as_it_exists(hasty: Post) -> None:
+    post = hasty
     post.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
     post.agent.assigned(MINE)
     await post.until(lambda: post.watch.registry_id, "the registry was met")
@@ -277,10 +281,10 @@ async def test_a_swapped_registry_stops_every_model_and_makes_the_worker_unready
     post.agent.assigned(MINE)
     await post.serves(1)
     post.origin.put(keys.REGISTRY_ID, b'{"registry_id": "another"}')
-    await post.until(lambda: post.reports.last[MODEL].alarm, "the alarm is told")
+    await post.until(lambda: post.reports.last[MODEL].facts.alarm, "the alarm is told")
     assert "another" in post.agent.trouble
     post.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
-    await post.until(lambda: not post.reports.last[MODEL].alarm, "it is over")
+    await post.until(lambda: not post.reports.last[MODEL].facts.alarm, "it is over")
 
 
 async def test_a_rewritten_entry_is_noticed_without_any_announcement(post: Post) -> None:
@@ -291,7 +295,7 @@ async def test_a_rewritten_entry_is_noticed_without_any_announcement(post: Post)
 
     forged = replace(post.log.entries[0], event_id="forged")
     post.origin.put(keys.log_entry(MODEL, 1), encode(forged))
-    await post.until(lambda: post.reports.last[MODEL].alarm, "the alarm is told")
+    await post.until(lambda: post.reports.last[MODEL].facts.alarm, "the alarm is told")
 
 
 async def test_draining_begins_nothing_more(post: Post) -> None:

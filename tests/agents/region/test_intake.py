@@ -1,7 +1,6 @@
 """What comes in on ``model-updates``: healthy records wake, the others are buried with their reason; nothing raises."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate, RegionHeartbeat
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.words import MODEL, REGISTRY, Log
+from tests.support.waiting import until_async
 
 PARTITION = partition_of(MODEL)
 
@@ -109,10 +109,7 @@ class Desk:
         self.intake.take(Heard(raw, key, partition, 7))
 
     async def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 10
-        while not condition():
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.005)
+        await until_async(condition)
 
     @property
     def fraud(self) -> ReconcilerInMemory:

@@ -7,7 +7,8 @@ from modelcast.producers import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.states import State
-from tests.agents.region.stack import Stack, Topics, wait_until
+from tests.agents.region.stack import Stack, Topics
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -18,7 +19,7 @@ def test_bytes_that_come_later_than_the_event_are_waited_for(
 ) -> None:
     publisher.publish("fraud", stack.model(1))
     agent = stack.agent()
-    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves", 120)
+    until(lambda: topics.serving("fraud", 1), "version 1 serves", 120)
     # Stopped while the second is published, so that none of its bytes can be there when it looks.
     agent.stop()
     published = publisher.publish("fraud", stack.model(2))
@@ -34,7 +35,7 @@ def test_bytes_that_come_later_than_the_event_are_waited_for(
         store.delete(key)
 
     agent.start()
-    wait_until(lambda: (a := topics.latest("fraud")) and a.state is State.FAILED, "it says that it waits", 120)
+    until(lambda: (a := topics.latest("fraud")) and a.state is State.FAILED, "it says that it waits", 120)
     ack = topics.latest("fraud")
     assert ack is not None
     assert (ack.version, ack.staged_version, {pod.version for pod in ack.pods}) == (2, 1, {1})
@@ -42,4 +43,4 @@ def test_bytes_that_come_later_than_the_event_are_waited_for(
 
     for key, body in held.items():
         store.put(key, body)
-    wait_until(lambda: topics.serving("fraud", 2), "version 2 serves", 120)
+    until(lambda: topics.serving("fraud", 2), "version 2 serves", 120)

@@ -27,7 +27,7 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_settings_say_how_the_link_is_used(tmp_path: Path) -> None:
     here = RegionSettings(bandwidth_bytes_per_second=1000, fetch_threads=7, direct_writes=True)
     link = long_link(here, MemoryStore(), ArtifactCache(tmp_path))
-    assert (link.budget.limit_bytes_per_second, link.readers, link.direct_writes) == (1000, 7, True)
+    assert (link.rate_limit.limit_bytes_per_second, link.readers, link.direct_writes) == (1000, 7, True)
     assert link.turns is not None
 
 
@@ -41,10 +41,10 @@ def test_the_limit_is_read_again(tmp_path: Path, settings_file: Path) -> None:
     link = long_link(RegionSettings(bandwidth_bytes_per_second=1000), MemoryStore(), ArtifactCache(tmp_path))
     settings_file.write_text("[regions.eu]\nbandwidth_bytes_per_second = 2000\n")
     reload_limit(link, "eu")
-    assert link.budget.limit_bytes_per_second == 2000
+    assert link.rate_limit.limit_bytes_per_second == 2000
     settings_file.write_text("[regions.eu]\n")
     reload_limit(link, "eu")
-    assert link.budget.limit_bytes_per_second is None
+    assert link.rate_limit.limit_bytes_per_second is None
 
 
 def test_what_is_believed_of_the_link_follows_the_limit(tmp_path: Path, settings_file: Path) -> None:
@@ -52,13 +52,13 @@ def test_what_is_believed_of_the_link_follows_the_limit(tmp_path: Path, settings
     here, store, cache = RegionSettings(bandwidth_bytes_per_second=9_000_000), MemoryStore(), ArtifactCache(tmp_path)
     link = long_link(here, store, cache)
     disk = Disk(Settings(), store, cache, frozenset, link=link)
-    gauge = disk.gauge
-    with gauge.over_the_link(lambda: 1 << 40):  # as fast as the limit lets it
+    throughput = link.throughput
+    with throughput.over_the_link(lambda: 1 << 40):  # as fast as the limit lets it
         pass
     assert disk.origin_bytes_per_second == 9_000_000
     settings_file.write_text("[regions.eu]\nbandwidth_bytes_per_second = 1000000\n")
     reload_limit(link, "eu")
-    assert disk.origin_bytes_per_second == gauge.speeds().origin_bytes_per_second == 1_000_000
+    assert disk.origin_bytes_per_second == throughput.speeds().origin_bytes_per_second == 1_000_000
 
 
 @pytest.mark.parametrize("text", ["[regions.eu]\nbandwidth_bytes_per_second = -1\n", "[[[", "[regions.us]\n"])
@@ -66,7 +66,7 @@ def test_wrong_settings_change_nothing(tmp_path: Path, settings_file: Path, text
     link = long_link(RegionSettings(bandwidth_bytes_per_second=1000), MemoryStore(), ArtifactCache(tmp_path))
     settings_file.write_text(text)
     reload_limit(link, "eu")
-    assert link.budget.limit_bytes_per_second == 1000
+    assert link.rate_limit.limit_bytes_per_second == 1000
 
 
 async def test_a_hangup_is_how_it_is_asked_for(tmp_path: Path, settings_file: Path) -> None:
@@ -77,7 +77,7 @@ async def test_a_hangup_is_how_it_is_asked_for(tmp_path: Path, settings_file: Pa
     try:
         os.kill(os.getpid(), signal.SIGHUP)
         async with asyncio.timeout(60):
-            while link.budget.limit_bytes_per_second != 2000:
+            while link.rate_limit.limit_bytes_per_second != 2000:
                 await asyncio.sleep(0.01)
     finally:
         loop.remove_signal_handler(signal.SIGHUP)

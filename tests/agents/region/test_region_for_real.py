@@ -12,23 +12,24 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.kafka_client import make_producer
-from modelcast.infra.local.kafka import KafkaServer
 from modelcast.infra.local.ports import free_ports
-from modelcast.infra.local.s3 import S3Server, client_for
+from modelcast.infra.local.servers.kafka import KafkaServer
+from modelcast.infra.local.servers.s3 import S3Server, client_for
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.records import Activation
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
-from tests.agents.region.stack import Process, Stack, Topics, states, wait_until
+from tests.agents.region.stack import Process, Stack, Topics, states
 from tests.support.servers import S3ForTests
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 def running(agent: Process) -> Process:
-    wait_until(lambda: agent.said("partitions assigned"), "the agent runs")
+    until(lambda: agent.said("partitions assigned"), "the agent runs")
     return agent
 
 
@@ -60,15 +61,15 @@ def test_a_publication_is_served_by_every_pod_and_said_so(stack: Stack, topics: 
     assert health(agent, "/livez")[0] == 200
     for version in (1, 2):
         publisher.publish("fraud", stack.model(version))
-        wait_until(lambda version=version: topics.serving("fraud", version), f"version {version} serves on both pods")
+        until(lambda version=version: topics.serving("fraud", version), f"version {version} serves on both pods")
     ack = topics.latest("fraud")
     assert ack is not None
     assert (ack.generation, ack.version, ack.staged_version, ack.epoch) == (2, 2, 2, 1)
     assert all(p.generation == 2 and p.manifest_digest == ack.manifest_digest for p in ack.pods)
     assert [s for g, s in states(topics, "fraud") if g == 2][-1] is State.SERVING
     assert ack.bytes_moved == ack.bytes_total > 0
-    wait_until(lambda: {h.worker for h in topics.poll().heartbeats} == {"a"}, "a heartbeat")
-    wait_until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 2, "the region remembers it")
+    until(lambda: {h.worker for h in topics.poll().heartbeats} == {"a"}, "a heartbeat")
+    until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 2, "the region remembers it")
     assert health(agent, "/readyz")[0] == 200
     assert 'modelcast_served_version{model="fraud"} 2.0' in health(agent, "/metrics")[1]
 
@@ -79,8 +80,8 @@ def test_replay_of_the_whole_topic_and_loss_of_cache_and_offsets_change_nothing(
     agent = running(stack.agent())
     for version in (1, 2, 3):
         publisher.publish("fraud", stack.model(version))
-    wait_until(lambda: topics.serving("fraud", 3), "version 3 serves")
-    wait_until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 3, "it is remembered")
+    until(lambda: topics.serving("fraud", 3), "version 3 serves")
+    until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 3, "it is remembered")
     before, memory, acks = served_by(stack), stack.memory("fraud"), len(topics.acks)
 
     replay(stack, topics)
@@ -93,10 +94,10 @@ def test_replay_of_the_whole_topic_and_loss_of_cache_and_offsets_change_nothing(
     shutil.rmtree(stack.root / "eu" / "cache")
     forget_offsets(stack)
     running(stack.agent(worker="b"))
-    wait_until(lambda: (a := topics.latest("fraud")) and a.epoch == 2 and topics.serving("fraud", 3), "b reports")
+    until(lambda: (a := topics.latest("fraud")) and a.epoch == 2 and topics.serving("fraud", 3), "b reports")
     assert served_by(stack) == before
     publisher.publish("fraud", stack.model(4))
-    wait_until(lambda: topics.serving("fraud", 4), "version 4 serves although the cache was lost")
+    until(lambda: topics.serving("fraud", 4), "version 4 serves although the cache was lost")
 
 
 def replay(stack: Stack, topics: Topics) -> None:
@@ -135,14 +136,14 @@ def test_damaged_bytes_are_refused_and_a_release_lets_them_in_once_they_are_mend
 ) -> None:
     running(stack.agent())
     publisher.publish("fraud", stack.model(1))
-    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    until(lambda: topics.serving("fraud", 1), "version 1 serves")
     publisher.publish("fraud", stack.model(2), activation=Activation.STAGED)
-    wait_until(lambda: (a := topics.latest("fraud")) and a.staged_version == 2, "version 2 is staged")
+    until(lambda: (a := topics.latest("fraud")) and a.staged_version == 2, "version 2 is staged")
     assert {version for version, _ in served_by(stack)} == {"1"}
 
     stack.put_blobs(stack.model(3), damaged=True)  # the publisher finds them there, and leaves them
     publisher.publish("fraud", stack.model(3))
-    wait_until(lambda: (a := topics.latest("fraud")) and a.state is State.QUARANTINED, "quarantined", 60)
+    until(lambda: (a := topics.latest("fraud")) and a.state is State.QUARANTINED, "quarantined", 60)
     ack = topics.latest("fraud")
     assert ack is not None
     assert (ack.version, {p.version for p in ack.pods}) == (3, {1})
@@ -151,7 +152,7 @@ def test_damaged_bytes_are_refused_and_a_release_lets_them_in_once_they_are_mend
 
     stack.put_blobs(stack.model(3))
     commander.release("fraud", 3)
-    wait_until(lambda: topics.serving("fraud", 3), "version 3 serves after its release")
+    until(lambda: topics.serving("fraud", 3), "version 3 serves after its release")
 
 
 def test_pause_resume_pin_and_rollback_are_obeyed(
@@ -159,19 +160,19 @@ def test_pause_resume_pin_and_rollback_are_obeyed(
 ) -> None:
     running(stack.agent())
     publisher.publish("fraud", stack.model(1))
-    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    until(lambda: topics.serving("fraud", 1), "version 1 serves")
     commander.pause("fraud")
     publisher.publish("fraud", stack.model(2))
-    wait_until(lambda: (a := topics.latest("fraud")) and a.generation == 3, "the publication was read")
+    until(lambda: (a := topics.latest("fraud")) and a.generation == 3, "the publication was read")
     assert {v for v, _ in served_by(stack)} == {"1"}
     commander.resume("fraud")
-    wait_until(lambda: topics.serving("fraud", 2), "version 2 serves once resumed")
+    until(lambda: topics.serving("fraud", 2), "version 2 serves once resumed")
     commander.rollback("fraud", to=1)
-    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves again")
+    until(lambda: topics.serving("fraud", 1), "version 1 serves again")
     commander.pin("fraud", 2, regions=["eu"])
-    wait_until(lambda: topics.serving("fraud", 2), "version 2 is pinned")
+    until(lambda: topics.serving("fraud", 2), "version 2 is pinned")
     publisher.publish("fraud", stack.model(3))
-    wait_until(lambda: (a := topics.latest("fraud")) and a.generation == 7, "the publication was read")
+    until(lambda: (a := topics.latest("fraud")) and a.generation == 7, "the publication was read")
     assert {v for v, _ in served_by(stack)} == {"2"}
 
 
@@ -185,9 +186,9 @@ def test_a_version_placed_elsewhere_is_neither_fetched_nor_served(
     with Publisher(stack.settings) as publisher:
         publisher.publish("fraud", stack.model(1))
         for region in ("eu", "us"):
-            wait_until(lambda region=region: topics.serving("fraud", 1, region=region, pods=1), f"{region} serves 1")
+            until(lambda region=region: topics.serving("fraud", 1, region=region, pods=1), f"{region} serves 1")
         publication = publisher.publish("fraud", stack.model(2), placement=["us"])
-        wait_until(lambda: topics.serving("fraud", 2, region="us", pods=1), "us serves 2")
+        until(lambda: topics.serving("fraud", 2, region="us", pods=1), "us serves 2")
     assert [v for v, _ in served_by(stack, "eu")] == ["1"]
     from modelcast.infra.stores.configured import region_store
     from modelcast.schemas import keys
@@ -205,7 +206,7 @@ def test_what_cannot_be_read_or_differs_from_the_log_goes_to_dead_letters_while_
 
     agent = running(stack.agent())
     publisher.publish("fraud", stack.model(1))
-    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    until(lambda: topics.serving("fraud", 1), "version 1 serves")
     update = RegistryReader(origin_store(stack.settings)).tail("fraud").log.updates[1]
     producer = make_producer(stack.settings)
     partition = partition_of("fraud")
@@ -222,10 +223,10 @@ def test_what_cannot_be_read_or_differs_from_the_log_goes_to_dead_letters_while_
     producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=None)
     assert producer.flush(10) == 0
     publisher.publish("fraud", stack.model(2))
-    assert wait_until(lambda: topics.serving("fraud", 2), "version 2 serves") < 15
+    assert until(lambda: topics.serving("fraud", 2), "version 2 serves") < 15
     expected = {*bad, "bad-key", "wrong-partition"}
-    wait_until(lambda: {x.reason for x in topics.poll().letters} >= expected, f"dead letters for {expected}")
-    wait_until(lambda: sum(x.reason == "differs-from-log" for x in topics.poll().letters) == 2, "the one ahead too")
+    until(lambda: {x.reason for x in topics.poll().letters} >= expected, f"dead letters for {expected}")
+    until(lambda: sum(x.reason == "differs-from-log" for x in topics.poll().letters) == 2, "the one ahead too")
     assert not agent.said("alarm")
     assert not agent.said("unforeseen")
 
@@ -233,11 +234,11 @@ def test_what_cannot_be_read_or_differs_from_the_log_goes_to_dead_letters_while_
 def test_a_store_that_was_swapped_is_not_obeyed(stack: Stack, topics: Topics, publisher: Publisher) -> None:
     agent = running(stack.agent(MODELCAST_REGIONS__EU__RECONCILE_SECONDS="1"))
     publisher.publish("fraud", stack.model(1))
-    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    until(lambda: topics.serving("fraud", 1), "version 1 serves")
     from modelcast.schemas import keys
 
     origin_store(stack.settings).put(keys.REGISTRY_ID, b'{"registry_id": "another"}')
-    wait_until(lambda: (a := topics.latest("fraud")) and "another" in a.error, "the alarm is told")
+    until(lambda: (a := topics.latest("fraud")) and "another" in a.error, "the alarm is told")
     assert health(agent, "/readyz")[0] == 503
     assert {v for v, _ in served_by(stack)} == {"1"}
 
@@ -252,20 +253,20 @@ def test_kafkas_data_lost_changes_nothing_and_news_come_through_the_log(
         agent = running(stack.agent(MODELCAST_REGIONS__EU__RECONCILE_SECONDS="2"))
         with Publisher(stack.settings) as publisher:
             publisher.publish("fraud", stack.model(1))
-            wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+            until(lambda: topics.serving("fraud", 1), "version 1 serves")
         before = served_by(stack)
         server.stop()
         topics.close()
         publish_unheard(stack, stack.model(2))
-        wait_until(lambda: {v for v, _ in served_by(stack)} == {"2"}, "version 2 came through the log", 60)
+        until(lambda: {v for v, _ in served_by(stack)} == {"2"}, "version 2 came through the log", 60)
         server = KafkaServer.start(tmp_path / "kafka-two", port=server.port)
         publish_unheard(stack, stack.model(3))
-        wait_until(lambda: {v for v, _ in served_by(stack)} == {"3"}, "version 3 came through the log", 60)
+        until(lambda: {v for v, _ in served_by(stack)} == {"3"}, "version 3 came through the log", 60)
         assert [i for _, i in served_by(stack)] == [i for _, i in before]  # no pod was restarted
-        wait_until(lambda: health(agent, "/readyz")[0] == 200, "ready on the new cluster", 90)
+        until(lambda: health(agent, "/readyz")[0] == 200, "ready on the new cluster", 90)
         with Publisher(stack.settings) as publisher:
             publisher.publish("fraud", stack.model(4))
-        wait_until(lambda: {v for v, _ in served_by(stack)} == {"4"}, "version 4 serves", 60)
+        until(lambda: {v for v, _ in served_by(stack)} == {"4"}, "version 4 serves", 60)
         assert agent.child is not None
     finally:
         server.stop()
@@ -290,16 +291,16 @@ def test_sigterm_lets_a_load_finish_says_that_it_drains_and_leaves(
 ) -> None:
     agent = running(stack.agent())
     publisher.publish("fraud", stack.model(1))
-    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    until(lambda: topics.serving("fraud", 1), "version 1 serves")
     publisher.publish("fraud", stack.model(2))
-    wait_until(lambda: (a := topics.latest("fraud")) and a.generation == 2 and a.state is State.LOADING, "it loads")
+    until(lambda: (a := topics.latest("fraud")) and a.generation == 2 and a.state is State.LOADING, "it loads")
     agent.signal(signal.SIGTERM)
-    wait_until(lambda: agent.said("the region agent has ended"), "it ends", 40)
+    until(lambda: agent.said("the region agent has ended"), "it ends", 40)
     assert agent.child is not None
-    wait_until(lambda: any(h.draining for h in topics.poll().heartbeats), "the last heartbeat says so")
+    until(lambda: any(h.draining for h in topics.poll().heartbeats), "the last heartbeat says so")
     assert wait_code(agent) == 0
     running(stack.agent(worker="b"))
-    assert wait_until(lambda: topics.serving("fraud", 2), "b goes on at once") < 15
+    assert until(lambda: topics.serving("fraud", 2), "b goes on at once") < 15
 
 
 def wait_code(process: Process) -> int:
@@ -318,8 +319,8 @@ def test_kafka_and_stores_that_are_away_at_start_are_waited_for(s3: S3ForTests, 
         MODELCAST_STORES__ORIGIN__ENDPOINT_URL=s3_at,
         MODELCAST_REGIONS__EU__STORE__ENDPOINT_URL=s3_at,
     )
-    wait_until(lambda: agent.said("waiting for kafka"), "it says what it waits for", 60)
-    wait_until(lambda: agent.said("the registry can't be followed now"), "it says what else it waits for", 60)
+    until(lambda: agent.said("waiting for kafka"), "it says what it waits for", 60)
+    until(lambda: agent.said("the registry can't be followed now"), "it says what else it waits for", 60)
     assert health(agent, "/livez")[0] == 200
     assert health(agent, "/readyz")[0] == 503
     kafka = KafkaServer.start(tmp_path / "late-kafka", port=kafka_port)
@@ -327,7 +328,7 @@ def test_kafka_and_stores_that_are_away_at_start_are_waited_for(s3: S3ForTests, 
     try:
         for name in ("MODELCAST_STORES__ORIGIN__URL", "MODELCAST_REGIONS__EU__STORE__URL"):
             client_for(s3_at).create_bucket(Bucket=stack.env[name].removeprefix("s3://").split("/")[0])
-        wait_until(lambda: health(agent, "/readyz")[0] == 200, "ready", 90)
+        until(lambda: health(agent, "/readyz")[0] == 200, "ready", 90)
         settings = stack.settings.model_copy(
             update={
                 "kafka": stack.settings.kafka.model_copy(update={"bootstrap_servers": kafka_at}),
@@ -336,7 +337,7 @@ def test_kafka_and_stores_that_are_away_at_start_are_waited_for(s3: S3ForTests, 
         )
         with Publisher(settings) as publisher:
             publisher.publish("fraud", stack.model(1))
-        wait_until(lambda: agent.said("staged"), "it works")
+        until(lambda: agent.said("staged"), "it works")
     finally:
         agent.stop()
         kafka.stop()
@@ -346,6 +347,6 @@ def test_kafka_and_stores_that_are_away_at_start_are_waited_for(s3: S3ForTests, 
 def test_it_can_be_ended_while_it_still_waits_for_kafka(stack: Stack) -> None:
     nowhere = f"127.0.0.1:{free_ports(1)[0]}"
     agent = stack.agent(MODELCAST_KAFKA__BOOTSTRAP_SERVERS=nowhere, MODELCAST_KAFKA__TIMEOUT_SECONDS="3")
-    wait_until(lambda: agent.said("waiting for kafka"), "it waits", 60)
+    until(lambda: agent.said("waiting for kafka"), "it waits", 60)
     agent.signal(signal.SIGTERM)
     assert wait_code(agent) == 0

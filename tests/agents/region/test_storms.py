@@ -6,8 +6,9 @@ import pytest
 
 from modelcast.producers import Publisher
 from modelcast.schemas.states import State
-from tests.agents.region.stack import Stack, Topics, wait_until
+from tests.agents.region.stack import Stack, Topics
 from tests.support.stormy_proxy import StormyProxy
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -38,11 +39,11 @@ def test_a_storm_of_the_origin_is_said_and_survived(
     agent = stack.agent(
         MODELCAST_STORES__ORIGIN__ENDPOINT_URL=stormy.endpoint_url, MODELCAST_REGIONS__EU__RECONCILE_SECONDS="1"
     )
-    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves", 120)
+    until(lambda: topics.serving("fraud", 1), "version 1 serves", 120)
 
     storm_over("/")  # all of the origin, the log included
     publisher.publish("fraud", stack.model(2))
-    wait_until(
+    until(
         lambda: any(str(status) in str(line["error"]) for line in agent.lines("the registry can't be followed now")),
         "it says that the registry can't be read",
         120,
@@ -51,10 +52,10 @@ def test_a_storm_of_the_origin_is_said_and_survived(
 
     for part in ("/manifests/", "/blobs/"):
         storm_over(part)
-        wait_until(lambda part=part: said_of(part), f"it says that {part} can't be read", 120)  # type: ignore[misc]
+        until(lambda part=part: said_of(part), f"it says that {part} can't be read", 120)  # type: ignore[misc]
 
     stormy.storm = lambda _: None
-    wait_until(lambda: topics.serving("fraud", 2), "version 2 serves", 180)
+    until(lambda: topics.serving("fraud", 2), "version 2 serves", 180)
     assert agent.lines("the artifact arrived damaged") == []
     assert agent.child is not None
     assert agent.child.running

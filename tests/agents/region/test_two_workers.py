@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Publisher
 from modelcast.schemas.topics import partition_of
-from tests.agents.region.stack import Process, Stack, Topics, wait_until
+from tests.agents.region.stack import Process, Stack, Topics
 from tests.agents.region.test_region_for_real import publish_unheard, served_by
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -27,7 +28,7 @@ def partitions(agent: Process) -> set[int]:
 def two_workers(stack: Stack) -> tuple[Process, Process]:
     """Both run and share the partitions."""
     agents = stack.agent(worker="a"), stack.agent(worker="b")
-    wait_until(
+    until(
         lambda: (
             all(partitions(a) for a in agents)
             and not partitions(agents[0]) & partitions(agents[1])
@@ -52,14 +53,14 @@ def test_two_workers_share_the_models_and_one_takes_over_when_the_other_is_kille
     models = ["fraud", "churn", "spam", "price"]
     for model in models:
         publisher.publish(model, stack.model(1))
-        wait_until(lambda model=model: topics.serving(model, 1), f"{model} serves")
+        until(lambda model=model: topics.serving(model, 1), f"{model} serves")
     workers = {a.worker for a in topics.acks}
     owner, other = split_by_owner(agents, "fraud")
     before = served_by(stack)
     owner.kill()
     killed_at = time.monotonic()
     publisher.publish("fraud", stack.model(2))
-    wait_until(lambda: topics.serving("fraud", 2), "the other takes over and serves what was published", 40)
+    until(lambda: topics.serving("fraud", 2), "the other takes over and serves what was published", 40)
     seconds = time.monotonic() - killed_at
     print(f"takeover after kill -9, to SERVING: {seconds:.1f} s")
     assert seconds < TAKEOVER_SECONDS_MAX
@@ -77,23 +78,23 @@ def test_a_worker_that_was_stopped_and_wakes_after_the_takeover_changes_nothing(
 ) -> None:
     agents = two_workers(stack)
     publisher.publish("fraud", stack.model(1))
-    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    until(lambda: topics.serving("fraud", 1), "version 1 serves")
     owner, _ = split_by_owner(agents, "fraud")
     owner.signal(signal.SIGSTOP)
     try:
         publisher.publish("fraud", stack.model(2))
-        wait_until(lambda: topics.serving("fraud", 2), "the other takes over", 40)
-        wait_until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 2, "it is remembered")
+        until(lambda: topics.serving("fraud", 2), "the other takes over", 40)
+        until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 2, "it is remembered")
         taken = topics.latest("fraud")
         assert taken is not None
         publisher.publish("fraud", stack.model(3))
-        wait_until(lambda: topics.serving("fraud", 3), "version 3 serves")
-        wait_until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 3, "it is remembered")
+        until(lambda: topics.serving("fraud", 3), "version 3 serves")
+        until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 3, "it is remembered")
     finally:
         owner.signal(signal.SIGCONT)
     generation, epochs = 3, []
-    until = time.monotonic() + 12
-    while time.monotonic() < until:
+    deadline = time.monotonic() + 12
+    while time.monotonic() < deadline:
         memory = stack.memory("fraud")
         assert memory is not None
         assert memory.accepted_generation >= generation
@@ -107,7 +108,7 @@ def test_a_worker_that_was_stopped_and_wakes_after_the_takeover_changes_nothing(
         time.sleep(0.2)
     assert epochs == sorted(epochs)
     publisher.publish("fraud", stack.model(4))
-    wait_until(lambda: topics.serving("fraud", 4), "version 4 serves, whoever owns it now", 30)
+    until(lambda: topics.serving("fraud", 4), "version 4 serves, whoever owns it now", 30)
 
 
 @pytest.mark.soak
@@ -120,7 +121,7 @@ def test_two_workers_whose_kafka_loses_its_data_go_on_by_the_log_and_share_the_m
 
     def serve(stack: Stack, version: str) -> None:
         for model in models:
-            wait_until(
+            until(
                 lambda model=model: {v for v, _ in served_by(stack, model=model)} == {version},
                 f"{model}/{version} is served",
                 180,
@@ -143,7 +144,7 @@ def test_two_workers_whose_kafka_loses_its_data_go_on_by_the_log_and_share_the_m
         for model in models:
             publish_unheard(stack, stack.model(3), model)
         serve(stack, "3")
-        wait_until(
+        until(
             lambda: (
                 all(len(a.lines("partitions assigned")) > n for a, n in zip(agents, assignments, strict=True))
                 and all(partitions(a) for a in agents)
@@ -163,7 +164,7 @@ def test_two_workers_whose_kafka_loses_its_data_go_on_by_the_log_and_share_the_m
             right = {m: split_by_owner(agents, m)[0].name.rpartition("/")[2] for m in models}
             return owners == right
 
-        wait_until(rightly_owned, "each model is with whom the group gave it to", 180)
+        until(rightly_owned, "each model is with whom the group gave it to", 180)
     finally:
         server.stop()
 
@@ -171,10 +172,10 @@ def test_two_workers_whose_kafka_loses_its_data_go_on_by_the_log_and_share_the_m
 def test_a_worker_that_leaves_hands_over_at_once(stack: Stack, topics: Topics, publisher: Publisher) -> None:
     agents = two_workers(stack)
     publisher.publish("fraud", stack.model(1))
-    wait_until(lambda: topics.serving("fraud", 1), "version 1 serves")
+    until(lambda: topics.serving("fraud", 1), "version 1 serves")
     owner, _ = split_by_owner(agents, "fraud")
     owner.signal(signal.SIGTERM)
     publisher.publish("fraud", stack.model(2))
-    seconds = wait_until(lambda: topics.serving("fraud", 2), "the other takes over", 40)
+    seconds = until(lambda: topics.serving("fraud", 2), "the other takes over", 40)
     print(f"takeover after SIGTERM, to SERVING: {seconds:.1f} s")
     assert seconds < TAKEOVER_SECONDS_MAX

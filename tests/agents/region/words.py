@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.replica import Policy, Replica
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.step import step
 from modelcast.agents.region.decider.values import (
     CancelFetch,
@@ -22,7 +23,7 @@ from modelcast.agents.region.decider.values import (
     Saved,
     Transfer,
 )
-from modelcast.consumers.pods.port import LoadOrder, PodReading
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import (
@@ -91,13 +92,15 @@ def reading(
     return PodReading(pod, ready, incarnation, version, digest(version), generation or version, epoch, REGISTRY)
 
 
+EAGER = Policy(proof_seconds=float("inf"), save_with_fetch_seconds=0.0)
+"""Ownership is no matter, and every change is saved at once."""
+
+
 class Region:
     """A replica with its clock: feeds events and remembers what it was told to do."""
 
     def __init__(self, *pods: str, memory: Memory | None = None, policy: Policy | None = None) -> None:
-        self.replica = Replica.owning(
-            memory or Memory(REGISTRY, MODEL, REGION).claimed_by("worker"), policy or Policy()
-        )
+        self.replica = Replica.owning(memory or Memory(REGISTRY, MODEL, REGION).claimed_by("worker"), policy or EAGER)
         self.now = 100.0
         self.effects: tuple[Effect, ...] = ()
         self.unsaved: Save | None = None
@@ -172,7 +175,7 @@ class Region:
         self.on(log.folded)
         self.save_all()
         version = self.replica.target.version if self.replica.target else 0
-        if self.replica.aspiration and digest(version) in self.replica.fetching:
+        if self.replica.facts.aspiration and digest(version) in self.replica.pending.fetching:
             self.fetched(version)
         self.serve_all()
 

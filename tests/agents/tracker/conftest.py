@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from tests.agents.tracker.rig import Rig
 from tests.support.servers import S3ForTests
 

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
+from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode, decode_as, encode
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectStore
@@ -37,22 +38,9 @@ from modelcast.schemas.records import (
 )
 from modelcast.schemas.topics import Topic, partition_of
 from tests.support.servers import S3ForTests
+from tests.support.waiting import until
 
 REGIONS = ("ap", "eu", "us")
-
-
-def wait_for(what: str, condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait until ``condition`` is true; an error that it raises last is shown."""
-    deadline, last = time.monotonic() + seconds, ""
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-            last = "not true"
-        except (AssertionError, urllib.error.URLError, OSError) as error:
-            last = repr(error)
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {seconds} s ({last})")
 
 
 @dataclass
@@ -72,7 +60,7 @@ class TrackerProcess:
 
     def wait_ready(self, seconds: float = 40.0) -> None:
         try:
-            wait_for("the tracker is ready", lambda: self.get("/readyz")[0] == 200, seconds)
+            until(lambda: self.get("/readyz")[0] == 200, "the tracker is ready", seconds)
         except AssertionError:
             raise AssertionError(self.log.read_text()[-4000:]) from None
 
@@ -81,7 +69,7 @@ class TrackerProcess:
         for each in self.get("/metrics")[1].splitlines():
             if each.startswith(line + " "):
                 return float(each.rsplit(" ", 1)[1])
-        raise AssertionError(f"no metric {line}")
+        raise LookupError(f"no metric {line}")
 
     def kill(self) -> None:
         self.process.kill()
@@ -165,13 +153,13 @@ class Rig:
             if announce:
                 self.send(Topic.MODEL_UPDATES, entry.model, body)
 
-    def send(self, topic: Topic, key: str, value: bytes) -> None:
-        self.producer.produce(topic, key=key.encode(), value=value)
+    def send(self, topic: Topic, key: str, value: bytes, headers: dict[str, bytes] | None = None) -> None:
+        self.producer.produce(topic, key=key.encode(), value=value, headers=headers or {})
         assert self.producer.flush(10) == 0
 
     def report(self, acks: Iterable[ModelAck]) -> None:
         for ack in acks:
-            self.send(Topic.MODEL_ACKS, ack.model, encode(ack))
+            self.send(Topic.MODEL_ACKS, ack.model, encode(ack), AckHeaders.of(ack).written())
 
     def beat(self, *regions: str) -> None:
         for region in regions or self.regions:

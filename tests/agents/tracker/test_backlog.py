@@ -3,15 +3,13 @@
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from modelcast.agents.tracker.backlog import Backlog, peek
+from modelcast.agents.tracker.backlog import Backlog
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.intake import Intake
 from modelcast.infra.registry import RegistryReader
 from modelcast.infra.stores.memory import MemoryStore
-from modelcast.schemas.codec import encode
+from modelcast.schemas.ack_headers import AckHeaders
+from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import ModelAck, PodReport
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import partition_of
@@ -31,66 +29,62 @@ def ack(sequence: int, *, epoch: int = 1, region: str = "eu", pods: int = 2, **o
 
 
 def bad(sequence: int) -> bytes:
-    """A record whose beginning is well."""
+    """A record whose headers are well."""
     return ack(sequence)[:-20]
 
 
-@given(
-    st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.integers(0, 300), st.integers(1, 2**40),
-    st.none() | st.integers(1, 2**31 - 1), st.sampled_from(["", DIGEST]), st.text(min_size=1, max_size=90),
-    st.none() | st.integers(1, 2**31 - 1),
-)  # fmt: skip
-def test_the_beginning_of_a_record_says_what_decoding_it_says(
-    epoch: int,
-    sequence: int,
-    pods: int,
-    pages: int,
-    version: int | None,
-    digest: str,
-    worker: str,
-    refused: int | None,
-) -> None:
-    worker = "".join(c for c in worker if c.isprintable()) or "w"
-    raw = ack(
-        sequence, epoch=epoch, pods=pods, pages=pages, version=version, staged_version=version,
-        staged_generation=sequence, manifest_digest=digest, worker=worker, refused_version=refused,
-    )  # fmt: skip
-    found = peek(raw)
-    assert found is not None
-    assert found.whose == (REGISTRY.encode(), MODEL.encode(), b"eu")
-    assert (found.order, found.pages, found.pods) == ((epoch, sequence), pages, pods)
+def headers_of(raw: bytes) -> AckHeaders:
+    """The headers that a region writes; a record that can't be decoded has those of the sound one."""
+    sound = next((r for r in map(ack, range(10)) if r != raw and r.startswith(raw)), raw)
+    return AckHeaders.of(decode_as(ModelAck, sound))
 
 
-@given(st.binary(max_size=200), st.integers(0, 240))
-def test_no_bytes_make_it_stumble(tail: bytes, kept: int) -> None:
-    for raw in (tail, ack(7)[:kept] + tail):
-        peek(raw)
-    assert peek(None) is None
+def written_of(raw: bytes) -> dict[str, bytes]:
+    return headers_of(raw).written()
 
 
 def test_only_the_newest_of_a_region_at_hand_is_read() -> None:
     records = [ack(1), ack(2), ack(1, region="us"), ack(3), ack(2, epoch=0)]
-    assert [r is not None for r in left_out(records)] == [True, True, False, False, False]
+    assert left_out(records) == [True, True, False, False, False]
 
 
 def test_a_damaged_record_is_not_left_out() -> None:
-    assert left_out([bad(1), ack(2), ack(3)]) == [None, *left_out([ack(2), ack(3)])]
+    assert left_out([bad(1), ack(2), ack(3)]) == [False, True, False]
 
 
-def left_out(records: list[bytes]) -> list[Any]:
+def left_out(records: list[bytes]) -> list[bool]:
     backlog = Backlog()
-    return [backlog.overtaken(raw, records[number + 1 :], REGISTRY) for number, raw in enumerate(records)]
+    for number, raw in enumerate(records):
+        backlog.fetched(0, number, headers_of(raw))
+    return [backlog.overtaken(0, raw, headers_of(raw), REGISTRY) for raw in records]
 
 
 def test_pages_and_other_registries_overtake_nothing() -> None:
-    assert not any(left_out([ack(1), ack(2, pages=2), ack(2, registry_id="other"), bad(1)[:30]]))
+    assert not any(left_out([ack(1), ack(2, pages=2), ack(2, registry_id="other"), bad(1)]))
 
 
-def test_what_is_no_longer_at_hand_overtakes_nothing() -> None:
+def test_without_headers_nothing_is_left_out_and_nothing_is_overtaken() -> None:
     backlog = Backlog()
-    assert backlog.overtaken(ack(1), [ack(5)], REGISTRY)
-    assert backlog.overtaken(ack(2), [], REGISTRY) is None
-    assert backlog.overtaken(ack(3), [], REGISTRY) is None
+    backlog.fetched(0, 0, None)
+    backlog.fetched(0, 1, headers_of(ack(2)))
+    assert not backlog.overtaken(0, ack(1), None, REGISTRY)
+    backlog = Backlog()
+    backlog.fetched(0, 0, headers_of(ack(1)))
+    backlog.fetched(0, 1, None)
+    assert not backlog.overtaken(0, ack(1), headers_of(ack(1)), REGISTRY)
+
+
+def test_what_was_taken_overtakes_nothing_any_more() -> None:
+    backlog = Backlog()
+    for offset, sequence in enumerate((5, 2, 3)):
+        backlog.fetched(0, offset, headers_of(ack(sequence)))
+    assert [backlog.overtaken(0, ack(n), headers_of(ack(n)), REGISTRY) for n in (5, 2, 3)] == [False] * 3
+
+
+def test_another_partition_overtakes_nothing() -> None:
+    backlog = Backlog()
+    backlog.fetched(1, 0, headers_of(ack(2)))
+    assert not backlog.overtaken(0, ack(1), headers_of(ack(1)), REGISTRY)
 
 
 class Judge:
@@ -108,10 +102,17 @@ class Judge:
         self.intake = Intake(reader, self.rows, anything, anything, anything, anything, lambda _: None)
         self.table: dict[bytes, bytes] = {}
 
-    async def take(self, records: list[bytes]) -> None:
-        for number, raw in enumerate(records):
-            message: Any = SimpleNamespace(key=None, value=raw, partition=partition_of(MODEL), offset=number)
-            await self.intake.ack(message, self.table, records[number + 1 :])
+    async def take(self, records: list[bytes], headers: list[dict[str, bytes]] | None = None) -> None:
+        messages: list[Any] = [
+            SimpleNamespace(
+                topic="model-acks", key=None, value=raw, partition=partition_of(MODEL), offset=number,
+                headers=tuple(written.items()),
+            )
+            for number, (raw, written) in enumerate(zip(records, headers or map(written_of, records), strict=True))
+        ]  # fmt: skip
+        self.intake.fetched(messages)
+        for message in messages:
+            await self.intake.ack(message, self.table)
 
     @property
     def sequences(self) -> dict[str, int]:
@@ -143,3 +144,16 @@ async def test_a_bad_record_after_a_good_one_brings_nothing_old_back() -> None:
     await judge.take([ack(1), ack(2), ack(4)])
     await judge.take([bad(5)])
     assert judge.sequences == {"eu": 4}
+
+
+async def test_a_record_whose_headers_say_something_else_goes_to_the_dead_letters() -> None:
+    judge = Judge()
+    await judge.take([ack(1), ack(2)], [written_of(ack(1)), written_of(ack(9))])
+    assert judge.buried == ["headers-differ"]
+    assert judge.sequences == {"eu": 1}
+
+
+async def test_records_without_headers_are_all_folded() -> None:
+    judge = Judge()
+    await judge.take([ack(1), ack(2), ack(3)], [{}, {}, {}])
+    assert judge.sequences == {"eu": 3}

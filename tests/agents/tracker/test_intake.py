@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +16,13 @@ from modelcast.infra.registry import RegistryReader
 from modelcast.infra.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
+from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.codec import encode, writer_schema
 from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.records import ModelAck, ModelUpdate, RegionHeartbeat
-from modelcast.schemas.schema_book import SchemaBook
 from modelcast.schemas.topics import partition_of
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
+from tests.support.waiting import until_async
 
 NOW_US = 10_000 * SECOND
 
@@ -71,14 +71,11 @@ class Bench:
         self.intake.heartbeat(raw, b"eu/w", 0, NOW_US, NOW_US)
 
     async def ack(self, raw: bytes) -> None:
-        message: Any = SimpleNamespace(key=None, value=raw, partition=partition_of(MODEL), offset=0)
+        message: Any = SimpleNamespace(key=None, value=raw, partition=partition_of(MODEL), offset=0, headers=None)
         await self.intake.ack(message, self.table)
 
     async def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, "not within 60 s"
-            await asyncio.sleep(0.005)
+        await until_async(condition)
 
     def close(self) -> None:
         self.intake.close()

@@ -1,7 +1,6 @@
 """Feeding the live view: the newest content of each key, once, in the right name, however often Redis goes away."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -10,6 +9,7 @@ from modelcast.agents.tracker.mirror import BATCH_WRITES_MAX, Mirror
 from modelcast.infra.redis_view import Batch, Keys
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import RedisUnavailable
+from tests.support.waiting import until_async
 
 REGISTRY = "registry-1"
 KEYS = Keys(REGISTRY)
@@ -70,10 +70,7 @@ class Scene:
         self.returns += 1
 
     async def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, "not within 60 s"
-            await asyncio.sleep(0.005)
+        await until_async(condition)
 
     async def end(self) -> None:
         self.running.cancel()

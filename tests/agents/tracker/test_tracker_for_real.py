@@ -13,7 +13,8 @@ from modelcast.schemas.states import PodState
 from modelcast.schemas.topics import Topic
 from tests.agents.tracker.makers import pages, pod, update
 from tests.agents.tracker.reported import agrees, everywhere, serving
-from tests.agents.tracker.rig import REGIONS, Rig, wait_for
+from tests.agents.tracker.rig import REGIONS, Rig
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -60,8 +61,8 @@ def test_says_on_kafka_and_in_redis_what_the_slow_twin_says(rig: Rig) -> None:
         log = rig.log(*entries)
         in_order = [a for a in deliveries if a.model == model]
         assert sorted(map(repr, in_order)) == sorted(map(repr, acks))
-        wait_for(f"{model} on Kafka", lambda: agrees(rig.said(model), log, acks))  # noqa: B023
-        wait_for(f"{model} in Redis", lambda: agrees(rig.seen(model), log, acks))  # noqa: B023
+        until(lambda: agrees(rig.said(model), log, acks), f"{model} on Kafka")  # noqa: B023
+        until(lambda: agrees(rig.seen(model), log, acks), f"{model} in Redis")  # noqa: B023
     assert tracker.stop() == 0
 
 
@@ -89,7 +90,7 @@ def test_bad_records_go_to_the_dead_letters_with_their_reason_and_good_ones_flow
     rig.report(good)
     rig.beat()
     tracker.wait_ready()
-    wait_for("the good ones", lambda: agrees(rig.said(model), rig.log(entry), good))
+    until(lambda: agrees(rig.said(model), rig.log(entry), good), "the good ones")
     expected = {
         "model-acks": ["bad-value", "empty", "foreign-registry", "framing", "malformed", "oversize", "unknown-schema"],
         "model-updates": [
@@ -109,7 +110,7 @@ def test_bad_records_go_to_the_dead_letters_with_their_reason_and_good_ones_flow
             reasons.setdefault(letter.source_topic, []).append(letter.reason)
         return {topic: sorted(found) for topic, found in reasons.items() if topic in expected}
 
-    wait_for("all bad ones", lambda: buried() == expected)
+    until(lambda: buried() == expected, "all bad ones")
     assert tracker.process.poll() is None
 
 
@@ -118,12 +119,12 @@ def test_a_foreign_registry_raises_an_alarm_until_the_region_speaks_of_ours_agai
     model = "alarmed"
     rig.claim(update(1, 1, model=model, registry_id=rig.registry_id))
     rig.report(everywhere(rig, model))
-    wait_for("consistent", lambda: (s := rig.said(model)) and s.consistent_version == 1)
+    until(lambda: (s := rig.said(model)) and s.consistent_version == 1, "consistent")
     rig.report([replace(a, registry_id="restored") for a in serving(rig, "eu", model, 1, sequence=9)])
-    wait_for("alarm", lambda: (s := rig.said(model)) and "another registry" in s.alarm)
+    until(lambda: (s := rig.said(model)) and "another registry" in s.alarm, "alarm")
     assert tracker.metric(f'modelcast_alarm{{model="{model}"}}') == 1
     rig.report(serving(rig, "eu", model, 1, sequence=10))
-    wait_for("no alarm", lambda: (s := rig.said(model)) and s.alarm == "")
+    until(lambda: (s := rig.said(model)) and s.alarm == "", "no alarm")
 
 
 def test_a_claim_that_nobody_announced_is_announced_once(rig: Rig) -> None:
@@ -134,7 +135,7 @@ def test_a_claim_that_nobody_announced_is_announced_once(rig: Rig) -> None:
     rig.claim(first)
     rig.report(everywhere(rig, model))
     tracker.wait_ready()
-    wait_for("the first", lambda: (s := rig.said(model)) and s.head_generation == 1)
+    until(lambda: (s := rig.said(model)) and s.head_generation == 1, "the first")
     rig.claim(second, announce=False)
 
     def announced() -> int:
@@ -142,8 +143,8 @@ def test_a_claim_that_nobody_announced_is_announced_once(rig: Rig) -> None:
 
         return rig.records(Topic.MODEL_UPDATES, partition_of(model)).count(encode(second))
 
-    wait_for("the announcement", lambda: announced() == 1, 30)
-    wait_for("its effect", lambda: (s := rig.said(model)) and s.head_generation == 2)
+    until(lambda: announced() == 1, "the announcement", 30)
+    until(lambda: (s := rig.said(model)) and s.head_generation == 2, "its effect")
     time.sleep(9)  # two more rounds of looking, and the grace
     assert announced() == 1
 
@@ -164,9 +165,9 @@ def test_a_region_that_falls_silent_is_named_and_heard_again(rig: Rig) -> None:
         rig.beat("ap", "us")
         return silent() == ["eu"]
 
-    wait_for("consistent", lambda: (s := rig.said(model)) and s.consistent_version == 1)
+    until(lambda: (s := rig.said(model)) and s.consistent_version == 1, "consistent")
     rig.beat()
-    wait_for("eu alone is silent", only_eu_is_silent)
+    until(only_eu_is_silent, "eu alone is silent")
     assert tracker.metric('modelcast_region_silent{region="eu"}') == 1
     state = rig.said(model)
     assert state is not None
@@ -176,6 +177,6 @@ def test_a_region_that_falls_silent_is_named_and_heard_again(rig: Rig) -> None:
         rig.beat()
         return silent() == []
 
-    wait_for("eu is heard again", all_heard)
+    until(all_heard, "eu is heard again")
     with RedisView(rig.settings, rig.registry_id) as view:
         assert {b.value.region for b in view.heartbeats()} == set(REGIONS)

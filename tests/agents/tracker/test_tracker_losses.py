@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.redis_view import Keys, RedisView
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.records import Entry, PodReport, VersionState
 from modelcast.schemas.topics import Topic
 from tests.agents.tracker.makers import pages, pod, update
 from tests.agents.tracker.reported import agrees, everywhere, serving
-from tests.agents.tracker.rig import REGIONS, Rig, wait_for
+from tests.agents.tracker.rig import REGIONS, Rig
 from tests.support.servers import S3ForTests
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -36,11 +37,11 @@ def test_an_emptied_redis_is_full_again_within_the_refresh(rig: Rig) -> None:
             pods = view.pods(model, "eu")
             return view.model(model) is not None and pods is not None and len(pods.value) == 600
 
-    wait_for("full", full)
+    until(full, "full")
     with redis.Redis.from_url(rig.redis_url) as client:
         client.delete(*client.scan_iter(f"modelcast:{rig.registry_id}:*", count=1000))
     assert not full()
-    wait_for("full again", full, 30)
+    until(full, "full again", 30)
 
 
 def test_a_redis_that_writes_for_a_newer_owner_refuses_the_older_one(rig: Rig) -> None:
@@ -49,13 +50,13 @@ def test_a_redis_that_writes_for_a_newer_owner_refuses_the_older_one(rig: Rig) -
     rig.claim(update(1, 1, model=model, registry_id=rig.registry_id))
     rig.report(everywhere(rig, model))
     tracker.wait_ready()
-    wait_for("in the view", lambda: (s := rig.seen(model)) and s.consistent_version == 1)
+    until(lambda: (s := rig.seen(model)) and s.consistent_version == 1, "in the view")
     client = redis.Redis.from_url(rig.redis_url)
     newer = 10 * time.time_ns() // 1000
     client.hset(Keys(rig.registry_id).model(model), "f", newer)
     rig.report(serving(rig, "eu", model, 1, sequence=2, pods=3))
-    wait_for("said on Kafka", lambda: (s := rig.said(model)) and [r.pods_serving for r in s.regions] == [2, 3, 2])
-    wait_for("refused", lambda: tracker.metric('modelcast_view_writes_total{outcome="refused"}') > 0)
+    until(lambda: (s := rig.said(model)) and [r.pods_serving for r in s.regions] == [2, 3, 2], "said on Kafka")
+    until(lambda: tracker.metric('modelcast_view_writes_total{outcome="refused"}') > 0, "refused")
     seen = rig.seen(model)
     assert seen is not None
     assert [r.pods_serving for r in seen.regions] == [2, 2, 2]
@@ -75,13 +76,13 @@ def test_a_killed_tracker_says_the_same_again_from_its_table(rig: Rig) -> None:
     first = rig.start()
     rig.report(acks)
     first.wait_ready()
-    wait_for("consistent", lambda: agrees(rig.said(model), rig.log(entry), acks))
+    until(lambda: agrees(rig.said(model), rig.log(entry), acks), "consistent")
     before = rig.said(model)
     assert before is not None
     first.kill()
     second = rig.start()
     second.wait_ready(60)
-    wait_for("said anew", lambda: (s := rig.said(model)) and s.updated_at_us > before.updated_at_us)
+    until(lambda: (s := rig.said(model)) and s.updated_at_us > before.updated_at_us, "said anew")
     after = rig.said(model)
     assert after is not None
     assert remembered(after) == remembered(before)
@@ -105,16 +106,16 @@ def test_two_workers_share_the_models_and_one_takes_over_what_the_other_left(rig
         page = workers[n].get("/metrics")[1]
         return {m for m in models if f'modelcast_consistent_version{{model="{m}"}} 1.0' in page}
 
-    wait_for("each owns some, none both", lambda: owned(0) | owned(1) == set(models) and not owned(0) & owned(1), 120)
+    until(lambda: owned(0) | owned(1) == set(models) and not owned(0) & owned(1), "each owns some, none both", 120)
     assert owned(0)
     assert owned(1)
     workers[0].kill()
     began = time.monotonic()
     for model in models:
         rig.report([a for r in REGIONS for a in serving(rig, r, model, 1, sequence=2, pods=3)])
-    wait_for(
-        "the other says what is new of all",
+    until(
         lambda: all((s := rig.said(m)) and [r.pods_serving for r in s.regions] == [3, 3, 3] for m in models),
+        "the other says what is new of all",
         40,
     )
     print(f"takeover after kill -9: {time.monotonic() - began:.1f} s")
@@ -134,7 +135,7 @@ def test_tables_and_acks_lost_are_made_good_by_the_next_reports(
         tracker = rig.start()
         acks = everywhere(rig, model)
         rig.report(acks)
-        wait_for("consistent", lambda: agrees(rig.said(model), rig.log(*entries), acks), 40)
+        until(lambda: agrees(rig.said(model), rig.log(*entries), acks), "consistent", 40)
         before = rig.said(model)
         assert before is not None
         assert tracker.stop() == 0
@@ -149,7 +150,7 @@ def test_tables_and_acks_lost_are_made_good_by_the_next_reports(
             assert remembered(without_times(state)) == remembered(without_times(before))
             return True
 
-        wait_for("equal to before", equal)
+        until(equal, "equal to before")
         assert again.stop() == 0
     finally:
         rig.stop_all()
@@ -174,7 +175,7 @@ def forget(rig: Rig, topics: Sequence[str]) -> None:
         future.result(10)
     for future in admin.delete_consumer_groups(["modelcast-tracker"], request_timeout=10).values():
         future.result(10)
-    wait_for("gone", lambda: not {str(t) for t in topics} & set(admin.list_topics(timeout=5).topics))
+    until(lambda: not {str(t) for t in topics} & set(admin.list_topics(timeout=5).topics), "gone")
 
     def made() -> bool:
         try:
@@ -183,4 +184,4 @@ def forget(rig: Rig, topics: Sequence[str]) -> None:
             return False  # no leader yet
         return True
 
-    wait_for("made anew", made)
+    until(made, "made anew")

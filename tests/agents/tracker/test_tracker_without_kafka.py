@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.kafka import KafkaServer
+from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.schemas.records import Entry
 from tests.agents.tracker.makers import pages, pod, update
-from tests.agents.tracker.rig import REGIONS, Rig, wait_for
+from tests.agents.tracker.rig import REGIONS, Rig
 from tests.support.servers import S3ForTests
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -25,15 +26,15 @@ def test_a_tracker_started_while_kafka_is_away_works_once_it_is_there(
         entries: list[Entry] = [update(1, 1, model=model, registry_id=rig.registry_id)]
         rig.claim(*entries, announce=False)  # by somebody who could tell nobody either
         tracker = rig.start(MODELCAST_KAFKA__TIMEOUT_SECONDS="3")
-        wait_for("it says what it waits for", lambda: "waiting for kafka" in tracker.log.read_text(), 120)
-        wait_for("it lives", lambda: tracker.get("/livez")[0] == 200, 60)
+        until(lambda: "waiting for kafka" in tracker.log.read_text(), "it says what it waits for", 120)
+        until(lambda: tracker.get("/livez")[0] == 200, "it lives", 60)
         assert tracker.get("/readyz")[0] == 503
         kafka = KafkaServer.start(tmp_path / "kafka-two", port=kafka.port)  # empty: not even a topic
         tracker.wait_ready(180)
         for region in REGIONS:
             rig.report(pages(region, [pod(f"{region}-1", 1, 1)], model=model, registry_id=rig.registry_id))
-        wait_for("it knows who serves what", lambda: (s := rig.said(model)) and s.consistent_version == 1, 120)
-        wait_for("it announced what nobody had", lambda: rig.announced(model) == [1], 120)
+        until(lambda: (s := rig.said(model)) and s.consistent_version == 1, "it knows who serves what", 120)
+        until(lambda: rig.announced(model) == [1], "it announced what nobody had", 120)
         assert tracker.stop(60) == 0
     finally:
         rig.stop_all()
@@ -46,7 +47,7 @@ def test_a_tracker_can_be_ended_while_it_still_waits_for_kafka(s3: S3ForTests, r
     kafka.stop()
     try:
         tracker = rig.start(MODELCAST_KAFKA__TIMEOUT_SECONDS="3")
-        wait_for("it waits", lambda: "waiting for kafka" in tracker.log.read_text(), 120)
+        until(lambda: "waiting for kafka" in tracker.log.read_text(), "it waits", 120)
         assert tracker.stop(120) == 0
     finally:
         rig.stop_all()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import wait_until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -29,7 +29,7 @@ def test_a_demo_told_to_end_clears_its_folder_away(tmp_path: Path, number: signa
         env = {**os.environ, "MODELCAST_CACHE_DIR": str(cache)}
         demo = subprocess.Popen(command, env=env, stdout=output, stderr=output)
         try:
-            wait_until(lambda: list(cache.glob("runs/*/models/*/*")), "its training writes", DEADLINE_SECONDS)
+            until(lambda: list(cache.glob("runs/*/models/*/*")), "its training writes", DEADLINE_SECONDS)
             assert demo.poll() is None, log.read_text()
             demo.send_signal(number)
             assert demo.wait(DEADLINE_SECONDS) != 0

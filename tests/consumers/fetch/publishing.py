@@ -42,6 +42,16 @@ def publish(store: ObjectStore, files: Mapping[str, bytes]) -> Manifest:
     return manifest
 
 
+def step_from(old: bytes, seed: int = 1) -> bytes:
+    """Every 4 KiB a byte changes: no block stays the same, and yet little is new."""
+    new, random = bytearray(old), Random(seed)
+    for at in range(0, len(new), 4096):
+        new[at + random.randrange(min(4096, len(new) - at))] ^= 1 + random.randrange(255)
+    return bytes(new)
+
+
+OLD = noise(2 * MIB + 100_000, 1)
+SMALL = noise(500, 8)
 FILES = {"model.onnx": noise(3 * MIB + 17, 1), "tokenizer/vocab.txt": noise(900, 2), "empty": b""}
 TOTAL = sum(map(len, FILES.values()))
 

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelcast.consumers.fetch import ArtifactCache, Fetcher, Kin
+from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher
 from modelcast.infra.stores import S3Store, open_store
 from modelcast.schemas.ports import ByteStream
-from tests.consumers.fetch.offering import patient
 from tests.consumers.fetch.publishing import Wrapped
 
 PACKET_BYTES = 16 * 1024
@@ -54,8 +53,14 @@ def main() -> None:
     slow = Slow(open_store(origin, endpoint_url=endpoint), Path(counter), float(pause_seconds))
     regional = None if region == "-" else open_store(region, endpoint_url=endpoint)
     print("started", flush=True)
-    kin = Kin() if before == "-" else Kin(2, (), {1: before, 2: digest})
-    report = Fetcher(slow, regional, ArtifactCache(Path(cache)), deltas=patient()).fetch(digest, kin=kin)
+    here = ArtifactCache(Path(cache))
+    if before == "-":
+        report = Fetcher(slow, regional, here).fetch(digest)
+    else:
+        from tests.deltas.fetch.offering import by_delta
+
+        family = BaseCandidates(2, (), {1: before, 2: digest})
+        report = by_delta(slow, regional, here).fetch(digest, candidates=family)
     print(report.kind, report.bytes_saved, report.bytes_moved, flush=True)
 
 

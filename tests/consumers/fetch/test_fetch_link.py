@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch import ArtifactCache, BlobMissing, DamagedBytes, FetchCancelled, Fetcher
+from modelcast.consumers.fetch import ArtifactCache, BlobMissing, DamagedBytes, FetchCancelled, Fetcher, Way
 from modelcast.consumers.fetch.transfer import reading as reading_module
 from modelcast.consumers.fetch.transfer.link import READERS, Link
-from modelcast.consumers.fetch.ways import Kind
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
@@ -130,12 +129,12 @@ def test_an_interrupted_fetch_resumes(origin: MemoryStore, cache: ArtifactCache)
             stop.set()
 
     with pytest.raises(FetchCancelled):
-        Fetcher(origin, None, cache).fetch(manifest.digest, on_progress=progress, cancelled=stop.is_set)
+        Fetcher(origin, None, cache).fetch(manifest.digest, on_progress=progress, cancel=stop)
     assert not cache.has(manifest.digest)
     report = Fetcher(origin, None, cache).fetch(manifest.digest)
     assert report.bytes_moved <= 24 * MIB - 12 * MIB + READERS * MIB  # the blocks that had begun
     assert report.bytes_saved == 0  # all of it has crossed
-    assert (report.way, report.kind) == ("resumed whole", Kind.RESUMED)
+    assert (report.way, report.kind) == ("resumed whole", Way.RESUMED)
     assert cached(cache, manifest)["w"] == noise(24 * MIB)
 
 

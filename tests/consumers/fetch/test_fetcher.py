@@ -139,6 +139,7 @@ def test_two_threads_that_want_one_artifact_move_it_once(
 
 
 def test_waiting_for_another_fetch_can_be_cancelled(origin: MemoryStore, cache: ArtifactCache) -> None:
-    manifest = publish(origin, FILES)
+    manifest, cancel = publish(origin, FILES), threading.Event()
+    cancel.set()
     with cache.fetching(manifest.digest), pytest.raises(FetchCancelled):
-        Fetcher(origin, None, cache).fetch(manifest.digest, cancelled=lambda: True)
+        Fetcher(origin, None, cache).fetch(manifest.digest, cancel=cancel)

@@ -66,7 +66,7 @@ def broken_off(origin: MemoryStore, region: MemoryStore | None, cache: ArtifactC
     """A fetch that ends in the middle of blocks; the bytes that it brought."""
     link = Packets(origin, BROKEN_OFF_BYTES)
     with pytest.raises(FetchCancelled):
-        Fetcher(link, region, cache).fetch(manifest.digest, cancelled=link.stop.is_set)
+        Fetcher(link, region, cache).fetch(manifest.digest, cancel=link.stop)
     assert list((cache.folder / "incoming").rglob("*.begun"))
     return link.blob_bytes_read
 

@@ -6,16 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.fetch import ArtifactCache, Fetcher
+from modelcast.consumers.fetch import ArtifactCache
 from modelcast.infra.stores import S3Store, open_store
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import Manifest
-from tests.consumers.fetch.offering import offer
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree
 from tests.support.lanes import often
 from tests.support.servers import S3ForTests
@@ -25,9 +23,6 @@ FORGOTTEN_MAX = 4 * 8 * 16 * 1024
 """What four readers bring, a packet every 10 ms, while nothing is noted; and some more."""
 FILES = {"weights": noise(30 * MIB + 12345, 1), "tokenizer/vocab": noise(MIB // 2, 2), "config.json": b"{}"}
 TOTAL = sum(map(len, FILES.values()))
-OLD = noise(24 * MIB, 3)
-NEW = b"".join(noise(MIB // 2, 10 + at) + OLD[at * MIB + MIB // 2 : (at + 1) * MIB] for at in range(24))
-"""Half of it is new: a dozen MiB of delta."""
 
 
 class World:
@@ -116,32 +111,18 @@ def a_whole(world: World) -> None:
     kill_and_complete(world, TOTAL)
 
 
-def a_delta(world: World) -> None:
-    store = world.store(world.origin_url)
-    world.before = world.publish({"weights": OLD}).digest
-    Fetcher(store, None, ArtifactCache(world.cache_folder)).fetch(world.before)
-    manifest = world.publish({"weights": NEW})
-    size_bytes = len(store.get(offer(store, manifest, OLD, NEW), size_max=len(NEW)).body)
-    assert size_bytes < 13 * MIB
-    assert kill_and_complete(world, size_bytes).splitlines()[-1].split()[0] == "delta"
-
-
 @pytest.mark.integration
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize("scene", [a_whole, a_delta])
-def test_a_fetch_that_is_killed_again_and_again_moves_little_twice(
-    s3: S3ForTests, tmp_path: Path, scene: Callable[[World], None]
-) -> None:
-    scene(World(s3, tmp_path))
+def test_a_fetch_that_is_killed_again_and_again_moves_little_twice(s3: S3ForTests, tmp_path: Path) -> None:
+    a_whole(World(s3, tmp_path))
 
 
 @pytest.mark.real
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize("scene", [a_whole, a_delta])
 def test_a_fetch_that_is_killed_again_and_again_moves_little_twice_from_a_real_store(
-    versitygw: S3ForTests, tmp_path: Path, scene: Callable[[World], None]
+    versitygw: S3ForTests, tmp_path: Path
 ) -> None:
-    scene(World(versitygw, tmp_path))
+    a_whole(World(versitygw, tmp_path))
 
 
 @pytest.mark.integration

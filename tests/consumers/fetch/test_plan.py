@@ -6,16 +6,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.fetch.planning.steps import (
-    PART_BLOCKS_MAX,
-    PART_BLOCKS_MIN,
-    Step,
-    Way,
-    part_blocks,
-    parts_of,
-    plan,
-    runs,
-)
+from modelcast.consumers.fetch.planning.parts import PART_BLOCKS_MAX, PART_BLOCKS_MIN, part_blocks, parts_of, runs
+from modelcast.consumers.fetch.planning.steps import Step, Way, steps_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 from tests.consumers.fetch.publishing import entry, manifest_of
 
@@ -29,7 +21,7 @@ def test_every_path_is_brought_once_by_the_cheapest_way(
     files: dict[str, bytes], cached: set[str], regional: set[str]
 ) -> None:
     manifest = manifest_of(files)
-    steps = plan(manifest, cached=cached, regional=regional)
+    steps = steps_of(manifest, cached=cached, regional=regional)
     paths = [path for step in steps for path in (step.file.path, *step.also_at)]
     assert sorted(paths) == sorted(files)
     assert len({step.file.digest for step in steps}) == len(steps)
@@ -38,7 +30,7 @@ def test_every_path_is_brought_once_by_the_cheapest_way(
         if step.file.digest in cached:
             assert step.way is Way.CACHE
         else:
-            assert step.way is (Way.REGION if step.file.digest in regional else Way.ORIGIN)
+            assert step.way is (Way.REGION if step.file.digest in regional else Way.WHOLE)
 
 
 @given(st.integers(1, 40 * BLOCK_SIZE_BYTES), st.data())
@@ -47,7 +39,7 @@ def test_parts_cover_the_missing_blocks_and_no_others(size_bytes: int, data: st.
     file = entry("w", b"")
     file = type(file)("w", size_bytes, file.digest, ("",) * blocks)
     missing = data.draw(st.sets(st.integers(0, blocks - 1)))
-    parts = parts_of([Step(file, Way.ORIGIN)], {file.digest: missing})
+    parts = parts_of([Step(file, Way.WHOLE)], {file.digest: missing})
     covered = [b for part in parts for b in range(part.first_block, part.first_block + part.block_count)]
     assert covered == sorted(missing)
     assert all(1 <= part.block_count <= PART_BLOCKS_MAX for part in parts)
@@ -70,7 +62,7 @@ def test_those_that_are_read_first_do_not_end_together() -> None:
     assert [count for _, count in runs(set(range(129)))][:5] == [4, 8, 12, 16, 16]
     files = [replace(entry(name, name.encode()), size_bytes=64 * BLOCK_SIZE_BYTES, blocks=("",) * 64) for name in "ab"]
     parts = parts_of(
-        [Step(file, Way.ORIGIN) for file in files], {file.digest: set(range(64)) for file in files}, far_most=8
+        [Step(file, Way.WHOLE) for file in files], {file.digest: set(range(64)) for file in files}, far_most=8
     )
     assert [part.block_count for part in parts][:5] == [2, 4, 6, 8, 8]
     assert [part.block_count for part in parts if part.step.file.path == "b"][:5] == [8] * 5
@@ -79,7 +71,7 @@ def test_those_that_are_read_first_do_not_end_together() -> None:
 def test_no_part_is_longer_than_is_asked_for() -> None:
     assert [count for _, count in runs(set(range(40)), most=3)][:5] == [1, 2, 3, 3, 3]
     file = replace(entry("w", b""), size_bytes=40 * BLOCK_SIZE_BYTES, blocks=("",) * 40)
-    for way, longest in ((Way.ORIGIN, 3), (Way.REGION, 8)):
+    for way, longest in ((Way.WHOLE, 3), (Way.REGION, 8)):
         parts = parts_of([Step(file, way)], {file.digest: set(range(40))}, far_most=3)
         assert max(part.block_count for part in parts) == longest
 
@@ -98,7 +90,7 @@ def test_the_end_is_that_of_the_last_file() -> None:
 
 def test_a_block_that_has_begun_is_the_first_of_a_part() -> None:
     file = entry("w", bytes(40 * BLOCK_SIZE_BYTES))
-    step, missing = Step(file, Way.ORIGIN), {file.digest: set(range(3, 40))}
+    step, missing = Step(file, Way.WHOLE), {file.digest: set(range(3, 40))}
     parts = parts_of([step], missing, {file.digest: {3: 17, 6: 4096}})
     assert [(part.first_block, part.begun_bytes) for part in parts if part.begun_bytes] == [(3, 17), (6, 4096)]
     assert parts[0].block_count == 3

@@ -11,8 +11,9 @@ import aiohttp
 import orjson
 import psutil
 
-from modelcast.consumers.pods.v2 import V2Pod
-from tests.consumers.pod.pod_process import PodProcess, await_for
+from modelcast.consumers.pod_clients.v2 import V2Pod
+from tests.consumers.pod.pod_process import PodProcess
+from tests.support.waiting import until_async
 
 MakePod = Callable[..., PodProcess]
 
@@ -77,7 +78,7 @@ async def reader_of(path: Path, pod: PodProcess) -> psutil.Process:
             found.extend(worker for link in links if os.path.realpath(link) == os.path.realpath(path))
         return bool(found)
 
-    await await_for(one_has_it, "a worker opens the file")
+    await until_async(one_has_it, "a worker opens the file")
     return found[0]
 
 
@@ -88,7 +89,7 @@ async def recorded_as_served(pod: PodProcess, generation: int) -> None:
         served = orjson.loads(path.read_bytes())["served"]
         return served is not None and served["generation"] == generation
 
-    await await_for(recorded, "the served order is on disk")
+    await until_async(recorded, "the served order is on disk")
 
 
 async def ready(driver: V2Pod, model: str = "adder") -> None:

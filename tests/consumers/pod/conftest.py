@@ -5,7 +5,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from modelcast.consumers.pods.v2 import V2Pod
+from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 

@@ -1,31 +1,16 @@
 """A real pod process, for tests."""
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
+from tests.support.waiting import until
+
 TOKEN = "region-token-for-tests"
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.01)
-
-
-async def await_for(condition: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        await asyncio.sleep(0.01)
 
 
 class PodProcess:
@@ -54,7 +39,7 @@ class PodProcess:
                 stdout=log,
                 stderr=log,
             )
-        wait_for(lambda: port_file.exists() or self.ended, "the pod binds its port")
+        until(lambda: port_file.exists() or self.ended, "the pod binds its port")
         assert not self.ended, self.log.read_text()
         self.url = f"http://127.0.0.1:{port_file.read_text().strip()}"
         return self

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcast.consumers.pod.fence import Accepted, Verdict, judge
-from modelcast.consumers.pods.port import LoadOrder, PodRefused
+from modelcast.consumers.pod_clients.port import LoadOrder, PodRefused
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 

@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.consumers.pod.fence import Accepted
 from modelcast.consumers.pod.ledger import Ledger
-from modelcast.consumers.pods.port import LoadOrder
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.errors import ContentError, Refused
 
 DIGEST = "sha256:" + "a" * 64

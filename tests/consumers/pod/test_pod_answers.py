@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from modelcast.consumers.pods.v2 import V2Pod
+from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.pod.asking import (
     MakePod,
     X,

@@ -9,8 +9,8 @@ import aiohttp
 import psutil
 import pytest
 
-from modelcast.consumers.pods.port import LoadFailed, PodUnreachable
-from modelcast.consumers.pods.v2 import V2Pod
+from modelcast.consumers.pod_clients.port import LoadFailed, PodUnreachable
+from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.pod.asking import (
     MakePod,
     ask,
@@ -22,7 +22,8 @@ from tests.consumers.pod.asking import (
     value,
 )
 from tests.consumers.pod.models import adder, order, slow
-from tests.consumers.pod.pod_process import TOKEN, PodProcess, await_for, wait_for
+from tests.consumers.pod.pod_process import TOKEN, PodProcess
+from tests.support.waiting import until, until_async
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
@@ -53,9 +54,9 @@ async def test_a_worker_that_keeps_dying_is_put_back_more_and_more_slowly(pod: P
     await driver.load(order(artifact, 1))
     folder.parent.rename(folder.parent.with_suffix(".hidden"))
     pod.serving_worker().kill()
-    wait_for(lambda: pod.log.read_text().count("load failed") >= 3, "three attempts")
+    until(lambda: pod.log.read_text().count("load failed") >= 3, "three attempts")
     at = time.monotonic()
-    wait_for(lambda: pod.log.read_text().count("load failed") >= 6, "six attempts")
+    until(lambda: pod.log.read_text().count("load failed") >= 6, "six attempts")
     assert time.monotonic() - at > 1.0  # 0.2 + 0.4 + 0.8 s, if none is left out
 
 
@@ -109,7 +110,7 @@ async def test_a_pod_killed_outright_leaves_no_process(pod: PodProcess, driver: 
     good, hangs = adder(1), adder(2)
     good.put(pod.cache)
     await driver.load(order(good, 1))
-    await await_for(lambda: len(pod.workers()) == 2, "a spare")
+    await until_async(lambda: len(pod.workers()) == 2, "a spare")
     if loading:
         path = hangs.put(pod.cache) / "model.onnx"
         never_read(path)

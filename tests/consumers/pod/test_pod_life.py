@@ -11,8 +11,8 @@ import orjson
 import psutil
 import pytest
 
-from modelcast.consumers.pods.port import PodUnreachable
-from modelcast.consumers.pods.v2 import V2Pod
+from modelcast.consumers.pod_clients.port import PodUnreachable
+from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.pod.asking import (
     MakePod,
     ask,

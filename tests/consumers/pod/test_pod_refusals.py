@@ -9,8 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from modelcast.consumers.pods.port import LoadFailed, PodRefused
-from modelcast.consumers.pods.v2 import V2Pod
+from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
+from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.pod.asking import (
     MakePod,
     ask,
@@ -22,7 +22,8 @@ from tests.consumers.pod.asking import (
     value,
 )
 from tests.consumers.pod.models import Artifact, adder, order
-from tests.consumers.pod.pod_process import TOKEN, PodProcess, await_for
+from tests.consumers.pod.pod_process import TOKEN, PodProcess
+from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
@@ -212,7 +213,7 @@ async def test_a_load_that_takes_too_long_is_given_up(make_pod: MakePod, http: a
         await driver.load(order(hangs, 2))
     assert caught.value.code == "load_timeout"
     assert await value(http, pod) == 1.0
-    await await_for(lambda: len(pod.workers()) == 2, "the hanging worker is gone")
+    await until_async(lambda: len(pod.workers()) == 2, "the hanging worker is gone")
     await driver.aclose()
 
 
@@ -229,6 +230,6 @@ async def test_an_unloaded_model_is_gone_and_its_process_too(
     reading = await driver.read("adder")
     assert (reading.version, reading.ready) == (None, True)
     assert (await ask(http, pod))[0] == 404
-    await await_for(lambda: not worker.is_running(), "the worker ends")
+    await until_async(lambda: not worker.is_running(), "the worker ends")
     with pytest.raises(PodRefused):
         await driver.load(order(artifact, 1, generation=1))

@@ -8,8 +8,8 @@ import aiohttp
 import psutil
 import pytest
 
-from modelcast.consumers.pods.port import LoadFailed, PodRefused
-from modelcast.consumers.pods.v2 import V2Pod
+from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
+from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.pod.asking import (
     MakePod,
     ask,
@@ -21,7 +21,8 @@ from tests.consumers.pod.asking import (
     value,
 )
 from tests.consumers.pod.models import adder, matmul, order, slow
-from tests.consumers.pod.pod_process import TOKEN, PodProcess, await_for
+from tests.consumers.pod.pod_process import TOKEN, PodProcess
+from tests.support.waiting import until_async
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
@@ -69,7 +70,7 @@ async def test_versions_swap_under_load_without_a_failed_or_wrong_answer(
         await driver.load(order(versions[n], n))
         assert (await driver.read("adder")).version == n
         before = traffic.sent
-        await await_for(lambda before=before: traffic.sent > before + 20, "traffic goes on")  # type: ignore[misc]
+        await until_async(lambda before=before: traffic.sent > before + 20, "traffic goes on")  # type: ignore[misc]
     traffic.stop = True
     await asyncio.gather(*clients)
     assert not traffic.failed
@@ -94,7 +95,7 @@ async def test_a_request_in_flight_finishes_on_the_version_it_began_with(
     old_worker.resume()
     status, headers, answer = await request
     assert (status, answer["model_version"], headers["modelcast-version"]) == (200, "1", "1")
-    await await_for(lambda: not old_worker.is_running(), "the old worker ends")
+    await until_async(lambda: not old_worker.is_running(), "the old worker ends")
 
 
 async def test_a_swap_cuts_no_request_off_however_short_a_shutdown_may_be(
@@ -128,14 +129,14 @@ async def test_memory_after_twenty_reloads_is_at_most_a_fifth_above_that_after_t
 
     async def reloaded(n: int) -> int:
         await driver.load(order((first, second)[n % 2], n, model="matmul"))
-        await await_for(lambda: len(pod.workers()) == 2, "one worker that serves, and one spare")
+        await until_async(lambda: len(pod.workers()) == 2, "one worker that serves, and one spare")
         readings: list[int] = []
 
         def settled() -> bool:  # the spare has done its imports
             readings.append(pod.rss_bytes())
             return len(readings) > 30 and max(readings[-20:]) - min(readings[-20:]) < 1024 * 1024
 
-        await await_for(settled, "memory settles")
+        await until_async(settled, "memory settles")
         return readings[-1]
 
     after_first = await reloaded(1)
@@ -155,7 +156,7 @@ async def test_the_same_bytes_under_a_newer_order_are_adopted_without_a_new_proc
     reading = await driver.read("adder")
     assert (reading.generation, reading.epoch, pod.serving_worker().pid) == (9, 2, worker.pid)
     await driver.load(order(artifact, 7, generation=10, epoch=2, reload=True))
-    await await_for(lambda: not worker.is_running(), "a reload replaces the process")
+    await until_async(lambda: not worker.is_running(), "a reload replaces the process")
     assert (await driver.read("adder")).generation == 10
 
 
@@ -200,7 +201,7 @@ async def test_a_load_steps_back_but_what_serves_does_not(make_pod: MakePod) -> 
     artifact.put(pod.cache)
     await driver.load(order(artifact, 1, model="m"))
     # Three that run requests and one of ONNX Runtime's pool, at least; what numpy keeps from the imports may be lower.
-    await await_for(
+    await until_async(
         lambda: len([w for w in pod.workers() if nice_values(w).count(usual) >= 4]) == 2,
         "two workers serve, and nothing that serves stepped back",
     )

@@ -87,7 +87,18 @@ def test_a_delta_that_takes_much_longer_than_was_thought_holds_no_announcement_u
     done = publisher.publish("fraud", train(1), progress=watcher)
     assert [d.base_version for d in done.deltas] == [1, 0]
     assert [m.base_version for m in told] == [1, 0]
-    assert watcher.begun == ["scan", "upload", "deltas", "claim", "announce", "close", "deltas", "deltas", "keep"]
+    assert watcher.begun == [
+        "scan",
+        "scan",
+        "upload",
+        "deltas",
+        "claim",
+        "announce",
+        "close",
+        "deltas",
+        "deltas",
+        "keep",
+    ]
 
 
 def test_what_a_watcher_raises_is_told_and_no_delta_is_lost(
@@ -166,4 +177,4 @@ def test_each_delta_is_told_while_it_is_made(publisher: Publisher, train: Callab
     watcher = Watcher(told)
     publisher.publish("fraud", train(1), progress=watcher)
     assert [(m.path, m.base_version) for m in told] == [("model.safetensors", 1), ("model.safetensors", 0)]
-    assert watcher.begun == ["scan", "upload", "claim", "announce", "close", "deltas", "keep"]
+    assert watcher.begun == ["scan", "scan", "upload", "claim", "announce", "close", "deltas", "keep"]

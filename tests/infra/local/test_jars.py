@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.errors import FetchFailed, JarRefused
-from modelcast.infra.local.jars import LockedJar, cache_dir, ensure_jars, kafka_lock, parse_lock
+from modelcast.infra.local.servers.jars import LockedJar, cache_dir, ensure_jars, kafka_lock, parse_lock
 
 GOOD = b"the locked bytes"
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 START = """
 import fcntl, socket, struct, sys
 from pathlib import Path
-from modelcast.infra.local.kafka import cluster_at
+from modelcast.infra.local.servers.kafka import cluster_at
 from modelcast.infra.local.stack import LocalStack
 
 UP, SIOCSIFFLAGS = 1, 0x8914

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from modelcast.infra.local.s3 import S3Server, client_for
-from modelcast.infra.local.s3_kept import Touched, touched
+from modelcast.infra.local.servers.s3 import S3Server, client_for
+from modelcast.infra.local.servers.s3_kept import Touched, touched
 
 
 @pytest.mark.parametrize(

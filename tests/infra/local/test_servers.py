@@ -9,9 +9,9 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from redis import Redis
 
-from modelcast.infra.local.kafka import KafkaServer, cluster_at
-from modelcast.infra.local.redis import RedisServer
-from modelcast.infra.local.s3 import client_for
+from modelcast.infra.local.servers.kafka import KafkaServer, cluster_at
+from modelcast.infra.local.servers.redis import RedisServer
+from modelcast.infra.local.servers.s3 import client_for
 from tests.support.servers import S3ForTests
 
 pytestmark = pytest.mark.integration
@@ -103,7 +103,7 @@ def test_the_imitation_says_so_and_answers(tmp_path: Path, monkeypatch: pytest.M
             self.said += text
 
     steps = Steps()
-    monkeypatch.setattr("modelcast.infra.local.redis.find_executable", lambda: None)
+    monkeypatch.setattr("modelcast.infra.local.servers.redis.find_executable", lambda: None)
     server = RedisServer.start(tmp_path, progress=steps)
     try:
         assert "fakeredis" in steps.said

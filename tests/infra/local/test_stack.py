@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.errors import ServerFailed
-from modelcast.infra.local.kafka import cluster_at
 from modelcast.infra.local.layout import Daemon, modelcast_daemons
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.scratch import scratch_dir
+from modelcast.infra.local.servers.kafka import cluster_at
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.local.state import MARK, marked
 

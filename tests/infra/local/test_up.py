@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from modelcast.infra.local.kafka import cluster_at
-from modelcast.infra.local.s3 import client_for
+from modelcast.infra.local.servers.kafka import cluster_at
+from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.local.state import is_guard, marked, read_state, send, start_time
 from modelcast.infra.local.up import LOG, StackInfo, UpOptions, down, info, up
 from modelcast.schemas.errors import Refused, UsageError

@@ -2,8 +2,7 @@
 
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.stores import open_store
 from modelcast.infra.stores.s3_direct import ConnectionPool
+from tests.support.waiting import until
 
 PATIENCE_SECONDS = 60.0
 
@@ -54,13 +54,6 @@ def counting() -> Iterator[Counting]:
     one.server.server_close()
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def read(pool: ConnectionPool, url: str) -> bytes:
     with pool.request("GET", f"{url}/x", {}, b"") as response:
         return bytes(response.read())
@@ -71,16 +64,16 @@ def test_only_what_lacks_is_opened(counting: Counting) -> None:
     pool.warm(counting.url, 3)
     pool.warm(counting.url, 3)
     pool.warm(counting.url, 2)
-    wait_until(lambda: counting.connections == 3)
+    until(lambda: counting.connections == 3)
     pool.warm(counting.url, 4)
-    wait_until(lambda: counting.connections >= 4)
+    until(lambda: counting.connections >= 4)
     assert counting.connections == 4
 
 
 def test_what_is_open_is_used(counting: Counting) -> None:
     pool = ConnectionPool()
     pool.warm(counting.url, 1)
-    wait_until(lambda: any(pool._idle.values()))
+    until(lambda: any(pool._idle.values()))
     assert [read(pool, counting.url), read(pool, counting.url)] == [b"yes"] * 2
     assert counting.connections == 1
 
@@ -93,7 +86,7 @@ def test_what_the_store_hung_up_on_counts_for_nothing() -> None:
         pool = ConnectionPool()
         pool.warm(url, 2)
         accepted += [listener.accept()[0], listener.accept()[0]]
-        wait_until(lambda: sum(map(len, pool._idle.values())) == 2)
+        until(lambda: sum(map(len, pool._idle.values())) == 2)
         for each in accepted:
             each.close()
         listener.settimeout(PATIENCE_SECONDS)
@@ -106,7 +99,7 @@ def test_what_the_store_hung_up_on_counts_for_nothing() -> None:
 def test_a_store_that_is_away_is_met_only_by_whoever_needs_it() -> None:
     pool, url = ConnectionPool(), f"http://127.0.0.1:{free_ports(1)[0]}"
     pool.warm(url, 2)
-    wait_until(lambda: not sum(pool._coming.values()))
+    until(lambda: not sum(pool._coming.values()))
     with pytest.raises(ConnectionRefusedError):
         read(pool, url)
 
@@ -114,7 +107,7 @@ def test_a_store_that_is_away_is_met_only_by_whoever_needs_it() -> None:
 def test_a_store_passes_it_on(counting: Counting) -> None:
     store = open_store("s3://bucket", endpoint_url=counting.url, access_key_id="a", secret_access_key="b" * 8)
     store.warm(2)
-    wait_until(lambda: counting.connections == 2)
+    until(lambda: counting.connections == 2)
     found = store.get("k", size_max=3)
     assert found is not None
     assert found.body == b"yes"

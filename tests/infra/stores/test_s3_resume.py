@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.s3 import client_for
+from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.stores import S3Store, open_store, s3_unfinished
 from modelcast.infra.stores.etags import etag_fits
 from modelcast.infra.stores.parts import PART_SIZE_MIN_BYTES, PARTS_MAX, part_size_of

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from modelcast.infra.registry import RegistryReader, Tail
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
+from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.ports import ObjectInfo, ObjectStore
 from modelcast.schemas.records import Entry
-from modelcast.schemas.schema_book import SchemaBook
 from tests.simulation import artifacts
 from tests.simulation.artifacts import Stored
 
@@ -80,10 +80,12 @@ def reader_for(worker: Worker) -> type[RegistryReader]:
     class Overtaken(Reader):
         def __init__(self, store: ObjectStore, *, book: SchemaBook = _BOOK, expected_id: str | None = None) -> None:
             super().__init__(store, book=book, expected_id=expected_id)
-            self._earlier: ModelLog | None = None
+            self._folds: list[ModelLog] = []  # as they were answered to who reads the log now
 
         def tail(self, model: str, log: ModelLog | None = None, *, partial: bool = False) -> Tail:
             """See ``RegistryReader.tail``."""
+            if log is None:
+                self._folds.clear()  # another begins to read: nothing of its own can be overtaken
             return self._perhaps_earlier(super().tail(model, log, partial=partial))
 
         def read_until(self, log: ModelLog, generation: int, *, partial: bool = False) -> Tail:
@@ -91,9 +93,11 @@ def reader_for(worker: Worker) -> type[RegistryReader]:
             return self._perhaps_earlier(super().read_until(log, generation, partial=partial))
 
         def _perhaps_earlier(self, tail: Tail) -> Tail:
-            earlier, self._earlier = self._earlier, tail.log
-            if earlier and earlier.head < tail.log.head and worker.world.fault("log read overtaken", worker.region):
-                return Tail(earlier)
+            known = worker.replica.facts.log_head if worker.replica else 0
+            earlier = [fold for fold in self._folds if fold.head < known]
+            self._folds.append(tail.log)
+            if earlier and worker.world.fault("log read overtaken", worker.region):
+                return Tail(worker.world.rng.choice(earlier))
             return tail
 
     return Overtaken

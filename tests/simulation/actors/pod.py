@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.consumers.pod import fence
-from modelcast.consumers.pods.port import LoadFailed, LoadOrder, PodReading, PodRefused, PodUnreachable
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodReading, PodRefused, PodUnreachable
 from modelcast.schemas import keys
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import VerificationFailed

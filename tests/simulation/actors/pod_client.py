@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from modelcast.consumers.pods.port import LoadOrder, PodReading, PodUnreachable
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading, PodUnreachable
 from tests.simulation.actors.pod import Pod, show
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ READ_TIMEOUT = 5.0
 
 
 class PodClient:
-    """See ``consumers.pods.port.Pod``."""
+    """See ``consumers.pod_clients.port.Pod``."""
 
     def __init__(self, worker: Worker, pod: Pod) -> None:
         self._worker, self._world, self._region, self._pod = worker, worker.world, worker.region, pod

@@ -152,7 +152,7 @@ class Process(ABC):
         life = self.life
 
         def run() -> None:
-            if self.life != life:
+            if self.life != life or not self.up:
                 return
             if self.paused:
                 self._waiting.append(action)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.values import Transfer
-from modelcast.consumers.fetch import FetchStatus
-from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.consumers.fetch import FetchCancelled, FetchStatus
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable, VerificationFailed
@@ -107,9 +107,7 @@ class Region:
 
     # --- fetching -----------------------------------------------------------------------------------------
 
-    def fetch(
-        self, update: ModelUpdate, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None]
-    ) -> Transfer:
+    def fetch(self, update: ModelUpdate, cancel: threading.Event, on_status: Callable[[FetchStatus], None]) -> Transfer:
         """Bring an artifact to the disk: from the disk itself, the region's bucket, or over the long link.
 
         See ``Artifacts``: what it says to have brought was verified.
@@ -126,7 +124,7 @@ class Region:
             wait_here(rng.uniform(0.1, 0.5))
             stored, transfer = near, Transfer(0, size, size)
         else:
-            self._wait_for_the_link(size, cancelled, on_status)
+            self._wait_for_the_link(size, cancel, on_status)
             self.long_link[digest] += 1
             stored, transfer = self.world.origin.artifacts[digest], Transfer(size, 0, size)
             if self.world.fault("fetch damaged in transit", self):
@@ -140,15 +138,13 @@ class Region:
         self.cache[digest] = self.artifacts[digest] = stored
         return transfer
 
-    def _wait_for_the_link(
-        self, size: int, cancelled: Callable[[], bool], on_status: Callable[[FetchStatus], None]
-    ) -> None:
+    def _wait_for_the_link(self, size: int, cancel: threading.Event, on_status: Callable[[FetchStatus], None]) -> None:
         rng = self.world.rng
         seconds = rng.uniform(30.0, 60.0) if self.world.fault("fetch slow", self) else rng.uniform(0.5, 4.0)
         for part in (1, 2):
             wait_here(seconds / 2)
             on_status(FetchStatus(part * size // 2, size, size / seconds, "whole"))
-        if cancelled():
+        if cancel.is_set():
             raise FetchCancelled("not wanted any more")
         if self.world.fault("fetch failed", self):
             raise StoreUnavailable("connection reset")

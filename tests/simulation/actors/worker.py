@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Effect, Event
 from modelcast.agents.region.intake import Heard, Intake
-from modelcast.agents.region.ownership.liveness import Standing
+from modelcast.agents.region.ownership.liveness import Liveness
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
-from modelcast.agents.region.shell.ports import PROOF_SECONDS_MAX, World
+from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.infra.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.outbox import Delivered
 from modelcast.infra.settings import RegionSettings
@@ -58,7 +59,7 @@ class Worker(Process):
             region.name,
             SETTINGS,
             owner=self.identity,
-            world=World(
+            ports=RegionPorts(
                 region=region.name,
                 pods={pod.name: PodClient(self, pod) for pod in region.pods},
                 artifacts=region,
@@ -66,15 +67,14 @@ class Worker(Process):
                 stores=SimulatedThreads(self),
                 fetches=SimulatedThreads(self, piecemeal=1.0, seconds_max=0.01),
                 load_seconds_max=LOAD_TIMEOUT,
-                proof_seconds_max=PROOF_SECONDS_MAX if region.proves else float("inf"),
                 pace=Pace(lambda: world.now),
                 observer=Observer(self),
             ),
             region_store=bucket,
             watch=watch,
             reporter=reporter,
-            policy=world.policy,
-            standing=self.liveness,
+            policy=world.policy if region.proves else replace(world.policy, proof_seconds=float("inf")),
+            liveness=self.liveness,
             rng=rng,
         )
         self._intake = Intake(self.agent, watch, outbox)  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ class Worker(Process):
     @property
     def epoch(self) -> int:
         """Under which it owns the model; 0: it does not."""
-        return self.replica.saved.epoch if self.replica else 0
+        return self.replica.facts.saved.epoch if self.replica else 0
 
     def assigned(self, number: int) -> None:
         """The group gives us the model."""
@@ -155,7 +155,7 @@ class Worker(Process):
         return True
 
 
-class LivenessByMarks(Standing):
+class LivenessByMarks(Liveness):
     """The real one; that its event loop turns and its heartbeats arrive is noted when it matters, not every second."""
 
     def __init__(self, worker: Worker) -> None:
@@ -170,17 +170,17 @@ class LivenessByMarks(Standing):
             self._heard_at = self._worker.world.now
 
     def stands(self) -> bool:
-        """See ``Standing``."""
+        """See ``Liveness``."""
         self.keep_up()
         return super().stands()
 
     def assigned(self) -> None:
-        """See ``Standing``."""
+        """See ``Liveness``."""
         self.keep_up()
         super().assigned()
 
     async def tick(self) -> None:
-        """See ``Standing``."""
+        """See ``Liveness``."""
         await asyncio.Event().wait()
 
 
@@ -191,7 +191,9 @@ class Outbox:
         self._worker = worker
         self.dead_letter = DeadLetterWriter(self.send, worker.name)
 
-    def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None) -> None:
+    def send(
+        self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None, headers: object = None
+    ) -> None:
         """See ``infra.outbox.Outbox``."""
         if not self._worker.acts():
             return

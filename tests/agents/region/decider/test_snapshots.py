@@ -18,7 +18,7 @@ from modelcast.agents.region.decider.values import (
     Transfer,
     Unreadable,
 )
-from modelcast.consumers.pods.port import PodReading
+from modelcast.consumers.pod_clients.port import PodReading
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.records import Activation, CommandKind, ModelAck
 from modelcast.schemas.states import PodState, State
@@ -66,7 +66,7 @@ def test_a_version_that_is_only_staged_is_told_with_its_bytes() -> None:
 def test_what_is_fetched_ahead_of_what_is_served_is_told_while_it_is_on_its_way() -> None:
     region = serving("a")
     region.on(Log().publish(1).publish(2, activation=Activation.STAGED).folded)
-    assert region.replica.fetching == {digest(2)}
+    assert region.replica.pending.fetching == {digest(2)}
     region.on(Fetching(digest(2), Transfer(bytes_moved=7, bytes_planned=1002, bytes_per_second=3.25, way="whole")))
     (page,) = pages(region)
     assert page.version == 1
@@ -120,7 +120,7 @@ def test_its_next_owner_still_says_why_a_version_is_refused() -> None:
     region = serving("a", log=log)
     region.on(log.publish(2, activation=Activation.STAGED).folded)
     damaged(region, 2)
-    heir = Region("a", memory=region.replica.saved.claimed_by("another"))
+    heir = Region("a", memory=region.replica.facts.saved.claimed_by("another"))
     heir.on(log.folded)
     (page,) = pages(heir)
     assert page.refused_version == 2
@@ -176,8 +176,8 @@ def test_every_page_can_be_written_and_all_pods_are_in_them(
     region.on(PodLost(names[-1], error))
     found = pages(region)
     values = encoded(region.replica, worker="w", sequence=1, now_us=NOW_US, now=region.now)
-    assert all(len(v) <= RECORD_SIZE_MAX for v in values)
-    assert [decode(v) for v in values] == list(found)
+    assert all(len(value) <= RECORD_SIZE_MAX for value, _ in values)
+    assert [decode(value) for value, _ in values] == list(found)
     assert all(len(p.pods) <= PODS_PER_PAGE for p in found)
     assert [r.pod for p in found for r in p.pods] == sorted(names)
     assert {(p.page, p.pages) for p in found} == {(n, len(found)) for n in range(len(found))}

@@ -50,7 +50,7 @@ def test_acceptance_is_saved_while_the_bytes_are_on_their_way() -> None:
 
 def test_what_was_staged_and_what_is_served_is_remembered() -> None:
     region = serving("a", "b")
-    memory = region.replica.saved
+    memory = region.replica.facts.saved
     assert memory.staged is not None and memory.served is not None
     assert (memory.staged.version, memory.served.version, memory.served.generation) == (1, 1, 1)
 
@@ -61,7 +61,7 @@ def test_bytes_that_arrived_damaged_are_not_held() -> None:
     region.on(Log().publish(1).folded)
     region.save_all()
     region.on(FetchFailed(digest(1), "other bytes", damaged=True))
-    assert digest(1) not in region.replica.held
+    assert digest(1) not in region.replica.facts.held
     assert (region.replica.state, region.loads) == (State.FAILED, [])
 
 
@@ -79,7 +79,7 @@ def test_damaged_bytes_are_fetched_three_times_and_then_refused_while_the_old_ve
     region.all_read(1)
     assert region.loads == []
     region.save_all()
-    assert [q.version for q in region.replica.saved.quarantined] == [2]
+    assert [q.version for q in region.replica.facts.saved.quarantined] == [2]
 
 
 def test_a_release_forgives_and_the_version_is_fetched_again() -> None:
@@ -111,8 +111,11 @@ def test_a_staged_publication_is_fetched_but_served_only_when_told() -> None:
     region.serve_all()
     region.fetched(2)
     assert region.loads == []
-    assert region.replica.saved.staged is not None
-    assert (region.replica.saved.staged.version, region.replica.target and region.replica.target.version) == (2, 1)
+    assert region.replica.facts.saved.staged is not None
+    assert (region.replica.facts.saved.staged.version, region.replica.target and region.replica.target.version) == (
+        2,
+        1,
+    )
     region.on(log.say(CommandKind.ACTIVATE, 2).folded)
     assert region.fetches == []
     region.save_all()
@@ -158,7 +161,7 @@ def test_what_was_staged_is_told_once_not_again_when_it_is_saved() -> None:
     assert any(isinstance(e, Report) for e in effects)
     wished = region.replica.wished_memory()
     effects = region.on(Saved(wished))
-    assert region.replica.saved.staged == wished.staged is not None
+    assert region.replica.facts.saved.staged == wished.staged is not None
     assert not any(isinstance(e, Report) for e in effects)
 
 
@@ -219,7 +222,7 @@ def test_a_newer_generation_cancels_the_fetch_of_the_one_before() -> None:
     region.on(log.publish(2).folded)
     assert (region.cancels, region.fetches) == ([digest(1)], [2])
     region.on(FetchFailed(digest(1), "cancelled", cancelled=True))
-    assert region.replica.fetching == {digest(2)}
+    assert region.replica.pending.fetching == {digest(2)}
     assert region.replica.state is State.FETCHING
 
 

@@ -158,7 +158,7 @@ def test_bytes_that_rotted_on_the_disk_are_fetched_again() -> None:
 
 
 def test_a_foreign_server_that_names_only_versions_is_driven_and_believed() -> None:
-    from modelcast.consumers.pods.port import PodReading
+    from modelcast.consumers.pod_clients.port import PodReading
 
     log = Log().publish(1)
     region = Region("a")
@@ -178,4 +178,4 @@ def test_a_region_without_pods_stages_and_never_says_that_it_serves() -> None:
     assert region.fetches == [1]
     region.fetched(1)
     assert region.replica.state is State.STAGED
-    assert region.replica.saved.served is None
+    assert region.replica.facts.saved.served is None

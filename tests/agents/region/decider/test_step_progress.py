@@ -15,9 +15,9 @@ def test_what_a_fetch_says_of_itself_is_reported_while_it_runs() -> None:
     region = Region("a")
     region.all_read(None)
     region.on(Log().publish(1).folded)
-    assert region.replica.fetching == {digest(1)}
+    assert region.replica.pending.fetching == {digest(1)}
     assert Report() in region.on(Fetching(digest(1), half_way()))
-    assert region.replica.transfers[digest(1)] == half_way()
+    assert region.replica.facts.transfers[digest(1)] == half_way()
     assert region.replica.state is State.FETCHING
     assert Report() not in region.on(Fetching(digest(1), half_way())), "nothing new"
 
@@ -31,7 +31,7 @@ def test_progress_that_arrives_after_the_end_changes_nothing() -> None:
     before = region.replica
     assert region.on(Fetching(digest(1), half_way())) == ()
     assert region.replica == before
-    assert region.replica.transfers[digest(1)] == done
+    assert region.replica.facts.transfers[digest(1)] == done
 
 
 def test_progress_of_what_nobody_asked_for_changes_nothing() -> None:
@@ -39,7 +39,7 @@ def test_progress_of_what_nobody_asked_for_changes_nothing() -> None:
     region.all_read(None)
     region.on(Log().publish(1).folded)
     region.on(Fetching(digest(2), half_way()))
-    assert digest(2) not in region.replica.transfers
+    assert digest(2) not in region.replica.facts.transfers
 
 
 def test_a_retried_fetch_starts_to_count_anew() -> None:
@@ -49,6 +49,6 @@ def test_a_retried_fetch_starts_to_count_anew() -> None:
     region.on(Fetching(digest(1), half_way()))
     region.on(FetchFailed(digest(1), "cut"))
     region.after(100).on(Tick())
-    assert region.replica.fetching == {digest(1)}
+    assert region.replica.pending.fetching == {digest(1)}
     region.on(Fetching(digest(1), replace(half_way(), bytes_moved=7)))
-    assert region.replica.transfers[digest(1)].bytes_moved == 7
+    assert region.replica.facts.transfers[digest(1)].bytes_moved == 7

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.replica import Policy, Replica
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.step import step
 from modelcast.agents.region.decider.values import (
     CancelFetch,
@@ -20,10 +21,12 @@ from modelcast.agents.region.decider.values import (
     FetchFailed,
     Fetching,
     Folded,
+    Holding,
     Load,
     LoadBroken,
     Loaded,
     LoadRefused,
+    OwnershipDoubted,
     PodLost,
     PodRead,
     PodsKnown,
@@ -37,7 +40,7 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Transfer,
 )
-from modelcast.consumers.pods.port import LoadOrder, PodReading
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log import ModelLog
 from modelcast.schemas.records import Activation, CommandKind
 from modelcast.schemas.states import State, may_move
@@ -103,7 +106,9 @@ def any_event(folds: list[ModelLog]) -> st.SearchStrategy[Event]:
         st.builds(Contradicted, st.just("rewritten")),
         st.sets(pods).map(lambda names: PodsKnown(tuple(sorted(names)))),
         st.builds(Fetching, versions.map(digest), st.builds(Transfer, st.integers(0, 10))),
-        st.builds(Fetched, versions.map(digest), versions.map(digest)),
+        st.builds(Fetched, versions.map(digest)),
+        st.just(OwnershipDoubted()),
+        st.builds(Holding, st.booleans()),
         st.builds(FetchFailed, versions.map(digest), st.just("x"), st.booleans(), st.booleans()),
         st.builds(Loaded, pods, orders),
         st.builds(LoadRefused, pods, orders, codes, st.just("x")),
@@ -120,14 +125,16 @@ def any_event(folds: list[ModelLog]) -> st.SearchStrategy[Event]:
 @MEAN
 @given(st.data(), logs())
 def test_no_event_at_any_time_raises_and_no_wish_lies_in_the_past(data: st.DataObject, folds: list[ModelLog]) -> None:
-    replica, now = Replica.owning(Memory(REGISTRY, MODEL, REGION).claimed_by("w")), 0.0
+    replica, now = Replica.owning(Memory(REGISTRY, MODEL, REGION).claimed_by("w"), Policy()), 0.0
     for event in data.draw(st.lists(any_event(folds), max_size=25)):
         now += data.draw(st.sampled_from([0.0, 0.1, 5.0, 100.0]))
         replica, effects = step(replica, event, now)
         assert replica.wakes_at(now) > now
         for name in replica.pods:
             replica.pod_report(name, 10**15, now)
-        assert not (replica.alarm or replica.replaced) or all(isinstance(e, Report) for e in effects)
+        assert not (replica.facts.alarm or replica.facts.replaced) or all(
+            isinstance(e, Report | CheckOwner) for e in effects
+        )
 
 
 class World:
@@ -147,7 +154,7 @@ class World:
         self.replica, effects = step(before, event, self.now)
         self._check_move(before, self.replica)
         for effect in effects:
-            if isinstance(effect, Report | CancelFetch | CheckOwner):
+            if isinstance(effect, Report | CancelFetch):
                 continue
             self.under_way.append(effect)
         self._check_asked_once()
@@ -163,9 +170,10 @@ class World:
         asked = Counter(
             (type(e), e.update.version if isinstance(e, Fetch) else getattr(e, "pod", ""))
             for e in self.under_way
-            if isinstance(e, Fetch | Save)
+            if isinstance(e, Fetch | Save | CheckOwner)
         )
         assert not asked or max(asked.values()) == 1, asked
+        assert sum(isinstance(e, Save | CheckOwner) for e in self.under_way) <= 1
 
     def outcome(self, effect: Effect, data: st.DataObject) -> Event:
         lucky = data.draw(st.integers(0, 3)) > 0
@@ -174,7 +182,7 @@ class World:
                 wanted = update.artifact.manifest_digest
                 if lucky:
                     return Fetched(wanted)
-                asked_to_stop = ["cancelled"] if wanted in self.replica.cancelled else []
+                asked_to_stop = ["cancelled"] if wanted in self.replica.pending.cancelled else []
                 kind = data.draw(st.sampled_from(["cut", "damaged", *asked_to_stop]))
                 return FetchFailed(wanted, "x", damaged=kind == "damaged", cancelled=kind == "cancelled")
             case Load(pod, order):
@@ -202,6 +210,9 @@ class World:
                 )
             case Save(memory):
                 return Saved(memory) if lucky else SaveFailed("x")
+            case CheckOwner(epoch_seen):
+                saved = self.replica.facts.saved
+                return Saved(replace(saved, epoch=max(saved.epoch, epoch_seen))) if lucky else SaveFailed("x")
             case Refold():
                 return Folded(self.folds[self.unread])
         raise AssertionError(effect)

@@ -1,6 +1,6 @@
 """When the decider of one model in one region waits, doubts itself, or stops."""
 
-from modelcast.agents.region.decider.replica import Policy
+from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.values import (
     CheckOwner,
     Contradicted,
@@ -53,9 +53,9 @@ def test_waking_is_never_asked_for_in_the_past() -> None:
 
 
 def memory_order(region: Region):  # type: ignore[no-untyped-def]
-    from modelcast.consumers.pods.port import LoadOrder
+    from modelcast.consumers.pod_clients.port import LoadOrder
 
-    saved = region.replica.saved
+    saved = region.replica.facts.saved
     return LoadOrder(MODEL, 1, digest(1), 1, saved.epoch, saved.registry_id)
 
 
@@ -68,7 +68,7 @@ def test_a_pod_that_obeys_a_higher_epoch_makes_the_owner_doubt_itself() -> None:
 def test_a_raised_epoch_is_given_to_the_pods() -> None:
     region = serving("a")
     region.on(PodRead(reading("a", 1, epoch=5)))
-    raised = region.replica.saved
+    raised = region.replica.facts.saved
     region.on(Saved(type(raised)(**{**{f: getattr(raised, f) for f in raised.__slots__}, "epoch": 6})))
     assert (region.loads, region.order().epoch) == ([("a", 1)], 6)
 
@@ -96,23 +96,23 @@ def test_another_registry_stops_the_model_until_the_right_one_is_back() -> None:
     log = Log().publish(1)
     region = serving("a", log=log)
     region.on(Folded(ModelLog(MODEL, "another")))
-    assert region.replica.alarm
+    assert region.replica.facts.alarm
     assert region.after(60).on(Tick()) == ()
     region.on(log.publish(2).folded)
-    assert (region.replica.alarm, region.fetches) == ("", [2])
+    assert (region.replica.facts.alarm, region.fetches) == ("", [2])
 
 
 def test_a_log_that_lost_what_was_accepted_stops_the_model() -> None:
     region = Region("a", memory=memory_of(2, 2))
     region.on(Log().publish(1).folded)
-    assert "accepted" in region.replica.alarm
+    assert "accepted" in region.replica.facts.alarm
     assert region.loads == region.fetches == []
 
 
 def test_another_event_at_an_accepted_generation_stops_the_model() -> None:
     region = Region("a", memory=memory_of(1, 1, accepted_event_id="another"))
     region.on(Log().publish(1).folded)
-    assert "another event" in region.replica.alarm
+    assert "another event" in region.replica.facts.alarm
 
 
 def test_a_contradiction_found_by_the_reader_stops_the_model_and_is_told() -> None:

@@ -8,7 +8,7 @@ from modelcast.agents.region.ownership.liveness import (
     RECENT_SECONDS,
     SLEPT_SECONDS,
     YIELD_SECONDS_FIRST,
-    Standing,
+    Liveness,
     yield_seconds,
 )
 from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
@@ -20,7 +20,7 @@ from modelcast.schemas.ports import ObjectInfo, StoredObject
 class Clock:
     def __init__(self) -> None:
         self.now = 1000.0
-        self.standing = Standing(heartbeat_seconds=5.0, clock=lambda: self.now)
+        self.standing = Liveness(heartbeat_seconds=5.0, clock=lambda: self.now)
 
     def runs(self, seconds: float, *, heard: bool = True) -> None:
         """The process runs, and its heartbeats arrive (or do not)."""

@@ -158,12 +158,3 @@ def test_a_damaged_state_is_never_taken_for_an_empty_one() -> None:
         Memory.decode(b'{"format": 2}')
     with pytest.raises(ContentError):
         Memory.decode(b"\xff")
-
-
-def test_a_proof_counts_from_when_it_was_asked_for() -> None:
-    ours = state(MemoryStore())
-    assert ours.proved_at == float("-inf")
-    ours.claim("r")
-    first = ours.proved_at
-    ours.check()
-    assert ours.proved_at > first > 0

@@ -8,8 +8,8 @@ import pytest
 from modelcast.agents.region.decider.values import Fetching
 from modelcast.agents.region.reporting.progress import (
     GAP_SECONDS,
-    PODS_TOLD_PER_SECOND_MAX,
-    TOLD_PER_SECOND_MAX,
+    PODS_REPORTED_PER_SECOND_MAX,
+    REPORTS_PER_SECOND_MAX,
     Pace,
     Teller,
     gap_seconds,
@@ -77,8 +77,8 @@ def test_many_fetches_together_are_no_flood_and_each_is_heard(fetches: int, pods
             for teller in tellers:
                 teller(status())
     assert set(told) == set(range(fetches))
-    assert told.total() <= seconds * TOLD_PER_SECOND_MAX
-    assert told.total() * pods <= seconds * PODS_TOLD_PER_SECOND_MAX
+    assert told.total() <= seconds * REPORTS_PER_SECOND_MAX
+    assert told.total() * pods <= seconds * PODS_REPORTED_PER_SECOND_MAX
     assert max(told.values()) <= seconds / GAP_SECONDS
     assert max(told.values()) - min(told.values()) <= 1  # nobody speaks for the others
 

@@ -13,6 +13,7 @@ from modelcast.agents.region.reporting.snapshot_reporter import (
     RETRY_SECONDS,
     SnapshotReporter,
 )
+from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import Activation, ModelAck
 from modelcast.schemas.states import PodState, State
@@ -29,8 +30,11 @@ class Mail:
         self.open: list[Callable[[bool], None]] = []
         self.arrives: bool | None = True
 
-    def send(self, topic: Topic, key: str, value: bytes, on_delivery: Callable[[bool], None]) -> None:
+    def send(
+        self, topic: Topic, key: str, value: bytes, on_delivery: Callable[[bool], None], headers: dict[str, bytes]
+    ) -> None:
         self.sent.append(decode_as(ModelAck, value))
+        assert AckHeaders.read(headers) == AckHeaders.of(self.sent[-1])
         if self.arrives is None:
             self.open.append(on_delivery)
         else:

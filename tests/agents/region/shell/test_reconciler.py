@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from modelcast.agents.region.reporting.progress import Pace
 from modelcast.infra import metrics
 from modelcast.schemas.errors import DecodeError, ForeignRegistry, StoreUnavailable
 from modelcast.schemas.states import State
-from tests.agents.region.scene import Scene
+from tests.agents.region.scene import SOON, Scene
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest
 
 
@@ -50,7 +51,7 @@ async def test_a_log_that_contradicts_itself_stops_the_model_until_it_is_right_a
     await scene.serves(1)
     scene.book.trouble = ForeignRegistry("an entry is gone")
     scene.reconciler.refresh()
-    await scene.until(lambda: scene.reports.last[MODEL].alarm, "the alarm is told")
+    await scene.until(lambda: scene.reports.last[MODEL].facts.alarm, "the alarm is told")
     scene.book.trouble = None
     scene.log.publish(2)
     scene.reconciler.refresh()
@@ -61,7 +62,7 @@ async def test_an_entry_that_cannot_be_read_is_told_while_what_stands_below_it_i
     scene.book.unread = "registry/fraud/log/2: not a record"
     await scene.start()
     await scene.serves(1)
-    await scene.until(lambda: scene.reports.last[MODEL].unreadable, "the alarm is told")
+    await scene.until(lambda: scene.reports.last[MODEL].facts.unreadable, "the alarm is told")
     assert metrics.ALARM.labels(MODEL)._value.get() == 1
     scene.pods["p"].serves = None  # it restarts
     await scene.until(lambda: scene.pods["p"].serves, "it is looked after as before")
@@ -69,7 +70,7 @@ async def test_an_entry_that_cannot_be_read_is_told_while_what_stands_below_it_i
     scene.log.publish(2)
     scene.reconciler.refresh()
     await scene.serves(2)
-    await scene.until(lambda: not scene.reports.last[MODEL].unreadable, "it is over")
+    await scene.until(lambda: not scene.reports.last[MODEL].facts.unreadable, "it is over")
     assert metrics.ALARM.labels(MODEL)._value.get() == 0
 
 
@@ -78,15 +79,14 @@ async def test_a_log_that_cannot_be_read_at_all_is_told(scene: Scene) -> None:
     await scene.serves(1)
     scene.book.trouble = DecodeError("not a record")
     scene.reconciler.refresh()
-    await scene.until(lambda: scene.reports.last[MODEL].unreadable, "the alarm is told")
+    await scene.until(lambda: scene.reports.last[MODEL].facts.unreadable, "the alarm is told")
     scene.book.trouble = None
     scene.reconciler.refresh()
-    await scene.until(lambda: not scene.reports.last[MODEL].unreadable, "it is over")
+    await scene.until(lambda: not scene.reports.last[MODEL].facts.unreadable, "it is over")
 
 
-async def test_a_model_that_was_only_spoken_of_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelcast.agents.region.shell.reconciler.RETRY_SECONDS", (0.01, 0.01))
-    scene = Scene(Log())
+async def test_a_model_that_was_only_spoken_of_is_not_claimed() -> None:
+    scene = Scene(Log(), policy=replace(SOON, store_pauses=(0.01, 0.01)))
     scene.reconciler.start(REGISTRY, known_to_exist=False)
     await scene.until(lambda: scene.replaced, "given up")
     assert scene.reconciler.unknown
@@ -95,9 +95,8 @@ async def test_a_model_that_was_only_spoken_of_is_not_claimed(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_a_model_that_appears_at_the_last_moment_is_claimed(monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
-    monkeypatch.setattr("modelcast.agents.region.shell.reconciler.RETRY_SECONDS", (0.5 if late else 0.01,))
-    scene = Scene(Log())
+async def test_a_model_that_appears_at_the_last_moment_is_claimed(late: bool) -> None:
+    scene = Scene(Log(), policy=replace(SOON, store_pauses=(0.5 if late else 0.01,)))
     if late:
         scene.reconciler.start(REGISTRY, known_to_exist=False)
         await asyncio.sleep(0.1)  # it has looked once, and waits before it gives up
@@ -121,16 +120,17 @@ async def test_a_pod_that_hangs_does_not_keep_the_other_waiting(scene: Scene) ->
     await scene.serves(1)
 
 
-async def test_whoever_was_replaced_gives_no_order_even_to_servers_that_cannot_refuse(scene: Scene) -> None:
+async def test_whoever_was_replaced_gives_no_order_even_to_servers_that_cannot_refuse() -> None:
+    scene = Scene(Log().publish(1), policy=replace(SOON, proof_seconds=0.0))  # it might have slept since any proof
     await scene.start()
     await scene.serves(1)
     OwnedState(scene.bucket, MODEL, REGION, "another").claim(REGISTRY)
-    scene.state.proved_at = float("-inf")  # it has slept since
     before = len(scene.pods["p"].orders)
     scene.pods["p"].serves = None  # p restarted: what is owned would be loaded again
     await scene.until(lambda: scene.replaced, "it finds out")
     assert len(scene.pods["p"].orders) == before
     assert scene.reconciler.stopped
+    await scene.end()
 
 
 async def test_a_save_finds_out_that_another_owns_the_model(scene: Scene) -> None:
@@ -148,10 +148,8 @@ async def test_a_save_finds_out_that_another_owns_the_model(scene: Scene) -> Non
     assert all(o.version == 1 for p in scene.pods.values() for o in p.orders)
 
 
-async def test_a_short_fetch_and_its_generation_are_remembered_with_one_write(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("modelcast.agents.region.shell.reconciler.SAVE_WITH_FETCH_SECONDS", 3600.0)
+async def test_a_short_fetch_and_its_generation_are_remembered_with_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(Log().publish(1), policy=replace(SOON, save_with_fetch_seconds=3600.0))
     await scene.start()
     await scene.serves(1)
     await scene.until(lambda: scene.state.check().served, "remembered")
@@ -164,6 +162,7 @@ async def test_a_short_fetch_and_its_generation_are_remembered_with_one_write(
     staged = written[0].staged
     assert staged is not None
     assert (written[0].accepted_generation, staged.version) == (2, 2)
+    await scene.end()
 
 
 async def test_a_long_fetch_does_not_keep_its_generation_from_being_remembered(scene: Scene) -> None:
@@ -198,7 +197,7 @@ async def test_a_fetch_that_is_no_longer_wanted_is_cancelled(scene: Scene) -> No
     await scene.until(lambda: scene.disk.fetched == [1, 2], "it fetches the newer one")
     replica = scene.reconciler.replica
     assert replica is not None
-    await scene.until(lambda: scene.reconciler.replica.fetching == {digest(2)}, "the older one is over")  # type: ignore[union-attr]
+    await scene.until(lambda: scene.reconciler.replica.pending.fetching == {digest(2)}, "the older one is over")  # type: ignore[union-attr]
     scene.disk.slow = False
     await scene.serves(2)
 
@@ -224,7 +223,7 @@ async def test_while_a_fetch_takes_its_time_it_is_told_how_far_it_has_come() -> 
 
     def told() -> Transfer:
         replica = scene.reports.last.get(MODEL)
-        return replica.transfers.get(digest(1), Transfer()) if replica else Transfer()
+        return replica.facts.transfers.get(digest(1), Transfer()) if replica else Transfer()
 
     await scene.until(lambda: told().bytes_moved > 2, "it says how much has come")
     before = told()

@@ -1,0 +1,119 @@
+"""What a replica consists of: facts, pending work, attempts. The invariant of each field stands on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from modelcast.agents.region.decider.memory import Memory, Quarantine
+from modelcast.agents.region.decider.values import Transfer
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
+from modelcast.schemas.log import Aspiration
+from modelcast.schemas.records import ModelUpdate
+
+NEVER = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known. Only events change it, and nothing in it is ahead of the truth."""
+
+    # What the state object holds under our epoch, as the last call on it said. Its accepted generation never falls.
+    saved: Memory
+    # Ownership was certain then: the start of the last call on the state object that succeeded, or, if that was slow,
+    # a little later than that (``Policy.slow_proof_seconds``).
+    proved_at: float = NEVER
+
+    # What the log asks for. Its generation never falls; None: the log was not read yet.
+    aspiration: Aspiration | None = None
+    # The event at the generation of ``aspiration``; "": there is none.
+    accepted_event_id: str = ""
+    # The longest log seen: a shorter one is an answer that was overtaken.
+    log_head: int = 0
+    # The log's publications by version, as far as it was read.
+    updates: Mapping[int, ModelUpdate] = field(default_factory=dict)
+    # Why the log can't be read on; "": it can. What it said before is still obeyed.
+    unreadable: str = ""
+    # What contradicts the log that this region accepted; not "": nothing is done until a person looks.
+    alarm: str = ""
+    # Who else owns the model; not "": nothing is done any more, for good.
+    replaced: str = ""
+
+    # Whether the region's pods were named: until then an empty region is not one without pods.
+    pods_known: bool = False
+    # Manifest digests verified on this worker's disk; a pod that finds other bytes there takes one out.
+    held: frozenset[str] = frozenset()
+    # Manifest digests whose bytes were seen in the region, and so lie in its bucket. It only grows.
+    arrived: frozenset[str] = frozenset()
+    # Manifest digests that a pod asked for in vain. None of them is in ``held``.
+    missing: frozenset[str] = frozenset()
+    # What the last fetch of a manifest digest cost, or has cost up to now.
+    transfers: Mapping[str, Transfer] = field(default_factory=dict)
+    # What this region refuses: as saved, and what came since. Only a RELEASE takes one out.
+    quarantined: tuple[Quarantine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What was begun and not answered, and what waits to begin. Pods have their own, in ``PodView``."""
+
+    # Manifest digests asked for; each is fetched at most once at a time.
+    fetching: frozenset[str] = frozenset()
+    # A part of ``fetching``: these were asked to stop.
+    cancelled: frozenset[str] = frozenset()
+    # A call on the state object is under way. At most one of the two is: no write overtakes another.
+    saving: bool = False
+    checking: bool = False
+    # When that call was asked for: what it proves was true then at the earliest.
+    state_asked_at: float = NEVER
+    # Since when an accepted generation, and nothing else, waits to be written with the fetch that it began.
+    acceptance_waits_since: float = float("inf")
+    # Something cast doubt on our ownership, or on our reading of the log: ask. It stays until the answer.
+    suspects_owner: bool = False
+    suspects_log: bool = False
+    # An epoch that ours must rise above, if the model is still ours; 0: none.
+    outbids: int = 0
+    # No fetch and no load begins.
+    holding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """What has failed since it last succeeded, and when it is tried again. A new generation starts anew."""
+
+    # How often the bytes of a manifest digest arrived damaged; at ``Policy.damage_attempts`` they are quarantined.
+    damages: Mapping[str, int] = field(default_factory=dict)
+    # How often in a row a digest could not be fetched, and when it may be tried again; the same keys in both.
+    failures: Mapping[str, int] = field(default_factory=dict)
+    retry_at: Mapping[str, float] = field(default_factory=dict)
+    # How often the aspired version could not be loaded, by any pod.
+    broken_loads: int = 0
+    # How often in a row calls on the state object failed, and when the next may begin.
+    state_failures: int = 0
+    state_retry_at: float = NEVER
+    # Why the last attempt failed, for people; "" once it has succeeded.
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """What is known of one pod, what it was asked, and what failed."""
+
+    # What it said last; None: it was not read since it was lost.
+    reading: PodReading | None = None
+    read_at: float = NEVER
+    # It was read, or found not to answer, since we own the model. No order is given before.
+    known: bool = False
+    # It did not answer when it was last asked. Then ``reading`` is None.
+    lost: bool = False
+
+    # An order is under way, or waits for its read-back.
+    loading: LoadOrder | None = None
+    # The pod says that it serves ``loading``; believed once it was read.
+    awaits_read_back: bool = False
+    reading_now: bool = False
+    # The read under way began before the load answered: it proves nothing about it.
+    overtaken: bool = False
+
+    # Loads that failed in a row, and when the next may begin.
+    failures: int = 0
+    retry_at: float = NEVER
+    error: str = ""

@@ -1,0 +1,55 @@
+"""Where an accelerator puts the files of one fetch."""
+
+from pathlib import Path
+
+from modelcast.consumers.fetch.cache.incoming import Incoming
+from modelcast.consumers.fetch.planning.steps import Source, Step
+from modelcast.consumers.fetch.region.write_through import WriteThrough
+from modelcast.consumers.fetch.transfer.download import Download
+from modelcast.consumers.fetch.transfer.objects import here_bytes
+from modelcast.consumers.fetch.transfer.throughput import Throughput
+from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
+
+
+class IncomingDestination:
+    """A ``Destination``.
+
+    Args:
+        incoming: where the artifact is put together.
+        download: brings what an accelerator asks for.
+        write_through: told of blocks that are in their place.
+        throughput: told how fast the link was.
+    """
+
+    def __init__(
+        self, incoming: Incoming, download: Download, write_through: WriteThrough, throughput: Throughput
+    ) -> None:
+        self._incoming = incoming
+        self._download = download
+        self._write_through = write_through
+        self._throughput = throughput
+
+    @property
+    def aside(self) -> Path:
+        """What is needed on the way only."""
+        return self._incoming.aside
+
+    def path(self, step: Step) -> Path:
+        """Where the file is put together."""
+        return self._incoming.path(step.file)
+
+    def block_came(self, digest: str, block: int) -> None:
+        """A block of a file is in its place, and right."""
+        self._write_through.came(digest, block)
+
+    def bring(
+        self, key: str, path: Path, size_bytes: int, *, source: Source, prefix: VerifiedPrefix | None = None
+    ) -> None:
+        """Bring an object; raises like ``Download.object``."""
+        if source is Source.REGION:
+            self._download.object(key, path, size_bytes, source=source, prefix=prefix)
+            return
+        left_bytes, moved_bytes = size_bytes - here_bytes(path, size_bytes), 0
+        with self._throughput.over_the_link(lambda: moved_bytes):
+            self._download.object(key, path, size_bytes, source=source, prefix=prefix)
+            moved_bytes = left_bytes

@@ -1,0 +1,125 @@
+"""Deltas as the road's accelerator."""
+
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+
+from modelcast.consumers.fetch import Accelerator, Context, Destination, Held, Request, Step, started
+from modelcast.deltas.fetch.chooser import Experience, Options, PathChooser, Prefetched, may_find_deltas
+from modelcast.deltas.fetch.offers import read_offers
+from modelcast.deltas.fetch.planning.labels import labelled
+from modelcast.deltas.fetch.planning.paths import FilePlan
+from modelcast.deltas.fetch.rebuild import Rebuilder, WayFailed, here_bytes_of
+
+PREFETCHED_MAX = 8
+PREFETCHED_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+def plug(*, size_min_bytes: int) -> Accelerator:
+    """What the entry point ``fetch`` names.
+
+    Args:
+        size_min_bytes: smaller files travel whole.
+    """
+    return DeltaAccelerator(Options(size_min_bytes=size_min_bytes))
+
+
+class DeltaAccelerator:
+    """An ``Accelerator``: deltas, chains of them and compressed wholes instead of whole files.
+
+    Args:
+        options: how deltas are used; None: by default.
+        experience: what is known already; None: nothing.
+    """
+
+    def __init__(self, options: Options | None = None, experience: Experience | None = None) -> None:
+        self._options = options or Options()
+        self._experience = experience or Experience()
+        self._lock = threading.Lock()
+        self._prefetched: dict[str, tuple[float, Prefetched]] = {}  # by manifest digest
+
+    def prefetch(self, request: Request, size_bytes: int) -> None:
+        """Look for deltas of an artifact whose manifest is being read."""
+        if size_bytes < self._options.size_min_bytes:
+            return
+        speeds = self._experience.codec.beside(request.throughput.speeds())
+        if not may_find_deltas(request, size_bytes, speeds, holds_others=bool(request.cache.digests())):
+            return
+        digest, now = request.manifest_digest, time.monotonic()
+        with self._lock:
+            self._prefetched = {d: p for d, p in self._prefetched.items() if now - p[0] < PREFETCHED_SECONDS}
+            if digest in self._prefetched or len(self._prefetched) >= PREFETCHED_MAX:
+                return
+            self._prefetched[digest] = (now, started(partial(read_offers, request.origin, [digest], Context())))
+
+    def session(self, request: Request) -> "DeltaSession":
+        """For one fetch."""
+        return DeltaSession(self._options, self._experience, request, self)
+
+    def take(self, manifest_digest: str) -> Prefetched | None:
+        """What was asked for in advance, once."""
+        with self._lock:
+            since, prefetched = self._prefetched.pop(manifest_digest, (0.0, None))
+        return prefetched if time.monotonic() - since < PREFETCHED_SECONDS else None
+
+
+class DeltaSession:
+    """One fetch's.
+
+    Args:
+        options: how deltas are used.
+        experience: what is known of codec and offers.
+        request: what is fetched.
+        accelerator: has what was asked for in advance.
+    """
+
+    def __init__(
+        self, options: Options, experience: Experience, request: Request, accelerator: DeltaAccelerator
+    ) -> None:
+        self.at_once = options.at_once
+        self._options = options
+        self._experience = experience
+        self._request = request
+        self._accelerator = accelerator
+        self._chooser: PathChooser | None = None
+        self._rebuilder: Rebuilder | None = None
+        self._chosen: dict[str, FilePlan] = {}
+
+    def improve(self, steps: Sequence[Step], held: Held, context: Context) -> Sequence[Step]:
+        """Each step by its cheapest way; waits for a delta that was foretold, if that pays."""
+        if self._chooser is None:
+            prefetched = self._accelerator.take(self._request.manifest_digest)
+            self._chooser = PathChooser(self._options, self._experience, self._request, prefetched)
+            self._chooser.look(steps, held, context)
+            self._rebuilder = Rebuilder(
+                held.files, self._chooser.regional_bases, self._experience.codec, self._options.threads
+            )
+        files = self._chooser.plan(steps, context, partial(here_bytes_of, held.aside))
+        self._chosen = {file.file.digest: file for file in files}
+        versions = self._chooser.versions
+        return [labelled(step, file.chosen, versions) for step, file in zip(steps, files, strict=True)]
+
+    def bring(self, step: Step, destination: Destination, context: Context) -> bool:
+        """Rebuild the file by the way that was chosen; False: it failed, and is not chosen again."""
+        assert self._chooser is not None
+        assert self._rebuilder is not None
+        chosen = self._chosen[step.file.digest].chosen
+        with context.meter.timed("rebuild"):
+            try:
+                self._rebuilder.make(step, chosen, destination, context)
+            except WayFailed as failure:
+                self._chooser.failed(failure.offer, chosen.base, lasting=failure.lasting)
+                log.warning(
+                    "a delta is of no use: another way is taken",
+                    path=step.file.path,
+                    way=str(chosen.way),
+                    delta=failure.offer.key if failure.offer else None,
+                    error=failure.cause,
+                )
+                return False
+        return True

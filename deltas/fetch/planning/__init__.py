@@ -1,0 +1,1 @@
+"""Which ways there are, what they cost, which is taken and why. Pure."""

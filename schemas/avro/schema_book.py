@@ -1,0 +1,170 @@
+"""The writers' schemas that a reader knows, by the fingerprint that records carry."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, cast
+
+from fastavro.schema import parse_schema as parse_for_fastavro
+
+from modelcast.schemas import records
+from modelcast.schemas.avro.compatibility import problems
+from modelcast.schemas.avro.payload_walk import Walk, walk_of
+from modelcast.schemas.avro.schema_guard import parse_schema
+from modelcast.schemas.avro.schema_nodes import Node, Struct, canonical, fingerprint_hex
+from modelcast.schemas.errors import DecodeError, UnknownSchema
+
+FOREIGN_MAX = 256
+"""Schemas from elsewhere that a book takes in, so that they can't fill a reader's memory."""
+
+RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
+    {
+        f"modelcast.{cls.__name__}": cls
+        for cls in (
+            records.ModelUpdate,
+            records.ModelCommand,
+            records.ModelAck,
+            records.RegionHeartbeat,
+            records.VersionState,
+            records.DeadLetter,
+        )
+    }
+)
+
+_FILE = re.compile(r"([A-Za-z]+)\.v([1-9][0-9]*)\.avsc")
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaFile:
+    """One version of one record's schema, as it lies in this package."""
+
+    name: str  # full name: modelcast.ModelAck
+    version: int
+    text: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSchema:
+    """What is needed to read what one schema wrote.
+
+    ``reader`` is None where the writer's schema is also today's: then nothing needs resolving.
+
+    ``step`` is walked before fastavro sees a payload; None for today's ``ModelAck``, where the walk would cost as
+    much as all else (2.5 µs a pod). It can do without: none of its items takes fewer bytes than one, so that a count
+    that lies ends at the payload's end, and its memory stays below 100 bytes for each byte.
+    """
+
+    fingerprint_hex: str
+    text: str  # Parsing Canonical Form
+    cls: type[records.Record]
+    writer: Any  # as fastavro holds it
+    reader: Any
+    step: Walk | None
+
+
+def schema_files() -> tuple[SchemaFile, ...]:
+    """All versions of all schemas of this package, by name and version."""
+    found = []
+    for entry in (files("modelcast.schemas") / "avro").iterdir():
+        match = _FILE.fullmatch(entry.name)
+        if match:
+            text = entry.read_text(encoding="utf-8")
+            found.append(SchemaFile(f"modelcast.{match[1]}", int(match[2]), text, parse_schema(text)))
+    return tuple(sorted(found, key=lambda f: (f.name, f.version)))
+
+
+def _without_logical_types(schema: Any) -> Any:
+    """Timestamps are read as the integers that they are: a datetime overflows long before a long does."""
+    if isinstance(schema, list):
+        return [_without_logical_types(item) for item in schema]
+    if isinstance(schema, dict):
+        return {
+            key: value if key == "default" else _without_logical_types(value)
+            for key, value in schema.items()
+            if key not in {"logicalType", "doc"}
+        }
+    return schema
+
+
+def _bad(why: str, fingerprint: str) -> DecodeError:
+    return DecodeError(f"schema refused: {why}", reason="bad-schema", subject=fingerprint)
+
+
+_FILES = schema_files()
+_TODAY = {file.name: file for file in _FILES}  # the highest version comes last
+_READERS = {name: parse_for_fastavro(_without_logical_types(json.loads(file.text))) for name, file in _TODAY.items()}
+
+
+class SchemaBook:
+    """Known writers' schemas. It starts with this package's own and learns more by ``add``."""
+
+    def __init__(self, own: Iterable[SchemaFile] = _FILES) -> None:
+        self._known: dict[str, WriterSchema] = {}
+        for file in own:
+            self._learn(file.node)
+        self._own = len(self._known)
+
+    def __contains__(self, fingerprint: str) -> bool:
+        return fingerprint in self._known
+
+    def find(self, fingerprint: str) -> WriterSchema:
+        """The schema of a fingerprint (16 hex digits).
+
+        Raises:
+            UnknownSchema: not known here; ``subject`` is the fingerprint, under which it may be fetched.
+        """
+        try:
+            return self._known[fingerprint]
+        except KeyError:
+            raise UnknownSchema(
+                "written with a schema that is not known here",
+                reason="unknown-schema",
+                subject=fingerprint,
+                hint="it may lie in the registry under schemas/",
+            ) from None
+
+    def add(self, fingerprint: str, text: str | bytes) -> None:
+        """Learn a schema that was fetched by its fingerprint (16 hex digits); known ones are left as they are.
+
+        Raises:
+            DecodeError: the text is refused by the guard, has another fingerprint, is of no known record, or
+                can't be resolved to today's; ``reason`` is ``bad-schema``.
+        """
+        if fingerprint in self._known:
+            return
+        node = parse_schema(text)
+        if fingerprint_hex(node) != fingerprint:
+            raise _bad(f"the text's fingerprint is {fingerprint_hex(node)}", fingerprint)
+        if not isinstance(node, Struct) or node.name not in RECORD_CLASSES:
+            raise _bad("of no record that is known here", fingerprint)
+        found = problems(_TODAY[node.name].node, node)
+        if found:
+            raise _bad(f"does not resolve to today's {node.name}: {found[0]}", fingerprint)
+        if len(self._known) - self._own >= FOREIGN_MAX:
+            raise _bad(f"more than {FOREIGN_MAX} schemas from elsewhere", fingerprint)
+        self._learn(node)
+
+    def _learn(self, node: Node) -> None:
+        text = canonical(node)
+        name = cast(Struct, node).name
+        is_today = text == canonical(_TODAY[name].node)
+        known = WriterSchema(
+            fingerprint_hex=fingerprint_hex(text),
+            text=text,
+            cls=RECORD_CLASSES[name],
+            # fastavro sees the canonical form only: no logical types, no defaults, no names that confuse.
+            writer=parse_for_fastavro(json.loads(text)),
+            reader=None if is_today else _READERS[name],
+            step=None if is_today and RECORD_CLASSES[name] is records.ModelAck else walk_of(node),
+        )
+        self._known[known.fingerprint_hex] = known
+
+
+TODAY: MappingProxyType[type[records.Record], WriterSchema] = MappingProxyType(
+    {RECORD_CLASSES[name]: SchemaBook().find(fingerprint_hex(file.node)) for name, file in _TODAY.items()}
+)
+"""What each record is written with."""

@@ -1,0 +1,235 @@
+"""``V2Pod`` against our own pod, and against a V2 server that has never heard of Modelcast."""
+
+import asyncio
+import pickle
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from modelcast.consumers.pod_clients.port import LoadFailed, Pod, PodReading, PodRefused, PodUnreachable
+from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
+from tests.consumers.pod.models import REGISTRY, adder, order
+from tests.consumers.pod.pod_process import TOKEN, PodProcess
+
+pytestmark = pytest.mark.integration
+
+
+# --- our own pod ---
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> "AsyncIterator[PodProcess]":
+    pod = PodProcess(tmp_path).start()
+    yield pod  # type: ignore[misc]
+    pod.stop()
+
+
+@pytest_asyncio.fixture
+async def driver(ours: PodProcess) -> AsyncIterator[V2Pod]:
+    driver = V2Pod("pod-a", ours.url + "/", TOKEN)
+    yield driver
+    await driver.aclose()
+
+
+async def test_a_pod_without_the_model_reads_as_serving_nothing(driver: V2Pod) -> None:
+    reading = await driver.read("adder")
+    assert (reading.pod, reading.ready, reading.version, reading.manifest_digest) == ("pod-a", True, None, None)
+    assert (reading.generation, reading.epoch) == (None, None)
+    assert len(reading.incarnation) == 16
+
+
+async def test_what_was_loaded_is_read_back(ours: PodProcess, driver: V2Pod) -> None:
+    pod: Pod = driver
+    artifact = adder(1)
+    artifact.put(ours.cache)
+    await pod.load(order(artifact, 7, generation=12, epoch=3))
+    reading = await pod.read("adder")
+    assert reading == PodReading("pod-a", True, reading.incarnation, 7, artifact.digest, 12, 3, REGISTRY)
+    assert (await pod.read("adder")).incarnation == reading.incarnation
+    await pod.unload("adder", epoch=3, generation=13)
+    assert (await pod.read("adder")).version is None
+
+
+async def test_the_pods_own_words_reach_the_caller(ours: PodProcess, driver: V2Pod) -> None:
+    artifact = adder(1)
+    with pytest.raises(LoadFailed, match="no such artifact") as failed:
+        await driver.load(order(artifact, 1))
+    assert (failed.value.code, failed.value.subject) == ("artifact_missing", "adder/1 on pod-a")
+    artifact.put(ours.cache)
+    await driver.load(order(artifact, 1, generation=5))
+    with pytest.raises(PodRefused, match="is lower than the accepted") as refused:
+        await driver.load(order(artifact, 1, generation=4))
+    assert refused.value.code == "stale"
+
+
+async def test_many_calls_at_once_share_connections(ours: PodProcess, driver: V2Pod) -> None:
+    artifacts = [adder(n) for n in range(6)]
+    for artifact in artifacts:
+        artifact.put(ours.cache)
+    await asyncio.gather(*(driver.load(order(a, 1, model=f"m{i}")) for i, a in enumerate(artifacts)))
+    readings = await asyncio.gather(*(driver.read(f"m{i % 6}") for i in range(60)))
+    assert [r.manifest_digest for r in readings] == [artifacts[i % 6].digest for i in range(60)]
+
+
+async def test_a_pod_that_is_gone_is_unreachable(ours: PodProcess, driver: V2Pod) -> None:
+    await driver.read("adder")
+    ours.stop()
+    for call in (driver.read("adder"), driver.load(order(adder(1), 1)), driver.unload("adder", epoch=1, generation=1)):
+        with pytest.raises(PodUnreachable) as caught:
+            await call
+        assert caught.value.retryable
+
+
+# --- any V2 server ---
+
+
+class PlainServer:
+    """V2 and nothing else, with answers that a test sets."""
+
+    def __init__(self) -> None:
+        self.metadata: tuple[int, object] = (200, {"name": "adder", "versions": ["2", "10", "9"], "inputs": []})
+        self.ready: tuple[int, object] = (200, {})
+        self.load: tuple[int, object] = (200, None)
+        self.index: tuple[int, object] = (404, None)
+        self.hangs = False
+        self.headers: dict[str, str] = {}
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/v2/models/adder", lambda _: self.answer(self.metadata))
+        app.router.add_get("/v2/health/ready", lambda _: self.answer(self.ready))
+        app.router.add_post("/v2/repository/index", lambda _: self.answer(self.index))
+        app.router.add_post("/v2/repository/models/adder/load", lambda _: self.answer(self.load))
+        return app
+
+    async def answer(self, what: tuple[int, object]) -> web.Response:
+        if self.hangs:
+            await asyncio.Event().wait()
+        status, body = what
+        if isinstance(body, bytes):
+            return web.Response(status=status, body=body)
+        if body is None:
+            return web.Response(status=status)
+        return web.json_response(body, status=status, headers=self.headers)
+
+
+@pytest_asyncio.fixture
+async def plain() -> AsyncIterator[tuple[PlainServer, V2Pod]]:
+    server = PlainServer()
+    async with TestServer(server.application()) as running:
+        driver = V2Pod("other", str(running.make_url("/")), "t", Timeouts(connect=60, read=60, load=60))
+        yield server, driver
+        await driver.aclose()
+
+
+async def test_a_foreign_server_reads_as_its_highest_version_and_no_digest(plain: tuple[PlainServer, V2Pod]) -> None:
+    assert await plain[1].read("adder") == PodReading("other", True, "", 10, None, None, None)
+
+
+@pytest.mark.parametrize(("status", "body"), [(503, {}), (400, {}), (200, {"ready": False})])
+async def test_a_foreign_server_that_is_not_ready_reads_so(
+    plain: tuple[PlainServer, V2Pod], status: int, body: object
+) -> None:
+    plain[0].ready = (status, body)
+    assert not (await plain[1].read("adder")).ready
+
+
+@pytest.mark.parametrize("body", [{}, [], b"<html>", {"versions": None}, {"versions": ["latest"]}, b"\xff"])
+async def test_a_server_that_names_no_version_reads_as_none(plain: tuple[PlainServer, V2Pod], body: object) -> None:
+    plain[0].metadata = (200, body)
+    assert (await plain[1].read("adder")).version is None
+
+
+async def test_where_metadata_names_no_version_the_index_does(plain: tuple[PlainServer, V2Pod]) -> None:
+    """As MLServer 1.7 answers."""
+    plain[0].metadata = (200, {"name": "adder", "versions": [], "platform": "", "inputs": [], "outputs": []})
+    row = {"name": "adder", "version": "7", "state": "READY", "reason": ""}
+    plain[0].index = (200, [row, row | {"version": "9", "state": "UNAVAILABLE"}, row | {"name": "m", "version": "11"}])
+    assert (await plain[1].read("adder")).version == 7
+
+
+@pytest.mark.parametrize("index", [(404, None), (200, {}), (200, [7, {}, {"name": "adder", "state": "READY"}])])
+async def test_an_index_that_says_nothing_names_no_version(
+    plain: tuple[PlainServer, V2Pod], index: tuple[int, object]
+) -> None:
+    plain[0].metadata, plain[0].index = (200, {"versions": []}), index
+    assert (await plain[1].read("adder")).version is None
+
+
+async def test_numbers_that_no_record_can_hold_are_not_believed(plain: tuple[PlainServer, V2Pod]) -> None:
+    names = ("modelcast-version", "modelcast-generation", "modelcast-epoch")
+    for value, number in (("9" * 18, 10**18 - 1), ("9" * 19, None), ("9" * 5000, None), ("-1", None), ("x", None)):
+        plain[0].headers = dict.fromkeys(names, value)
+        reading = await plain[1].read("adder")
+        assert (reading.version, reading.generation, reading.epoch) == (number, number, number)
+    plain[0].headers = {}
+    plain[0].metadata = (200, {"versions": ["7", "9" * 5000]})
+    assert (await plain[1].read("adder")).version == 7
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_an_unknown_model_reads_as_not_served(plain: tuple[PlainServer, V2Pod], status: int) -> None:
+    plain[0].metadata = (status, {"error": "unknown model"})
+    reading = await plain[1].read("adder")
+    assert (reading.version, reading.ready) == (None, True)
+
+
+async def test_a_server_error_says_nothing_about_the_model(plain: tuple[PlainServer, V2Pod]) -> None:
+    plain[0].metadata = (500, {"error": "oops"})
+    with pytest.raises(PodUnreachable, match="oops"):
+        await plain[1].read("adder")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (400, {"error": "failed to load 'adder'"}, LoadFailed),
+        (500, {"error": "failed to load 'adder'"}, LoadFailed),
+        (401, None, PodRefused),
+        (403, None, PodRefused),
+        (502, b"<html>bad gateway</html>", PodUnreachable),
+        (503, None, PodUnreachable),
+        (302, None, LoadFailed),
+    ],
+)
+async def test_every_answer_to_a_load_becomes_the_right_error(
+    plain: tuple[PlainServer, V2Pod], status: int, body: object, error: type[Exception]
+) -> None:
+    plain[0].load = (status, body)
+    with pytest.raises(error) as caught:
+        await plain[1].load(order(adder(1), 1))
+    assert ("failed to load" in str(caught.value)) == isinstance(body, dict)
+
+
+async def test_a_server_that_hangs_is_unreachable(plain: tuple[PlainServer, V2Pod]) -> None:
+    plain[0].hangs = True
+    hasty = V2Pod("other", plain[1].url, "t", Timeouts(connect=60, read=0.5, load=0.5))
+    for call in (hasty.read("adder"), hasty.load(order(adder(1), 1))):
+        with pytest.raises(PodUnreachable):
+            await call
+    await hasty.aclose()
+
+
+async def test_an_endless_answer_is_cut_off(plain: tuple[PlainServer, V2Pod]) -> None:
+    plain[0].metadata = (200, b"x" * (5 * 1024 * 1024))
+    with pytest.raises(PodUnreachable, match="more than"):
+        await plain[1].read("adder")
+
+
+async def test_what_does_not_speak_http_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        driver = V2Pod("x", f"http://127.0.0.1:{listener.getsockname()[1]}", "t", Timeouts(read=0.3))
+        with pytest.raises(PodUnreachable):
+            await driver.read("adder")
+        await driver.aclose()
+
+
+@pytest.mark.parametrize("kind", [PodRefused, LoadFailed])
+def test_errors_survive_pickling_with_their_code(kind: type[PodRefused] | type[LoadFailed]) -> None:
+    error = pickle.loads(pickle.dumps(kind("m", code="c", subject="s", hint="h")))
+    assert (type(error), error.message, error.code, error.subject, error.hint) == (kind, "m", "c", "s", "h")

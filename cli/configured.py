@@ -9,7 +9,7 @@ from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import check_region
 
 if TYPE_CHECKING:
-    from modelcast.infra.registry import RegistryReader
+    from modelcast.infra.registry.reader import RegistryReader
     from modelcast.infra.settings import Settings
 
 
@@ -22,15 +22,15 @@ def load() -> "Settings":
 
 def warnings_only() -> None:
     """Have what is logged go to stderr, and only if it is a warning: stdout is for answers."""
-    from modelcast.infra import logs
     from modelcast.infra.settings import LogSettings
+    from modelcast.infra.telemetry import logs
 
     logs.set_up(LogSettings(level="warning", format="console"))
 
 
 def origin_registry(settings: "Settings") -> "RegistryReader":
     """The registry in the origin store of the settings."""
-    from modelcast.infra.registry import RegistryReader
+    from modelcast.infra.registry.reader import RegistryReader
     from modelcast.infra.stores.configured import origin_store
 
     return RegistryReader(origin_store(settings))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelcast.cli.console import age
 from modelcast.schemas.errors import ModelcastError, NotFound, UsageError
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ModelUpdate

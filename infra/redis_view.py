@@ -26,7 +26,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import redis
 import redis.asyncio
 
-from modelcast.infra.newer_records import newer_records
+from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import DecodeError, RedisUnavailable
 from modelcast.schemas.records import ModelAck, PodReport, RegionHeartbeat, VersionState

@@ -12,7 +12,7 @@ from modelcast.producers.artifact import Artifact
 from modelcast.producers.publication import Publication
 from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas.delta_reports import DeltaOffer
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import DeltaHint
 

@@ -5,19 +5,19 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modelcast.infra.claim import AlreadyThere, claim
-from modelcast.infra.metrics import COMMANDS
+from modelcast.infra.registry.claim import AlreadyThere, claim
 from modelcast.infra.settings import Settings
+from modelcast.infra.telemetry.metrics import COMMANDS
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
 from modelcast.producers.planning.needless import changes_nothing
 from modelcast.producers.planning.values import text_of
 from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, UsageError
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.names import check_alias, check_model
 from modelcast.schemas.ports import Announcer, ObjectStore
 from modelcast.schemas.records import CommandKind, ModelCommand
-from modelcast.schemas.verbs import RULES
 
 REASON_MAX = 1024
 
@@ -71,7 +71,7 @@ class Commander(LogWriter):
         reason: str = "",
         requested_by: str = "",
     ) -> ModelCommand | None:
-        """Any verb; what it means, and what it takes, stands in ``modelcast.schemas.verbs``.
+        """Any verb; what it means, and what it takes, stands in ``modelcast.schemas.log.verbs``.
 
         Args:
             kind: the verb.

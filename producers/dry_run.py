@@ -7,7 +7,7 @@ from modelcast.producers.planning.request import Request
 from modelcast.producers.planning.standing import standing_notes
 from modelcast.producers.publication import Publication
 from modelcast.schemas.errors import NotFound
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 
 
 def dry_run(origin: Origin, request: Request) -> Publication:

@@ -7,18 +7,18 @@ from typing import Any, TypeVar
 
 import stamina
 
-from modelcast.infra.announcer import KafkaAnnouncer
-from modelcast.infra.metrics import ANNOUNCEMENTS
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.kafka.announcer import KafkaAnnouncer
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import probe_conditional_puts
 from modelcast.infra.stores.configured import origin_store
+from modelcast.infra.telemetry.metrics import ANNOUNCEMENTS
 from modelcast.infra.threads import Threads, is_ending
 from modelcast.schemas import keys
 from modelcast.schemas.errors import KafkaUnavailable, NotFound, Refused, StoreUnavailable
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.registry_id import REGISTRY_ID_SIZE_MAX
 from modelcast.schemas.ports import Announcer, ObjectStore, PreconditionFailed
-from modelcast.schemas.registry_id import REGISTRY_ID_SIZE_MAX
 from modelcast.schemas.topics import Topic
 
 RETRY_PAUSES_SECONDS = (0.1, 0.5)

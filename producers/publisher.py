@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import SupportsFloat, cast
 
 from modelcast.infra import accelerators
-from modelcast.infra.metrics import PUBLICATIONS
 from modelcast.infra.settings import ORIGIN, Settings
+from modelcast.infra.telemetry.metrics import PUBLICATIONS
 from modelcast.producers.accelerator import Accelerator, MakeAccelerator, NoAccelerator
 from modelcast.producers.artifact import Artifact, scan
 from modelcast.producers.dry_run import dry_run as find_out

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from modelcast.infra.claim import Claimed, claim, put_schema
-from modelcast.infra.metrics import PUBLICATIONS, UPLOADED_BYTES
+from modelcast.infra.registry.claim import Claimed, claim, put_schema
+from modelcast.infra.telemetry.metrics import PUBLICATIONS, UPLOADED_BYTES
 from modelcast.producers.accelerator import Acceleration
 from modelcast.producers.artifact import Artifact
 from modelcast.producers.intent import Intent, note_intent
@@ -21,7 +21,7 @@ from modelcast.producers.publication import Publication, Unannounced
 from modelcast.producers.step_timer import StepTimer
 from modelcast.producers.upload import Uploader
 from modelcast.schemas.errors import ContentError, KafkaUnavailable, ModelcastError, StoreUnavailable
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint, ModelUpdate
 
 SMALL_SIZE_BYTES = 1024 * 1024

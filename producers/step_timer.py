@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from modelcast.infra.metrics import PUBLISH_SECONDS
+from modelcast.infra.telemetry.metrics import PUBLISH_SECONDS
 from modelcast.producers.publication import PublishProgress
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from modelcast.infra.kafka_client import make_consumer, passes, unavailable
-from modelcast.infra.newer_records import NewerRecords, newer_records
+from modelcast.infra.kafka.client import make_consumer, passes, unavailable
+from modelcast.infra.registry.newer_records import NewerRecords, newer_records
 from modelcast.infra.settings import Settings
 from modelcast.producers.planning.convergence import LEVELS, Convergence, Level, judge
 from modelcast.schemas.errors import DecodeError, NotConverged, Quarantined, UsageError

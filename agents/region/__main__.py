@@ -4,8 +4,8 @@ import argparse
 import asyncio
 
 from modelcast.agents.region.runner import run_region
-from modelcast.infra import logs
 from modelcast.infra.settings import load
+from modelcast.infra.telemetry import logs
 
 
 def main() -> None:

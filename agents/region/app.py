@@ -7,7 +7,7 @@ from faust.types import TP, StreamT
 
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.intake import Heard, Intake
-from modelcast.infra.faust_app import BYTES, make_app
+from modelcast.infra.kafka.faust_app import BYTES, make_app
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
 

@@ -13,9 +13,9 @@ import structlog
 
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.shell.reconciler import Reconciler
-from modelcast.infra import metrics
-from modelcast.infra.outbox import Outbox
-from modelcast.infra.schema_lookup import SchemaLookup
+from modelcast.infra.kafka.outbox import Outbox
+from modelcast.infra.registry.schema_lookup import SchemaLookup
+from modelcast.infra.telemetry import metrics
 from modelcast.schemas.codec import decode
 from modelcast.schemas.errors import DecodeError, ModelcastError, UnknownSchema
 from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate

@@ -2,11 +2,11 @@
 
 from contextlib import suppress
 
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.schemas import keys
 from modelcast.schemas.errors import NotFound, TransportError
+from modelcast.schemas.log.registry_id import REGISTRY_ID_SIZE_MAX, decode_registry_id, encode_registry_id
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
-from modelcast.schemas.registry_id import REGISTRY_ID_SIZE_MAX, decode_registry_id, encode_registry_id
 
 
 class RegistryWatch:

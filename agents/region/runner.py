@@ -26,12 +26,12 @@ from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.consumers.fetch import ArtifactCache
 from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
-from modelcast.infra.faust_app import data_dir, run_app, stop_on_signals
-from modelcast.infra.health import HealthServer
-from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.outbox import Outbox
+from modelcast.infra.kafka.admin import create_topics
+from modelcast.infra.kafka.faust_app import data_dir, run_app, stop_on_signals
+from modelcast.infra.kafka.outbox import Outbox
 from modelcast.infra.settings import RegionSettings, Settings
 from modelcast.infra.stores.configured import origin_store, region_store
+from modelcast.infra.telemetry.health import HealthServer
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.records import ModelUpdate
 

@@ -4,7 +4,8 @@ import asyncio
 import sys
 
 from modelcast.agents.tracker.runner import run_tracker
-from modelcast.infra import logs, settings
+from modelcast.infra import settings
+from modelcast.infra.telemetry import logs
 from modelcast.schemas.errors import ModelcastError
 
 

@@ -14,11 +14,11 @@ from modelcast.agents.tracker.follower import Follower
 from modelcast.agents.tracker.intake import Intake
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch, Outlets
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.infra.faust_app import BYTES, make_app
-from modelcast.infra.metrics import ANNOUNCEMENTS
-from modelcast.infra.outbox import Outbox
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.kafka.faust_app import BYTES, make_app
+from modelcast.infra.kafka.outbox import Outbox
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
+from modelcast.infra.telemetry.metrics import ANNOUNCEMENTS
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.records import ModelAck, VersionState

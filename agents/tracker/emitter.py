@@ -14,9 +14,9 @@ from modelcast.agents.tracker.decider.rows import ModelRow, Rows
 from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.state_metrics import forget, show, show_ages, show_regions
-from modelcast.infra.metrics import FOLD_SECONDS
-from modelcast.infra.outbox import Outbox
+from modelcast.infra.kafka.outbox import Outbox
 from modelcast.infra.settings import Settings
+from modelcast.infra.telemetry.metrics import FOLD_SECONDS
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
 from modelcast.schemas.records import VersionState

@@ -8,7 +8,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from modelcast.infra.faust_app import aiokafka_properties
+from modelcast.infra.kafka.faust_app import aiokafka_properties
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import RECORD_SIZE_MAX, Topic
 

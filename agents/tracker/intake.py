@@ -14,10 +14,10 @@ from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.rows import Rows, announced_key, page_key
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.infra.metrics import FOLDED_PODS, RECORDS
-from modelcast.infra.outbox import Outbox
-from modelcast.infra.registry import RegistryReader
-from modelcast.infra.schema_lookup import SchemaLookup
+from modelcast.infra.kafka.outbox import Outbox
+from modelcast.infra.registry.reader import RegistryReader
+from modelcast.infra.registry.schema_lookup import SchemaLookup
+from modelcast.infra.telemetry.metrics import FOLDED_PODS, RECORDS
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode, decode_as
 from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, StoreUnavailable, UnknownSchema

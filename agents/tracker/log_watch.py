@@ -11,8 +11,8 @@ import structlog
 
 from modelcast.agents.tracker.decider.announcements import FOREIGN, NOT_IN_LOG, objection, unannounced
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
-from modelcast.infra.metrics import LOG_READ_SECONDS
-from modelcast.infra.registry import RegistryReader, Tail
+from modelcast.infra.registry.reader import RegistryReader, Tail
+from modelcast.infra.telemetry.metrics import LOG_READ_SECONDS
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
 from modelcast.schemas.records import Entry
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import structlog
 
 from modelcast.agents.tracker.decider.snapshots import Snapshot
-from modelcast.infra.metrics import VIEW_WRITES
 from modelcast.infra.redis_view import Batch, RedisMirror, Write
 from modelcast.infra.settings import Settings
+from modelcast.infra.telemetry.metrics import VIEW_WRITES
 from modelcast.schemas.errors import RedisUnavailable
 
 BATCH_WRITES_MAX = 200

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from modelcast.agents.tracker.app import Tracker
-from modelcast.infra.faust_app import run_app, stop_on_signals
-from modelcast.infra.health import HealthServer
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.kafka.faust_app import run_app, stop_on_signals
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
+from modelcast.infra.telemetry.health import HealthServer
 
 POLL_SECONDS = 0.05
 STUCK_SECONDS = 30.0

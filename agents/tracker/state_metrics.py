@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from modelcast.infra.metrics import (
+from modelcast.infra.telemetry.metrics import (
     ALARM,
     CONSISTENT_VERSION,
     LAG_SECONDS,

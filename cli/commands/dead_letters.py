@@ -13,7 +13,7 @@ from modelcast.cli.options import DryRun, Output, Yes, confirm
 from modelcast.schemas.digests import short
 
 if TYPE_CHECKING:
-    from modelcast.infra.replays import Replay
+    from modelcast.infra.kafka.replays import Replay
 
 dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read or obeyed, and why.")
 Offset = Annotated[int, typer.Argument(min=0, help="Its place, as `list` shows it.")]
@@ -30,7 +30,7 @@ def list_(
     output: Output = Format.table,
 ) -> None:
     """The newest dead letters."""
-    from modelcast.infra.dead_letters import read
+    from modelcast.infra.kafka.dead_letters import read
 
     found = read(load(), last=last)
     table = Table("OFFSET", "AGE", "FROM", "REASON", "SIZE", "REPORTED BY", "REPLAYED", "DETAIL", box=None)
@@ -53,7 +53,7 @@ def list_(
 @dead_letters.command()
 def show(offset: Offset, output: Output = Format.table) -> None:
     """One dead letter, with its bytes."""
-    from modelcast.infra.dead_letters import find
+    from modelcast.infra.kafka.dead_letters import find
 
     stored = find(load(), offset)
     letter = stored.letter
@@ -84,9 +84,9 @@ def replay(
     output: Output = Format.table,
 ) -> None:
     """Send one back to where it came from, once its reader can read it. `list` and `show` tell who did, and why."""
-    from modelcast.infra.announcer import KafkaAnnouncer
-    from modelcast.infra.dead_letters import check_replayable, find
-    from modelcast.infra.dead_letters import replay as send
+    from modelcast.infra.kafka.announcer import KafkaAnnouncer
+    from modelcast.infra.kafka.dead_letters import check_replayable, find
+    from modelcast.infra.kafka.dead_letters import replay as send
     from modelcast.producers.identity import whoami
 
     settings = load()

@@ -1,4 +1,4 @@
-"""Commands that change what regions serve, one for each verb of ``schemas/verbs.py``. Each asks first."""
+"""Commands that change what regions serve, one for each verb of ``schemas/log/verbs.py``. Each asks first."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ from modelcast.cli.configured import load, origin_registry, regions_of, warnings
 from modelcast.cli.console import Format, emit, say
 from modelcast.cli.options import DryRun, Output, Reason, Regions, UnknownRegionOk, Yes, confirm, seconds_of
 from modelcast.schemas.errors import ModelcastError, UsageError
+from modelcast.schemas.log.verbs import RULES, Rule
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, ModelCommand
-from modelcast.schemas.verbs import RULES, Rule
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings

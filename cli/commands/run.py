@@ -82,7 +82,7 @@ def pod(
 def _run(daemon_: "Coroutine[Any, Any, None]", settings: "Settings", **names: Any) -> None:
     import asyncio
 
-    from modelcast.infra import logs
+    from modelcast.infra.telemetry import logs
 
     logs.set_up(settings.log, **names)
     logs.warn_of_variables()

@@ -26,8 +26,8 @@ def topics(
 
     --create also puts this release's schemas into the registry, for older readers: run it again after an upgrade.
     """
-    from modelcast.infra.claim import put_schemas
-    from modelcast.infra.kafka_admin import check_topics, create_topics, describe
+    from modelcast.infra.kafka.admin import check_topics, create_topics, describe
+    from modelcast.infra.registry.claim import put_schemas
     from modelcast.infra.settings import ORIGIN
     from modelcast.infra.stores.configured import origin_store
     from modelcast.schemas.topics import TOPICS

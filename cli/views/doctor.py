@@ -118,7 +118,7 @@ def check_python(settings: "Settings") -> Iterator[Check]:
 
 def check_kafka(settings: "Settings") -> Iterator[Check]:
     """The cluster, its topics, and that records lie in the partitions where readers look for them."""
-    from modelcast.infra.kafka_admin import broker_version, check_topics, describe, misplaced
+    from modelcast.infra.kafka.admin import broker_version, check_topics, describe, misplaced
     from modelcast.schemas.topics import Topic
 
     hurried = settings.model_copy(
@@ -148,7 +148,7 @@ def check_kafka(settings: "Settings") -> Iterator[Check]:
 
 def check_stores(settings: "Settings") -> Iterator[Check]:
     """Every store: reachable, honours conditional puts, and a clock near ours."""
-    from modelcast.infra.registry import RegistryReader
+    from modelcast.infra.registry.reader import RegistryReader
     from modelcast.infra.stores.configured import origin_store, store_of
     from modelcast.schemas.errors import NotFound
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelCommand, RegionState, VersionState
 
 if TYPE_CHECKING:
-    from modelcast.infra.registry import TimedEntry
+    from modelcast.infra.registry.reader import TimedEntry
 
 
 def holds(log: ModelLog, entries: "Mapping[int, TimedEntry]", regions: Iterable[str]) -> list[str]:

@@ -13,12 +13,12 @@ from modelcast.cli.console import Format, age, emit, err, say, size
 from modelcast.cli.options import Output
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import NotFound
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import ALL_REGIONS, Activation, Entry, ModelUpdate
 
 if TYPE_CHECKING:
-    from modelcast.infra.registry import RegistryReader, Tail, TimedEntry
+    from modelcast.infra.registry.reader import RegistryReader, Tail, TimedEntry
 
 ModelArgument = Annotated[str, typer.Argument(help="A model, as in fraud.")]
 ReferenceArgument = Annotated[str, typer.Argument(help="A version: fraud/7, fraud@champion, or fraud (the aspired).")]
@@ -100,7 +100,7 @@ def _who_and_why(entry: Entry) -> tuple[str, str]:
 def inspect(reference: ReferenceArgument, output: Output = Format.table) -> None:
     """One version: its files, digests, metrics, labels, and who published it."""
     from modelcast.consumers.fetch import read_manifest
-    from modelcast.infra.registry import RegistryReader
+    from modelcast.infra.registry.reader import RegistryReader
     from modelcast.infra.stores.configured import origin_store
 
     wanted = Reference.parse(reference)
@@ -148,7 +148,7 @@ def pull(
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
     from modelcast.consumers.fetch import pull as fetch
-    from modelcast.infra.registry import RegistryReader
+    from modelcast.infra.registry.reader import RegistryReader
     from modelcast.infra.stores.configured import origin_store, region_store
 
     warnings_only()

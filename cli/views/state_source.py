@@ -84,8 +84,8 @@ class StateSource:
         return found or None
 
     def _from_kafka(self) -> list[Sighting]:
-        from modelcast.infra.kafka_client import make_consumer, read_partition
-        from modelcast.infra.newer_records import newer_records
+        from modelcast.infra.kafka.client import make_consumer, read_partition
+        from modelcast.infra.registry.newer_records import newer_records
 
         settings = self._settings
         partitions = next(t.partitions for t in TOPICS if t.name is Topic.VERSION_STATE)

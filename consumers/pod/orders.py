@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from modelcast.consumers.pod.tensors import BadRequest
+from modelcast.consumers.pod.worker.tensors import BadRequest
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.names import MODEL_PATTERN, VERSION_MAX

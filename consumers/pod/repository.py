@@ -11,11 +11,11 @@ import structlog
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.fence import Accepted, Verdict, check_pair, judge
 from modelcast.consumers.pod.ledger import Ledger
-from modelcast.consumers.pod.link import WorkerLink
-from modelcast.consumers.pod.spares import Spares
-from modelcast.consumers.pod.worker import LoadSpec
+from modelcast.consumers.pod.worker.link import WorkerLink
+from modelcast.consumers.pod.worker.process import LoadSpec
+from modelcast.consumers.pod.worker.spares import Spares
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused
-from modelcast.infra.metrics import PodMetrics
+from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError
 
 log = structlog.get_logger("modelcast.pod")

@@ -12,14 +12,14 @@ from aiohttp.http import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from modelcast.consumers.pod.config import PodConfig
-from modelcast.consumers.pod.frames import ALL_JSON
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
-from modelcast.consumers.pod.link import WorkerGone
 from modelcast.consumers.pod.orders import authorized, read_load, read_unload
 from modelcast.consumers.pod.repository import Repository, Serving, Slot
-from modelcast.consumers.pod.tensors import BadRequest
+from modelcast.consumers.pod.worker.frames import ALL_JSON
+from modelcast.consumers.pod.worker.link import WorkerGone
+from modelcast.consumers.pod.worker.tensors import BadRequest
 from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
-from modelcast.infra.metrics import PodMetrics
+from modelcast.infra.telemetry.metrics import PodMetrics
 
 log = structlog.get_logger("modelcast.pod")
 R = TypeVar("R", bound=web.StreamResponse)

@@ -16,8 +16,8 @@ from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.routes import Routes
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused
-from modelcast.infra.files import written_aside
-from modelcast.infra.metrics import PodMetrics
+from modelcast.infra.files.files import written_aside
+from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError, UsageError
 
 log = structlog.get_logger("modelcast.pod")

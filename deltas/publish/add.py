@@ -10,7 +10,7 @@ from modelcast.deltas.publish.planning.choice import bases_of, pairs_of
 from modelcast.deltas.publish.planning.links import held_by
 from modelcast.deltas.publish.targets import Target
 from modelcast.deltas.publish.tools import DeltaTools
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers.publication import PublishProgress
@@ -18,7 +18,7 @@ from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas import keys
 from modelcast.schemas.delta_reports import DeltaMade, DeltaOffer, offered
 from modelcast.schemas.errors import ModelcastError, NotFound
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.names import check_model
 from modelcast.schemas.ports import ObjectStore

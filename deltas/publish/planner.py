@@ -13,7 +13,7 @@ from modelcast.deltas.publish.planning.timing import Offer
 from modelcast.deltas.publish.targets import Batch, PlannedDelta, Target, delta_key
 from modelcast.infra.settings import PublishSettings
 from modelcast.schemas.errors import ModelcastError
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
 
 _logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from modelcast.producers.artifact import Artifact
 from modelcast.producers.publication import Publication
 from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas.delta_reports import offered
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint
 
 PATIENCE, PATIENCE_SECONDS = 2.0, 2.0

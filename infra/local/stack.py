@@ -159,7 +159,7 @@ class LocalStack:
 
 def create_topics(bootstrap_servers: str) -> None:
     """Create Modelcast's topics on the embedded Kafka."""
-    from modelcast.infra import kafka_admin
+    from modelcast.infra.kafka import admin as kafka_admin
     from modelcast.infra.settings import KafkaSettings, Settings
 
     settings = Settings.model_construct(kafka=KafkaSettings(bootstrap_servers=bootstrap_servers))

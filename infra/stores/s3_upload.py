@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from modelcast.infra.files.read_ahead import wanted_soon
 from modelcast.infra.forks import renew_in_children
-from modelcast.infra.read_ahead import wanted_soon
 from modelcast.infra.stores.parts import MULTIPART_FROM_BYTES, part_size_of
 from modelcast.infra.stores.s3_unfinished import abort, unfinished
 from modelcast.infra.threads import Threads

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from modelcast.producers.planning.values import regions_of
 from modelcast.schemas.errors import NotFound, Refused
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.names import check_version
 from modelcast.schemas.records import ALL_REGIONS, CommandTarget, ModelCommand
-from modelcast.schemas.verbs import RULES
 
 Targets = Callable[[ModelLog], tuple[CommandTarget, ...]]
 

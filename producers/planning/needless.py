@@ -1,9 +1,9 @@
 """Whether a command changes nothing, because of what the log holds already. Pure."""
 
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.region_view import RegionView
+from modelcast.schemas.log.verbs import RULES, News
 from modelcast.schemas.records import ModelCommand
-from modelcast.schemas.region_view import RegionView
-from modelcast.schemas.verbs import RULES, News
 
 
 def changes_nothing(log: ModelLog, command: ModelCommand) -> bool:

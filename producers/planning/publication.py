@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from modelcast.producers.planning.request import Request
 from modelcast.schemas.errors import Refused
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint, ModelUpdate
 
 JUMP_MAX = 1_000

@@ -1,7 +1,7 @@
 """What becomes of a version that is published already: what was asked for and is not so, and who is to serve it."""
 
 from modelcast.producers.planning.request import Request
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ALL_REGIONS, ModelUpdate
 
 

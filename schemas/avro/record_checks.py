@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from modelcast.schemas.digests import DIGEST_PATTERN
+from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.manifest import FILES_MAX
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, REGION_PATTERN, VERSION_MAX
 from modelcast.schemas.records import (
@@ -23,7 +24,6 @@ from modelcast.schemas.records import (
     VersionState,
 )
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX
-from modelcast.schemas.verbs import RULES
 
 LONG_MAX = 2**63 - 1
 TIME_US_MAX = 253_402_300_800_000_000

@@ -29,7 +29,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic
 from onnx import TensorProto, helper, numpy_helper
 
-from modelcast.infra.kafka_client import make_admin, make_producer
+from modelcast.infra.kafka.client import make_admin, make_producer
 from modelcast.infra.local.layout import PODS_PER_REGION, REGIONS
 from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.settings import Settings, load

@@ -22,8 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.kafka_client import make_producer
+from modelcast.infra.kafka.admin import create_topics
+from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.local.servers.redis import RedisServer

@@ -5,10 +5,10 @@ from typing import Any
 
 import faust
 
-from modelcast.infra.faust_app import BYTES, make_app, run_app, stop_on_signals
-from modelcast.infra.health import HealthServer
-from modelcast.infra.metrics import FOLDED_PODS
+from modelcast.infra.kafka.faust_app import BYTES, make_app, run_app, stop_on_signals
 from modelcast.infra.settings import Settings, load
+from modelcast.infra.telemetry.health import HealthServer
+from modelcast.infra.telemetry.metrics import FOLDED_PODS
 from modelcast.schemas.topics import Topic
 
 

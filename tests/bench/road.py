@@ -32,7 +32,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 from onnx import TensorProto, helper
 
-from modelcast.infra.kafka_client import consumer_properties, make_admin, make_producer
+from modelcast.infra.kafka.client import consumer_properties, make_admin, make_producer
 from modelcast.infra.local.layout import ORIGIN_BUCKET, REGIONS, bucket_of
 from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.local.stack import LocalStack

@@ -10,7 +10,7 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import NotFound
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
 from tests.consumers.fetch.publishing import MIB, noise, publish

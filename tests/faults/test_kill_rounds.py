@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Publisher
 from modelcast.producers.publication import Publication

@@ -2,9 +2,9 @@
 
 import pytest
 
-from modelcast.infra import dead_letter_writer
-from modelcast.infra.dead_letter_writer import DeadLetterWriter
-from modelcast.infra.metrics import DEAD_LETTERS
+from modelcast.infra.kafka import dead_letter_writer
+from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
+from modelcast.infra.telemetry.metrics import DEAD_LETTERS
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ContentError

@@ -5,10 +5,11 @@ import uuid
 import pytest
 from confluent_kafka import Message
 
-from modelcast.infra import dead_letters, kafka_admin, replays
-from modelcast.infra.announcer import KafkaAnnouncer
-from modelcast.infra.dead_letters import StoredDeadLetter
-from modelcast.infra.kafka_client import make_consumer, read_partition
+from modelcast.infra.kafka import admin as kafka_admin
+from modelcast.infra.kafka import dead_letters, replays
+from modelcast.infra.kafka.announcer import KafkaAnnouncer
+from modelcast.infra.kafka.client import make_consumer, read_partition
+from modelcast.infra.kafka.dead_letters import StoredDeadLetter
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import NotFound, Refused, UsageError

@@ -6,8 +6,8 @@ import faust
 import pytest
 from confluent_kafka.admin import ConfigResource, ResourceType
 
-from modelcast.infra.faust_app import make_app, run_app
-from modelcast.infra.kafka_client import make_admin
+from modelcast.infra.kafka.client import make_admin
+from modelcast.infra.kafka.faust_app import make_app, run_app
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS
 

@@ -10,9 +10,9 @@ from typing import Any
 import faust
 import pytest
 
-from modelcast.infra.faust_app import BYTES, make_app, run_app
-from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.kafka_client import make_producer
+from modelcast.infra.kafka.admin import create_topics
+from modelcast.infra.kafka.client import make_producer
+from modelcast.infra.kafka.faust_app import BYTES, make_app, run_app
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS, TopicSpec
 

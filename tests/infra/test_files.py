@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.file_lock import acquire, held, held_if_free
-from modelcast.infra.files import sha256_of_file, written_aside
+from modelcast.infra.files.files import sha256_of_file, written_aside
+from modelcast.infra.files.locks import acquire, held, held_if_free
 from modelcast.schemas.digests import sha256_of
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from modelcast.infra.file_lock import held
+from modelcast.infra.files.locks import held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

@@ -7,9 +7,9 @@ import uuid
 
 import pytest
 
-from modelcast.infra import kafka_admin
-from modelcast.infra.announcer import KafkaAnnouncer
-from modelcast.infra.kafka_client import make_admin, make_consumer, make_producer, read_partition
+from modelcast.infra.kafka import admin as kafka_admin
+from modelcast.infra.kafka.announcer import KafkaAnnouncer
+from modelcast.infra.kafka.client import make_admin, make_consumer, make_producer, read_partition
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.errors import KafkaUnavailable

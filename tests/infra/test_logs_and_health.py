@@ -13,9 +13,9 @@ import prometheus_client
 import pytest
 import structlog
 
-from modelcast.infra import logs, metrics
-from modelcast.infra.health import HealthServer
 from modelcast.infra.settings import LogSettings
+from modelcast.infra.telemetry import logs, metrics
+from modelcast.infra.telemetry.health import HealthServer
 from modelcast.schemas.errors import ModelcastError, NotFound
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from modelcast.infra import metrics
+from modelcast.infra.telemetry import metrics
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for room in (ROOT / "src" / "modelcast").iterdir() for path in room.resolve().rglob("*.py")]

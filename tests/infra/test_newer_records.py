@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from modelcast.infra.newer_records import NewerRecords, newer_records
 from modelcast.infra.redis_view import Batch, RedisMirror, RedisView, Write
-from modelcast.infra.schema_lookup import ABSENT_SECONDS, AWAY_SECONDS, LOOKUPS_AT_ONCE
+from modelcast.infra.registry.newer_records import NewerRecords, newer_records
+from modelcast.infra.registry.schema_lookup import ABSENT_SECONDS, AWAY_SECONDS, LOOKUPS_AT_ONCE
 from modelcast.infra.settings import Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore, configured
 from modelcast.schemas import keys

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from modelcast.infra.read_ahead import AHEAD_PIECES, PIECE_BYTES, pieces, wanted_soon
+from modelcast.infra.files.read_ahead import AHEAD_PIECES, PIECE_BYTES, pieces, wanted_soon
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, PIECE_BYTES, 3 * PIECE_BYTES + 17, (AHEAD_PIECES + 3) * PIECE_BYTES])

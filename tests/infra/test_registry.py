@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelcast.infra.claim import AlreadyThere, Claimed, claim, put_schema, put_schemas
-from modelcast.infra.registry import RegistryReader, Tail
+from modelcast.infra.registry.claim import AlreadyThere, Claimed, claim, put_schema, put_schemas
+from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook
@@ -20,7 +20,7 @@ from modelcast.schemas.errors import (
     StoreUnavailable,
     UnknownSchema,
 )
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectInfo, StoredObject
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
 

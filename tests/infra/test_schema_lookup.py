@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelcast.infra import schema_lookup
-from modelcast.infra.schema_lookup import (
+from modelcast.infra.registry import schema_lookup
+from modelcast.infra.registry.schema_lookup import (
     ABSENT_SECONDS,
     AWAY_SECONDS,
     LOOKUPS_AT_ONCE,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra import logs
 from modelcast.infra.settings import Settings
+from modelcast.infra.telemetry import logs
 from modelcast.infra.variables import FOR_TESTS, OTHERS, PREFIX, SECTIONS, unknown_variables
 from modelcast.producers import Publisher
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.infra.kafka_client import make_producer
+from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.local.stack import LocalStack
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas.codec import encode

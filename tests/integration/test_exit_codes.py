@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.kafka_client import make_consumer, read_partition
+from modelcast.infra.kafka.client import make_consumer, read_partition
 from modelcast.infra.local.stack import LocalStack
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas import keys

@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from modelcast.infra.announcer import KafkaAnnouncer
-from modelcast.infra.dead_letters import StoredDeadLetter, read
-from modelcast.infra.kafka_client import make_admin, make_consumer, read_partition
+from modelcast.infra.kafka.announcer import KafkaAnnouncer
+from modelcast.infra.kafka.client import make_admin, make_consumer, read_partition
+from modelcast.infra.kafka.dead_letters import StoredDeadLetter, read
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.region.stack import Process, Stack

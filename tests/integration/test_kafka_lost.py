@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.kafka_admin import create_topics, topic_ids
-from modelcast.infra.kafka_client import make_admin
+from modelcast.infra.kafka.admin import create_topics, topic_ids
+from modelcast.infra.kafka.client import make_admin
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import KafkaSettings, Settings

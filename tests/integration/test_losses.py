@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import redis
 
-from modelcast.infra.kafka_admin import LATEST
-from modelcast.infra.kafka_client import make_admin, make_consumer, read_partition
+from modelcast.infra.kafka.admin import LATEST
+from modelcast.infra.kafka.client import make_admin, make_consumer, read_partition
 from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.redis_view import RedisView

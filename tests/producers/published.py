@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.errors import ExitCode, ModelcastError
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 
 
 def model(folder: Path, content: str) -> Path:

@@ -44,11 +44,12 @@ sys.meta_path.insert(0, Blocked())
 
 PUBLISH = """
 from pathlib import Path
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher
-import modelcast.infra.health, modelcast.infra.logs, modelcast.infra.dead_letters, modelcast.infra.kafka_admin
+import modelcast.infra.telemetry.health, modelcast.infra.telemetry.logs
+import modelcast.infra.kafka.dead_letters, modelcast.infra.kafka.admin
 import modelcast.producers.wait
 
 class Said:

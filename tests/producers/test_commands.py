@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.errors import ExitCode, ForeignRegistry, NotAnnounced, NotFound, Refused, UsageError

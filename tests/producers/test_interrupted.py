@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import open_store
 from modelcast.producers import Publication, Publisher

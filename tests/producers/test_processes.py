@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.kafka.admin import create_topics
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import KafkaSettings, Settings, StoreSettings
 from modelcast.infra.stores import open_store
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from tests.support.servers import S3ForTests
 
 pytestmark = pytest.mark.integration

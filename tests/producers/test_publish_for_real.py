@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.kafka_client import make_consumer, read_partition
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.kafka.admin import create_topics
+from modelcast.infra.kafka.client import make_consumer, read_partition
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import KafkaSettings, Settings, StoreSettings
 from modelcast.infra.stores import open_store
 from modelcast.producers import Commander, Publication, Publisher, Unannounced

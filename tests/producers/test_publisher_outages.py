@@ -49,8 +49,8 @@ def test_a_store_that_answers_no_claim_keeps_the_intent_so_that_a_rerun_makes_no
         if call == "get" and "/log/" in key and store.head(key):
             raise StoreUnavailable("timed out")
 
-    monkeypatch.setattr("modelcast.infra.claim.DEADLINE_SECONDS", 0.2)
-    monkeypatch.setattr("modelcast.infra.claim.claim.__kwdefaults__", {"deadline_seconds": 0.2})
+    monkeypatch.setattr("modelcast.infra.registry.claim.DEADLINE_SECONDS", 0.2)
+    monkeypatch.setattr("modelcast.infra.registry.claim.claim.__kwdefaults__", {"deadline_seconds": 0.2})
     hooked = HookedStore(store, before=lose_read, after=lose_answer)
     with pytest.raises(StoreUnavailable, match="run the same command again") as caught:
         Publisher(SETTINGS, store=hooked, announcer=heard).publish("fraud", model(tmp_path, "1"))

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.infra.announcer import KafkaAnnouncer
-from modelcast.infra.kafka_admin import create_topics
+from modelcast.infra.kafka.admin import create_topics
+from modelcast.infra.kafka.announcer import KafkaAnnouncer
 from modelcast.infra.settings import KafkaSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore, configured
 from modelcast.producers.wait import states, wait_for

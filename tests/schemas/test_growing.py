@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.schemas.growing import GrowingMapping, GrowingSequence
+from modelcast.schemas.log.growing import GrowingMapping, GrowingSequence
 
 steps = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9)), max_size=40)
 

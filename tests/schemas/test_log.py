@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.schemas.errors import ContentError, ForeignRegistry, NotFound, Refused
-from modelcast.schemas.log import Gap, ModelLog
+from modelcast.schemas.log.fold import Gap, ModelLog
+from modelcast.schemas.log.region_view import HISTORY_KEPT
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import (
     ALL_REGIONS,
@@ -20,7 +21,6 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
-from modelcast.schemas.region_view import HISTORY_KEPT
 
 REGIONS = ("ap", "eu", "us")
 EVERYWHERE = {CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS}

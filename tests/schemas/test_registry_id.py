@@ -3,7 +3,7 @@
 import pytest
 
 from modelcast.schemas.errors import Refused
-from modelcast.schemas.registry_id import decode_registry_id, encode_registry_id
+from modelcast.schemas.log.registry_id import decode_registry_id, encode_registry_id
 
 
 def test_an_id_is_read_as_it_was_written() -> None:

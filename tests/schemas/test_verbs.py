@@ -10,8 +10,8 @@ import typer
 
 from modelcast.cli.commands import operate
 from modelcast.producers.commands import Commander
+from modelcast.schemas.log.verbs import RULES, Rule
 from modelcast.schemas.records import CommandKind
-from modelcast.schemas.verbs import RULES, Rule
 
 VERBS = list(RULES.items())
 KNOWN_IN_QUESTIONS = {"model", "version", "goal", "alias", "where"}

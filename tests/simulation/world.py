@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from modelcast.agents.region.decider.policy import Policy
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Entry
 from tests.simulation.actors.kafka import Kafka
 from tests.simulation.actors.origin import Origin, Reader

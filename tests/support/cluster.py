@@ -12,7 +12,7 @@ from typing import Any
 
 from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.consumers.pod.artifacts import verify_folder
-from modelcast.infra.kafka_admin import create_topics
+from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.process import Child
 from modelcast.infra.redis_view import RedisView

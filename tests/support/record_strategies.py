@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from modelcast.schemas import records as r
 from modelcast.schemas.avro.record_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, VERSION_MAX
 from modelcast.schemas.states import PodState, State
-from modelcast.schemas.verbs import RULES
 
 text = st.text(st.characters(codec="utf-8"), max_size=40)
 identity = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=40)

@@ -16,8 +16,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.kafka_client import make_admin
+from modelcast.infra.kafka.admin import create_topics
+from modelcast.infra.kafka.client import make_admin
 from modelcast.infra.local.ports import LOOPBACK, free_ports
 from modelcast.infra.local.process import Child
 from modelcast.infra.local.servers.jars import ensure_jars, kafka_lock

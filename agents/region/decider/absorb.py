@@ -27,7 +27,7 @@ from modelcast.agents.region.decider.values import (
     Unreadable,
 )
 from modelcast.consumers.pod_clients.port import PodReading
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 
 
 def absorb(replica: Replica, event: Event, now: float) -> Replica:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from modelcast.agents.region.decider.memory import Memory, Quarantine
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
-from modelcast.schemas.log import Aspiration
+from modelcast.schemas.log.fold import Aspiration
 from modelcast.schemas.records import ModelUpdate
 
 NEVER = float("-inf")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelUpdate
 
 

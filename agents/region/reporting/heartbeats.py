@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 import structlog
 
 from modelcast.consumers.fetch import ArtifactCache
-from modelcast.infra import metrics
-from modelcast.infra.outbox import Outbox
+from modelcast.infra.kafka.outbox import Outbox
+from modelcast.infra.telemetry import metrics
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.records import RegionHeartbeat

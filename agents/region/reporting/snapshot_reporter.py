@@ -11,8 +11,8 @@ import structlog
 
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.snapshots import encoded
-from modelcast.infra import metrics
-from modelcast.infra.outbox import Delivered
+from modelcast.infra.kafka.outbox import Delivered
+from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic

@@ -30,7 +30,7 @@ from modelcast.agents.region.reporting.progress import Teller
 from modelcast.agents.region.shell.ports import RegionPorts, StateObject
 from modelcast.consumers.fetch import FetchCancelled
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
-from modelcast.infra import metrics
+from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.records import ModelUpdate
 

@@ -2,10 +2,10 @@
 
 import threading
 
-from modelcast.infra import metrics
-from modelcast.infra.registry import RegistryReader, Tail
+from modelcast.infra.registry.reader import RegistryReader, Tail
+from modelcast.infra.telemetry import metrics
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Entry
 
 

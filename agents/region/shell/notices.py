@@ -5,7 +5,7 @@ from structlog.typing import FilteringBoundLogger
 
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Effect, Event
-from modelcast.infra import metrics
+from modelcast.infra.telemetry import metrics
 
 _log = structlog.get_logger(__name__)
 

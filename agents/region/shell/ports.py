@@ -13,7 +13,7 @@ from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.consumers.fetch import TURN_FROM_BYTES, FetchStatus
 from modelcast.consumers.pod_clients.port import Pod
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 
 

@@ -38,9 +38,9 @@ from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.shell.effects import EffectRunner, in_thread
 from modelcast.agents.region.shell.ports import LogReader, RegionPorts, StateObject
 from modelcast.consumers.pod_clients.port import LoadOrder
-from modelcast.infra import metrics
+from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import ContentError, ForeignRegistry, ModelcastError
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 
 TICK_SECONDS_MIN = 0.02

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 
 ANNOUNCED_AT_ONCE_MAX = 16

@@ -11,7 +11,7 @@ from modelcast.agents.tracker.decider import trim
 from modelcast.agents.tracker.decider.owed import owed_generations, waiting_since_us
 from modelcast.agents.tracker.decider.snapshots import Snapshot
 from modelcast.agents.tracker.decider.tally import Group, Tally
-from modelcast.schemas.log import Aspiration, ModelLog
+from modelcast.schemas.log.fold import Aspiration, ModelLog
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 

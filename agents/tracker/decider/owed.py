@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from modelcast.agents.tracker.decider.tally import Group
-from modelcast.schemas.log import ModelLog
-from modelcast.schemas.region_view import RegionView
+from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.region_view import RegionView
 
 
 def owed_generations(log: ModelLog, region: str, behind: tuple[Group, ...] | None) -> tuple[int, ...]:

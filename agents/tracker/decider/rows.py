@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from modelcast.agents.tracker.decider.fold import Known
 from modelcast.agents.tracker.decider.snapshots import EMPTY, Change, Place, RegionRows, restore, take
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Entry, ModelAck, VersionState
 from modelcast.schemas.topics import partition_of
 

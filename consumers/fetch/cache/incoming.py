@@ -10,7 +10,7 @@ from shutil import rmtree
 
 from modelcast.consumers.fetch.cache.resume_journal import ResumeJournal
 from modelcast.consumers.fetch.planning.blocks import block_bytes
-from modelcast.infra.read_ahead import pieces
+from modelcast.infra.files.read_ahead import pieces
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 

@@ -18,7 +18,7 @@ from modelcast.deltas.codec.info import DeltaInfo, shares_of
 from modelcast.deltas.codec.layouts.detection import layouts_of
 from modelcast.deltas.codec.layouts.tensors import Layout, sizes_of
 from modelcast.deltas.codec.make_file import Layouts, make_file
-from modelcast.infra.files import written_aside
+from modelcast.infra.files.files import written_aside
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.manifest import check_paths
 from modelcast.schemas.partners import Held, partners

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from modelcast.deltas.publish.bases.scratch import Scratch
-from modelcast.infra.files import sha256_of_file
+from modelcast.infra.files.files import sha256_of_file
 from modelcast.infra.settings import PublishSettings
 from modelcast.schemas.digests import hex_of
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from modelcast.infra.file_lock import held
+from modelcast.infra.files.locks import held
 from modelcast.infra.local.errors import FetchFailed, JarRefused
 from modelcast.infra.local.progress import SILENT, Progress
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.kafka_admin import create_topics
+from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Commander, Publisher
 from tests.agents.region.stack import Stack, Topics

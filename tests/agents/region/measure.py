@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from modelcast.infra.kafka_admin import create_topics
+from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Publisher
 from tests.agents.region.stack import Stack, Topics

@@ -17,7 +17,7 @@ from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.consumers.fetch import FetchCancelled, FetchStatus
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading, PodUnreachable
 from modelcast.infra.stores.memory import MemoryStore
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
 from modelcast.schemas.states import State
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log

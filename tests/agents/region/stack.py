@@ -180,7 +180,7 @@ class Topics:
     def __init__(self, settings: Settings) -> None:
         from confluent_kafka import TopicPartition
 
-        from modelcast.infra.kafka_client import make_consumer
+        from modelcast.infra.kafka.client import make_consumer
 
         self._consumer = make_consumer(settings)
         wanted = []

@@ -8,7 +8,7 @@ import pytest
 
 from modelcast.agents.region.intake import QUESTIONS_AT_ONCE, Heard, Intake
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.infra.schema_lookup import LOOKUPS_AT_ONCE
+from modelcast.infra.registry.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.kafka_client import make_producer
+from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.local.servers.s3 import S3Server, client_for
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.records import Activation
@@ -104,7 +104,7 @@ def replay(stack: Stack, topics: Topics) -> None:
     """Announce every record of the topic again, in another order, twice."""
     from confluent_kafka import TopicPartition
 
-    from modelcast.infra.kafka_client import make_consumer, read_partition
+    from modelcast.infra.kafka.client import make_consumer, read_partition
 
     consumer = make_consumer(stack.settings)
     partition = partition_of("fraud")
@@ -124,7 +124,7 @@ def replay(stack: Stack, topics: Topics) -> None:
 
 def forget_offsets(stack: Stack) -> None:
     """Delete the agents' consumer group."""
-    from modelcast.infra.kafka_client import make_admin
+    from modelcast.infra.kafka.client import make_admin
 
     admin = make_admin(stack.settings)
     for future in admin.delete_consumer_groups(["modelcast-region-eu"]).values():

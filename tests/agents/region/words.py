@@ -25,7 +25,7 @@ from modelcast.agents.region.decider.values import (
 )
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import (
     Activation,
     ArtifactRef,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot, take
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import (
     Activation,
     ArtifactRef,

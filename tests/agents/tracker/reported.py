@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState
 from tests.agents.tracker.makers import pages, pod
 from tests.agents.tracker.rig import REGIONS, Rig

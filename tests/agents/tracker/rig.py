@@ -16,8 +16,8 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from modelcast.infra.kafka_admin import create_topics
-from modelcast.infra.kafka_client import make_consumer, make_producer, read_partition
+from modelcast.infra.kafka.admin import create_topics
+from modelcast.infra.kafka.client import make_consumer, make_producer, read_partition
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
@@ -25,7 +25,7 @@ from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode, decode_as, encode
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import (
     DeadLetter,

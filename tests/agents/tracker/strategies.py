@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, ModelAck, PodReport
 from modelcast.schemas.states import PodState, State
 from tests.agents.tracker.makers import command, digest, log_of, pages, update

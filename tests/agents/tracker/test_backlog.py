@@ -6,7 +6,7 @@ from typing import Any
 from modelcast.agents.tracker.backlog import Backlog
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.intake import Intake
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode_as, encode

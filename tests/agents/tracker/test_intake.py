@@ -12,8 +12,8 @@ from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.intake import Intake
 from modelcast.agents.tracker.log_watch import LogWatch, Outlets
-from modelcast.infra.registry import RegistryReader
-from modelcast.infra.schema_lookup import LOOKUPS_AT_ONCE
+from modelcast.infra.registry.reader import RegistryReader
+from modelcast.infra.registry.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook

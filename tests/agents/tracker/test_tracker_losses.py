@@ -167,8 +167,8 @@ def by_name(report: PodReport) -> str:
 
 def forget(rig: Rig, topics: Sequence[str]) -> None:
     """Delete topics and their groups' offsets, as retention and lost disks would."""
-    from modelcast.infra.kafka_admin import create_topics
-    from modelcast.infra.kafka_client import make_admin
+    from modelcast.infra.kafka.admin import create_topics
+    from modelcast.infra.kafka.client import make_admin
 
     admin = make_admin(rig.settings)
     for future in admin.delete_topics([str(t) for t in topics], operation_timeout=10).values():

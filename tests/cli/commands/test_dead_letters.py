@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra import dead_letters, kafka_admin
-from modelcast.infra.announcer import KafkaAnnouncer
+from modelcast.infra.kafka import admin as kafka_admin
+from modelcast.infra.kafka import dead_letters
+from modelcast.infra.kafka.announcer import KafkaAnnouncer
 from modelcast.infra.local.layout import inherited_env
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.topics import Topic

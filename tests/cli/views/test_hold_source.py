@@ -8,7 +8,7 @@ import pytest
 
 from modelcast.cli.views import hold_source
 from modelcast.cli.views.hold_source import UNREAD, HoldSource
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.errors import StoreUnavailable

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.cli.views.holds import holds, quarantine
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher
 from tests.producers.fakes import SETTINGS, Heard

@@ -5,7 +5,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.pod.frames import ALL_JSON, Frame, Kind, header, read_frame, take_frame
+from modelcast.consumers.pod.worker.frames import ALL_JSON, Frame, Kind, header, read_frame, take_frame
 
 FRAMES = st.lists(
     st.builds(

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelcast.consumers.pod.frames import ALL_JSON
-from modelcast.consumers.pod.onnx_model import OnnxModel, find_model_file
+from modelcast.consumers.pod.worker.frames import ALL_JSON
+from modelcast.consumers.pod.worker.onnx_model import OnnxModel, find_model_file
 from modelcast.schemas.errors import ContentError
 from tests.consumers.pod.models import Artifact, adder, matmul, mixed
 

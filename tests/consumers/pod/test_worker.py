@@ -7,8 +7,8 @@ import threading
 import orjson
 import pytest
 
-from modelcast.consumers.pod.frames import Kind, header, read_frame
-from modelcast.consumers.pod.worker import LoadSpec, Worker
+from modelcast.consumers.pod.worker.frames import Kind, header, read_frame
+from modelcast.consumers.pod.worker.process import LoadSpec, Worker
 
 WAIT_SECONDS_MAX = 60
 

@@ -11,7 +11,7 @@ from modelcast.agents.region.decider.memory import Held, Memory
 from modelcast.agents.region.disk import Disk
 from modelcast.consumers.fetch import ArtifactCache, FetchStatus, Link
 from modelcast.deltas.fetch.accelerator import DeltaAccelerator
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import RegionSettings, Settings, StoreSettings
 from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.producers import Publisher

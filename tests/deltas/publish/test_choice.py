@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.deltas.publish.planning.choice import BASES_MAX, bases_of, pairs_of
 from modelcast.schemas.digests import sha256_of
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import FileEntry, Manifest
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
 

@@ -12,7 +12,7 @@ from modelcast.deltas import codec as delta
 from modelcast.deltas.publish import regions
 from modelcast.deltas.publish.add import add_deltas
 from modelcast.deltas.publish.planning.timing import Link
-from modelcast.infra.registry import RegistryReader
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher, Unannounced
 from modelcast.schemas import keys

@@ -8,7 +8,7 @@ from modelcast.producers.planning.publication import JUMP_MAX, Announce, Claim, 
 from modelcast.producers.planning.request import Request
 from modelcast.schemas import keys
 from modelcast.schemas.errors import Refused
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ArtifactRef
 
 

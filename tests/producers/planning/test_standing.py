@@ -8,7 +8,7 @@ from modelcast.producers.planning.publication import Claim, entry_of
 from modelcast.producers.planning.request import Request
 from modelcast.producers.planning.standing import standing_notes
 from modelcast.schemas import keys
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ALL_REGIONS, Activation, ArtifactRef, CommandKind, CommandTarget, ModelCommand
 
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from modelcast.infra.registry import RegistryReader, Tail
+from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.errors import StoreUnavailable
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectInfo, ObjectStore
 from modelcast.schemas.records import Entry
 from tests.simulation import artifacts

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from modelcast.infra.claim import AlreadyThere, claim
+from modelcast.infra.registry.claim import AlreadyThere, claim
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ContentError, StoreUnavailable
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.records import (
     ALL_REGIONS,
     Activation,
@@ -19,7 +20,6 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
-from modelcast.schemas.verbs import RULES
 from tests.simulation import artifacts
 
 if TYPE_CHECKING:

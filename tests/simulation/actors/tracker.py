@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from modelcast.agents.tracker.decider.fold import Known, fold
 from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, take
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState
 
 if TYPE_CHECKING:

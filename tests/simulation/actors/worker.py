@@ -17,8 +17,8 @@ from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.progress import Pace
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import RegionPorts
-from modelcast.infra.dead_letter_writer import DeadLetterWriter
-from modelcast.infra.outbox import Delivered
+from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
+from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.settings import RegionSettings
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode

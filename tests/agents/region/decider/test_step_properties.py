@@ -41,7 +41,7 @@ from modelcast.agents.region.decider.values import (
     Transfer,
 )
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Activation, CommandKind
 from modelcast.schemas.states import State, may_move
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of

@@ -18,7 +18,7 @@ from modelcast.agents.region.decider.values import (
     SaveFailed,
     Tick,
 )
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from tests.agents.region.words import MODEL, Log, Region, digest, memory_of, reading, serving
 
 

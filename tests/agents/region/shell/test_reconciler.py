@@ -12,7 +12,7 @@ from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import Pace
-from modelcast.infra import metrics
+from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import DecodeError, ForeignRegistry, StoreUnavailable
 from modelcast.schemas.states import State
 from tests.agents.region.scene import SOON, Scene

@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.agents.tracker.decider.fold import Known, fold
 from modelcast.schemas.codec import decode, encode
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, Entry, ModelAck, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import RECORD_SIZE_MAX

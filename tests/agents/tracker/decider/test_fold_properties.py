@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from modelcast.agents.tracker.decider.fold import Known, fold
 from modelcast.agents.tracker.decider.snapshots import EMPTY, Place, restore, take
 from modelcast.schemas.codec import decode, encode
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState
 from tests.agents.tracker.makers import SECOND, rows_of, snapshots_of
 from tests.agents.tracker.strategies import REGIONS, deliveries, logs

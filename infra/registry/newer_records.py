@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from modelcast.infra.schema_lookup import ANSWER_SECONDS_MAX, AWAY_SECONDS, Restraint
+from modelcast.infra.registry.schema_lookup import ANSWER_SECONDS_MAX, AWAY_SECONDS, Restraint
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.codec import decode_as
@@ -79,7 +79,7 @@ class NewerRecords:
 
 
 def _ask(settings: Settings, fingerprint: str, book: SchemaBook, failed: list[Exception]) -> None:
-    from modelcast.infra.registry import RegistryReader
+    from modelcast.infra.registry.reader import RegistryReader
     from modelcast.infra.stores.configured import origin_store
 
     try:

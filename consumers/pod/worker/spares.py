@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
-from modelcast.consumers.pod.link import WorkerGone, WorkerLink
+from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink
 from modelcast.consumers.pod_clients.port import LoadFailed
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from modelcast.schemas.errors import ContentError, ForeignRegistry, NotFound, Refused
-from modelcast.schemas.growing import GrowingMapping, GrowingSequence
+from modelcast.schemas.log.growing import GrowingMapping, GrowingSequence
+from modelcast.schemas.log.region_view import RegionView
+from modelcast.schemas.log.verbs import RULES, Order, Rule
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import (
     ALL_REGIONS,
@@ -20,8 +22,6 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
-from modelcast.schemas.region_view import RegionView
-from modelcast.schemas.verbs import RULES, Order, Rule
 
 
 class Gap(ContentError):

@@ -8,8 +8,16 @@ import numpy as np
 import onnxruntime as ort
 import orjson
 
-from modelcast.consumers.pod.frames import ALL_JSON
-from modelcast.consumers.pod.tensors import DTYPES, Array, BadRequest, from_bytes, from_json, read_shape, to_bytes
+from modelcast.consumers.pod.worker.frames import ALL_JSON
+from modelcast.consumers.pod.worker.tensors import (
+    DTYPES,
+    Array,
+    BadRequest,
+    from_bytes,
+    from_json,
+    read_shape,
+    to_bytes,
+)
 from modelcast.schemas.errors import ContentError
 
 _DATATYPES = {

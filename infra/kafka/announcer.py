@@ -10,7 +10,7 @@ from typing import Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from modelcast.infra.forks import never_freed, renew_in_children
-from modelcast.infra.kafka_client import make_producer, unavailable
+from modelcast.infra.kafka.client import make_producer, unavailable
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import KafkaUnavailable
 

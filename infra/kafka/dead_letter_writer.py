@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import structlog
 
-from modelcast.infra import metrics
-from modelcast.infra.dead_letters import dead_letter, encode_dead_letter
+from modelcast.infra.kafka.dead_letters import dead_letter, encode_dead_letter
+from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.topics import Topic
 

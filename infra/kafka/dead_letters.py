@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from modelcast.infra import replays
-from modelcast.infra.announcer import KafkaAnnouncer
-from modelcast.infra.kafka_client import make_consumer, read_partition, unavailable
-from modelcast.infra.newer_records import newer_records
-from modelcast.infra.replays import Replay
+from modelcast.infra.kafka import replays
+from modelcast.infra.kafka.announcer import KafkaAnnouncer
+from modelcast.infra.kafka.client import make_consumer, read_partition, unavailable
+from modelcast.infra.kafka.replays import Replay
+from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import sha256_of

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import stamina
 
-from modelcast.infra.registry import RegistryReader, TimedEntry
+from modelcast.infra.registry.reader import RegistryReader, TimedEntry
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import RECORD_CLASSES
 from modelcast.schemas.codec import encode, writer_schema
 from modelcast.schemas.errors import ContentError, StoreUnavailable
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 from modelcast.schemas.records import Entry, Record
 

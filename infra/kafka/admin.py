@@ -14,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports 
     ResourceType,
 )
 
-from modelcast.infra.kafka_client import make_admin, make_consumer, read_partition, unavailable
+from modelcast.infra.kafka.client import make_admin, make_consumer, read_partition, unavailable
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS, TOPICS, TopicSpec, partition_of
 

@@ -1,4 +1,6 @@
-"""The worker process: one version of one model. ``python -m modelcast.consumers.pod.worker FD PARENT_PID LOAD_NICE``.
+"""The worker process: one version of one model.
+
+``python -m modelcast.consumers.pod.worker.process FD PARENT_PID LOAD_NICE``.
 
 It starts as a spare: imports done, waiting for its one LoadSpec. It lives no longer than the front process.
 
@@ -26,11 +28,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from modelcast.consumers.pod.frames import Frame, Kind, header, read_frame
+from modelcast.consumers.pod.worker.frames import Frame, Kind, header, read_frame
 
 if TYPE_CHECKING:
     from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
-    from modelcast.consumers.pod.onnx_model import OnnxModel
+    from modelcast.consumers.pod.worker.onnx_model import OnnxModel
 
 _PR_SET_PDEATHSIG = 1
 
@@ -81,7 +83,7 @@ class Worker:
 
     def _prepare(self) -> None:
         self._at_start()
-        import modelcast.consumers.pod.onnx_model  # noqa: F401 - numpy and ONNX Runtime are what takes long
+        import modelcast.consumers.pod.worker.onnx_model  # noqa: F401 - numpy and ONNX Runtime are what takes long
 
         frame = read_frame(self._stream)
         if frame is None:
@@ -105,7 +107,7 @@ class Worker:
         import orjson
 
         from modelcast.consumers.pod.artifacts import ArtifactMissing
-        from modelcast.consumers.pod.onnx_model import OnnxModel
+        from modelcast.consumers.pod.worker.onnx_model import OnnxModel
         from modelcast.schemas.errors import ModelcastError, TransportError, VerificationFailed
 
         if self._artifacts is None:  # this pod's fault, not the version's, which other pods may well load

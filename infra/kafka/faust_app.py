@@ -23,7 +23,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from faust.types.auth import CredentialsT
 from faust.types.serializers import SchemaT
 
-from modelcast.infra.faust_consumer import PositionedApp
+from modelcast.infra.kafka.faust_consumer import PositionedApp
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.topics import MODEL_PARTITIONS, TopicSpec
@@ -173,7 +173,7 @@ async def wait_for_kafka(settings: Settings, *, stop: asyncio.Event) -> bool:
     Returns:
         False if ``stop`` was set first.
     """
-    from modelcast.infra.kafka_admin import create_topics
+    from modelcast.infra.kafka.admin import create_topics
 
     pause_seconds, told = 0.5, False
     while not stop.is_set():
@@ -268,7 +268,7 @@ def _create_changelogs(app: faust.App, settings: Settings) -> None:
     Faust joins its group as soon as it has asked for them. A broker that does not list them yet makes it assign none,
     and every write to a table fails until the next rebalance.
     """
-    from modelcast.infra.kafka_admin import create_topics
+    from modelcast.infra.kafka.admin import create_topics
 
     specs = [
         TopicSpec(
@@ -290,8 +290,8 @@ async def _crashed(app: faust.App) -> None:
 
 async def _topics_lost(settings: Settings) -> None:
     """Return once the topics are no longer those that they were, and exist again: an app can't stop without them."""
-    from modelcast.infra.kafka_admin import create_topics, topic_ids
-    from modelcast.infra.kafka_client import make_admin
+    from modelcast.infra.kafka.admin import create_topics, topic_ids
+    from modelcast.infra.kafka.client import make_admin
 
     admin, known, lost, told = make_admin(settings), None, False, False
     while True:
@@ -314,7 +314,7 @@ async def _topics_lost(settings: Settings) -> None:
 async def _forget_offsets(settings: Settings, group: str) -> None:
     """What was committed while the topics came back counts in the old ones' offsets. Waits for the group's last
     member to leave, but not for ever: another worker of ours may have begun anew already."""
-    from modelcast.infra.kafka_admin import delete_group
+    from modelcast.infra.kafka.admin import delete_group
 
     for _ in range(OFFSETS_ATTEMPTS):
         try:

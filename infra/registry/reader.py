@@ -17,10 +17,10 @@ from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.codec import decode
 from modelcast.schemas.errors import ContentError, DecodeError, ForeignRegistry, NotFound, UnknownSchema
-from modelcast.schemas.log import ModelLog
+from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.registry_id import REGISTRY_ID_SIZE_MAX, decode_registry_id, encode_registry_id
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate
-from modelcast.schemas.registry_id import REGISTRY_ID_SIZE_MAX, decode_registry_id, encode_registry_id
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
 SCHEMA_SIZE_MAX = 64 * 1024

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
-from modelcast.consumers.pod.frames import ALL_JSON, Frame, Kind, header, take_frame
-from modelcast.consumers.pod.worker import LoadSpec
+from modelcast.consumers.pod.worker.frames import ALL_JSON, Frame, Kind, header, take_frame
+from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod_clients.port import LoadFailed
 
 _JOIN_BYTES_MAX = 64 * 1024
@@ -66,7 +66,7 @@ class WorkerLink(asyncio.Protocol):
             # -P: a folder named like one of our packages, where the pod was started, must not be imported.
             process = subprocess.Popen(  # noqa: ASYNC220 - vfork and exec: a millisecond
                 [
-                    *(sys.executable, "-P", "-m", "modelcast.consumers.pod.worker"),
+                    *(sys.executable, "-P", "-m", "modelcast.consumers.pod.worker.process"),
                     *(str(theirs.fileno()), str(os.getpid()), str(load_nice)),
                 ],
                 pass_fds=[theirs.fileno()],

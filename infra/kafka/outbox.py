@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from modelcast.infra.dead_letter_writer import DeadLetterWriter
-from modelcast.infra.kafka_client import producer_properties
+from modelcast.infra.kafka.client import producer_properties
+from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import Topic
 

@@ -10,11 +10,11 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from modelcast.schemas.log.region_view import RegionView
 from modelcast.schemas.records import CommandKind
-from modelcast.schemas.region_view import RegionView
 
 if TYPE_CHECKING:
-    from modelcast.schemas.log import ModelLog
+    from modelcast.schemas.log.fold import ModelLog
 
 
 class News(Enum):

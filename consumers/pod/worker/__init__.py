@@ -1,0 +1,1 @@
+"""The process that loads a model and answers for it, and the link to it."""

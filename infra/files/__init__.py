@@ -1,0 +1,1 @@
+"""Files of this machine: written aside and renamed, locked, read ahead."""

@@ -1,0 +1,1 @@
+"""Kafka: clients, topics, dead letters, and the Faust app of the agents."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -16,6 +16,8 @@ from modelcast.deltas.fetch.rebuild import Rebuilder, WayFailed, here_bytes_of
 
 PREFETCHED_MAX = 8
 PREFETCHED_SECONDS = 10.0
+FRESH_SECONDS = 2.0
+"""Deltas may follow an announcement: what a look that is older than this did not find may be there by now."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +37,16 @@ class DeltaAccelerator:
     Args:
         options: how deltas are used; None: by default.
         experience: what is known already; None: nothing.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, options: Options | None = None, experience: Experience | None = None) -> None:
+    def __init__(
+        self,
+        options: Options | None = None,
+        experience: Experience | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._options = options or Options()
         self._experience = experience or Experience()
         self._lock = threading.Lock()
@@ -50,7 +59,7 @@ class DeltaAccelerator:
         speeds = self._experience.codec.beside(request.throughput.speeds())
         if not may_find_deltas(request, size_bytes, speeds, holds_others=bool(request.cache.digests())):
             return
-        digest, now = request.manifest_digest, time.monotonic()
+        digest, now = request.manifest_digest, self._clock()
         with self._lock:
             self._prefetched = {d: p for d, p in self._prefetched.items() if now - p[0] < PREFETCHED_SECONDS}
             if digest in self._prefetched or len(self._prefetched) >= PREFETCHED_MAX:
@@ -65,7 +74,7 @@ class DeltaAccelerator:
         """What was asked for in advance, once."""
         with self._lock:
             since, prefetched = self._prefetched.pop(manifest_digest, (0.0, None))
-        return prefetched if time.monotonic() - since < PREFETCHED_SECONDS else None
+        return prefetched if self._clock() - since < FRESH_SECONDS else None
 
 
 class DeltaSession:

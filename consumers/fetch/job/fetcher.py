@@ -21,6 +21,7 @@ from modelcast.consumers.fetch.region.manifests import read_manifest
 from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.transfer.early import reads_to_come
 from modelcast.consumers.fetch.transfer.link import Link
+from modelcast.infra.ablation import PREFETCH, without
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
@@ -72,7 +73,7 @@ class Fetcher:
             size_bytes: what is said of its size. For small ones nothing is done.
             candidates: as ``fetch``.
         """
-        if size_bytes < TURN_FROM_BYTES or self._cache.has(manifest_digest):
+        if size_bytes < TURN_FROM_BYTES or self._cache.has(manifest_digest) or without(PREFETCH):
             return
         key = keys.manifest(manifest_digest)
         if manifest_key not in ("", key):

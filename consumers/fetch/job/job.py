@@ -41,6 +41,7 @@ from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.transfer.download import Download
 from modelcast.consumers.fetch.transfer.early import reads_to_come
 from modelcast.consumers.fetch.transfer.link import Lease, Link
+from modelcast.infra.ablation import CHANGED_BLOCKS, without
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.manifest import Manifest
 
@@ -238,7 +239,7 @@ class Job:
         return arrived
 
     def _reusable_of(self, step: Step) -> Mapping[str, tuple[str, int]]:
-        return self._blocks if step.file.size_bytes >= REUSE_FROM_BYTES else {}
+        return self._blocks if step.file.size_bytes >= REUSE_FROM_BYTES and not without(CHANGED_BLOCKS) else {}
 
     def _tell(self, steps: Sequence[Step]) -> None:
         words = in_words(list(self._taken.values()))

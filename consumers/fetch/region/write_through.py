@@ -16,6 +16,7 @@ import structlog
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.region.bucket import UPLOADERS, RegionalBucket
 from modelcast.consumers.fetch.transfer.verified_prefix import LOOK_SECONDS, VerifiedPrefix
+from modelcast.infra.ablation import WRITE_THROUGH, without
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.manifest import FileEntry
 
@@ -54,7 +55,7 @@ class WriteThrough:
     ) -> None:
         """Upload ``files``, which lack ``missing`` blocks (by digest), as they grow where ``path_of`` says."""
         region = self._region
-        if region is None:
+        if region is None or without(WRITE_THROUGH):
             return
         for file in files:
             if file.size_bytes >= SIZE_MIN_BYTES and file.digest not in self._prefixes:

@@ -16,6 +16,7 @@ from typing import Literal
 
 import structlog
 
+from modelcast.infra.ablation import DIRECT_WRITES, without
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES
 
 THERE_AND_BACK_MIN_BYTES_PER_SECOND = 400e6
@@ -103,6 +104,8 @@ class Disks:
 
     def writes_direct(self, folder: Path) -> bool:
         """Whether large files in ``folder`` are to be written past the page cache; what can't be measured is not."""
+        if without(DIRECT_WRITES):
+            return False
         try:
             device = folder.stat().st_dev
         except OSError:

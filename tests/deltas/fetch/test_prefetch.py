@@ -1,7 +1,7 @@
 """Offers are asked for while the manifest is on its way, and once."""
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
-from modelcast.deltas.fetch.accelerator import DeltaAccelerator
+from modelcast.deltas.fetch.accelerator import FRESH_SECONDS, DeltaAccelerator
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish
@@ -9,20 +9,42 @@ from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish
 LARGE = {"weights": noise(3 * MIB, 1)}
 
 
+class Listed(Wrapped):
+    """Notes what is listed."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.listed: list[str] = []
+
+    def list(self, prefix: str, *, start_after: str = "") -> object:  # type: ignore[override]
+        self.listed.append(prefix)
+        return super().list(prefix, start_after=start_after)
+
+
 def test_offers_that_were_foreseen_are_not_listed_again(
     origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
 ) -> None:
-    listed: list[str] = []
-
-    class Listed(Wrapped):
-        def list(self, prefix: str, *, start_after: str = "") -> object:  # type: ignore[override]
-            listed.append(prefix)
-            return super().list(prefix, start_after=start_after)
-
+    listed_origin = Listed(origin)
     held, manifest = publish(origin, {"weights": noise(2 * MIB, 9)}), publish(origin, LARGE)
-    fetcher = Fetcher(Listed(origin), region, cache, accelerator=DeltaAccelerator())
+    fetcher = Fetcher(listed_origin, region, cache, accelerator=DeltaAccelerator())
     fetcher.fetch(held.digest, size_bytes=held.size_bytes)
-    listed.clear()
+    listed_origin.listed.clear()
     fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
-    assert listed == [keys.delta_prefix(manifest.digest)]
+    assert listed_origin.listed == [keys.delta_prefix(manifest.digest)]
+
+
+def test_a_look_that_is_no_longer_fresh_is_repeated(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
+) -> None:
+    """A region that was paused begins long after the announcement: deltas came to the store meanwhile."""
+    now = [100.0]
+    held, manifest = publish(origin, {"weights": noise(2 * MIB, 9)}), publish(origin, LARGE)
+    listed_origin = Listed(origin)
+    fetcher = Fetcher(listed_origin, region, cache, accelerator=DeltaAccelerator(clock=lambda: now[0]))
+    fetcher.fetch(held.digest, size_bytes=held.size_bytes)
+    listed_origin.listed.clear()
+    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
+    now[0] += FRESH_SECONDS
+    fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
+    assert listed_origin.listed == [keys.delta_prefix(manifest.digest)] * 2

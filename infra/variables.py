@@ -11,7 +11,7 @@ _NAMED = ("stores", "regions")
 OTHERS = frozenset(
     PREFIX + name for name in ("CONFIG", "CACHE_DIR", "DELTA_KERNELS", "MAVEN_MIRROR", "POD_TOKEN", "STACK")
 )
-FOR_TESTS = ("VERSITYGW", "REDIS_SERVER", "KILL_", "BENCH_", "SIMULATION_", "TEST_")
+FOR_TESTS = ("VERSITYGW", "REDIS_SERVER", "KILL_", "BENCH_", "SIMULATION_", "SOAK", "TEST_")
 """What such names begin with."""
 
 

@@ -120,7 +120,8 @@ class Publisher(LogWriter):
         request = asked.of(_reference(artifact))
         try:
             if dry_run:
-                done = replace(find_out(origin, request), notes=artifact.notes)
+                found = find_out(origin, request)
+                done = replace(found, notes=artifact.notes + found.notes)
             else:
                 done = self._publish(origin, request, artifact, timer, deltas=deltas, verify=verify)
         except Unannounced:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 from xdist.remote import Producer
 from xdist.workermanage import WorkerController
 
@@ -30,6 +31,14 @@ REPORT_FILE = os.environ.pop("MODELCAST_TEST_REPORT", "")
 """Where what came of the tests is added up; not for a pytest that a test starts."""
 OWNER = pytest.StashKey[ServerOwner]()
 _skipped: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def default_logging() -> Iterator[None]:
+    """What a command set up for its own process concerns no later test."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

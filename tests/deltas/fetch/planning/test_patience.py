@@ -98,8 +98,9 @@ def rest(chosen: Option) -> Option:
     ],
 )
 def test_ways_are_said_in_few_words(chosen: list[Option], words: str) -> None:
-    step = Step(FileEntry("w", 1, "d", ()), Way.WHOLE)
-    assert in_words([labelled(step, each, {"b": 3}) for each in chosen]) == words
+    file = FileEntry("w", 1, "d", ())
+    steps = [Step(file, Way.CACHE if each.way is Way.CACHE else Way.WHOLE) for each in chosen]
+    assert in_words([labelled(step, each, {"b": 3}) for step, each in zip(steps, chosen, strict=True)]) == words
 
 
 # --- where to look

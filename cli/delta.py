@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from modelcast.cli.console import Format, emit, plain, say, size
+from modelcast.cli.delta_extra import needs_deltas
 from modelcast.cli.delta_publish import publish
 from modelcast.cli.options import Output
 from modelcast.schemas.digests import hex_of
@@ -37,7 +38,8 @@ def make(
     output: Output = Format.table,
 ) -> None:
     """Write the delta that makes NEW of OLD."""
-    from modelcast.deltas import codec as delta
+    with needs_deltas():
+        from modelcast.deltas import codec as delta
 
     began = time.monotonic()
     info = delta.make(old, new, out, threads=threads)
@@ -54,7 +56,8 @@ def apply(
     threads: Threads = None,
 ) -> None:
     """Rebuild OUT from OLD and DELTA; exit code 4 if anything does not verify."""
-    from modelcast.deltas import codec as delta
+    with needs_deltas():
+        from modelcast.deltas import codec as delta
 
     if digest is not None:
         _check_digest(digest)
@@ -69,7 +72,8 @@ def info(
     output: Output = Format.table,
 ) -> None:
     """What a delta needs, what it makes, and how."""
-    from modelcast.deltas import codec as delta
+    with needs_deltas():
+        from modelcast.deltas import codec as delta
 
     _show(delta.info(delta_file), output)
 

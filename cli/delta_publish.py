@@ -7,6 +7,7 @@ from rich.table import Table
 
 from modelcast.cli.configured import load
 from modelcast.cli.console import Format, emit, plain, say, size
+from modelcast.cli.delta_extra import needs_deltas
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference, check_version
@@ -23,7 +24,8 @@ def publish(
     output: Output = Format.table,
 ) -> None:
     """Make deltas of a published version and put them beside it; what is there is not made again."""
-    from modelcast.deltas.publish.add import add_deltas
+    with needs_deltas():
+        from modelcast.deltas.publish.add import add_deltas
 
     for each in base or ():
         check_version(each)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelcast.cli.console import age
-from modelcast.schemas.errors import ModelcastError, NotFound, UsageError
+from modelcast.cli.delta_extra import needs_deltas
+from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
@@ -160,16 +161,14 @@ def planned(
         size_min_bytes: smaller files travel whole.
 
     Raises:
-        UsageError: deltas are not installed.
+        ModelcastError: deltas are not installed.
     """
     from modelcast.consumers.fetch import BaseCandidates, Context, Held, RegionalBucket, Request, Way, planned_steps
 
-    try:
+    with needs_deltas():
         from modelcast.deltas.fetch.chooser import Experience, Options, PathChooser
         from modelcast.deltas.fetch.planning.labels import labelled
         from modelcast.deltas.fetch.planning.paths import Holdings
-    except ModuleNotFoundError as error:
-        raise UsageError("deltas are not installed: every file crosses whole", subject=error.name or "") from error
 
     manifest, context = _manifest(origin, update), Context()
     digest = update.artifact.manifest_digest

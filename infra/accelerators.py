@@ -1,7 +1,8 @@
 """Accelerators: packages beside the road that save bytes or seconds, found by the entry points that they declare.
 
-The road is complete without any. An entry point of the group ``modelcast.accelerators`` names what plugs in; the
-composition root loads it and hands it on, and where there is none it hands on a null object.
+The road is complete without any. An entry point of the group ``modelcast.accelerators`` names what plugs in. The
+publisher (``producers/publisher.py``) and the region agent's long link (``agents/region/long_link.py``) load it; where
+there is none, a null object takes its place.
 """
 
 import logging
@@ -25,7 +26,7 @@ def load(name: str) -> object | None:
         try:
             loaded: object = entry.load()
         except ModuleNotFoundError as error:
-            if not _is_absent(entry, error.name or ""):
+            if not is_absent(_package(entry), error.name or ""):
                 raise
             if name not in _absent:
                 _absent.add(name)
@@ -35,6 +36,10 @@ def load(name: str) -> object | None:
     return None
 
 
-def _is_absent(entry: EntryPoint, missing: str) -> bool:
-    package = ".".join(entry.module.split(".")[:2])
+def is_absent(package: str, missing: str) -> bool:
+    """Whether the module that is ``missing`` says that an accelerator's package, or its extra, is not installed."""
     return missing == package or missing.partition(".")[0] in EXTRA_MODULES
+
+
+def _package(entry: EntryPoint) -> str:
+    return ".".join(entry.module.split(".")[:2])

@@ -37,7 +37,7 @@ def demo(
     What is only late is reported as late. Exit code 0: every promise held; 1: one was broken; 3: this machine was too
     slow to see all of them.
     """
-    from modelcast.cli.demo.deltas import deltas_installed
+    from modelcast.cli.delta_extra import deltas_installed
     from modelcast.cli.demo.screen import Screen, summary_table
     from modelcast.cli.demo.script import LINK_BYTES_PER_SECOND, Demo
     from modelcast.cli.demo.subject import SMALL, ThreadedTraining

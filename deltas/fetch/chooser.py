@@ -266,6 +266,10 @@ class PathChooser:
             held |= set(self.versions.values())
         bad = self._experience.bad.of(self._request.manifest_digest) | self._failed
         usable = [h for h in self._request.candidates.hints if h.base_version == 0 or h.base_version in held]
+        if without(COMPRESSED_WHOLE):
+            usable = [h for h in usable if h.base_version]
+        if without(DELTA):
+            usable = [h for h in usable if not h.base_version]
         if bad:
             return 0.0, seconds_of(files)
         return patience(files, usable, self.speeds())

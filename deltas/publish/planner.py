@@ -11,6 +11,7 @@ from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, OldLayouts
 from modelcast.deltas.publish.planning.choice import Pair, pairs_of
 from modelcast.deltas.publish.planning.timing import DeltaTiming
 from modelcast.deltas.publish.targets import Batch, PlannedDelta, Target, delta_key
+from modelcast.infra.ablation import COMPRESSED_WHOLE, DELTA, without
 from modelcast.infra.settings import PublishSettings
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.log.fold import ModelLog
@@ -82,6 +83,10 @@ class DeltaPlanner:
             if f.size_bytes >= self.size_min_bytes and f.digest not in older
         )
         batches.append(self._batch(target, 0, 0, wholes, None, {}, budget, fetch=fetch))
+        if without(DELTA):
+            batches = [b for b in batches if not b.offer.base_version]
+        if without(COMPRESSED_WHOLE):
+            batches = [b for b in batches if b.offer.base_version]
         return [b for b in batches if b.deltas]
 
     # --------------------------------------------------------------------------------------------------------

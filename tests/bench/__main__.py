@@ -27,6 +27,8 @@ BENCHES = {
 
 def extras(name: str, options: argparse.Namespace) -> list[str]:
     """What one benchmark is told besides the rounds."""
+    if name == "ablation":
+        return ["--markdown", str(options.json.with_suffix(".ablation.md"))]
     if name != "delta":
         return []
     drawn = ["--svg", str(options.json.with_suffix(".delta.svg"))]

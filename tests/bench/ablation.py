@@ -16,7 +16,7 @@ noise      a file that nothing compresses
 small      1 KiB, five times (medians)
 =========  ==============================================================================================
 
-    python -m tests.bench.ablation --json ablation.json [--rounds 3] [--mib 24] [--markdown docs/ablation.md]
+    python -m tests.bench.ablation --json ablation.json [--rounds 3] [--mib 64] [--markdown docs/ablation.md]
 """
 
 import argparse
@@ -282,7 +282,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("ablation.json"))
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--mib", type=int, default=24)
+    parser.add_argument("--mib", type=int, default=64)
     parser.add_argument("--only", nargs="+", choices=sorted(NAMES))
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)

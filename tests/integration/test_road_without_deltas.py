@@ -75,6 +75,14 @@ def test_no_delta_is_there(tree: Path) -> None:
     ], done.stderr  # fmt: skip
 
 
+@pytest.mark.parametrize("command", ["info d", "apply old d new", "make old new d", "publish fraud/7"])
+def test_a_delta_command_names_what_to_install(tree: Path, command: str) -> None:
+    done = run(tree, "-m", "modelcast.cli.main", "delta", *command.split(), seconds=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "needs 'modelcast.deltas'" in done.stderr
+    assert done.stderr.splitlines()[-1] == "  → pip install 'modelcast[delta]'"
+
+
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_what_is_tested_outside_of_deltas_passes(tree: Path) -> None:

@@ -213,7 +213,8 @@ class Job:
         large = any(step.file.size_bytes >= REUSE_FROM_BYTES for step in far.values())
         planning = partial(self._meter.timed, "plan") if large else nullcontext
         with planning():
-            self._blocks = block_index(self._cache, here, without=wish.manifest_digest) if large else {}
+            indexed = large and not without(CHANGED_BLOCKS)
+            self._blocks = block_index(self._cache, here, without=wish.manifest_digest) if indexed else {}
         held = Held(here, incoming.aside)
         arrived: set[str] = set()
         with self._ticker:
@@ -239,7 +240,7 @@ class Job:
         return arrived
 
     def _reusable_of(self, step: Step) -> Mapping[str, tuple[str, int]]:
-        return self._blocks if step.file.size_bytes >= REUSE_FROM_BYTES and not without(CHANGED_BLOCKS) else {}
+        return self._blocks if step.file.size_bytes >= REUSE_FROM_BYTES else {}
 
     def _tell(self, steps: Sequence[Step]) -> None:
         words = in_words(list(self._taken.values()))

@@ -7,7 +7,7 @@ from subprocess import run
 
 import pytest
 
-from modelcast.cli.demo.deltas import deltas_installed
+from modelcast.cli.delta_extra import deltas_installed
 from modelcast.infra.local.layout import inherited_env
 
 MIB = 1024 * 1024

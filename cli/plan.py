@@ -92,7 +92,7 @@ def plan(
         "link_bytes_per_second": speeds.origin_bytes_per_second,
         "link_known_from": told_by,
         "speeds": planned.chooser.speeds(),
-        "foretold": update.delta_hints,
+        "announced": update.delta_hints,
         "deltas_offered": len(planned.chooser.offers),
         "files": planned.explained,
     }

@@ -203,8 +203,8 @@ def planned(
 def _bases(origin: ObjectStore, log: ModelLog, update: ModelUpdate, digests: Set[str]) -> dict[str, int]:
     """Which versions files belong to from which deltas start, as far as a few manifests say."""
     versions: dict[str, int] = {}
-    foretold = [hint.base_version for hint in update.delta_hints]
-    others = sorted((v for v in log.updates if v != update.version), key=lambda v: (v not in foretold, -v))
+    announced = [hint.base_version for hint in update.delta_hints]
+    others = sorted((v for v in log.updates if v != update.version), key=lambda v: (v not in announced, -v))
     for version in others[:MANIFESTS_READ_MAX]:
         if not digests - versions.keys():
             break

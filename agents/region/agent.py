@@ -154,7 +154,7 @@ class RegionAgent:
     def versions(self, model: str) -> dict[int, str]:
         """The manifest digests of a model's versions, as far as its log was read. Any thread may ask."""
         reconciler = self._reconcilers.get(model)
-        known = reconciler.book.log if reconciler else None
+        known = reconciler.log_reader.log if reconciler else None
         return {v: u.artifact.manifest_digest for v, u in known.updates.items()} if known else {}
 
     # --- the registry, from time to time ----------------------------------------------------------------------
@@ -251,8 +251,8 @@ class RegionAgent:
             self._owner,
             may_replace=lambda: self._may_replace(model),
         )
-        book = RegistryLogReader(self._watch.reader, model)
-        reconciler = Reconciler(model, self._ports, state, book, self._policy, self._replaced)
+        log_reader = RegistryLogReader(self._watch.reader, model)
+        reconciler = Reconciler(model, self._ports, state, log_reader, self._policy, self._replaced)
         self._reconcilers[model] = reconciler
         reconciler.start(self._watch.registry_id, known_to_exist=known_to_exist)
         return reconciler

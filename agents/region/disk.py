@@ -83,11 +83,11 @@ class Disk:
         )
         return _transfer(report)
 
-    def foresee(self, update: ModelUpdate) -> None:
+    def prefetch(self, update: ModelUpdate) -> None:
         """Somebody says that this was published: ask for what fetching it begins with. Never raises, nor waits long."""
         artifact = update.artifact
         with suppress(ModelcastError):  # nothing rests on it
-            self._fetcher(artifact.store).foresee(
+            self._fetcher(artifact.store).prefetch(
                 artifact.manifest_digest,
                 artifact.manifest_key,
                 size_bytes=artifact.size_bytes,

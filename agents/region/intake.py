@@ -63,18 +63,18 @@ class Intake:
         owners: Owners,
         watch: RegistryWatch,
         outbox: Outbox,
-        foresee: Callable[[ModelUpdate], None] = lambda _: None,
+        prefetch: Callable[[ModelUpdate], None] = lambda _: None,
     ) -> None:
         """Args:
         owners: of the models.
         watch: the registry.
         outbox: for what can't be read.
-        foresee: told of what was announced to be published, before the log was read. It must not block.
+        prefetch: told of what was announced to be published, before the log was read. It must not block.
         """
         self._owners = owners
         self._watch = watch
         self._outbox = outbox
-        self._foresee = foresee
+        self._prefetch = prefetch
         self._tasks: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._schemas = SchemaLookup(self._learn_schema)
@@ -125,11 +125,11 @@ class Intake:
         reconciler = self._owners.reconciler(entry.model, met=True)
         if reconciler is None:
             return
-        if reconciler.book.holds(entry, heard.raw):
+        if reconciler.log_reader.holds(entry, heard.raw):
             metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
         elif len(self._tasks) < UNREAD_MAX:
             if isinstance(entry, ModelUpdate):
-                self._foresee(entry)
+                self._prefetch(entry)
             self._beside(self._compare(heard, entry, reconciler))
         else:
             reconciler.wake(entry.generation)
@@ -142,7 +142,7 @@ class Intake:
                 break
             await asyncio.sleep(pause)
             await reconciler.announced(entry.generation)
-        if (reconciler.stopped and not reconciler.unknown) or reconciler.book.log is None:
+        if (reconciler.stopped and not reconciler.unknown) or reconciler.log_reader.log is None:
             return  # its next owner will read the same announcement or the log
         try:
             async with self._questions:

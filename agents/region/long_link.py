@@ -15,10 +15,12 @@ log = structlog.get_logger(__name__)
 
 
 def long_link(here: RegionSettings, region_store: ObjectStore, cache: ArtifactCache) -> Link:
-    """The link of one worker: a share of the region's budget, and turns that go through the region's bucket."""
-    turns = RegionLeases(region_store, cache.identity, here.origin_readers_max)
-    budget = RateLimit(here.bandwidth_bytes_per_second, turns.share)
-    return Link(budget, turns, here.fetch_threads, as_set(here.direct_writes), Throughput(allowance=budget.allowance))
+    """The link of one worker: a share of the region's rate limit, and leases kept in the region's bucket."""
+    leases = RegionLeases(region_store, cache.identity, here.origin_readers_max)
+    rate_limit = RateLimit(here.bandwidth_bytes_per_second, leases.share)
+    return Link(
+        rate_limit, leases, here.fetch_threads, as_set(here.direct_writes), Throughput(allowance=rate_limit.allowance)
+    )
 
 
 class Plug(Protocol):

@@ -37,7 +37,7 @@ from modelcast.schemas.records import ModelUpdate
 
 STORE_THREADS = 16
 FETCH_THREADS = 16
-"""Of large artifacts; most of them wait for their turn at the origin."""
+"""Of large artifacts; most of them wait for a lease of the origin."""
 SMALL_FETCH_THREADS = 8
 FLUSH_SECONDS = 5.0
 ALIVE_SECONDS_MAX = 60.0
@@ -98,7 +98,7 @@ class _Worker:
             watch=self._watch,
             reporter=self._reporter,
         )
-        self._intake = Intake(self._agent, self._watch, self._outbox, partial(self._foresee, disk))
+        self._intake = Intake(self._agent, self._watch, self._outbox, partial(self._prefetch, disk))
         self._heartbeats = Heartbeats(
             self._outbox,
             region,
@@ -143,9 +143,9 @@ class _Worker:
         self._stores.shutdown(wait=False, cancel_futures=True)
         log.info("the region agent has ended")
 
-    def _foresee(self, disk: Disk, update: ModelUpdate) -> None:
+    def _prefetch(self, disk: Disk, update: ModelUpdate) -> None:
         with suppress(RuntimeError):  # we are ending
-            self._stores.submit(disk.foresee, update)
+            self._stores.submit(disk.prefetch, update)
 
     def _kept(self) -> frozenset[str]:
         return self._agent.digests_kept()

@@ -38,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Said:
-    """What was last said of one model."""
+class Reported:
+    """What was last reported of one model."""
 
     state: VersionState
     at: float  # monotonic seconds
@@ -63,14 +63,14 @@ class Emitter:
         self._pace, self._rows, self._heartbeats = settings.tracker, rows, heartbeats
         self._outbox, self._mirror, self._alarm = outbox, mirror, alarm
         self._expected = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
-        self._said: dict[str, Said] = {}
+        self._reported: dict[str, Reported] = {}
         self._silent: frozenset[str] = frozenset()
-        self._unheard = frozenset(self._expected)  # as at the last tick: what was said since counted these as silent
+        self._unheard = frozenset(self._expected)  # at the last tick; states sent since count these as silent
         self._wake = asyncio.Event()
         self._began = time.monotonic()
         self._changes = 0
         self.settled = False
-        """Nothing is said while partitions change hands: tables and logs may be half read."""
+        """Nothing is reported while partitions change hands: tables and logs may be half read."""
 
     def changed(self, model: str) -> None:
         """Fold this model soon."""
@@ -80,23 +80,23 @@ class Emitter:
 
     def all_changed(self) -> None:
         """Fold everything soon, and put all of it into the view again."""
-        for said in self._said.values():
-            said.at = said.refreshed_at = 0.0
+        for reported in self._reported.values():
+            reported.at = reported.refreshed_at = 0.0
         self._rows.dirty.update(self._rows.models)
         self._wake.set()
 
     def _delivered(self, model: str, done: bool) -> None:
-        """What was said of a model has arrived, or was lost: then the next tick says it again."""
-        if not done and model in self._said:
-            self._said[model].at = 0.0
+        """What was reported of a model has arrived, or was lost: then the next tick says it again."""
+        if not done and model in self._reported:
+            self._reported[model].at = 0.0
 
     def settle(self, settled: bool) -> None:
         """Partitions have changed hands (or are about to)."""
         self.settled = settled
         if settled:
             # Not by the rows that exist: a late record of a lost model makes one anew.
-            forget(said.state for model, said in self._said.items() if not self._rows.owns(model))
-            self._said = {m: s for m, s in self._said.items() if self._rows.owns(m)}
+            forget(reported.state for model, reported in self._reported.items() if not self._rows.owns(model))
+            self._reported = {m: s for m, s in self._reported.items() if self._rows.owns(m)}
             self.all_changed()
 
     async def run(self) -> None:
@@ -134,13 +134,13 @@ class Emitter:
             self._tick()
 
     def _tick(self) -> None:
-        """What time alone changes: lags grow, regions fall silent, everything is said again now and then."""
+        """What time alone changes: lags grow, regions fall silent, everything is reported again now and then."""
         now, now_us = time.monotonic(), time.time_ns() // 1000
         silent = unheard = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
             silent &= self._silent  # not heard yet is not silent yet
         show_regions(self._expected, silent, self._heartbeats.by_our_clock(), now_us)
-        show_ages({m: s.state.updated_at_us for m, s in self._said.items()}, now_us)
+        show_ages({m: s.state.updated_at_us for m, s in self._reported.items()}, now_us)
         dirty = self._rows.dirty
         if silent != self._silent:
             for region in sorted(silent - self._silent):
@@ -151,8 +151,8 @@ class Emitter:
         if unheard != self._unheard:
             self._unheard = unheard
             dirty.update(self._rows.models)
-        for model, said in self._said.items():
-            if said.state.lag_seconds_max > 0 or now - said.at >= self._refresh_seconds:
+        for model, reported in self._reported.items():
+            if reported.state.lag_seconds_max > 0 or now - reported.at >= self._refresh_seconds:
                 dirty.add(model)
         if dirty:
             self._wake.set()
@@ -167,8 +167,8 @@ class Emitter:
             return 0.0
         waits: list[float] = []
         for model in list(self._rows.dirty):
-            row, said = self._rows.models.get(model), self._said.get(model)
-            early_seconds = 0.0 if said is None else said.next_fold_at - (BURST - 1) * COALESCE_SECONDS - now
+            row, reported = self._rows.models.get(model), self._reported.get(model)
+            early_seconds = 0.0 if reported is None else reported.next_fold_at - (BURST - 1) * COALESCE_SECONDS - now
             if early_seconds > 0:
                 waits.append(early_seconds)
                 continue
@@ -189,40 +189,40 @@ class Emitter:
         if known is None:
             return
         state = fold(known, now_us)
-        said = self._said.get(row.model)
-        news = said is None or timeless(state) != timeless(said.state)
-        due = said is None or now - said.at >= (
+        reported = self._reported.get(row.model)
+        news = reported is None or timeless(state) != timeless(reported.state)
+        due = reported is None or now - reported.at >= (
             self._pace.report_seconds if state.lag_seconds_max > 0 else self._refresh_seconds
         )
         FOLD_SECONDS.observe(time.monotonic() - now)
-        next_fold_at = max(now, said.next_fold_at if said is not None else 0.0) + COALESCE_SECONDS
-        if said is not None and not news and not due:
-            said.next_fold_at = next_fold_at
+        next_fold_at = max(now, reported.next_fold_at if reported is not None else 0.0) + COALESCE_SECONDS
+        if reported is not None and not news and not due:
+            reported.next_fold_at = next_fold_at
             return
-        told = Said(state, now, next_fold_at)
-        if said is not None:
-            told.snapshots, told.refreshed_at = said.snapshots, said.refreshed_at
-        self._said[row.model] = told
+        latest = Reported(state, now, next_fold_at)
+        if reported is not None:
+            latest.snapshots, latest.refreshed_at = reported.snapshots, reported.refreshed_at
+        self._reported[row.model] = latest
         row.previous = state
         encoded = _encoded(state)
         self._outbox.send(Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model))
         show(state)
-        self._put_into_view(row, encoded, told, now)
+        self._put_into_view(row, encoded, latest, now)
 
-    def _put_into_view(self, row: ModelRow, encoded: bytes, told: Said, now: float) -> None:
-        self._mirror.open(told.state.registry_id)
+    def _put_into_view(self, row: ModelRow, encoded: bytes, reported: Reported, now: float) -> None:
+        self._mirror.open(reported.state.registry_id)
         self._mirror.state(row.model, encoded)
-        if now - told.refreshed_at >= self._refresh_seconds:
-            told.refreshed_at = now
-            told.snapshots.clear()
+        if now - reported.refreshed_at >= self._refresh_seconds:
+            reported.refreshed_at = now
+            reported.snapshots.clear()
         for region, rows in row.regions.items():
-            if rows.complete is not None and told.snapshots.get(region) != rows.complete.order:
-                told.snapshots[region] = rows.complete.order
+            if rows.complete is not None and reported.snapshots.get(region) != rows.complete.order:
+                reported.snapshots[region] = rows.complete.order
                 self._mirror.pods(row.model, region, rows.complete)
 
 
 def timeless(state: VersionState) -> VersionState:
-    """A state without what time alone changes: equal ones need not be said again."""
+    """A state without what time alone changes: equal ones need not be reported again."""
     regions = tuple(replace(r, lag_seconds=0.0, heard_at_us=0) for r in state.regions)
     return replace(state, lag_seconds_max=0.0, updated_at_us=0, regions=regions)
 

@@ -17,7 +17,7 @@ from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
 from modelcast.consumers.fetch.context import Clock, Context, End
 from modelcast.consumers.fetch.errors import BlobMissing, DamagedBytes, DiskFull, FetchCancelled
 from modelcast.consumers.fetch.job.fetcher import Fetcher
-from modelcast.consumers.fetch.job.job import TURN_FROM_BYTES
+from modelcast.consumers.fetch.job.job import LEASE_FROM_BYTES
 from modelcast.consumers.fetch.job.planned import planned_steps
 from modelcast.consumers.fetch.job.pull import pull
 from modelcast.consumers.fetch.job.regional_artifacts import RegionalArtifacts
@@ -47,7 +47,7 @@ from modelcast.consumers.fetch.transfer.throughput import Throughput
 from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
 
 __all__ = [
-    "TURN_FROM_BYTES",
+    "LEASE_FROM_BYTES",
     "Accelerator",
     "ArtifactCache",
     "BaseCandidates",

@@ -100,7 +100,7 @@ class DeltaSession:
         self._chosen: dict[str, FilePlan] = {}
 
     def improve(self, steps: Sequence[Step], held: Held, context: Context) -> Sequence[Step]:
-        """Each step by its cheapest way; waits for a delta that was foretold, if that pays."""
+        """Each step by its cheapest way; waits for a delta that was announced, if that pays."""
         if self._chooser is None:
             prefetched = self._accelerator.take(self._request.manifest_digest)
             self._chooser = PathChooser(self._options, self._experience, self._request, prefetched)

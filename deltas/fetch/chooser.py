@@ -35,7 +35,7 @@ class Options:
         size_min_bytes: smaller files travel whole.
         threads: of the codec; None: all cores.
         at_once: deltas that arrive while another is applied.
-        wait_seconds_max: for a delta that was foretold; 0: never.
+        wait_seconds_max: for a delta that was announced; 0: never.
         poll_seconds: how often it is looked for; more often at first, as most deltas are soon there.
     """
 
@@ -130,7 +130,7 @@ class PathChooser:
         self._read_offers(context)
 
     def plan(self, steps: Sequence[Step], context: Context, here_bytes: Callable[[Offer], int]) -> tuple[FilePlan, ...]:
-        """The ways to ``steps``, which the road would bring; waits for a delta that was foretold, if that pays.
+        """The ways to ``steps``, which the road would bring; waits for a delta that was announced, if that pays.
 
         Args:
             here_bytes: what an interrupted attempt left of a delta.
@@ -226,7 +226,7 @@ class PathChooser:
         return sorted(held, reverse=True)
 
     def _find_regional_bases(self, region: ObjectStore) -> None:
-        """Files of the versions that deltas were foretold from, as far as the regional bucket holds them whole."""
+        """Files of the versions that deltas were announced from, as far as the regional bucket holds them whole."""
         for hint in self._request.candidates.hints:
             digest = self._request.candidates.digests.get(hint.base_version)
             if digest is None:
@@ -245,7 +245,7 @@ class PathChooser:
         asked = [] if early is not None else [self._request.manifest_digest]
         direct = {hint.base_version for hint in self._request.candidates.hints}
         held = self._bases_here()
-        if held and held[0] not in direct:  # no delta from there was foretold: perhaps one leads there by way of others
+        if held and held[0] not in direct:  # no delta from there is announced: perhaps a chain leads there
             asked += between(self._request.candidates, held[0])
         self.offers = (early or ()) + read_offers(self._request.origin, asked, context)
         if self._older is None:

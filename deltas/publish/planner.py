@@ -116,7 +116,7 @@ class DeltaPlanner:
         there = {f.digest for f in old.files} if old else set()
         lacking = {f.digest: f.size_bytes for f in target.manifest.files if f.digest not in there}
         limit = KEPT_RATIO_MAX if version else WHOLE_RATIO_MAX
-        foretold: dict[str, int] = {}
+        estimated_bytes: dict[str, int] = {}
         for pair in sorted(pairs, key=lambda p: -p.new.size_bytes):
             if version and pair.old is None:
                 continue
@@ -131,9 +131,9 @@ class DeltaPlanner:
             ratio = self._ratio(target, planned, budget)
             if ratio <= limit:
                 deltas.append(planned)
-                foretold[pair.new.digest] = int(ratio * pair.new.size_bytes)
+                estimated_bytes[pair.new.digest] = int(ratio * pair.new.size_bytes)
                 seconds += self._forecast.seconds(pair.new.size_bytes)
-        brought_bytes = sum(foretold.get(d, size) for d, size in lacking.items())
+        brought_bytes = sum(estimated_bytes.get(d, size) for d, size in lacking.items())
         return Batch(DeltaTiming(version, brought_bytes, seconds), tuple(deltas), sum(lacking.values()))
 
     def _ratio(self, target: Target, planned: PlannedDelta, budget: list[int]) -> float:

@@ -50,7 +50,7 @@ class Restarts:
 
 
 @dataclass(slots=True)
-class Teller:
+class StepLog:
     """Writes each step into the state file, where ``up`` reads it, and into the log."""
 
     info: StackInfo
@@ -101,8 +101,8 @@ def supervise(
         raise ServerFailed("another supervisor has this folder", subject=str(directory))
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    teller = Teller(StackInfo(directory, regions, pods_per_region, os.getpid(), start_time(os.getpid())))
-    teller.update(step="starting")
+    steps = StepLog(StackInfo(directory, regions, pods_per_region, os.getpid(), start_time(os.getpid())))
+    steps.update(step="starting")
     if turn_fd is not None:
         os.close(turn_fd)
     try:
@@ -111,20 +111,20 @@ def supervise(
             regions=regions,
             pods_per_region=pods_per_region,
             daemons=None if with_daemons else (),
-            progress=teller,
+            progress=steps,
             keep_objects=True,
         ) as stack:
-            teller.update(env=stack.env, services=_pids(stack), ready=True, step="ready")
+            steps.update(env=stack.env, services=_pids(stack), ready=True, step="ready")
             say(f"ready after {stack.ready_seconds['all']:.1f} s")
-            _keep(stack, teller)
+            _keep(stack, steps)
     except ModelcastError as error:
-        teller.update(error=str(error), ready=False)
+        steps.update(error=str(error), ready=False)
         raise
     except SystemExit:
         say("stopped")
 
 
-def _keep(stack: LocalStack, teller: Teller) -> None:
+def _keep(stack: LocalStack, steps: StepLog) -> None:
     restarts = Restarts()
     while True:
         now = time.monotonic()
@@ -133,7 +133,7 @@ def _keep(stack: LocalStack, teller: Teller) -> None:
                 continue
             if name not in restarts.due:
                 pause = restarts.died(name, now)
-                teller.step(f"{name} ended with code {service.child.exit_code}; starting it again in {pause:.0f} s")
+                steps.step(f"{name} ended with code {service.child.exit_code}; starting it again in {pause:.0f} s")
             elif now >= restarts.due[name]:
                 try:
                     service.restart()
@@ -142,7 +142,7 @@ def _keep(stack: LocalStack, teller: Teller) -> None:
                     restarts.died(name, now)
                     continue
                 restarts.started(name, time.monotonic())
-                teller.update(services=_pids(stack), step=f"{name} started again")
+                steps.update(services=_pids(stack), step=f"{name} started again")
                 say(f"{name} started again")
         time.sleep(LOOK_SECONDS)
 

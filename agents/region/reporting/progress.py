@@ -21,7 +21,7 @@ def gap_seconds(fetches: int, pods: int) -> float:
     return max(GAP_SECONDS, fetches * max(1 / REPORTS_PER_SECOND_MAX, pods / PODS_REPORTED_PER_SECOND_MAX))
 
 
-class Pace:
+class ReportRate:
     """How many fetches of this worker are under way. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -46,28 +46,30 @@ class Pace:
             return gap_seconds(self._fetches, pods)
 
 
-class Teller:
-    """Passes on what one fetch says of itself, as seldom as the pace allows. Called on the fetch's threads.
+class ProgressReporter:
+    """Passes on the progress of one fetch, as seldom as the report rate allows. Called on the fetch's threads.
 
     Args:
         manifest_digest: what is fetched.
-        pace: shared with the other fetches of the worker.
+        report_rate: shared with the other fetches of the worker.
         pods: of the region.
         tell: must not block.
     """
 
-    def __init__(self, manifest_digest: str, pace: Pace, pods: int, tell: Callable[[Fetching], None]) -> None:
-        self._digest, self._pace, self._pods, self._tell = manifest_digest, pace, pods, tell
+    def __init__(
+        self, manifest_digest: str, report_rate: ReportRate, pods: int, tell: Callable[[Fetching], None]
+    ) -> None:
+        self._digest, self._report_rate, self._pods, self._tell = manifest_digest, report_rate, pods, tell
         self._lock = threading.Lock()
-        self._next_at = pace.clock() + pace.gap_seconds(pods)
+        self._next_at = report_rate.clock() + report_rate.gap_seconds(pods)
 
     def __call__(self, status: FetchStatus) -> None:
         """It has come this far."""
         with self._lock:
-            now = self._pace.clock()
+            now = self._report_rate.clock()
             if now < self._next_at:
                 return
-            self._next_at = now + self._pace.gap_seconds(self._pods)
+            self._next_at = now + self._report_rate.gap_seconds(self._pods)
         transfer = Transfer(
             bytes_moved=status.bytes_moved,
             bytes_planned=status.bytes_planned,

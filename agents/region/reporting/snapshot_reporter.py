@@ -35,7 +35,7 @@ def _wall_clock_us() -> int:
     return time.time_ns() // 1000
 
 
-class Sender(Protocol):
+class RecordOutbox(Protocol):
     """Hands records over without waiting (``Outbox``)."""
 
     def send(
@@ -73,7 +73,7 @@ class SnapshotReporter:
 
     def __init__(
         self,
-        outbox: Sender,
+        outbox: RecordOutbox,
         worker: str,
         report_seconds: float,
         *,

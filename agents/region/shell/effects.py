@@ -26,7 +26,7 @@ from modelcast.agents.region.decider.values import (
     Transfer,
 )
 from modelcast.agents.region.ownership.owned_state import Superseded
-from modelcast.agents.region.reporting.progress import Teller
+from modelcast.agents.region.reporting.progress import ProgressReporter
 from modelcast.agents.region.shell.ports import RegionPorts, StateObject
 from modelcast.consumers.fetch import FetchCancelled
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
@@ -62,9 +62,9 @@ class EffectRunner:
                 loop.call_soon_threadsafe(tell, event)
 
         def fetch() -> Transfer:
-            with self._ports.pace.fetching():
-                teller = Teller(digest, self._ports.pace, len(self._ports.pods), told)
-                return self._ports.artifacts.fetch(update, cancel, teller)
+            with self._ports.report_rate.fetching():
+                reporter = ProgressReporter(digest, self._ports.report_rate, len(self._ports.pods), told)
+                return self._ports.artifacts.fetch(update, cancel, reporter)
 
         try:
             transfer = await in_thread(self._ports.fetches_of(update.artifact.size_bytes), fetch)

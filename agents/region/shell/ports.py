@@ -9,9 +9,9 @@ from typing import Protocol
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Effect, Event, Transfer
-from modelcast.agents.region.reporting.progress import Pace
+from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.notices import LoggedSteps
-from modelcast.consumers.fetch import TURN_FROM_BYTES, FetchStatus
+from modelcast.consumers.fetch import LEASE_FROM_BYTES, FetchStatus
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Entry, ModelUpdate
@@ -108,10 +108,10 @@ class RegionPorts:
     stores: Executor  # short calls
     fetches: Executor  # long ones
     load_seconds_max: float = 120.0
-    pace: Pace = field(default_factory=Pace)  # at which fetches speak of their progress
+    report_rate: ReportRate = field(default_factory=ReportRate)  # how often fetches report progress
     observer: StepObserver = field(default_factory=LoggedSteps)
-    small_fetches: Executor | None = None  # of what waits for nobody's turn at the origin; None: as the others
+    small_fetches: Executor | None = None  # of what needs no lease; None: as the others
 
     def fetches_of(self, size_bytes: int) -> Executor:
-        """Where an artifact of so many bytes is fetched: those that wait for a turn never keep small ones waiting."""
-        return self.small_fetches if self.small_fetches and size_bytes < TURN_FROM_BYTES else self.fetches
+        """Where an artifact of so many bytes is fetched: those that wait for a lease never keep small ones waiting."""
+        return self.small_fetches if self.small_fetches and size_bytes < LEASE_FROM_BYTES else self.fetches

@@ -55,7 +55,7 @@ class Reconciler:
         model: which one.
         ports: what all of this worker's reconcilers share.
         state: the model's state object.
-        book: the model's log.
+        log_reader: the model's log.
         policy: how patient to be.
         on_replaced: called once if somebody else turns out to own the model, or it can't be taken.
     """
@@ -65,12 +65,12 @@ class Reconciler:
         model: str,
         ports: RegionPorts,
         state: StateObject,
-        book: LogReader,
+        log_reader: LogReader,
         policy: Policy,
         on_replaced: Callable[[str], None],
     ) -> None:
         self.model = model
-        self.book = book
+        self.log_reader = log_reader
         self.replica: Replica | None = None
         self.unknown = False  # it was only spoken of: the registry holds nothing
         self.owned_at = float("inf")  # when (event loop's time) the claim stood
@@ -105,7 +105,7 @@ class Reconciler:
 
     def knows(self, generation: int) -> bool:
         """Whether the log was read that far."""
-        return self.book.log is not None and self.book.log.head >= generation
+        return self.log_reader.log is not None and self.log_reader.log.head >= generation
 
     def wake(self, generation: int) -> None:
         """Read the log up to ``generation`` and act on it."""
@@ -121,7 +121,7 @@ class Reconciler:
 
     async def contradiction(self, entry: Entry, raw: bytes) -> str | None:
         """Why an announced entry is not what stands in the log; None: it is. Raises ``StoreUnavailable``."""
-        return await in_thread(self._ports.stores, lambda: self.book.contradiction(entry, raw))
+        return await in_thread(self._ports.stores, lambda: self.log_reader.contradiction(entry, raw))
 
     def refresh(self) -> None:
         """Look for news in the log, and prove that what was read still stands."""
@@ -275,11 +275,11 @@ class Reconciler:
                 return
 
     def _tell_unread(self) -> None:
-        if self.replica is not None and self.replica.facts.unreadable != self.book.unread:
-            self._feed(Unreadable(self.book.unread))
+        if self.replica is not None and self.replica.facts.unreadable != self.log_reader.unread:
+            self._feed(Unreadable(self.log_reader.unread))
 
     def _read(self, until: int, refresh: bool) -> ModelLog:
-        return self.book.refresh() if refresh or self.book.log is None else self.book.read(until)
+        return self.log_reader.refresh() if refresh or self.log_reader.log is None else self.log_reader.read(until)
 
     # --- life and death -------------------------------------------------------------------------------------
 
@@ -329,10 +329,10 @@ class Reconciler:
         self.owned_at = asyncio.get_running_loop().time()
         self.replica = Replica.owning(memory, policy, proved_at=began, holding=self._holding)
         self._feed(PodsKnown(tuple(self._ports.pods)))
-        if (known := self.book.log) is not None:
+        if (known := self.log_reader.log) is not None:
             self._feed(Folded(known))
             self._tell_unread()
-        if self.book.log is None:
+        if self.log_reader.log is None:
             self.refresh()
 
     def _end(self, reason: str) -> None:

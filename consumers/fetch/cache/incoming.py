@@ -33,18 +33,18 @@ class Incoming:
 
     @property
     def aside(self) -> Path:
-        """The folder of what is needed on the way only: deltas, bases, what is known of blocks that have begun."""
+        """The folder of what is needed on the way only: deltas, bases, resume journals."""
         return self.folder / "aside"
 
-    def begun(self, file: FileEntry) -> ResumeJournal:
+    def journal(self, file: FileEntry) -> ResumeJournal:
         """How much of each block of a file is written that is not whole yet."""
         return ResumeJournal(self.aside / f"{hex_of(file.digest)}.begun", file.size_bytes)
 
-    def begun_blocks(self, file: FileEntry, missing: Set[int]) -> dict[int, int]:
+    def written_blocks(self, file: FileEntry, missing: Set[int]) -> dict[int, int]:
         """Bytes of ``missing`` blocks that an earlier attempt wrote, by block."""
-        mark, counts = self.begun(file).read()
-        begun = {n: counts[n] for n in missing & counts.keys() if counts[n] < block_bytes(file.size_bytes, n)}
-        return begun if mark == file.digest else {}
+        mark, counts = self.journal(file).read()
+        written = {n: counts[n] for n in missing & counts.keys() if counts[n] < block_bytes(file.size_bytes, n)}
+        return written if mark == file.digest else {}
 
     def begin(self, manifest: Manifest) -> None:
         """Make the folders."""

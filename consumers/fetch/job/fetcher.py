@@ -12,7 +12,7 @@ from modelcast.consumers.fetch.accelerator import Accelerator, NoAccelerator, Re
 from modelcast.consumers.fetch.cache.artifact_cache import NOTHING, ArtifactCache
 from modelcast.consumers.fetch.context import Context, End
 from modelcast.consumers.fetch.errors import FetchCancelled
-from modelcast.consumers.fetch.job.job import TURN_FROM_BYTES, Job
+from modelcast.consumers.fetch.job.job import LEASE_FROM_BYTES, Job
 from modelcast.consumers.fetch.job.prefetch import Prefetch
 from modelcast.consumers.fetch.job.status import FetchStatus
 from modelcast.consumers.fetch.planning.candidates import BaseCandidates
@@ -27,7 +27,7 @@ from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore, Progress
 
-TURNS_LOST_MAX = 3
+LEASES_LOST_MAX = 3
 _ALONE = BaseCandidates()
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ class Fetcher:
         self._accelerator: Accelerator = accelerator or NoAccelerator()
         self._prefetch = Prefetch()
 
-    def foresee(
+    def prefetch(
         self, manifest_digest: str, manifest_key: str = "", *, size_bytes: int, candidates: BaseCandidates = _ALONE
     ) -> None:
         """An artifact will probably be fetched in a moment: ask for what that begins with. Waits for nothing.
@@ -73,7 +73,7 @@ class Fetcher:
             size_bytes: what is said of its size. For small ones nothing is done.
             candidates: as ``fetch``.
         """
-        if size_bytes < TURN_FROM_BYTES or self._cache.has(manifest_digest) or without(PREFETCH):
+        if size_bytes < LEASE_FROM_BYTES or self._cache.has(manifest_digest) or without(PREFETCH):
             return
         key = keys.manifest(manifest_digest)
         if manifest_key not in ("", key):
@@ -109,7 +109,7 @@ class Fetcher:
             manifest_key: where its manifest lies in the origin; empty: where it always lies.
             size_bytes: what the log says of its size; None: the log was not asked.
             keep: manifest digests that must not be evicted to make room.
-            candidates: other versions of the model, and what was foretold of them.
+            candidates: other versions of the model, and what was announced of them.
             on_progress: told of further verified bytes.
             on_status: told from time to time how far it has come, from a thread of the fetch.
             cancel: once it is set the fetch ends with ``FetchCancelled``.
@@ -125,18 +125,18 @@ class Fetcher:
         early = self._prefetch.take(manifest_digest)
         wish = Wish(manifest_digest, manifest_key or keys.manifest(manifest_digest), size_bytes, keep, early)
         request = self._request(manifest_digest, candidates)
-        for _ in range(TURNS_LOST_MAX):
+        for _ in range(LEASES_LOST_MAX):
             context = Context(*((cancel,) if cancel is not None else ()), on_progress=on_progress)
             region = RegionalBucket(self._region, manifest_digest, context) if self._region is not None else None
-            turns = self._link.turns if region is not None else None
-            turn = turns.turn(manifest_digest, context) if turns else None
+            leases = self._link.leases if region is not None else None
+            lease = leases.lease(manifest_digest, context) if leases else None
             job = Job(
                 request,
                 region,
                 self._cache,
                 self._accelerator,
                 link=self._link,
-                turn=turn,
+                lease=lease,
                 context=context,
                 tell=on_status,
             )
@@ -146,10 +146,10 @@ class Fetcher:
                         return job.already_here(manifest_digest)
                     return job.bring(incoming, wish)
             except FetchCancelled:
-                if context.cancelled() or turn is None or not turn.lost:
+                if context.cancelled() or lease is None or not lease.lost:
                     raise
                 log.warning("another worker took over what this one was bringing", artifact=manifest_digest)
             finally:
-                if turn is not None:
-                    turn.drop()
+                if lease is not None:
+                    lease.drop()
         raise StoreUnavailable("this worker is too slow to be heard of", subject=manifest_digest)

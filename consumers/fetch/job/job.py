@@ -45,7 +45,7 @@ from modelcast.infra.ablation import CHANGED_BLOCKS, without
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.manifest import Manifest
 
-TURN_FROM_BYTES = 1024 * 1024
+LEASE_FROM_BYTES = 1024 * 1024
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class Job:
         cache: this machine's.
         accelerator: knows better ways.
         link: what all transfers of this process share.
-        turn: this artifact's leave to be read from the origin; None: that needs nobody's.
+        lease: this artifact's; None: the origin is read without one.
         context: the fetch's.
         tell: told how far it has come.
     """
@@ -72,7 +72,7 @@ class Job:
         accelerator: Accelerator,
         *,
         link: Link,
-        turn: Lease | None,
+        lease: Lease | None,
         context: Context,
         tell: Callable[[FetchStatus], None] | None,
     ) -> None:
@@ -84,12 +84,12 @@ class Job:
         self._session: Session = accelerator.session(request)
         self._throughput = link.throughput
         self._link = link
-        self._turn = turn
+        self._lease = lease
         self._context = context
         self._meter = context.meter
         self._write_through = WriteThrough(region)
         self._rebuilt: set[str] = set()
-        self._begun: dict[str, Mapping[int, int]] = {}  # by digest: bytes of blocks that an earlier attempt began
+        self._written: dict[str, Mapping[int, int]] = {}  # by digest: bytes of blocks that an earlier attempt began
         self._taken: dict[str, Step] = {}  # how each file came, by digest
         self._blocks: Mapping[str, tuple[str, int]] = {}
         self._ticker = Ticker(tell, lambda: self._meter.moved_bytes(Source.ORIGIN))
@@ -110,7 +110,7 @@ class Job:
         """Put the artifact together and publish it in the cache."""
         with self._meter.timed("manifest"):
             manifest = self._manifest(wish)
-        self._take_turn(manifest)
+        self._take_lease(manifest)
         with self._meter.timed("manifest"):
             regional = self._region.digests(manifest) if self._region else frozenset()
         with self._meter.timed("verify"):
@@ -127,10 +127,10 @@ class Job:
             missing = {d: self._missing(incoming, step, resumed) for d, step in wanted.items()}
         lacking = {digest: step for digest, step in wanted.items() if missing[digest]}
         for digest in resumed & lacking.keys():
-            self._begun[digest] = incoming.begun_blocks(lacking[digest].file, missing[digest])
+            self._written[digest] = incoming.written_blocks(lacking[digest].file, missing[digest])
         had = (wanted[d].file for d in resumed if wanted[d].way is not Way.REGION)
         guess = sum(
-            f.size_bytes - bytes_of(f, missing[f.digest]) + sum(self._begun.get(f.digest, {}).values()) for f in had
+            f.size_bytes - bytes_of(f, missing[f.digest]) + sum(self._written.get(f.digest, {}).values()) for f in had
         )
         self._context.progress(manifest.size_bytes - sum(bytes_of(lacking[d].file, missing[d]) for d in lacking))
         for step in steps:
@@ -157,20 +157,20 @@ class Job:
         taken = [self._taken[s.file.digest] for s in steps]
         return self._report(manifest, in_words(taken), main_way(taken))
 
-    def _take_turn(self, manifest: Manifest) -> None:
+    def _take_lease(self, manifest: Manifest) -> None:
         """Of all workers of the region one brings the artifact; the others find it in the regional bucket then."""
-        if self._region is None or manifest.size_bytes < TURN_FROM_BYTES:
-            self._turn = None  # asking would cost more than the bytes
-        elif self._turn is not None and not self._region.vouched:
-            with self._meter.timed("turn"):
-                self._turn.take()
+        if self._region is None or manifest.size_bytes < LEASE_FROM_BYTES:
+            self._lease = None  # asking would cost more than the bytes
+        elif self._lease is not None and not self._region.vouched:
+            with self._meter.timed("lease"):
+                self._lease.take()
                 if self._region.has_all():
-                    self._turn.drop()
+                    self._lease.drop()
 
     # --- what is to come --------------------------------------------------------------------------------------
 
     def _manifest(self, wish: Wish) -> Manifest:
-        small = wish.size_bytes is not None and wish.size_bytes < TURN_FROM_BYTES
+        small = wish.size_bytes is not None and wish.size_bytes < LEASE_FROM_BYTES
         manifest = near_or_far(self._region, self._read_manifest(wish), at_once=small, context=self._context)
         if wish.size_bytes is not None and manifest.size_bytes != wish.size_bytes:
             raise VerificationFailed(
@@ -184,7 +184,7 @@ class Job:
             if wish.early is not None and (early := wish.early()) is not None:
                 return early
             self._accelerator.prefetch(self._request, wish.size_bytes or 0)
-            if (wish.size_bytes or 0) >= TURN_FROM_BYTES:
+            if (wish.size_bytes or 0) >= LEASE_FROM_BYTES:
                 reads_to_come(self._origin, self._link.readers)
             with self._throughput.request():
                 return read_manifest(self._origin, wish.manifest_digest, wish.manifest_key)
@@ -231,10 +231,10 @@ class Job:
                 with self._making(incoming, detours, missing) as made:
                     self._copy_blocks(incoming, direct, missing, here)
                     far_most = self._throughput.part_blocks(self._link.readers)
-                    parts = parts_of([*near, *direct], missing, self._begun, far_most=far_most)
+                    parts = parts_of([*near, *direct], missing, self._written, far_most=far_most)
                     arrived |= self._download(incoming, parts)
                 failed = [digest for digest, done in made.items() if not done.result()]
-                near, far, self._begun = [], {digest: far[digest] for digest in failed}, {}
+                near, far, self._written = [], {digest: far[digest] for digest in failed}, {}
                 if far:
                     self._start_over(incoming, wish, far, missing)
         return arrived
@@ -339,8 +339,8 @@ class Job:
             distrust=self._region.distrust if self._region else _silent,
             block_came=self._write_through.came,
             link=self._link,
-            turn=self._turn,
-            begun_of=lambda part: incoming.begun(part.step.file),
+            lease=self._lease,
+            journal_of=lambda part: incoming.journal(part.step.file),
             far_most=self._throughput.part_blocks(self._link.readers),
         )
 

@@ -12,7 +12,7 @@ class BaseCandidates:
 
     Attributes:
         version: the one wanted.
-        hints: the deltas that its publication foretold.
+        hints: the deltas that its publication announced.
         digests: manifest digests by version.
     """
 

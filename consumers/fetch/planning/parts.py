@@ -16,7 +16,7 @@ LATENCIES_IN_FLIGHT = 8
 """What readers together have asked for lasts so long: the link is busy while one of them waits for his next answer."""
 LATENCY_SECONDS_MIN = 0.1
 """Near stores answer sooner, but each request costs processor time."""
-NOTHING_BEGUN: Mapping[str, Mapping[int, int]] = MappingProxyType({})
+NOTHING_WRITTEN: Mapping[str, Mapping[int, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Part:
     """A run of blocks of one step's file, read with one request.
 
     Attributes:
-        begun_bytes: of its first block, that an earlier attempt wrote. They are read from the disk.
+        written_bytes: of its first block, that an earlier attempt wrote. They are read from the disk.
     """
 
     step: Step
     first_block: int
     block_count: int
-    begun_bytes: int = 0
+    written_bytes: int = 0
 
     @property
     def start(self) -> int:
@@ -56,23 +56,23 @@ def part_blocks(bytes_per_second: float, request_seconds: float, readers: int) -
 def parts_of(
     steps: Iterable[Step],
     missing: Mapping[str, Set[int]],
-    begun: Mapping[str, Mapping[int, int]] = NOTHING_BEGUN,
+    written: Mapping[str, Mapping[int, int]] = NOTHING_WRITTEN,
     *,
     far_most: int = PART_BLOCKS_MAX,
 ) -> tuple[Part, ...]:
     """The blocks that the files of ``steps`` lack (by digest), in runs.
 
     Args:
-        begun: by digest and block, how many bytes of it are written.
+        written: by digest and block, how many bytes of it are written.
         far_most: blocks of a part that comes over the long link, at most.
     """
     steps = list(steps)
     left = sum(len(missing[step.file.digest]) for step in steps)
     parts: list[Part] = []
     for step in steps:
-        lacking, there = missing[step.file.digest], begun.get(step.file.digest, {})
+        lacking, there = missing[step.file.digest], written.get(step.file.digest, {})
         most = far_most if step.way is not Way.REGION else PART_BLOCKS_MAX
-        cut = runs(lacking, left - len(lacking), before=len(parts), most=most, begun=there.keys())
+        cut = runs(lacking, left - len(lacking), before=len(parts), most=most, written=there.keys())
         parts += [Part(step, first, count, there.get(first, 0)) for first, count in cut]
         left -= len(lacking)
     return tuple(parts)
@@ -84,7 +84,7 @@ def runs(
     *,
     before: int = 0,
     most: int = PART_BLOCKS_MAX,
-    begun: Set[int] = frozenset(),
+    written: Set[int] = frozenset(),
 ) -> Iterator[tuple[int, int]]:
     """``blocks`` in runs: (first, count). Long ones first, for the fewest requests; towards the end shorter ones.
 
@@ -96,13 +96,13 @@ def runs(
         after: how many further blocks come after these.
         before: how many runs come before these.
         most: blocks of a run.
-        begun: blocks of which a part is there: each is the first of a run.
+        written: blocks of which a part is there: each is the first of a run.
     """
     left, first, count, given = len(blocks) + after, 0, 0, before
     for block in sorted(blocks):
         step = -(-most * min(given + 1, PARTS_AHEAD) // PARTS_AHEAD)
         longest = min(step, max(PART_BLOCKS_MIN, left // PARTS_AHEAD))
-        if count and (block != first + count or count >= longest or block in begun):
+        if count and (block != first + count or count >= longest or block in written):
             yield first, count
             left, count, given = left - count, 0, given + 1
         first, count = first if count else block, count + 1

@@ -12,7 +12,7 @@ from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.planning.single_flight import (
     EXPIRY_SECONDS,
     TABLE_SIZE_MAX,
-    Flight,
+    LeaseRow,
     Table,
     Watched,
     beaten,
@@ -31,12 +31,12 @@ log = structlog.get_logger(__name__)
 
 
 class RegionLeases:
-    """The turns of one region, as one process sees them. Thread-safe.
+    """The leases of one region, as one process sees them. Thread-safe.
 
     Args:
         region: the region's own bucket.
         holder: who we are; the same after a restart, and nobody else's. It may bring one artifact once at a time.
-        flights_max: how many artifacts may come from the origin at once, the whole region together.
+        leases_max: how many artifacts may come from the origin at once, the whole region together.
         beat_seconds: how often we say that we live.
         expiry_seconds: how long others may be silent.
     """
@@ -45,14 +45,14 @@ class RegionLeases:
         self,
         region: ObjectStore,
         holder: str,
-        flights_max: int,
+        leases_max: int,
         *,
         beat_seconds: float = BEAT_SECONDS,
         expiry_seconds: float = EXPIRY_SECONDS,
     ) -> None:
         self._region = region
         self._holder = holder
-        self._flights_max = flights_max
+        self._leases_max = leases_max
         self._beat_seconds = beat_seconds
         self._expiry_seconds = expiry_seconds
         self._lock = threading.Lock()
@@ -61,8 +61,8 @@ class RegionLeases:
         self._seen = Table()
         self._hold_back_until = 0.0
 
-    def turn(self, manifest_digest: str, context: Context) -> "RegionLease":
-        """A turn that is not taken yet."""
+    def lease(self, manifest_digest: str, context: Context) -> "RegionLease":
+        """A lease that is not taken yet."""
         return RegionLease(self, manifest_digest, context)
 
     def share(self) -> float:
@@ -72,19 +72,19 @@ class RegionLeases:
         with self._lock:
             return self._seen.share(self._holder, self._ours.keys()) or 1.0
 
-    # --- for turns
+    # --- for leases
 
-    def join(self, turn: "RegionLease") -> bool:
-        """Wait until ``turn`` has its flight; whether somebody else had one of that artifact in the meantime."""
+    def join(self, lease: "RegionLease") -> bool:
+        """Wait until ``lease`` has its row; whether somebody else had one of that artifact in the meantime."""
         watched, waited, unknown = Watched(), False, 0
         while True:
-            turn.context.check()
-            table, etag = retried(self._look, turn.context)
+            lease.context.check()
+            table, etag = retried(self._look, lease.context)
             now = time.monotonic()
             watched = watched.seeing(table, now)
-            other = table.of(turn.artifact)
+            other = table.of(lease.artifact)
             waited = waited or (other is not None and other.holder != self._holder)
-            wanted = joined(table, turn.artifact, self._holder, watched, now, self._flights_max)
+            wanted = joined(table, lease.artifact, self._holder, watched, now, self._leases_max)
             if wanted is not None:
                 try:
                     self._write(wanted, etag)
@@ -93,32 +93,32 @@ class RegionLeases:
                     unknown += isinstance(error, StoreUnavailable)
                     if unknown >= ATTEMPTS:
                         raise
-                    turn.context.sleep(random.uniform(0, 0.05))
+                    lease.context.sleep(random.uniform(0, 0.05))
                     continue
-                self._admit(turn, wanted, alone=len(wanted.flights) == 1)
+                self._admit(lease, wanted, alone=len(wanted.rows) == 1)
                 return waited
-            turn.context.sleep(LOOK_SECONDS * random.uniform(0.5, 1.0))
+            lease.context.sleep(LOOK_SECONDS * random.uniform(0.5, 1.0))
 
-    def leave(self, turn: "RegionLease") -> None:
-        """Take the flight out of the table."""
+    def leave(self, lease: "RegionLease") -> None:
+        """Take the row out of the table."""
         with self._lock:
-            if self._ours.get(turn.artifact) is not turn:
+            if self._ours.get(lease.artifact) is not lease:
                 return
-            del self._ours[turn.artifact]
+            del self._ours[lease.artifact]
         with suppress(ModelcastError):  # then it falls silent
-            self._change(lambda table: table.without(Flight(turn.artifact, self._holder)))
+            self._change(lambda table: table.without(LeaseRow(lease.artifact, self._holder)))
 
     # --- inside
 
-    def _admit(self, turn: "RegionLease", table: Table, *, alone: bool) -> None:
+    def _admit(self, lease: "RegionLease", table: Table, *, alone: bool) -> None:
         with self._lock:
-            self._ours[turn.artifact] = turn
+            self._ours[lease.artifact] = lease
             self._seen = table
             if not alone:
                 self._hold_back_until = time.monotonic() + self._beat_seconds
-            turn.heard_at = time.monotonic()
+            lease.heard_at = time.monotonic()
             if self._beating is None:
-                self._beating = threading.Thread(target=self._beat, name="flights", daemon=True)
+                self._beating = threading.Thread(target=self._beat, name="leases", daemon=True)
                 self._beating.start()
 
     def _beat(self) -> None:
@@ -133,12 +133,12 @@ class RegionLeases:
             try:
                 gone = self._beat_once(ours.keys())
             except ModelcastError:
-                continue  # the turns notice when it lasts
-            for artifact, turn in ours.items():
+                continue  # the leases notice when it lasts
+            for artifact, lease in ours.items():
                 if artifact in gone:
-                    turn.taken_away()
+                    lease.taken_away()
                 else:
-                    turn.heard_at = began
+                    lease.heard_at = began
 
     def _beat_once(self, artifacts: Set[str]) -> Set[str]:
         """Say that we live; the artifacts that were taken from us."""
@@ -189,7 +189,7 @@ class RegionLeases:
 
 
 class RegionLease:
-    """One artifact's turn. Its readers may take it from several threads.
+    """One artifact's lease. Its readers may take it from several threads.
 
     Attributes:
         artifact: the manifest digest.
@@ -197,11 +197,11 @@ class RegionLease:
         heard_at: when our last beat that arrived was sent, by our own clock.
     """
 
-    def __init__(self, turns: RegionLeases, artifact: str, context: Context) -> None:
+    def __init__(self, leases: RegionLeases, artifact: str, context: Context) -> None:
         self.artifact = artifact
         self.context = context
         self.heard_at = 0.0
-        self._turns = turns
+        self._leases = leases
         self._lock = threading.Lock()
         self._taken = False
         self._away = False
@@ -211,17 +211,17 @@ class RegionLease:
         """Somebody else has it, or may have."""
         if not self._taken:
             return False
-        return self._away or time.monotonic() - self.heard_at > self._turns.silence_seconds_max
+        return self._away or time.monotonic() - self.heard_at > self._leases.silence_seconds_max
 
     def take(self) -> bool:
-        """Wait for the turn; whether somebody else had one of this artifact in the meantime."""
+        """Wait for the lease; whether somebody else had one of this artifact in the meantime."""
         with self._lock:
             if self._taken:
                 return False
             try:
-                waited = self._turns.join(self)
+                waited = self._leases.join(self)
             except Refused as error:  # by an older policy of the bucket: bytes twice are better than none
-                log.warning("the region's workers can't take turns at the origin", error=error)
+                log.warning("the region's workers can't agree who reads from the origin", error=error)
                 return False
             self._taken = True
             return waited
@@ -230,9 +230,9 @@ class RegionLease:
         """Let others have it."""
         with self._lock:
             if self._taken:
-                self._turns.leave(self)
+                self._leases.leave(self)
                 self._taken = self._away = False
 
     def taken_away(self) -> None:
-        """Somebody took our flight out of the table."""
+        """Somebody took our row out of the table."""
         self._away = True

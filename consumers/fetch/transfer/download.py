@@ -46,8 +46,8 @@ class Download:
         distrust: Callable[[str], None],
         block_came: Callable[[str, int], None] = lambda _digest, _block: None,
         link: Link | None = None,
-        turn: Lease | None = None,
-        begun_of: Callable[[Part], ResumeJournal] | None = None,
+        lease: Lease | None = None,
+        journal_of: Callable[[Part], ResumeJournal] | None = None,
         far_most: int = PART_BLOCKS_MAX,
     ) -> None:
         """Args:
@@ -57,18 +57,18 @@ class Download:
         distrust: told the digest of a file that is damaged in the regional bucket.
         block_came: told the digest of a file and the number of a block of it that is written, and right.
         link: what all transfers of this process share; None: nothing.
-        turn: taken before the first byte is read from the origin; None: that needs nobody's leave.
-        begun_of: where it is noted how much of each block of a part's file is written; None: nowhere.
+        lease: taken before the first byte is read from the origin; None: it is read without one.
+        journal_of: where it is noted how much of each block of a part's file is written; None: nowhere.
         far_most: blocks of an object that are asked for at once, at most (``part_blocks``).
         """
         self._far_most = far_most
         self._path_of = path_of
-        self._begun_of = begun_of
+        self._journal_of = journal_of
         self._context = context
         self._distrust = distrust
         self._block_came = block_came
         self._link = link or Link()
-        self._reading = Reading(stores, self._link, turn, context)
+        self._reading = Reading(stores, self._link, lease, context)
         self.moved_bytes = self._reading.moved_bytes
         self.arrived: set[str] = set()
 
@@ -119,8 +119,8 @@ class Download:
         self, parts: Sequence[Part], context: Context, stop: threading.Event, *, counts: bool = True
     ) -> list[FileSpan]:
         """Bring ``parts``; what the regional bucket had wrong is noted, what the origin has wrong is raised."""
-        turns = {part.step.file.digest: threading.Lock() for part in parts}
-        begun = {part.step.file.digest: self._begun_of(part) for part in parts} if self._begun_of else {}
+        locks = {part.step.file.digest: threading.Lock() for part in parts}
+        journals = {part.step.file.digest: self._journal_of(part) for part in parts} if self._journal_of else {}
         spans = [FileSpan(part) for part in parts]
 
         def came(span: FileSpan, count: int) -> None:
@@ -129,18 +129,18 @@ class Download:
             if counts:
                 with self._reading.lock:
                     context.progress(count)
-            if begun and span.begun_bytes:
-                begun[span.part.step.file.digest].note(span.part.step.file.digest, span.block, span.begun_bytes)
+            if journals and span.written_bytes:
+                journals[span.part.step.file.digest].note(span.part.step.file.digest, span.block, span.written_bytes)
             for block in span.blocks_within(count):
                 self._block_came(span.part.step.file.digest, block)
 
         def bring(span: FileSpan) -> None:
             file, path = span.part.step.file, self._path_of(span.part)
-            if span.part.begun_bytes:
+            if span.part.written_bytes:
                 _take_over(span, path)
-                came(span, span.begun_bytes)
+                came(span, span.written_bytes)
             direct = self._link.writes_direct(path, file.size_bytes)
-            with Target(path, turns[file.digest], direct=direct) as target:
+            with Target(path, locks[file.digest], direct=direct) as target:
                 self._bring(span, target, context, lambda _, count: came(span, count))
 
         at_once(bring, spans, self._readers_for(spans), stop)
@@ -176,7 +176,7 @@ class Download:
 def _take_over(span: FileSpan, path: Path) -> None:
     with path.open("rb", buffering=0) as file:
         file.seek(span.start)
-        span.take_over(memoryview(file.read(span.part.begun_bytes)))
+        span.take_over(memoryview(file.read(span.part.written_bytes)))
 
 
 def _from_origin(span: FileSpan) -> tuple[Part, ...]:

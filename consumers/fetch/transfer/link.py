@@ -1,4 +1,4 @@
-"""What all transfers of a process share: the long link's budget, how many read at once, and whose turn it is."""
+"""What all transfers of a process share: the long link's rate limit, how many read at once, and the leases."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,10 +37,10 @@ class Lease(Protocol):
 
 
 class Leases(Protocol):
-    """Gives out turns."""
+    """Gives out leases."""
 
-    def turn(self, manifest_digest: str, context: Context) -> Lease:
-        """A turn that is not taken yet."""
+    def lease(self, manifest_digest: str, context: Context) -> Lease:
+        """A lease that is not taken yet."""
         ...
 
 
@@ -50,7 +50,7 @@ class Link:
 
     Attributes:
         rate_limit: of bytes from the origin.
-        turns: who of the region may read from the origin; None: everybody.
+        leases: who of the region may read from the origin; None: everybody.
         readers: ranged reads at once in one transfer.
         direct_writes: large files are written past the page cache, where the file system can do that; the disks say
             where it pays.
@@ -58,7 +58,7 @@ class Link:
     """
 
     rate_limit: RateLimit = field(default_factory=RateLimit)
-    turns: Leases | None = None
+    leases: Leases | None = None
     readers: int = READERS
     direct_writes: bool | Disks = False
     throughput: Throughput = field(default_factory=Throughput)

@@ -77,15 +77,15 @@ def _bring(
     def came(span: Span, _: int) -> None:
         block = (span.position - 1) // BLOCK_SIZE_BYTES
         there = span.position - block * BLOCK_SIZE_BYTES
-        taking.begun.note(reading.etag(source, key), block, there)
+        taking.journal.note(reading.etag(source, key), block, there)
         if there == block_bytes(size_bytes, block):
             prefix.came(block)
 
-    parts = runs(prefix.blocks - whole, begun=written.keys(), most=most)
+    parts = runs(prefix.blocks - whole, written=written.keys(), most=most)
     spans = [_span(key, size_bytes, first, count, written.get(first, 0)) for first, count in parts]
     with Target(taking.path) as target:
         at_once(lambda span: reading.bring(span, source, target, context, came), spans, readers, stop)
-    taking.begun.forget()
+    taking.journal.forget()
 
 
 class _Left:
@@ -108,23 +108,23 @@ class _Taking:
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         self.path = path
-        self.begun = ResumeJournal(path.with_name(path.name + ".begun"), size_bytes)
+        self.journal = ResumeJournal(path.with_name(path.name + ".begun"), size_bytes)
         self._size_bytes = size_bytes
 
     def is_whole(self) -> bool:
         """It came before, and was not used yet."""
-        return self._has_room() and not self.begun.is_there()
+        return self._has_room() and not self.journal.is_there()
 
     def written(self) -> tuple[str, Mapping[int, int]]:
         """The etag of what is written, and how much of it, by block."""
-        etag, written = self.begun.read()
+        etag, written = self.journal.read()
         return (etag, written) if etag and self._has_room() else ("", {})
 
     def begin(self) -> tuple[str, Mapping[int, int]]:
         """Make room, if there is none; what ``written`` says."""
         etag, written = self.written()
         if not etag:
-            self.begun.begin()  # first: without it, the file would pass for a whole one
+            self.journal.begin()  # first: without it, the file would pass for a whole one
             fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
                 if self._size_bytes:
@@ -136,7 +136,7 @@ class _Taking:
     def forget(self) -> None:
         """Nothing of it is worth anything."""
         self.path.unlink(missing_ok=True)
-        self.begun.forget()
+        self.journal.forget()
 
     def _has_room(self) -> bool:
         with suppress(OSError):

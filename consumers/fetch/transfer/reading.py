@@ -1,4 +1,4 @@
-"""Reading spans from stores: resumed, watched for stalls and for the object changing, within the budget."""
+"""Reading spans from stores: resumed, watched for stalls and for the object changing, within the rate limit."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -40,12 +40,12 @@ class Deadline:
 class LostLease:
     """An ``End``: another worker took over what this one was bringing."""
 
-    def __init__(self, turn: Lease) -> None:
-        self._turn = turn
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
 
     def is_set(self) -> bool:
         """Whether it did."""
-        return self._turn.lost
+        return self._lease.lost
 
 
 class ObjectReplaced(Exception):
@@ -58,7 +58,7 @@ class Reading:
     Args:
         stores: by way.
         link: what all transfers of this process share.
-        turn: taken before the first byte is read from the origin; None: that needs nobody's leave.
+        lease: taken before the first byte is read from the origin; None: it is read without one.
         context: counts what comes, and ends it.
 
     Attributes:
@@ -66,12 +66,12 @@ class Reading:
         moved_bytes: received so far, by way; what had to come twice counts twice.
     """
 
-    def __init__(self, stores: Mapping[Source, ObjectStore], link: Link, turn: Lease | None, context: Context) -> None:
+    def __init__(self, stores: Mapping[Source, ObjectStore], link: Link, lease: Lease | None, context: Context) -> None:
         self.lock = threading.Lock()
         self.moved_bytes = {Source.REGION: 0, Source.ORIGIN: 0}
         self._stores = stores
         self._link = link
-        self._turn = turn
+        self._lease = lease
         self._context = context
         self._clock = context.clock
         self._etags: dict[tuple[Source, str], str] = {}
@@ -88,11 +88,11 @@ class Reading:
             return {source: watch.seconds(self._clock.monotonic()) for source, watch in self._watches.items()}
 
     def within(self, size_bytes: int, *ends: End) -> Context:
-        """For a transfer of so many bytes that begins now: ends it if it takes too long, or its turn is lost."""
+        """For a transfer of so many bytes that begins now: ends it if it takes too long, or its lease is lost."""
         slow = self._link.rate_limit.limit_bytes_per_second
         rate = DEADLINE_BYTES_PER_SECOND if slow is None else min(DEADLINE_BYTES_PER_SECOND, slow / 64)
         ends_at = self._clock.monotonic() + max(DEADLINE_SECONDS, size_bytes / rate)
-        lost = (LostLease(self._turn),) if self._turn is not None else ()
+        lost = (LostLease(self._lease),) if self._lease is not None else ()
         return self._context.narrowed(*ends, Deadline(self._clock, ends_at), *lost)
 
     def bring(
@@ -106,8 +106,8 @@ class Reading:
             ObjectReplaced: see there.
             StoreUnavailable, FetchTooSlow, FetchCancelled: as they say.
         """
-        if source is Source.ORIGIN and self._turn is not None:
-            self._turn.take()
+        if source is Source.ORIGIN and self._lease is not None:
+            self._lease.take()
 
         def read() -> None:
             with self.lock:
@@ -159,8 +159,8 @@ class Reading:
         came: Callable[[Span, int], None],
     ) -> None:
         subject = f"{self._stores[source].name}/{span.key}"
-        budget = self._link.rate_limit if source is Source.ORIGIN else None
-        pace = StallWatchdog(FLOOR_BYTES_PER_SECOND, FLOOR_AFTER_SECONDS, self._clock.monotonic())
+        rate_limit = self._link.rate_limit if source is Source.ORIGIN else None
+        watchdog = StallWatchdog(FLOOR_BYTES_PER_SECOND, FLOOR_AFTER_SECONDS, self._clock.monotonic())
         with self._buffers.one() as buffer:
             while span.left_bytes:
                 block = _Block(span, target, buffer, came, self._clock.monotonic())
@@ -175,10 +175,10 @@ class Reading:
                         context.meter.moved(source, count)
                         now = self._clock.monotonic()
                         block.took(count, now)
-                        if pace.is_below_floor(count, now):
+                        if watchdog.is_below_floor(count, now):
                             raise StoreUnavailable("the link has all but stalled", subject=subject)
-                        if budget is not None:
-                            pace.excuse(budget.spend(count, context))
+                        if rate_limit is not None:
+                            watchdog.excuse(rate_limit.spend(count, context))
                 finally:
                     block.save()  # what came before the link broke need not come again
 

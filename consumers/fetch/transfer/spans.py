@@ -44,7 +44,7 @@ class Span:
         return self.position // BLOCK_SIZE_BYTES
 
     @property
-    def begun_bytes(self) -> int:
+    def written_bytes(self) -> int:
         """How much of that block is written; 0 at the end of the object."""
         return self.position % BLOCK_SIZE_BYTES if self.position < self.size_bytes else 0
 

@@ -20,12 +20,12 @@ class Target:
 
     Args:
         path: the file, as long as it will be.
-        turn: held while writing through the page cache. Who waits for it sleeps; for the kernel's own he would spin.
+        lock: held while writing through the page cache. Who waits for it sleeps; for the kernel's own he would spin.
         direct: write past the page cache what can be: whole pages, if the file system allows it.
     """
 
-    def __init__(self, path: Path, turn: AbstractContextManager[object] | None = None, *, direct: bool = False) -> None:
-        self._turn = turn or nullcontext()
+    def __init__(self, path: Path, lock: AbstractContextManager[object] | None = None, *, direct: bool = False) -> None:
+        self._lock = lock or nullcontext()
         self._direct: int | None = None
         self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         if direct:
@@ -54,7 +54,7 @@ class Target:
                 self._direct = None
             else:
                 return
-        with self._turn:
+        with self._lock:
             _write(self._fd, chunk, at)
 
     def close(self) -> None:

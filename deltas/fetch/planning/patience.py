@@ -1,4 +1,4 @@
-"""Where deltas are looked for, and how long one that was foretold is waited for. Pure."""
+"""Where deltas are looked for, and how long one that was announced is waited for. Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,15 +12,15 @@ WAIT_SECONDS_MAX = 30.0
 WAIT_SECONDS_MIN = 1.0
 """Less is not worth a look at the store."""
 SAVING_SHARE_MIN = 0.4
-"""What a delta that was foretold must save of the time, before anybody waits for it."""
+"""What a delta that was announced must save of the time, before anybody waits for it."""
 GOOD_ENOUGH = 1.3
-"""A plan this much slower than the one foretold is not waited for any longer."""
+"""A plan this much slower than the expected one is not waited for any longer."""
 BETWEEN_MAX = 4
 """How many versions between the one held and the one wanted are asked for deltas that make a chain."""
 OLDER_MAX = 8
 """How many versions before the one wanted are asked for compressed wholes of files that stayed the same since."""
 LOOK_ODDS = 0.25
-"""How often a look at what nobody foretold finds something."""
+"""How often a look at what nobody announced finds something."""
 PACKED_SAVING = 0.2
 """What a compressed whole saves at least, or a publisher would rarely keep it."""
 
@@ -51,7 +51,7 @@ def unoffered(files: Iterable[FileEntry], offers: Iterable[Offer]) -> int:
 
 
 def worth_a_look(size_bytes: int, speeds: Speeds) -> bool:
-    """Whether to ask what the store offers, where nobody foretold anything and no base is held.
+    """Whether to ask what the store offers, where nobody announced anything and no base is held.
 
     Then only compressed wholes can help: they save a part of what ``size_bytes`` take, if there are any.
     """
@@ -64,13 +64,13 @@ def seconds_of(files: Sequence[FilePlan]) -> float:
 
 
 def patience(files: Sequence[FilePlan], usable: Sequence[DeltaHint], speeds: Speeds) -> tuple[float, float]:
-    """How many seconds to wait for a delta that was foretold, and how fast a plan need not be waited for.
+    """How many seconds to wait for a delta that was announced, and how fast a plan need not be waited for.
 
     At most half of what it would save: whoever waits in vain loses little. Without a measured link nobody waits.
 
     Args:
         files: the plan without it.
-        usable: what was foretold and starts from a version that is held, or from nothing.
+        usable: what was announced and starts from a version that is held, or from nothing.
         speeds: measured.
     """
     now = seconds_of(files)

@@ -11,7 +11,7 @@ from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.agents.region.ownership.owned_state import OwnedState
-from modelcast.agents.region.reporting.progress import Pace
+from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.consumers.fetch import FetchCancelled, FetchStatus
@@ -121,7 +121,7 @@ class Scene:
     """One model with its world."""
 
     def __init__(
-        self, log: Log, pace: Pace | None = None, large: Executor | None = None, policy: Policy = SOON
+        self, log: Log, report_rate: ReportRate | None = None, large: Executor | None = None, policy: Policy = SOON
     ) -> None:
         self.log = log
         self.bucket = MemoryStore()
@@ -133,7 +133,7 @@ class Scene:
         self.threads = ThreadPoolExecutor(8)
         self.world = RegionPorts(
             REGION, self.pods, self.disk, self.reports, self.threads, large or self.threads, load_seconds_max=5.0,
-            pace=pace or Pace(), small_fetches=self.threads,
+            report_rate=report_rate or ReportRate(), small_fetches=self.threads,
         )  # fmt: skip
         self.state = OwnedState(self.bucket, MODEL, REGION, "me")
         self.reconciler = Reconciler(MODEL, self.world, self.state, self.book, policy, self.replaced.append)

@@ -44,7 +44,7 @@ class ReconcilerInMemory:
         self.compared = self.comparing = self.compared_at_once = 0
         self.refreshed = 0
         self.stopped = self.unknown = False
-        self.book = self
+        self.log_reader = self
         self.log = object()
 
     def knows(self, generation: int) -> bool:
@@ -102,8 +102,8 @@ class Desk:
         self.origin, self.bucket = MemoryStore("origin"), MemoryStore("region")
         self.watch = RegistryWatch(self.origin, self.bucket)
         self.watch.registry_id = REGISTRY
-        self.foreseen: list[ModelUpdate] = []
-        self.intake = Intake(self.owners, self.watch, self.buried, self.foreseen.append)  # type: ignore[arg-type]
+        self.prefetched: list[ModelUpdate] = []
+        self.intake = Intake(self.owners, self.watch, self.buried, self.prefetched.append)  # type: ignore[arg-type]
 
     def take(self, raw: bytes, *, key: bytes = MODEL.encode(), partition: int = PARTITION) -> None:
         self.intake.take(Heard(raw, key, partition, 7))
@@ -127,19 +127,19 @@ async def test_an_announcement_wakes_its_model(desk: Desk) -> None:
     assert desk.buried.reasons == []
 
 
-async def test_what_is_published_is_foreseen_before_the_log_is_read(desk: Desk) -> None:
+async def test_what_is_published_is_prefetched_before_the_log_is_read(desk: Desk) -> None:
     desk.take(encode(update(3)))
-    assert [(one.model, one.generation) for one in desk.foreseen] == [(MODEL, 3)]
+    assert [(one.model, one.generation) for one in desk.prefetched] == [(MODEL, 3)]
     assert desk.fraud.woken == []
     await desk.until(lambda: desk.fraud.woken == [3])
 
 
-async def test_what_is_not_ours_or_not_in_order_is_not_foreseen(desk: Desk) -> None:
+async def test_what_is_not_ours_or_not_in_order_is_not_prefetched(desk: Desk) -> None:
     desk.take(encode(update(3)), key=b"another")
     desk.take(encode(update(3)), partition=PARTITION + 1)
     del desk.owners.ours[MODEL]
     desk.take(encode(update(3)))
-    assert desk.foreseen == []
+    assert desk.prefetched == []
 
 
 async def test_a_command_wakes_its_model_too(desk: Desk) -> None:

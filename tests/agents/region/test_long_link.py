@@ -28,7 +28,7 @@ def test_settings_say_how_the_link_is_used(tmp_path: Path) -> None:
     here = RegionSettings(bandwidth_bytes_per_second=1000, fetch_threads=7, direct_writes=True)
     link = long_link(here, MemoryStore(), ArtifactCache(tmp_path))
     assert (link.rate_limit.limit_bytes_per_second, link.readers, link.direct_writes) == (1000, 7, True)
-    assert link.turns is not None
+    assert link.leases is not None
 
 
 def test_unless_told_otherwise_the_disk_says_how_it_is_written(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class Bench:
     def fold(self) -> list[VersionState]:
         """What is said of what is dirty, however often it was folded just now."""
         before = len(self.ears.heard)
-        for said in self.emitter._said.values():
+        for said in self.emitter._reported.values():
             said.next_fold_at = 0.0
         while self.rows.dirty and self.emitter.settled:
             self.emitter._fold_dirty(time.monotonic())
@@ -117,7 +117,7 @@ def test_nothing_is_said_while_partitions_change_hands_and_everything_after(benc
 
 
 def test_news_are_said_and_shown_and_what_stayed_the_same_is_not(settled: Bench) -> None:
-    settled.emitter._said[MODEL].at = time.monotonic()
+    settled.emitter._reported[MODEL].at = time.monotonic()
     settled.emitter.changed(MODEL)
     assert settled.fold() == []
     settled.report("eu", serves=None)
@@ -127,7 +127,7 @@ def test_news_are_said_and_shown_and_what_stayed_the_same_is_not(settled: Bench)
 
 
 def test_what_was_said_long_ago_is_said_again_with_all_pods(settled: Bench) -> None:
-    said = settled.emitter._said[MODEL]
+    said = settled.emitter._reported[MODEL]
     said.at = said.refreshed_at = time.monotonic() - 3600
     settled.emitter._tick()
     assert [state.model for state in settled.fold()] == [MODEL]
@@ -221,7 +221,7 @@ def test_a_late_record_of_a_model_that_went_away_leaves_no_metric_behind(settled
 
 
 def test_only_time_is_no_news(settled: Bench) -> None:
-    state = settled.emitter._said[MODEL].state
+    state = settled.emitter._reported[MODEL].state
     later = replace(
         state, updated_at_us=state.updated_at_us + 1, lag_seconds_max=5.0,
         regions=tuple(replace(r, lag_seconds=5.0, heard_at_us=r.heard_at_us + 1) for r in state.regions),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import ArtifactCache, Context, FetchCancelled, Fetcher, FetchReport
-from modelcast.consumers.fetch.planning.single_flight import Flight, Table
+from modelcast.consumers.fetch.planning.single_flight import LeaseRow, Table
 from modelcast.consumers.fetch.region import lease as turns_module
 from modelcast.consumers.fetch.region.lease import RegionLeases
 from modelcast.consumers.fetch.transfer.link import Link
@@ -44,14 +44,14 @@ def region() -> MemoryStore:
     return MemoryStore("region")
 
 
-def turns_of(region: ObjectStore, holder: str, flights_max: int = 4, expiry_seconds: float = LONG) -> RegionLeases:
-    return RegionLeases(region, holder, flights_max, beat_seconds=0.05, expiry_seconds=expiry_seconds)
+def leases_of(region: ObjectStore, holder: str, leases_max: int = 4, expiry_seconds: float = LONG) -> RegionLeases:
+    return RegionLeases(region, holder, leases_max, beat_seconds=0.05, expiry_seconds=expiry_seconds)
 
 
 def worker(origin: ObjectStore, region: ObjectStore, folder: Path, **options: float) -> Fetcher:
     """A machine of its own."""
-    turns = turns_of(region, folder.name, **options)  # type: ignore[arg-type]
-    return Fetcher(origin, region, ArtifactCache(folder), Link(RateLimit(None, turns.share), turns))
+    leases = leases_of(region, folder.name, **options)  # type: ignore[arg-type]
+    return Fetcher(origin, region, ArtifactCache(folder), Link(RateLimit(None, leases.share), leases))
 
 
 def table_of(region: ObjectStore) -> Table:
@@ -141,18 +141,18 @@ def test_a_large_one_costs_the_region_three_small_requests_more(
             asked.append(f"put {key}")
             return super().put(key, body, if_absent=if_absent, if_match=if_match)
 
-    turns = RegionLeases(Counting(region), "one", 4, beat_seconds=LONG)
-    turn = turns.turn("sha256:" + "a" * 64, Context())
-    assert turn.take() is False
-    assert turn.take() is False  # it is ours already
-    turn.drop()
-    turn.drop()
+    leases = RegionLeases(Counting(region), "one", 4, beat_seconds=LONG)
+    lease = leases.lease("sha256:" + "a" * 64, Context())
+    assert lease.take() is False
+    assert lease.take() is False  # it is ours already
+    lease.drop()
+    lease.drop()
     assert asked == ["get transfers", "put transfers", "get transfers", "put transfers"]
 
 
 def test_a_holder_that_died_midway_is_replaced(origin: Wrapped, region: MemoryStore, tmp_path: Path) -> None:
     manifest = publish(origin, FILES)
-    region.put(keys.TRANSFERS, Table((Flight(manifest.digest, "dead", 3),)).encode())
+    region.put(keys.TRANSFERS, Table((LeaseRow(manifest.digest, "dead", 3),)).encode())
     watcher = worker(origin, region, tmp_path / "watcher", expiry_seconds=0.3)
     began = time.monotonic()
     report = watcher.fetch(manifest.digest)
@@ -165,28 +165,28 @@ def test_a_worker_that_comes_back_takes_up_its_own_flight_at_once(
     origin: Wrapped, region: MemoryStore, tmp_path: Path
 ) -> None:
     manifest = publish(origin, FILES)
-    region.put(keys.TRANSFERS, Table((Flight(manifest.digest, "machine", 3),)).encode())
+    region.put(keys.TRANSFERS, Table((LeaseRow(manifest.digest, "machine", 3),)).encode())
     assert worker(origin, region, tmp_path / "machine").fetch(manifest.digest).bytes_moved == TOTAL
 
 
 def test_a_holder_beats_as_long_as_it_flies(region: MemoryStore) -> None:
-    turn = turns_of(region, "one").turn("a", Context())
-    turn.take()
-    until(lambda: table_of(region).flights[0].beat >= 3)
-    assert not turn.lost
-    turn.drop()
+    lease = leases_of(region, "one").lease("a", Context())
+    lease.take()
+    until(lambda: table_of(region).rows[0].beat >= 3)
+    assert not lease.lost
+    lease.drop()
     until(lambda: table_of(region) == Table())
 
 
 def test_who_waits_may_give_up(region: MemoryStore) -> None:
-    region.put(keys.TRANSFERS, Table((Flight("a", "other"),)).encode())
+    region.put(keys.TRANSFERS, Table((LeaseRow("a", "other"),)).encode())
     tired = threading.Event()
-    turn = turns_of(region, "one").turn("a", Context(tired))
+    lease = leases_of(region, "one").lease("a", Context(tired))
     threading.Timer(0.2, tired.set).start()
     with pytest.raises(FetchCancelled):
-        turn.take()
-    assert not turn.lost
-    assert table_of(region) == Table((Flight("a", "other"),))
+        lease.take()
+    assert not lease.lost
+    assert table_of(region) == Table((LeaseRow("a", "other"),))
 
 
 def test_a_holder_that_was_replaced_stops_and_waits(origin: Wrapped, region: MemoryStore, tmp_path: Path) -> None:
@@ -210,11 +210,11 @@ def test_a_holder_that_was_replaced_stops_and_waits(origin: Wrapped, region: Mem
         found = region.get(keys.TRANSFERS, size_max=MIB)
         assert found is not None
         with suppress(Refused):
-            region.put(keys.TRANSFERS, Table((Flight(manifest.digest, "other"),)).encode(), if_match=found.info.etag)
+            region.put(keys.TRANSFERS, Table((LeaseRow(manifest.digest, "other"),)).encode(), if_match=found.info.etag)
             break
-    turns = first._link.turns
-    assert isinstance(turns, RegionLeases)
-    until(lambda: all(turn.lost for turn in turns._ours.values()))
+    leases = first._link.leases
+    assert isinstance(leases, RegionLeases)
+    until(lambda: all(lease.lost for lease in leases._ours.values()))
     woken.set()
     publish(region, FILES)
     region.put(keys.TRANSFERS, Table().encode())
@@ -231,7 +231,7 @@ class Contended(Wrapped):
     Args:
         store: what is read.
         artifacts: by blob key; whoever reads blobs of one artifact is one reader.
-        looks: how often each contender has looked for a turn, by artifact.
+        looks: how often each contender has looked for a lease, by artifact.
     """
 
     IN_VAIN = 20  # looks: more than any race for the table costs
@@ -287,7 +287,7 @@ def test_never_more_than_the_cap_read_from_the_origin(region: MemoryStore, tmp_p
     looks = Counter(dict.fromkeys((m.digest for m in manifests), 0))
     origin = Contended(store, {keys.blob(f.digest): m.digest for m in manifests for f in m.files}, looks)
     fetchers = [
-        worker(origin, Looking(region, m.digest, looks), tmp_path / str(n), flights_max=cap)
+        worker(origin, Looking(region, m.digest, looks), tmp_path / str(n), leases_max=cap)
         for n, m in enumerate(manifests)
     ]
     at_once([lambda f=f, m=m: f.fetch(m.digest) for f, m in zip(fetchers, manifests, strict=True)])  # type: ignore[misc]
@@ -306,12 +306,12 @@ def test_a_damaged_regional_file_comes_from_the_origin_in_turn(
     turned: list[str] = []
 
     class Watching(RegionLeases):
-        def join(self, turn: object) -> bool:
+        def join(self, lease: object) -> bool:
             turned.append("taken")
-            return super().join(turn)  # type: ignore[arg-type]
+            return super().join(lease)  # type: ignore[arg-type]
 
-    turns = Watching(region, "one", 4)
-    report = Fetcher(origin, region, ArtifactCache(tmp_path), Link(RateLimit(), turns)).fetch(manifest.digest)
+    leases = Watching(region, "one", 4)
+    report = Fetcher(origin, region, ArtifactCache(tmp_path), Link(RateLimit(), leases)).fetch(manifest.digest)
     assert (report.bytes_moved, turned) == (MIB, ["taken"])
 
 
@@ -336,7 +336,7 @@ def test_a_bucket_that_allows_no_turns_costs_bytes_but_one_that_is_away_ends_the
 
 def test_a_newcomer_holds_back_until_the_others_know_of_it(region: MemoryStore) -> None:
     first, second = RegionLeases(region, "one", 4, beat_seconds=0.2), RegionLeases(region, "two", 4, beat_seconds=LONG)
-    a, b = first.turn("a", Context()), second.turn("b", Context())
+    a, b = first.lease("a", Context()), second.lease("b", Context())
     a.take()
     assert first.share() == 1.0
     b.take()
@@ -359,10 +359,10 @@ def test_who_was_not_heard_of_for_very_long_stops_by_itself(tmp_path: Path) -> N
             return super().put(key, body, if_absent=if_absent, if_match=if_match)
 
     region = Deaf("region")
-    turn = turns_of(region, "one", expiry_seconds=0.5).turn("a", Context())
-    turn.take()
+    lease = leases_of(region, "one", expiry_seconds=0.5).lease("a", Context())
+    lease.take()
     region.deaf = True
-    until(lambda: turn.lost)
+    until(lambda: lease.lost)
     region.deaf = False
-    until(lambda: not turn.lost)
-    turn.drop()
+    until(lambda: not lease.lost)
+    lease.drop()

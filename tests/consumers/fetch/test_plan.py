@@ -92,6 +92,6 @@ def test_a_block_that_has_begun_is_the_first_of_a_part() -> None:
     file = entry("w", bytes(40 * BLOCK_SIZE_BYTES))
     step, missing = Step(file, Way.WHOLE), {file.digest: set(range(3, 40))}
     parts = parts_of([step], missing, {file.digest: {3: 17, 6: 4096}})
-    assert [(part.first_block, part.begun_bytes) for part in parts if part.begun_bytes] == [(3, 17), (6, 4096)]
+    assert [(part.first_block, part.written_bytes) for part in parts if part.written_bytes] == [(3, 17), (6, 4096)]
     assert parts[0].block_count == 3
     assert [b for p in parts for b in range(p.first_block, p.first_block + p.block_count)] == list(range(3, 40))

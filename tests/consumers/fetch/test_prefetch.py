@@ -48,12 +48,12 @@ class Asked(Wrapped):
             assert self._changed.wait_for(lambda: key in self.got, DEADLINE_SECONDS), f"nobody asked for {key}"
 
 
-def test_a_manifest_that_was_foreseen_is_asked_for_once(
+def test_a_manifest_that_was_prefetched_is_asked_for_once(
     origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
 ) -> None:
     manifest, asked = publish(origin, LARGE), Asked(origin)
     fetcher = Fetcher(asked, region, cache)
-    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
+    fetcher.prefetch(manifest.digest, size_bytes=manifest.size_bytes)
     asked.wait_for(keys.manifest(manifest.digest))
     assert asked.blobs_opened == []
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
@@ -65,7 +65,7 @@ def test_what_did_not_come_is_asked_for_again(origin: MemoryStore, region: Memor
     manifest, asked = publish(origin, LARGE), Asked(origin)
     asked.fails = True
     fetcher = Fetcher(asked, region, cache)
-    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
+    fetcher.prefetch(manifest.digest, size_bytes=manifest.size_bytes)
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
     assert cached(cache, manifest) == LARGE
     assert asked.got == [keys.manifest(manifest.digest)] * 2
@@ -78,7 +78,7 @@ def test_what_an_announcement_names_beside_the_manifest_is_not_read_on_its_word(
     origin.put("elsewhere", b"{}")
     asked = Asked(origin)
     fetcher = Fetcher(asked, region, cache)
-    fetcher.foresee(manifest.digest, "elsewhere", size_bytes=manifest.size_bytes)
+    fetcher.prefetch(manifest.digest, "elsewhere", size_bytes=manifest.size_bytes)
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
     assert asked.got == [keys.manifest(manifest.digest)]
     assert cached(cache, manifest) == LARGE
@@ -102,8 +102,8 @@ def test_nothing_is_asked_for_that_is_here_or_small(
     fetcher = Fetcher(asked, region, cache)
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
     asked.got.clear()
-    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
-    fetcher.foresee(sha256_of(b"another"), size_bytes=1000)
+    fetcher.prefetch(manifest.digest, size_bytes=manifest.size_bytes)
+    fetcher.prefetch(sha256_of(b"another"), size_bytes=1000)
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
     assert asked.got == []
 
@@ -144,7 +144,7 @@ def test_what_nobody_waits_for_any_more_still_counts_while_it_runs() -> None:
     assert world.begin("later")
 
 
-def test_only_so_much_is_foreseen_at_once_and_not_for_long() -> None:
+def test_only_so_much_is_prefetched_at_once_and_not_for_long() -> None:
     world = World()
     assert [world.begin(f"{n}") for n in range(KEPT_MAX + 2)] == [True] * KEPT_MAX + [False] * 2
     assert not world.begin("0")

@@ -144,21 +144,21 @@ def test_two_workers_together_stay_within_their_budget(tmp_path: Path) -> None:
     assert time.monotonic() - began >= 4 * MIB / rate / 1.1 - BURST_SECONDS
 
 
-# --- pace
+# --- stall watchdog
 
 
 def test_a_trickle_is_below_the_floor_only_after_a_whole_window() -> None:
-    pace = StallWatchdog(1024, 30.0, 0.0)
-    assert not pace.is_below_floor(10, 29.9)
-    assert pace.is_below_floor(10, 30.0)
-    assert not pace.is_below_floor(40 * 1024, 60.0)
+    watchdog = StallWatchdog(1024, 30.0, 0.0)
+    assert not watchdog.is_below_floor(10, 29.9)
+    assert watchdog.is_below_floor(10, 30.0)
+    assert not watchdog.is_below_floor(40 * 1024, 60.0)
 
 
 def test_waiting_for_the_budget_is_not_held_against_the_link() -> None:
-    pace = StallWatchdog(1024, 30.0, 0.0)
-    assert not pace.is_below_floor(5 * 1024, 1.0)
-    pace.excuse(29.0)
-    assert not pace.is_below_floor(1, 31.0)
+    watchdog = StallWatchdog(1024, 30.0, 0.0)
+    assert not watchdog.is_below_floor(5 * 1024, 1.0)
+    watchdog.excuse(29.0)
+    assert not watchdog.is_below_floor(1, 31.0)
 
 
 def test_a_stopwatch_counts_overlapping_reads_once() -> None:

@@ -16,10 +16,10 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_what_was_noted_is_read_by_the_next(place: Path) -> None:
-    begun = ResumeJournal(place, SIZE)
-    begun.note('"etag"', 2, 4096)
-    begun.note('"etag"', 0, MIB)
-    begun.note('"etag"', 2, 8192)
+    journal = ResumeJournal(place, SIZE)
+    journal.note('"etag"', 2, 4096)
+    journal.note('"etag"', 0, MIB)
+    journal.note('"etag"', 2, 8192)
     assert ResumeJournal(place, SIZE).read() == ('"etag"', {0: MIB, 2: 8192})
     later = ResumeJournal(place, SIZE)
     later.note('"etag"', 3, 5)
@@ -35,24 +35,24 @@ def test_another_object_begins_anew(place: Path) -> None:
 
 
 def test_nothing_is_known_of_what_nobody_began(place: Path) -> None:
-    begun = ResumeJournal(place, SIZE)
-    assert begun.read() == ("", {})
-    assert not begun.is_there()
-    begun.note("x", 0, 1)
-    assert begun.is_there()
-    begun.forget()
-    assert not begun.is_there()
-    assert begun.read() == ("", {})
+    journal = ResumeJournal(place, SIZE)
+    assert journal.read() == ("", {})
+    assert not journal.is_there()
+    journal.note("x", 0, 1)
+    assert journal.is_there()
+    journal.forget()
+    assert not journal.is_there()
+    assert journal.read() == ("", {})
 
 
 def test_once_begun_anew_nothing_is_known(place: Path) -> None:
-    begun = ResumeJournal(place, SIZE)
-    begun.note("x", 0, 1)
-    begun.begin()
-    assert begun.is_there()
-    assert begun.read() == ("", {})
-    begun.note("x", 1, 2)
-    assert begun.read() == ("x", {1: 2})
+    journal = ResumeJournal(place, SIZE)
+    journal.note("x", 0, 1)
+    journal.begin()
+    assert journal.is_there()
+    assert journal.read() == ("", {})
+    journal.note("x", 1, 2)
+    assert journal.read() == ("x", {1: 2})
 
 
 @pytest.mark.parametrize(
@@ -73,16 +73,16 @@ def test_a_damaged_one_says_nothing(place: Path, damage: object) -> None:
 
 
 def test_more_than_a_block_holds_is_not_believed(place: Path) -> None:
-    begun = ResumeJournal(place, SIZE)
-    begun.note("x", 0, MIB + 1)
-    begun.note("x", 1, MIB)
-    begun.note("x", 3, 6)  # it has 5
-    begun.note("x", 4, 1)  # there is none
-    assert begun.read() == ("x", {1: MIB})
+    journal = ResumeJournal(place, SIZE)
+    journal.note("x", 0, MIB + 1)
+    journal.note("x", 1, MIB)
+    journal.note("x", 3, 6)  # it has 5
+    journal.note("x", 4, 1)  # there is none
+    assert journal.read() == ("x", {1: MIB})
 
 
 def test_where_it_cannot_be_noted_it_only_comes_again(tmp_path: Path) -> None:
     (tmp_path / "aside").write_text("a file where the folder should be")
-    begun = ResumeJournal(tmp_path / "aside" / "x.begun", SIZE)
-    begun.note("x", 0, 1)
-    assert begun.read() == ("", {})
+    journal = ResumeJournal(tmp_path / "aside" / "x.begun", SIZE)
+    journal.note("x", 0, 1)
+    assert journal.read() == ("", {})

@@ -220,10 +220,10 @@ def test_who_holds_the_version_before_asks_no_earlier_one(
     assert watched.listed == 1
 
 
-# --- waiting for what was foretold
+# --- waiting for what was announced
 
 
-def test_a_delta_that_was_foretold_is_waited_for(
+def test_a_delta_that_was_announced_is_waited_for(
     origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
 ) -> None:
     body = made(OLD, NEW)

@@ -21,7 +21,7 @@ class Listed(Wrapped):
         return super().list(prefix, start_after=start_after)
 
 
-def test_offers_that_were_foreseen_are_not_listed_again(
+def test_offers_that_were_prefetched_are_not_listed_again(
     origin: MemoryStore, region: MemoryStore, cache: ArtifactCache
 ) -> None:
     listed_origin = Listed(origin)
@@ -29,7 +29,7 @@ def test_offers_that_were_foreseen_are_not_listed_again(
     fetcher = Fetcher(listed_origin, region, cache, accelerator=DeltaAccelerator())
     fetcher.fetch(held.digest, size_bytes=held.size_bytes)
     listed_origin.listed.clear()
-    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
+    fetcher.prefetch(manifest.digest, size_bytes=manifest.size_bytes)
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
     assert listed_origin.listed == [keys.delta_prefix(manifest.digest)]
 
@@ -44,7 +44,7 @@ def test_a_look_that_is_no_longer_fresh_is_repeated(
     fetcher = Fetcher(listed_origin, region, cache, accelerator=DeltaAccelerator(clock=lambda: now[0]))
     fetcher.fetch(held.digest, size_bytes=held.size_bytes)
     listed_origin.listed.clear()
-    fetcher.foresee(manifest.digest, size_bytes=manifest.size_bytes)
+    fetcher.prefetch(manifest.digest, size_bytes=manifest.size_bytes)
     now[0] += FRESH_SECONDS
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
     assert listed_origin.listed == [keys.delta_prefix(manifest.digest)] * 2

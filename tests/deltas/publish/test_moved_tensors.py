@@ -154,7 +154,7 @@ def test_weights_that_moved_cost_a_region_what_a_delta_of_the_folders_costs(
     check_rebuilds(store, done, old, new, tmp_path)
 
 
-def test_what_is_new_in_a_file_is_foretold_as_whole(
+def test_what_is_new_in_a_file_is_estimated_as_whole(
     publish: Publish, store: MemoryStore, heard: Heard, tmp_path: Path
 ) -> None:
     grown = {"front": weights(500_000, seed=98), **LAYERS}

@@ -14,7 +14,7 @@ from modelcast.agents.region.intake import Heard, Intake
 from modelcast.agents.region.ownership.liveness import Liveness
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.agents.region.reporting.progress import Pace
+from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
@@ -67,7 +67,7 @@ class Worker(Process):
                 stores=SimulatedThreads(self),
                 fetches=SimulatedThreads(self, piecemeal=1.0, seconds_max=0.01),
                 load_seconds_max=LOAD_TIMEOUT,
-                pace=Pace(lambda: world.now),
+                report_rate=ReportRate(lambda: world.now),
                 observer=Observer(self),
             ),
             region_store=bucket,

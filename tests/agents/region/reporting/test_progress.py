@@ -10,8 +10,8 @@ from modelcast.agents.region.reporting.progress import (
     GAP_SECONDS,
     PODS_REPORTED_PER_SECOND_MAX,
     REPORTS_PER_SECOND_MAX,
-    Pace,
-    Teller,
+    ProgressReporter,
+    ReportRate,
     gap_seconds,
 )
 from modelcast.consumers.fetch import FetchStatus
@@ -35,22 +35,22 @@ def status(moved: int = 5) -> FetchStatus:
 
 def test_what_is_over_within_a_second_says_nothing() -> None:
     clock, told = Clock(), list[Fetching]()
-    pace = Pace(clock)
-    with pace.fetching():
-        teller = Teller(DIGEST, pace, 2, told.append)
+    report_rate = ReportRate(clock)
+    with report_rate.fetching():
+        reporter = ProgressReporter(DIGEST, report_rate, 2, told.append)
         for _ in range(9):
             clock.now += 0.1
-            teller(status())
+            reporter(status())
     assert told == []
 
 
 def test_a_long_fetch_speaks_once_a_second_and_says_what_it_knows() -> None:
     clock, told = Clock(), list[Fetching]()
-    pace = Pace(clock)
-    with pace.fetching():
-        teller = Teller(DIGEST, pace, 2, told.append)
+    report_rate = ReportRate(clock)
+    with report_rate.fetching():
+        reporter = ProgressReporter(DIGEST, report_rate, 2, told.append)
         for moved in range(41):
-            teller(status(moved))
+            reporter(status(moved))
             clock.now += 0.25
     assert [event.transfer.bytes_moved for event in told] == [4, 8, 12, 16, 20, 24, 28, 32, 36, 40]
     last = told[-1]
@@ -66,16 +66,19 @@ def test_a_long_fetch_speaks_once_a_second_and_says_what_it_knows() -> None:
 @pytest.mark.parametrize("fetches", [1, 8, 200])
 def test_many_fetches_together_are_no_flood_and_each_is_heard(fetches: int, pods: int) -> None:
     clock, told = Clock(), Counter[int]()
-    pace = Pace(clock)
+    report_rate = ReportRate(clock)
     seconds = int(10 * gap_seconds(fetches, pods))
     with ExitStack() as under_way:
         for _ in range(fetches):
-            under_way.enter_context(pace.fetching())
-        tellers = [Teller(DIGEST, pace, pods, lambda _, n=n: told.update([n])) for n in range(fetches)]  # type: ignore[misc]
+            under_way.enter_context(report_rate.fetching())
+        reporters = [
+            ProgressReporter(DIGEST, report_rate, pods, lambda _, n=n: told.update([n]))  # type: ignore[misc]
+            for n in range(fetches)
+        ]
         for _ in range(4 * seconds):
             clock.now += 0.25
-            for teller in tellers:
-                teller(status())
+            for reporter in reporters:
+                reporter(status())
     assert set(told) == set(range(fetches))
     assert told.total() <= seconds * REPORTS_PER_SECOND_MAX
     assert told.total() * pods <= seconds * PODS_REPORTED_PER_SECOND_MAX
@@ -84,9 +87,9 @@ def test_many_fetches_together_are_no_flood_and_each_is_heard(fetches: int, pods
 
 
 def test_a_fetch_that_has_ended_no_longer_slows_the_others_down() -> None:
-    pace = Pace(Clock())
-    with pytest.raises(OSError, match="cut"), pace.fetching(), pace.fetching():
-        assert pace.gap_seconds(1000) == 2 * GAP_SECONDS
+    report_rate = ReportRate(Clock())
+    with pytest.raises(OSError, match="cut"), report_rate.fetching(), report_rate.fetching():
+        assert report_rate.gap_seconds(1000) == 2 * GAP_SECONDS
         raise OSError("cut")
-    with pace.fetching():
-        assert pace.gap_seconds(1000) == GAP_SECONDS
+    with report_rate.fetching():
+        assert report_rate.gap_seconds(1000) == GAP_SECONDS

@@ -11,7 +11,7 @@ import pytest
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.agents.region.ownership.owned_state import OwnedState
-from modelcast.agents.region.reporting.progress import Pace
+from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import DecodeError, ForeignRegistry, StoreUnavailable
 from modelcast.schemas.states import State
@@ -217,7 +217,7 @@ async def test_large_artifacts_that_wait_for_their_turn_keep_no_small_one_waitin
 
 
 async def test_while_a_fetch_takes_its_time_it_is_told_how_far_it_has_come() -> None:
-    scene = Scene(Log().publish(1), Pace(itertools.count(step=10.0).__next__))  # time enough for every word
+    scene = Scene(Log().publish(1), ReportRate(itertools.count(step=10.0).__next__))  # time enough for every word
     scene.disk.slow = True
     await scene.start()
 

@@ -1,4 +1,4 @@
-"""``modelcast delta make | apply | info | publish``: the transfer engine's deltas, by hand."""
+"""``modelcast delta make | apply | info | publish``: deltas made, applied and published by hand."""
 
 import time
 from pathlib import Path

@@ -49,8 +49,3 @@ MOVES: dict[State, frozenset[State]] = {
     _S.QUARANTINED: frozenset({_S.FETCHING, _S.STAGED, _S.LOADING, _S.SUPERSEDED}),
     _S.SUPERSEDED: frozenset(),
 }
-
-
-def may_move(old: State, new: State) -> bool:
-    """Whether a generation may go from ``old`` to ``new`` (staying is always allowed)."""
-    return old is new or new in MOVES[old]

@@ -61,7 +61,7 @@ class Heartbeat:
     live_at_us: int | None
 
 
-class Refused(Exception):
+class Unusable(Exception):
     """A message can't be used: it goes to the dead letters with this reason."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -134,9 +134,9 @@ class Intake:
         try:
             outcome = await take(message, table)
         except Exception as error:
-            if not isinstance(error, Refused):
+            if not isinstance(error, Unusable):
                 log.exception("a record could not be handled", topic=str(topic), offset=message.offset)
-            why = error if isinstance(error, Refused) else Refused(UNEXPECTED, repr(error)[:400])
+            why = error if isinstance(error, Unusable) else Unusable(UNEXPECTED, repr(error)[:400])
             self._dead_letter(topic, message.value or b"", why, message.partition, message.offset, message.key)
             outcome = "dead-letter"
         self._outcomes[topic, outcome].inc()
@@ -149,7 +149,7 @@ class Intake:
             return "overtaken"
         try:
             outcome = await self._fold(raw, headers, partition, table)
-        except Refused:
+        except Unusable:
             if (earlier := self._backlog.in_place_of(partition, headers)) is not None:
                 await self._fold(earlier.raw, earlier.headers, partition, table)
             raise
@@ -160,9 +160,9 @@ class Intake:
     async def _fold(self, raw: bytes, headers: AckHeaders | None, partition: int, table: Table) -> str:
         ack = await self._decoded(raw)
         if not isinstance(ack, ModelAck):
-            raise Refused("bad-value", f"a {type(ack).__name__} where a ModelAck belongs")
+            raise Unusable("bad-value", f"a {type(ack).__name__} where a ModelAck belongs")
         if headers is not None and headers != AckHeaders.of(ack):
-            raise Refused(HEADERS_DIFFER, f"the headers say {headers}")
+            raise Unusable(HEADERS_DIFFER, f"the headers say {headers}")
         await self._check_origin(ack.registry_id, ack.model, ack.region, partition)
         row = self._rows.row(ack.model)
         change = row.take(ack, raw)
@@ -186,7 +186,7 @@ class Intake:
         raw = message.value or b""
         entry = await self._decoded(raw)
         if not isinstance(entry, ModelUpdate | ModelCommand):
-            raise Refused("bad-value", f"a {type(entry).__name__}, not a log entry")
+            raise Unusable("bad-value", f"a {type(entry).__name__}, not a log entry")
         await self._check_origin(entry.registry_id, entry.model, str(Topic.MODEL_UPDATES), message.partition)
         if self._rows.row(entry.model).heard_announced(entry.generation):
             table[announced_key(entry.model)] = str(entry.generation).encode()
@@ -221,7 +221,7 @@ class Intake:
     def _refuse_heartbeat(self, heard: Heartbeat, error: DecodeError) -> None:
         if heard.live_at_us is not None:  # an old one went there when it came
             RECORDS.labels(str(Topic.REGION_HEARTBEATS), "dead-letter").inc()
-            refused = Refused(error.reason, error.message)
+            refused = Unusable(error.reason, error.message)
             self._dead_letter(Topic.REGION_HEARTBEATS, heard.raw, refused, 0, heard.offset, heard.key)
 
     def _beat(self, heard: Heartbeat, beat: RegionHeartbeat) -> None:
@@ -240,12 +240,12 @@ class Intake:
 
     def refuse_announcement(self, announcement: Announcement, reason: str, detail: str) -> None:
         """The log does not bear an announcement out."""
-        refused = Refused(reason, detail)
+        refused = Unusable(reason, detail)
         where = announcement.partition, announcement.offset, announcement.key
         self._dead_letter(Topic.MODEL_UPDATES, announcement.raw, refused, *where)
 
     def _dead_letter(
-        self, topic: Topic, raw: bytes, refused: Refused, partition: int, offset: int, key: bytes | None
+        self, topic: Topic, raw: bytes, refused: Unusable, partition: int, offset: int, key: bytes | None
     ) -> None:
         """Put what can't be used where people find it."""
         self._outbox.dead_letter(
@@ -262,18 +262,18 @@ class Intake:
 
     async def _decoded(self, raw: bytes) -> Record:
         if not raw:
-            raise Refused(EMPTY, "a record without a value")
+            raise Unusable(EMPTY, "a record without a value")
         try:
             return await self.schemas.decoding(lambda: decode(raw, book=self._reader.book))
         except DecodeError as error:
-            raise Refused(error.reason, error.message) from None
+            raise Unusable(error.reason, error.message) from None
         except StoreUnavailable as error:
-            raise Refused(UNKNOWN_SCHEMA, f"its schema can't be fetched now: {error}") from None
+            raise Unusable(UNKNOWN_SCHEMA, f"its schema can't be fetched now: {error}") from None
 
     async def _check_origin(self, registry_id: str, model: str, source: str, partition: int) -> None:
         if self._partitions.get(model) != partition:
             if partition_of(model) != partition:
-                raise Refused(WRONG_PARTITION, f"{model} belongs into partition {partition_of(model)}: murmur2_random")
+                raise Unusable(WRONG_PARTITION, f"{model} belongs into partition {partition_of(model)}: murmur2_random")
             self._partitions[model] = partition
         ours = self._registry_id or await self._read_registry_id()
         row = self._rows.models.get(model)
@@ -281,7 +281,7 @@ class Intake:
             if row is not None:
                 row.strangers[source] = f"{source} speaks of another registry ({registry_id[:40]})"
                 self._changed(model)
-            raise Refused(FOREIGN, f"registry {registry_id}, ours is {ours}")
+            raise Unusable(FOREIGN, f"registry {registry_id}, ours is {ours}")
         if row is not None and row.strangers.pop(source, ""):
             self._changed(model)
 

@@ -58,7 +58,10 @@ class Seen:
                     row.region, now_seconds - asked.at_seconds
                 )
                 if asked.label == str(asked.version) and row.aspired_version == asked.version:
-                    self.crossings.setdefault(asked.label, {})[row.region] = Crossing.of(row)
+                    known, crossing = self.crossings.setdefault(asked.label, {}), Crossing.of(row)
+                    # A region that goes back to the version, because the next one is refused, moves nothing for it.
+                    if row.region not in known or crossing.bytes_moved + crossing.bytes_saved > 0:
+                        known[row.region] = crossing
             if row.state is State.FETCHING and 0 < row.bytes_moved < row.bytes_planned:
                 self.progress.add(row.region)
             if row.state is State.QUARANTINED and row.aspired_version is not None:

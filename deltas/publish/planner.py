@@ -9,7 +9,7 @@ from modelcast.deltas.publish.bases.cache import BaseCache
 from modelcast.deltas.publish.forecast import UNKNOWN_RATIO, Forecast, sampled_ratio
 from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, OldLayouts
 from modelcast.deltas.publish.planning.choice import Pair, pairs_of
-from modelcast.deltas.publish.planning.timing import Offer
+from modelcast.deltas.publish.planning.timing import DeltaTiming
 from modelcast.deltas.publish.targets import Batch, PlannedDelta, Target, delta_key
 from modelcast.infra.ablation import COMPRESSED_WHOLE, DELTA, without
 from modelcast.infra.settings import PublishSettings
@@ -134,7 +134,7 @@ class DeltaPlanner:
                 foretold[pair.new.digest] = int(ratio * pair.new.size_bytes)
                 seconds += self._forecast.seconds(pair.new.size_bytes)
         brought_bytes = sum(foretold.get(d, size) for d, size in lacking.items())
-        return Batch(Offer(version, brought_bytes, seconds), tuple(deltas), sum(lacking.values()))
+        return Batch(DeltaTiming(version, brought_bytes, seconds), tuple(deltas), sum(lacking.values()))
 
     def _ratio(self, target: Target, planned: PlannedDelta, budget: list[int]) -> float:
         pair, distance = planned.pair, planned.distance

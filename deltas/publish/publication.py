@@ -15,7 +15,7 @@ from modelcast.deltas.publish.job import DeltaJob
 from modelcast.deltas.publish.layouts import is_model, layouts_by_digest
 from modelcast.deltas.publish.planning.choice import bases_of
 from modelcast.deltas.publish.planning.links import held_by
-from modelcast.deltas.publish.planning.timing import wait_for
+from modelcast.deltas.publish.planning.timing import deltas_awaited
 from modelcast.deltas.publish.targets import Batch, Target
 from modelcast.deltas.publish.tools import DeltaTools
 from modelcast.infra.ablation import FORECAST, without
@@ -164,7 +164,7 @@ class PublicationDeltas:
         self._batches = self._tools.planner.plan(log, self._target, bases)
         whole = max((b.whole_bytes for b in self._batches), default=0)
         waits = not without(FORECAST)
-        self._waited_for = wait_for(whole, [b.offer for b in self._batches], links) if waits else 0
+        self._waited_for = deltas_awaited(whole, [b.offer for b in self._batches], links) if waits else 0
 
     def _read(self, files: Mapping[str, Path]) -> dict[str, Path]:
         """Those of the files that get deltas, or tell where the tensors of others lie."""

@@ -3,7 +3,7 @@
 import time
 
 from modelcast.deltas.publish.planning.links import links_of
-from modelcast.deltas.publish.planning.timing import Link
+from modelcast.deltas.publish.planning.timing import RegionLink
 from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import RedisUnavailable
@@ -20,7 +20,7 @@ class Regions:
         self._settings = settings
         self._quiet_until = 0.0
 
-    def links(self, model: str, registry_id: str) -> tuple[Link, ...]:
+    def links(self, model: str, registry_id: str) -> tuple[RegionLink, ...]:
         """Every region of which something is known."""
         if time.monotonic() < self._quiet_until:
             return ()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelcast.deltas.codec.layouts.tensors import Layout
 from modelcast.deltas.publish.planning.choice import Pair
-from modelcast.deltas.publish.planning.timing import Offer
+from modelcast.deltas.publish.planning.timing import DeltaTiming
 from modelcast.schemas import keys
 from modelcast.schemas.manifest import Manifest
 
@@ -38,7 +38,7 @@ class PlannedDelta:
 class Batch:
     """All deltas from one version. ``whole_bytes``: what a region that holds it would bring without them."""
 
-    offer: Offer
+    offer: DeltaTiming
     deltas: tuple[PlannedDelta, ...]
     whole_bytes: int
 

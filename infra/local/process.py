@@ -89,11 +89,6 @@ class Child:
         """Whether the server's first process lives."""
         return self.exit_code is None
 
-    @property
-    def guard_pid(self) -> int:
-        """Process id of the guard."""
-        return self._guard.pid
-
     def signal(self, number: int) -> None:
         """Deliver a signal: SIGTERM, SIGINT and SIGHUP to the first process, any other to the whole group."""
         if self.running:

@@ -5,7 +5,7 @@
 (``ForeignRegistry``). The same entries therefore give the same value everywhere, whatever the network did.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
@@ -175,13 +175,6 @@ class ModelLog:
         folded = self._publish(entry) if isinstance(entry, ModelUpdate) else self._command(entry)
         event_ids = GrowingSequence.of(self.event_ids).plus(entry.event_id)
         return replace(folded, head=entry.generation, event_ids=event_ids)
-
-    def apply_all(self, entries: Iterable[Entry]) -> "ModelLog":
-        """Fold several entries, in the order given."""
-        log = self
-        for entry in entries:
-            log = log.apply(entry)
-        return log
 
     def check(self, entry: Entry) -> None:
         """Whether a claimant may write ``entry`` next; the fold itself is lenient, so that no log can stop a region.

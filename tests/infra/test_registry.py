@@ -23,6 +23,7 @@ from modelcast.schemas.errors import (
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectInfo, StoredObject
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
+from tests.support.folding import apply_all
 
 
 class CountingStore(MemoryStore):
@@ -152,7 +153,7 @@ def test_a_tail_with_nothing_new_costs_one_request(store: CountingStore, reader:
 def test_a_tail_equals_the_fold_of_all_entries_from_wherever_it_starts(reader: RegistryReader, known: int) -> None:
     whole = filled(reader, 40)
     entries = [timed.entry for g in range(1, known + 1) if (timed := reader.entry("fraud", g))]
-    begun = reader.open_log("fraud").apply_all(entries)
+    begun = apply_all(reader.open_log("fraud"), entries)
     tail = reader.tail("fraud", begun)
     assert tail.log == whole
     assert sorted(tail.new) == list(range(known + 1, 41))

@@ -21,6 +21,7 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
+from tests.support.folding import apply_all
 
 REGIONS = ("ap", "eu", "us")
 EVERYWHERE = {CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS}
@@ -31,7 +32,7 @@ EMPTY = ModelLog("fraud", "registry")
 
 def test_a_log_of_many_entries_shares_what_it_holds_with_its_successor() -> None:
     """Or ten thousand entries would cost the square of that."""
-    log = EMPTY.apply_all(update(n, n) for n in range(1, 200))
+    log = apply_all(EMPTY, (update(n, n) for n in range(1, 200)))
     later = log.apply(update(200, 200))
     assert later.event_ids._items is log.event_ids._items  # type: ignore[attr-defined]
     assert later.updates._values is log.updates._values  # type: ignore[attr-defined]
@@ -208,7 +209,7 @@ def agrees(log: ModelLog, entries: list[Entry]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(logs())
 def test_the_fold_says_of_each_region_what_the_slow_twin_says(entries: list[Entry]) -> None:
-    agrees(EMPTY.apply_all(entries), entries)
+    agrees(apply_all(EMPTY, entries), entries)
 
 
 @settings(max_examples=80, deadline=None)
@@ -216,7 +217,7 @@ def test_the_fold_says_of_each_region_what_the_slow_twin_says(entries: list[Entr
 def test_met_twice_or_in_any_order_the_same_entries_make_the_same_log(
     entries: list[Entry], data: st.DataObject
 ) -> None:
-    whole = EMPTY.apply_all(entries)
+    whole = apply_all(EMPTY, entries)
     waiting = [*entries, *data.draw(st.lists(st.sampled_from(entries), max_size=10))]
     random.Random(data.draw(st.integers())).shuffle(waiting)
     log = EMPTY
@@ -235,22 +236,22 @@ def test_met_twice_or_in_any_order_the_same_entries_make_the_same_log(
 @settings(max_examples=40, deadline=None)
 @given(logs(), st.integers(0, 24))
 def test_folding_in_two_goes_is_folding_in_one(entries: list[Entry], cut: int) -> None:
-    assert EMPTY.apply_all(entries[:cut]).apply_all(entries[cut:]) == EMPTY.apply_all(entries)
+    assert apply_all(apply_all(EMPTY, entries[:cut]), entries[cut:]) == apply_all(EMPTY, entries)
 
 
 @settings(max_examples=40, deadline=None)
 @given(logs(), st.integers(2, 5))
 def test_a_gap_is_refused_and_changes_nothing(entries: list[Entry], ahead: int) -> None:
-    log = EMPTY.apply_all(entries)
+    log = apply_all(EMPTY, entries)
     with pytest.raises(Gap):
         log.apply(update(log.head + ahead, 99))
-    assert log == EMPTY.apply_all(entries)
+    assert log == apply_all(EMPTY, entries)
 
 
 @settings(max_examples=40, deadline=None)
 @given(logs(), st.data())
 def test_what_is_foreign_is_an_alarm(entries: list[Entry], data: st.DataObject) -> None:
-    log = EMPTY.apply_all(entries)
+    log = apply_all(EMPTY, entries)
     known = data.draw(st.sampled_from(entries))
     for foreign in (
         replace(known, registry_id="another"),
@@ -292,7 +293,7 @@ def test_a_version_is_bound_to_its_first_bytes_for_ever() -> None:
 
 
 def test_a_rollback_is_undone_by_the_next_publication_and_a_pin_is_not() -> None:
-    log = EMPTY.apply_all([update(1, 1), update(2, 2), command(3, CommandKind.ROLLBACK, CommandTarget("", 1))])
+    log = apply_all(EMPTY, [update(1, 1), update(2, 2), command(3, CommandKind.ROLLBACK, CommandTarget("", 1))])
     assert log.aspired_version("eu") == 1
     assert log.apply(update(4, 3)).aspired_version("eu") == 3
     pinned = log.apply(command(4, CommandKind.PIN, CommandTarget("eu", 1))).apply(update(5, 3))
@@ -301,13 +302,13 @@ def test_a_rollback_is_undone_by_the_next_publication_and_a_pin_is_not() -> None
 
 
 def test_a_pause_holds_what_was_aspired_until_resumed() -> None:
-    log = EMPTY.apply_all([update(1, 1), command(2, CommandKind.PAUSE, CommandTarget("eu")), update(3, 2)])
+    log = apply_all(EMPTY, [update(1, 1), command(2, CommandKind.PAUSE, CommandTarget("eu")), update(3, 2)])
     assert (log.aspired_version("eu"), log.aspired_version("us")) == (1, 2)
     assert log.apply(command(4, CommandKind.RESUME, CommandTarget("eu"))).aspired_version("eu") == 2
 
 
 def test_a_quarantined_version_gives_way_to_the_one_before_until_released() -> None:
-    log = EMPTY.apply_all([update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, CommandTarget("", 2))])
+    log = apply_all(EMPTY, [update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, CommandTarget("", 2))])
     assert log.aspired_version("eu") == 1
     released = log.apply(command(4, CommandKind.RELEASE, CommandTarget("", 2)))
     assert released.aspired_version("eu") == 2
@@ -326,11 +327,11 @@ def test_a_quarantined_pin_gives_way_to_the_pause_below_it() -> None:
         command(6, CommandKind.PIN, CommandTarget("", 3)),
         command(7, CommandKind.QUARANTINE, CommandTarget("", 3)),
     ]
-    assert EMPTY.apply_all(entries).aspired_version("eu") == 1
+    assert apply_all(EMPTY, entries).aspired_version("eu") == 1
 
 
 def test_staged_is_fetched_and_served_when_a_command_says_so() -> None:
-    log = EMPTY.apply_all([update(1, 1), update(2, 2, activation=Activation.STAGED)])
+    log = apply_all(EMPTY, [update(1, 1), update(2, 2, activation=Activation.STAGED)])
     ahead = log.aspiration("eu")
     assert (ahead.version, ahead.staged and ahead.staged.version, ahead.generation) == (1, 2, 2)
     served = log.apply(command(3, CommandKind.ACTIVATE, CommandTarget("eu", 2)))
@@ -339,7 +340,7 @@ def test_staged_is_fetched_and_served_when_a_command_says_so() -> None:
 
 
 def test_placement_keeps_a_version_out_of_other_regions_whatever_is_said() -> None:
-    log = EMPTY.apply_all([update(1, 1), update(2, 2, ("eu",))])
+    log = apply_all(EMPTY, [update(1, 1), update(2, 2, ("eu",))])
     assert [log.aspired_version(r) for r in ("eu", "us", ELSEWHERE)] == [2, 1, 1]
     with pytest.raises(Refused, match="placement"):
         log.check(command(3, CommandKind.ACTIVATE, CommandTarget("us", 2)))
@@ -358,8 +359,8 @@ def test_a_command_without_target_or_for_an_unknown_version_is_refused() -> None
 
 
 def test_references_are_resolved_by_version_alias_and_aspiration() -> None:
-    log = EMPTY.apply_all(
-        [update(1, 1), update(2, 2, ("eu",)), command(3, CommandKind.ALIAS, CommandTarget("", 1), alias="a")]
+    log = apply_all(
+        EMPTY, [update(1, 1), update(2, 2, ("eu",)), command(3, CommandKind.ALIAS, CommandTarget("", 1), alias="a")]
     )
     assert log.resolve(Reference.parse("fraud/2")).version == 2
     assert log.resolve(Reference.parse("fraud@a")).version == 1
@@ -373,18 +374,18 @@ def test_references_are_resolved_by_version_alias_and_aspiration() -> None:
 
 
 def test_versions_count_up_from_the_highest() -> None:
-    log = EMPTY.apply_all([update(1, 5), update(2, 3)])
+    log = apply_all(EMPTY, [update(1, 5), update(2, 3)])
     assert (log.latest_version, log.next_version) == (5, 6)
     assert (EMPTY.latest_version, EMPTY.next_version) == (None, 1)
 
 
 def test_a_long_history_is_cut_but_the_newest_activations_are_kept() -> None:
-    log = EMPTY.apply_all([update(n, n) for n in range(1, HISTORY_KEPT + 20)])
+    log = apply_all(EMPTY, [update(n, n) for n in range(1, HISTORY_KEPT + 20)])
     assert log.aspired_version("eu") == HISTORY_KEPT + 19
     assert len(log.view("eu").activations) == HISTORY_KEPT
     assert len(log.updates) == HISTORY_KEPT + 19
 
 
 def test_regions_are_known_once_named() -> None:
-    log = EMPTY.apply_all([update(1, 1, ("eu", "us")), command(2, CommandKind.PAUSE, CommandTarget("ap"))])
+    log = apply_all(EMPTY, [update(1, 1, ("eu", "us")), command(2, CommandKind.PAUSE, CommandTarget("ap"))])
     assert log.regions_named == {"ap", "eu", "us"}

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from modelcast.schemas.states import MOVES, State, may_move
+from modelcast.schemas.states import MOVES, State
+from tests.support.folding import may_move
 
 ROAD = [State.ANNOUNCED, State.FETCHING, State.STAGED, State.LOADING, State.SERVING]
 FIRST_FOUR = ROAD[:4]

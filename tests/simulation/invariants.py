@@ -1,4 +1,6 @@
-"""What must hold at every step. Each check has a name, by which it is reported; DESIGN.md §9 has the list.
+"""What must hold at every step. Each check has a name, by which it is reported.
+
+The promises behind the checks are the invariants that ARCHITECTURE.md lists.
 
 The world tells ``Checks`` what happens (``pod_was_read``, ``state_written``, …), and ``each`` looks at every pod after
 every event. A check knows more than any actor: what bytes are really where, and what was really read back.
@@ -16,8 +18,9 @@ from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.tracker.decider.snapshots import RegionRows
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState
-from modelcast.schemas.states import PodState, State, may_move
+from modelcast.schemas.states import PodState, State
 from tests.simulation.artifacts import Stored, digest_of
+from tests.support.folding import may_move
 
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod, Serving

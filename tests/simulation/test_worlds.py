@@ -1,4 +1,4 @@
-"""Hundreds of worlds, in a soak a thousand, in which everything goes wrong, and what must hold holds (DESIGN.md §9)."""
+"""Hundreds of worlds (a thousand in a soak) in which everything goes wrong: ARCHITECTURE.md's invariants hold."""
 
 import os
 from collections import Counter

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from modelcast.deltas.publish.planning.timing import Link
+from modelcast.deltas.publish.planning.timing import RegionLink
 from modelcast.schemas.records import RegionHeartbeat, VersionState
 
 
-def links_of(state: VersionState | None, beats: Iterable[RegionHeartbeat]) -> tuple[Link, ...]:
+def links_of(state: VersionState | None, beats: Iterable[RegionHeartbeat]) -> tuple[RegionLink, ...]:
     """The links, by region's name. A region is as fast as the slowest of its workers that measured it."""
     speeds: dict[str, float] = {}
     alive: set[str] = set()
@@ -20,10 +20,10 @@ def links_of(state: VersionState | None, beats: Iterable[RegionHeartbeat]) -> tu
     for row in state.regions if state else ():
         held[row.region] = frozenset(v for v in (row.staged_version, row.served_version) if v is not None)
     names = sorted({*alive, *held})
-    return tuple(Link(name, speeds.get(name, 0.0), held.get(name, frozenset())) for name in names)
+    return tuple(RegionLink(name, speeds.get(name, 0.0), held.get(name, frozenset())) for name in names)
 
 
-def held_by(links: Iterable[Link]) -> tuple[int, ...]:
+def held_by(links: Iterable[RegionLink]) -> tuple[int, ...]:
     """Versions that regions hold: those of the slowest link first, then those that most regions have."""
     listed = list(links)
     many = Counter(v for link in listed for v in link.held)

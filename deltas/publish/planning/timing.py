@@ -1,7 +1,7 @@
 """Before the announcement or after it: which deltas to wait for, so that the slowest region has it soonest. Pure.
 
-A delta that is in the store when the announcement comes is used at once. One that is only foretold makes a region wait
-for a while (as ``consumers.fetch`` does: for half of what it saves, and never for long), and else bring the whole.
+A delta that is in the store when the announcement comes is used at once. For one that is only announced a region waits
+for a while (as ``deltas.fetch`` does: for half of what it saves, and never for long); then it fetches the whole file.
 Regions whose link was never measured do not count: they are not worth holding the others back for.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WAIT_SECONDS_MAX = 30.0
-"""What a region waits at most for a delta that is foretold, and never longer than ``WAIT_SHARE`` of what it saves."""
+"""What a region waits at most for a delta that is announced, and never longer than ``WAIT_SHARE`` of what it saves."""
 WAIT_SHARE = 0.5
 LOOK_SECONDS = 0.5
 """Until a waiting region notices that a delta has come; it looks the seldomer, the longer it waits."""
@@ -18,7 +18,7 @@ GAIN_MIN = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class DeltaTiming:
     """All deltas from one version (0: compressed wholes): what a region would bring, and the time until they are up."""
 
     base_version: int
@@ -27,7 +27,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class RegionLink:
     """One region: what it holds, and how fast the origin reaches it (0: never measured)."""
 
     region: str
@@ -35,7 +35,7 @@ class Link:
     held: frozenset[int] = frozenset()
 
 
-def wait_for(whole_bytes: int, offers: Sequence[Offer], links: Sequence[Link]) -> int:
+def deltas_awaited(whole_bytes: int, offers: Sequence[DeltaTiming], links: Sequence[RegionLink]) -> int:
     """How many of ``offers``, from the first, are to be up before the announcement; 0: announce at once.
 
     Args:
@@ -58,12 +58,12 @@ def wait_for(whole_bytes: int, offers: Sequence[Offer], links: Sequence[Link]) -
     return 0 if kept_waiting else best
 
 
-def slowest_seconds(whole_bytes: int, offers: Sequence[Offer], links: Sequence[Link], before: int) -> float:
+def slowest_seconds(whole_bytes: int, offers: Sequence[DeltaTiming], links: Sequence[RegionLink], before: int) -> float:
     """When the last region has it, if the first ``before`` offers are up when it is announced."""
     return max((arrival_seconds(whole_bytes, offers, link, before) for link in links), default=0.0)
 
 
-def arrival_seconds(whole_bytes: int, offers: Sequence[Offer], link: Link, before: int) -> float:
+def arrival_seconds(whole_bytes: int, offers: Sequence[DeltaTiming], link: RegionLink, before: int) -> float:
     """When one region has it, counted from the moment at which the first offer is begun."""
     announced = sum(offer.seconds for offer in offers[:before])
     speed = link.bytes_per_second

@@ -35,6 +35,7 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
+from tests.support.folding import apply_all
 
 REGISTRY, MODEL, REGION = "registry-1", "fraud", "eu"
 
@@ -52,7 +53,7 @@ class Log:
 
     @property
     def fold(self) -> ModelLog:
-        return ModelLog(MODEL, REGISTRY).apply_all(self.entries)
+        return apply_all(ModelLog(MODEL, REGISTRY), self.entries)
 
     @property
     def folded(self) -> Folded:

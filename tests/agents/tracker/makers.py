@@ -16,6 +16,7 @@ from modelcast.schemas.records import (
     PodReport,
 )
 from modelcast.schemas.states import PodState, State
+from tests.support.folding import apply_all
 
 REGISTRY = "5f0c8a4e-registry"
 MODEL = "fraud"
@@ -65,7 +66,7 @@ def command(
 
 
 def log_of(*entries: Entry, model: str = MODEL, registry_id: str = REGISTRY) -> ModelLog:
-    return ModelLog(model, registry_id).apply_all(entries)
+    return apply_all(ModelLog(model, registry_id), entries)
 
 
 def pod(name: str, version: int | None, generation: int = 0, state: PodState = PodState.SERVING) -> PodReport:

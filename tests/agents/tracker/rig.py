@@ -37,6 +37,7 @@ from modelcast.schemas.records import (
     VersionState,
 )
 from modelcast.schemas.topics import Topic, partition_of
+from tests.support.folding import apply_all
 from tests.support.servers import S3ForTests
 from tests.support.waiting import until
 
@@ -170,7 +171,7 @@ class Rig:
     # --- looking ------------------------------------------------------------------------------------------
 
     def log(self, *entries: Entry) -> ModelLog:
-        return ModelLog(entries[0].model, self.registry_id).apply_all(entries)
+        return apply_all(ModelLog(entries[0].model, self.registry_id), entries)
 
     def said(self, model: str) -> VersionState | None:
         """The newest ``version-state`` of a model."""

@@ -188,6 +188,14 @@ def test_what_is_served_again_did_not_cross() -> None:
     assert (seen.seconds_to_serving, seen.crossings) == ({ROLLBACK: {"eu": 1.0}}, {})
 
 
+def test_a_region_that_goes_back_to_a_version_keeps_how_it_came() -> None:
+    """After the next version was refused; nothing moves for it then."""
+    seen = Seen()
+    for row in (ROW, replace(ROW, bytes_moved=0, bytes_saved=0, way="")):
+        seen.take(state(row), Asked("2", 2, 10.0), 11.0)
+    assert seen.crossings == {"2": {"eu": Crossing(5, 5, 10, "delta from 1")}}
+
+
 def test_progress_and_refusals_are_remembered() -> None:
     seen = Seen()
     seen.take(state(replace(ROW, state=State.FETCHING, bytes_moved=1)), Asked(), 0.0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from modelcast.deltas.publish.planning.links import held_by, links_of
-from modelcast.deltas.publish.planning.timing import Link
+from modelcast.deltas.publish.planning.timing import RegionLink
 from modelcast.deltas.publish.regions import Regions
 from modelcast.infra.redis_view import Batch, RedisMirror, Write
 from modelcast.infra.settings import RedisSettings, Settings
@@ -25,7 +25,7 @@ def test_a_region_is_as_fast_as_its_slowest_worker_that_measured() -> None:
         replace(BEAT, worker="w3", origin_bytes_per_second=0.0),
         replace(BEAT, region="us"),
     ]
-    assert links_of(None, beats) == (Link("eu", 2e6), Link("us", 0.0))
+    assert links_of(None, beats) == (RegionLink("eu", 2e6), RegionLink("us", 0.0))
     assert links_of(None, []) == ()
 
 
@@ -37,10 +37,10 @@ def test_a_region_holds_what_it_serves_and_what_it_has_staged() -> None:
 
 def test_the_slowest_regions_base_comes_first_then_what_most_hold() -> None:
     links = (
-        Link("ap", 1e6, frozenset({2, 1})),
-        Link("eu", 9e9, frozenset({5})),
-        Link("us", 0.0, frozenset({7})),
-        Link("sa", 0.0, frozenset({7})),
+        RegionLink("ap", 1e6, frozenset({2, 1})),
+        RegionLink("eu", 9e9, frozenset({5})),
+        RegionLink("us", 0.0, frozenset({7})),
+        RegionLink("sa", 0.0, frozenset({7})),
     )
     assert held_by(links) == (2, 5, 7, 1)
     assert held_by(()) == ()
@@ -73,5 +73,5 @@ def test_links_are_read_from_the_live_view(redis_url: str) -> None:
         await mirror.close()
 
     asyncio.run(write())
-    assert Regions(settings).links("fraud", registry_id) == (Link("eu", 2e6, frozenset({3, 4})),)
-    assert Regions(settings).links("unknown", registry_id) == (Link("eu", 2e6),)
+    assert Regions(settings).links("fraud", registry_id) == (RegionLink("eu", 2e6, frozenset({3, 4})),)
+    assert Regions(settings).links("unknown", registry_id) == (RegionLink("eu", 2e6),)

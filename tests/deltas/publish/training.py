@@ -38,7 +38,7 @@ class Watcher:
 
 def waits_for_one(monkeypatch: pytest.MonkeyPatch, patience_seconds: float = 120.0) -> None:
     """Announcements wait for the first delta."""
-    monkeypatch.setattr(publication, "wait_for", lambda whole, offers, links: 1)
+    monkeypatch.setattr(publication, "deltas_awaited", lambda whole, offers, links: 1)
     monkeypatch.setattr(publication, "PATIENCE_SECONDS", patience_seconds)
 
 

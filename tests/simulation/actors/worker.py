@@ -194,7 +194,7 @@ class Outbox:
     def send(
         self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None, headers: object = None
     ) -> None:
-        """See ``infra.outbox.Outbox``."""
+        """See ``infra.kafka.outbox.Outbox``."""
         if not self._worker.acts():
             return
         world = self._worker.world

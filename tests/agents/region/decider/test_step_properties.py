@@ -43,8 +43,9 @@ from modelcast.agents.region.decider.values import (
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Activation, CommandKind
-from modelcast.schemas.states import State, may_move
+from modelcast.schemas.states import State
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of
+from tests.support.folding import may_move
 
 PODS = ("a", "b", "c")
 MEAN = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,5 +6,5 @@ from modelcast.deltas.publish import publication
 from tests.producers.publish_large import main
 
 if __name__ == "__main__":
-    publication.wait_for, publication.PATIENCE_SECONDS = (lambda whole, offers, links: 1), 120.0
+    publication.deltas_awaited, publication.PATIENCE_SECONDS = (lambda whole, offers, links: 1), 120.0
     main(*sys.argv[1:])

@@ -1,7 +1,6 @@
 """Deltas of large files: bounded memory beside the upload."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,13 +10,13 @@ from typing import Any
 import pytest
 
 from modelcast.infra.stores.s3_upload import HELD_MAX_BYTES
-from tests.deltas.publish import publish_waiting
 from tests.producers.test_large import publish_twice
 from tests.support.pairs import adam_step, safetensors_bytes, weights
 from tests.support.servers import S3ForTests
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
+ROOT = Path(__file__).parents[3]
 STEP_BYTES = 128 * 1024 * 1024
 CODEC_MAX_BYTES = 256 * 1024 * 1024
 """What ``deltas/codec`` promises (``tests/deltas/codec/test_memory.py``); uploads hold parts besides."""
@@ -43,8 +42,15 @@ def test_a_delta_that_is_made_beside_the_upload_takes_no_more_than_both_of_them_
     def publish(version: int) -> dict[str, Any]:
         step = adam_step(values, 1e-5) if version > 1 else values
         (folder / "model.safetensors").write_bytes(safetensors_bytes({"w": ("F32", step)}))
-        command = [sys.executable, publish_waiting.__file__, folder, tmp_path / "bases", url, s3.endpoint_url]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ), timeout=280)
+        program = (sys.executable, "-m", "tests.deltas.publish.publish_waiting")
+        done = subprocess.run(
+            [*program, folder, tmp_path / "bases", url, s3.endpoint_url],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            timeout=280,
+        )
         assert done.returncode == 0, done.stderr
         said: dict[str, Any] = json.loads(done.stdout)
         return said

@@ -42,9 +42,9 @@ from modelcast.schemas.states import State
 from tests.bench.cpu import cpu_seconds
 from tests.bench.figures import conditions, spread
 from tests.bench.link import BYTES_PER_SECOND, ROUND_TRIP_SECONDS
-from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.support.cluster import Cluster
 from tests.support.links_apart import LinksApart
+from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.support.servers import required_binary, start_versitygw
 from tests.support.waiting import until
 

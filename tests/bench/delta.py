@@ -30,7 +30,7 @@ from tests.bench.delta_pairs import PAIRS, WANTED, bound_bytes, changed_share, f
 from tests.bench.delta_speed import codec, memcpy, shares, speed, timed
 from tests.bench.delta_trained import STEPS, trained
 from tests.bench.figures import conditions, spread
-from tests.deltas.codec.pairs import Tensors
+from tests.support.pairs import Tensors
 
 KINDS = ("numba", "numpy")
 INDENT = " " * 31

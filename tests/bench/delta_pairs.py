@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from modelcast.deltas.codec.layouts.dtypes import SAFETENSORS
 from tests.bench.delta_trained import KEPT, Weights, trained
-from tests.deltas.codec.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights
+from tests.support.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights
 
 Values = NDArray[Any]
 LAYERS = 16

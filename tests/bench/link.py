@@ -31,9 +31,9 @@ from modelcast.schemas import keys
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.states import State
 from tests.bench.figures import conditions, spread
-from tests.deltas.codec.pairs import adam_step, safetensors_bytes, weights
 from tests.support.cluster import Cluster
 from tests.support.links_apart import LinksApart
+from tests.support.pairs import adam_step, safetensors_bytes, weights
 from tests.support.servers import required_binary, start_versitygw
 from tests.support.waiting import until
 

@@ -1,8 +1,6 @@
 """Publishes a folder and prints what it took: a process of its own, so that its memory can be told.
 
-python publish_large.py FOLDER BASES STORE_URL ENDPOINT_URL [waits]
-
-With "waits", the announcement waits for the first deltas, which are begun beside the upload.
+python publish_large.py FOLDER BASES STORE_URL ENDPOINT_URL
 """
 
 import json
@@ -29,12 +27,8 @@ def anonymous_bytes(pid: int | str = "self") -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), 0)
 
 
-def main(folder: str, bases: str, url: str, endpoint_url: str, waits: str = "") -> None:
+def main(folder: str, bases: str, url: str, endpoint_url: str) -> None:
     """Publish, and print JSON."""
-    if waits:
-        from modelcast.deltas.publish import publication
-
-        publication.wait_for, publication.PATIENCE_SECONDS = (lambda whole, offers, links: 1), 120.0
     settings = Settings(
         stores={"origin": StoreSettings(url=url, endpoint_url=endpoint_url)},
         publish=PublishSettings(base_cache_dir=Path(bases)),

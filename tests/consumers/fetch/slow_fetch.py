@@ -7,13 +7,13 @@ pause in seconds after every packet, digest of the manifest of the version befor
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher
+from modelcast.consumers.fetch import ArtifactCache, Fetcher, FetchReport
 from modelcast.infra.stores import S3Store, open_store
-from modelcast.schemas.ports import ByteStream
+from modelcast.schemas.ports import ByteStream, ObjectStore
 from tests.consumers.fetch.publishing import Wrapped
 
 PACKET_BYTES = 16 * 1024
@@ -48,20 +48,26 @@ class _InPackets:
         return self._stream.readinto(buffer[:PACKET_BYTES])
 
 
-def main() -> None:
+def main(fetch: Callable[[ObjectStore, ObjectStore | None, ArtifactCache, str, str], FetchReport]) -> None:
+    """Fetch with it what the arguments name, and print what moved.
+
+    Args:
+        fetch: takes the origin, the region's bucket, the cache, and the digests of the manifest and of the one before.
+    """
     cache, digest, origin, region, endpoint, counter, pause_seconds, before = sys.argv[1:]
     slow = Slow(open_store(origin, endpoint_url=endpoint), Path(counter), float(pause_seconds))
     regional = None if region == "-" else open_store(region, endpoint_url=endpoint)
     print("started", flush=True)
-    here = ArtifactCache(Path(cache))
-    if before == "-":
-        report = Fetcher(slow, regional, here).fetch(digest)
-    else:
-        from tests.deltas.fetch.offering import by_delta
-
-        family = BaseCandidates(2, (), {1: before, 2: digest})
-        report = by_delta(slow, regional, here).fetch(digest, candidates=family)
+    report = fetch(slow, regional, ArtifactCache(Path(cache)), digest, before)
     print(report.kind, report.bytes_saved, report.bytes_moved, flush=True)
 
 
-main()
+def whole(
+    origin: ObjectStore, region: ObjectStore | None, cache: ArtifactCache, digest: str, before: str
+) -> FetchReport:
+    """A fetch that uses nothing of the version before."""
+    return Fetcher(origin, region, cache).fetch(digest)
+
+
+if __name__ == "__main__":
+    main(whole)

@@ -34,7 +34,7 @@ class World:
         self.counter = tmp_path / "counter"
         self.cache_folder = tmp_path / "cache"
         self.files: dict[str, bytes] = {}
-        self.before = "-"
+        self.before, self.program = "-", "tests.consumers.fetch.slow_fetch"
 
     def publish(self, files: dict[str, bytes]) -> Manifest:
         """This is what is fetched from now on."""
@@ -54,7 +54,7 @@ class World:
         """A fetch in a process of its own."""
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "tests.consumers.fetch.slow_fetch", self.cache_folder, self.manifest.digest),
+                *(sys.executable, "-m", self.program, self.cache_folder, self.manifest.digest),
                 *(self.origin_url, self.region_url, self.s3.endpoint_url, self.counter, str(pause_seconds)),
                 self.before,
             ],

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.deltas import codec as delta
-from tests.deltas.codec.pairs import adam_step, safetensors_bytes, weights, write
+from tests.support.pairs import adam_step, safetensors_bytes, weights, write
 
 
 def modelcast(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from modelcast.deltas.codec.folders.index import decode_tree, tree_digest
 from modelcast.deltas.codec.kernels import zstd
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import NotFound, UsageError
-from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
 
 
 def lay(folder: Path, files: dict[str, bytes]) -> Path:

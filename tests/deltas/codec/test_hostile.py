@@ -20,7 +20,7 @@ from modelcast.deltas.codec.kernels import zstd
 from modelcast.deltas.codec.layouts.dtypes import BYTES, by_name
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ExitCode, VerificationFailed
-from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights, write
+from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights, write
 
 Files = tuple[Path, Path, bytes]
 

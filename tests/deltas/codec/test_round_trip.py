@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelcast.deltas import codec as delta
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ContentError
-from tests.deltas.codec.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights, write
+from tests.support.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights, write
 
 WIDTHS = {
     "BOOL": 1,

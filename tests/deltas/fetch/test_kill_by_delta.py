@@ -17,6 +17,7 @@ NEW = b"".join(noise(MIB // 2, 10 + at) + OLD[at * MIB + MIB // 2 : (at + 1) * M
 
 def a_delta(world: World) -> None:
     store = world.store(world.origin_url)
+    world.program = "tests.deltas.fetch.slow_fetch_by_delta"
     world.before = world.publish({"weights": OLD}).digest
     Fetcher(store, None, ArtifactCache(world.cache_folder)).fetch(world.before)
     manifest = world.publish({"weights": NEW})

@@ -17,10 +17,10 @@ from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.producers import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.records import ModelUpdate
-from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.deltas.fetch.offering import Told
 from tests.producers.fakes import Heard
 from tests.support.command_line import CommandLine
+from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.support.servers import S3ForTests
 
 pytestmark = pytest.mark.integration

@@ -10,9 +10,9 @@ import pytest
 from modelcast.deltas.publish.bases import cache as base_cache
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher
-from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.deltas.publish.training import VALUES, settings
 from tests.producers.fakes import Heard
+from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
 
 TIB = 1 << 40
 

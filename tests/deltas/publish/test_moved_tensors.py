@@ -22,8 +22,8 @@ from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ByteStream
 from modelcast.schemas.records import ModelUpdate
-from tests.deltas.codec.pairs import weights
 from tests.producers.fakes import Heard, HookedStore
+from tests.support.pairs import weights
 
 onnx = pytest.importorskip("onnx")
 

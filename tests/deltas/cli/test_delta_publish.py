@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.deltas.codec.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.support.servers import S3ForTests
 
 pytestmark = pytest.mark.integration

@@ -163,7 +163,15 @@ def planned(
     Raises:
         ModelcastError: deltas are not installed.
     """
-    from modelcast.consumers.fetch import BaseCandidates, Context, Held, RegionalBucket, Request, Way, planned_steps
+    from modelcast.consumers.fetch import (
+        BaseCandidates,
+        Context,
+        HeldFiles,
+        RegionalBucket,
+        Request,
+        Way,
+        planned_steps,
+    )
 
     with needs_deltas():
         from modelcast.deltas.fetch.chooser import Experience, Options, PathChooser
@@ -189,7 +197,7 @@ def planned(
     )
     request = Request(digest, origin, own, supposed, GivenSpeeds(link), candidates)
     chooser = PathChooser(Options(size_min_bytes=size_min_bytes), Experience(), request)
-    chooser.look(far, Held(here, Path()), context)
+    chooser.look(far, HeldFiles(here, Path()), context)
     names = _bases(origin, log, update, {o.old for o in chooser.offers if o.old} - chooser.versions.keys())
     sizes = {step.file.digest: step.file.size_bytes for step in steps}
     known = Holdings(

@@ -11,7 +11,7 @@ HOLDERS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class FileTensors:
     """A file as far as it takes part in the matching.
 
     Attributes:
@@ -25,7 +25,7 @@ class Held:
     tensors: Mapping[str, int] | None = None
 
 
-def partners(new: Mapping[str, Held], old: Mapping[str, Held]) -> dict[str, str]:
+def partners(new: Mapping[str, FileTensors], old: Mapping[str, FileTensors]) -> dict[str, str]:
     """The path of the old file that each new one comes from, by its path; left out: what comes from nowhere.
 
     The same bytes; else the file of its path, unless that holds none of its tensors and another one most of them
@@ -54,7 +54,7 @@ def partners(new: Mapping[str, Held], old: Mapping[str, Held]) -> dict[str, str]
     return found | renamed(came, gone)
 
 
-def _strange(new: Held, old: Held) -> bool:
+def _strange(new: FileTensors, old: FileTensors) -> bool:
     """Whether they are known to have no tensor in common."""
     return bool(new.tensors) and old.tensors is not None and old.tensors.keys().isdisjoint(new.tensors or ())
 
@@ -62,13 +62,13 @@ def _strange(new: Held, old: Held) -> bool:
 class _Holders:
     """Old files by the tensors that they hold."""
 
-    def __init__(self, old: Mapping[str, Held]) -> None:
+    def __init__(self, old: Mapping[str, FileTensors]) -> None:
         self._by_name: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         for path, file in old.items():
             for name, size in (file.tensors or {}).items():
                 self._by_name[name].append((path, size))
 
-    def of(self, new: Held) -> str | None:
+    def of(self, new: FileTensors) -> str | None:
         """The one that holds most of a file's tensors, and at least half of their bytes; None if two are equal."""
         shared: Counter[str] = Counter()
         for name, size in (new.tensors or {}).items():

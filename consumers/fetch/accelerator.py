@@ -62,7 +62,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldFiles:
     """What this machine has.
 
     Attributes:
@@ -112,7 +112,7 @@ class Session(Protocol):
         """How many steps it goes at once."""
         ...
 
-    def improve(self, steps: Sequence[Step], held: Held, context: Context) -> Sequence[Step]:
+    def improve(self, steps: Sequence[Step], held: HeldFiles, context: Context) -> Sequence[Step]:
         """The same files in the same order, by a better way where there is one.
 
         Called again with the steps that ``bring`` gave back.
@@ -152,7 +152,7 @@ class NoAccelerator:
         """Itself."""
         return self
 
-    def improve(self, steps: Sequence[Step], held: Held, context: Context) -> Sequence[Step]:
+    def improve(self, steps: Sequence[Step], held: HeldFiles, context: Context) -> Sequence[Step]:
         """The steps as they are."""
         return steps
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from modelcast.consumers.fetch import Accelerator, Context, Destination, Held, Request, Step, started
+from modelcast.consumers.fetch import Accelerator, Context, Destination, HeldFiles, Request, Step, started
 from modelcast.deltas.fetch.chooser import Experience, Options, PathChooser, Prefetched, may_find_deltas
 from modelcast.deltas.fetch.offers import read_offers
 from modelcast.deltas.fetch.planning.labels import labelled
@@ -99,7 +99,7 @@ class DeltaSession:
         self._rebuilder: Rebuilder | None = None
         self._chosen: dict[str, FilePlan] = {}
 
-    def improve(self, steps: Sequence[Step], held: Held, context: Context) -> Sequence[Step]:
+    def improve(self, steps: Sequence[Step], held: HeldFiles, context: Context) -> Sequence[Step]:
         """Each step by its cheapest way; waits for a delta that was announced, if that pays."""
         if self._chooser is None:
             prefetched = self._accelerator.take(self._request.manifest_digest)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from modelcast.consumers.fetch import Context, Held, Request, Step, find_manifest
+from modelcast.consumers.fetch import Context, HeldFiles, Request, Step, find_manifest
 from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.deltas.fetch.bad_offers import BadOffers
 from modelcast.deltas.fetch.codec_speeds import CodecSpeeds
@@ -111,7 +111,7 @@ class PathChooser:
         self.regional_bases: dict[str, int] = {}
         self.versions: dict[str, int] = {}
 
-    def look(self, steps: Sequence[Step], held: Held, context: Context) -> None:
+    def look(self, steps: Sequence[Step], held: HeldFiles, context: Context) -> None:
         """See what could serve as a base, and what is offered, if any of the files to come is large enough."""
         large = [step for step in steps if step.file.size_bytes >= self._options.size_min_bytes]
         if not large:

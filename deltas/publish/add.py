@@ -8,7 +8,7 @@ from modelcast.deltas.codec.layouts.tensors import Layout
 from modelcast.deltas.publish.layouts import is_model, layouts_by_digest
 from modelcast.deltas.publish.planning.choice import bases_of, pairs_of
 from modelcast.deltas.publish.planning.links import held_by
-from modelcast.deltas.publish.targets import Target
+from modelcast.deltas.publish.targets import DeltaTarget
 from modelcast.deltas.publish.tools import DeltaTools
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
@@ -80,7 +80,7 @@ def _add(
         timer.begin("fetch")
         try:
             files = _files(tools, manifest, _wanted(tools, log, manifest, chosen), folder)
-            target = Target(
+            target = DeltaTarget(
                 log.model, version, digest, manifest, files, _layouts(tools, manifest, files, folder), present
             )
             batches = tools.planner.plan(log, target, chosen, fetch=True)

@@ -12,7 +12,7 @@ from modelcast.deltas.publish.bases.copies import Copies
 from modelcast.deltas.publish.forecast import Forecast
 from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, is_model
 from modelcast.deltas.publish.planner import KEPT_RATIO_MAX, WHOLE_RATIO_MAX
-from modelcast.deltas.publish.targets import PlannedDelta, Target, delta_key
+from modelcast.deltas.publish.targets import DeltaTarget, PlannedDelta, delta_key
 from modelcast.infra.files.files import sha256_of_file
 from modelcast.infra.settings import PublishSettings
 from modelcast.schemas.delta_reports import DeltaMade
@@ -53,7 +53,7 @@ class DeltaBuilder:
 
     def make(
         self,
-        target: Target,
+        target: DeltaTarget,
         deltas: Iterable[PlannedDelta],
         told: Told | None = None,
         stopped: Callable[[], bool] = lambda: False,
@@ -95,7 +95,7 @@ class DeltaBuilder:
                     told(done)
         return made, failed
 
-    def keep(self, target: Target, copies: Copies) -> None:
+    def keep(self, target: DeltaTarget, copies: Copies) -> None:
         """Keep the artifact's files as bases of later deltas; what was copied already is moved there."""
         self._artifacts.remember(target.manifest_digest, target.manifest)
         bases = [f for f in target.manifest.files if f.size_bytes >= self._size_min_bytes]
@@ -108,7 +108,7 @@ class DeltaBuilder:
     # --------------------------------------------------------------------------------------------------------
 
     def _make(
-        self, target: Target, planned: PlannedDelta, check: Callable[[], None], copies: Copies | None
+        self, target: DeltaTarget, planned: PlannedDelta, check: Callable[[], None], copies: Copies | None
     ) -> DeltaMade | None:
         """One delta, in the store; None if it is not worth keeping, or its base can't be had."""
         pair, began = planned.pair, time.monotonic()
@@ -136,7 +136,7 @@ class DeltaBuilder:
 
     def _encode(
         self,
-        target: Target,
+        target: DeltaTarget,
         planned: PlannedDelta,
         new: Path,
         base: Path | None,

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from modelcast.deltas.publish.bases.copies import Copies
 from modelcast.deltas.publish.builder import DeltaBuilder
-from modelcast.deltas.publish.targets import Batch, Target
+from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget
 from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas.delta_reports import DeltaMade
 
@@ -30,7 +30,7 @@ class DeltaJob:
     """
 
     def __init__(
-        self, builder: DeltaBuilder, target: Target, batches: Sequence[Batch], copies: Copies, stopped: Event
+        self, builder: DeltaBuilder, target: DeltaTarget, batches: Sequence[DeltaBatch], copies: Copies, stopped: Event
     ) -> None:
         self._builder, self._target, self._batches = builder, target, batches
         self._copies, self._stopped = copies, stopped

@@ -10,7 +10,7 @@ from modelcast.deltas.publish.forecast import UNKNOWN_RATIO, Forecast, sampled_r
 from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, OldLayouts
 from modelcast.deltas.publish.planning.choice import Pair, pairs_of
 from modelcast.deltas.publish.planning.timing import DeltaTiming
-from modelcast.deltas.publish.targets import Batch, PlannedDelta, Target, delta_key
+from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget, PlannedDelta, delta_key
 from modelcast.infra.ablation import COMPRESSED_WHOLE, DELTA, without
 from modelcast.infra.settings import PublishSettings
 from modelcast.schemas.errors import ModelcastError
@@ -47,7 +47,9 @@ class DeltaPlanner:
             for size in (settings.base_fetch_size_max_bytes, MODELS_BYTES_MAX)
         )
 
-    def plan(self, log: ModelLog, target: Target, bases: Sequence[int], *, fetch: bool = False) -> list[Batch]:
+    def plan(
+        self, log: ModelLog, target: DeltaTarget, bases: Sequence[int], *, fetch: bool = False
+    ) -> list[DeltaBatch]:
         """What to make, in the order of ``bases``, compressed wholes last; sizes are estimates.
 
         A whole is compressed once, with the version that brings the file: later ones do not carry it again.
@@ -91,7 +93,7 @@ class DeltaPlanner:
 
     # --------------------------------------------------------------------------------------------------------
 
-    def _old_layouts(self, target: Target, old: Manifest, *, fetch: bool) -> dict[str, Layout | None]:
+    def _old_layouts(self, target: DeltaTarget, old: Manifest, *, fetch: bool) -> dict[str, Layout | None]:
         """Of a base version's files, by path, if any file that it lacks holds tensors."""
         there = {f.digest for f in old.files}
         wanted = (f for f in target.manifest.files if f.size_bytes >= self.size_min_bytes and f.digest not in there)
@@ -101,7 +103,7 @@ class DeltaPlanner:
 
     def _batch(
         self,
-        target: Target,
+        target: DeltaTarget,
         version: int,
         distance: int,
         pairs: Sequence[Pair],
@@ -110,7 +112,7 @@ class DeltaPlanner:
         budget: list[int],
         *,
         fetch: bool,
-    ) -> Batch:
+    ) -> DeltaBatch:
         deltas: list[PlannedDelta] = []
         seconds = 0.0
         there = {f.digest for f in old.files} if old else set()
@@ -134,9 +136,9 @@ class DeltaPlanner:
                 estimated_bytes[pair.new.digest] = int(ratio * pair.new.size_bytes)
                 seconds += self._forecast.seconds(pair.new.size_bytes)
         brought_bytes = sum(estimated_bytes.get(d, size) for d, size in lacking.items())
-        return Batch(DeltaTiming(version, brought_bytes, seconds), tuple(deltas), sum(lacking.values()))
+        return DeltaBatch(DeltaTiming(version, brought_bytes, seconds), tuple(deltas), sum(lacking.values()))
 
-    def _ratio(self, target: Target, planned: PlannedDelta, budget: list[int]) -> float:
+    def _ratio(self, target: DeltaTarget, planned: PlannedDelta, budget: list[int]) -> float:
         pair, distance = planned.pair, planned.distance
         new = target.files.get(pair.new.digest)
         old = self._cache.find(pair.old.digest, pair.old.size_bytes) if pair.old else None

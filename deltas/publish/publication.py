@@ -16,7 +16,7 @@ from modelcast.deltas.publish.layouts import is_model, layouts_by_digest
 from modelcast.deltas.publish.planning.choice import bases_of
 from modelcast.deltas.publish.planning.links import held_by
 from modelcast.deltas.publish.planning.timing import deltas_awaited
-from modelcast.deltas.publish.targets import Batch, Target
+from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget
 from modelcast.deltas.publish.tools import DeltaTools
 from modelcast.infra.ablation import FORECAST, without
 from modelcast.producers.accelerator import Additions
@@ -45,8 +45,8 @@ class PublicationDeltas:
 
     def __init__(self, tools: DeltaTools, model: str, artifact: Artifact, *, makes: bool = True) -> None:
         self._tools, self._model, self._artifact, self._makes = tools, model, artifact, makes
-        self._target: Target | None = None
-        self._batches: list[Batch] = []
+        self._target: DeltaTarget | None = None
+        self._batches: list[DeltaBatch] = []
         self._waited_for = 0  # of them, by the announcement
         self._first: DeltaJob | None = None
         self._rest: DeltaJob | None = None
@@ -142,17 +142,17 @@ class PublicationDeltas:
     def _jobs(self) -> list[DeltaJob]:
         return [job for job in (self._first, self._rest) if job is not None]
 
-    def _job(self, target: Target, batches: Sequence[Batch]) -> DeltaJob:
+    def _job(self, target: DeltaTarget, batches: Sequence[DeltaBatch]) -> DeltaJob:
         return DeltaJob(self._tools.builder, target, batches, self._copies, self._stopped)
 
     def _plan(self, log: ModelLog, version: int) -> None:
         files = {f.entry.digest: f.path for f in self._artifact.files}
         if not self._makes:
-            self._target = Target(self._model, version, self._artifact.digest, self._artifact.manifest, files, {})
+            self._target = DeltaTarget(self._model, version, self._artifact.digest, self._artifact.manifest, files, {})
             return
         links = self._tools.regions.links(self._model, log.registry_id)
         bases = bases_of(log, version, self._artifact.digest, self._tools.back, held_by(links))
-        self._target = Target(
+        self._target = DeltaTarget(
             model=self._model,
             version=version,
             manifest_digest=self._artifact.digest,

@@ -12,7 +12,7 @@ from modelcast.schemas.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class DeltaTarget:
     """What deltas are to make: an artifact, and where its files lie here, by digest."""
 
     model: str
@@ -35,7 +35,7 @@ class PlannedDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class DeltaBatch:
     """All deltas from one version. ``whole_bytes``: what a region that holds it would bring without them."""
 
     offer: DeltaTiming
@@ -43,6 +43,6 @@ class Batch:
     whole_bytes: int
 
 
-def delta_key(target: Target, pair: Pair) -> str:
+def delta_key(target: DeltaTarget, pair: Pair) -> str:
     """Where the delta of one file lies in the store."""
     return keys.delta(target.manifest_digest, pair.new.digest, pair.old.digest if pair.old else None)

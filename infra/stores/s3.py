@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from modelcast.infra.ablation import OWN_HTTP, without
 from modelcast.infra.forks import renew_in_children
-from modelcast.infra.stores.s3_answers import ForeignAnswer, Headers, Part, check_answer, check_page, part_of
+from modelcast.infra.stores.s3_answers import AnswerRange, ForeignAnswer, Headers, check_answer, check_page, part_of
 from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_modified_us
 from modelcast.infra.stores.s3_errors import foreign, of_status, translated, unavailable
@@ -164,7 +164,7 @@ class S3Store:
 
     def _carried(
         self, key: str, status: int, headers: Headers, start: int, length: int | None, etag: str | None
-    ) -> tuple[Part, ObjectInfo]:
+    ) -> tuple[AnswerRange, ObjectInfo]:
         """Which bytes an answer carries, and what it says of the object.
 
         Raises:

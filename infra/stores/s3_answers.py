@@ -33,7 +33,7 @@ class ForeignAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class AnswerRange:
     """What an answer carries: ``skip_bytes`` before the range that was asked for, then ``size_bytes`` of it."""
 
     skip_bytes: int
@@ -79,7 +79,7 @@ def check_page(page: Mapping[str, Any]) -> None:
         raise ForeignAnswer("what came is no list of objects")
 
 
-def part_of(status: int, headers: Headers, start: int, length: int | None) -> Part:
+def part_of(status: int, headers: Headers, start: int, length: int | None) -> AnswerRange:
     """What a 200 or 206 carries of the ``length`` bytes from ``start`` (None: to the end) that were asked for.
 
     Raises:
@@ -106,7 +106,7 @@ def part_of(status: int, headers: Headers, start: int, length: int | None) -> Pa
         came = f"bytes {first} to {first + carried} of {whole}"
         raise ForeignAnswer(f"it ignores Range: asked for bytes from {start}, it sent {came}")
     left = carried - skip
-    return Part(skip, left if length is None else min(length, left), whole)
+    return AnswerRange(skip, left if length is None else min(length, left), whole)
 
 
 def _names_the_store(headers: Headers) -> bool:

@@ -4,7 +4,7 @@ import time
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING
 
-from modelcast.infra.stores.s3_answers import Headers, Part
+from modelcast.infra.stores.s3_answers import AnswerRange, Headers
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, last_modified_us
 from modelcast.infra.stores.s3_errors import translated, unavailable
 from modelcast.schemas.ports import ByteStream, ObjectInfo
@@ -94,7 +94,7 @@ class SkippingStream:
         return self._stream.readinto(buffer)
 
 
-def stream_of(stream: ByteStream, part: Part, subject: str) -> ByteStream:
+def stream_of(stream: ByteStream, part: AnswerRange, subject: str) -> ByteStream:
     """The range that was asked for, out of a stream that carries ``part``."""
     return SkippingStream(stream, part.skip_bytes, subject) if part.skip_bytes else stream
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from modelcast.schemas.partners import HOLDERS_MAX, Held, partners
+from modelcast.schemas.partners import HOLDERS_MAX, FileTensors, partners
 
 
-def held(digest: str, size: int = 1000, tensors: Mapping[str, int] | None = None) -> Held:
-    return Held(size, digest, tensors)
+def held(digest: str, size: int = 1000, tensors: Mapping[str, int] | None = None) -> FileTensors:
+    return FileTensors(size, digest, tensors)
 
 
 A, B = {"a": 600, "b": 300}, {"c": 500, "d": 400}

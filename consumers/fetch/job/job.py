@@ -11,7 +11,7 @@ from threading import Event
 
 import structlog
 
-from modelcast.consumers.fetch.accelerator import Accelerator, Held, Request, Session
+from modelcast.consumers.fetch.accelerator import Accelerator, HeldFiles, Request, Session
 from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
 from modelcast.consumers.fetch.cache.block_copy import copy_blocks
 from modelcast.consumers.fetch.cache.block_index import REUSE_FROM_BYTES, block_index
@@ -215,7 +215,7 @@ class Job:
         with planning():
             indexed = large and not without(CHANGED_BLOCKS)
             self._blocks = block_index(self._cache, here, without=wish.manifest_digest) if indexed else {}
-        held = Held(here, incoming.aside)
+        held = HeldFiles(here, incoming.aside)
         arrived: set[str] = set()
         with self._ticker:
             while near or far:

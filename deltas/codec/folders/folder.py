@@ -21,7 +21,7 @@ from modelcast.deltas.codec.make_file import Layouts, make_file
 from modelcast.infra.files.files import written_aside
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.manifest import check_paths
-from modelcast.schemas.partners import Held, partners
+from modelcast.schemas.partners import FileTensors, partners
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _bases(
 ) -> dict[str, _Known]:
     """What each new file is made of, by path."""
     held = (
-        {path: Held(f.size, f.digest, sizes_of(known.get(path))) for path, f in files.items()}
+        {path: FileTensors(f.size, f.digest, sizes_of(known.get(path))) for path, f in files.items()}
         for files, known in zip((before, after), layouts, strict=True)
     )
     old, new = held

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import FileEntry, Manifest
-from modelcast.schemas.partners import Held, partners
+from modelcast.schemas.partners import FileTensors, partners
 
 Tensors = Mapping[str, Mapping[str, int]]
 """What files hold, by path: bytes of each tensor, by name. Of a path that is left out it is not known."""
@@ -63,7 +63,7 @@ def pairs_of(
     there = {f.digest for f in old.files}
     before = {f.path: f for f in old.files}
     held = [
-        {f.path: Held(f.size_bytes, f.digest, known.get(f.path)) for f in each.files}
+        {f.path: FileTensors(f.size_bytes, f.digest, known.get(f.path)) for f in each.files}
         for each, known in zip((new, old), tensors, strict=True)
     ]
     came_from = partners(held[0], held[1])

@@ -36,7 +36,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Say the version and end."),
+    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
     config: str | None = typer.Option(None, "--config", help="The settings file, instead of ./modelcast.toml."),
 ) -> None:
     if version:
@@ -51,8 +51,8 @@ def _root(
     if context.invoked_subcommand != "run":  # daemons say it in their logs
         from modelcast.infra.variables import unknown_variables
 
-        for told in unknown_variables(os.environ):
-            console.say(f"note: {told}")
+        for note in unknown_variables(os.environ):
+            console.say(f"note: {note}")
 
 
 def run() -> None:

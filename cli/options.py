@@ -13,7 +13,7 @@ from modelcast.schemas.printable import printable
 Output = Annotated[Format, typer.Option("--output", "-o", help="How data is written.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; stands in the model's history.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")]
 Regions = Annotated[
     list[str] | None, typer.Option("--region", "-r", help="Only this region (may be given several times).")
 ]

@@ -87,7 +87,7 @@ def plan(
         "left_out": "placement" if left_out else "",
         "holds": [{"version": v, "why": why} for v, why in sorted(holding.versions.items())],
         "holds_it": holding.wanted,
-        "held_seconds_ago": holding.told_seconds_ago,
+        "held_seconds_ago": holding.reported_seconds_ago,
         "bucket_lacks": holding.lost,
         "link_bytes_per_second": speeds.origin_bytes_per_second,
         "link_known_from": told_by,

@@ -26,7 +26,7 @@ MANIFESTS_READ_MAX = 8
 
 
 def speeds_of(settings: "Settings", region: str, rate: float | None) -> tuple["LinkSpeeds", str]:
-    """The speeds to plan with, and who told that of the long link. ``rate``: bytes a second as the person says."""
+    """The speeds to plan with, and where that of the long link comes from. ``rate``: bytes a second, as given."""
     from modelcast.cli.views.state_source import StateSource
     from modelcast.consumers.fetch import LinkSpeeds
 
@@ -40,7 +40,7 @@ def speeds_of(settings: "Settings", region: str, rate: float | None) -> tuple["L
     limit = settings.region(region).bandwidth_bytes_per_second
     if limit is not None and limit < guess.origin_bytes_per_second:
         return replace(guess, origin_bytes_per_second=float(limit)), "its limit; the region has not measured it"
-    return guess, "a guess: the region has not measured it; --link says it"
+    return guess, "a guess: the region has not measured it; --link sets it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +50,20 @@ class Holding:
     Attributes:
         versions: others than the one wanted, and how they are held.
         wanted: how it holds the one wanted; "": it does not.
-        told_seconds_ago: when the region said so; None: it is supposed, or the region has said nothing.
-        supposed: nobody said so.
-        lost: versions that the region's bucket lacks, whatever the region said.
+        reported_seconds_ago: when the region reported it; None: it is supposed, or was never reported.
+        supposed: given by the user, not reported.
+        lost: versions that the region's bucket lacks, whatever the region reported.
     """
 
     versions: Mapping[int, str]
     wanted: str = ""
-    told_seconds_ago: float | None = None
+    reported_seconds_ago: float | None = None
     supposed: bool = False
     lost: tuple[int, ...] = ()
 
 
 def supposed(log: ModelLog, versions: Sequence[int]) -> Holding:
-    """As the person says.
+    """As the user gives it.
 
     Raises:
         NotFound: no such version.
@@ -75,7 +75,7 @@ def supposed(log: ModelLog, versions: Sequence[int]) -> Holding:
 
 
 def reported(own: ObjectStore, update: ModelUpdate, now_us: int) -> Holding:
-    """What the region's state says that it has on its disks: when it was written last, nobody looked since."""
+    """What the region's state says that it has on its disks, as of its last write."""
     from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
     from modelcast.schemas import keys
 
@@ -87,20 +87,20 @@ def reported(own: ObjectStore, update: ModelUpdate, now_us: int) -> Holding:
     versions = {held.version: how for held, how in kept}
     lost = {held.version for held, _ in kept if own.head(keys.manifest(held.manifest_digest)) is None}
     wanted = versions.pop(update.version, "")
-    told = max(0.0, (now_us - found.info.last_modified_us) / 1e6)
-    return Holding(versions, wanted, told, lost=tuple(sorted(lost)))
+    seconds_ago = max(0.0, (now_us - found.info.last_modified_us) / 1e6)
+    return Holding(versions, wanted, seconds_ago, lost=tuple(sorted(lost)))
 
 
 def in_words(holding: Holding, region: str) -> str:
-    """On what a plan rests, as in "eu holds 6 (served), as it said 12 s ago"."""
+    """On what a plan rests, as in "eu holds 6 (served), as it reported 12 s ago"."""
     others = ", ".join(f"{v} ({how})" for v, how in sorted(holding.versions.items())) or "no other version"
     if holding.supposed:
         return f"{region} is supposed to hold {', '.join(map(str, sorted(holding.versions)))} and nothing else"
-    if holding.told_seconds_ago is None:
-        return f"{region} has not said what it holds: nothing, then"
+    if holding.reported_seconds_ago is None:
+        return f"{region} has not reported what it holds: nothing, then"
     has = {"served": "serves it already and ", "staged": "has it staged already and "}.get(holding.wanted, "")
     lost = f"; but its bucket lacks {', '.join(map(str, holding.lost))}" if holding.lost else ""
-    return f"{region} {has}holds {others}, as it said {age(holding.told_seconds_ago)} ago{lost}"
+    return f"{region} {has}holds {others}, as it reported {age(holding.reported_seconds_ago)} ago{lost}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +120,12 @@ class Supposed:
 
 @dataclass(frozen=True, slots=True)
 class GivenSpeeds:
-    """A ``SpeedSource`` that is told them."""
+    """A ``SpeedSource`` of given speeds."""
 
     link: "LinkSpeeds"
 
     def speeds(self) -> "LinkSpeeds":
-        """As told."""
+        """As given."""
         return self.link
 
 

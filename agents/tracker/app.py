@@ -160,12 +160,12 @@ class Tracker:
         self._settling = asyncio.create_task(self._settle(gained))
 
     async def _settle(self, gained: frozenset[int]) -> None:
-        """Learn what was said before and what the logs hold now; then speak."""
+        """Learn what was published before and what the logs hold now; then publish."""
         if gained:
-            said = await self.follower.said(gained, SETTLE_SECONDS_MAX)
-            if said is None:
-                log.warning("what was said before is not known: durations begin anew")
-            for model, raw in (said or {}).items():
+            published = await self.follower.published(gained, SETTLE_SECONDS_MAX)
+            if published is None:
+                log.warning("the states published before are not known: durations begin anew")
+            for model, raw in (published or {}).items():
                 if partition_of(model) in gained:
                     await self._remember(model, raw)
             await self.watch.list_registry()
@@ -179,9 +179,9 @@ class Tracker:
 
     async def _remember(self, model: str, raw: bytes) -> None:
         try:
-            said = await self._read(VersionState, raw)
+            state = await self._read(VersionState, raw)
         except ModelcastError as error:
-            log.warning("what was said before can't be read", model=model, error=error)
+            log.warning("a state published before can't be read", model=model, error=error)
             return
-        if said.model == model:
-            self.rows.row(model).previous = said
+        if state.model == model:
+            self.rows.row(model).previous = state

@@ -1,4 +1,4 @@
-"""Consumers without a group: every worker hears all heartbeats, and asks what was said of models that it is given."""
+"""Consumers without a group: every worker hears all heartbeats, and asks for the published states of its models."""
 
 import asyncio
 import time
@@ -37,18 +37,18 @@ class Follower:
 
     async def run(self) -> None:
         """Run until cancelled; a cluster that went away is waited for."""
-        told = False
+        warned = False
         while True:
             try:
                 await self._follow()
             except (TimeoutError, KafkaError, OSError) as error:
-                if not told:
+                if not warned:
                     log.warning("can't follow heartbeats", error=repr(error))
-                told = True
+                warned = True
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def said(self, partitions: Iterable[int], timeout_seconds: float) -> dict[str, bytes] | None:
-        """What trackers have said so far in these partitions: model -> the newest VersionState, undecoded.
+    async def published(self, partitions: Iterable[int], timeout_seconds: float) -> dict[str, bytes] | None:
+        """What trackers have published so far in these partitions: model -> the newest VersionState, undecoded.
 
         Returns:
             None if it could not be read in ``timeout_seconds``.
@@ -59,7 +59,7 @@ class Follower:
             try:
                 return await asyncio.wait_for(self._read(wanted), left)
             except (TimeoutError, KafkaError, OSError) as error:
-                log.debug("what was said before can't be read now", error=repr(error))
+                log.debug("the states published before can't be read now", error=repr(error))
             await asyncio.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
         return None
 

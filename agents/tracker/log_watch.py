@@ -258,6 +258,6 @@ class LogWatch:
                 return
             if timed is None:
                 return
-            log.info("announced what nobody had announced", model=row.model, generation=generation)
+            log.info("announced an entry that its publisher had not announced", model=row.model, generation=generation)
             row.heard_announced(generation)
             self._outlets.announce(row.model, timed.body, generation)

@@ -229,7 +229,7 @@ def wait(
     settings, wanted = load(), Reference.parse(reference)
     seconds = seconds_of(timeout)
     version = wanted.version if wanted.version is not None else _version_of(settings, wanted)
-    begun = time.monotonic()
+    started = time.monotonic()
     notes: set[str] = set()
 
     def refused() -> str:
@@ -239,7 +239,7 @@ def wait(
             notes.add(note)
         return why
 
-    verdict = wait_for(
+    converged = wait_for(
         settings,
         wanted.model,
         version,
@@ -248,9 +248,9 @@ def wait(
         staged=staged,
         refused=refused,
     )
-    took = time.monotonic() - begun
-    regions = ", ".join(verdict.there)
-    data = {"model": wanted.model, "version": version, "regions": verdict.there, "seconds": took}
+    took = time.monotonic() - started
+    regions = ", ".join(converged.there)
+    data = {"model": wanted.model, "version": version, "regions": converged.there, "seconds": took}
     emit(data, output, Text(f"{wanted.model}/{version}: {regions}"))
     say(f"after {age(took)}")
 

@@ -154,9 +154,9 @@ def _put_entry(reader: RegistryReader, entry: Entry, body: bytes, deadline: floa
                 return _put_once(reader, entry, key, body)
     except StoreUnavailable as error:
         raise StoreUnavailable(
-            f"could not learn whether the entry was written: {error.message}",
+            f"it is unknown whether the entry was written: {error.message}",
             subject=key,
-            hint="run the same command again: it completes what was begun",
+            hint="run the same command again: it completes what was started",
         ) from error
     raise AssertionError("a retry ends with a value or an error")
 

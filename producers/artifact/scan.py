@@ -80,7 +80,7 @@ def scan(
         raise Refused(
             pickled.pickled or "",
             subject=str(pickled.path),
-            hint="whoever loads it runs its author's code; export to ONNX or safetensors, or --allow-pickle",
+            hint="loading it runs its author's code; export to ONNX or safetensors, or --allow-pickle",
         )
     _check_together(files)
     manifest = Manifest(tuple(f.entry for f in files), framework_of(files))

@@ -111,16 +111,16 @@ class EffectRunner:
             return LoadBroken(name, order, error.code, str(error))
         except (PodUnreachable, TimeoutError) as error:
             metrics.RELOADS.labels(self._model, "failed").inc()
-            said = str(error) or f"no answer to a load within {self._ports.load_seconds_max:g} s"
-            self._log.warning("a pod did not answer", error=said, **subject)
-            return PodLost(name, said)
+            reason = str(error) or f"no answer to a load within {self._ports.load_seconds_max:g} s"
+            self._log.warning("a pod did not answer", error=reason, **subject)
+            return PodLost(name, reason)
         except Exception as error:
             self._log.exception("loading failed in an unforeseen way", **subject)
             return PodLost(name, f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - began
         metrics.RELOADS.labels(self._model, "served").inc()
         metrics.RELOAD_SECONDS.observe(seconds)
-        self._log.info("a pod says that it serves", seconds=round(seconds, 4), **subject)
+        self._log.info("a pod reported that it serves", seconds=round(seconds, 4), **subject)
         return Loaded(name, order)
 
     async def read(self, name: str) -> Event:

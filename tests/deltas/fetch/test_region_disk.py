@@ -174,7 +174,7 @@ def test_plan_explains_the_choice(
     assert known["way"] == "1 unchanged, 1 delta from 1"
 
     told = modelcast("plan", "fraud/2", "--region", "eu", "--link", "1Gbit")
-    assert "fraud/2: eu holds 1 (served), as it said " in told.err
+    assert "fraud/2: eu holds 1 (served), as it reported " in told.err
     there = modelcast("plan", "fraud/1", "--region", "eu", "-o", "json").json
     assert (there["holds_it"], there["way"], there["bytes_planned"]) == ("served", "here already", 0)
     assert known["left_out"] == ""

@@ -11,13 +11,14 @@ from modelcast.consumers.fetch import Accelerator, Context, Destination, HeldFil
 from modelcast.deltas.fetch.chooser import Experience, Options, PathChooser, Prefetched, may_find_deltas
 from modelcast.deltas.fetch.offers import read_offers
 from modelcast.deltas.fetch.planning.labels import labelled
-from modelcast.deltas.fetch.planning.paths import FilePlan
+from modelcast.deltas.fetch.planning.paths import FilePlan, Offer
 from modelcast.deltas.fetch.rebuild import Rebuilder, WayFailed, here_bytes_of
+from modelcast.schemas.ports import ObjectStore
 
 PREFETCHED_MAX = 8
 PREFETCHED_SECONDS = 10.0
-FRESH_SECONDS = 2.0
-"""Deltas may follow an announcement: what a look that is older than this did not find may be there by now."""
+FRESH_SECONDS = 0.5
+"""Deltas may follow an announcement: what was not found so long ago may be there by now."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,24 @@ def plug(*, size_min_bytes: int) -> Accelerator:
         size_min_bytes: smaller files travel whole.
     """
     return DeltaAccelerator(Options(size_min_bytes=size_min_bytes))
+
+
+class Look:
+    """Asks the origin what it offers for one artifact.
+
+    Attributes:
+        answered_at_seconds: by the clock; None: not yet.
+    """
+
+    def __init__(self, origin: ObjectStore, manifest_digest: str, clock: Callable[[], float]) -> None:
+        self._origin, self._digest, self._clock = origin, manifest_digest, clock
+        self.answered_at_seconds: float | None = None
+
+    def __call__(self) -> tuple[Offer, ...]:
+        """The offers. Raises like the store."""
+        offers = read_offers(self._origin, [self._digest], Context())
+        self.answered_at_seconds = self._clock()
+        return offers
 
 
 class DeltaAccelerator:
@@ -50,7 +69,7 @@ class DeltaAccelerator:
         self._options = options or Options()
         self._experience = experience or Experience()
         self._lock = threading.Lock()
-        self._prefetched: dict[str, tuple[float, Prefetched]] = {}  # by manifest digest
+        self._prefetched: dict[str, tuple[float, Look, Prefetched]] = {}  # by manifest digest
 
     def prefetch(self, request: Request, size_bytes: int) -> None:
         """Look for deltas of an artifact whose manifest is being read."""
@@ -64,7 +83,8 @@ class DeltaAccelerator:
             self._prefetched = {d: p for d, p in self._prefetched.items() if now - p[0] < PREFETCHED_SECONDS}
             if digest in self._prefetched or len(self._prefetched) >= PREFETCHED_MAX:
                 return
-            self._prefetched[digest] = (now, started(partial(read_offers, request.origin, [digest], Context())))
+            look = Look(request.origin, digest, self._clock)
+            self._prefetched[digest] = (now, look, started(look))
 
     def session(self, request: Request) -> "DeltaSession":
         """For one fetch."""
@@ -73,8 +93,12 @@ class DeltaAccelerator:
     def take(self, manifest_digest: str) -> Prefetched | None:
         """What was asked for in advance, once."""
         with self._lock:
-            since, prefetched = self._prefetched.pop(manifest_digest, (0.0, None))
-        return prefetched if self._clock() - since < FRESH_SECONDS else None
+            found = self._prefetched.pop(manifest_digest, None)
+        if found is None:
+            return None
+        _, look, prefetched = found
+        answered = look.answered_at_seconds
+        return prefetched if answered is None or self._clock() - answered < FRESH_SECONDS else None
 
 
 class DeltaSession:

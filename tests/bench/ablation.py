@@ -54,6 +54,7 @@ PATIENCE_SECONDS = 180.0
 MEASURES = ("bytes", "seconds", "cpu_seconds")
 SMALL_TIMES = 5
 REST_SECONDS = 0.5
+HEARTBEAT_SECONDS = 6.0
 WORTH = 0.05
 """What saves less than this of everything measured is not worth its code."""
 
@@ -87,6 +88,7 @@ class Situations:
         old = weights((self._mib << 20) // 2, seed=seed)
         model = f"step{seed}"
         self._staged(model, {"model.safetensors": tensors(old)}, 1)
+        time.sleep(HEARTBEAT_SECONDS)  # publishers learn the link's speed from heartbeats
         return self._staged(model, {"model.safetensors": tensors(adam_step(old, 1e-5, seed=seed + 50))}, 2)
 
     def _behind(self, seed: int) -> dict[str, float]:

@@ -32,6 +32,7 @@ FAST = (
     "tests/agents/region/decider",
     "tests/schemas/test_log.py",
 )
+QUICK = "not real and not soak and not integration"
 
 
 @pytest.fixture
@@ -89,6 +90,16 @@ def test_what_is_tested_outside_of_deltas_passes(tree: Path) -> None:
     done = run(tree, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FAST, seconds=550)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout or "100%" in done.stdout
+
+
+@pytest.mark.soak
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+def test_everything_that_is_tested_without_servers_passes(tree: Path) -> None:
+    arguments = ("-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile", "-m", QUICK)
+    ignored = (f"--ignore={path}" for path in ("tests/bench", Path(__file__).relative_to(ROOT)))
+    done = run(tree, "-m", "pytest", *arguments, *ignored, "tests", seconds=1750)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.integration

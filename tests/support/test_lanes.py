@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.scheduling import FIRST, SPREAD, TOGETHER, rank, scope_of
+from tests.support.scheduling import SPREAD, TOGETHER, rank, scope_of
 from tests.support.shared_servers import ServerOwner, ask
 
 ROOT = Path(__file__).parents[2]
@@ -74,11 +74,6 @@ def test_a_server_that_does_not_start_is_named() -> None:
             ask(owner.address, "no-such-server")
     finally:
         owner.stop()
-
-
-def test_the_order_of_tests_speaks_of_files_that_exist() -> None:
-    named = {*TOGETHER, *SPREAD, *FIRST} - {*TOGETHER.values()}
-    assert named - {path.name for path in (ROOT / "tests").rglob("test_*.py")} == set()
 
 
 def test_files_stay_together_unless_they_are_spread() -> None:

@@ -5,6 +5,7 @@ from modelcast.deltas.fetch.accelerator import FRESH_SECONDS, DeltaAccelerator
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish
+from tests.support.waiting import until
 
 LARGE = {"weights": noise(3 * MIB, 1)}
 
@@ -41,10 +42,13 @@ def test_a_look_that_is_no_longer_fresh_is_repeated(
     now = [100.0]
     held, manifest = publish(origin, {"weights": noise(2 * MIB, 9)}), publish(origin, LARGE)
     listed_origin = Listed(origin)
-    fetcher = Fetcher(listed_origin, region, cache, accelerator=DeltaAccelerator(clock=lambda: now[0]))
+    accelerator = DeltaAccelerator(clock=lambda: now[0])
+    fetcher = Fetcher(listed_origin, region, cache, accelerator=accelerator)
     fetcher.fetch(held.digest, size_bytes=held.size_bytes)
     listed_origin.listed.clear()
     fetcher.prefetch(manifest.digest, size_bytes=manifest.size_bytes)
+    _, look, _ = accelerator._prefetched[manifest.digest]
+    until(lambda: look.answered_at_seconds is not None, "the origin has answered", 30)
     now[0] += FRESH_SECONDS
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
     assert listed_origin.listed == [keys.delta_prefix(manifest.digest)] * 2

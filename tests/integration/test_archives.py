@@ -44,7 +44,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from the source archive alone."""
     folder = tmp_path_factory.mktemp("archives")
     with tarfile.open(build("sdist", ROOT, folder / "sdist")) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # not before Python 3.11.4
+        archive.extractall(folder / "unpacked", **safely)
     (unpacked,) = (folder / "unpacked").iterdir()
     assert not (unpacked / "src").exists()
     return build("wheel", unpacked, folder / "wheel")

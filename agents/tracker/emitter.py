@@ -1,7 +1,6 @@
 """Saying what changed: folds the models that are dirty, and puts the outcome on Kafka and into the live view."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,8 +12,8 @@ from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
 from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
+from modelcast.agents.tracker.ports import TrackerPorts
 from modelcast.agents.tracker.state_metrics import forget, show, show_ages, show_regions
-from modelcast.infra.kafka.outbox import Outbox
 from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import FOLD_SECONDS
 from modelcast.schemas.codec import encode
@@ -56,18 +55,18 @@ class Emitter:
         settings: Settings,
         rows: Rows,
         heartbeats: Heartbeats,
-        outbox: Outbox,
+        ports: TrackerPorts,
         mirror: Mirror,
         alarm: Callable[[], str],
     ) -> None:
         self._pace, self._rows, self._heartbeats = settings.tracker, rows, heartbeats
-        self._outbox, self._mirror, self._alarm = outbox, mirror, alarm
+        self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
         self._expected = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
         self._reported: dict[str, Reported] = {}
         self._silent: frozenset[str] = frozenset()
         self._unheard = frozenset(self._expected)  # at the last tick; states sent since count these as silent
         self._wake = asyncio.Event()
-        self._began = time.monotonic()
+        self._began = self._clock.monotonic()
         self._changes = 0
         self.settled = False
         """Nothing is reported while partitions change hands: tables and logs may be half read."""
@@ -106,9 +105,9 @@ class Emitter:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                began = time.thread_time()  # work done: what others do with the processor is no reason to rest
-                wait_seconds = self._fold_dirty(time.monotonic())
-                took_seconds = time.thread_time() - began
+                began = self._clock.worked()  # work done: what others do with the processor is no reason to rest
+                wait_seconds = self._fold_dirty(self._clock.monotonic())
+                took_seconds = self._clock.worked() - began
                 busy, self._changes = self._changes > BUSY or took_seconds > DEAR_SECONDS, 0
                 rest_seconds = (REST_BUSY if busy else REST) * took_seconds
                 await self._rest(rest_seconds, wait_seconds, busy)
@@ -122,9 +121,9 @@ class Emitter:
 
         A backlog gets so much of the *processor's* time, if it can use it: the clock says little on a busy machine.
         """
-        until, deadline, changes = time.thread_time() + seconds, time.monotonic() + REST_SECONDS_MAX, self._changes
+        until, deadline, changes = self._clock.worked() + seconds, self._clock.monotonic() + REST_SECONDS_MAX, self._changes
         await asyncio.sleep(max(wait_seconds, seconds))
-        while busy and changes != self._changes and time.thread_time() < until and time.monotonic() < deadline:
+        while busy and changes != self._changes and self._clock.worked() < until and self._clock.monotonic() < deadline:
             changes = self._changes
             await asyncio.sleep(min(seconds, REST_STEP_SECONDS))
 
@@ -135,7 +134,7 @@ class Emitter:
 
     def _tick(self) -> None:
         """What time alone changes: lags grow, regions fall silent, everything is reported again now and then."""
-        now, now_us = time.monotonic(), time.time_ns() // 1000
+        now, now_us = self._clock.monotonic(), self._clock.wall_us()
         silent = unheard = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
             silent &= self._silent  # not heard yet is not silent yet
@@ -178,13 +177,13 @@ class Emitter:
                     self.say(row)
                 except Exception as error:  # one model's trouble is not the others'
                     log.exception("a model could not be folded", model=model, error=repr(error))
-            if time.monotonic() - now > COALESCE_SECONDS:
+            if self._clock.monotonic() - now > COALESCE_SECONDS:
                 return 0.0
         return min(waits, default=0.0)
 
     def say(self, row: ModelRow) -> None:
         """Fold one model and say it if that is news."""
-        now, now_us = time.monotonic(), time.time_ns() // 1000
+        now, now_us = self._clock.monotonic(), self._clock.wall_us()
         known = row.known(self._heartbeats.by_our_clock(), self._expected, self._pace.silent_seconds, self._alarm())
         if known is None:
             return
@@ -194,7 +193,7 @@ class Emitter:
         due = reported is None or now - reported.at >= (
             self._pace.report_seconds if state.lag_seconds_max > 0 else self._refresh_seconds
         )
-        FOLD_SECONDS.observe(time.monotonic() - now)
+        FOLD_SECONDS.observe(self._clock.monotonic() - now)
         next_fold_at = max(now, reported.next_fold_at if reported is not None else 0.0) + COALESCE_SECONDS
         if reported is not None and not news and not due:
             reported.next_fold_at = next_fold_at
@@ -205,7 +204,7 @@ class Emitter:
         self._reported[row.model] = latest
         row.previous = state
         encoded = _encoded(state)
-        self._outbox.send(Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model))
+        self._sender.send(Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model))
         show(state)
         self._put_into_view(row, encoded, latest, now)
 

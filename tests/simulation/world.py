@@ -14,7 +14,9 @@ from tests.simulation.actors.origin import Origin, Reader
 from tests.simulation.actors.pod import Pod
 from tests.simulation.actors.publisher import Publishers
 from tests.simulation.actors.region import Region
-from tests.simulation.actors.tracker import Tracker
+from tests.simulation.actors.process import Process
+from tests.simulation.actors.tracker import Trackers
+from tests.simulation.actors.tracker_lines import Redis
 from tests.simulation.convergence import memory_of
 from tests.simulation.faults import GLOBAL_STROKES, HARMLESS, Faults
 from tests.simulation.invariants import ONE_LOG, Checks
@@ -52,7 +54,8 @@ class World:
         self.publishers = Publishers(self)
         self._found_regions()
         self.pods: list[Pod] = [pod for region in self.regions for pod in region.pods]
-        self.tracker = Tracker(self)
+        self.redis = Redis(self)
+        self.trackers = Trackers(self)
 
     def _found_regions(self) -> None:
         rng = self.rng
@@ -66,6 +69,7 @@ class World:
         rng = self.rng
         for region in self.regions:
             region.begin()
+        self.trackers.begin()
         self.after(rng.uniform(0.0, 3.0), self.publishers.act)
         for _ in range(rng.randint(1, 9)):
             self.after(rng.uniform(0.0, self.stop_at), self.publishers.act)
@@ -144,10 +148,25 @@ class World:
                 self.kafka.lose_all()
             case "origin bytes damaged":
                 self._damage(self.origin.artifacts, "origin", kind)
-            case "tracker restarted" | "tracker lost its tables":
-                self.tracker.crash(tables=kind == "tracker lost its tables")
+            case "tracker lost its tables":
+                self.trackers.lose_tables()
             case "redis lost":
-                self.tracker.redis.clear()
+                self.redis.clear()
+            case _:
+                self._strike_trackers(kind)
+
+    def _strike_trackers(self, kind: str) -> None:
+        rng, trackers = self.rng, self.trackers
+        worker = trackers.assignee or rng.choice(trackers.workers)
+        match kind:
+            case "tracker crashed":
+                worker.crash("struck")
+            case "tracker paused":
+                worker.pause(rng.uniform(5.0, 60.0))
+            case "tracker cut off":
+                worker.cut(rng.uniform(15.0, 60.0))
+            case "tracker's partition moved" if trackers.members:
+                trackers.assign(rng.choice(trackers.members))
 
     def _damage(self, place: dict[str, object], where: str, kind: str) -> None:
         if not place:

@@ -16,6 +16,7 @@ from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import ModelAck, RegionHeartbeat, VersionState
 from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
+from tests.agents.tracker.ports import ports_of
 
 OTHER = "churn"
 
@@ -59,7 +60,7 @@ class Bench:
         self.alarm = ""
         self.emitter = Emitter(
             settings, self.rows, self.heartbeats,
-            self.ears, self.ears, alarm=lambda: self.alarm,  # type: ignore[arg-type]
+            ports_of(sender=self.ears), self.ears, alarm=lambda: self.alarm,  # type: ignore[arg-type]
         )  # fmt: skip
         self.sequence = 0
         for model in (MODEL, OTHER):

@@ -7,6 +7,7 @@ from typing import TypeVar
 import structlog
 
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.reading import Reading
 from modelcast.agents.tracker.decider.rows import Rows, parse_announced_key, parse_page_key
 from modelcast.agents.tracker.decider.snapshots import Place
 from modelcast.agents.tracker.emitter import Emitter
@@ -49,11 +50,13 @@ class TrackerAgent:
 
     def __init__(self, settings: Settings, reader: RegistryReader, worker: str, ports: TrackerPorts) -> None:
         self._reader, self._ports = reader, ports
-        self.rows, heartbeats = Rows(), Heartbeats()
+        self.rows, self.reading, heartbeats = Rows(), Reading(), Heartbeats()
         self.mirror = Mirror(ports, worker, self._view_is_back)
         outlets = Outlets(refuse=self._refuse, announce=self._announce, changed=self._log_changed)
         self.watch = LogWatch(reader, self.rows, outlets, settings.tracker.announce_seconds, ports)
-        self.emitter = Emitter(settings, self.rows, heartbeats, ports, self.mirror, alarm=lambda: self.watch.alarm)
+        self.emitter = Emitter(
+            settings, self.rows, heartbeats, self.reading, ports, self.mirror, alarm=lambda: self.watch.alarm
+        )
         self.intake = Intake(reader, self.rows, heartbeats, self.watch, ports, self.mirror, self.emitter.changed)
         self._settling: asyncio.Task[None] | None = None
         self._assignment = 0
@@ -81,7 +84,9 @@ class TrackerAgent:
         behind = BEHIND_DEAR_RECORDS if len(message.value or b"") >= DEAR_BYTES else BEHIND_RECORDS
         if highwater - message.offset > behind:
             await self.intake.look_ahead(message)
+        self.reading.begins(message.partition, int(message.timestamp * 1_000_000))
         await self.intake.ack(message, table)
+        self.reading.ends(message.partition, at_the_end=message.offset + 1 >= highwater)
 
     def revoked(self) -> None:
         """A rebalance has begun: nothing is said until it is over."""
@@ -91,6 +96,7 @@ class TrackerAgent:
             self.rows.reassign(frozenset())  # half of what the table holds was put back
         self.emitter.settle(False)
         self.intake.rebalanced()
+        self.reading.forget()
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
+from prometheus_client import REGISTRY
 
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.app import build_app
@@ -49,6 +50,7 @@ async def run_tracker(settings: Settings) -> None:
         return "" if agent.emitter.settled else "partitions are changing hands"
 
     parts = agent.parts | {"follower": lambda: follower.run(agent.intake.heartbeat), "pulse": pulse.beat}
+    REGISTRY.register(agent.emitter.metrics)
     background = [asyncio.create_task(_forever(name, run)) for name, run in parts.items()]
     try:
         with HealthServer(settings.daemon.host, settings.daemon.port, live=pulse.live, ready=ready) as health:
@@ -58,6 +60,7 @@ async def run_tracker(settings: Settings) -> None:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        REGISTRY.unregister(agent.emitter.metrics)
         threads.shutdown(wait=False, cancel_futures=True)
         await agent.close(CLOSE_SECONDS)
         await asyncio.to_thread(outbox.close, CLOSE_SECONDS)

@@ -198,14 +198,14 @@ def _without_a_new_fence_of_a_new_owner() -> Iterator[None]:
 
 @contextmanager
 def _without_the_wait_of_what_is_not_due() -> Iterator[None]:
-    real = Emitter._fold_dirty
+    real = Emitter._fold_waiting
 
-    def fold_dirty(self: Emitter, now: float) -> float:
+    def fold_waiting(self: Emitter, now: float) -> float:
         real(self, now)
-        self._rows.dirty.clear()
+        self._rows.waiting.keep(())
         return 0.0
 
-    with patch.object(Emitter, "_fold_dirty", fold_dirty):
+    with patch.object(Emitter, "_fold_waiting", fold_waiting):
         yield
 
 

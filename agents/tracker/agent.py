@@ -1,4 +1,4 @@
-"""One worker of the tracker: its parts, and what happens as partitions change hands. Kafka, stores and Redis are ports."""
+"""One worker of the tracker: its parts, and what happens as partitions change hands."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable

@@ -95,9 +95,7 @@ class Follower:
                 for message in (message for messages in batches.values() for message in messages):
                     if message.value is not None:
                         live_at_us = now_us if message.offset >= live_from else None
-                        on_heartbeat(
-                            message.value, message.key, message.offset, message.timestamp * 1000, live_at_us
-                        )
+                        on_heartbeat(message.value, message.key, message.offset, message.timestamp * 1000, live_at_us)
         finally:
             await consumer.stop()
 
@@ -110,4 +108,3 @@ class Follower:
             fetch_max_wait_ms=fetch_wait_ms,
             max_partition_fetch_bytes=4 * RECORD_SIZE_MAX,
         )
-

@@ -102,7 +102,6 @@ class LogWatch:
         finally:
             for task in readers:
                 task.cancel()
-            await asyncio.gather(*readers, return_exceptions=True)
 
     async def list_registry(self) -> None:
         """Look once for models and entries that nobody has told of."""

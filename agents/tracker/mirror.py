@@ -15,6 +15,9 @@ BATCH_WRITES_MAX = 200
 REST_SECONDS = 0.05
 """After a write: what comes meanwhile goes together, so that a burst costs a few round trips, not one each."""
 RETRY_SECONDS_MAX = 5.0
+REFUSED_SECONDS_MAX = 15.0
+"""Whoever is refused for longer and was not told meanwhile that another owns its models takes a new fence: the one that
+refuses it may have slept before it took its own."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +38,7 @@ class Mirror:
         self._names: dict[str, set[str]] = {}
         self._wake = asyncio.Event()
         self._fence: int | None = None
+        self._refused_since: float | None = None
         self.refused = 0
 
     def open(self, registry_id: str) -> None:
@@ -44,7 +48,7 @@ class Mirror:
 
     def new_owner(self) -> None:
         """Partitions were assigned: what was put down before is void, and a new fence is needed."""
-        self._fence = None
+        self._fence = self._refused_since = None
         self._pending = {key: write for key, write in self._pending.items() if write.fence}
         self._wake.set()
 
@@ -110,11 +114,27 @@ class Mirror:
                 Batch((alive, *writes), {key: frozenset(members) for key, members in names.items()})
             )
         except RedisUnavailable:
+            if fence != self._fence:  # partitions were assigned meanwhile: only what has its own fence is still true
+                taken = {key: write for key, write in taken.items() if write.fence}
             self._put_back(taken, names)
             raise
+        own = sum(not write.fence for write in taken.values())
+        if own:
+            self._are_refused(refused > len(taken) - own, fence)
         self.refused += refused
         VIEW_WRITES.labels("refused").inc(refused)
         VIEW_WRITES.labels("done").inc(len(writes) - refused)
+
+    def _are_refused(self, refused: bool, fence: int) -> None:
+        now = self._ports.clock.monotonic()
+        if not refused or fence != self._fence:
+            self._refused_since = None
+        elif self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since > REFUSED_SECONDS_MAX:
+            log.warning("the live view refuses what is said here: a new fence is taken")
+            self._fence = self._refused_since = None
+            self._on_back()
 
     def _put_back(self, taken: Mapping[str, Write], names: Mapping[str, set[str]]) -> None:
         """What could not be written waits again, unless something newer does."""

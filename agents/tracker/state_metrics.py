@@ -49,7 +49,6 @@ class StateMetrics(Collector):
             (metrics.CONSISTENT_VERSION, state.consistent_version or 0),
             (metrics.LATEST_VERSION, state.latest_version or 0),
             (metrics.SKEW, state.skew),
-            (metrics.ALARM, 1 if state.alarm else 0),
             (metrics.STATE_TIMESTAMP, state.updated_at_us / SECOND_US),
             (metrics.MODEL_BEHIND_SINCE, state.behind_since_us / SECOND_US),
             (metrics.MODEL_REGIONS, len(counted)),
@@ -63,6 +62,7 @@ class StateMetrics(Collector):
             pairs = tuple(old.get(r.region) or {"model": state.model, "region": r.region} for r in state.regions)
         behind = {row.region: row.behind_since_us for row in state.regions if row.behind_since_us}
         labels = known.labels if known else {"model": state.model}
+        metrics.ALARM.labels(state.model).set(1 if state.alarm else 0)
         self._models[state.model] = _Model(labels, state, values, behind, pairs)
 
     def show_regions(self, expected: Iterable[str], silent: frozenset[str], heard_us: Mapping[str, int]) -> None:
@@ -78,6 +78,8 @@ class StateMetrics(Collector):
     def keep(self, models: Iterable[str]) -> None:
         """Show nothing of any other model."""
         kept = set(models)
+        for name in self._models.keys() - kept:
+            metrics.ALARM.remove(name)
         self._models = {name: model for name, model in self._models.items() if name in kept}
 
     def collect(self) -> Iterator[Metric]:

@@ -42,7 +42,6 @@ def region_badness(row: RegionState) -> tuple[int, int, int]:
     return (2 * row.silent + row.unread, _BADNESS[row.state], since)
 
 
-
 def model_badness(state: VersionState) -> tuple[int, tuple[int, int, int]]:
     """Sorts worst last."""
     worst = max((region_badness(r) for r in state.regions if not r.left_out), default=(0, 4, _NOT_BEHIND))
@@ -155,7 +154,9 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
         behind = sum(not r.serves and not r.left_out for r in row[4].values())
         return (float("inf") if row[3] is None else row[3] if row[3] > SILENT_SECONDS else 0.0, behind)
 
-    for name, workers, software, heard, models, free, lag in sorted(rows, key=lambda r: (badness(r), r[0]), reverse=True):
+    for name, workers, software, heard, models, free, lag in sorted(
+        rows, key=lambda r: (badness(r), r[0]), reverse=True
+    ):
         counted = [r for r in models.values() if not r.left_out]
         silent = heard is None or heard > SILENT_SECONDS
         last = Text("never" if heard is None else f"{age(heard)} ago", style="bold red" if silent else "")

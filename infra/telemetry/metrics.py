@@ -56,7 +56,6 @@ DISK_FREE_BYTES = Gauge("modelcast_disk_free_bytes", "Bytes free on the cache's 
 # --- tracker ------------------------------------------------------------------------------------------------
 
 
-
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A gauge that a collector renders from what it knows at the scrape; what is gone from there is gone here."""
@@ -73,7 +72,7 @@ CONSISTENT_VERSION = Shown(
 )
 LATEST_VERSION = Shown("modelcast_latest_version", "Highest version published.", ("model",))
 SKEW = Shown("modelcast_skew", "How many digests too many are served right now; 0: all alike.", ("model",))
-ALARM = Shown(
+ALARM = Gauge(
     "modelcast_alarm",
     "1 while a person must look: foreign registry, rewritten or unreadable log, a quarantined version is served.",
     ("model",),

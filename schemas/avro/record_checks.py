@@ -152,7 +152,14 @@ def _version_state(r: VersionState) -> None:
 
 def _region_state(r: RegionState) -> None:
     _matches("regions.region", r.region, REGION_PATTERN)
-    for name in ("aspired_version", "staged_version", "refused_version", "served_version", "pinned_version", "reported_version"):
+    for name in (
+        "aspired_version",
+        "staged_version",
+        "refused_version",
+        "served_version",
+        "pinned_version",
+        "reported_version",
+    ):
         _version_or_none(f"regions.{name}", getattr(r, name))
     for name in ("aspired_generation", "staged_generation", "served_generation", "error_generation"):
         _count(f"regions.{name}", getattr(r, name))

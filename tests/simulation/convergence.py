@@ -73,7 +73,9 @@ def _tracker(world: World) -> list[str]:
 def _state(world: World, where: str, state: VersionState | None) -> list[str]:
     if state is None:
         return [f"{where} says nothing"]
-    lines = [] if state.head_generation == world.truth.head else [f"{where} knows the log up to {state.head_generation}"]
+    lines = (
+        [] if state.head_generation == world.truth.head else [f"{where} knows the log up to {state.head_generation}"]
+    )
     rows = {row.region: row for row in state.regions}
     for region in world.regions:
         aspiration = world.truth.aspiration(region.name)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from modelcast.agents.region.decider import values
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows
+from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState, State
@@ -40,6 +40,7 @@ CONVERGES = "3 every publication reaches every region"
 OLD_KEEPS_SERVING = "4 a failed load leaves the old version serving"
 CONFIRMED = "5 serving means read back"
 NEVER_BACK_IN_THE_VIEW = "5 the view never goes back"
+SILENT_IS_SAID = "5 a region that is not heard of is not said to serve"
 SAID_SOON = "5 what a region reports is said soon"
 CLEAN_IN_TIME = "6 a region without faults is in time"
 ONCE = "7 an artifact crosses once"
@@ -228,26 +229,38 @@ class Checks:
         for region, rows in after.items():
             old, new = before.get(region, EMPTY).complete, rows.complete
             if old is not None and (new is None or new.order < old.order):
-                self.broken(REPLACED_IS_POWERLESS, f"{worker.name} went back to snapshot {new and new.order} of {region}")
+                self.broken(
+                    REPLACED_IS_POWERLESS, f"{worker.name} went back to snapshot {new and new.order} of {region}"
+                )
             if new is not None and (old is None or new.order > old.order):
-                self._is_said_soon(worker, f"snapshot {new.order} of {region}")
+                self._is_said_soon(worker, region, new)
 
-    def _is_said_soon(self, worker: TrackerWorker, what: str) -> None:
+    def _is_said_soon(self, worker: TrackerWorker, region: str, snapshot: Snapshot) -> None:
         life, told_at, began = worker.life, worker.told_at, self.world.now
+        if worker.agent.rows.row(self.world.model).log is None:
+            return  # nothing can be said before
 
         def check() -> None:
             goes_on = worker.up and not worker.paused and (worker.life, worker.told_at) == (life, told_at)
             if not goes_on or worker.woken_at >= began or not worker.agent.emitter.settled:
                 return
-            row = worker.agent.rows.models.get(self.world.model)
-            if row is not None and row.log is not None and worker.last_said_at < began:
-                self.broken(SAID_SOON, f"{worker.name} did not say {what} within {SOON_SECONDS:.0f} seconds")
+            if worker.last_said_at >= began:
+                return
+            said = worker.last_said.regions if worker.last_said else ()
+            if (region, snapshot.header.reported_at_us) not in {(r.region, r.reported_at_us) for r in said}:
+                self.broken(SAID_SOON, f"{worker.name} did not say {snapshot.order} of {region} in {SOON_SECONDS} s")
 
         self.world.after(SOON_SECONDS, check)
 
-    def view_written(self, before: VersionState | None, after: VersionState) -> None:
-        """The live view holds another state."""
-        if before is not None and after.updated_at_us < before.updated_at_us:
+    def unheard(self, worker: TrackerWorker, region: str) -> None:
+        """A region was not heard of for so long that a worker of the tracker must have said so."""
+        said = worker.last_said.regions if worker.last_said else ()
+        if any(row.region == region and row.served_version is not None for row in said):
+            self.broken(SILENT_IS_SAID, f"{worker.name} still says that {region} serves something")
+
+    def view_written(self, before: VersionState, after: VersionState) -> None:
+        """An owner has written another state into the live view."""
+        if after.updated_at_us < before.updated_at_us:
             self.broken(NEVER_BACK_IN_THE_VIEW, f"{after.updated_at_us} was written over {before.updated_at_us}")
 
     def version_state_said(self, worker: TrackerWorker, state: VersionState) -> None:

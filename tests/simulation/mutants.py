@@ -38,6 +38,7 @@ from tests.simulation.invariants import (
     REPLACED_IS_POWERLESS,
     RIGHT_OWNER_STAYS,
     SAID_SOON,
+    SILENT_IS_SAID,
     SPEAKS_OF_ITS_OWN,
     STAGED_IS_VERIFIED,
 )
@@ -225,10 +226,11 @@ MUTANTS = (
            frozenset({ACCEPTED_NEVER_FALLS})),
     Mutant("timer of a reconciler", _without_timers_of_the_reconciler, frozenset({CONVERGES, CLEAN_IN_TIME})),
     Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
-    Mutant("timer of the tracker", _without_timer_of_the_tracker, frozenset({CONVERGES})),
+    Mutant("timer of the tracker", _without_timer_of_the_tracker, frozenset({SILENT_IS_SAID, CONVERGES})),
     Mutant("order of writes to the view", _without_order_of_writes_to_the_view, frozenset({NEVER_BACK_IN_THE_VIEW})),
     Mutant("end of settling when partitions move on", _without_an_end_of_settling, frozenset({SPEAKS_OF_ITS_OWN})),
     Mutant("new fence of a new owner", _without_a_new_fence_of_a_new_owner,
            frozenset({CONVERGES, NEVER_BACK_IN_THE_VIEW})),
-    Mutant("backlog of models that are not due", _without_the_wait_of_what_is_not_due, frozenset({SAID_SOON, CONVERGES})),
+    Mutant("backlog of models that are not due", _without_the_wait_of_what_is_not_due,
+           frozenset({SAID_SOON, CONVERGES})),
 )  # fmt: skip

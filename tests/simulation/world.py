@@ -12,9 +12,9 @@ from modelcast.schemas.records import Entry
 from tests.simulation.actors.kafka import Kafka
 from tests.simulation.actors.origin import Origin, Reader
 from tests.simulation.actors.pod import Pod
+from tests.simulation.actors.process import Process
 from tests.simulation.actors.publisher import Publishers
 from tests.simulation.actors.region import Region
-from tests.simulation.actors.process import Process
 from tests.simulation.actors.tracker import Trackers
 from tests.simulation.actors.tracker_lines import Redis
 from tests.simulation.convergence import memory_of
@@ -86,6 +86,11 @@ class World:
                 self.after(self.stop_at + delay, self._mend)
 
     # --- what actors ask for ------------------------------------------------------------------------------
+
+    @property
+    def processes(self) -> list[Process]:
+        """All that run our agents."""
+        return [*(worker for region in self.regions for worker in region.workers), *self.trackers.workers]
 
     @property
     def now(self) -> float:

@@ -84,7 +84,9 @@ def fold(known: Known, now_us: int) -> VersionState:
         consistent_version=consistent,
         consistent_since_us=_consistent_since_us(previous, consistent, now_us),
         last_consistent_version=consistent or (previous.last_consistent_version if previous else None),
-        behind_since_us=min((r.behind_since_us for r in rows if r.behind_since_us and r.left_out != UNEXPECTED), default=0),
+        behind_since_us=min(
+            (r.behind_since_us for r in rows if r.behind_since_us and r.left_out != UNEXPECTED), default=0
+        ),
         skew=skew,
         skew_since_us=_skew_since_us(previous, skew, now_us),
         updated_at_us=now_us,

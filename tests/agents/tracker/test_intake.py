@@ -58,9 +58,7 @@ class Bench:
         ports = ports_of(sender=sender)
         outlets = Outlets(lambda _, reason, __: self.refused.append(reason), lambda *_: None, self.changes.append)
         self.watch = LogWatch(self.reader, self.rows, outlets, announce_seconds=3600.0, ports=ports)
-        self.intake = Intake(
-            self.reader, self.rows, self.heartbeats, self.watch, ports, anything, self.changes.append
-        )
+        self.intake = Intake(self.reader, self.rows, self.heartbeats, self.watch, ports, anything, self.changes.append)
         self.table: dict[bytes, bytes] = {}
 
     def knows(self, kind: type[Any]) -> None:

@@ -107,7 +107,7 @@ def test_in_a_narrow_terminal_what_is_shown_is_readable(columns: int) -> None:
     told = lines[-4:]
     assert [line.split()[0].rstrip(":") for line in told] == ["sa", "us", "eu-west", "ap"]
     assert "QUARANTINED" in told[0]
-    assert "6" in told[3]
+    assert "7" in told[3]
 
 
 def test_the_narrower_the_fewer_columns_and_then_words() -> None:
@@ -176,7 +176,9 @@ def test_models_tell_what_holds_them_and_where_unless_it_is_everywhere() -> None
 
 def test_regions_tell_which_models_are_held_there() -> None:
     rows = {"fraud": PINNED, "digits": DONE, "churn": replace(DONE, paused=True)}
-    lines = shown(tables.regions_table([("ap", 1, "1.0", 2.0, rows, None, 0.0), ("eu", 0, "", None, {}, None, 0.0)]), columns=200)
+    lines = shown(
+        tables.regions_table([("ap", 1, "1.0", 2.0, rows, None, 0.0), ("eu", 0, "", None, {}, None, 0.0)]), columns=200
+    )
     assert lines[1].split()[:3] == ["eu", "0", "never"]
     assert lines[2].endswith("fraud pinned to 6; churn paused")
 

@@ -101,6 +101,11 @@ class OriginLine(MemoryStore):
         self._fails_or_waits(prefix)
         return self._origin.list(prefix, start_after=start_after)
 
+    def head(self, key: str) -> ObjectInfo | None:
+        """See ``ObjectStore.head``."""
+        self._fails_or_waits(key)
+        return self._origin.head(key)
+
     def folders(self, prefix: str) -> Iterator[str]:
         """See ``ObjectStore.folders``."""
         return self._origin.folders(prefix)

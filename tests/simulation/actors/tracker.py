@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 HEARTBEAT_SECONDS = 10.0
+SETTLED_SECONDS = 40.0
+"""A worker that has gone on for so long knows who was silent for so long."""
 PACE = TrackerSettings(announce_seconds=25.0, silent_seconds=25.0, refresh_seconds=30.0, report_seconds=5.0)
 FETCH_RECORDS_MAX = 32
 
@@ -40,6 +42,7 @@ class Trackers(Group["TrackerWorker"]):
             regions={region.name: RegionSettings() for region in world.regions}, tracker=PACE
         )
         self._beats = 0
+        self._heard_at: dict[str, float] = {}
 
     def begin(self) -> None:
         """Start the workers."""
@@ -75,8 +78,12 @@ class Trackers(Group["TrackerWorker"]):
             for region in self.world.regions
             if any(worker.up and not worker.paused and not worker.cut_off for worker in region.workers)
         ]
+        self._heard_at |= {name: self.world.now for name, _ in beats}
         for worker in self.workers:
             worker.hears(0.02, partial(worker.hears_beats, beats, now_us))
+            for name, heard_at in self._heard_at.items():
+                if worker.went_on_for(SETTLED_SECONDS) and self.world.now - heard_at > SETTLED_SECONDS:
+                    self.world.checks.unheard(worker, name)
         self.world.after(HEARTBEAT_SECONDS, self._beat)
 
 
@@ -91,6 +98,7 @@ class TrackerWorker(Process):
         self.last_said: VersionState | None = None
         self.last_said_at = float("-inf")
         self.told_at = float("-inf")  # when it last heard of an assignment or a revocation
+        self.reconnected_at = float("-inf")
         self.is_revoked = True
 
     # --- living and dying ---------------------------------------------------------------------------------
@@ -125,6 +133,7 @@ class TrackerWorker(Process):
 
     def heard(self) -> None:
         """See ``Process``."""
+        self.reconnected_at = self.world.now
         self.told_of_news()
 
     def marks(self) -> None:
@@ -156,9 +165,9 @@ class TrackerWorker(Process):
     def begin_anew(self) -> None:
         """The stream app is made anew: it leaves the group and joins it again."""
         self.agent.begins_anew()
-        self.assignment = max(self.assignment, self.group.number)
         self.told_at, self.is_revoked = self.world.now, True
         self.group.lost(self)
+        self.assignment = self.group.number
         self.later(self.world.rng.uniform(0.5, 2.0), lambda: self.group.joined(self))
 
     def _rebalance(self, number: int) -> None:
@@ -183,6 +192,12 @@ class TrackerWorker(Process):
 
     # --- the topics ---------------------------------------------------------------------------------------
 
+    def went_on_for(self, seconds: float) -> bool:
+        """Whether it has had the partition for so long without a pause."""
+        since = max(self.told_at, self.woken_at, self.reconnected_at)
+        settled = self.up and not self.paused and not self.cut_off and self.agent.emitter.settled
+        return settled and not self.is_revoked and self.world.now - since > seconds
+
     def told_of_news(self) -> None:
         """There may be something to fetch."""
         for stream in self.streams:
@@ -196,7 +211,9 @@ class TrackerWorker(Process):
         cluster, position = kafka.cluster, trackers.committed.get(topic, 0)
         while number == self.assignment and cluster == kafka.cluster:
             records = kafka.topics[topic]
-            fetched = [] if self.cut_off else records[position : position + self.world.rng.randint(1, FETCH_RECORDS_MAX)]
+            fetched = (
+                [] if self.cut_off else records[position : position + self.world.rng.randint(1, FETCH_RECORDS_MAX)]
+            )
             if not fetched:
                 news.clear()
                 await news.wait()
@@ -208,7 +225,8 @@ class TrackerWorker(Process):
                 if topic is Topic.MODEL_ACKS:
                     before = self._rows()
                     await self.agent.ack(record, len(records), table)
-                    self.world.checks.rows_moved(self, before, self._rows())
+                    if number == self.assignment:
+                        self.world.checks.rows_moved(self, before, self._rows())
                 else:
                     await self.agent.intake.update(record, table)
                 position = record.offset + 1

@@ -116,8 +116,9 @@ class Redis:
         if at > write.fence:
             return False
         if write.key == self._keys.model(self._world.model):
-            before = decode_as(VersionState, content["v"]) if content else None
-            self._world.checks.view_written(before, decode_as(VersionState, write.fields["v"]))
+            if content and at == write.fence:
+                before, after = (decode_as(VersionState, raw) for raw in (content["v"], write.fields["v"]))
+                self._world.checks.view_written(before, after)
         self._content[write.key] = write.fence, dict(write.fields) if write.whole else content | dict(write.fields)
         return True
 

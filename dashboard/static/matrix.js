@@ -26,15 +26,16 @@ function ordered(sort) {
   const { grid } = store, columns = grid.regions.length;
   const rows = grid.models.map((name, place) => place);
   if (sort === "name") return rows;
-  const score = rows.map((row) => {
-    let worst = ABSENT, count = 0;
-    for (let at = row * columns; at < (row + 1) * columns; at += 1) {
-      const code = grid.cells[at];
-      if (code < worst) { worst = code; count = 1; } else if (code === worst) count += 1;
-    }
-    return worst * 100000 - count;
+  const score = rows.map((row) => { // how many pairs have each word, the worst word first
+    const found = new Int32Array(grid.words.length);
+    for (let at = row * columns; at < (row + 1) * columns; at += 1) if (grid.cells[at] !== ABSENT) found[grid.cells[at]] += 1;
+    return found;
   });
-  return rows.sort((a, b) => score[a] - score[b] || a - b);
+  const compare = (a, b) => {
+    for (let code = 0; code < grid.words.length; code += 1) if (score[a][code] !== score[b][code]) return score[b][code] - score[a][code];
+    return a - b;
+  };
+  return rows.sort(compare);
 }
 
 function draw(canvas, box, rows, cursor, cache) {

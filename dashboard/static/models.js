@@ -45,7 +45,7 @@ export function ModelTable() {
     <table class="table"><thead><tr><th scope="col">model</th><th scope="col">status</th><th scope="col">serving</th><th scope="col">consistent</th><th scope="col">latest</th><th scope="col">behind</th><th scope="col">digests too many</th></tr></thead>
     <tbody>${body.models.map((each) => html`<tr key=${each.model}>
       <th scope="row"><a href=${`/models/${each.model}`}>${each.model}</a></th>
-      <td data-label="status"><${Badge} word=${each.word} /></td>
+      <td data-label="status"><${Badge} word=${each.word} /><${Others} words=${each.words} but=${each.word} /></td>
       <td data-label="serving"><${Bar} done=${each.serving} of=${each.counted} /> ${number(each.serving)}/${number(each.counted)}</td>
       <td data-label="consistent">${version(each.consistent_version)}</td>
       <td data-label="latest">${version(each.latest_version)}</td>
@@ -53,6 +53,12 @@ export function ModelTable() {
       <td data-label="digests too many">${each.skew || "0"}</td></tr>`)}</tbody></table>
     ${rest > 0 && html`<p><button type="button" onClick=${() => setLimit(Math.min(1000, limit * 5))}>show more (${number(rest)} left)</button></p>`}
   </section>`;
+}
+
+/** What else is so in some regions. */
+function Others({ words, but }) {
+  const others = Object.entries(words).filter(([word]) => word !== but && word !== "OK" && word !== "HELD");
+  return html`<span class="others">${others.map(([word, count]) => html` <span class=${`count w-${word}`}>${number(count)} ${word}</span>`)}</span>`;
 }
 
 /** How many of how many, drawn; the figures stand beside it. */

@@ -31,9 +31,9 @@ function versions({ version_from: from, version_to: to, word }) {
 
 function Progress({ problem }) {
   const { bytes_planned: planned, bytes_moved: moved, bytes_per_second: rate, stage } = problem;
-  if (stage !== "fetching" || !planned) return stage && stage !== "serving" ? html`<span>${stage}</span>` : null;
+  if (stage !== "fetching" || !planned) return ["announced", "staged", "loading"].includes(stage) ? html`<span class="part">${stage}</span>` : null;
   const left = rate > 0 ? `${duration((planned - moved) / rate)} left` : "no bytes arrive";
-  return html`<span>fetch: ${size(rate)}/s, ${Math.floor((100 * moved) / planned)} % of ${size(planned)}, ${left}</span>`;
+  return html`<span class="part">fetch: ${size(rate)}/s, ${Math.floor((100 * moved) / planned)} % of ${size(planned)}, ${left}</span>`;
 }
 
 function Row({ problem, recovered }) {

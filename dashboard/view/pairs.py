@@ -99,6 +99,6 @@ def _since_us(word: Word, row: RegionState, behind_since_us: int, before: Pair |
         return row.heard_at_us if row.silent else row.reported_at_us
     if behind_since_us:
         return behind_since_us
-    if before is not None:
-        return before.since_us if before.word is word else now_us
-    return row.reported_at_us
+    if before is None:
+        return 0
+    return before.since_us if before.word is word else now_us

@@ -58,7 +58,7 @@ def verdict(fleet: Fleet, found: Sequence[Problem]) -> Verdict:
     unread = any(p.word is Word.SILENT and not p.row.silent for p in pairs)
     few_silent = bool(silent) and not unread and len(silent) < SILENT_SHARE_MAX * len(regions)
     words = {p.word for p in found if p.cause != "tracker"} - ({Word.SILENT} if few_silent else set())
-    word = min(words, key=rank, default=Word.OK)
+    word = min(words, key=rank, default=Word.OK if fleet.models else Word.NONE)
     label = word.value
     if few_silent and (word is Word.OK or rank(word) >= rank(Word.LAG)):
         word, label = Word.SILENT, f"SILENT ({number(len(silent))} of {number(len(regions))})"
@@ -79,7 +79,7 @@ def verdict(fleet: Fleet, found: Sequence[Problem]) -> Verdict:
 
 def _sentence(fleet: Fleet, word: Word, models: int, regions: set[str], counts: Counter[Word]) -> str:
     if not fleet.models:
-        return "Nothing was published yet, or no tracker runs."
+        return "Nothing is known yet: nothing was published, or no tracker runs."
     all_models, all_regions = len(fleet.models), len(fleet.regions)
     if word is Word.OK:
         served = counts[Word.OK] + counts[Word.HELD]

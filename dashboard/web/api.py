@@ -18,7 +18,7 @@ from modelcast.dashboard.web.paging import LIMIT_MAX, Key, limit_of, page
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import NotFound, RedisUnavailable, UsageError
 from modelcast.schemas.names import check_model, check_region
-from modelcast.schemas.words import Word, rank
+from modelcast.schemas.words import TROUBLE, Word, rank
 
 BASE = "/api/v1"
 FOREVER_US = 2**62
@@ -219,9 +219,14 @@ def _pair_key(pair: Pair) -> Key:
 
 
 _MODEL_KEYS: dict[str, Callable[[ModelView], Key]] = {
-    "worst": lambda view: (rank(view.word), _since(view), view.state.model),
+    "worst": lambda view: (rank(view.word), -_kinds(view), _since(view), view.state.model),
     "name": lambda view: (view.state.model,),
 }
+
+
+def _kinds(view: ModelView) -> int:
+    """How many kinds of trouble: a silent region makes all models equal, and some have more than that."""
+    return len({p.word for p in view.pairs.values() if p.counted and p.word in TROUBLE})
 
 
 def _since(view: ModelView) -> int:

@@ -47,7 +47,7 @@ def well(region: str) -> RegionState:
     return as_of_now(done)
 
 
-def fleet(model_count: int, region_count: int) -> dict[str, VersionState]:
+def fleet(model_count: int = 10, region_count: int = 8) -> dict[str, VersionState]:
     """A fleet in which all is well."""
     now_us = time.time_ns() // 1000
     return {

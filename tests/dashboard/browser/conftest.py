@@ -76,7 +76,9 @@ class Shown:
         self._on_loop(take())
 
     def stop(self) -> None:
-        """End it; open streams are told."""
+        """End it; open streams are told. Once is enough."""
+        if not self._thread.is_alive():
+            return
 
         async def end() -> None:
             self._running.cancel()

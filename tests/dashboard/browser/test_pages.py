@@ -33,7 +33,7 @@ SEEN = {
     "refused": "1 of 10 models has a version that is refused in 8 of 8 regions.",
     "everything": "1 of 10 models has a version that is refused in 1 of 8 regions.",
     "hostile": "1 of 4 models raises an alarm in 3 of 3 regions.",
-    "empty": "Nothing was published yet, or no tracker runs.",
+    "empty": "Nothing is known yet: nothing was published, or no tracker runs.",
 }
 
 
@@ -154,7 +154,7 @@ def test_the_keyboard_is_enough(shown: Shown, look: Look) -> None:
     page.keyboard.press("c")
     until(lambda: page.evaluate("() => navigator.clipboard.readText()") == command, "the command is copied", 5)
     page.keyboard.press("/")
-    page.keyboard.type("churn")
+    page.keyboard.type("out of memory")
     until(lambda: page.locator(".problems .row").count() == 1, "only that line is shown", 5)
     page.keyboard.press("Escape")
     until(lambda: page.locator(".problems .row").count() > 1, "all lines are back", 5)

@@ -35,7 +35,8 @@ def test_nothing_is_wrong() -> None:
 def test_nothing_was_published() -> None:
     found, said = shown()
     assert found == []
-    assert said.sentence == "Nothing was published yet, or no tracker runs."
+    assert said.word is Word.NONE
+    assert said.sentence == "Nothing is known yet: nothing was published, or no tracker runs."
 
 
 def test_a_silent_region_is_one_line_whatever_the_number_of_its_models() -> None:

@@ -38,7 +38,7 @@ async def test_the_verdict_says_what_is_so_and_how_old_it_is(board: Board, serve
 async def test_a_fleet_that_is_empty_says_so(board: Board, serve: Serve) -> None:
     board.take(Batch("kafka", Reach.LIVE, complete=frozenset()))
     answer = await read(await serve(board), "/api/v1/verdict")
-    assert answer["verdict"]["sentence"] == "Nothing was published yet, or no tracker runs."
+    assert answer["verdict"]["sentence"] == "Nothing is known yet: nothing was published, or no tracker runs."
     assert answer["fresh"]["age_seconds"] is None
 
 

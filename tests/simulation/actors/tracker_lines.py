@@ -115,10 +115,9 @@ class Redis:
         at, content = self._content.get(write.key, (0, {}))
         if at > write.fence:
             return False
-        if write.key == self._keys.model(self._world.model):
-            if content and at == write.fence:
-                before, after = (decode_as(VersionState, raw) for raw in (content["v"], write.fields["v"]))
-                self._world.checks.view_written(before, after)
+        if write.key == self._keys.model(self._world.model) and content and at == write.fence:
+            before, after = (decode_as(VersionState, raw) for raw in (content["v"], write.fields["v"]))
+            self._world.checks.view_written(before, after)
         self._content[write.key] = write.fence, dict(write.fields) if write.whole else content | dict(write.fields)
         return True
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.problems import Problem
-from modelcast.schemas.words import LOOKS, TROUBLE, Word, number, plural, rank
+from modelcast.schemas.words import LOOKS, Word, number, plural, rank
 
 SILENT_SHARE_MAX = 0.3
 """A smaller share of silent regions is named, but is no verdict over the fleet."""
@@ -51,8 +51,7 @@ class Verdict:
 
 def verdict(fleet: Fleet, found: Sequence[Problem]) -> Verdict:
     """The fleet's word and sentence. One silent region of many is told, and is no verdict over the rest."""
-    pairs = [p for p in fleet.pairs() if p.counted]
-    counts = Counter(p.word for p in pairs)
+    pairs, counts = list(fleet.troubled()), fleet.counts()
     regions = fleet.regions
     silent = sorted({p.row.region for p in pairs if p.word is Word.SILENT and p.row.silent})
     unread = any(p.word is Word.SILENT and not p.row.silent for p in pairs)
@@ -71,8 +70,8 @@ def verdict(fleet: Fleet, found: Sequence[Problem]) -> Verdict:
         notes=_notes(found, word, len(silent)),
         models=len(fleet.models),
         regions=len(regions),
-        models_in_trouble=len({p.model for p in pairs if p.word in TROUBLE}),
-        regions_in_trouble=len({p.row.region for p in pairs if p.word in TROUBLE}),
+        models_in_trouble=len({p.model for p in pairs}),
+        regions_in_trouble=len({p.row.region for p in pairs}),
         pairs={w.value: counts[w] for w in LOOKS if counts[w]},
     )
 

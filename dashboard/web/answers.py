@@ -245,7 +245,7 @@ def pair_line(pair: Pair) -> PairLine:
         refused_version=row.refused_version,
         pinned_version=row.pinned_version,
         paused=row.paused,
-        pods_serving=row.pods_serving,
+        pods_serving=0 if pair.word is Word.SILENT else row.pods_serving,
         pods_expected=row.pods_expected,
         behind_since_us=pair.behind_since_us,
         reported_at_us=row.reported_at_us,
@@ -281,7 +281,7 @@ def model_line(view: ModelView) -> ModelLine:
         head_generation=state.head_generation,
         alarm=state.alarm,
         said_at_us=view.appended_us,
-        words=_words_of(counted),
+        words={word.value: view.words[word] for word in LOOKS if view.words.get(word)},
     )
 
 

@@ -7,7 +7,8 @@ import { EntryList, Problems } from "./now.js";
 import { Ago, Badge, Command, Said, useMore } from "./parts.js";
 import { ask, nowUs, store } from "./store.js";
 
-const STAGES = ["announce", "wake", "plan", "fetch", "verify", "stage", "load", "readback", "read_back", "ack"];
+const STAGES = ["announce", "wake", "lease", "manifest", "plan", "origin", "fetch", "rebuild", "regional", "verify", "stage", "load", "read_back", "ack"];
+const SHOWN_SECONDS = 0.05;
 
 function stagesOf(regions) {
   const names = new Set(regions.flatMap((each) => Object.keys(each.stage_seconds)));
@@ -28,7 +29,7 @@ function Stages({ regions }) {
       <td data-label="stages"><span class="waterfall">${stages.map((name, place) => {
         const seconds = each.stage_seconds[name] ?? 0;
         return seconds > 0 && html`<span class=${`s s${place % 8}`} style=${{ width: `${(100 * seconds) / longest}%` }} title=${`${name}: ${duration(seconds)}`}></span>`;
-      })}</span><span class="figures">${stages.filter((name) => each.stage_seconds[name] > 0).map((name) => `${name.replaceAll("_", " ")} ${duration(each.stage_seconds[name])}`).join(" · ")}</span></td>
+      })}</span><span class="figures">${stages.filter((name) => each.stage_seconds[name] >= SHOWN_SECONDS).map((name) => `${name.replaceAll("_", " ")} ${duration(each.stage_seconds[name])}`).join(" · ")}</span></td>
       <td data-label="in all">${duration(total(each))}</td></tr>`)}</tbody></table>
     ${timed.length > slowest.length && html`<p>${number(timed.length - slowest.length)} more regions were faster.</p>`}</section>`;
 }

@@ -10,7 +10,7 @@ from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.verdict import Verdict
 from modelcast.schemas.records import PodReport
-from modelcast.schemas.words import LOOKS, Word, serves_wanted, worst
+from modelcast.schemas.words import LOOKS, Word, worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +319,8 @@ def worker_line(worker: Worker) -> WorkerLine:
 
 
 def _serving(pairs: list[Pair]) -> int:
-    """How many serve what is wanted; what was not heard of in time, or refuses the newest, does not."""
-    return sum(LOOKS[p.word].serves_wanted and serves_wanted(p.row) for p in pairs)
+    """How many serve what is wanted; what was not heard of in time does not."""
+    return sum(LOOKS[p.word].serves_wanted for p in pairs)
 
 
 def _words_of(pairs: list[Pair]) -> dict[str, int]:

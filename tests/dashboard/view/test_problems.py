@@ -8,7 +8,7 @@ from modelcast.dashboard.view.verdict import Verdict, verdict
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.states import State
 from modelcast.schemas.words import Limits, Word
-from tests.dashboard.makers import NOW, SECOND, fetching, row, state
+from tests.dashboard.makers import NOW, SECOND, fetching, refusing, row, state
 
 REGIONS = [f"r{n:02}" for n in range(20)]
 
@@ -58,8 +58,8 @@ def test_many_silent_regions_are_the_verdict() -> None:
 
 
 def test_a_version_that_is_refused_everywhere_is_one_line_with_its_reason() -> None:
-    refusing = [row(r, refused_version=8, error="expected dd2b, got 9dc2") for r in REGIONS]
-    (line,), said = shown(state("fraud", refusing), healthy("ranker"))
+    refused = [refusing(r, error="expected dd2b, got 9dc2") for r in REGIONS]
+    (line,), said = shown(state("fraud", refused), healthy("ranker"))
     assert (line.cause, line.title, line.pairs, line.version_from, line.version_to) == ("version", "fraud/8", 20, 7, 8)
     assert line.reason == "expected dd2b, got 9dc2"
     assert line.command == "modelcast describe fraud/8"
@@ -91,7 +91,7 @@ def test_the_worst_comes_first_then_the_one_that_concerns_most_then_the_oldest()
     found, said = shown(
         state("a", [fetching("r00", 20), row("r01")]),
         state("b", [fetching("r00", 700), row("r01")]),
-        state("c", [row("r00", refused_version=8, error="x"), row("r01")]),
+        state("c", [refusing("r00", error="x"), row("r01")]),
         state("d", [row("r00"), row("r01", state=State.FAILED, error="out of memory", served_version=6)]),
         *(healthy(f"m{n}") for n in range(9)),
     )

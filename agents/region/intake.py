@@ -190,7 +190,9 @@ class Intake:
         if contradiction is None:
             metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
             return
-        self._refuse(heard, UNKNOWN_MODEL if reconciler.unknown else "differs-from-log", contradiction)
+        self._refuse(
+            heard, UNKNOWN_MODEL if reconciler.unknown or reconciler.on_trial else "differs-from-log", contradiction
+        )
         reconciler.refresh()  # proves that what was read still stands, or raises the alarm
 
     async def _learn(self, heard: Heard, unknown: UnknownSchema) -> None:

@@ -43,7 +43,7 @@ class ReconcilerInMemory:
         self.held: set[bytes] = set()
         self.compared = self.comparing = self.compared_at_once = 0
         self.refreshed = 0
-        self.stopped = self.unknown = False
+        self.stopped = self.unknown = self.on_trial = False
         self.log_reader = self
         self.log = object()
 

@@ -114,9 +114,17 @@ def test_an_alarm_is_told_once_for_its_model() -> None:
     assert said.word is Word.ALARM
 
 
-def test_a_tracker_that_says_nothing_is_told_without_becoming_the_verdict() -> None:
+def test_without_a_tracker_nothing_is_known_to_be_well() -> None:
     found, said = shown(healthy("fraud"), now_us=NOW + 100 * SECOND)
     assert [(p.id, p.cause, p.since_us) for p in found] == [("stale", "tracker", NOW)]
+    assert said.word is Word.SILENT
+    assert said.sentence == "No tracker was heard of in time: what is shown is how things were."
+
+
+def test_one_tracker_of_several_that_stands_still_is_told_and_is_no_verdict() -> None:
+    spoken = replace(healthy("ranker"), updated_at_us=NOW + 95 * SECOND)
+    found, said = shown(healthy("fraud"), spoken, now_us=NOW + 100 * SECOND)
+    assert [(p.id, p.title, p.models) for p in found] == [("stale", "one of the trackers", ("fraud",))]
     assert said.word is Word.OK
 
 

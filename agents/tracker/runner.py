@@ -14,6 +14,7 @@ from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.app import build_app
 from modelcast.agents.tracker.follower import Follower
 from modelcast.agents.tracker.ports import TrackerPorts
+from modelcast.infra.kafka.agent_connection import agent_connection
 from modelcast.infra.kafka.faust_app import run_app, stop_on_signals
 from modelcast.infra.kafka.outbox import Outbox
 from modelcast.infra.redis_view import RedisMirror
@@ -34,8 +35,10 @@ async def run_tracker(settings: Settings) -> None:
     """Run a tracker until SIGTERM or SIGINT.
 
     Raises:
+        UsageError: the streams can't honour a property of Kafka's connection; it is named.
         ModelcastError: the settings name no origin store, or the health port can't be taken.
     """
+    agent_connection(settings)  # refuses what the streams can't honour before anything runs
     worker = settings.daemon.worker or f"{socket.gethostname()}-{os.getpid()}"
     stop = stop_on_signals()
     reader = RegistryReader(origin_store(settings))

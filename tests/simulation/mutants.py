@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
 
 from modelcast.agents.region.decider import absorb, plan, step
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Event, Loaded, PodRead
+from modelcast.agents.region.decider.values import Event, LoadBroken, Loaded, LoadRefused, PodRead
 from modelcast.agents.region.ownership import liveness
 from modelcast.agents.region.shell.reconciler import Reconciler
-from modelcast.agents.tracker.agent import TrackerAgent
-from modelcast.agents.tracker.decider import rows, snapshots
-from modelcast.agents.tracker.emitter import Emitter
-from modelcast.agents.tracker.mirror import Mirror
 from modelcast.consumers.pod import fence
-from modelcast.consumers.pod_clients.port import PodReading, PodRefused
-from modelcast.infra.redis_view import Write
+from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, PodReading, PodRefused
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.ports import ObjectInfo
-from modelcast.schemas.records import ModelAck
 from tests.simulation import artifacts
 from tests.simulation.actors.region import Bucket
 from tests.simulation.invariants import (
@@ -31,15 +24,12 @@ from tests.simulation.invariants import (
     CONFIRMED,
     CONVERGES,
     NEVER_BACK,
-    NEVER_BACK_IN_THE_VIEW,
     NO_FALSE_ALARM,
+    NO_FALSE_BLAME,
     ONLY_VERIFIED,
     OVER_IS_OVER,
     REPLACED_IS_POWERLESS,
     RIGHT_OWNER_STAYS,
-    SAID_SOON,
-    SILENT_IS_SAID,
-    SPEAKS_OF_ITS_OWN,
     STAGED_IS_VERIFIED,
 )
 
@@ -125,15 +115,6 @@ def _without_generation_compare_of_the_region() -> Iterator[None]:
 
 
 @contextmanager
-def _without_order_of_snapshots() -> Iterator[None]:
-    def take(known: snapshots.RegionRows, ack: ModelAck, raw: bytes) -> snapshots.Change:
-        return snapshots.take(snapshots.EMPTY, ack, raw)
-
-    with patch.object(rows, "take", take):
-        yield
-
-
-@contextmanager
 def _without_a_look_at_the_clock_before_a_claim() -> Iterator[None]:
     with patch.object(liveness.Liveness, "stands", lambda self: True):
         yield
@@ -161,52 +142,21 @@ def _without_turns_at_the_state_object() -> Iterator[None]:
 
 
 @contextmanager
-def _without_timer_of_the_tracker() -> Iterator[None]:
-    async def never(self: Emitter) -> None:
-        await asyncio.Event().wait()
+def _without_mercy_for_refused_requests() -> Iterator[None]:
+    refused = absorb._on_refused
 
-    with patch.object(Emitter, "_tick_forever", never):
+    def blames(replica: Replica, event: LoadRefused, now: float) -> Replica:
+        if event.code != "request_refused":
+            return refused(replica, event, now)
+        return absorb._on_broken(replica, LoadBroken(event.pod, event.order, BLAMES_THE_VERSION, event.message), now)
+
+    with patch.object(absorb, "_on_refused", blames):
         yield
 
 
 @contextmanager
-def _without_order_of_writes_to_the_view() -> Iterator[None]:
-    def put_back(self: Mirror, taken: Mapping[str, Write], names: Mapping[str, set[str]]) -> None:
-        self._pending.update(taken)
-        self._wake.set()
-
-    with patch.object(Mirror, "_put_back", put_back):
-        yield
-
-
-@contextmanager
-def _without_an_end_of_settling() -> Iterator[None]:
-    real = TrackerAgent.revoked
-
-    def revoked(self: TrackerAgent) -> None:
-        self._settling = None
-        real(self)
-
-    with patch.object(TrackerAgent, "revoked", revoked):
-        yield
-
-
-@contextmanager
-def _without_a_new_fence_of_a_new_owner() -> Iterator[None]:
-    with patch.object(Mirror, "new_owner", lambda self: None):
-        yield
-
-
-@contextmanager
-def _without_the_wait_of_what_is_not_due() -> Iterator[None]:
-    real = Emitter._fold_waiting
-
-    def fold_waiting(self: Emitter, now: float) -> float:
-        real(self, now)
-        self._rows.waiting.keep(())
-        return 0.0
-
-    with patch.object(Emitter, "_fold_waiting", fold_waiting):
+def _without_mercy_for_the_environment() -> Iterator[None]:
+    with patch.object(absorb, "blames_version", lambda code: True):
         yield
 
 
@@ -225,12 +175,6 @@ MUTANTS = (
     Mutant("one call on the state object at a time", _without_turns_at_the_state_object,
            frozenset({ACCEPTED_NEVER_FALLS})),
     Mutant("timer of a reconciler", _without_timers_of_the_reconciler, frozenset({CONVERGES, CLEAN_IN_TIME})),
-    Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
-    Mutant("timer of the tracker", _without_timer_of_the_tracker, frozenset({SILENT_IS_SAID, CONVERGES})),
-    Mutant("order of writes to the view", _without_order_of_writes_to_the_view, frozenset({NEVER_BACK_IN_THE_VIEW})),
-    Mutant("end of settling when partitions move on", _without_an_end_of_settling, frozenset({SPEAKS_OF_ITS_OWN})),
-    Mutant("new fence of a new owner", _without_a_new_fence_of_a_new_owner,
-           frozenset({CONVERGES, NEVER_BACK_IN_THE_VIEW})),
-    Mutant("backlog of models that are not due", _without_the_wait_of_what_is_not_due,
-           frozenset({SAID_SOON, CONVERGES})),
+    Mutant("mercy for refused requests", _without_mercy_for_refused_requests, frozenset({NO_FALSE_BLAME})),
+    Mutant("mercy for the environment", _without_mercy_for_the_environment, frozenset({NO_FALSE_BLAME})),
 )  # fmt: skip

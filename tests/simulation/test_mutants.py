@@ -4,12 +4,13 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.run import run_seed
+from tests.simulation.tracker_mutants import TRACKER_MUTANTS
 
 SEEDS_MAX = 300
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+@pytest.mark.parametrize("mutant", (*MUTANTS, *TRACKER_MUTANTS), ids=lambda mutant: mutant.name.replace(" ", "-"))
 def test_without_this_check_an_invariant_breaks(mutant: Mutant) -> None:
     with mutant.apply():
         for seed in range(SEEDS_MAX):

@@ -16,16 +16,14 @@ from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra.kafka.outbox import Outbox
 from modelcast.infra.registry.schema_lookup import SchemaLookup
 from modelcast.infra.telemetry import metrics
-from modelcast.schemas.codec import decode
 from modelcast.schemas.errors import DecodeError, ModelcastError, UnknownSchema
-from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate
+from modelcast.schemas.log.chain import StatedEntry
+from modelcast.schemas.log.statements import read_stated
+from modelcast.schemas.records import ModelUpdate
 from modelcast.schemas.topics import Topic, partition_of
 
 UNREAD_MAX = 2000
 """Announcements that may wait for the log. Beyond, they still wake it, but are not compared with it."""
-
-QUESTIONS_AT_ONCE = 2
-"""Comparisons that may occupy the store: who repeats an event in other words must not keep reconcilers from it."""
 
 NOT_IN_LOG_SECONDS = (0.1, 0.5, 2.0)
 """When the log is looked at again before an announcement that it does not hold is given up."""
@@ -76,13 +74,12 @@ class Intake:
         self._outbox = outbox
         self._prefetch = prefetch
         self._tasks: set[asyncio.Task[None]] = set()
-        self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._schemas = SchemaLookup(self._learn_schema)
 
     def take(self, heard: Heard) -> None:
         """Take in one record."""
         try:
-            entry = self._decoded(heard.raw)
+            stated = self._decoded(heard.raw)
         except UnknownSchema as error:
             if len(self._tasks) < UNREAD_MAX:
                 self._beside(self._learn(heard, error))
@@ -92,7 +89,7 @@ class Intake:
         except DecodeError as error:
             self._bury(heard, error.reason, error.message)
             return
-        self._wake(heard, entry)
+        self._wake(heard, stated)
 
     def close(self) -> None:
         """Leave what is still being looked up; the log says it all again."""
@@ -100,13 +97,11 @@ class Intake:
             task.cancel()
         self._schemas.close()
 
-    def _decoded(self, raw: bytes) -> Entry:
-        record = decode(raw, book=self._watch.reader.book)
-        if not isinstance(record, ModelUpdate | ModelCommand):
-            raise DecodeError(f"a {type(record).__name__} on {Topic.MODEL_UPDATES}", reason="bad-value")
-        return record
+    def _decoded(self, raw: bytes) -> StatedEntry:
+        return read_stated(raw, book=self._watch.reader.book)
 
-    def _wake(self, heard: Heard, entry: Entry) -> None:
+    def _wake(self, heard: Heard, stated: StatedEntry) -> None:
+        entry = stated.entry
         if heard.key != entry.model.encode():
             self._bury(heard, "bad-key", f"its key is not its model, {entry.model}")
             return
@@ -125,17 +120,18 @@ class Intake:
         reconciler = self._owners.reconciler(entry.model, met=True)
         if reconciler is None:
             return
-        if reconciler.log_reader.holds(entry, heard.raw):
+        if reconciler.log_reader.holds(stated):
             metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
         elif len(self._tasks) < UNREAD_MAX:
             if isinstance(entry, ModelUpdate):
                 self._prefetch(entry)
-            self._beside(self._compare(heard, entry, reconciler))
+            self._beside(self._compare(heard, stated, reconciler))
         else:
             reconciler.wake(entry.generation)
 
-    async def _compare(self, heard: Heard, entry: Entry, reconciler: Reconciler) -> None:
+    async def _compare(self, heard: Heard, stated: StatedEntry, reconciler: Reconciler) -> None:
         """Have the log read that far, then compare."""
+        entry = stated.entry
         await reconciler.announced(entry.generation)
         for pause in NOT_IN_LOG_SECONDS:
             if reconciler.knows(entry.generation) or reconciler.stopped:
@@ -144,28 +140,24 @@ class Intake:
             await reconciler.announced(entry.generation)
         if (reconciler.stopped and not reconciler.unknown) or reconciler.log_reader.log is None:
             return  # its next owner will read the same announcement or the log
-        try:
-            async with self._questions:
-                contradiction = await reconciler.contradiction(entry, heard.raw)
-        except ModelcastError as error:
-            log.warning("an announcement could not be compared with the log", model=entry.model, error=error)
-            return
+        contradiction = reconciler.log_reader.contradiction(stated)
         if contradiction is None:
             metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
             return
         self._bury(heard, "differs-from-log", contradiction)
-        reconciler.refresh()  # proves that what was read still stands, or raises the alarm
+        if not reconciler.alarmed:
+            reconciler.refresh()  # proves that what was read still stands, or raises the alarm
 
     async def _learn(self, heard: Heard, unknown: UnknownSchema) -> None:
         try:
             await self._schemas.look_up(unknown)
-            entry = self._decoded(heard.raw)
+            stated = self._decoded(heard.raw)
         except DecodeError as error:
             self._bury(heard, error.reason, error.message)
         except ModelcastError as error:
             log.warning("a schema can't be fetched now", fingerprint=unknown.subject, error=error)
         else:
-            self._wake(heard, entry)
+            self._wake(heard, stated)
 
     def _learn_schema(self, fingerprint: str) -> None:
         self._watch.reader.learn_schema(fingerprint)  # the reader changes once there is a registry to obey

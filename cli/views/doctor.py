@@ -52,10 +52,10 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    only: Annotated[list[str] | None, typer.Option("--only", help="python, kafka, store, redis or pods.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="python, kafka, store, logs, redis or pods.")] = None,
     output: Output = Format.table,
 ) -> None:
-    """Check Python, Kafka, the stores, Redis and the pods, and say how to mend what is wrong.
+    """Check Python, Kafka, the stores, the registry's logs, Redis and the pods, and say how to mend what is wrong.
 
     Exit code 0: all is well (warnings allowed); 1: something is wrong; 6: something can't be reached.
     """
@@ -185,6 +185,13 @@ def _check_store(subject: str, store: "object") -> Iterator[Check]:
     yield Check(f"{subject}: clock", result, f"{offset:.1f} s from ours", hint)
 
 
+def check_logs(settings: "Settings") -> Iterator[Check]:
+    """Every entry of the registry's logs, and whether regions obey just these."""
+    from modelcast.cli.views import doctor_logs
+
+    yield from doctor_logs.check_logs(settings)
+
+
 def check_redis(settings: "Settings") -> Iterator[Check]:
     """The live view's server."""
     import redis
@@ -231,6 +238,7 @@ CHECKERS: dict[str, Checker] = {
     "python": check_python,
     "kafka": check_kafka,
     "store": check_stores,
+    "logs": check_logs,
     "redis": check_redis,
     "pods": check_pods,
 }

@@ -11,7 +11,6 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas import keys
-from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.topics import Topic, partition_of
 from tests.support.command_line import NOWHERE, CommandLine, pods_of, predicts
@@ -130,7 +129,7 @@ def test_7_claimed_while_kafka_is_away_and_announced_by_the_tracker(
         consumer = make_consumer(settings)
         try:
             there = read_partition(consumer, settings, Topic.MODEL_UPDATES, partition_of("unheard"), timeout_seconds=10)
-            return encode(entry.entry) in {message.value() for message in there}
+            return entry.body in {message.value() for message in there}
         finally:
             consumer.close()
 

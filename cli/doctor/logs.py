@@ -1,10 +1,10 @@
-"""``modelcast doctor``, the part about the registry's logs: every entry, its chain, and what regions accepted of it."""
+"""The registry's logs: every entry, its chain, and what regions accepted of it."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from modelcast.cli.console import say
-from modelcast.cli.views.doctor import Check, Result, failed
+from modelcast.cli.doctor.checks import Check, Result, Unit, failed
 from modelcast.schemas import keys
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import ModelcastError, NotFound
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 ENTRIES_TOLD = 1_000
 """A walk through a longer log says how far it is, each time that it has read so many more."""
 ENTRIES_MAX = 1_000_000
+SECONDS_MAX = 300.0
 MEND = (
     "put the objects back from a copy of the store; or, if there is none, remove the entry with all above it, and "
     "decide: modelcast registry accept {model} --reason TEXT"
 )
+
+
+def units(settings: "Settings") -> list[Unit]:
+    """What is looked at in the logs: all of them, one after the other."""
+    return [Unit("logs", lambda: check_logs(settings), SECONDS_MAX)]
 
 
 def check_logs(settings: "Settings") -> Iterator[Check]:

@@ -47,6 +47,7 @@ class World:
         self.policy = Policy(read_every=rng.choice([5.0, 10.0, 20.0]), backoff_max=rng.choice([10.0, 30.0]),
                              loads_at_once=rng.choice([1, 1, 2]))  # fmt: skip
         self.published: dict[str, bytes] = {}  # digest -> the intact bytes
+        self.blames: Counter[tuple[str, str]] = Counter()  # region, digest: how often the version itself was at fault
         self.truth = ModelLog(self.model, self.registry_id)  # what stands in the store, or should
         self.ever: set[tuple[int, str]] = set()  # (version, digest) of all that was ever published
         self.checks = Checks(self)
@@ -119,6 +120,10 @@ class World:
             region.touched[kind] += 1
         return True
 
+    def blame(self, region: Region, digest: str) -> None:
+        """Bytes have arrived damaged in a region, or a pod that had them whole could not load them."""
+        self.blames[region.name, digest] += 1
+
     def claimed(self, stated: StatedEntry) -> None:
         """An entry stands in the log."""
         entry = stated.entry
@@ -174,7 +179,7 @@ class World:
 
     def _strike(self, kind: str, region: Region) -> None:
         rng = self.rng
-        if kind == "disk bytes damaged" and any(pod.plain for pod in region.pods):
+        if kind in {"disk bytes damaged", "cache lost"} and any(pod.plain for pod in region.pods):
             return  # nothing stands between a plain server and its disk
         self.faults.hits[kind] += 1
         region.touched[kind] += 1

@@ -1,5 +1,6 @@
 """Servers for every test, started when first asked for; lanes; and CI's rule that nothing is skipped."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -129,6 +130,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End the servers."""
     if OWNER in config.stash:
         config.stash[OWNER].stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is collected lives to the end: to look for garbage among it would take seconds of each worker."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-input
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+BROWSER := $(VENV)/.installed-browser
 ARGS :=
 # Tests mostly wait for something to happen, so more of them than cores run side by side, a file in one process
 # (tests/support/scheduling.py), all against one set of servers (tests/support/shared_servers.py).
@@ -19,7 +20,7 @@ help:
 	@echo 'make demo       real models travel to three regions, on this machine  (ARGS="--json FILE")'
 	@echo 'make test       every kind of test that needs no program from outside: minutes   (ARGS="-k name")'
 	@echo 'make test-all   all of them: 1,000 seeds, large files, what takes long'
-	@echo 'make test-real  the tests against versitygw and the machine'"'"'s redis-server; SOAK=true: 60 rounds of kills'
+	@echo 'make test-real  the tests against versitygw, the machine'"'"'s redis-server and Chromium; SOAK=true: 60 rounds of kills'
 	@echo 'make lint       ruff, mypy, import contracts'
 	@echo 'make bench      the benchmarks: a table, and JSON                      (ARGS="--json FILE")'
 	@echo 'make clean      remove .venv and what tools left; fetched files stay in the user cache'
@@ -33,7 +34,7 @@ test: $(DEV)
 test-all: $(DEV)
 	@MODELCAST_SOAK=true $(BIN)/pytest -m 'not real' -n $(JOBS) --dist loadfile $(ARGS)
 
-test-real: $(DEV)
+test-real: $(BROWSER)
 	@MODELCAST_SOAK=$(SOAK) $(BIN)/pytest -m real -n $(REAL_JOBS) --dist loadfile $(ARGS)
 
 lint: $(DEV)
@@ -70,4 +71,9 @@ $(RUN): requirements/all.txt requirements/build.txt pyproject.toml | $(VENV)/pyv
 $(DEV): requirements/dev.txt $(RUN)
 	@echo 'installing what its tests need (once; the lock is requirements/dev.txt)' >&2
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(BROWSER): requirements/browser.txt $(DEV)
+	@echo 'installing what looks at pages in a browser (once; the lock is requirements/browser.txt)' >&2
+	@$(PIP) --require-hashes -r requirements/browser.txt
 	@touch $@

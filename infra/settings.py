@@ -181,6 +181,16 @@ class DaemonSettings(_Section):
     drain_seconds: float = Field(default=30.0, ge=0)
 
 
+class DashboardSettings(_Section):
+    """Where the dashboard listens, and when it calls things late. It has no passwords: keep it on a private address."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9470, ge=0, le=65535)  # 0: any free one
+    hosts: tuple[str, ...] = ()  # names that it answers to besides loopback's: those of a proxy before it
+    lag_slo_seconds: float = Field(default=60.0, gt=0)  # behind for longer is late
+    watchers_max: int = Field(default=5000, ge=1)
+
+
 class Settings(BaseSettings):
     """Everything that Modelcast can be told."""
 
@@ -200,6 +210,7 @@ class Settings(BaseSettings):
     publish: PublishSettings = PublishSettings()
     log: LogSettings = LogSettings()
     daemon: DaemonSettings = DaemonSettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
     @field_validator("regions")
     @classmethod

@@ -5,4 +5,5 @@ lock() { uv pip compile -q --universal --generate-hashes --python-version 3.11 -
 lock --all-extras --group dev pyproject.toml -o requirements/dev.txt "$@"
 lock --all-extras -c requirements/dev.txt pyproject.toml -o requirements/all.txt "$@"
 lock -c requirements/dev.txt pyproject.toml -o requirements/base.txt "$@"
+lock --group browser -c requirements/dev.txt -o requirements/browser.txt "$@"
 printf 'hatchling>=1.27\neditables>=0.5\n' | lock -c requirements/dev.txt - -o requirements/build.txt "$@"

@@ -1,4 +1,4 @@
-"""``modelcast run region | tracker | pod``: the daemons, wired to the world."""
+"""``modelcast run region | tracker | dashboard | pod``: the daemons, wired to the world."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +38,16 @@ def tracker() -> None:
 
     settings = load()
     _run(run_tracker(settings), settings, daemon="tracker")
+
+
+@daemons.command()
+def dashboard() -> None:
+    """The dashboard: who serves what, how late, since when, and why. Its address is in [dashboard] of the settings."""
+    from modelcast.cli.console import say
+    from modelcast.dashboard.runner import run_dashboard
+
+    settings = load()
+    _run(run_dashboard(settings, lambda url: say(f"dashboard: {url}")), settings, daemon="dashboard")
 
 
 @daemons.command()

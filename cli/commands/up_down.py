@@ -53,7 +53,8 @@ def up(
     ] = None,
     output: Output = Format.table,
 ) -> None:
-    """Start Kafka, S3, Redis, the tracker, and regions with their pods; keep them until `modelcast down`."""
+    """Start Kafka, S3, Redis, tracker, dashboard, and regions with their pods; keep them until `modelcast down`."""
+    from modelcast.infra.local.layout import dashboard_url
     from modelcast.infra.local.up import UpOptions, default_dir
     from modelcast.infra.local.up import up as start
 
@@ -67,11 +68,17 @@ def up(
         return
     pods_up = sum(name.startswith("pod-") for name in found.services)
     folder = f" --dir {shlex.quote(str(directory))}" if directory else ""
+    seen = dashboard_url(found.env)
     line = (
         f"up: {', '.join(found.regions)} with {pods_up} pods, in {found.directory}\n"
-        f'use it:  eval "$(modelcast up --env{folder})"\nend it:  modelcast down{folder}'
+        + (f"look at it:  {seen}\n" if seen else "")
+        + f'use it:  eval "$(modelcast up --env{folder})"\nend it:  modelcast down{folder}'
     )
-    emit({"directory": str(found.directory), "env": found.env, "services": found.services}, output, Text(line))
+    emit(
+        {"directory": str(found.directory), "dashboard": seen, "env": found.env, "services": found.services},
+        output,
+        Text(line),
+    )
 
 
 def down(

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +30,7 @@ def demo(
     picture: Annotated[Path | None, typer.Option("--picture", help="Write the last screen there, as SVG.")] = None,
     regions: Annotated[str, typer.Option("--regions", help="Names, with commas.")] = "eu,us,ap",
     pods: Annotated[int, typer.Option("--pods", min=1, help="Serving pods a region.")] = 2,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C, to look at it.")] = False,
 ) -> None:
     """Real models travel to three regions on this machine, and every promise is checked.
 
@@ -41,7 +42,7 @@ def demo(
     from modelcast.cli.demo.screen import Screen, summary_table
     from modelcast.cli.demo.script import LINK_BYTES_PER_SECOND, Demo
     from modelcast.cli.demo.subject import SMALL, ThreadedTraining
-    from modelcast.infra.local.layout import check_shape
+    from modelcast.infra.local.layout import check_shape, dashboard_url
     from modelcast.infra.local.scratch import scratch_dir
     from modelcast.infra.local.stack import LocalStack
     from modelcast.infra.settings import load
@@ -65,10 +66,14 @@ def demo(
                 f"{len(names)} regions with {pods} pods each are up, each {LINK_BYTES_PER_SECOND * 8 // 10**6} Mbit/s "
                 f"from the origin: {stack.ready_seconds['all']:.1f} s"
             )
+            screen.tell(f"the dashboard: {dashboard_url(stack.env)}")
             with _environment({**stack.env, "MODELCAST_PUBLISH__BASE_CACHE_DIR": str(folder / "bases")}):
                 outcome = Demo(load(), training, screen, deltas=deltas_installed()).run()
             if picture is not None:
                 screen.save(picture)
+            if keep:
+                screen.step(f"everything stays up until Ctrl-C; look at {dashboard_url(stack.env)}")
+                _until_interrupted()
             screen.step("stopping everything")
         outcome.ready_seconds = stack.ready_seconds
     outcome.total_seconds = time.monotonic() - began
@@ -81,6 +86,12 @@ def demo(
             say(f"{heading}: {line}")
     if outcome.exit_code is not ExitCode.DONE:
         raise typer.Exit(int(outcome.exit_code))
+
+
+def _until_interrupted() -> None:
+    with suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
 
 
 @contextmanager

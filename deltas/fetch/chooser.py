@@ -242,8 +242,10 @@ class PathChooser:
 
     def _read_offers(self, context: Context) -> None:
         early, self._prefetched = self._prefetched() if self._prefetched else None, None
-        asked = [] if early is not None else [self._request.manifest_digest]
         direct = {hint.base_version for hint in self._request.candidates.hints}
+        if early is not None and len(early) < len(direct):
+            early = None  # what was announced came to the store after the look
+        asked = [] if early is not None else [self._request.manifest_digest]
         held = self._bases_here()
         if held and held[0] not in direct:  # no delta from there is announced: perhaps a chain leads there
             asked += between(self._request.candidates, held[0])

@@ -20,6 +20,7 @@ PODS_PER_REGION_MAX = 20
 ORIGIN_BUCKET = "modelcast-origin"
 CONFIG_FILE = "modelcast.toml"
 DRAIN_SECONDS = 5
+DASHBOARD = "dashboard"
 KEPT_FROM_OUTSIDE = frozenset({"MODELCAST_CACHE_DIR", "MODELCAST_MAVEN_MIRROR", "MODELCAST_STACK"})
 
 
@@ -68,9 +69,9 @@ def check_shape(regions: Iterable[str], pods_per_region: int) -> None:
 
 
 def modelcast_daemons(directory: Path, regions: Iterable[str], pods_per_region: int) -> tuple[Daemon, ...]:
-    """The tracker, and for each region its agent and its pods, each on a port of its own."""
+    """The tracker, the dashboard, and for each region its agent and its pods, each on a port of its own."""
     names = list(regions)
-    ports = iter(free_ports(1 + len(names) * (1 + pods_per_region)))
+    ports = iter(free_ports(2 + len(names) * (1 + pods_per_region)))
 
     def agent(name: str, *arguments: str) -> Daemon:
         port = next(ports)
@@ -82,7 +83,9 @@ def modelcast_daemons(directory: Path, regions: Iterable[str], pods_per_region: 
         }
         return Daemon(name, ("run", *arguments), port, env)
 
-    daemons = [agent("tracker", "tracker")]
+    port = next(ports)
+    shown = Daemon(DASHBOARD, ("run", "dashboard"), port, {"MODELCAST_DASHBOARD__PORT": str(port)})
+    daemons = [agent("tracker", "tracker"), shown]
     for region in names:
         daemons.append(agent(f"region-{region}", "region", region))
         for index in range(pods_per_region):
@@ -90,6 +93,12 @@ def modelcast_daemons(directory: Path, regions: Iterable[str], pods_per_region: 
             arguments = ("run", "pod", "--name", name, "--region", region, "--port", str(port))
             daemons.append(Daemon(f"pod-{name}", arguments, port))
     return tuple(daemons)
+
+
+def dashboard_url(env: Mapping[str, str]) -> str:
+    """The dashboard's address in a stack with such settings; "" if it runs none."""
+    port = env.get("MODELCAST_DASHBOARD__PORT")
+    return f"http://{LOOPBACK}:{port}/" if port else ""
 
 
 def bucket_of(region: str) -> str:
@@ -118,6 +127,8 @@ def settings_env(
         "MODELCAST_DAEMON__DRAIN_SECONDS": str(DRAIN_SECONDS),
     }
     daemons = list(daemons)
+    if shown := next((daemon for daemon in daemons if daemon.name == DASHBOARD), None):
+        env["MODELCAST_DASHBOARD__PORT"] = str(shown.port)
     for region in regions:
         prefix = f"MODELCAST_REGIONS__{region.upper()}__"
         pods = [daemon.url for daemon in daemons if daemon.name.startswith(f"pod-{region}-")]

@@ -13,7 +13,7 @@ import pytest
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
-ALL_ROOMS = ("schemas", "producers", "consumers", "agents", "infra", "deltas", "cli")
+ALL_ROOMS = ("schemas", "producers", "consumers", "agents", "infra", "deltas", "dashboard", "cli")
 ROOMS = tuple(room for room in ALL_ROOMS if (ROOT / room).is_dir())
 """Those of this tree: one may have been made without ``deltas``."""
 

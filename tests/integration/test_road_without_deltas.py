@@ -11,7 +11,7 @@ import pytest
 from modelcast.infra.local.layout import inherited_env
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("agents", "cli", "consumers", "infra", "producers", "schemas")
+ROOMS = ("agents", "cli", "consumers", "dashboard", "infra", "producers", "schemas")
 BLOCKED = """
 import sys
 

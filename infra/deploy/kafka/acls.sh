@@ -45,4 +45,4 @@ for operation in Create Read Write Describe DescribeConfigs; do
 done
 
 # Dashboards, routers, command lines that only look.
-topic modelcast-viewer Read version-state
+topic modelcast-viewer Read version-state model-updates # who published and commanded last, and why

@@ -2,9 +2,12 @@
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
 from modelcast.deltas.fetch.accelerator import FRESH_SECONDS, DeltaAccelerator
+from modelcast.deltas.fetch.chooser import Experience
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
-from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish
+from modelcast.schemas.manifest import Manifest
+from tests.consumers.fetch.publishing import MIB, OLD, Wrapped, noise, publish
+from tests.deltas.fetch.offering import NEW, NEXT, SLOW_LINK, Patient, by_delta, kin, made, offer
 from tests.support.waiting import until
 
 LARGE = {"weights": noise(3 * MIB, 1)}
@@ -52,3 +55,20 @@ def test_a_look_that_is_no_longer_fresh_is_repeated(
     now[0] += FRESH_SECONDS
     fetcher.fetch(manifest.digest, size_bytes=manifest.size_bytes)
     assert listed_origin.listed == [keys.delta_prefix(manifest.digest)] * 2
+
+
+def test_a_look_that_came_before_the_deltas_is_repeated(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    """A region two versions behind needs a chain, and waits for none: what it saw too early must not decide."""
+    versions[3] = publish(origin, {"weights": NEXT})
+    deltas = made(OLD, NEW), made(NEW, NEXT)
+    accelerator = DeltaAccelerator(clock=lambda: 100.0)
+    fetcher = by_delta(origin, None, cache, deltas=Patient(accelerator, SLOW_LINK, Experience()))
+    wanted, candidates = versions[3], kin(versions, {2: 1000})
+    fetcher.prefetch(wanted.digest, size_bytes=wanted.size_bytes, candidates=candidates)
+    _, look, _ = accelerator._prefetched[wanted.digest]
+    until(lambda: look.answered_at_seconds is not None, "the origin has answered", 30)
+    offer(origin, versions[2], OLD, NEW, deltas[0])
+    offer(origin, wanted, NEW, NEXT, deltas[1])
+    assert fetcher.fetch(wanted.digest, candidates=candidates).way == "chain of 2 deltas from 1"

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.layout import CONFIG_FILE, check_shape, inherited_env, modelcast_daemons, settings_env
+from modelcast.infra.local.layout import (
+    CONFIG_FILE,
+    check_shape,
+    dashboard_url,
+    inherited_env,
+    modelcast_daemons,
+    settings_env,
+)
 from modelcast.infra.local.ports import HIGHEST, LOWEST
 from modelcast.infra.settings import load
 from modelcast.schemas.errors import UsageError
@@ -42,13 +49,14 @@ def test_settings_read_what_the_stack_exports(tmp_path: Path, monkeypatch: pytes
         assert region.token is not None
         tokens.add(region.token.get_secret_value())
     assert len(tokens) == 2
+    assert dashboard_url(exported) == f"http://127.0.0.1:{settings.dashboard.port}/"
 
 
 def test_every_daemon_has_a_port_of_its_own_outside_the_range_for_outgoing_connections(tmp_path: Path) -> None:
     daemons = modelcast_daemons(tmp_path, ("eu", "us", "ap"), 2)
-    assert [daemon.name for daemon in daemons[:4]] == ["tracker", "region-eu", "pod-eu-0", "pod-eu-1"]
-    assert len(daemons) == 10
-    assert len({daemon.port for daemon in daemons}) == 10
+    assert [daemon.name for daemon in daemons[:4]] == ["tracker", "dashboard", "region-eu", "pod-eu-0"]
+    assert len(daemons) == 11
+    assert len({daemon.port for daemon in daemons}) == 11
     assert all(LOWEST <= daemon.port <= HIGHEST for daemon in daemons)
 
 

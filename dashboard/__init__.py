@@ -1,0 +1,1 @@
+"""The dashboard: one reader of `version-state` for everyone who watches."""

@@ -1,0 +1,37 @@
+"""The dashboard's own metrics. Who serves what is the tracker's to say."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from modelcast.dashboard.board import Board
+
+
+class _Own(Collector):
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def collect(self) -> Iterator[Metric]:
+        stream, board = self._board.stream, self._board
+        yield GaugeMetricFamily("modelcast_dashboard_watchers", "Open event streams.", len(stream.watchers))
+        yield CounterMetricFamily("modelcast_dashboard_deliveries", "Events handed to watchers.", stream.deliveries)
+        yield CounterMetricFamily("modelcast_dashboard_resyncs", "Watchers that were behind.", stream.resyncs)
+        yield GaugeMetricFamily(
+            "modelcast_dashboard_state_timestamp_seconds",
+            "When the tracker last said anything, by this machine's clock; 0: never.",
+            board.fleet.newest_us() / 1_000_000,
+        )
+        yield GaugeMetricFamily(
+            "modelcast_dashboard_kafka_up", "1 while version-state is read.", int(board.kafka_reads)
+        )
+
+
+def collected(board: Board) -> CollectorRegistry:
+    """A registry of the board's metrics and the process'."""
+    registry = CollectorRegistry()
+    registry.register(_Own(board))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry

@@ -1,0 +1,95 @@
+"""Running the dashboard from its settings until it is told to stop."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from modelcast.dashboard.board import Board
+from modelcast.dashboard.sources.kafka_follower import KafkaFollower
+from modelcast.dashboard.sources.log_reader import LogReader
+from modelcast.dashboard.sources.news import Batch
+from modelcast.dashboard.sources.redis_poller import RedisPoller
+from modelcast.dashboard.web.app import make_app
+from modelcast.infra.settings import Settings
+from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.words import Limits
+
+CLOSE_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = lambda _url: None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: ``[dashboard]``, Kafka, Redis; the origin store for who and why.
+        on_ready: told the address once it is listened on.
+
+    Raises:
+        ModelcastError: the address can't be taken.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    here = settings.dashboard
+    board = Board(Limits(late_seconds=here.lag_slo_seconds))
+
+    def from_thread(batch: Batch) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(board.take, batch)
+
+    follower = KafkaFollower(settings, from_thread)
+    poller = RedisPoller(settings, board.take, lambda: not board.kafka_reads)
+    runner = web.AppRunner(
+        make_app(settings, board, LogReader(settings)),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=CLOSE_SECONDS,
+    )
+    await runner.setup()
+    try:
+        url = await _listen(runner, here.host, here.port)
+        follower.start()
+        background = [
+            asyncio.create_task(_forever(name, run)) for name, run in (("board", board.run), ("redis", poller.run))
+        ]
+        log.info("the dashboard listens", url=url)
+        on_ready(url)
+        await stop.wait()
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+    finally:
+        await runner.cleanup()
+        await asyncio.to_thread(follower.close, CLOSE_SECONDS)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        log.info("the dashboard stopped")
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+    except OSError as error:  # a name that no one knows has no errno
+        told = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise ModelcastError(
+            f"can't listen: {told}", subject=f"{host}:{port}", hint="set MODELCAST_DASHBOARD__HOST and __PORT"
+        ) from error
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{runner.addresses[0][1]}/"
+
+
+async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a part again whenever it fails."""
+    while True:
+        try:
+            await run()
+        except Exception as error:
+            log.exception("a part of the dashboard failed and is started again", part=name, error=repr(error))
+        await asyncio.sleep(1.0)

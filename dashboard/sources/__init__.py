@@ -1,0 +1,1 @@
+"""Where it is read: Kafka, Redis, the registry log."""

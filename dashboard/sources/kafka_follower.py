@@ -1,0 +1,218 @@
+"""Follows ``version-state`` and the end of ``model-updates``: one consumer without a group, in a thread of its own."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from modelcast.dashboard.sources.news import Batch, Reach, Seen
+from modelcast.infra.kafka.client import make_consumer, passes, unavailable
+from modelcast.infra.registry.newer_records import newer_records
+from modelcast.infra.settings import Settings
+from modelcast.schemas.codec import decode
+from modelcast.schemas.errors import DecodeError, ModelcastError
+from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate, VersionState
+from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
+
+BATCH_MESSAGES_MAX = 500
+POLL_SECONDS = 0.1
+ASK_SECONDS = 1.0
+"""How often one partition is asked for its end, in turn: that tells whether the cluster is there."""
+ASK_SECONDS_MAX = 2.0
+RETRY_SECONDS = 2.0
+ENTRIES_EACH = 20
+"""The newest entries of each partition of ``model-updates`` that are read at the start."""
+CLOCK_SAMPLES = 64
+
+log = structlog.get_logger(__name__)
+
+
+class KafkaFollower:
+    """Reads from the start, then follows.
+
+    Args:
+        settings: where Kafka is.
+        tell: called from the thread with what changed, and whenever the cluster went away or came back.
+    """
+
+    def __init__(self, settings: Settings, tell: Callable[[Batch], None]) -> None:
+        self._settings, self._tell = settings, tell
+        self._records = newer_records(settings)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="version-state", daemon=True)
+        self._reach = Reach.STARTING
+        self._ends: dict[int, int] = {}
+        self._positions: dict[int, int] = {}
+        self._missing: dict[str, str] = {}
+        self._told: tuple[Reach, tuple[str, ...]] = (Reach.STARTING, ())
+        self._newest: dict[str, Message] = {}
+        self._differences_us: deque[int] = deque(maxlen=CLOCK_SAMPLES)
+        self._next_ask, self._turn = 0.0, 0
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def close(self, timeout_seconds: float) -> None:
+        """Stop reading; wait for at most ``timeout_seconds``."""
+        self._stop.set()
+        self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._follow()
+            except (ModelcastError, KafkaException) as error:
+                self._away(str(error))
+                self._stop.wait(RETRY_SECONDS)
+            except Exception as error:
+                log.exception("following version-state failed, and is started again", error=repr(error))
+                self._away("reading failed")
+                self._stop.wait(RETRY_SECONDS)
+
+    def _follow(self) -> None:
+        consumer = make_consumer(self._settings)
+        try:
+            self._assign(consumer)
+            while not self._stop.is_set():
+                messages = consumer.consume(BATCH_MESSAGES_MAX, timeout=POLL_SECONDS)
+                self._take(messages, time.time_ns() // 1000)
+                self._ask(consumer)
+        finally:
+            consumer.close()
+
+    def _assign(self, consumer: Consumer) -> None:
+        """Read all of ``version-state``; of ``model-updates`` the newest entries, if this user may.
+
+        Raises:
+            KafkaUnavailable: the cluster does not answer, or the topic is not there.
+        """
+        try:
+            known = consumer.list_topics(Topic.VERSION_STATE, timeout=self._settings.kafka.timeout_seconds)
+        except KafkaException as error:
+            raise unavailable(error, self._settings, Topic.VERSION_STATE) from error
+        topic = known.topics[Topic.VERSION_STATE]
+        if topic.error is not None:
+            raise unavailable(topic.error, self._settings, Topic.VERSION_STATE)
+        self._ends, self._positions = {}, dict.fromkeys(topic.partitions, 0)
+        places = [TopicPartition(Topic.VERSION_STATE, each, 0) for each in topic.partitions]
+        for each in places:
+            low, high = consumer.get_watermark_offsets(each, timeout=ASK_SECONDS_MAX)
+            self._ends[each.partition], self._positions[each.partition], each.offset = high, low, low
+        consumer.assign([*places, *self._newest_entries(consumer)])
+        self._differences_us.clear()
+        self._newest, self._reach = {}, Reach.CATCHING_UP
+
+    def _newest_entries(self, consumer: Consumer) -> list[TopicPartition]:
+        places = []
+        try:
+            for partition in range(MODEL_PARTITIONS):
+                place = TopicPartition(Topic.MODEL_UPDATES, partition)
+                low, high = consumer.get_watermark_offsets(place, timeout=ASK_SECONDS_MAX)
+                places.append(TopicPartition(Topic.MODEL_UPDATES, partition, max(low, high - ENTRIES_EACH)))
+        except KafkaException as error:
+            self._missing["entries"] = f"{Topic.MODEL_UPDATES}: {error.args[0].str()}: the last entries are not shown"
+            return []
+        self._missing.pop("entries", None)
+        return places
+
+    def _take(self, messages: Iterable[Message], now_us: int) -> None:
+        entries: list[tuple[Entry, int]] = []
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._failed(message, error)
+                continue
+            if message.topic() == Topic.MODEL_UPDATES:
+                entries += self._entry(message)
+                continue
+            partition, offset = message.partition() or 0, message.offset() or 0
+            self._positions[partition] = offset + 1
+            self._missing.pop(f"partition {partition}", None)
+            self._newest[(message.key() or b"").decode(errors="replace")] = message
+        live, complete = self._reach is Reach.LIVE, None
+        if not live and self._read_to_the_end():  # what was written over meanwhile is never decoded
+            complete = frozenset(self._newest)
+        states: tuple[Seen, ...] = ()
+        if live or complete is not None:
+            newest, self._newest = self._newest, {}
+            states = tuple(seen for key, each in newest.items() for seen in self._decoded(key, each, now_us, live))
+        reach = Reach.LIVE if live or complete is not None else Reach.CATCHING_UP
+        missing = tuple(self._missing.values())
+        self._reach = reach
+        if states or entries or (reach, missing) != self._told:
+            self._told = reach, missing
+            self._tell(Batch("kafka", reach, states, tuple(entries), missing=missing, complete=complete))
+
+    def _decoded(self, key: str, message: Message, now_us: int, live: bool) -> list[Seen]:
+        appended_us = message.timestamp()[1] * 1000
+        if live:
+            self._differences_us.append(now_us - appended_us)
+        said_us = min(now_us, appended_us + min(self._differences_us, default=0))
+        body = message.value()
+        if not body:
+            return [Seen(key, None, said_us)]
+        try:
+            state = self._records.decode_as(VersionState, body)
+        except DecodeError as error:
+            self._missing[f"model {key}"] = f"{key[:63]}: its state can't be read: {error.message}"
+            return []
+        self._missing.pop(f"model {key}", None)
+        return [Seen(state.model, state, said_us)]
+
+    def _entry(self, message: Message) -> list[tuple[Entry, int]]:
+        try:
+            record = decode(message.value() or b"")
+        except DecodeError:
+            return []  # a dead letter of the tracker's tells of it
+        return [(record, message.timestamp()[1] * 1000)] if isinstance(record, ModelUpdate | ModelCommand) else []
+
+    def _failed(self, message: Message, error: KafkaError) -> None:
+        if passes(error):
+            return
+        if message.topic() == Topic.VERSION_STATE and (partition := message.partition()) is not None and partition >= 0:
+            self._missing[f"partition {partition}"] = f"partition {partition} of {Topic.VERSION_STATE}: {error.str()}"
+            return
+        if message.topic() == Topic.MODEL_UPDATES:
+            self._missing["entries"] = f"{Topic.MODEL_UPDATES}: {error.str()}: the last entries are not shown"
+            return
+        raise unavailable(error, self._settings, Topic.VERSION_STATE)
+
+    def _ask(self, consumer: Consumer) -> None:
+        """Ask one partition after the other for its end.
+
+        Raises:
+            KafkaUnavailable: no partition answers.
+        """
+        now = time.monotonic()
+        if now < self._next_ask:
+            return
+        self._next_ask = now + ASK_SECONDS
+        partitions = sorted(self._positions)
+        self._turn = (self._turn + 1) % len(partitions)
+        partition = partitions[self._turn]
+        place = TopicPartition(Topic.VERSION_STATE, partition)
+        try:
+            _, self._ends[partition] = consumer.get_watermark_offsets(place, timeout=ASK_SECONDS_MAX)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in {KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION}:
+                self._missing[f"partition {partition}"] = (
+                    f"partition {partition} of {Topic.VERSION_STATE} has no leader"
+                )
+                return
+            raise unavailable(error, self._settings, Topic.VERSION_STATE) from error
+        reached = consumer.position([place])[0].offset  # a compacted topic's last offsets may hold nothing
+        self._positions[partition] = max(self._positions[partition], reached)
+
+    def _read_to_the_end(self) -> bool:
+        return all(self._positions[each] >= end for each, end in self._ends.items())
+
+    def _away(self, why: str) -> None:
+        if self._reach is not Reach.AWAY:
+            log.warning("version-state can't be read", error=why)
+        self._reach, self._told = Reach.AWAY, (Reach.AWAY, ())
+        self._tell(Batch("kafka", Reach.AWAY, missing=(f"Kafka: {why}"[:300],)))

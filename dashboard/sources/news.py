@@ -1,0 +1,48 @@
+"""What the sources bring, and how they are: values between the threads that read and the loop that shows."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from modelcast.dashboard.view.fleet import Worker
+from modelcast.schemas.records import Entry, VersionState
+
+
+class Reach(StrEnum):
+    """How a source is."""
+
+    STARTING = "starting"
+    CATCHING_UP = "catching up"
+    LIVE = "live"
+    AWAY = "away"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A model's state (None: it is gone). ``appended_us``: when the tracker said it, by this machine's clock."""
+
+    model: str
+    state: VersionState | None
+    appended_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one look brought.
+
+    Attributes:
+        source: ``kafka`` or ``redis``.
+        reach: how the source is now.
+        states: models that changed.
+        entries: log entries that were announced, with when Kafka received them (UTC microseconds).
+        workers: heartbeats by region; None: not looked at.
+        missing: what could not be read, for people.
+        complete: the names of all models, once all of the topic was read anew: others are gone; else None.
+    """
+
+    source: str
+    reach: Reach
+    states: tuple[Seen, ...] = ()
+    entries: tuple[tuple[Entry, int], ...] = ()
+    workers: dict[str, tuple[Worker, ...]] | None = None
+    missing: tuple[str, ...] = ()
+    complete: frozenset[str] | None = None

@@ -1,0 +1,65 @@
+"""Heartbeats and pods from Redis; states, too, while Kafka is away."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from modelcast.dashboard.sources.news import Batch, Reach, Seen
+from modelcast.dashboard.view.fleet import Worker
+from modelcast.infra.redis_view import RedisView
+from modelcast.infra.settings import Settings
+from modelcast.schemas.errors import RedisUnavailable
+from modelcast.schemas.records import PodReport
+
+BEATS_SECONDS = 5.0
+STATES_SECONDS = 2.0
+SHARE_MAX = 0.2
+"""Reading takes at most such a part of the time, however many models there are."""
+
+
+class RedisPoller:
+    """Asks Redis again and again.
+
+    Args:
+        settings: where Redis is.
+        tell: called on the event loop with what was read.
+        states_wanted: whether states are to be read, too.
+    """
+
+    def __init__(self, settings: Settings, tell: Callable[[Batch], None], states_wanted: Callable[[], bool]) -> None:
+        self._settings, self._tell, self._states_wanted = settings, tell, states_wanted
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            began, wanted = time.monotonic(), self._states_wanted()
+            self._tell(await asyncio.to_thread(self._look, wanted))
+            took = time.monotonic() - began
+            await asyncio.sleep(max(STATES_SECONDS if wanted else BEATS_SECONDS, took / SHARE_MAX))
+
+    def _look(self, states: bool) -> Batch:
+        try:
+            with RedisView(self._settings) as view:
+                beats = view.heartbeats()
+                found = view.models() if states else []
+        except RedisUnavailable as error:
+            return Batch("redis", Reach.AWAY, missing=(f"{error.message}: lists of pods and workers are not shown",))
+        now_us = time.time_ns() // 1000
+        workers: dict[str, list[Worker]] = defaultdict(list)
+        for beat in beats:
+            workers[beat.value.region].append(Worker(beat.value, now_us - round(beat.age_seconds * 1_000_000)))
+        seen = tuple(Seen(s.value.model, s.value, now_us - round(s.age_seconds * 1_000_000)) for s in found)
+        by_region = {region: tuple(those) for region, those in workers.items()}
+        return Batch("redis", Reach.LIVE, seen, workers=by_region)
+
+
+def read_pods(settings: Settings, model: str, region: str) -> tuple[tuple[PodReport, ...], float] | None:
+    """All pods of a model in a region and the age of the list in seconds; None: never reported.
+
+    Raises:
+        RedisUnavailable: Redis does not answer.
+    """
+    with RedisView(settings) as view:
+        seen = view.pods(model, region)
+        return (seen.value, seen.age_seconds) if seen is not None else None

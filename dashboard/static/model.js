@@ -1,0 +1,97 @@
+// MODEL: one model everywhere: its rollout by stage, its regions worst first, its pods, its log.
+
+import { html, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
+import { clock, duration, number, plural, size, utc, version } from "./format.js";
+import { Bar, useAnswer } from "./models.js";
+import { EntryList, Problems } from "./now.js";
+import { Ago, Badge, Command, Said, useMore } from "./parts.js";
+import { ask, nowUs, store } from "./store.js";
+
+const STAGES = ["announce", "wake", "plan", "fetch", "verify", "stage", "load", "readback", "read_back", "ack"];
+
+function stagesOf(regions) {
+  const names = new Set(regions.flatMap((each) => Object.keys(each.stage_seconds)));
+  return [...names].sort((a, b) => (STAGES.indexOf(a) + 99) % 99 - (STAGES.indexOf(b) + 99) % 99);
+}
+
+/** Seconds that each region spent in each stage, the slowest first, on one scale. */
+function Stages({ regions }) {
+  const timed = regions.filter((each) => Object.keys(each.stage_seconds).length);
+  if (!timed.length) return null;
+  const total = (each) => Object.values(each.stage_seconds).reduce((sum, value) => sum + value, 0);
+  const slowest = [...timed].sort((a, b) => total(b) - total(a)).slice(0, 10), longest = total(slowest[0]) || 1;
+  const stages = stagesOf(timed);
+  return html`<section aria-label="stages"><h2>Where the time went</h2>
+    <p class="stages-key">${stages.map((name, place) => html`<span><i class=${`s s${place % 6}`} aria-hidden="true"></i>${name.replaceAll("_", " ")}</span>`)}</p>
+    <table class="table stages"><thead><tr><th scope="col">region</th><th scope="col">seconds in each stage</th><th scope="col">in all</th></tr></thead>
+    <tbody>${slowest.map((each) => html`<tr key=${each.region}><th scope="row">${each.region}</th>
+      <td data-label="stages"><span class="waterfall">${stages.map((name, place) => {
+        const seconds = each.stage_seconds[name] ?? 0;
+        return seconds > 0 && html`<span class=${`s s${place % 6}`} style=${{ width: `${(100 * seconds) / longest}%` }} title=${`${name}: ${duration(seconds)}`}></span>`;
+      })}</span><span class="figures">${stages.filter((name) => each.stage_seconds[name] > 0).map((name) => `${name.replaceAll("_", " ")} ${duration(each.stage_seconds[name])}`).join(" · ")}</span></td>
+      <td data-label="in all">${duration(total(each))}</td></tr>`)}</tbody></table>
+    ${timed.length > slowest.length && html`<p>${number(timed.length - slowest.length)} more regions were faster.</p>`}</section>`;
+}
+
+function Pods({ model, region }) {
+  const { body, error } = useAnswer(`models/${model}/regions/${region}/pods?limit=200`, (name) => name === model);
+  if (error) return html`<p>${error}</p>`;
+  if (!body) return html`<p>Loading the pods of ${region}…</p>`;
+  if (!body.total) return html`<p>No list of pods: ${body.fresh.redis === "live" ? `${region} reported none` : "Redis can't be read"}.</p>`;
+  return html`<section aria-label=${`pods of ${region}`}><h3>${plural(body.total, "pod")} in ${region}</h3>
+    <table class="table"><thead><tr><th scope="col">pod</th><th scope="col">state</th><th scope="col">version</th><th scope="col">generation</th><th scope="col">read back</th><th scope="col">note</th></tr></thead>
+    <tbody>${body.pods.map((pod) => html`<tr key=${pod.pod}><th scope="row"><bdi>${pod.pod}</bdi></th><td data-label="state">${pod.state}</td><td data-label="version">${version(pod.version)}</td>
+      <td data-label="generation">${pod.generation || "—"}</td><td data-label="read back"><${Ago} us=${pod.read_at_us} /></td><td data-label="note"><${Said} text=${pod.error} /></td></tr>`)}</tbody></table>
+    ${body.next && html`<p>More pods are there: <code>modelcast get pods</code> lists them all.</p>`}</section>`;
+}
+
+function Fetch({ each }) {
+  if (each.state !== "FETCHING" || !each.bytes_planned) return each.bytes_moved ? html`${size(each.bytes_moved)} moved, ${size(each.bytes_saved)} saved` : null;
+  return html`<${Bar} done=${each.bytes_moved} of=${each.bytes_planned} /> ${size(each.bytes_moved)} of ${size(each.bytes_planned)}, ${size(each.bytes_per_second)}/s`;
+}
+
+function why(each) {
+  const held = [each.pinned_version === null ? "" : `pinned to ${each.pinned_version}`, each.paused ? "paused" : ""].filter(Boolean).join(", ");
+  const refused = each.refused_version === null ? "" : `refuses ${each.refused_version}`;
+  const out = each.left_out ? `left out: ${each.left_out}` : "";
+  return [held, out, refused, each.error || each.way].filter(Boolean).join(" · ");
+}
+
+/** One line a region (or, in a region, a model). */
+export function PairTable({ rows, name, chosen, choose }) {
+  const [shown, more] = useMore(25);
+  return html`<table class="table"><thead><tr><th scope="col">${name}</th><th scope="col">status</th><th scope="col">since</th><th scope="col">serves → wants</th><th scope="col">pods</th><th scope="col">bytes</th><th scope="col">why, how</th></tr></thead>
+    <tbody>${rows.slice(0, shown).map((each) => html`<tr key=${each[name]} class=${`w-${each.word}`} id=${name === "region" ? each.region : undefined}>
+      <th scope="row">${choose ? html`<button type="button" class="link" data-row aria-expanded=${chosen === each.region} onClick=${() => choose(each.region)}>${each.region}</button>` : html`<a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}</a>`}</th>
+      <td data-label="status"><${Badge} word=${each.word} /></td>
+      <td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>
+      <td data-label="serves → wants">${each.word === "SILENT" ? html`${version(each.served_version)} <small>when last heard ${clock(each.heard_at_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
+      <td data-label="pods">${number(each.pods_serving)}/${number(each.pods_expected)}</td>
+      <td data-label="bytes"><${Fetch} each=${each} /></td>
+      <td data-label="why, how"><${Said} text=${why(each)} max=${140} /></td></tr>`)}</tbody></table>${more(rows.length)}`;
+}
+
+export function Model({ name }) {
+  const { body, error } = useAnswer(`models/${name}`, (each) => each === name);
+  const [region, setRegion] = useState(decodeURIComponent(location.hash.slice(1)));
+  useEffect(() => { document.title = `${body?.model.word ?? ""} ${name} · Modelcast`.trim(); });
+  if (error && !body) return html`<p>${error}</p>`;
+  if (!body || !store.loaded) return html`<p>Loading ${name}…</p>`;
+  const { model } = body;
+  const latest = version(model.latest_version);
+  return html`<section class=${`verdict w-${model.word}`} aria-label="verdict">
+      <p class="sentence"><${Badge} word=${model.word} /> ${number(model.serving)} of ${plural(model.counted, "region")} serve what is wanted; the latest version is ${latest}</p>
+      <p class="notes">consistent version ${model.consistent_version === null ? `none${model.last_consistent_version ? `, last ${model.last_consistent_version}` : ""}` : html`${model.consistent_version} since <${Ago} us=${model.consistent_since_us} ago=${false} />`}
+        · generation ${model.head_generation} · ${model.skew ? html`${plural(model.skew, "digest")} too many served since <${Ago} us=${model.skew_since_us} ago=${false} />` : "one digest served"}
+        · the tracker spoke of it <${Ago} us=${model.said_at_us} /></p>
+      ${model.alarm && html`<p class="alarm"><b>ALARM</b> <${Said} text=${model.alarm} /></p>`}
+    </section>
+    ${body.problems.length ? html`<section aria-label="what is wrong"><h2>What is wrong</h2><${Problems} ids=${body.problems.map((each) => each.id)} find="" /></section>` : null}
+    <section aria-label="regions"><h2>${plural(body.regions_total, "region")}, worst first</h2>
+      <${PairTable} rows=${body.regions} name="region" chosen=${region} choose=${(each) => setRegion(each === region ? "" : each)} /></section>
+    ${region && body.regions.some((each) => each.region === region) ? html`<${Pods} model=${name} region=${region} />` : null}
+    <${Stages} regions=${body.regions} />
+    <section aria-label="log"><h2>Who, when, why</h2>${body.entries.length ? html`<${EntryList} entries=${body.entries} max=${20} />` : html`<p>The log can't be read from here. <${Command} text=${`modelcast history ${name}`} /></p>`}</section>
+    <section aria-label="commands"><h2>What to type</h2>
+      ${[`modelcast rollback ${name} --reason "…" --dry-run`, `modelcast pause ${name} --reason "…" --dry-run`, `modelcast history ${name}`].map((text) => html`<p><${Command} text=${text} /></p>`)}</section>`;
+}

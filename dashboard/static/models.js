@@ -1,0 +1,67 @@
+// The table of models, worst first: what the matrix shows, in words.
+
+import { html, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
+import { number, plural, version } from "./format.js";
+import { Ago, Badge } from "./parts.js";
+import { ask, changed, watchModels } from "./store.js";
+
+const STEP = 12;
+const WAIT_MS = 300;
+
+/** Asks again when models changed, at most a few times a second; keeps the last answer meanwhile. */
+export function useAnswer(path, concerns) {
+  const [answer, setAnswer] = useState({ path: "" });
+  useEffect(() => {
+    let timer = 0, over = false;
+    const read = async () => {
+      timer = 0;
+      try {
+        const body = await ask(path);
+        if (!over) setAnswer({ path, body });
+      } catch (error) {
+        if (!over) setAnswer((before) => ({ ...before, path, error: error.message }));
+      }
+      changed();
+    };
+    read();
+    const stop = watchModels((names) => {
+      if (timer || (names && concerns && !names.some(concerns))) return;
+      timer = setTimeout(read, WAIT_MS);
+    });
+    return () => { over = true; clearTimeout(timer); stop(); };
+  }, [path]);
+  return answer.path === path ? answer : {};
+}
+
+export function ModelTable() {
+  const [limit, setLimit] = useState(STEP);
+  const [sort, setSort] = useState("worst");
+  const { body } = useAnswer(`models?sort=${sort}&limit=${limit}`);
+  if (!body) return null;
+  const rest = body.total - body.models.length;
+  return html`<section aria-label="models">
+    <div class="bar"><h2>${plural(body.total, "model")}</h2>
+      <span class="choice">sort ${["worst", "name"].map((each) => html`<button type="button" aria-pressed=${sort === each} onClick=${() => setSort(each)}>${each}</button>`)}</span></div>
+    <table class="table"><thead><tr><th scope="col">model</th><th scope="col">status</th><th scope="col">serving</th><th scope="col">consistent</th><th scope="col">latest</th><th scope="col">behind</th><th scope="col">digests too many</th></tr></thead>
+    <tbody>${body.models.map((each) => html`<tr key=${each.model}>
+      <th scope="row"><a href=${`/models/${each.model}`}>${each.model}</a></th>
+      <td data-label="status"><${Badge} word=${each.word} /><${Others} words=${each.words} but=${each.word} /></td>
+      <td data-label="serving"><${Bar} done=${each.serving} of=${each.counted} /> ${number(each.serving)}/${number(each.counted)}</td>
+      <td data-label="consistent">${version(each.consistent_version)}</td>
+      <td data-label="latest">${version(each.latest_version)}</td>
+      <td data-label="behind"><${Ago} us=${each.behind_since_us} ago=${false} /></td>
+      <td data-label="digests too many">${each.skew || "0"}</td></tr>`)}</tbody></table>
+    ${rest > 0 && html`<p><button type="button" onClick=${() => setLimit(Math.min(1000, limit * 5))}>show more (${number(rest)} left)</button></p>`}
+  </section>`;
+}
+
+/** What else is so in some regions. */
+function Others({ words, but }) {
+  const others = Object.entries(words).filter(([word]) => word !== but && word !== "OK" && word !== "HELD");
+  return html`<span class="others">${others.map(([word, count]) => html` <span class=${`count w-${word}`}>${number(count)} ${word}</span>`)}</span>`;
+}
+
+/** How many of how many, drawn; the figures stand beside it. */
+export function Bar({ done, of }) {
+  return html`<span class="meter" aria-hidden="true"><span style=${{ width: `${of ? (100 * done) / of : 0}%` }}></span></span>`;
+}

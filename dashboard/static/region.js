@@ -1,0 +1,55 @@
+// REGION, the list of regions, and REFUSED.
+
+import { html, useEffect } from "./vendor/htm-preact-standalone.mjs";
+import { number, plural, size, version } from "./format.js";
+import { PairTable } from "./model.js";
+import { Bar, useAnswer } from "./models.js";
+import { Ago, Badge, Command, Said, useMore } from "./parts.js";
+
+export function Regions() {
+  const { body, error } = useAnswer("regions");
+  const [shown, more] = useMore(50);
+  useEffect(() => { document.title = "Regions · Modelcast"; });
+  if (error && !body) return html`<p>${error}</p>`;
+  if (!body) return html`<p>Loading…</p>`;
+  if (!body.regions.length) return html`<p>No region is known yet. <${Command} text="modelcast run region NAME" /></p>`;
+  return html`<section aria-label="regions"><h2>${plural(body.regions.length, "region")}, worst first</h2>
+    <table class="table"><thead><tr><th scope="col">region</th><th scope="col">status</th><th scope="col">heard</th><th scope="col">workers</th><th scope="col">models serving</th><th scope="col">behind</th><th scope="col">disk free</th></tr></thead>
+    <tbody>${body.regions.slice(0, shown).map((each) => html`<tr key=${each.region}><th scope="row"><a data-row href=${`/regions/${each.region}`}>${each.region}</a></th>
+      <td data-label="status"><${Badge} word=${each.word} /></td><td data-label="heard"><${Ago} us=${each.heard_at_us} /></td><td data-label="workers">${each.workers || "—"}</td>
+      <td data-label="models serving"><${Bar} done=${each.serving} of=${each.counted} /> ${number(each.serving)}/${number(each.counted)}</td>
+      <td data-label="behind"><${Ago} us=${each.behind_since_us} ago=${false} /></td><td data-label="disk free">${size(each.disk_free_bytes)}</td></tr>`)}</tbody></table>${more(body.regions.length)}</section>`;
+}
+
+export function Region({ name }) {
+  const { body, error } = useAnswer(`regions/${name}`);
+  useEffect(() => { document.title = `${body?.region.word ?? ""} ${name} · Modelcast`.trim(); });
+  if (error && !body) return html`<p>${error}</p>`;
+  if (!body) return html`<p>Loading ${name}…</p>`;
+  const { region } = body;
+  return html`<section class=${`verdict w-${region.word}`} aria-label="verdict">
+      <p class="sentence"><${Badge} word=${region.word} /> ${number(region.serving)} of ${plural(region.counted, "model")} served as wanted</p>
+      <p class="notes">heard <${Ago} us=${region.heard_at_us} /></p></section>
+    <section aria-label="workers"><h2>${body.workers.length ? plural(body.workers.length, "worker") : "Workers"}</h2>${body.workers.length ? html`
+      <table class="table"><thead><tr><th scope="col">worker</th><th scope="col">heard</th><th scope="col">started</th><th scope="col">models</th><th scope="col">disk free</th><th scope="col">cache</th><th scope="col">from the origin</th><th scope="col">software</th></tr></thead>
+      <tbody>${body.workers.map((each) => html`<tr key=${each.worker}><th scope="row"><bdi>${each.worker}</bdi>${each.draining ? " (draining)" : ""}</th><td data-label="heard"><${Ago} us=${each.heard_at_us} /></td><td data-label="started"><${Ago} us=${each.started_at_us} /></td>
+        <td data-label="models">${number(each.models_owned)}</td><td data-label="disk free">${size(each.disk_free_bytes)}</td><td data-label="cache">${size(each.cache_used_bytes)}</td>
+        <td data-label="from the origin">${each.origin_bytes_per_second ? `${size(each.origin_bytes_per_second)}/s` : "—"}</td><td data-label="software"><${Said} text=${Object.entries(each.software).map((pair) => pair.join(" ")).join(", ")} /></td></tr>`)}</tbody></table>`
+      : html`<p>${body.fresh.redis === "live" ? "No heartbeat of this region is known." : "Redis can't be read, and only it tells of workers."} <${Command} text=${`modelcast run region ${name}`} /></p>`}</section>
+    <section aria-label="models"><h2>${plural(body.models_total, "model")}, worst first</h2><${PairTable} rows=${body.models} name="model" /></section>`;
+}
+
+export function Refused() {
+  const { body, error } = useAnswer("refused");
+  const [shown, more] = useMore(50);
+  useEffect(() => { document.title = "Refused · Modelcast"; });
+  if (error && !body) return html`<p>${error}</p>`;
+  if (!body) return html`<p>Loading…</p>`;
+  if (!body.total) return html`<p>No region refuses a version.</p>`;
+  return html`<section aria-label="refused versions"><h2>${plural(body.total, "refusal")}</h2>
+    <table class="table"><thead><tr><th scope="col">version</th><th scope="col">region</th><th scope="col">since</th><th scope="col">serves</th><th scope="col">why</th><th scope="col">once it is mended</th></tr></thead>
+    <tbody>${body.refused.slice(0, shown).map((each) => { const wanted = each.refused_version ?? each.aspired_version; return html`<tr key=${`${each.model}@${each.region}`}>
+      <th scope="row"><a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}/${version(wanted)}</a></th><td data-label="region">${each.region}</td><td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>
+      <td data-label="serves">${version(each.served_version)}</td><td data-label="why"><${Said} text=${each.error || "quarantined"} /></td>
+      <td data-label="once it is mended"><${Command} text=${`modelcast release ${each.model}/${version(wanted)}`} /></td></tr>`; })}</tbody></table>${more(body.refused.length)}</section>`;
+}

@@ -1,0 +1,159 @@
+// What the page knows, and how old it is.
+
+import { listen } from "./link.js";
+
+const RECOVERED_SECONDS = 120;
+const QUIET_SECONDS = 12; // two missed ticks: the stream may be open and dead
+
+export const store = {
+  words: new Map(), // word -> {shape, light, dark, means}
+  rank: new Map(),
+  verdict: null, fresh: null, revision: -1, boot: "",
+  problems: new Map(), order: [], recovered: [], total: 0,
+  entries: [], grid: null,
+  open: false, heardAt: 0, offsetUs: 0, loaded: false, error: null,
+};
+
+const watchers = new Set();
+let queued = false;
+
+/** Calls `watcher()` after every change, once a frame. */
+export function watch(watcher) {
+  watchers.add(watcher);
+  return () => watchers.delete(watcher);
+}
+
+export function changed() {
+  if (queued) return;
+  queued = true;
+  const run = () => { if (!queued) return; queued = false; for (const each of [...watchers]) each(); };
+  requestAnimationFrame(run);
+  setTimeout(run, 250); // a hidden tab draws no frames
+}
+
+/** The server's clock in microseconds; it stands still while nothing is heard, so that no lag is made up. */
+export function nowUs() {
+  const at = live() ? performance.now() : store.heardAt;
+  return store.offsetUs + at * 1000;
+}
+
+/** Seconds since anything was heard from the dashboard. */
+export const pageAge = () => (performance.now() - store.heardAt) / 1000;
+export const live = () => store.open && pageAge() < QUIET_SECONDS;
+
+/** Seconds since the tracker spoke, also while the page is cut off. */
+export function trackerAge() {
+  if (!store.fresh || store.fresh.age_seconds === null) return null;
+  return store.fresh.age_seconds + (store.offsetUs + performance.now() * 1000 - store.fresh.as_of_us) / 1e6;
+}
+
+/** Whether the page shows how things were. */
+export const old = () => store.loaded && (!live() || (trackerAge() ?? 0) > 90);
+
+function takeFresh(fresh) {
+  if (!fresh) return;
+  store.heardAt = performance.now();
+  store.offsetUs = fresh.as_of_us - store.heardAt * 1000;
+  store.fresh = fresh;
+}
+
+/** One answer of the API; throws with what the dashboard says is wrong. */
+export async function ask(path) {
+  const response = await fetch(`/api/v1/${path}`);
+  const body = await response.json();
+  if (!response.ok) throw new Error([body.error, body.subject, body.hint].filter(Boolean).join(" · "));
+  takeFresh(body.fresh);
+  return body;
+}
+
+async function askGrid() {
+  const response = await fetch("/api/v1/grid");
+  if (!response.ok) throw new Error(`the grid: ${response.status}`);
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  const end = bytes.indexOf(10);
+  const head = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+  const index = (names) => new Map(names.map((name, place) => [name, place]));
+  return { ...head, cells: bytes.slice(end + 1), model: index(head.models), region: index(head.regions), version: 0 };
+}
+
+let loading = null;
+
+/** Reads everything that NOW shows. */
+export function load() {
+  loading ??= (async () => {
+    try {
+      const [words, verdict, problems, entries, grid] = await Promise.all(
+        [ask("words"), ask("verdict"), ask("problems?limit=200"), ask("entries"), askGrid()]);
+      store.words = new Map(words.words.map((each) => [each.word, each]));
+      store.rank = new Map(words.words.map((each, place) => [each.word, place]));
+      Object.assign(store, { verdict: verdict.verdict, boot: verdict.boot, revision: verdict.revision, grid, entries: entries.entries });
+      store.problems = new Map(problems.problems.map((each) => [each.id, each]));
+      store.order = problems.problems.map((each) => each.id);
+      store.total = problems.total;
+      store.loaded = true;
+      store.error = null;
+    } catch (error) {
+      store.error = error.message;
+      setTimeout(load, 3000);
+    } finally {
+      loading = null;
+      changed();
+    }
+  })();
+  return loading;
+}
+
+const modelWatchers = new Set();
+
+/** Calls `watcher(names)` when models changed; `null`: any may have. */
+export function watchModels(watcher) {
+  modelWatchers.add(watcher);
+  return () => modelWatchers.delete(watcher);
+}
+
+const HEAR = {
+  hello(data) {
+    takeFresh(data.fresh);
+    if (store.loaded && data.boot !== store.boot) HEAR.resync();
+  },
+  tick: takeFresh,
+  resync() { load(); for (const each of modelWatchers) each(null); },
+  verdict(data) { store.verdict = data; },
+  problem(data) { store.problems.set(data.id, data); },
+  gone(id) {
+    const problem = store.problems.get(id);
+    store.problems.delete(id);
+    if (problem) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
+    store.recovered.length = Math.min(store.recovered.length, 5);
+  },
+  order(ids) { store.order = ids; store.total = Math.max(ids.length, 0); },
+  entry(line) { store.entries = [line, ...store.entries].slice(0, 100); },
+  models(names) { for (const each of modelWatchers) each(names); },
+  pairs(rows) {
+    const { grid } = store;
+    if (!grid) return;
+    for (const [model, region, word] of rows) {
+      const row = grid.model.get(model), column = grid.region.get(region);
+      if (row === undefined || column === undefined) { load(); return; }
+      grid.cells[row * grid.regions.length + column] = store.rank.get(word);
+    }
+    grid.version += 1;
+  },
+  open() { store.open = true; },
+  lost() { store.open = false; },
+  bye() { store.open = false; },
+};
+
+/** Loads, and follows. */
+export function start() {
+  load();
+  listen(({ kind, data }) => {
+    if (kind !== "lost" && kind !== "open") store.heardAt = performance.now();
+    HEAR[kind]?.(data);
+    changed();
+  });
+  setInterval(() => {
+    store.recovered = store.recovered.filter((each) => nowUs() - each.recovered_us < RECOVERED_SECONDS * 1e6);
+    changed();
+  }, 1000);
+}

@@ -1,0 +1,1 @@
+"""What is shown, as values: pure, `now` is passed in."""

@@ -1,0 +1,33 @@
+"""All pairs in few bytes: a JSON line with the names, then one byte a pair."""
+
+import json
+
+from modelcast.dashboard.view.fleet import Fleet
+from modelcast.schemas.words import LOOKS, Word
+
+ABSENT = 255
+"""The byte of a pair that there is not."""
+_CODES = {word: code for code, word in enumerate(Word)}
+
+
+def grid(fleet: Fleet, as_of_us: int) -> bytes:
+    """The matrix, models by regions, row after row.
+
+    Returns:
+        One line of JSON (``models``, ``regions``, ``words``, ``as_of_us``, ``shape``), then ``models × regions`` bytes:
+        each the place of its word in ``words``, or 255.
+    """
+    models, regions = sorted(fleet.models), fleet.regions
+    column = {region: place for place, region in enumerate(regions)}
+    cells = bytearray([ABSENT]) * (len(models) * len(regions))
+    for at, model in enumerate(models):
+        for region, pair in fleet.models[model].pairs.items():
+            cells[at * len(regions) + column[region]] = _CODES[pair.word]
+    head = {
+        "models": models,
+        "regions": regions,
+        "words": [word.value for word in LOOKS],
+        "as_of_us": as_of_us,
+        "shape": fleet.shape,
+    }
+    return json.dumps(head, separators=(",", ":")).encode() + b"\n" + bytes(cells)

@@ -1,0 +1,104 @@
+"""A pair: one model in one region, with its word."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.words import Facts, Limits, Word, counts, word_of
+
+REPORT_US = 300 * 1_000_000
+"""How often a region repeats what it reported, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One model in one region.
+
+    Attributes:
+        model: its name.
+        row: what the tracker reports of it, without the pods.
+        word: how it stands.
+        since_us: since when, UTC microseconds; of what is behind: when the store received the entry; 0: not known.
+        until_us: when the word changes by the clock alone; 0: never.
+        moved_at_us: when bytes or state last moved.
+        behind_since_us: when the store received the oldest entry that is not served; 0: not behind.
+        read_at_us: when it was last reported what its pods serve, by the tracker's clock.
+    """
+
+    model: str
+    row: RegionState
+    word: Word
+    since_us: int
+    until_us: int
+    moved_at_us: int
+    behind_since_us: int
+    read_at_us: int
+
+    @property
+    def counted(self) -> bool:
+        """Whether it counts for the model's word and in every "n of n"."""
+        return counts(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """One model as it is shown.
+
+    Attributes:
+        state: what the tracker reports, without regions.
+        pairs: its pairs, by region.
+        word: the worst of the counted pairs.
+        appended_us: when the tracker said it, by this machine's clock.
+        source: where it was read: ``kafka`` or ``redis``.
+        until_us: when a pair's word changes by the clock alone; 0: never.
+    """
+
+    state: VersionState
+    pairs: Mapping[str, Pair]
+    word: Word
+    appended_us: int
+    source: str
+    until_us: int
+
+
+def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us: int, limits: Limits) -> Pair:
+    """The pair that a row of a state means; ``before`` tells since when."""
+    row = replace(row, pods=())
+    moved_at_us = _moved_at_us(row, before, now_us)
+    behind_since_us = _behind_since_us(state, row)
+    read_at_us = _read_at_us(state, row, before)
+    facts = Facts(row, bool(state.alarm), behind_since_us, moved_at_us, read_at_us)
+    worded = word_of(facts, now_us, limits)
+    since_us = _since_us(worded.word, row, behind_since_us, before, now_us)
+    return Pair(state.model, row, worded.word, since_us, worded.until_us, moved_at_us, behind_since_us, read_at_us)
+
+
+def _behind_since_us(state: VersionState, row: RegionState) -> int:
+    return state.updated_at_us - round(row.lag_seconds * 1_000_000) if row.lag_seconds > 0 else 0
+
+
+def _read_at_us(state: VersionState, row: RegionState, before: Pair | None) -> int:
+    """A region's own clock may be wrong: what counts is when the tracker first said what it reported."""
+    if before is None:
+        return min(max(row.reported_at_us, state.updated_at_us - REPORT_US), state.updated_at_us)
+    return before.read_at_us if before.row.reported_at_us == row.reported_at_us else state.updated_at_us
+
+
+def _progress(row: RegionState) -> tuple[object, ...]:
+    return (row.state, row.bytes_moved, row.pods_serving, row.staged_version, row.aspired_generation)
+
+
+def _moved_at_us(row: RegionState, before: Pair | None, now_us: int) -> int:
+    if before is None:
+        return min(row.reported_at_us, now_us)
+    return before.moved_at_us if _progress(before.row) == _progress(row) else now_us
+
+
+def _since_us(word: Word, row: RegionState, behind_since_us: int, before: Pair | None, now_us: int) -> int:
+    if word is Word.SILENT:
+        return row.heard_at_us if row.silent else row.reported_at_us
+    if behind_since_us:
+        return behind_since_us
+    if before is None:
+        return 0
+    return before.since_us if before.word is word else now_us

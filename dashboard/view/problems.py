@@ -1,0 +1,267 @@
+"""What is wrong, worst first, one line for one cause: a region, a version, else a pair."""
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.pairs import Pair
+from modelcast.schemas.records import RegionState
+from modelcast.schemas.words import BEHIND, TROUBLE, Word, rank
+
+STALE_SECONDS = 90.0
+"""A model's state that is older says more about the tracker than about the model: it repeats itself every 30 s."""
+NAMES_KEPT = 8
+REGION_SHARE = 0.5
+"""So many of a region's models in trouble alike, and the region is the cause."""
+GROUP_MIN = 2
+REASON_CHARS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One line of what is wrong.
+
+    Attributes:
+        id: stays the same while the cause does.
+        word: how it stands.
+        cause: ``tracker``, ``region``, ``version``, ``model`` or ``pair``.
+        title: what it is about, for people.
+        pairs: how many pairs it is about.
+        pairs_of: of how many that could be.
+        since_us: since when, UTC microseconds; 0: not known.
+        reason: why, for people; may come from strangers.
+        command: what to type next.
+        model: the only model that it is about, or "".
+        region: the only region that it is about, or "".
+        version_from: what is served; None: several, or nothing.
+        version_to: what is wanted, or refused.
+        bytes_moved: of the fetch under way.
+        bytes_planned: of the fetch under way; 0: none.
+        bytes_per_second: of the fetch under way.
+        stage: where the region is on its way, or "".
+        models: the first few models.
+        regions: the first few regions.
+    """
+
+    id: str
+    word: Word
+    cause: str
+    title: str
+    pairs: int
+    pairs_of: int
+    since_us: int
+    reason: str = ""
+    command: str = ""
+    model: str = ""
+    region: str = ""
+    version_from: int | None = None
+    version_to: int | None = None
+    bytes_moved: int = 0
+    bytes_planned: int = 0
+    bytes_per_second: float = 0.0
+    stage: str = ""
+    models: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+
+
+def problems(fleet: Fleet, now_us: int) -> list[Problem]:
+    """All of them, worst first, the longest first among equals."""
+    found = [*_stale(fleet, now_us), *_alarms(fleet)]
+    in_trouble = [p for p in fleet.pairs() if p.counted and p.word in TROUBLE and _matters(p)]
+    by_word: dict[Word, list[Pair]] = defaultdict(list)
+    for pair in in_trouble:
+        by_word[pair.word].append(pair)
+    models_in = _models_in(fleet)
+    for word in (Word.SILENT, Word.NONE):
+        found += _by_region(word, by_word[word], models_in, share=0.0)
+    found += _by_version(by_word[Word.REFUSED], fleet)
+    for word in BEHIND:
+        found += _behind(word, by_word[word], models_in, fleet)
+    return sorted(found, key=lambda p: (rank(p.word), -p.pairs, p.since_us or now_us, p.id))
+
+
+def _matters(pair: Pair) -> bool:
+    """A region that has nothing to serve is no trouble, and an alarm is told once for its model."""
+    return pair.word is not Word.ALARM and (pair.word is not Word.NONE or pair.row.aspired_version is not None)
+
+
+def _models_in(fleet: Fleet) -> dict[str, int]:
+    models: dict[str, int] = defaultdict(int)
+    for pair in fleet.pairs():
+        models[pair.row.region] += pair.counted
+    return models
+
+
+def _stale(fleet: Fleet, now_us: int) -> Iterable[Problem]:
+    """Some models were not spoken of for long, others were: one tracker of several stands still."""
+    old = sorted(n for n, view in fleet.models.items() if now_us - view.appended_us > STALE_SECONDS * 1_000_000)
+    if not old:
+        return
+    since_us = min(fleet.models[name].appended_us for name in old)
+    yield Problem(
+        id="stale",
+        word=Word.SILENT,
+        cause="tracker",
+        title="the tracker" if len(old) == len(fleet.models) else "one of the trackers",
+        pairs=len(old),
+        pairs_of=len(fleet.models),
+        since_us=since_us,
+        reason="it has not said who serves what since; what is shown of these models is how things were then",
+        command="modelcast doctor --only kafka",
+        models=tuple(old[:NAMES_KEPT]),
+    )
+
+
+def _alarms(fleet: Fleet) -> Iterable[Problem]:
+    for name, view in fleet.models.items():
+        if view.state.alarm:
+            yield Problem(
+                id=f"alarm:{name}",
+                word=Word.ALARM,
+                cause="model",
+                title=name,
+                pairs=len(view.pairs),
+                pairs_of=len(view.pairs),
+                since_us=min((p.since_us for p in view.pairs.values()), default=0),
+                reason=view.state.alarm[:REASON_CHARS_MAX],
+                command=f"modelcast describe {shlex.quote(name)}",
+                model=name,
+                models=(name,),
+            )
+
+
+def _by_region(word: Word, pairs: Sequence[Pair], models_in: dict[str, int], *, share: float) -> list[Problem]:
+    """One line a region that has at least ``share`` of its models among ``pairs``."""
+    grouped: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        grouped[pair.row.region].append(pair)
+    return [
+        _of_region(word, region, members, models_in[region])
+        for region, members in grouped.items()
+        if share == 0.0 or (len(members) >= GROUP_MIN and len(members) >= share * models_in[region])
+    ]
+
+
+def _of_region(word: Word, region: str, members: Sequence[Pair], of: int) -> Problem:
+    reasons = {p.row.error for p in members if p.row.error}
+    if word is Word.SILENT:
+        unheard = any(p.row.silent for p in members)
+        reason = "no heartbeat since" if unheard else "its pods were not read back since"
+        command = "modelcast get regions"
+    elif word is Word.NONE:
+        reason, command = "never reported; is its region agent running?", f"modelcast run region {shlex.quote(region)}"
+    else:
+        reason = reasons.pop() if len(reasons) == 1 else ""
+        command = "modelcast get regions"
+    versions = {(p.row.served_version, p.row.aspired_version) for p in members} if len(members) == 1 else set()
+    served, wanted = versions.pop() if versions else (None, None)
+    return Problem(
+        id=f"{word.value.lower()}:@{region}",
+        word=word,
+        cause="region",
+        title=region,
+        pairs=len(members),
+        pairs_of=of,
+        since_us=_oldest(members),
+        reason=reason[:REASON_CHARS_MAX],
+        command=command,
+        model=members[0].model if of == 1 else "",
+        region=region,
+        version_from=served,
+        version_to=wanted,
+        models=tuple(sorted(p.model for p in members)[:NAMES_KEPT]),
+        regions=(region,),
+    )
+
+
+def _by_version(pairs: Sequence[Pair], fleet: Fleet) -> list[Problem]:
+    grouped: dict[tuple[str, int | None], list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        version = pair.row.refused_version if pair.row.refused_version is not None else pair.row.aspired_version
+        grouped[pair.model, version].append(pair)
+    found = []
+    for (model, version), members in grouped.items():
+        reference = model if version is None else f"{model}/{version}"
+        found.append(
+            Problem(
+                id=f"refused:{reference}",
+                word=Word.REFUSED,
+                cause="version",
+                title=reference,
+                pairs=len(members),
+                pairs_of=_counted(fleet, model),
+                since_us=_oldest(members),
+                reason=next((p.row.error for p in members if p.row.error), "quarantined")[:REASON_CHARS_MAX],
+                command=f"modelcast describe {shlex.quote(reference)}",
+                model=model,
+                region=members[0].row.region if len(members) == 1 else "",
+                version_from=_one({p.row.served_version for p in members}),
+                version_to=version,
+                models=(model,),
+                regions=_names(members),
+            )
+        )
+    return found
+
+
+def _behind(word: Word, pairs: Sequence[Pair], models_in: dict[str, int], fleet: Fleet) -> list[Problem]:
+    found = _by_region(word, pairs, models_in, share=REGION_SHARE) if len(fleet.models) > 1 else []
+    whole = {p.region for p in found}
+    grouped: dict[tuple[str, int | None], list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        if pair.row.region not in whole:
+            grouped[pair.model, pair.row.aspired_version].append(pair)
+    for (model, version), members in grouped.items():
+        found.append(_of_model(word, model, version, members, _counted(fleet, model)))
+    return found
+
+
+def _of_model(word: Word, model: str, version: int | None, members: Sequence[Pair], of: int) -> Problem:
+    slowest = min(members, key=lambda p: p.since_us)
+    row, one = slowest.row, len(members) == 1
+    where = f"@{row.region}" if one else ""
+    return Problem(
+        id=f"{word.value.lower()}:{model}/{version}{where}",
+        word=word,
+        cause="pair" if one else "model",
+        title=model,
+        pairs=len(members),
+        pairs_of=of,
+        since_us=_oldest(members),
+        reason=next((p.row.error for p in members if p.row.error), _stands(row))[:REASON_CHARS_MAX],
+        command=f"modelcast get {shlex.quote(model)} --watch",
+        model=model,
+        region=row.region if one else "",
+        version_from=_one({p.row.served_version for p in members}),
+        version_to=version,
+        bytes_moved=row.bytes_moved if one else 0,
+        bytes_planned=row.bytes_planned if one else 0,
+        bytes_per_second=row.bytes_per_second if one else 0.0,
+        stage=row.state.value.lower() if row.state and one else "",
+        models=(model,),
+        regions=_names(members),
+    )
+
+
+def _stands(row: RegionState) -> str:
+    if not row.pods_expected:
+        return "no pod is ready there"
+    return f"{row.pods_serving} of {row.pods_expected} pods serve it"
+
+
+def _counted(fleet: Fleet, model: str) -> int:
+    return sum(p.counted for p in fleet.models[model].pairs.values())
+
+
+def _names(members: Sequence[Pair]) -> tuple[str, ...]:
+    return tuple(sorted(p.row.region for p in members)[:NAMES_KEPT])
+
+
+def _oldest(members: Sequence[Pair]) -> int:
+    return min((p.since_us for p in members if p.since_us), default=0)
+
+
+def _one(values: set[int | None]) -> int | None:
+    return values.pop() if len(values) == 1 else None

@@ -1,0 +1,335 @@
+"""What the API answers, as records: the OpenAPI document is made from these. Times are UTC microseconds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from modelcast.dashboard.board import Freshness
+from modelcast.dashboard.view.entries import EntryLine
+from modelcast.dashboard.view.fleet import Fleet, Worker
+from modelcast.dashboard.view.pairs import ModelView, Pair
+from modelcast.dashboard.view.problems import Problem
+from modelcast.dashboard.view.verdict import Verdict
+from modelcast.schemas.records import PodReport
+from modelcast.schemas.words import LOOKS, Word, serves_wanted, worst
+
+
+@dataclass(frozen=True, slots=True)
+class PairLine:
+    """One model in one region."""
+
+    model: str
+    region: str
+    word: Word
+    since_us: int
+    counted: bool
+    left_out: str
+    state: str
+    served_version: int | None
+    aspired_version: int | None
+    staged_version: int | None
+    refused_version: int | None
+    pinned_version: int | None
+    paused: bool
+    pods_serving: int
+    pods_expected: int
+    behind_since_us: int
+    reported_at_us: int
+    heard_at_us: int
+    bytes_moved: int
+    bytes_saved: int
+    bytes_total: int
+    bytes_planned: int
+    bytes_per_second: float
+    way: str
+    stage_seconds: dict[str, float]
+    error: str
+    error_generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """One model in a list. ``serving`` of ``counted`` regions serve what the log wants there."""
+
+    model: str
+    word: Word
+    since_us: int
+    latest_version: int | None
+    consistent_version: int | None
+    consistent_since_us: int
+    last_consistent_version: int | None
+    serving: int
+    counted: int
+    skew: int
+    skew_since_us: int
+    behind_since_us: int
+    head_generation: int
+    alarm: str
+    said_at_us: int
+    words: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionLine:
+    """One region in a list. ``serving`` of ``counted`` models serve what the log wants there."""
+
+    region: str
+    word: Word
+    heard_at_us: int
+    workers: int
+    serving: int
+    counted: int
+    behind_since_us: int
+    disk_free_bytes: int | None
+    words: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLine:
+    """A worker of a region, by its last heartbeat."""
+
+    worker: str
+    heard_at_us: int
+    started_at_us: int
+    models_owned: int
+    disk_free_bytes: int
+    cache_used_bytes: int
+    origin_bytes_per_second: float
+    draining: bool
+    software: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WordLine:
+    """How a status word looks, and what it means."""
+
+    word: Word
+    shape: str
+    light: str
+    dark: str
+    means: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """All status words, worst first."""
+
+    words: tuple[WordLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictAnswer:
+    """The head of the page."""
+
+    fresh: Freshness
+    boot: str
+    revision: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """What is wrong, worst first. ``next``: what to ask for as ``after``; "" at the end."""
+
+    fresh: Freshness
+    revision: int
+    total: int
+    problems: tuple[Problem, ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Models. ``next``: what to ask for as ``after``; "" at the end. ``moved_on``: the list changed since it began."""
+
+    fresh: Freshness
+    revision: int
+    total: int
+    models: tuple[ModelLine, ...]
+    next: str
+    moved_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model: its regions worst first, what is wrong with it, its last log entries."""
+
+    fresh: Freshness
+    revision: int
+    model: ModelLine
+    regions: tuple[PairLine, ...]
+    regions_total: int
+    problems: tuple[Problem, ...]
+    entries: tuple[EntryLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """Pods of a model in a region. ``pods_age_seconds``: how old the list is; None: it is the tracker's short one."""
+
+    fresh: Freshness
+    model: str
+    region: str
+    total: int
+    pods: tuple[PodReport, ...]
+    pods_age_seconds: float | None
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """All regions, worst first."""
+
+    fresh: Freshness
+    revision: int
+    regions: tuple[RegionLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One region: its workers, and its models worst first."""
+
+    fresh: Freshness
+    revision: int
+    region: RegionLine
+    workers: tuple[WorkerLine, ...]
+    models: tuple[PairLine, ...]
+    models_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Every pair that refuses a version."""
+
+    fresh: Freshness
+    revision: int
+    refused: tuple[PairLine, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The newest log entries of all models, newest first."""
+
+    fresh: Freshness
+    entries: tuple[EntryLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why there is no answer: what was wrong with what, and what to do."""
+
+    error: str
+    subject: str
+    hint: str
+
+
+def words() -> Words:
+    """The status words."""
+    return Words(tuple(WordLine(word, k.shape, k.light, k.dark, k.means) for word, k in LOOKS.items()))
+
+
+def pair_line(pair: Pair) -> PairLine:
+    """A pair as it is answered."""
+    row = pair.row
+    return PairLine(
+        model=pair.model,
+        region=row.region,
+        word=pair.word,
+        since_us=pair.since_us,
+        counted=pair.counted,
+        left_out=row.left_out,
+        state=row.state.value if row.state else "",
+        served_version=row.served_version,
+        aspired_version=row.aspired_version,
+        staged_version=row.staged_version,
+        refused_version=row.refused_version,
+        pinned_version=row.pinned_version,
+        paused=row.paused,
+        pods_serving=row.pods_serving,
+        pods_expected=row.pods_expected,
+        behind_since_us=pair.behind_since_us,
+        reported_at_us=row.reported_at_us,
+        heard_at_us=row.heard_at_us,
+        bytes_moved=row.bytes_moved,
+        bytes_saved=row.bytes_saved,
+        bytes_total=row.bytes_total,
+        bytes_planned=row.bytes_planned,
+        bytes_per_second=row.bytes_per_second,
+        way=row.way,
+        stage_seconds=dict(row.stage_seconds),
+        error=row.error,
+        error_generation=row.error_generation,
+    )
+
+
+def model_line(view: ModelView) -> ModelLine:
+    """A model as it is answered."""
+    state, counted = view.state, [p for p in view.pairs.values() if p.counted]
+    return ModelLine(
+        model=state.model,
+        word=view.word,
+        since_us=_oldest(p.since_us for p in counted if p.word is view.word),
+        latest_version=state.latest_version,
+        consistent_version=state.consistent_version if _serving(counted) == len(counted) else None,
+        consistent_since_us=state.consistent_since_us,
+        last_consistent_version=state.last_consistent_version,
+        serving=_serving(counted),
+        counted=len(counted),
+        skew=state.skew,
+        skew_since_us=state.skew_since_us,
+        behind_since_us=_oldest(p.behind_since_us for p in counted if p.behind_since_us),
+        head_generation=state.head_generation,
+        alarm=state.alarm,
+        said_at_us=view.appended_us,
+        words=_words_of(counted),
+    )
+
+
+def region_line(fleet: Fleet, region: str) -> RegionLine:
+    """A region as it is answered."""
+    pairs = [view.pairs[region] for view in fleet.models.values() if region in view.pairs]
+    counted, workers = [p for p in pairs if p.counted], fleet.workers.get(region, ())
+    return RegionLine(
+        region=region,
+        word=worst(p.word for p in counted),
+        heard_at_us=max([*(w.heard_at_us for w in workers), *(p.row.heard_at_us for p in pairs)], default=0),
+        workers=len(workers),
+        serving=_serving(counted),
+        counted=len(counted),
+        behind_since_us=_oldest(p.behind_since_us for p in counted if p.behind_since_us),
+        disk_free_bytes=min((w.heartbeat.disk_free_bytes for w in workers), default=None),
+        words=_words_of(counted),
+    )
+
+
+def worker_line(worker: Worker) -> WorkerLine:
+    """A worker as it is answered."""
+    beat = worker.heartbeat
+    return WorkerLine(
+        worker=beat.worker,
+        heard_at_us=worker.heard_at_us,
+        started_at_us=beat.started_at_us,
+        models_owned=beat.models_owned,
+        disk_free_bytes=beat.disk_free_bytes,
+        cache_used_bytes=beat.cache_used_bytes,
+        origin_bytes_per_second=beat.origin_bytes_per_second,
+        draining=beat.draining,
+        software=dict(beat.software),
+    )
+
+
+def _serving(pairs: list[Pair]) -> int:
+    """How many serve what is wanted; what was not heard of in time, or refuses the newest, does not."""
+    return sum(LOOKS[p.word].serves_wanted and serves_wanted(p.row) for p in pairs)
+
+
+def _words_of(pairs: list[Pair]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for word in LOOKS:
+        if count := sum(p.word is word for p in pairs):
+            found[word.value] = count
+    return found
+
+
+def _oldest(times: Iterable[int]) -> int:
+    return min((at for at in times if at), default=0)

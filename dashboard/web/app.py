@@ -1,0 +1,129 @@
+"""The web application: API, events, pages, probes; who may ask, and how errors are answered."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from modelcast.dashboard.board import Board
+from modelcast.dashboard.metrics import collected
+from modelcast.dashboard.sources.log_reader import LogReader
+from modelcast.dashboard.stream import dumps
+from modelcast.dashboard.web import pages
+from modelcast.dashboard.web.answers import Fault
+from modelcast.dashboard.web.api import Api
+from modelcast.dashboard.web.events import Events
+from modelcast.dashboard.web.openapi import document
+from modelcast.dashboard.web.pages import Pages
+from modelcast.infra.settings import Settings
+from modelcast.schemas.errors import ModelcastError, NotFound, UsageError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+LOCAL_NAMES = frozenset({"localhost"})
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+
+log = structlog.get_logger(__name__)
+
+
+def make_app(settings: Settings, board: Board, logs: LogReader) -> web.Application:
+    """The application over a board."""
+    events = Events(board, settings.dashboard.watchers_max)
+    app = web.Application(middlewares=[_guard(settings)], client_max_size=64 * 1024)
+    app.add_routes([*Api(settings, board, logs).routes(), *events.routes(), *Pages().routes(), *_probes(board)])
+    app.on_shutdown.append(events.close)
+    app.on_response_prepare.append(_sign)
+    return app
+
+
+async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(pages.HEADERS)
+    response.headers.pop("Server", None)
+
+
+def _guard(settings: Settings) -> Middleware:
+    """Refuses hosts that are not this dashboard's, and turns errors into answers."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in PROBES and not host_allowed(
+            request.host, settings.dashboard.host, settings.dashboard.hosts
+        ):
+            hint = "add it to dashboard.hosts"  # else any page could have a browser read this one by a name of its own
+            return _fault(421, Fault("this dashboard does not answer to that name", request.host[:100], hint))
+        try:
+            return await handler(request)
+        except UsageError as error:
+            return _fault(400, _of(error))
+        except NotFound as error:
+            return _fault(404, _of(error))
+        except web.HTTPNotFound:
+            return _fault(404, Fault("there is no such page", request.path[:200], "see / or /openapi.json"))
+        except web.HTTPMethodNotAllowed:
+            return _fault(405, Fault("this dashboard is only read", request.method, "use the command line"))
+        except web.HTTPException:
+            raise
+        except ModelcastError as error:
+            return _fault(503, _of(error))
+        except Exception as error:
+            if request.transport is None or request.transport.is_closing():
+                raise
+            log.exception("a request failed", path=request.path, error=repr(error))
+            return _fault(500, Fault("this is a fault of the dashboard", request.path[:200], "its log tells more"))
+
+    return guard
+
+
+def host_allowed(host: str, bound: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a request may name ``host``. Bound to loopback, only loopback's names and those of the settings."""
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    name = name.strip("[]").lower()
+    if allowed and name in {each.lower() for each in allowed}:
+        return True
+    if name in LOCAL_NAMES or name == bound.lower():
+        return True
+    address = _address(name)
+    if address is not None and address.is_loopback:
+        return True
+    here = _address(bound)
+    on_loopback = bound in LOCAL_NAMES or (here is not None and here.is_loopback)
+    return not on_loopback and not allowed
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _of(error: ModelcastError) -> Fault:
+    return Fault(error.message, error.subject, error.hint)
+
+
+def _fault(status: int, fault: Fault) -> web.Response:
+    return web.Response(status=status, body=dumps(fault), content_type="application/json")
+
+
+def _probes(board: Board) -> list[web.RouteDef]:
+    async def live(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def ready(_request: web.Request) -> web.Response:
+        why = board.ready
+        return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(collected(board)), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def openapi(_request: web.Request) -> web.Response:
+        return web.Response(body=dumps(document()), content_type="application/json")
+
+    return [
+        web.get("/livez", live),
+        web.get("/readyz", ready),
+        web.get("/metrics", metrics),
+        web.get("/openapi.json", openapi),
+    ]

@@ -1,0 +1,68 @@
+"""The OpenAPI 3.1 document, made from the records that are answered."""
+
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from modelcast.dashboard.web import answers
+from modelcast.dashboard.web.api import BASE
+from modelcast.dashboard.web.paging import LIMIT_MAX
+
+_LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}}
+_AFTER = {"name": "after", "in": "query", "description": "what `next` said", "schema": {"type": "string"}}
+_SORT = {"name": "sort", "in": "query", "schema": {"type": "string", "enum": ["worst", "name"]}}
+_WORD = {"name": "word", "in": "query", "description": "a status word", "schema": {"type": "string"}}
+_PART = {"name": "q", "in": "query", "description": "a part of the name", "schema": {"type": "string"}}
+_MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+_REGION = {"name": "region", "in": "path", "required": True, "schema": {"type": "string"}}
+
+_READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
+    "/verdict": ("Is everything as it should be?", answers.VerdictAnswer, []),
+    "/problems": ("What is wrong, worst first.", answers.Problems, [_LIMIT, _AFTER]),
+    "/models": ("All models.", answers.Models, [_WORD, _PART, _SORT, _LIMIT, _AFTER]),
+    "/models/{model}": ("One model, everywhere.", answers.Model, [_MODEL]),
+    "/models/{model}/regions/{region}/pods": (
+        "Pods of a model in a region.",
+        answers.Pods,
+        [_MODEL, _REGION, _LIMIT, _AFTER],
+    ),
+    "/regions": ("All regions, worst first.", answers.Regions, []),
+    "/regions/{region}": ("One region.", answers.Region, [_REGION]),
+    "/refused": ("What regions refuse.", answers.Refusals, []),
+    "/entries": ("The newest log entries.", answers.Entries, []),
+    "/words": ("The status words.", answers.Words, []),
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The document."""
+    adapters: list[tuple[type, TypeAdapter[Any]]] = [(kind, TypeAdapter(kind)) for _, kind, _ in _READS.values()] + [
+        (answers.Fault, TypeAdapter(answers.Fault))
+    ]
+    refs, schemas = TypeAdapter.json_schemas(
+        [(kind, "serialization", adapter) for kind, adapter in adapters], ref_template="#/components/schemas/{model}"
+    )
+    fault = {
+        "description": "why not",
+        "content": {"application/json": {"schema": refs[answers.Fault, "serialization"]}},
+    }
+    paths: dict[str, Any] = {}
+    for path, (summary, kind, parameters) in _READS.items():
+        content = {"application/json": {"schema": refs[kind, "serialization"]}}
+        responses = {"200": {"description": summary, "content": content}, "400": fault, "404": fault, "421": fault}
+        paths[BASE + path] = {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
+    paths[BASE + "/grid"] = _plain("All pairs: a line of JSON, then a byte a pair.", "application/octet-stream")
+    paths[BASE + "/events"] = _plain("What changes, as server-sent events.", "text/event-stream")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Modelcast dashboard", "version": "1", "description": "Who serves what, how late, and why."},
+        "paths": paths,
+        "components": {"schemas": schemas.get("$defs", {})},
+    }
+
+
+def _plain(summary: str, kind: str) -> dict[str, Any]:
+    content = {kind: {"schema": {"type": "string"}}}
+    return {"get": {"summary": summary, "responses": {"200": {"description": summary, "content": content}}}}

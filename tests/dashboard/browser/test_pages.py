@@ -1,0 +1,235 @@
+"""What a person sees, in a real browser. Screenshots go to MODELCAST_SCREENSHOTS, for eyes."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from modelcast.dashboard.sources.news import Batch, Reach
+from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCommand
+from modelcast.schemas.words import duration, size
+from tests.dashboard import fleets
+from tests.dashboard.browser.conftest import Shown
+from tests.dashboard.makers import SECOND
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+Look, Keep = Callable[..., Any], Callable[..., bytes]
+
+STATES = {
+    "healthy": fleets.fleet,
+    "late": fleets.late,
+    "silent": fleets.silent,
+    "refused": fleets.refused,
+    "everything": fleets.everything,
+    "hostile": fleets.hostile,
+    "empty": dict,
+}
+SEEN = {
+    "healthy": "Nothing is wrong. 80 pairs of model and region OK.",
+    "late": "1 of 10 models is late in 1 of 8 regions.",
+    "silent": "ap-south was not heard of in time.",
+    "refused": "1 of 10 models has a version that is refused in 8 of 8 regions.",
+    "everything": "1 of 10 models has a version that is refused in 1 of 8 regions.",
+    "hostile": "1 of 4 models raises an alarm in 3 of 3 regions.",
+    "empty": "Nothing is known yet: nothing was published, or no tracker runs.",
+}
+
+
+def entries() -> tuple[tuple[Entry, int], ...]:
+    now_us = time.time_ns() // 1000
+    pin = ModelCommand("r", "e1", "spam", 9, CommandKind.PIN, (CommandTarget("eu-central", 7),), 1, "anna", "A/B")
+    back = ModelCommand(
+        "r", "e2", "ranker", 8, CommandKind.ROLLBACK, (CommandTarget("", 7),), 1, "train-3", fleets.EVIL
+    )
+    return ((pin, now_us - 600 * SECOND), (back, now_us - 60 * SECOND))
+
+
+def overflows(page: Any) -> int:
+    """How many pixels the page is wider than its window."""
+    return int(page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (360, False), (360, True), (3840, True)])
+@pytest.mark.parametrize("name", list(STATES))
+def test_now_says_what_is_wrong(shown: Shown, look: Look, keep: Keep, name: str, width: int, dark: bool) -> None:
+    shown.say(STATES[name](), entries=entries() if name == "everything" else ())
+    page = look("/", width=width, dark=dark)
+    assert page.locator(".verdict .sentence").inner_text().endswith(SEEN[name])
+    assert page.locator(".fresh .state").inner_text().startswith("● live")
+    keep(page, f"now-{name}-{width}-{'dark' if dark else 'light'}")
+    assert overflows(page) <= 0
+
+
+@pytest.mark.parametrize("path", ["/models/ranker", "/models/fraud", "/regions/ap-south", "/regions", "/refused"])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
+def test_the_other_pages_tell_everything_of_one_thing(
+    shown: Shown, look: Look, keep: Keep, path: str, width: int, dark: bool
+) -> None:
+    shown.say(fleets.everything(), entries=entries())
+    page = look(path, width=width, dark=dark)
+    page.wait_for_selector("main table")
+    keep(page, f"{path.strip('/').replace('/', '-')}-{width}-{'dark' if dark else 'light'}")
+    assert overflows(page) <= 0
+
+
+def test_a_hundred_thousand_pairs(shown: Shown, look: Look, keep: Keep) -> None:
+    shown.say(fleets.large())
+    for width, dark in ((1280, False), (1920, True), (360, False)):
+        page = look("/", width=width, dark=dark)
+        page.wait_for_selector("canvas")
+        keep(page, f"now-large-{width}-{'dark' if dark else 'light'}")
+        nodes = page.evaluate("() => document.querySelectorAll('*').length")
+        assert nodes <= 2000
+        assert overflows(page) <= 0
+        page.close()
+
+
+def test_what_strangers_say_stays_text(shown: Shown, look: Look) -> None:
+    shown.say(fleets.hostile(), entries=entries())
+    for path in ("/", "/models/fraud", "/models/ranker", f"/models/{'a' * 63}", "/refused"):
+        page = look(path)
+        page.wait_for_selector("main section")
+        assert page.evaluate("() => window.hacked") is None
+        assert page.locator("img, main script").count() == 0
+        page.close()
+
+
+def test_an_old_page_says_so_and_takes_its_ok_back(shown: Shown, look: Look, keep: Keep) -> None:
+    shown.say(fleets.fleet(10, 8), age_seconds=200)
+    page = look("/")
+    assert page.locator(".fresh .state").inner_text().startswith("▲ OLD: the tracker last spoke 3.")
+    assert "This is how things were then" in page.locator(".banner").inner_text()
+    assert "80 OK then" in page.locator(".counts").inner_text()
+    keep(page, "now-old-1280-light")
+    page.emulate_media(color_scheme="dark")
+    keep(page, "now-old-1280-dark")
+
+
+def test_a_dashboard_that_ended_is_noticed_and_its_return_too(shown: Shown, look: Look, keep: Keep) -> None:
+    shown.say(fleets.fleet(10, 8))
+    page = look("/")
+    until(lambda: page.locator(".fresh .state").inner_text().startswith("● live"), "the page is live")
+    shown.stop()
+    until(lambda: page.locator(".fresh .state").inner_text().startswith("◌ reconnecting"), "the page notices", 15)
+    assert "does not answer" in page.locator(".banner").inner_text()
+    keep(page, "now-cut-off-1280-light")
+    look.allow()  # type: ignore[attr-defined]  # what was cut off is told on the console
+
+
+def test_kafka_away_is_named_and_the_rest_is_shown(shown: Shown, look: Look, keep: Keep) -> None:
+    shown.say(fleets.fleet(10, 8))
+    shown.take(Batch("kafka", Reach.AWAY, missing=("Kafka: connection refused",)))
+    page = look("/")
+    assert "Kafka is away" in page.locator(".fresh .state").inner_text()
+    assert "connection refused" in page.locator(".banner").inner_text()
+    assert "80 OK" in page.locator(".counts").inner_text()
+    keep(page, "now-kafka-away-1280-light")
+
+
+def test_news_arrive_without_a_reload_and_what_recovered_is_told(shown: Shown, look: Look, keep: Keep) -> None:
+    shown.say(fleets.fleet(10, 8))
+    page = look("/")
+    shown.say(fleets.late())
+    page.get_by_text("1 of 10 models is late").wait_for(timeout=5000)
+    assert page.locator(".problems .row").count() == 2
+    shown.say(fleets.fleet(10, 8))
+    page.get_by_text("Nothing is wrong.").wait_for(timeout=5000)
+    assert page.locator(".row.recovered").count() == 2
+    keep(page, "now-recovered-1280-light")
+
+
+def test_the_keyboard_is_enough(shown: Shown, look: Look) -> None:
+    shown.say(fleets.everything())
+    page = look("/")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.keyboard.press("j")
+    first = page.evaluate("() => document.activeElement.textContent")
+    page.keyboard.press("j")
+    assert page.evaluate("() => document.activeElement.textContent") != first
+    page.keyboard.press("k")
+    assert page.evaluate("() => document.activeElement.textContent") == first
+    command = page.evaluate("() => document.activeElement.closest('.row').querySelector('[data-command]').textContent")
+    page.keyboard.press("c")
+    until(lambda: page.evaluate("() => navigator.clipboard.readText()") == command, "the command is copied", 5)
+    page.keyboard.press("/")
+    page.keyboard.type("out of memory")
+    until(lambda: page.locator(".problems .row").count() == 1, "only that line is shown", 5)
+    page.keyboard.press("Escape")
+    until(lambda: page.locator(".problems .row").count() > 1, "all lines are back", 5)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/models/**")
+
+
+def test_the_matrix_says_its_cells_to_whoever_walks_over_them(shown: Shown, look: Look) -> None:
+    shown.say(fleets.silent())
+    page = look("/")
+    canvas = page.locator("canvas")
+    assert "10 models by 8 regions: 10 SILENT, 70 OK." in canvas.get_attribute("aria-label")
+    canvas.focus()
+    page.keyboard.press("ArrowDown")
+    assert page.locator(".cell").inner_text() == "ads-ctr in ap-east: OK"
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".cell").inner_text() == "ads-ctr in ap-south: SILENT"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/models/ads-ctr")
+
+
+def test_nine_tabs_share_one_stream(shown: Shown, look: Look) -> None:
+    shown.say(fleets.fleet(3, 3))
+    first = look("/")
+    pages = [first, *(look("/", context=first.context) for _ in range(8))]
+    until(lambda: all(p.locator(".fresh .state").inner_text().startswith("● live") for p in pages), "all are live", 15)
+    assert len(shown.board.stream.watchers) == 1
+
+
+def test_figures_read_the_same_as_everywhere(shown: Shown, look: Look) -> None:
+    shown.say(fleets.fleet(1, 1))
+    page = look("/")
+    seconds = [
+        -1,
+        0.04,
+        0.42,
+        9.94,
+        9.96,
+        48.4,
+        99.4,
+        99.6,
+        180,
+        372,
+        840,
+        5940,
+        5999,
+        11_520,
+        172_799,
+        172_800,
+        216_000,
+        518_400,
+    ]
+    sizes = [0, 1, 1023, 1024, 1536, 12 * 2**20, 700 * 2**30, 2**50]
+    script = (
+        "async ([seconds, sizes]) => { const f = await import('/static/format.js');"
+        " return [seconds.map(f.duration), sizes.map(f.size)]; }"
+    )
+    durations, amounts = page.evaluate(script, [seconds, sizes])
+    assert durations == [duration(each) for each in seconds]
+    assert amounts == [size(each) for each in sizes]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("name", ["healthy", "everything", "silent", "refused", "hostile", "empty"])
+def test_nothing_keeps_anyone_out(shown: Shown, look: Look, name: str, width: int, dark: bool) -> None:
+    from axe_playwright_python.base import AXE_FILE_PATH
+
+    shown.say(STATES[name](), entries=entries() if name == "everything" else ())
+    paths = ["/"] if name != "everything" else ["/", "/models/ranker", "/regions/ap-south", "/regions", "/refused"]
+    for path in paths:
+        page = look(path, width=width, dark=dark)
+        page.wait_for_timeout(300)
+        page.evaluate(AXE_FILE_PATH.read_text())
+        found = page.evaluate("() => axe.run()")
+        assert [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in found["violations"]] == []
+        page.close()

@@ -1,0 +1,147 @@
+"""Which lines tell what is wrong, and in which order."""
+
+from dataclasses import replace
+
+from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.problems import Problem, problems
+from modelcast.dashboard.view.verdict import Verdict, verdict
+from modelcast.schemas.records import VersionState
+from modelcast.schemas.states import State
+from modelcast.schemas.words import Limits, Word
+from tests.dashboard.makers import NOW, SECOND, fetching, row, state
+
+REGIONS = [f"r{n:02}" for n in range(20)]
+
+
+def shown(*states: VersionState, now_us: int = NOW) -> tuple[list[Problem], Verdict]:
+    fleet = Fleet(Limits())
+    for each in states:
+        fleet.take(each, each.updated_at_us, now_us, "kafka")
+    found = problems(fleet, now_us)
+    return found, verdict(fleet, found)
+
+
+def healthy(model: str, but: str = "") -> VersionState:
+    return state(model, [row(r) for r in REGIONS if r != but])
+
+
+def test_nothing_is_wrong() -> None:
+    found, said = shown(healthy("fraud"), healthy("ranker"))
+    assert found == []
+    assert (said.word, said.label) == (Word.OK, "OK")
+    assert said.sentence == "Nothing is wrong. 40 pairs of model and region OK."
+
+
+def test_nothing_was_published() -> None:
+    found, said = shown()
+    assert found == []
+    assert said.word is Word.NONE
+    assert said.sentence == "Nothing is known yet: nothing was published, or no tracker runs."
+
+
+def test_a_silent_region_is_one_line_whatever_the_number_of_its_models() -> None:
+    states = [
+        state(f"m{n:03}", [row(r, silent=r == "r03", heard_at_us=NOW - 360 * SECOND) for r in REGIONS])
+        for n in range(50)
+    ]
+    (line,), said = shown(*states)
+    assert (line.word, line.cause, line.title, line.pairs, line.pairs_of) == (Word.SILENT, "region", "r03", 50, 50)
+    assert line.since_us == NOW - 360 * SECOND
+    assert (said.word, said.label) == (Word.SILENT, "SILENT (1 of 20)")
+    assert said.sentence == "r03 was not heard of in time."
+
+
+def test_many_silent_regions_are_the_verdict() -> None:
+    _, said = shown(state("fraud", [row(r, silent=r < "r10") for r in REGIONS]))
+    assert said.label == "SILENT"
+    assert said.sentence == "10 of 20 regions were not heard of in time."
+
+
+def test_a_version_that_is_refused_everywhere_is_one_line_with_its_reason() -> None:
+    refusing = [row(r, refused_version=8, error="expected dd2b, got 9dc2") for r in REGIONS]
+    (line,), said = shown(state("fraud", refusing), healthy("ranker"))
+    assert (line.cause, line.title, line.pairs, line.version_from, line.version_to) == ("version", "fraud/8", 20, 7, 8)
+    assert line.reason == "expected dd2b, got 9dc2"
+    assert line.command == "modelcast describe fraud/8"
+    assert said.sentence == "1 of 2 models has a version that is refused in 20 of 20 regions."
+
+
+def test_one_late_pair_is_told_with_what_it_fetches() -> None:
+    late = state("ranker", [*(row(r) for r in REGIONS), fetching("us-west", 840)])
+    (line,), said = shown(late, healthy("fraud"))
+    assert (line.word, line.cause, line.model, line.region) == (Word.LATE, "pair", "ranker", "us-west")
+    assert (line.version_from, line.version_to, line.stage) == (7, 8, "fetching")
+    assert line.bytes_per_second == 3.0 * 2**20
+    assert line.since_us == NOW - 840 * SECOND
+    assert said.sentence == "1 of 2 models is late in 1 of 21 regions."
+
+
+def test_a_region_that_is_late_with_most_of_its_models_is_the_cause() -> None:
+    states = [state(f"m{n}", [fetching(r, 300) if r == "r07" else row(r) for r in REGIONS]) for n in range(10)]
+    (line,), _ = shown(*states)
+    assert (line.cause, line.title, line.pairs) == ("region", "r07", 10)
+
+
+def test_a_rollout_that_is_late_in_many_regions_is_one_line() -> None:
+    (line,), _ = shown(state("ranker", [fetching(r, 300) for r in REGIONS]), *(healthy(f"m{n}") for n in range(5)))
+    assert (line.cause, line.title, line.pairs, line.version_to) == ("model", "ranker", 20, 8)
+
+
+def test_the_worst_comes_first_then_the_one_that_concerns_most_then_the_oldest() -> None:
+    found, said = shown(
+        state("a", [fetching("r00", 20), row("r01")]),
+        state("b", [fetching("r00", 700), row("r01")]),
+        state("c", [row("r00", refused_version=8, error="x"), row("r01")]),
+        state("d", [row("r00"), row("r01", state=State.FAILED, error="out of memory", served_version=6)]),
+        *(healthy(f"m{n}") for n in range(9)),
+    )
+    assert [(p.word, p.title) for p in found] == [
+        (Word.REFUSED, "c/8"), (Word.FAILED, "d"), (Word.LATE, "b"), (Word.LAG, "a"),
+    ]  # fmt: skip
+    assert said.word is Word.REFUSED
+    assert said.notes == ("1 × FAILED", "1 × LATE")
+
+
+def test_an_alarm_is_told_once_for_its_model() -> None:
+    (line,), said = shown(
+        state("fraud", [row(r) for r in REGIONS], alarm="eu: 2 pods serve bytes that are not in the log")
+    )
+    assert (line.word, line.title, line.reason) == (
+        Word.ALARM,
+        "fraud",
+        "eu: 2 pods serve bytes that are not in the log",
+    )
+    assert said.word is Word.ALARM
+
+
+def test_a_tracker_that_says_nothing_is_told_without_becoming_the_verdict() -> None:
+    found, said = shown(healthy("fraud"), now_us=NOW + 100 * SECOND)
+    assert [(p.id, p.cause, p.since_us) for p in found] == [("stale", "tracker", NOW)]
+    assert said.word is Word.OK
+
+
+def test_a_region_that_never_reported_is_told() -> None:
+    silent = row(
+        "new",
+        state=None,
+        silent=True,
+        heard_at_us=0,
+        reported_at_us=0,
+        served_version=None,
+        pods_serving=0,
+        pods_expected=0,
+    )
+    (line,), _ = shown(state("fraud", [row("eu"), silent]))
+    assert (line.word, line.title, line.command) == (Word.NONE, "new", "modelcast run region new")
+
+
+def test_what_counts_for_nothing_is_no_problem() -> None:
+    gone = row("old", left_out="unexpected", silent=True)
+    nothing_yet = replace(row("eu"), aspired_version=None, served_version=None, state=None)
+    assert shown(state("fraud", [gone, row("eu")]), state("staged", [nothing_yet]))[0] == []
+
+
+def test_an_id_stays_while_the_cause_does() -> None:
+    first, _ = shown(state("ranker", [fetching("r00", 70), row("r01")]), healthy("fraud"))
+    later, _ = shown(state("ranker", [fetching("r00", 80, bytes_moved=30 * 2**20), row("r01")]), healthy("fraud"))
+    assert [p.id for p in first] == [p.id for p in later]

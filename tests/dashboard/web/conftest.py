@@ -1,0 +1,52 @@
+"""A dashboard over a board that a test fills, without Kafka and Redis."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from modelcast.dashboard.board import Board
+from modelcast.dashboard.sources.log_reader import LogReader
+from modelcast.dashboard.sources.news import Batch, Reach, Seen
+from modelcast.dashboard.web.app import make_app
+from modelcast.infra.settings import DashboardSettings, RedisSettings, Settings
+from modelcast.schemas.records import VersionState
+from modelcast.schemas.words import Limits
+
+Client = TestClient
+"""pytest must not take it for a class of tests."""
+
+
+def nowhere() -> Settings:
+    """Settings with no Redis that answers."""
+    return Settings(redis=RedisSettings(url="redis://127.0.0.1:1/0", timeout_seconds=0.2))  # type: ignore[arg-type]
+
+
+def said(board: Board, *states: VersionState, reach: Reach = Reach.LIVE) -> None:
+    """The tracker says these states now."""
+    now_us = time.time_ns() // 1000
+    board.take(Batch("kafka", reach, tuple(Seen(each.model, each, now_us) for each in states)))
+    board.flush()
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board(Limits())
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+    """Returns a function that serves a board and gives a client of it."""
+    clients: list[Client] = []
+
+    async def make(board: Board, **changes: object) -> Client:
+        settings = nowhere().model_copy(update={"dashboard": DashboardSettings(**changes)})  # type: ignore[arg-type]
+        client = TestClient(TestServer(make_app(settings, board, LogReader(settings))))
+        await client.start_server()
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        await client.close()

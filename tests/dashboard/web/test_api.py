@@ -1,0 +1,231 @@
+"""What the API answers."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from modelcast.dashboard.board import Board
+from modelcast.dashboard.sources.news import Batch, Reach
+from modelcast.dashboard.web.app import host_allowed
+from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand
+from modelcast.schemas.words import Word
+from tests.dashboard.makers import fetching, now_state, row
+from tests.dashboard.web.conftest import said
+
+Serve = Callable[..., Awaitable[TestClient]]
+
+
+async def read(client: TestClient, path: str, status: int = 200) -> dict[str, Any]:
+    answer = await client.get(path)
+    assert answer.status == status, await answer.text()
+    return dict(await answer.json())
+
+
+async def test_the_verdict_says_what_is_so_and_how_old_it_is(board: Board, serve: Serve) -> None:
+    said(board, now_state("fraud", [row("eu"), fetching("us", 20)]))
+    answer = await read(await serve(board), "/api/v1/verdict")
+    assert answer["verdict"]["word"] == "LAG"
+    assert answer["verdict"]["sentence"] == "fraud is rolling out in 1 of 2 regions."
+    assert answer["verdict"]["pairs"] == {"LAG": 1, "OK": 1}
+    assert answer["fresh"]["source"] == "kafka"
+    assert 0 <= answer["fresh"]["age_seconds"] < 5
+    assert answer["fresh"]["stale"] is False
+
+
+async def test_a_fleet_that_is_empty_says_so(board: Board, serve: Serve) -> None:
+    board.take(Batch("kafka", Reach.LIVE, complete=frozenset()))
+    answer = await read(await serve(board), "/api/v1/verdict")
+    assert answer["verdict"]["sentence"] == "Nothing is known yet: nothing was published, or no tracker runs."
+    assert answer["fresh"]["age_seconds"] is None
+
+
+async def test_an_unchanged_answer_is_not_sent_again(board: Board, serve: Serve) -> None:
+    said(board, now_state("fraud", [row("eu")]))
+    client = await serve(board)
+    tag = (await client.get("/api/v1/problems")).headers["ETag"]
+    assert (await client.get("/api/v1/problems", headers={"If-None-Match": tag})).status == 304
+    said(board, now_state("fraud", [row("eu", refused_version=8)]))
+    assert (await client.get("/api/v1/problems", headers={"If-None-Match": tag})).status == 200
+
+
+async def test_pages_go_on_after_the_last_row_whatever_came_meanwhile(board: Board, serve: Serve) -> None:
+    for name in ("b", "d", "f"):
+        said(board, now_state(name, [row("eu")]))
+    client = await serve(board)
+    first = await read(client, "/api/v1/models?sort=name&limit=2")
+    assert ([m["model"] for m in first["models"]], first["total"], first["moved_on"]) == (["b", "d"], 3, False)
+    said(board, now_state("a", [row("eu")]), now_state("e", [row("eu")]))
+    second = await read(client, f"/api/v1/models?sort=name&limit=2&after={first['next']}")
+    assert ([m["model"] for m in second["models"]], second["next"], second["moved_on"]) == (["e", "f"], "", True)
+
+
+async def test_models_come_worst_first_and_can_be_chosen(board: Board, serve: Serve) -> None:
+    said(
+        board,
+        now_state("a-ok", [row("eu")]),
+        now_state("b-lag", [fetching("eu", 9)]),
+        now_state("c-late", [fetching("eu", 99)]),
+    )
+    client = await serve(board)
+    assert [m["model"] for m in (await read(client, "/api/v1/models"))["models"]] == ["c-late", "b-lag", "a-ok"]
+    assert [m["model"] for m in (await read(client, "/api/v1/models?word=LAG"))["models"]] == ["b-lag"]
+    assert [m["model"] for m in (await read(client, "/api/v1/models?q=ok"))["models"]] == ["a-ok"]
+
+
+async def test_a_silent_region_is_counted_by_no_n_of_n(board: Board, serve: Serve) -> None:
+    said(board, now_state("fraud", [row("eu"), row("us"), row("ap", silent=True)]))
+    client = await serve(board)
+    (line,) = (await read(client, "/api/v1/models"))["models"]
+    assert (line["serving"], line["counted"], line["consistent_version"]) == (2, 3, None)
+    (silent,) = [r for r in (await read(client, "/api/v1/regions"))["regions"] if r["region"] == "ap"]
+    assert (silent["serving"], silent["counted"], silent["word"]) == (0, 1, "SILENT")
+
+
+async def test_one_model_everywhere(board: Board, serve: Serve) -> None:
+    said(board, now_state("fraud", [row("eu"), row("us", refused_version=8, error="expected dd2b, got 9dc2")]))
+    answer = await read(await serve(board), "/api/v1/models/fraud")
+    assert [(r["region"], r["word"]) for r in answer["regions"]] == [("us", "REFUSED"), ("eu", "OK")]
+    assert [p["title"] for p in answer["problems"]] == ["fraud/8"]
+    assert answer["regions"][0]["error"] == "expected dd2b, got 9dc2"
+
+
+async def test_the_last_entries_tell_who_and_why(board: Board, serve: Serve) -> None:
+    said(board, now_state("fraud", [row("eu")]))
+    pin = ModelCommand("r", "e1", "fraud", 9, CommandKind.PIN, (CommandTarget("eu", 7),), 1, "anna", "A/B")
+    board.take(Batch("kafka", Reach.LIVE, entries=((pin, 1_000_000), (pin, 1_000_000))))
+    (line,) = (await read(await serve(board), "/api/v1/entries"))["entries"]
+    assert (line["kind"], line["version"], line["by"], line["why"], line["regions"]) == (
+        "PIN",
+        7,
+        "anna",
+        "A/B",
+        ["eu"],
+    )
+    (of_model,) = (await read(await serve(board), "/api/v1/models/fraud"))["entries"]
+    assert of_model["by"] == "anna"
+
+
+async def test_the_grid_is_a_byte_a_pair(board: Board, serve: Serve) -> None:
+    said(board, now_state("a", [row("eu"), row("us", silent=True)]), now_state("b", [row("us")]))
+    body = await (await (await serve(board)).get("/api/v1/grid")).read()
+    line, _, cells = body.partition(b"\n")
+    head = json.loads(line)
+    assert (head["models"], head["regions"]) == (["a", "b"], ["eu", "us"])
+    names = [head["words"][cell] if cell != 255 else None for cell in cells]
+    assert names == ["OK", "SILENT", None, "OK"]
+
+
+async def test_pods_are_named_as_missing_while_redis_is_away(board: Board, serve: Serve) -> None:
+    said(board, now_state("fraud", [row("eu")]))
+    answer = await read(await serve(board), "/api/v1/models/fraud/regions/eu/pods")
+    assert (answer["pods"], answer["pods_age_seconds"]) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/api/v1/models/nothing", 404, "knows of no such model"),
+        ("/api/v1/models/Bad%20Name", 400, "model name"),
+        ("/api/v1/regions/nowhere", 404, "knows of no such region"),
+        ("/api/v1/models/fraud/regions/nowhere/pods", 404, "knows of no such region"),
+        ("/api/v1/models?limit=0", 400, "limit"),
+        ("/api/v1/models?limit=1001", 400, "limit"),
+        ("/api/v1/models?limit=-1", 400, "limit"),
+        ("/api/v1/models?limit=x", 400, "limit"),
+        ("/api/v1/models?after=!!", 400, "after"),
+        ("/api/v1/models?after=WzEsW11d", 400, "after"),
+        ("/api/v1/models?sort=age", 400, "worst, name"),
+        ("/api/v1/models?word=GREEN", 400, "LATE"),
+        ("/api/v1/nothing", 404, "no such page"),
+        ("/static/../app.py", 404, "no such page"),
+        ("/static/%2e%2e/app.py", 404, "no such page"),
+    ],
+)
+async def test_a_bad_question_gets_a_clear_answer(
+    board: Board, serve: Serve, path: str, status: int, words: str
+) -> None:
+    said(board, now_state("fraud", [row("eu")]))
+    answer = await read(await serve(board), path, status)
+    assert set(answer) == {"error", "subject", "hint"}
+    assert words in " ".join(answer.values())
+
+
+async def test_nothing_can_be_written(board: Board, serve: Serve) -> None:
+    client = await serve(board)
+    assert (await client.post("/api/v1/verdict", data=b"{}")).status == 405
+
+
+async def test_what_strangers_say_is_sent_as_text_without_what_turns_its_direction(board: Board, serve: Serve) -> None:
+    evil = "<script>alert(1)</script>\u202egnp.exe\u2066"
+    said(board, now_state("fraud", [row("eu", refused_version=8, error=evil)]))
+    answer = await (await serve(board)).get("/api/v1/problems")
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert (await answer.json())["problems"][0]["reason"] == "<script>alert(1)</script>gnp.exe"
+
+
+@pytest.mark.parametrize(
+    ("host", "bound", "allowed", "may"),
+    [
+        ("localhost:9470", "127.0.0.1", (), True),
+        ("127.0.0.1:9470", "127.0.0.1", (), True),
+        ("[::1]:9470", "::1", (), True),
+        ("evil.example:9470", "127.0.0.1", (), False),  # DNS rebinding
+        ("dash.example", "127.0.0.1", ("dash.example",), True),
+        ("10.0.0.5:9470", "0.0.0.0", (), True),
+        ("anything.example", "10.0.0.5", (), True),
+        ("other.example", "10.0.0.5", ("dash.example",), False),
+        ("10.0.0.5:9470", "10.0.0.5", ("dash.example",), True),
+    ],
+)
+def test_only_its_own_names_are_answered(host: str, bound: str, allowed: tuple[str, ...], may: bool) -> None:
+    assert host_allowed(host, bound, allowed) is may
+
+
+async def test_a_page_that_took_over_a_name_reads_nothing(board: Board, serve: Serve) -> None:
+    client = await serve(board)
+    assert (await client.get("/api/v1/verdict", headers={"Host": "evil.example"})).status == 421
+    assert (await client.get("/livez", headers={"Host": "evil.example"})).status == 200
+
+
+async def test_the_document_is_guarded_by_a_policy_that_lets_nothing_else_in(board: Board, serve: Serve) -> None:
+    client = await serve(board)
+    for path in ("/", "/models/fraud", "/regions/eu", "/refused"):
+        answer = await client.get(path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert 'src="/static/main.js"' in await answer.text()
+
+
+async def test_every_answer_is_described(board: Board, serve: Serve) -> None:
+    said(board, now_state("fraud", [row("eu")]))
+    client = await serve(board)
+    document = await read(client, "/openapi.json")
+    for path in document["paths"]:
+        answer = await client.get(path.format(model="fraud", region="eu"), timeout=5) if "events" not in path else None
+        if answer is None or "grid" in path:
+            continue
+        reference = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+        described = document["components"]["schemas"][reference.rpartition("/")[2]]
+        assert set(await answer.json()) == set(described["properties"])
+
+
+async def test_probes_and_metrics(board: Board, serve: Serve) -> None:
+    client = await serve(board)
+    assert (await client.get("/livez")).status == 200
+    assert (await client.get("/readyz")).status == 503
+    said(board, now_state("fraud", [row("eu")]))
+    assert (await client.get("/readyz")).status == 200
+    shown = await (await client.get("/metrics")).text()
+    assert "modelcast_dashboard_watchers 0.0" in shown
+    assert "modelcast_dashboard_kafka_up 1.0" in shown
+
+
+async def test_all_words_are_told_worst_first(board: Board, serve: Serve) -> None:
+    words = (await read(await serve(board), "/api/v1/words"))["words"]
+    assert [each["word"] for each in words] == [word.value for word in Word]

@@ -1,1 +1,3 @@
 """Kafka: clients, topics, dead letters, and the Faust app of the agents."""
+
+__all__ = ["admin", "announcer", "client", "dead_letters", "faust_app", "outbox", "replays"]

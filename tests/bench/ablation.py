@@ -10,6 +10,7 @@ situation  what happens
 =========  ==============================================================================================
 step       a bf16 model after one Adam step; the region holds the version before
 behind     the region was paused for two versions and goes on; their publisher could not see what it holds (no Redis)
+blind      as step, by a publisher that could not see what the region holds (no Redis)
 first      a bf16 model that the region sees for the first time
 blocks     a file that nothing compresses, with a twentieth of it changed, published without deltas
 noise      a file that nothing compresses
@@ -17,6 +18,7 @@ small      1 KiB, five times (medians)
 =========  ==============================================================================================
 
     python -m tests.bench.ablation --json ablation.json [--rounds 3] [--mib 64] [--markdown docs/ablation.md]
+        [--situations behind blind]
 """
 
 import argparse
@@ -27,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,7 @@ from tests.support.waiting import until
 NOTHING = "nothing"
 THERE = {State.STAGED, State.LOADING, State.SERVING}
 PATIENCE_SECONDS = 180.0
+SITUATIONS = ("step", "behind", "blind", "first", "blocks", "noise", "small")
 MEASURES = ("bytes", "seconds", "cpu_seconds")
 SMALL_TIMES = 5
 REST_SECONDS = 0.5
@@ -68,28 +71,42 @@ class Situations:
         blind = cluster.settings.model_copy(update={"redis": RedisSettings(url="redis://127.0.0.1:1/0")})  # type: ignore[arg-type]
         self._blind = Publisher(blind)
 
-    def run(self, seed: int) -> dict[str, dict[str, float]]:
+    def run(self, seed: int, names: Sequence[str]) -> dict[str, dict[str, float]]:
         """Bytes, seconds and processor seconds, by situation."""
-        return {
-            "step": self._step(seed),
-            "behind": self._behind(seed),
-            "first": self._staged(f"first{seed}", {"model.safetensors": self._tensors(seed + 1)}, 1),
-            "blocks": self._blocks(seed),
-            "noise": self._staged(f"noise{seed}", {"weights.bin": os.urandom(self._mib << 20)}, 1),
-            "small": self._small(seed),
+        known: dict[str, Callable[[int], dict[str, float]]] = {
+            "step": self._step,
+            "behind": self._behind,
+            "blind": self._blind_step,
+            "first": self._first,
+            "blocks": self._blocks,
+            "noise": self._noise,
+            "small": self._small,
         }
+        return {name: known[name](seed) for name in names}
 
     def close(self) -> None:
         """Let go of the connections."""
         self._publisher.close()
         self._blind.close()
 
+    def _first(self, seed: int) -> dict[str, float]:
+        return self._staged(f"first{seed}", {"model.safetensors": self._tensors(seed + 1)}, 1)
+
+    def _noise(self, seed: int) -> dict[str, float]:
+        return self._staged(f"noise{seed}", {"weights.bin": os.urandom(self._mib << 20)}, 1)
+
     def _step(self, seed: int) -> dict[str, float]:
+        return self._next(f"step{seed}", seed, self._publisher)
+
+    def _blind_step(self, seed: int) -> dict[str, float]:
+        return self._next(f"blind{seed}", seed + 3, self._blind)
+
+    def _next(self, model: str, seed: int, publisher: Publisher) -> dict[str, float]:
         old = weights((self._mib << 20) // 2, seed=seed)
-        model = f"step{seed}"
         self._staged(model, {"model.safetensors": tensors(old)}, 1)
         time.sleep(HEARTBEAT_SECONDS)  # publishers learn the link's speed from heartbeats
-        return self._staged(model, {"model.safetensors": tensors(adam_step(old, 1e-5, seed=seed + 50))}, 2)
+        new = {"model.safetensors": tensors(adam_step(old, 1e-5, seed=seed + 50))}
+        return self._staged(model, new, 2, publisher=publisher)
 
     def _behind(self, seed: int) -> dict[str, float]:
         one = weights((self._mib << 20) // 2, seed=seed + 7)
@@ -132,7 +149,13 @@ class Situations:
         return folder
 
     def _staged(
-        self, model: str, files: Mapping[str, bytes], generation: int, *, deltas: bool | None = None
+        self,
+        model: str,
+        files: Mapping[str, bytes],
+        generation: int,
+        *,
+        deltas: bool | None = None,
+        publisher: Publisher | None = None,
     ) -> dict[str, float]:
         path = self._put(model, files)
         time.sleep(REST_SECONDS)
@@ -140,7 +163,7 @@ class Situations:
         began = time.perf_counter()
         staged_after: list[float] = []
         with self._watching(model, generation, began, staged_after):
-            self._publisher.publish(model, path, deltas=deltas)
+            (publisher or self._publisher).publish(model, path, deltas=deltas)
         return {
             "bytes": self._carried() - carried,
             "seconds": staged_after[0],
@@ -190,7 +213,7 @@ def tensors(values: Any) -> bytes:
     return safetensors_bytes({f"layer{n}": ("BF16", bf16(part)) for n, part in enumerate(np.array_split(values, 16))})
 
 
-def one_variant(mib: int, seed: int) -> dict[str, dict[str, float]]:
+def one_variant(mib: int, seed: int, situations_wanted: Sequence[str]) -> dict[str, dict[str, float]]:
     """All situations with the mechanisms that the environment has turned off."""
     with tempfile.TemporaryDirectory(prefix="ablation-") as place, LinksApart() as links:
         folder = Path(place)
@@ -216,7 +239,7 @@ def one_variant(mib: int, seed: int) -> dict[str, dict[str, float]]:
             situations = Situations(cluster, folder, mib)
             try:
                 situations._staged("warm", {"w": b"warm"}, 1)
-                return situations.run(seed)
+                return situations.run(seed, situations_wanted)
             finally:
                 situations.close()
         finally:
@@ -226,10 +249,11 @@ def one_variant(mib: int, seed: int) -> dict[str, dict[str, float]]:
             child.stop()
 
 
-def run_variant(name: str, mib: int, seed: int) -> dict[str, dict[str, float]]:
+def run_variant(name: str, mib: int, seed: int, wanted: Sequence[str]) -> dict[str, dict[str, float]]:
     """``one_variant`` in a process of its own."""
     env = {**os.environ, VARIABLE: "" if name == NOTHING else name}
     command = [sys.executable, "-m", "tests.bench.ablation", "--one", "--mib", str(mib), "--seed", str(seed)]
+    command += ["--situations", *wanted]
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True, timeout=900)
     found: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -286,18 +310,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--mib", type=int, default=64)
     parser.add_argument("--only", nargs="+", choices=sorted(NAMES))
+    parser.add_argument("--situations", nargs="+", choices=SITUATIONS, default=SITUATIONS)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(one_variant(options.mib, options.seed)))
+        print(json.dumps(one_variant(options.mib, options.seed, options.situations)))
         return
     begun = conditions()
     names = [NOTHING, *(options.only or sorted(NAMES))]
     rounds: dict[str, list[dict[str, dict[str, float]]]] = {name: [] for name in names}
     for number in range(options.rounds):
         for name, runs in rounds.items():
-            runs.append(run_variant(name, options.mib, number))
+            runs.append(run_variant(name, options.mib, number, options.situations))
             print(f"round {number + 1}, without {name}: {runs[-1]}", file=sys.stderr, flush=True)
     rows = table(rounds)
     words = markdown(rows, options.rounds, options.mib)

@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,6 +19,10 @@ from tests.support.report import Report
 from tests.support.scheduling import ByScope, rank
 from tests.support.servers import S3ForTests, required_binary
 from tests.support.shared_servers import ServerOwner, ask
+
+# A run starts hundreds of processes: where bytecode is not kept, as in many images, each would compile it all again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell starts what it puts into the background with SIGINT ignored, and children inherit that: tests send SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)

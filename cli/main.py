@@ -100,7 +100,8 @@ def _register() -> None:
     from modelcast.cli import delta, plan, publish
     from modelcast.cli.commands import dead_letters, operate, run, topics, up_down
     from modelcast.cli.demo import command as demo
-    from modelcast.cli.views import config, doctor, registry, states
+    from modelcast.cli.doctor import command as doctor
+    from modelcast.cli.views import config, registry, states
 
     for module in (demo, up_down, publish, states, registry, plan, operate, run, topics, config, doctor, dead_letters):
         module.register(app)

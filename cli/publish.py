@@ -60,6 +60,7 @@ def publish(
     """Publish a version of a model. Interrupted anywhere and run again, it completes the same publication."""
     from modelcast.producers.publisher import Publisher
 
+    _check_bare(model)
     chosen, seconds = _activation(activation), seconds_of(timeout)
     metrics = {name: _number(name, value) for name, value in pairs_of(metric, "metric").items()}
     labels = pairs_of(label, "label")
@@ -94,6 +95,17 @@ def publish(
             publication.wait(level, seconds)  # type: ignore[arg-type]  # checked above
             line = f"{publication}: {'staged' if chosen is Activation.STAGED else 'served'} ({level})"
         emit(data, output, Text(line))
+
+
+def _check_bare(model: str) -> None:
+    """Refuse a reference: a publication has no alias, and its number is an option."""
+    name, mark, rest = model.replace("@", "/").partition("/")
+    if mark and name:
+        alias = f"`modelcast alias {name}/NUMBER {rest}` afterwards"
+        raise UsageError(
+            f"{model!r} names more than a model",
+            hint=f"write {name}; " + (alias if "@" in model else f"--version {rest} chooses the number"),
+        )
 
 
 def _activation(text: str) -> Activation:

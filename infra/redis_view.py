@@ -26,6 +26,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import redis
 import redis.asyncio
 
+from modelcast.infra.redis_connection import ERRORS, connection_options, unavailable
 from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import DecodeError, RedisUnavailable
@@ -54,7 +55,6 @@ return string.format('%.0f', now)
 """
 T = TypeVar("T")
 R = TypeVar("R", VersionState, RegionHeartbeat)
-_ERRORS = (redis.RedisError, OSError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,9 @@ class RedisMirror:
     """The writing side, for one tracker. Every call is bounded by ``redis.timeout_seconds``."""
 
     def __init__(self, settings: Settings, registry_id: str) -> None:
-        timeout = settings.redis.timeout_seconds
         self.keys = Keys(registry_id)
         self._registry_id = registry_id
-        self._client = redis.asyncio.Redis.from_url(
-            settings.redis.url.get_secret_value(), socket_timeout=timeout, socket_connect_timeout=timeout
-        )
+        self._client = redis.asyncio.Redis.from_url(**connection_options(settings))
         self._scripts = True
 
     async def take_fence(self) -> int:
@@ -127,8 +124,8 @@ class RedisMirror:
                 raise RedisUnavailable(f"Redis refused: {error}") from error
             await self._without_scripts()
             return time.time_ns() // 1000
-        except _ERRORS as error:
-            raise _unavailable(error) from error
+        except ERRORS as error:
+            raise unavailable(error) from error
 
     async def write(self, batch: Batch) -> int:
         """Write a batch in one round trip.
@@ -149,11 +146,11 @@ class RedisMirror:
             self._put(pipeline, write)
         try:
             answers = await pipeline.execute(raise_on_error=True)
-        except _ERRORS as error:
+        except ERRORS as error:
             if isinstance(error, redis.ResponseError) and self._scripts and _no_scripts(error):
                 await self._without_scripts()
                 return await self.write(batch)
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         return sum(answer == 0 for answer in answers[-len(batch.writes) :]) if batch.writes and self._scripts else 0
 
     async def _without_scripts(self) -> None:
@@ -192,10 +189,7 @@ class RedisView:
     """
 
     def __init__(self, settings: Settings, registry_id: str | None = None) -> None:
-        timeout = settings.redis.timeout_seconds
-        self._client = redis.Redis.from_url(
-            settings.redis.url.get_secret_value(), socket_timeout=timeout, socket_connect_timeout=timeout
-        )
+        self._client = redis.Redis.from_url(**connection_options(settings))
         self._registry_id = registry_id
         self._records = newer_records(settings)
 
@@ -253,15 +247,15 @@ class RedisView:
             return Keys(self._registry_id)
         try:
             found = cast(bytes | None, self._client.get(REGISTRY_KEY))
-        except _ERRORS as error:
-            raise _unavailable(error) from error
+        except ERRORS as error:
+            raise unavailable(error) from error
         return Keys(found.decode()) if found else None
 
     def _names(self, key: str) -> list[str]:
         try:
             return sorted(name.decode() for name in cast(set[bytes], self._client.smembers(key)))
-        except _ERRORS as error:
-            raise _unavailable(error) from error
+        except ERRORS as error:
+            raise unavailable(error) from error
 
     def _fetch(self, keys: Iterable[str]) -> tuple[list[dict[bytes, bytes]], int]:
         pipeline = self._client.pipeline(transaction=False)
@@ -270,8 +264,8 @@ class RedisView:
             pipeline.hgetall(key)
         try:
             (seconds, micros), *found = pipeline.execute()
-        except _ERRORS as error:
-            raise _unavailable(error) from error
+        except ERRORS as error:
+            raise unavailable(error) from error
         return found, seconds * 1_000_000 + micros
 
     def _read(self, keys: Iterable[str], cls: type[R]) -> list[Seen[R]]:
@@ -293,8 +287,3 @@ def _age(fields: Mapping[bytes, bytes], now_us: int) -> float:
 
 def _no_scripts(error: redis.ResponseError) -> bool:
     return "unknown command" in str(error).lower()
-
-
-def _unavailable(error: BaseException) -> RedisUnavailable:
-    text = str(error) or type(error).__name__
-    return RedisUnavailable(f"Redis: {text}"[:300], hint="is it up? set MODELCAST_REDIS__URL; the view refills itself")

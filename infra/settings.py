@@ -5,6 +5,7 @@ The file is the one named by ``MODELCAST_CONFIG``, else ``modelcast.toml`` in th
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Any, Literal
@@ -18,7 +19,8 @@ from modelcast.schemas.names import check_region
 
 CONFIG_VARIABLE = "MODELCAST_CONFIG"
 ORIGIN = "origin"
-
+SECRET_PROPERTIES = frozenset({"sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem"})
+"""Of ``kafka.properties``: nobody is shown their values."""
 
 _SWITCH = TypeAdapter(bool)  # a variable's text also says yes, on, 1
 
@@ -39,7 +41,7 @@ def _check_url(url: str, schemes: tuple[str, ...]) -> None:
 
 
 class KafkaSettings(_Section):
-    """The cluster. ``properties`` are librdkafka's own (security, TLS, SASL), passed on as they are."""
+    """The cluster. ``properties`` are in librdkafka's words; the agents' streams obey them too, or do not start."""
 
     bootstrap_servers: str = Field(default="localhost:9092", min_length=1)
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -47,15 +49,35 @@ class KafkaSettings(_Section):
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
     ssl_ca_location: Path | None = None
-    properties: dict[str, str] = Field(default_factory=dict)
+    properties: dict[str, str | SecretStr] = Field(default_factory=dict)
     topic_replication_factor: int = Field(default=1, ge=1)
     timeout_seconds: float = Field(default=20.0, gt=0)
+
+    @field_validator("properties", mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        """One level: TOML reads ``ssl.ca.location = "…"`` without quotes as tables in tables."""
+        return dict(_properties(value)) if isinstance(value, dict) else value
+
+
+def _properties(tables: dict[str, Any], before: str = "") -> Iterator[tuple[str, str | SecretStr]]:
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            yield from _properties(value, f"{before}{name}.")
+        elif isinstance(value, bool | int | float | str):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            yield before + name, SecretStr(text) if before + name in SECRET_PROPERTIES else text
+        elif isinstance(value, SecretStr):
+            yield before + name, value
+        else:
+            raise ValueError(f"{before}{name}: write a text, a number, true or false")
 
 
 class RedisSettings(_Section):
     """The live view. Losing it loses nothing."""
 
     url: SecretStr = SecretStr("redis://localhost:6379/0")
+    ssl_ca_location: Path | None = None  # with rediss://: the CA that signed the server's certificate
     timeout_seconds: float = Field(default=2.0, gt=0)
 
     @field_validator("url")

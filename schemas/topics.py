@@ -13,6 +13,11 @@ RECORD_SIZE_MAX = 256 * 1024
 DEAD_LETTER_KEPT_MAX = 128 * 1024
 """Bytes that a dead letter keeps of what could not be read."""
 
+DEAD_LETTERS_MAX_BYTES = 256 * 1024 * 1024
+"""What the topic keeps at most: a flood of junk must not fill the brokers' disks."""
+DEAD_LETTERS_SEGMENT_BYTES = 32 * 1024 * 1024
+"""Kafka deletes whole segments only, so they are much smaller than what is kept."""
+
 
 class Topic(StrEnum):
     """Names on the cluster."""
@@ -45,7 +50,12 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(Topic.MODEL_ACKS, MODEL_PARTITIONS, _config("delete", 7)),
     TopicSpec(Topic.REGION_HEARTBEATS, 1, _config("compact", None)),
     TopicSpec(Topic.VERSION_STATE, MODEL_PARTITIONS, _config("compact", None)),
-    TopicSpec(Topic.DEAD_LETTERS, 1, _config("delete", 30)),
+    TopicSpec(
+        Topic.DEAD_LETTERS,
+        1,
+        _config("delete", 30)
+        | {"retention.bytes": str(DEAD_LETTERS_MAX_BYTES), "segment.bytes": str(DEAD_LETTERS_SEGMENT_BYTES)},
+    ),
 )
 
 

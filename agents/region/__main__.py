@@ -2,23 +2,30 @@
 
 import argparse
 import asyncio
+import sys
 
 from modelcast.agents.region.runner import run_region
 from modelcast.infra.settings import load
 from modelcast.infra.telemetry import logs
+from modelcast.schemas.errors import ModelcastError
 
 
-def main() -> None:
-    """Parse the arguments, read the settings, work."""
+def main() -> int:
+    """Work until stopped; the exit code says how it went."""
     parser = argparse.ArgumentParser(prog="python -m modelcast.agents.region")
     parser.add_argument("--region", required=True)
     arguments = parser.parse_args()
-    settings = load()
-    settings.region(arguments.region)
-    logs.set_up(settings.log, daemon="region", region=arguments.region)
-    logs.warn_of_variables()
-    asyncio.run(run_region(settings, arguments.region))
+    try:
+        settings = load()
+        settings.region(arguments.region)
+        logs.set_up(settings.log, daemon="region", region=arguments.region)
+        logs.warn_of_variables()
+        asyncio.run(run_region(settings, arguments.region))
+    except ModelcastError as error:
+        print(f"modelcast: {error}", file=sys.stderr)  # noqa: T201
+        return int(error.exit_code)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

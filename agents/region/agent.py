@@ -22,6 +22,7 @@ from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.log_reader import RegistryLogReader
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.agents.region.shell.reconciler import Reconciler
+from modelcast.infra.registry.shared_listing import SharedListing, UnknownModels
 from modelcast.infra.settings import RegionSettings
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
 from modelcast.schemas.names import MODEL_PATTERN
@@ -35,6 +36,8 @@ LOOK_SECONDS_MIN = 0.3
 HOLD_SECONDS_MAX = 30.0
 """A rebalance that takes longer than this does not stop a region: epochs fence what it does."""
 REFRESHES_AT_ONCE = 4
+TRIALS_AT_ONCE = 2
+"""Names that nobody knows and that are tried one by one: names are made up faster than a store answers."""
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +89,8 @@ class RegionAgent:
         self._rebalancing = False
         self.liveness = liveness or Liveness(settings.heartbeat_seconds)
         self._kept_by_others = OthersKeep(region_store)
+        self._unknown = UnknownModels()
+        self._listing = SharedListing(self._models_listed, ports.log_reads)
         self._look = asyncio.Event()
         self._release: asyncio.TimerHandle | None = None
         self._stopping: set[asyncio.Task[None]] = set()
@@ -121,12 +126,42 @@ class RegionAgent:
 
     # --- what the intake asks -------------------------------------------------------------------------------
 
-    def reconciler(self, model: str, *, met: bool) -> Reconciler | None:
-        """The model's reconciler; None if it is not ours. ``met``: somebody spoke of it, so it may exist by now."""
-        found = self._reconcilers.get(model)
-        if found is None and met and self._ought(model) and model not in self._yielded and not self._draining:
-            found = self._take(model, known_to_exist=False)
-        return found
+    def reconciler(self, model: str) -> Reconciler | None:
+        """The model's reconciler; None if there is none here."""
+        return self._reconcilers.get(model)
+
+    def may_take(self, model: str) -> bool:
+        """Whether the model ought to be ours, should it exist."""
+        return self._ought(model) and model not in self._yielded and not self._draining
+
+    async def meet(self, model: str) -> Reconciler | None:
+        """The reconciler of a model that somebody spoke of, made if the registry holds it; None: it is not ours.
+
+        A few names are tried at once by a reconciler that reads the log itself, which is as fast as can be; beyond
+        those, and for names that were unknown a moment ago, one listing answers for all.
+
+        Raises:
+            NotFound: the registry holds no such model.
+            StoreUnavailable: that can't be known now; the registry is looked at from time to time anyhow.
+        """
+        if model in self._reconcilers or not self.may_take(model):
+            return self._reconcilers.get(model)
+        loop = asyncio.get_running_loop()
+        if not self._unknown.holds(model, loop.time()) and self._on_trial() < TRIALS_AT_ONCE:
+            return self._take(model, known_to_exist=False)
+        if model not in await self._listing.names():
+            self._unknown.remember(model, loop.time())
+            raise NotFound("the registry holds no such model", subject=model)
+        if model not in self._reconcilers and self.may_take(model):
+            self._take(model, known_to_exist=True)
+        return self._reconcilers.get(model)
+
+    def _models_listed(self) -> list[str]:
+        return self._watch.reader.models()  # another reader once there is a registry to obey
+
+    def _on_trial(self) -> int:
+        """Reconcilers of models that may not exist."""
+        return sum(1 for reconciler in self._reconcilers.values() if reconciler.on_trial)
 
     def registry_doubted(self) -> None:
         """Look at the store's registry soon."""
@@ -194,7 +229,7 @@ class RegionAgent:
     async def _look_around(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._ports.stores, self._watch.check)
+            await loop.run_in_executor(self._ports.log_reads, self._watch.check)
             self._say("")
         except NotFound:
             self._say("")  # nothing was ever published: there is nothing to do, and that is well
@@ -208,7 +243,7 @@ class RegionAgent:
             self._say(str(error))
         if not self._watch.registry_id:
             return
-        for model in sorted(await loop.run_in_executor(self._ports.stores, self._watch.models)):
+        for model in sorted(await loop.run_in_executor(self._ports.log_reads, self._watch.models)):
             if model not in self._yielded:
                 self._take_if_due(model)
         await loop.run_in_executor(self._ports.stores, self._kept_by_others.look, frozenset(self._reconcilers))
@@ -260,8 +295,9 @@ class RegionAgent:
     def _replaced(self, model: str) -> None:
         gone = self._reconcilers.pop(model, None)
         self._reporter.forget(model)
-        if gone is not None and gone.unknown:
-            return  # what was only spoken of has no other owner: it may exist any moment
+        if gone is not None and gone.unknown:  # what was only spoken of has no other owner: it may exist any moment
+            self._unknown.remember(model, asyncio.get_running_loop().time())
+            return
         loop, most = asyncio.get_running_loop(), self._settings.reconcile_seconds
         if gone is not None and loop.time() - gone.owned_at > most:
             del self._yields[model]

@@ -1,7 +1,8 @@
 """What comes in on ``model-updates``: read, checked, and turned into a reason to look at the log. Never raises.
 
-An announcement is a hint. Whatever it says, the region acts on what stands in the log; a record that differs from it
-goes to ``dead-letters``, and the store, not the record, decides whether that is an alarm.
+An announcement is a hint. Whatever it says, the region acts on what stands in the log; a record that differs from it is
+not used, and the store, not the record, decides whether that is an alarm. The tracker judges the same records and puts
+what can't be used where people find it, once; a region only logs and counts it.
 """
 
 import asyncio
@@ -13,11 +14,10 @@ import structlog
 
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.shell.reconciler import Reconciler
-from modelcast.infra.kafka.outbox import Outbox
 from modelcast.infra.registry.schema_lookup import SchemaLookup
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.codec import decode
-from modelcast.schemas.errors import DecodeError, ModelcastError, UnknownSchema
+from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, UnknownSchema
 from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate
 from modelcast.schemas.topics import Topic, partition_of
 
@@ -29,6 +29,8 @@ QUESTIONS_AT_ONCE = 2
 
 NOT_IN_LOG_SECONDS = (0.1, 0.5, 2.0)
 """When the log is looked at again before an announcement that it does not hold is given up."""
+
+UNKNOWN_MODEL = "unknown-model"
 
 log = structlog.get_logger(__name__)
 
@@ -43,11 +45,25 @@ class Heard:
     offset: int
 
 
+def log_refusal(heard: Heard, reason: str, detail: str) -> None:
+    """Say in the log what was not used, and why."""
+    where = f"{Topic.MODEL_UPDATES}[{heard.partition}]@{heard.offset}"
+    log.warning("a record is not used", record=where, reason=reason, detail=detail[:200])
+
+
 class Owners(Protocol):
     """Who reconciles what on this worker (``RegionAgent``)."""
 
-    def reconciler(self, model: str, *, met: bool) -> Reconciler | None:
-        """The model's reconciler; None if it is not ours. ``met``: make one if it ought to be ours."""
+    def reconciler(self, model: str) -> Reconciler | None:
+        """The model's reconciler; None if there is none here."""
+        ...
+
+    def may_take(self, model: str) -> bool:
+        """Whether the model ought to be ours, should it exist."""
+        ...
+
+    async def meet(self, model: str) -> Reconciler | None:
+        """Its reconciler, made if it exists and ought to be ours; raises ``NotFound`` or ``StoreUnavailable``."""
         ...
 
     def registry_doubted(self) -> None:
@@ -62,19 +78,19 @@ class Intake:
         self,
         owners: Owners,
         watch: RegistryWatch,
-        outbox: Outbox,
         prefetch: Callable[[ModelUpdate], None] = lambda _: None,
+        refused: Callable[[Heard, str, str], None] = log_refusal,
     ) -> None:
         """Args:
         owners: of the models.
         watch: the registry.
-        outbox: for what can't be read.
         prefetch: told of what was announced to be published, before the log was read. It must not block.
+        refused: told of each record that can't be used: (record, reason, one line for people).
         """
         self._owners = owners
         self._watch = watch
-        self._outbox = outbox
         self._prefetch = prefetch
+        self._refused = refused
         self._tasks: set[asyncio.Task[None]] = set()
         self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._schemas = SchemaLookup(self._learn_schema)
@@ -87,10 +103,10 @@ class Intake:
             if len(self._tasks) < UNREAD_MAX:
                 self._beside(self._learn(heard, error))
             else:
-                self._bury(heard, error.reason, "not looked for: too much is being looked up")
+                self._refuse(heard, error.reason, "not looked for: too much is being looked up")
             return
         except DecodeError as error:
-            self._bury(heard, error.reason, error.message)
+            self._refuse(heard, error.reason, error.message)
             return
         self._wake(heard, entry)
 
@@ -108,23 +124,28 @@ class Intake:
 
     def _wake(self, heard: Heard, entry: Entry) -> None:
         if heard.key != entry.model.encode():
-            self._bury(heard, "bad-key", f"its key is not its model, {entry.model}")
+            self._refuse(heard, "bad-key", f"its key is not its model, {entry.model}")
             return
         if heard.partition != (right := partition_of(entry.model)):
-            self._bury(heard, "wrong-partition", f"{entry.model} belongs to {right}: is the partitioner murmur2?")
+            self._refuse(heard, "wrong-partition", f"{entry.model} belongs to {right}: is the partitioner murmur2?")
             return
         known = self._watch.registry_id
         if not known:
             self._owners.registry_doubted()
             return  # the log is read whole once there is a registry to obey
         if entry.registry_id != known:
-            self._bury(heard, "foreign-registry", f"of registry {entry.registry_id}; this region obeys {known}")
+            self._refuse(heard, "foreign-registry", f"of registry {entry.registry_id}; this region obeys {known}")
             self._owners.registry_doubted()
             return
         log.debug("heard", model=entry.model, generation=entry.generation)
-        reconciler = self._owners.reconciler(entry.model, met=True)
+        reconciler = self._owners.reconciler(entry.model)
         if reconciler is None:
+            if self._owners.may_take(entry.model) and len(self._tasks) < UNREAD_MAX:
+                self._beside(self._meet(heard, entry))
             return
+        self._hear(heard, entry, reconciler)
+
+    def _hear(self, heard: Heard, entry: Entry, reconciler: Reconciler) -> None:
         if reconciler.log_reader.holds(entry, heard.raw):
             metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
         elif len(self._tasks) < UNREAD_MAX:
@@ -133,6 +154,22 @@ class Intake:
             self._beside(self._compare(heard, entry, reconciler))
         else:
             reconciler.wake(entry.generation)
+
+    async def _meet(self, heard: Heard, entry: Entry) -> None:
+        """A model that nobody here looks after: it is new, or nobody has published it."""
+        for pause in (0.0, *NOT_IN_LOG_SECONDS):
+            await asyncio.sleep(pause)
+            try:
+                reconciler = await self._owners.meet(entry.model)
+            except NotFound:
+                continue
+            except ModelcastError as error:
+                log.warning("it is not known whether an announced model exists", model=entry.model, error=error)
+                return
+            if reconciler is not None:
+                self._hear(heard, entry, reconciler)
+            return
+        self._refuse(heard, UNKNOWN_MODEL, "the registry holds no such model")
 
     async def _compare(self, heard: Heard, entry: Entry, reconciler: Reconciler) -> None:
         """Have the log read that far, then compare."""
@@ -153,7 +190,9 @@ class Intake:
         if contradiction is None:
             metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
             return
-        self._bury(heard, "differs-from-log", contradiction)
+        self._refuse(
+            heard, UNKNOWN_MODEL if reconciler.unknown or reconciler.on_trial else "differs-from-log", contradiction
+        )
         reconciler.refresh()  # proves that what was read still stands, or raises the alarm
 
     async def _learn(self, heard: Heard, unknown: UnknownSchema) -> None:
@@ -161,7 +200,7 @@ class Intake:
             await self._schemas.look_up(unknown)
             entry = self._decoded(heard.raw)
         except DecodeError as error:
-            self._bury(heard, error.reason, error.message)
+            self._refuse(heard, error.reason, error.message)
         except ModelcastError as error:
             log.warning("a schema can't be fetched now", fingerprint=unknown.subject, error=error)
         else:
@@ -180,14 +219,6 @@ class Intake:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("looking at an announcement failed in an unforeseen way", error=error)
 
-    def _bury(self, heard: Heard, reason: str, detail: str) -> None:
-        metrics.RECORDS.labels(Topic.MODEL_UPDATES, "dead-letter").inc()
-        self._outbox.dead_letter(
-            heard.raw,
-            reason=reason,
-            detail=detail,
-            topic=Topic.MODEL_UPDATES,
-            partition=heard.partition,
-            offset=heard.offset,
-            key=heard.key,
-        )
+    def _refuse(self, heard: Heard, reason: str, detail: str) -> None:
+        metrics.RECORDS.labels(Topic.MODEL_UPDATES, "refused").inc()
+        self._refused(heard, reason, detail)

@@ -27,15 +27,18 @@ from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.consumers.fetch import ArtifactCache
 from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
 from modelcast.infra.kafka.admin import create_topics
+from modelcast.infra.kafka.agent_connection import agent_connection
 from modelcast.infra.kafka.faust_app import data_dir, run_app, stop_on_signals
 from modelcast.infra.kafka.outbox import Outbox
 from modelcast.infra.settings import RegionSettings, Settings
+from modelcast.infra.stores.breaker import BreakerStore
 from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.infra.telemetry.health import HealthServer
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.records import ModelUpdate
 
 STORE_THREADS = 16
+ORIGIN_READ_THREADS = 8
 FETCH_THREADS = 16
 """Of large artifacts; most of them wait for a lease of the origin."""
 SMALL_FETCH_THREADS = 8
@@ -50,8 +53,10 @@ async def run_region(settings: Settings, region: str) -> None:
 
     Raises:
         NotFound: the settings lack the region, its bucket or the origin.
+        UsageError: the streams can't honour a property of Kafka's connection; it is named.
         ModelcastError: the health port is taken, or Kafka refuses us for good.
     """
+    agent_connection(settings)  # refuses what the streams can't honour before anything runs
     worker = _Worker(settings, region)
     try:
         await worker.run(stop_on_signals())
@@ -74,8 +79,9 @@ class _Worker:
         self._small_fetches = ThreadPoolExecutor(SMALL_FETCH_THREADS, thread_name_prefix="small-fetches")
         cache = ArtifactCache(here.cache_dir or data_dir(settings, f"cache-{region}"), here.cache_size_max_bytes)
         self._outbox = Outbox(settings, f"region {region} worker {name}")
+        self._origin_reads = ThreadPoolExecutor(ORIGIN_READ_THREADS, thread_name_prefix="origin-reads")
         self._pods = _pods(here)
-        self._watch = RegistryWatch(origin, own)
+        self._watch = RegistryWatch(BreakerStore(origin), own)
         self._reporter = SnapshotReporter(self._outbox, name, here.report_seconds)
         self._link = long_link(here, own, cache)
         disk = Disk(settings, own, cache, self._kept, self._versions, self._link, fetch_accelerator(settings))
@@ -87,6 +93,7 @@ class _Worker:
             stores=self._stores,
             fetches=self._fetches,
             small_fetches=self._small_fetches,
+            origin_reads=self._origin_reads,
             load_seconds_max=here.pod_timeout_seconds,
         )
         self._agent = RegionAgent(
@@ -98,7 +105,7 @@ class _Worker:
             watch=self._watch,
             reporter=self._reporter,
         )
-        self._intake = Intake(self._agent, self._watch, self._outbox, partial(self._prefetch, disk))
+        self._intake = Intake(self._agent, self._watch, partial(self._prefetch, disk))
         self._heartbeats = Heartbeats(
             self._outbox,
             region,
@@ -140,12 +147,13 @@ class _Worker:
         await asyncio.to_thread(self._outbox.close, FLUSH_SECONDS)
         for pool in (self._fetches, self._small_fetches):
             pool.shutdown(wait=False, cancel_futures=True)
-        self._stores.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._stores, self._origin_reads):
+            pool.shutdown(wait=False, cancel_futures=True)
         log.info("the region agent has ended")
 
     def _prefetch(self, disk: Disk, update: ModelUpdate) -> None:
         with suppress(RuntimeError):  # we are ending
-            self._stores.submit(disk.prefetch, update)
+            self._origin_reads.submit(disk.prefetch, update)
 
     def _kept(self) -> frozenset[str]:
         return self._agent.digests_kept()

@@ -27,7 +27,7 @@ from modelcast.schemas.topics import Topic, partition_of
 LEARNING_MAX = 1_000
 """Heartbeats that may wait for their schema."""
 WRONG_PARTITION, EMPTY, UNEXPECTED = "wrong-partition", "empty", "unexpected-error"
-UNKNOWN_SCHEMA = "unknown-schema"
+UNKNOWN_SCHEMA, BAD_KEY = "unknown-schema", "bad-key"
 HEADERS_DIFFER = "headers-differ"
 AHEAD_RECORDS_MAX = 512
 AHEAD_SECONDS = 0.005
@@ -187,6 +187,8 @@ class Intake:
         entry = await self._decoded(raw)
         if not isinstance(entry, ModelUpdate | ModelCommand):
             raise Unusable("bad-value", f"a {type(entry).__name__}, not a log entry")
+        if message.key != entry.model.encode():
+            raise Unusable(BAD_KEY, f"its key is not its model, {entry.model}")
         await self._check_origin(entry.registry_id, entry.model, str(Topic.MODEL_UPDATES), message.partition)
         if self._rows.row(entry.model).heard_announced(entry.generation):
             table[announced_key(entry.model)] = str(entry.generation).encode()

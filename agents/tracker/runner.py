@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from modelcast.agents.tracker.app import Tracker
+from modelcast.infra.kafka.agent_connection import agent_connection
 from modelcast.infra.kafka.faust_app import run_app, stop_on_signals
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
@@ -26,8 +27,10 @@ async def run_tracker(settings: Settings) -> None:
     """Run a tracker until SIGTERM or SIGINT.
 
     Raises:
+        UsageError: the streams can't honour a property of Kafka's connection; it is named.
         ModelcastError: the settings name no origin store, or the health port can't be taken.
     """
+    agent_connection(settings)  # refuses what the streams can't honour before anything runs
     worker = settings.daemon.worker or f"{socket.gethostname()}-{os.getpid()}"
     stop = stop_on_signals()
     tracker = Tracker(settings, RegistryReader(origin_store(settings)), worker)

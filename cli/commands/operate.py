@@ -8,12 +8,13 @@ import typer
 from rich.text import Text
 
 from modelcast.cli.configured import load, origin_registry, regions_of, warnings_only
-from modelcast.cli.console import Format, emit, say
+from modelcast.cli.console import Format, age, emit, say
 from modelcast.cli.options import DryRun, Output, Reason, Regions, UnknownRegionOk, Yes, confirm, seconds_of
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.log.verbs import RULES, Rule
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, ModelCommand
+from modelcast.schemas.states import State
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
@@ -113,8 +114,12 @@ def _of_version(kind: CommandKind, rule: Rule) -> Command:
         version: Version, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, output: Output = Format.table,
     ) -> None:  # fmt: skip
         model, number = _version(version)
+        settings = load()
+        if kind is CommandKind.RELEASE and (why := _released_already(settings, model, number)):
+            emit(None, output, Text(f"{model}/{number}: nothing to release: {why}"))
+            return
         _do(
-            load(),
+            settings,
             model,
             rule.question.format(model=model, version=number),
             lambda c: c.say(kind, model, version=number, reason=reason),
@@ -224,6 +229,31 @@ def _version(text: str) -> tuple[str, int]:
 
     log, _ = read_log(origin_registry(load()), wanted.model)
     return wanted.model, log.resolve(wanted).version
+
+
+def _released_already(settings: "Settings", model: str, version: int) -> str:
+    """Why a release would change nothing; "": it may, as far as anybody knows.
+
+    The log holds what people quarantined; what a region refuses of its own accord, only its reports tell.
+    """
+    from modelcast.cli.views.registry import read_log
+    from modelcast.cli.views.state_source import STALE_SECONDS, StateSource
+
+    log, _ = read_log(origin_registry(settings), model)
+    if version in log.quarantined or version not in log.updates:
+        return ""
+    try:
+        seen = StateSource(settings).model(model)
+    except ModelcastError:
+        seen = None
+    if seen is None or seen.age_seconds > STALE_SECONDS:
+        say("the tracker's reports can't be read: a region may refuse it of its own accord")
+        return ""
+    refused = {row.refused_version for row in seen.state.regions}
+    refused |= {row.aspired_version for row in seen.state.regions if row.state is State.QUARANTINED}
+    if version in refused:
+        return ""
+    return f"it is not quarantined, and no region refuses it (as of {age(seen.age_seconds)} ago)"
 
 
 def _where(regions: Sequence[str]) -> str:

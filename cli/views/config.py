@@ -1,5 +1,6 @@
 """``modelcast config show``: the settings in force."""
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,9 @@ from modelcast.cli.console import Format, emit, say
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
+
+MASK = "********"
+_PASSWORD = re.compile(r"(?i)^([^=]*(?:password|secret|token)[^=]*=).*")
 
 config = typer.Typer(no_args_is_help=True, help="The settings in force.")
 
@@ -46,6 +50,8 @@ def _masked(settings: "Settings") -> dict[str, Any]:
             return {k: mask(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [mask(v) for v in value]
+        if isinstance(value, str) and "://" in value:
+            return _without_password(value)
         return value if isinstance(value, str | int | float | bool | None) else str(value)
 
     masked = mask(settings.model_dump())
@@ -54,13 +60,15 @@ def _masked(settings: "Settings") -> dict[str, Any]:
 
 
 def _without_password(secret: str) -> str:
-    """A URL keeps everything but its password; anything else is masked whole."""
+    """A URL keeps everything but its passwords; anything else is masked whole."""
     scheme, separator, rest = secret.partition("://")
     if not separator:
-        return "********"
-    credentials, at, host = rest.rpartition("@")
+        return MASK
+    address, mark, query = rest.partition("?")
+    credentials, at, host = address.rpartition("@")
     user = credentials.split(":")[0]
-    return f"{scheme}://{user + ':********@' if at else ''}{host}"
+    options = "&".join(_PASSWORD.sub(rf"\g<1>{MASK}", option) for option in query.split("&"))
+    return f"{scheme}://{f'{user}:{MASK}@' if at else ''}{host}{mark}{options}"
 
 
 def _flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

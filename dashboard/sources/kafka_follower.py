@@ -207,6 +207,7 @@ class KafkaFollower:
             raise unavailable(error, self._settings, Topic.VERSION_STATE) from error
         reached = consumer.position([place])[0].offset  # a compacted topic's last offsets may hold nothing
         self._positions[partition] = max(self._positions[partition], reached)
+        self._tell(Batch("kafka", self._reach, missing=self._told[1]))  # it is there
 
     def _read_to_the_end(self) -> bool:
         return all(self._positions[each] >= end for each, end in self._ends.items())

@@ -5,7 +5,7 @@ import { clock, duration, number, plural, size, utc, version } from "./format.js
 import { Matrix } from "./matrix.js";
 import { ModelTable } from "./models.js";
 import { Ago, Badge, Command, Copy, Said } from "./parts.js";
-import { nowUs, old, store } from "./store.js";
+import { live, nowUs, old, store } from "./store.js";
 
 const ROWS = 30;
 
@@ -88,7 +88,7 @@ function VerdictBox() {
   const counts = Object.entries(verdict.pairs).map(([word, count]) => html`<span class=${`count w-${word}`}>${number(count)} ${word === "OK" && old() ? "OK then" : word}</span>`);
   const reading = { live: "Kafka read to its end", "catching up": "Kafka is being read", starting: "Kafka is being asked", away: "Kafka is away" }[fresh.kafka];
   return html`<section class=${`verdict w-${verdict.word}`} aria-label="verdict">
-    <p class="sentence"><${Badge} word=${verdict.word} label=${verdict.label} /> ${verdict.sentence}</p>
+    <p class="sentence"><${Badge} word=${verdict.word} label=${verdict.label} /> ${live() ? "" : `As of ${clock(nowUs(), nowUs())}: `}${verdict.sentence}</p>
     <p class="notes">${[...verdict.notes, reading].join(" · ")}</p>
     <p class="counts">${counts} <${Copy} text=${asText()} label="copy as text" name="copy the verdict as text" /></p>
   </section>`;

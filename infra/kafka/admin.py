@@ -14,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports 
     ResourceType,
 )
 
-from modelcast.infra.kafka.client import make_admin, make_consumer, read_partition, unavailable
+from modelcast.infra.kafka.client import make_admin, make_consumer, read_partition, unreachable
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS, TOPICS, TopicSpec, partition_of
 
@@ -94,7 +94,7 @@ def create_topics(
             created.append(name)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise unavailable(error, settings, name) from error
+                raise unreachable(error, settings, name) from error
     _records(admin, settings, {str(s.name): s.partitions for s in missing})
     return tuple(created)
 
@@ -113,9 +113,9 @@ def topic_ids(settings: Settings, admin: AdminClient | None = None) -> dict[str,
             found[name] = str(future.result(timeout).topic_id)
         except KafkaException as error:
             if error.args[0].code() not in _UNSEEN:
-                raise unavailable(error, settings, name) from error
+                raise unreachable(error, settings, name) from error
         except TimeoutError as error:
-            raise unavailable("no answer in time", settings, name) from error
+            raise unreachable("no answer in time", settings, name) from error
     return found
 
 
@@ -133,9 +133,9 @@ def delete_group(settings: Settings, group: str) -> bool:
         if code == KafkaError.NON_EMPTY_GROUP:
             return False
         if code != KafkaError.GROUP_ID_NOT_FOUND:
-            raise unavailable(error, settings, group) from error
+            raise unreachable(error, settings, group) from error
     except TimeoutError as error:
-        raise unavailable("no answer in time", settings, group) from error
+        raise unreachable("no answer in time", settings, group) from error
     return True
 
 
@@ -172,6 +172,11 @@ def differences(spec: TopicSpec, found: TopicDescription, replication: int = 1) 
         if is_now.lstrip("-").isdigit() and 0 <= int(is_now) < int(retention):
             hint = f"nothing is lost by it; to change: --add-config retention.ms={retention}"
             findings.append(Finding(name, f"keeps {is_now} ms, less than {retention}", hint, "warning"))
+    if limit := spec.config.get("retention.bytes"):
+        is_now = found.config.get("retention.bytes", "")
+        if is_now != limit:
+            hint = f"a flood could fill the brokers' disks; to change: --add-config retention.bytes={limit}"
+            findings.append(Finding(name, f"retention.bytes is {is_now!r}, should be {limit!r}", hint, "warning"))
     if found.replication < replication:
         problem = f"{found.replication} copies, fewer than the {replication} that the settings ask for"
         findings.append(Finding(name, problem, "kafka-reassign-partitions", "warning"))
@@ -190,7 +195,7 @@ def describe(settings: Settings) -> ClusterDescription:
         ours = {str(s.name): found.topics[s.name] for s in TOPICS if s.name in found.topics}
         configs = _configs(admin, list(ours), timeout)
     except KafkaException as error:
-        raise unavailable(error, settings) from error
+        raise unreachable(error, settings) from error
     counts = _records(admin, settings, {name: len(metadata.partitions) for name, metadata in ours.items()})
     topics = []
     for name, metadata in ours.items():
@@ -220,9 +225,9 @@ def broker_version(settings: Settings) -> str | None:
     except KafkaException as error:
         if error.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
             return None
-        raise unavailable(error, settings) from error
+        raise unreachable(error, settings) from error
     except TimeoutError as error:
-        raise unavailable("no answer in time", settings) from error
+        raise unreachable("no answer in time", settings) from error
     # 4.0 has dropped the setting: since then all brokers speak by the cluster's metadata version.
     older = config.get("inter.broker.protocol.version")
     return older.value if older else "4.0 or newer"
@@ -233,7 +238,7 @@ def _partitions(admin: AdminClient, settings: Settings, timeout: float) -> dict[
     try:
         topics = admin.list_topics(timeout=timeout).topics
     except KafkaException as error:
-        raise unavailable(error, settings) from error
+        raise unreachable(error, settings) from error
     return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
 
 
@@ -258,7 +263,7 @@ def _records(admin: AdminClient, settings: Settings, topics: Mapping[str, int]) 
             return {name: sum(end[name, n] - begin[name, n] for n in range(count)) for name, count in topics.items()}
         except KafkaException as error:  # new topics take a moment to be known by their leaders
             if time.monotonic() > deadline or error.args[0].code() not in _SETTLING:
-                raise unavailable(error, settings, ", ".join(topics)) from error
+                raise unreachable(error, settings, ", ".join(topics)) from error
             if error.args[0].code() == KafkaError._NOENT:  # seen to last: this client's cache of leaders is stuck
                 admin = make_admin(settings)
         time.sleep(0.02)
@@ -292,7 +297,7 @@ def misplaced(settings: Settings, topic: str, *, last: int = 20) -> list[str]:
                 if partition_of(key) != partition:
                     found.add(key)
     except KafkaException as error:
-        raise unavailable(error, settings, topic) from error
+        raise unreachable(error, settings, topic) from error
     finally:
         consumer.close()
     return sorted(found)

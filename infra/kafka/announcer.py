@@ -10,18 +10,23 @@ from typing import Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from modelcast.infra.forks import never_freed, renew_in_children
-from modelcast.infra.kafka.client import make_producer, unavailable
+from modelcast.infra.kafka.client import connection_properties, make_producer, unavailable
 from modelcast.infra.settings import Settings
-from modelcast.schemas.errors import KafkaUnavailable
+from modelcast.schemas.errors import KafkaUnavailable, UsageError
 
 POLL_SECONDS = 0.05
 """Another thread's poll may serve our confirmation: nobody waits longer than this before looking."""
 
 
 class KafkaAnnouncer:
-    """An ``Announcer`` on confluent-kafka. Thread-safe; connects on first use (or ``warm``)."""
+    """An ``Announcer`` on confluent-kafka. Thread-safe; connects on first use (or ``warm``).
+
+    Raises:
+        UsageError: the settings about Kafka make no sense: known before anything is claimed.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        connection_properties(settings)
         self._settings = settings
         self._producer: Producer | None = None
         self._trouble: KafkaError | None = None
@@ -42,7 +47,7 @@ class KafkaAnnouncer:
         """
         try:
             found = self._connected().list_topics(topic, timeout=timeout_seconds)
-        except KafkaException:
+        except (KafkaException, UsageError):
             return False
         return topic in found.topics and found.topics[topic].error is None
 
@@ -63,7 +68,10 @@ class KafkaAnnouncer:
             delivered.set()
 
         deadline = time.monotonic() + timeout_seconds
-        producer = self._connected()
+        try:
+            producer = self._connected()
+        except UsageError as error:  # a claim may have been made, and the tracker announces it
+            raise KafkaUnavailable(error.message, subject=topic, hint=error.hint) from error
         try:
             producer.produce(
                 topic, key=key.encode(), value=value, headers=list((headers or {}).items()), on_delivery=on_delivery

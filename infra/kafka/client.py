@@ -1,7 +1,9 @@
 """How Modelcast's own clients (confluent-kafka) reach the cluster: properties from the settings, and plain reading."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -15,14 +17,32 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from modelcast.infra.kafka.connection import check_files, connection_of
 from modelcast.infra.settings import Settings
-from modelcast.schemas.errors import KafkaUnavailable
+from modelcast.schemas.errors import KafkaUnavailable, UsageError
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
 Client = TypeVar("Client")
 
 QUIET = 2  # librdkafka logs what is critical; everything else reaches the caller as an error
-_AUTHENTICATION = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
+HANGS_UP = "whoever listens there hangs up"
+WHY_SECONDS, WHY_STEP_SECONDS = 3.0, 0.25
+_SAYS_NOTHING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+_AUTHENTICATION = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    }
+)
 _AUTHORIZATION = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -34,27 +54,21 @@ _NO_TOPIC = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOP
 
 
 def connection_properties(settings: Settings) -> dict[str, Any]:
-    """What every client needs to reach the cluster, in librdkafka's words."""
-    kafka = settings.kafka
-    properties: dict[str, Any] = {
+    """What every client needs to reach the cluster, in librdkafka's words.
+
+    Raises:
+        UsageError: the settings about Kafka make no sense, or a file that they name can't be read.
+    """
+    connection = connection_of(settings.kafka)
+    check_files(connection)
+    return {
         "log_level": QUIET,
         "socket.connection.setup.timeout.ms": 10_000,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1_000,
         "socket.nagle.disable": True,
-        **kafka.properties,
-        "bootstrap.servers": kafka.bootstrap_servers,
-        "client.id": "modelcast",
+        **connection,
     }
-    if kafka.security_protocol != "PLAINTEXT":
-        properties["security.protocol"] = kafka.security_protocol
-    if kafka.security_protocol.startswith("SASL"):
-        properties["sasl.mechanism"] = kafka.sasl_mechanism or "PLAIN"
-        properties["sasl.username"] = kafka.sasl_username or ""
-        properties["sasl.password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
-    if kafka.ssl_ca_location:
-        properties["ssl.ca.location"] = str(kafka.ssl_ca_location)
-    return properties
 
 
 def producer_properties(settings: Settings) -> dict[str, Any]:
@@ -83,9 +97,23 @@ def consumer_properties(settings: Settings, *, group: str = "modelcast-reader") 
     }
 
 
-def make_producer(settings: Settings, *, on_error: Callable[[KafkaError], None] | None = None) -> Producer:
-    """A producer (see ``producer_properties``). ``on_error`` hears why connecting fails, while it is polled."""
-    properties = producer_properties(settings) | ({"error_cb": on_error} if on_error else {})
+def make_producer(
+    settings: Settings,
+    *,
+    on_error: Callable[[KafkaError], None] | None = None,
+    limits: Mapping[str, int] = MappingProxyType({}),
+) -> Producer:
+    """A producer (see ``producer_properties``).
+
+    Args:
+        settings: where the cluster is.
+        on_error: hears why connecting fails, while the producer is polled.
+        limits: properties about how much may wait.
+
+    Raises:
+        UsageError: librdkafka can't use the settings.
+    """
+    properties = producer_properties(settings) | dict(limits) | ({"error_cb": on_error} if on_error else {})
     return _made(Producer, properties, settings)
 
 
@@ -100,11 +128,18 @@ def make_admin(settings: Settings) -> AdminClient:
 
 
 def _made(kind: Callable[[dict[str, Any]], Client], properties: dict[str, Any], settings: Settings) -> Client:
-    """A client. With properties that make no sense the cluster is as far away as when it can't be reached."""
+    """A client.
+
+    Raises:
+        UsageError: librdkafka knows no such property, or can't use a value or file.
+    """
     try:
         return kind(properties)
     except KafkaException as error:
-        raise unavailable(error, settings) from error
+        if error.args[0].code() != KafkaError._INVALID_ARG:
+            raise unavailable(error, settings) from error
+        hint = "check kafka.properties and kafka.ssl_ca_location: librdkafka takes certificates and keys in PEM format"
+        raise UsageError(f"Kafka's client can't use its settings: {error.args[0].str()}", hint=hint) from None
 
 
 def passes(error: KafkaError) -> bool:
@@ -119,21 +154,60 @@ def passes(error: KafkaError) -> bool:
 
 def unavailable(error: KafkaError | KafkaException | str, settings: Settings, subject: str = "") -> KafkaUnavailable:
     """The error that Kafka's own one means, with a hint that fits it."""
+    bare = _bare(error)
+    code = None if isinstance(bare, str) else bare.code()
+    text = bare if isinstance(bare, str) else bare.str()
+    return KafkaUnavailable(f"Kafka: {text}", subject=subject, hint=_hint(code, text, settings))
+
+
+def unreachable(error: KafkaError | KafkaException | str, settings: Settings, subject: str = "") -> KafkaUnavailable:
+    """``unavailable``, after a look at why: requests that got no answer don't tell. Takes up to ``WHY_SECONDS``."""
+    bare = _bare(error)
+    if isinstance(bare, str) or bare.code() in _SAYS_NOTHING:
+        bare = why_unreachable(settings) or bare
+    return unavailable(bare, settings, subject)
+
+
+def _bare(error: KafkaError | KafkaException | str) -> KafkaError | str:
     if isinstance(error, KafkaException):
-        error = error.args[0]
-    code = error.code() if isinstance(error, KafkaError) else None
+        inner: KafkaError = error.args[0]
+        return inner
+    return error
+
+
+def why_unreachable(settings: Settings, seconds: float = WHY_SECONDS) -> KafkaError | str | None:
+    """What keeps a client from connecting (refused, certificate, password); None: nothing does, or nobody answers."""
+    heard: list[KafkaError] = []
+    client = make_producer(settings, on_error=heard.append)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(KafkaException):
+            if client.list_topics(timeout=WHY_STEP_SECONDS).brokers:
+                return None
+        client.poll(0)
+        if telling := [error for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN]:
+            return telling[-1]
+    return HANGS_UP if heard else None
+
+
+def _hint(code: int | None, text: str, settings: Settings) -> str:
+    kafka = settings.kafka
+    if text == HANGS_UP or "broker listener" in text or "security.protocol" in text:
+        protocol = connection_of(kafka)["security.protocol"]
+        return f"kafka.security_protocol is {protocol}: is it what the listener at {kafka.bootstrap_servers} speaks?"
+    if "certificate verify failed" in text:
+        return "kafka.ssl_ca_location must name the CA of the brokers' certificates, which must name their hosts"
+    if code == KafkaError._SSL or "SSL routines" in text:
+        return (
+            "does the broker ask for a client certificate (kafka.properties: ssl.certificate.location) of its own CA?"
+        )
     if code in _AUTHENTICATION:
-        hint = "check kafka.security_protocol, kafka.sasl_* and kafka.ssl_ca_location"
-    elif code in _AUTHORIZATION:
-        hint = "this user lacks an ACL on it"
-    elif code == KafkaError._INVALID_ARG:
-        hint = "check kafka.security_protocol, kafka.sasl_*, kafka.ssl_ca_location and kafka.properties"
-    elif code in _NO_TOPIC:
-        hint = "create the topics: modelcast topics --create; if they are there, this user lacks an ACL on them"
-    else:
-        hint = f"is Kafka up at {settings.kafka.bootstrap_servers}?"
-    text = error.str() if isinstance(error, KafkaError) else error
-    return KafkaUnavailable(f"Kafka: {text}", subject=subject, hint=hint)
+        return "check kafka.sasl_username, kafka.sasl_password and kafka.sasl_mechanism"
+    if code in _AUTHORIZATION:
+        return "this user lacks an ACL on it"
+    if code in _NO_TOPIC:
+        return "create the topics: modelcast topics --create; if they are there, this user lacks an ACL on them"
+    return f"is Kafka up at {kafka.bootstrap_servers}?"
 
 
 def read_partition(
@@ -163,7 +237,7 @@ def read_partition(
         # A compacted topic's last offsets may hold nothing, so the position tells the end, not the messages.
         while position < end:
             if time.monotonic() > deadline:
-                raise unavailable("the messages did not come in time", settings, subject)
+                raise unreachable("the messages did not come in time", settings, subject)
             message = consumer.poll(0.1)
             if message is None:
                 reached = consumer.position([TopicPartition(topic, partition)])[0].offset
@@ -172,9 +246,9 @@ def read_partition(
             if (error := message.error()) is not None:
                 if passes(error):
                     continue
-                raise unavailable(error, settings, subject)
+                raise unreachable(error, settings, subject)
             position = (message.offset() or 0) + 1
             if position <= end:
                 yield message
     except KafkaException as error:
-        raise unavailable(error, settings, subject) from error
+        raise unreachable(error, settings, subject) from error

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from modelcast.infra.kafka import replays
 from modelcast.infra.kafka.announcer import KafkaAnnouncer
-from modelcast.infra.kafka.client import make_consumer, read_partition, unavailable
+from modelcast.infra.kafka.client import make_consumer, read_partition, unreachable
 from modelcast.infra.kafka.replays import Replay
 from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
@@ -195,7 +195,7 @@ def _bounds(consumer: Consumer, settings: Settings) -> tuple[int, int]:
             TopicPartition(Topic.DEAD_LETTERS, PARTITION), timeout=settings.kafka.timeout_seconds
         )
     except KafkaException as error:
-        raise unavailable(error, settings, Topic.DEAD_LETTERS) from error
+        raise unreachable(error, settings, Topic.DEAD_LETTERS) from error
 
 
 def _read(consumer: Consumer, settings: Settings, start: int, until: int) -> list[StoredDeadLetter]:

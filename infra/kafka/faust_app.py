@@ -10,7 +10,6 @@ that whatever broke inside Faust is left behind with the app that it broke.
 import asyncio
 import os
 import signal
-import ssl
 import tempfile
 from collections.abc import Callable
 from enum import Enum, auto
@@ -23,9 +22,10 @@ from aiokafka.partitioner import DefaultPartitioner
 from faust.types.auth import CredentialsT
 from faust.types.serializers import SchemaT
 
+from modelcast.infra.kafka.agent_connection import AgentConnection, agent_connection
 from modelcast.infra.kafka.faust_consumer import PositionedApp
 from modelcast.infra.settings import Settings
-from modelcast.schemas.errors import ModelcastError, UsageError
+from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.topics import MODEL_PARTITIONS, TopicSpec
 
 SESSION_TIMEOUT_SECONDS = 10.0
@@ -44,64 +44,46 @@ BYTES: SchemaT[bytes, bytes] = faust.Schema(
 """Keys and values as the bytes that they are: decoding is ours, so that nothing raises inside of Faust."""
 
 
-def ssl_context(settings: Settings) -> ssl.SSLContext | None:
-    """The TLS context that the cluster asks for, or None for a plain connection."""
-    kafka = settings.kafka
-    if not kafka.security_protocol.endswith("SSL"):
-        return None
-    context = ssl.create_default_context(cafile=str(kafka.ssl_ca_location) if kafka.ssl_ca_location else None)
-    certificate = kafka.properties.get("ssl.certificate.location")
-    if certificate:
-        context.load_cert_chain(
-            certificate,
-            kafka.properties.get("ssl.key.location"),
-            kafka.properties.get("ssl.key.password"),
-        )
-    return context
-
-
 def aiokafka_properties(settings: Settings) -> dict[str, Any]:
-    """Connection properties of a plain aiokafka client (a consumer without group, a producer)."""
-    kafka = settings.kafka
+    """Connection properties of a plain aiokafka client (a consumer without group, a producer).
+
+    Raises:
+        UsageError: see ``agent_connection``.
+    """
+    connection = agent_connection(settings)
     properties: dict[str, Any] = {
-        "bootstrap_servers": kafka.bootstrap_servers,
-        "security_protocol": kafka.security_protocol,
-        "ssl_context": ssl_context(settings),
+        "bootstrap_servers": list(connection.servers),
+        "client_id": connection.client_id,
+        "security_protocol": connection.protocol,
+        "ssl_context": connection.tls,
+        **connection.limits_ms,
     }
-    if kafka.security_protocol.startswith("SASL"):
-        properties["sasl_mechanism"] = kafka.sasl_mechanism or "PLAIN"
-        properties["sasl_plain_username"] = kafka.sasl_username
-        properties["sasl_plain_password"] = _password(settings)
+    if connection.mechanism:
+        properties["sasl_mechanism"] = connection.mechanism
+        properties["sasl_plain_username"] = connection.username
+        properties["sasl_plain_password"] = connection.password
     return properties
 
 
-def _password(settings: Settings) -> str | None:
-    password = settings.kafka.sasl_password
-    return password.get_secret_value() if password is not None else None
-
-
-def _credentials(settings: Settings) -> CredentialsT | None:
-    kafka, context = settings.kafka, ssl_context(settings)
-    if kafka.security_protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=kafka.sasl_username,
-            password=_password(settings),
-            ssl_context=context,
-            mechanism=kafka.sasl_mechanism or "PLAIN",
+def _connecting(connection: AgentConnection) -> dict[str, Any]:
+    """The connection in Faust's words."""
+    credentials: CredentialsT | None = None
+    if connection.mechanism:
+        credentials = faust.SASLCredentials(
+            username=connection.username,
+            password=connection.password,
+            ssl_context=connection.tls,
+            mechanism=connection.mechanism,
         )
-    return faust.SSLCredentials(context=context) if context is not None else None
-
-
-def broker_url(settings: Settings) -> str:
-    """The cluster as Faust writes it.
-
-    Raises:
-        UsageError: no servers are named.
-    """
-    servers = [s.strip() for s in settings.kafka.bootstrap_servers.split(",") if s.strip()]
-    if not servers:
-        raise UsageError("no Kafka servers", hint="set MODELCAST_KAFKA__BOOTSTRAP_SERVERS=host:port")
-    return ";".join(f"kafka://{server}" for server in servers)
+    elif connection.tls is not None:
+        credentials = faust.SSLCredentials(context=connection.tls)
+    limits = {f"{who}_{name}": ms for name, ms in connection.limits_ms.items() for who in ("consumer", "producer")}
+    return {
+        "broker": ";".join(f"kafka://{server}" for server in connection.servers),
+        "broker_client_id": connection.client_id,
+        "broker_credentials": credentials,
+        **limits,
+    }
 
 
 def data_dir(settings: Settings, name: str) -> Path:
@@ -119,8 +101,7 @@ def make_app(settings: Settings, name: str, **overrides: Any) -> PositionedApp:
     server, no leader topic; a dead worker's partitions move on after ``SESSION_TIMEOUT_SECONDS``.
     """
     configuration: dict[str, Any] = {
-        "broker": broker_url(settings),
-        "broker_credentials": _credentials(settings),
+        **_connecting(agent_connection(settings)),
         "broker_session_timeout": SESSION_TIMEOUT_SECONDS,
         "broker_heartbeat_interval": HEARTBEAT_SECONDS,
         "broker_commit_interval": 1.0,

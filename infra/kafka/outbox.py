@@ -8,15 +8,14 @@ import threading
 from collections.abc import Callable, Mapping
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
-from modelcast.infra.kafka.client import producer_properties
+from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import Topic
 
-QUEUE_RECORDS_MAX = 20_000
-QUEUE_KIBIBYTES_MAX = 128 * 1024
+LIMITS = {"queue.buffering.max.messages": 20_000, "queue.buffering.max.kbytes": 128 * 1024}
 POLL_SECONDS = 0.2
 
 log = structlog.get_logger(__name__)
@@ -33,10 +32,7 @@ class Outbox:
     """
 
     def __init__(self, settings: Settings, reported_by: str) -> None:
-        self._producer = Producer(
-            producer_properties(settings)
-            | {"queue.buffering.max.messages": QUEUE_RECORDS_MAX, "queue.buffering.max.kbytes": QUEUE_KIBIBYTES_MAX}
-        )
+        self._producer = make_producer(settings, limits=LIMITS)
         self.dead_letter = DeadLetterWriter(self.send, reported_by)
         self._loop = asyncio.get_running_loop()
         self._closed = threading.Event()

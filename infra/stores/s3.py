@@ -102,6 +102,10 @@ class S3Store:
         with translated(self.name):
             return DirectRequests.learned_from(self._clients.plain, self._clients.credentials, self._bucket)
 
+    def roads(self) -> tuple[Clients, DirectRequests | None, str]:
+        """What requests go through: boto3's clients, our own (None: boto3 alone knows how); and the bucket."""
+        return self._clients, self._direct, self._bucket
+
     def get(self, key: str, *, size_max: int) -> StoredObject | None:
         """Read a whole small object; None if absent."""
         try:

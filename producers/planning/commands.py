@@ -59,6 +59,9 @@ def _before(log: ModelLog, region: str, last_consistent: int | None) -> int:
         if version != now and version not in log.quarantined:
             return version
     where = f" in {region}" if region else ""
+    if now is None:
+        hint = f"`modelcast activate {log.model}/NUMBER` has one served; a quarantined one has to be released first"
+        raise Refused(f"no version is in force{where}: there is nothing to go back from", subject=log.model, hint=hint)
     raise Refused(
         f"nothing was served before version {now}{where}", subject=log.model, hint="name the version: rollback --to"
     )

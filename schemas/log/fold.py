@@ -142,7 +142,14 @@ class ModelLog:
             version = self.aliases.get(reference.alias)
         else:
             version = self.aspired_version(region)
-        if version is None or version not in self.updates:
+        if version is None and reference.alias is not None:
+            known = ", ".join(sorted(self.aliases)) or "none"
+            hint = f"known: {known}; `modelcast alias {self.model}/NUMBER {reference.alias}` makes it"
+            raise NotFound("no such alias", subject=str(reference), hint=hint)
+        if version is None:
+            hint = f"name a version, as in {self.model}/1; see `modelcast history {self.model}`"
+            raise NotFound("no version is in force", subject=str(reference), hint=hint)
+        if version not in self.updates:
             raise NotFound("no such version", subject=str(reference), hint=f"modelcast history {self.model}")
         return self.updates[version]
 

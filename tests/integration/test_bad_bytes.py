@@ -58,11 +58,15 @@ def test_bad_records_become_dead_letters_and_healthy_ones_flow(
     modelcast("publish", MODEL, modelcast.model(2), "--wait")
     assert {predicts(pod, MODEL) for pod in pods_of(stack.env)} == {(2, 2.0)}
 
+    places: list[tuple[str, int, int]] = []
+
     def letters() -> dict[tuple[str, str], set[str]]:
         found: dict[tuple[str, str], set[str]] = {}
+        places.clear()
         for stored in modelcast("dead-letters", "list", "--last", "200", "-o", "json").json:
             letter = stored["letter"]
             found.setdefault((letter["source_topic"], letter["raw"]), set()).add(letter["reason"])
+            places.append((letter["source_topic"], letter["source_partition"], letter["source_offset"]))
         return found
 
     def missing() -> list[str]:
@@ -78,6 +82,7 @@ def test_bad_records_become_dead_letters_and_healthy_ones_flow(
         return lacking
 
     until(lambda: not missing(), lambda: f"each has its letter; lacking: {missing()}", 60)
+    assert len(places) == len(set(places)), "one letter a record, however many read it"
     state = modelcast("get", MODEL, "-o", "json").json["state"]
     assert (state["head_generation"], state["consistent_version"]) == (2, 2)
     assert len(modelcast("history", MODEL, "-o", "json").json) == 2

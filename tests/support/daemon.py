@@ -6,7 +6,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -107,14 +107,13 @@ class Daemon:
         """Whether its log holds ``text``."""
         return self.log.exists() and text in self.log.read_text()
 
-    def lines(self, event: str) -> Iterator[dict[str, Any]]:
+    def lines(self, event: str) -> list[dict[str, Any]]:
         """What it has logged as JSON under ``event``. A line is written before what it speaks of goes on."""
         text = self.log.read_bytes() if self.log.exists() else b""
-        for line in text.splitlines():
-            if f'"{event}"'.encode() in line and line.endswith(b"}"):
-                body = json.loads(line)
-                if body.get("event") == event:
-                    yield body
+        bodies = (
+            json.loads(line) for line in text.splitlines() if f'"{event}"'.encode() in line and line.endswith(b"}")
+        )
+        return [body for body in bodies if body.get("event") == event]
 
     def state(self, model: str) -> tuple[int, State] | None:
         """(generation, state) of a model as a region agent logged it last."""

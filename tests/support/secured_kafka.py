@@ -3,7 +3,7 @@
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,13 @@ class SecuredKafka:
 @contextmanager
 def secured_kafka(directory: Path, users: list[str], regions: list[str]) -> Iterator[SecuredKafka]:
     """A broker with its topics and with the ACLs of ``acls.sh``."""
-    child, plain, sasl = _start(directory, users)
+    passwords = " ".join(f'user_{user}="password of {user}"' for user in users)
+
+    def extra(ports: list[int]) -> str:
+        plain, controller, sasl = ports
+        return EXTRA.format(host=LOOPBACK, plain=plain, sasl=sasl, controller=controller, users=passwords)
+
+    child, (plain, _, sasl) = start_broker(directory, extra, more_ports=1)
     try:
         admin = Settings(kafka=KafkaSettings(bootstrap_servers=f"{LOOPBACK}:{plain}", timeout_seconds=TIMEOUT_SECONDS))
         create_topics(admin)
@@ -88,22 +94,28 @@ def granted(env: Mapping[str, str]) -> list[str]:
     return done.stdout.splitlines()
 
 
-def _start(directory: Path, users: list[str]) -> tuple[Child, int, int]:
+def start_broker(directory: Path, extra: Callable[[list[int]], str], *, more_ports: int) -> tuple[Child, list[int]]:
+    """Start a broker with settings above the usual ones, and wait until its plain listener answers.
+
+    Args:
+        directory: for its data.
+        extra: settings for these ports: of the plain listener, of the controller, and ``more_ports`` others.
+        more_ports: how many.
+    """
     lock = kafka_lock()
     jars = ensure_jars(lock)
     for attempt in range(START_ATTEMPTS):
         folder = directory / str(attempt)
         folder.mkdir(parents=True)
-        plain, sasl, controller = free_ports(3)
-        settings, logging = write_settings(folder, port=plain, controller_port=controller)
-        passwords = " ".join(f'user_{user}="password of {user}"' for user in users)
+        ports = free_ports(2 + more_ports)
+        settings, logging = write_settings(folder, port=ports[0], controller_port=ports[1])
         with settings.open("a") as file:
-            file.write(EXTRA.format(host=LOOPBACK, plain=plain, sasl=sasl, controller=controller, users=passwords))
+            file.write(extra(ports))
         flags = [*JVM_FLAGS, f"-Dlog4j2.configurationFile={logging}"]
         run: list[str | Path] = [java(), *flags, "-cp", os.pathsep.join(map(str, jars))]
         format_data(folder, run, repr(lock), folder / "kafka.log")
         child = Child.start([*run, "kafka.Kafka", settings], name="kafka", log=folder / "kafka.log", grace_seconds=15)
-        expected, address = cluster_id(folder), f"{LOOPBACK}:{plain}"
+        expected, address = cluster_id(folder), f"{LOOPBACK}:{ports[0]}"
         try:
             child.wait_until(
                 lambda at=address, it=expected: cluster_at(at) == it,  # type: ignore[misc]
@@ -115,7 +127,7 @@ def _start(directory: Path, users: list[str]) -> tuple[Child, int, int]:
             if attempt == START_ATTEMPTS - 1:
                 raise
         else:
-            return child, plain, sasl
+            return child, ports
     raise AssertionError("unreachable")
 
 

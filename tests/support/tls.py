@@ -13,13 +13,15 @@ from cryptography.x509.oid import NameOID
 
 from tests.support.tcp_front import TcpFront, address_of, pump_both
 
+CLIENT_KEY_PASSWORD = "the password of the client's key"
+
 
 def make_authority(folder: Path) -> tuple[Path, Path]:
-    """Make a CA and a certificate of it for 127.0.0.1 and localhost.
+    """Make a CA and a certificate of it for 127.0.0.1 and localhost; and, beside them, one for a client.
 
     Returns:
         The CA's certificate, and the server's certificate with its key. The CA has no extensions but the one that it
-        needs, as those of companies do.
+        needs, as those of companies do. ``client.pem`` and the encrypted ``client.key`` lie in ``folder``, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -50,10 +52,16 @@ def make_authority(folder: Path) -> tuple[Path, Path]:
         .add_extension(names, critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    pem, traditional = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
+    client_key = ec.generate_private_key(ec.SECP256R1())
+    client_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a client")])
+    client = builder(client_name).public_key(client_key.public_key()).sign(ca_key, hashes.SHA256())
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     (folder / "ca.pem").write_bytes(authority.public_bytes(pem))
-    private = key.private_bytes(pem, traditional, serialization.NoEncryption())
+    private = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
     (folder / "server.pem").write_bytes(server.public_bytes(pem) + private)
+    (folder / "client.pem").write_bytes(client.public_bytes(pem))
+    encrypted = serialization.BestAvailableEncryption(CLIENT_KEY_PASSWORD.encode())
+    (folder / "client.key").write_bytes(client_key.private_bytes(pem, pkcs8, encrypted))
     return folder / "ca.pem", folder / "server.pem"
 
 

@@ -79,8 +79,8 @@ class RegistryLogReader:
         return None if same else f"the log's entry {generation} has the same event id and says something else"
 
     def _read_on(self, log: ModelLog | None, until: int) -> Tail:
-        if log is None:
-            return self._reader.tail(self._model, partial=True)
+        if log is None or not log.head:  # nothing is known of it: one listing, not a question for each generation
+            return self._reader.tail(self._model, log, partial=True)
         return self._reader.read_until(log, until, partial=True)
 
     def _take(self, tail: Tail) -> ModelLog:

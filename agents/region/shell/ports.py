@@ -105,12 +105,18 @@ class RegionPorts:
     pods: Mapping[str, Pod]
     artifacts: Artifacts
     reporter: Reporter
-    stores: Executor  # short calls
+    stores: Executor  # short calls, to the region's own bucket
     fetches: Executor  # long ones
     load_seconds_max: float = 120.0
     report_rate: ReportRate = field(default_factory=ReportRate)  # how often fetches report progress
     observer: StepObserver = field(default_factory=LoggedSteps)
     small_fetches: Executor | None = None  # of what needs no lease; None: as the others
+    origin_reads: Executor | None = None  # of logs: a slow origin keeps nobody from the region's own bucket
+
+    @property
+    def log_reads(self) -> Executor:
+        """Where the registry is read."""
+        return self.origin_reads or self.stores
 
     def fetches_of(self, size_bytes: int) -> Executor:
         """Where an artifact of so many bytes is fetched: those that wait for a lease never keep small ones waiting."""

@@ -73,6 +73,7 @@ class Reconciler:
         self.log_reader = log_reader
         self.replica: Replica | None = None
         self.unknown = False  # it was only spoken of: the registry holds nothing
+        self.on_trial = False  # it was only spoken of: nobody knows yet
         self.owned_at = float("inf")  # when (event loop's time) the claim stood
         self._ports = ports
         self._policy = policy
@@ -96,6 +97,7 @@ class Reconciler:
 
         A model of which somebody only spoke is not claimed before its log holds something.
         """
+        self.on_trial = not known_to_exist
         self._spawn(self._begin(registry_id, known_to_exist))
 
     @property
@@ -121,7 +123,7 @@ class Reconciler:
 
     async def contradiction(self, entry: Entry, raw: bytes) -> str | None:
         """Why an announced entry is not what stands in the log; None: it is. Raises ``StoreUnavailable``."""
-        return await in_thread(self._ports.stores, lambda: self.log_reader.contradiction(entry, raw))
+        return await in_thread(self._ports.log_reads, lambda: self.log_reader.contradiction(entry, raw))
 
     def refresh(self) -> None:
         """Look for news in the log, and prove that what was read still stands."""
@@ -254,7 +256,7 @@ class Reconciler:
             until, refresh = self._wanted, self._refresh_wanted
             self._refresh_wanted = False
             try:
-                known = await in_thread(self._ports.stores, partial(self._read, until, refresh))
+                known = await in_thread(self._ports.log_reads, partial(self._read, until, refresh))
             except ForeignRegistry as error:
                 self._log.error("the store contradicts what this region obeys: the model is stopped", error=error)
                 self._feed(Contradicted(str(error)))
@@ -303,6 +305,7 @@ class Reconciler:
             if not known_to_exist:
                 await asyncio.sleep(pause)
                 known_to_exist = self.knows(1)  # it may have been announced, and read, meanwhile
+        self.on_trial = False
         if not known_to_exist:
             self.unknown = True
             self._give_up("the registry does not know it")

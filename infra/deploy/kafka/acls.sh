@@ -29,8 +29,9 @@ topic modelcast-operator Write model-acks region-heartbeats dead-letters
 # Region agents: one principal a region, so that a region can't move another's place in the topic.
 for region in $REGIONS; do
   topic "modelcast-region-$region" Read model-updates
-  topic "modelcast-region-$region" Write model-acks region-heartbeats dead-letters
-  topic "modelcast-region-$region" Describe version-state # agents look whether every topic exists before they start
+  topic "modelcast-region-$region" Write model-acks region-heartbeats
+  # agents look whether every topic exists before they start
+  topic "modelcast-region-$region" Describe version-state dead-letters
   group "modelcast-region-$region" "modelcast-region-$region"
 done
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from modelcast.agents.region.agent import RegionAgent
+from modelcast.agents.region.agent import TRIALS_AT_ONCE, RegionAgent
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.ownership.others_keep import OthersKeep
@@ -18,7 +18,7 @@ from modelcast.infra.settings import RegionSettings
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode
-from modelcast.schemas.errors import StoreUnavailable
+from modelcast.schemas.errors import NotFound, StoreUnavailable
 from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import partition_of
@@ -170,7 +170,7 @@ async def test_whoever_is_replaced_does_not_push_back_at_once_but_looks_again_la
     assert successor.claim(REGISTRY).epoch == 2
     post.agent.woke()
     await post.until(lambda: post.agent.models_owned == 0, "it finds out")
-    assert post.agent.reconciler(MODEL, met=True) is None
+    assert await post.agent.meet(MODEL) is None
     assert successor.check().epoch == 2
     await post.until(lambda: post.agent.models_owned == 1, "it is still told that the partition is its own")
 
@@ -253,13 +253,33 @@ async def test_a_model_that_was_spoken_of_too_early_is_taken_as_soon_as_it_exist
     post.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
     post.agent.assigned(MINE)
     await post.until(lambda: post.watch.registry_id, "the registry was met")
-    too_early = post.agent.reconciler(MODEL, met=True)
+    too_early = await post.agent.meet(MODEL)
     assert too_early is not None
-    await post.until(lambda: too_early.stopped and post.agent.reconciler(MODEL, met=False) is None, "given up")
+    await post.until(lambda: too_early.stopped and post.agent.reconciler(MODEL) is None, "given up")
     post.watching.cancel()  # it must not depend on looking around
+    with pytest.raises(NotFound):
+        await post.agent.meet(MODEL)
     post.publish(1)
-    assert post.agent.reconciler(MODEL, met=True) is not None
+    assert await post.agent.meet(MODEL) is not None
     await post.serves(1)
+
+
+async def test_names_that_nobody_knows_are_not_all_tried_at_once(hasty: Post) -> None:
+    post = hasty
+    post.publish(1)
+    post.agent.assigned(range(12))
+    await post.serves(1)
+    post.watching.cancel()
+    listed: list[str] = []
+    folders, list_ = post.origin.folders, post.origin.list
+    post.origin.folders = lambda prefix: (listed.append(prefix), folders(prefix))[1]  # type: ignore[method-assign]
+    tried: set[str] = set()
+    post.origin.list = lambda prefix, **more: (tried.add(prefix), list_(prefix, **more))[1]  # type: ignore[method-assign]
+    met = await asyncio.gather(*(post.agent.meet(f"made-up-{n}") for n in range(100)), return_exceptions=True)
+    assert sum(isinstance(each, NotFound) for each in met) == 100 - TRIALS_AT_ONCE
+    assert len(listed) <= 2
+    await post.until(lambda: post.agent.models_owned == 1 and not post.agent.reconciler("made-up-0"), "given up")
+    assert len({prefix for prefix in tried if "made-up" in prefix}) == TRIALS_AT_ONCE
 
 
 async def test_while_the_origin_is_away_a_new_owner_takes_what_the_region_remembers(post: Post) -> None:

@@ -1,4 +1,4 @@
-"""What comes in on ``model-updates``: healthy records wake, the others are buried with their reason; nothing raises."""
+"""What comes in on ``model-updates``: healthy records wake, others are refused with their reason; nothing raises."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from modelcast.infra.registry.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode
-from modelcast.schemas.errors import ForeignRegistry, NotFound, Refused
+from modelcast.schemas.errors import ForeignRegistry, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate, RegionHeartbeat
 from modelcast.schemas.topics import partition_of
@@ -43,7 +43,7 @@ class ReconcilerInMemory:
         self.held: set[bytes] = set()
         self.compared = self.comparing = self.compared_at_once = 0
         self.refreshed = 0
-        self.stopped = self.unknown = False
+        self.stopped = self.unknown = self.on_trial = False
         self.log_reader = self
         self.log = object()
 
@@ -77,20 +77,35 @@ class ReconcilerInMemory:
 class Owners:
     def __init__(self) -> None:
         self.ours: dict[str, ReconcilerInMemory] = {MODEL: ReconcilerInMemory()}
+        self.new: dict[str, ReconcilerInMemory | None] = {}
+        self.met: list[str] = []
+        self.away = False
         self.doubts = 0
 
-    def reconciler(self, model: str, *, met: bool) -> ReconcilerInMemory | None:
+    def reconciler(self, model: str) -> ReconcilerInMemory | None:
         return self.ours.get(model)
+
+    def may_take(self, model: str) -> bool:
+        return model in self.new
+
+    async def meet(self, model: str) -> ReconcilerInMemory | None:
+        self.met.append(model)
+        if self.away:
+            raise StoreUnavailable("away")
+        if (found := self.new[model]) is None:
+            raise NotFound("no such model")
+        return found
 
     def registry_doubted(self) -> None:
         self.doubts += 1
 
 
-class Buried:
+class Refusals:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def dead_letter(self, raw: bytes, *, reason: str, **_: object) -> None:
+    def __call__(self, heard: Heard, reason: str, detail: str) -> None:
+        assert detail
         self.reasons.append(reason)
 
 
@@ -98,12 +113,12 @@ class Desk:
     """An intake with everything around it."""
 
     def __init__(self) -> None:
-        self.owners, self.buried = Owners(), Buried()
+        self.owners, self.refused = Owners(), Refusals()
         self.origin, self.bucket = MemoryStore("origin"), MemoryStore("region")
         self.watch = RegistryWatch(self.origin, self.bucket)
         self.watch.registry_id = REGISTRY
         self.prefetched: list[ModelUpdate] = []
-        self.intake = Intake(self.owners, self.watch, self.buried, self.prefetched.append)  # type: ignore[arg-type]
+        self.intake = Intake(self.owners, self.watch, self.prefetched.append, self.refused)  # type: ignore[arg-type]
 
     def take(self, raw: bytes, *, key: bytes = MODEL.encode(), partition: int = PARTITION) -> None:
         self.intake.take(Heard(raw, key, partition, 7))
@@ -124,7 +139,7 @@ async def desk() -> Desk:
 async def test_an_announcement_wakes_its_model(desk: Desk) -> None:
     desk.take(encode(update(3)))
     await desk.until(lambda: desk.fraud.woken == [3])
-    assert desk.buried.reasons == []
+    assert desk.refused.reasons == []
 
 
 async def test_what_is_published_is_prefetched_before_the_log_is_read(desk: Desk) -> None:
@@ -140,6 +155,37 @@ async def test_what_is_not_ours_or_not_in_order_is_not_prefetched(desk: Desk) ->
     del desk.owners.ours[MODEL]
     desk.take(encode(update(3)))
     assert desk.prefetched == []
+
+
+async def test_a_model_that_is_new_here_is_met_and_woken(desk: Desk) -> None:
+    desk.owners.new[MODEL] = desk.owners.ours.pop(MODEL)
+    fraud = desk.owners.new[MODEL]
+    assert fraud is not None
+    desk.take(encode(update()))
+    await desk.until(lambda: fraud.woken == [1])
+    assert [one.model for one in desk.prefetched] == [MODEL]
+    assert desk.refused.reasons == []
+
+
+async def test_a_model_that_the_registry_does_not_hold_is_asked_for_a_few_times_then_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.agents.region.intake.NOT_IN_LOG_SECONDS", (0.01, 0.01))
+    del desk.owners.ours[MODEL]
+    desk.owners.new[MODEL] = None
+    desk.take(encode(update()))
+    await desk.until(lambda: desk.refused.reasons == ["unknown-model"])
+    assert desk.owners.met == [MODEL] * 3
+    assert desk.prefetched == []
+
+
+async def test_while_the_store_is_away_an_unknown_model_is_neither_refused_nor_asked_for_again(desk: Desk) -> None:
+    del desk.owners.ours[MODEL]
+    desk.owners.new[MODEL], desk.owners.away = None, True
+    desk.take(encode(update()))
+    await desk.until(lambda: desk.owners.met)
+    await asyncio.sleep(0.3)
+    assert (desk.owners.met, desk.refused.reasons) == ([MODEL], [])
 
 
 async def test_a_command_wakes_its_model_too(desk: Desk) -> None:
@@ -163,18 +209,18 @@ async def test_a_command_wakes_its_model_too(desk: Desk) -> None:
         (encode(update(registry_id="another")), "foreign-registry"),
     ],
 )
-async def test_what_cannot_be_used_is_buried_with_its_reason(desk: Desk, raw: bytes, reason: str) -> None:
+async def test_what_cannot_be_used_is_refused_with_its_reason(desk: Desk, raw: bytes, reason: str) -> None:
     desk.take(raw)
-    await desk.until(lambda: desk.buried.reasons == [reason])
+    await desk.until(lambda: desk.refused.reasons == [reason])
     assert desk.fraud.woken == []
     desk.take(encode(update()))
     await desk.until(lambda: desk.fraud.woken == [1])
 
 
-async def test_a_wrong_key_or_partition_is_buried(desk: Desk) -> None:
+async def test_a_wrong_key_or_partition_is_refused(desk: Desk) -> None:
     desk.take(encode(update()), key=b"churn")
     desk.take(encode(update()), partition=(PARTITION + 1) % 12)
-    assert desk.buried.reasons == ["bad-key", "wrong-partition"]
+    assert desk.refused.reasons == ["bad-key", "wrong-partition"]
 
 
 async def test_a_record_of_another_registry_casts_doubt_on_the_stores(desk: Desk) -> None:
@@ -185,23 +231,23 @@ async def test_a_record_of_another_registry_casts_doubt_on_the_stores(desk: Desk
 async def test_before_there_is_a_registry_a_record_is_a_reason_to_look_for_one(desk: Desk) -> None:
     desk.watch.registry_id = ""
     desk.take(encode(update()))
-    assert (desk.owners.doubts, desk.buried.reasons) == (1, [])
+    assert (desk.owners.doubts, desk.refused.reasons) == (1, [])
 
 
-async def test_a_record_that_differs_from_the_log_is_buried_and_has_the_store_looked_at_again(desk: Desk) -> None:
+async def test_a_record_that_differs_from_the_log_is_refused_and_has_the_store_looked_at_again(desk: Desk) -> None:
     desk.fraud.lies["event-1"] = "another event stands there"
     desk.take(encode(update()))
-    await desk.until(lambda: desk.buried.reasons == ["differs-from-log"])
+    await desk.until(lambda: desk.refused.reasons == ["differs-from-log"])
     assert desk.fraud.refreshed == 1
 
 
-async def test_a_record_ahead_of_the_log_is_given_time_and_then_buried(
+async def test_a_record_ahead_of_the_log_is_given_time_and_then_refused(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelcast.agents.region.intake.NOT_IN_LOG_SECONDS", (0.01, 0.01))
     desk.fraud.claimed = 2
     desk.take(encode(update(5)))
-    await desk.until(lambda: desk.buried.reasons == ["differs-from-log"])
+    await desk.until(lambda: desk.refused.reasons == ["differs-from-log"])
     assert desk.fraud.woken == [5, 5, 5]
 
 
@@ -209,7 +255,7 @@ async def test_what_belongs_to_another_worker_is_left_to_it(desk: Desk) -> None:
     del desk.owners.ours[MODEL]
     desk.take(encode(update()))
     await asyncio.sleep(0.01)
-    assert desk.buried.reasons == []
+    assert desk.refused.reasons == []
 
 
 async def test_a_flood_still_wakes_but_is_not_all_compared(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +274,7 @@ async def test_a_replay_of_what_stands_in_the_log_costs_no_comparison(desk: Desk
         desk.take(raw)
     await asyncio.sleep(0.01)
     assert desk.fraud.compared == 0
-    assert desk.buried.reasons == []
+    assert desk.refused.reasons == []
 
 
 async def test_a_flood_of_known_generations_in_other_words_is_compared_a_few_at_a_time(
@@ -243,7 +289,7 @@ async def test_a_flood_of_known_generations_in_other_words_is_compared_a_few_at_
     assert len(desk.fraud.woken) >= 500
 
 
-async def test_a_flood_of_unknown_schemas_is_buried_and_costs_the_store_little(desk: Desk) -> None:
+async def test_a_flood_of_unknown_schemas_is_refused_and_costs_the_store_little(desk: Desk) -> None:
     asked: list[str] = []
     look = desk.origin.get
 
@@ -255,7 +301,7 @@ async def test_a_flood_of_unknown_schemas_is_buried_and_costs_the_store_little(d
     for number in range(500):
         desk.take(b"\xc3\x01" + number.to_bytes(8, "big"))
     desk.take(encode(update()))
-    await desk.until(lambda: desk.fraud.woken == [1] and desk.buried.reasons == ["unknown-schema"] * 500)
+    await desk.until(lambda: desk.fraud.woken == [1] and desk.refused.reasons == ["unknown-schema"] * 500)
     assert LOOKUPS_AT_ONCE <= len(asked) < 250  # and a few a second, however slow the machine is
 
 
@@ -270,7 +316,7 @@ async def test_a_flood_of_one_unknown_schema_asks_once(desk: Desk) -> None:
     desk.origin.get = counted  # type: ignore[method-assign]
     for _ in range(500):
         desk.take(b"\xc3\x01" + b"\xff" * 8 + b"whatever")
-    await desk.until(lambda: desk.buried.reasons == ["unknown-schema"] * 500)
+    await desk.until(lambda: desk.refused.reasons == ["unknown-schema"] * 500)
     assert len(asked) == 1
 
 

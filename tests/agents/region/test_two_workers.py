@@ -22,7 +22,7 @@ TAKEOVER_SECONDS_MAX = 15.0
 
 def partitions(agent: Daemon) -> set[int]:
     """What an agent was assigned last."""
-    lines = list(agent.lines("partitions assigned"))
+    lines = agent.lines("partitions assigned")
     return set(lines[-1]["partitions"]) if lines else set()  # type: ignore[call-overload]
 
 
@@ -136,7 +136,7 @@ def test_two_workers_whose_kafka_loses_its_data_go_on_by_the_log_and_share_the_m
                 publisher.publish(model, stack.model(1))
         serve(stack, "1")
         before = served_by(stack)
-        assignments = [len(list(agent.lines("partitions assigned"))) for agent in agents]
+        assignments = [len(agent.lines("partitions assigned")) for agent in agents]
         server.stop()
         for model in models:
             publish_unheard(stack, stack.model(2), model)
@@ -147,7 +147,7 @@ def test_two_workers_whose_kafka_loses_its_data_go_on_by_the_log_and_share_the_m
         serve(stack, "3")
         until(
             lambda: (
-                all(len(list(a.lines("partitions assigned"))) > n for a, n in zip(agents, assignments, strict=True))
+                all(len(a.lines("partitions assigned")) > n for a, n in zip(agents, assignments, strict=True))
                 and all(partitions(a) for a in agents)
                 and not partitions(agents[0]) & partitions(agents[1])
             ),

@@ -160,7 +160,7 @@ def test_the_keyboard_is_enough(shown: Shown, look: Look) -> None:
     until(lambda: page.locator(".problems .row").count() > 1, "all lines are back", 5)
     page.keyboard.press("j")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/models/**")
+    page.wait_for_url("**/regions/ap-south")
 
 
 def test_the_matrix_says_its_cells_to_whoever_walks_over_them(shown: Shown, look: Look) -> None:

@@ -17,7 +17,6 @@ from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import RegionPorts
-from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.settings import RegionSettings
 from modelcast.schemas import keys
@@ -77,7 +76,7 @@ class Worker(Process):
             liveness=self.liveness,
             rng=rng,
         )
-        self._intake = Intake(self.agent, watch, outbox)  # type: ignore[arg-type]
+        self._intake = Intake(self.agent, watch)
         self.loop.create_task(self.agent.watch())
 
     def ended(self) -> None:
@@ -105,7 +104,7 @@ class Worker(Process):
     @property
     def replica(self) -> Replica | None:
         """What it knows of the model, if it owns it as far as it knows."""
-        reconciler = self.agent.reconciler(self.world.model, met=False) if self.up else None
+        reconciler = self.agent.reconciler(self.world.model) if self.up else None
         return reconciler.replica if reconciler else None
 
     @property
@@ -189,7 +188,6 @@ class Outbox:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self.dead_letter = DeadLetterWriter(self.send, worker.name)
 
     def send(
         self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None, headers: object = None

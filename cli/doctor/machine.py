@@ -1,0 +1,178 @@
+"""This machine: Python and its libraries, limits, folders with their locks and room."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from modelcast.cli.doctor.checks import Check, Result, Unit
+
+if TYPE_CHECKING:
+    from modelcast.infra.settings import Settings
+
+FILES_MIN, FILES_GOOD = 256, 4096
+"""Open files: a region agent has about 60 connections and a few dozen files open, and more as regions and pods grow."""
+ROOM_MIN_BYTES, ROOM_GOOD_BYTES = 64 * 1024**2, 1024**3
+EXTRAS = {"faust-streaming": "region", "aiokafka": "region", "onnxruntime": "pod", "aiohttp": "pod"}
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that something is written to.
+
+    Attributes:
+        setting: what names it.
+        locked: whether workers lock files in it.
+        limit_bytes: how much Modelcast may keep there; 0: it keeps nothing.
+    """
+
+    path: Path
+    setting: str
+    locked: bool = False
+    limit_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Of the disk that a folder is on."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+class Machine(Protocol):
+    """What is asked of the operating system."""
+
+    def open_files(self) -> tuple[int, int]:
+        """The limit of open files, soft and hard."""
+        ...
+
+    def lock(self, folder: Path) -> str:
+        """Why no file can be made and locked there; "": it can."""
+        ...
+
+    def room(self, folder: Path) -> Room:
+        """Raises ``OSError``."""
+        ...
+
+
+def units(settings: "Settings", machine: Machine | None = None) -> list[Unit]:
+    """What is looked at on this machine."""
+    here = machine or ThisMachine()
+
+    def look_at(folder: Folder) -> Unit:
+        return Unit(f"folder {folder.path}", lambda: _check_folder(here, folder), seconds_max=10.0)
+
+    limits = Unit("limits", lambda: iter([judge_open_files(*here.open_files())]))
+    return [Unit("python", _check_python), limits, *map(look_at, folders(settings))]
+
+
+def folders(settings: "Settings") -> list[Folder]:
+    """The folders that the settings name, and TMPDIR."""
+    found = [Folder(Path(tempfile.gettempdir()), "TMPDIR")]
+    for name, region in settings.regions.items():
+        if region.cache_dir is not None:
+            found.append(Folder(region.cache_dir, f"regions.{name}.cache_dir", True, region.cache_size_max_bytes))
+    if settings.daemon.data_dir is not None:
+        found.append(Folder(settings.daemon.data_dir, "daemon.data_dir"))
+    if settings.publish.base_cache_dir is not None:
+        limit = settings.publish.base_cache_size_max_bytes
+        found.append(Folder(settings.publish.base_cache_dir, "publish.base_cache_dir", True, limit))
+    return found
+
+
+def _check_python() -> Iterator[Check]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    from modelcast.infra.settings import config_path
+
+    found = ".".join(map(str, sys.version_info[:3]))
+    new_enough = sys.version_info >= (3, 11)
+    yield Check("python", Result.ok if new_enough else Result.error, found, "install Python 3.11 or newer")
+    yield Check("settings", Result.ok, str(config_path() or "variables and defaults only"))
+    for package, extra in EXTRAS.items():
+        try:
+            yield Check(f"python: {package}", Result.ok, version(package))
+        except PackageNotFoundError:
+            hint = f"pip install 'modelcast[{extra}]'"
+            yield Check(f"python: {package}", Result.skipped, f"not installed; only {extra}s need it", hint)
+
+
+def _check_folder(machine: Machine, folder: Folder) -> Iterator[Check]:
+    subject = f"{folder.setting} {folder.path}"
+    if not folder.path.exists():
+        yield Check(subject, Result.skipped, "not on this machine (yet)", "the daemon makes it when it starts")
+        return
+    yield judge_lock(folder, machine.lock(folder.path))
+    yield judge_room(folder, machine.room(folder.path))
+
+
+def judge_open_files(soft: int, hard: int) -> Check:
+    """Whether a daemon started like this may open enough files."""
+    subject, detail = "open files (ulimit -n)", f"{soft} (at most {hard})"
+    if soft >= FILES_GOOD or soft < 0:
+        return Check(subject, Result.ok, detail)
+    hint = f"`ulimit -n {FILES_GOOD * 16}` before a daemon starts, or LimitNOFILE= in its systemd unit"
+    result = Result.error if soft < FILES_MIN else Result.warning
+    return Check(subject, result, f"{detail}: a daemon with many pods and models needs {FILES_GOOD}", hint)
+
+
+def judge_lock(folder: Folder, trouble: str) -> Check:
+    """Whether files can be made, and locked where workers share them."""
+    subject = f"{folder.setting} {folder.path}"
+    if not trouble:
+        return Check(subject, Result.ok, "can be written, and has locks" if folder.locked else "can be written")
+    if "lock" in trouble and not folder.locked:
+        return Check(subject, Result.ok, "can be written (it has no locks, and needs none)")
+    hint = f"name a folder on a local disk in {folder.setting}, which this user may write to"
+    return Check(subject, Result.error, trouble, hint)
+
+
+def judge_room(folder: Folder, room: Room) -> Check:
+    """Whether there is room for what is to come."""
+    from modelcast.cli.console import size
+
+    subject = f"{folder.setting} {folder.path}: room"
+    detail = f"{size(room.free_bytes)} free of {size(room.total_bytes)}"
+    if room.free_bytes < ROOM_MIN_BYTES:
+        return Check(subject, Result.error, f"{detail}: nothing can be written there", "make room")
+    if folder.limit_bytes > room.total_bytes:
+        limit = f"Modelcast may keep {size(folder.limit_bytes)} there, more than the disk holds"
+        setting = folder.setting.replace("_dir", "_size_max_bytes")
+        return Check(subject, Result.warning, f"{detail}; {limit}", f"set {setting} to what it may really take")
+    if room.free_bytes < ROOM_GOOD_BYTES:
+        return Check(subject, Result.warning, f"{detail}: a large model has no room", "make room, or name another disk")
+    return Check(subject, Result.ok, detail)
+
+
+class ThisMachine:
+    """See ``Machine``."""
+
+    def open_files(self) -> tuple[int, int]:
+        """See ``Machine``."""
+        import resource
+
+        return resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def lock(self, folder: Path) -> str:
+        """See ``Machine``."""
+        from modelcast.infra.files.locks import held_if_free
+
+        try:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
+                try:
+                    with held_if_free(Path(file.name)) as held:
+                        return "" if held else "a lock on a new file is held by somebody else"
+                except OSError as error:
+                    return f"the file system has no locks (flock): {error.strerror or error}"
+        except OSError as error:
+            return f"no file can be made there: {error.strerror or error}"
+
+    def room(self, folder: Path) -> Room:
+        """See ``Machine``."""
+        import shutil
+
+        usage = shutil.disk_usage(folder)
+        return Room(usage.free, usage.total)

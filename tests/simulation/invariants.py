@@ -44,6 +44,7 @@ RESTART_CHANGES_NOTHING = "8 a restart of everything changes nothing"
 OVER_IS_OVER = "2 an answer that comes after the takeover is not obeyed"
 RIGHT_OWNER_STAYS = "whoever has slept pushes nobody out"
 LEGAL_MOVES = "states move only as allowed"
+NO_FALSE_BLAME = "no fault of the environment blames a version"
 NO_BUSY_LOOP = "nothing is tried without a pause"
 
 SLEEPY_SECONDS = 10.0  # after its sleep the group may not have told a worker yet what it lost
@@ -179,9 +180,11 @@ class Checks:
             self.broken(NEVER_BACK, f"{worker.name} follows {after.generation} after {before.generation}")
         self._moves_are_legal(worker, before, event, after)
         if len(after.facts.quarantined) > len(before.facts.quarantined):
-            world.trace(
-                worker.name, f"quarantines {after.facts.quarantined[-1].version}: {after.facts.quarantined[-1].reason}"
-            )
+            new = after.facts.quarantined[-1]
+            world.trace(worker.name, f"quarantines {new.version}: {new.reason}")
+            blames = world.blames[worker.region.name, new.manifest_digest]
+            if blames < min(after.policy.damage_attempts, after.policy.load_attempts):
+                self.broken(NO_FALSE_BLAME, f"{worker.name} quarantines {new.version} ({new.reason}), blamed {blames}×")
         for effect in effects:
             if isinstance(effect, values.Load):
                 self._has_paused(worker, effect)

@@ -43,6 +43,7 @@ class World:
         self.policy = Policy(read_every=rng.choice([5.0, 10.0, 20.0]), backoff_max=rng.choice([10.0, 30.0]),
                              loads_at_once=rng.choice([1, 1, 2]))  # fmt: skip
         self.published: dict[str, bytes] = {}  # digest -> the intact bytes
+        self.blames: Counter[tuple[str, str]] = Counter()  # region, digest: how often the version itself was at fault
         self.truth = ModelLog(self.model, self.registry_id)
         self.checks = Checks(self)
         self.origin = Origin(self)
@@ -112,6 +113,10 @@ class World:
             region.touched[kind] += 1
         return True
 
+    def blame(self, region: Region, digest: str) -> None:
+        """Bytes have arrived damaged in a region, or a pod that had them whole could not load them."""
+        self.blames[region.name, digest] += 1
+
     def claimed(self, entry: Entry) -> None:
         """An entry stands in the log."""
         self.trace("log", f"{entry.generation}: {_show(entry)}")
@@ -159,7 +164,7 @@ class World:
 
     def _strike(self, kind: str, region: Region) -> None:
         rng = self.rng
-        if kind == "disk bytes damaged" and any(pod.plain for pod in region.pods):
+        if kind in {"disk bytes damaged", "cache lost"} and any(pod.plain for pod in region.pods):
             return  # nothing stands between a plain server and its disk
         self.faults.hits[kind] += 1
         region.touched[kind] += 1

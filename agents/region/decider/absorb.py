@@ -26,7 +26,13 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Unreadable,
 )
-from modelcast.consumers.pod_clients.port import PodReading
+from modelcast.consumers.pod_clients.port import (
+    BLAMES_THE_BYTES,
+    BLAMES_THE_VERSION,
+    CONFIRMING,
+    LoadOrder,
+    PodReading,
+)
 from modelcast.schemas.log.fold import ModelLog
 
 
@@ -77,7 +83,7 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
             return replica.with_pod(pod,
                 lambda v: replace(
                     v, reading=None, read_at=now, known=True, lost=True, loading=None, awaits_read_back=False,
-                    reading_now=False, overtaken=False, error=message,
+                    reading_now=False, overtaken=False, error=message, code="",
                 ),
             )  # fmt: skip
         case Saved(memory):
@@ -138,7 +144,7 @@ def _begun_anew(replica: Replica) -> Replica:
     attempts = Attempts(
         damages=before.damages, state_failures=before.state_failures, state_retry_at=before.state_retry_at
     )
-    pods = {n: replace(v, failures=0, retry_at=NEVER, error="" if not v.lost else v.error)
+    pods = {n: replace(v, failures=0, retry_at=NEVER, error="" if not v.lost else v.error, code="")
             for n, v in replica.pods.items()}  # fmt: skip
     return replace(replica, attempts=attempts, pods=pods)
 
@@ -258,32 +264,37 @@ def _on_refused(replica: Replica, event: LoadRefused, now: float) -> Replica:
     if event.code == "stale" and event.order.generation < replica.generation:
         # The pod promised a generation that cannot be had; only a higher epoch of ours lets it serve an older one.
         pending = replace(pending, outbids=max(pending.outbids, event.order.epoch + 1))
-    return _load_failed(replace(replica, pending=pending), event.pod, event.message, now)
+    return _load_failed(replace(replica, pending=pending), event.pod, event.code, event.message, now)
 
 
 def _on_broken(replica: Replica, event: LoadBroken, now: float) -> Replica:
     digest, facts = event.order.manifest_digest, replica.facts
-    if event.code in {"verification_failed", "artifact_missing"}:
+    if event.code in {BLAMES_THE_BYTES, "artifact_missing"}:
         facts = replace(facts, held=facts.held - {digest}, missing=facts.missing | {digest})
         replica = replace(replica, facts=facts)
-        if event.code == "verification_failed":
+        if event.code == BLAMES_THE_BYTES:
             replica = _damaged(replica, digest, event.message)
-    elif event.code == "load_failed" and digest == replica.digest:
+    elif blames_version(event.code) and digest == replica.digest:
         broken_loads = replica.attempts.broken_loads + 1
         replica = replace(replica, attempts=replace(replica.attempts, broken_loads=broken_loads))
         nowhere = not any(replica.confirms(v) for v in replica.pods.values())
         if nowhere and broken_loads >= replica.policy.load_attempts:
             replica = _quarantine(replica, digest, f"loads nowhere: {event.message}")
-    return _load_failed(replica, event.pod, event.message, now)
+    return _load_failed(replica, event.pod, event.code, event.message, now)
 
 
-def _load_failed(replica: Replica, pod: str, message: str, now: float) -> Replica:
+def blames_version(code: str) -> bool:
+    """Whether a failed load counts against the version: a pod that had the bytes whole tried, and said why."""
+    return code == BLAMES_THE_VERSION
+
+
+def _load_failed(replica: Replica, pod: str, code: str, message: str, now: float) -> Replica:
     def change(view: PodView) -> PodView:
         failures = view.failures + 1
         wait = replica.backoff(failures, pod)
         return replace(
             view, loading=None, awaits_read_back=False, failures=failures, retry_at=now + wait, error=message,
-            read_at=NEVER,
+            code=code, read_at=NEVER,
         )  # fmt: skip
 
     return replica.with_pod(pod, change)
@@ -304,12 +315,32 @@ def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
         awaits_read_back=view.awaits_read_back and not awaited,
         loading=None if awaited else order,
         error="" if view.lost else view.error,
+        code="" if view.lost else view.code,
     )  # fmt: skip
-    if order is not None and awaited and reading.manifest_digest not in {None, order.manifest_digest}:
-        replica = replica.with_pod(reading.pod, lambda _: seen)
-        message = f"reported that it serves {order.version}, but read back {reading.version}"
-        replica = _load_failed(replica, reading.pod, message, now)
-        return replica.with_pod(reading.pod, lambda v: replace(v, read_at=now))
+    if order is not None and awaited:
+        if message := _contradicts(order, reading):
+            replica = replica.with_pod(reading.pod, lambda _: seen)
+            replica = _load_failed(replica, reading.pod, "unconfirmed", message, now)
+            return replica.with_pod(reading.pod, lambda v: replace(v, read_at=now))
+        seen = replace(seen, obeyed=max(seen.obeyed, order.generation))
     if replica.confirms(seen):
-        seen = replace(seen, failures=0, retry_at=NEVER, error="")
+        seen = replace(seen, failures=0, retry_at=NEVER, error="", code="")
     return replica.with_pod(reading.pod, lambda _: seen)
+
+
+def _contradicts(order: LoadOrder, reading: PodReading) -> str:
+    """Why a pod does not serve what it says to have loaded; "": it may. Else it would be told again at once, for ever.
+
+    A pod that names neither digest nor generation is believed by its version.
+    """
+    said = f"reported that it serves {order.version}, but read back "
+    if reading.version != order.version:
+        return said + ("no version" if reading.version is None else f"{reading.version}")
+    if reading.manifest_digest not in {None, order.manifest_digest}:
+        return said + f"other bytes under that number: {reading.manifest_digest}"
+    if reading.proof not in CONFIRMING:
+        return said + "only what lies on its disk, which does not prove what it serves"
+    pair = (reading.epoch, reading.generation)
+    if reading.generation is not None and reading.epoch is not None and pair < (order.epoch, order.generation):
+        return said + f"the older order (epoch {reading.epoch}, generation {reading.generation})"
+    return ""

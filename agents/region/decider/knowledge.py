@@ -116,4 +116,8 @@ class PodView:
     # Loads that failed in a row, and when the next may begin.
     failures: int = 0
     retry_at: float = NEVER
+    # Why, for people; and the stable word for it, "" where there is none.
     error: str = ""
+    code: str = ""
+    # The generation of the last order of ours that was read back: all that tells a reload of a pod that names none.
+    obeyed: int = 0

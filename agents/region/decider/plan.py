@@ -5,7 +5,7 @@ from dataclasses import replace
 from modelcast.agents.region.decider.knowledge import NEVER, PodView
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import CancelFetch, CheckOwner, Effect, Fetch, Load, Read, Refold, Save
-from modelcast.consumers.pod_clients.port import LoadOrder
+from modelcast.consumers.pod_clients.port import CONFIRMING, LoadOrder
 from modelcast.schemas.records import ModelUpdate
 
 
@@ -118,12 +118,14 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
         behind = reading.generation is not None and reading.generation < replica.generation
         wrong = not replica.serves_bytes(view) and reading.manifest_digest is not None
         unlike = reading.version != target.version
+        unproved = reading.proof not in CONFIRMING
+        owed = replica.owes_reload(view)
         durable = saved.accepted_generation >= replica.generation
-        if durable and (behind or wrong or unlike or newer_owner):
+        if durable and (behind or wrong or unlike or newer_owner or unproved or owed):
             again = reading.generation is not None and reading.generation < aspiration.reload_generation
             return LoadOrder(
                 saved.model, target.version, replica.digest, replica.generation, saved.epoch, saved.registry_id,
-                reload=again and replica.serves_bytes(view),
+                reload=owed or (again and replica.serves_bytes(view)),
             )  # fmt: skip
         return None
     # What is aspired cannot be served yet: a pod that serves nothing gets what the region served last, and one that

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts, Facts, Pending, PodView
 from modelcast.agents.region.decider.memory import Held, Memory
 from modelcast.agents.region.decider.policy import Policy
+from modelcast.consumers.pod_clients.port import CONFIRMING
 from modelcast.schemas.records import ModelUpdate, PodReport
 from modelcast.schemas.states import PodState, State
 
@@ -81,18 +82,27 @@ class Replica:
 
     def serves_bytes(self, view: PodView) -> bool:
         """The pod serves the aspired bytes, whoever told it to."""
-        return view.reading is not None and view.reading.manifest_digest == self.digest and not view.lost
+        reading = view.reading
+        proved = reading is not None and reading.proof in CONFIRMING
+        return reading is not None and proved and reading.manifest_digest == self.digest and not view.lost
 
     def confirms(self, view: PodView) -> bool:
         """The pod's read-back says that it serves what is aspired, by an order of this generation or one adopted."""
         reading, target = view.reading, self.target
         if reading is None or target is None or view.lost or view.awaits_read_back or not reading.ready:
             return False
-        if reading.version != target.version:
+        if reading.version != target.version or reading.proof not in CONFIRMING or self.owes_reload(view):
             return False
         if reading.manifest_digest is not None and reading.manifest_digest != self.digest:
             return False
         return reading.generation is None or reading.generation == self.generation
+
+    def owes_reload(self, view: PodView) -> bool:
+        """A pod that names no generation has not obeyed the latest reload, as far as this region knows."""
+        aspiration, served = self.facts.aspiration, self.facts.saved.served
+        if aspiration is None or view.reading is None or view.reading.generation is not None:
+            return False
+        return aspiration.reload_generation > max(view.obeyed, served.generation if served else 0)
 
     @property
     def settled(self) -> bool:
@@ -154,7 +164,7 @@ class Replica:
             generation=(reading.generation or 0) if reading else 0,
             incarnation=reading.incarnation if reading else "",
             read_at_us=max(read_at_us, 0),
-            error=view.error,
+            error=f"{view.code}: {view.error}" if view.code and view.error else view.error,
         )
 
     def wakes_at(self, now: float = NEVER) -> float:

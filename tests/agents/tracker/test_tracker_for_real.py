@@ -64,7 +64,7 @@ def test_says_on_kafka_and_in_redis_what_the_slow_twin_says(rig: Rig) -> None:
         assert sorted(map(repr, in_order)) == sorted(map(repr, acks))
         until(lambda: agrees(rig.said(model), log, acks), f"{model} on Kafka")  # noqa: B023
         until(lambda: agrees(rig.seen(model), log, acks), f"{model} in Redis")  # noqa: B023
-    assert tracker.stop() == 0
+    assert tracker.terminate() == 0
 
 
 def test_bad_records_go_to_the_dead_letters_with_their_reason_and_good_ones_flow(rig: Rig) -> None:
@@ -112,7 +112,7 @@ def test_bad_records_go_to_the_dead_letters_with_their_reason_and_good_ones_flow
         return {topic: sorted(found) for topic, found in reasons.items() if topic in expected}
 
     until(lambda: buried() == expected, "all bad ones")
-    assert tracker.process.poll() is None
+    assert tracker.alive
 
 
 def test_a_foreign_registry_raises_an_alarm_until_the_region_speaks_of_ours_again(rig: Rig) -> None:

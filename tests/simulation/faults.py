@@ -81,6 +81,8 @@ STROKES = {
     "tracker's partition moved": 2,
     "tracker lost its tables": 1,
     "redis lost": 1,
+    "older log restored": 1,
+    "log entry flipped": 1,
 }
 GLOBAL_STROKES = frozenset(
     {
@@ -93,6 +95,8 @@ GLOBAL_STROKES = frozenset(
         "tracker's partition moved",
         "tracker lost its tables",
         "redis lost",
+        "older log restored",
+        "log entry flipped",
     }
 )
 # These do not hurt a region: it must be as fast, and as thrifty, as without them.

@@ -46,10 +46,10 @@ class Kafka:
         self.world.trace("kafka", f"generation {generation} announced")
         self.announced.append(generation)
         found = self.world.origin.get(keys.log_entry(self.world.model, generation), size_max=RECORD_SIZE_MAX)
-        assert found is not None
         for region in self.world.regions:
             self._deliver("announcement", region, lambda r=region: self._to_region(r, generation))
-        self._deliver("announcement", None, lambda: self.append(Topic.MODEL_UPDATES, found.body))
+        if found is not None:  # else the log was restored from an older copy
+            self._deliver("announcement", None, lambda: self.append(Topic.MODEL_UPDATES, found.body))
 
     def say_ack(self, region: Region, ack: ModelAck, raw: bytes, headers: Mapping[str, bytes]) -> None:
         """A page of a region's snapshot, to the tracker."""

@@ -116,6 +116,7 @@ class TrackerWorker(Process):
             rng=random.Random(world.rng.random()),
         )
         self.agent = TrackerAgent(self.trackers.settings, Reader(OriginLine(self)), self.identity, ports)
+        self.agent.intake.schemas._threads = SimulatedThreads(self)  # type: ignore[assignment]
         self.agent.begins_anew()
         for run in self.agent.parts.values():
             self.loop.create_task(run()).add_done_callback(self._has_ended)  # type: ignore[arg-type]

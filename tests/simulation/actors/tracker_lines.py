@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.redis_view import Batch, Keys, Write
-from modelcast.schemas.codec import decode, decode_as
+from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import RedisUnavailable
-from modelcast.schemas.records import ModelCommand, ModelUpdate, VersionState
+from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic
 
 if TYPE_CHECKING:
@@ -61,10 +61,8 @@ class SenderLine:
         if topic is Topic.VERSION_STATE:
             world.kafka.version_state = value
         elif topic is Topic.MODEL_UPDATES:
-            entry = decode(value)
-            assert isinstance(entry, ModelUpdate | ModelCommand)
             world.stats["announced by the tracker"] += 1
-            world.kafka.announce(entry.generation)
+            world.kafka.announce(world.reader.decode_entry(value).entry.generation)
         else:
             world.stats[f"sent: {topic}"] += 1
 

@@ -138,7 +138,8 @@ def word_of(facts: Facts, now_us: int, limits: Limits) -> Worded:
         return Worded(Word.REFUSED)
     if row.state is State.FAILED:
         return Worded(Word.FAILED)
-    if row.aspired_version is not None and row.state is not None and not serves_wanted(row):
+    reported = row.state is not None or not row.silent  # a region that is heard is on its way to its first report
+    if reported and row.aspired_version is not None and not serves_wanted(row):
         return _behind(facts, now_us, limits)
     if row.left_out == PLACEMENT:
         return Worded(Word.OUT)

@@ -73,6 +73,8 @@ STROKES = {
     "tracker restarted": 1,
     "tracker lost its tables": 1,
     "redis lost": 1,
+    "older log restored": 1,
+    "log entry flipped": 1,
 }
 GLOBAL_STROKES = frozenset(
     {
@@ -82,6 +84,8 @@ GLOBAL_STROKES = frozenset(
         "tracker restarted",
         "tracker lost its tables",
         "redis lost",
+        "older log restored",
+        "log entry flipped",
     }
 )
 # These do not hurt a region: it must be as fast, and as thrifty, as without them.

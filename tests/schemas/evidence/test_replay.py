@@ -52,7 +52,7 @@ def test_a_round_trip_changes_nothing() -> None:
     assert replay(read) == verdict(fold(kept.counts, kept.plan), kept.plan)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.floats(1, 10),
     st.floats(0, 0.5),

@@ -117,7 +117,7 @@ def test_regions_with_different_shares_are_not_mixed_up() -> None:
     assert judged(pooled, plan=ERRORS_ONLY).kind is Kind.HARMFUL
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(counts, max_size=8), st.randoms(use_true_random=False))
 def test_the_order_of_counts_changes_no_bit(rows: list[Counts], chance: random.Random) -> None:
     shuffled = list(rows)
@@ -125,7 +125,7 @@ def test_the_order_of_counts_changes_no_bit(rows: list[Counts], chance: random.R
     assert fold(shuffled, PLAN) == fold(rows, PLAN)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(counts, max_size=8))
 def test_e_values_are_always_finite(rows: list[Counts]) -> None:
     found = judged(*rows, *rows)  # counted twice: wrong, but no reason to crash
@@ -135,7 +135,7 @@ def test_e_values_are_always_finite(rows: list[Counts]) -> None:
     assert math.isfinite(found.log_e_sample_ratio)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(counts)
 def test_one_more_error_of_the_candidate_never_speaks_for_it(row: Counts) -> None:
     candidate = row.candidate

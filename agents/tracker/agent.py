@@ -57,7 +57,9 @@ class TrackerAgent:
         self.emitter = Emitter(
             settings, self.rows, heartbeats, self.reading, ports, self.mirror, alarm=lambda: self.watch.alarm
         )
-        self.intake = Intake(reader, self.rows, heartbeats, self.watch, ports, self.mirror, self.emitter.changed)
+        self.intake = Intake(
+            reader, self.rows, heartbeats, self.watch, ports, self.mirror, self.emitter.changed, settings.regions
+        )
         self._settling: asyncio.Task[None] | None = None
         self._assignment = 0
         self._restoring = False
@@ -127,6 +129,7 @@ class TrackerAgent:
         self._restoring = False
         for (model, region), pages in found.items():
             self.rows.restore(model, region, pages)
+        self.intake.assigned()
         log.info("partitions assigned", owned=sorted(owned), gained=len(gained), models=len(self.rows.models))
         self.mirror.new_owner()
         self._settling = asyncio.create_task(self._settle(gained))

@@ -61,7 +61,10 @@ async def run_tracker(settings: Settings) -> None:
             return "the stream app is not running"
         return "" if agent.emitter.settled else "partitions are changing hands"
 
-    parts = agent.parts | {"follower": lambda: follower.run(agent.intake.heartbeat), "pulse": pulse.beat}
+    parts = agent.parts | {
+        "follower": lambda: follower.run(agent.intake.heartbeat, agent.heartbeats_are_read),
+        "pulse": pulse.beat,
+    }
     REGISTRY.register(agent.emitter.metrics)
     background = [asyncio.create_task(_forever(name, run)) for name, run in parts.items()]
     try:

@@ -255,6 +255,7 @@ class TrackerWorker(Process):
         """Regions are alive."""
         for name, raw in beats:
             self.agent.intake.heartbeat(raw, f"{name}/w".encode(), 0, appended_us, int(self.world.now * 1e6))
+        self.agent.heartbeats_are_read()
 
     # --- writing ------------------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ ARGS :=
 JOBS := 4
 REAL_JOBS := 2
 SOAK := false
+# Where bytecode is not kept, as in many images, each of the hundreds of processes of a test run would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-all test-real lint bench clean
 .DELETE_ON_ERROR:

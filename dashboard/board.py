@@ -106,10 +106,6 @@ class Board:
             self.entries.append(line)
             self.stream.send("entry", line, time.monotonic())
 
-    def alive(self, source: str) -> None:
-        """The source was just known to be there."""
-        self._alive_at[source] = time.monotonic()
-
     @property
     def kafka_reads(self) -> bool:
         """Whether Kafka brings the states."""

@@ -31,6 +31,7 @@ class CommandKind(StrEnum):
     QUARANTINE = "QUARANTINE"
     RELEASE = "RELEASE"
     ALIAS = "ALIAS"
+    ACCEPT = "ACCEPT"
 
 
 ALL_REGIONS = ""
@@ -85,6 +86,14 @@ class CommandTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class LogPosition:
+    """A place in one model's log: ``generation``, and the running digest of the log up to it (``log/chain.py``)."""
+
+    generation: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCommand:
     """An operator's command about a model; it names its targets explicitly.
 
@@ -101,10 +110,26 @@ class ModelCommand:
     requested_by: str
     reason: str = ""
     alias: str = ""
+    replaces: tuple[LogPosition, ...] = ()  # for ACCEPT: what regions had accepted and the log does not hold
 
 
 Entry = ModelUpdate | ModelCommand
 """What a registry log holds and ``model-updates`` announces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What lies in a registry log at ``log_generation``: an entry's bytes, and where in the log they stand.
+
+    ``said`` is a single-object record, as it was encoded by its writer. Nothing in it is believed before
+    ``said_digest``, ``schema_digest`` and ``log_digest`` were found true.
+    """
+
+    schema_digest: str  # SHA-256 of the canonical schema that ``said`` was written with: a CRC-64 can be forged
+    log_generation: int
+    log_digest: str  # the running digest of all entries below
+    said_digest: str  # SHA-256 of ``said``
+    said: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +182,8 @@ class ModelAck:
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     attempts: int = 0
     error: str = ""
+    log_digest: str = ""  # the running digest of the log up to ``generation``, as this region accepted it
+    alarm: str = ""  # what keeps the region from obeying the log, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,4 +276,4 @@ class DeadLetter:
     reported_at_us: int
 
 
-Record = ModelUpdate | ModelCommand | ModelAck | RegionHeartbeat | VersionState | DeadLetter
+Record = ModelUpdate | ModelCommand | ModelAck | RegionHeartbeat | VersionState | DeadLetter | Statement

@@ -53,7 +53,7 @@ class Look:
 LOOKS: dict[Word, Look] = {
     Word.ALARM: Look("‼", "#7f1d1d", "#fecaca", "bytes that are not in the log, a foreign registry or a rewritten log"),
     Word.SILENT: Look("▯", "#6b21a8", "#c4a1ff", "nothing was heard in time; what is shown is what was heard last"),
-    Word.REFUSED: Look("⊘", "#9d174d", "#f9a8d4", "the newest version is damaged or quarantined; the old one serves"),
+    Word.REFUSED: Look("⊘", "#9d174d", "#f9a8d4", "what is wanted is damaged or quarantined; the old one serves"),
     Word.FAILED: Look("✕", "#b42318", "#ff8a80", "tried, and will be tried again"),
     Word.STALLED: Look("▬", "#a33c00", "#fb923c", "behind, and nothing moves"),
     Word.LATE: Look("▮", "#a33c00", "#fb923c", "behind for longer than the budget"),
@@ -134,11 +134,12 @@ def word_of(facts: Facts, now_us: int, limits: Limits) -> Worded:
         return Worded(Word.OUT)  # before the rest: a region that was taken out of service is no trouble
     if row.silent and (row.heard_at_us or row.state is not None):
         return Worded(Word.SILENT)
-    if row.refused_version is not None or row.state is State.QUARANTINED:
+    if row.state is State.QUARANTINED or (row.refused_version is not None and not serves_wanted(row)):
         return Worded(Word.REFUSED)
     if row.state is State.FAILED:
         return Worded(Word.FAILED)
-    if row.aspired_version is not None and row.state is not None and not serves_wanted(row):
+    reported = row.state is not None or not row.silent  # a region that is heard is on its way to its first report
+    if reported and row.aspired_version is not None and not serves_wanted(row):
         return _behind(facts, now_us, limits)
     if row.left_out == PLACEMENT:
         return Worded(Word.OUT)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -21,7 +21,8 @@ from modelcast.infra.telemetry.metrics import FOLDED_PODS, RECORDS
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode, decode_as
 from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, StoreUnavailable, UnknownSchema
-from modelcast.schemas.records import ModelAck, ModelCommand, ModelUpdate, Record, RegionHeartbeat
+from modelcast.schemas.log.statements import read_stated
+from modelcast.schemas.records import ModelAck, RegionHeartbeat
 from modelcast.schemas.topics import Topic, partition_of
 
 LEARNING_MAX = 1_000
@@ -48,6 +49,7 @@ class Message(Protocol):
 
 
 Table = MutableMapping[bytes, bytes]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Intake:
         return outcome
 
     async def _fold(self, raw: bytes, headers: AckHeaders | None, partition: int, table: Table) -> str:
-        ack = await self._decoded(raw)
+        ack = await self._decoded(raw, decode)
         if not isinstance(ack, ModelAck):
             raise Unusable("bad-value", f"a {type(ack).__name__} where a ModelAck belongs")
         if headers is not None and headers != AckHeaders.of(ack):
@@ -184,15 +186,14 @@ class Intake:
     async def _update(self, message: Message, table: Table) -> str:
         """Let an announcement wake the reading of its model's log, which then judges it."""
         raw = message.value or b""
-        entry = await self._decoded(raw)
-        if not isinstance(entry, ModelUpdate | ModelCommand):
-            raise Unusable("bad-value", f"a {type(entry).__name__}, not a log entry")
+        stated = await self._decoded(raw, read_stated)
+        entry = stated.entry
         if message.key != entry.model.encode():
             raise Unusable(BAD_KEY, f"its key is not its model, {entry.model}")
         await self._check_origin(entry.registry_id, entry.model, str(Topic.MODEL_UPDATES), message.partition)
         if self._rows.row(entry.model).heard_announced(entry.generation):
             table[announced_key(entry.model)] = str(entry.generation).encode()
-        self._watch.check(Announcement(entry, raw, message.key, message.partition, message.offset))
+        self._watch.check(Announcement(stated, message.key, message.partition, message.offset))
         return "folded"
 
     def heartbeat(self, raw: bytes, key: bytes | None, offset: int, appended_us: int, live_at_us: int | None) -> None:
@@ -262,11 +263,11 @@ class Intake:
 
     # --- judging ------------------------------------------------------------------------------------------
 
-    async def _decoded(self, raw: bytes) -> Record:
+    async def _decoded(self, raw: bytes, read: Callable[..., T]) -> T:
         if not raw:
             raise Unusable(EMPTY, "a record without a value")
         try:
-            return await self.schemas.decoding(lambda: decode(raw, book=self._reader.book))
+            return await self.schemas.decoding(lambda: read(raw, book=self._reader.book))
         except DecodeError as error:
             raise Unusable(error.reason, error.message) from None
         except StoreUnavailable as error:

@@ -14,6 +14,7 @@ from modelcast.agents.tracker.decider.rows import ModelRow, Rows
 from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.infra.telemetry.metrics import LOG_READ_SECONDS
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.records import Entry
 
 THREADS = 8
@@ -29,11 +30,20 @@ log = structlog.get_logger(__name__)
 class Announcement:
     """An entry as it came over Kafka."""
 
-    entry: Entry
-    raw: bytes
+    stated: StatedEntry
     key: bytes | None
     partition: int
     offset: int
+
+    @property
+    def entry(self) -> Entry:
+        """The record."""
+        return self.stated.entry
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes."""
+        return self.stated.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ class LogWatch:
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._pending: dict[str, list[Announcement]] = {}
         self._noticed: dict[str, tuple[int, float]] = {}
+        self._contradicted: set[str] = set()  # these logs are read anew from entry 1
         self.alarm = ""
 
     # --- wishes -------------------------------------------------------------------------------------------
@@ -127,10 +138,28 @@ class LogWatch:
             if not self._rows.owns(model):
                 continue
             row = self._rows.row(model)
-            if row.log is None or row.log.head < head:
+            if row.log is None or row.log.head < head or model in self._contradicted:
                 self.wake(model, head)
             else:
                 self._notice(row)
+        still = [row for row in self._rows.models.values() if row.log is not None and self._rows.owns(row.model)]
+        await asyncio.gather(*(self._prove(row) for row in still))
+
+    async def _prove(self, row: ModelRow) -> None:
+        """Find out whether the store still holds the newest entry read: also where nothing is new, or all is gone."""
+        assert row.log is not None
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._reader.check_standing, row.log)
+        except ForeignRegistry as error:
+            self._contradicted.add(row.model)
+            self._alarm(row, str(error))
+            self.wake(row.model)
+        except ModelcastError as error:
+            if not error.retryable:
+                self._alarm(row, f"the log can't be read: {error}")
+        else:
+            if row.alarm:  # it may be over
+                self.wake(row.model)
 
     def _raise_alarm(self, text: str) -> None:
         if text == self.alarm:
@@ -168,12 +197,13 @@ class LogWatch:
             self._pending.pop(model, None)
             return
         row = self._rows.row(model)
-        began = time.perf_counter()
+        began, accepted = time.perf_counter(), row.accepted()
         try:
             tail = await asyncio.get_running_loop().run_in_executor(self._threads, self._tail, row, generation)
         except NotFound:
             tail = None  # no registry yet: whatever is announced is not in it
         except ForeignRegistry as error:
+            self._contradicted.add(model)
             self._alarm(row, str(error))
             self._refuse_pending(row, FOREIGN, error.message)
             return
@@ -192,7 +222,9 @@ class LogWatch:
             self._refuse_pending(row, NOT_IN_LOG, "the registry has no such model")
             return
         news = bool(tail.new) or row.log is None
-        row.read(tail.log, tail.times_us, {g: timed.entry for g, timed in tail.new.items()})
+        row.read(tail.log, tail.times_us)
+        self._contradicted.discard(model)
+        news |= row.ended(accepted)
         if row.alarm != trouble:
             news, row.alarm = True, trouble
         waiting = self._pending.pop(model, [])
@@ -206,7 +238,11 @@ class LogWatch:
             self._outlets.changed(model)
 
     def _tail(self, row: ModelRow, generation: int) -> Tail:
+        if row.model in self._contradicted:
+            return self._reader.tail(row.model, partial=True)
         if row.log is None or generation <= row.log.head:
+            if row.log is not None:
+                self._reader.check_standing(row.log)
             return self._reader.tail(row.model, row.log, partial=True)
         return self._reader.read_until(row.log, generation, partial=True)
 
@@ -220,7 +256,7 @@ class LogWatch:
 
     def _judge(self, row: ModelRow, announcement: Announcement) -> None:
         assert row.log is not None
-        reason = objection(row.log, row.recent, announcement.entry)
+        reason = objection(row.log, announcement.stated)
         if reason:
             self._outlets.refuse(announcement, reason, f"generation {announcement.entry.generation} of {row.model}")
 
@@ -256,7 +292,7 @@ class LogWatch:
             except ModelcastError as error:
                 log.warning("an entry can't be read to announce it", model=row.model, error=error)
                 return
-            if timed is None:
+            if timed is None or row.log is None or not row.log.stands(timed.stated):
                 return
             log.info("announced an entry that its publisher had not announced", model=row.model, generation=generation)
             row.heard_announced(generation)

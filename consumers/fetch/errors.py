@@ -8,12 +8,18 @@ from modelcast.schemas.digests import short
 from modelcast.schemas.errors import ModelcastError, NotFound, TransportError, VerificationFailed
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_NAMELESS = {errno.EIO, errno.EROFS, errno.ESTALE}
+"""What a disk answers to writing into an open file: such an error names none."""
 
 
 class DiskFull(ModelcastError):
     """The disk or the cache's size limit has no room for the artifact, whatever may be evicted."""
 
     retryable = True
+
+
+class NamesCollide(ModelcastError):
+    """Two files of the artifact would be one on this file system."""
 
 
 class FetchCancelled(ModelcastError):
@@ -70,12 +76,17 @@ def _rebuild(path: str, expected: str, got: str, store: str) -> DamagedBytes:
 
 @contextmanager
 def full_disk_named(subject: str) -> Iterator[None]:
-    """Turn "no space left" into ``DiskFull``."""
+    """Turn "no space left" into ``DiskFull``; other errors of the disk name ``subject`` where they name nothing."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise disk_full("the disk is full", subject) from error
+        if error.errno == errno.EFBIG:
+            told = "a file is larger than the file system, or this process's limit (ulimit -f), allows"
+            raise disk_full(told, error.filename or subject) from error
+        if error.filename is None and error.errno in _NAMELESS:
+            raise OSError(error.errno, error.strerror, subject) from error
         raise
 
 

@@ -5,11 +5,27 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelcast.consumers.fetch.planning.steps import Source
 
 NOTED_EVERY_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class FileCount:
+    """How many files of a fetch are done.
+
+    Attributes:
+        doing: what is done with them, for people.
+        done: so many are.
+        total: so many will be.
+    """
+
+    doing: str = ""
+    done: int = 0
+    total: int = 0
 
 
 class FetchMeter:
@@ -23,6 +39,7 @@ class FetchMeter:
     def __init__(self) -> None:
         self.planned_bytes = self.had_bytes = 0
         self._moved = {Source.REGION: 0, Source.ORIGIN: 0}
+        self._files = FileCount()
         self._seconds: dict[str, float] = {}
         self._lock = threading.Lock()
         self._noting = threading.Lock()
@@ -73,6 +90,21 @@ class FetchMeter:
         """What came from there; what had to come twice counts twice."""
         with self._lock:
             return self._moved[source]
+
+    def files_begin(self, doing: str, total: int) -> None:
+        """So many files are to be handled now; what is done with them, for people."""
+        with self._lock:
+            self._files = FileCount(doing, 0, total)
+
+    def file_done(self) -> None:
+        """One of them is."""
+        with self._lock:
+            self._files = replace(self._files, done=self._files.done + 1)
+
+    def files(self) -> "FileCount":
+        """How many of them are."""
+        with self._lock:
+            return self._files
 
     def add(self, stage: str, seconds: float) -> None:
         """A stage took longer by that."""

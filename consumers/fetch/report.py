@@ -31,7 +31,7 @@ class FetchReport:
     ``bytes_saved`` did not have to, neither now nor in an earlier attempt that this one goes on with.
     ``stage_seconds``: manifest, plan, verify, origin, rebuild, regional, stage (room, fsync, rename).
     ``bytes_planned`` is what the plan was to bring from the origin, ``bytes_per_second`` how fast that came of late,
-    ``way`` how, for people; ``kind`` is the way that brought most, in a word.
+    ``way`` how, for people; ``kind`` is the way that brought most, in a word; ``files`` is how many the artifact has.
     """
 
     bytes_moved: int
@@ -42,3 +42,4 @@ class FetchReport:
     bytes_per_second: float = 0.0
     way: str = ""
     kind: str = ""
+    files: int = 0

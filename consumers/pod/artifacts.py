@@ -70,6 +70,7 @@ def verify_folder(folder: Path, manifest: Manifest) -> None:
 
     Raises:
         VerificationFailed: a file is missing, other than listed, or not listed; it is named.
+        OSError: a file that is there can't be read: no fault of its bytes.
     """
     listed = {entry.path for entry in manifest.files}
     for parent, folders, names in os.walk(folder):
@@ -91,7 +92,7 @@ def _verify_file(path: Path, entry: FileEntry) -> None:
                 if size_bytes > entry.size_bytes:
                     break
                 digest.update(chunk)
-    except OSError as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise VerificationFailed(f"can't be read: {error.strerror}", subject=entry.path) from None
     if size_bytes != entry.size_bytes or "sha256:" + digest.hexdigest() != entry.digest:
         raise VerificationFailed("bytes differ from the manifest", subject=entry.path)

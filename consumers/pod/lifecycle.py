@@ -1,7 +1,7 @@
 """Where a pod is between its start and its end, and how many requests it has under way.
 
-STARTING -> READY -> DRAINING -> CLOSED
-STARTING -> DRAINING
+STARTING -> INCOMPLETE -> READY -> DRAINING -> CLOSED
+STARTING, INCOMPLETE -> DRAINING
 """
 
 import asyncio
@@ -12,6 +12,7 @@ class Phase(Enum):
     """A pod's phases, in order."""
 
     STARTING = "starting"  # answers, but what it should serve is not loaded yet
+    INCOMPLETE = "incomplete"  # restored what it could, but lacks a model that its region serves: obeys orders
     READY = "ready"
     DRAINING = "draining"  # says that it is not ready, still answers
     CLOSED = "closed"  # refuses new requests, finishes those in flight
@@ -22,6 +23,7 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
+        self.lacking: tuple[str, ...] = ()  # what keeps it from being ready, for people
         self.in_flight = 0
         self.in_flight_bytes = 0
         self._idle = asyncio.Event()
@@ -31,6 +33,11 @@ class Lifecycle:
     def ready(self) -> bool:
         """Whether traffic should come here."""
         return self.phase is Phase.READY
+
+    @property
+    def restored(self) -> bool:
+        """Whether each model's answers stand for themselves: all that could be restored is, and it does not leave."""
+        return self.phase in {Phase.INCOMPLETE, Phase.READY}
 
     @property
     def leaving(self) -> bool:

@@ -58,6 +58,7 @@ class Slot:
     bringing_up_order: LoadOrder | None = None
     failures: int = 0  # crashes and failed respawns in a row
     reason: str = ""  # why the latest attempt failed
+    settled: asyncio.Event = field(default_factory=asyncio.Event)  # it was served, or unloaded, since the start
 
 
 class Repository:
@@ -71,6 +72,10 @@ class Repository:
         self._spares = Spares(config.spares, config.artifacts, nice=self._nice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    def settled(self, model: str) -> asyncio.Event:
+        """Set once the model was served, or its unloading ordered, since the start."""
+        return self.slots.setdefault(model, Slot(model)).settled
 
     async def start(self) -> None:
         """Warm the spares."""
@@ -141,6 +146,7 @@ class Repository:
             await self._stop_bringing_up(slot)
             old, slot.serving, slot.wanted = slot.serving, None, None
             slot.reason = "unloaded"
+            slot.settled.set()
             if old is not None:
                 self._metrics.active.labels(model, str(old.order.version)).set(0)
                 self._spawn(old.link.retire(timeout=self._config.infer_seconds_max))
@@ -236,6 +242,7 @@ class Repository:
             slot.failures = 0
         slot.serving = Serving(link, order, loaded.metadata, time.monotonic())
         slot.wanted, slot.reason = order, ""
+        slot.settled.set()
         link.gone.add_done_callback(lambda _: self._worker_gone(slot, link))
         seconds = {"spawn": spawned - started, **loaded.seconds, "total": time.monotonic() - started}
         self._count_swap(order, old, seconds)

@@ -28,7 +28,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 JSON_SIZE_HEADER = "Inference-Header-Content-Length"
 _CHUNKED_BYTES_GUESS = 1024 * 1024  # a body that doesn't say its size counts as this much
 _ALWAYS = {"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
-_FAILED_STATUS = {"artifact_missing": 404, "verification_failed": 422, "load_timeout": 504}
+_FAILED_STATUS = {"artifact_missing": 404, "verification_failed": 422, "unsupported": 422, "load_timeout": 504}
 
 
 class Routes:
@@ -102,7 +102,7 @@ class Routes:
 
     async def _sign(self, _request: web.Request, response: web.StreamResponse) -> None:
         response.headers["modelcast-incarnation"] = self._incarnation
-        response.headers["modelcast-ready"] = "true" if self._life.ready else "false"
+        response.headers["modelcast-ready"] = "true" if self._life.restored else "false"  # of the model asked for
         if self._life.leaving:
             _closing(response)
 
@@ -113,7 +113,10 @@ class Routes:
 
     async def _ready(self, _request: web.Request) -> web.Response:
         ready = self._life.ready
-        return web.json_response({"ready": ready, "phase": self._life.phase.value}, status=200 if ready else 503)
+        body: dict[str, Any] = {"ready": ready, "phase": self._life.phase.value}
+        if not ready and self._life.lacking:
+            body["lacking"] = list(self._life.lacking)
+        return web.json_response(body, status=200 if ready else 503)
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:
         self._metrics.ready.set(self._life.ready)
@@ -154,8 +157,9 @@ class Routes:
 
     async def _model_ready(self, request: web.Request) -> web.Response:
         serving = self._serving(request)
-        body = {"name": serving.order.model, "ready": self._life.ready}
-        return web.json_response(body, status=200 if self._life.ready else 503, headers=serving.headers)
+        ready = self._life.restored
+        body = {"name": serving.order.model, "ready": ready}
+        return web.json_response(body, status=200 if ready else 503, headers=serving.headers)
 
     async def _infer(self, request: web.Request) -> web.Response:
         json_size_bytes = _json_size(request.headers.get(JSON_SIZE_HEADER))

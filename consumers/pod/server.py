@@ -5,6 +5,7 @@ import contextlib
 import os
 import secrets
 import signal
+from collections.abc import Iterable, Mapping
 
 import stamina
 import structlog
@@ -23,6 +24,7 @@ from modelcast.schemas.errors import ModelcastError, UsageError
 log = structlog.get_logger("modelcast.pod")
 
 _CLOSE_SECONDS = 2.0
+ASK_AGAIN_SECONDS = 2.0
 
 
 async def serve(config: PodConfig) -> None:
@@ -80,12 +82,25 @@ async def _start(config: PodConfig, repository: Repository, ledger: Ledger, life
     with contextlib.suppress(LoadFailed):  # a load would meet the same trouble, and report it
         await repository.start()
     served_before = {model: entry.served for model, entry in ledger.entries.items() if entry.served}
-    desired: dict[str, LoadOrder] | None = None
-    if config.desired is not None:
-        desired = await _ask(config.desired)
+    source = config.desired
+    desired = await _ask(source) if source is not None else None
     # A source that answered has the last word on which models; without one, all that were served before.
     wanted: dict[str, LoadOrder | None] = dict.fromkeys(served_before) if desired is None else dict(desired)
+    await _restore(repository, wanted)
+    if lifecycle.phase is Phase.STARTING:
+        lifecycle.phase = Phase.INCOMPLETE
+    if source is not None and desired is None and not served_before:
+        # A new pod that can't learn what its region serves would take traffic for models that it does not have.
+        lifecycle.lacking = ("what the region serves is not known: its store does not answer",)
+        wanted = dict(await _ask_until_told(source))
+        await _restore(repository, wanted)
+    await _complete(repository, lifecycle, wanted)
+    if lifecycle.phase is Phase.INCOMPLETE:
+        lifecycle.phase = Phase.READY
+        log.info("ready", pod=config.name, models=sorted(wanted))
 
+
+async def _restore(repository: Repository, wanted: Mapping[str, LoadOrder | None]) -> None:
     async def restore(model: str, order: LoadOrder | None) -> None:
         try:
             await repository.restore(order, model)
@@ -93,9 +108,30 @@ async def _start(config: PodConfig, repository: Repository, ledger: Ledger, life
             log.error("given up at start; the region will order it", model=model, error=str(error))
 
     await asyncio.gather(*(restore(model, order) for model, order in wanted.items()))
-    if lifecycle.phase is Phase.STARTING:
-        lifecycle.phase = Phase.READY
-        log.info("ready", pod=config.name, models=sorted(wanted))
+
+
+async def _complete(repository: Repository, lifecycle: Lifecycle, models: Iterable[str]) -> None:
+    """Return once each of the models was served or unloaded: the region orders what could not be restored."""
+    lacking = {model for model in models if not repository.settled(model).is_set()}
+    if lacking:
+        log.warning("not ready: the region serves more than could be restored", lacking=sorted(lacking))
+    while lacking:
+        lifecycle.lacking = tuple(sorted(lacking))
+        waiting = [asyncio.ensure_future(repository.settled(model).wait()) for model in lacking]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waiting:
+                wait.cancel()
+        lacking = {model for model in lacking if not repository.settled(model).is_set()}
+    lifecycle.lacking = ()
+
+
+async def _ask_until_told(source: DesiredSource) -> dict[str, LoadOrder]:
+    while True:
+        await asyncio.sleep(ASK_AGAIN_SECONDS)
+        if (desired := await _ask(source)) is not None:
+            return desired
 
 
 async def _ask(source: DesiredSource) -> dict[str, LoadOrder] | None:
@@ -104,7 +140,7 @@ async def _ask(source: DesiredSource) -> dict[str, LoadOrder] | None:
             with attempt:
                 return {order.model: order for order in await asyncio.to_thread(source.desired)}
     except ModelcastError as error:
-        log.error("what to serve is unknown; starting with what was served before", error=str(error))
+        log.error("what the region serves is not known now", error=str(error))
     return None
 
 

@@ -1,9 +1,20 @@
 """The port through which a region drives one serving pod, and the values that cross it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from modelcast.schemas.errors import ContentError, Refused, TransportError
+
+Proof = Literal["bytes", "memory", "disk"]
+"""What a reading rests on: the pod hashed the bytes that it serves; the server names what its memory holds; or only
+what lies on the server's disk, which may be another version than the one that answers."""
+CONFIRMING: frozenset[Proof] = frozenset({"bytes", "memory"})
+
+BLAMES_THE_BYTES = "verification_failed"
+BLAMES_THE_VERSION = "load_failed"
+"""Only these two codes of ``LoadFailed`` count against a version: its bytes differ, or a pod that had hashed them
+could not load them and said why. Every other code names a fault of the environment, which mending the environment
+cures: it is tried again with back-off and never quarantines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class PodReading:
     generation: int | None
     epoch: int | None
     registry_id: str | None = None
+    proof: Proof = "bytes"
 
 
 class PodUnreachable(TransportError):
@@ -44,7 +56,8 @@ class PodUnreachable(TransportError):
 class PodRefused(Refused):
     """The pod says no: a stale (epoch, generation), another registry, a wrong token. Nothing has changed there.
 
-    ``code`` is a stable word: ``stale``, ``conflict``, ``superseded``, ``foreign_registry``, ``unauthorized``, …
+    ``code`` is a stable word: ``stale``, ``conflict``, ``superseded``, ``foreign_registry``, ``unauthorized``,
+    ``request_refused`` (the request itself was not understood), …
     """
 
     def __init__(self, message: str, *, code: str = "refused", subject: str = "", hint: str = "") -> None:
@@ -58,7 +71,14 @@ class PodRefused(Refused):
 class LoadFailed(ContentError):
     """The pod tried and could not serve the version; what it served before, it still serves.
 
-    ``code`` is a stable word: ``artifact_missing``, ``verification_failed``, ``load_failed``, ``load_timeout``, …
+    ``code`` is a stable word:
+
+    - ``verification_failed``, ``load_failed``: the version is to blame, see ``BLAMES_THE_VERSION``;
+    - ``artifact_missing``: the pod's cache has lost the bytes, and the region brings them back;
+    - ``not_delivered``: the files are not where the server looks for them;
+    - ``unsupported``: this kind of pod does not serve such a model, or the server can't be driven;
+    - ``server_failed``: a server that is not ours failed, and did not prove that it had the bytes whole;
+    - ``unreachable``, ``load_timeout``, ``load_crashed``, ``out_of_resources``, ``io_error``, …
     """
 
     def __init__(self, message: str, *, code: str = "load_failed", subject: str = "", hint: str = "") -> None:

@@ -1,22 +1,32 @@
 """Drives a pod over the Open Inference Protocol V2 with the model-repository extension.
 
-Our own pod adds headers that name digest, generation, epoch and incarnation. A server without them can still be
-loaded and read: its version comes from V2's ``versions``, or where that is empty (MLServer) from the repository's
-index, and what it doesn't say is None.
+A pod of ours (``run pod``, ``run companion``) signs every answer with its incarnation and names digest, generation and
+epoch in headers. Any other server is told and asked what V2 knows and nothing else: it gets no parameters (Triton
+refuses those that it does not know), its version is what V2's ``versions`` name of the *loaded* model and never what
+the repository's index says (MLServer reads that from disk), and nothing that it answers to a load blames a version,
+for it never proved that it had the bytes whole.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import aiohttp
 import orjson
 
-from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodReading, PodRefused, PodUnreachable
+from modelcast.consumers.pod_clients.port import (
+    LoadFailed,
+    LoadOrder,
+    PodReading,
+    PodRefused,
+    PodUnreachable,
+    Proof,
+)
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 DIGITS_MAX = 18
-_REFUSED = {401: "unauthorized", 403: "unauthorized", 409: "conflict"}
+COMPANION_HINT = "run `modelcast run companion` beside the server: it places the files and loads them"
+_PROOFS: dict[str, Proof] = {"bytes": "bytes", "memory": "memory", "disk": "disk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,23 @@ class _Answer:
     headers: dict[str, str]  # lower-case names
     body: Any  # parsed JSON, or None
 
+    @property
+    def ours(self) -> bool:
+        """Whether a pod of ours has answered: it signs everything."""
+        return "modelcast-incarnation" in self.headers
+
+    @property
+    def code(self) -> str:
+        """The stable word of a refusal; only a pod of ours has one."""
+        code = self.body.get("code") if self.ours and isinstance(self.body, dict) else None
+        return code if isinstance(code, str) else ""
+
+    @property
+    def message(self) -> str:
+        """The server's own words, or its status."""
+        said = self.body.get("error") if isinstance(self.body, dict) else None
+        return f"{said}" if isinstance(said, str) and said else f"HTTP {self.status}"
+
 
 class V2Pod:
     """One pod at ``url``. Connections are reused; close with ``aclose``."""
@@ -44,6 +71,7 @@ class V2Pod:
         self._token = token
         self._timeouts = timeouts or Timeouts()
         self._session: aiohttp.ClientSession | None = None
+        self._ours: bool | None = None  # as the latest answer said; None: it was not asked yet
 
     @property
     def name(self) -> str:
@@ -74,33 +102,37 @@ class V2Pod:
 
     async def read(self, model: str) -> PodReading:
         """See ``Pod.read``."""
-        answer = await self._ask("GET", f"/v2/models/{quote(model, safe='')}", self._timeouts.read)
-        headers = answer.headers
-        if (said := headers.get("modelcast-ready")) is not None:
-            ready = said == "true"
-        else:
-            health = await self._ask("GET", "/v2/health/ready", self._timeouts.read)
-            ready = health.status == 200 and not (isinstance(health.body, dict) and health.body.get("ready") is False)
-        incarnation = headers.get("modelcast-incarnation", "")
-        if answer.status == 200:
-            version = _version(headers, answer.body)
-            if version is None and "modelcast-version" not in headers:
-                version = await self._indexed(model)
-            return PodReading(
-                pod=self._name,
-                ready=ready,
-                incarnation=incarnation,
-                version=version,
-                manifest_digest=headers.get("modelcast-digest"),
-                generation=_number(headers.get("modelcast-generation")),
-                epoch=_number(headers.get("modelcast-epoch")),
-                registry_id=headers.get("modelcast-registry"),
-            )
+        path = f"/v2/models/{quote(model, safe='')}"
+        answer = await self._ask("GET", path, self._timeouts.read)
         # 503: the pod knows the model and can't serve it now (its worker died). 4xx: the model is not loaded
         # (Triton says 400). Any other server error says nothing about the model.
         if answer.status != 503 and answer.status >= 500:
-            raise PodUnreachable(_message(answer), subject=self._name)
-        return PodReading(self._name, ready and answer.status < 500, incarnation, None, None, None, None)
+            raise PodUnreachable(answer.message, subject=self._name)
+        if answer.ours:
+            return self._of_ours(answer)
+        if answer.status != 200:
+            return PodReading(self._name, answer.status < 500, "", None, None, None, None, proof="memory")
+        # By model: a server's own readiness counts models that others failed to load (Triton), or none (MLServer).
+        health = await self._ask("GET", f"{path}/ready", self._timeouts.read)
+        ready = health.status == 200 and not (isinstance(health.body, dict) and health.body.get("ready") is False)
+        return PodReading(self._name, ready, "", _version(answer.body), None, None, None, proof="memory")
+
+    def _of_ours(self, answer: _Answer) -> PodReading:
+        headers = answer.headers
+        ready, incarnation = headers.get("modelcast-ready") == "true", headers["modelcast-incarnation"]
+        if answer.status != 200:
+            return PodReading(self._name, ready and answer.status < 500, incarnation, None, None, None, None)
+        return PodReading(
+            pod=self._name,
+            ready=ready,
+            incarnation=incarnation,
+            version=_number(headers.get("modelcast-version")),
+            manifest_digest=headers.get("modelcast-digest"),
+            generation=_number(headers.get("modelcast-generation")),
+            epoch=_number(headers.get("modelcast-epoch")),
+            registry_id=headers.get("modelcast-registry"),
+            proof=_PROOFS.get(headers.get("modelcast-proof", "bytes"), "disk"),
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -108,27 +140,17 @@ class V2Pod:
             await self._session.close()
             self._session = None
 
-    async def _indexed(self, model: str) -> int | None:
-        """The highest version of a model that the repository's index calls ready."""
-        answer = await self._ask("POST", "/v2/repository/index", self._timeouts.read, body={"ready": True})
-        rows = answer.body if answer.status == 200 and isinstance(answer.body, list) else []
-        mine = [r for r in rows if isinstance(r, dict) and r.get("name") == model and r.get("state") == "READY"]
-        numbers = [_number(str(r.get("version", ""))) for r in mine]
-        return max((n for n in numbers if n is not None), default=None)
-
     async def _order(self, model: str, verb: str, parameters: dict[str, object], *, subject: str) -> None:
+        if self._ours is None:
+            await self._ask("GET", "/v2", self._timeouts.read)
         path = f"/v2/repository/models/{quote(model, safe='')}/{verb}"
-        answer = await self._ask("POST", path, self._timeouts.load, body={"parameters": parameters})
+        body = {"parameters": parameters} if self._ours else {}
+        answer = await self._ask("POST", path, self._timeouts.load, body=body)
         if answer.status < 300:
             return
-        code = answer.body.get("code") if isinstance(answer.body, dict) else None
-        code = code if isinstance(code, str) else ""
-        message = _message(answer)
-        if code in {"draining", "busy"} or (not code and answer.status in {429, 502, 503, 504}):
-            raise PodUnreachable(message, subject=subject)
-        if answer.status in _REFUSED:
-            raise PodRefused(message, code=code or _REFUSED[answer.status], subject=subject)
-        raise LoadFailed(message, code=code or "load_failed", subject=subject)
+        if answer.ours:
+            _refused_by_ours(answer, subject)
+        _refused_by_another(answer, subject)
 
     async def _ask(self, method: str, path: str, seconds: float, *, body: object = None) -> _Answer:
         if self._session is None:
@@ -145,10 +167,42 @@ class V2Pod:
             ) as response:
                 raw = await _bounded(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return _Answer(response.status, headers, _parsed(raw))
+                answer = _Answer(response.status, headers, _parsed(raw))
+                self._ours = answer.ours
+                return answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             said = str(error) or type(error).__name__
             raise PodUnreachable(f"{method} {path}: {said}", subject=self._name) from None
+
+
+def _refused_by_ours(answer: _Answer, subject: str) -> NoReturn:
+    """What a pod of ours says to an order that it did not carry out."""
+    status, code, message = answer.status, answer.code, answer.message
+    if code in {"draining", "busy"} or (not code and status in {429, 502, 503, 504}):
+        raise PodUnreachable(message, subject=subject)
+    if status in {401, 403}:
+        raise PodRefused(message, code=code or "unauthorized", subject=subject)
+    if status == 409:
+        raise PodRefused(message, code=code or "conflict", subject=subject)
+    if not code and status < 500:
+        raise PodRefused(message, code="request_refused", subject=subject, hint="are both of the same release?")
+    raise LoadFailed(message, code=code or "server_failed", subject=subject)
+
+
+def _refused_by_another(answer: _Answer, subject: str) -> NoReturn:
+    """What any other server says to a load. None of its answers blames the version."""
+    status, message = answer.status, answer.message
+    if status in {429, 502, 504}:
+        raise PodUnreachable(message, subject=subject)
+    if status in {401, 403}:
+        raise PodRefused(message, code="unauthorized", subject=subject)
+    if status == 404:
+        raise LoadFailed(message, code="not_delivered", subject=subject, hint=COMPANION_HINT)
+    if status in {405, 501} or status < 400:
+        message = f"{message}: it has no model-repository extension of V2"
+        raise LoadFailed(message, code="unsupported", subject=subject, hint=COMPANION_HINT)
+    code = "request_refused" if status < 500 else "server_failed"
+    raise LoadFailed(message, code=code, subject=subject, hint=COMPANION_HINT)
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -167,20 +221,13 @@ def _parsed(raw: bytes) -> Any:
         return None
 
 
-def _message(answer: _Answer) -> str:
-    said = answer.body.get("error") if isinstance(answer.body, dict) else None
-    return f"{said}" if isinstance(said, str) and said else f"HTTP {answer.status}"
-
-
 def _number(text: str | None) -> int | None:
     """A count; None also for one that no record or order can hold: a strange server must not silence its region."""
     return int(text) if text is not None and text.isdecimal() and len(text) <= DIGITS_MAX else None
 
 
-def _version(headers: dict[str, str], body: Any) -> int | None:
-    """The version served: our header, or the highest number in V2's ``versions``."""
-    if "modelcast-version" in headers:
-        return _number(headers["modelcast-version"])
+def _version(body: Any) -> int | None:
+    """The version that a server of another kind serves: the highest number among those that it has loaded."""
     versions = body.get("versions") if isinstance(body, dict) else None
     numbers = [_number(str(v)) for v in versions] if isinstance(versions, list) else []
     return max((n for n in numbers if n is not None), default=None)

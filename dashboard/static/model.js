@@ -7,7 +7,8 @@ import { EntryList, Problems } from "./now.js";
 import { Ago, Badge, Command, Said, useMore } from "./parts.js";
 import { ask, nowUs, store } from "./store.js";
 
-const STAGES = ["announce", "wake", "plan", "fetch", "verify", "stage", "load", "readback", "read_back", "ack"];
+const STAGES = ["announce", "wake", "lease", "manifest", "plan", "origin", "fetch", "rebuild", "regional", "verify", "stage", "load", "read_back", "ack"];
+const SHOWN_SECONDS = 0.05;
 
 function stagesOf(regions) {
   const names = new Set(regions.flatMap((each) => Object.keys(each.stage_seconds)));
@@ -22,13 +23,13 @@ function Stages({ regions }) {
   const slowest = [...timed].sort((a, b) => total(b) - total(a)).slice(0, 10), longest = total(slowest[0]) || 1;
   const stages = stagesOf(timed);
   return html`<section aria-label="stages"><h2>Where the time went</h2>
-    <p class="stages-key">${stages.map((name, place) => html`<span><i class=${`s s${place % 6}`} aria-hidden="true"></i>${name.replaceAll("_", " ")}</span>`)}</p>
+    <p class="stages-key">${stages.map((name, place) => html`<span><i class=${`s s${place % 8}`} aria-hidden="true"></i>${name.replaceAll("_", " ")}</span>`)}</p>
     <table class="table stages"><thead><tr><th scope="col">region</th><th scope="col">seconds in each stage</th><th scope="col">in all</th></tr></thead>
     <tbody>${slowest.map((each) => html`<tr key=${each.region}><th scope="row">${each.region}</th>
       <td data-label="stages"><span class="waterfall">${stages.map((name, place) => {
         const seconds = each.stage_seconds[name] ?? 0;
-        return seconds > 0 && html`<span class=${`s s${place % 6}`} style=${{ width: `${(100 * seconds) / longest}%` }} title=${`${name}: ${duration(seconds)}`}></span>`;
-      })}</span><span class="figures">${stages.filter((name) => each.stage_seconds[name] > 0).map((name) => `${name.replaceAll("_", " ")} ${duration(each.stage_seconds[name])}`).join(" · ")}</span></td>
+        return seconds > 0 && html`<span class=${`s s${place % 8}`} style=${{ width: `${(100 * seconds) / longest}%` }} title=${`${name}: ${duration(seconds)}`}></span>`;
+      })}</span><span class="figures">${stages.filter((name) => each.stage_seconds[name] >= SHOWN_SECONDS).map((name) => `${name.replaceAll("_", " ")} ${duration(each.stage_seconds[name])}`).join(" · ")}</span></td>
       <td data-label="in all">${duration(total(each))}</td></tr>`)}</tbody></table>
     ${timed.length > slowest.length && html`<p>${number(timed.length - slowest.length)} more regions were faster.</p>`}</section>`;
 }
@@ -81,9 +82,8 @@ export function Model({ name }) {
   const latest = version(model.latest_version);
   return html`<section class=${`verdict w-${model.word}`} aria-label="verdict">
       <p class="sentence"><${Badge} word=${model.word} /> ${number(model.serving)} of ${plural(model.counted, "region")} serve what is wanted; the latest version is ${latest}</p>
-      <p class="notes">consistent version ${model.consistent_version === null ? `none${model.last_consistent_version ? `, last ${model.last_consistent_version}` : ""}` : html`${model.consistent_version} since <${Ago} us=${model.consistent_since_us} ago=${false} />`}
-        · generation ${model.head_generation} · ${model.skew ? html`${plural(model.skew, "digest")} too many served since <${Ago} us=${model.skew_since_us} ago=${false} />` : "one digest served"}
-        · the tracker spoke of it <${Ago} us=${model.said_at_us} /></p>
+      <p class="notes">consistent version ${model.consistent_version === null ? `none${model.last_consistent_version ? `, last ${model.last_consistent_version}` : ""} ` : html`${model.consistent_version} since <${Ago} us=${model.consistent_since_us} ago=${false} /> `}
+        · generation ${model.head_generation} · ${model.skew ? html`${plural(model.skew, "digest")} too many served since <${Ago} us=${model.skew_since_us} ago=${false} />` : "one digest served"} · the tracker spoke of it <${Ago} us=${model.said_at_us} /></p>
       ${model.alarm && html`<p class="alarm"><b>ALARM</b> <${Said} text=${model.alarm} /></p>`}
     </section>
     ${body.problems.length ? html`<section aria-label="what is wrong"><h2>What is wrong</h2><${Problems} ids=${body.problems.map((each) => each.id)} find="" /></section>` : null}

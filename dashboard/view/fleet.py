@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from modelcast.dashboard.view.pairs import ModelView, Pair, make_pair
 from modelcast.schemas.records import RegionHeartbeat, VersionState
-from modelcast.schemas.words import Limits, Word, worst
+from modelcast.schemas.words import TROUBLE, Limits, Word, worst
 
 REGISTRY_STRANGER = "another registry's state is on the topic"
 
@@ -102,9 +102,17 @@ class Fleet:
         for view in self.models.values():
             yield from view.pairs.values()
 
+    def troubled(self) -> Iterable[Pair]:
+        """Every counted pair whose word a person wants to see."""
+        for view in self.models.values():
+            yield from view.troubled
+
     def counts(self) -> Counter[Word]:
         """How many counted pairs have each word."""
-        return Counter(pair.word for pair in self.pairs() if pair.counted)
+        found: Counter[Word] = Counter()
+        for view in self.models.values():
+            found.update(view.words)
+        return found
 
     def newest_us(self) -> int:
         """When the tracker last said anything, by this machine's clock; 0: never."""
@@ -112,9 +120,12 @@ class Fleet:
 
 
 def _view(state: VersionState, pairs: Mapping[str, Pair], appended_us: int, source: str) -> ModelView:
-    word = worst(p.word for p in pairs.values() if p.counted)
+    counted = [p for p in pairs.values() if p.counted]
+    words = Counter(p.word for p in counted)
+    troubled = tuple(p for p in counted if p.word in TROUBLE)
     until_us = min((p.until_us for p in pairs.values() if p.until_us), default=0)
-    return ModelView(state, pairs, Word.ALARM if state.alarm else word, appended_us, source, until_us)
+    word = Word.ALARM if state.alarm else worst(words)
+    return ModelView(state, pairs, word, appended_us, source, until_us, words, troubled)
 
 
 def _news(view: ModelView) -> object:

@@ -51,6 +51,8 @@ class ModelView:
         appended_us: when the tracker said it, by this machine's clock.
         source: where it was read: ``kafka`` or ``redis``.
         until_us: when a pair's word changes by the clock alone; 0: never.
+        words: how many counted pairs have each word.
+        troubled: the counted pairs whose word a person wants to see.
     """
 
     state: VersionState
@@ -59,6 +61,8 @@ class ModelView:
     appended_us: int
     source: str
     until_us: int
+    words: Mapping[Word, int]
+    troubled: tuple[Pair, ...]
 
 
 def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us: int, limits: Limits) -> Pair:

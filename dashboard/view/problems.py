@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.schemas.records import RegionState
-from modelcast.schemas.words import BEHIND, TROUBLE, Word, rank
+from modelcast.schemas.words import BEHIND, Word, rank
 
 STALE_SECONDS = 90.0
 """A model's state that is older says more about the tracker than about the model: it repeats itself every 30 s."""
 NAMES_KEPT = 8
 REGION_SHARE = 0.5
 """So many of a region's models in trouble alike, and the region is the cause."""
-GROUP_MIN = 2
+GROUP_MIN = 3
 REASON_CHARS_MAX = 1000
 
 
@@ -69,11 +69,10 @@ class Problem:
 def problems(fleet: Fleet, now_us: int) -> list[Problem]:
     """All of them, worst first, the longest first among equals."""
     found = [*_stale(fleet, now_us), *_alarms(fleet)]
-    in_trouble = [p for p in fleet.pairs() if p.counted and p.word in TROUBLE and _matters(p)]
     by_word: dict[Word, list[Pair]] = defaultdict(list)
-    for pair in in_trouble:
+    for pair in filter(_matters, fleet.troubled()):
         by_word[pair.word].append(pair)
-    models_in = _models_in(fleet)
+    models_in = _ModelsIn(fleet)
     for word in (Word.SILENT, Word.NONE):
         found += _by_region(word, by_word[word], models_in, share=0.0)
     found += _by_version(by_word[Word.REFUSED], fleet)
@@ -87,11 +86,17 @@ def _matters(pair: Pair) -> bool:
     return pair.word is not Word.ALARM and (pair.word is not Word.NONE or pair.row.aspired_version is not None)
 
 
-def _models_in(fleet: Fleet) -> dict[str, int]:
-    models: dict[str, int] = defaultdict(int)
-    for pair in fleet.pairs():
-        models[pair.row.region] += pair.counted
-    return models
+class _ModelsIn(dict[str, int]):
+    """How many models count in a region; looked up when it is asked for."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__()
+        self._fleet = fleet
+
+    def __missing__(self, region: str) -> int:
+        pairs = (view.pairs.get(region) for view in self._fleet.models.values())
+        self[region] = count = sum(pair is not None and pair.counted for pair in pairs)
+        return count
 
 
 def _stale(fleet: Fleet, now_us: int) -> Iterable[Problem]:

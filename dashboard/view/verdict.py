@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.problems import Problem
-from modelcast.schemas.words import LOOKS, TROUBLE, Word, number, plural, rank
+from modelcast.schemas.words import LOOKS, Word, number, plural, rank
 
 SILENT_SHARE_MAX = 0.3
 """A smaller share of silent regions is named, but is no verdict over the fleet."""
+NO_TRACKER = "No tracker was heard of in time: what is shown is how things were."
 _SAYING = {
     Word.ALARM: "raise an alarm",
     Word.REFUSED: "have a version that is refused",
@@ -51,8 +52,7 @@ class Verdict:
 
 def verdict(fleet: Fleet, found: Sequence[Problem]) -> Verdict:
     """The fleet's word and sentence. One silent region of many is told, and is no verdict over the rest."""
-    pairs = [p for p in fleet.pairs() if p.counted]
-    counts = Counter(p.word for p in pairs)
+    pairs, counts = list(fleet.troubled()), fleet.counts()
     regions = fleet.regions
     silent = sorted({p.row.region for p in pairs if p.word is Word.SILENT and p.row.silent})
     unread = any(p.word is Word.SILENT and not p.row.silent for p in pairs)
@@ -62,17 +62,20 @@ def verdict(fleet: Fleet, found: Sequence[Problem]) -> Verdict:
     label = word.value
     if few_silent and (word is Word.OK or rank(word) >= rank(Word.LAG)):
         word, label = Word.SILENT, f"SILENT ({number(len(silent))} of {number(len(regions))})"
+    unspoken = bool(fleet.models) and any(p.cause == "tracker" and p.pairs == len(fleet.models) for p in found)
+    if unspoken:
+        word, label = Word.SILENT, Word.SILENT.value
     of_word = [p for p in pairs if p.word is word]
     models_in, regions_in = {p.model for p in of_word}, {p.row.region for p in of_word}
     return Verdict(
         word=word,
         label=label,
-        sentence=_sentence(fleet, word, len(models_in), regions_in, counts),
+        sentence=NO_TRACKER if unspoken else _sentence(fleet, word, len(models_in), regions_in, counts),
         notes=_notes(found, word, len(silent)),
         models=len(fleet.models),
         regions=len(regions),
-        models_in_trouble=len({p.model for p in pairs if p.word in TROUBLE}),
-        regions_in_trouble=len({p.row.region for p in pairs if p.word in TROUBLE}),
+        models_in_trouble=len({p.model for p in pairs}),
+        regions_in_trouble=len({p.row.region for p in pairs}),
         pairs={w.value: counts[w] for w in LOOKS if counts[w]},
     )
 

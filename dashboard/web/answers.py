@@ -10,7 +10,7 @@ from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.verdict import Verdict
 from modelcast.schemas.records import PodReport
-from modelcast.schemas.words import LOOKS, Word, serves_wanted, worst
+from modelcast.schemas.words import LOOKS, Word, worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +245,7 @@ def pair_line(pair: Pair) -> PairLine:
         refused_version=row.refused_version,
         pinned_version=row.pinned_version,
         paused=row.paused,
-        pods_serving=row.pods_serving,
+        pods_serving=0 if pair.word is Word.SILENT else row.pods_serving,
         pods_expected=row.pods_expected,
         behind_since_us=pair.behind_since_us,
         reported_at_us=row.reported_at_us,
@@ -281,7 +281,7 @@ def model_line(view: ModelView) -> ModelLine:
         head_generation=state.head_generation,
         alarm=state.alarm,
         said_at_us=view.appended_us,
-        words=_words_of(counted),
+        words={word.value: view.words[word] for word in LOOKS if view.words.get(word)},
     )
 
 
@@ -319,8 +319,8 @@ def worker_line(worker: Worker) -> WorkerLine:
 
 
 def _serving(pairs: list[Pair]) -> int:
-    """How many serve what is wanted; what was not heard of in time, or refuses the newest, does not."""
-    return sum(LOOKS[p.word].serves_wanted and serves_wanted(p.row) for p in pairs)
+    """How many serve what is wanted; what was not heard of in time does not."""
+    return sum(LOOKS[p.word].serves_wanted for p in pairs)
 
 
 def _words_of(pairs: list[Pair]) -> dict[str, int]:

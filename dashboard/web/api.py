@@ -1,7 +1,7 @@
 """``/api/v1``: what is shown, for programs and for the page."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -219,14 +219,14 @@ def _pair_key(pair: Pair) -> Key:
 
 
 _MODEL_KEYS: dict[str, Callable[[ModelView], Key]] = {
-    "worst": lambda view: (rank(view.word), -_kinds(view), _since(view), view.state.model),
+    "worst": lambda view: (rank(view.word), *_trouble(view), _since(view), view.state.model),
     "name": lambda view: (view.state.model,),
 }
 
 
-def _kinds(view: ModelView) -> int:
-    """How many kinds of trouble: a silent region makes all models equal, and some have more than that."""
-    return len({p.word for p in view.pairs.values() if p.counted and p.word in TROUBLE})
+def _trouble(view: ModelView) -> Iterator[int]:
+    """How many pairs have each word, worst first: models that a silent region makes equal differ in what else is so."""
+    return (-view.words.get(word, 0) for word in Word if word in TROUBLE)
 
 
 def _since(view: ModelView) -> int:

@@ -59,7 +59,7 @@ def make(
     _check_apart(out, old, new)
     with written_aside(out) as file:
         if new.is_dir():
-            return folder.make_folder(old, new, file, threads=threads, kernels=kernels)
+            return folder.make_folder(old, new, file, scratch=out.parent, threads=threads, kernels=kernels)
         digests = (
             bytes.fromhex(hex_of(old_digest)) if old is not None and old_digest else None,
             bytes.fromhex(hex_of(new_digest)) if new_digest else None,
@@ -69,6 +69,7 @@ def make(
             old,
             new,
             file,
+            scratch=out.parent,
             threads=threads,
             kernels=kernels,
             digests=digests,

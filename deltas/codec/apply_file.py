@@ -23,8 +23,9 @@ def apply_file(
     threads: int | None = None,
     kernels: str | None = None,
     subject: str = "",
+    durable: bool = True,
 ) -> None:
-    """Make ``out`` of ``old`` and ``delta``; nothing stands at ``out`` unless it is right, whole and synced.
+    """Make ``out`` of ``old`` and ``delta``; nothing stands at ``out`` unless it is right and whole.
 
     Args:
         old: the base; None for a delta that needs none.
@@ -32,6 +33,7 @@ def apply_file(
         size_bytes_max: refuse a delta that makes more.
         base_digest: the base's digest, if the caller has just proved it; else it is computed first.
         subject: what errors name.
+        durable: see ``written_aside``.
 
     Raises:
         BadDelta: damaged, cut off, hostile, or more than ``size_bytes_max``.
@@ -44,7 +46,7 @@ def apply_file(
         with _base(old, header.base_digest) as old_data:
             if header.base_digest is not None:
                 check_base(header, old_data, base_digest)
-            with written_aside(out) as file:
+            with written_aside(out, durable=durable) as file:
                 rebuild(old_data, delta, file.fileno(), threads=threads, kernels=kernels)
 
 

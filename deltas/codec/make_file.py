@@ -35,6 +35,7 @@ def make_file(
     new: Path,
     out: BinaryIO,
     *,
+    scratch: Path,
     threads: int | None = None,
     kernels: str | None = None,
     digests: tuple[bytes | None, bytes | None] = (None, None),
@@ -45,6 +46,7 @@ def make_file(
     """Write the delta from ``old`` (None: no base, a compressed whole) to ``new`` at the place where ``out`` is.
 
     Args:
+        scratch: a folder for what is written on the way, about as much as the delta.
         threads: at most so many at once (default: all cores).
         kernels: see ``kernels.choose``.
         digests: raw SHA-256 of old and new, where the caller has them; else they are computed meanwhile.
@@ -57,7 +59,7 @@ def make_file(
     """
     with mapped(new) as new_data, ThreadPoolExecutor(2, thread_name_prefix="sha256") as hashing:
         new_digest = hashing.submit(lambda: digests[1] or sha256_of_view(new_data, check))
-        encoded = partial(_encoded, threads=threads, kernels=kernels, thorough=thorough, check=check)
+        encoded = partial(_encoded, scratch=scratch, threads=threads, kernels=kernels, thorough=thorough, check=check)
         if old is None:
             plan = plan_whole(_fitting(layouts[1], new_data), len(new_data))
             done = encoded(memoryview(b""), new_data, plan)
@@ -101,6 +103,7 @@ def _encoded(
     new: memoryview,
     plan: list[Work],
     *,
+    scratch: Path,
     threads: int | None,
     kernels: str | None,
     thorough: bool | None,
@@ -111,7 +114,7 @@ def _encoded(
         plan = plan_file(len(old), len(new))  # more tensors than an index may name
     chosen = choose(len(new), kernels)
     found: list[Frame] = []
-    payloads = tempfile.TemporaryFile(prefix="modelcast-delta-")  # noqa: SIM115 the caller closes it
+    payloads = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 the caller closes it
     try:
         count = threads_for(threads, max(map(coding.memory_of, plan), default=0))
         code = partial(coding.encode, old=old, new=new, kernels=chosen, thorough=thorough)

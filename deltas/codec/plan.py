@@ -21,7 +21,9 @@ TAIL_BYTES = 4 * 1024 * 1024
 """Of the blocks at a large file's end: when a delta's last byte arrives, little is left to undo."""
 TAIL_FROM_BYTES = 4 * BLOCK_BYTES_MAX  # of a smaller file they would be too much: each has statistics of its own
 
-Renames = Callable[[Sequence[Tensor], Sequence[Tensor]], dict[str, Tensor]]
+Pair = tuple[Tensor, Tensor]
+"""An old tensor, and the new one of its name."""
+Renames = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Pair]], dict[str, Tensor]]
 Rows = Callable[[Tensor, Tensor], int]
 
 
@@ -41,7 +43,7 @@ class Work:
     few_rows: bool = False
 
 
-def no_renames(_old: Sequence[Tensor], _new: Sequence[Tensor]) -> dict[str, Tensor]:
+def no_renames(_old: Sequence[Tensor], _new: Sequence[Tensor], _pairs: Sequence[Pair]) -> dict[str, Tensor]:
     """Tensors are matched by name only."""
     return {}
 
@@ -63,7 +65,7 @@ def plan_tensors(
     """Blocks that cover the new file exactly once, by their first byte.
 
     Args:
-        renames: which unmatched tensors are the same under another name.
+        renames: of tensors without a partner, and of pairs by name: which come from which.
         rows: of a tensor that changes by rows, how many values one has; else 0.
     """
     partners = partners_of(old.tensors, new.tensors, renames)
@@ -179,7 +181,10 @@ def _cut(segment: Segment, size_max: int) -> Iterator[Segment]:
 
 
 def partners_of(old: Sequence[Tensor], new: Sequence[Tensor], renames: Renames = no_renames) -> dict[str, Tensor]:
-    """For each new tensor that comes from an old one, by its name: that one."""
+    """For each new tensor that comes from an old one, by its name: that one.
+
+    Names say it, unless ``renames`` knows better.
+    """
     by_name = {t.name: t for t in old}
     partners = {}
     for tensor in new:
@@ -189,7 +194,7 @@ def partners_of(old: Sequence[Tensor], new: Sequence[Tensor], renames: Renames =
     taken = {t.name for t in partners.values()}
     left_old = [t for t in old if t.name not in taken and t.size_bytes]
     left_new = [t for t in new if t.name not in partners and t.size_bytes]
-    return partners | renames(left_old, left_new)
+    return partners | renames(left_old, left_new, [(partners[t.name], t) for t in new if t.name in partners])
 
 
 def _comparable(old: Tensor, new: Tensor) -> bool:

@@ -12,7 +12,7 @@ from modelcast.deltas.codec.frames import STRONG_BELOW_BYTES
 from modelcast.deltas.codec.layouts.tensors import Layout, Tensor, layout
 from modelcast.deltas.codec.make_file import Layouts
 from modelcast.deltas.codec.pieces import Bytes, in_pieces
-from modelcast.deltas.codec.plan import Renames, no_renames, partners_of
+from modelcast.deltas.codec.plan import Pair, Renames, no_renames, partners_of
 from modelcast.schemas.errors import ModelcastError
 
 SLICE_BYTES = 256 * 1024
@@ -136,6 +136,6 @@ def _slices(
 
 
 def _few_by_content(
-    old_data: Bytes, new_data: Bytes, old: Sequence[Tensor], new: Sequence[Tensor]
+    old_data: Bytes, new_data: Bytes, old: Sequence[Tensor], new: Sequence[Tensor], pairs: Sequence[Pair]
 ) -> dict[str, Tensor]:
-    return matched_by_content(old_data, new_data, old, new) if len(new) <= RENAMED_MAX else {}
+    return matched_by_content(old_data, new_data, old, new, pairs) if len(new) <= RENAMED_MAX else {}

@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from modelcast.infra.files.syncing import sync
+
+NAME_BYTES_MAX = 255
+"""Of one name in a folder; what file systems count are bytes, not characters."""
+
 
 def sha256_of_file(path: Path) -> str:
     """The digest of a file's bytes, read in pieces.
@@ -32,7 +37,7 @@ def written_aside(path: Path, *, mode: int | None = None, durable: bool = True) 
         OSError: it can't be written; named is ``path``, whatever the temporary file is called.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=hidden_name(path.name, ".", 200), suffix=".partial", dir=path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     aside = Path(name)
@@ -48,16 +53,17 @@ def written_aside(path: Path, *, mode: int | None = None, durable: bool = True) 
         aside.unlink(missing_ok=True)
         raise
     if durable:
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
-def sync_folder(path: Path) -> None:
-    """Have the names in a folder on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def hidden_name(name: str, ending: str, bytes_max: int = NAME_BYTES_MAX) -> str:
+    """``.<name><ending>``, with as much of the name as fits; what would be cut is told apart by its digest."""
+    whole = f".{name}{ending}"
+    if len(os.fsencode(whole)) <= bytes_max:
+        return whole
+    mark = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+    kept = os.fsencode(name)[: bytes_max - len(os.fsencode(ending)) - len(mark) - 2]
+    return f".{kept.decode(errors='ignore')}~{mark}{ending}"
 
 
 def _umask() -> int:

@@ -1,10 +1,20 @@
 """Locks between processes: ``flock`` on a file or folder. The kernel releases them when their holder dies."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from modelcast.schemas.errors import ModelcastError
+
+_HAS_NONE = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What network file systems answer that are mounted without locks, or whose lock server is away."""
+
+
+class NoLocks(ModelcastError):
+    """The file system has no locks. Whoever shares a folder there with nobody can do without."""
 
 
 def acquire(path: Path, *, shared: bool = False, wait: bool = True, folder: bool = False) -> int | None:
@@ -19,7 +29,8 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True, folder: bool
         folder: ``path`` is one, and exists.
 
     Raises:
-        OSError: it can't be opened, or its file system has no locks.
+        NoLocks: its file system has none.
+        OSError: it can't be opened.
     """
     kind = os.O_RDONLY | os.O_DIRECTORY if folder else os.O_RDWR | os.O_CREAT
     while True:
@@ -31,6 +42,11 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True, folder: bool
         except BlockingIOError:
             os.close(descriptor)
             return None
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in _HAS_NONE:
+                raise _no_locks(path, error) from error
+            raise
         except BaseException:
             os.close(descriptor)
             raise
@@ -39,7 +55,7 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True, folder: bool
 
 @contextmanager
 def held(path: Path, *, shared: bool = False) -> Iterator[int]:
-    """Hold ``path`` inside, alone or together with others; waits for its turn.
+    """Hold ``path`` inside, alone or together with others; waits for its turn. Raises as ``acquire``.
 
     Yields:
         The descriptor: a process that inherits it prolongs the lock until it closes it.
@@ -54,7 +70,7 @@ def held(path: Path, *, shared: bool = False) -> Iterator[int]:
 
 @contextmanager
 def held_if_free(path: Path, *, folder: bool = False) -> Iterator[bool]:
-    """Whether ``path`` could be held alone at once; if so it is, inside."""
+    """Whether ``path`` could be held alone at once; if so it is, inside. Raises as ``acquire``."""
     descriptor = acquire(path, wait=False, folder=folder)
     try:
         yield descriptor is not None
@@ -68,3 +84,11 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _no_locks(path: Path, error: OSError) -> NoLocks:
+    return NoLocks(
+        f"the file system of this folder can't lock files ({error.strerror})",
+        subject=str(path.parent),
+        hint="use a folder on a local disk, or mount this one with locks (NFS needs its lock service, Lustre -o flock)",
+    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from modelcast.infra.files.locks import acquire, held, held_if_free
+from modelcast.infra.files.locks import NoLocks, acquire, held, held_if_free
 from modelcast.infra.local.servers.jars import cache_dir
 
 LOCK = "in-use"
@@ -33,6 +33,6 @@ def scratch_dir() -> Iterator[Path]:
 
 
 def _in_use(folder: Path) -> bool:
-    with suppress(OSError), held_if_free(folder / LOCK) as free:
+    with suppress(NoLocks, OSError), held_if_free(folder / LOCK) as free:
         return not free
     return False

@@ -62,6 +62,7 @@ _UNFINISHED = {
     ".opdownload": "Opera",
     ".aria2": "aria2",
     ".aria2__temp": "aria2",
+    ".pulling": "modelcast pull",
 }
 _POINTERS = (
     (b"version https://git-lfs.github.com/spec/", "a git-lfs pointer", "git lfs pull"),

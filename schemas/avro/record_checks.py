@@ -14,6 +14,7 @@ from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, REGION_PATTERN
 from modelcast.schemas.records import (
     ALL_REGIONS,
     DeadLetter,
+    LogPosition,
     ModelAck,
     ModelCommand,
     ModelUpdate,
@@ -21,6 +22,7 @@ from modelcast.schemas.records import (
     Record,
     RegionHeartbeat,
     RegionState,
+    Statement,
     VersionState,
 )
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX
@@ -30,6 +32,7 @@ TIME_US_MAX = 253_402_300_800_000_000
 """Microseconds to the year 10000: later times break every calendar that would show them."""
 PODS_PER_PAGE_MAX = 1_000
 IDENTITY_CHARS_MAX = 256
+POSITIONS_MAX = 1_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -82,6 +85,12 @@ def _command(r: ModelCommand) -> None:
         _matches("alias", r.alias, ALIAS_PATTERN)
     elif r.alias:
         raise BadValue(f"alias is set, but {r.kind} does not go with one")
+    if bool(r.replaces) != rule.takes_positions:
+        raise BadValue(f"replaces holds {len(r.replaces)}, which {r.kind} does not go with")
+    if len(r.replaces) > POSITIONS_MAX:
+        raise BadValue(f"replaces holds {len(r.replaces)} of at most {POSITIONS_MAX}")
+    for position in r.replaces:
+        _position("replaces", position)
 
 
 def _ack(r: ModelAck) -> None:
@@ -102,6 +111,7 @@ def _ack(r: ModelAck) -> None:
     _digest_or_empty("manifest_digest", r.manifest_digest)
     _time("reported_at_us", r.reported_at_us)
     _numbers("stage_seconds", r.stage_seconds)
+    _digest_or_empty("log_digest", r.log_digest)
     if len(r.pods) > PODS_PER_PAGE_MAX:
         raise BadValue(f"pods holds {len(r.pods)} of at most {PODS_PER_PAGE_MAX} in a page")
     _pods(r.pods)
@@ -183,6 +193,13 @@ def _dead_letter(r: DeadLetter) -> None:
     _time("reported_at_us", r.reported_at_us)
 
 
+def _statement(r: Statement) -> None:
+    for name in ("schema_digest", "log_digest", "said_digest"):
+        _matches(name, getattr(r, name), DIGEST_PATTERN)
+    if not 1 <= r.log_generation <= LONG_MAX:
+        raise BadValue(f"log_generation is {r.log_generation}; the first is 1")
+
+
 _CHECKS: dict[type, Callable[..., None]] = {
     ModelUpdate: _update,
     ModelCommand: _command,
@@ -190,6 +207,7 @@ _CHECKS: dict[type, Callable[..., None]] = {
     RegionHeartbeat: _heartbeat,
     VersionState: _version_state,
     DeadLetter: _dead_letter,
+    Statement: _statement,
 }
 
 
@@ -199,6 +217,12 @@ def _entry(registry_id: str, event_id: str, model: str, generation: int) -> None
     _matches("model", model, MODEL_PATTERN)
     if not 1 <= generation <= LONG_MAX:
         raise BadValue(f"generation is {generation}; the first is 1")
+
+
+def _position(name: str, position: LogPosition) -> None:
+    if not 1 <= position.generation <= LONG_MAX:
+        raise BadValue(f"{name}.generation is {position.generation}; the first is 1")
+    _matches(f"{name}.digest", position.digest, DIGEST_PATTERN)
 
 
 def _identity(name: str, value: str, chars_max: int = IDENTITY_CHARS_MAX) -> None:

@@ -21,6 +21,10 @@ BENCHES = {
     "download": ("tests.bench.download", "1 GiB from a store to the disk, verified: beside boto3, obstore and curl"),
     "link": ("tests.bench.link", "publish to staged behind 100 Mbit/s and 80 ms, as a ratio to bytes / rate"),
     "ablation": ("tests.bench.ablation", "what each accelerator saves: one off at a time, behind 100 Mbit/s and 80 ms"),
+    "files": (
+        "tests.bench.many_files",
+        "10,000 small files: hashed, fetched, pulled, rebuilt, beside cp -r and sync",
+    ),
     "pod": ("tests.bench.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
 }
 

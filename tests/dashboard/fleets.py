@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
-from tests.dashboard.makers import SECOND, as_of_now, fetching, row, state
+from tests.dashboard.makers import SECOND, as_of_now, fetching, refusing, row, state
 
 PLACES = ("eu-central", "eu-north", "eu-west", "us-east", "us-west", "ap-south", "ap-east", "sa-east")
 NAMES = (
@@ -110,15 +110,15 @@ def refused(model_count: int = 10, region_count: int = 8) -> dict[str, VersionSt
         "got sha256:9dc2aa00b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c; fetched 3 times, the origin first"
     )
     for region in regions(region_count):
-        changed(states, "fraud", region, replace(well(region), state=State.QUARANTINED, refused_version=8, error=why))
+        changed(states, "fraud", region, as_of_now(refusing(region, error=why)))
     return states
 
 
 def everything() -> dict[str, VersionState]:
     """Some of each word."""
-    states = {**late(), **{}}
+    states = late()
     for name, region, it in (
-        ("fraud", "eu-west", replace(well("eu-west"), refused_version=8, error="expected dd2b…, got 9dc2…")),
+        ("fraud", "eu-west", as_of_now(refusing("eu-west", error="expected dd2b…, got 9dc2…"))),
         (
             "churn",
             "us-east",
@@ -155,11 +155,11 @@ def large(model_count: int = 500, region_count: int = 200) -> dict[str, VersionS
         silenced = replace(well("ap-south"), silent=True, heard_at_us=heard)
         rows = tuple(silenced if each.region == "ap-south" else each for each in states[name].regions)
         states[name] = replace(states[name], regions=rows)
-    refusing = tuple(
-        replace(each, refused_version=8, error="expected dd2b…, got 9dc2…") if chance.random() < 0.98 else each
+    damaged = tuple(
+        as_of_now(refusing(each.region, error="expected dd2b…, got 9dc2…")) if chance.random() < 0.98 else each
         for each in states["fraud"].regions
     )
-    states["fraud"] = replace(states["fraud"], regions=refusing)
+    states["fraud"] = replace(states["fraud"], regions=damaged)
     for _ in range(12):
         region = chance.choice(places)
         if region != "ap-south":
@@ -177,7 +177,7 @@ def hostile() -> dict[str, VersionState]:
     states = fleet(3, 3)
     long = "a" * 63
     states[long] = replace(next(iter(states.values())), model=long)
-    changed(states, "fraud", "eu-west", replace(well("eu-west"), refused_version=8, error=EVIL + "x" * 380))
+    changed(states, "fraud", "eu-west", as_of_now(refusing("eu-west", error=EVIL + "x" * 380)))
     changed(
         states, long, "eu-north", replace(well("eu-north"), state=State.FAILED, served_version=6, error=EVIL, way=EVIL)
     )

@@ -75,3 +75,12 @@ def as_of_now(it: RegionState) -> RegionState:
 def now_state(model: str, rows: Iterable[RegionState], **changes: Any) -> VersionState:
     """A state that the tracker says now, of rows that were reported a moment ago."""
     return state(model, [as_of_now(each) for each in rows], updated_at_us=time.time_ns() // 1000, **changes)
+
+
+def refusing(region: str, **changes: Any) -> RegionState:
+    """A region that serves version 7 and found 8 damaged."""
+    found: dict[str, Any] = {
+        "state": State.QUARANTINED, "aspired_version": 8, "aspired_generation": 8, "pods_serving": 0,
+        "refused_version": 8,
+    }  # fmt: skip
+    return row(region, **{**found, **changes})

@@ -23,7 +23,7 @@ from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.codec import encode
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic
-from tests.dashboard.makers import fetching, now_state, row
+from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -95,7 +95,7 @@ def test_what_the_tracker_says_is_shown_within_a_moment(dashboard: Dashboard) ->
     dashboard.say(now_state(model, [row("eu"), fetching("us", 9)]))
     until(lambda: dashboard.words(model) == {"eu": "OK", "us": "LAG"}, "the model is shown")
     said = time.monotonic()
-    dashboard.say(now_state(model, [row("eu"), row("us", refused_version=8)]))
+    dashboard.say(now_state(model, [row("eu"), refusing("us")]))
     until(lambda: dashboard.words(model) == {"eu": "OK", "us": "REFUSED"}, "the change is shown")
     assert time.monotonic() - said < 20
     assert dashboard.get("/api/v1/verdict")["fresh"]["kafka"] == "live"
@@ -167,7 +167,7 @@ def test_kafka_that_went_away_is_named_and_its_return_noticed(
         assert dashboard.words("fraud") == {"eu": "OK"}
         kafka_of_its_own.restart()
         until(lambda: dashboard.get("/api/v1/verdict")["fresh"]["kafka"] == "live", "Kafka is read again")
-        dashboard.say(now_state("fraud", [row("eu", refused_version=9)]))
+        dashboard.say(now_state("fraud", [refusing("eu")]))
         until(lambda: dashboard.words("fraud") == {"eu": "REFUSED"}, "news are shown again")
     finally:
         dashboard.child.stop()

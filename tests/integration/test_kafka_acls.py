@@ -14,8 +14,9 @@ from modelcast.infra.kafka.client import make_admin, make_consumer, read_partiti
 from modelcast.infra.kafka.dead_letters import StoredDeadLetter, read
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.topics import Topic, partition_of
-from tests.agents.region.stack import Process, Stack
+from tests.agents.region.stack import Stack
 from tests.support.command_line import NOWHERE, CommandLine
+from tests.support.daemon import Daemon
 from tests.support.secured_kafka import SecuredKafka, secured_kafka
 from tests.support.servers import S3ForTests
 from tests.support.waiting import until
@@ -150,12 +151,8 @@ def test_with_its_acls_each_role_does_its_work(
     extra = {"MODELCAST_REDIS__URL": redis_url, "MODELCAST_REGIONS__EU__REPORT_SECONDS": "2"}
     stack = Stack(tmp_path, kafka.bootstrap_servers, s3, ("eu",), 1, extra)
     try:
-        tracker = Process(
-            "tracker",
-            [*stack.processes[0].command[:3], "run", "tracker"],
-            stack.env | kafka.env(TRACKER),
-            tmp_path / "tracker.log",
-        )
+        command = ["-m", "modelcast.cli.main", "run", "tracker"]
+        tracker = Daemon("tracker", command, stack.env | kafka.env(TRACKER), tmp_path)
         stack.processes.append(tracker.start())
         stack.agent("eu", "a", **kafka.env(EU))
         publisher, operator, viewer = (

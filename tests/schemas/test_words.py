@@ -26,19 +26,21 @@ TABLE = [
     ("an alarm", row("eu"), {"alarm": True}, Word.ALARM),
     ("an alarm of a silent region", row("eu", silent=True), {"alarm": True}, Word.ALARM),
     ("silent", row("eu", silent=True), {}, Word.SILENT),
-    ("silent while it refuses", row("eu", silent=True, refused_version=8), {}, Word.SILENT),
+    ("silent while it refuses", row("eu", silent=True, state=State.QUARANTINED), {}, Word.SILENT),
     (
         "never heard of, and expected",
         row("eu", state=None, silent=True, heard_at_us=0, served_version=None),
         {},
         Word.NONE,
     ),
+    ("heard, and has not reported yet", row("eu", state=None, served_version=None), {"behind": 5}, Word.LAG),
     ("reported once, and no heartbeat is known", row("eu", silent=True, heard_at_us=0), {}, Word.SILENT),
     ("not read back for long", row("eu"), {"read": 601}, Word.SILENT),
     ("read back in time", row("eu"), {"read": 599}, Word.OK),
-    ("refuses the newest", row("eu", refused_version=8), {}, Word.REFUSED),
+    ("refuses what is wanted", row("eu", aspired_version=8, refused_version=8), {}, Word.REFUSED),
+    ("refused the newest, and a person went back", row("eu", refused_version=8), {}, Word.OK),
     ("quarantined", row("eu", state=State.QUARANTINED), {"behind": 5}, Word.REFUSED),
-    ("refuses while it fails", row("eu", state=State.FAILED, refused_version=8), {}, Word.REFUSED),
+    ("refuses while it fails", row("eu", state=State.FAILED, aspired_version=8, refused_version=8), {}, Word.REFUSED),
     ("failed", row("eu", state=State.FAILED, served_version=6), {"behind": 5}, Word.FAILED),
     (
         "behind, and nothing moves",
@@ -94,7 +96,7 @@ def test_a_word_says_until_when_it_stands_by_the_clock_alone(
 
 
 def test_what_only_news_can_change_has_no_end() -> None:
-    for it in (row("eu", silent=True), row("eu", refused_version=8), row("eu", state=State.FAILED)):
+    for it in (row("eu", silent=True), row("eu", state=State.QUARANTINED), row("eu", state=State.FAILED)):
         assert word_of(Facts(it, False, 0, NOW, NOW), NOW, LIMITS).until_us == 0
 
 

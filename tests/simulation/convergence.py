@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def missing(world: World) -> list[str]:
     """What still keeps the world from being as its log says; empty when nothing does."""
-    return [line for region in world.regions for line in _region(world, region)] + _tracker(world)
+    lines = [line for region in world.regions for line in _region(world, region)] + _tracker(world)
+    return [*lines, "nobody has put the log right"] if world.rewriting.undecided else lines
 
 
 def memory_of(world: World, region: Region) -> Memory | None:
@@ -29,6 +30,8 @@ def _region(world: World, region: Region) -> list[str]:
     memory, owner = memory_of(world, region), region.owner
     if owner is None or owner.replica is None or memory is None:
         return [f"{region.name}: nobody owns the model"]
+    if owner.replica.facts.alarm:
+        return [f"{region.name}: {owner.replica.facts.alarm}"]
     if memory.accepted_generation != aspiration.generation:
         return [f"{region.name}: accepted {memory.accepted_generation}, the log says {aspiration.generation}"]
     quarantined = {q.manifest_digest for q in memory.quarantined}

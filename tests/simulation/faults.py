@@ -33,6 +33,7 @@ RATES = {
     "load answer lost": 0.12,
     "load slow": 0.12,
     "load fails": 0.15,
+    "environment refuses a load": 0.2,
     "load lies": 0.15,
     "read lost": 0.05,
     "read late": 0.08,
@@ -72,6 +73,8 @@ STROKES = {
     "tracker restarted": 1,
     "tracker lost its tables": 1,
     "redis lost": 1,
+    "older log restored": 1,
+    "log entry flipped": 1,
 }
 GLOBAL_STROKES = frozenset(
     {
@@ -81,6 +84,8 @@ GLOBAL_STROKES = frozenset(
         "tracker restarted",
         "tracker lost its tables",
         "redis lost",
+        "older log restored",
+        "log entry flipped",
     }
 )
 # These do not hurt a region: it must be as fast, and as thrifty, as without them.

@@ -34,6 +34,9 @@ NEVER_BACK = "2 a pod never goes to a lower generation"
 REPLACED_IS_POWERLESS = "2 a replaced owner changes nothing"
 ACCEPTED_NEVER_FALLS = "2 the accepted generation never falls"
 NO_FALSE_ALARM = "2 no alarm without cause"
+NOT_REWRITTEN = "2 a log that was rewritten is not obeyed before a person accepts it"
+ALARM_STAYS = "2 an alarm stays until the log agrees, or a person decides"
+ALARM_SHOWN = "two regions never want different things of one log without an alarm"
 ONE_LOG = "3 an event stands once in the log"
 CONVERGES = "3 every publication reaches every region"
 OLD_KEEPS_SERVING = "4 a failed load leaves the old version serving"
@@ -44,6 +47,7 @@ RESTART_CHANGES_NOTHING = "8 a restart of everything changes nothing"
 OVER_IS_OVER = "2 an answer that comes after the takeover is not obeyed"
 RIGHT_OWNER_STAYS = "whoever has slept pushes nobody out"
 LEGAL_MOVES = "states move only as allowed"
+NO_FALSE_BLAME = "no fault of the environment blames a version"
 NO_BUSY_LOOP = "nothing is tried without a pause"
 
 SLEEPY_SECONDS = 10.0  # after its sleep the group may not have told a worker yet what it lost
@@ -99,8 +103,7 @@ class Checks:
 
     def _bytes_are_verified(self, pod: Pod, serving: Serving) -> None:
         order, really = serving.order, digest_of(serving.stored.data)
-        update = self.world.truth.updates.get(order.version)
-        if update is None or update.artifact.manifest_digest != really:
+        if (order.version, really) not in self.world.ever:
             self.broken(ONLY_VERIFIED, f"{pod.name} serves {really[7:13]} as version {order.version}")
 
     def _never_back(self, pod: Pod, before: Serving | None, now: Serving) -> None:
@@ -141,6 +144,9 @@ class Checks:
             self.broken(REPLACED_IS_POWERLESS, f"{region.name}: {new.owner} (epoch {new.epoch}) wrote over {old.epoch}")
         if new.accepted_generation < old.accepted_generation:
             self.broken(ACCEPTED_NEVER_FALLS, f"{region.name}: {old.accepted_generation} -> {new.accepted_generation}")
+        if old.accepted_digest and not self.world.rewriting.follows(new.accepted_digest, old.accepted_digest):
+            what = f"{region.name} accepted generation {new.accepted_generation} of a log that its last is no part of"
+            self.broken(NOT_REWRITTEN, what)
         self._right_owner_stays(region, old, new)
         self._state_at[region] = self.world.now
 
@@ -173,18 +179,33 @@ class Checks:
         if before.facts.saved.epoch <= self._let_go.get((worker, worker.identity), 0):
             self.broken(OVER_IS_OVER, f"{worker.name} obeys a {type(event).__name__} in an epoch that it gave up")
         self._epochs[worker, worker.identity] = before.facts.saved.epoch
-        if after.facts.alarm:
+        if after.facts.alarm and not world.rewriting.tampered:
             self.broken(NO_FALSE_ALARM, f"{worker.name}: {after.facts.alarm}")
+        if before.facts.alarm and not after.facts.alarm:
+            self._alarm_may_end(worker, before)
         if after.generation < before.generation:
             self.broken(NEVER_BACK, f"{worker.name} follows {after.generation} after {before.generation}")
         self._moves_are_legal(worker, before, event, after)
         if len(after.facts.quarantined) > len(before.facts.quarantined):
-            world.trace(
-                worker.name, f"quarantines {after.facts.quarantined[-1].version}: {after.facts.quarantined[-1].reason}"
-            )
+            new = after.facts.quarantined[-1]
+            world.trace(worker.name, f"quarantines {new.version}: {new.reason}")
+            blames = world.blames[worker.region.name, new.manifest_digest]
+            if blames < min(after.policy.damage_attempts, after.policy.load_attempts):
+                self.broken(NO_FALSE_BLAME, f"{worker.name} quarantines {new.version} ({new.reason}), blamed {blames}×")
         for effect in effects:
             if isinstance(effect, values.Load):
                 self._has_paused(worker, effect)
+
+    def _alarm_may_end(self, worker: Worker, before: Replica) -> None:
+        lost = [position for position in before.positions if not self.world.truth.answers(position)]
+        if lost:
+            self.broken(ALARM_STAYS, f"{worker.name} ends it, but the log does not answer {lost[0].generation}")
+
+    def alarms_are_shown(self, regions: set[str]) -> None:
+        """Faults are long over, and these regions had read what the log does not answer."""
+        state = self.world.tracker.redis.get(self.world.model)
+        if regions and (state is None or not state.alarm):
+            self.broken(ALARM_SHOWN, f"nothing is said of {', '.join(sorted(regions))}")
 
     def _moves_are_legal(self, worker: Worker, before: Replica, event: values.Event, after: Replica) -> None:
         known, old = self._states.get(worker, (None, State.ANNOUNCED))

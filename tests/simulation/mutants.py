@@ -9,12 +9,12 @@ from unittest.mock import patch
 
 from modelcast.agents.region.decider import absorb, plan, step
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Event, Loaded, PodRead
+from modelcast.agents.region.decider.values import Event, LoadBroken, Loaded, LoadRefused, PodRead
 from modelcast.agents.region.ownership import liveness
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.agents.tracker.decider import snapshots
 from modelcast.consumers.pod import fence
-from modelcast.consumers.pod_clients.port import PodReading, PodRefused
+from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, PodReading, PodRefused
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.ports import ObjectInfo
 from modelcast.schemas.records import ModelAck
@@ -28,6 +28,7 @@ from tests.simulation.invariants import (
     CONVERGES,
     NEVER_BACK,
     NO_FALSE_ALARM,
+    NO_FALSE_BLAME,
     ONLY_VERIFIED,
     OVER_IS_OVER,
     REPLACED_IS_POWERLESS,
@@ -152,6 +153,25 @@ def _without_turns_at_the_state_object() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_mercy_for_refused_requests() -> Iterator[None]:
+    refused = absorb._on_refused
+
+    def blames(replica: Replica, event: LoadRefused, now: float) -> Replica:
+        if event.code != "request_refused":
+            return refused(replica, event, now)
+        return absorb._on_broken(replica, LoadBroken(event.pod, event.order, BLAMES_THE_VERSION, event.message), now)
+
+    with patch.object(absorb, "_on_refused", blames):
+        yield
+
+
+@contextmanager
+def _without_mercy_for_the_environment() -> Iterator[None]:
+    with patch.object(absorb, "blames_version", lambda code: True):
+        yield
+
+
 MUTANTS = (
     Mutant("hash check of the region", _without_hash_check_of_the_region, frozenset({STAGED_IS_VERIFIED})),
     Mutant("hash check of the pod", _without_hash_check_of_the_pod, frozenset({ONLY_VERIFIED})),
@@ -167,5 +187,7 @@ MUTANTS = (
     Mutant("one call on the state object at a time", _without_turns_at_the_state_object,
            frozenset({ACCEPTED_NEVER_FALLS})),
     Mutant("timer of a reconciler", _without_timers_of_the_reconciler, frozenset({CONVERGES, CLEAN_IN_TIME})),
+    Mutant("mercy for refused requests", _without_mercy_for_refused_requests, frozenset({NO_FALSE_BLAME})),
+    Mutant("mercy for the environment", _without_mercy_for_the_environment, frozenset({NO_FALSE_BLAME})),
     Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
 )  # fmt: skip

@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Callable
 
 from modelcast.agents.region.decider.policy import Policy
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Entry
+from modelcast.schemas.records import Entry, ModelUpdate
 from tests.simulation.actors.kafka import Kafka
 from tests.simulation.actors.origin import Origin, Reader
 from tests.simulation.actors.pod import Pod
 from tests.simulation.actors.publisher import Publishers
 from tests.simulation.actors.region import Region
+from tests.simulation.actors.rewriting import Rewriting
 from tests.simulation.actors.tracker import Tracker
 from tests.simulation.convergence import memory_of
 from tests.simulation.faults import GLOBAL_STROKES, HARMLESS, Faults
@@ -21,6 +23,8 @@ from tests.simulation.invariants import ONE_LOG, Checks
 from tests.simulation.scheduler import Scheduler
 
 Trace = Callable[[str], None]
+ACCEPTED_AFTER_PEACE_SECONDS = 200.0
+"""When a person ends every alarm about the log that is left."""
 
 
 class World:
@@ -43,7 +47,9 @@ class World:
         self.policy = Policy(read_every=rng.choice([5.0, 10.0, 20.0]), backoff_max=rng.choice([10.0, 30.0]),
                              loads_at_once=rng.choice([1, 1, 2]))  # fmt: skip
         self.published: dict[str, bytes] = {}  # digest -> the intact bytes
-        self.truth = ModelLog(self.model, self.registry_id)
+        self.blames: Counter[tuple[str, str]] = Counter()  # region, digest: how often the version itself was at fault
+        self.truth = ModelLog(self.model, self.registry_id)  # what stands in the store, or should
+        self.ever: set[tuple[int, str]] = set()  # (version, digest) of all that was ever published
         self.checks = Checks(self)
         self.origin = Origin(self)
         self.reader = Reader(self.origin)
@@ -53,6 +59,7 @@ class World:
         self._found_regions()
         self.pods: list[Pod] = [pod for region in self.regions for pod in region.pods]
         self.tracker = Tracker(self)
+        self.rewriting = Rewriting(self)
 
     def _found_regions(self) -> None:
         rng = self.rng
@@ -67,6 +74,7 @@ class World:
         for region in self.regions:
             region.begin()
         self.after(rng.uniform(0.0, 3.0), self.publishers.act)
+        self.after(self.stop_at + ACCEPTED_AFTER_PEACE_SECONDS, self.rewriting.accept)
         for _ in range(rng.randint(1, 9)):
             self.after(rng.uniform(0.0, self.stop_at), self.publishers.act)
         for kind, most in self.faults.strokes.items():
@@ -112,12 +120,20 @@ class World:
             region.touched[kind] += 1
         return True
 
-    def claimed(self, entry: Entry) -> None:
+    def blame(self, region: Region, digest: str) -> None:
+        """Bytes have arrived damaged in a region, or a pod that had them whole could not load them."""
+        self.blames[region.name, digest] += 1
+
+    def claimed(self, stated: StatedEntry) -> None:
         """An entry stands in the log."""
+        entry = stated.entry
         self.trace("log", f"{entry.generation}: {_show(entry)}")
         if entry.event_id in self.truth.event_ids:
             self.checks.broken(ONE_LOG, f"{entry.event_id} again at {entry.generation}")
-        self.truth = self.truth.apply(entry)
+        self.truth = self.truth.extend(stated)
+        self.rewriting.claimed(stated)
+        if isinstance(entry, ModelUpdate):
+            self.ever.add((entry.version, entry.artifact.manifest_digest))
         self.stats[f"log: {getattr(entry, 'kind', None) or entry.activation}"] += 1  # type: ignore[union-attr]
         self.on_claimed(entry)
 
@@ -148,6 +164,10 @@ class World:
                 self.tracker.crash(tables=kind == "tracker lost its tables")
             case "redis lost":
                 self.tracker.redis.clear()
+            case "older log restored":
+                self.faults.hits[kind] -= not self.rewriting.restore_an_older_copy()
+            case "log entry flipped":
+                self.faults.hits[kind] -= not self.rewriting.flip_a_bit()
 
     def _damage(self, place: dict[str, object], where: str, kind: str) -> None:
         if not place:
@@ -159,7 +179,7 @@ class World:
 
     def _strike(self, kind: str, region: Region) -> None:
         rng = self.rng
-        if kind == "disk bytes damaged" and any(pod.plain for pod in region.pods):
+        if kind in {"disk bytes damaged", "cache lost"} and any(pod.plain for pod in region.pods):
             return  # nothing stands between a plain server and its disk
         self.faults.hits[kind] += 1
         region.touched[kind] += 1
@@ -198,7 +218,7 @@ class World:
             memory, owner = memory_of(self, region), region.owner
             held_back |= {q.version for q in memory.quarantined} if memory else set()
             held_back |= {q.version for q in owner.replica.facts.quarantined} if owner and owner.replica else set()
-        for version in sorted(held_back):
+        for version in sorted(held_back & self.truth.updates.keys()):
             if not self.poisoned(self.published[self.truth.updates[version].artifact.manifest_digest]):
                 self.publishers.release(version)
 

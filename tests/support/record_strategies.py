@@ -23,6 +23,7 @@ maybe_digest = st.just("") | digests
 finite = st.floats(allow_nan=False, allow_infinity=False)
 seconds = st.floats(0, allow_nan=False, allow_infinity=False)
 durations = st.dictionaries(text, finite, max_size=4)
+positions = st.builds(r.LogPosition, generation=generations, digest=digests)
 
 
 def _tuples(items: st.SearchStrategy, size_max: int = 4) -> st.SearchStrategy:
@@ -73,6 +74,7 @@ def model_commands(draw: st.DrawFn) -> r.ModelCommand:
         requested_by=draw(text),
         reason=draw(text),
         alias=draw(aliases) if kind is r.CommandKind.ALIAS else "",
+        replaces=tuple(draw(st.lists(positions, min_size=1, max_size=3))) if kind is r.CommandKind.ACCEPT else (),
     )
 
 
@@ -123,6 +125,8 @@ def model_acks(draw: st.DrawFn) -> r.ModelAck:
             stage_seconds=durations,
             attempts=counts,
             error=text,
+            log_digest=maybe_digest,
+            alarm=text,
         )
     )
 
@@ -207,4 +211,14 @@ dead_letters = st.binary(max_size=64).flatmap(
         reported_at_us=times_us,
     )
 )
-records = st.one_of(model_updates, model_commands(), model_acks(), region_heartbeats, version_states, dead_letters)
+statements = st.builds(
+    r.Statement,
+    schema_digest=digests,
+    log_generation=generations,
+    log_digest=digests,
+    said_digest=digests,
+    said=st.binary(max_size=64),
+)
+records = st.one_of(
+    model_updates, model_commands(), model_acks(), region_heartbeats, version_states, dead_letters, statements
+)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts, PodView
-from modelcast.agents.region.decider.memory import Memory, Quarantine
+from modelcast.agents.region.decider.memory import Contradiction, Memory, Quarantine
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import (
     Contradicted,
@@ -26,8 +26,17 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Unreadable,
 )
-from modelcast.consumers.pod_clients.port import PodReading
+from modelcast.consumers.pod_clients.port import (
+    BLAMES_THE_BYTES,
+    BLAMES_THE_VERSION,
+    CONFIRMING,
+    LoadOrder,
+    PodReading,
+)
+from modelcast.schemas.digests import short
 from modelcast.schemas.log.fold import ModelLog
+
+REASON_CHARS_MAX = 500
 
 
 def absorb(replica: Replica, event: Event, now: float) -> Replica:
@@ -46,11 +55,11 @@ def _concluded(replica: Replica) -> Replica:
 def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
     match event:
         case Folded():
-            return _on_folded(replica, event.log)
+            return _on_folded(replica, event)
         case Unreadable(reason):
             return replace(replica, facts=replace(replica.facts, unreadable=reason))
         case Contradicted(reason):
-            return replace(replica, facts=replace(replica.facts, alarm=reason))
+            return _contradicted(replica, reason)
         case PodsKnown(names):
             pods = {name: replica.pods.get(name, PodView()) for name in names}
             return replace(replica, pods=pods, facts=replace(replica.facts, pods_known=True))
@@ -77,7 +86,7 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
             return replica.with_pod(pod,
                 lambda v: replace(
                     v, reading=None, read_at=now, known=True, lost=True, loading=None, awaits_read_back=False,
-                    reading_now=False, overtaken=False, error=message,
+                    reading_now=False, overtaken=False, error=message, code="",
                 ),
             )  # fmt: skip
         case Saved(memory):
@@ -102,29 +111,47 @@ def goes_back(replica: Replica, log: ModelLog) -> bool:
     return log.head < replica.facts.log_head
 
 
-def _on_folded(replica: Replica, log: ModelLog) -> Replica:
-    saved = replica.facts.saved
+def may_end_alarm(folded: Folded) -> bool:
+    """Whether a fold proves the whole log: one that goes on from what was read before proves nothing about that."""
+    return folded.whole
+
+
+def contradiction_of(replica: Replica, log: ModelLog) -> str:
+    """Why the region must not obey ``log``, for people; "": it holds, or gave up, all that was read before."""
+    unanswered = next((p for p in replica.positions if not log.answers(p)), None)
+    if unanswered is None:
+        return ""
+    generation, digest = unanswered.generation, short(unanswered.digest)
+    if log.head < generation:
+        found = f"the log ends at generation {log.head}, but generation {generation} ({digest}) was accepted before"
+    else:
+        found = (
+            f"the log was rewritten: up to generation {generation} it has the digest "
+            f"{short(log.digest_at(generation))}, but {digest} was accepted before"
+        )
+    return f"{found}; restore it, or decide: modelcast registry accept {log.model} --reason TEXT"
+
+
+def _on_folded(replica: Replica, folded: Folded) -> Replica:
+    log, saved = folded.log, replica.facts.saved
     if log.registry_id != saved.registry_id:
-        return _alarmed(replica, f"registry {log.registry_id} is not {saved.registry_id}, which this region obeys")
-    if goes_back(replica, log):
+        return _contradicted(replica, f"registry {log.registry_id} is not {saved.registry_id}, which this region obeys")
+    if goes_back(replica, log) or (replica.facts.contradiction is not None and not may_end_alarm(folded)):
         return replica
-    facts = replace(replica.facts, log_head=log.head)
-    replica = replace(replica, facts=facts, pending=replace(replica.pending, suspects_log=False))
-    accepted = saved.accepted_generation
-    if log.head < accepted:
-        return _alarmed(replica, f"the log ends at {log.head}, but generation {accepted} was accepted before")
-    if accepted and log.event_ids[accepted - 1] != saved.accepted_event_id:
-        return _alarmed(replica, f"another event stands at generation {accepted}, which was accepted before")
+    replica = replace(replica, pending=replace(replica.pending, suspects_log=False))
+    if reason := contradiction_of(replica, log):
+        return _contradicted(replica, reason)
+    facts = replace(replica.facts, log_head=log.head, log_digest=log.digest_at(log.head))
     aspiration = log.aspiration(saved.region)
     fresh = aspiration.generation > replica.generation
     released = {q for q in facts.quarantined if aspiration.released.get(q.version, 0) > q.generation}
     forgiven = {q.manifest_digest for q in released}
     facts = replace(
         facts,
-        alarm="",
+        contradiction=None,
         aspiration=aspiration,
         updates=log.updates,
-        accepted_event_id=log.event_ids[aspiration.generation - 1] if aspiration.generation else "",
+        accepted_digest=log.digest_at(aspiration.generation) if aspiration.generation else "",
         quarantined=tuple(q for q in facts.quarantined if q not in released),
     )
     damages = {d: n for d, n in replica.attempts.damages.items() if d not in forgiven}
@@ -138,13 +165,19 @@ def _begun_anew(replica: Replica) -> Replica:
     attempts = Attempts(
         damages=before.damages, state_failures=before.state_failures, state_retry_at=before.state_retry_at
     )
-    pods = {n: replace(v, failures=0, retry_at=NEVER, error="" if not v.lost else v.error)
+    pods = {n: replace(v, failures=0, retry_at=NEVER, error="" if not v.lost else v.error, code="")
             for n, v in replica.pods.items()}  # fmt: skip
     return replace(replica, attempts=attempts, pods=pods)
 
 
-def _alarmed(replica: Replica, reason: str) -> Replica:
-    return replace(replica, facts=replace(replica.facts, alarm=reason))
+def _contradicted(replica: Replica, reason: str) -> Replica:
+    """No log is obeyed any more. What is remembered of the one that was is the furthest position read."""
+    facts, known = replica.facts, replica.facts.contradiction
+    generation, digest = facts.log_head, facts.log_digest
+    if known is not None and known.generation >= generation:
+        generation, digest = known.generation, known.digest
+    found = Contradiction(generation, digest, reason[:REASON_CHARS_MAX])
+    return replace(replica, facts=replace(facts, contradiction=found))
 
 
 # --- the state object --------------------------------------------------------------------------------------
@@ -258,32 +291,37 @@ def _on_refused(replica: Replica, event: LoadRefused, now: float) -> Replica:
     if event.code == "stale" and event.order.generation < replica.generation:
         # The pod promised a generation that cannot be had; only a higher epoch of ours lets it serve an older one.
         pending = replace(pending, outbids=max(pending.outbids, event.order.epoch + 1))
-    return _load_failed(replace(replica, pending=pending), event.pod, event.message, now)
+    return _load_failed(replace(replica, pending=pending), event.pod, event.code, event.message, now)
 
 
 def _on_broken(replica: Replica, event: LoadBroken, now: float) -> Replica:
     digest, facts = event.order.manifest_digest, replica.facts
-    if event.code in {"verification_failed", "artifact_missing"}:
+    if event.code in {BLAMES_THE_BYTES, "artifact_missing"}:
         facts = replace(facts, held=facts.held - {digest}, missing=facts.missing | {digest})
         replica = replace(replica, facts=facts)
-        if event.code == "verification_failed":
+        if event.code == BLAMES_THE_BYTES:
             replica = _damaged(replica, digest, event.message)
-    elif event.code == "load_failed" and digest == replica.digest:
+    elif blames_version(event.code) and digest == replica.digest:
         broken_loads = replica.attempts.broken_loads + 1
         replica = replace(replica, attempts=replace(replica.attempts, broken_loads=broken_loads))
         nowhere = not any(replica.confirms(v) for v in replica.pods.values())
         if nowhere and broken_loads >= replica.policy.load_attempts:
             replica = _quarantine(replica, digest, f"loads nowhere: {event.message}")
-    return _load_failed(replica, event.pod, event.message, now)
+    return _load_failed(replica, event.pod, event.code, event.message, now)
 
 
-def _load_failed(replica: Replica, pod: str, message: str, now: float) -> Replica:
+def blames_version(code: str) -> bool:
+    """Whether a failed load counts against the version: a pod that had the bytes whole tried, and said why."""
+    return code == BLAMES_THE_VERSION
+
+
+def _load_failed(replica: Replica, pod: str, code: str, message: str, now: float) -> Replica:
     def change(view: PodView) -> PodView:
         failures = view.failures + 1
         wait = replica.backoff(failures, pod)
         return replace(
             view, loading=None, awaits_read_back=False, failures=failures, retry_at=now + wait, error=message,
-            read_at=NEVER,
+            code=code, read_at=NEVER,
         )  # fmt: skip
 
     return replica.with_pod(pod, change)
@@ -304,12 +342,32 @@ def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
         awaits_read_back=view.awaits_read_back and not awaited,
         loading=None if awaited else order,
         error="" if view.lost else view.error,
+        code="" if view.lost else view.code,
     )  # fmt: skip
-    if order is not None and awaited and reading.manifest_digest not in {None, order.manifest_digest}:
-        replica = replica.with_pod(reading.pod, lambda _: seen)
-        message = f"reported that it serves {order.version}, but read back {reading.version}"
-        replica = _load_failed(replica, reading.pod, message, now)
-        return replica.with_pod(reading.pod, lambda v: replace(v, read_at=now))
+    if order is not None and awaited:
+        if message := _contradicts(order, reading):
+            replica = replica.with_pod(reading.pod, lambda _: seen)
+            replica = _load_failed(replica, reading.pod, "unconfirmed", message, now)
+            return replica.with_pod(reading.pod, lambda v: replace(v, read_at=now))
+        seen = replace(seen, obeyed=max(seen.obeyed, order.generation))
     if replica.confirms(seen):
-        seen = replace(seen, failures=0, retry_at=NEVER, error="")
+        seen = replace(seen, failures=0, retry_at=NEVER, error="", code="")
     return replica.with_pod(reading.pod, lambda _: seen)
+
+
+def _contradicts(order: LoadOrder, reading: PodReading) -> str:
+    """Why a pod does not serve what it says to have loaded; "": it may. Else it would be told again at once, for ever.
+
+    A pod that names neither digest nor generation is believed by its version.
+    """
+    said = f"reported that it serves {order.version}, but read back "
+    if reading.version != order.version:
+        return said + ("no version" if reading.version is None else f"{reading.version}")
+    if reading.manifest_digest not in {None, order.manifest_digest}:
+        return said + f"other bytes under that number: {reading.manifest_digest}"
+    if reading.proof not in CONFIRMING:
+        return said + "only what lies on its disk, which does not prove what it serves"
+    pair = (reading.epoch, reading.generation)
+    if reading.generation is not None and reading.epoch is not None and pair < (order.epoch, order.generation):
+        return said + f"the older order (epoch {reading.epoch}, generation {reading.generation})"
+    return ""

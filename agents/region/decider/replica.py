@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts, Facts, Pending, PodView
 from modelcast.agents.region.decider.memory import Held, Memory
 from modelcast.agents.region.decider.policy import Policy
-from modelcast.schemas.records import ModelUpdate, PodReport
+from modelcast.consumers.pod_clients.port import CONFIRMING
+from modelcast.schemas.records import LogPosition, ModelUpdate, PodReport
 from modelcast.schemas.states import PodState, State
 
 
@@ -24,7 +25,7 @@ class Replica:
     @classmethod
     def owning(cls, memory: Memory, policy: Policy, *, proved_at: float = NEVER, holding: bool = False) -> "Replica":
         """The replica of a worker that has claimed ``memory``, by a call that began at ``proved_at``."""
-        facts = Facts(memory, proved_at, quarantined=memory.quarantined)
+        facts = Facts(memory, proved_at, quarantined=memory.quarantined, contradiction=memory.contradiction)
         return cls(facts, policy, Pending(holding=holding))
 
     # --- what is -------------------------------------------------------------------------------------------
@@ -43,6 +44,21 @@ class Replica:
     def generation(self) -> int:
         """The generation that the region follows."""
         return self.facts.aspiration.generation if self.facts.aspiration else 0
+
+    @property
+    def accepted(self) -> LogPosition:
+        """How far the region follows the log; generation 0: it has followed none."""
+        facts = self.facts
+        if self.generation >= facts.saved.accepted_generation:
+            return LogPosition(self.generation, facts.accepted_digest)
+        return LogPosition(facts.saved.accepted_generation, facts.saved.accepted_digest)
+
+    @property
+    def positions(self) -> tuple[LogPosition, ...]:
+        """All that was read of the log and must still stand there: what is durable, and what this worker has read."""
+        facts = self.facts
+        read = replace(facts.saved, contradiction=facts.contradiction).positions
+        return (*read, LogPosition(facts.log_head, facts.log_digest)) if facts.log_head else read
 
     @property
     def last_resort(self) -> ModelUpdate | None:
@@ -81,18 +97,27 @@ class Replica:
 
     def serves_bytes(self, view: PodView) -> bool:
         """The pod serves the aspired bytes, whoever told it to."""
-        return view.reading is not None and view.reading.manifest_digest == self.digest and not view.lost
+        reading = view.reading
+        proved = reading is not None and reading.proof in CONFIRMING
+        return reading is not None and proved and reading.manifest_digest == self.digest and not view.lost
 
     def confirms(self, view: PodView) -> bool:
         """The pod's read-back says that it serves what is aspired, by an order of this generation or one adopted."""
         reading, target = view.reading, self.target
         if reading is None or target is None or view.lost or view.awaits_read_back or not reading.ready:
             return False
-        if reading.version != target.version:
+        if reading.version != target.version or reading.proof not in CONFIRMING or self.owes_reload(view):
             return False
         if reading.manifest_digest is not None and reading.manifest_digest != self.digest:
             return False
         return reading.generation is None or reading.generation == self.generation
+
+    def owes_reload(self, view: PodView) -> bool:
+        """A pod that names no generation has not obeyed the latest reload, as far as this region knows."""
+        aspiration, served = self.facts.aspiration, self.facts.saved.served
+        if aspiration is None or view.reading is None or view.reading.generation is not None:
+            return False
+        return aspiration.reload_generation > max(view.obeyed, served.generation if served else 0)
 
     @property
     def settled(self) -> bool:
@@ -154,7 +179,7 @@ class Replica:
             generation=(reading.generation or 0) if reading else 0,
             incarnation=reading.incarnation if reading else "",
             read_at_us=max(read_at_us, 0),
-            error=view.error,
+            error=f"{view.code}: {view.error}" if view.code and view.error else view.error,
         )
 
     def wakes_at(self, now: float = NEVER) -> float:
@@ -173,10 +198,10 @@ class Replica:
     def wished_memory(self) -> Memory:
         """What ``state/<model>`` should say."""
         saved, target, generation = self.facts.saved, self.target, self.generation
-        memory = replace(saved, quarantined=self.facts.quarantined)
+        memory = replace(saved, quarantined=self.facts.quarantined, contradiction=self.facts.contradiction)
         if self.facts.aspiration is None or generation < saved.accepted_generation:
             return memory
-        memory = replace(memory, accepted_generation=generation, accepted_event_id=self.facts.accepted_event_id)
+        memory = replace(memory, accepted_generation=generation, accepted_digest=self.facts.accepted_digest)
         memory = replace(memory, staged=self._staged(generation))
         if target and self.settled:
             memory = replace(memory, served=Held.of(target, generation))
@@ -187,7 +212,7 @@ class Replica:
         """Whether all that is to be saved is an accepted generation."""
         wished, saved = self.wished_memory(), self.facts.saved
         accepted = replace(
-            saved, accepted_generation=wished.accepted_generation, accepted_event_id=wished.accepted_event_id
+            saved, accepted_generation=wished.accepted_generation, accepted_digest=wished.accepted_digest
         )
         return wished != saved and wished == accepted
 

@@ -11,8 +11,9 @@ from modelcast.agents.tracker.decider import trim
 from modelcast.agents.tracker.decider.owed import owed_generations, waiting_since_us
 from modelcast.agents.tracker.decider.snapshots import Snapshot
 from modelcast.agents.tracker.decider.tally import Group, Tally
+from modelcast.schemas.digests import short
 from modelcast.schemas.log.fold import Aspiration, ModelLog
-from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.records import LogPosition, ModelAck, RegionState, VersionState
 from modelcast.schemas.states import State
 
 PINNED, PLACEMENT, UNEXPECTED = "pinned", "placement", "unexpected"
@@ -224,9 +225,22 @@ def _skew_since_us(previous: VersionState | None, skew: int, now_us: int) -> int
     return previous.skew_since_us if previous is not None and previous.skew_since_us else now_us
 
 
+def _region_alarm(log: ModelLog, header: ModelAck) -> str:
+    """What a region raises alarm about; else why it follows another log than this one. ``""``: neither."""
+    if header.alarm:
+        return header.alarm
+    accepted = LogPosition(header.generation, header.log_digest)
+    if not accepted.digest or accepted.generation > log.head or log.answers(accepted):
+        return ""
+    found, read = short(accepted.digest), short(log.digest_at(accepted.generation))
+    return f"it accepted the log up to generation {accepted.generation} as {found}, but the store holds {read}"
+
+
 def _alarm(known: Known, tallies: Mapping[str, Tally]) -> str:
     log, found = known.log, [known.alarm] if known.alarm else []
     for region in sorted(tallies):
+        if told := _region_alarm(log, known.snapshots[region].header):
+            found.append(f"{region}: {told}")
         strange = sum(
             g.count
             for g in tallies[region]

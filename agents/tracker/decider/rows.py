@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from modelcast.agents.tracker.decider.fold import Known
 from modelcast.agents.tracker.decider.snapshots import EMPTY, Change, Place, RegionRows, restore, take
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Entry, ModelAck, VersionState
+from modelcast.schemas.records import ModelAck, VersionState
 from modelcast.schemas.topics import partition_of
 
-RECENT_ENTRIES_KEPT = 64
 _ROW, _ANNOUNCED = b"row", b"announced"
 
 
@@ -47,12 +46,12 @@ class ModelRow:
     model: str
     log: ModelLog | None = None
     entry_times_us: dict[int, int] = field(default_factory=dict)
-    recent: dict[int, Entry] = field(default_factory=dict)  # the newest entries, whole, by generation
     regions: dict[str, RegionRows] = field(default_factory=dict)
     leftovers: list[bytes] = field(default_factory=list)  # table keys to delete at the next chance
     previous: VersionState | None = None
     alarm: str = ""
     strangers: dict[str, str] = field(default_factory=dict)  # region or topic -> what foreign thing came from there
+    beyond: dict[str, str] = field(default_factory=dict)  # region -> what it has accepted above the end of the log
     announced: int | None = None  # highest generation seen on model-updates; None: unknown
 
     def take(self, ack: ModelAck, raw: bytes) -> Change:
@@ -61,13 +60,25 @@ class ModelRow:
         self.regions[ack.region] = change.rows
         return change
 
-    def read(self, log: ModelLog, times_us: Mapping[int, int], entries: Mapping[int, Entry]) -> None:
+    def read(self, log: ModelLog, times_us: Mapping[int, int]) -> None:
         """The log was read further."""
         self.log = log
         self.entry_times_us.update(times_us)
-        self.recent.update(entries)
-        for generation in sorted(self.recent)[:-RECENT_ENTRIES_KEPT]:
-            del self.recent[generation]
+
+    def accepted(self) -> dict[str, int]:
+        """The generation that each region reports to have accepted."""
+        return {r: rows.complete.header.generation for r, rows in self.regions.items() if rows.complete is not None}
+
+    def ended(self, accepted: Mapping[str, int]) -> bool:
+        """The log ends where it was just read to, although regions had ``accepted`` more; whether that is news."""
+        head = self.log.head if self.log is not None else 0
+        beyond = {
+            region: f"{region} has accepted generation {generation}, but the log ends at {head}"
+            for region, generation in sorted(accepted.items())
+            if generation > head
+        }
+        news, self.beyond = beyond != self.beyond, beyond
+        return news
 
     def heard_announced(self, generation: int) -> bool:
         """Note an announcement; whether it is the highest so far."""
@@ -90,7 +101,7 @@ class ModelRow:
             expected=expected,
             previous=self.previous if self.previous and self.previous.registry_id == self.log.registry_id else None,
             silent_after_seconds=silent_after_seconds,
-            alarm="; ".join(filter(None, (alarm, self.alarm, *self.strangers.values()))),
+            alarm="; ".join(filter(None, (alarm, self.alarm, *self.strangers.values(), *self.beyond.values()))),
         )
 
 

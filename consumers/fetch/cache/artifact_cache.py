@@ -9,7 +9,7 @@
     trash/…             on its way out
 
 Artifacts appear and vanish by one rename, so a crash leaves nothing half-done in sight. A file that two artifacts
-share is one file with two links.
+share is one file with two links, unless the cache is one process's own.
 """
 
 import os
@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelcast.consumers.fetch.cache.incoming import Incoming
-from modelcast.consumers.fetch.cache.locks import alone_or_not, exclusive, shared
+from modelcast.consumers.fetch.cache.locks import CacheLocks
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import disk_full, full_disk_named
 from modelcast.consumers.pod.artifacts import ArtifactMissing, verify_folder
@@ -30,8 +30,11 @@ from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import ContentError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest
 
+REMEMBERED_FILES_MAX = 5000
+"""What is known of so many takes a few megabytes, for as long as the process lives."""
 ABANDONED_AFTER_SECONDS = 7 * 24 * 3600
 DISK_FREE_MIN_BYTES = 16 * 1024 * 1024
+"""Of a disk that others use, too: what stays free."""
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -41,18 +44,25 @@ class ArtifactCache:
     Args:
         folder: where; made if it is not there. On one filesystem.
         size_max_bytes: evict to stay below; None: only the disk is the limit.
+        alone: it is one process's own, and its files become somebody's: no locks are taken, and no file has two links.
+
+    Raises:
+        NoLocks: the folder's file system can't lock files, and others may use the cache.
     """
 
-    def __init__(self, folder: Path, size_max_bytes: int | None = None) -> None:
+    def __init__(self, folder: Path, size_max_bytes: int | None = None, *, alone: bool = False) -> None:
         self.folder = folder
         self.size_max_bytes = size_max_bytes
         self._artifacts, self._incoming = folder / "artifacts", folder / "incoming"
         self._locks, self._trash = folder / "locks", folder / "trash"
+        self._alone = alone
+        self._held = CacheLocks(alone=alone)
         self._inodes: dict[tuple[str, int], dict[int, int]] = {}
         self._manifests: dict[str, Manifest] = {}
         self._files: dict[str, dict[str, Path]] = {}  # by artifact, then by digest
         self._make_folders()
-        self._sweep()
+        with full_disk_named(str(folder)), self._held.exclusive(self._locks / "room"):
+            self._sweep()
 
     def _make_folders(self) -> None:
         with full_disk_named(str(self.folder)):
@@ -103,7 +113,7 @@ class ArtifactCache:
         folder = self._artifacts / name
         if not folder.is_dir():
             raise ArtifactMissing("not in the cache", subject=manifest_digest)
-        with shared(self._use_lock(name)):
+        with self._held.shared(self._use_lock(name)):
             try:
                 inode = folder.stat().st_ino
                 os.utime(self._use_lock(name))
@@ -125,7 +135,8 @@ class ArtifactCache:
             VerificationFailed: it was damaged.
         """
         name = hex_of(manifest_digest)
-        if name not in self._manifests:
+        manifest = self._manifests.get(name)
+        if manifest is None:
             try:
                 encoded = (self._artifacts / name / "manifest.json").read_bytes()
                 manifest = Manifest.decode(encoded, expected_digest=manifest_digest)
@@ -134,7 +145,7 @@ class ArtifactCache:
             except ContentError as error:
                 raise VerificationFailed(error.message, subject=manifest_digest) from None
             self._manifests[name] = manifest
-        return self._manifests[name]
+        return manifest
 
     def files_by_digest(self) -> dict[str, Path]:
         """Where the files of all artifacts lie, by their digests. They may vanish at any moment."""
@@ -145,10 +156,24 @@ class ArtifactCache:
         return found
 
     def _files_of(self, name: str) -> dict[str, Path]:
-        if name not in self._files:
+        files = self._files.get(name)
+        if files is None:
             folder = self._artifacts / name / "files"
-            self._files[name] = {f.digest: folder / f.path for f in self.manifest("sha256:" + name).files}
-        return self._files[name]
+            files = self._files[name] = {f.digest: folder / f.path for f in self.manifest("sha256:" + name).files}
+        return files
+
+    def forget_large(self) -> bool:
+        """Drop what is remembered of artifacts of very many files (it is read again when it is needed); if any was."""
+        large = [name for name, manifest in [*self._manifests.items()] if len(manifest.files) > REMEMBERED_FILES_MAX]
+        for name in large:
+            self._forget(name)
+        return bool(large)
+
+    def _forget(self, name: str) -> None:
+        self._manifests.pop(name, None)
+        self._files.pop(name, None)
+        for key in [key for key in [*self._inodes] if key[0] == name]:
+            self._inodes.pop(key, None)
 
     # --- writing
 
@@ -160,8 +185,8 @@ class ArtifactCache:
         """
         name = hex_of(manifest_digest)
         self._make_folders()  # somebody may have removed the cache while we live
-        with exclusive(self._fetch_lock(name), context=context), full_disk_named(str(self.folder)):
-            yield Incoming(self._incoming / name, self._artifacts / name)
+        with self._held.exclusive(self._fetch_lock(name), context=context), full_disk_named(str(self.folder)):
+            yield Incoming(self._incoming / name, self._artifacts / name, shares=not self._alone)
 
     def reserve(self, incoming: Incoming, files: Sequence[FileEntry], *, keep: Set[str] = NOTHING) -> None:
         """Make room for what ``files`` of ``incoming`` still lack and take it, so that nobody else can.
@@ -172,7 +197,7 @@ class ArtifactCache:
             DiskFull: that was not enough. What could be evicted is not evicted in vain.
         """
         kept = {hex_of(digest) for digest in keep} | {incoming.folder.name}
-        with exclusive(self._locks / "room"):
+        with self._held.exclusive(self._locks / "room"):
             self._make_room(incoming.bytes_lacking(files), kept)
             incoming.allocate(files)
 
@@ -192,9 +217,11 @@ class ArtifactCache:
     # --- inside
 
     def _make_room(self, need_bytes: int, kept: Set[str]) -> None:
+        spare_bytes = 0 if self._alone else DISK_FREE_MIN_BYTES
+
         def lacking() -> int:
             """Bytes still to be freed; 0 or less: enough."""
-            disk = need_bytes + DISK_FREE_MIN_BYTES - self.disk_free_bytes()
+            disk = need_bytes + spare_bytes - self.disk_free_bytes()
             if self.size_max_bytes is None:
                 return disk
             return max(disk, need_bytes + self.used_bytes() - self.size_max_bytes)
@@ -214,15 +241,16 @@ class ArtifactCache:
                     self._evict(folder.name)
                 if lacking() <= 0:
                     return
+        stays = f", of which {spare_bytes} stay free" if spare_bytes else ""
         limit = "" if self.size_max_bytes is None else f", the cache may hold {self.size_max_bytes}"
         raise disk_full(
             f"no room for {need_bytes} bytes: {lacking()} too many "
-            f"({self.disk_free_bytes()} free on disk, {self.used_bytes()} in the cache{limit})",
+            f"({self.disk_free_bytes()} free on disk{stays}, {self.used_bytes()} in the cache{limit})",
             str(self.folder),
         )
 
     def _evict(self, name: str) -> bool:
-        with alone_or_not(self._use_lock(name)) as alone:
+        with self._held.if_free(self._use_lock(name)) as alone:
             if not alone:
                 return False
             gone = self._throw_away(self._artifacts / name)
@@ -233,14 +261,14 @@ class ArtifactCache:
 
     def _discard(self, name: str, inode: int) -> None:
         """Throw away a damaged artifact, also if others have it open: what they have opened stays theirs."""
-        with exclusive(self._fetch_lock(name)):
+        with self._held.exclusive(self._fetch_lock(name)):
             folder = self._artifacts / name
             with suppress(FileNotFoundError):
                 if folder.stat().st_ino == inode and (gone := self._throw_away(folder)):
                     shutil.rmtree(gone, ignore_errors=True)
 
     def _drop_incoming(self, name: str) -> None:
-        with alone_or_not(self._fetch_lock(name)) as alone:
+        with self._held.if_free(self._fetch_lock(name)) as alone:
             gone = self._throw_away(self._incoming / name) if alone else None
         if gone:
             shutil.rmtree(gone, ignore_errors=True)
@@ -251,8 +279,7 @@ class ArtifactCache:
             folder.rename(gone)
         except FileNotFoundError:
             return None
-        self._manifests.pop(folder.name, None)
-        self._files.pop(folder.name, None)
+        self._forget(folder.name)
         return gone
 
     def _sweep(self) -> None:
@@ -266,7 +293,7 @@ class ArtifactCache:
         in_use = {*self._names(), *self._left_behind()}
         for lock in self._locks.iterdir():
             if lock.suffix and lock.stem not in in_use:
-                with alone_or_not(lock) as alone:
+                with self._held.if_free(lock) as alone:
                     if alone:
                         lock.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """An artifact on its way into the cache. What a crash left there is kept, checked block by block, and completed."""
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -8,23 +9,38 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from shutil import rmtree
 
+from modelcast.consumers.fetch.cache.names import check_names_apart
 from modelcast.consumers.fetch.cache.resume_journal import ResumeJournal
 from modelcast.consumers.fetch.planning.blocks import block_bytes
+from modelcast.infra.files.copies import copy
 from modelcast.infra.files.read_ahead import pieces
+from modelcast.infra.files.syncing import folders_of, sync_all
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 
-SYNC_THREADS = 8
+_CANT_LINK = {errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+"""The file system has no links, a file has as many as it can have, or it is another user's."""
 AHEAD_FROM_BYTES = 8 * BLOCK_SIZE_BYTES
 """From here on a thread that reads ahead is worth its start."""
 
 
 class Incoming:
-    """A folder that only the holder of the fetch lock touches, until one rename makes it an artifact."""
+    """A folder that only the holder of the fetch lock touches, until one rename makes it an artifact.
 
-    def __init__(self, folder: Path, target: Path) -> None:
+    Args:
+        folder: where it is put together.
+        target: what it becomes.
+        shares: files with the same bytes are links to one; else each is a file of its own.
+
+    Attributes:
+        folder: see above.
+        shares: likewise.
+    """
+
+    def __init__(self, folder: Path, target: Path, *, shares: bool = True) -> None:
         self.folder = folder
         self._target = target
+        self.shares = shares
         self._files = folder / "files"
 
     def path(self, file: FileEntry) -> Path:
@@ -47,11 +63,16 @@ class Incoming:
         return written if mark == file.digest else {}
 
     def begin(self, manifest: Manifest) -> None:
-        """Make the folders."""
+        """Make the folders.
+
+        Raises:
+            NamesCollide: the file system takes two of the names for one.
+        """
         self._files.mkdir(parents=True, exist_ok=True)
         os.utime(self.folder)
         for parent in sorted({self.path(file).parent for file in manifest.files}):
             parent.mkdir(parents=True, exist_ok=True)
+        check_names_apart(self._files, manifest)
 
     def bytes_lacking(self, files: Iterable[FileEntry]) -> int:
         """Bytes of disk that ``files`` will take beyond what they have already."""
@@ -89,8 +110,10 @@ class Incoming:
         """Take a file's bytes from ``source`` on the same disk; False if they are gone or damaged."""
         beside = self.folder / "link"
         beside.unlink(missing_ok=True)
+        if not self.shares:
+            self.path(file).unlink(missing_ok=True)  # its room was taken: the copy has it
         try:
-            os.link(source, beside)
+            self._take(source, beside)
         except FileNotFoundError:
             return False
         if digest_of(beside) != file.digest:
@@ -103,16 +126,11 @@ class Incoming:
     def syncing(self, manifest: Manifest) -> Iterator[None]:
         """Write the manifest; after the block everything is on the disk. Disks are waited for beside the block."""
         (self.folder / "manifest.json").write_bytes(manifest.encode())
-        folders = {self.folder, self._files}
-        for file in manifest.files:
-            folders.update(p for p in self.path(file).parents if p.is_relative_to(self._files))
-        todo = [self.folder / "manifest.json", *map(self.path, manifest.files), *folders]
-        # At once, so that the filesystem commits them together: one by one, each waits for a commit of its own.
-        with ThreadPoolExecutor(min(SYNC_THREADS, len(todo)), "sync") as pool:
-            synced = pool.map(_sync, todo)
+        files = [self.folder / "manifest.json", *map(self.path, manifest.files)]
+        with ThreadPoolExecutor(1, "sync") as pool:
+            synced = pool.submit(sync_all, self.folder, [*files, *folders_of(self.folder, files)])
             yield
-            for _ in synced:
-                pass
+            synced.result()
 
     def tidy(self) -> None:
         """Drop what was needed on the way."""
@@ -121,6 +139,17 @@ class Incoming:
     def publish(self) -> None:
         """Make it an artifact. All of it was synced before; if the power fails now it is found here or there, whole."""
         self.folder.rename(self._target)
+
+    def _take(self, source: Path, beside: Path) -> None:
+        if self.shares:
+            try:
+                os.link(source, beside)
+            except OSError as error:
+                if error.errno not in _CANT_LINK:
+                    raise
+            else:
+                return
+        copy(source, beside)
 
     def _allocated(self, file: FileEntry) -> int:
         try:
@@ -143,11 +172,3 @@ def digest_of(path: Path) -> str:
         for piece in pieces(file.fileno()):
             digest.update(piece)
         return "sha256:" + digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,81 +1,64 @@
-"""Locks between processes: ``flock`` on a file. The kernel releases them when their holder dies."""
+"""The locks of one cache. A cache that one process has for itself takes none: its file system need not have any."""
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import FetchCancelled
+from modelcast.infra.files import locks
 
 POLL_SECONDS = 0.01
 POLL_SECONDS_MAX = 0.25
 
 
-@contextmanager
-def shared(path: Path) -> Iterator[None]:
-    """Hold ``path`` together with others. Waits for an exclusive holder, who is expected to be quick."""
-    fd = _acquire(path, fcntl.LOCK_SH)
-    assert fd is not None
-    try:
-        yield
-    finally:
-        os.close(fd)
+class CacheLocks:
+    """Locks on files, which are made where they are not there. All raise ``NoLocks`` where the file system has none.
 
-
-@contextmanager
-def exclusive(path: Path, *, context: Context | None = None) -> Iterator[None]:
-    """Hold ``path`` alone; waits for its turn.
-
-    Raises:
-        FetchCancelled: the lock is not wanted any more.
+    Args:
+        alone: nobody else has this cache.
     """
-    pause_seconds = POLL_SECONDS
-    while (fd := _acquire(path, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
-        if context is not None and context.cancelled():
-            raise FetchCancelled("cancelled while another process fetched the same artifact", subject=str(path))
-        time.sleep(pause_seconds)
-        pause_seconds = min(pause_seconds * 1.5, POLL_SECONDS_MAX)
-    try:
-        yield
-    finally:
-        os.close(fd)
 
+    def __init__(self, *, alone: bool) -> None:
+        self._alone = alone
 
-@contextmanager
-def alone_or_not(path: Path) -> Iterator[bool]:
-    """Whether ``path`` could be held alone at once; if so it is, inside."""
-    fd = _acquire(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    try:
-        yield fd is not None
-    finally:
-        if fd is not None:
-            os.close(fd)
+    @contextmanager
+    def shared(self, path: Path) -> Iterator[None]:
+        """Hold ``path`` together with others. Waits for an exclusive holder, who is expected to be quick."""
+        with self._unlocked(path) if self._alone else locks.held(path, shared=True):
+            yield
 
+    @contextmanager
+    def exclusive(self, path: Path, *, context: Context | None = None) -> Iterator[None]:
+        """Hold ``path`` alone; waits for its turn.
 
-def _acquire(path: Path, operation: int) -> int | None:
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        Raises:
+            FetchCancelled: the lock is not wanted any more.
+        """
+        if self._alone:
+            with self._unlocked(path):
+                yield
+            return
+        pause_seconds = POLL_SECONDS
+        while (descriptor := locks.acquire(path, wait=False)) is None:
+            if context is not None and context.cancelled():
+                raise FetchCancelled("cancelled while another process fetched the same artifact", subject=str(path))
+            time.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 1.5, POLL_SECONDS_MAX)
         try:
-            fcntl.flock(fd, operation)
-            # A lock on a file that was unlinked meanwhile guards nothing.
-            if _is(fd, path):
-                return fd
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
+            yield
+        finally:
+            os.close(descriptor)
 
+    @contextmanager
+    def if_free(self, path: Path) -> Iterator[bool]:
+        """Whether ``path`` could be held alone at once; if so it is, inside."""
+        with nullcontext(True) if self._alone else locks.held_if_free(path) as free:
+            yield free
 
-def _is(fd: int, path: Path) -> bool:
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return False
-    here = os.fstat(fd)
-    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+    @contextmanager
+    def _unlocked(self, path: Path) -> Iterator[None]:
+        path.touch()
+        yield

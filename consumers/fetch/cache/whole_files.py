@@ -1,6 +1,6 @@
-"""The last look at files that are all there."""
+"""Files that come as wholes from this machine, and the last look at those that are all there."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,8 +32,37 @@ def check_digests(files: Iterable[tuple[FileEntry, Path]], store: str, context: 
             raise DamagedBytes(file.path, expected=file.digest, got=got, store=store)
 
 
+def take_over(incoming: Incoming, steps: Sequence[Step], here: Mapping[str, Path], context: Context) -> set[str]:
+    """Take the files that other artifacts of this machine have.
+
+    Args:
+        here: where they lie, by digest.
+
+    Returns:
+        digests of those that are in their place now, and right.
+    """
+    context.meter.files_begin("checking what is here", len(steps))
+    taken: set[str] = set()
+    for step in steps:
+        context.check()
+        if incoming.link(here[step.file.digest], step.file):
+            taken.add(step.file.digest)
+        context.meter.file_done()
+    return taken
+
+
+def files_to_make(incoming: Incoming, steps: Iterable[Step]) -> list[FileEntry]:
+    """The files of ``steps`` that take room on the disk: each once where they share it, else at each of their paths."""
+    found = []
+    for step in steps:
+        found.append(step.file)
+        if not incoming.shares:
+            found += [replace(step.file, path=path) for path in step.also_at]
+    return found
+
+
 def link_twins(incoming: Incoming, steps: Iterable[Step]) -> None:
-    """Files with the same bytes are one on the disk.
+    """Put files with the same bytes at their other paths.
 
     Raises:
         DamagedBytes: they are not those bytes.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Set
 import structlog
 
 from modelcast.consumers.fetch.accelerator import Accelerator, NoAccelerator, Request
-from modelcast.consumers.fetch.cache.artifact_cache import NOTHING, ArtifactCache
+from modelcast.consumers.fetch.cache.artifact_cache import NOTHING, REMEMBERED_FILES_MAX, ArtifactCache
 from modelcast.consumers.fetch.context import Context, End
 from modelcast.consumers.fetch.errors import FetchCancelled
 from modelcast.consumers.fetch.job.job import LEASE_FROM_BYTES, Job
@@ -22,6 +22,7 @@ from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.transfer.early import reads_to_come
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.ablation import PREFETCH, without
+from modelcast.infra.memory import give_back
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
@@ -125,6 +126,25 @@ class Fetcher:
         early = self._prefetch.take(manifest_digest)
         wish = Wish(manifest_digest, manifest_key or keys.manifest(manifest_digest), size_bytes, keep, early)
         request = self._request(manifest_digest, candidates)
+        many = True  # of what fails nobody knows how much it read
+        try:
+            report = self._brought(request, wish, on_progress, on_status, cancel)
+            many = report.files > REMEMBERED_FILES_MAX
+            return report
+        finally:
+            self._cache.forget_large()
+            if many:
+                give_back()
+
+    def _brought(
+        self,
+        request: Request,
+        wish: Wish,
+        on_progress: Progress | None,
+        on_status: Callable[[FetchStatus], None] | None,
+        cancel: End | None,
+    ) -> FetchReport:
+        manifest_digest = wish.manifest_digest
         for _ in range(LEASES_LOST_MAX):
             context = Context(*((cancel,) if cancel is not None else ()), on_progress=on_progress)
             region = RegionalBucket(self._region, manifest_digest, context) if self._region is not None else None

@@ -16,10 +16,10 @@ from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
 from modelcast.consumers.fetch.cache.block_copy import copy_blocks
 from modelcast.consumers.fetch.cache.block_index import REUSE_FROM_BYTES, block_index
 from modelcast.consumers.fetch.cache.incoming import Incoming
-from modelcast.consumers.fetch.cache.whole_files import check_digests, link_twins
+from modelcast.consumers.fetch.cache.whole_files import check_digests, files_to_make, link_twins, take_over
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.job.destination import IncomingDestination
-from modelcast.consumers.fetch.job.status import FetchStatus, Ticker
+from modelcast.consumers.fetch.job.status import MANY_FILES, FetchStatus, Ticker
 from modelcast.consumers.fetch.planning.parts import Part, parts_of
 from modelcast.consumers.fetch.planning.steps import (
     Source,
@@ -92,7 +92,7 @@ class Job:
         self._written: dict[str, Mapping[int, int]] = {}  # by digest: bytes of blocks that an earlier attempt began
         self._taken: dict[str, Step] = {}  # how each file came, by digest
         self._blocks: Mapping[str, tuple[str, int]] = {}
-        self._ticker = Ticker(tell, lambda: self._meter.moved_bytes(Source.ORIGIN))
+        self._ticker = Ticker(tell, self._meter)
 
     def already_here(self, manifest_digest: str) -> FetchReport:
         """The artifact is in the cache; see to it that the regional bucket has it too (it may have been emptied)."""
@@ -108,8 +108,14 @@ class Job:
 
     def bring(self, incoming: Incoming, wish: Wish) -> FetchReport:
         """Put the artifact together and publish it in the cache."""
+        with self._ticker:
+            return self._bring(incoming, wish)
+
+    def _bring(self, incoming: Incoming, wish: Wish) -> FetchReport:
         with self._meter.timed("manifest"):
             manifest = self._manifest(wish)
+        if len(manifest.files) >= MANY_FILES:
+            self._ticker.start()
         self._take_lease(manifest)
         with self._meter.timed("manifest"):
             regional = self._region.digests(manifest) if self._region else frozenset()
@@ -117,12 +123,12 @@ class Job:
             incoming.begin(manifest)
             here = self._cache.files_by_digest()
             steps = steps_of(manifest, cached=here.keys(), regional=regional)
-            linked = {s.file.digest for s in steps if s.way is Way.CACHE and incoming.link(here[s.file.digest], s.file)}
+            linked = take_over(incoming, [s for s in steps if s.way is Way.CACHE], here, self._context)
             steps = steps_of(manifest, cached=linked, regional=regional)
             wanted = {step.file.digest: step for step in steps if step.way is not Way.CACHE}
             resumed = {digest for digest, step in wanted.items() if incoming.path(step.file).exists()}
         with self._meter.timed("stage"):
-            self._cache.reserve(incoming, [step.file for step in wanted.values()], keep=wish.keep)
+            self._cache.reserve(incoming, files_to_make(incoming, wanted.values()), keep=wish.keep)
         with self._meter.timed("verify"):
             missing = {d: self._missing(incoming, step, resumed) for d, step in wanted.items()}
         lacking = {digest: step for digest, step in wanted.items() if missing[digest]}
@@ -217,26 +223,26 @@ class Job:
             self._blocks = block_index(self._cache, here, without=wish.manifest_digest) if indexed else {}
         held = HeldFiles(here, incoming.aside)
         arrived: set[str] = set()
-        with self._ticker:
-            while near or far:
-                with planning():
-                    whole = [without_detour(s, missing[d], self._reusable_of(s)) for d, s in far.items()]
-                    steps = self._session.improve(whole, held, self._context) if far else ()
-                self._taken.update({step.file.digest: step for step in steps})
-                self._meter.planned_bytes = origin_bytes_of(steps) + self._meter.moved_bytes(Source.ORIGIN)
-                if large:  # else it is over before anybody could read of it
-                    self._tell(steps)
-                direct = [step for step in steps if not step.way.is_accelerated]
-                detours = [step for step in steps if step.way.is_accelerated]
-                with self._making(incoming, detours, missing) as made:
-                    self._copy_blocks(incoming, direct, missing, here)
-                    far_most = self._throughput.part_blocks(self._link.readers)
-                    parts = parts_of([*near, *direct], missing, self._written, far_most=far_most)
-                    arrived |= self._download(incoming, parts)
-                failed = [digest for digest, done in made.items() if not done.result()]
-                near, far, self._written = [], {digest: far[digest] for digest in failed}, {}
-                if far:
-                    self._start_over(incoming, wish, far, missing)
+        self._meter.files_begin("fetching", len(lacking))
+        while near or far:
+            with planning():
+                whole = [without_detour(s, missing[d], self._reusable_of(s)) for d, s in far.items()]
+                steps = self._session.improve(whole, held, self._context) if far else ()
+            self._taken.update({step.file.digest: step for step in steps})
+            self._meter.planned_bytes = origin_bytes_of(steps) + self._meter.moved_bytes(Source.ORIGIN)
+            if large or len(lacking) >= MANY_FILES:  # else it is over before anybody could read of it
+                self._tell(steps)
+            direct = [step for step in steps if not step.way.is_accelerated]
+            detours = [step for step in steps if step.way.is_accelerated]
+            with self._making(incoming, detours, missing) as made:
+                self._copy_blocks(incoming, direct, missing, here)
+                far_most = self._throughput.part_blocks(self._link.readers)
+                parts = parts_of([*near, *direct], missing, self._written, far_most=far_most)
+                arrived |= self._download(incoming, parts)
+            failed = [digest for digest, done in made.items() if not done.result()]
+            near, far, self._written = [], {digest: far[digest] for digest in failed}, {}
+            if far:
+                self._start_over(incoming, wish, far, missing)
         return arrived
 
     def _reusable_of(self, step: Step) -> Mapping[str, tuple[str, int]]:
@@ -267,6 +273,7 @@ class Job:
                 return False
             self._rebuilt.add(step.file.digest)
             self._context.progress(bytes_of(step.file, missing[step.file.digest]))
+            self._meter.file_done()
             return True
 
         with ThreadPoolExecutor(min(len(steps), self._session.at_once), "accelerator") as pool:
@@ -307,6 +314,8 @@ class Job:
                 with self._meter.timed("verify"):
                     copied = copy_blocks(file, incoming.path(file), places, here, context=self._context)
                 missing[file.digest] -= copied
+                if not missing[file.digest]:
+                    self._meter.file_done()
                 for block in copied:
                     self._write_through.came(file.digest, block)
 
@@ -374,6 +383,7 @@ class Job:
             bytes_per_second=self._throughput.origin_bytes_per_second,
             way=words,
             kind=way,
+            files=len(manifest.files),
         )
 
 

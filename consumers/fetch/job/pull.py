@@ -1,16 +1,17 @@
 """A verified copy of an artifact for a person."""
 
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
 from modelcast.consumers.fetch.context import End
+from modelcast.consumers.fetch.errors import DiskFull
 from modelcast.consumers.fetch.job.fetcher import Fetcher, FetchReport
+from modelcast.consumers.fetch.job.work_area import work_area
 from modelcast.consumers.fetch.transfer.disks import as_set
 from modelcast.consumers.fetch.transfer.link import Link
-from modelcast.schemas.digests import hex_of
-from modelcast.schemas.errors import UsageError
+from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.ports import ObjectStore, Progress
 
 
@@ -27,21 +28,26 @@ def pull(
     """Fetch an artifact's files from ``store`` into ``folder``, all or nothing; interrupted, it resumes when run again.
 
     Args:
+        folder: made if it is not there. One that is there (a mounted volume, say) is filled, and nothing is made
+            beside it. Files with the same bytes are files of their own.
         direct_writes: see ``RegionSettings``.
 
     Raises:
-        UsageError: ``folder`` exists and is not an empty folder.
+        UsageError: ``folder`` exists and is not an empty folder, or can't be written.
+        Refused: another pull is filling it.
         ModelcastError: as ``Fetcher.fetch``.
     """
-    folder = folder.absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError("exists and is not an empty folder", subject=str(folder), hint="name another one")
-    workshop = folder.parent / f".{folder.name}.pulling-{hex_of(manifest_digest)[:12]}"
-    cache = ArtifactCache(workshop)
-    report = Fetcher(store, None, cache, Link(direct_writes=as_set(direct_writes))).fetch(
-        manifest_digest, manifest_key, on_progress=on_progress, cancel=cancel
-    )
-    with cache.open(manifest_digest, verify=False) as files:
-        files.rename(folder)
-    shutil.rmtree(workshop, ignore_errors=True)
+    with work_area(folder) as area:
+        cache = ArtifactCache(area.folder, alone=True)
+        if cache.has(manifest_digest):  # brought by a pull that was interrupted, who knows when: it is looked at again
+            with suppress(VerificationFailed), cache.open(manifest_digest):
+                pass
+        fetcher = Fetcher(store, None, cache, Link(direct_writes=as_set(direct_writes)))
+        try:
+            report = fetcher.fetch(manifest_digest, manifest_key, on_progress=on_progress, cancel=cancel)
+        except DiskFull as error:
+            hint = "free disk space there and run it again, or name a folder on a larger disk"
+            raise DiskFull(error.message, subject=str(folder), hint=hint) from error
+        with cache.open(manifest_digest, verify=False) as files:
+            area.fill(files)
     return report

@@ -6,8 +6,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from modelcast.consumers.fetch.meter import FetchMeter, FileCount
+from modelcast.consumers.fetch.planning.steps import Source
+
 TOLD_EVERY_SECONDS = 0.25
 RATE_OVER_SECONDS = 3.0
+MANY_FILES = 1000
+"""From so many on an artifact takes long, however small they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,7 @@ class FetchStatus:
         bytes_moved: over the long link so far; what came twice counts twice.
         bytes_planned: what the plan brings over the long link.
         bytes_per_second: over the long link, in the last few seconds.
-        way: how, for people.
+        way: how, for people; of many files, how many are done, too.
     """
 
     bytes_moved: int
@@ -32,12 +37,12 @@ class Ticker:
 
     Args:
         tell: called with each status; None: nobody listens, and there is no thread.
-        moved_bytes: over the long link so far.
+        meter: the fetch's.
     """
 
-    def __init__(self, tell: Callable[[FetchStatus], None] | None, moved_bytes: Callable[[], int]) -> None:
+    def __init__(self, tell: Callable[[FetchStatus], None] | None, meter: FetchMeter) -> None:
         self._tell = tell
-        self._moved_bytes = moved_bytes
+        self._meter = meter
         self._planned, self._way = 0, ""
         self._over = threading.Event()
         self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
@@ -46,10 +51,13 @@ class Ticker:
     def planned(self, size_bytes: int, way: str) -> None:
         """This is the plan now."""
         self._planned, self._way = size_bytes, way
-        if not self._tell:
-            return
-        self._tell(self._status())
-        if self._thread is None:
+        if self._tell:
+            self._tell(self._status())
+            self.start()
+
+    def start(self) -> None:
+        """There is something to tell from now on."""
+        if self._tell and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="fetch-status", daemon=True)
             self._thread.start()
 
@@ -67,10 +75,18 @@ class Ticker:
             self._tell(self._status())
 
     def _status(self) -> FetchStatus:
-        now, moved = time.monotonic(), self._moved_bytes()
+        now, moved = time.monotonic(), self._meter.moved_bytes(Source.ORIGIN)
         self._seen.append((now, moved))
         while len(self._seen) > 2 and now - self._seen[0][0] > RATE_OVER_SECONDS:
             self._seen.popleft()
         since, before = self._seen[0]
         rate = (moved - before) / (now - since) if now > since else 0.0
-        return FetchStatus(moved, self._planned, rate, self._way)
+        return FetchStatus(moved, self._planned, rate, with_files(self._way, self._meter.files()))
+
+
+def with_files(way: str, files: FileCount) -> str:
+    """What people read of a fetch on its way, as in "50000 wholes; fetching: 31200 of 50000 files"."""
+    if files.total < MANY_FILES:
+        return way
+    told = f"{files.doing}: {files.done} of {files.total} files"
+    return f"{way}; {told}" if way else told

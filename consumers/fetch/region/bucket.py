@@ -1,15 +1,15 @@
 """The region's own bucket during one fetch: what it has, what enters it, and what it must not give out any more."""
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from threading import Event
 
 from modelcast.consumers.fetch.cache.incoming import digest_of
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import DamagedBytes
 from modelcast.consumers.fetch.region.manifests import find_manifest
+from modelcast.consumers.fetch.transfer.readers import at_once
 from modelcast.consumers.fetch.transfer.retry import retried
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
@@ -20,8 +20,6 @@ LOOKERS = 8
 LOOK_FROM_BYTES = 64 * 1024
 """Smaller files are not looked for one by one: asking takes as long as bringing them."""
 UPLOADERS = 4
-
-T = TypeVar("T")
 
 
 class RegionalBucket:
@@ -61,11 +59,15 @@ class RegionalBucket:
             return frozenset(file.digest for file in manifest.files)
         sizes = {file.digest: file.size_bytes for file in manifest.files if file.size_bytes >= LOOK_FROM_BYTES}
 
-        def is_there(digest: str) -> bool:
-            info = retried(lambda: self.store.head(keys.blob(digest)), self._context)
-            return info is not None and info.size_bytes == sizes[digest]
+        there: set[str] = set()
 
-        return frozenset(d for d, there in zip(sizes, _each(is_there, list(sizes), LOOKERS), strict=True) if there)
+        def look(digest: str) -> None:
+            info = retried(lambda: self.store.head(keys.blob(digest)), self._context)
+            if info is not None and info.size_bytes == sizes[digest]:
+                there.add(digest)
+
+        at_once(look, list(sizes), LOOKERS, Event())
+        return frozenset(there)
 
     def distrust(self, digest: str) -> None:
         """A blob is damaged: nobody shall read it, or believe the manifest that vouches for it."""
@@ -80,7 +82,13 @@ class RegionalBucket:
         Raises:
             DamagedBytes: a file is not what its digest says, though its blocks were: the manifest lies.
         """
-        _each(lambda digest: self.upload(*files[digest]), list(files), UPLOADERS)
+        self._context.meter.files_begin("entering the region", len(files))
+
+        def enter(digest: str) -> None:
+            self.upload(*files[digest])
+            self._context.meter.file_done()
+
+        at_once(enter, list(files), UPLOADERS, Event())
         if not self.vouched:
             retried(lambda: self.store.put(self._key, manifest.encode()), self._context)
             self.vouched = True
@@ -99,10 +107,3 @@ class RegionalBucket:
             )
         except VerificationFailed as error:
             raise DamagedBytes(file.path, expected=file.digest, got=digest_of(path), store=str(path)) from error
-
-
-def _each(act: Callable[[str], T], digests: list[str], threads: int) -> list[T]:
-    if len(digests) <= 1:
-        return [act(digest) for digest in digests]
-    with ThreadPoolExecutor(min(threads, len(digests)), "region") as pool:
-        return list(pool.map(act, digests))

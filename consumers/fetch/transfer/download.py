@@ -6,6 +6,7 @@ name. Memory is bounded by one block a thread. A part that is interrupted goes o
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -109,7 +110,7 @@ class Download:
         """
         stop = threading.Event()
         context = self._reading.within(sum(part.size_bytes for part in parts), stop)
-        wrong = [span for span in self._bring_all(parts, context, stop) if span.wrong]
+        wrong = self._bring_all(parts, context, stop)
         for digest in {span.part.step.file.digest for span in wrong if span.is_wrong_in_region}:
             self._distrust(digest)
         again = [part for span in wrong for part in _from_origin(span)]
@@ -118,10 +119,17 @@ class Download:
     def _bring_all(
         self, parts: Sequence[Part], context: Context, stop: threading.Event, *, counts: bool = True
     ) -> list[FileSpan]:
-        """Bring ``parts``; what the regional bucket had wrong is noted, what the origin has wrong is raised."""
-        locks = {part.step.file.digest: threading.Lock() for part in parts}
-        journals = {part.step.file.digest: self._journal_of(part) for part in parts} if self._journal_of else {}
-        spans = [FileSpan(part) for part in parts]
+        """Bring ``parts``; gives those that the regional bucket had wrong. What the origin has wrong is raised."""
+        left = Counter(part.step.file.digest for part in parts)
+        locks = {digest: threading.Lock() for digest, count in left.items() if count > 1}
+        journals: dict[str, ResumeJournal] = {}
+        wrong: list[FileSpan] = []
+
+        def note(span: FileSpan, journal_of: Callable[[Part], ResumeJournal]) -> None:
+            digest = span.part.step.file.digest
+            with self._reading.lock:  # few files are told of: most come in one piece
+                journal = journals.get(digest) or journals.setdefault(digest, journal_of(span.part))
+            journal.note(digest, span.block, span.written_bytes)
 
         def came(span: FileSpan, count: int) -> None:
             if span.wrong:
@@ -129,26 +137,32 @@ class Download:
             if counts:
                 with self._reading.lock:
                     context.progress(count)
-            if journals and span.written_bytes:
-                journals[span.part.step.file.digest].note(span.part.step.file.digest, span.block, span.written_bytes)
+            if self._journal_of and span.written_bytes:
+                note(span, self._journal_of)
             for block in span.blocks_within(count):
                 self._block_came(span.part.step.file.digest, block)
 
-        def bring(span: FileSpan) -> None:
-            file, path = span.part.step.file, self._path_of(span.part)
-            if span.part.written_bytes:
+        def bring(part: Part) -> None:
+            span, file, path = FileSpan(part), part.step.file, self._path_of(part)
+            if part.written_bytes:
                 _take_over(span, path)
                 came(span, span.written_bytes)
             direct = self._link.writes_direct(path, file.size_bytes)
-            with Target(path, locks[file.digest], direct=direct) as target:
+            with Target(path, locks.get(file.digest), direct=direct) as target:
                 self._bring(span, target, context, lambda _, count: came(span, count))
+            if span.wrong:
+                wrong.append(span)
+            with self._reading.lock:
+                left[file.digest] -= 1
+                if counts and not left[file.digest]:
+                    context.meter.file_done()
 
-        at_once(bring, spans, self._readers_for(spans), stop)
+        at_once(bring, parts, self._readers_for(parts), stop)
         context.check()
-        return spans
+        return wrong
 
-    def _readers_for(self, spans: Sequence[FileSpan]) -> int:
-        small = sum(span.left_bytes for span in spans) < SMALL_PART_BYTES * len(spans)
+    def _readers_for(self, parts: Sequence[Part]) -> int:
+        small = sum(part.size_bytes - part.written_bytes for part in parts) < SMALL_PART_BYTES * len(parts)
         return max(SMALL_READERS, self._link.readers) if small else self._link.readers
 
     def _bring(self, span: FileSpan, target: Target, context: Context, came: Callable[[Span, int], None]) -> None:

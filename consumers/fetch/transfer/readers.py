@@ -2,16 +2,14 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from modelcast.consumers.fetch.transfer.spans import Span
-
-AnySpan = TypeVar("AnySpan", bound=Span)
+Item = TypeVar("Item")
 
 
-def at_once(bring: Callable[[AnySpan], None], spans: Sequence[AnySpan], readers: int, stop: threading.Event) -> None:
-    """``bring`` all spans with so many threads; a single one without any.
+def at_once(bring: Callable[[Item], None], items: Sequence[Item], readers: int, stop: threading.Event) -> None:
+    """``bring`` all items with so many threads; a single one without any.
 
     Args:
         stop: set as soon as one fails; ``bring`` looks at it.
@@ -19,29 +17,33 @@ def at_once(bring: Callable[[AnySpan], None], spans: Sequence[AnySpan], readers:
     Raises:
         Exception: the first failure. The others were stopped by it.
     """
-    if len(spans) == 1:
-        bring(spans[0])
+    if len(items) == 1:
+        bring(items[0])
         return
-    if not spans:
+    if not items:
         return
     failures: list[BaseException] = []
+    todo, turn = iter(items), threading.Lock()
 
-    def bring_or_stop(span: AnySpan) -> None:
-        try:
-            bring(span)
-        except BaseException as failure:
-            failures.append(failure)
-            stop.set()
-            raise
+    def bring_next() -> None:
+        while not stop.is_set():
+            with turn:
+                item = next(todo, None)
+            if item is None:
+                return
+            try:
+                bring(item)
+            except BaseException as failure:
+                failures.append(failure)
+                stop.set()
+                return
 
-    with ThreadPoolExecutor(min(readers, len(spans)), "fetch") as pool:
-        futures = [pool.submit(bring_or_stop, span) for span in spans]
+    count = min(readers, len(items))
+    with ThreadPoolExecutor(count, "fetch") as pool:  # one call a thread: one an item would take a kilobyte each
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            if failures:
-                raise failures[0]
+            wait([pool.submit(bring_next) for _ in range(count)])
         except BaseException:
             stop.set()
-            for future in futures:
-                future.cancel()
             raise
+    if failures:
+        raise failures[0]

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import orjson
 
+from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod.worker.frames import ALL_JSON
 from modelcast.consumers.pod.worker.tensors import (
     DTYPES,
@@ -18,8 +19,8 @@ from modelcast.consumers.pod.worker.tensors import (
     read_shape,
     to_bytes,
 )
-from modelcast.schemas.errors import ContentError
 
+_NO_MEMORY = ("bad_alloc", "Failed to allocate memory", "bad allocation")  # ONNX Runtime has no error class for it
 _DATATYPES = {
     "tensor(bool)": "BOOL",
     "tensor(uint8)": "UINT8",
@@ -41,7 +42,7 @@ def find_model_file(folder: Path) -> Path:
     """The artifact's ONNX file: ``model.onnx`` at the top, or else the only ``.onnx`` there is.
 
     Raises:
-        ContentError: there is none, or several to choose from.
+        Unsupported: there is none, or several to choose from.
     """
     preferred = folder / "model.onnx"
     if preferred.is_file():
@@ -49,7 +50,10 @@ def find_model_file(folder: Path) -> Path:
     found = sorted(folder.rglob("*.onnx"))
     if len(found) != 1:
         names = ", ".join(p.relative_to(folder).as_posix() for p in found[:5]) or "none"
-        raise ContentError(f"an artifact needs model.onnx or exactly one .onnx file, found: {names}")
+        raise Unsupported(
+            f"this pod serves ONNX: an artifact needs model.onnx or exactly one .onnx file, found: {names}",
+            hint="serve another format with `modelcast run companion` beside its own server",
+        )
     return found[0]
 
 
@@ -60,7 +64,9 @@ class OnnxModel:
         """Load it.
 
         Raises:
-            ContentError: not a model that ONNX Runtime loads, or one with inputs that V2 can't say.
+            NotLoadable: not a model that ONNX Runtime loads.
+            Unsupported: no ONNX, or a model with inputs that V2 can't say.
+            MemoryError: there is not enough memory for it now.
         """
         options = ort.SessionOptions()
         options.log_severity_level = 3
@@ -72,16 +78,18 @@ class OnnxModel:
             self._session = ort.InferenceSession(
                 str(find_model_file(folder)), options, providers=["CPUExecutionProvider"]
             )
-        except ContentError:
+        except Unsupported:
             raise
         except Exception as error:
-            raise ContentError(f"ONNX Runtime can't load it: {str(error)[:500]}") from None
+            if any(sign in str(error) for sign in _NO_MEMORY):
+                raise MemoryError(str(error)[:500]) from None
+            raise NotLoadable(f"ONNX Runtime can't load it: {str(error)[:500]}") from None
         self._model, self._version = model, str(version)
         self._inputs = {i.name: (_DATATYPES.get(i.type, ""), i.shape) for i in self._session.get_inputs()}
         self._outputs = {o.name: _DATATYPES[o.type] for o in self._session.get_outputs() if o.type in _DATATYPES}
         odd = [i.name for i in self._session.get_inputs() if i.type not in _DATATYPES]
         if odd or not self._outputs:
-            raise ContentError(
+            raise Unsupported(
                 f"inputs {odd} are not tensors that V2 knows" if odd else "no output is a tensor",
                 hint="export with zipmap=False" if not odd else "",
             )

@@ -106,9 +106,9 @@ class Worker:
     def _load(self, spec: LoadSpec, loaded: "list[OnnxModel]") -> None:
         import orjson
 
-        from modelcast.consumers.pod.artifacts import ArtifactMissing
+        from modelcast.consumers.pod.worker.failures import failure_code
         from modelcast.consumers.pod.worker.onnx_model import OnnxModel
-        from modelcast.schemas.errors import ModelcastError, TransportError, VerificationFailed
+        from modelcast.schemas.errors import ModelcastError
 
         if self._artifacts is None:  # this pod's fault, not the version's, which other pods may well load
             said = f"the artifact source can't be had: {self._unprepared}"
@@ -123,15 +123,8 @@ class Worker:
             model.warm_up()
             marks.append(time.perf_counter())
         except Exception as error:
-            code = "load_failed"
-            if isinstance(error, VerificationFailed):
-                code = "verification_failed"
-            elif isinstance(error, ArtifactMissing):
-                code = "artifact_missing"
-            elif isinstance(error, TransportError):
-                code = "unreachable"
             message = str(error) if isinstance(error, ModelcastError) else f"{type(error).__name__}: {error}"
-            self._send(Kind.FAILED, orjson.dumps({"code": code, "error": message[:2000]}))
+            self._send(Kind.FAILED, orjson.dumps({"code": failure_code(error), "error": message[:2000]}))
             return
         names = ("verify", "load", "warm_up")
         seconds = {name: marks[i + 1] - marks[i] for i, name in enumerate(names)}

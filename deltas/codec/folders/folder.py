@@ -18,7 +18,8 @@ from modelcast.deltas.codec.info import DeltaInfo, shares_of
 from modelcast.deltas.codec.layouts.detection import layouts_of
 from modelcast.deltas.codec.layouts.tensors import Layout, sizes_of
 from modelcast.deltas.codec.make_file import Layouts, make_file
-from modelcast.infra.files.files import written_aside
+from modelcast.infra.files.files import hidden_name, written_aside
+from modelcast.infra.files.syncing import folders_of, sync, sync_all
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.manifest import check_paths
 from modelcast.schemas.partners import FileTensors, partners
@@ -38,8 +39,13 @@ class _Listing:
     empty: tuple[str, ...]  # paths of folders in which there is nothing
 
 
-def make_folder(old: Path | None, new: Path, out: BinaryIO, *, threads: int | None, kernels: str | None) -> DeltaInfo:
+def make_folder(
+    old: Path | None, new: Path, out: BinaryIO, *, scratch: Path, threads: int | None, kernels: str | None
+) -> DeltaInfo:
     """Write the delta of a folder.
+
+    Args:
+        scratch: a folder for what is written on the way, about as much as the delta.
 
     Raises:
         UsageError: it holds links or devices, or names that a manifest does not allow.
@@ -50,12 +56,12 @@ def make_folder(old: Path | None, new: Path, out: BinaryIO, *, threads: int | No
     bases = _bases(before, after, layouts)
     entries: list[Entry] = []
     frames: list[Frame] = []
-    with tempfile.TemporaryFile(prefix="modelcast-delta-") as deltas:
+    with tempfile.TemporaryFile(dir=scratch) as deltas:
         for file in after.values():
             base, at = bases.get(file.path), deltas.tell()
             if base is None or base.digest != file.digest:
                 known = (layouts[0].get(base.path) if base else None, layouts[1].get(file.path))
-                index = _add(old, new, file, base, deltas, known, threads, kernels)
+                index = _add(old, new, file, base, deltas, known, scratch, threads, kernels)
                 frames += index.frames
             entries.append(
                 Entry(
@@ -97,12 +103,22 @@ def _add(
     base: _Known | None,
     deltas: BinaryIO,
     layouts: Layouts,
+    scratch: Path,
     threads: int | None,
     kernels: str | None,
 ) -> Index:
     against = old / base.path if old is not None and base is not None else None
     known = (bytes.fromhex(base.digest[7:]) if base else None, bytes.fromhex(file.digest[7:]))
-    return make_file(against, new / file.path, deltas, threads=threads, kernels=kernels, digests=known, layouts=layouts)
+    return make_file(
+        against,
+        new / file.path,
+        deltas,
+        scratch=scratch,
+        threads=threads,
+        kernels=kernels,
+        digests=known,
+        layouts=layouts,
+    )
 
 
 def apply_folder(
@@ -130,7 +146,7 @@ def apply_folder(
         if out.exists():
             raise UsageError("the folder to write is there already", subject=str(out), hint="name a new one")
         _check_bases(old, entries)
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name[:200]}.", suffix=".partial", dir=out.parent))
+        aside = _aside(out)
         try:
             for entry in entries:
                 target = aside / entry.path
@@ -142,13 +158,24 @@ def apply_folder(
             for path in tree.empty:
                 (aside / path).mkdir(parents=True)
             aside.chmod(0o755)
+            files, empty = [aside / e.path for e in entries], [aside / path for path in tree.empty]
+            sync_all(aside, [*files, *empty, *folders_of(aside, [*files, *empty])])
             aside.rename(out)
+            sync(out.parent)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
     except (BadDelta, WrongBase, WrongResult) as error:
         error.subject = error.subject or subject
         raise
+
+
+def _aside(out: Path) -> Path:
+    name = hidden_name(out.name, ".", 200)
+    try:
+        return Path(tempfile.mkdtemp(prefix=name, suffix=".partial", dir=out.parent))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out)) from None
 
 
 def _check_bases(old: Path | None, entries: Iterable[Entry]) -> None:
@@ -179,10 +206,11 @@ def _restore(
             threads=threads,
             kernels=kernels,
             subject=entry.path,
+            durable=False,
         )
         return
     assert base is not None
-    with mapped(base) as data, written_aside(target) as file:
+    with mapped(base) as data, written_aside(target, durable=False) as file:
         found = hashlib.sha256()
         for at in range(0, len(data), 1 << 22):
             found.update(data[at : at + (1 << 22)])

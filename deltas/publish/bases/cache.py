@@ -1,18 +1,17 @@
 """Files that were published from here, kept as bases of later deltas: content-addressed, bounded, never trusted."""
 
 import errno
-import fcntl
 import os
 import shutil
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from modelcast.deltas.publish.bases.scratch import Scratch
+from modelcast.infra.files.copies import copy
 from modelcast.infra.files.files import sha256_of_file
 from modelcast.infra.settings import PublishSettings
 from modelcast.schemas.digests import hex_of
 
-_FICLONE = 0x40049409  # ioctl of Linux: the same blocks, copied when one of the two is written
 FREE_SHARE_MIN = 0.1
 """Of the disk, what stays free; a full disk is worse than a missing base."""
 _NOWHERE = Path(os.devnull)
@@ -54,7 +53,7 @@ class BaseCache:
         try:
             with self.scratch() as folder:
                 aside = folder / "copy"
-                _copy(path, aside)
+                copy(path, aside)
                 return self._take_in(aside, target)
         except OSError:
             return False
@@ -72,7 +71,7 @@ class BaseCache:
         """
         if shutil.disk_usage(target.parent).free < 2 * path.stat().st_size:
             raise OSError(errno.ENOSPC, "no room for a copy to make deltas of", str(target.parent))
-        _copy(path, target)
+        copy(path, target)
 
     def take(self, path: Path, digest: str) -> Path | None:
         """Move a file from ``scratch`` into the cache; where it lies then."""
@@ -148,23 +147,6 @@ def has_digest(path: Path, digest: str) -> bool:
         return sha256_of_file(path) == digest
     except OSError:
         return False
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as reader, target.open("wb") as writer:
-        try:
-            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-        except OSError as error:
-            if error.errno not in {
-                errno.EOPNOTSUPP,
-                errno.ENOTTY,
-                errno.EXDEV,
-                errno.EINVAL,
-                errno.EPERM,
-                errno.ENOSYS,
-            }:
-                raise
-            shutil.copyfileobj(reader, writer, 1 << 20)
 
 
 def _status(path: Path) -> os.stat_result | None:

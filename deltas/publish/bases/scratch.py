@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from modelcast.infra.files.locks import acquire, held_if_free
+from modelcast.infra.files.locks import NoLocks, acquire, held_if_free
 
 AGE_SECONDS_MAX = 24 * 3600.0
 """Of a folder whose owner can't be asked: on another machine, or where the file system locks nothing."""
@@ -47,7 +47,7 @@ class Scratch:
         """Remove what killed publishers left. Never raises: what can't be removed stays."""
         with suppress(OSError):
             for left in list(self._folder.iterdir()):
-                with suppress(OSError):
+                with suppress(NoLocks, OSError):
                     if left.name.startswith(self._mine):
                         with held_if_free(left, folder=True) as unused:
                             if unused:
@@ -62,7 +62,7 @@ class Scratch:
                 return made, acquire(made, folder=True)
             except FileNotFoundError:  # swept before it was locked
                 continue
-            except OSError:  # a file system without locks
+            except (NoLocks, OSError):
                 made.rmdir()
                 break
         return Path(tempfile.mkdtemp(prefix="unlocked-", dir=self._folder)), None

@@ -22,6 +22,7 @@ from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.records import ModelAck, ModelUpdate, RegionHeartbeat
 from modelcast.schemas.topics import partition_of
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
+from tests.support.folding import stated
 from tests.support.waiting import until_async
 
 NOW_US = 10_000 * SECOND
@@ -140,14 +141,14 @@ async def test_a_log_with_rubbish_in_it_is_read_up_to_there_with_an_alarm_until_
     bench.knows(ModelUpdate)
     entries = [update(generation, generation) for generation in (1, 2, 3)]
     for entry in entries:
-        bench.store.put(keys.log_entry(MODEL, entry.generation), encode(entry))
+        bench.store.put(keys.log_entry(MODEL, entry.generation), stated(log_of(*entries), entry).body)
     bench.store.put(keys.log_entry(MODEL, 2), b"rubbish")
     running = asyncio.create_task(bench.watch.run())
     try:
         found = bench.rows.row(MODEL)
         await bench.until(lambda: found.alarm)
         assert found.log == log_of(entries[0])
-        bench.store.put(keys.log_entry(MODEL, 2), encode(entries[1]))
+        bench.store.put(keys.log_entry(MODEL, 2), stated(log_of(*entries), entries[1]).body)
         bench.watch.wake(MODEL)
         await bench.until(lambda: found.log == log_of(*entries))
         assert found.alarm == ""

@@ -1,6 +1,7 @@
 """The local cache: what is open or kept is not evicted, what is damaged not given out, what is half-done not seen."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -243,3 +244,15 @@ def test_a_cache_removed_under_a_living_process_is_filled_again(tmp_path: Path, 
     Fetcher(origin, None, cache).fetch(manifest.digest)
     with cache.open(manifest.digest) as folder:
         assert (folder / "w").read_bytes() == noise(MIB, 1)
+
+
+def test_the_numbers_of_no_room_add_up(tmp_path: Path, origin: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ArtifactCache(tmp_path / "cache")
+    manifest = publish(origin, {"w": noise(4 * MIB, 1)})
+    monkeypatch.setattr(ArtifactCache, "disk_free_bytes", lambda _: 10 * MIB)
+    with pytest.raises(DiskFull) as caught:
+        Fetcher(origin, None, cache).fetch(manifest.digest)
+    need, lacking, free, stays = map(int, re.findall(r"\d+", caught.value.message)[:4])
+    assert (need, free, stays) == (4 * MIB, 10 * MIB, 16 * MIB)
+    assert lacking == need + stays - free
+    assert "of which 16777216 stay free" in caught.value.message

@@ -6,23 +6,25 @@ import pytest
 
 from modelcast.consumers.fetch.job import status as status_module
 from modelcast.consumers.fetch.job.status import FetchStatus, Ticker
+from modelcast.consumers.fetch.meter import FetchMeter
+from modelcast.consumers.fetch.planning.steps import Source
 
 
 def test_the_plan_is_told_at_once_and_what_moves_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status_module, "TOLD_EVERY_SECONDS", 0.01)
     told: list[FetchStatus] = []
-    moved, seen = [0], threading.Event()
+    meter, seen = FetchMeter(), threading.Event()
 
     def tell(status: FetchStatus) -> None:
         told.append(status)
         if status.bytes_moved == 500:
             seen.set()
 
-    with Ticker(tell, lambda: moved[0]) as ticker:
+    with Ticker(tell, meter) as ticker:
         assert not told
         ticker.planned(1000, "delta from 3")
         assert (told[0].bytes_planned, told[0].way, told[0].bytes_moved) == (1000, "delta from 3", 0)
-        moved[0] = 500
+        meter.moved(Source.ORIGIN, 500)
         assert seen.wait(60)
         ticker.planned(2000, "whole")
         count = len(told)
@@ -36,6 +38,6 @@ def test_where_nobody_listens_or_nothing_is_planned_no_thread_is_started() -> No
     def tell(status: FetchStatus) -> None:
         raise AssertionError(status)
 
-    with Ticker(None, lambda: 0) as ticker, Ticker(tell, lambda: 0):
+    with Ticker(None, FetchMeter()) as ticker, Ticker(tell, FetchMeter()):
         ticker.planned(1, "whole")
         assert not [t for t in threading.enumerate() if t.name == "fetch-status"]

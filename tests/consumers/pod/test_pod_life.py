@@ -5,6 +5,7 @@ import signal
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
@@ -44,6 +45,42 @@ async def test_a_pod_comes_up_with_what_the_region_wants_and_is_ready_only_then(
         rows = {row["name"]: row for row in await response.json()}
     assert rows["gone"]["state"] == "UNAVAILABLE"
     assert "no such artifact" in rows["gone"]["reason"]
+    status, body = await readiness(http, pod)
+    assert (status, body["phase"], body["lacking"]) == (503, "incomplete", ["gone"])
+    assert (await driver.read("adder")).ready  # this model's answers stand for themselves
+    missing.put(tmp_path / "cache")
+    await driver.load(order(missing, 3, model="gone"))  # the region orders what could not be restored
+    await until_ready(http, pod)
+    await driver.aclose()
+
+
+async def readiness(http: aiohttp.ClientSession, pod: PodProcess) -> tuple[int, dict[str, Any]]:
+    async with http.get(f"{pod.url}/readyz") as response:
+        return response.status, await response.json()
+
+
+async def until_ready(http: aiohttp.ClientSession, pod: PodProcess) -> None:
+    deadline = time.monotonic() + 90
+    while (await readiness(http, pod))[0] != 200:
+        assert time.monotonic() < deadline, "the pod never becomes ready"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_new_pod_that_can_not_learn_what_is_wanted_takes_no_traffic_and_obeys(
+    tmp_path: Path, make_pod: MakePod, http: aiohttp.ClientSession
+) -> None:
+    pod = make_pod("--desired", str(tmp_path / "desired.json"))
+    driver = V2Pod("pod-a", pod.url, TOKEN)
+    await ready(driver, "any")  # it has restored what it could: nothing
+    status, body = await readiness(http, pod)
+    assert (status, body["phase"]) == (503, "incomplete")
+    good = adder(1)
+    good.put(pod.cache)
+    await driver.load(order(good, 1))
+    assert (await driver.read("adder")).ready
+    assert (await readiness(http, pod))[0] == 503
+    (tmp_path / "desired.json").write_bytes(orjson.dumps([asdict(order(good, 1))]))
+    await until_ready(http, pod)
     await driver.aclose()
 
 
@@ -64,6 +101,7 @@ async def test_a_pod_that_can_not_learn_what_is_wanted_serves_what_it_served(
     assert not (await driver.read("adder")).ready
     await ready(driver)
     assert await value(http, pod) == 1.0
+    await until_ready(http, pod)
     await driver.aclose()
 
 

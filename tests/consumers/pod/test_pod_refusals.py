@@ -183,6 +183,27 @@ async def test_a_file_that_is_no_model_leaves_the_old_version_serving(
     assert await value(http, pod) == 1.0
 
 
+async def test_a_format_that_this_pod_does_not_serve_is_no_fault_of_the_version(
+    pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession
+) -> None:
+    good, trees = adder(1), Artifact({"model.json": b"{}"})
+    for artifact in (good, trees):
+        artifact.put(pod.cache)
+    await driver.load(order(good, 1))
+    with pytest.raises(LoadFailed, match="this pod serves ONNX") as caught:
+        await driver.load(order(trees, 2))
+    assert caught.value.code == "unsupported"
+    assert await value(http, pod) == 1.0
+
+
+async def test_an_order_that_is_not_understood_is_refused_and_no_fault_of_the_version(
+    pod: PodProcess, driver: V2Pod
+) -> None:
+    with pytest.raises(PodRefused, match="modelcast_version") as caught:
+        await driver.load(order(adder(1), -1))
+    assert caught.value.code == "request_refused"
+
+
 async def test_a_load_that_kills_its_process_leaves_the_old_version_serving(
     pod: PodProcess, driver: V2Pod, http: aiohttp.ClientSession
 ) -> None:

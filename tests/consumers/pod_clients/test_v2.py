@@ -11,7 +11,15 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from modelcast.consumers.pod_clients.port import LoadFailed, Pod, PodReading, PodRefused, PodUnreachable
+from modelcast.consumers.pod_clients.port import (
+    BLAMES_THE_BYTES,
+    BLAMES_THE_VERSION,
+    LoadFailed,
+    Pod,
+    PodReading,
+    PodRefused,
+    PodUnreachable,
+)
 from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
 from tests.consumers.pod.models import REGISTRY, adder, order
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
@@ -94,6 +102,8 @@ class PlainServer:
     def __init__(self) -> None:
         self.metadata: tuple[int, object] = (200, {"name": "adder", "versions": ["2", "10", "9"], "inputs": []})
         self.ready: tuple[int, object] = (200, {})
+        self.server_ready: tuple[int, object] = (200, {})
+        self.orders: list[object] = []
         self.load: tuple[int, object] = (200, None)
         self.index: tuple[int, object] = (404, None)
         self.hangs = False
@@ -102,10 +112,15 @@ class PlainServer:
     def application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/v2/models/adder", lambda _: self.answer(self.metadata))
-        app.router.add_get("/v2/health/ready", lambda _: self.answer(self.ready))
+        app.router.add_get("/v2/models/adder/ready", lambda _: self.answer(self.ready))
+        app.router.add_get("/v2/health/ready", lambda _: self.answer(self.server_ready))
         app.router.add_post("/v2/repository/index", lambda _: self.answer(self.index))
-        app.router.add_post("/v2/repository/models/adder/load", lambda _: self.answer(self.load))
+        app.router.add_post("/v2/repository/models/adder/load", self.take_order)
         return app
+
+    async def take_order(self, request: web.Request) -> web.Response:
+        self.orders.append(await request.json())
+        return await self.answer(self.load)
 
     async def answer(self, what: tuple[int, object]) -> web.Response:
         if self.hangs:
@@ -128,7 +143,7 @@ async def plain() -> AsyncIterator[tuple[PlainServer, V2Pod]]:
 
 
 async def test_a_foreign_server_reads_as_its_highest_version_and_no_digest(plain: tuple[PlainServer, V2Pod]) -> None:
-    assert await plain[1].read("adder") == PodReading("other", True, "", 10, None, None, None)
+    assert await plain[1].read("adder") == PodReading("other", True, "", 10, None, None, None, proof="memory")
 
 
 @pytest.mark.parametrize(("status", "body"), [(503, {}), (400, {}), (200, {"ready": False})])
@@ -139,32 +154,35 @@ async def test_a_foreign_server_that_is_not_ready_reads_so(
     assert not (await plain[1].read("adder")).ready
 
 
+async def test_a_server_is_asked_about_this_model_and_not_about_all(plain: tuple[PlainServer, V2Pod]) -> None:
+    """Triton's own readiness is 400 from the moment that any model has failed to load."""
+    plain[0].server_ready = (400, {})
+    assert (await plain[1].read("adder")).ready
+
+
+async def test_a_foreign_server_gets_no_parameters(plain: tuple[PlainServer, V2Pod]) -> None:
+    """Triton refuses every parameter that it does not know."""
+    await plain[1].load(order(adder(1), 1))
+    assert plain[0].orders == [{}]
+
+
 @pytest.mark.parametrize("body", [{}, [], b"<html>", {"versions": None}, {"versions": ["latest"]}, b"\xff"])
 async def test_a_server_that_names_no_version_reads_as_none(plain: tuple[PlainServer, V2Pod], body: object) -> None:
     plain[0].metadata = (200, body)
     assert (await plain[1].read("adder")).version is None
 
 
-async def test_where_metadata_names_no_version_the_index_does(plain: tuple[PlainServer, V2Pod]) -> None:
-    """As MLServer 1.7 answers."""
+async def test_the_repositorys_index_is_never_believed(plain: tuple[PlainServer, V2Pod]) -> None:
+    """MLServer reads it from the disk: it names version 9 while 7 answers."""
     plain[0].metadata = (200, {"name": "adder", "versions": [], "platform": "", "inputs": [], "outputs": []})
-    row = {"name": "adder", "version": "7", "state": "READY", "reason": ""}
-    plain[0].index = (200, [row, row | {"version": "9", "state": "UNAVAILABLE"}, row | {"name": "m", "version": "11"}])
-    assert (await plain[1].read("adder")).version == 7
-
-
-@pytest.mark.parametrize("index", [(404, None), (200, {}), (200, [7, {}, {"name": "adder", "state": "READY"}])])
-async def test_an_index_that_says_nothing_names_no_version(
-    plain: tuple[PlainServer, V2Pod], index: tuple[int, object]
-) -> None:
-    plain[0].metadata, plain[0].index = (200, {"versions": []}), index
+    plain[0].index = (200, [{"name": "adder", "version": "9", "state": "READY", "reason": ""}])
     assert (await plain[1].read("adder")).version is None
 
 
 async def test_numbers_that_no_record_can_hold_are_not_believed(plain: tuple[PlainServer, V2Pod]) -> None:
     names = ("modelcast-version", "modelcast-generation", "modelcast-epoch")
     for value, number in (("9" * 18, 10**18 - 1), ("9" * 19, None), ("9" * 5000, None), ("-1", None), ("x", None)):
-        plain[0].headers = dict.fromkeys(names, value)
+        plain[0].headers = dict.fromkeys(names, value) | {"modelcast-incarnation": "i"}
         reading = await plain[1].read("adder")
         assert (reading.version, reading.generation, reading.epoch) == (number, number, number)
     plain[0].headers = {}
@@ -186,24 +204,62 @@ async def test_a_server_error_says_nothing_about_the_model(plain: tuple[PlainSer
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "error"),
+    ("status", "body", "error", "code"),
     [
-        (400, {"error": "failed to load 'adder'"}, LoadFailed),
-        (500, {"error": "failed to load 'adder'"}, LoadFailed),
-        (401, None, PodRefused),
-        (403, None, PodRefused),
-        (502, b"<html>bad gateway</html>", PodUnreachable),
-        (503, None, PodUnreachable),
-        (302, None, LoadFailed),
+        (400, {"error": "failed to load 'adder'"}, LoadFailed, "request_refused"),
+        (404, {"error": "Model adder failed to load: not found"}, LoadFailed, "not_delivered"),
+        (405, None, LoadFailed, "unsupported"),
+        (500, {"error": "failed to load 'adder'"}, LoadFailed, "server_failed"),
+        (500, {"error": "attempt to access JSON non-string as string"}, LoadFailed, "server_failed"),
+        (500, {"error": "failed to load", "code": "load_failed"}, LoadFailed, "server_failed"),
+        (501, None, LoadFailed, "unsupported"),
+        (401, None, PodRefused, "unauthorized"),
+        (403, None, PodRefused, "unauthorized"),
+        (409, None, LoadFailed, "request_refused"),
+        (502, b"<html>bad gateway</html>", PodUnreachable, ""),
+        (503, {"error": "Model adder failed to load"}, LoadFailed, "server_failed"),  # KServe's answer to a bad file
+        (302, None, LoadFailed, "unsupported"),
     ],
 )
-async def test_every_answer_to_a_load_becomes_the_right_error(
-    plain: tuple[PlainServer, V2Pod], status: int, body: object, error: type[Exception]
+async def test_no_answer_of_a_foreign_server_to_a_load_blames_the_version(
+    plain: tuple[PlainServer, V2Pod], status: int, body: object, error: type[Exception], code: str
 ) -> None:
     plain[0].load = (status, body)
     with pytest.raises(error) as caught:
         await plain[1].load(order(adder(1), 1))
-    assert ("failed to load" in str(caught.value)) == isinstance(body, dict)
+    assert getattr(caught.value, "code", "") == code
+    assert code not in {BLAMES_THE_BYTES, BLAMES_THE_VERSION}
+    if isinstance(body, dict):
+        assert str(body["error"]) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "code"),
+    [
+        (400, {"error": "parameter 'modelcast_epoch' must be a whole number"}, PodRefused, "request_refused"),
+        (409, {"error": "lower", "code": "stale"}, PodRefused, "stale"),
+        (422, {"error": "no ONNX", "code": "unsupported"}, LoadFailed, "unsupported"),
+        (500, {"error": "internal error: KeyError"}, LoadFailed, "server_failed"),
+        (500, {"error": "not a model", "code": "load_failed"}, LoadFailed, "load_failed"),
+        (503, {"error": "shutting down", "code": "draining"}, PodUnreachable, ""),
+    ],
+)
+async def test_only_what_a_pod_of_ours_says_by_its_word_blames_the_version(
+    plain: tuple[PlainServer, V2Pod], status: int, body: object, error: type[Exception], code: str
+) -> None:
+    plain[0].headers = {"modelcast-incarnation": "i"}
+    plain[0].load = (status, body)
+    with pytest.raises(error) as caught:
+        await plain[1].load(order(adder(1), 1))
+    assert getattr(caught.value, "code", "") == code
+
+
+async def test_what_a_pod_reads_from_its_disk_is_told_as_that(plain: tuple[PlainServer, V2Pod]) -> None:
+    plain[0].headers = {"modelcast-incarnation": "i", "modelcast-version": "3", "modelcast-ready": "true"}
+    assert (await plain[1].read("adder")).proof == "bytes"
+    for said, proof in (("memory", "memory"), ("disk", "disk"), ("a guess", "disk")):
+        plain[0].headers["modelcast-proof"] = said
+        assert (await plain[1].read("adder")).proof == proof
 
 
 async def test_a_server_that_hangs_is_unreachable(plain: tuple[PlainServer, V2Pod]) -> None:

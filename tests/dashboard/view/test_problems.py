@@ -8,7 +8,7 @@ from modelcast.dashboard.view.verdict import Verdict, verdict
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.states import State
 from modelcast.schemas.words import Limits, Word
-from tests.dashboard.makers import NOW, SECOND, fetching, row, state
+from tests.dashboard.makers import NOW, SECOND, fetching, refusing, row, state
 
 REGIONS = [f"r{n:02}" for n in range(20)]
 
@@ -58,8 +58,8 @@ def test_many_silent_regions_are_the_verdict() -> None:
 
 
 def test_a_version_that_is_refused_everywhere_is_one_line_with_its_reason() -> None:
-    refusing = [row(r, refused_version=8, error="expected dd2b, got 9dc2") for r in REGIONS]
-    (line,), said = shown(state("fraud", refusing), healthy("ranker"))
+    refused = [refusing(r, error="expected dd2b, got 9dc2") for r in REGIONS]
+    (line,), said = shown(state("fraud", refused), healthy("ranker"))
     assert (line.cause, line.title, line.pairs, line.version_from, line.version_to) == ("version", "fraud/8", 20, 7, 8)
     assert line.reason == "expected dd2b, got 9dc2"
     assert line.command == "modelcast describe fraud/8"
@@ -91,7 +91,7 @@ def test_the_worst_comes_first_then_the_one_that_concerns_most_then_the_oldest()
     found, said = shown(
         state("a", [fetching("r00", 20), row("r01")]),
         state("b", [fetching("r00", 700), row("r01")]),
-        state("c", [row("r00", refused_version=8, error="x"), row("r01")]),
+        state("c", [refusing("r00", error="x"), row("r01")]),
         state("d", [row("r00"), row("r01", state=State.FAILED, error="out of memory", served_version=6)]),
         *(healthy(f"m{n}") for n in range(9)),
     )
@@ -114,9 +114,17 @@ def test_an_alarm_is_told_once_for_its_model() -> None:
     assert said.word is Word.ALARM
 
 
-def test_a_tracker_that_says_nothing_is_told_without_becoming_the_verdict() -> None:
+def test_without_a_tracker_nothing_is_known_to_be_well() -> None:
     found, said = shown(healthy("fraud"), now_us=NOW + 100 * SECOND)
     assert [(p.id, p.cause, p.since_us) for p in found] == [("stale", "tracker", NOW)]
+    assert said.word is Word.SILENT
+    assert said.sentence == "No tracker was heard of in time: what is shown is how things were."
+
+
+def test_one_tracker_of_several_that_stands_still_is_told_and_is_no_verdict() -> None:
+    spoken = replace(healthy("ranker"), updated_at_us=NOW + 95 * SECOND)
+    found, said = shown(healthy("fraud"), spoken, now_us=NOW + 100 * SECOND)
+    assert [(p.id, p.title, p.models) for p in found] == [("stale", "one of the trackers", ("fraud",))]
     assert said.word is Word.OK
 
 

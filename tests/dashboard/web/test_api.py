@@ -12,7 +12,7 @@ from modelcast.dashboard.sources.news import Batch, Reach
 from modelcast.dashboard.web.app import host_allowed
 from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand
 from modelcast.schemas.words import Word
-from tests.dashboard.makers import fetching, now_state, row
+from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.dashboard.web.conftest import said
 
 Serve = Callable[..., Awaitable[TestClient]]
@@ -47,7 +47,7 @@ async def test_an_unchanged_answer_is_not_sent_again(board: Board, serve: Serve)
     client = await serve(board)
     tag = (await client.get("/api/v1/problems")).headers["ETag"]
     assert (await client.get("/api/v1/problems", headers={"If-None-Match": tag})).status == 304
-    said(board, now_state("fraud", [row("eu", refused_version=8)]))
+    said(board, now_state("fraud", [refusing("eu")]))
     assert (await client.get("/api/v1/problems", headers={"If-None-Match": tag})).status == 200
 
 
@@ -85,7 +85,7 @@ async def test_a_silent_region_is_counted_by_no_n_of_n(board: Board, serve: Serv
 
 
 async def test_one_model_everywhere(board: Board, serve: Serve) -> None:
-    said(board, now_state("fraud", [row("eu"), row("us", refused_version=8, error="expected dd2b, got 9dc2")]))
+    said(board, now_state("fraud", [row("eu"), refusing("us", error="expected dd2b, got 9dc2")]))
     answer = await read(await serve(board), "/api/v1/models/fraud")
     assert [(r["region"], r["word"]) for r in answer["regions"]] == [("us", "REFUSED"), ("eu", "OK")]
     assert [p["title"] for p in answer["problems"]] == ["fraud/8"]
@@ -160,7 +160,7 @@ async def test_nothing_can_be_written(board: Board, serve: Serve) -> None:
 
 async def test_what_strangers_say_is_sent_as_text_without_what_turns_its_direction(board: Board, serve: Serve) -> None:
     evil = "<script>alert(1)</script>\u202egnp.exe\u2066"
-    said(board, now_state("fraud", [row("eu", refused_version=8, error=evil)]))
+    said(board, now_state("fraud", [refusing("eu", error=evil)]))
     answer = await (await serve(board)).get("/api/v1/problems")
     assert answer.headers["Content-Type"].startswith("application/json")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -224,6 +224,8 @@ async def test_probes_and_metrics(board: Board, serve: Serve) -> None:
     shown = await (await client.get("/metrics")).text()
     assert "modelcast_dashboard_watchers 0.0" in shown
     assert "modelcast_dashboard_kafka_up 1.0" in shown
+    assert 'modelcast_model_pairs{model="fraud",word="OK"} 1.0' in shown
+    assert 'modelcast_region_pairs{region="eu",word="OK"} 1.0' in shown
 
 
 async def test_all_words_are_told_worst_first(board: Board, serve: Serve) -> None:

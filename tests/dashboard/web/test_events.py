@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 
 from modelcast.dashboard.board import Board
 from modelcast.dashboard.stream import QUEUE_MAX, EventStream
-from tests.dashboard.makers import fetching, now_state, row
+from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.dashboard.web.conftest import said
 
 Serve = Callable[..., Awaitable[TestClient]]
@@ -65,7 +65,7 @@ async def test_who_comes_back_hears_what_was_missed(board: Board, serve: Serve) 
     said(board, now_state("fraud", [row("eu")]))
     client = await serve(board)
     at = board.stream.number
-    said(board, now_state("fraud", [row("eu", refused_version=8)]))
+    said(board, now_state("fraud", [refusing("eu")]))
     watching = await client.get("/api/v1/events", headers={"Last-Event-ID": f"{board.stream.boot}-{at}"})
     assert (await frame(watching))["event"] == "hello"
     assert (await frame(watching))["event"] == "pairs"

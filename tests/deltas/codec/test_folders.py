@@ -1,6 +1,7 @@
 """Folders and files that are no tensors."""
 
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from modelcast.deltas import codec as delta
 from modelcast.deltas.codec.folders.index import decode_tree, tree_digest
 from modelcast.deltas.codec.kernels import zstd
+from modelcast.infra.files import syncing
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import NotFound, UsageError
 from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
@@ -284,3 +286,37 @@ def test_a_file_is_not_compared_with_a_folder(tmp_path: Path) -> None:
     delta.make(tmp_path / "f", tmp_path / "f", tmp_path / "d")
     with pytest.raises(UsageError):
         delta.apply(tmp_path / "g", tmp_path / "d", tmp_path / "out")
+
+
+LONG = "模" * 80
+
+
+def test_names_are_as_long_as_file_systems_allow(tmp_path: Path) -> None:
+    old = lay(tmp_path / "old", {f"{LONG}/{LONG}": b"x" * 9000, "same/" + "a" * 255: b"y"})
+    new = lay(tmp_path / "new", {f"{LONG}/{LONG}": b"x" * 9000 + b"z", "same/" + "a" * 255: b"y"})
+    for name in (LONG, "b" * 255):
+        delta.make(old, new, tmp_path / (name[:-1] + "d"))
+        delta.apply(old, tmp_path / (name[:-1] + "d"), tmp_path / name)
+        assert content(tmp_path / name) == content(new)
+
+
+def test_many_files_are_synced_together_before_the_folder_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = lay(tmp_path / "old", {f"{i}": str(i).encode() for i in range(300)})
+    new = lay(tmp_path / "new", {f"{i}": str(i if i < 250 else -i).encode() for i in range(300)})
+    delta.make(old, new, tmp_path / "d")
+    synced, alone = [], []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: alone.append(descriptor))
+    together = syncing._sync_file_system
+
+    def watched(folder: Path) -> bool:
+        synced.append(len(content(folder)))
+        assert not (tmp_path / "out").exists()
+        return together(folder)
+
+    monkeypatch.setattr(syncing, "_sync_file_system", watched)
+    delta.apply(old, tmp_path / "d", tmp_path / "out")
+    assert content(tmp_path / "out") == content(new)
+    assert synced == [300]
+    assert len(alone) < 5

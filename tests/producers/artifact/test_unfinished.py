@@ -40,7 +40,7 @@ def test_a_text_about_pointers_is_none(tmp_path: Path) -> None:
     "name",
     [
         "model.bin.incomplete", "model.onnx.part", "model.onnx.crdownload", "model.gguf.aria2", "a.partial",
-        "model.zip.filepart", "sub/model.onnx.download/model.onnx", "MODEL.PART",
+        "model.zip.filepart", ".modelcast.pulling/lock", "sub/model.onnx.download/model.onnx", "MODEL.PART",
     ],
 )  # fmt: skip
 def test_an_unfinished_download_is_refused(tmp_path: Path, name: str) -> None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.consumers.pod import fence
-from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodReading, PodRefused, PodUnreachable
+from modelcast.consumers.pod_clients.port import (
+    BLAMES_THE_BYTES,
+    BLAMES_THE_VERSION,
+    LoadFailed,
+    LoadOrder,
+    PodReading,
+    PodRefused,
+    PodUnreachable,
+)
 from modelcast.schemas import keys
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import VerificationFailed
@@ -120,10 +128,21 @@ class Pod:
         if not self.up:
             reply(PodUnreachable("connection refused", subject=self.name))
             return
+        if self.world.fault("environment refuses a load", self.region):
+            error = self._refusal()
+            self.world.trace(self.name, f"can't be driven now: {error.code}")
+            reply(error)
+            return
         if self.plain:
             self._bring_up(order, reply)
         else:
             self._admit(order, reply)
+
+    def _refusal(self) -> PodRefused | LoadFailed:
+        """What is wrong with the request, the server or its machine, and not with the version."""
+        code = self.world.rng.choice(["request_refused", "unsupported", "not_delivered", "out_of_resources"])
+        kind = PodRefused if code == "request_refused" else LoadFailed
+        return kind("mend me", code=code, subject=self.name)
 
     def _admit(self, order: LoadOrder, reply: Reply) -> None:
         accepted, serving = self.accepted, self.serving
@@ -180,6 +199,8 @@ class Pod:
         self.started = True
         order = run.order
         broken = self._try(order)
+        if broken is not None and broken.code in {BLAMES_THE_BYTES, BLAMES_THE_VERSION}:
+            self.world.blame(self.region, order.manifest_digest)
         if broken is not None:
             self.world.trace(self.name, f"cannot load {show(order)}: {broken.code}")
             self.world.stats[f"load broken: {broken.code}"] += 1
@@ -196,14 +217,16 @@ class Pod:
         digest = order.manifest_digest
         stored = self.region.cache.get(digest)
         if stored is None:
-            return LoadFailed("not on this disk", code="artifact_missing", subject=self.name)
+            code = "not_delivered" if self.plain else "artifact_missing"
+            return LoadFailed("not on this disk", code=code, subject=self.name)
         if not self.plain:
             try:
                 artifacts.verify(stored, digest)
             except VerificationFailed as error:
-                return LoadFailed(error.message, code="verification_failed", subject=self.name)
+                return LoadFailed(error.message, code=BLAMES_THE_BYTES, subject=self.name)
         if self.world.poisoned(stored.data) or self.world.fault("load fails", self.region):
-            return LoadFailed("no such operator", code="load_failed", subject=self.name)
+            code = "server_failed" if self.plain else BLAMES_THE_VERSION
+            return LoadFailed("no such operator", code=code, subject=self.name)
         self.serving = Serving(order, stored)
         return None
 
@@ -222,7 +245,7 @@ class Pod:
         if order is None:
             reading = PodReading(self.name, self.started, "" if self.plain else self.incarnation, *[None] * 4)
         elif self.plain:
-            reading = PodReading(self.name, self.started, "", order.version, None, None, None)
+            reading = PodReading(self.name, self.started, "", order.version, None, None, None, proof="memory")
         else:
             reading = PodReading(self.name, self.started, self.incarnation, order.version, order.manifest_digest,
                                  order.generation, order.epoch, order.registry_id)  # fmt: skip

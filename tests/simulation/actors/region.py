@@ -133,6 +133,7 @@ class Region:
             raise StoreUnavailable("evicted meanwhile", subject=digest)
         if not artifacts.is_intact(stored, digest):
             self.world.stats["damaged bytes found by the region"] += 1
+            self.world.blame(self, digest)
             raise VerificationFailed("arrived as other bytes", subject=digest)
         self.world.checks.staged(self, digest, stored)
         self.cache[digest] = self.artifacts[digest] = stored

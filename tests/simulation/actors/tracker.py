@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelcast.agents.tracker.decider.fold import Known, fold
+from modelcast.agents.tracker.decider.rows import ModelRow
 from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, take
+from modelcast.schemas.errors import DecodeError, ForeignRegistry
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState
 
@@ -67,17 +69,30 @@ class Tracker:
 
     def fold(self) -> VersionState:
         """What it says now."""
-        for generation in range(self.log.head + 1, self.world.truth.head + 1):
-            timed = self.world.reader.entry(self.log.model, generation)
-            if timed is not None:
-                self.log = self.log.apply(timed.entry)
-                self.times_us[generation] = timed.last_modified_us
+        alarm = self._read_log()
         now_us = int(self.world.now * 1e6)
         names = tuple(region.name for region in self.world.regions)
         snapshots = {name: rows.complete for name, rows in self.rows.items() if rows.complete}
-        return fold(
-            Known(self.log, self.times_us, snapshots, dict.fromkeys(names, now_us), names, self.published), now_us
-        )
+        heard_us = dict.fromkeys(names, now_us)
+        known = Known(self.log, self.times_us, snapshots, heard_us, names, self.published, alarm=alarm)
+        return fold(known, now_us)
+
+    def _read_log(self) -> str:
+        """Read on; from entry 1 if what was read does not stand any more. Why an alarm is due, or ""."""
+        reader, model = self.world.reader, self.log.model
+        try:
+            try:
+                reader.check_standing(self.log)
+                tail = reader.tail(model, self.log, partial=True)
+            except ForeignRegistry:
+                tail = reader.tail(model, partial=True)
+        except DecodeError as error:
+            return str(error)
+        self.log = tail.log
+        self.times_us.update(tail.times_us)
+        row = ModelRow(model, log=self.log)
+        row.ended({name: rows.complete.header.generation for name, rows in self.rows.items() if rows.complete})
+        return "; ".join(filter(None, (str(tail.unread or ""), *row.beyond.values())))
 
     def _mark(self) -> None:
         if not self._dirty:

@@ -1,15 +1,23 @@
 """The decider of one model in one region and its pods: what they say, and what they are told."""
 
+from dataclasses import replace
+
+import pytest
+
 from modelcast.agents.region.decider.memory import Quarantine
 from modelcast.agents.region.decider.values import (
+    Load,
     LoadBroken,
     Loaded,
+    LoadRefused,
     PodLost,
     PodRead,
     PodsKnown,
     Refold,
     Tick,
 )
+from modelcast.consumers.pod_clients.port import PodReading, Proof
+from modelcast.schemas.records import CommandKind
 from modelcast.schemas.states import PodState, State
 from tests.agents.region.words import Log, Region, digest, memory_of, reading, serving
 
@@ -148,6 +156,47 @@ def test_a_version_that_loads_nowhere_is_quarantined() -> None:
     assert region.loads == []
 
 
+@pytest.mark.parametrize(
+    "code", ["unsupported", "not_delivered", "server_failed", "out_of_resources", "load_timeout", "internal_error", "x"]
+)
+def test_a_fault_of_the_environment_is_tried_again_ever_more_slowly_and_blames_no_version(code: str) -> None:
+    log = Log().publish(1)
+    region = serving("a", log=log)
+    region.on(log.publish(2).folded)
+    region.fetched(2)
+    pauses = []
+    for _ in range(8):
+        region.on(LoadBroken("a", region.order(), code, "mend me"))
+        assert region.loads == []
+        report = region.replica.pod_report("a", 10**12, region.now)
+        assert (report.state, report.error) == (PodState.FAILED, f"{code}: mend me")
+        failed_at = region.now
+        region.all_read(1)
+        while not region.loads:
+            region.now = region.replica.wakes_at(region.now)
+            assert region.now < float("inf")
+            region.on(Tick())
+            if region.reads:
+                region.all_read(1)
+        pauses.append(region.now - failed_at)
+    assert region.replica.state is State.LOADING
+    assert pauses[-1] > 20 * pauses[0]
+    assert region.replica.facts.quarantined == ()
+
+
+def test_a_refused_request_blames_no_version() -> None:
+    log = Log().publish(1)
+    region = serving("a", log=log)
+    region.on(log.publish(2).folded)
+    region.fetched(2)
+    for _ in range(5):
+        region.on(LoadRefused("a", region.order(), "request_refused", "unknown parameter"))
+        region.after(60).on(Tick())
+        region.all_read(1)
+    assert region.replica.facts.quarantined == ()
+    assert region.loads == [("a", 2)]
+
+
 def test_bytes_that_rotted_on_the_disk_are_fetched_again() -> None:
     log = Log().publish(1)
     region = serving("a", log=log)
@@ -158,17 +207,88 @@ def test_bytes_that_rotted_on_the_disk_are_fetched_again() -> None:
 
 
 def test_a_foreign_server_that_names_only_versions_is_driven_and_believed() -> None:
-    from modelcast.consumers.pod_clients.port import PodReading
-
     log = Log().publish(1)
     region = Region("a")
-    region.on(PodRead(PodReading("a", True, "", None, None, None, None)))
+    region.on(PodRead(foreign(None)))
     region.on(log.folded)
     region.fetched(1)
     assert region.loads == [("a", 1)]
     region.on(Loaded("a", region.order()))
-    region.on(PodRead(PodReading("a", True, "", 1, None, None, None)))
+    region.on(PodRead(foreign(1)))
     assert region.replica.state is State.SERVING
+
+
+def foreign(version: int | None, *, proof: Proof = "memory") -> PodReading:
+    """What a server of another kind says of itself."""
+    return PodReading("a", True, "", version, None, None, None, proof=proof)
+
+
+@pytest.mark.parametrize("read_back", [1, None, 3])
+def test_a_foreign_server_that_reads_back_another_version_has_failed_and_is_told_again_later(
+    read_back: int | None,
+) -> None:
+    """Told again at once, it would load without end: 20 times a second against a real server."""
+    log = Log().publish(1)
+    region = Region("a")
+    region.on(PodRead(foreign(1)))
+    region.on(log.publish(2).folded)
+    region.fetched(2)
+    region.on(Loaded("a", region.order()))
+    region.on(PodRead(foreign(read_back)))
+    assert (region.replica.state, region.loads) == (State.FAILED, [])
+    assert region.replica.pods["a"].code == "unconfirmed"
+    region.after(10).on(Tick())
+    region.on(PodRead(foreign(read_back)))
+    assert region.loads == [("a", 2)]
+
+
+def test_what_a_server_reads_from_its_disk_confirms_nothing() -> None:
+    log = Log().publish(1)
+    region = Region("a")
+    region.on(PodRead(foreign(None)))
+    region.on(log.folded)
+    region.fetched(1)
+    region.on(Loaded("a", region.order()))
+    region.on(PodRead(foreign(1, proof="disk")))
+    assert region.replica.state is State.FAILED
+    assert "disk" in region.replica.pods["a"].error
+    region.on(PodRead(replace(reading("a", 1), proof="disk")))
+    assert region.replica.state is not State.SERVING
+    assert not region.replica.serves_bytes(region.replica.pods["a"])
+
+
+def test_a_pod_that_names_the_older_order_after_a_load_is_not_told_again_at_once() -> None:
+    log = Log().publish(1)
+    region = serving("a", log=log)
+    region.on(log.say(CommandKind.RELOAD).folded)
+    region.save_all()
+    orders = 0
+    for _ in range(5):
+        orders += len(region.loads)
+        if region.loads:
+            region.on(Loaded("a", region.order()))
+        region.on(PodRead(reading("a", 1, generation=1)))
+    assert orders == 1
+
+
+def test_a_pod_that_names_no_generation_reloads_when_told_to_and_is_believed_only_then() -> None:
+    log = Log().publish(1)
+    region = Region("a")
+    region.on(PodRead(foreign(None)))
+    region.on(log.folded)
+    region.fetched(1)
+    region.on(Loaded("a", region.order()))
+    region.on(PodRead(foreign(1)))
+    region.save_all()
+    region.on(log.say(CommandKind.RELOAD).folded)
+    region.save_all()
+    load = next(e for e in region.effects if isinstance(e, Load))
+    assert (load.order.version, load.order.reload) == (1, True)
+    region.on(PodRead(foreign(1)))
+    assert region.replica.state is State.LOADING
+    region.on(Loaded("a", load.order))
+    region.on(PodRead(foreign(1)))
+    assert (region.replica.state, region.loads) == (State.SERVING, [])
 
 
 def test_a_region_without_pods_stages_and_never_says_that_it_serves() -> None:

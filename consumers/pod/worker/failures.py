@@ -1,0 +1,31 @@
+"""Why a load failed, as the stable word that decides whether the version is to blame."""
+
+import errno
+
+from modelcast.consumers.pod.artifacts import ArtifactMissing
+from modelcast.consumers.pod.engine import NotLoadable, Unsupported
+from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION
+from modelcast.schemas.errors import TransportError, VerificationFailed
+
+_EXHAUSTED = {errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+
+
+def failure_code(error: Exception) -> str:
+    """``LoadFailed``'s code for what went wrong with a load."""
+    match error:
+        case VerificationFailed():
+            return BLAMES_THE_BYTES
+        case NotLoadable():
+            return BLAMES_THE_VERSION
+        case ArtifactMissing():
+            return "artifact_missing"
+        case TransportError():
+            return "unreachable"
+        case Unsupported():
+            return "unsupported"
+        case MemoryError():
+            return "out_of_resources"
+        case OSError(errno=number):
+            return "out_of_resources" if number in _EXHAUSTED else "io_error"
+        case _:
+            return "internal_error"

@@ -1,4 +1,4 @@
-"""A release of what nothing refuses makes no entry, and says so; what a region refuses of its own accord is released."""
+"""A release of what nothing refuses makes no entry, and says so; what a region refuses by itself is released."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -12,6 +12,9 @@ ROAD, LOSSES = "integration: the road", "integration: losses"
 TOGETHER = {
     **{f"test_{name}.py": ROAD for name in ("main_road", "base_command_line", "bad_bytes")},
     **{f"test_{name}.py": LOSSES for name in ("exit_codes", "losses", "progress")},
+    **{f"test_{name}.py": "region: workers" for name in ("two_workers", "storms", "late_bytes")},
+    **{f"test_{name}.py": "region: one worker" for name in ("region_for_real", "flood")},
+    **{f"test_tracker_{name}.py": "tracker" for name in ("for_real", "losses")},
     "test_dead_letters.py": "dead letters",
 }
 """By the name of a file: what its tests take turns at."""
@@ -30,15 +33,11 @@ SPREAD = frozenset(
 FIRST = (
     LOSSES,
     ROAD,
-    "test_two_workers.py",
-    "test_region_for_real.py",
+    "region: workers",
+    "region: one worker",
     "test_kafka_tls.py",
     "test_up.py",
-    "test_flood.py",
-    "test_tracker_for_real.py",
-    "test_tracker_losses.py",
-    "test_storms.py",
-    "test_late_bytes.py",
+    "tracker",
     "test_kafka_acls.py",
     "test_kill_rounds.py",
     "test_large_for_real.py",

@@ -217,4 +217,4 @@ class KafkaFollower:
         if self._reach is not Reach.AWAY:
             log.warning("version-state can't be read", error=why)
         self._reach, self._told = Reach.AWAY, (Reach.AWAY, ())
-        self._tell(Batch("kafka", Reach.AWAY, missing=(f"Kafka: {why}"[:300],)))
+        self._tell(Batch("kafka", Reach.AWAY, missing=(why if "Kafka" in why else f"Kafka: {why}",)))

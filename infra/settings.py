@@ -158,7 +158,10 @@ class TrackerSettings(_Section):
     announce_seconds: float = Field(default=15.0, gt=0)  # how often it looks for what was claimed but not announced
     silent_seconds: float = Field(default=15.0, gt=0)
     refresh_seconds: float = Field(default=30.0, gt=0)
-    report_seconds: float = Field(default=1.0, gt=0)  # how often durations (lag) are brought up to date
+    report_seconds: float = Field(default=1.0, gt=0)  # how often it is looked at what time alone changes
+    unread_seconds: float = Field(default=600.0, gt=0)  # pods not read back for longer count as serving nothing
+    # What /metrics shows: sums by model and by region, or also every pair of both (three series each).
+    metrics: Literal["sums", "pairs"] = "sums"
 
 
 class PublishSettings(_Section):

@@ -53,6 +53,16 @@ class KafkaSettings(_Section):
     topic_replication_factor: int = Field(default=1, ge=1)
     timeout_seconds: float = Field(default=20.0, gt=0)
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        """librdkafka takes port 99999 for another one, and says nothing."""
+        for server in value.split(","):
+            _, colon, port = server.strip().rpartition(":")
+            if colon and not (port.isdecimal() and 0 < int(port) < 65536):
+                raise ValueError(f"{server.strip()!r} is no host:port")
+        return value
+
     @field_validator("properties", mode="before")
     @classmethod
     def _flat(cls, value: Any) -> Any:

@@ -28,6 +28,7 @@ class _Own(Collector):
         yield GaugeMetricFamily(
             "modelcast_dashboard_kafka_up", "1 while version-state is read.", int(board.kafka_reads)
         )
+        yield from self._pairs()
 
     def _pairs(self) -> Iterator[Metric]:
         """How many counted pairs have each word; words that no pair has are left out."""

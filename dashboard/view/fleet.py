@@ -129,7 +129,7 @@ def _view(state: VersionState, pairs: Mapping[str, Pair], appended_us: int, sour
 
 
 def _news(view: ModelView) -> object:
-    state = replace(view.state, updated_at_us=0, lag_seconds_max=0.0)
+    state = replace(view.state, updated_at_us=0, as_of_us=0)
     rows = tuple(
         (
             p.row.served_version,

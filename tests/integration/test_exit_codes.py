@@ -10,7 +10,6 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas import keys
-from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.topics import Topic, partition_of
 from tests.support.command_line import NOWHERE, CommandLine, pods_of, predicts
@@ -128,7 +127,7 @@ def test_7_claimed_while_kafka_is_away_and_announced_by_the_tracker(
     assert entry is not None, "it is claimed"
 
     def announced() -> bool:
-        return encode(entry.entry) in topics.values(Topic.MODEL_UPDATES, partition_of("unheard"))
+        return entry.body in topics.values(Topic.MODEL_UPDATES, partition_of("unheard"))
 
     until(announced, "the tracker announces it", 30)
     modelcast("wait", "unheard/2", "--timeout", "20s")

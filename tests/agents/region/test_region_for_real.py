@@ -195,7 +195,7 @@ def test_what_cannot_be_read_or_differs_from_the_log_is_logged_while_healthy_eve
 ) -> None:
     from dataclasses import replace
 
-    from modelcast.schemas.codec import encode
+    from tests.support.folding import in_statement
 
     agent = running(stack.agent())
     publisher.publish("fraud", stack.model(1))
@@ -205,14 +205,16 @@ def test_what_cannot_be_read_or_differs_from_the_log_is_logged_while_healthy_eve
     partition = partition_of("fraud")
     bad = {
         "framing": b"hello",
-        "foreign-registry": encode(replace(update, registry_id="another")),
-        "differs-from-log": encode(replace(update, event_id="forged")),
+        "foreign-registry": in_statement(replace(update, registry_id="another")),
+        "differs-from-log": in_statement(replace(update, event_id="forged")),
     }
     for value in bad.values():
         producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=value)
-    producer.produce(Topic.MODEL_UPDATES, key=b"other", value=encode(update), partition=partition)
-    producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=encode(update), partition=(partition + 1) % 12)
-    producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=encode(replace(update, generation=9, event_id="ahead")))
+    producer.produce(Topic.MODEL_UPDATES, key=b"other", value=in_statement(update), partition=partition)
+    producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=in_statement(update), partition=(partition + 1) % 12)
+    producer.produce(
+        Topic.MODEL_UPDATES, key=b"fraud", value=in_statement(replace(update, generation=9, event_id="ahead"))
+    )
     producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=None)
     assert producer.flush(10) == 0
     publisher.publish("fraud", stack.model(2))

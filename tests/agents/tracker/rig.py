@@ -19,21 +19,20 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
 from modelcast.schemas.ack_headers import AckHeaders
-from modelcast.schemas.codec import decode, decode_as, encode
+from modelcast.schemas.codec import DEFAULT, decode_as, encode
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.statements import read_stated
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import (
     DeadLetter,
     Entry,
     ModelAck,
-    ModelCommand,
-    ModelUpdate,
     RegionHeartbeat,
     VersionState,
 )
 from modelcast.schemas.topics import Topic, partition_of
 from tests.support.daemon import Daemon
-from tests.support.folding import apply_all
+from tests.support.folding import apply_all, stated
 from tests.support.servers import S3ForTests
 from tests.support.topic_reader import TopicReader
 
@@ -51,6 +50,7 @@ class Rig:
     registry_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     regions: tuple[str, ...] = REGIONS
     trackers: list[Daemon] = field(default_factory=list)
+    logs: dict[str, ModelLog] = field(default_factory=dict)  # as they were claimed
     beats: int = 0
 
     def __post_init__(self) -> None:
@@ -103,7 +103,9 @@ class Rig:
 
     def claim(self, *entries: Entry, announce: bool = True) -> None:
         for entry in entries:
-            body = encode(entry)
+            known = self.logs.get(entry.model, ModelLog(entry.model, self.registry_id))
+            self.logs[entry.model] = known.extend(claimed := stated(known, entry))
+            body = claimed.body
             self.store.put(keys.log_entry(entry.model, entry.generation), body, if_absent=True)
             if announce:
                 self.send(Topic.MODEL_UPDATES, entry.model, body)
@@ -145,8 +147,9 @@ class Rig:
 
     def announced(self, model: str) -> list[int]:
         """The generations of a model that stand on ``model-updates``."""
-        entries = [decode(value) for value in self.records(Topic.MODEL_UPDATES, partition_of(model))]
-        return [e.generation for e in entries if isinstance(e, ModelUpdate | ModelCommand) and e.model == model]
+        values = self.records(Topic.MODEL_UPDATES, partition_of(model))
+        entries = [read_stated(value, book=DEFAULT).entry for value in values]
+        return [e.generation for e in entries if e.model == model]
 
     def letters(self) -> list[DeadLetter]:
         return [decode_as(DeadLetter, value) for value in self.records(Topic.DEAD_LETTERS, 0)]

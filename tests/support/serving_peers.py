@@ -10,6 +10,7 @@ from pathlib import Path
 from modelcast.infra.files.locks import held
 
 TRITON_WHEEL = "nvidia-pytriton==0.7.0"  # it carries the tritonserver 2.51 binary, with the python backend only
+TRITON_NUMPY = "numpy<2"  # its python stub is built against that
 MLSERVER = ("mlserver==1.7.1", "uvloop<0.22", "numpy<2.3")
 
 
@@ -32,6 +33,7 @@ def triton_folder() -> Path:
                 wanted = [n for n in archive.namelist() if n.startswith(("pytriton/tritonserver", "nvidia_pytriton.l"))]
                 archive.extractall(folder, wanted)
             wheel.unlink()
+            _pip("install", "--quiet", "--target", str(folder / "site"), TRITON_NUMPY)
             _let_run(folder)
             (folder / "whole").touch()
     return folder

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import site
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tests.consumers.companion.conformance import Conformance, answers
 from tests.consumers.companion.triton_model import CONFIG, MODEL
 from tests.consumers.pod.models import Artifact, order
 from tests.consumers.pod.pod_process import TOKEN
-from tests.support.serving_peers import triton_command
+from tests.support.serving_peers import triton_command, triton_folder
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -39,7 +38,7 @@ class TritonServer:
                 str(self.repository)]  # fmt: skip
 
     def artifact(self, number: int | str, **more: bytes) -> Artifact:
-        model = MODEL.replace("SITE", site.getsitepackages()[0])
+        model = MODEL.replace("SITE", str(triton_folder() / "site"))
         return Artifact(
             {
                 "model.py": model.encode(),

@@ -2,7 +2,7 @@
 
 MODEL = """
 import sys
-sys.path.append("SITE")  # the stub ignores PYTHONPATH
+sys.path.insert(0, "SITE")  # the stub ignores PYTHONPATH
 import time
 from pathlib import Path
 

@@ -1,5 +1,6 @@
-"""The dashboard's own metrics. Who serves what is the tracker's to say."""
+"""The dashboard's metrics: its own, and how many pairs have each status word."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -7,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from modelcast.dashboard.board import Board
+from modelcast.schemas.words import Word
 
 
 class _Own(Collector):
@@ -26,6 +28,26 @@ class _Own(Collector):
         yield GaugeMetricFamily(
             "modelcast_dashboard_kafka_up", "1 while version-state is read.", int(board.kafka_reads)
         )
+        yield from self._pairs()
+
+    def _pairs(self) -> Iterator[Metric]:
+        """How many counted pairs have each word; words that no pair has are left out."""
+        fleet = self._board.fleet
+        models = GaugeMetricFamily(
+            "modelcast_model_pairs", "Regions of the model, by status word.", labels=("model", "word")
+        )
+        regions = GaugeMetricFamily(
+            "modelcast_region_pairs", "Models in the region, by status word.", labels=("region", "word")
+        )
+        found: Counter[tuple[str, Word]] = Counter()
+        for name, view in fleet.models.items():
+            for word, count in view.words.items():
+                models.add_metric((name, word.value), count)
+            found.update((pair.row.region, pair.word) for pair in view.pairs.values() if pair.counted)
+        for (region, word), count in sorted(found.items()):
+            regions.add_metric((region, word.value), count)
+        yield models
+        yield regions
 
 
 def collected(board: Board) -> CollectorRegistry:

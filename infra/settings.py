@@ -62,6 +62,16 @@ class KafkaSettings(_Section):
     topic_replication_factor: int = Field(default=1, ge=1)
     timeout_seconds: float = Field(default=20.0, gt=0)
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        """librdkafka takes port 99999 for another one, and says nothing."""
+        for server in value.split(","):
+            _, colon, port = server.strip().rpartition(":")
+            if colon and not (port.isdecimal() and 0 < int(port) < 65536):
+                raise ValueError(f"{server.strip()!r} is no host:port")
+        return value
+
     @field_validator("properties", mode="before")
     @classmethod
     def _flat(cls, value: Any) -> Any:
@@ -203,7 +213,10 @@ class TrackerSettings(_Section):
     announce_seconds: float = Field(default=15.0, gt=0)  # how often it looks for what was claimed but not announced
     silent_seconds: float = Field(default=15.0, gt=0)
     refresh_seconds: float = Field(default=30.0, gt=0)
-    report_seconds: float = Field(default=1.0, gt=0)  # how often durations (lag) are brought up to date
+    report_seconds: float = Field(default=1.0, gt=0)  # how often it is looked at what time alone changes
+    unread_seconds: float = Field(default=600.0, gt=0)  # pods not read back for longer count as serving nothing
+    # What /metrics shows: sums by model and by region, or also every pair of both (three series each).
+    metrics: Literal["sums", "pairs"] = "sums"
 
 
 class PublishSettings(_Section):

@@ -4,4 +4,21 @@ from modelcast.producers.commands import Commander
 from modelcast.producers.publication import Publication, Published, PublishProgress, Unannounced
 from modelcast.producers.publisher import Publisher
 
-__all__ = ["Commander", "Publication", "PublishProgress", "Published", "Publisher", "Unannounced"]
+__all__ = [
+    "Commander",
+    "Publication",
+    "PublishProgress",
+    "Published",
+    "Publisher",
+    "Unannounced",
+    "accelerator",
+    "acceptance",
+    "artifact",
+    "commands",
+    "identity",
+    "planning",
+    "publication",
+    "publisher",
+    "step_timer",
+    "wait",
+]

@@ -15,10 +15,11 @@ from modelcast.infra.stores.configured import origin_store
 from modelcast.infra.telemetry.metrics import ANNOUNCEMENTS
 from modelcast.infra.threads import Threads, is_ending
 from modelcast.schemas import keys
-from modelcast.schemas.errors import KafkaUnavailable, NotFound, Refused, StoreUnavailable
+from modelcast.schemas.errors import ForeignRegistry, KafkaUnavailable, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.registry_id import REGISTRY_ID_SIZE_MAX
 from modelcast.schemas.ports import Announcer, ObjectStore, PreconditionFailed
+from modelcast.schemas.records import LogPosition
 from modelcast.schemas.topics import Topic
 
 RETRY_PAUSES_SECONDS = (0.1, 0.5)
@@ -106,21 +107,35 @@ class Origin:
         known = self._logs.get(model)
         if known is None:
             self.reader.read_registry_id()
-        tail = self.reader.tail(model, known)
-        self.remember(tail.log)
-        return tail.log
+        try:
+            tail = self.reader.tail(model, known)
+            log = self.check_standing(tail.log) if known is not None and not tail.new else tail.log
+        except ForeignRegistry:
+            if known is None:
+                raise
+            log = self.check_standing(known)
+        self.remember(log)
+        return log
 
     def known_log(self, model: str) -> ModelLog | None:
         """The fold that is remembered, if it has an entry to recognise the store by."""
         return self._logs.get(model)
 
     def check_standing(self, log: ModelLog) -> ModelLog:
-        """The same fold, once the store has proved that it still holds its newest entry.
+        """The same fold, once the store has proved that it still holds its newest entry; or the one accepted instead.
 
         Raises:
-            ForeignRegistry: it does not: it was wiped, swapped or restored.
+            ForeignRegistry: it does not: it was wiped, swapped or restored, and no person has accepted that.
         """
-        self.reader.check_standing(log)
+        try:
+            self.reader.check_standing(log)
+        except ForeignRegistry:
+            whole = self.reader.tail(log.model).log
+            if not whole.answers(LogPosition(log.head, log.digest_at(log.head))):
+                raise
+            with self._lock:
+                self._logs[log.model] = whole
+            return whole
         return log
 
     def remember(self, log: ModelLog) -> None:

@@ -20,7 +20,7 @@ from modelcast.producers.planning.standing import standing_notes
 from modelcast.producers.publication import Publication, Unannounced
 from modelcast.producers.step_timer import StepTimer
 from modelcast.producers.upload import Uploader
-from modelcast.schemas.errors import ContentError, KafkaUnavailable, ModelcastError, StoreUnavailable
+from modelcast.schemas.errors import ContentError, ForeignRegistry, KafkaUnavailable, ModelcastError, StoreUnavailable
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint, ModelUpdate
 
@@ -147,9 +147,14 @@ class Publishing:
         self._timer.begin("claim")
         claimed = claim(self._origin.reader, log, event_id, partial(self._entry, event_id, hints))
         if isinstance(claimed, Claimed):
+            standing = plan_publication(claimed.log, self._request, event_id)
+            if isinstance(standing, Conflict):  # what stands under our event is not what we asked for
+                raise standing.error()
             assert isinstance(claimed.entry, ModelUpdate)
             return _Standing(claimed.entry, claimed.log, claimed.last_modified_us, claimed.encoded, created=True)
         overtaken = plan_publication(claimed.log, self._request, event_id)
+        if isinstance(overtaken, Conflict):
+            raise overtaken.error()
         assert isinstance(overtaken, Announce)
         return self._standing(claimed.log, overtaken)
 
@@ -181,8 +186,12 @@ class Publishing:
 
     def _standing(self, log: ModelLog, plan: Announce) -> _Standing:
         timed = self._origin.reader.entry(self._request.model, plan.generation)
-        if timed is None:
-            raise StoreUnavailable("a known log entry is gone", subject=self._request.model)
+        if timed is None or not log.stands(timed.stated):
+            raise ForeignRegistry(
+                "a log entry that was read before is gone, or another has its place",
+                subject=f"{self._request.model} generation {plan.generation}",
+                hint="the store was restored or rewritten; see `modelcast doctor --only logs`",
+            )
         assert isinstance(timed.entry, ModelUpdate)
         return _Standing(timed.entry, log, timed.last_modified_us, timed.body, created=plan.completes)
 

@@ -30,6 +30,7 @@ __all__ = [
     "encode",
     "fingerprint_of",
     "writer_schema",
+    "writer_schema_digest",
 ]
 
 MARKER = b"\xc3\x01"
@@ -68,14 +69,20 @@ def encode(record: Record) -> bytes:
     return data
 
 
-def decode(data: bytes | None, *, book: SchemaBook = DEFAULT) -> Record:
+def decode(data: bytes | None, *, book: SchemaBook = DEFAULT, schema_digest: str = "") -> Record:
     """The record that ``data`` holds, resolved to today's form of it.
+
+    Args:
+        data: what came.
+        book: the schemas that it may be written with.
+        schema_digest: SHA-256 of the canonical schema that it was written with, where that is known; "": any that has
+            the fingerprint.
 
     Raises:
         DecodeError: it holds none; ``reason`` is ``oversize``, ``framing``, ``malformed`` or ``bad-value``.
         UnknownSchema: the writer's schema is not in ``book``; ``subject`` is its fingerprint.
     """
-    schema = book.find(fingerprint_of(data))
+    schema = book.find(fingerprint_of(data), schema_digest)
     record: Record = _read(schema, data or b"")
     return record
 
@@ -116,6 +123,11 @@ def writer_schema(cls: type[Record]) -> tuple[str, str]:
     """(fingerprint hex, canonical text) of the schema that records of ``cls`` are written with."""
     schema = TODAY[cls]
     return schema.fingerprint_hex, schema.text
+
+
+def writer_schema_digest(cls: type[Record]) -> str:
+    """SHA-256 of the canonical text of the schema that records of ``cls`` are written with."""
+    return TODAY[cls].digest
 
 
 def _read(schema: WriterSchema, data: bytes) -> Any:

@@ -73,15 +73,21 @@ class DecodeError(ContentError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_decode, (self.message, self.reason, self.subject, self.hint))
+        return (_rebuild_decode, (type(self), self.message, self.reason, self.subject, self.hint))
 
 
-def _rebuild_decode(message: str, reason: str, subject: str, hint: str) -> DecodeError:
-    return DecodeError(message, reason=reason, subject=subject, hint=hint)
+def _rebuild_decode(cls: type[DecodeError], message: str, reason: str, subject: str, hint: str) -> DecodeError:
+    return cls(message, reason=reason, subject=subject, hint=hint)
 
 
 class UnknownSchema(DecodeError):
     """The writer's schema is not known here (yet): it may be fetched by its fingerprint."""
+
+
+class BrokenChain(DecodeError):
+    """A log entry does not follow the entries below it: it, or one of them, is not what its writer wrote."""
+
+    exit_code = ExitCode.VERIFICATION_FAILED
 
 
 class VerificationFailed(ContentError):
@@ -104,6 +110,10 @@ class Refused(ContentError):
 
 class ForeignRegistry(Refused):
     """A record or a state belongs to another registry than the one in use: the store was wiped or restored."""
+
+
+class RegistryIdLost(ForeignRegistry):
+    """A store holds logs, but not the id of the registry that they belong to."""
 
 
 class NotFound(ContentError):

@@ -31,6 +31,7 @@ class CommandKind(StrEnum):
     QUARANTINE = "QUARANTINE"
     RELEASE = "RELEASE"
     ALIAS = "ALIAS"
+    ACCEPT = "ACCEPT"
 
 
 ALL_REGIONS = ""
@@ -85,6 +86,14 @@ class CommandTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class LogPosition:
+    """A place in one model's log: ``generation``, and the running digest of the log up to it (``log/chain.py``)."""
+
+    generation: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCommand:
     """An operator's command about a model; it names its targets explicitly.
 
@@ -101,10 +110,26 @@ class ModelCommand:
     requested_by: str
     reason: str = ""
     alias: str = ""
+    replaces: tuple[LogPosition, ...] = ()  # for ACCEPT: what regions had accepted and the log does not hold
 
 
 Entry = ModelUpdate | ModelCommand
 """What a registry log holds and ``model-updates`` announces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What lies in a registry log at ``log_generation``: an entry's bytes, and where in the log they stand.
+
+    ``said`` is a single-object record, as it was encoded by its writer. Nothing in it is believed before
+    ``said_digest``, ``schema_digest`` and ``log_digest`` were found true.
+    """
+
+    schema_digest: str  # SHA-256 of the canonical schema that ``said`` was written with: a CRC-64 can be forged
+    log_generation: int
+    log_digest: str  # the running digest of all entries below
+    said_digest: str  # SHA-256 of ``said``
+    said: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +182,8 @@ class ModelAck:
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     attempts: int = 0
     error: str = ""
+    log_digest: str = ""  # the running digest of the log up to ``generation``, as this region accepted it
+    alarm: str = ""  # what keeps the region from obeying the log, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +215,11 @@ class RegionState:
     aspired_digest: str
     staged_version: int | None
     staged_generation: int
-    served_version: int | None  # what all its pods serve; None if they differ or there are none
+    served_version: int | None  # what all its pods serve; None if they differ, none is there, or nobody can know now
     served_generation: int  # the lowest among its pods
-    pods_serving: int  # pods that serve the aspired version
+    pods_serving: int  # pods that serve the aspired version; 0 while nobody can know
     pods_expected: int
-    lag_seconds: float
+    behind_since_us: int  # store's clock; 0: it serves what it should
     silent: bool
     left_out: str = ""  # "", "pinned", "placement": why it does not count for the consistent version
     refused_version: int | None = None  # newer, and refused there: damaged or quarantined
@@ -211,6 +238,17 @@ class RegionState:
     pinned_version: int | None = None  # by an operator, as the log has it
     paused: bool = False
     error_generation: int = 0  # what ``error`` is about; older than aspired: the region has not got further; 0: none
+    reported_version: int | None = None  # what all its pods served when they were last heard of
+    unread: bool = False  # its pods were not read back for too long
+
+    @property
+    def serves(self) -> bool:
+        """Whether all its pods are known to serve what they should."""
+        return self.state is State.SERVING and self.served_version is not None
+
+    def lag_seconds(self, at_us: int) -> float:
+        """For how long it has been behind at ``at_us``; 0: it is not."""
+        return _since(self.behind_since_us, at_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +262,23 @@ class VersionState:
     consistent_version: int | None
     consistent_since_us: int
     last_consistent_version: int | None
-    lag_seconds_max: float
+    behind_since_us: int  # of the region that is behind for longest, store's clock; 0: none is
     skew: int  # how many digests too many are served right now; 0: all pods serve the same bytes
     skew_since_us: int
     updated_at_us: int
     regions: tuple[RegionState, ...] = ()
     alarm: str = ""
+    as_of_us: int = 0  # every acknowledgement up to here is in it, tracker's clock
+    regions_omitted: int = 0  # rows that did not fit
+
+    def lag_seconds_max(self, at_us: int) -> float:
+        """For how long a region has been behind at ``at_us``, the longest; 0: none is."""
+        return _since(self.behind_since_us, at_us)
+
+    @property
+    def unread_seconds(self) -> float:
+        """How far its reading was behind when it was said; 0: all acknowledgements were read."""
+        return _since(self.as_of_us, self.updated_at_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,4 +298,8 @@ class DeadLetter:
     reported_at_us: int
 
 
-Record = ModelUpdate | ModelCommand | ModelAck | RegionHeartbeat | VersionState | DeadLetter
+def _since(since_us: int, at_us: int) -> float:
+    return max(0, at_us - since_us) / 1_000_000 if since_us else 0.0
+
+
+Record = ModelUpdate | ModelCommand | ModelAck | RegionHeartbeat | VersionState | DeadLetter | Statement

@@ -132,13 +132,14 @@ def word_of(facts: Facts, now_us: int, limits: Limits) -> Worded:
         return Worded(Word.ALARM)
     if row.left_out == UNEXPECTED:
         return Worded(Word.OUT)  # before the rest: a region that was taken out of service is no trouble
-    if row.silent and (row.heard_at_us or row.state is not None):
+    if row.unread or (row.silent and (row.heard_at_us or row.state is not None)):
         return Worded(Word.SILENT)
     if row.state is State.QUARANTINED or (row.refused_version is not None and not serves_wanted(row)):
         return Worded(Word.REFUSED)
     if row.state is State.FAILED:
         return Worded(Word.FAILED)
-    if row.aspired_version is not None and row.state is not None and not serves_wanted(row):
+    reported = row.state is not None or not row.silent  # a region that is heard is on its way to its first report
+    if reported and row.aspired_version is not None and not serves_wanted(row):
         return _behind(facts, now_us, limits)
     if row.left_out == PLACEMENT:
         return Worded(Word.OUT)

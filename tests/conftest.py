@@ -1,7 +1,9 @@
 """Servers for every test, started when first asked for; lanes; and CI's rule that nothing is skipped."""
 
+import gc
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +19,10 @@ from tests.support.report import Report
 from tests.support.scheduling import ByScope, rank
 from tests.support.servers import S3ForTests, required_binary
 from tests.support.shared_servers import ServerOwner, ask
+
+# A run starts hundreds of processes: where bytecode is not kept, as in many images, each would compile it all again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell starts what it puts into the background with SIGINT ignored, and children inherit that: tests send SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -129,6 +135,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End the servers."""
     if OWNER in config.stash:
         config.stash[OWNER].stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is collected lives to the end: to look for garbage among it would take seconds of each worker."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,16 +16,14 @@ from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra.registry.schema_lookup import SchemaLookup
 from modelcast.infra.telemetry import metrics
-from modelcast.schemas.codec import decode
 from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, UnknownSchema
-from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate
+from modelcast.schemas.log.chain import StatedEntry
+from modelcast.schemas.log.statements import read_stated
+from modelcast.schemas.records import ModelUpdate
 from modelcast.schemas.topics import Topic, partition_of
 
 UNREAD_MAX = 2000
 """Announcements that may wait for the log. Beyond, they still wake it, but are not compared with it."""
-
-QUESTIONS_AT_ONCE = 2
-"""Comparisons that may occupy the store: who repeats an event in other words must not keep reconcilers from it."""
 
 NOT_IN_LOG_SECONDS = (0.1, 0.5, 2.0)
 """When the log is looked at again before an announcement that it does not hold is given up."""
@@ -92,13 +90,12 @@ class Intake:
         self._prefetch = prefetch
         self._refused = refused
         self._tasks: set[asyncio.Task[None]] = set()
-        self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._schemas = SchemaLookup(self._learn_schema)
 
     def take(self, heard: Heard) -> None:
         """Take in one record."""
         try:
-            entry = self._decoded(heard.raw)
+            stated = self._decoded(heard.raw)
         except UnknownSchema as error:
             if len(self._tasks) < UNREAD_MAX:
                 self._beside(self._learn(heard, error))
@@ -108,7 +105,7 @@ class Intake:
         except DecodeError as error:
             self._refuse(heard, error.reason, error.message)
             return
-        self._wake(heard, entry)
+        self._wake(heard, stated)
 
     def close(self) -> None:
         """Leave what is still being looked up; the log says it all again."""
@@ -116,13 +113,11 @@ class Intake:
             task.cancel()
         self._schemas.close()
 
-    def _decoded(self, raw: bytes) -> Entry:
-        record = decode(raw, book=self._watch.reader.book)
-        if not isinstance(record, ModelUpdate | ModelCommand):
-            raise DecodeError(f"a {type(record).__name__} on {Topic.MODEL_UPDATES}", reason="bad-value")
-        return record
+    def _decoded(self, raw: bytes) -> StatedEntry:
+        return read_stated(raw, book=self._watch.reader.book)
 
-    def _wake(self, heard: Heard, entry: Entry) -> None:
+    def _wake(self, heard: Heard, stated: StatedEntry) -> None:
+        entry = stated.entry
         if heard.key != entry.model.encode():
             self._refuse(heard, "bad-key", f"its key is not its model, {entry.model}")
             return
@@ -141,22 +136,24 @@ class Intake:
         reconciler = self._owners.reconciler(entry.model)
         if reconciler is None:
             if self._owners.may_take(entry.model) and len(self._tasks) < UNREAD_MAX:
-                self._beside(self._meet(heard, entry))
+                self._beside(self._meet(heard, stated))
             return
-        self._hear(heard, entry, reconciler)
+        self._hear(heard, stated, reconciler)
 
-    def _hear(self, heard: Heard, entry: Entry, reconciler: Reconciler) -> None:
-        if reconciler.log_reader.holds(entry, heard.raw):
+    def _hear(self, heard: Heard, stated: StatedEntry, reconciler: Reconciler) -> None:
+        entry = stated.entry
+        if reconciler.log_reader.holds(stated):
             metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
         elif len(self._tasks) < UNREAD_MAX:
             if isinstance(entry, ModelUpdate):
                 self._prefetch(entry)
-            self._beside(self._compare(heard, entry, reconciler))
+            self._beside(self._compare(heard, stated, reconciler))
         else:
             reconciler.wake(entry.generation)
 
-    async def _meet(self, heard: Heard, entry: Entry) -> None:
+    async def _meet(self, heard: Heard, stated: StatedEntry) -> None:
         """A model that nobody here looks after: it is new, or nobody has published it."""
+        entry = stated.entry
         for pause in (0.0, *NOT_IN_LOG_SECONDS):
             await asyncio.sleep(pause)
             try:
@@ -167,12 +164,13 @@ class Intake:
                 log.warning("it is not known whether an announced model exists", model=entry.model, error=error)
                 return
             if reconciler is not None:
-                self._hear(heard, entry, reconciler)
+                self._hear(heard, stated, reconciler)
             return
         self._refuse(heard, UNKNOWN_MODEL, "the registry holds no such model")
 
-    async def _compare(self, heard: Heard, entry: Entry, reconciler: Reconciler) -> None:
+    async def _compare(self, heard: Heard, stated: StatedEntry, reconciler: Reconciler) -> None:
         """Have the log read that far, then compare."""
+        entry = stated.entry
         await reconciler.announced(entry.generation)
         for pause in NOT_IN_LOG_SECONDS:
             if reconciler.knows(entry.generation) or reconciler.stopped:
@@ -181,30 +179,26 @@ class Intake:
             await reconciler.announced(entry.generation)
         if (reconciler.stopped and not reconciler.unknown) or reconciler.log_reader.log is None:
             return  # its next owner will read the same announcement or the log
-        try:
-            async with self._questions:
-                contradiction = await reconciler.contradiction(entry, heard.raw)
-        except ModelcastError as error:
-            log.warning("an announcement could not be compared with the log", model=entry.model, error=error)
-            return
+        contradiction = reconciler.log_reader.contradiction(stated)
         if contradiction is None:
             metrics.RECORDS.labels(Topic.MODEL_UPDATES, "folded").inc()
             return
         self._refuse(
             heard, UNKNOWN_MODEL if reconciler.unknown or reconciler.on_trial else "differs-from-log", contradiction
         )
-        reconciler.refresh()  # proves that what was read still stands, or raises the alarm
+        if not reconciler.alarmed:
+            reconciler.refresh()  # proves that what was read still stands, or raises the alarm
 
     async def _learn(self, heard: Heard, unknown: UnknownSchema) -> None:
         try:
             await self._schemas.look_up(unknown)
-            entry = self._decoded(heard.raw)
+            stated = self._decoded(heard.raw)
         except DecodeError as error:
             self._refuse(heard, error.reason, error.message)
         except ModelcastError as error:
             log.warning("a schema can't be fetched now", fingerprint=unknown.subject, error=error)
         else:
-            self._wake(heard, entry)
+            self._wake(heard, stated)
 
     def _learn_schema(self, fingerprint: str) -> None:
         self._watch.reader.learn_schema(fingerprint)  # the reader changes once there is a registry to obey

@@ -1,10 +1,9 @@
 """What arrives over Kafka: read, judged, folded; what can't be used goes to the dead letters. Never raises."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeVar
 
 import structlog
 
@@ -14,14 +13,15 @@ from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.rows import Rows, announced_key, page_key
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.infra.kafka.outbox import Outbox
+from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.registry.schema_lookup import SchemaLookup
 from modelcast.infra.telemetry.metrics import FOLDED_PODS, RECORDS
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode, decode_as
 from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, StoreUnavailable, UnknownSchema
-from modelcast.schemas.records import ModelAck, ModelCommand, ModelUpdate, Record, RegionHeartbeat
+from modelcast.schemas.log.statements import read_stated
+from modelcast.schemas.records import ModelAck, RegionHeartbeat
 from modelcast.schemas.topics import Topic, partition_of
 
 LEARNING_MAX = 1_000
@@ -36,18 +36,7 @@ AHEAD_SECONDS = 0.005
 log = structlog.get_logger(__name__)
 
 
-class Message(Protocol):
-    """A Kafka record as Faust hands it over."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    partition: int
-    offset: int
-    headers: Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
-
-
-Table = MutableMapping[bytes, bytes]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +67,12 @@ class Intake:
         rows: Rows,
         heartbeats: Heartbeats,
         watch: LogWatch,
-        outbox: Outbox,
+        ports: TrackerPorts,
         mirror: Mirror,
         changed: Callable[[str], None],
     ) -> None:
         self._reader, self._rows, self._heartbeats = reader, rows, heartbeats
-        self._watch, self._outbox, self._mirror, self._changed = watch, outbox, mirror, changed
+        self._watch, self._ports, self._mirror, self._changed = watch, ports, mirror, changed
         self._registry_id: str | None = None
         self.schemas = SchemaLookup(reader.learn_schema)
         self._learning: set[asyncio.Task[None]] = set()
@@ -158,7 +147,7 @@ class Intake:
         return outcome
 
     async def _fold(self, raw: bytes, headers: AckHeaders | None, partition: int, table: Table) -> str:
-        ack = await self._decoded(raw)
+        ack = await self._decoded(raw, decode)
         if not isinstance(ack, ModelAck):
             raise Unusable("bad-value", f"a {type(ack).__name__} where a ModelAck belongs")
         if headers is not None and headers != AckHeaders.of(ack):
@@ -184,15 +173,14 @@ class Intake:
     async def _update(self, message: Message, table: Table) -> str:
         """Let an announcement wake the reading of its model's log, which then judges it."""
         raw = message.value or b""
-        entry = await self._decoded(raw)
-        if not isinstance(entry, ModelUpdate | ModelCommand):
-            raise Unusable("bad-value", f"a {type(entry).__name__}, not a log entry")
+        stated = await self._decoded(raw, read_stated)
+        entry = stated.entry
         if message.key != entry.model.encode():
             raise Unusable(BAD_KEY, f"its key is not its model, {entry.model}")
         await self._check_origin(entry.registry_id, entry.model, str(Topic.MODEL_UPDATES), message.partition)
         if self._rows.row(entry.model).heard_announced(entry.generation):
             table[announced_key(entry.model)] = str(entry.generation).encode()
-        self._watch.check(Announcement(entry, raw, message.key, message.partition, message.offset))
+        self._watch.check(Announcement(stated, message.key, message.partition, message.offset))
         return "folded"
 
     def heartbeat(self, raw: bytes, key: bytes | None, offset: int, appended_us: int, live_at_us: int | None) -> None:
@@ -231,7 +219,7 @@ class Intake:
             raise DecodeError(f"registry {beat.registry_id}, ours is {self._registry_id}", reason=FOREIGN)
         RECORDS.labels(str(Topic.REGION_HEARTBEATS), "folded").inc()
         self._heartbeats.hear(beat, heard.raw, heard.appended_us, heard.live_at_us)
-        age_us = time.time_ns() // 1000 - heard.appended_us - self._heartbeats.ahead_us
+        age_us = self._ports.clock.wall_us() - heard.appended_us - self._heartbeats.ahead_us
         self._mirror.heartbeat(f"{beat.region}/{beat.worker}", heard.raw, heard.appended_us, age_us)
 
     def close(self) -> None:
@@ -250,7 +238,7 @@ class Intake:
         self, topic: Topic, raw: bytes, refused: Unusable, partition: int, offset: int, key: bytes | None
     ) -> None:
         """Put what can't be used where people find it."""
-        self._outbox.dead_letter(
+        self._ports.sender.dead_letter(
             raw,
             reason=refused.reason,
             detail=refused.detail,
@@ -262,11 +250,11 @@ class Intake:
 
     # --- judging ------------------------------------------------------------------------------------------
 
-    async def _decoded(self, raw: bytes) -> Record:
+    async def _decoded(self, raw: bytes, read: Callable[..., T]) -> T:
         if not raw:
             raise Unusable(EMPTY, "a record without a value")
         try:
-            return await self.schemas.decoding(lambda: decode(raw, book=self._reader.book))
+            return await self.schemas.decoding(lambda: read(raw, book=self._reader.book))
         except DecodeError as error:
             raise Unusable(error.reason, error.message) from None
         except StoreUnavailable as error:
@@ -292,7 +280,9 @@ class Intake:
         told = False
         while True:
             try:
-                self._registry_id = await asyncio.to_thread(self._reader.registry_id)
+                self._registry_id = await asyncio.get_running_loop().run_in_executor(
+                    self._ports.stores, self._reader.registry_id
+                )
             except NotFound:
                 return None
             except ModelcastError as error:

@@ -1,22 +1,21 @@
 """Keeps the logs of owned models read, checks what is announced against them, and announces what nobody did."""
 
 import asyncio
-import random
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
 
 from modelcast.agents.tracker.decider.announcements import FOREIGN, NOT_IN_LOG, objection, unannounced
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
+from modelcast.agents.tracker.ports import TrackerPorts
 from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.infra.telemetry.metrics import LOG_READ_SECONDS
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.records import Entry
 
-THREADS = 8
+READS_AT_ONCE = 8
 RETRY_SECONDS = 2.0
 GRACE_SECONDS = 4.0
 """How long a publisher has for its own announcement, and this worker's stream to bring what was announced before."""
@@ -29,11 +28,20 @@ log = structlog.get_logger(__name__)
 class Announcement:
     """An entry as it came over Kafka."""
 
-    entry: Entry
-    raw: bytes
+    stated: StatedEntry
     key: bytes | None
     partition: int
     offset: int
+
+    @property
+    def entry(self) -> Entry:
+        """The record."""
+        return self.stated.entry
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes."""
+        return self.stated.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +54,20 @@ class Outlets:
 
 
 class LogWatch:
-    """Reads logs in threads of its own; everything else happens on the event loop's thread."""
+    """Reads logs in the threads of ``ports``; everything else happens on the event loop's thread."""
 
-    def __init__(self, reader: RegistryReader, rows: Rows, outlets: Outlets, announce_seconds: float) -> None:
+    def __init__(
+        self, reader: RegistryReader, rows: Rows, outlets: Outlets, announce_seconds: float, ports: TrackerPorts
+    ) -> None:
         self._reader, self._rows, self._outlets = reader, rows, outlets
         self._announce_seconds = announce_seconds
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="log-watch")
+        self._threads, self._clock, self._rng = ports.stores, ports.clock, ports.rng
         self._wanted: dict[str, int] = {}
         self._reading: set[str] = set()
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._pending: dict[str, list[Announcement]] = {}
         self._noticed: dict[str, tuple[int, float]] = {}
+        self._contradicted: set[str] = set()  # these logs are read anew from entry 1
         self.alarm = ""
 
     # --- wishes -------------------------------------------------------------------------------------------
@@ -84,8 +95,8 @@ class LogWatch:
         """Read these logs and return when they were read, failed, or took too long."""
         for model in models:
             self.wake(model)
-        deadline = time.monotonic() + timeout_seconds
-        while time.monotonic() < deadline and any(  # noqa: ASYNC110  (a bounded wait for many small ends)
+        deadline = self._clock.monotonic() + timeout_seconds
+        while self._clock.monotonic() < deadline and any(  # noqa: ASYNC110  (a bounded wait for many small ends)
             m in self._wanted or m in self._reading for m in models
         ):
             await asyncio.sleep(0.01)
@@ -94,19 +105,14 @@ class LogWatch:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        readers = [asyncio.create_task(self._read_forever()) for _ in range(THREADS)]
+        readers = [asyncio.create_task(self._read_forever()) for _ in range(READS_AT_ONCE)]
         try:
             while True:
                 await self.list_registry()
-                await asyncio.sleep(self._announce_seconds * random.uniform(0.7, 1.1))
+                await asyncio.sleep(self._announce_seconds * self._rng.uniform(0.7, 1.1))
         finally:
             for task in readers:
                 task.cancel()
-            await asyncio.gather(*readers, return_exceptions=True)
-
-    def close(self) -> None:
-        """Let go of the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def list_registry(self) -> None:
         """Look once for models and entries that nobody has told of."""
@@ -127,10 +133,28 @@ class LogWatch:
             if not self._rows.owns(model):
                 continue
             row = self._rows.row(model)
-            if row.log is None or row.log.head < head:
+            if row.log is None or row.log.head < head or model in self._contradicted:
                 self.wake(model, head)
             else:
                 self._notice(row)
+        still = [row for row in self._rows.models.values() if row.log is not None and self._rows.owns(row.model)]
+        await asyncio.gather(*(self._prove(row) for row in still))
+
+    async def _prove(self, row: ModelRow) -> None:
+        """Find out whether the store still holds the newest entry read: also where nothing is new, or all is gone."""
+        assert row.log is not None
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._reader.check_standing, row.log)
+        except ForeignRegistry as error:
+            self._contradicted.add(row.model)
+            self._alarm(row, str(error))
+            self.wake(row.model)
+        except ModelcastError as error:
+            if not error.retryable:
+                self._alarm(row, f"the log can't be read: {error}")
+        else:
+            if row.alarm:  # it may be over
+                self.wake(row.model)
 
     def _raise_alarm(self, text: str) -> None:
         if text == self.alarm:
@@ -168,12 +192,13 @@ class LogWatch:
             self._pending.pop(model, None)
             return
         row = self._rows.row(model)
-        began = time.perf_counter()
+        began, accepted = self._clock.monotonic(), row.accepted()
         try:
             tail = await asyncio.get_running_loop().run_in_executor(self._threads, self._tail, row, generation)
         except NotFound:
             tail = None  # no registry yet: whatever is announced is not in it
         except ForeignRegistry as error:
+            self._contradicted.add(model)
             self._alarm(row, str(error))
             self._refuse_pending(row, FOREIGN, error.message)
             return
@@ -184,7 +209,7 @@ class LogWatch:
                 self._alarm(row, f"the log can't be read: {error}")
             log.warning("a log can't be read", model=model, error=error)
             return
-        LOG_READ_SECONDS.observe(time.perf_counter() - began)
+        LOG_READ_SECONDS.observe(self._clock.monotonic() - began)
         trouble = f"the log can't be read on: {tail.unread}" if tail and tail.unread else ""
         if trouble:
             log.warning("a log can't be read on", model=model, error=tail and tail.unread)
@@ -192,7 +217,9 @@ class LogWatch:
             self._refuse_pending(row, NOT_IN_LOG, "the registry has no such model")
             return
         news = bool(tail.new) or row.log is None
-        row.read(tail.log, tail.times_us, {g: timed.entry for g, timed in tail.new.items()})
+        row.read(tail.log, tail.times_us)
+        self._contradicted.discard(model)
+        news |= row.ended(accepted)
         if row.alarm != trouble:
             news, row.alarm = True, trouble
         waiting = self._pending.pop(model, [])
@@ -206,7 +233,11 @@ class LogWatch:
             self._outlets.changed(model)
 
     def _tail(self, row: ModelRow, generation: int) -> Tail:
+        if row.model in self._contradicted:
+            return self._reader.tail(row.model, partial=True)
         if row.log is None or generation <= row.log.head:
+            if row.log is not None:
+                self._reader.check_standing(row.log)
             return self._reader.tail(row.model, row.log, partial=True)
         return self._reader.read_until(row.log, generation, partial=True)
 
@@ -220,7 +251,7 @@ class LogWatch:
 
     def _judge(self, row: ModelRow, announcement: Announcement) -> None:
         assert row.log is not None
-        reason = objection(row.log, row.recent, announcement.entry)
+        reason = objection(row.log, announcement.stated)
         if reason:
             self._outlets.refuse(announcement, reason, f"generation {announcement.entry.generation} of {row.model}")
 
@@ -233,7 +264,7 @@ class LogWatch:
         if row.log is None or row.alarm or not unannounced(row.log.head, row.announced):
             self._noticed.pop(row.model, None)
             return
-        now = time.monotonic()
+        now = self._clock.monotonic()
         head, since = self._noticed.get(row.model, (0, now))
         if head == 0:
             self._noticed[row.model] = (row.log.head, now)
@@ -256,7 +287,7 @@ class LogWatch:
             except ModelcastError as error:
                 log.warning("an entry can't be read to announce it", model=row.model, error=error)
                 return
-            if timed is None:
+            if timed is None or row.log is None or not row.log.stands(timed.stated):
                 return
             log.info("announced an entry that its publisher had not announced", model=row.model, generation=generation)
             row.heard_announced(generation)

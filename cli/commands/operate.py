@@ -33,6 +33,8 @@ Command = Callable[..., None]
 def register(app: typer.Typer) -> None:
     """Add a command for each verb to the command line."""
     for kind, rule in RULES.items():
+        if rule.takes_positions:
+            continue  # `registry accept` looks up what it names
         app.command(kind.lower(), help=rule.help)(_command_of(kind, rule))
 
 

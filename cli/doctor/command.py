@@ -9,7 +9,7 @@ from rich.text import Text
 
 from modelcast.cli.configured import load
 from modelcast.cli.console import Format, emit
-from modelcast.cli.doctor import kafka, machine, pods, redis, regions, stores
+from modelcast.cli.doctor import kafka, logs, machine, pods, redis, regions, stores
 from modelcast.cli.doctor.checks import Check, Result, Unit, exit_code
 from modelcast.cli.doctor.roles import ORIGIN_ROLES, REGION_ROLES, kafka_roles
 from modelcast.cli.doctor.running import run
@@ -23,6 +23,7 @@ KINDS: "dict[str, Callable[[Settings, str], list[Unit]]]" = {
     "machine": lambda settings, _: machine.units(settings),
     "kafka": kafka.units,
     "store": stores.units,
+    "logs": lambda settings, _: logs.units(settings),
     "regions": lambda settings, _: regions.units(settings),
     "redis": lambda settings, _: redis.units(settings),
     "pods": lambda settings, _: pods.units(settings),
@@ -42,7 +43,7 @@ def doctor(
     ] = "",
     output: Output = Format.table,
 ) -> None:
-    """Check this machine, Kafka, the stores, regions, Redis and the pods, and say how to mend what is wrong.
+    """Check this machine, Kafka, the stores and logs, regions, Redis and the pods, and say how to mend what is wrong.
 
     Everything is looked at side by side and changes nothing; what hangs is given up after a while and named.
     Exit code 0: all is well (warnings allowed); 1: something is wrong; 6: something can't be reached.

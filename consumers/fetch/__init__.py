@@ -88,6 +88,7 @@ __all__ = [
     "in_words",
     "origin_bytes_of",
     "planned_steps",
+    "planning",
     "pull",
     "read_manifest",
     "retried",

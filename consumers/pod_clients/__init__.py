@@ -1,1 +1,3 @@
 """What a region uses to drive serving pods: the port, and the adapter that speaks the Open Inference Protocol."""
+
+__all__ = ["port", "v2"]

@@ -12,9 +12,10 @@ from modelcast.dashboard.sources.news import Batch, Reach, Seen
 from modelcast.infra.kafka.client import make_consumer, passes, unavailable
 from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
-from modelcast.schemas.codec import decode
+from modelcast.schemas.codec import DEFAULT
 from modelcast.schemas.errors import DecodeError, ModelcastError
-from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate, VersionState
+from modelcast.schemas.log.statements import read_stated
+from modelcast.schemas.records import Entry, VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
 
 BATCH_MESSAGES_MAX = 500
@@ -165,10 +166,10 @@ class KafkaFollower:
 
     def _entry(self, message: Message) -> list[tuple[Entry, int]]:
         try:
-            record = decode(message.value() or b"")
+            entry = read_stated(message.value(), book=DEFAULT).entry
         except DecodeError:
             return []  # a dead letter of the tracker's tells of it
-        return [(record, message.timestamp()[1] * 1000)] if isinstance(record, ModelUpdate | ModelCommand) else []
+        return [(entry, message.timestamp()[1] * 1000)]
 
     def _failed(self, message: Message, error: KafkaError) -> None:
         if passes(error):
@@ -205,6 +206,7 @@ class KafkaFollower:
                 )
                 return
             raise unavailable(error, self._settings, Topic.VERSION_STATE) from error
+        self._missing.pop(f"partition {partition}", None)
         reached = consumer.position([place])[0].offset  # a compacted topic's last offsets may hold nothing
         self._positions[partition] = max(self._positions[partition], reached)
         self._tell(Batch("kafka", self._reach, missing=self._told[1]))  # it is there
@@ -216,4 +218,4 @@ class KafkaFollower:
         if self._reach is not Reach.AWAY:
             log.warning("version-state can't be read", error=why)
         self._reach, self._told = Reach.AWAY, (Reach.AWAY, ())
-        self._tell(Batch("kafka", Reach.AWAY, missing=(f"Kafka: {why}"[:300],)))
+        self._tell(Batch("kafka", Reach.AWAY, missing=(why if "Kafka" in why else f"Kafka: {why}",)))

@@ -32,6 +32,7 @@ function versions({ version_from: from, version_to: to, word }) {
 function Progress({ problem }) {
   const { bytes_planned: planned, bytes_moved: moved, bytes_per_second: rate, stage } = problem;
   if (stage !== "fetching" || !planned) return ["announced", "staged", "loading"].includes(stage) ? html`<span class="part">${stage}</span>` : null;
+  if (moved >= planned) return html`<span class="part">all bytes are there</span>`;
   const left = rate > 0 ? `${duration((planned - moved) / rate)} left` : "no bytes arrive";
   return html`<span class="part">fetch: ${size(rate)}/s, ${Math.floor((100 * moved) / planned)} % of ${size(planned)}, ${left}</span>`;
 }
@@ -119,7 +120,7 @@ export function Now() {
   return html`<${VerdictBox} />
     ${!store.verdict.models && html`<${Empty} />`}
     ${!quiet || store.recovered.length ? html`<section aria-label="what is wrong">
-      <div class="bar"><h2>What is wrong, worst first</h2>
+      <div class="bar"><h2>${store.verdict.word === "LAG" ? "What is rolling out" : "What is wrong, worst first"}</h2>
         <label>find <input id="find" type="search" value=${find} onInput=${(event) => setFind(event.target.value)} placeholder="model, region, word" /></label></div>
       <p class="keys"><kbd>j</kbd> <kbd>k</kbd> move · <kbd>Enter</kbd> opens · <kbd>c</kbd> copies the command · <kbd>/</kbd> finds</p>
       <${Problems} ids=${store.order} find=${find} />

@@ -123,7 +123,8 @@ const HEAR = {
   gone(id) {
     const problem = store.problems.get(id);
     store.problems.delete(id);
-    if (problem) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
+    const told = problem && store.rank.get(problem.word) < store.rank.get("LAG"); // a rollout that ended is no recovery
+    if (told) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
     store.recovered.length = Math.min(store.recovered.length, 5);
   },
   order(ids) { store.order = ids; store.total = Math.max(ids.length, 0); },

@@ -1,1 +1,3 @@
 """What is shown, as values: pure, `now` is passed in."""
+
+__all__ = ["entries", "fleet", "grid", "pairs", "problems", "verdict"]

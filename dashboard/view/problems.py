@@ -15,7 +15,7 @@ STALE_SECONDS = 90.0
 NAMES_KEPT = 8
 REGION_SHARE = 0.5
 """So many of a region's models in trouble alike, and the region is the cause."""
-GROUP_MIN = 2
+GROUP_MIN = 3
 REASON_CHARS_MAX = 1000
 
 

@@ -1,1 +1,3 @@
 """HTTP: the API, the event stream, the pages."""
+
+__all__ = ["app"]

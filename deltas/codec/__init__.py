@@ -12,7 +12,7 @@ from modelcast.deltas.codec.apply_file import apply_arriving
 from modelcast.deltas.codec.errors import BadDelta, WrongBase, WrongResult
 from modelcast.deltas.codec.info import DeltaInfo, MethodShare
 from modelcast.deltas.codec.layouts.detection import layout_of, layouts_among, layouts_of
-from modelcast.deltas.codec.layouts.tensors import Layout
+from modelcast.deltas.codec.layouts.tensors import Layout, sizes_of
 
 __all__ = [
     "BadDelta",
@@ -28,4 +28,5 @@ __all__ = [
     "layouts_among",
     "layouts_of",
     "make",
+    "sizes_of",
 ]

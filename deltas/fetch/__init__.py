@@ -2,3 +2,5 @@
 
 ``accelerator.plug`` is what the road finds by its entry point; the rest needs no codec.
 """
+
+__all__ = ["chooser", "planning"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from modelcast.deltas.codec.layouts.tensors import Layout
+from modelcast.deltas.codec import Layout
 from modelcast.deltas.publish.layouts import is_model, layouts_by_digest
 from modelcast.deltas.publish.planning.choice import bases_of, pairs_of
 from modelcast.deltas.publish.planning.links import held_by

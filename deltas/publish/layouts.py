@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from modelcast.deltas import codec as delta
-from modelcast.deltas.codec.layouts.tensors import Layout
+from modelcast.deltas.codec import Layout
 from modelcast.deltas.publish.bases.cache import BaseCache, has_digest
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.manifest import FileEntry, Manifest

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from modelcast.deltas.codec.layouts.tensors import Layout, sizes_of
+from modelcast.deltas.codec import Layout, sizes_of
 from modelcast.deltas.publish.artifacts import OriginArtifacts
 from modelcast.deltas.publish.bases.cache import BaseCache
 from modelcast.deltas.publish.forecast import UNKNOWN_RATIO, Forecast, sampled_ratio

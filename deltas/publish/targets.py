@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcast.deltas.codec.layouts.tensors import Layout
+from modelcast.deltas.codec import Layout
 from modelcast.deltas.publish.planning.choice import Pair
 from modelcast.deltas.publish.planning.timing import DeltaTiming
 from modelcast.schemas import keys

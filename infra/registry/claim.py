@@ -12,9 +12,11 @@ import stamina
 from modelcast.infra.registry.reader import RegistryReader, TimedEntry
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import RECORD_CLASSES
-from modelcast.schemas.codec import encode, writer_schema
+from modelcast.schemas.codec import writer_schema
 from modelcast.schemas.errors import ContentError, StoreUnavailable
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.statements import state
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 from modelcast.schemas.records import Entry, Record
 
@@ -110,6 +112,8 @@ def claim(
     Raises:
         StoreUnavailable: the store did not say for certain whether the entry stands. Claim again with this id.
         ContentError: ``build`` or ``log.check`` refused the entry.
+        ForeignRegistry: the store was rewritten since ``log`` was read.
+        DecodeError: an entry that others claimed can't be read, or does not follow (``BrokenChain``).
     """
     deadline = time.monotonic() + deadline_seconds
     while True:
@@ -122,9 +126,9 @@ def claim(
             raise ContentError("the entry built has another event id or generation than the claim")
         log.check(entry)
         put_schema(reader.store, type(entry))
-        found = _put_entry(reader, entry, encode(entry), deadline)
+        found = _put_entry(reader, state(entry, log.digest_at(log.head)), deadline)
         if found is not None:
-            return Claimed(found.entry, log.apply(found.entry), found.last_modified_us, found.body)
+            return Claimed(found.entry, log.extend(found.stated), found.last_modified_us, found.body)
         before = log.head
         log = reader.tail(log.model, log).log
         if log.head == before:  # the store refused the put and yet has nothing there: it is not to be trusted
@@ -135,12 +139,13 @@ def claim(
             )
 
 
-def _put_entry(reader: RegistryReader, entry: Entry, body: bytes, deadline: float) -> TimedEntry | None:
-    """Put ``entry`` at its key: what stands there if it is this event; None: another event does.
+def _put_entry(reader: RegistryReader, stated: StatedEntry, deadline: float) -> TimedEntry | None:
+    """Put an entry at its key: what stands there if it is this event; None: another event does.
 
     A time-out or conflict leaves open whether the put happened, so the same key is tried until the store says.
     """
-    key, left_seconds = keys.log_entry(entry.model, entry.generation), deadline - time.monotonic()
+    entry, left_seconds = stated.entry, deadline - time.monotonic()
+    key = keys.log_entry(entry.model, entry.generation)
     try:
         for attempt in stamina.retry_context(
             on=StoreUnavailable,
@@ -151,7 +156,7 @@ def _put_entry(reader: RegistryReader, entry: Entry, body: bytes, deadline: floa
             wait_jitter=RETRY_SECONDS_MIN,
         ):
             with attempt:
-                return _put_once(reader, entry, key, body)
+                return _put_once(reader, stated, key)
     except StoreUnavailable as error:
         raise StoreUnavailable(
             f"it is unknown whether the entry was written: {error.message}",
@@ -161,10 +166,11 @@ def _put_entry(reader: RegistryReader, entry: Entry, body: bytes, deadline: floa
     raise AssertionError("a retry ends with a value or an error")
 
 
-def _put_once(reader: RegistryReader, entry: Entry, key: str, body: bytes) -> TimedEntry | None:
+def _put_once(reader: RegistryReader, stated: StatedEntry, key: str) -> TimedEntry | None:
+    entry = stated.entry
     try:
-        info = reader.store.put(key, body, if_absent=True)
+        info = reader.store.put(key, stated.body, if_absent=True)
     except PreconditionFailed:
         winner = reader.entry(entry.model, entry.generation)
         return winner if winner is not None and winner.entry.event_id == entry.event_id else None
-    return TimedEntry(entry, info.last_modified_us, body)
+    return TimedEntry(stated, info.last_modified_us)

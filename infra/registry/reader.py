@@ -15,28 +15,48 @@ from modelcast.infra.forks import renew_in_children
 from modelcast.infra.threads import Threads
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook
-from modelcast.schemas.codec import decode
-from modelcast.schemas.errors import ContentError, DecodeError, ForeignRegistry, NotFound, UnknownSchema
+from modelcast.schemas.errors import (
+    BrokenChain,
+    ContentError,
+    DecodeError,
+    ForeignRegistry,
+    NotFound,
+    Refused,
+    RegistryIdLost,
+    UnknownSchema,
+)
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.registry_id import REGISTRY_ID_SIZE_MAX, decode_registry_id, encode_registry_id
+from modelcast.schemas.log.statements import read_stated
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
-from modelcast.schemas.records import Entry, ModelCommand, ModelUpdate
+from modelcast.schemas.records import Entry
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
 SCHEMA_SIZE_MAX = 64 * 1024
 THREADS = 8
 AHEAD_MAX = 16
 """Entries that ``read_until`` asks for one by one; further ahead, listing first is cheaper (and bounded)."""
+DAMAGED_HINT = "put the object back from a copy of the store; see `modelcast doctor --only logs`"
 _SCHEMAS_FOLDER = "schemas"  # also a legal model name
 
 
 @dataclass(frozen=True, slots=True)
 class TimedEntry:
-    """An entry, when the store received it (the store's own clock), and its bytes as they are to be announced."""
+    """An entry as it stands in the store, and when the store received it (the store's own clock)."""
 
-    entry: Entry
+    stated: StatedEntry
     last_modified_us: int
-    body: bytes = b""
+
+    @property
+    def entry(self) -> Entry:
+        """The record."""
+        return self.stated.entry
+
+    @property
+    def body(self) -> bytes:
+        """The bytes, as they are to be announced."""
+        return self.stated.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +114,8 @@ class RegistryReader:
         """Like ``registry_id``, from the store even if it is known: finds out that the store was swapped."""
         found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
         if found is None and create and (self._id or self._expected_id) is None:
+            if self.models():  # a new id would disown every entry
+                raise self._missing()
             made = encode_registry_id(uuid.uuid4().hex)
             with suppress(PreconditionFailed):  # somebody else made it (or we did, and the answer was lost)
                 self.store.put(keys.REGISTRY_ID, made, if_absent=True)
@@ -145,69 +167,76 @@ class RegistryReader:
         return ModelLog(model, self.registry_id())
 
     def entry(self, model: str, generation: int) -> TimedEntry | None:
-        """One entry; None if nobody has claimed that generation.
+        """One entry, whole in itself; None if nobody has claimed that generation. Whether it follows is not looked at.
 
         Raises:
             DecodeError: what lies there is not an entry.
             ForeignRegistry: it is one of another model or generation.
         """
         key = keys.log_entry(model, generation)
-        found = self.store.get(key, size_max=RECORD_SIZE_MAX)
+        try:
+            found = self.store.get(key, size_max=RECORD_SIZE_MAX)
+        except Refused:
+            raise
+        except ContentError as error:
+            raise DecodeError(error.message, reason="oversize", subject=key, hint=DAMAGED_HINT) from None
         if found is None:
             return None
-        entry = self.decode_entry(found.body, subject=key)
+        stated = self.decode_entry(found.body, subject=key)
+        entry = stated.entry
         if (entry.model, entry.generation) != (model, generation):
             raise ForeignRegistry(
                 f"holds {entry.model} generation {entry.generation}", subject=key, hint="see `modelcast doctor`"
             )
-        return TimedEntry(entry, found.info.last_modified_us, found.body)
+        return TimedEntry(stated, found.info.last_modified_us)
 
     def check_standing(self, log: ModelLog) -> None:
-        """Prove that the newest entry of a fold still stands; nothing is asked for an empty one.
+        """Prove that the newest entry of a fold still stands, byte for byte; nothing is asked for an empty one.
 
         Raises:
-            ForeignRegistry: it is gone, or another event has its place.
+            ForeignRegistry: it is gone, or another entry has its place.
+            DecodeError: what lies there can't be read any more.
         """
         if not log.head:
             return
         timed = self.entry(log.model, log.head)
-        if timed is None or timed.entry.event_id != log.event_ids[log.head - 1]:
+        if timed is None or not log.stands(timed.stated):
             raise ForeignRegistry(
                 "the store has lost a log entry that was read before, or holds another in its place",
                 subject=f"{log.model} generation {log.head}",
-                hint="the store was wiped, swapped, restored or rewritten; see `modelcast doctor`",
+                hint="the store was wiped, swapped, restored or rewritten; see `modelcast doctor --only logs`",
             )
 
     def tail(self, model: str, log: ModelLog | None = None, *, partial: bool = False) -> Tail:
         """Fold everything above ``log`` (None: everything).
 
-        One request when nothing is new. Entries that are many are read in parallel after one listing.
+        One request when nothing is new. Entries that are many are read in parallel after one listing. A new entry
+        proves by its digest that what is folded still stands below it; where none is new, ``check_standing`` does.
 
         Args:
             model: whose log.
             log: as far as it was read.
-            partial: end before an entry that can't be read, and say so, instead of raising.
+            partial: end before an entry that can't be read, or does not follow, and say so, instead of raising.
 
         Raises:
             ForeignRegistry: the store belongs to another registry, or was rewritten.
             DecodeError: an entry can't be read.
+            BrokenChain: an entry does not follow those below it.
         """
-        log = log if log is not None else self.open_log(model)
+        begun = log = log if log is not None else self.open_log(model)
         new: dict[int, TimedEntry] = {}
         if log.head:
             try:
                 first = self.entry(model, log.head + 1)
+                if first is None:
+                    return Tail(log)
+                log, new = log.extend(first.stated), {log.head + 1: first}
             except DecodeError as error:
-                if not partial:
-                    raise
-                return Tail(log, unread=error)
-            if first is None:
-                return Tail(log)
-            log, new = log.apply(first.entry), {log.head + 1: first}
+                return self._unread(begun, Tail(log, unread=error), partial)
         prefix = keys.log_prefix(model)
         listed = self.store.list(prefix, start_after=keys.log_entry(model, log.head))
         generations = [parsed[1] for info in listed if (parsed := keys.parse_log_entry(info.key))]
-        return self._fold(log, new, generations, partial)
+        return self._unread(begun, self._fold(log, new, generations), partial)
 
     def read_until(self, log: ModelLog, generation: int, *, partial: bool = False) -> Tail:
         """Fold at least up to ``generation``, which somebody announced: one request when it is the next.
@@ -222,9 +251,9 @@ class RegistryReader:
             return Tail(log)
         if generation - log.head > AHEAD_MAX:
             return self.tail(log.model, log, partial=partial)
-        return self._fold(log, {}, range(log.head + 1, generation + 1), partial)
+        return self._unread(log, self._fold(log, {}, range(log.head + 1, generation + 1)), partial)
 
-    def decode_entry(self, body: bytes, *, subject: str = "") -> Entry:
+    def decode_entry(self, body: bytes, *, subject: str = "") -> StatedEntry:
         """Read an entry's bytes, fetching its writer's schema from the registry if it is not known yet.
 
         Raises:
@@ -232,15 +261,13 @@ class RegistryReader:
         """
         try:
             try:
-                record = decode(body, book=self.book)
+                return read_stated(body, book=self.book)
             except UnknownSchema as unknown:
                 self.learn_schema(unknown.subject)
-                record = decode(body, book=self.book)
+                return read_stated(body, book=self.book)
         except DecodeError as error:
-            raise type(error)(error.message, reason=error.reason, subject=subject, hint=error.hint) from None
-        if not isinstance(record, ModelUpdate | ModelCommand):
-            raise DecodeError(f"a {type(record).__name__}, not a log entry", reason="bad-value", subject=subject)
-        return record
+            hint = error.hint or DAMAGED_HINT
+            raise type(error)(error.message, reason=error.reason, subject=subject, hint=hint) from None
 
     def learn_schema(self, fingerprint: str) -> None:
         """Fetch a writer's schema into the book.
@@ -268,7 +295,7 @@ class RegistryReader:
 
     # --------------------------------------------------------------------------------------------------------
 
-    def _fold(self, log: ModelLog, new: dict[int, TimedEntry], generations: Iterable[int], partial: bool) -> Tail:
+    def _fold(self, log: ModelLog, new: dict[int, TimedEntry], generations: Iterable[int]) -> Tail:
         wanted = list(generations)
         found = (
             self._pool().map(lambda g: self.entry(log.model, g), wanted)
@@ -279,13 +306,30 @@ class RegistryReader:
             for generation, timed in zip(wanted, found, strict=True):
                 if timed is None:
                     break  # not claimed: what is above can't be meant for this registry either
-                log = log.apply(timed.entry)
+                while generation > log.head + 1:
+                    between = self.entry(log.model, log.head + 1)  # a listing may miss what was put meanwhile
+                    if between is None:
+                        raise DecodeError(
+                            f"it is gone, although generation {generation} stands above it",
+                            reason="gap",
+                            subject=f"{log.model} generation {log.head + 1}",
+                            hint=DAMAGED_HINT,
+                        )
+                    log = log.extend(between.stated)
+                    new[log.head] = between
+                log = log.extend(timed.stated)
                 new[generation] = timed
         except DecodeError as error:
-            if not partial:
-                raise
             return Tail(log, new, error)
         return Tail(log, new)
+
+    def _unread(self, begun: ModelLog, tail: Tail, partial: bool) -> Tail:
+        """The tail, once it is known whether the store still holds what ``begun`` was read from."""
+        if isinstance(tail.unread, BrokenChain):
+            self.check_standing(begun)
+        if tail.unread is not None and not partial:
+            raise tail.unread
+        return tail
 
     def _pool(self) -> Threads:
         with self._lock:
@@ -295,6 +339,13 @@ class RegistryReader:
 
     def _missing(self) -> ContentError:
         known = self._id or self._expected_id
+        if models := self.models():
+            named = ", ".join(models[:3]) + (", …" if len(models) > 3 else "")
+            return RegistryIdLost(
+                f"{keys.REGISTRY_ID} is gone, but the registry holds logs ({named})",
+                subject=self.store.name,
+                hint="`modelcast registry restore-id` puts back the id that its entries name",
+            )
         if known is not None:
             return ForeignRegistry(
                 f"the store holds no registry, expected {known}",

@@ -56,9 +56,7 @@ def plan_publication(log: ModelLog, request: Request, event_id: str | None) -> C
         event_id: of this publication's intent, if it has one.
     """
     if event_id is not None and event_id in log.event_ids:
-        generation = log.event_ids.index(event_id) + 1
-        version = next(u.version for u in log.updates.values() if u.generation == generation)
-        return Announce(version, generation, completes=True)
+        return _completed(log, request, log.event_ids.index(event_id) + 1)
     latest = log.latest_version
     wanted = request.version if request.version is not None else latest
     if wanted is not None and (standing := log.updates.get(wanted)) is not None:
@@ -84,6 +82,23 @@ def plan_publication(log: ModelLog, request: Request, event_id: str | None) -> C
             "--allow-version-jump (allow_version_jump=True) if it is meant",
         )
     return Claim(request.version if request.version is not None else log.next_version, log.head + 1)
+
+
+def _completed(log: ModelLog, request: Request, generation: int) -> Announce | Conflict:
+    """The entry that an earlier run of this publication claimed, if it is one of these bytes.
+
+    An intent is an object that many may write: one that names the event of another entry must not pass for this one.
+    """
+    standing = next((u for u in log.updates.values() if u.generation == generation), None)
+    same_bytes = standing is not None and standing.artifact.manifest_digest == request.artifact.manifest_digest
+    if standing is None or not same_bytes or request.version not in {None, standing.version}:
+        what = f"version {standing.version}" if standing else "a command"
+        return Conflict(
+            f"its intent names the event of generation {generation}, which is {what} and not this publication",
+            subject=request.intent_key,
+            hint="somebody else wrote it: delete that object from the origin store and publish again",
+        )
+    return Announce(standing.version, generation, completes=True)
 
 
 def entry_of(

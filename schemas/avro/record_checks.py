@@ -14,6 +14,7 @@ from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, REGION_PATTERN
 from modelcast.schemas.records import (
     ALL_REGIONS,
     DeadLetter,
+    LogPosition,
     ModelAck,
     ModelCommand,
     ModelUpdate,
@@ -21,6 +22,7 @@ from modelcast.schemas.records import (
     Record,
     RegionHeartbeat,
     RegionState,
+    Statement,
     VersionState,
 )
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX
@@ -30,6 +32,7 @@ TIME_US_MAX = 253_402_300_800_000_000
 """Microseconds to the year 10000: later times break every calendar that would show them."""
 PODS_PER_PAGE_MAX = 1_000
 IDENTITY_CHARS_MAX = 256
+POSITIONS_MAX = 1_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -82,6 +85,12 @@ def _command(r: ModelCommand) -> None:
         _matches("alias", r.alias, ALIAS_PATTERN)
     elif r.alias:
         raise BadValue(f"alias is set, but {r.kind} does not go with one")
+    if bool(r.replaces) != rule.takes_positions:
+        raise BadValue(f"replaces holds {len(r.replaces)}, which {r.kind} does not go with")
+    if len(r.replaces) > POSITIONS_MAX:
+        raise BadValue(f"replaces holds {len(r.replaces)} of at most {POSITIONS_MAX}")
+    for position in r.replaces:
+        _position("replaces", position)
 
 
 def _ack(r: ModelAck) -> None:
@@ -102,6 +111,7 @@ def _ack(r: ModelAck) -> None:
     _digest_or_empty("manifest_digest", r.manifest_digest)
     _time("reported_at_us", r.reported_at_us)
     _numbers("stage_seconds", r.stage_seconds)
+    _digest_or_empty("log_digest", r.log_digest)
     if len(r.pods) > PODS_PER_PAGE_MAX:
         raise BadValue(f"pods holds {len(r.pods)} of at most {PODS_PER_PAGE_MAX} in a page")
     _pods(r.pods)
@@ -142,17 +152,24 @@ def _version_state(r: VersionState) -> None:
     _count("head_generation", r.head_generation)
     for name in ("latest_version", "consistent_version", "last_consistent_version"):
         _version_or_none(name, getattr(r, name))
-    for name in ("consistent_since_us", "skew_since_us", "updated_at_us"):
+    for name in ("consistent_since_us", "skew_since_us", "updated_at_us", "behind_since_us", "as_of_us"):
         _time(name, getattr(r, name))
-    _seconds("lag_seconds_max", r.lag_seconds_max)
     _count("skew", r.skew)
+    _count("regions_omitted", r.regions_omitted)
     for region in r.regions:
         _region_state(region)
 
 
 def _region_state(r: RegionState) -> None:
     _matches("regions.region", r.region, REGION_PATTERN)
-    for name in ("aspired_version", "staged_version", "refused_version", "served_version", "pinned_version"):
+    for name in (
+        "aspired_version",
+        "staged_version",
+        "refused_version",
+        "served_version",
+        "pinned_version",
+        "reported_version",
+    ):
         _version_or_none(f"regions.{name}", getattr(r, name))
     for name in ("aspired_generation", "staged_generation", "served_generation", "error_generation"):
         _count(f"regions.{name}", getattr(r, name))
@@ -162,7 +179,7 @@ def _region_state(r: RegionState) -> None:
         _count(f"regions.{name}", getattr(r, name))
     _rate("regions.bytes_per_second", r.bytes_per_second)
     _digest_or_empty("regions.aspired_digest", r.aspired_digest)
-    _seconds("regions.lag_seconds", r.lag_seconds)
+    _time("regions.behind_since_us", r.behind_since_us)
     _time("regions.reported_at_us", r.reported_at_us)
     _time("regions.heard_at_us", r.heard_at_us)
     _numbers("regions.stage_seconds", r.stage_seconds)
@@ -183,6 +200,13 @@ def _dead_letter(r: DeadLetter) -> None:
     _time("reported_at_us", r.reported_at_us)
 
 
+def _statement(r: Statement) -> None:
+    for name in ("schema_digest", "log_digest", "said_digest"):
+        _matches(name, getattr(r, name), DIGEST_PATTERN)
+    if not 1 <= r.log_generation <= LONG_MAX:
+        raise BadValue(f"log_generation is {r.log_generation}; the first is 1")
+
+
 _CHECKS: dict[type, Callable[..., None]] = {
     ModelUpdate: _update,
     ModelCommand: _command,
@@ -190,6 +214,7 @@ _CHECKS: dict[type, Callable[..., None]] = {
     RegionHeartbeat: _heartbeat,
     VersionState: _version_state,
     DeadLetter: _dead_letter,
+    Statement: _statement,
 }
 
 
@@ -199,6 +224,12 @@ def _entry(registry_id: str, event_id: str, model: str, generation: int) -> None
     _matches("model", model, MODEL_PATTERN)
     if not 1 <= generation <= LONG_MAX:
         raise BadValue(f"generation is {generation}; the first is 1")
+
+
+def _position(name: str, position: LogPosition) -> None:
+    if not 1 <= position.generation <= LONG_MAX:
+        raise BadValue(f"{name}.generation is {position.generation}; the first is 1")
+    _matches(f"{name}.digest", position.digest, DIGEST_PATTERN)
 
 
 def _identity(name: str, value: str, chars_max: int = IDENTITY_CHARS_MAX) -> None:
@@ -234,11 +265,6 @@ def _count(name: str, value: int) -> None:
 def _time(name: str, value: int) -> None:
     if not 0 <= value < TIME_US_MAX:
         raise BadValue(f"{name} is {value}, which is no time from 1970 to 9999 in microseconds")
-
-
-def _seconds(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise BadValue(f"{name} is {value}, which is no duration")
 
 
 def _rate(name: str, value: float) -> None:

@@ -15,6 +15,7 @@ from modelcast.schemas.avro.compatibility import problems
 from modelcast.schemas.avro.payload_walk import Walk, walk_of
 from modelcast.schemas.avro.schema_guard import parse_schema
 from modelcast.schemas.avro.schema_nodes import Node, Struct, canonical, fingerprint_hex
+from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import DecodeError, UnknownSchema
 
 FOREIGN_MAX = 256
@@ -30,6 +31,7 @@ RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
             records.RegionHeartbeat,
             records.VersionState,
             records.DeadLetter,
+            records.Statement,
         )
     }
 )
@@ -60,6 +62,7 @@ class WriterSchema:
 
     fingerprint_hex: str
     text: str  # Parsing Canonical Form
+    digest: str  # SHA-256 of ``text``
     cls: type[records.Record]
     writer: Any  # as fastavro holds it
     reader: Any
@@ -103,48 +106,63 @@ class SchemaBook:
     """Known writers' schemas. It starts with this package's own and learns more by ``add``."""
 
     def __init__(self, own: Iterable[SchemaFile] = _FILES) -> None:
-        self._known: dict[str, WriterSchema] = {}
+        self._known: dict[str, WriterSchema] = {}  # by fingerprint: the first that was learnt
+        self._stated: dict[str, WriterSchema] = {}  # by the SHA-256 of the canonical form
         for file in own:
             self._learn(file.node)
-        self._own = len(self._known)
+        self._own = len(self._stated)
 
     def __contains__(self, fingerprint: str) -> bool:
         return fingerprint in self._known
 
-    def find(self, fingerprint: str) -> WriterSchema:
+    def find(self, fingerprint: str, digest: str = "") -> WriterSchema:
         """The schema of a fingerprint (16 hex digits).
+
+        Args:
+            fingerprint: as a record carries it. Anybody can make another schema that has the same.
+            digest: SHA-256 of its canonical form, where the writer stated it; "": the first that was learnt.
 
         Raises:
             UnknownSchema: not known here; ``subject`` is the fingerprint, under which it may be fetched.
         """
-        try:
-            return self._known[fingerprint]
-        except KeyError:
+        known = self._stated.get(digest) if digest else self._known.get(fingerprint)
+        if known is not None and known.fingerprint_hex == fingerprint:
+            return known
+        if fingerprint in self._known:
             raise UnknownSchema(
-                "written with a schema that is not known here",
-                reason="unknown-schema",
+                f"written with the schema {digest}, but another one has its fingerprint: "
+                f"{self._known[fingerprint].digest}",
+                reason="schema-differs",
                 subject=fingerprint,
-                hint="it may lie in the registry under schemas/",
-            ) from None
+                hint="the registry's schemas/ was forged or damaged: put the writer's schema back there",
+            )
+        raise UnknownSchema(
+            "written with a schema that is not known here",
+            reason="unknown-schema",
+            subject=fingerprint,
+            hint="it may lie in the registry under schemas/",
+        )
 
     def add(self, fingerprint: str, text: str | bytes) -> None:
-        """Learn a schema that was fetched by its fingerprint (16 hex digits); known ones are left as they are.
+        """Learn a schema that was fetched by its fingerprint (16 hex digits).
+
+        Of several that have one fingerprint, ``find`` gives the first to those who name no digest.
 
         Raises:
             DecodeError: the text is refused by the guard, has another fingerprint, is of no known record, or
                 can't be resolved to today's; ``reason`` is ``bad-schema``.
         """
-        if fingerprint in self._known:
-            return
         node = parse_schema(text)
         if fingerprint_hex(node) != fingerprint:
             raise _bad(f"the text's fingerprint is {fingerprint_hex(node)}", fingerprint)
+        if sha256_of(canonical(node).encode()) in self._stated:
+            return
         if not isinstance(node, Struct) or node.name not in RECORD_CLASSES:
             raise _bad("of no record that is known here", fingerprint)
         found = problems(_TODAY[node.name].node, node)
         if found:
             raise _bad(f"does not resolve to today's {node.name}: {found[0]}", fingerprint)
-        if len(self._known) - self._own >= FOREIGN_MAX:
+        if len(self._stated) - self._own >= FOREIGN_MAX:
             raise _bad(f"more than {FOREIGN_MAX} schemas from elsewhere", fingerprint)
         self._learn(node)
 
@@ -155,13 +173,15 @@ class SchemaBook:
         known = WriterSchema(
             fingerprint_hex=fingerprint_hex(text),
             text=text,
+            digest=sha256_of(text.encode()),
             cls=RECORD_CLASSES[name],
             # fastavro sees the canonical form only: no logical types, no defaults, no names that confuse.
             writer=parse_for_fastavro(json.loads(text)),
             reader=None if is_today else _READERS[name],
             step=None if is_today and RECORD_CLASSES[name] is records.ModelAck else walk_of(node),
         )
-        self._known[known.fingerprint_hex] = known
+        self._known.setdefault(known.fingerprint_hex, known)
+        self._stated[known.digest] = known
 
 
 TODAY: MappingProxyType[type[records.Record], WriterSchema] = MappingProxyType(

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
-from modelcast.schemas.errors import ContentError, ForeignRegistry, NotFound, Refused
+from modelcast.schemas.digests import short
+from modelcast.schemas.errors import BrokenChain, ContentError, ForeignRegistry, NotFound, Refused
+from modelcast.schemas.log.chain import StatedEntry, chain, origin_digest
 from modelcast.schemas.log.growing import GrowingMapping, GrowingSequence
 from modelcast.schemas.log.region_view import RegionView
 from modelcast.schemas.log.verbs import RULES, Order, Rule
@@ -19,6 +21,7 @@ from modelcast.schemas.records import (
     Activation,
     CommandTarget,
     Entry,
+    LogPosition,
     ModelCommand,
     ModelUpdate,
 )
@@ -67,6 +70,9 @@ class ModelLog:
     quarantined: Mapping[int, int] = field(default_factory=dict)  # version -> generation
     released: Mapping[int, int] = field(default_factory=dict)
     aliases: Mapping[str, int] = field(default_factory=dict)
+    # digests[g - 1] is the running digest up to generation g; shorter than ``head`` only in a preview (``apply``).
+    digests: Sequence[str] = field(default_factory=GrowingSequence)
+    replaced: Mapping[str, int] = field(default_factory=dict)  # digest -> generation of the ACCEPT that gave it up
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -153,10 +159,61 @@ class ModelLog:
             raise NotFound("no such version", subject=str(reference), hint=f"modelcast history {self.model}")
         return self.updates[version]
 
+    # --- the chain ----------------------------------------------------------------------------------------
+
+    def digest_at(self, generation: int) -> str:
+        """The running digest up to ``generation``, which is folded; of 0: the log's origin."""
+        return self.digests[generation - 1] if generation else origin_digest(self.registry_id, self.model)
+
+    def holds(self, position: LogPosition) -> bool:
+        """Whether just this history, up to the position, is part of the log. Generation 0 is part of each."""
+        generation = position.generation
+        return not generation or (generation <= self.head and self.digests[generation - 1] == position.digest)
+
+    def answers(self, position: LogPosition) -> bool:
+        """Whether who accepted ``position`` may obey this log: it holds it, or gave it up further above."""
+        return self.holds(position) or self.replaced.get(position.digest, 0) > position.generation
+
+    def stands(self, stated: StatedEntry) -> bool:
+        """Whether just this entry, in these bytes, is part of the log."""
+        generation = stated.entry.generation
+        if not 1 <= generation <= self.head or stated.log_digest != self.digest_at(generation - 1):
+            return False
+        return chain(stated.log_digest, stated.body) == self.digests[generation - 1]
+
+    def extend(self, stated: StatedEntry) -> "ModelLog":
+        """The log with an entry folded in that was read, once it is proved to follow what was folded before.
+
+        Raises:
+            ForeignRegistry: another registry's entry, or another one at a generation that is already folded.
+            Gap: generations below the entry's are missing.
+            BrokenChain: its writer had read another log than this one.
+        """
+        log, generation = self.apply(stated.entry), stated.entry.generation
+        if log is self:  # it was folded before
+            if not self.stands(stated):
+                raise ForeignRegistry(
+                    f"another entry stands here than the one that was read before, up to which the log has the digest "
+                    f"{short(self.digest_at(generation))}",
+                    subject=f"{self.model} generation {generation}",
+                    hint="the store was restored or rewritten; see `modelcast doctor --only logs`",
+                )
+            return self
+        expected = self.digest_at(self.head)
+        if stated.log_digest != expected:
+            raise BrokenChain(
+                f"it follows a log with the digest {short(stated.log_digest)}, but the log up to generation "
+                f"{self.head} has {short(expected)}: one of the two was changed after it was written",
+                reason="broken-chain",
+                subject=f"{self.model} generation {generation}",
+                hint="put it back from a copy of the store; see `modelcast doctor --only logs`",
+            )
+        return replace(log, digests=GrowingSequence.of(self.digests).plus(chain(expected, stated.body)))
+
     # --- folding ------------------------------------------------------------------------------------------
 
     def apply(self, entry: Entry) -> "ModelLog":
-        """The log with ``entry`` folded in.
+        """What the log would say with ``entry`` folded in, whether or not it was read: ``extend`` is for what was.
 
         Raises:
             ForeignRegistry: another registry's entry, or another event at a generation that is already folded.
@@ -235,7 +292,7 @@ class ModelLog:
 
     def _obey(self, rule: Rule, command: ModelCommand, target: CommandTarget) -> "ModelLog":
         def order(aspired: int | None) -> Order:
-            return Order(command.generation, target.version or 0, command.alias, aspired)
+            return Order(command.generation, target.version or 0, command.alias, aspired, command.replaces)
 
         log = rule.change_log(self, order(None)) if rule.change_log else self
         if rule.change_region is None:

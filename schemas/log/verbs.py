@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from modelcast.schemas.log.region_view import RegionView
-from modelcast.schemas.records import CommandKind
+from modelcast.schemas.records import CommandKind, LogPosition
 
 if TYPE_CHECKING:
     from modelcast.schemas.log.fold import ModelLog
@@ -34,12 +34,14 @@ class Order:
         version: the target's; 0 where the verb takes none.
         alias: the command's, or "".
         aspired: what the region should have served without it.
+        replaces: the command's positions.
     """
 
     generation: int
     version: int
     alias: str
     aspired: int | None
+    replaces: tuple[LogPosition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Rule:
             7"), ``{alias}`` and ``{where}`` ("in eu, us").
         takes_version: each target names a version, which the log must hold.
         takes_alias: the command names an alias.
+        takes_positions: the command names positions that the log does not hold; it has a command of its own.
         by_region: it may be said of some regions; otherwise it concerns the version or the model, and so all regions.
         serves: it has regions serve the version: placement must allow that there, and no quarantine may hold it.
         news: when it is written although it would change nothing.
@@ -63,6 +66,7 @@ class Rule:
     question: str
     takes_version: bool = False
     takes_alias: bool = False
+    takes_positions: bool = False
     by_region: bool = False
     serves: bool = False
     news: News = News.NEVER
@@ -110,6 +114,10 @@ def _release(log: "ModelLog", order: Order) -> "ModelLog":
 
 def _alias(log: "ModelLog", order: Order) -> "ModelLog":
     return replace(log, aliases={**log.aliases, order.alias: order.version})
+
+
+def _accept(log: "ModelLog", order: Order) -> "ModelLog":
+    return replace(log, replaced={**log.replaced, **{p.digest: order.generation for p in order.replaces}})
 
 
 RULES: Mapping[CommandKind, Rule] = MappingProxyType(
@@ -189,6 +197,14 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
             takes_version=True,
             takes_alias=True,
             change_log=_alias,
+        ),
+        CommandKind.ACCEPT: Rule(
+            help="Have regions obey the log as it is, although they had accepted another one.",
+            question="Have every region obey the log of {model} as it is, although it was rewritten?",
+            takes_positions=True,
+            news=News.ALWAYS,
+            change_region=_look_again,
+            change_log=_accept,
         ),
     }
 )

@@ -33,6 +33,8 @@ from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import encode
+from modelcast.schemas.log.chain import origin_digest
+from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import ArtifactRef, ModelAck, ModelUpdate, PodReport
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
@@ -100,7 +102,8 @@ class Bench:
         store.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
         for model in MODELS:
             artifact = ArtifactRef("origin", "manifests/1", DIGEST, 1, 1, "onnx")
-            store.put(keys.log_entry(model, 1), encode(ModelUpdate(REGISTRY, f"e-{model}", model, 1, 1, artifact, 1)))
+            entry = ModelUpdate(REGISTRY, f"e-{model}", model, 1, 1, artifact, 1)
+            store.put(keys.log_entry(model, 1), state(entry, origin_digest(REGISTRY, model)).body)
 
     def close(self) -> None:
         self.kafka.stop()

@@ -26,7 +26,8 @@ from modelcast.producers import Publisher
 from modelcast.producers.publication import Publication
 from modelcast.schemas.states import State
 from tests.consumers.pod.models import adder
-from tests.support.cluster import Cluster, Daemon, Region
+from tests.support.cluster import Cluster, Region
+from tests.support.daemon import Daemon
 from tests.support.lanes import often
 from tests.support.slow_link import Network
 from tests.support.traffic import Tally, Traffic

@@ -11,7 +11,7 @@ from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook
-from modelcast.schemas.codec import WRITER_SCHEMAS, encode, writer_schema
+from modelcast.schemas.codec import WRITER_SCHEMAS, writer_schema
 from modelcast.schemas.errors import (
     ContentError,
     DecodeError,
@@ -23,7 +23,7 @@ from modelcast.schemas.errors import (
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectInfo, StoredObject
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
-from tests.support.folding import apply_all
+from tests.support.folding import apply_all, stated
 
 
 class CountingStore(MemoryStore):
@@ -139,7 +139,7 @@ def test_the_next_entry_costs_one_request(store: CountingStore, reader: Registry
     assert tail.log.head == 4
     assert dict(store.calls) == {"get": 1}
     assert set(tail.times_us) == {4}
-    assert tail.new[4].body == encode(tail.new[4].entry)
+    assert tail.new[4].body == stated(old, tail.new[4].entry).body
 
 
 def test_a_tail_with_nothing_new_costs_one_request(store: CountingStore, reader: RegistryReader) -> None:
@@ -344,7 +344,7 @@ def test_a_store_that_holds_another_newest_entry_or_none_is_noticed(
     reader.check_standing(reader.open_log("fraud"))
     store.delete(keys.log_entry("fraud", 2))
     if not gone:
-        store.put(keys.log_entry("fraud", 2), encode(update(older, "another")))
+        store.put(keys.log_entry("fraud", 2), stated(older, update(older, "another")).body)
     with pytest.raises(ForeignRegistry, match="fraud generation 2"):
         reader.check_standing(log)
 

@@ -6,14 +6,23 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.stack import LocalStack
-from modelcast.infra.settings import Settings, load
+from modelcast.infra.settings import KafkaSettings, Settings, load
 from tests.support.command_line import CommandLine
+from tests.support.topic_reader import TopicReader
 
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     with LocalStack.start(tmp_path_factory.mktemp("stack"), regions=("eu", "us"), pods_per_region=1) as stack:
         yield stack
+
+
+@pytest.fixture(scope="package")
+def topics(stack: LocalStack) -> Iterator[TopicReader]:
+    kafka = KafkaSettings(bootstrap_servers=stack.env["MODELCAST_KAFKA__BOOTSTRAP_SERVERS"])
+    reader = TopicReader(Settings(kafka=kafka))
+    yield reader
+    reader.close()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from modelcast.schemas.records import ModelAck, ModelUpdate
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
 from tests.support.command_line import CommandLine, pods_of, predicts
+from tests.support.folding import in_statement
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -34,24 +35,25 @@ def test_bad_records_become_dead_letters_and_healthy_ones_flow(
         registry_id="of-another-registry", model=MODEL, region="eu", worker="w", epoch=99, sequence=1, page=0, pages=1,
         generation=1, version=9, manifest_digest=entry.artifact.manifest_digest, state=State.SERVING, reported_at_us=1,
     )  # fmt: skip
-    good = encode(entry)
+    good = timed.body
     updates = {
         b"noise, as from a client that lost its way": None,
         good[: len(good) // 2]: None,
         b"\xc3\x01" + b"\x07" * 8 + good[10:]: "unknown-schema",
+        encode(entry): "bad-value",
         bytes(300 * 1024): None,
-        encode(replace(entry, registry_id="of-another-registry")): "foreign-registry",
-        encode(replace(entry, event_id="of-somebody-else", version=7)): None,
-        encode(replace(entry, generation=40)): None,
+        in_statement(replace(entry, registry_id="of-another-registry")): "foreign-registry",
+        in_statement(replace(entry, event_id="of-somebody-else", version=7)): None,
+        in_statement(replace(entry, generation=40)): None,
         encode(ack): None,
     }
-    acks = {b"more noise": None, encode(ack): "foreign-registry", good: None, encode(ack)[:30]: None}
+    acks = {b"more noise": None, encode(ack): "foreign-registry", good: "bad-value", encode(ack)[:30]: None}
     producer = make_producer(settings)
     for topic, bodies in ((Topic.MODEL_UPDATES, updates), (Topic.MODEL_ACKS, acks)):
         for body in bodies:
             producer.produce(topic, body, key=MODEL.encode(), partition=here)
     astray = replace(entry, event_id="astray")
-    producer.produce(Topic.MODEL_UPDATES, encode(astray), key=MODEL.encode(), partition=(here + 1) % 12)
+    producer.produce(Topic.MODEL_UPDATES, in_statement(astray), key=MODEL.encode(), partition=(here + 1) % 12)
     producer.produce(Topic.MODEL_UPDATES, None, key=MODEL.encode(), partition=here)
     assert producer.flush(20) == 0
 
@@ -73,7 +75,7 @@ def test_bad_records_become_dead_letters_and_healthy_ones_flow(
         found = letters()
         wanted = [(str(Topic.MODEL_UPDATES), body, why) for body, why in updates.items()]
         wanted += [(str(Topic.MODEL_ACKS), body, why) for body, why in acks.items()]
-        wanted.append((str(Topic.MODEL_UPDATES), encode(astray), "wrong-partition"))
+        wanted.append((str(Topic.MODEL_UPDATES), in_statement(astray), "wrong-partition"))
         lacking = []
         for topic, body, why in wanted:
             reasons = found.get((topic, body[: 128 * 1024].hex()), set())

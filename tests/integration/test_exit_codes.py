@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.kafka.client import make_consumer, read_partition
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas import keys
-from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.topics import Topic, partition_of
 from tests.support.command_line import NOWHERE, CommandLine, pods_of, predicts
+from tests.support.topic_reader import TopicReader
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -60,6 +59,7 @@ def test_4_damaged_bytes_are_refused_and_what_served_keeps_serving(
     assert {predicts(pod, "damaged") for pod in pods_of(stack.env)} == {(2, 4.75)}
 
 
+@pytest.mark.soak
 def test_4_also_where_a_refused_version_was_only_to_be_staged(
     modelcast: CommandLine, stack: LocalStack, settings: Settings
 ) -> None:
@@ -112,7 +112,7 @@ def test_6_a_store_or_kafka_that_nobody_answers_for(modelcast: CommandLine) -> N
 
 
 def test_7_claimed_while_kafka_is_away_and_announced_by_the_tracker(
-    modelcast: CommandLine, stack: LocalStack, settings: Settings
+    modelcast: CommandLine, stack: LocalStack, settings: Settings, topics: TopicReader
 ) -> None:
     modelcast("publish", "unheard", modelcast.model(1), "--wait")
     launch_seconds = modelcast("--version").seconds
@@ -127,12 +127,7 @@ def test_7_claimed_while_kafka_is_away_and_announced_by_the_tracker(
     assert entry is not None, "it is claimed"
 
     def announced() -> bool:
-        consumer = make_consumer(settings)
-        try:
-            there = read_partition(consumer, settings, Topic.MODEL_UPDATES, partition_of("unheard"), timeout_seconds=10)
-            return encode(entry.entry) in {message.value() for message in there}
-        finally:
-            consumer.close()
+        return entry.body in topics.values(Topic.MODEL_UPDATES, partition_of("unheard"))
 
     until(announced, "the tracker announces it", 30)
     modelcast("wait", "unheard/2", "--timeout", "20s")

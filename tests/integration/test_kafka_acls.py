@@ -14,8 +14,9 @@ from modelcast.infra.kafka.client import make_admin, make_consumer, read_partiti
 from modelcast.infra.kafka.dead_letters import StoredDeadLetter, read
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.topics import Topic, partition_of
-from tests.agents.region.stack import Process, Stack
+from tests.agents.region.stack import Stack
 from tests.support.command_line import NOWHERE, CommandLine
+from tests.support.daemon import Daemon
 from tests.support.secured_kafka import SecuredKafka, secured_kafka
 from tests.support.servers import S3ForTests
 from tests.support.waiting import until
@@ -140,6 +141,7 @@ def test_nobody_makes_or_removes_a_topic_of_others(kafka_with_acls: SecuredKafka
     assert Topic.MODEL_UPDATES in make_admin(kafka_with_acls.admin).list_topics(timeout=PATIENCE_SECONDS).topics
 
 
+@pytest.mark.soak
 def test_with_its_acls_each_role_does_its_work(
     kafka_with_acls: SecuredKafka,
     s3: S3ForTests,
@@ -150,12 +152,8 @@ def test_with_its_acls_each_role_does_its_work(
     extra = {"MODELCAST_REDIS__URL": redis_url, "MODELCAST_REGIONS__EU__REPORT_SECONDS": "2"}
     stack = Stack(tmp_path, kafka.bootstrap_servers, s3, ("eu",), 1, extra)
     try:
-        tracker = Process(
-            "tracker",
-            [*stack.processes[0].command[:3], "run", "tracker"],
-            stack.env | kafka.env(TRACKER),
-            tmp_path / "tracker.log",
-        )
+        command = ["-m", "modelcast.cli.main", "run", "tracker"]
+        tracker = Daemon("tracker", command, stack.env | kafka.env(TRACKER), tmp_path)
         stack.processes.append(tracker.start())
         stack.agent("eu", "a", **kafka.env(EU))
         publisher, operator, viewer = (

@@ -12,8 +12,9 @@ import pytest
 from modelcast.infra.kafka.admin import describe
 from modelcast.infra.settings import Settings, load
 from modelcast.schemas.errors import KafkaUnavailable
-from tests.agents.region.stack import Process, Stack
+from tests.agents.region.stack import Stack
 from tests.support.command_line import CommandLine, pods_of, predicts
+from tests.support.daemon import Daemon
 from tests.support.servers import S3ForTests
 from tests.support.tls import CLIENT_KEY_PASSWORD, TlsFront, make_authority
 from tests.support.tls_kafka import PASSWORD, TlsKafka, tls_kafka
@@ -73,9 +74,9 @@ def test_publisher_region_tracker_and_command_line_speak_tls(
         }
         stack = Stack(tmp_path, "", s3, ("eu",), 1, env)
         try:
-            run = [sys.executable, "-m", "modelcast.cli.main", "run"]
             for name, arguments in (("tracker", ["tracker"]), ("region", ["region", "eu"])):
-                process = Process(name, [*run, *arguments], stack.env, tmp_path / f"{name}.log")
+                command = ["-m", "modelcast.cli.main", "run", *arguments]
+                process = Daemon(name, command, stack.env, tmp_path)
                 stack.processes.append(process.start())
             modelcast = CommandLine(stack.env, tmp_path)
             modelcast("publish", "fraud", modelcast.model(1), "--wait", "--timeout", "120s")
@@ -141,8 +142,8 @@ def test_a_daemon_that_cannot_connect_says_why_in_its_log(
 ) -> None:
     env, told, place = wrong(broker, other_ca)[which]
     stack = Stack(tmp_path, "", s3, ("eu",), 0, env | {"MODELCAST_KAFKA__TIMEOUT_SECONDS": "3"})
-    command = [sys.executable, "-m", "modelcast.cli.main", "run", *daemon.split()]
-    process = Process(daemon, command, stack.env, tmp_path / "daemon.log").start()
+    command = ["-m", "modelcast.cli.main", "run", *daemon.split()]
+    process = Daemon(daemon, command, stack.env, tmp_path).start()
     try:
         until(lambda: process.lines("waiting for kafka"), "it says so", 60)
         line = process.lines("waiting for kafka")[0]

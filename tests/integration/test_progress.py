@@ -9,11 +9,11 @@ import pytest
 
 from modelcast.infra.local.layout import CONFIG_FILE
 from modelcast.infra.local.stack import LocalStack
-from modelcast.infra.settings import Settings
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 from tests.integration.test_losses import words_on
 from tests.support.command_line import CommandLine
+from tests.support.topic_reader import TopicReader
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -59,7 +59,7 @@ def rows(said: list[VersionState], region: str) -> list[RegionState]:
 
 
 def test_a_slow_fetch_is_followed_from_its_plan_to_its_end(
-    modelcast: CommandLine, settings: Settings, eu_limit: Limit
+    modelcast: CommandLine, topics: TopicReader, eu_limit: Limit
 ) -> None:
     model, folder = "followed", large_model(modelcast)
     whole = sum(path.stat().st_size for path in folder.iterdir())
@@ -67,7 +67,7 @@ def test_a_slow_fetch_is_followed_from_its_plan_to_its_end(
     modelcast("publish", model, folder)
 
     def progress() -> list[RegionState]:
-        seen = rows(words_on(settings, model), "eu")
+        seen = rows(words_on(topics, model), "eu")
         return [row for row in seen if row.state is State.FETCHING and row.bytes_moved]
 
     until(lambda: len({row.bytes_moved for row in progress()}) >= 3, "it says how far it has come", 90)
@@ -87,8 +87,8 @@ def test_a_slow_fetch_is_followed_from_its_plan_to_its_end(
 
     eu_limit.lift()
     modelcast("wait", f"{model}/1", "--timeout", "90s")
-    until(lambda: rows(words_on(settings, model), "eu")[-1].state is State.SERVING, "the tracker says so", 60)
-    last = rows(words_on(settings, model), "eu")[-1]
+    until(lambda: rows(words_on(topics, model), "eu")[-1].state is State.SERVING, "the tracker says so", 60)
+    last = rows(words_on(topics, model), "eu")[-1]
     assert (last.bytes_moved, last.bytes_planned, last.bytes_total) == (planned, planned, whole)
     (eu,) = (r for r in modelcast("get", model, "-o", "json").json["state"]["regions"] if r["region"] == "eu")
     assert {"bytes_moved": planned, "bytes_saved": whole - planned, "bytes_planned": planned}.items() <= eu.items()
@@ -98,4 +98,4 @@ def test_a_slow_fetch_is_followed_from_its_plan_to_its_end(
         "publish", "unlimited", large_model(modelcast)
     )  # what a limit held that was lifted says nothing of a link
     modelcast("wait", "unlimited/1", "--timeout", "90s")
-    until(lambda: rows(words_on(settings, "unlimited"), "eu")[-1].bytes_per_second > 0, "its speed is told", 60)
+    until(lambda: rows(words_on(topics, "unlimited"), "eu")[-1].bytes_per_second > 0, "its speed is told", 60)

@@ -5,10 +5,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from modelcast.infra.settings import Settings, StoreSettings
-from modelcast.schemas.codec import decode
+from modelcast.schemas.codec import DEFAULT
 from modelcast.schemas.errors import KafkaUnavailable
+from modelcast.schemas.log.statements import read_stated
 from modelcast.schemas.ports import Announcer, ByteStream, ObjectInfo, ObjectStore, Progress, Ready, StoredObject
-from modelcast.schemas.records import Record
+from modelcast.schemas.records import Entry
 
 SETTINGS = Settings(stores={"origin": StoreSettings(url="s3://unused")})
 
@@ -103,5 +104,5 @@ class Heard(Announcer):
         """Nothing to let go of."""
 
     @property
-    def records(self) -> list[Record]:
-        return [decode(value) for _, _, value in self.said]
+    def records(self) -> list[Entry]:
+        return [read_stated(value, book=DEFAULT).entry for _, _, value in self.said]

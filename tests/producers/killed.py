@@ -10,7 +10,8 @@ from pathlib import Path
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import open_store
 from modelcast.producers import Publication, Publisher
-from modelcast.schemas.codec import decode
+from modelcast.schemas.codec import DEFAULT
+from modelcast.schemas.log.statements import read_stated
 from modelcast.schemas.ports import Announcer
 from modelcast.schemas.records import ModelUpdate
 from tests.producers.fakes import HookedStore
@@ -77,4 +78,5 @@ def publish(settings: Settings, heard: Path, path: Path) -> Publication:
 
 def announced(heard: Path, update: ModelUpdate) -> bool:
     """Whether it is among what ``FileAnnouncer`` wrote."""
-    return any(decode(bytes.fromhex(line)) == update for line in heard.read_text().splitlines())
+    heard_bodies = (bytes.fromhex(line) for line in heard.read_text().splitlines())
+    return any(read_stated(body, book=DEFAULT).entry == update for body in heard_bodies)

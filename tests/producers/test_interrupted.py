@@ -12,6 +12,7 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import open_store
 from tests.producers.killed import STEPS_MAX, announced, forkserver_with, publish, publish_once
+from tests.support.lanes import often
 from tests.support.servers import S3ForTests
 
 pytestmark = pytest.mark.integration
@@ -42,7 +43,7 @@ def test_killed_at_each_step_and_run_again_there_is_one_entry(
     path.write_bytes(os.urandom(size))
     other.write_bytes(b"published meanwhile")
     killed_after_claim = 0
-    for step in range(1, STEPS_MAX):
+    for step in range(1, STEPS_MAX, often(1, 3)):
         url = f"s3://{bucket}/{step}"
         settings = Settings(
             stores={"origin": StoreSettings(url=url, endpoint_url=s3.endpoint_url)},
@@ -77,4 +78,4 @@ def test_killed_at_each_step_and_run_again_there_is_one_entry(
     else:
         pytest.fail("publishing never finished")
     assert step > 15
-    assert killed_after_claim >= 4
+    assert killed_after_claim >= often(4, 1)

@@ -14,8 +14,10 @@ from modelcast.infra.settings import KafkaSettings, Settings, StoreSettings
 from modelcast.infra.stores import open_store
 from modelcast.producers import Commander, Publication, Publisher, Unannounced
 from modelcast.schemas import keys
-from modelcast.schemas.codec import decode, encode
+from modelcast.schemas.codec import DEFAULT
 from modelcast.schemas.errors import ExitCode, StoreUnavailable
+from modelcast.schemas.log.chain import StatedEntry
+from modelcast.schemas.log.statements import read_stated
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ModelUpdate
@@ -45,7 +47,7 @@ def origin(settings: Settings) -> ObjectStore:
     return open_store(where.url, endpoint_url=where.endpoint_url)
 
 
-def announced(settings: Settings, model: str, registry_id: str) -> list[bytes]:
+def announced(settings: Settings, model: str, registry_id: str) -> list[StatedEntry]:
     consumer = make_consumer(settings)
     try:
         messages = list(
@@ -54,7 +56,8 @@ def announced(settings: Settings, model: str, registry_id: str) -> list[bytes]:
     finally:
         consumer.close()
     bodies = [m.value() or b"" for m in messages if m.key() == model.encode()]
-    return [b for b in bodies if getattr(decode(b), "registry_id", "") == registry_id]
+    found = [read_stated(body, book=DEFAULT) for body in bodies]
+    return [stated for stated in found if stated.entry.registry_id == registry_id]
 
 
 def test_a_folder_arrives_whole_in_store_log_and_topic(settings: Settings, tmp_path: Path) -> None:
@@ -76,10 +79,10 @@ def test_a_folder_arrives_whole_in_store_log_and_topic(settings: Settings, tmp_p
     log = RegistryReader(store).tail("fraud").log
     assert log.event_ids == (first.event_id, second.event_id)
     assert log.updates[1].metrics == {"auc": 0.9}
-    assert announced(settings, "fraud", first.registry_id) == [
-        encode(log.updates[1]),
-        encode(log.updates[1]),
-        encode(log.updates[2]),
+    assert [s.entry for s in announced(settings, "fraud", first.registry_id)] == [
+        log.updates[1],
+        log.updates[1],
+        log.updates[2],
     ]
     update: ModelUpdate = log.updates[2]
     found = store.get(update.artifact.manifest_key, size_max=10**6)
@@ -110,11 +113,12 @@ def test_publishers_at_once_all_land_in_one_order_and_are_all_announced(settings
         thread.start()
     for thread in threads:
         thread.join()
-    log = RegistryReader(origin(settings)).tail("fraud").log
+    tail = RegistryReader(origin(settings)).tail("fraud")
+    log = tail.log
     assert sorted(p.version for p in done) == list(range(1, 13)) == sorted(log.updates)
     assert all(log.event_ids[p.generation - 1] == p.event_id for p in done)
     bodies = announced(settings, "fraud", done[0].registry_id)
-    assert sorted(bodies) == sorted(encode(update) for update in log.updates.values())
+    assert sorted(stated.body for stated in bodies) == sorted(timed.body for timed in tail.new.values())
 
 
 def test_with_kafka_away_it_is_claimed_and_known_in_time(settings: Settings, tmp_path: Path) -> None:
@@ -130,7 +134,7 @@ def test_with_kafka_away_it_is_claimed_and_known_in_time(settings: Settings, tmp
         again = publisher.publish("fraud", tmp_path / "model")
     assert (again.version, again.created, again.announced) == (1, True, True)
     log = RegistryReader(origin(settings)).tail("fraud").log
-    assert announced(settings, "fraud", again.registry_id) == [encode(log.updates[1])]
+    assert [s.entry for s in announced(settings, "fraud", again.registry_id)] == [log.updates[1]]
 
 
 def test_with_the_store_away_nothing_is_announced(settings: Settings, tmp_path: Path) -> None:
@@ -152,5 +156,5 @@ def test_a_command_follows_a_publication_on_the_topic(settings: Settings, tmp_pa
         published = publisher.publish("fraud", tmp_path / "model")
         said = commander.pin("fraud", 1, regions=["eu"], reason="because", requested_by="ann")
     log = RegistryReader(origin(settings)).tail("fraud").log
-    assert announced(settings, "fraud", published.registry_id) == [encode(log.updates[1]), encode(said)]
+    assert [s.entry for s in announced(settings, "fraud", published.registry_id)] == [log.updates[1], said]
     assert log.view("eu").pinned_version == 1

@@ -21,11 +21,11 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
-from tests.support.folding import apply_all
+from tests.support.folding import apply_all, stated
 
 REGIONS = ("ap", "eu", "us")
-EVERYWHERE = {CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS}
-NEEDS_VERSION = EVERYWHERE | {CommandKind.ACTIVATE, CommandKind.ROLLBACK, CommandKind.PIN}
+EVERYWHERE = {CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS, CommandKind.ACCEPT}
+NEEDS_VERSION = EVERYWHERE - {CommandKind.ACCEPT} | {CommandKind.ACTIVATE, CommandKind.ROLLBACK, CommandKind.PIN}
 ELSEWHERE = "elsewhere"  # a region that no entry ever names
 EMPTY = ModelLog("fraud", "registry")
 
@@ -177,6 +177,8 @@ class Twin:
             self.paused_at, self.paused_on = generation, self.aspired()
         elif kind is CommandKind.RESUME:
             self.paused_at = self.paused_on = None
+        elif kind is CommandKind.ACCEPT:
+            return
         elif kind is CommandKind.RELOAD:
             self.reloaded = generation
         else:
@@ -225,7 +227,7 @@ def test_met_twice_or_in_any_order_the_same_entries_make_the_same_log(
         entry = waiting.pop(0)
         before = log
         try:
-            log = log.apply(entry)
+            log = log.extend(stated(log, entry))
         except Gap:
             assert entry.generation > before.head + 1
             waiting.append(entry)

@@ -33,6 +33,7 @@ TABLE = [
         {},
         Word.NONE,
     ),
+    ("heard, and has not reported yet", row("eu", state=None, served_version=None), {"behind": 5}, Word.LAG),
     ("reported once, and no heartbeat is known", row("eu", silent=True, heard_at_us=0), {}, Word.SILENT),
     ("not read back for long", row("eu"), {"read": 601}, Word.SILENT),
     ("read back in time", row("eu"), {"read": 599}, Word.OK),

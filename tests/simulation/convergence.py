@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.schemas import keys
+from modelcast.schemas.codec import decode_as
+from modelcast.schemas.records import VersionState
 
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
 def missing(world: World) -> list[str]:
     """What still keeps the world from being as its log says; empty when nothing does."""
-    return [line for region in world.regions for line in _region(world, region)] + _tracker(world)
+    lines = [line for region in world.regions for line in _region(world, region)] + _tracker(world)
+    return [*lines, "nobody has put the log right"] if world.rewriting.undecided else lines
 
 
 def memory_of(world: World, region: Region) -> Memory | None:
@@ -29,6 +32,8 @@ def _region(world: World, region: Region) -> list[str]:
     memory, owner = memory_of(world, region), region.owner
     if owner is None or owner.replica is None or memory is None:
         return [f"{region.name}: nobody owns the model"]
+    if owner.replica.facts.alarm:
+        return [f"{region.name}: {owner.replica.facts.alarm}"]
     if memory.accepted_generation != aspiration.generation:
         return [f"{region.name}: accepted {memory.accepted_generation}, the log says {aspiration.generation}"]
     quarantined = {q.manifest_digest for q in memory.quarantined}
@@ -63,10 +68,17 @@ def _pod(pod: Pod, generation: int) -> str:
 
 
 def _tracker(world: World) -> list[str]:
-    state = world.tracker.redis.get(world.model)
+    told = world.kafka.version_state
+    states = {"the view": world.redis.state(world.model), "version-state": told and decode_as(VersionState, told)}
+    return [line for where, state in states.items() for line in _state(world, where, state or None)]
+
+
+def _state(world: World, where: str, state: VersionState | None) -> list[str]:
     if state is None:
-        return ["the tracker says nothing"]
-    lines = [] if state.head_generation == world.truth.head else ["the tracker has not read the log to its end"]
+        return [f"{where} says nothing"]
+    lines = (
+        [] if state.head_generation == world.truth.head else [f"{where} knows the log up to {state.head_generation}"]
+    )
     rows = {row.region: row for row in state.regions}
     for region in world.regions:
         aspiration = world.truth.aspiration(region.name)
@@ -75,5 +87,5 @@ def _tracker(world: World) -> list[str]:
         waived = any(pod.plain for pod in region.pods) or aspiration.manifest_digest in quarantined
         row = rows.get(region.name)
         if not waived and aspiration.update is not None and (row is None or row.served_version != aspiration.version):
-            lines.append(f"the tracker says that {region.name} serves {row and row.served_version}")
+            lines.append(f"{where} says that {region.name} serves {row and row.served_version}")
     return lines

@@ -51,6 +51,11 @@ RATES = {
     "worker paused between two requests": 0.1,
     "partition moved at a load": 0.1,
     "revocation late": 0.5,
+    # the tracker
+    "tracker's record not delivered": 0.1,
+    "published states not read": 0.2,
+    "view not written": 0.1,
+    "view written unheard": 0.1,
     # acks
     "ack dropped": 0.15,
     "ack doubled": 0.15,
@@ -70,18 +75,28 @@ STROKES = {
     "worker paused": 2,
     "worker cut off": 2,
     "partition moved": 2,
-    "tracker restarted": 1,
+    "tracker crashed": 2,
+    "tracker paused": 1,
+    "tracker cut off": 1,
+    "tracker's partition moved": 2,
     "tracker lost its tables": 1,
     "redis lost": 1,
+    "older log restored": 1,
+    "log entry flipped": 1,
 }
 GLOBAL_STROKES = frozenset(
     {
         "topic replayed",
         "kafka lost",
         "origin bytes damaged",
-        "tracker restarted",
+        "tracker crashed",
+        "tracker paused",
+        "tracker cut off",
+        "tracker's partition moved",
         "tracker lost its tables",
         "redis lost",
+        "older log restored",
+        "log entry flipped",
     }
 )
 # These do not hurt a region: it must be as fast, and as thrifty, as without them.

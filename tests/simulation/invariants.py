@@ -9,13 +9,13 @@ every event. A check knows more than any actor: what bytes are really where, and
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from modelcast.agents.region.decider import values
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.tracker.decider.snapshots import RegionRows
+from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState, State
@@ -25,6 +25,7 @@ from tests.support.folding import may_move
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod, Serving
     from tests.simulation.actors.region import Region
+    from tests.simulation.actors.tracker import TrackerWorker
     from tests.simulation.actors.worker import Worker
     from tests.simulation.world import World
 
@@ -34,20 +35,28 @@ NEVER_BACK = "2 a pod never goes to a lower generation"
 REPLACED_IS_POWERLESS = "2 a replaced owner changes nothing"
 ACCEPTED_NEVER_FALLS = "2 the accepted generation never falls"
 NO_FALSE_ALARM = "2 no alarm without cause"
+NOT_REWRITTEN = "2 a log that was rewritten is not obeyed before a person accepts it"
+ALARM_STAYS = "2 an alarm stays until the log agrees, or a person decides"
+ALARM_SHOWN = "two regions never want different things of one log without an alarm"
 ONE_LOG = "3 an event stands once in the log"
 CONVERGES = "3 every publication reaches every region"
 OLD_KEEPS_SERVING = "4 a failed load leaves the old version serving"
 CONFIRMED = "5 serving means read back"
+NEVER_BACK_IN_THE_VIEW = "5 the view never goes back"
+SILENT_IS_SAID = "5 a region that is not heard of is not said to serve"
+SAID_SOON = "5 what a region reports is said soon"
 CLEAN_IN_TIME = "6 a region without faults is in time"
 ONCE = "7 an artifact crosses once"
 RESTART_CHANGES_NOTHING = "8 a restart of everything changes nothing"
 OVER_IS_OVER = "2 an answer that comes after the takeover is not obeyed"
+SPEAKS_OF_ITS_OWN = "2 a tracker says nothing of a model that it was told is not its own"
 RIGHT_OWNER_STAYS = "whoever has slept pushes nobody out"
 LEGAL_MOVES = "states move only as allowed"
 NO_FALSE_BLAME = "no fault of the environment blames a version"
 NO_BUSY_LOOP = "nothing is tried without a pause"
 
 SLEEPY_SECONDS = 10.0  # after its sleep the group may not have told a worker yet what it lost
+SOON_SECONDS = 3.0
 LOADS_MAX, LOADS_SECONDS = 12, 5.0  # orders to one pod by one owner
 
 
@@ -100,8 +109,7 @@ class Checks:
 
     def _bytes_are_verified(self, pod: Pod, serving: Serving) -> None:
         order, really = serving.order, digest_of(serving.stored.data)
-        update = self.world.truth.updates.get(order.version)
-        if update is None or update.artifact.manifest_digest != really:
+        if (order.version, really) not in self.world.ever:
             self.broken(ONLY_VERIFIED, f"{pod.name} serves {really[7:13]} as version {order.version}")
 
     def _never_back(self, pod: Pod, before: Serving | None, now: Serving) -> None:
@@ -142,6 +150,9 @@ class Checks:
             self.broken(REPLACED_IS_POWERLESS, f"{region.name}: {new.owner} (epoch {new.epoch}) wrote over {old.epoch}")
         if new.accepted_generation < old.accepted_generation:
             self.broken(ACCEPTED_NEVER_FALLS, f"{region.name}: {old.accepted_generation} -> {new.accepted_generation}")
+        if old.accepted_digest and not self.world.rewriting.follows(new.accepted_digest, old.accepted_digest):
+            what = f"{region.name} accepted generation {new.accepted_generation} of a log that its last is no part of"
+            self.broken(NOT_REWRITTEN, what)
         self._right_owner_stays(region, old, new)
         self._state_at[region] = self.world.now
 
@@ -174,8 +185,10 @@ class Checks:
         if before.facts.saved.epoch <= self._let_go.get((worker, worker.identity), 0):
             self.broken(OVER_IS_OVER, f"{worker.name} obeys a {type(event).__name__} in an epoch that it gave up")
         self._epochs[worker, worker.identity] = before.facts.saved.epoch
-        if after.facts.alarm:
+        if after.facts.alarm and not world.rewriting.tampered:
             self.broken(NO_FALSE_ALARM, f"{worker.name}: {after.facts.alarm}")
+        if before.facts.alarm and not after.facts.alarm:
+            self._alarm_may_end(worker, before)
         if after.generation < before.generation:
             self.broken(NEVER_BACK, f"{worker.name} follows {after.generation} after {before.generation}")
         self._moves_are_legal(worker, before, event, after)
@@ -188,6 +201,17 @@ class Checks:
         for effect in effects:
             if isinstance(effect, values.Load):
                 self._has_paused(worker, effect)
+
+    def _alarm_may_end(self, worker: Worker, before: Replica) -> None:
+        lost = [position for position in before.positions if not self.world.truth.answers(position)]
+        if lost:
+            self.broken(ALARM_STAYS, f"{worker.name} ends it, but the log does not answer {lost[0].generation}")
+
+    def alarms_are_shown(self, regions: set[str]) -> None:
+        """Faults are long over, and these regions had read what the log does not answer."""
+        state = self.world.redis.state(self.world.model)
+        if regions and (state is None or not state.alarm):
+            self.broken(ALARM_SHOWN, f"nothing is said of {', '.join(sorted(regions))}")
 
     def _moves_are_legal(self, worker: Worker, before: Replica, event: values.Event, after: Replica) -> None:
         known, old = self._states.get(worker, (None, State.ANNOUNCED))
@@ -219,14 +243,51 @@ class Checks:
         for pod in ack.pods:
             self._is_confirmed(f"{ack.region} reports", pod)
 
-    def rows_moved(self, region: str, before: RegionRows | None, after: RegionRows) -> None:
-        """The tracker believes another snapshot."""
-        old, new = before.complete if before else None, after.complete
-        if old is not None and (new is None or new.order < old.order):
-            self.broken(REPLACED_IS_POWERLESS, f"the tracker went back to snapshot {new and new.order} of {region}")
+    def rows_moved(
+        self, worker: TrackerWorker, before: Mapping[str, RegionRows], after: Mapping[str, RegionRows]
+    ) -> None:
+        """A worker of the tracker has taken a record."""
+        for region, rows in after.items():
+            old, new = before.get(region, EMPTY).complete, rows.complete
+            if old is not None and (new is None or new.order < old.order):
+                self.broken(
+                    REPLACED_IS_POWERLESS, f"{worker.name} went back to snapshot {new and new.order} of {region}"
+                )
+            if new is not None and (old is None or new.order > old.order):
+                self._is_said_soon(worker, region, new)
 
-    def version_state_said(self, state: VersionState) -> None:
-        """The tracker tells the world."""
+    def _is_said_soon(self, worker: TrackerWorker, region: str, snapshot: Snapshot) -> None:
+        life, told_at, began = worker.life, worker.told_at, self.world.now
+        if worker.agent.rows.row(self.world.model).log is None:
+            return  # nothing can be said before
+
+        def check() -> None:
+            goes_on = worker.up and not worker.paused and (worker.life, worker.told_at) == (life, told_at)
+            if not goes_on or worker.woken_at >= began or not worker.agent.emitter.settled:
+                return
+            if worker.last_said_at >= began:
+                return
+            said = worker.last_said.regions if worker.last_said else ()
+            if (region, snapshot.header.reported_at_us) not in {(r.region, r.reported_at_us) for r in said}:
+                self.broken(SAID_SOON, f"{worker.name} did not say {snapshot.order} of {region} in {SOON_SECONDS} s")
+
+        self.world.after(SOON_SECONDS, check)
+
+    def unheard(self, worker: TrackerWorker, region: str) -> None:
+        """A region was not heard of for so long that a worker of the tracker must have said so."""
+        said = worker.last_said.regions if worker.last_said else ()
+        if any(row.region == region and row.served_version is not None for row in said):
+            self.broken(SILENT_IS_SAID, f"{worker.name} still says that {region} serves something")
+
+    def view_written(self, before: VersionState, after: VersionState) -> None:
+        """An owner has written another state into the live view."""
+        if after.updated_at_us < before.updated_at_us:
+            self.broken(NEVER_BACK_IN_THE_VIEW, f"{after.updated_at_us} was written over {before.updated_at_us}")
+
+    def version_state_said(self, worker: TrackerWorker, state: VersionState) -> None:
+        """A worker of the tracker tells the world."""
+        if worker.is_revoked:
+            self.broken(SPEAKS_OF_ITS_OWN, f"{worker.name} speaks after it was revoked")
         for row in state.regions:
             for pod in row.pods:
                 self._is_confirmed("the tracker says", pod)

@@ -12,14 +12,11 @@ from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Event, LoadBroken, Loaded, LoadRefused, PodRead
 from modelcast.agents.region.ownership import liveness
 from modelcast.agents.region.shell.reconciler import Reconciler
-from modelcast.agents.tracker.decider import snapshots
 from modelcast.consumers.pod import fence
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, PodReading, PodRefused
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas.ports import ObjectInfo
-from modelcast.schemas.records import ModelAck
 from tests.simulation import artifacts
-from tests.simulation.actors import tracker
 from tests.simulation.actors.region import Bucket
 from tests.simulation.invariants import (
     ACCEPTED_NEVER_FALLS,
@@ -118,15 +115,6 @@ def _without_generation_compare_of_the_region() -> Iterator[None]:
 
 
 @contextmanager
-def _without_order_of_snapshots() -> Iterator[None]:
-    def take(rows: snapshots.RegionRows, ack: ModelAck) -> snapshots.Change:
-        return snapshots.take(snapshots.EMPTY, ack)
-
-    with patch.object(tracker, "take", take):
-        yield
-
-
-@contextmanager
 def _without_a_look_at_the_clock_before_a_claim() -> Iterator[None]:
     with patch.object(liveness.Liveness, "stands", lambda self: True):
         yield
@@ -189,5 +177,4 @@ MUTANTS = (
     Mutant("timer of a reconciler", _without_timers_of_the_reconciler, frozenset({CONVERGES, CLEAN_IN_TIME})),
     Mutant("mercy for refused requests", _without_mercy_for_refused_requests, frozenset({NO_FALSE_BLAME})),
     Mutant("mercy for the environment", _without_mercy_for_the_environment, frozenset({NO_FALSE_BLAME})),
-    Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from tests.simulation.invariants import CLEAN_IN_TIME, CONVERGES, ONCE, RESTART_
 from tests.simulation.quiet_logs import only_unforeseen_errors_logged
 from tests.simulation.world import World
 
-PEACE_SECONDS_MAX = 400.0
+PEACE_SECONDS_MAX = 500.0
 """How long after the last fault everything may take."""
 CLEAN_SECONDS_MAX = 30.0
 CLEAN_SECONDS_MAX_UNHEARD = 120.0
@@ -60,9 +60,9 @@ def run_seed(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
             raise
         invariant = error = f"{type(crash).__name__}: {crash}"
     finally:
-        for worker in (worker for region in world.regions for worker in region.workers):
-            worker.loop.end()
-            worker.abandon_steps()
+        for process in world.processes:
+            process.loop.end()
+            process.abandon_steps()
     stats = world.stats + Counter({f"fault: {kind}": n for kind, n in world.faults.hits.items()})
     return Outcome(seed, invariant, error, world.scheduler.events, world.now, peace, stats)
 
@@ -86,10 +86,9 @@ def _live(world: World) -> float:
     before = _picture(world)
     world.trace("world", "--- everything restarts ---")
     world.restarting = True
-    for region in world.regions:
-        for actor in (*region.workers, *region.pods):
-            world.after(world.rng.uniform(0.0, 2.0), lambda actor=actor: actor.crash("everything restarts"))
-    world.tracker.crash(tables=True)
+    for actor in (*world.processes, *world.pods):
+        world.after(world.rng.uniform(0.0, 2.0), lambda actor=actor: actor.crash("everything restarts"))
+    world.after(2.0, world.trackers.lose_tables)
     _advance(world, world.now + 5.0)
     _converge(world, RESTART_CHANGES_NOTHING)
     after = _picture(world)
@@ -155,7 +154,8 @@ def _time(world: World, entry: Entry) -> None:
     bound = CLEAN_SECONDS_MAX_UNHEARD if deaf else CLEAN_SECONDS_MAX
 
     def check() -> None:
-        if world.restarting or world.truth.head != entry.generation or world.faults.hits["origin bytes damaged"]:
+        spoiled = world.rewriting.tampered or world.faults.hits["origin bytes damaged"]
+        if world.restarting or world.truth.head != entry.generation or spoiled:
             return
         for region in world.regions:
             if region.touched:

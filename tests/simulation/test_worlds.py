@@ -10,7 +10,7 @@ from tests.simulation.faults import RATES, STROKES
 from tests.simulation.run import run_many, run_seed
 from tests.support.lanes import often
 
-SEEDS = int(os.environ.get("MODELCAST_SIMULATION_SEEDS", often(1000, 200)))
+SEEDS = int(os.environ.get("MODELCAST_SIMULATION_SEEDS", often(1000, 60)))
 FIRST = int(os.environ.get("MODELCAST_SIMULATION_FIRST_SEED", "0"))
 
 

@@ -7,20 +7,26 @@ from collections import Counter
 from collections.abc import Callable
 
 from modelcast.agents.region.decider.policy import Policy
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Entry
+from modelcast.schemas.records import Entry, ModelUpdate
 from tests.simulation.actors.kafka import Kafka
 from tests.simulation.actors.origin import Origin, Reader
 from tests.simulation.actors.pod import Pod
+from tests.simulation.actors.process import Process
 from tests.simulation.actors.publisher import Publishers
 from tests.simulation.actors.region import Region
-from tests.simulation.actors.tracker import Tracker
+from tests.simulation.actors.rewriting import Rewriting
+from tests.simulation.actors.tracker import Trackers
+from tests.simulation.actors.tracker_lines import Redis
 from tests.simulation.convergence import memory_of
 from tests.simulation.faults import GLOBAL_STROKES, HARMLESS, Faults
 from tests.simulation.invariants import ONE_LOG, Checks
 from tests.simulation.scheduler import Scheduler
 
 Trace = Callable[[str], None]
+ACCEPTED_AFTER_PEACE_SECONDS = 200.0
+"""When a person ends every alarm about the log that is left."""
 
 
 class World:
@@ -44,7 +50,8 @@ class World:
                              loads_at_once=rng.choice([1, 1, 2]))  # fmt: skip
         self.published: dict[str, bytes] = {}  # digest -> the intact bytes
         self.blames: Counter[tuple[str, str]] = Counter()  # region, digest: how often the version itself was at fault
-        self.truth = ModelLog(self.model, self.registry_id)
+        self.truth = ModelLog(self.model, self.registry_id)  # what stands in the store, or should
+        self.ever: set[tuple[int, str]] = set()  # (version, digest) of all that was ever published
         self.checks = Checks(self)
         self.origin = Origin(self)
         self.reader = Reader(self.origin)
@@ -53,7 +60,9 @@ class World:
         self.publishers = Publishers(self)
         self._found_regions()
         self.pods: list[Pod] = [pod for region in self.regions for pod in region.pods]
-        self.tracker = Tracker(self)
+        self.redis = Redis(self)
+        self.trackers = Trackers(self)
+        self.rewriting = Rewriting(self)
 
     def _found_regions(self) -> None:
         rng = self.rng
@@ -67,7 +76,9 @@ class World:
         rng = self.rng
         for region in self.regions:
             region.begin()
+        self.trackers.begin()
         self.after(rng.uniform(0.0, 3.0), self.publishers.act)
+        self.after(self.stop_at + ACCEPTED_AFTER_PEACE_SECONDS, self.rewriting.accept)
         for _ in range(rng.randint(1, 9)):
             self.after(rng.uniform(0.0, self.stop_at), self.publishers.act)
         for kind, most in self.faults.strokes.items():
@@ -83,6 +94,11 @@ class World:
                 self.after(self.stop_at + delay, self._mend)
 
     # --- what actors ask for ------------------------------------------------------------------------------
+
+    @property
+    def processes(self) -> list[Process]:
+        """All that run our agents."""
+        return [*(worker for region in self.regions for worker in region.workers), *self.trackers.workers]
 
     @property
     def now(self) -> float:
@@ -117,12 +133,16 @@ class World:
         """Bytes have arrived damaged in a region, or a pod that had them whole could not load them."""
         self.blames[region.name, digest] += 1
 
-    def claimed(self, entry: Entry) -> None:
+    def claimed(self, stated: StatedEntry) -> None:
         """An entry stands in the log."""
+        entry = stated.entry
         self.trace("log", f"{entry.generation}: {_show(entry)}")
         if entry.event_id in self.truth.event_ids:
             self.checks.broken(ONE_LOG, f"{entry.event_id} again at {entry.generation}")
-        self.truth = self.truth.apply(entry)
+        self.truth = self.truth.extend(stated)
+        self.rewriting.claimed(stated)
+        if isinstance(entry, ModelUpdate):
+            self.ever.add((entry.version, entry.artifact.manifest_digest))
         self.stats[f"log: {getattr(entry, 'kind', None) or entry.activation}"] += 1  # type: ignore[union-attr]
         self.on_claimed(entry)
 
@@ -149,10 +169,29 @@ class World:
                 self.kafka.lose_all()
             case "origin bytes damaged":
                 self._damage(self.origin.artifacts, "origin", kind)
-            case "tracker restarted" | "tracker lost its tables":
-                self.tracker.crash(tables=kind == "tracker lost its tables")
+            case "tracker lost its tables":
+                self.trackers.lose_tables()
             case "redis lost":
-                self.tracker.redis.clear()
+                self.redis.clear()
+            case "older log restored":
+                self.faults.hits[kind] -= not self.rewriting.restore_an_older_copy()
+            case "log entry flipped":
+                self.faults.hits[kind] -= not self.rewriting.flip_a_bit()
+            case _:
+                self._strike_trackers(kind)
+
+    def _strike_trackers(self, kind: str) -> None:
+        rng, trackers = self.rng, self.trackers
+        worker = trackers.assignee or rng.choice(trackers.workers)
+        match kind:
+            case "tracker crashed":
+                worker.crash("struck")
+            case "tracker paused":
+                worker.pause(rng.uniform(5.0, 60.0))
+            case "tracker cut off":
+                worker.cut(rng.uniform(15.0, 60.0))
+            case "tracker's partition moved" if trackers.members:
+                trackers.assign(rng.choice(trackers.members))
 
     def _damage(self, place: dict[str, object], where: str, kind: str) -> None:
         if not place:
@@ -203,7 +242,7 @@ class World:
             memory, owner = memory_of(self, region), region.owner
             held_back |= {q.version for q in memory.quarantined} if memory else set()
             held_back |= {q.version for q in owner.replica.facts.quarantined} if owner and owner.replica else set()
-        for version in sorted(held_back):
+        for version in sorted(held_back & self.truth.updates.keys()):
             if not self.poisoned(self.published[self.truth.updates[version].artifact.manifest_digest]):
                 self.publishers.release(version)
 

@@ -2,19 +2,15 @@
 
 import json
 import os
-import signal
-import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.consumers.pod.artifacts import verify_folder
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.local.ports import free_ports
-from modelcast.infra.local.process import Child
 from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import KafkaSettings, RedisSettings, RegionSettings, Settings, StoreSettings
 from modelcast.infra.stores.configured import region_store
@@ -23,7 +19,7 @@ from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import VersionState
-from modelcast.schemas.states import State
+from tests.support.daemon import Daemon
 from tests.support.servers import S3ForTests
 from tests.support.slow_link import Link, Links
 from tests.support.waiting import until
@@ -37,74 +33,6 @@ def _ready(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-class Daemon:
-    """One of Modelcast's processes; each life writes a log of its own."""
-
-    def __init__(self, name: str, arguments: list[str], env: Mapping[str, str], folder: Path) -> None:
-        self.name, self.arguments, self.env, self._folder = name, arguments, dict(env), folder
-        self.life = 0
-        self._child: Child | None = None
-        self._killed = False
-
-    @property
-    def log(self) -> Path:
-        return self._folder / f"{self.name}-{self.life}.log"
-
-    @property
-    def pid(self) -> int:
-        assert self._child is not None
-        return self._child.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._child is not None and self._child.running
-
-    @property
-    def died(self) -> bool:
-        """It was started, has ended, and nobody here ended it."""
-        return self._child is not None and not self._child.running and not self._killed
-
-    def start(self) -> "Daemon":
-        assert not self.alive
-        self._killed = False
-        self.life += 1
-        command = [sys.executable, "-m", "modelcast.cli.main", *self.arguments]
-        self._child = Child.start(command, name=self.name, log=self.log, env=self.env)
-        return self
-
-    def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        assert self._child is not None
-        self._killed = True
-        os.kill(self._child.pid, signal.SIGKILL)
-        code = self._child.wait(10)
-        assert code == 128 + signal.SIGKILL, f"{self.name} had ended by itself with {code}: {self.log}"
-
-    def let_go(self) -> None:
-        """Ask it to end, without waiting."""
-        if self._child is not None:
-            self._child.let_go()
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
-
-    def lines(self, event: str) -> Iterator[dict[str, Any]]:
-        """What this life has logged under ``event``. A line is written before what it speaks of goes on."""
-        text = self.log.read_bytes() if self.log.exists() else b""
-        for line in text.splitlines():
-            if f'"{event}"'.encode() in line and line.endswith(b"}"):
-                body = json.loads(line)
-                if body.get("event") == event:
-                    yield body
-
-    def state(self, model: str) -> tuple[int, State] | None:
-        """(generation, state) of ``model`` as this life logged it last."""
-        found = [line for line in self.lines("state") if line["model"] == model]
-        return (found[-1]["generation"], State(found[-1]["state"])) if found else None
 
 
 @dataclass
@@ -268,4 +196,5 @@ class Cluster:
     def _daemon(self, name: str, arguments: list[str], env: Mapping[str, str] | None = None) -> Daemon:
         folder = self._root / "daemons" / name
         own = {"MODELCAST_DAEMON__WORKER": name, "MODELCAST_DAEMON__DATA_DIR": str(folder)}
-        return Daemon(name, arguments, self.env | own | dict(env or {}), self._logs)
+        command = ["-m", "modelcast.cli.main", *arguments]
+        return Daemon(name, command, self.env | own | dict(env or {}), self._logs)

@@ -1,8 +1,6 @@
 """The command line as people use it: a process of its own, its output and its exit code."""
 
 import json
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -12,8 +10,10 @@ from typing import Any
 
 from modelcast.infra.local.layout import inherited_env
 from tests.consumers.pod.models import adder
+from tests.support.command_server import command_server
 
 INPUT = [1.25, -3.0]
+SECONDS_MAX = 150.0
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,11 @@ class CommandLine:
     def __call__(self, *arguments: str | Path, code: int = 0, **env: str) -> Result:
         """Run it and insist on its exit code; ``env`` is put above the stack's settings."""
         began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "modelcast.cli.main", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            env={**inherited_env(), **self.env, **env},
-            stdin=subprocess.DEVNULL,
-            timeout=150,
-            check=False,
-        )
-        told = f"modelcast {' '.join(map(str, arguments))} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert done.returncode == code, told
-        return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+        words = list(map(str, arguments))
+        everything = {**inherited_env(), **self.env, **env}
+        done = command_server().run(words, folder=self.folder, env=everything, seconds=SECONDS_MAX)
+        assert done.code == code, f"modelcast {' '.join(words)} ended with {done.code}\n{done.out}\n{done.err}"
+        return Result(*done, time.monotonic() - began)
 
     def model(self, number: float) -> Path:
         """A folder with a model that adds ``number``."""

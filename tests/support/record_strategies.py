@@ -23,6 +23,7 @@ maybe_digest = st.just("") | digests
 finite = st.floats(allow_nan=False, allow_infinity=False)
 seconds = st.floats(0, allow_nan=False, allow_infinity=False)
 durations = st.dictionaries(text, finite, max_size=4)
+positions = st.builds(r.LogPosition, generation=generations, digest=digests)
 
 
 def _tuples(items: st.SearchStrategy, size_max: int = 4) -> st.SearchStrategy:
@@ -73,6 +74,7 @@ def model_commands(draw: st.DrawFn) -> r.ModelCommand:
         requested_by=draw(text),
         reason=draw(text),
         alias=draw(aliases) if kind is r.CommandKind.ALIAS else "",
+        replaces=tuple(draw(st.lists(positions, min_size=1, max_size=3))) if kind is r.CommandKind.ACCEPT else (),
     )
 
 
@@ -123,6 +125,8 @@ def model_acks(draw: st.DrawFn) -> r.ModelAck:
             stage_seconds=durations,
             attempts=counts,
             error=text,
+            log_digest=maybe_digest,
+            alarm=text,
         )
     )
 
@@ -155,7 +159,7 @@ region_states = st.builds(
     served_generation=counts,
     pods_serving=counts,
     pods_expected=counts,
-    lag_seconds=seconds,
+    behind_since_us=times_us,
     silent=st.booleans(),
     left_out=st.sampled_from(["", "pinned", "placement"]),
     refused_version=maybe_version,
@@ -174,6 +178,8 @@ region_states = st.builds(
     pinned_version=maybe_version,
     paused=st.booleans(),
     error_generation=counts,
+    reported_version=maybe_version,
+    unread=st.booleans(),
 )
 version_states = st.builds(
     r.VersionState,
@@ -184,12 +190,14 @@ version_states = st.builds(
     consistent_version=maybe_version,
     consistent_since_us=times_us,
     last_consistent_version=maybe_version,
-    lag_seconds_max=seconds,
+    behind_since_us=times_us,
     skew=counts,
     skew_since_us=times_us,
     updated_at_us=times_us,
     regions=_tuples(region_states, 2),
     alarm=text,
+    as_of_us=times_us,
+    regions_omitted=counts,
 )
 dead_letters = st.binary(max_size=64).flatmap(
     lambda raw: st.builds(
@@ -207,4 +215,14 @@ dead_letters = st.binary(max_size=64).flatmap(
         reported_at_us=times_us,
     )
 )
-records = st.one_of(model_updates, model_commands(), model_acks(), region_heartbeats, version_states, dead_letters)
+statements = st.builds(
+    r.Statement,
+    schema_digest=digests,
+    log_generation=generations,
+    log_digest=digests,
+    said_digest=digests,
+    said=st.binary(max_size=64),
+)
+records = st.one_of(
+    model_updates, model_commands(), model_acks(), region_heartbeats, version_states, dead_letters, statements
+)

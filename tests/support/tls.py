@@ -2,19 +2,16 @@
 
 import socket
 import ssl
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.support.tcp_front import TcpFront, address_of, pump_both
 
 CLIENT_KEY_PASSWORD = "the password of the client's key"
 
@@ -68,56 +65,25 @@ def make_authority(folder: Path) -> tuple[Path, Path]:
     return folder / "ca.pem", folder / "server.pem"
 
 
-class _Front:
-    """Accepts connections and gives each to ``_serve`` on a thread of its own. Use it as a context."""
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._guarded, args=(connection,), daemon=True).start()
-
-    def _guarded(self, connection: socket.socket) -> None:
-        with suppress(OSError), connection:
-            self._serve(connection)
-
-    def _serve(self, connection: socket.socket) -> None:
-        raise NotImplementedError
-
-
-class TlsFront(_Front):
+class TlsFront(TcpFront):
     """Speaks TLS with clients and passes their bytes on to a plain server."""
 
     def __init__(self, endpoint_url: str, certificate: Path) -> None:
         super().__init__()
-        parts = urlsplit(endpoint_url)
-        self._target = (parts.hostname or "", parts.port or 80)
+        self._target = address_of(endpoint_url)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate)
         self.endpoint_url = f"https://127.0.0.1:{self.port}"
 
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
         with (
             self._context.wrap_socket(connection, server_side=True) as client,
             socket.create_connection(self._target) as server,
         ):
-            _pump_both(client, server)
+            pump_both(client, server)
 
 
-class TunnelProxy(_Front):
+class TunnelProxy(TcpFront):
     """An HTTP proxy that only tunnels. ``asked``: the hosts that it was asked for."""
 
     def __init__(self) -> None:
@@ -125,7 +91,7 @@ class TunnelProxy(_Front):
         self.asked: list[str] = []
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             if not (byte := connection.recv(1)):
@@ -139,19 +105,4 @@ class TunnelProxy(_Front):
         host, _, port = target.decode().rpartition(":")
         with socket.create_connection((host, int(port))) as server:
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            _pump_both(connection, server)
-
-
-def _pump_both(one: socket.socket, other: socket.socket) -> None:
-    back = threading.Thread(target=_pump, args=(other.recv, one), daemon=True)
-    back.start()
-    _pump(one.recv, other)
-    back.join()
-
-
-def _pump(receive: Callable[[int], bytes], target: socket.socket) -> None:
-    with suppress(OSError):
-        while chunk := receive(65536):
-            target.sendall(chunk)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
+            pump_both(connection, server)

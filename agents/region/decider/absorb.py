@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts, PodView
-from modelcast.agents.region.decider.memory import Memory, Quarantine
+from modelcast.agents.region.decider.memory import Contradiction, Memory, Quarantine
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import (
     Contradicted,
@@ -33,7 +33,10 @@ from modelcast.consumers.pod_clients.port import (
     LoadOrder,
     PodReading,
 )
+from modelcast.schemas.digests import short
 from modelcast.schemas.log.fold import ModelLog
+
+REASON_CHARS_MAX = 500
 
 
 def absorb(replica: Replica, event: Event, now: float) -> Replica:
@@ -52,11 +55,11 @@ def _concluded(replica: Replica) -> Replica:
 def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
     match event:
         case Folded():
-            return _on_folded(replica, event.log)
+            return _on_folded(replica, event)
         case Unreadable(reason):
             return replace(replica, facts=replace(replica.facts, unreadable=reason))
         case Contradicted(reason):
-            return replace(replica, facts=replace(replica.facts, alarm=reason))
+            return _contradicted(replica, reason)
         case PodsKnown(names):
             pods = {name: replica.pods.get(name, PodView()) for name in names}
             return replace(replica, pods=pods, facts=replace(replica.facts, pods_known=True))
@@ -108,29 +111,47 @@ def goes_back(replica: Replica, log: ModelLog) -> bool:
     return log.head < replica.facts.log_head
 
 
-def _on_folded(replica: Replica, log: ModelLog) -> Replica:
-    saved = replica.facts.saved
+def may_end_alarm(folded: Folded) -> bool:
+    """Whether a fold proves the whole log: one that goes on from what was read before proves nothing about that."""
+    return folded.whole
+
+
+def contradiction_of(replica: Replica, log: ModelLog) -> str:
+    """Why the region must not obey ``log``, for people; "": it holds, or gave up, all that was read before."""
+    unanswered = next((p for p in replica.positions if not log.answers(p)), None)
+    if unanswered is None:
+        return ""
+    generation, digest = unanswered.generation, short(unanswered.digest)
+    if log.head < generation:
+        found = f"the log ends at generation {log.head}, but generation {generation} ({digest}) was accepted before"
+    else:
+        found = (
+            f"the log was rewritten: up to generation {generation} it has the digest "
+            f"{short(log.digest_at(generation))}, but {digest} was accepted before"
+        )
+    return f"{found}; restore it, or decide: modelcast registry accept {log.model} --reason TEXT"
+
+
+def _on_folded(replica: Replica, folded: Folded) -> Replica:
+    log, saved = folded.log, replica.facts.saved
     if log.registry_id != saved.registry_id:
-        return _alarmed(replica, f"registry {log.registry_id} is not {saved.registry_id}, which this region obeys")
-    if goes_back(replica, log):
+        return _contradicted(replica, f"registry {log.registry_id} is not {saved.registry_id}, which this region obeys")
+    if goes_back(replica, log) or (replica.facts.contradiction is not None and not may_end_alarm(folded)):
         return replica
-    facts = replace(replica.facts, log_head=log.head)
-    replica = replace(replica, facts=facts, pending=replace(replica.pending, suspects_log=False))
-    accepted = saved.accepted_generation
-    if log.head < accepted:
-        return _alarmed(replica, f"the log ends at {log.head}, but generation {accepted} was accepted before")
-    if accepted and log.event_ids[accepted - 1] != saved.accepted_event_id:
-        return _alarmed(replica, f"another event stands at generation {accepted}, which was accepted before")
+    replica = replace(replica, pending=replace(replica.pending, suspects_log=False))
+    if reason := contradiction_of(replica, log):
+        return _contradicted(replica, reason)
+    facts = replace(replica.facts, log_head=log.head, log_digest=log.digest_at(log.head))
     aspiration = log.aspiration(saved.region)
     fresh = aspiration.generation > replica.generation
     released = {q for q in facts.quarantined if aspiration.released.get(q.version, 0) > q.generation}
     forgiven = {q.manifest_digest for q in released}
     facts = replace(
         facts,
-        alarm="",
+        contradiction=None,
         aspiration=aspiration,
         updates=log.updates,
-        accepted_event_id=log.event_ids[aspiration.generation - 1] if aspiration.generation else "",
+        accepted_digest=log.digest_at(aspiration.generation) if aspiration.generation else "",
         quarantined=tuple(q for q in facts.quarantined if q not in released),
     )
     damages = {d: n for d, n in replica.attempts.damages.items() if d not in forgiven}
@@ -149,8 +170,14 @@ def _begun_anew(replica: Replica) -> Replica:
     return replace(replica, attempts=attempts, pods=pods)
 
 
-def _alarmed(replica: Replica, reason: str) -> Replica:
-    return replace(replica, facts=replace(replica.facts, alarm=reason))
+def _contradicted(replica: Replica, reason: str) -> Replica:
+    """No log is obeyed any more. What is remembered of the one that was is the furthest position read."""
+    facts, known = replica.facts, replica.facts.contradiction
+    generation, digest = facts.log_head, facts.log_digest
+    if known is not None and known.generation >= generation:
+        generation, digest = known.generation, known.digest
+    found = Contradiction(generation, digest, reason[:REASON_CHARS_MAX])
+    return replace(replica, facts=replace(facts, contradiction=found))
 
 
 # --- the state object --------------------------------------------------------------------------------------

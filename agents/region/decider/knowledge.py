@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelcast.agents.region.decider.memory import Memory, Quarantine
+from modelcast.agents.region.decider.memory import Contradiction, Memory, Quarantine
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log.fold import Aspiration
@@ -24,16 +24,18 @@ class Facts:
 
     # What the log asks for. Its generation never falls; None: the log was not read yet.
     aspiration: Aspiration | None = None
-    # The event at the generation of ``aspiration``; "": there is none.
-    accepted_event_id: str = ""
-    # The longest log seen: a shorter one is an answer that was overtaken.
+    # The running digest of the log up to the generation of ``aspiration``; "": that is 0.
+    accepted_digest: str = ""
+    # The longest log that was obeyed: a shorter one is an answer that was overtaken, and its running digest.
     log_head: int = 0
+    log_digest: str = ""
     # The log's publications by version, as far as it was read.
     updates: Mapping[int, ModelUpdate] = field(default_factory=dict)
     # Why the log can't be read on; "": it can. What it said before is still obeyed.
     unreadable: str = ""
-    # What contradicts the log that this region accepted; not "": nothing is done until a person looks.
-    alarm: str = ""
+    # What contradicts the log that this region accepted; not None: no log is obeyed before one that was read from entry
+    # 1 answers every position known. What is served goes on being served.
+    contradiction: Contradiction | None = None
     # Who else owns the model; not "": nothing is done any more, for good.
     replaced: str = ""
 
@@ -49,6 +51,11 @@ class Facts:
     transfers: Mapping[str, Transfer] = field(default_factory=dict)
     # What this region refuses: as saved, and what came since. Only a RELEASE takes one out.
     quarantined: tuple[Quarantine, ...] = ()
+
+    @property
+    def alarm(self) -> str:
+        """Why no log is obeyed, for people; "": one is."""
+        return self.contradiction.reason if self.contradiction is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

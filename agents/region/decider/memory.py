@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import orjson
 
 from modelcast.schemas.errors import ContentError
-from modelcast.schemas.records import ModelUpdate
+from modelcast.schemas.records import LogPosition, ModelUpdate
 
 MEMORY_SIZE_MAX = 1024 * 1024
 
@@ -42,6 +42,21 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class Contradiction:
+    """The store does not hold what this region had read of the log up to ``generation``.
+
+    Attributes:
+        generation: the highest that was read; 0: nothing was.
+        digest: the running digest of the log up to it, as it was read; "": nothing was.
+        reason: for people.
+    """
+
+    generation: int
+    digest: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """One model in one region. ``epoch`` 0: nobody has ever owned it."""
 
@@ -51,14 +66,23 @@ class Memory:
     epoch: int = 0
     owner: str = ""
     accepted_generation: int = 0
-    accepted_event_id: str = ""
+    accepted_digest: str = ""  # the running digest of the log up to ``accepted_generation``
     staged: Held | None = None
     served: Held | None = None
     quarantined: tuple[Quarantine, ...] = ()
+    contradiction: Contradiction | None = None  # stays until the log, read from entry 1, agrees with it again
 
     def claimed_by(self, worker: str) -> "Memory":
         """The memory with which ``worker`` takes over."""
         return replace(self, epoch=self.epoch + 1, owner=worker)
+
+    @property
+    def positions(self) -> tuple[LogPosition, ...]:
+        """What a log must hold, or have given up by a person's ACCEPT, before the region obeys it."""
+        known = [(self.accepted_generation, self.accepted_digest)]
+        if self.contradiction is not None:
+            known.append((self.contradiction.generation, self.contradiction.digest))
+        return tuple(LogPosition(generation, digest) for generation, digest in known if generation)
 
     def encode(self) -> bytes:
         """As JSON."""
@@ -75,13 +99,14 @@ class Memory:
             body = orjson.loads(data)
             if body.pop("format") != 1:
                 raise ValueError("unknown format")
-            staged, served = body.pop("staged"), body.pop("served")
+            staged, served, found = body.pop("staged"), body.pop("served"), body.pop("contradiction")
             quarantined = tuple(Quarantine(**q) for q in body.pop("quarantined"))
             return cls(
                 **body,
                 staged=Held(**staged) if staged else None,
                 served=Held(**served) if served else None,
                 quarantined=quarantined,
+                contradiction=Contradiction(**found) if found else None,
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ContentError(

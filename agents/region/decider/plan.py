@@ -5,7 +5,7 @@ from dataclasses import replace
 from modelcast.agents.region.decider.knowledge import NEVER, PodView
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import CancelFetch, CheckOwner, Effect, Fetch, Load, Read, Refold, Save
-from modelcast.consumers.pod_clients.port import CONFIRMING, LoadOrder
+from modelcast.consumers.pod_clients.port import CONFIRMING, LoadOrder, PodReading
 from modelcast.schemas.records import ModelUpdate
 
 
@@ -13,6 +13,15 @@ def plan(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
     """What to do at ``now``, and the replica that knows it to be under way."""
     effects: list[Effect] = []
     for decide in (_plan_log, _plan_reads, _plan_fetches, _plan_loads, _plan_state):
+        replica, more = decide(replica, now)
+        effects += more
+    return replica, tuple(effects)
+
+
+def plan_alarmed(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
+    """What to do while no log is obeyed: read pods, and give one that serves nothing what the region served last."""
+    effects: list[Effect] = []
+    for decide in (_plan_reads, _plan_loads, _plan_state):
         replica, more = decide(replica, now)
         effects += more
     return replica, tuple(effects)
@@ -107,7 +116,11 @@ def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
 def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
     """What this pod should be told now, if anything."""
     aspiration, target, saved, reading = replica.facts.aspiration, replica.target, replica.facts.saved, view.reading
-    if aspiration is None or reading is None:
+    if reading is None:
+        return None
+    if replica.facts.contradiction is not None:
+        return _last_served(replica, reading)
+    if aspiration is None:
         return None
     if reading.generation is not None and reading.generation > replica.generation:
         return None  # never lower a pod, whoever raised it: the log is read again first
@@ -128,11 +141,22 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
                 reload=owed or (again and replica.serves_bytes(view)),
             )  # fmt: skip
         return None
-    # What is aspired cannot be served yet: a pod that serves nothing gets what the region served last, and one that
-    # serves just that learns of its new owner.
-    served = saved.served
-    if served is None or replica.last_resort is None or served.manifest_digest in replica.facts.missing:
+    return _last_served(replica, reading)
+
+
+def _last_served(replica: Replica, reading: PodReading) -> LoadOrder | None:
+    """The order for a pod while what is aspired cannot be served, or no log is obeyed.
+
+    One that serves nothing gets what the region served last, and one that serves just that learns of its new owner.
+    """
+    saved, served = replica.facts.saved, replica.facts.saved.served
+    # A log that is not obeyed can't say whether what was served last still stands in it; it goes on being served.
+    known = replica.facts.contradiction is not None or replica.last_resort is not None
+    if served is None or not known or served.manifest_digest in replica.facts.missing:
         return None
+    if replica.is_quarantined(served.manifest_digest):
+        return None
+    newer_owner = reading.epoch is not None and reading.epoch < saved.epoch
     same = (reading.version, reading.manifest_digest) == (served.version, served.manifest_digest)
     bare = reading.version is None and reading.ready  # one that still starts may yet restore something newer
     if bare or (newer_owner and same):
@@ -149,7 +173,7 @@ def _plan_state(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
     pending, policy = replica.pending, replica.policy
     waits = replica.only_accepts and bool(pending.fetching - pending.cancelled)
     since = min(pending.acceptance_waits_since, now) if waits else float("inf")
-    replica, effects = plan_check(replace(replica, pending=replace(pending, acceptance_waits_since=since)), now)
+    replica, effects = _plan_check(replace(replica, pending=replace(pending, acceptance_waits_since=since)), now)
     wished = replica.wished_memory()
     if _is_busy(replica, now) or wished == replica.facts.saved:
         return replica, effects
@@ -159,7 +183,7 @@ def _plan_state(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
     return replace(replica, pending=pending), [Save(wished)]
 
 
-def plan_check(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
+def _plan_check(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
     """Ask whose the model is, if that is in doubt."""
     pending = replica.pending
     if not pending.suspects_owner or _is_busy(replica, now):

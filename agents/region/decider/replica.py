@@ -7,7 +7,7 @@ from modelcast.agents.region.decider.knowledge import NEVER, Attempts, Facts, Pe
 from modelcast.agents.region.decider.memory import Held, Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.consumers.pod_clients.port import CONFIRMING
-from modelcast.schemas.records import ModelUpdate, PodReport
+from modelcast.schemas.records import LogPosition, ModelUpdate, PodReport
 from modelcast.schemas.states import PodState, State
 
 
@@ -25,7 +25,7 @@ class Replica:
     @classmethod
     def owning(cls, memory: Memory, policy: Policy, *, proved_at: float = NEVER, holding: bool = False) -> "Replica":
         """The replica of a worker that has claimed ``memory``, by a call that began at ``proved_at``."""
-        facts = Facts(memory, proved_at, quarantined=memory.quarantined)
+        facts = Facts(memory, proved_at, quarantined=memory.quarantined, contradiction=memory.contradiction)
         return cls(facts, policy, Pending(holding=holding))
 
     # --- what is -------------------------------------------------------------------------------------------
@@ -44,6 +44,21 @@ class Replica:
     def generation(self) -> int:
         """The generation that the region follows."""
         return self.facts.aspiration.generation if self.facts.aspiration else 0
+
+    @property
+    def accepted(self) -> LogPosition:
+        """How far the region follows the log; generation 0: it has followed none."""
+        facts = self.facts
+        if self.generation >= facts.saved.accepted_generation:
+            return LogPosition(self.generation, facts.accepted_digest)
+        return LogPosition(facts.saved.accepted_generation, facts.saved.accepted_digest)
+
+    @property
+    def positions(self) -> tuple[LogPosition, ...]:
+        """All that was read of the log and must still stand there: what is durable, and what this worker has read."""
+        facts = self.facts
+        read = replace(facts.saved, contradiction=facts.contradiction).positions
+        return (*read, LogPosition(facts.log_head, facts.log_digest)) if facts.log_head else read
 
     @property
     def last_resort(self) -> ModelUpdate | None:
@@ -183,10 +198,10 @@ class Replica:
     def wished_memory(self) -> Memory:
         """What ``state/<model>`` should say."""
         saved, target, generation = self.facts.saved, self.target, self.generation
-        memory = replace(saved, quarantined=self.facts.quarantined)
+        memory = replace(saved, quarantined=self.facts.quarantined, contradiction=self.facts.contradiction)
         if self.facts.aspiration is None or generation < saved.accepted_generation:
             return memory
-        memory = replace(memory, accepted_generation=generation, accepted_event_id=self.facts.accepted_event_id)
+        memory = replace(memory, accepted_generation=generation, accepted_digest=self.facts.accepted_digest)
         memory = replace(memory, staged=self._staged(generation))
         if target and self.settled:
             memory = replace(memory, served=Held.of(target, generation))
@@ -197,7 +212,7 @@ class Replica:
         """Whether all that is to be saved is an accepted generation."""
         wished, saved = self.wished_memory(), self.facts.saved
         accepted = replace(
-            saved, accepted_generation=wished.accepted_generation, accepted_event_id=wished.accepted_event_id
+            saved, accepted_generation=wished.accepted_generation, accepted_digest=wished.accepted_digest
         )
         return wished != saved and wished == accepted
 

@@ -38,7 +38,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
             sequence=sequence,
             page=number,
             pages=len(pages),
-            generation=max(replica.generation, replica.facts.saved.accepted_generation),
+            generation=replica.accepted.generation,
             version=target.version if target else None,
             manifest_digest=replica.digest,
             state=replica.state,
@@ -57,6 +57,8 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
             stage_seconds=_seconds(transfer.stage_seconds),
             attempts=replica.attempts.failures.get(digest, 0) + replica.attempts.damages.get(digest, 0),
             error=_error(replica)[:ERROR_KEPT_MAX],
+            log_digest=replica.accepted.digest,
+            alarm="; ".join(filter(None, (replica.facts.alarm, replica.facts.unreadable)))[:ERROR_KEPT_MAX],
         )
         for number, rows in enumerate(pages)
     )

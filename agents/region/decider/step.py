@@ -13,7 +13,7 @@ and by the store.
 """
 
 from modelcast.agents.region.decider.absorb import absorb
-from modelcast.agents.region.decider.plan import plan, plan_check
+from modelcast.agents.region.decider.plan import plan, plan_alarmed
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Effect, Event, Report
 
@@ -28,10 +28,7 @@ def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Eff
     after = absorb(replica, event, now)
     if after.facts.replaced:
         return after, ()
-    if after.facts.alarm:
-        after, asked = plan_check(after, now)
-        return after, (*asked, Report()) if after.facts.alarm != replica.facts.alarm else tuple(asked)
-    after, effects = plan(after, now)
+    after, effects = plan(after, now) if after.facts.contradiction is None else plan_alarmed(after, now)
     if _outlook(after) != _outlook(replica):
         effects = (*effects, Report())
     return after, effects

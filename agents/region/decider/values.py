@@ -31,9 +31,10 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """The log was read."""
+    """The log was read; ``whole``: just now, from entry 1 on."""
 
     log: ModelLog
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,8 @@ import threading
 
 from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.infra.telemetry import metrics
-from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Entry
 
 
 class RegistryLogReader:
@@ -17,7 +16,6 @@ class RegistryLogReader:
         self._model = model
         self._log: ModelLog | None = None
         self._unread = ""
-        self._digests: dict[int, str] = {}  # of the entries' bytes, by generation
         self._lock = threading.Lock()
 
     @property
@@ -32,6 +30,8 @@ class RegistryLogReader:
 
     def read(self, until: int) -> ModelLog:
         """Read on, at least to generation ``until`` if it exists and can be read; everything at the first call.
+
+        A new entry proves by its digest that what was read before still stands.
 
         Raises:
             ForeignRegistry: the store contradicts what was read before.
@@ -54,29 +54,25 @@ class RegistryLogReader:
                 self._reader.check_standing(log)
             return self._take(self._reader.tail(self._model, log, partial=True))
 
-    def holds(self, entry: Entry, raw: bytes) -> bool:
+    def refold(self) -> ModelLog:
+        """Read everything anew, from entry 1, whatever was read before. Raises like ``read``."""
+        with self._lock:
+            return self._take(self._reader.tail(self._model, partial=True))
+
+    def holds(self, stated: StatedEntry) -> bool:
         """Whether just these bytes stand in the log, as far as it was read. Asks nobody."""
-        log, generation = self._log, entry.generation
-        read = log is not None and generation <= log.head and log.event_ids[generation - 1] == entry.event_id
-        return read and self._digests.get(generation) == sha256_of(raw)
+        return self._log is not None and self._log.stands(stated)
 
-    def contradiction(self, entry: Entry, raw: bytes) -> str | None:
-        """Why an announced entry is not what stands in the log as far as it was read; None: it is.
-
-        Raises:
-            StoreUnavailable: the store had to be asked and did not answer.
-        """
-        log, generation = self._log, entry.generation
+    def contradiction(self, stated: StatedEntry) -> str | None:
+        """Why an announced entry is not what stands in the log as far as it was read; None: it is. Asks nobody."""
+        log, generation = self._log, stated.entry.generation
         if log is None or generation > log.head:
             return f"generation {generation} is not in the log"
-        if log.event_ids[generation - 1] != entry.event_id:
-            return f"the log holds event {log.event_ids[generation - 1]} at generation {generation}"
-        if self.holds(entry, raw):
+        if log.stands(stated):
             return None
-        # The same event in other bytes: another schema's encoding of it, or a lie.
-        timed = self._reader.entry(self._model, generation)
-        same = timed is not None and timed.entry == entry
-        return None if same else f"the log's entry {generation} has the same event id and says something else"
+        if log.event_ids[generation - 1] != stated.entry.event_id:
+            return f"the log holds event {log.event_ids[generation - 1]} at generation {generation}"
+        return f"the log's entry {generation} has the same event id and says something else"
 
     def _read_on(self, log: ModelLog | None, until: int) -> Tail:
         if log is None or not log.head:  # nothing is known of it: one listing, not a question for each generation
@@ -85,6 +81,4 @@ class RegistryLogReader:
 
     def _take(self, tail: Tail) -> ModelLog:
         self._log, self._unread = tail.log, str(tail.unread) if tail.unread else ""
-        for generation, timed in tail.new.items():
-            self._digests[generation] = sha256_of(timed.body)
         return tail.log

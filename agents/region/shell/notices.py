@@ -40,7 +40,7 @@ def _log_changes(model: str, log: FilteringBoundLogger, before: Replica, after: 
 
 def _log_alarms(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:
     if after.facts.alarm and after.facts.alarm != before.facts.alarm:
-        log.error("alarm: nothing is done about this model until a person looks", reason=after.facts.alarm)
+        log.error("alarm: the log is not obeyed; what is served goes on being served", reason=after.facts.alarm)
     if after.facts.unreadable and after.facts.unreadable != before.facts.unreadable:
         log.error("alarm: the log can't be read on; the entries read so far are obeyed", reason=after.facts.unreadable)
     if (after.facts.alarm, after.facts.unreadable) != (before.facts.alarm, before.facts.unreadable):

@@ -13,8 +13,9 @@ from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.consumers.fetch import LEASE_FROM_BYTES, FetchStatus
 from modelcast.consumers.pod_clients.port import Pod
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Entry, ModelUpdate
+from modelcast.schemas.records import ModelUpdate
 
 
 class StateObject(Protocol):
@@ -72,12 +73,16 @@ class LogReader(Protocol):
         """Read all that is new, and prove that what was read still stands."""
         ...
 
-    def holds(self, entry: Entry, raw: bytes) -> bool:
+    def refold(self) -> ModelLog:
+        """Read everything anew, from entry 1."""
+        ...
+
+    def holds(self, stated: StatedEntry) -> bool:
         """Whether just these bytes stand in the log, as far as it was read. Does not block."""
         ...
 
-    def contradiction(self, entry: Entry, raw: bytes) -> str | None:
-        """Why an announced entry is not what stands in the log; None: it is."""
+    def contradiction(self, stated: StatedEntry) -> str | None:
+        """Why an announced entry is not what stands in the log; None: it is. Does not block."""
         ...
 
 

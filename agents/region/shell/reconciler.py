@@ -41,7 +41,7 @@ from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import ContentError, ForeignRegistry, ModelcastError
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Entry, ModelUpdate
+from modelcast.schemas.records import ModelUpdate
 
 TICK_SECONDS_MIN = 0.02
 
@@ -120,10 +120,6 @@ class Reconciler:
         self._wanted = max(self._wanted, generation)
         if not self.knows(generation):
             await asyncio.wait({self._read_log()})
-
-    async def contradiction(self, entry: Entry, raw: bytes) -> str | None:
-        """Why an announced entry is not what stands in the log; None: it is. Raises ``StoreUnavailable``."""
-        return await in_thread(self._ports.log_reads, lambda: self.log_reader.contradiction(entry, raw))
 
     def refresh(self) -> None:
         """Look for news in the log, and prove that what was read still stands."""
@@ -253,10 +249,10 @@ class Reconciler:
         """Read until what is wanted was read, however long the store is away."""
         failures = 0
         while not self._stopped:
-            until, refresh = self._wanted, self._refresh_wanted
+            until, refresh, whole = self._wanted, self._refresh_wanted, self.alarmed or self.log_reader.log is None
             self._refresh_wanted = False
             try:
-                known = await in_thread(self._ports.log_reads, partial(self._read, until, refresh))
+                known = await in_thread(self._ports.log_reads, partial(self._read, until, refresh, whole))
             except ForeignRegistry as error:
                 self._log.error("the store contradicts what this region obeys: the model is stopped", error=error)
                 self._feed(Contradicted(str(error)))
@@ -271,7 +267,7 @@ class Reconciler:
                 self._refresh_wanted |= refresh
                 await asyncio.sleep(self._policy.store_pause(failures))
                 continue
-            self._feed(Folded(known))
+            self._feed(Folded(known, whole))
             self._tell_unread()
             if self._wanted <= until and not self._refresh_wanted:
                 return
@@ -280,8 +276,15 @@ class Reconciler:
         if self.replica is not None and self.replica.facts.unreadable != self.log_reader.unread:
             self._feed(Unreadable(self.log_reader.unread))
 
-    def _read(self, until: int, refresh: bool) -> ModelLog:
-        return self.log_reader.refresh() if refresh or self.log_reader.log is None else self.log_reader.read(until)
+    @property
+    def alarmed(self) -> bool:
+        """Whether the log contradicts what the region had read of it, and is not obeyed."""
+        return self.replica is not None and self.replica.facts.contradiction is not None
+
+    def _read(self, until: int, refresh: bool, whole: bool) -> ModelLog:
+        if whole:
+            return self.log_reader.refold()
+        return self.log_reader.refresh() if refresh else self.log_reader.read(until)
 
     # --- life and death -------------------------------------------------------------------------------------
 
@@ -327,7 +330,7 @@ class Reconciler:
                 failures += 1
                 await asyncio.sleep(policy.damaged_state_pause if stuck else policy.store_pause(failures))
         metrics.EPOCH.labels(self.model).set(memory.epoch)
-        metrics.ALARM.labels(self.model).set(0)
+        metrics.ALARM.labels(self.model).set(int(memory.contradiction is not None))
         self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
         self.owned_at = asyncio.get_running_loop().time()
         self.replica = Replica.owning(memory, policy, proved_at=began, holding=self._holding)
@@ -335,7 +338,7 @@ class Reconciler:
         if (known := self.log_reader.log) is not None:
             self._feed(Folded(known))
             self._tell_unread()
-        if self.log_reader.log is None:
+        if self.log_reader.log is None or self.alarmed:
             self.refresh()
 
     def _end(self, reason: str) -> None:

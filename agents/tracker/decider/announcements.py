@@ -1,9 +1,7 @@
 """What an announcement is worth, and what still has to be announced. Pure."""
 
-from collections.abc import Mapping
-
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Entry, ModelUpdate
 
 ANNOUNCED_AT_ONCE_MAX = 16
 """An announcement wakes readers for everything below it, so a long backlog needs its newest entries only."""
@@ -11,25 +9,18 @@ ANNOUNCED_AT_ONCE_MAX = 16
 FOREIGN, DIFFERS, NOT_IN_LOG = "foreign-registry", "differs-from-log", "not-in-log"
 
 
-def objection(log: ModelLog, recent: Mapping[int, Entry], announced: Entry) -> str:
+def objection(log: ModelLog, announced: StatedEntry) -> str:
     """Why an announced entry is not what the log holds: a reason for dead letters, or "".
 
     Args:
         log: the log, read at least up to the entry if the entry exists.
-        recent: the newest entries, whole.
         announced: what came over Kafka.
     """
-    if announced.registry_id != log.registry_id:
+    if announced.entry.registry_id != log.registry_id:
         return FOREIGN
-    if announced.generation > log.head:
+    if announced.entry.generation > log.head:
         return NOT_IN_LOG
-    if log.event_ids[announced.generation - 1] != announced.event_id:
-        return DIFFERS
-    stands = recent.get(announced.generation)
-    if stands is None and isinstance(announced, ModelUpdate):
-        known = log.updates.get(announced.version)
-        stands = known if known is not None and known.generation == announced.generation else None
-    return DIFFERS if stands is not None and stands != announced else ""
+    return "" if log.stands(announced) else DIFFERS
 
 
 def unannounced(head: int, announced: int | None) -> tuple[int, ...]:

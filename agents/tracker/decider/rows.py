@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from modelcast.agents.tracker.decider.fold import Known
+from modelcast.agents.tracker.decider.fold import Everywhere, Known
 from modelcast.agents.tracker.decider.snapshots import EMPTY, Change, Place, RegionRows, restore, take
+from modelcast.agents.tracker.decider.waiting import Waiting
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Entry, ModelAck, VersionState
+from modelcast.schemas.records import ModelAck, VersionState
 from modelcast.schemas.topics import partition_of
 
-RECENT_ENTRIES_KEPT = 64
 _ROW, _ANNOUNCED = b"row", b"announced"
 
 
@@ -47,12 +47,12 @@ class ModelRow:
     model: str
     log: ModelLog | None = None
     entry_times_us: dict[int, int] = field(default_factory=dict)
-    recent: dict[int, Entry] = field(default_factory=dict)  # the newest entries, whole, by generation
     regions: dict[str, RegionRows] = field(default_factory=dict)
     leftovers: list[bytes] = field(default_factory=list)  # table keys to delete at the next chance
     previous: VersionState | None = None
     alarm: str = ""
     strangers: dict[str, str] = field(default_factory=dict)  # region or topic -> what foreign thing came from there
+    beyond: dict[str, str] = field(default_factory=dict)  # region -> what it has accepted above the end of the log
     announced: int | None = None  # highest generation seen on model-updates; None: unknown
 
     def take(self, ack: ModelAck, raw: bytes) -> Change:
@@ -61,13 +61,25 @@ class ModelRow:
         self.regions[ack.region] = change.rows
         return change
 
-    def read(self, log: ModelLog, times_us: Mapping[int, int], entries: Mapping[int, Entry]) -> None:
+    def read(self, log: ModelLog, times_us: Mapping[int, int]) -> None:
         """The log was read further."""
         self.log = log
         self.entry_times_us.update(times_us)
-        self.recent.update(entries)
-        for generation in sorted(self.recent)[:-RECENT_ENTRIES_KEPT]:
-            del self.recent[generation]
+
+    def accepted(self) -> dict[str, int]:
+        """The generation that each region reports to have accepted."""
+        return {r: rows.complete.header.generation for r, rows in self.regions.items() if rows.complete is not None}
+
+    def ended(self, accepted: Mapping[str, int]) -> bool:
+        """The log ends where it was just read to, although regions had ``accepted`` more; whether that is news."""
+        head = self.log.head if self.log is not None else 0
+        beyond = {
+            region: f"{region} has accepted generation {generation}, but the log ends at {head}"
+            for region, generation in sorted(accepted.items())
+            if generation > head
+        }
+        news, self.beyond = beyond != self.beyond, beyond
+        return news
 
     def heard_announced(self, generation: int) -> bool:
         """Note an announcement; whether it is the highest so far."""
@@ -76,21 +88,24 @@ class ModelRow:
         self.announced = generation
         return True
 
-    def known(
-        self, heard_us: Mapping[str, int], expected: tuple[str, ...], silent_after_seconds: float, alarm: str = ""
-    ) -> Known | None:
-        """What the fold needs; None while the log was not read. ``alarm`` is one that concerns every model."""
+    def known(self, everywhere: Everywhere, as_of_us: int = 0) -> Known | None:
+        """What the fold needs; None while the log was not read."""
         if self.log is None:
             return None
         return Known(
             log=self.log,
             entry_times_us=self.entry_times_us,
             snapshots={r: rows.complete for r, rows in self.regions.items() if rows.complete is not None},
-            heard_us=heard_us,
-            expected=expected,
+            heard_us=everywhere.heard_us,
+            ahead_of_us=everywhere.ahead_of_us,
+            expected=everywhere.expected,
             previous=self.previous if self.previous and self.previous.registry_id == self.log.registry_id else None,
-            silent_after_seconds=silent_after_seconds,
-            alarm="; ".join(filter(None, (alarm, self.alarm, *self.strangers.values()))),
+            silent_after_seconds=everywhere.silent_after_seconds,
+            unread_after_seconds=everywhere.unread_after_seconds,
+            as_of_us=as_of_us,
+            alarm="; ".join(
+                filter(None, (everywhere.alarm, self.alarm, *self.strangers.values(), *self.beyond.values()))
+            ),
         )
 
 
@@ -100,7 +115,7 @@ class Rows:
     def __init__(self) -> None:
         self.models: dict[str, ModelRow] = {}
         self.owned: frozenset[int] = frozenset()
-        self.dirty: set[str] = set()
+        self.waiting = Waiting()
 
     def owns(self, model: str) -> bool:
         """Whether the model's partition is this worker's."""
@@ -119,7 +134,7 @@ class Rows:
         self.owned = owned
         for model in [m for m in self.models if not self.owns(m)]:
             del self.models[model]
-        self.dirty = {m for m in self.dirty if m in self.models}
+        self.waiting.keep(self.models)
         return gained
 
     def restore(self, model: str, region: str, pages: Iterable[tuple[Place, ModelAck, bytes]]) -> None:
@@ -128,4 +143,4 @@ class Rows:
         restored = restore(pages)
         row.regions[region] = restored.rows
         row.leftovers.extend(page_key(model, region, place) for place in restored.leftovers)
-        self.dirty.add(model)
+        self.waiting.add(model)

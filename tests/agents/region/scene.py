@@ -17,8 +17,9 @@ from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.consumers.fetch import FetchCancelled, FetchStatus
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading, PodUnreachable
 from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Entry, ModelUpdate
+from modelcast.schemas.records import ModelUpdate
 from modelcast.schemas.states import State
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log
 from tests.support.waiting import until_async
@@ -67,6 +68,7 @@ class BookInMemory:
     known: ModelLog | None = None
     trouble: Exception | None = None
     unread: str = ""
+    refolds: int = 0
 
     @property
     def log(self) -> ModelLog | None:
@@ -81,10 +83,14 @@ class BookInMemory:
     def refresh(self) -> ModelLog:
         return self.read(0)
 
-    def holds(self, entry: Entry, raw: bytes) -> bool:
+    def refold(self) -> ModelLog:
+        self.refolds += 1
+        return self.read(0)
+
+    def holds(self, stated: StatedEntry) -> bool:
         return False
 
-    def contradiction(self, entry: Entry, raw: bytes) -> str | None:
+    def contradiction(self, stated: StatedEntry) -> str | None:
         return None
 
 

@@ -2,73 +2,27 @@
 
 import json
 import os
-import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
-from modelcast.infra.local.process import Child
+from modelcast.infra.local.ports import free_ports
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode
 from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import DeadLetter, ModelAck, RegionHeartbeat
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
 from tests.consumers.pod.models import adder
+from tests.support.daemon import Daemon
 from tests.support.servers import S3ForTests
 from tests.support.waiting import until
 
 TOKEN = "token-of-the-region"
-
-
-@dataclass
-class Process:
-    """One daemon of ours."""
-
-    name: str
-    command: list[str]
-    env: dict[str, str]
-    log: Path
-    child: Child | None = None
-
-    def start(self) -> "Process":
-        self.child = Child.start(self.command, name=self.name, log=self.log, env=self.env)
-        return self
-
-    @property
-    def pid(self) -> int:
-        assert self.child is not None
-        return self.child.pid
-
-    def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        self.signal(signal.SIGKILL)
-
-    def stop(self) -> None:
-        if self.child is not None:
-            self.child.stop()
-            self.child = None
-
-    def said(self, text: str) -> bool:
-        return self.log.exists() and text in self.log.read_text()
-
-    def lines(self, event: str) -> list[dict[str, object]]:
-        """Log lines with this event."""
-        found = []
-        for line in self.log.read_text().splitlines() if self.log.exists() else []:
-            try:
-                body = json.loads(line)
-            except ValueError:
-                continue
-            if body.get("event") == event:
-                found.append(body)
-        return found
 
 
 @dataclass
@@ -81,8 +35,9 @@ class Stack:
     regions: tuple[str, ...] = ("eu",)
     pods_per_region: int = 2
     extra: dict[str, str] = field(default_factory=dict)
-    processes: list[Process] = field(default_factory=list)
-    pods: dict[str, list[Process]] = field(default_factory=dict)
+    processes: list[Daemon] = field(default_factory=list)
+    pods: dict[str, list[Daemon]] = field(default_factory=dict)
+    _buckets: dict[str, ObjectStore] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         endpoint = self.s3.endpoint_url
@@ -111,17 +66,16 @@ class Stack:
             urls = [f"http://127.0.0.1:{p.read_text().strip()}" for p in ports]
             self.env[f"MODELCAST_REGIONS__{region.upper()}__PODS"] = json.dumps(urls)
 
-    def _pod(self, region: str, number: int) -> Process:
+    def _pod(self, region: str, number: int) -> Daemon:
         home = self.root / region
         home.mkdir(parents=True, exist_ok=True)
         command = [
-            *(sys.executable, "-m", "modelcast.cli.main", "run", "pod", "--name", f"{region}-{number}"),
+            *("-m", "modelcast.cli.main", "run", "pod", "--name", f"{region}-{number}"),
             *("--region", region, "--port-file", str(home / f"pod-{number}.port")),
             *("--state-dir", str(home / f"pod-{number}-state")),
         ]
-        process = Process(f"pod {region}-{number}", command, dict(self.env), home / f"pod-{number}.log")
-        self.processes.append(process.start())
-        return process
+        self.processes.append(Daemon(f"pod-{region}-{number}", command, self.env, home).start())
+        return self.processes[-1]
 
     @property
     def settings(self) -> Settings:
@@ -134,15 +88,11 @@ class Stack:
             if name.startswith(("MODELCAST_", "AWS_")):
                 monkeypatch.setenv(name, value)  # type: ignore[attr-defined]
 
-    def agent(self, region: str = "eu", worker: str = "a", **env: str) -> Process:
+    def agent(self, region: str = "eu", worker: str = "a", **env: str) -> Daemon:
         """Start a region agent."""
-        command = [sys.executable, "-m", "modelcast.agents.region", "--region", region]
-        process = Process(
-            f"agent {region}/{worker}",
-            command,
-            self.env | {"MODELCAST_DAEMON__WORKER": worker} | env,
-            self.root / f"agent-{region}-{worker}.log",
-        )
+        own = {"MODELCAST_DAEMON__WORKER": worker, "MODELCAST_DAEMON__PORT": str(free_ports(1)[0])}
+        command = ["-m", "modelcast.agents.region", "--region", region]
+        process = Daemon(f"agent-{region}-{worker}", command, self.env | own | env, self.root)
         self.processes.append(process.start())
         return process
 
@@ -156,7 +106,9 @@ class Stack:
 
     def memory(self, model: str, region: str = "eu") -> Memory | None:
         """What the region's bucket says of a model."""
-        found = region_store(self.settings, region).get(keys.region_state(model), size_max=MEMORY_SIZE_MAX)
+        if region not in self._buckets:
+            self._buckets[region] = region_store(self.settings, region)
+        found = self._buckets[region].get(keys.region_state(model), size_max=MEMORY_SIZE_MAX)
         return Memory.decode(found.body) if found else None
 
     def put_blobs(self, folder: Path, *, damaged: bool = False) -> None:

@@ -17,8 +17,8 @@ from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
-from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import NotFound, StoreUnavailable
+from modelcast.schemas.log.statements import state
 from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import partition_of
@@ -76,7 +76,7 @@ class Post:
     def publish(self, version: int) -> None:
         self.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
         entry = self.log.publish(version).entries[-1]
-        self.origin.put(keys.log_entry(MODEL, entry.generation), encode(entry))
+        self.origin.put(keys.log_entry(MODEL, entry.generation), self.log.stated(entry.generation).body)
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         await until_async(condition, what)
@@ -314,7 +314,7 @@ async def test_a_rewritten_entry_is_noticed_without_any_announcement(post: Post)
     from dataclasses import replace
 
     forged = replace(post.log.entries[0], event_id="forged")
-    post.origin.put(keys.log_entry(MODEL, 1), encode(forged))
+    post.origin.put(keys.log_entry(MODEL, 1), state(forged, post.log.fold.digest_at(0)).body)
     await post.until(lambda: post.reports.last[MODEL].facts.alarm, "the alarm is told")
 
 

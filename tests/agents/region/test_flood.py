@@ -2,7 +2,6 @@
 
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,7 +13,8 @@ from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Publisher
 from modelcast.schemas.codec import encode
 from modelcast.schemas.topics import Topic
-from tests.agents.region.stack import Process, Stack, Topics
+from tests.agents.region.stack import Stack, Topics
+from tests.support.daemon import Daemon
 from tests.support.slow_link import Network
 from tests.support.stormy_proxy import StormyProxy
 from tests.support.waiting import until
@@ -57,7 +57,7 @@ def flood(stack: Stack, name: str, generation: int = 12) -> None:
     assert producer.flush(20) == 0
 
 
-def running(agent: Process) -> Process:
+def running(agent: Daemon) -> Daemon:
     until(lambda: agent.said("partitions assigned"), "the agent runs")
     return agent
 
@@ -124,13 +124,10 @@ def test_while_the_origin_hangs_a_flood_keeps_nobody_from_the_regions_own_work(
     beats = len(topics.poll().heartbeats)
     until(lambda: len(topics.poll().heartbeats) >= beats + 3, "it sends heartbeats", 60)
     assert topics.serving("fraud", 1)
-    url = str(agent.lines("the region agent runs")[-1]["health"])
     began = time.monotonic()
-    with urllib.request.urlopen(f"{url}/livez", timeout=5) as answer:
-        assert answer.status == 200
+    assert agent.get("/livez")[0] == 200
     assert time.monotonic() - began < 2
     origin.hang.clear()
     publisher.publish("fraud", stack.model(2))
     assert until(lambda: topics.latest("fraud") and topics.latest("fraud").version == 2, "it goes on", 180) < 150  # type: ignore[union-attr]
-    assert agent.child is not None
-    assert agent.child.running
+    assert agent.alive

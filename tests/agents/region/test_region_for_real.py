@@ -21,26 +21,17 @@ from modelcast.producers import Commander, Publisher
 from modelcast.schemas.records import Activation
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
-from tests.agents.region.stack import Process, Stack, Topics, states
+from tests.agents.region.stack import Stack, Topics, states
+from tests.support.daemon import Daemon
 from tests.support.servers import S3ForTests
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
-def running(agent: Process) -> Process:
+def running(agent: Daemon) -> Daemon:
     until(lambda: agent.said("partitions assigned"), "the agent runs")
     return agent
-
-
-def health(agent: Process, path: str) -> tuple[int, str]:
-    """What the agent's window says."""
-    url = str(agent.lines("the region agent runs")[-1]["health"])
-    try:
-        with urllib.request.urlopen(url + path, timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
 
 
 def served_by(stack: Stack, region: str = "eu", model: str = "fraud") -> list[tuple[str | None, str | None]]:
@@ -58,7 +49,7 @@ def served_by(stack: Stack, region: str = "eu", model: str = "fraud") -> list[tu
 
 def test_a_publication_is_served_by_every_pod_and_said_so(stack: Stack, topics: Topics, publisher: Publisher) -> None:
     agent = running(stack.agent())
-    assert health(agent, "/livez")[0] == 200
+    assert agent.get("/livez")[0] == 200
     for version in (1, 2):
         publisher.publish("fraud", stack.model(version))
         until(lambda version=version: topics.serving("fraud", version), f"version {version} serves on both pods")
@@ -70,8 +61,8 @@ def test_a_publication_is_served_by_every_pod_and_said_so(stack: Stack, topics: 
     assert ack.bytes_moved == ack.bytes_total > 0
     until(lambda: {h.worker for h in topics.poll().heartbeats} == {"a"}, "a heartbeat")
     until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 2, "the region remembers it")
-    assert health(agent, "/readyz")[0] == 200
-    assert 'modelcast_served_version{model="fraud"} 2.0' in health(agent, "/metrics")[1]
+    assert agent.get("/readyz")[0] == 200
+    assert 'modelcast_served_version{model="fraud"} 2.0' in agent.get("/metrics")[1]
 
 
 def test_replay_of_the_whole_topic_and_loss_of_cache_and_offsets_change_nothing(
@@ -155,6 +146,7 @@ def test_damaged_bytes_are_refused_and_a_release_lets_them_in_once_they_are_mend
     until(lambda: topics.serving("fraud", 3), "version 3 serves after its release")
 
 
+@pytest.mark.soak
 def test_pause_resume_pin_and_rollback_are_obeyed(
     stack: Stack, topics: Topics, publisher: Publisher, commander: Commander
 ) -> None:
@@ -176,6 +168,7 @@ def test_pause_resume_pin_and_rollback_are_obeyed(
     assert {v for v, _ in served_by(stack)} == {"2"}
 
 
+@pytest.mark.soak
 def test_a_version_placed_elsewhere_is_neither_fetched_nor_served(
     make_stack: Callable[..., Stack],
 ) -> None:
@@ -202,7 +195,7 @@ def test_what_cannot_be_read_or_differs_from_the_log_is_logged_while_healthy_eve
 ) -> None:
     from dataclasses import replace
 
-    from modelcast.schemas.codec import encode
+    from tests.support.folding import in_statement
 
     agent = running(stack.agent())
     publisher.publish("fraud", stack.model(1))
@@ -212,14 +205,16 @@ def test_what_cannot_be_read_or_differs_from_the_log_is_logged_while_healthy_eve
     partition = partition_of("fraud")
     bad = {
         "framing": b"hello",
-        "foreign-registry": encode(replace(update, registry_id="another")),
-        "differs-from-log": encode(replace(update, event_id="forged")),
+        "foreign-registry": in_statement(replace(update, registry_id="another")),
+        "differs-from-log": in_statement(replace(update, event_id="forged")),
     }
     for value in bad.values():
         producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=value)
-    producer.produce(Topic.MODEL_UPDATES, key=b"other", value=encode(update), partition=partition)
-    producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=encode(update), partition=(partition + 1) % 12)
-    producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=encode(replace(update, generation=9, event_id="ahead")))
+    producer.produce(Topic.MODEL_UPDATES, key=b"other", value=in_statement(update), partition=partition)
+    producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=in_statement(update), partition=(partition + 1) % 12)
+    producer.produce(
+        Topic.MODEL_UPDATES, key=b"fraud", value=in_statement(replace(update, generation=9, event_id="ahead"))
+    )
     producer.produce(Topic.MODEL_UPDATES, key=b"fraud", value=None)
     assert producer.flush(10) == 0
     publisher.publish("fraud", stack.model(2))
@@ -241,10 +236,11 @@ def test_a_store_that_was_swapped_is_not_obeyed(stack: Stack, topics: Topics, pu
 
     origin_store(stack.settings).put(keys.REGISTRY_ID, b'{"registry_id": "another"}')
     until(lambda: (a := topics.latest("fraud")) and "another" in a.error, "the alarm is told")
-    assert health(agent, "/readyz")[0] == 503
+    assert agent.get("/readyz")[0] == 503
     assert {v for v, _ in served_by(stack)} == {"1"}
 
 
+@pytest.mark.soak
 def test_kafkas_data_lost_changes_nothing_and_news_come_through_the_log(
     make_stack: Callable[..., Stack], tmp_path: Path
 ) -> None:
@@ -265,11 +261,11 @@ def test_kafkas_data_lost_changes_nothing_and_news_come_through_the_log(
         publish_unheard(stack, stack.model(3))
         until(lambda: {v for v, _ in served_by(stack)} == {"3"}, "version 3 came through the log", 60)
         assert [i for _, i in served_by(stack)] == [i for _, i in before]  # no pod was restarted
-        until(lambda: health(agent, "/readyz")[0] == 200, "ready on the new cluster", 90)
+        until(lambda: agent.get("/readyz")[0] == 200, "ready on the new cluster", 90)
         with Publisher(stack.settings) as publisher:
             publisher.publish("fraud", stack.model(4))
         until(lambda: {v for v, _ in served_by(stack)} == {"4"}, "version 4 serves", 60)
-        assert agent.child is not None
+        assert agent.alive
     finally:
         server.stop()
 
@@ -298,17 +294,10 @@ def test_sigterm_lets_a_load_finish_says_that_it_drains_and_leaves(
     until(lambda: (a := topics.latest("fraud")) and a.generation == 2 and a.state is State.LOADING, "it loads")
     agent.signal(signal.SIGTERM)
     until(lambda: agent.said("the region agent has ended"), "it ends", 40)
-    assert agent.child is not None
     until(lambda: any(h.draining for h in topics.poll().heartbeats), "the last heartbeat says so")
-    assert wait_code(agent) == 0
+    assert agent.wait() == 0
     running(stack.agent(worker="b"))
     assert until(lambda: topics.serving("fraud", 2), "b goes on at once") < 15
-
-
-def wait_code(process: Process) -> int:
-    """Its exit code."""
-    assert process.child is not None
-    return process.child.wait(20)
 
 
 @pytest.mark.soak
@@ -323,14 +312,14 @@ def test_kafka_and_stores_that_are_away_at_start_are_waited_for(s3: S3ForTests, 
     )
     until(lambda: agent.said("waiting for kafka"), "it says what it waits for", 60)
     until(lambda: agent.said("the registry can't be followed now"), "it says what else it waits for", 60)
-    assert health(agent, "/livez")[0] == 200
-    assert health(agent, "/readyz")[0] == 503
+    assert agent.get("/livez")[0] == 200
+    assert agent.get("/readyz")[0] == 503
     kafka = KafkaServer.start(tmp_path / "late-kafka", port=kafka_port)
     store = S3Server.start(tmp_path / "late-s3", port=s3_port)
     try:
         for name in ("MODELCAST_STORES__ORIGIN__URL", "MODELCAST_REGIONS__EU__STORE__URL"):
             client_for(s3_at).create_bucket(Bucket=stack.env[name].removeprefix("s3://").split("/")[0])
-        until(lambda: health(agent, "/readyz")[0] == 200, "ready", 90)
+        until(lambda: agent.get("/readyz")[0] == 200, "ready", 90)
         settings = stack.settings.model_copy(
             update={
                 "kafka": stack.settings.kafka.model_copy(update={"bootstrap_servers": kafka_at}),
@@ -351,4 +340,4 @@ def test_it_can_be_ended_while_it_still_waits_for_kafka(stack: Stack) -> None:
     agent = stack.agent(MODELCAST_KAFKA__BOOTSTRAP_SERVERS=nowhere, MODELCAST_KAFKA__TIMEOUT_SECONDS="3")
     until(lambda: agent.said("waiting for kafka"), "it waits", 60)
     agent.signal(signal.SIGTERM)
-    assert wait_code(agent) == 0
+    assert agent.wait() == 0

@@ -36,9 +36,7 @@ def test_a_storm_of_the_origin_is_said_and_survived(
         )
 
     publisher.publish("fraud", stack.model(1))
-    agent = stack.agent(
-        MODELCAST_STORES__ORIGIN__ENDPOINT_URL=stormy.endpoint_url, MODELCAST_REGIONS__EU__RECONCILE_SECONDS="1"
-    )
+    agent = stack.agent(MODELCAST_STORES__ORIGIN__ENDPOINT_URL=stormy.url, MODELCAST_REGIONS__EU__RECONCILE_SECONDS="1")
     until(lambda: topics.serving("fraud", 1), "version 1 serves", 120)
 
     storm_over("/")  # all of the origin, the log included
@@ -57,5 +55,4 @@ def test_a_storm_of_the_origin_is_said_and_survived(
     stormy.storm = lambda _: None
     until(lambda: topics.serving("fraud", 2), "version 2 serves", 180)
     assert agent.lines("the artifact arrived damaged") == []
-    assert agent.child is not None
-    assert agent.child.running
+    assert agent.alive

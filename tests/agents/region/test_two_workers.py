@@ -10,8 +10,9 @@ import pytest
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Publisher
 from modelcast.schemas.topics import partition_of
-from tests.agents.region.stack import Process, Stack, Topics
+from tests.agents.region.stack import Stack, Topics
 from tests.agents.region.test_region_for_real import publish_unheard, served_by
+from tests.support.daemon import Daemon
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -19,13 +20,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 TAKEOVER_SECONDS_MAX = 15.0
 
 
-def partitions(agent: Process) -> set[int]:
+def partitions(agent: Daemon) -> set[int]:
     """What an agent was assigned last."""
     lines = agent.lines("partitions assigned")
     return set(lines[-1]["partitions"]) if lines else set()  # type: ignore[call-overload]
 
 
-def two_workers(stack: Stack) -> tuple[Process, Process]:
+def two_workers(stack: Stack) -> tuple[Daemon, Daemon]:
     """Both run and share the partitions."""
     agents = stack.agent(worker="a"), stack.agent(worker="b")
     until(
@@ -40,7 +41,7 @@ def two_workers(stack: Stack) -> tuple[Process, Process]:
     return agents
 
 
-def split_by_owner(agents: tuple[Process, Process], model: str) -> tuple[Process, Process]:
+def split_by_owner(agents: tuple[Daemon, Daemon], model: str) -> tuple[Daemon, Daemon]:
     """(the model's owner, the other)."""
     first, second = agents
     return (first, second) if partition_of(model) in partitions(first) else (second, first)
@@ -67,7 +68,7 @@ def test_two_workers_share_the_models_and_one_takes_over_when_the_other_is_kille
     ack = topics.latest("fraud")
     assert ack is not None
     assert ack.epoch >= 2
-    assert f'"{ack.worker}"' in f'"{other.name.rpartition("/")[2]}"'
+    assert f'"{ack.worker}"' in f'"{other.name.rpartition("-")[2]}"'
     assert [i for _, i in served_by(stack)] == [i for _, i in before]
     assert workers <= {"a", "b"}
 

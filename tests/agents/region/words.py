@@ -25,6 +25,7 @@ from modelcast.agents.region.decider.values import (
 )
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import (
     Activation,
@@ -35,7 +36,7 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
-from tests.support.folding import apply_all
+from tests.support.folding import apply_all, stated
 
 REGISTRY, MODEL, REGION = "registry-1", "fraud", "eu"
 
@@ -58,6 +59,15 @@ class Log:
     @property
     def folded(self) -> Folded:
         return Folded(self.fold)
+
+    @property
+    def refolded(self) -> Folded:
+        return Folded(self.fold, whole=True)
+
+    def stated(self, generation: int) -> StatedEntry:
+        """An entry as it lies in the store."""
+        below = apply_all(ModelLog(MODEL, REGISTRY), self.entries[: generation - 1])
+        return stated(below, self.entries[generation - 1])
 
     def publish(
         self, version: int, *, activation: Activation = Activation.IMMEDIATE, placement: tuple[str, ...] = ()
@@ -190,9 +200,12 @@ def serving(*pods: str, log: Log | None = None) -> Region:
 
 
 def memory_of(version: int, generation: int, **changes: object) -> Memory:
-    """What a region that served a version remembers."""
+    """What a region remembers that served a version, and accepted a log that published one each generation."""
     from modelcast.agents.region.decider.memory import Held
 
     held = Held(generation, version, digest(version), f"manifests/{version}", 1000 + version)
-    memory = Memory(REGISTRY, MODEL, REGION, 1, "before", generation, f"event-{generation}", held, held)
+    log = Log()
+    for each in range(1, generation + 1):
+        log.publish(each)
+    memory = Memory(REGISTRY, MODEL, REGION, 1, "before", generation, log.fold.digest_at(generation), held, held)
     return replace(memory, **changes)  # type: ignore[arg-type]

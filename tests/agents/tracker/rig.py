@@ -3,12 +3,7 @@
 import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,69 +12,31 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from modelcast.infra.kafka.admin import create_topics
-from modelcast.infra.kafka.client import make_consumer, make_producer, read_partition
+from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
 from modelcast.schemas.ack_headers import AckHeaders
-from modelcast.schemas.codec import decode, decode_as, encode
+from modelcast.schemas.codec import DEFAULT, decode_as, encode
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.statements import read_stated
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import (
     DeadLetter,
     Entry,
     ModelAck,
-    ModelCommand,
-    ModelUpdate,
     RegionHeartbeat,
     VersionState,
 )
 from modelcast.schemas.topics import Topic, partition_of
-from tests.support.folding import apply_all
+from tests.support.daemon import Daemon
+from tests.support.folding import apply_all, stated
 from tests.support.servers import S3ForTests
-from tests.support.waiting import until
+from tests.support.topic_reader import TopicReader
 
 REGIONS = ("ap", "eu", "us")
-
-
-@dataclass
-class TrackerProcess:
-    """One worker."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    def get(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def wait_ready(self, seconds: float = 40.0) -> None:
-        try:
-            until(lambda: self.get("/readyz")[0] == 200, "the tracker is ready", seconds)
-        except AssertionError:
-            raise AssertionError(self.log.read_text()[-4000:]) from None
-
-    def metric(self, line: str) -> float:
-        """The value of a metric by its name and labels, as the page writes them."""
-        for each in self.get("/metrics")[1].splitlines():
-            if each.startswith(line + " "):
-                return float(each.rsplit(" ", 1)[1])
-        raise LookupError(f"no metric {line}")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self, seconds: float = 30.0) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
 
 
 @dataclass
@@ -92,7 +49,8 @@ class Rig:
     folder: Path
     registry_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     regions: tuple[str, ...] = REGIONS
-    trackers: list[TrackerProcess] = field(default_factory=list)
+    trackers: list[Daemon] = field(default_factory=list)
+    logs: dict[str, ModelLog] = field(default_factory=dict)  # as they were claimed
     beats: int = 0
 
     def __post_init__(self) -> None:
@@ -110,10 +68,11 @@ class Rig:
         )
         create_topics(self.settings)
         self.producer: Producer = make_producer(self.settings)
+        self.reader = TopicReader(self.settings)
 
     # --- the tracker --------------------------------------------------------------------------------------
 
-    def start(self, **variables: str) -> TrackerProcess:
+    def start(self, **variables: str) -> Daemon:
         (port,) = free_ports(1)
         env = {
             **os.environ,
@@ -130,26 +89,23 @@ class Rig:
             "MODELCAST_LOG__LEVEL": "info",
             **variables,
         }
-        path = self.folder / f"tracker-{len(self.trackers)}.log"
-        with path.open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "modelcast.agents.tracker"], env=env, stdout=out, stderr=out, cwd=self.folder
-            )
-        self.trackers.append(TrackerProcess(process, port, path))
+        name = f"tracker-{len(self.trackers)}"
+        self.trackers.append(Daemon(name, ["-m", "modelcast.agents.tracker"], env, self.folder).start())
         return self.trackers[-1]
 
     def stop_all(self) -> None:
         """Stop what still runs; in order, so that the group is empty for the next test."""
         for tracker in self.trackers:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                tracker.stop()
-            tracker.kill()
+            tracker.stop()
+        self.reader.close()
 
     # --- speaking -----------------------------------------------------------------------------------------
 
     def claim(self, *entries: Entry, announce: bool = True) -> None:
         for entry in entries:
-            body = encode(entry)
+            known = self.logs.get(entry.model, ModelLog(entry.model, self.registry_id))
+            self.logs[entry.model] = known.extend(claimed := stated(known, entry))
+            body = claimed.body
             self.store.put(keys.log_entry(entry.model, entry.generation), body, if_absent=True)
             if announce:
                 self.send(Topic.MODEL_UPDATES, entry.model, body)
@@ -191,16 +147,12 @@ class Rig:
 
     def announced(self, model: str) -> list[int]:
         """The generations of a model that stand on ``model-updates``."""
-        entries = [decode(value) for value in self.records(Topic.MODEL_UPDATES, partition_of(model))]
-        return [e.generation for e in entries if isinstance(e, ModelUpdate | ModelCommand) and e.model == model]
+        values = self.records(Topic.MODEL_UPDATES, partition_of(model))
+        entries = [read_stated(value, book=DEFAULT).entry for value in values]
+        return [e.generation for e in entries if e.model == model]
 
     def letters(self) -> list[DeadLetter]:
         return [decode_as(DeadLetter, value) for value in self.records(Topic.DEAD_LETTERS, 0)]
 
     def records(self, topic: Topic, partition: int) -> list[bytes]:
-        consumer = make_consumer(self.settings)
-        try:
-            messages = read_partition(consumer, self.settings, str(topic), partition, timeout_seconds=10)
-            return [m.value() or b"" for m in messages]
-        finally:
-            consumer.close()
+        return self.reader.values(str(topic), partition)

@@ -22,6 +22,8 @@ from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.records import ModelAck, ModelUpdate, RegionHeartbeat
 from modelcast.schemas.topics import partition_of
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
+from tests.agents.tracker.ports import ports_of
+from tests.support.folding import stated
 from tests.support.waiting import until_async
 
 NOW_US = 10_000 * SECOND
@@ -52,15 +54,12 @@ class Bench:
         self.buried: list[str] = []
         self.changes: list[str] = []
         self.refused: list[str] = []
-        anything: Any = SimpleNamespace(
-            open=lambda *_: None, heartbeat=lambda *_: None,
-            dead_letter=lambda raw, *, reason, **_: self.buried.append(reason),
-        )  # fmt: skip
+        anything: Any = SimpleNamespace(open=lambda *_: None, heartbeat=lambda *_: None)
+        sender = SimpleNamespace(dead_letter=lambda raw, *, reason, **_: self.buried.append(reason))
+        ports = ports_of(sender=sender)
         outlets = Outlets(lambda _, reason, __: self.refused.append(reason), lambda *_: None, self.changes.append)
-        self.watch = LogWatch(self.reader, self.rows, outlets, announce_seconds=3600.0)
-        self.intake = Intake(
-            self.reader, self.rows, self.heartbeats, self.watch, anything, anything, self.changes.append
-        )
+        self.watch = LogWatch(self.reader, self.rows, outlets, announce_seconds=3600.0, ports=ports)
+        self.intake = Intake(self.reader, self.rows, self.heartbeats, self.watch, ports, anything, self.changes.append)
         self.table: dict[bytes, bytes] = {}
 
     def knows(self, kind: type[Any]) -> None:
@@ -79,7 +78,6 @@ class Bench:
 
     def close(self) -> None:
         self.intake.close()
-        self.watch.close()
         self.reader.close()
 
 
@@ -140,14 +138,14 @@ async def test_a_log_with_rubbish_in_it_is_read_up_to_there_with_an_alarm_until_
     bench.knows(ModelUpdate)
     entries = [update(generation, generation) for generation in (1, 2, 3)]
     for entry in entries:
-        bench.store.put(keys.log_entry(MODEL, entry.generation), encode(entry))
+        bench.store.put(keys.log_entry(MODEL, entry.generation), stated(log_of(*entries), entry).body)
     bench.store.put(keys.log_entry(MODEL, 2), b"rubbish")
     running = asyncio.create_task(bench.watch.run())
     try:
         found = bench.rows.row(MODEL)
         await bench.until(lambda: found.alarm)
         assert found.log == log_of(entries[0])
-        bench.store.put(keys.log_entry(MODEL, 2), encode(entries[1]))
+        bench.store.put(keys.log_entry(MODEL, 2), stated(log_of(*entries), entries[1]).body)
         bench.watch.wake(MODEL)
         await bench.until(lambda: found.log == log_of(*entries))
         assert found.alarm == ""

@@ -14,6 +14,7 @@ from modelcast.schemas.topics import Topic
 from tests.agents.tracker.makers import pages, pod, update
 from tests.agents.tracker.reported import agrees, everywhere, serving
 from tests.agents.tracker.rig import REGIONS, Rig
+from tests.support.folding import in_statement, stated
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -63,7 +64,7 @@ def test_says_on_kafka_and_in_redis_what_the_slow_twin_says(rig: Rig) -> None:
         assert sorted(map(repr, in_order)) == sorted(map(repr, acks))
         until(lambda: agrees(rig.said(model), log, acks), f"{model} on Kafka")  # noqa: B023
         until(lambda: agrees(rig.seen(model), log, acks), f"{model} in Redis")  # noqa: B023
-    assert tracker.stop() == 0
+    assert tracker.terminate() == 0
 
 
 def test_bad_records_go_to_the_dead_letters_with_their_reason_and_good_ones_flow(rig: Rig) -> None:
@@ -81,11 +82,11 @@ def test_bad_records_go_to_the_dead_letters_with_their_reason_and_good_ones_flow
     rig.send(Topic.MODEL_ACKS, model, b"\xc3\x01" + b"8" * 8 + b"of a schema that nobody knows")
     rig.send(Topic.MODEL_UPDATES, model, b"\xc3\x01")
     rig.send(Topic.MODEL_UPDATES, model, encode(good[0]))
-    rig.send(Topic.MODEL_UPDATES, model, encode(replace(entry, registry_id="another")))
-    rig.send(Topic.MODEL_UPDATES, model, encode(replace(entry, publisher="somebody else")))
-    rig.send(Topic.MODEL_UPDATES, model, encode(replace(entry, event_id="another")))
-    rig.send(Topic.MODEL_UPDATES, model, encode(replace(entry, generation=2, version=2)))
-    rig.send(Topic.MODEL_UPDATES, "elsewhere-9", encode(entry))
+    rig.send(Topic.MODEL_UPDATES, model, in_statement(replace(entry, registry_id="another")))
+    rig.send(Topic.MODEL_UPDATES, model, in_statement(replace(entry, publisher="somebody else")))
+    rig.send(Topic.MODEL_UPDATES, model, in_statement(replace(entry, event_id="another")))
+    rig.send(Topic.MODEL_UPDATES, model, in_statement(replace(entry, generation=2, version=2)))
+    rig.send(Topic.MODEL_UPDATES, "elsewhere-9", in_statement(entry))
     rig.send(Topic.REGION_HEARTBEATS, "x", b"junk")
     rig.report(good)
     rig.beat()
@@ -111,7 +112,7 @@ def test_bad_records_go_to_the_dead_letters_with_their_reason_and_good_ones_flow
         return {topic: sorted(found) for topic, found in reasons.items() if topic in expected}
 
     until(lambda: buried() == expected, "all bad ones")
-    assert tracker.process.poll() is None
+    assert tracker.alive
 
 
 def test_a_foreign_registry_raises_an_alarm_until_the_region_speaks_of_ours_again(rig: Rig) -> None:
@@ -141,7 +142,7 @@ def test_a_claim_that_nobody_announced_is_announced_once(rig: Rig) -> None:
     def announced() -> int:
         from modelcast.schemas.topics import partition_of
 
-        return rig.records(Topic.MODEL_UPDATES, partition_of(model)).count(encode(second))
+        return rig.records(Topic.MODEL_UPDATES, partition_of(model)).count(stated(rig.log(first), second).body)
 
     until(lambda: announced() == 1, "the announcement", 30)
     until(lambda: (s := rig.said(model)) and s.head_generation == 2, "its effect")

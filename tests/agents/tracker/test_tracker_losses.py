@@ -64,8 +64,8 @@ def test_a_redis_that_writes_for_a_newer_owner_refuses_the_older_one(rig: Rig) -
 
 def remembered(state: VersionState) -> VersionState:
     """A state without its durations."""
-    regions = tuple(replace(r, lag_seconds=0, heard_at_us=0, silent=False) for r in state.regions)
-    return replace(state, updated_at_us=0, lag_seconds_max=0, regions=regions)
+    regions = tuple(replace(r, behind_since_us=0, heard_at_us=0, silent=False) for r in state.regions)
+    return replace(state, updated_at_us=0, as_of_us=0, behind_since_us=0, regions=regions)
 
 
 def test_a_killed_tracker_says_the_same_again_from_its_table(rig: Rig) -> None:
@@ -87,7 +87,7 @@ def test_a_killed_tracker_says_the_same_again_from_its_table(rig: Rig) -> None:
     assert after is not None
     assert remembered(after) == remembered(before)
     assert after.consistent_since_us == before.consistent_since_us
-    assert second.stop() == 0
+    assert second.terminate() == 0
 
 
 @pytest.mark.soak
@@ -138,7 +138,7 @@ def test_tables_and_acks_lost_are_made_good_by_the_next_reports(
         until(lambda: agrees(rig.said(model), rig.log(*entries), acks), "consistent", 40)
         before = rig.said(model)
         assert before is not None
-        assert tracker.stop() == 0
+        assert tracker.terminate() == 0
         forget(rig, [Topic.MODEL_ACKS, "modelcast-tracker-rows-changelog"])
         again = rig.start()
         again.wait_ready(60)
@@ -151,7 +151,7 @@ def test_tables_and_acks_lost_are_made_good_by_the_next_reports(
             return True
 
         until(equal, "equal to before")
-        assert again.stop() == 0
+        assert again.terminate() == 0
     finally:
         rig.stop_all()
 

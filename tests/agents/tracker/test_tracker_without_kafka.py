@@ -35,7 +35,7 @@ def test_a_tracker_started_while_kafka_is_away_works_once_it_is_there(
             rig.report(pages(region, [pod(f"{region}-1", 1, 1)], model=model, registry_id=rig.registry_id))
         until(lambda: (s := rig.said(model)) and s.consistent_version == 1, "it knows who serves what", 120)
         until(lambda: rig.announced(model) == [1], "it announced what nobody had", 120)
-        assert tracker.stop(60) == 0
+        assert tracker.terminate() == 0
     finally:
         rig.stop_all()
         kafka.stop()
@@ -48,6 +48,6 @@ def test_a_tracker_can_be_ended_while_it_still_waits_for_kafka(s3: S3ForTests, r
     try:
         tracker = rig.start(MODELCAST_KAFKA__TIMEOUT_SECONDS="3")
         until(lambda: "waiting for kafka" in tracker.log.read_text(), "it waits", 120)
-        assert tracker.stop(120) == 0
+        assert tracker.terminate() == 0
     finally:
         rig.stop_all()

@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 DEADLINE_SECONDS = 60.0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.soak) for each in (signal.SIGHUP, signal.SIGINT))]
+)
 def test_a_demo_told_to_end_clears_its_folder_away(tmp_path: Path, number: signal.Signals) -> None:
     usual = Path(os.environ.get("MODELCAST_CACHE_DIR") or Path.home() / ".cache" / "modelcast")
     cache = tmp_path / "cache"

@@ -13,6 +13,7 @@ from modelcast.infra.local.layout import inherited_env
 MIB = 1024 * 1024
 
 
+@pytest.mark.soak
 @pytest.mark.integration
 @pytest.mark.timeout(900)
 def test_the_whole_demo_with_one_region_and_one_pod(tmp_path: Path) -> None:

@@ -1,12 +1,8 @@
 """A cache, a proxy or a login page between here and the store: the artifact comes whole, or the way there is named."""
 
 import gzip
-import http.client
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,12 +10,12 @@ from modelcast.consumers.fetch import ArtifactCache, Fetcher
 from modelcast.infra.stores import S3Store, open_store
 from modelcast.schemas.errors import StoreUnavailable
 from tests.consumers.fetch.publishing import MIB, cached, noise, publish
+from tests.support.http_server import Answer, Request, ScriptedServer, passed_on
 from tests.support.servers import S3ForTests
 
 pytestmark = [pytest.mark.usefixtures("short_pauses"), pytest.mark.integration]
 
 FILES = {"model.onnx": noise(20 * MIB + 17, 1), "small.txt": noise(900, 2)}
-Answer = tuple[int, dict[str, str], bytes]
 Meddle = Callable[[Answer], Answer]
 
 
@@ -46,40 +42,10 @@ def shifts(answer: Answer) -> Answer:
     return 206, {**headers, "Content-Range": f"bytes 7-{len(body) - 1}/{len(body)}"}, body[7:]
 
 
-def _handler(target: str, meddle: Meddle) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            link = http.client.HTTPConnection(urlsplit(target).netloc, timeout=30)
-            asked = {name: value for name, value in self.headers.items() if name.lower() != "range"}
-            link.request("GET", self.path, headers=asked)
-            came = link.getresponse()
-            kept = {name: value for name, value in came.headers.items() if name.lower() in {"etag", "last-modified"}}
-            answer = (came.status, kept, came.read())
-            link.close()
-            status, headers, body = meddle(answer) if "/blobs/" in self.path else answer
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-            self.close_connection = headers.get("Connection") == "close"
-
-        def handle(self) -> None:
-            with suppress(OSError):
-                super().handle()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    return Handler
-
-
 @pytest.fixture
 def behind(s3: S3ForTests) -> Iterator[Callable[[Meddle], tuple[S3Store, S3Store]]]:
     """The store itself, and the store behind what meddles with its blobs."""
-    servers: list[ThreadingHTTPServer] = []
+    servers: list[ScriptedServer] = []
     bucket = s3.bucket()
 
     def opened(url: str) -> S3Store:
@@ -92,16 +58,19 @@ def behind(s3: S3ForTests) -> Iterator[Callable[[Meddle], tuple[S3Store, S3Store
         )
 
     def start(meddle: Meddle) -> tuple[S3Store, S3Store]:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(s3.endpoint_url, meddle))
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        servers.append(server)
-        return opened(s3.endpoint_url), opened(f"http://127.0.0.1:{server.server_address[1]}")
+        def script(request: Request) -> Answer:
+            headers = {name: value for name, value in request.headers.items() if name.lower() != "range"}
+            status, came, body = passed_on(request._replace(headers=headers), s3.endpoint_url)
+            kept = {name: value for name, value in came.items() if name.lower() in {"etag", "last-modified"}}
+            answer = (status, kept, body)
+            return meddle(answer) if "/blobs/" in request.path else answer
+
+        servers.append(ScriptedServer(script))
+        return opened(s3.endpoint_url), opened(servers[-1].url)
 
     yield start
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        server.close()
 
 
 def test_an_artifact_comes_whole_from_a_store_without_ranges(

@@ -224,6 +224,8 @@ async def test_probes_and_metrics(board: Board, serve: Serve) -> None:
     shown = await (await client.get("/metrics")).text()
     assert "modelcast_dashboard_watchers 0.0" in shown
     assert "modelcast_dashboard_kafka_up 1.0" in shown
+    assert 'modelcast_model_pairs{model="fraud",word="OK"} 1.0' in shown
+    assert 'modelcast_region_pairs{region="eu",word="OK"} 1.0' in shown
 
 
 async def test_all_words_are_told_worst_first(board: Board, serve: Serve) -> None:

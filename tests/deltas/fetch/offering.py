@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher, Link, LinkSpeeds, Throughput
@@ -69,14 +70,18 @@ def nothing_left(cache: ArtifactCache) -> bool:
     return not any((cache.folder / "incoming").iterdir())
 
 
+@lru_cache(maxsize=8)
 def made(old: bytes | None, new: bytes) -> bytes:
-    """The delta."""
+    """The delta. The same bytes are asked for again and again."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "new").write_bytes(new)
         if old is not None:
             (folder / "old").write_bytes(old)
-        delta.make(folder / "old" if old is not None else None, folder / "new", folder / "delta", kernels="numpy")
+        base = folder / "old" if old is not None else None
+        delta.make(
+            base, folder / "new", folder / "delta", kernels="numpy", thorough=False
+        )  # its size is no matter here
         return (folder / "delta").read_bytes()
 
 

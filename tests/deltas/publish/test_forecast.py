@@ -1,5 +1,6 @@
 """How large a delta will be, from samples."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,24 @@ def text(size: int) -> bytes:
     return np.random.default_rng(3).choice(WORDS, size).tobytes()
 
 
+def noise(size: int) -> bytes:
+    return np.random.default_rng(1).bytes(size)
+
+
 @pytest.mark.parametrize(
-    ("body", "tries"),
+    ("made", "size", "tries"),
     [
-        (np.random.default_rng(1).bytes(LARGE), [False]),
-        (np.random.default_rng(1).bytes(1 << 20), [False]),
-        (text(LARGE), [False]),
-        (text(1 << 20), [False, True]),
+        (noise, LARGE, [False]),
+        (noise, 1 << 20, [False]),
+        (text, LARGE, [False]),
+        (text, 1 << 20, [False, True]),
     ],
     ids=["large noise", "small noise", "large text", "small text"],
 )
 def test_slow_levels_are_tried_on_samples_only_where_the_file_gets_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: bytes, tries: list[bool]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Callable[[int], bytes], size: int, tries: list[bool]
 ) -> None:
-    found: list[bool] = []
+    body, found = made(size), list[bool]()
     make = delta.make
 
     def noted(*args: Any, thorough: bool, **more: Any) -> Any:

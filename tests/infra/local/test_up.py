@@ -48,6 +48,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     assert marked(directory) == []
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, StackInfo]]:
+    """A stack that nobody ends, and its folder."""
+    directory = tmp_path_factory.mktemp("up") / "stack"
+    yield directory, up(servers_only(directory))
+    down(directory, delete_data=True)
+
+
 def servers_only(directory: Path) -> UpOptions:
     return UpOptions(directory, ("eu",), 1, with_daemons=False)
 
@@ -83,8 +91,8 @@ def test_up_brings_up_servers_buckets_and_topics_and_down_removes_every_trace(fo
     assert not down(folder, delete_data=True)
 
 
-def test_a_second_up_finds_the_first(folder: Path) -> None:
-    first = up(servers_only(folder))
+def test_a_second_up_finds_the_first(running: tuple[Path, StackInfo]) -> None:
+    folder, first = running
     assert up(servers_only(folder)) == first == info(folder)
     assert up(UpOptions(folder)) == first, "whoever names no shape takes what is up"
     with pytest.raises(Refused, match="eu with 1 pods"):
@@ -92,8 +100,8 @@ def test_a_second_up_finds_the_first(folder: Path) -> None:
     assert works(first)
 
 
-def test_the_state_file_is_for_its_owner_alone(folder: Path) -> None:
-    up(servers_only(folder))
+def test_the_state_file_is_for_its_owner_alone(running: tuple[Path, StackInfo]) -> None:
+    folder, _ = running
     assert (folder / "stack.json").stat().st_mode & 0o077 == 0
 
 
@@ -109,6 +117,7 @@ def test_after_the_supervisor_was_killed_its_servers_end_and_up_starts_them_agai
     assert nothing_left(folder)
 
 
+@pytest.mark.soak
 def test_down_after_the_supervisor_was_killed_leaves_nothing(folder: Path) -> None:
     first = up(servers_only(folder))
     assert send(first.pid, first.started, signal.SIGKILL)

@@ -4,9 +4,7 @@ A scripted server stands for a cache without ranges, a proxy that compresses and
 """
 
 import gzip
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -14,6 +12,7 @@ from modelcast.infra.ablation import OWN_HTTP, VARIABLE
 from modelcast.infra.stores import S3Store, open_store, s3_answers
 from modelcast.schemas.errors import ContentError, StoreUnavailable
 from modelcast.schemas.ports import PreconditionFailed
+from tests.support.http_server import ScriptedServer
 
 BODY = bytes(range(256)) * 40
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
@@ -22,51 +21,21 @@ Headers = dict[str, str]
 Script = Callable[[str, Headers], tuple[int, Headers, bytes]]  # (method, headers) -> answer
 
 
-def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 5
-
-        def _answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, body = script(self.command, dict(self.headers.items()))
-            self.send_response(status)
-            length = {} if "Transfer-Encoding" in headers else {"Content-Length": str(len(body))}
-            for name, value in {**length, **headers}.items():
-                if value:
-                    self.send_header(name, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-            self.close_connection = headers.get("Connection") == "close"
-
-        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _answer
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    return Handler
-
-
 @pytest.fixture(params=["own", "boto3"])
 def between(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Script], S3Store]]:
     """Opens a store behind a script, reached directly or by boto3."""
     if request.param == "boto3":
         monkeypatch.setenv(VARIABLE, OWN_HTTP)
-    servers: list[ThreadingHTTPServer] = []
+    servers: list[ScriptedServer] = []
 
     def start(script: Script) -> S3Store:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(script))
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        servers.append(server)
-        url = f"http://127.0.0.1:{server.server_address[1]}"
+        servers.append(ScriptedServer(lambda request: script(request.method, dict(request.headers))))
+        url = servers[-1].url
         return open_store("s3://bucket", endpoint_url=url, access_key_id="a", secret_access_key="b" * 8)
 
     yield start
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        server.close()
 
 
 def object_of(etag: str = '"e"') -> Headers:

@@ -4,9 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -16,50 +14,24 @@ from modelcast.infra.stores.s3_errors import of_status
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ModelcastError, NotFound, Refused, StoreUnavailable, UsageError
 from modelcast.schemas.ports import ObjectInfo, PreconditionFailed
+from tests.support.http_server import Answer, Request, ScriptedServer
 from tests.support.servers import S3ForTests
 
-Answer = tuple[int, dict[str, str], bytes]
 Script = Callable[[str, int], Answer]  # (method, number of the request) -> answer
 
 
-class ScriptedStore:
-    """An HTTP server that answers from a script and remembers who asked what."""
+class ScriptedStore(ScriptedServer):
+    """A store that answers from a script and remembers who asked what."""
 
     def __init__(self, script: Script) -> None:
-        self.requests: list[str] = []
-        requests = self.requests
+        def answer(request: Request) -> Answer:
+            status, headers, body = script(request.method, len(self.requests))
+            return status, {"ETag": '"e"', **headers}, body
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            timeout = 1
-            known: ClassVar[list[str]] = requests
-
-            def _answer(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                self.known.append(self.command)
-                status, headers, body = script(self.command, len(self.known))
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), "ETag": '"e"', **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body if self.command != "HEAD" else b"")
-                self.close_connection = headers.get("Connection") == "close"
-
-            do_GET = do_PUT = do_HEAD = do_DELETE = _answer
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        super().__init__(answer, idle_seconds=1)
 
     def store(self) -> S3Store:
-        return _store(self.address)
+        return _store(self.url)
 
 
 def _store(endpoint_url: str, bucket: str = "bucket") -> S3Store:
@@ -76,8 +48,7 @@ def scripted() -> Iterator[Callable[[Script], ScriptedStore]]:
 
     yield start
     for one in made:
-        one.server.shutdown()
-        one.server.server_close()
+        one.close()
 
 
 def test_a_store_that_is_not_there_is_known_soon() -> None:
@@ -202,7 +173,7 @@ def test_a_read_through_a_proxy_waits_for_little(
     arrived = 200_000
     headers = {"Content-Length": "1000000", "Last-Modified": "Sat, 21 Nov 2026 00:00:00 GMT"}
     server = scripted(lambda method, number: (200, headers, bytes(arrived)))
-    monkeypatch.setenv("http_proxy", server.address)
+    monkeypatch.setenv("http_proxy", server.url)
     monkeypatch.setenv("no_proxy", "")
     with _store("http://store.invalid").open("k") as stream:
         assert 0 < stream.readinto(memoryview(bytearray(1_000_000))) < arrived

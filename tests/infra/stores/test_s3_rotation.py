@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from modelcast.infra.ablation import OWN_HTTP, VARIABLE
 from modelcast.infra.stores import S3Store, open_store, s3_credentials
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import Refused
+from tests.support.http_server import Answer, Request, ScriptedServer
 from tests.support.servers import S3ForTests
 
 Rotate = Callable[[str, str], None]
@@ -163,50 +163,26 @@ def test_a_file_that_is_half_written_is_read_again_later(
     store.put("k", b"", if_absent=True)
 
 
-class Tokens:
+class Tokens(ScriptedServer):
     """A store that knows one session token, and counts what it refuses."""
 
     def __init__(self, status: int, code: str) -> None:
         self.good, self.refused = "first", 0
-        tokens = self
+        self._refusal = (status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
+        super().__init__(self._answered)
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            timeout = 5
-
-            def _answer(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                good = self.headers.get("x-amz-security-token") == tokens.good
-                tokens.refused += not good
-                body = (
-                    (b"1" if self.command == "GET" else b"")
-                    if good
-                    else f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-                )
-                self.send_response(200 if good else status)
-                self.send_header("x-amz-request-id", "1")
-                self.send_header("ETag", '"e"')
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_GET = do_PUT = _answer
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+    def _answered(self, request: Request) -> Answer:
+        known = {name.lower(): value for name, value in request.headers.items()}
+        good = known.get("x-amz-security-token") == self.good
+        self.refused += not good
+        status, body = (200, b"1" if request.method == "GET" else b"") if good else self._refusal
+        return status, {"x-amz-request-id": "1", "ETag": '"e"'}, body
 
 
 @pytest.fixture
 def tokens(request: pytest.FixtureRequest) -> Iterator[Tokens]:
-    one = Tokens(*request.param)
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
+    with Tokens(*request.param) as one:
+        yield one
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.avro.schema_guard import parse_schema
 from modelcast.schemas.avro.schema_nodes import canonical, fingerprint_hex
 from modelcast.schemas.codec import MARKER, decode, encode, writer_schema
+from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import DecodeError, UnknownSchema
 from modelcast.schemas.records import Activation, ModelAck, ModelUpdate
 from modelcast.schemas.states import PodState, State
 from tests.schemas.avro.foreign_schemas import EXTRAS, field, learn, todays, with_every_kind_of_field, written
 from tests.support import example_records
+from tests.support.forged_schemas import forged_schema
 
 EXAMPLES = {path.stem: path for path in example_records.json_files()}
 FULL = EXAMPLES["ModelUpdate.v1.full"]
@@ -145,9 +147,26 @@ def test_a_text_with_another_fingerprint_is_refused() -> None:
 def test_a_known_schema_is_never_replaced() -> None:
     book = SchemaBook()
     fingerprint, text = writer_schema(ModelUpdate)
-    book.add(fingerprint, "whatever this is")
+    forged = forged_schema(json.loads(text), fingerprint)
+    assert fingerprint_hex(parse_schema(forged)) == fingerprint
+    book.add(fingerprint, forged)
     assert book.find(fingerprint).text == text
     assert decode(encode(example_records.record_of(FULL)), book=book) == example_records.record_of(FULL)
+
+
+def test_of_two_schemas_with_one_fingerprint_the_stated_digest_tells_which() -> None:
+    fingerprint, text = writer_schema(ModelUpdate)
+    forged = forged_schema(json.loads(text), fingerprint)
+    book = SchemaBook(own=())
+    book.add(fingerprint, forged)
+    raw = encode(example_records.record_of(FULL))
+    with pytest.raises(UnknownSchema, match="another one has its fingerprint"):
+        decode(raw, book=book, schema_digest=sha256_of(text.encode()))
+    swapped = decode(raw, book=book)
+    assert isinstance(swapped, ModelUpdate)
+    assert swapped != example_records.record_of(FULL), "the same bytes say something else"
+    book.add(fingerprint, text)
+    assert decode(raw, book=book, schema_digest=sha256_of(text.encode())) == example_records.record_of(FULL)
 
 
 def test_a_schema_of_no_known_record_is_refused() -> None:

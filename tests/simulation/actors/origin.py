@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from modelcast.infra.registry.reader import RegistryReader, Tail
@@ -11,9 +12,9 @@ from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.errors import StoreUnavailable
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.ports import ObjectInfo, ObjectStore
-from modelcast.schemas.records import Entry
+from modelcast.schemas.ports import ObjectInfo, ObjectStore, StoredObject
 from tests.simulation import artifacts
 from tests.simulation.artifacts import Stored
 
@@ -57,14 +58,21 @@ class Origin(MemoryStore):
             raise StoreUnavailable("timed out", subject=key)
         return info
 
+    def change(self, key: str, body: bytes) -> None:
+        """Somebody with access to the disks changes an object; when it was written stays."""
+        found = self._objects.get(key)
+        info = super().put(key, body)
+        kept = replace(info, last_modified_us=found.info.last_modified_us) if found else info
+        self._objects[key] = StoredObject(body, kept)
 
-_DECODED: dict[bytes, Entry] = {}
+
+_DECODED: dict[bytes, StatedEntry] = {}
 
 
 class Reader(RegistryReader):
     """The real reader, on one thread, that decodes equal bytes once."""
 
-    def decode_entry(self, body: bytes, *, subject: str = "") -> Entry:
+    def decode_entry(self, body: bytes, *, subject: str = "") -> StatedEntry:
         """See ``RegistryReader.decode_entry``."""
         if body not in _DECODED:
             _DECODED[body] = super().decode_entry(body, subject=subject)

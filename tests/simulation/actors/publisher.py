@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelcast.infra.registry.claim import AlreadyThere, claim
 from modelcast.schemas import keys
-from modelcast.schemas.errors import ContentError, StoreUnavailable
+from modelcast.schemas.errors import ContentError, ForeignRegistry, StoreUnavailable
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.records import (
@@ -70,7 +70,12 @@ class Publishers:
         world, (build, event_id) = self.world, what
         log = known or world.truth
         try:
+            world.reader.check_standing(log)  # as ``Origin`` does
             claimed = claim(world.reader, log, event_id, build, deadline_seconds=0)
+        except ForeignRegistry as error:
+            world.trace("publisher", f"{event_id}: {error.message}; runs again and knows nothing")
+            world.after(world.rng.uniform(1.0, 15.0), lambda: self.say(what, self._blank))
+            return
         except StoreUnavailable:
             world.trace("publisher", f"{event_id}: the store did not say; runs again")
             world.after(world.rng.uniform(1.0, 15.0), lambda: self.say(what, log))

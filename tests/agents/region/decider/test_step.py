@@ -45,7 +45,11 @@ def test_acceptance_is_saved_while_the_bytes_are_on_their_way() -> None:
     effects = region.on(Log().publish(1).folded)
     assert {type(e) for e in effects} >= {Fetch, Save, Report}
     saved = next(e.memory for e in effects if isinstance(e, Save))
-    assert (saved.accepted_generation, saved.accepted_event_id, saved.staged) == (1, "event-1", None)
+    assert (saved.accepted_generation, saved.accepted_digest, saved.staged) == (
+        1,
+        Log().publish(1).fold.digest_at(1),
+        None,
+    )
 
 
 def test_what_was_staged_and_what_is_served_is_remembered() -> None:

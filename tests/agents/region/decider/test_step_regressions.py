@@ -6,10 +6,11 @@ from modelcast.schemas.records import CommandKind
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, Region, digest, reading
 
 
-def taken_over(*, served: int, accepted: int, epoch: int = 2, refused: tuple[int, ...] = ()) -> Memory:
-    """The memory of a new owner: version ``served`` was served by all pods, ``refused`` are quarantined."""
+def taken_over(log: Log, *, served: int, epoch: int = 2, refused: tuple[int, ...] = ()) -> Memory:
+    """The memory of a new owner of all of ``log``: ``served`` was served by all pods, ``refused`` are quarantined."""
+    accepted = len(log.entries)
     return Memory(
-        REGISTRY, MODEL, REGION, epoch, "worker", accepted, f"event-{accepted}",
+        REGISTRY, MODEL, REGION, epoch, "worker", accepted, log.fold.digest_at(accepted),
         served=Held(served, served, digest(served), f"manifests/{served}", 1000),
         quarantined=tuple(Quarantine(digest(v), v, v, "damaged") for v in refused),
     )  # fmt: skip
@@ -18,16 +19,18 @@ def taken_over(*, served: int, accepted: int, epoch: int = 2, refused: tuple[int
 def test_a_new_owner_that_cannot_have_the_target_does_not_lower_a_pod_that_a_later_generation_reached() -> None:
     # Version 1 was served by all at generation 1; generation 2, a reload, reached this pod and not all; then came
     # generation 3, which is refused here.
-    region = Region("a", memory=taken_over(served=1, accepted=3, refused=(2,)))
-    region.on(Log().publish(1).say(CommandKind.RELOAD).publish(2).folded)
+    log = Log().publish(1).say(CommandKind.RELOAD).publish(2)
+    region = Region("a", memory=taken_over(log, served=1, refused=(2,)))
+    region.on(log.folded)
     effects = region.on(PodRead(reading("a", 1, generation=2, epoch=1)))
     orders = [e.order for e in effects if isinstance(e, Load)]
     assert [(o.epoch, o.generation, o.version) for o in orders] == [(2, 2, 1)]
 
 
 def test_a_pod_that_still_starts_is_not_given_something_older_than_it_may_restore() -> None:
-    region = Region("a", memory=taken_over(served=1, accepted=2, refused=(2,)))
-    region.on(Log().publish(1).publish(2).folded)
+    log = Log().publish(1).publish(2)
+    region = Region("a", memory=taken_over(log, served=1, refused=(2,)))
+    region.on(log.folded)
     assert not [e for e in region.on(PodRead(reading("a", ready=False))) if isinstance(e, Load)]
     region.after(60.0)
     effects = region.on(PodRead(reading("a", ready=True)))
@@ -35,8 +38,9 @@ def test_a_pod_that_still_starts_is_not_given_something_older_than_it_may_restor
 
 
 def test_what_a_pod_serves_is_fetched_again_if_the_disk_has_lost_it_when_a_reload_is_asked_for() -> None:
-    region = Region("a", memory=taken_over(served=1, accepted=2, epoch=1))
-    region.on(Log().publish(1).say(CommandKind.RELOAD).folded)
+    log = Log().publish(1).say(CommandKind.RELOAD)
+    region = Region("a", memory=taken_over(log, served=1, epoch=1))
+    region.on(log.folded)
     (load,) = (e for e in region.on(PodRead(reading("a", 1, generation=1))) if isinstance(e, Load))
     effects = region.on(LoadBroken("a", load.order, "verification_failed", "bytes differ"))
     assert [e.update.version for e in effects if isinstance(e, Fetch)] == [1]
@@ -45,8 +49,9 @@ def test_what_a_pod_serves_is_fetched_again_if_the_disk_has_lost_it_when_a_reloa
 
 def test_an_owner_rises_above_the_promise_of_a_pod_that_serves_nothing() -> None:
     # The pod promised generation 2 in this epoch, could not load it, and lost what it served before.
-    region = Region("a", memory=taken_over(served=1, accepted=2, refused=(2,)))
-    region.on(Log().publish(1).publish(2).folded)
+    log = Log().publish(1).publish(2)
+    region = Region("a", memory=taken_over(log, served=1, refused=(2,)))
+    region.on(log.folded)
     (load,) = (e for e in region.on(PodRead(reading("a"))) if isinstance(e, Load))
     assert (load.order.generation, load.order.epoch) == (1, 2)
     effects = region.on(LoadRefused("a", load.order, "stale", "lower than the accepted"))
@@ -54,8 +59,9 @@ def test_an_owner_rises_above_the_promise_of_a_pod_that_serves_nothing() -> None
 
 
 def test_what_was_served_is_brought_back_to_the_disk_for_a_bare_pod_while_the_target_lies_there_refused() -> None:
-    region = Region("a", memory=taken_over(served=1, accepted=2, refused=(2,)))
-    region.on(Log().publish(1).publish(2).folded)
+    log = Log().publish(1).publish(2)
+    region = Region("a", memory=taken_over(log, served=1, refused=(2,)))
+    region.on(log.folded)
     region.on(Fetched(digest(2)))  # asked for before it turned out to load nowhere
     (load,) = (e for e in region.on(PodRead(reading("a"))) if isinstance(e, Load))
     effects = region.on(LoadBroken("a", load.order, "artifact_missing", "not on this disk"))

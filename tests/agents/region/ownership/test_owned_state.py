@@ -45,10 +45,10 @@ def stored(store: MemoryStore) -> Memory:
 def test_every_claim_takes_the_next_epoch_and_keeps_what_was_remembered() -> None:
     store = MemoryStore()
     first = state(store)
-    memory = replace(first.claim("r"), accepted_generation=7, accepted_event_id="e")
+    memory = replace(first.claim("r"), accepted_generation=7, accepted_digest="e")
     first.save(memory)
     taken = state(store, "b").claim("r")
-    assert (taken.epoch, taken.owner, taken.accepted_generation, taken.accepted_event_id) == (2, "b", 7, "e")
+    assert (taken.epoch, taken.owner, taken.accepted_generation, taken.accepted_digest) == (2, "b", 7, "e")
 
 
 def test_of_many_that_claim_at_once_each_gets_an_epoch_of_its_own_and_the_last_one_owns() -> None:

@@ -40,6 +40,6 @@ def test_a_rise_of_the_epoch_keeps_what_was_written_unheard() -> None:
     memory = state.claim("registry")
     bucket.mute = True
     with pytest.raises(StoreUnavailable):
-        state.save(replace(memory, accepted_generation=11, accepted_event_id="event-11"))
+        state.save(replace(memory, accepted_generation=11, accepted_digest="event-11"))
     bucket.mute = False
     assert state.check(epoch_seen=6).accepted_generation == 11

@@ -1,0 +1,100 @@
+"""What a candidate is tested for, and how sure a verdict must be."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modelcast.schemas.errors import UsageError
+
+
+class Measure(StrEnum):
+    """What a gate compares."""
+
+    ERRORS = "errors"
+    LATENCY = "latency"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One comparison of the candidate with the control.
+
+    Tolerance is part of the null hypothesis: *harmful* needs proof that the candidate is worse than ``harmful`` times
+    the control, *harmless* needs proof that it is better than ``harmless`` times the control.
+
+    Attributes:
+        measure: errors (ratio of error rates) or latency (ratio of 99th percentiles).
+        harmful: the ratio that is still tolerated.
+        harmless: the ratio that must be excluded before a promotion.
+        budget: an absolute rate that is fine whatever the control does, for controls without errors: harm must exceed
+            it as well, and a rate that is proven to be lower is harmless. 0: none. Of errors only.
+
+    Raises:
+        UsageError: a limit makes no sense.
+    """
+
+    measure: Measure
+    harmful: float
+    harmless: float
+    budget: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.harmful <= self.harmless <= 100 or self.harmless <= 1:
+            raise UsageError(
+                f"bad limits: harmful {self.harmful}, harmless {self.harmless}",
+                subject=f"gate {self.measure}",
+                hint="1 <= harmful <= harmless <= 100, and harmless above 1",
+            )
+        if not 0 <= self.budget <= 0.5 or (self.budget and self.measure is not Measure.ERRORS):
+            raise UsageError(
+                f"bad budget {self.budget}",
+                subject=f"gate {self.measure}",
+                hint="a rate of errors from 0 to 0.5; other gates have none",
+            )
+
+    @property
+    def tested_harmful(self) -> float:
+        """The ratio of rates on the border of harm; of slow answers 1, for their threshold holds the limit already."""
+        return self.harmful if self.measure is Measure.ERRORS else 1.0
+
+    @property
+    def tested_harmless(self) -> float:
+        """The ratio of rates on the border of harmlessness."""
+        return self.harmless if self.measure is Measure.ERRORS else 1.0
+
+
+ERRORS = Gate(Measure.ERRORS, harmful=1.5, harmless=2.0, budget=0.0001)
+LATENCY = Gate(Measure.LATENCY, harmful=1.2, harmless=1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The gates of one rollout.
+
+    Attributes:
+        gates: each measure once.
+        alpha_harmful: the probability that a version within all ``harmful`` limits is ever called harmful, over the
+            whole rollout and however often one looks. The gates share it.
+        alpha_harmless: the probability that a version beyond some ``harmless`` limit is ever called harmless. Not
+            shared: all gates must agree.
+        alpha_sample_ratio: the probability of a false alarm of the sample-ratio check.
+        sample_ratio_tolerance: by how much the odds of the observed share may differ from the intended ones, as a
+            factor of at least 1: requests of one user go together, so small differences are normal.
+
+    Raises:
+        UsageError: no gate, one twice, or a probability or tolerance out of range.
+    """
+
+    gates: tuple[Gate, ...] = field(default=(ERRORS, LATENCY))
+    alpha_harmful: float = 0.01
+    alpha_harmless: float = 0.01
+    alpha_sample_ratio: float = 0.001
+    sample_ratio_tolerance: float = 1.1
+
+    def __post_init__(self) -> None:
+        measures = [gate.measure for gate in self.gates]
+        if not measures or len(set(measures)) != len(measures):
+            raise UsageError("a plan has at least one gate, and each measure once", subject="rollout plan")
+        for name in ("alpha_harmful", "alpha_harmless", "alpha_sample_ratio"):
+            if not 1e-12 <= getattr(self, name) < 1:
+                raise UsageError(f"bad {name} {getattr(self, name)}", subject="rollout plan", hint="1e-12 to below 1")
+        if not 1 <= self.sample_ratio_tolerance <= 100:
+            raise UsageError(f"bad sample_ratio_tolerance {self.sample_ratio_tolerance}", subject="rollout plan")

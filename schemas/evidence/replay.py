@@ -1,0 +1,96 @@
+"""The evidence of a decision as bytes, and the verdict computed from them again, bit for bit.
+
+Format 1 is zlib-compressed JSON: ``{"format": 1, "plan": {...}, "strata": [...], "counts": [[...], ...]}``. A row of
+``counts`` is [seconds since the row before, index of the stratum, share or -1, the five counts of the control, the five
+of the candidate].
+"""
+
+import json
+import zlib
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
+
+from modelcast.schemas.errors import ContentError, DecodeError
+from modelcast.schemas.evidence.counts import Arm, Counts
+from modelcast.schemas.evidence.plan import Gate, Measure, Plan
+from modelcast.schemas.evidence.verdict import Verdict, fold, verdict
+
+FORMAT = 1
+SIZE_MAX_BYTES = 256 * 1024 * 1024
+_ARM_LENGTH = len(Arm.__slots__)
+_ROW_LENGTH = 3 + 2 * _ARM_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a verdict was based on."""
+
+    plan: Plan
+    counts: tuple[Counts, ...]
+
+
+def replay(evidence: Evidence) -> Verdict:
+    """The verdict of this evidence: the same floats on every machine."""
+    return verdict(fold(evidence.counts, evidence.plan), evidence.plan)
+
+
+def encode(evidence: Evidence) -> bytes:
+    """Evidence as bytes of format 1; the order of the counts is kept."""
+    strata = list(dict.fromkeys(each.stratum for each in evidence.counts))
+    index = {name: number for number, name in enumerate(strata)}
+    rows, before = [], 0
+    for each in evidence.counts:
+        share = -1 if each.share is None else each.share
+        rows.append(
+            [each.second - before, index[each.stratum], share, *astuple(each.control), *astuple(each.candidate)]
+        )
+        before = each.second
+    document = {"format": FORMAT, "plan": asdict(evidence.plan), "strata": strata, "counts": rows}
+    return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
+
+
+def decode(data: bytes) -> Evidence:
+    """Read what ``encode`` wrote.
+
+    Raises:
+        DecodeError: it is not evidence, too large, or of a format that is not known here.
+    """
+    document = _document(data)
+    if document.get("format") != FORMAT:
+        raise DecodeError(
+            f"evidence of format {document.get('format')!r}",
+            reason="unknown_format",
+            hint=f"this release reads format {FORMAT}; use the one that wrote it",
+        )
+    try:
+        plan = _plan(document["plan"])
+        strata, second, counts = document["strata"], 0, []
+        for row in document["counts"]:
+            if len(row) != _ROW_LENGTH:
+                raise DecodeError(f"a row of {len(row)} numbers", hint=f"format {FORMAT} has {_ROW_LENGTH}")
+            second += row[0]
+            control, candidate = Arm(*row[3 : 3 + _ARM_LENGTH]), Arm(*row[3 + _ARM_LENGTH :])
+            counts.append(Counts(second, strata[row[1]], control, candidate, None if row[2] == -1 else row[2]))
+    except (KeyError, IndexError, TypeError, ValueError, ContentError) as error:
+        raise DecodeError(f"not the evidence of a rollout: {error}", hint="fetch it again from the store") from error
+    return Evidence(plan, tuple(counts))
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    reader = zlib.decompressobj()
+    try:
+        text = reader.decompress(data, SIZE_MAX_BYTES)
+        if not reader.eof:
+            raise DecodeError("evidence that is cut short or too large", reason="truncated_or_too_large")
+        document = json.loads(text)
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise DecodeError(f"not the evidence of a rollout: {error}", hint="fetch it again from the store") from error
+    if not isinstance(document, dict):
+        raise DecodeError("not the evidence of a rollout", hint="fetch it again from the store")
+    return document
+
+
+def _plan(document: dict[str, Any]) -> Plan:
+    fields = dict(document)
+    gates = tuple(Gate(**{**gate, "measure": Measure(gate["measure"])}) for gate in fields.pop("gates"))
+    return Plan(gates, **fields)

@@ -215,11 +215,11 @@ class RegionState:
     aspired_digest: str
     staged_version: int | None
     staged_generation: int
-    served_version: int | None  # what all its pods serve; None if they differ or there are none
+    served_version: int | None  # what all its pods serve; None if they differ, none is there, or nobody can know now
     served_generation: int  # the lowest among its pods
-    pods_serving: int  # pods that serve the aspired version
+    pods_serving: int  # pods that serve the aspired version; 0 while nobody can know
     pods_expected: int
-    lag_seconds: float
+    behind_since_us: int  # store's clock; 0: it serves what it should
     silent: bool
     left_out: str = ""  # "", "pinned", "placement": why it does not count for the consistent version
     refused_version: int | None = None  # newer, and refused there: damaged or quarantined
@@ -238,6 +238,17 @@ class RegionState:
     pinned_version: int | None = None  # by an operator, as the log has it
     paused: bool = False
     error_generation: int = 0  # what ``error`` is about; older than aspired: the region has not got further; 0: none
+    reported_version: int | None = None  # what all its pods served when they were last heard of
+    unread: bool = False  # its pods were not read back for too long
+
+    @property
+    def serves(self) -> bool:
+        """Whether all its pods are known to serve what they should."""
+        return self.state is State.SERVING and self.served_version is not None
+
+    def lag_seconds(self, at_us: int) -> float:
+        """For how long it has been behind at ``at_us``; 0: it is not."""
+        return _since(self.behind_since_us, at_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,12 +262,23 @@ class VersionState:
     consistent_version: int | None
     consistent_since_us: int
     last_consistent_version: int | None
-    lag_seconds_max: float
+    behind_since_us: int  # of the region that is behind for longest, store's clock; 0: none is
     skew: int  # how many digests too many are served right now; 0: all pods serve the same bytes
     skew_since_us: int
     updated_at_us: int
     regions: tuple[RegionState, ...] = ()
     alarm: str = ""
+    as_of_us: int = 0  # every acknowledgement up to here is in it, tracker's clock
+    regions_omitted: int = 0  # rows that did not fit
+
+    def lag_seconds_max(self, at_us: int) -> float:
+        """For how long a region has been behind at ``at_us``, the longest; 0: none is."""
+        return _since(self.behind_since_us, at_us)
+
+    @property
+    def unread_seconds(self) -> float:
+        """How far its reading was behind when it was said; 0: all acknowledgements were read."""
+        return _since(self.as_of_us, self.updated_at_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +296,10 @@ class DeadLetter:
     key: bytes
     reported_by: str
     reported_at_us: int
+
+
+def _since(since_us: int, at_us: int) -> float:
+    return max(0, at_us - since_us) / 1_000_000 if since_us else 0.0
 
 
 Record = ModelUpdate | ModelCommand | ModelAck | RegionHeartbeat | VersionState | DeadLetter | Statement

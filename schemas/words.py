@@ -132,7 +132,7 @@ def word_of(facts: Facts, now_us: int, limits: Limits) -> Worded:
         return Worded(Word.ALARM)
     if row.left_out == UNEXPECTED:
         return Worded(Word.OUT)  # before the rest: a region that was taken out of service is no trouble
-    if row.silent and (row.heard_at_us or row.state is not None):
+    if row.unread or (row.silent and (row.heard_at_us or row.state is not None)):
         return Worded(Word.SILENT)
     if row.state is State.QUARANTINED or (row.refused_version is not None and not serves_wanted(row)):
         return Worded(Word.REFUSED)

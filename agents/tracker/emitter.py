@@ -1,26 +1,26 @@
-"""Saying what changed: folds the models that are dirty, and puts the outcome on Kafka and into the live view."""
+"""Saying what changed: folds the models that wait for it, and puts the outcome on Kafka and into the live view."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
 
-from modelcast.agents.tracker.decider.fold import fold
+from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.reading import Reading
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
 from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.agents.tracker.state_metrics import forget, show, show_ages, show_regions
-from modelcast.infra.kafka.outbox import Outbox
+from modelcast.agents.tracker.ports import TrackerPorts
+from modelcast.agents.tracker.state_metrics import StateMetrics
 from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import FOLD_SECONDS
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
 from modelcast.schemas.records import VersionState
-from modelcast.schemas.topics import Topic
+from modelcast.schemas.topics import Topic, partition_of
 
 COALESCE_SECONDS = 0.02
 """How often one model is folded while changes keep coming."""
@@ -44,6 +44,7 @@ class Reported:
     state: VersionState
     at: float  # monotonic seconds
     next_fold_at: float  # a leaky bucket's (GCRA) arrival time
+    readable_until_us: int  # a region's pods are unread from then on; 0: nothing changes with time
     snapshots: dict[str, Order] = field(default_factory=dict)  # those in the view, by region
     refreshed_at: float = 0.0  # when all of them were last put there
 
@@ -56,18 +57,20 @@ class Emitter:
         settings: Settings,
         rows: Rows,
         heartbeats: Heartbeats,
-        outbox: Outbox,
+        reading: Reading,
+        ports: TrackerPorts,
         mirror: Mirror,
         alarm: Callable[[], str],
     ) -> None:
-        self._pace, self._rows, self._heartbeats = settings.tracker, rows, heartbeats
-        self._outbox, self._mirror, self._alarm = outbox, mirror, alarm
+        self._pace, self._rows, self._heartbeats, self._reading = settings.tracker, rows, heartbeats, reading
+        self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
+        self.metrics = StateMetrics(pairs=settings.tracker.metrics == "pairs")
         self._expected = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
         self._reported: dict[str, Reported] = {}
         self._silent: frozenset[str] = frozenset()
         self._unheard = frozenset(self._expected)  # at the last tick; states sent since count these as silent
         self._wake = asyncio.Event()
-        self._began = time.monotonic()
+        self._began = self._clock.monotonic()
         self._changes = 0
         self.settled = False
         """Nothing is reported while partitions change hands: tables and logs may be half read."""
@@ -75,28 +78,28 @@ class Emitter:
     def changed(self, model: str) -> None:
         """Fold this model soon."""
         self._changes += 1
-        self._rows.dirty.add(model)
+        self._rows.waiting.add(model)
         self._wake.set()
 
     def all_changed(self) -> None:
         """Fold everything soon, and put all of it into the view again."""
         for reported in self._reported.values():
-            reported.at = reported.refreshed_at = 0.0
-        self._rows.dirty.update(self._rows.models)
+            reported.at = reported.refreshed_at = float("-inf")
+        self._rows.waiting.update(self._rows.models)
         self._wake.set()
 
     def _delivered(self, model: str, done: bool) -> None:
         """What was reported of a model has arrived, or was lost: then the next tick says it again."""
         if not done and model in self._reported:
-            self._reported[model].at = 0.0
+            self._reported[model].at = float("-inf")
 
     def settle(self, settled: bool) -> None:
         """Partitions have changed hands (or are about to)."""
         self.settled = settled
         if settled:
             # Not by the rows that exist: a late record of a lost model makes one anew.
-            forget(reported.state for model, reported in self._reported.items() if not self._rows.owns(model))
             self._reported = {m: s for m, s in self._reported.items() if self._rows.owns(m)}
+            self.metrics.keep(self._reported)
             self.all_changed()
 
     async def run(self) -> None:
@@ -106,13 +109,13 @@ class Emitter:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                began = time.thread_time()  # work done: what others do with the processor is no reason to rest
-                wait_seconds = self._fold_dirty(time.monotonic())
-                took_seconds = time.thread_time() - began
+                began = self._clock.worked()  # work done: what others do with the processor is no reason to rest
+                wait_seconds = self._fold_waiting(self._clock.monotonic())
+                took_seconds = self._clock.worked() - began
                 busy, self._changes = self._changes > BUSY or took_seconds > DEAR_SECONDS, 0
                 rest_seconds = (REST_BUSY if busy else REST) * took_seconds
                 await self._rest(rest_seconds, wait_seconds, busy)
-                if self._rows.dirty and self.settled:
+                if self._rows.waiting and self.settled:
                     self._wake.set()
         finally:
             tick.cancel()
@@ -122,9 +125,10 @@ class Emitter:
 
         A backlog gets so much of the *processor's* time, if it can use it: the clock says little on a busy machine.
         """
-        until, deadline, changes = time.thread_time() + seconds, time.monotonic() + REST_SECONDS_MAX, self._changes
+        clock = self._clock
+        until, deadline, changes = clock.worked() + seconds, clock.monotonic() + REST_SECONDS_MAX, self._changes
         await asyncio.sleep(max(wait_seconds, seconds))
-        while busy and changes != self._changes and time.thread_time() < until and time.monotonic() < deadline:
+        while busy and changes != self._changes and clock.worked() < until and clock.monotonic() < deadline:
             changes = self._changes
             await asyncio.sleep(min(seconds, REST_STEP_SECONDS))
 
@@ -134,14 +138,14 @@ class Emitter:
             self._tick()
 
     def _tick(self) -> None:
-        """What time alone changes: lags grow, regions fall silent, everything is reported again now and then."""
-        now, now_us = time.monotonic(), time.time_ns() // 1000
+        """What time alone changes: regions fall silent or are unread, everything is reported again now and then."""
+        now, now_us = self._clock.monotonic(), self._clock.wall_us()
         silent = unheard = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
             silent &= self._silent  # not heard yet is not silent yet
-        show_regions(self._expected, silent, self._heartbeats.by_our_clock(), now_us)
-        show_ages({m: s.state.updated_at_us for m, s in self._reported.items()}, now_us)
-        dirty = self._rows.dirty
+        self.metrics.show_regions(self._expected, silent, self._heartbeats.by_our_clock())
+        self.metrics.show_unread({p: self._reading.unread_since_us(p) for p in self._rows.owned})
+        waiting = self._rows.waiting
         if silent != self._silent:
             for region in sorted(silent - self._silent):
                 log.warning("the region is silent", region=region)
@@ -150,64 +154,76 @@ class Emitter:
             self._silent = silent
         if unheard != self._unheard:
             self._unheard = unheard
-            dirty.update(self._rows.models)
+            waiting.update(self._rows.models)
         for model, reported in self._reported.items():
-            if reported.state.lag_seconds_max > 0 or now - reported.at >= self._refresh_seconds:
-                dirty.add(model)
-        if dirty:
+            if now - reported.at >= self._refresh_seconds or 0 < reported.readable_until_us < now_us:
+                waiting.add(model)
+        if waiting:
             self._wake.set()
 
     @property
     def _refresh_seconds(self) -> float:
         return max(0.0, self._pace.refresh_seconds - 2 * self._pace.report_seconds)
 
-    def _fold_dirty(self, now: float) -> float:
+    def _fold_waiting(self, now: float) -> float:
         """Fold what is due, for a moment at most; return in how many seconds the next one is due."""
         if not self.settled:
             return 0.0
         waits: list[float] = []
-        for model in list(self._rows.dirty):
+        waiting = self._rows.waiting
+        for model in waiting:
             row, reported = self._rows.models.get(model), self._reported.get(model)
             early_seconds = 0.0 if reported is None else reported.next_fold_at - (BURST - 1) * COALESCE_SECONDS - now
+            early_seconds = max(early_seconds, waiting.seconds_left(model, now))
             if early_seconds > 0:
                 waits.append(early_seconds)
                 continue
-            self._rows.dirty.discard(model)
+            waiting.discard(model)
             if row is not None and self._rows.owns(model):
                 try:
                     self.say(row)
+                    waiting.succeeded(model)
                 except Exception as error:  # one model's trouble is not the others'
                     log.exception("a model could not be folded", model=model, error=repr(error))
-            if time.monotonic() - now > COALESCE_SECONDS:
+                    waiting.failed(model, now)
+                    waits.append(waiting.seconds_left(model, now))
+            if self._clock.monotonic() - now > COALESCE_SECONDS:
                 return 0.0
         return min(waits, default=0.0)
 
     def say(self, row: ModelRow) -> None:
         """Fold one model and say it if that is news."""
-        now, now_us = time.monotonic(), time.time_ns() // 1000
-        known = row.known(self._heartbeats.by_our_clock(), self._expected, self._pace.silent_seconds, self._alarm())
+        now, now_us = self._clock.monotonic(), self._clock.wall_us()
+        unread_since_us = self._reading.unread_since_us(partition_of(row.model))
+        known = row.known(self._everywhere(), unread_since_us and unread_since_us + self._heartbeats.ahead_us)
         if known is None:
             return
         state = fold(known, now_us)
         reported = self._reported.get(row.model)
         news = reported is None or timeless(state) != timeless(reported.state)
-        due = reported is None or now - reported.at >= (
-            self._pace.report_seconds if state.lag_seconds_max > 0 else self._refresh_seconds
-        )
-        FOLD_SECONDS.observe(time.monotonic() - now)
+        due = reported is None or now - reported.at >= self._refresh_seconds
+        FOLD_SECONDS.observe(self._clock.monotonic() - now)
         next_fold_at = max(now, reported.next_fold_at if reported is not None else 0.0) + COALESCE_SECONDS
+        until_us = _readable_until_us(known, now_us)
         if reported is not None and not news and not due:
-            reported.next_fold_at = next_fold_at
+            reported.next_fold_at, reported.readable_until_us = next_fold_at, until_us
             return
-        latest = Reported(state, now, next_fold_at)
+        latest = Reported(state, now, next_fold_at, until_us)
         if reported is not None:
             latest.snapshots, latest.refreshed_at = reported.snapshots, reported.refreshed_at
         self._reported[row.model] = latest
         row.previous = state
         encoded = _encoded(state)
-        self._outbox.send(Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model))
-        show(state)
+        self._sender.send(Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model))
+        self.metrics.show(state)
         self._put_into_view(row, encoded, latest, now)
+
+    def _everywhere(self) -> Everywhere:
+        beats, pace = self._heartbeats, self._pace
+        return Everywhere(
+            beats.by_our_clock(), beats.ahead_of_us(), self._expected, pace.silent_seconds, pace.unread_seconds,
+            self._alarm(),
+        )  # fmt: skip
 
     def _put_into_view(self, row: ModelRow, encoded: bytes, reported: Reported, now: float) -> None:
         self._mirror.open(reported.state.registry_id)
@@ -221,10 +237,16 @@ class Emitter:
                 self._mirror.pods(row.model, region, rows.complete)
 
 
+def _readable_until_us(known: Known, now_us: int) -> int:
+    """The next time at which a region's pods are unread; 0: none."""
+    times = (readable_until_us(known, region) for region in known.snapshots)
+    return min((at for at in times if at is not None and at >= now_us), default=0)
+
+
 def timeless(state: VersionState) -> VersionState:
     """A state without what time alone changes: equal ones need not be reported again."""
-    regions = tuple(replace(r, lag_seconds=0.0, heard_at_us=0) for r in state.regions)
-    return replace(state, lag_seconds_max=0.0, updated_at_us=0, regions=regions)
+    regions = tuple(replace(r, heard_at_us=0) for r in state.regions)
+    return replace(state, updated_at_us=0, as_of_us=0, regions=regions)
 
 
 def _encoded(state: VersionState) -> bytes:

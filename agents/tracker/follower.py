@@ -31,16 +31,15 @@ class Follower:
     ``version-state`` is not followed: most of what comes there is this worker's own word.
     """
 
-    def __init__(self, settings: Settings, on_heartbeat: OnHeartbeat) -> None:
-        self._settings, self._on_heartbeat = settings, on_heartbeat
-        self._live_from = 0
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
-    async def run(self) -> None:
-        """Run until cancelled; a cluster that went away is waited for."""
+    async def run(self, on_heartbeat: OnHeartbeat) -> None:
+        """Follow the heartbeats until cancelled; a cluster that went away is waited for."""
         warned = False
         while True:
             try:
-                await self._follow()
+                await self._follow(on_heartbeat)
             except (TimeoutError, KafkaError, OSError) as error:
                 if not warned:
                     log.warning("can't follow heartbeats", error=repr(error))
@@ -84,18 +83,19 @@ class Follower:
         finally:
             await consumer.stop()
 
-    async def _follow(self) -> None:
+    async def _follow(self, on_heartbeat: OnHeartbeat) -> None:
         consumer = self._consumer(FETCH_WAIT_MS)
         try:
             await consumer.start()
             consumer.assign([HEARTBEATS])
-            self._live_from = (await consumer.end_offsets([HEARTBEATS]))[HEARTBEATS]
+            live_from = (await consumer.end_offsets([HEARTBEATS]))[HEARTBEATS]
             while True:
                 batches = await consumer.getmany(timeout_ms=POLL_MS)
                 now_us = time.time_ns() // 1000
-                for messages in batches.values():
-                    for message in messages:
-                        self._take(message, now_us)
+                for message in (message for messages in batches.values() for message in messages):
+                    if message.value is not None:
+                        live_at_us = now_us if message.offset >= live_from else None
+                        on_heartbeat(message.value, message.key, message.offset, message.timestamp * 1000, live_at_us)
         finally:
             await consumer.stop()
 
@@ -108,10 +108,3 @@ class Follower:
             fetch_max_wait_ms=fetch_wait_ms,
             max_partition_fetch_bytes=4 * RECORD_SIZE_MAX,
         )
-
-    def _take(self, message: object, now_us: int) -> None:
-        key, value = message.key, message.value  # type: ignore[attr-defined]
-        offset: int = message.offset  # type: ignore[attr-defined]
-        live_at_us = now_us if offset >= self._live_from else None
-        if value is not None:
-            self._on_heartbeat(value, key, offset, message.timestamp * 1000, live_at_us)  # type: ignore[attr-defined]

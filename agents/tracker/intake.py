@@ -1,10 +1,9 @@
 """What arrives over Kafka: read, judged, folded; what can't be used goes to the dead letters. Never raises."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -14,7 +13,7 @@ from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.rows import Rows, announced_key, page_key
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.infra.kafka.outbox import Outbox
+from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.registry.schema_lookup import SchemaLookup
 from modelcast.infra.telemetry.metrics import FOLDED_PODS, RECORDS
@@ -37,18 +36,6 @@ AHEAD_SECONDS = 0.005
 log = structlog.get_logger(__name__)
 
 
-class Message(Protocol):
-    """A Kafka record as Faust hands it over."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    partition: int
-    offset: int
-    headers: Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
-
-
-Table = MutableMapping[bytes, bytes]
 T = TypeVar("T")
 
 
@@ -80,12 +67,12 @@ class Intake:
         rows: Rows,
         heartbeats: Heartbeats,
         watch: LogWatch,
-        outbox: Outbox,
+        ports: TrackerPorts,
         mirror: Mirror,
         changed: Callable[[str], None],
     ) -> None:
         self._reader, self._rows, self._heartbeats = reader, rows, heartbeats
-        self._watch, self._outbox, self._mirror, self._changed = watch, outbox, mirror, changed
+        self._watch, self._ports, self._mirror, self._changed = watch, ports, mirror, changed
         self._registry_id: str | None = None
         self.schemas = SchemaLookup(reader.learn_schema)
         self._learning: set[asyncio.Task[None]] = set()
@@ -232,7 +219,7 @@ class Intake:
             raise DecodeError(f"registry {beat.registry_id}, ours is {self._registry_id}", reason=FOREIGN)
         RECORDS.labels(str(Topic.REGION_HEARTBEATS), "folded").inc()
         self._heartbeats.hear(beat, heard.raw, heard.appended_us, heard.live_at_us)
-        age_us = time.time_ns() // 1000 - heard.appended_us - self._heartbeats.ahead_us
+        age_us = self._ports.clock.wall_us() - heard.appended_us - self._heartbeats.ahead_us
         self._mirror.heartbeat(f"{beat.region}/{beat.worker}", heard.raw, heard.appended_us, age_us)
 
     def close(self) -> None:
@@ -251,7 +238,7 @@ class Intake:
         self, topic: Topic, raw: bytes, refused: Unusable, partition: int, offset: int, key: bytes | None
     ) -> None:
         """Put what can't be used where people find it."""
-        self._outbox.dead_letter(
+        self._ports.sender.dead_letter(
             raw,
             reason=refused.reason,
             detail=refused.detail,
@@ -293,7 +280,9 @@ class Intake:
         told = False
         while True:
             try:
-                self._registry_id = await asyncio.to_thread(self._reader.registry_id)
+                self._registry_id = await asyncio.get_running_loop().run_in_executor(
+                    self._ports.stores, self._reader.registry_id
+                )
             except NotFound:
                 return None
             except ModelcastError as error:

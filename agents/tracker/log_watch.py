@@ -1,23 +1,21 @@
 """Keeps the logs of owned models read, checks what is announced against them, and announces what nobody did."""
 
 import asyncio
-import random
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
 
 from modelcast.agents.tracker.decider.announcements import FOREIGN, NOT_IN_LOG, objection, unannounced
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
+from modelcast.agents.tracker.ports import TrackerPorts
 from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.infra.telemetry.metrics import LOG_READ_SECONDS
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.records import Entry
 
-THREADS = 8
+READS_AT_ONCE = 8
 RETRY_SECONDS = 2.0
 GRACE_SECONDS = 4.0
 """How long a publisher has for its own announcement, and this worker's stream to bring what was announced before."""
@@ -56,12 +54,14 @@ class Outlets:
 
 
 class LogWatch:
-    """Reads logs in threads of its own; everything else happens on the event loop's thread."""
+    """Reads logs in the threads of ``ports``; everything else happens on the event loop's thread."""
 
-    def __init__(self, reader: RegistryReader, rows: Rows, outlets: Outlets, announce_seconds: float) -> None:
+    def __init__(
+        self, reader: RegistryReader, rows: Rows, outlets: Outlets, announce_seconds: float, ports: TrackerPorts
+    ) -> None:
         self._reader, self._rows, self._outlets = reader, rows, outlets
         self._announce_seconds = announce_seconds
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="log-watch")
+        self._threads, self._clock, self._rng = ports.stores, ports.clock, ports.rng
         self._wanted: dict[str, int] = {}
         self._reading: set[str] = set()
         self._queue: asyncio.Queue[str] = asyncio.Queue()
@@ -95,8 +95,8 @@ class LogWatch:
         """Read these logs and return when they were read, failed, or took too long."""
         for model in models:
             self.wake(model)
-        deadline = time.monotonic() + timeout_seconds
-        while time.monotonic() < deadline and any(  # noqa: ASYNC110  (a bounded wait for many small ends)
+        deadline = self._clock.monotonic() + timeout_seconds
+        while self._clock.monotonic() < deadline and any(  # noqa: ASYNC110  (a bounded wait for many small ends)
             m in self._wanted or m in self._reading for m in models
         ):
             await asyncio.sleep(0.01)
@@ -105,19 +105,14 @@ class LogWatch:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        readers = [asyncio.create_task(self._read_forever()) for _ in range(THREADS)]
+        readers = [asyncio.create_task(self._read_forever()) for _ in range(READS_AT_ONCE)]
         try:
             while True:
                 await self.list_registry()
-                await asyncio.sleep(self._announce_seconds * random.uniform(0.7, 1.1))
+                await asyncio.sleep(self._announce_seconds * self._rng.uniform(0.7, 1.1))
         finally:
             for task in readers:
                 task.cancel()
-            await asyncio.gather(*readers, return_exceptions=True)
-
-    def close(self) -> None:
-        """Let go of the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def list_registry(self) -> None:
         """Look once for models and entries that nobody has told of."""
@@ -197,7 +192,7 @@ class LogWatch:
             self._pending.pop(model, None)
             return
         row = self._rows.row(model)
-        began, accepted = time.perf_counter(), row.accepted()
+        began, accepted = self._clock.monotonic(), row.accepted()
         try:
             tail = await asyncio.get_running_loop().run_in_executor(self._threads, self._tail, row, generation)
         except NotFound:
@@ -214,7 +209,7 @@ class LogWatch:
                 self._alarm(row, f"the log can't be read: {error}")
             log.warning("a log can't be read", model=model, error=error)
             return
-        LOG_READ_SECONDS.observe(time.perf_counter() - began)
+        LOG_READ_SECONDS.observe(self._clock.monotonic() - began)
         trouble = f"the log can't be read on: {tail.unread}" if tail and tail.unread else ""
         if trouble:
             log.warning("a log can't be read on", model=model, error=tail and tail.unread)
@@ -269,7 +264,7 @@ class LogWatch:
         if row.log is None or row.alarm or not unannounced(row.log.head, row.announced):
             self._noticed.pop(row.model, None)
             return
-        now = time.monotonic()
+        now = self._clock.monotonic()
         head, since = self._noticed.get(row.model, (0, now))
         if head == 0:
             self._noticed[row.model] = (row.log.head, now)

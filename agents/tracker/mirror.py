@@ -1,14 +1,13 @@
 """Feeding the live view: what changed is put down here and written in the background, never waited for."""
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from modelcast.agents.tracker.decider.snapshots import Snapshot
-from modelcast.infra.redis_view import Batch, RedisMirror, Write
-from modelcast.infra.settings import Settings
+from modelcast.agents.tracker.ports import TrackerPorts, View
+from modelcast.infra.redis_view import Batch, Write
 from modelcast.infra.telemetry.metrics import VIEW_WRITES
 from modelcast.schemas.errors import RedisUnavailable
 
@@ -16,6 +15,9 @@ BATCH_WRITES_MAX = 200
 REST_SECONDS = 0.05
 """After a write: what comes meanwhile goes together, so that a burst costs a few round trips, not one each."""
 RETRY_SECONDS_MAX = 5.0
+REFUSED_SECONDS_MAX = 15.0
+"""Whoever is refused for longer and was not told meanwhile that another owns its models takes a new fence: the one that
+refuses it may have slept before it took its own."""
 
 log = structlog.get_logger(__name__)
 
@@ -24,48 +26,49 @@ class Mirror:
     """The newest content of every key that changed, until it is written. For one event loop.
 
     Args:
-        settings: where Redis is.
+        ports: opens the view; the clock.
         worker: this tracker's name.
         on_back: called when Redis came back after it was away: everything must be put down again.
     """
 
-    def __init__(self, settings: Settings, worker: str, on_back: Callable[[], None]) -> None:
-        self._settings, self._worker, self._on_back = settings, worker, on_back
-        self._redis: RedisMirror | None = None
+    def __init__(self, ports: TrackerPorts, worker: str, on_back: Callable[[], None]) -> None:
+        self._ports, self._worker, self._on_back = ports, worker, on_back
+        self._view: View | None = None
         self._pending: dict[str, Write] = {}
         self._names: dict[str, set[str]] = {}
         self._wake = asyncio.Event()
         self._fence: int | None = None
+        self._refused_since: float | None = None
         self.refused = 0
 
     def open(self, registry_id: str) -> None:
         """The registry is known: from now on things can be put down."""
-        if self._redis is None:
-            self._redis = RedisMirror(self._settings, registry_id)
+        if self._view is None:
+            self._view = self._ports.open_view(registry_id)
 
     def new_owner(self) -> None:
         """Partitions were assigned: what was put down before is void, and a new fence is needed."""
-        self._fence = None
+        self._fence = self._refused_since = None
         self._pending = {key: write for key, write in self._pending.items() if write.fence}
         self._wake.set()
 
     def state(self, model: str, encoded: bytes) -> None:
         """Put a model's state down."""
-        if self._redis is not None:
-            self._names.setdefault(self._redis.keys.models, set()).add(model)
-            self._put(Write(self._redis.keys.model(model), {"v": encoded}, 0))
+        if self._view is not None:
+            self._names.setdefault(self._view.keys.models, set()).add(model)
+            self._put(Write(self._view.keys.model(model), {"v": encoded}, 0))
 
     def pods(self, model: str, region: str, snapshot: Snapshot) -> None:
         """Put all pods of a region down, as the pages that it sent."""
-        if self._redis is not None:
+        if self._view is not None:
             pages = {f"p{number}": page.raw for number, page in snapshot.pages.items()}
-            self._put(Write(self._redis.keys.pods(model, region), pages, 0, whole=True))
+            self._put(Write(self._view.keys.pods(model, region), pages, 0, whole=True))
 
     def heartbeat(self, name: str, raw: bytes, heard_us: int, age_us: int) -> None:
         """Put a worker's heartbeat down; when Kafka received it is its fence."""
-        if self._redis is not None:
-            self._names.setdefault(self._redis.keys.heartbeats, set()).add(name)
-            self._put(Write(self._redis.keys.heartbeat(name), {"v": raw}, max(1, heard_us), age_us=max(0, age_us)))
+        if self._view is not None:
+            self._names.setdefault(self._view.keys.heartbeats, set()).add(name)
+            self._put(Write(self._view.keys.heartbeat(name), {"v": raw}, max(1, heard_us), age_us=max(0, age_us)))
 
     def _put(self, write: Write) -> None:
         self._pending[write.key] = write
@@ -93,11 +96,11 @@ class Mirror:
             await asyncio.sleep(0 if len(self._pending) >= BATCH_WRITES_MAX else REST_SECONDS)
 
     async def _write_some(self) -> None:
-        if self._redis is None:
+        if self._view is None:
             self._wake.clear()
             return
         if self._fence is None:
-            self._fence = await self._redis.take_fence()
+            self._fence = await self._view.take_fence()
         fence = self._fence
         keys = list(self._pending)[:BATCH_WRITES_MAX]
         taken = {key: self._pending.pop(key) for key in keys}
@@ -105,29 +108,50 @@ class Mirror:
         if not self._pending:
             self._wake.clear()
         writes = [Write(w.key, w.fields, w.fence or fence, w.whole, w.age_us) for w in taken.values()]
-        alive = Write(self._redis.keys.tracker(self._worker), {}, max(1, time.time_ns() // 1000))
+        alive = Write(self._view.keys.tracker(self._worker), {}, max(1, self._ports.clock.wall_us()))
         try:
-            refused = await self._redis.write(
+            refused = await self._view.write(
                 Batch((alive, *writes), {key: frozenset(members) for key, members in names.items()})
             )
         except RedisUnavailable:
-            for key, write in taken.items():
-                self._pending.setdefault(key, write)
-            for key, members in names.items():
-                self._names.setdefault(key, set()).update(members)
-            self._wake.set()
+            if fence != self._fence:  # partitions were assigned meanwhile: only what has its own fence is still true
+                taken = {key: write for key, write in taken.items() if write.fence}
+            self._put_back(taken, names)
             raise
+        own = sum(not write.fence for write in taken.values())
+        if own:
+            self._are_refused(refused > len(taken) - own, fence)
         self.refused += refused
         VIEW_WRITES.labels("refused").inc(refused)
         VIEW_WRITES.labels("done").inc(len(writes) - refused)
 
+    def _are_refused(self, refused: bool, fence: int) -> None:
+        now = self._ports.clock.monotonic()
+        if not refused or fence != self._fence:
+            self._refused_since = None
+        elif self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since > REFUSED_SECONDS_MAX:
+            log.warning("the live view refuses what is said here: a new fence is taken")
+            self._fence = self._refused_since = None
+            self._on_back()
+
+    def _put_back(self, taken: Mapping[str, Write], names: Mapping[str, set[str]]) -> None:
+        """What could not be written waits again, unless something newer does."""
+        for key, write in taken.items():
+            self._pending.setdefault(key, write)
+        for key, members in names.items():
+            self._names.setdefault(key, set()).update(members)
+        self._wake.set()
+
     async def close(self, timeout_seconds: float) -> None:
         """Write what is left, for at most ``timeout_seconds``."""
-        deadline = time.monotonic() + timeout_seconds
+        clock = self._ports.clock.monotonic
+        deadline = clock() + timeout_seconds
         try:
-            while self._pending and time.monotonic() < deadline:
-                await asyncio.wait_for(self._write_some(), max(0.01, deadline - time.monotonic()))
+            while self._pending and clock() < deadline:
+                await asyncio.wait_for(self._write_some(), max(0.01, deadline - clock()))
         except (RedisUnavailable, TimeoutError):
             pass
-        if self._redis is not None:
-            await self._redis.close()
+        if self._view is not None:
+            await self._view.close()

@@ -5,12 +5,19 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
+from prometheus_client import REGISTRY
 
-from modelcast.agents.tracker.app import Tracker
+from modelcast.agents.tracker.agent import TrackerAgent
+from modelcast.agents.tracker.app import build_app
+from modelcast.agents.tracker.follower import Follower
+from modelcast.agents.tracker.ports import TrackerPorts
 from modelcast.infra.kafka.agent_connection import agent_connection
 from modelcast.infra.kafka.faust_app import run_app, stop_on_signals
+from modelcast.infra.kafka.outbox import Outbox
+from modelcast.infra.redis_view import RedisMirror
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
@@ -19,6 +26,7 @@ from modelcast.infra.telemetry.health import HealthServer
 POLL_SECONDS = 0.05
 STUCK_SECONDS = 30.0
 CLOSE_SECONDS = 3.0
+THREADS = 8
 
 log = structlog.get_logger(__name__)
 
@@ -33,36 +41,32 @@ async def run_tracker(settings: Settings) -> None:
     agent_connection(settings)  # refuses what the streams can't honour before anything runs
     worker = settings.daemon.worker or f"{socket.gethostname()}-{os.getpid()}"
     stop = stop_on_signals()
-    tracker = Tracker(settings, RegistryReader(origin_store(settings)), worker)
-    pulse = _Pulse()
+    reader = RegistryReader(origin_store(settings))
+    outbox, threads = Outbox(settings, f"tracker {worker}"), ThreadPoolExecutor(THREADS, thread_name_prefix="stores")
+    follower = Follower(settings)
+    ports = TrackerPorts(outbox, lambda registry_id: RedisMirror(settings, registry_id), follower, threads)
+    agent, pulse = TrackerAgent(settings, reader, worker, ports), _Pulse()
 
     def ready() -> str:
         if not pulse.running:
             return "the stream app is not running"
-        return "" if tracker.emitter.settled else "partitions are changing hands"
+        return "" if agent.emitter.settled else "partitions are changing hands"
 
-    background = [
-        asyncio.create_task(_forever(name, run))
-        for name, run in (
-            ("follower", tracker.follower.run),
-            ("log watch", tracker.watch.run),
-            ("emitter", tracker.emitter.run),
-            ("mirror", tracker.mirror.run),
-            ("pulse", lambda: pulse.beat(tracker)),
-        )
-    ]
+    parts = agent.parts | {"follower": lambda: follower.run(agent.intake.heartbeat), "pulse": pulse.beat}
+    REGISTRY.register(agent.emitter.metrics)
+    background = [asyncio.create_task(_forever(name, run)) for name, run in parts.items()]
     try:
         with HealthServer(settings.daemon.host, settings.daemon.port, live=pulse.live, ready=ready) as health:
             log.info("tracker starts", worker=worker, health=health.url)
-            await run_app(tracker.build, settings, stop=stop, on_running=pulse.on_running)
+            await run_app(lambda: build_app(settings, agent), settings, stop=stop, on_running=pulse.on_running)
     finally:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        tracker.watch.close()
-        tracker.intake.close()
-        await tracker.mirror.close(CLOSE_SECONDS)
-        await asyncio.to_thread(tracker.outbox.close, CLOSE_SECONDS)
+        REGISTRY.unregister(agent.emitter.metrics)
+        threads.shutdown(wait=False, cancel_futures=True)
+        await agent.close(CLOSE_SECONDS)
+        await asyncio.to_thread(outbox.close, CLOSE_SECONDS)
         log.info("tracker stopped", worker=worker)
 
 
@@ -80,7 +84,7 @@ class _Pulse:
         stuck_seconds = time.monotonic() - self._at
         return f"the event loop is stuck for {stuck_seconds:.0f} s" if stuck_seconds > STUCK_SECONDS else ""
 
-    async def beat(self, tracker: Tracker) -> None:
+    async def beat(self) -> None:
         while True:
             self._at = time.monotonic()
             await asyncio.sleep(POLL_SECONDS)

@@ -1,61 +1,128 @@
-"""The tracker's findings as Prometheus metrics."""
+"""The tracker's findings as Prometheus metrics, made at the scrape from what is known then."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from modelcast.infra.telemetry.metrics import (
-    ALARM,
-    CONSISTENT_VERSION,
-    LAG_SECONDS,
-    LATEST_VERSION,
-    PODS_EXPECTED,
-    PODS_SERVING,
-    REGION_HEARD_SECONDS,
-    REGION_SILENT,
-    SKEW,
-    STATE_AGE_SECONDS,
-)
+from prometheus_client import Metric
+from prometheus_client.registry import Collector
+
+from modelcast.infra.telemetry import metrics
+from modelcast.infra.telemetry.metrics import Shown
 from modelcast.schemas.records import VersionState
 
-
-def show(state: VersionState) -> None:
-    """Show one model's state."""
-    model = state.model
-    CONSISTENT_VERSION.labels(model).set(state.consistent_version or 0)
-    LATEST_VERSION.labels(model).set(state.latest_version or 0)
-    SKEW.labels(model).set(state.skew)
-    ALARM.labels(model).set(1 if state.alarm else 0)
-    for row in state.regions:
-        LAG_SECONDS.labels(model, row.region).set(row.lag_seconds)
-        PODS_SERVING.labels(model, row.region).set(row.pods_serving)
-        PODS_EXPECTED.labels(model, row.region).set(row.pods_expected)
+Labels = dict[str, str]
+Sample = tuple[Labels, float]
+SECOND_US = 1_000_000
 
 
-def show_regions(expected: Iterable[str], silent: frozenset[str], heard_us: Mapping[str, int], now_us: int) -> None:
-    """Show which regions are heard of."""
-    for region in expected:
-        REGION_SILENT.labels(region).set(1 if region in silent else 0)
-        if region in heard_us:
-            REGION_HEARD_SECONDS.labels(region).set(max(0, now_us - heard_us[region]) / 1_000_000)
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What is shown of one model, with its labels."""
+
+    labels: Labels
+    state: VersionState
+    values: tuple[tuple[Shown, float], ...]
+    behind_us: Mapping[str, int]  # region -> since when, of those that are behind
+    pairs: tuple[Labels, ...]  # of each region's row; none where only sums are shown
 
 
-def show_ages(updated_us: Mapping[str, int], now_us: int) -> None:
-    """Show how old each model's state is."""
-    for model, updated in updated_us.items():
-        STATE_AGE_SECONDS.labels(model).set(max(0, now_us - updated) / 1_000_000)
+class StateMetrics(Collector):
+    """Gauges by model, by region and, if asked for, by pair of both.
+
+    Written on the event loop, read by the scrape's thread.
+
+    Args:
+        pairs: show every pair: three series each.
+    """
+
+    def __init__(self, *, pairs: bool = False) -> None:
+        self._pairs = pairs
+        self._models: dict[str, _Model] = {}
+        self._regions: dict[str, tuple[Labels, bool, float]] = {}  # name -> labels, silent, when heard
+        self._unread_us: Mapping[int, int] = {}
+
+    def show(self, state: VersionState) -> None:
+        """Show one model's state."""
+        known = self._models.get(state.model)
+        counted = [row for row in state.regions if not row.left_out]
+        values = (
+            (metrics.CONSISTENT_VERSION, state.consistent_version or 0),
+            (metrics.LATEST_VERSION, state.latest_version or 0),
+            (metrics.SKEW, state.skew),
+            (metrics.STATE_TIMESTAMP, state.updated_at_us / SECOND_US),
+            (metrics.MODEL_BEHIND_SINCE, state.behind_since_us / SECOND_US),
+            (metrics.MODEL_REGIONS, len(counted)),
+            (metrics.MODEL_REGIONS_SERVING, sum(row.serves for row in counted)),
+            (metrics.MODEL_PODS_SERVING, sum(row.pods_serving for row in state.regions)),
+            (metrics.MODEL_PODS_EXPECTED, sum(row.pods_expected for row in state.regions)),
+        )
+        pairs: tuple[Labels, ...] = ()
+        if self._pairs:
+            old = dict(zip((r.region for r in known.state.regions), known.pairs, strict=True)) if known else {}
+            pairs = tuple(old.get(r.region) or {"model": state.model, "region": r.region} for r in state.regions)
+        behind = {row.region: row.behind_since_us for row in state.regions if row.behind_since_us}
+        labels = known.labels if known else {"model": state.model}
+        metrics.ALARM.labels(state.model).set(1 if state.alarm else 0)
+        self._models[state.model] = _Model(labels, state, values, behind, pairs)
+
+    def show_regions(self, expected: Iterable[str], silent: frozenset[str], heard_us: Mapping[str, int]) -> None:
+        """Show which regions are heard of."""
+        self._regions = {
+            name: ({"region": name}, name in silent, heard_us.get(name, 0) / SECOND_US) for name in expected
+        }
+
+    def show_unread(self, since_us: Mapping[int, int]) -> None:
+        """Show since when acknowledgements wait to be read, by partition; 0: none does."""
+        self._unread_us = dict(since_us)
+
+    def keep(self, models: Iterable[str]) -> None:
+        """Show nothing of any other model."""
+        kept = set(models)
+        for name in self._models.keys() - kept:
+            metrics.ALARM.remove(name)
+        self._models = {name: model for name, model in self._models.items() if name in kept}
+
+    def collect(self) -> Iterator[Metric]:
+        """See ``Collector``."""
+        models, regions = list(self._models.values()), dict(self._regions)
+        by_model: dict[Shown, list[Sample]] = {}
+        for model in models:
+            for shown, value in model.values:
+                by_model.setdefault(shown, []).append((model.labels, value))
+        for shown, samples in by_model.items():
+            yield _metric(shown, samples)
+        yield from _of_regions(models, regions)
+        yield from _of_pairs(models)
+        unread = [({"partition": str(number)}, at / SECOND_US) for number, at in sorted(self._unread_us.items())]
+        yield _metric(metrics.UNREAD_SINCE, unread)
 
 
-def forget(states: Iterable[VersionState]) -> None:
-    """Show nothing more of models that another worker owns now."""
-    for state in states:
-        for gauge in (CONSISTENT_VERSION, LATEST_VERSION, SKEW, ALARM, STATE_AGE_SECONDS):
-            _remove(gauge, state.model)
-        for row in state.regions:
-            for gauge in (LAG_SECONDS, PODS_SERVING, PODS_EXPECTED):
-                _remove(gauge, state.model, row.region)
+def _of_regions(models: list[_Model], regions: Mapping[str, tuple[Labels, bool, float]]) -> Iterator[Metric]:
+    oldest: dict[str, int] = {}
+    count: dict[str, int] = {}
+    for model in models:
+        for region, since_us in model.behind_us.items():
+            oldest[region] = min(since_us, oldest.get(region, since_us))
+            count[region] = count.get(region, 0) + 1
+    for shown, values in (
+        (metrics.REGION_SILENT, {name: float(silent) for name, (_, silent, _) in regions.items()}),
+        (metrics.REGION_HEARD_TIMESTAMP, {name: heard for name, (_, _, heard) in regions.items() if heard}),
+        (metrics.REGION_BEHIND_SINCE, {name: oldest.get(name, 0) / SECOND_US for name in regions}),
+        (metrics.REGION_MODELS_BEHIND, {name: count.get(name, 0) for name in regions}),
+    ):
+        yield _metric(shown, [(regions[name][0], value) for name, value in values.items()])
 
 
-def _remove(gauge: object, *labels: str) -> None:
-    try:
-        gauge.remove(*labels)  # type: ignore[attr-defined]
-    except KeyError:
-        return
+def _of_pairs(models: list[_Model]) -> Iterator[Metric]:
+    rows = [pair for model in models for pair in zip(model.pairs, model.state.regions, strict=False)]
+    if rows:
+        yield _metric(metrics.BEHIND_SINCE, [(labels, row.behind_since_us / SECOND_US) for labels, row in rows])
+        yield _metric(metrics.PODS_SERVING, [(labels, row.pods_serving) for labels, row in rows])
+        yield _metric(metrics.PODS_EXPECTED, [(labels, row.pods_expected) for labels, row in rows])
+
+
+def _metric(shown: Shown, samples: Iterable[Sample]) -> Metric:
+    metric = Metric(shown.name, shown.documentation, "gauge")
+    for labels, value in samples:
+        metric.add_sample(shown.name, labels, value)
+    return metric

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from modelcast.schemas.errors import DecodeError, ModelcastError, RedisUnavailable
 from modelcast.schemas.records import PodReport, RegionHeartbeat, VersionState
@@ -13,15 +13,43 @@ if TYPE_CHECKING:
 
 STALE_SECONDS = 90.0
 """Older than this, a state says more about the tracker than about the model: it repeats itself every half minute."""
+BEHIND_SECONDS = 5.0
+"""A tracker that is behind by more than this with its reading is said to be."""
+BEHIND_SECONDS = 5.0
+"""A tracker that is behind by more than this with its reading is said to be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One model's state, how old it is in seconds, and where it was read."""
+    """One model's state, how old it is, and where it was read.
+
+    Attributes:
+        state: what the tracker said.
+        age_seconds: since the oldest acknowledgement that is not in it; since it was said, if all were read then.
+        source: redis or kafka.
+        behind_seconds: how far the tracker's reading was behind when it was said.
+    """
 
     state: VersionState
     age_seconds: float
     source: str
+    behind_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, state: VersionState, said_seconds_ago: float, source: str) -> Self:
+        """What was said so long ago."""
+        behind_seconds = state.unread_seconds
+        return cls(state, said_seconds_ago + behind_seconds, source, behind_seconds)
+
+    @property
+    def said_seconds_ago(self) -> float:
+        """Since it was said."""
+        return self.age_seconds - self.behind_seconds
+
+    @property
+    def at_us(self) -> int:
+        """Now, by the clock of the tracker that said it."""
+        return self.state.updated_at_us + int(self.said_seconds_ago * 1_000_000)
 
 
 class StateSource:
@@ -77,7 +105,7 @@ class StateSource:
 
         try:
             with RedisView(self._settings) as view:
-                found = [Sighting(s.value, s.age_seconds, "redis") for s in view.models()]
+                found = [Sighting.of(s.value, s.age_seconds, "redis") for s in view.models()]
         except RedisUnavailable as error:
             self._remark(error)
             return None
@@ -102,7 +130,7 @@ class StateSource:
                     except DecodeError:
                         continue  # a tombstone, or unreadable
                     age = max(0.0, time.time() - message.timestamp()[1] / 1000)
-                    newest[state.model] = Sighting(state, age, "kafka")
+                    newest[state.model] = Sighting.of(state, age, "kafka")
         finally:
             consumer.close()
         return list(newest.values())

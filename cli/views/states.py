@@ -16,7 +16,7 @@ from modelcast.cli.console import Format, age, emit, out, plain, say
 from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
-from modelcast.cli.views.state_source import STALE_SECONDS, Sighting, StateSource
+from modelcast.cli.views.state_source import BEHIND_SECONDS, STALE_SECONDS, Sighting, StateSource
 from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import RegionState
@@ -79,7 +79,7 @@ def _follow(make: Callable[[], View], output: Format) -> None:
 
 
 def _without_ages(value: Any) -> Any:
-    drifting = {"age_seconds", "lag_seconds", "lag_seconds_max", "updated_at_us", "heard_at_us", "reported_at_us"}
+    drifting = {"age_seconds", "behind_seconds", "as_of_us", "updated_at_us", "heard_at_us", "reported_at_us"}
     if isinstance(value, dict):
         return {k: _without_ages(v) for k, v in value.items() if k not in drifting | {"read_at_us"}}
     return [_without_ages(v) for v in value] if isinstance(value, list) else value
@@ -101,7 +101,7 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
         f"latest {state.latest_version}, skew {state.skew}, as of {age(seen.age_seconds)} ago"
     )
     alarm = [Text(f"ALARM: {state.alarm}", style="bold red")] if state.alarm else []
-    parts = [head, *alarm, tables.model_table(state), *_fetches([seen], of_one=True), *tables.notes(state)]
+    parts = [head, *alarm, tables.model_table(state, seen.at_us), *_fetches([seen], of_one=True), *tables.notes(state)]
     holds = [Text(line, style="yellow") for line in held.lines(state)] if held else []
     return seen, Group(*parts, *holds, *_remarks(source, [seen]))
 
@@ -121,6 +121,7 @@ def _regions(settings: "Settings") -> View:
     for seen in found:
         for row in seen.state.regions:
             rows[row.region][seen.state.model] = row
+    at_us = {seen.state.model: seen.at_us for seen in found}
     lines, data = [], []
     for name in sorted({*rows, *settings.regions, *(b.region for b, _ in beats)}):
         mine = [(b, a) for b, a in beats if b.region == name]
@@ -129,7 +130,8 @@ def _regions(settings: "Settings") -> View:
         software = newest[0].software.get("modelcast", "") if newest else ""
         heard = newest[1] if newest else None
         free = min((b.disk_free_bytes for b in alive), default=None)
-        lines.append((name, len(alive), software, heard, rows[name], free))
+        lag = max((row.lag_seconds(at_us[model]) for model, row in rows[name].items()), default=0.0)
+        lines.append((name, len(alive), software, heard, rows[name], free, lag))
         models = [{"model": model, **plain(row)} for model, row in sorted(rows[name].items())]
         data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": models})
     return data, Group(tables.regions_table(lines), *_fetches(found), *_remarks(source, found))
@@ -150,11 +152,15 @@ def _pods(settings: "Settings") -> View:
 
 def _remarks(source: StateSource, found: list[Sighting]) -> list[Text]:
     lines = [Text(remark, style="yellow") for remark in source.remarks]
-    oldest = max((s.age_seconds for s in found), default=0.0)
+    oldest = max((s.said_seconds_ago for s in found), default=0.0)
+    behind = max((s.behind_seconds for s in found), default=0.0)
     if oldest > STALE_SECONDS:
         lines.append(
             Text(f"the tracker last spoke {age(oldest)} ago: this is how things were then", style="bold yellow")
         )
+    if behind > BEHIND_SECONDS:
+        text = f"the tracker is {age(behind)} behind: acknowledgements that came since wait to be read"
+        lines.append(Text(text, style="bold yellow"))
     if not found:
         lines.append(Text("nothing is known yet: nothing was published, or no tracker runs", style="dim"))
     return lines
@@ -207,7 +213,8 @@ def _where(row: RegionState, version: int, now_us: int) -> str:
         return "served by every pod"
     on = sum(p.version == version for p in row.pods)
     if on:
-        return f"served by {on} of {row.pods_expected} pods"
+        when = " when last heard of" if row.silent or row.unread else ""
+        return f"served by {on} of {row.pods_expected} pods{when}"
     why = f": {error}" if (error := tables.error_of(row, now_us)) else ""
     if row.refused_version == version:
         return "refused" + why

@@ -26,22 +26,25 @@ _BADNESS = {
     State.SERVING: 0,
 }
 _STYLE = {State.QUARANTINED: "bold red", State.FAILED: "red", State.SERVING: "green", None: "dim"}
-RegionLine = tuple[str, int, str, float | None, Mapping[str, RegionState], int | None]
-"""(name, workers, newest software, seconds since its heartbeat, its row of each model, free disk)."""
+RegionLine = tuple[str, int, str, float | None, Mapping[str, RegionState], int | None, float]
+"""(name, workers, newest software, seconds since its heartbeat, its row of each model, free disk, longest lag)."""
 _AHEAD_OF = (State.STAGED, State.LOADING, State.SERVING)
 FULL_COLUMNS_MIN = 80
 FETCHES_COLUMNS_MIN = 60
+SILENT_SECONDS = 15
+_NOT_BEHIND = -(1 << 62)
 _POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodState.LOADING, PodState.SERVING)
 
 
-def region_badness(row: RegionState) -> tuple[int, int, float]:
-    """Sorts worst last: silent before anything, then by state, then by lag."""
-    return (int(row.silent), _BADNESS[row.state], row.lag_seconds)
+def region_badness(row: RegionState) -> tuple[int, int, int]:
+    """Sorts worst last: not known before anything, then by state, then by lag."""
+    since = -row.behind_since_us if row.behind_since_us else _NOT_BEHIND
+    return (2 * row.silent + row.unread, _BADNESS[row.state], since)
 
 
-def model_badness(state: VersionState) -> tuple[int, tuple[int, int, float]]:
+def model_badness(state: VersionState) -> tuple[int, tuple[int, int, int]]:
     """Sorts worst last."""
-    worst = max((region_badness(r) for r in state.regions if not r.left_out), default=(0, 4, 0.0))
+    worst = max((region_badness(r) for r in state.regions if not r.left_out), default=(0, 4, _NOT_BEHIND))
     return (int(bool(state.alarm)), worst)
 
 
@@ -52,17 +55,17 @@ def models_table(sightings: Iterable[Sighting]) -> RenderableType:
     for seen in sorted(sightings, key=lambda s: (model_badness(s.state), s.state.model), reverse=True):
         state = seen.state
         counted = [r for r in state.regions if not r.left_out]
-        serving = f"{sum(r.state is State.SERVING for r in counted)}/{len(counted)}"
+        serving = f"{sum(r.serves for r in counted)}/{len(counted)}"
         worst = max(counted, key=region_badness, default=None)
         told = _alarm(state) or (state_text(worst) if worst else Text("-"))
-        consistent = _version(state.consistent_version)
+        consistent, lag_seconds = _version(state.consistent_version), state.lag_seconds_max(seen.at_us)
         full.add_row(
             state.model,
             _version(state.latest_version),
             consistent,
             serving,
             told,
-            age(state.lag_seconds_max) if state.lag_seconds_max else "-",
+            age(lag_seconds) if lag_seconds else "-",
             str(state.skew),
             f"{age(seen.age_seconds)} ago",
             _held(state),
@@ -72,8 +75,8 @@ def models_table(sightings: Iterable[Sighting]) -> RenderableType:
     return Fitting((full, fewer, words), FULL_COLUMNS_MIN)
 
 
-def model_table(state: VersionState) -> RenderableType:
-    """One line a region, worst first. What fits no column is in ``notes``.
+def model_table(state: VersionState, at_us: int | None = None) -> RenderableType:
+    """One line a region, worst first; lags are as at ``at_us`` (None: when it was said). ``notes`` has the rest.
 
     In a narrow terminal what fits: fewer columns, or a few words a region.
     """
@@ -81,7 +84,8 @@ def model_table(state: VersionState) -> RenderableType:
     fewer = _table("REGION", "STATE", "SERVED", "LAG")
     words = _table()
     for row in _worst_first(state):
-        lag = age(row.lag_seconds) if row.lag_seconds else "-"
+        lag_seconds = row.lag_seconds(state.updated_at_us if at_us is None else at_us)
+        lag = age(lag_seconds) if lag_seconds else "-"
         served = _version(row.served_version)
         full.add_row(
             row.region,
@@ -147,15 +151,16 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     table = Table("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", "HELD", box=None)
 
     def badness(row: RegionLine) -> tuple[float, float]:
-        behind = sum(r.state is not State.SERVING and not r.left_out for r in row[4].values())
-        return (float("inf") if row[3] is None else row[3] if row[3] > 15 else 0.0, behind)
+        behind = sum(not r.serves and not r.left_out for r in row[4].values())
+        return (float("inf") if row[3] is None else row[3] if row[3] > SILENT_SECONDS else 0.0, behind)
 
-    for name, workers, software, heard, models, free in sorted(rows, key=lambda r: (badness(r), r[0]), reverse=True):
+    for name, workers, software, heard, models, free, lag in sorted(
+        rows, key=lambda r: (badness(r), r[0]), reverse=True
+    ):
         counted = [r for r in models.values() if not r.left_out]
-        lag = max((r.lag_seconds for r in models.values()), default=0.0)
-        silent = heard is None or heard > 15
+        silent = heard is None or heard > SILENT_SECONDS
         last = Text("never" if heard is None else f"{age(heard)} ago", style="bold red" if silent else "")
-        serving = f"{sum(r.state is State.SERVING for r in counted)}/{len(counted)}"
+        serving = f"{0 if silent else sum(r.serves for r in counted)}/{len(counted)}"
         fewer.add_row(name, last, serving)
         words.add_row(Text.assemble(f"{name}: {serving}, heard ", last))
         table.add_row(
@@ -191,16 +196,18 @@ def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> Table
 
 
 def state_text(row: RegionState) -> Text:
-    """A region's state, coloured; a silent region is marked as such."""
+    """A region's state, coloured; one of which nothing is known now is marked as such."""
     text = row.state.value if row.state else "UNKNOWN"
-    return (
-        Text(f"SILENT ({text})", style="bold red") if row.silent else Text(text, style=_STYLE.get(row.state, "yellow"))
-    )
+    if row.silent or row.unread:
+        return Text(f"{'SILENT' if row.silent else 'UNREAD'} ({text})", style="bold red")
+    return Text(text, style=_STYLE.get(row.state, "yellow"))
 
 
 def note(row: RegionState, now_us: int) -> str:
     """Why a region is as it is, at ``now_us``."""
     parts = [f"left out: {row.left_out}"] if row.left_out else []
+    if (row.silent or row.unread) and row.reported_version is not None:
+        parts.append(f"served {row.reported_version} when last heard of, {age((now_us - row.heard_at_us) / 1e6)} ago")
     if row.refused_version is not None:
         parts.append(f"refuses {row.refused_version}")
     if row.error:

@@ -48,7 +48,7 @@ class ModelView:
         state: what the tracker reports, without regions.
         pairs: its pairs, by region.
         word: the worst of the counted pairs.
-        appended_us: when the tracker said it, by this machine's clock.
+        appended_us: up to when all that regions reported is in it, by this machine's clock.
         source: where it was read: ``kafka`` or ``redis``.
         until_us: when a pair's word changes by the clock alone; 0: never.
         words: how many counted pairs have each word.
@@ -69,16 +69,12 @@ def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us
     """The pair that a row of a state means; ``before`` tells since when."""
     row = replace(row, pods=())
     moved_at_us = _moved_at_us(row, before, now_us)
-    behind_since_us = _behind_since_us(state, row)
+    behind_since_us = row.behind_since_us
     read_at_us = _read_at_us(state, row, before)
     facts = Facts(row, bool(state.alarm), behind_since_us, moved_at_us, read_at_us)
     worded = word_of(facts, now_us, limits)
     since_us = _since_us(worded.word, row, behind_since_us, before, now_us)
     return Pair(state.model, row, worded.word, since_us, worded.until_us, moved_at_us, behind_since_us, read_at_us)
-
-
-def _behind_since_us(state: VersionState, row: RegionState) -> int:
-    return state.updated_at_us - round(row.lag_seconds * 1_000_000) if row.lag_seconds > 0 else 0
 
 
 def _read_at_us(state: VersionState, row: RegionState, before: Pair | None) -> int:

@@ -4,6 +4,8 @@ Names end in their unit; labels are few and bounded: models and regions, never p
 where a pod speaks of the few that it holds.
 """
 
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -53,26 +55,68 @@ DISK_FREE_BYTES = Gauge("modelcast_disk_free_bytes", "Bytes free on the cache's 
 
 # --- tracker ------------------------------------------------------------------------------------------------
 
-LAG_SECONDS = Gauge(
-    "modelcast_lag_seconds",
-    "Since the store received the oldest publication that the region does not yet serve; 0: serves it.",
-    ("model", "region"),
-)
-CONSISTENT_VERSION = Gauge(
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A gauge that a collector renders from what it knows at the scrape; what is gone from there is gone here."""
+
+    name: str
+    documentation: str
+    labels: tuple[str, ...]
+
+
+CONSISTENT_VERSION = Shown(
     "modelcast_consistent_version",
     "Version that all expected pods of all expected regions serve; 0: none.",
     ("model",),
 )
-LATEST_VERSION = Gauge("modelcast_latest_version", "Highest version published.", ("model",))
-SKEW = Gauge("modelcast_skew", "How many digests too many are served right now; 0: all alike.", ("model",))
-PODS_SERVING = Gauge("modelcast_pods_serving", "Pods confirmed to serve the aspired version.", ("model", "region"))
-PODS_EXPECTED = Gauge("modelcast_pods_expected", "Pods that count.", ("model", "region"))
-REGION_SILENT = Gauge("modelcast_region_silent", "1 if the region has not been heard of in time.", ("region",))
-REGION_HEARD_SECONDS = Gauge("modelcast_region_heard_seconds", "Since the region was last heard of.", ("region",))
+LATEST_VERSION = Shown("modelcast_latest_version", "Highest version published.", ("model",))
+SKEW = Shown("modelcast_skew", "How many digests too many are served right now; 0: all alike.", ("model",))
 ALARM = Gauge(
-    "modelcast_alarm", "1 while an alarm (foreign registry, rewritten or unreadable log) stops the model.", ("model",)
+    "modelcast_alarm",
+    "1 while a person must look: foreign registry, rewritten or unreadable log, a quarantined version is served.",
+    ("model",),
 )
-STATE_AGE_SECONDS = Gauge("modelcast_state_age_seconds", "Age of the model's version-state.", ("model",))
+STATE_TIMESTAMP = Shown("modelcast_state_timestamp_seconds", "When the model's version-state was said.", ("model",))
+MODEL_BEHIND_SINCE = Shown(
+    "modelcast_model_behind_since_timestamp_seconds",
+    "Since when the region that is behind for longest has been; 0: none is.",
+    ("model",),
+)
+MODEL_REGIONS = Shown("modelcast_model_regions", "Regions that count.", ("model",))
+MODEL_REGIONS_SERVING = Shown(
+    "modelcast_model_regions_serving", "Regions that count and are known to serve what they should.", ("model",)
+)
+MODEL_PODS_SERVING = Shown(
+    "modelcast_model_pods_serving", "Pods confirmed to serve the aspired version, of all regions.", ("model",)
+)
+MODEL_PODS_EXPECTED = Shown("modelcast_model_pods_expected", "Pods that count, of all regions.", ("model",))
+REGION_SILENT = Shown("modelcast_region_silent", "1 if the region has not been heard of in time.", ("region",))
+REGION_HEARD_TIMESTAMP = Shown(
+    "modelcast_region_heard_timestamp_seconds", "When the region was last heard of.", ("region",)
+)
+REGION_BEHIND_SINCE = Shown(
+    "modelcast_region_behind_since_timestamp_seconds",
+    "Since when the model that is behind for longest there has been; 0: none is.",
+    ("region",),
+)
+REGION_MODELS_BEHIND = Shown("modelcast_region_models_behind", "Models that are behind there.", ("region",))
+BEHIND_SINCE = Shown(
+    "modelcast_behind_since_timestamp_seconds",
+    "Since when the region has not served what it should, by the store's clock; 0: it does. tracker.metrics = pairs.",
+    ("model", "region"),
+)
+PODS_SERVING = Shown(
+    "modelcast_pods_serving",
+    "Pods confirmed to serve the aspired version. tracker.metrics = pairs.",
+    ("model", "region"),
+)
+PODS_EXPECTED = Shown("modelcast_pods_expected", "Pods that count. tracker.metrics = pairs.", ("model", "region"))
+UNREAD_SINCE = Shown(
+    "modelcast_unread_since_timestamp_seconds",
+    "When the oldest acknowledgement that waits to be read came; 0: all were read.",
+    ("partition",),
+)
 FOLD_SECONDS = Histogram("modelcast_fold_seconds", "Time to fold one model's state.", buckets=SECONDS)
 FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or overtaken by newer ones at hand.")
 VIEW_WRITES = Counter("modelcast_view_writes", "Writes to the live view in Redis, by outcome.", ("outcome",))

@@ -92,10 +92,14 @@ def _why(region: RegionState, version: int) -> str:
         parts.append(f"aspires to {region.aspired_version}")
     if not region.pods_expected:
         parts.append("has no pods")
+    elif region.silent or region.unread:
+        parts.append(f"served {region.reported_version} when last heard of")
     elif region.aspired_version == version:
         parts.append(f"{region.pods_serving} of {region.pods_expected} pods serve it")
     if region.silent:
         parts.append("silent")
+    elif region.unread:
+        parts.append("its pods were not read back for too long")
     if region.error:
         parts.append(region.error)
     return f"{region.region}: {', '.join(parts)}"

@@ -152,17 +152,24 @@ def _version_state(r: VersionState) -> None:
     _count("head_generation", r.head_generation)
     for name in ("latest_version", "consistent_version", "last_consistent_version"):
         _version_or_none(name, getattr(r, name))
-    for name in ("consistent_since_us", "skew_since_us", "updated_at_us"):
+    for name in ("consistent_since_us", "skew_since_us", "updated_at_us", "behind_since_us", "as_of_us"):
         _time(name, getattr(r, name))
-    _seconds("lag_seconds_max", r.lag_seconds_max)
     _count("skew", r.skew)
+    _count("regions_omitted", r.regions_omitted)
     for region in r.regions:
         _region_state(region)
 
 
 def _region_state(r: RegionState) -> None:
     _matches("regions.region", r.region, REGION_PATTERN)
-    for name in ("aspired_version", "staged_version", "refused_version", "served_version", "pinned_version"):
+    for name in (
+        "aspired_version",
+        "staged_version",
+        "refused_version",
+        "served_version",
+        "pinned_version",
+        "reported_version",
+    ):
         _version_or_none(f"regions.{name}", getattr(r, name))
     for name in ("aspired_generation", "staged_generation", "served_generation", "error_generation"):
         _count(f"regions.{name}", getattr(r, name))
@@ -172,7 +179,7 @@ def _region_state(r: RegionState) -> None:
         _count(f"regions.{name}", getattr(r, name))
     _rate("regions.bytes_per_second", r.bytes_per_second)
     _digest_or_empty("regions.aspired_digest", r.aspired_digest)
-    _seconds("regions.lag_seconds", r.lag_seconds)
+    _time("regions.behind_since_us", r.behind_since_us)
     _time("regions.reported_at_us", r.reported_at_us)
     _time("regions.heard_at_us", r.heard_at_us)
     _numbers("regions.stage_seconds", r.stage_seconds)
@@ -258,11 +265,6 @@ def _count(name: str, value: int) -> None:
 def _time(name: str, value: int) -> None:
     if not 0 <= value < TIME_US_MAX:
         raise BadValue(f"{name} is {value}, which is no time from 1970 to 9999 in microseconds")
-
-
-def _seconds(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise BadValue(f"{name} is {value}, which is no duration")
 
 
 def _rate(name: str, value: float) -> None:

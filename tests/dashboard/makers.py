@@ -24,10 +24,11 @@ def row(region: str, *, behind_seconds: float = 0.0, **changes: Any) -> RegionSt
         staged_version=7,
         staged_generation=7,
         served_version=7,
+        reported_version=7,
         served_generation=7,
         pods_serving=2,
         pods_expected=2,
-        lag_seconds=behind_seconds,
+        behind_since_us=NOW - round(behind_seconds * SECOND) if behind_seconds else 0,
         silent=False,
         reported_at_us=NOW - 5 * SECOND,
         heard_at_us=NOW - 2 * SECOND,
@@ -57,7 +58,7 @@ def state(model: str, rows: Iterable[RegionState], *, updated_at_us: int = NOW, 
         consistent_version=next(iter(served)) if len(served) == 1 else None,
         consistent_since_us=NOW - 3600 * SECOND if len(served) == 1 else 0,
         last_consistent_version=7,
-        lag_seconds_max=max((r.lag_seconds for r in regions), default=0.0),
+        behind_since_us=min((r.behind_since_us for r in regions if r.behind_since_us), default=0),
         skew=max(0, len(served) - 1),
         skew_since_us=NOW - 60 * SECOND if len(served) > 1 else 0,
         updated_at_us=updated_at_us,
@@ -69,7 +70,8 @@ def state(model: str, rows: Iterable[RegionState], *, updated_at_us: int = NOW, 
 def as_of_now(it: RegionState) -> RegionState:
     """The row as if it was reported a moment ago."""
     now_us = time.time_ns() // 1000
-    return replace(it, reported_at_us=now_us - 5 * SECOND, heard_at_us=now_us - 2 * SECOND)
+    since_us = it.behind_since_us and now_us - (NOW - it.behind_since_us)
+    return replace(it, reported_at_us=now_us - 5 * SECOND, heard_at_us=now_us - 2 * SECOND, behind_since_us=since_us)
 
 
 def now_state(model: str, rows: Iterable[RegionState], **changes: Any) -> VersionState:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.schemas import keys
+from modelcast.schemas.codec import decode_as
+from modelcast.schemas.records import VersionState
 
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod
@@ -45,7 +47,9 @@ def _region(world: World, region: Region) -> list[str]:
         if not world.may_stay_quarantined(aspiration.manifest_digest):
             lines.append(f"{region.name}: version {aspiration.version} is quarantined without need")
         served = memory.served
-        if served is not None and served.manifest_digest not in quarantined:
+        known = world.truth.updates.get(served.version) if served else None  # a log that was accepted may lack it
+        stands = known is not None and served is not None and known.artifact.manifest_digest == served.manifest_digest
+        if served is not None and stands and served.manifest_digest not in quarantined:
             lines += [f"{pod.name} serves nothing, though {served.version} could be" for pod in region.pods
                       if pod.serving is None]  # fmt: skip
         return lines
@@ -66,10 +70,17 @@ def _pod(pod: Pod, generation: int) -> str:
 
 
 def _tracker(world: World) -> list[str]:
-    state = world.tracker.redis.get(world.model)
+    told = world.kafka.version_state
+    states = {"the view": world.redis.state(world.model), "version-state": told and decode_as(VersionState, told)}
+    return [line for where, state in states.items() for line in _state(world, where, state or None)]
+
+
+def _state(world: World, where: str, state: VersionState | None) -> list[str]:
     if state is None:
-        return ["the tracker says nothing"]
-    lines = [] if state.head_generation == world.truth.head else ["the tracker has not read the log to its end"]
+        return [f"{where} says nothing"]
+    lines = (
+        [] if state.head_generation == world.truth.head else [f"{where} knows the log up to {state.head_generation}"]
+    )
     rows = {row.region: row for row in state.regions}
     for region in world.regions:
         aspiration = world.truth.aspiration(region.name)
@@ -78,5 +89,5 @@ def _tracker(world: World) -> list[str]:
         waived = any(pod.plain for pod in region.pods) or aspiration.manifest_digest in quarantined
         row = rows.get(region.name)
         if not waived and aspiration.update is not None and (row is None or row.served_version != aspiration.version):
-            lines.append(f"the tracker says that {region.name} serves {row and row.served_version}")
+            lines.append(f"{where} says that {region.name} serves {row and row.served_version}")
     return lines

@@ -9,13 +9,13 @@ every event. A check knows more than any actor: what bytes are really where, and
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from modelcast.agents.region.decider import values
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.tracker.decider.snapshots import RegionRows
+from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState, State
@@ -25,6 +25,7 @@ from tests.support.folding import may_move
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod, Serving
     from tests.simulation.actors.region import Region
+    from tests.simulation.actors.tracker import TrackerWorker
     from tests.simulation.actors.worker import Worker
     from tests.simulation.world import World
 
@@ -41,16 +42,21 @@ ONE_LOG = "3 an event stands once in the log"
 CONVERGES = "3 every publication reaches every region"
 OLD_KEEPS_SERVING = "4 a failed load leaves the old version serving"
 CONFIRMED = "5 serving means read back"
+NEVER_BACK_IN_THE_VIEW = "5 the view never goes back"
+SILENT_IS_SAID = "5 a region that is not heard of is not said to serve"
+SAID_SOON = "5 what a region reports is said soon"
 CLEAN_IN_TIME = "6 a region without faults is in time"
 ONCE = "7 an artifact crosses once"
 RESTART_CHANGES_NOTHING = "8 a restart of everything changes nothing"
 OVER_IS_OVER = "2 an answer that comes after the takeover is not obeyed"
+SPEAKS_OF_ITS_OWN = "2 a tracker says nothing of a model that it was told is not its own"
 RIGHT_OWNER_STAYS = "whoever has slept pushes nobody out"
 LEGAL_MOVES = "states move only as allowed"
 NO_FALSE_BLAME = "no fault of the environment blames a version"
 NO_BUSY_LOOP = "nothing is tried without a pause"
 
 SLEEPY_SECONDS = 10.0  # after its sleep the group may not have told a worker yet what it lost
+SOON_SECONDS = 3.0
 LOADS_MAX, LOADS_SECONDS = 12, 5.0  # orders to one pod by one owner
 
 
@@ -203,7 +209,7 @@ class Checks:
 
     def alarms_are_shown(self, regions: set[str]) -> None:
         """Faults are long over, and these regions had read what the log does not answer."""
-        state = self.world.tracker.redis.get(self.world.model)
+        state = self.world.redis.state(self.world.model)
         if regions and (state is None or not state.alarm):
             self.broken(ALARM_SHOWN, f"nothing is said of {', '.join(sorted(regions))}")
 
@@ -237,14 +243,51 @@ class Checks:
         for pod in ack.pods:
             self._is_confirmed(f"{ack.region} reports", pod)
 
-    def rows_moved(self, region: str, before: RegionRows | None, after: RegionRows) -> None:
-        """The tracker believes another snapshot."""
-        old, new = before.complete if before else None, after.complete
-        if old is not None and (new is None or new.order < old.order):
-            self.broken(REPLACED_IS_POWERLESS, f"the tracker went back to snapshot {new and new.order} of {region}")
+    def rows_moved(
+        self, worker: TrackerWorker, before: Mapping[str, RegionRows], after: Mapping[str, RegionRows]
+    ) -> None:
+        """A worker of the tracker has taken a record."""
+        for region, rows in after.items():
+            old, new = before.get(region, EMPTY).complete, rows.complete
+            if old is not None and (new is None or new.order < old.order):
+                self.broken(
+                    REPLACED_IS_POWERLESS, f"{worker.name} went back to snapshot {new and new.order} of {region}"
+                )
+            if new is not None and (old is None or new.order > old.order):
+                self._is_said_soon(worker, region, new)
 
-    def version_state_said(self, state: VersionState) -> None:
-        """The tracker tells the world."""
+    def _is_said_soon(self, worker: TrackerWorker, region: str, snapshot: Snapshot) -> None:
+        life, told_at, began = worker.life, worker.told_at, self.world.now
+        if worker.agent.rows.row(self.world.model).log is None:
+            return  # nothing can be said before
+
+        def check() -> None:
+            goes_on = worker.up and not worker.paused and (worker.life, worker.told_at) == (life, told_at)
+            if not goes_on or worker.woken_at >= began or not worker.agent.emitter.settled:
+                return
+            if worker.last_said_at >= began:
+                return
+            said = worker.last_said.regions if worker.last_said else ()
+            if (region, snapshot.header.reported_at_us) not in {(r.region, r.reported_at_us) for r in said}:
+                self.broken(SAID_SOON, f"{worker.name} did not say {snapshot.order} of {region} in {SOON_SECONDS} s")
+
+        self.world.after(SOON_SECONDS, check)
+
+    def unheard(self, worker: TrackerWorker, region: str) -> None:
+        """A region was not heard of for so long that a worker of the tracker must have said so."""
+        said = worker.last_said.regions if worker.last_said else ()
+        if any(row.region == region and row.served_version is not None for row in said):
+            self.broken(SILENT_IS_SAID, f"{worker.name} still says that {region} serves something")
+
+    def view_written(self, before: VersionState, after: VersionState) -> None:
+        """An owner has written another state into the live view."""
+        if after.updated_at_us < before.updated_at_us:
+            self.broken(NEVER_BACK_IN_THE_VIEW, f"{after.updated_at_us} was written over {before.updated_at_us}")
+
+    def version_state_said(self, worker: TrackerWorker, state: VersionState) -> None:
+        """A worker of the tracker tells the world."""
+        if worker.is_revoked:
+            self.broken(SPEAKS_OF_ITS_OWN, f"{worker.name} speaks after it was revoked")
         for row in state.regions:
             for pod in row.pods:
                 self._is_confirmed("the tracker says", pod)

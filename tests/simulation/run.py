@@ -60,9 +60,9 @@ def run_seed(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
             raise
         invariant = error = f"{type(crash).__name__}: {crash}"
     finally:
-        for worker in (worker for region in world.regions for worker in region.workers):
-            worker.loop.end()
-            worker.abandon_steps()
+        for process in world.processes:
+            process.loop.end()
+            process.abandon_steps()
     stats = world.stats + Counter({f"fault: {kind}": n for kind, n in world.faults.hits.items()})
     return Outcome(seed, invariant, error, world.scheduler.events, world.now, peace, stats)
 
@@ -86,10 +86,9 @@ def _live(world: World) -> float:
     before = _picture(world)
     world.trace("world", "--- everything restarts ---")
     world.restarting = True
-    for region in world.regions:
-        for actor in (*region.workers, *region.pods):
-            world.after(world.rng.uniform(0.0, 2.0), lambda actor=actor: actor.crash("everything restarts"))
-    world.tracker.crash(tables=True)
+    for actor in (*world.processes, *world.pods):
+        world.after(world.rng.uniform(0.0, 2.0), lambda actor=actor: actor.crash("everything restarts"))
+    world.after(2.0, world.trackers.lose_tables)
     _advance(world, world.now + 5.0)
     _converge(world, RESTART_CHANGES_NOTHING)
     after = _picture(world)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.run import run_seed
+from tests.simulation.tracker_mutants import TRACKER_MUTANTS
 
 SEEDS_MAX = 300
 SELDOM_NOTICED = frozenset({"one call on the state object at a time"})
@@ -16,7 +17,7 @@ def one(mutant: Mutant) -> object:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("mutant", map(one, MUTANTS))
+@pytest.mark.parametrize("mutant", map(one, (*MUTANTS, *TRACKER_MUTANTS)))
 def test_without_this_check_an_invariant_breaks(mutant: Mutant) -> None:
     with mutant.apply():
         for seed in range(SEEDS_MAX):

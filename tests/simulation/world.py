@@ -13,10 +13,12 @@ from modelcast.schemas.records import Entry, ModelUpdate
 from tests.simulation.actors.kafka import Kafka
 from tests.simulation.actors.origin import Origin, Reader
 from tests.simulation.actors.pod import Pod
+from tests.simulation.actors.process import Process
 from tests.simulation.actors.publisher import Publishers
 from tests.simulation.actors.region import Region
 from tests.simulation.actors.rewriting import Rewriting
-from tests.simulation.actors.tracker import Tracker
+from tests.simulation.actors.tracker import Trackers
+from tests.simulation.actors.tracker_lines import Redis
 from tests.simulation.convergence import memory_of
 from tests.simulation.faults import GLOBAL_STROKES, HARMLESS, Faults
 from tests.simulation.invariants import ONE_LOG, Checks
@@ -58,7 +60,8 @@ class World:
         self.publishers = Publishers(self)
         self._found_regions()
         self.pods: list[Pod] = [pod for region in self.regions for pod in region.pods]
-        self.tracker = Tracker(self)
+        self.redis = Redis(self)
+        self.trackers = Trackers(self)
         self.rewriting = Rewriting(self)
 
     def _found_regions(self) -> None:
@@ -73,6 +76,7 @@ class World:
         rng = self.rng
         for region in self.regions:
             region.begin()
+        self.trackers.begin()
         self.after(rng.uniform(0.0, 3.0), self.publishers.act)
         self.after(self.stop_at + ACCEPTED_AFTER_PEACE_SECONDS, self.rewriting.accept)
         for _ in range(rng.randint(1, 9)):
@@ -90,6 +94,11 @@ class World:
                 self.after(self.stop_at + delay, self._mend)
 
     # --- what actors ask for ------------------------------------------------------------------------------
+
+    @property
+    def processes(self) -> list[Process]:
+        """All that run our agents."""
+        return [*(worker for region in self.regions for worker in region.workers), *self.trackers.workers]
 
     @property
     def now(self) -> float:
@@ -160,14 +169,29 @@ class World:
                 self.kafka.lose_all()
             case "origin bytes damaged":
                 self._damage(self.origin.artifacts, "origin", kind)
-            case "tracker restarted" | "tracker lost its tables":
-                self.tracker.crash(tables=kind == "tracker lost its tables")
+            case "tracker lost its tables":
+                self.trackers.lose_tables()
             case "redis lost":
-                self.tracker.redis.clear()
+                self.redis.clear()
             case "older log restored":
                 self.faults.hits[kind] -= not self.rewriting.restore_an_older_copy()
             case "log entry flipped":
                 self.faults.hits[kind] -= not self.rewriting.flip_a_bit()
+            case _:
+                self._strike_trackers(kind)
+
+    def _strike_trackers(self, kind: str) -> None:
+        rng, trackers = self.rng, self.trackers
+        worker = trackers.assignee or rng.choice(trackers.workers)
+        match kind:
+            case "tracker crashed":
+                worker.crash("struck")
+            case "tracker paused":
+                worker.pause(rng.uniform(5.0, 60.0))
+            case "tracker cut off":
+                worker.cut(rng.uniform(15.0, 60.0))
+            case "tracker's partition moved" if trackers.members:
+                trackers.assign(rng.choice(trackers.members))
 
     def _damage(self, place: dict[str, object], where: str, kind: str) -> None:
         if not place:

@@ -159,7 +159,7 @@ region_states = st.builds(
     served_generation=counts,
     pods_serving=counts,
     pods_expected=counts,
-    lag_seconds=seconds,
+    behind_since_us=times_us,
     silent=st.booleans(),
     left_out=st.sampled_from(["", "pinned", "placement"]),
     refused_version=maybe_version,
@@ -178,6 +178,8 @@ region_states = st.builds(
     pinned_version=maybe_version,
     paused=st.booleans(),
     error_generation=counts,
+    reported_version=maybe_version,
+    unread=st.booleans(),
 )
 version_states = st.builds(
     r.VersionState,
@@ -188,12 +190,14 @@ version_states = st.builds(
     consistent_version=maybe_version,
     consistent_since_us=times_us,
     last_consistent_version=maybe_version,
-    lag_seconds_max=seconds,
+    behind_since_us=times_us,
     skew=counts,
     skew_since_us=times_us,
     updated_at_us=times_us,
     regions=_tuples(region_states, 2),
     alarm=text,
+    as_of_us=times_us,
+    regions_omitted=counts,
 )
 dead_letters = st.binary(max_size=64).flatmap(
     lambda raw: st.builds(

@@ -22,6 +22,18 @@ ALARM_CHARS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Everywhere:
+    """What concerns every model; see ``Known``."""
+
+    heard_us: Mapping[str, int]
+    ahead_of_us: Mapping[str, int]
+    expected: tuple[str, ...]
+    silent_after_seconds: float
+    unread_after_seconds: float
+    alarm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """All that is known of one model.
 
@@ -32,7 +44,10 @@ class Known:
         heard_us: each region's last heartbeat, by Kafka's clock.
         expected: the regions that count.
         previous: what was said last, for "since when".
+        ahead_of_us: how far our clock is ahead of each region's.
         silent_after_seconds: a region that was not heard for longer is silent.
+        unread_after_seconds: pods that were not read back for longer are not known to serve anything.
+        as_of_us: every acknowledgement up to here is in it; 0: up to now.
         alarm: what a person must look at besides what the fold finds, or "".
     """
 
@@ -42,7 +57,10 @@ class Known:
     heard_us: Mapping[str, int] = field(default_factory=dict)
     expected: tuple[str, ...] = ()
     previous: VersionState | None = None
+    ahead_of_us: Mapping[str, int] = field(default_factory=dict)
     silent_after_seconds: float = 15.0
+    unread_after_seconds: float = 600.0
+    as_of_us: int = 0
     alarm: str = ""
 
 
@@ -52,7 +70,8 @@ def fold(known: Known, now_us: int) -> VersionState:
     names = sorted({*known.expected, *known.snapshots})
     tallies = {name: s.pods for name, s in known.snapshots.items()}
     target = target_version(log, known.expected)
-    rows = [_region(known, name, tallies.get(name), target, now_us) for name in names]
+    before = {row.region: row for row in known.previous.regions} if known.previous is not None else {}
+    rows = [_region(known, name, tallies.get(name), target, before.get(name), now_us) for name in names]
     counted = [row for row in rows if not row.left_out]
     consistent = consistent_version(counted)
     served = {g.manifest_digest for t in tallies.values() for g in t if g.confirmed}
@@ -66,12 +85,15 @@ def fold(known: Known, now_us: int) -> VersionState:
         consistent_version=consistent,
         consistent_since_us=_consistent_since_us(previous, consistent, now_us),
         last_consistent_version=consistent or (previous.last_consistent_version if previous else None),
-        lag_seconds_max=max((r.lag_seconds for r in rows if r.left_out != UNEXPECTED), default=0.0),
+        behind_since_us=min(
+            (r.behind_since_us for r in rows if r.behind_since_us and r.left_out != UNEXPECTED), default=0
+        ),
         skew=skew,
         skew_since_us=_skew_since_us(previous, skew, now_us),
         updated_at_us=now_us,
         regions=_with_pods(rows, tallies, log),
         alarm=_alarm(known, tallies),
+        as_of_us=min(known.as_of_us or now_us, now_us),
     )
 
 
@@ -106,7 +128,9 @@ def served(log: ModelLog, group: Group) -> int | None:
     return group.version if update and update.artifact.manifest_digest == group.manifest_digest else None
 
 
-def _region(known: Known, name: str, pods: Tally | None, target: int | None, now_us: int) -> RegionState:
+def _region(
+    known: Known, name: str, pods: Tally | None, target: int | None, before: RegionState | None, now_us: int
+) -> RegionState:
     log, snapshot = known.log, known.snapshots.get(name)
     aspiration = log.aspiration(name)
     heard_us = known.heard_us.get(name, 0)
@@ -123,7 +147,7 @@ def _region(known: Known, name: str, pods: Tally | None, target: int | None, now
         served_generation=0,
         pods_serving=0,
         pods_expected=0,
-        lag_seconds=_lag_seconds(known, name, None, now_us),
+        behind_since_us=0,
         silent=silent,
         left_out=_left_out(known, name, target),
         refused_version=_refused_version(log, aspiration, snapshot),
@@ -132,12 +156,15 @@ def _region(known: Known, name: str, pods: Tally | None, target: int | None, now
         paused=aspiration.paused,
     )
     if snapshot is None or pods is None:
-        return row
+        return replace(row, behind_since_us=_behind_since_us(known, name, None, before, now_us))
     header = snapshot.header
     count = sum(g.count for g in pods)
     expected = max(count, header.pods_expected)
     versions = {served(log, g) for g in pods}
-    served_version = versions.pop() if len(versions) == 1 and count == expected else None
+    reported_version = versions.pop() if len(versions) == 1 and count == expected else None
+    until_us = readable_until_us(known, name)
+    unread = until_us is not None and now_us > until_us
+    known_now = not silent and not unread
     behind = tuple(g for g in pods if served(log, g) != aspiration.version)
     late = bool(behind) or count < expected or count == 0
     # A report of an older generation says nothing of the one that is aspired now, unless both want the same bytes.
@@ -147,14 +174,16 @@ def _region(known: Known, name: str, pods: Tally | None, target: int | None, now
         state=header.state if about_this else State.ANNOUNCED,
         staged_version=header.staged_version,
         staged_generation=header.staged_generation,
-        served_version=served_version,
+        served_version=reported_version if known_now and reported_version not in log.quarantined else None,
         served_generation=min((g.generation_min for g in pods), default=0),
-        pods_serving=0 if aspiration.version is None else count - sum(g.count for g in behind),
+        pods_serving=count - sum(g.count for g in behind) if aspiration.version is not None and known_now else 0,
         pods_expected=expected,
-        lag_seconds=_lag_seconds(known, name, behind, now_us) if late else 0.0,
+        behind_since_us=_behind_since_us(known, name, behind, before, now_us) if late else 0,
         reported_at_us=header.reported_at_us,
         error=trim.cut(header.error, trim.ERROR_CHARS_MAX),
         error_generation=header.generation if header.error else 0,
+        reported_version=reported_version,
+        unread=unread,
     )
     if not about_this:  # its error stays: it may be why the region does not get on
         return row
@@ -178,9 +207,32 @@ def _refused_version(log: ModelLog, aspiration: Aspiration, snapshot: Snapshot |
     return max((v for v in (aspiration.refused_version, said) if v is not None), default=None)
 
 
-def _lag_seconds(known: Known, region: str, behind: tuple[Group, ...] | None, now_us: int) -> float:
-    since = waiting_since_us(owed_generations(known.log, region, behind), known.entry_times_us)
-    return 0.0 if since is None else max(0, now_us - since) / 1_000_000
+def readable_until_us(known: Known, region: str) -> int | None:
+    """Until when what a region's pods served at its last report still counts, by our clock; None: nothing does."""
+    snapshot = known.snapshots.get(region)
+    read_at_us = min((g.read_at_us_min for g in snapshot.pods if g.confirmed), default=None) if snapshot else None
+    if read_at_us is None:
+        return None
+    return read_at_us + known.ahead_of_us.get(region, 0) + int(known.unread_after_seconds * 1_000_000)
+
+
+def _behind_since_us(
+    known: Known, region: str, behind: tuple[Group, ...] | None, before: RegionState | None, now_us: int
+) -> int:
+    """Since when the region owes something, given that it does.
+
+    A region that served all that it should when the last state was said is behind since then: since the store received
+    what came later, or since now, if nothing did (a pod has restarted).
+    """
+    owed = owed_generations(known.log, region, behind)
+    since_us = waiting_since_us(owed, known.entry_times_us) or 0
+    previous = known.previous
+    if not owed or previous is None or before is None or before.state is None:
+        return since_us
+    if before.behind_since_us:
+        return max(before.behind_since_us, since_us)
+    newer = tuple(g for g in owed if g > previous.head_generation)
+    return (waiting_since_us(newer, known.entry_times_us) or now_us) if newer else now_us
 
 
 def _left_out(known: Known, region: str, target: int | None) -> str:
@@ -239,6 +291,12 @@ def _region_alarm(log: ModelLog, header: ModelAck) -> str:
 def _alarm(known: Known, tallies: Mapping[str, Tally]) -> str:
     log, found = known.log, [known.alarm] if known.alarm else []
     for region in sorted(tallies):
+        if log.aspired_version(region) is None:
+            found += [
+                f"{region}: {g.count} pods serve version {version}, which is quarantined"
+                for g in tallies[region]
+                if (version := served(log, g)) in log.quarantined
+            ]
         if told := _region_alarm(log, known.snapshots[region].header):
             found.append(f"{region}: {told}")
         strange = sum(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from modelcast.schemas.records import RegionHeartbeat
 
 SAMPLES = 32
+REGION_SAMPLES = 8
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class Heartbeats:
 
     heard_us: dict[str, int] = field(default_factory=dict)  # region -> Kafka's clock
     workers: dict[str, tuple[int, bytes]] = field(default_factory=dict)  # region/worker -> Kafka's clock, raw
+    _offsets_us: dict[str, deque[int]] = field(default_factory=dict)  # region -> Kafka's clock less the region's
     _differences_us: deque[int] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
     def hear(self, beat: RegionHeartbeat, raw: bytes, appended_us: int, live_at_us: int | None) -> None:
@@ -31,6 +33,8 @@ class Heartbeats:
         """
         self.heard_us[beat.region] = max(appended_us, self.heard_us.get(beat.region, 0))
         self.workers[f"{beat.region}/{beat.worker}"] = (appended_us, raw)
+        offsets = self._offsets_us.setdefault(beat.region, deque(maxlen=REGION_SAMPLES))
+        offsets.append(appended_us - beat.sent_at_us)
         if live_at_us is not None:
             self._differences_us.append(live_at_us - appended_us)
 
@@ -43,6 +47,11 @@ class Heartbeats:
         """Region to when it was last heard, by our clock."""
         ahead = self.ahead_us
         return {region: heard + ahead for region, heard in self.heard_us.items()}
+
+    def ahead_of_us(self) -> dict[str, int]:
+        """Region to how far our clock is ahead of its clock. The least of a few: what exceeds it is delay."""
+        ahead = self.ahead_us
+        return {region: min(offsets) + ahead for region, offsets in self._offsets_us.items()}
 
     def silent(self, regions: tuple[str, ...], now_us: int, after_seconds: float) -> frozenset[str]:
         """Which of ``regions`` were not heard of for longer than ``after_seconds``."""

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from modelcast.agents.tracker.decider.fold import Known
+from modelcast.agents.tracker.decider.fold import Everywhere, Known
 from modelcast.agents.tracker.decider.snapshots import EMPTY, Change, Place, RegionRows, restore, take
+from modelcast.agents.tracker.decider.waiting import Waiting
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState
 from modelcast.schemas.topics import partition_of
@@ -87,21 +88,24 @@ class ModelRow:
         self.announced = generation
         return True
 
-    def known(
-        self, heard_us: Mapping[str, int], expected: tuple[str, ...], silent_after_seconds: float, alarm: str = ""
-    ) -> Known | None:
-        """What the fold needs; None while the log was not read. ``alarm`` is one that concerns every model."""
+    def known(self, everywhere: Everywhere, as_of_us: int = 0) -> Known | None:
+        """What the fold needs; None while the log was not read."""
         if self.log is None:
             return None
         return Known(
             log=self.log,
             entry_times_us=self.entry_times_us,
             snapshots={r: rows.complete for r, rows in self.regions.items() if rows.complete is not None},
-            heard_us=heard_us,
-            expected=expected,
+            heard_us=everywhere.heard_us,
+            ahead_of_us=everywhere.ahead_of_us,
+            expected=everywhere.expected,
             previous=self.previous if self.previous and self.previous.registry_id == self.log.registry_id else None,
-            silent_after_seconds=silent_after_seconds,
-            alarm="; ".join(filter(None, (alarm, self.alarm, *self.strangers.values(), *self.beyond.values()))),
+            silent_after_seconds=everywhere.silent_after_seconds,
+            unread_after_seconds=everywhere.unread_after_seconds,
+            as_of_us=as_of_us,
+            alarm="; ".join(
+                filter(None, (everywhere.alarm, self.alarm, *self.strangers.values(), *self.beyond.values()))
+            ),
         )
 
 
@@ -111,7 +115,7 @@ class Rows:
     def __init__(self) -> None:
         self.models: dict[str, ModelRow] = {}
         self.owned: frozenset[int] = frozenset()
-        self.dirty: set[str] = set()
+        self.waiting = Waiting()
 
     def owns(self, model: str) -> bool:
         """Whether the model's partition is this worker's."""
@@ -130,7 +134,7 @@ class Rows:
         self.owned = owned
         for model in [m for m in self.models if not self.owns(m)]:
             del self.models[model]
-        self.dirty = {m for m in self.dirty if m in self.models}
+        self.waiting.keep(self.models)
         return gained
 
     def restore(self, model: str, region: str, pages: Iterable[tuple[Place, ModelAck, bytes]]) -> None:
@@ -139,4 +143,4 @@ class Rows:
         restored = restore(pages)
         row.regions[region] = restored.rows
         row.leftovers.extend(page_key(model, region, place) for place in restored.leftovers)
-        self.dirty.add(model)
+        self.waiting.add(model)

@@ -19,6 +19,7 @@ class Group:
     manifest_digest: str
     count: int
     generation_min: int
+    read_at_us_min: int  # of the pod that was read back longest ago, region's clock
     samples: tuple[PodReport, ...]
 
     @property
@@ -42,7 +43,13 @@ def tally(pods: Iterable[PodReport]) -> Tally:
         else:
             members.append(pod)
     return tuple(
-        Group(*kind, len(members), min([m.generation for m in members]), tuple(members[:SAMPLES_MAX]))
+        Group(
+            *kind,
+            len(members),
+            min([m.generation for m in members]),
+            min([m.read_at_us for m in members]),
+            tuple(members[:SAMPLES_MAX]),
+        )
         for kind, members in kinds.items()
     )
 
@@ -59,6 +66,7 @@ def merge(tallies: Iterable[Tally]) -> Tally:
             *kind,
             sum(g.count for g in groups),
             min(g.generation_min for g in groups),
+            min(g.read_at_us_min for g in groups),
             tuple(p for g in groups for p in g.samples)[:SAMPLES_MAX],
         )
         for kind, groups in kinds.items()

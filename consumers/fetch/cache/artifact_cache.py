@@ -30,8 +30,10 @@ from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import ContentError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest
 
-REMEMBERED_FILES_MAX = 5000
-"""What is known of so many takes a few megabytes, for as long as the process lives."""
+MANY_FILES = 5000
+"""What is known of the files of larger artifacts takes many megabytes."""
+REMEMBERED_FILES_MAX = 100_000
+"""Of such artifacts together: their manifests take half a kilobyte a file."""
 ABANDONED_AFTER_SECONDS = 7 * 24 * 3600
 DISK_FREE_MIN_BYTES = 16 * 1024 * 1024
 """Of a disk that others use, too: what stays free."""
@@ -162,12 +164,17 @@ class ArtifactCache:
             files = self._files[name] = {f.digest: folder / f.path for f in self.manifest("sha256:" + name).files}
         return files
 
-    def forget_large(self) -> bool:
-        """Drop what is remembered of artifacts of very many files (it is read again when it is needed); if any was."""
-        large = [name for name, manifest in [*self._manifests.items()] if len(manifest.files) > REMEMBERED_FILES_MAX]
-        for name in large:
+    def forget_large(self) -> None:
+        """Bound what is remembered of artifacts of very many files; it is read again when it is needed."""
+        large = {name: len(m.files) for name, m in [*self._manifests.items()] if len(m.files) > MANY_FILES}
+        files = sum(large.values())
+        for name, count in large.items():
+            manifest = self._manifests.get(name)
             self._forget(name)
-        return bool(large)
+            if files > REMEMBERED_FILES_MAX or manifest is None:
+                files -= count
+            else:
+                self._manifests[name] = manifest
 
     def _forget(self, name: str) -> None:
         self._manifests.pop(name, None)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Set
 import structlog
 
 from modelcast.consumers.fetch.accelerator import Accelerator, NoAccelerator, Request
-from modelcast.consumers.fetch.cache.artifact_cache import NOTHING, REMEMBERED_FILES_MAX, ArtifactCache
+from modelcast.consumers.fetch.cache.artifact_cache import MANY_FILES, NOTHING, ArtifactCache
 from modelcast.consumers.fetch.context import Context, End
 from modelcast.consumers.fetch.errors import FetchCancelled
 from modelcast.consumers.fetch.job.job import LEASE_FROM_BYTES, Job
@@ -129,7 +129,7 @@ class Fetcher:
         many = True  # of what fails nobody knows how much it read
         try:
             report = self._brought(request, wish, on_progress, on_status, cancel)
-            many = report.files > REMEMBERED_FILES_MAX
+            many = report.files > MANY_FILES
             return report
         finally:
             self._cache.forget_large()

@@ -1,5 +1,6 @@
 """Records for the tracker's tests."""
 
+import time
 from collections.abc import Iterable, Sequence
 
 from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot, take
@@ -69,7 +70,15 @@ def log_of(*entries: Entry, model: str = MODEL, registry_id: str = REGISTRY) -> 
     return apply_all(ModelLog(model, registry_id), entries)
 
 
-def pod(name: str, version: int | None, generation: int = 0, state: PodState = PodState.SERVING) -> PodReport:
+def pod(
+    name: str,
+    version: int | None,
+    generation: int = 0,
+    state: PodState = PodState.SERVING,
+    *,
+    read_at_us: int | None = None,
+) -> PodReport:
+    """What a pod was read back with; just now, unless said."""
     return PodReport(
         pod=name,
         state=state,
@@ -77,7 +86,7 @@ def pod(name: str, version: int | None, generation: int = 0, state: PodState = P
         manifest_digest="" if version is None else digest(version),
         generation=generation,
         incarnation="i1",
-        read_at_us=generation * SECOND,
+        read_at_us=time.time_ns() // 1000 if read_at_us is None else read_at_us,
     )
 
 

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, ModelAck, PodReport
 from modelcast.schemas.states import PodState, State
-from tests.agents.tracker.makers import command, digest, log_of, pages, update
+from tests.agents.tracker.makers import SECOND, command, digest, log_of, pages, update
 
 REGIONS = ("ap", "eu", "us")
+NOW_US = 1_000 * SECOND
 KINDS = (
     CommandKind.ACTIVATE,
     CommandKind.ROLLBACK,
@@ -55,6 +56,7 @@ def reports(draw: st.DrawFn, head: int) -> list[PodReport]:
                 else digest(draw(st.sampled_from((version, version, version, 8)))),
                 generation=draw(st.integers(0, head)),
                 incarnation=draw(st.sampled_from(("i1", "i2"))),
+                read_at_us=NOW_US - draw(st.sampled_from((1, 1, 1, 1, 600, 601))) * SECOND,
             )
         )
     return pods

@@ -13,6 +13,7 @@ from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import ModelAck, PodReport
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import partition_of
+from tests.agents.tracker.ports import ports_of
 
 REGISTRY, MODEL = "r", "fraud"
 DIGEST = "sha256:" + "ab" * 32
@@ -94,12 +95,12 @@ class Judge:
         self.buried: list[str] = []
         self.rows = Rows()
         anything: Any = SimpleNamespace(
-            book=None, wake=lambda *_: None, registry_id=lambda: REGISTRY, open=lambda *_: None,
-            dead_letter=lambda raw, *, reason, **_: self.buried.append(reason),
+            wake=lambda *_: None, registry_id=lambda: REGISTRY, open=lambda *_: None,
         )  # fmt: skip
+        sender = SimpleNamespace(dead_letter=lambda raw, *, reason, **_: self.buried.append(reason))
         reader = RegistryReader(MemoryStore())
         reader.registry_id = lambda **_: REGISTRY  # type: ignore[method-assign]
-        self.intake = Intake(reader, self.rows, anything, anything, anything, anything, lambda _: None)
+        self.intake = Intake(reader, self.rows, anything, anything, ports_of(sender=sender), anything, lambda _: None)
         self.table: dict[bytes, bytes] = {}
 
     async def take(self, records: list[bytes], headers: list[dict[str, bytes]] | None = None) -> None:

@@ -5,17 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from prometheus_client import REGISTRY as METRICS
+from prometheus_client import CollectorRegistry
 
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
+from modelcast.agents.tracker.decider.reading import Reading
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.decider.snapshots import Snapshot
 from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, timeless
-from modelcast.infra.settings import RegionSettings, Settings
+from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import ModelAck, RegionHeartbeat, VersionState
 from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
+from tests.agents.tracker.ports import ports_of
 
 OTHER = "churn"
 
@@ -53,13 +55,15 @@ class Bench:
     """An emitter with two models, of two regions."""
 
     def __init__(self) -> None:
-        self.rows, self.heartbeats, self.ears = Rows(), Heartbeats(), Ears()
+        self.rows, self.heartbeats, self.reading, self.ears = Rows(), Heartbeats(), Reading(), Ears()
         self.rows.owned = frozenset({partition_of(MODEL), partition_of(OTHER)})
-        settings = Settings(regions={"eu": RegionSettings(), "us": RegionSettings()})
+        settings = Settings(
+            regions={"eu": RegionSettings(), "us": RegionSettings()}, tracker=TrackerSettings(metrics="pairs")
+        )
         self.alarm = ""
         self.emitter = Emitter(
-            settings, self.rows, self.heartbeats,
-            self.ears, self.ears, alarm=lambda: self.alarm,  # type: ignore[arg-type]
+            settings, self.rows, self.heartbeats, self.reading,
+            ports_of(sender=self.ears), self.ears, alarm=lambda: self.alarm,  # type: ignore[arg-type]
         )  # fmt: skip
         self.sequence = 0
         for model in (MODEL, OTHER):
@@ -82,8 +86,8 @@ class Bench:
         before = len(self.ears.heard)
         for said in self.emitter._reported.values():
             said.next_fold_at = 0.0
-        while self.rows.dirty and self.emitter.settled:
-            self.emitter._fold_dirty(time.monotonic())
+        while self.rows.waiting and self.emitter.settled:
+            self.emitter._fold_waiting(time.monotonic())
         return self.ears.heard[before:]
 
 
@@ -106,13 +110,13 @@ def settled(bench: Bench) -> Bench:
 
 def test_nothing_is_said_while_partitions_change_hands_and_everything_after(bench: Bench) -> None:
     bench.report("eu")
-    bench.emitter._fold_dirty(time.monotonic())
+    bench.emitter._fold_waiting(time.monotonic())
     assert bench.ears.heard == []
     bench.emitter.settle(True)
     assert {state.model for state in bench.fold()} == {MODEL, OTHER}
     bench.emitter.settle(False)
     bench.report("us")
-    bench.emitter._fold_dirty(time.monotonic())
+    bench.emitter._fold_waiting(time.monotonic())
     assert len(bench.ears.heard) == 2
 
 
@@ -153,7 +157,7 @@ def test_a_storm_of_changes_is_folded_at_its_pace(settled: Bench) -> None:
     before = len(settled.ears.heard)
     for number in range(500):
         settled.report("eu", serves=1 if number % 2 else None)
-        settled.emitter._fold_dirty(time.monotonic())
+        settled.emitter._fold_waiting(time.monotonic())
     folds_max = BURST + 1 + (time.monotonic() - began) / COALESCE_SECONDS
     assert 1 <= len(settled.ears.heard) - before <= folds_max
     settled.report("eu", serves=1)
@@ -197,12 +201,15 @@ def test_of_models_that_went_to_another_worker_nothing_more_is_said(settled: Ben
 
 
 def test_a_late_record_of_a_model_that_went_away_leaves_no_metric_behind(settled: Bench) -> None:
+    metrics = CollectorRegistry()
+    metrics.register(settled.emitter.metrics)
+
     def shown(model: str) -> bool:
-        return METRICS.get_sample_value("modelcast_latest_version", {"model": model}) is not None
+        return metrics.get_sample_value("modelcast_latest_version", {"model": model}) is not None
 
     def rows(model: str) -> set[str]:
-        names = {"modelcast_pods_serving", "modelcast_pods_expected", "modelcast_lag_seconds"}
-        samples = [s for family in METRICS.collect() for s in family.samples if s.name in names]
+        names = {"modelcast_pods_serving", "modelcast_pods_expected", "modelcast_behind_since_timestamp_seconds"}
+        samples = [s for family in metrics.collect() for s in family.samples if s.name in names]
         return {s.labels["region"] for s in samples if s.labels["model"] == model} & {"eu", "us", "unexpected"}
 
     settled.report("unexpected")
@@ -223,9 +230,61 @@ def test_a_late_record_of_a_model_that_went_away_leaves_no_metric_behind(settled
 def test_only_time_is_no_news(settled: Bench) -> None:
     state = settled.emitter._reported[MODEL].state
     later = replace(
-        state, updated_at_us=state.updated_at_us + 1, lag_seconds_max=5.0,
-        regions=tuple(replace(r, lag_seconds=5.0, heard_at_us=r.heard_at_us + 1) for r in state.regions),
+        state, updated_at_us=state.updated_at_us + 1, as_of_us=state.as_of_us + 1,
+        regions=tuple(replace(r, heard_at_us=r.heard_at_us + 1) for r in state.regions),
     )  # fmt: skip
     assert timeless(later) == timeless(state)
     refusing = replace(state, regions=tuple(replace(r, refused_version=2) for r in state.regions))
     assert timeless(refusing) != timeless(state)
+
+
+def test_a_model_that_lags_is_not_said_again_until_there_is_news(settled: Bench) -> None:
+    settled.rows.row(MODEL).log = log_of(update(1, 1), update(2, 2))
+    settled.rows.row(MODEL).entry_times_us[2] = time.time_ns() // 1000
+    settled.emitter.changed(MODEL)
+    (state,) = settled.fold()
+    assert state.behind_since_us > 0
+    for _ in range(5):
+        settled.emitter._tick()
+        assert settled.fold() == []
+
+
+def test_a_region_whose_pods_are_not_read_back_any_more_is_said_to_be_without_any_report(settled: Bench) -> None:
+    reported = settled.emitter._reported[MODEL]
+    assert reported.readable_until_us > time.time_ns() // 1000
+    settled.emitter._pace = TrackerSettings(unread_seconds=0.01)
+    reported.readable_until_us = 1  # as if it had been so when it was said
+    settled.heartbeats._offsets_us.clear()
+    time.sleep(0.02)
+    settled.emitter._tick()
+    (state,) = (s for s in settled.fold() if s.model == MODEL)
+    assert {(r.unread, r.served_version, r.reported_version) for r in state.regions} == {(True, None, 1)}
+
+
+def test_a_model_that_fails_backs_off_alone_and_the_others_take_their_turns(settled: Bench) -> None:
+    settled.ears.unbearable = OTHER
+    now = time.monotonic()
+    settled.report("eu", model=OTHER, serves=None)
+    settled.emitter._fold_waiting(now)
+    assert 0.5 < settled.rows.waiting.seconds_left(OTHER, now) <= 1.0
+    settled.ears.unbearable = ""
+    settled.report("eu", serves=None)
+    settled.emitter._fold_waiting(now + 0.5)
+    assert [s.model for s in settled.ears.heard[-1:]] == [MODEL]
+    assert OTHER in settled.rows.waiting
+    settled.emitter._fold_waiting(now + 2.0)
+    assert settled.ears.heard[-1].model == OTHER
+    assert not settled.rows.waiting
+
+
+def test_a_state_is_as_old_as_what_waits_to_be_read(settled: Bench) -> None:
+    came_us = time.time_ns() // 1000 - 180 * SECOND
+    settled.reading.begins(partition_of(MODEL), came_us)
+    settled.reading.ends(partition_of(MODEL), at_the_end=False)
+    settled.report("eu", serves=None)
+    (state,) = settled.fold()
+    assert 180 <= state.unread_seconds < 190
+    settled.reading.ends(partition_of(MODEL), at_the_end=True)
+    settled.report("eu")
+    (state,) = settled.fold()
+    assert state.unread_seconds == 0

@@ -22,6 +22,7 @@ from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.records import ModelAck, ModelUpdate, RegionHeartbeat
 from modelcast.schemas.topics import partition_of
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
+from tests.agents.tracker.ports import ports_of
 from tests.support.folding import stated
 from tests.support.waiting import until_async
 
@@ -53,15 +54,12 @@ class Bench:
         self.buried: list[str] = []
         self.changes: list[str] = []
         self.refused: list[str] = []
-        anything: Any = SimpleNamespace(
-            open=lambda *_: None, heartbeat=lambda *_: None,
-            dead_letter=lambda raw, *, reason, **_: self.buried.append(reason),
-        )  # fmt: skip
+        anything: Any = SimpleNamespace(open=lambda *_: None, heartbeat=lambda *_: None)
+        sender = SimpleNamespace(dead_letter=lambda raw, *, reason, **_: self.buried.append(reason))
+        ports = ports_of(sender=sender)
         outlets = Outlets(lambda _, reason, __: self.refused.append(reason), lambda *_: None, self.changes.append)
-        self.watch = LogWatch(self.reader, self.rows, outlets, announce_seconds=3600.0)
-        self.intake = Intake(
-            self.reader, self.rows, self.heartbeats, self.watch, anything, anything, self.changes.append
-        )
+        self.watch = LogWatch(self.reader, self.rows, outlets, announce_seconds=3600.0, ports=ports)
+        self.intake = Intake(self.reader, self.rows, self.heartbeats, self.watch, ports, anything, self.changes.append)
         self.table: dict[bytes, bytes] = {}
 
     def knows(self, kind: type[Any]) -> None:
@@ -80,7 +78,6 @@ class Bench:
 
     def close(self) -> None:
         self.intake.close()
-        self.watch.close()
         self.reader.close()
 
 

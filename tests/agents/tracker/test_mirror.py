@@ -7,8 +7,8 @@ import pytest
 
 from modelcast.agents.tracker.mirror import BATCH_WRITES_MAX, Mirror
 from modelcast.infra.redis_view import Batch, Keys
-from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import RedisUnavailable
+from tests.agents.tracker.ports import ports_of
 from tests.support.waiting import until_async
 
 REGISTRY = "registry-1"
@@ -61,9 +61,9 @@ class ViewInMemory:
 class Scene:
     def __init__(self) -> None:
         self.returns = 0
-        self.mirror = Mirror(Settings(), "w", self.back)
         self.view = ViewInMemory()
-        self.mirror._redis = self.view  # type: ignore[assignment]
+        self.mirror = Mirror(ports_of(view=self.view), "w", self.back)
+        self.mirror.open(REGISTRY)
         self.running = asyncio.create_task(self.mirror.run())
 
     def back(self) -> None:
@@ -167,7 +167,7 @@ async def test_a_redis_that_is_away_does_not_keep_a_tracker_from_ending(scene: S
 
 
 async def test_before_the_registry_is_known_nothing_is_put_down() -> None:
-    mirror = Mirror(Settings(), "w", lambda: None)
+    mirror = Mirror(ports_of(view=ViewInMemory()), "w", lambda: None)
     mirror.state("fraud", b"1")
     mirror.heartbeat("eu/w", b"beat", 7, 0)
     assert mirror._pending == {}

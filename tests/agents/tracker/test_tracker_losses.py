@@ -64,8 +64,8 @@ def test_a_redis_that_writes_for_a_newer_owner_refuses_the_older_one(rig: Rig) -
 
 def remembered(state: VersionState) -> VersionState:
     """A state without its durations."""
-    regions = tuple(replace(r, lag_seconds=0, heard_at_us=0, silent=False) for r in state.regions)
-    return replace(state, updated_at_us=0, lag_seconds_max=0, regions=regions)
+    regions = tuple(replace(r, behind_since_us=0, heard_at_us=0, silent=False) for r in state.regions)
+    return replace(state, updated_at_us=0, as_of_us=0, behind_since_us=0, regions=regions)
 
 
 def test_a_killed_tracker_says_the_same_again_from_its_table(rig: Rig) -> None:

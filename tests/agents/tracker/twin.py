@@ -17,6 +17,8 @@ class TwinRegion:
     pods_expected: int
     left_out: str
     silent: bool
+    unread: bool
+    reported_version: int | None
     refused_version: int | None
     pods: frozenset[str]
 
@@ -51,6 +53,11 @@ def serves(log: ModelLog, pod: PodReport, version: int) -> bool:
     )
 
 
+def is_live(pod: PodReport) -> bool:
+    """A read-back stands behind what it serves."""
+    return pod.state is not PodState.UNREACHABLE and pod.version is not None and pod.manifest_digest != ""
+
+
 def twin(
     log: ModelLog, acks: Sequence[ModelAck], expected: Sequence[str], heard_us: Mapping[str, int], now_us: int
 ) -> TwinState:
@@ -63,6 +70,10 @@ def twin(
         header = pages[r][0] if pages[r] else None
         wanted = max(len(pods[r]), header.pods_expected) if header else 0
         common = [v for v in log.updates if pods[r] and all(serves(log, p, v) for p in pods[r])]
+        reported = common[0] if common and len(pods[r]) == wanted else None
+        silent = now_us - heard_us.get(r, 0) > 15_000_000
+        unread = any(is_live(p) and now_us - p.read_at_us > 600_000_000 for p in pods[r])
+        known = not silent and not unread
         aspired = log.aspiration(r)
         state = header.state if header else None
         if header and header.generation < aspired.generation and header.manifest_digest != aspired.manifest_digest:
@@ -71,23 +82,22 @@ def twin(
             TwinRegion(
                 region=r,
                 state=state,
-                served_version=common[0] if common and len(pods[r]) == wanted else None,
-                pods_serving=sum(aspired.version is not None and serves(log, p, aspired.version) for p in pods[r]),
+                served_version=reported if known and reported not in log.quarantined else None,
+                pods_serving=sum(
+                    known and aspired.version is not None and serves(log, p, aspired.version) for p in pods[r]
+                ),
                 pods_expected=wanted,
                 left_out=left_out(log, r, expected, target),
-                silent=now_us - heard_us.get(r, 0) > 15_000_000,
+                silent=silent,
+                unread=unread,
+                reported_version=reported,
                 refused_version=refused(log, r, header),
                 pods=frozenset(p.pod for p in pods[r]),
             )
         )
     counted = [row for row in rows if row.left_out == ""]
     consistent = [v for v in log.updates if counted and all(row.served_version == v for row in counted)]
-    live = [
-        p
-        for r in regions
-        for p in pods[r]
-        if p.state is not PodState.UNREACHABLE and p.version is not None and p.manifest_digest
-    ]
+    live = [p for r in regions for p in pods[r] if is_live(p)]
     return TwinState(
         consistent_version=consistent[0] if consistent else None,
         skew=max(0, len({p.manifest_digest for p in live}) - 1),

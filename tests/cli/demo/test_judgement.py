@@ -165,7 +165,7 @@ def test_lateness_is_no_failure_and_what_never_came_has_a_code_of_its_own(outcom
 
 ROW = RegionState(
     region="eu", state=State.SERVING, aspired_version=2, aspired_generation=2, aspired_digest="", staged_version=2,
-    staged_generation=2, served_version=2, served_generation=2, pods_serving=1, pods_expected=1, lag_seconds=0.0,
+    staged_generation=2, served_version=2, served_generation=2, pods_serving=1, pods_expected=1, behind_since_us=0,
     silent=False, bytes_moved=5, bytes_saved=5, bytes_total=10, bytes_planned=5, way="delta from 1",
 )  # fmt: skip
 

@@ -14,12 +14,15 @@ from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
 MIB = 1024 * 1024
+SECOND = 1_000_000
+NOW_US = 1_700_000_000 * SECOND
+SINCE_US = NOW_US - 12_300_000
 FETCHING = RegionState(
-    "eu-west", State.FETCHING, 7, 9, "", 6, 6, 6, 6, 0, 2, 12.3, False,
+    "eu-west", State.FETCHING, 7, 9, "", 6, 6, 6, 6, 0, 2, SINCE_US, False,
     bytes_moved=17 * MIB, bytes_planned=68 * MIB, bytes_total=68 * MIB, bytes_per_second=8.5 * MIB,
     way="1 file unchanged, 1 delta from 6",
 )  # fmt: skip
-STANDING = replace(FETCHING, region="us", lag_seconds=99.0, bytes_per_second=0.0, way="whole")
+STANDING = replace(FETCHING, region="us", behind_since_us=SINCE_US - 87 * SECOND, bytes_per_second=0.0, way="whole")
 DONE = replace(
     FETCHING,
     region="ap",
@@ -27,7 +30,8 @@ DONE = replace(
     bytes_moved=MIB,
     bytes_planned=MIB,
     bytes_saved=67 * MIB,
-    lag_seconds=0.0,
+    served_version=7,
+    behind_since_us=0,
 )
 REFUSED = replace(
     FETCHING, region="sa", state=State.QUARANTINED, bytes_planned=0, bytes_moved=0, way="", refused_version=7,
@@ -44,7 +48,7 @@ def shown(*parts: RenderableType, columns: int = 80) -> list[str]:
 
 
 def state(*rows: RegionState) -> VersionState:
-    return VersionState("r", "fraud", 9, 7, None, 0, 6, 12.3, 2, 0, 0, rows)
+    return VersionState("r", "fraud", 9, 7, None, 0, 6, SINCE_US, 2, 0, NOW_US, rows)
 
 
 def fetches(*rows: RegionState) -> list[str]:
@@ -103,7 +107,7 @@ def test_in_a_narrow_terminal_what_is_shown_is_readable(columns: int) -> None:
     told = lines[-4:]
     assert [line.split()[0].rstrip(":") for line in told] == ["sa", "us", "eu-west", "ap"]
     assert "QUARANTINED" in told[0]
-    assert "6" in told[3]
+    assert "7" in told[3]
 
 
 def test_the_narrower_the_fewer_columns_and_then_words() -> None:
@@ -122,7 +126,7 @@ def test_models_are_readable_in_a_narrow_terminal_too() -> None:
 
 
 def test_regions_are_readable_in_a_narrow_terminal_too() -> None:
-    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, {"fraud": DONE}, None)])
+    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, {"fraud": DONE}, None, 0.0)])
     assert shown(table, columns=38) == ["REGION  HEARD     SERVING", "eu-west 2.0 s ago 1/1"]
     assert shown(table, columns=24) == ["eu-west: 1/1, heard 2.0", "s ago"]
 
@@ -172,7 +176,9 @@ def test_models_tell_what_holds_them_and_where_unless_it_is_everywhere() -> None
 
 def test_regions_tell_which_models_are_held_there() -> None:
     rows = {"fraud": PINNED, "digits": DONE, "churn": replace(DONE, paused=True)}
-    lines = shown(tables.regions_table([("ap", 1, "1.0", 2.0, rows, None), ("eu", 0, "", None, {}, None)]), columns=200)
+    lines = shown(
+        tables.regions_table([("ap", 1, "1.0", 2.0, rows, None, 0.0), ("eu", 0, "", None, {}, None, 0.0)]), columns=200
+    )
     assert lines[1].split()[:3] == ["eu", "0", "never"]
     assert lines[2].endswith("fraud pinned to 6; churn paused")
 

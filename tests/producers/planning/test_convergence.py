@@ -20,7 +20,7 @@ SERVING = RegionState(
     served_generation=12,
     pods_serving=2,
     pods_expected=2,
-    lag_seconds=0.0,
+    behind_since_us=0,
     silent=False,
 )
 LOADING = replace(SERVING, state=State.LOADING, served_version=None, pods_serving=1)
@@ -40,7 +40,7 @@ def state(**regions: RegionState) -> VersionState:
         consistent_version=None,
         consistent_since_us=0,
         last_consistent_version=6,
-        lag_seconds_max=0.0,
+        behind_since_us=0,
         skew=0,
         skew_since_us=0,
         updated_at_us=0,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modelcast.schemas import keys
 from modelcast.schemas.records import ModelAck
+from modelcast.schemas.topics import RECORD_SIZE_MAX, Topic, partition_of
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region
@@ -14,26 +17,51 @@ if TYPE_CHECKING:
 AGAIN_SECONDS = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record of a topic, as Faust hands it over."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    offset: int
+    timestamp: float
+    headers: Mapping[str, bytes]
+
+
 class Kafka:
-    """Two topics. Delivery is at least once to whoever owns the model in a region, unless a fault says otherwise."""
+    """The cluster. Delivery is at least once to whoever has the partition, unless a fault says otherwise."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.announced: list[int] = []
-        self._cluster = 0
+        self.topics: dict[Topic, list[Kept]] = {Topic.MODEL_ACKS: [], Topic.MODEL_UPDATES: []}
+        self.changelog: dict[bytes, bytes] = {}  # of the tracker's table
+        self.version_state: bytes | None = None  # the newest
+        self.cluster = 0
 
     def announce(self, generation: int) -> None:
         """Say that ``generation`` is claimed."""
         self.world.trace("kafka", f"generation {generation} announced")
         self.announced.append(generation)
+        found = self.world.origin.get(keys.log_entry(self.world.model, generation), size_max=RECORD_SIZE_MAX)
         for region in self.world.regions:
             self._deliver("announcement", region, lambda r=region: self._to_region(r, generation))
-        self._deliver("announcement", None, lambda: self.world.tracker.hears_of(generation))
+        if found is not None:  # else the log was restored from an older copy
+            self._deliver("announcement", None, lambda: self.append(Topic.MODEL_UPDATES, found.body))
 
-    def say_ack(self, region: Region, ack: ModelAck) -> None:
-        """A region's snapshot, to the tracker."""
+    def say_ack(self, region: Region, ack: ModelAck, raw: bytes, headers: Mapping[str, bytes]) -> None:
+        """A page of a region's snapshot, to the tracker."""
         self.world.checks.ack_sent(ack)
-        self._deliver("ack", region, lambda: self.world.tracker.hears_ack(ack))
+        self._deliver("ack", region, lambda: self.append(Topic.MODEL_ACKS, raw, headers))
+
+    def append(self, topic: Topic, raw: bytes, headers: Mapping[str, bytes] | None = None) -> None:
+        """A record stands in the topic."""
+        model, records = self.world.model, self.topics[topic]
+        at = partition_of(model), len(records), self.world.now
+        records.append(Kept(str(topic), model.encode(), raw, *at, headers or {}))
+        self.world.trackers.told_of_news()
 
     def replay(self) -> None:
         """Everybody reads the topic from its beginning."""
@@ -41,26 +69,32 @@ class Kafka:
         for generation in list(self.announced):
             for region in self.world.regions:
                 self.world.after(self.world.rng.uniform(0, 3), lambda r=region, g=generation: self._to_region(r, g))
+        self.world.trackers.committed.clear()
 
     def lose_all(self) -> None:
         """The cluster's data is gone, with what was on its way."""
         self.world.trace("kafka", "ALL DATA LOST")
-        self._cluster += 1
+        self.cluster += 1
         self.announced.clear()
+        self.changelog.clear()
+        self.version_state = None
+        for records in self.topics.values():
+            records.clear()
+        self.world.trackers.topics_lost()
 
     def _to_region(self, region: Region, generation: int) -> None:
         worker = region.assignee
         if worker is None or not worker.hears_of(generation):
-            cluster = self._cluster
+            cluster = self.cluster
             self.world.after(
-                AGAIN_SECONDS, lambda: self._to_region(region, generation) if cluster == self._cluster else None
+                AGAIN_SECONDS, lambda: self._to_region(region, generation) if cluster == self.cluster else None
             )
 
     def _deliver(self, what: str, region: Region | None, action: Callable[[], None]) -> None:
-        world, cluster = self.world, self._cluster
+        world, cluster = self.world, self.cluster
 
         def arrive() -> None:
-            if cluster == self._cluster:
+            if cluster == self.cluster:
                 action()
 
         if world.fault(f"{what} dropped", region):

@@ -13,6 +13,7 @@ from modelcast.schemas.ports import ObjectInfo, PreconditionFailed, StoredObject
 from tests.simulation.actors.stepwise import in_one_go, wait_here
 
 if TYPE_CHECKING:
+    from tests.simulation.actors.process import Process
     from tests.simulation.actors.worker import Worker
 
 TIMEOUT_SECONDS = 10.0
@@ -79,10 +80,10 @@ class BucketLine(MemoryStore):
 
 
 class OriginLine(MemoryStore):
-    """The origin store as one worker reads it."""
+    """The origin store as one process reads it."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker, self._world, self._origin = worker, worker.world, worker.world.origin
+    def __init__(self, process: Process) -> None:
+        self._process, self._world, self._origin = process, process.world, process.world.origin
 
     @property
     def name(self) -> str:
@@ -100,13 +101,18 @@ class OriginLine(MemoryStore):
         self._fails_or_waits(prefix)
         return self._origin.list(prefix, start_after=start_after)
 
+    def head(self, key: str) -> ObjectInfo | None:
+        """See ``ObjectStore.head``."""
+        self._fails_or_waits(key)
+        return self._origin.head(key)
+
     def folders(self, prefix: str) -> Iterator[str]:
         """See ``ObjectStore.folders``."""
         return self._origin.folders(prefix)
 
     def _fails_or_waits(self, subject: str) -> None:
         wait_here(0.0)
-        if self._world.fault("log read failed", self._worker.region):
+        if self._world.fault("log read failed", self._process.hurt):
             raise StoreUnavailable("no answer", subject=subject)
-        if self._world.fault("log read slow", self._worker.region):
+        if self._world.fault("log read slow", self._process.hurt):
             wait_here(self._world.rng.uniform(3.0, 20.0))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from tests.simulation.actors.group import Group
 from tests.simulation.actors.process_loop import ProcessLoop
 from tests.simulation.actors.stepwise import Stepwise
 
@@ -17,12 +18,19 @@ T = TypeVar("T")
 
 
 class Process(ABC):
-    """What runs in it is left to ``begun``, ``ended`` and ``woke``. Everything in it runs on ``loop``."""
+    """What runs in it is left to ``begun``, ``ended`` and ``woke``. Everything in it runs on ``loop``.
 
-    def __init__(self, region: Region, name: str) -> None:
-        self.region, self.world, self.name = region, region.world, name
+    Args:
+        group: it is a member of.
+        name: of the worker.
+        hurt: the region that its faults hurt; None: none.
+    """
+
+    def __init__(self, group: Group[Any], name: str, hurt: Region | None = None) -> None:
+        self.group, self.world, self.name, self.hurt = group, group.world, name, hurt
         self.up = self.paused = self.cut_off = False
         self.is_ticking = self.is_heard = True  # False from a pause, or a cut, until it is over and was noticed
+        self.woken_at = float("-inf")  # when the last pause was over
         self.slept = (float("-inf"), float("-inf"))  # the last pause in which its session may have ended
         self.life = 0
         self.loop = ProcessLoop(self)
@@ -65,7 +73,7 @@ class Process(ABC):
         self.is_ticking = self.is_heard = True
         self.world.trace(self.name, f"starts as {self.identity}")
         self.loop = ProcessLoop(self)
-        self.later(self.world.rng.uniform(0.1, 2.0), lambda: self.region.joined(self))
+        self.later(self.world.rng.uniform(0.1, 2.0), lambda: self.group.joined(self))
         self.loop.run(self.begun)
 
     def crash(self, why: str) -> None:
@@ -81,12 +89,12 @@ class Process(ABC):
         self.abandon_steps()
         self.ended()
         self._waiting, self._unheard = [], []
-        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and not self.up else None)
+        self.world.after(10.0, lambda: self.group.lost(self) if self.life == life and not self.up else None)
         self.world.after(self.world.rng.choice([1.0, 8.0, 25.0]), lambda: self._restart(life))
 
     def _restart(self, life: int) -> None:
         if self.life == life and not self.up:
-            self.region.lost(self)
+            self.group.lost(self)
             self.start()
 
     def pause(self, seconds: float) -> None:
@@ -97,7 +105,7 @@ class Process(ABC):
         self.marks()
         self.paused, self.is_ticking, self.is_heard = True, False, False
         life, began = self.life, self.world.now
-        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and self.paused else None)
+        self.world.after(10.0, lambda: self.group.lost(self) if self.life == life and self.paused else None)
         self.world.after(seconds, lambda: self._wake(life, began))
 
     def _ticks_again(self) -> None:
@@ -113,7 +121,7 @@ class Process(ABC):
         if self.life != life or not self.paused:
             return
         self.world.trace(self.name, "WAKES")
-        self.paused = False
+        self.paused, self.woken_at = False, self.world.now
         if self.world.now - began > 10.0:
             self.slept = (began, self.world.now)
         self.later(0.0, lambda: None)  # what was ready when it was stopped
@@ -124,7 +132,7 @@ class Process(ABC):
         for action in waiting:
             self.later(self.world.rng.uniform(0.0, 0.5), action)
         self.later(self.world.rng.uniform(0.2, 2.0), self.woke)
-        self.later(self.world.rng.uniform(1.0, 5.0), lambda: self.region.joined(self))
+        self.later(self.world.rng.uniform(1.0, 5.0), lambda: self.group.joined(self))
 
     def cut(self, seconds: float) -> None:
         """No broker for a while: it goes on with what it believes to own."""
@@ -134,7 +142,7 @@ class Process(ABC):
         self.marks()
         self.cut_off, self.is_heard = True, False
         life = self.life
-        self.world.after(10.0, lambda: self.region.lost(self) if self.life == life and self.cut_off else None)
+        self.world.after(10.0, lambda: self.group.lost(self) if self.life == life and self.cut_off else None)
         self.world.after(seconds, lambda: self._reconnect(life))
 
     def _reconnect(self, life: int) -> None:
@@ -145,7 +153,7 @@ class Process(ABC):
         unheard, self._unheard = self._unheard, []
         for action in unheard:
             self.later(self.world.rng.uniform(0.0, 0.5), action)
-        self.later(self.world.rng.uniform(1.0, 3.0), lambda: self.region.joined(self))
+        self.later(self.world.rng.uniform(1.0, 3.0), lambda: self.group.joined(self))
 
     def later(self, delay: float, action: Callable[[], None]) -> None:
         """Run in this process, if it still lives then; a paused one does it when it wakes."""
@@ -175,10 +183,10 @@ class Process(ABC):
         """Its code is about to do something that others can see; False: it does not come to that."""
         if asyncio._get_running_loop() is not self.loop or self.loop.dead:
             return False  # it has crashed, and this is the rest of a callback that was running then
-        if self.world.fault("worker crashed at an effect", self.region):
+        if self.world.fault("worker crashed at an effect", self.hurt):
             self.crash("at an effect")
             return False
-        if self.world.fault("worker paused at an effect", self.region):
+        if self.world.fault("worker paused at an effect", self.hurt):
             self.pause(self.world.rng.uniform(5.0, 60.0))
         return True
 

@@ -15,6 +15,7 @@ from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable, VerificationFailed
 from modelcast.schemas.ports import ObjectInfo
 from tests.simulation import artifacts
+from tests.simulation.actors.group import Group
 from tests.simulation.actors.pod import Pod
 from tests.simulation.actors.stepwise import wait_here
 from tests.simulation.actors.worker import Worker
@@ -43,11 +44,12 @@ class Bucket(MemoryStore):
         return info
 
 
-class Region:
-    """One region."""
+class Region(Group[Worker]):
+    """One region; its workers are one group."""
 
     def __init__(self, world: World, name: str, *, clean: bool, workers: int, pods: int, plain: int) -> None:
-        self.world, self.name, self.clean = world, name, clean
+        super().__init__(world, name, steady=clean, hurt=self)
+        self.clean = clean
         self.touched: Counter[str] = Counter()  # faults that hurt it
         self.bucket = Bucket(self)
         self.artifacts: dict[str, artifacts.Stored] = {}  # in the region's bucket
@@ -57,10 +59,6 @@ class Region:
         self.pods_ask_bucket = world.rng.random() < 0.5
         self.pods = [Pod(self, f"{name}/pod{i}", plain=i < plain) for i in range(pods)]
         self.workers = [Worker(self, f"{name}/w{i}") for i in range(workers)]
-        self.members: list[Worker] = []  # those that the group's coordinator believes in
-        self.assignee: Worker | None = None
-        self.number = 0  # of the assignment
-        self.assigned_at = {0: 0.0}  # when the coordinator decided each
 
     def begin(self) -> None:
         """Start the workers."""
@@ -72,38 +70,6 @@ class Region:
         """The worker that owns the model and may act."""
         owners = [w for w in self.workers if w.up and not w.paused and w.replica]
         return max(owners, key=lambda w: w.epoch, default=None)
-
-    # --- the group coordinator ----------------------------------------------------------------------------
-
-    def joined(self, worker: Worker) -> None:
-        """A worker (re)joins; now and then this moves the partition."""
-        if worker not in self.members:
-            self.members.append(worker)
-        moves = not self.clean and self.world.rng.random() < 0.4
-        if self.assignee is None or self.assignee is worker or moves:
-            self.assign(worker)
-
-    def lost(self, worker: Worker) -> None:
-        """A worker's session has ended."""
-        if worker in self.members:
-            self.members.remove(worker)
-        if self.assignee is worker:
-            self.assign(self.world.rng.choice(self.members) if self.members else None)
-
-    def assign(self, worker: Worker | None) -> None:
-        """The partition is ``worker``'s. Who had it hears of that sometime."""
-        before, self.assignee = self.assignee, worker
-        self.number += 1
-        self.assigned_at[self.number] = self.world.now
-        self.world.trace(self.name, f"partition: {before and before.name} -> {worker and worker.name}")
-        if before is not None and before is not worker:
-            late = self.world.fault("revocation late", self)
-            delay = self.world.rng.uniform(5.0, 40.0) if late else self.world.rng.uniform(0.0, 0.5)
-            number = self.number
-            before.hears(delay, lambda: before.revoked(number))
-        if worker is not None:
-            number = self.number
-            worker.hears(self.world.rng.uniform(0.0, 1.0), lambda: worker.assigned(number))
 
     # --- fetching -----------------------------------------------------------------------------------------
 

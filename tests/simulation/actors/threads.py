@@ -54,7 +54,7 @@ class SimulatedThreads(Executor):
             self._process.steps.remove(steps)
             _settle(answer, steps.result, steps.error)
             return
-        if self._world.fault("worker paused between two requests", self._process.region):
+        if self._world.fault("worker paused between two requests", self._process.hurt):
             self._process.pause(self._world.rng.uniform(5.0, 60.0))
         seconds = steps.seconds + self._world.rng.uniform(0.005, self._seconds_max)
         self._process.later(seconds, lambda: self._go_on(steps, answer))

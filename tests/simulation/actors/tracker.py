@@ -1,124 +1,260 @@
-"""The tracker: its real fold over acks that Kafka lost, doubled and shuffled."""
+"""The tracker: a group of workers, each the production shell on simulated lines to Kafka, the stores and Redis."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from modelcast.agents.tracker.decider.fold import Known, fold
-from modelcast.agents.tracker.decider.rows import ModelRow
-from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, take
-from modelcast.schemas.errors import DecodeError, ForeignRegistry
-from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import ModelAck, VersionState
+from modelcast.agents.tracker.agent import TrackerAgent
+from modelcast.agents.tracker.decider.snapshots import RegionRows
+from modelcast.agents.tracker.ports import Clock, TrackerPorts
+from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
+from modelcast.schemas.codec import encode
+from modelcast.schemas.records import RegionHeartbeat, VersionState
+from modelcast.schemas.topics import Topic, partition_of
+from tests.simulation.actors.group import Group
+from tests.simulation.actors.line import OriginLine
+from tests.simulation.actors.origin import Reader
+from tests.simulation.actors.process import Process
+from tests.simulation.actors.threads import SimulatedThreads
+from tests.simulation.actors.tracker_lines import PublishedLine, SenderLine, TableLine, ViewLine
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-ANNOUNCE_SECONDS = 25.0
-COALESCE_SECONDS = 0.2
-REFRESH_SECONDS = 30.0
+HEARTBEAT_SECONDS = 10.0
+SETTLED_SECONDS = 40.0
+"""A worker that has gone on for so long knows who was silent for so long."""
+PACE = TrackerSettings(announce_seconds=25.0, silent_seconds=25.0, refresh_seconds=30.0, report_seconds=5.0)
+FETCH_RECORDS_MAX = 32
 
 
-class Tracker:
-    """One process. ``rows`` is its table (with a changelog, unless that is lost), ``redis`` the view."""
+class Trackers(Group["TrackerWorker"]):
+    """The workers of the tracker, and where they have come to in the topics."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
-        self.rows: dict[str, RegionRows] = {}
-        self.redis: dict[str, VersionState] = {}
-        self.published: VersionState | None = None  # in the compacted topic
-        self._life = 0
-        self._start()
+        super().__init__(world, "tracker")
+        self.committed: dict[Topic, int] = {}
+        self.workers = [TrackerWorker(self, f"tracker/{number}") for number in range(world.rng.randint(1, 2))]
+        self.settings = Settings.model_construct(
+            regions={region.name: RegionSettings() for region in world.regions}, tracker=PACE
+        )
+        self._beats = 0
+        self._heard_at: dict[str, float] = {}
 
-    def _start(self) -> None:
-        self._life += 1
-        self.up = True
-        self.log = ModelLog(self.world.model, self.world.registry_id)
-        self.times_us: dict[int, int] = {}
-        self._announced: set[int] = set()
-        self._dirty = False
-        self._later(1.0, self._refresh)
-        self._later(self.world.rng.uniform(0.5, 1.0) * ANNOUNCE_SECONDS, self._list)
+    def begin(self) -> None:
+        """Start the workers."""
+        for worker in self.workers:
+            worker.start()
+        self._beat()
 
-    def crash(self, *, tables: bool = False) -> None:
-        """End at once, come back soon; perhaps without tables."""
-        self.world.trace("tracker", "CRASHED" + (", TABLES LOST" if tables else ""))
-        self._life += 1
-        self.up = False
-        if tables:
-            self.rows = {}
-            self.published = None
-        self.world.after(self.world.rng.uniform(1.0, 10.0), lambda: None if self.up else self._start())
+    def told_of_news(self) -> None:
+        """A topic has grown."""
+        if self.assignee is not None:
+            self.assignee.told_of_news()
 
-    def hears_of(self, generation: int) -> None:
-        """An announcement."""
-        if self.up:
-            self._announced.add(generation)
-            self._mark()
+    def topics_lost(self) -> None:
+        """Every offset is void; stream apps are made anew."""
+        self.committed.clear()
+        for worker in self.workers:
+            worker.later(self.world.rng.uniform(0.5, 5.0), worker.begin_anew)
 
-    def hears_ack(self, ack: ModelAck) -> None:
-        """A page of a snapshot; Kafka keeps it while we are down."""
-        if not self.up:
-            self.world.after(1.0, lambda: self.hears_ack(ack))
-            return
-        change = take(self.rows.get(ack.region, EMPTY), ack)
-        self.world.checks.rows_moved(ack.region, self.rows.get(ack.region), change.rows)
-        self.rows[ack.region] = change.rows
-        if change.completed:
-            self._mark()
+    def lose_tables(self) -> None:
+        """All processes end, and what they wrote down is gone."""
+        self.world.trace("tracker", "TABLES LOST")
+        self.world.kafka.changelog.clear()
+        self.world.kafka.version_state = None
+        for worker in self.workers:
+            worker.crash("tables lost")
 
-    def fold(self) -> VersionState:
-        """What it says now."""
-        alarm = self._read_log()
+    def _beat(self) -> None:
+        """Regions are alive; Kafka keeps what they say of it."""
+        self._beats += 1
         now_us = int(self.world.now * 1e6)
-        names = tuple(region.name for region in self.world.regions)
-        snapshots = {name: rows.complete for name, rows in self.rows.items() if rows.complete}
-        heard_us = dict.fromkeys(names, now_us)
-        known = Known(self.log, self.times_us, snapshots, heard_us, names, self.published, alarm=alarm)
-        return fold(known, now_us)
+        beats = [
+            (region.name, encode(RegionHeartbeat(self.world.registry_id, region.name, "w", self._beats, 1, now_us)))
+            for region in self.world.regions
+            if any(worker.up and not worker.paused and not worker.cut_off for worker in region.workers)
+        ]
+        self._heard_at |= {name: self.world.now for name, _ in beats}
+        for worker in self.workers:
+            worker.hears(0.02, partial(worker.hears_beats, beats, now_us))
+            for name, heard_at in self._heard_at.items():
+                if worker.went_on_for(SETTLED_SECONDS) and self.world.now - heard_at > SETTLED_SECONDS:
+                    self.world.checks.unheard(worker, name)
+        self.world.after(HEARTBEAT_SECONDS, self._beat)
 
-    def _read_log(self) -> str:
-        """Read on; from entry 1 if what was read does not stand any more. Why an alarm is due, or ""."""
-        reader, model = self.world.reader, self.log.model
-        try:
-            try:
-                reader.check_standing(self.log)
-                tail = reader.tail(model, self.log, partial=True)
-            except ForeignRegistry:
-                tail = reader.tail(model, partial=True)
-        except DecodeError as error:
-            return str(error)
-        self.log = tail.log
-        self.times_us.update(tail.times_us)
-        row = ModelRow(model, log=self.log)
-        row.ended({name: rows.complete.header.generation for name, rows in self.rows.items() if rows.complete})
-        return "; ".join(filter(None, (str(tail.unread or ""), *row.beyond.values())))
 
-    def _mark(self) -> None:
-        if not self._dirty:
-            self._dirty = True
-            self._later(COALESCE_SECONDS, self._say)
+class TrackerWorker(Process):
+    """One process of the tracker."""
 
-    def _say(self) -> None:
-        self._dirty = False
-        state = self.fold()
-        self.published = state
-        self.redis[state.model] = state
-        self.world.checks.version_state_said(state)
+    def __init__(self, group: Trackers, name: str) -> None:
+        super().__init__(group, name)
+        self.trackers = group
+        self.assignment = 0  # the number of the last assignment that it heard of
+        self.streams: list[asyncio.Event] = []  # set when there may be something to fetch
+        self.last_said: VersionState | None = None
+        self.last_said_at = float("-inf")
+        self.told_at = float("-inf")  # when it last heard of an assignment or a revocation
+        self.reconnected_at = float("-inf")
+        self.is_revoked = True
 
-    def _refresh(self) -> None:
-        self._later(REFRESH_SECONDS, self._refresh)
-        self._say()
+    # --- living and dying ---------------------------------------------------------------------------------
 
-    def _list(self) -> None:
-        """Announce what was claimed and never announced."""
-        self._later(ANNOUNCE_SECONDS, self._list)
-        for generation in range(1, self.world.truth.head + 1):
-            if generation not in self._announced:
-                self._announced.add(generation)
-                self.world.stats["announced by the tracker"] += 1
-                self.world.kafka.announce(generation)
+    def begun(self) -> None:
+        """See ``Process``."""
+        world = self.world
+        self.last_said, self.last_said_at = None, float("-inf")
+        ports = TrackerPorts(
+            sender=SenderLine(self),
+            open_view=lambda registry_id: ViewLine(self, registry_id),
+            published=PublishedLine(self),
+            stores=SimulatedThreads(self),
+            clock=Clock(lambda: world.now, lambda: int(world.now * 1e6), lambda: 0.0),
+            rng=random.Random(world.rng.random()),
+        )
+        self.agent = TrackerAgent(self.trackers.settings, Reader(OriginLine(self)), self.identity, ports)
+        self.agent.intake.schemas._threads = SimulatedThreads(self)  # type: ignore[assignment]
+        self.agent.begins_anew()
+        for run in self.agent.parts.values():
+            self.loop.create_task(run()).add_done_callback(self._has_ended)  # type: ignore[arg-type]
 
-    def _later(self, delay: float, action: object) -> None:
-        life = self._life
-        self.world.after(delay, lambda: action() if life == self._life else None)  # type: ignore[operator]
+    def _has_ended(self, part: asyncio.Task[Any]) -> None:
+        if not part.cancelled() and (error := part.exception()) is not None:
+            self.world.failed(error)
+
+    def ended(self) -> None:
+        """See ``Process``."""
+        self.assignment, self.is_revoked = 0, True
+
+    def ticked(self) -> None:
+        """See ``Process``."""
+
+    def heard(self) -> None:
+        """See ``Process``."""
+        self.reconnected_at = self.world.now
+        self.told_of_news()
+
+    def marks(self) -> None:
+        """See ``Process``."""
+
+    def woke(self) -> None:
+        """See ``Process``."""
+
+    # --- the group ----------------------------------------------------------------------------------------
+
+    def assigned(self, number: int) -> None:
+        """The group gives us the partition."""
+        if number <= self.assignment:
+            return
+        self.world.trace(self.name, f"assigned ({number})")
+        self._rebalance(number)
+        self.is_revoked = False
+        self.loop.create_task(self._take_over(number))
+
+    def revoked(self, number: int) -> None:
+        """Assignment ``number`` is somebody else's."""
+        if number <= self.assignment:
+            return
+        self.world.trace(self.name, f"revoked ({number})")
+        self._rebalance(number)
+        self.is_revoked = True
+        self.loop.create_task(self._left_with_nothing(number))
+
+    def begin_anew(self) -> None:
+        """The stream app is made anew: it leaves the group and joins it again."""
+        self.agent.begins_anew()
+        self.told_at, self.is_revoked = self.world.now, True
+        self.group.lost(self)
+        self.assignment = self.group.number
+        self.later(self.world.rng.uniform(0.5, 2.0), lambda: self.group.joined(self))
+
+    def _rebalance(self, number: int) -> None:
+        self.assignment, self.told_at = number, self.world.now
+        self.told_of_news()  # streams find out
+        self.agent.revoked()
+
+    async def _take_over(self, number: int) -> None:
+        await asyncio.sleep(self.world.rng.uniform(0.05, 1.0))  # reading the changelog
+        if number != self.assignment:
+            return
+        table = TableLine(self)
+        await self.agent.recovered(frozenset({partition_of(self.world.model)}), table)
+        self.streams = []
+        for topic in self.world.kafka.topics:
+            self.loop.create_task(self._stream(topic, number, table)).add_done_callback(self._has_ended)
+
+    async def _left_with_nothing(self, number: int) -> None:
+        await asyncio.sleep(self.world.rng.uniform(0.0, 0.5))
+        if number == self.assignment:
+            await self.agent.recovered(frozenset(), {})
+
+    # --- the topics ---------------------------------------------------------------------------------------
+
+    def went_on_for(self, seconds: float) -> bool:
+        """Whether it has had the partition for so long without a pause."""
+        since = max(self.told_at, self.woken_at, self.reconnected_at)
+        settled = self.up and not self.paused and not self.cut_off and self.agent.emitter.settled
+        return settled and not self.is_revoked and self.world.now - since > seconds
+
+    def told_of_news(self) -> None:
+        """There may be something to fetch."""
+        for stream in self.streams:
+            if not stream.is_set():
+                self.later(self.world.rng.uniform(0.001, 0.02), stream.set)
+
+    async def _stream(self, topic: Topic, number: int, table: TableLine) -> None:
+        """What Faust does with one partition of a topic."""
+        kafka, trackers, news = self.world.kafka, self.trackers, asyncio.Event()
+        self.streams.append(news)
+        cluster, position = kafka.cluster, trackers.committed.get(topic, 0)
+        while number == self.assignment and cluster == kafka.cluster:
+            records = kafka.topics[topic]
+            fetched = (
+                [] if self.cut_off else records[position : position + self.world.rng.randint(1, FETCH_RECORDS_MAX)]
+            )
+            if not fetched:
+                news.clear()
+                await news.wait()
+                continue
+            self.agent.fetched(fetched)
+            for record in fetched:
+                if number != self.assignment or cluster != kafka.cluster:
+                    return
+                if topic is Topic.MODEL_ACKS:
+                    before = self._rows()
+                    await self.agent.ack(record, len(records), table)
+                    if number == self.assignment:
+                        self.world.checks.rows_moved(self, before, self._rows())
+                else:
+                    await self.agent.intake.update(record, table)
+                position = record.offset + 1
+            if number == trackers.number and cluster == kafka.cluster and not self.cut_off:
+                trackers.committed[topic] = position
+
+    def _rows(self) -> dict[str, RegionRows]:
+        row = self.agent.rows.models.get(self.world.model)
+        return dict(row.regions) if row is not None else {}
+
+    def hears_beats(self, beats: list[tuple[str, bytes]], appended_us: int) -> None:
+        """Regions are alive."""
+        for name, raw in beats:
+            self.agent.intake.heartbeat(raw, f"{name}/w".encode(), 0, appended_us, int(self.world.now * 1e6))
+
+    # --- writing ------------------------------------------------------------------------------------------
+
+    def writes(self, action: Any) -> bool:
+        """Write to Kafka: later, if the broker can't be reached now. False: we crashed before."""
+        if not self.acts():
+            return False
+        if self.cut_off:
+            self.hears(0.0, action)
+        else:
+            action()
+        return True
+
+    def said(self, state: VersionState) -> None:
+        """A state was handed over."""
+        self.last_said, self.last_said_at = state, self.world.now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,8 @@ class Worker(Process):
     """One process of the region's agent."""
 
     def __init__(self, region: Region, name: str) -> None:
-        super().__init__(region, name)
+        super().__init__(region, name, hurt=region)
+        self.region = region
         self.assignment = 0  # the number of the last assignment that it heard of
         self.is_assigned = False
 
@@ -192,7 +194,12 @@ class Outbox:
         self._worker = worker
 
     def send(
-        self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None, headers: object = None
+        self,
+        topic: Topic,
+        key: str,
+        value: bytes,
+        on_delivery: Delivered = lambda done: None,
+        headers: Mapping[str, bytes] | None = None,
     ) -> None:
         """See ``infra.kafka.outbox.Outbox``."""
         if not self._worker.acts():
@@ -201,7 +208,7 @@ class Outbox:
         if topic is Topic.MODEL_ACKS:
             ack = decode(value)
             assert isinstance(ack, ModelAck)
-            world.kafka.say_ack(self._worker.region, ack)
+            world.kafka.say_ack(self._worker.region, ack, value, headers or {})
         else:
             world.stats[f"sent: {topic}"] += 1
         self._worker.later(0.01, lambda: on_delivery(True))

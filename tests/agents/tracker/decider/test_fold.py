@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.tracker.decider.fold import Known, fold
+from modelcast.agents.tracker.decider.fold import Known, fold, readable_until_us
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, Entry, ModelAck, RegionState, VersionState
@@ -42,7 +42,7 @@ def test_a_version_that_every_pod_of_every_region_serves_is_consistent() -> None
     assert state.consistent_version == 1
     assert state.last_consistent_version == 1
     assert state.consistent_since_us == NOW_US
-    assert (state.lag_seconds_max, state.skew) == (0, 0)
+    assert (state.behind_since_us, state.skew) == (0, 0)
 
 
 def test_one_pod_behind_is_enough_for_no_consistent_version() -> None:
@@ -58,7 +58,7 @@ def test_what_everybody_still_serves_stays_consistent_while_its_successor_travel
     state = state_of([update(1, 1), update(2, 2)], serving("eu", 1, 1) + serving("us", 1, 1))
     assert state.consistent_version == 1
     assert row(state, "eu").state is State.ANNOUNCED  # the report was about version 1
-    assert row(state, "eu").lag_seconds == (NOW_US - TIMES[2]) / SECOND
+    assert row(state, "eu").behind_since_us == TIMES[2]
 
 
 @pytest.mark.parametrize("acks", [[], pages("us", [])], ids=["never reported", "no pods"])
@@ -66,7 +66,7 @@ def test_a_region_without_pods_is_undefined_and_never_converged(acks: list[Model
     state = state_of([update(1, 1)], serving("eu", 1, 1) + acks)
     assert state.consistent_version is None
     assert row(state, "us").served_version is None
-    assert row(state, "us").lag_seconds > 0
+    assert row(state, "us").lag_seconds(NOW_US) > 0
 
 
 def test_a_missing_pod_is_a_pod_that_does_not_serve() -> None:
@@ -110,7 +110,7 @@ def test_a_region_pinned_elsewhere_is_left_out_and_named() -> None:
     state = state_of(entries, serving("eu", 2, 3) + serving("us", 1, 1))
     assert state.consistent_version == 2
     assert row(state, "us").left_out == "pinned"
-    assert row(state, "us").lag_seconds == 0  # it serves what it should
+    assert row(state, "us").behind_since_us == 0  # it serves what it should
 
 
 def test_a_region_tells_its_pin_and_its_pause_also_before_it_reported() -> None:
@@ -143,10 +143,13 @@ def test_a_region_outside_the_placement_is_left_out_and_named() -> None:
     assert row(state, "us").aspired_version == 1
 
 
-def test_a_silent_region_counts_as_last_reported() -> None:
+def test_a_silent_region_counts_nowhere_and_tells_what_it_served() -> None:
     heard = {"eu": NOW_US, "us": NOW_US - 16 * SECOND}
     state = state_of([update(1, 1)], serving("eu", 1, 1) + serving("us", 1, 1), heard_us=heard)
-    assert state.consistent_version == 1
+    assert state.consistent_version is None
+    assert (row(state, "us").served_version, row(state, "us").pods_serving) == (None, 0)
+    assert (row(state, "us").reported_version, row(state, "us").pods_expected) == (1, 2)
+    assert row(state, "eu").served_version == 1
     assert [(r.region, r.silent) for r in state.regions] == [("eu", False), ("us", True)]
     assert row(state, "us").heard_at_us == NOW_US - 16 * SECOND
 
@@ -184,7 +187,7 @@ def test_progress_of_an_older_generation_is_not_that_of_a_new_one() -> None:
 
 
 def lag(entries: list[Entry], acks: list[ModelAck]) -> float:
-    return row(state_of(entries, acks, expected=("eu",)), "eu").lag_seconds
+    return row(state_of(entries, acks, expected=("eu",)), "eu").lag_seconds(NOW_US)
 
 
 def since(generation: int) -> float:
@@ -253,7 +256,7 @@ def test_a_rollback_to_what_is_still_served_owes_nothing() -> None:
 
 def test_a_store_whose_clock_is_ahead_makes_no_negative_lag() -> None:
     ahead = {1: NOW_US + SECOND}
-    assert row(state_of([update(1, 1)], [], entry_times_us=ahead), "eu").lag_seconds == 0
+    assert row(state_of([update(1, 1)], [], entry_times_us=ahead), "eu").lag_seconds(NOW_US) == 0
 
 
 # --- since when ------------------------------------------------------------------------------------------
@@ -315,3 +318,93 @@ def test_what_a_region_refuses_is_told_until_it_is_released() -> None:
 def test_what_the_log_quarantines_is_refused_everywhere_at_once() -> None:
     state = state_of([update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, 2)], serving("eu", 1, 1))
     assert {r.refused_version for r in state.regions} == {2}
+
+
+# --- read back -------------------------------------------------------------------------------------------
+
+
+def read_seconds_ago(region: str, *ages: float) -> list[ModelAck]:
+    reports = [pod(f"{region}-{n}", 1, 1, read_at_us=NOW_US - int(age * SECOND)) for n, age in enumerate(ages)]
+    return pages(region, reports)
+
+
+def test_pods_that_were_not_read_back_within_ten_minutes_are_served_nowhere() -> None:
+    state = state_of([update(1, 1)], read_seconds_ago("eu", 1, 599) + read_seconds_ago("us", 1, 601))
+    eu, us = row(state, "eu"), row(state, "us")
+    assert (eu.served_version, eu.pods_serving, eu.unread) == (1, 2, False)
+    assert (us.served_version, us.pods_serving, us.unread, us.reported_version) == (None, 0, True, 1)
+    assert state.consistent_version is None
+
+
+def test_a_region_whose_clock_is_off_is_read_by_its_own_clock() -> None:
+    slow = read_seconds_ago("eu", 3_600, 3_601)
+    state = state_of([update(1, 1)], slow, expected=("eu",), ahead_of_us={"eu": 3_600 * SECOND})
+    assert row(state, "eu").served_version == 1
+    assert readable_until_us(known(log_of(update(1, 1)), slow, ahead_of_us={"eu": 3_600 * SECOND}), "eu") == (
+        NOW_US + 599 * SECOND
+    )
+
+
+def test_a_silent_region_that_is_heard_again_counts_again() -> None:
+    heard = {"eu": NOW_US - 16 * SECOND}
+    acks = read_seconds_ago("eu", 1)
+    assert state_of([update(1, 1)], acks, expected=("eu",), heard_us=heard).consistent_version is None
+    assert state_of([update(1, 1)], acks, expected=("eu",)).consistent_version == 1
+
+
+# --- behind since when -----------------------------------------------------------------------------------
+
+
+def then(before: VersionState, entries: list[Entry], acks: list[ModelAck], seconds: int) -> RegionState:
+    """The row of a region so many seconds after ``before`` was said."""
+    made = known(log_of(*entries), acks, expected=("eu",), previous=before)
+    return row(fold(made, before.updated_at_us + seconds * SECOND), "eu")
+
+
+def test_a_pod_that_restarts_makes_its_region_late_from_then_on_and_not_from_the_publication() -> None:
+    entries: list[Entry] = [update(1, 1), update(2, 2)]
+    served = state_of(entries, serving("eu", 2, 2), expected=("eu",))
+    restarted = pages("eu", [pod("eu-0", 2, 2), pod("eu-1", None)], generation=2, version=2, sequence=2)
+    late = then(served, entries, restarted, 5)
+    assert late.behind_since_us == NOW_US + 5 * SECOND
+    between = replace(served, regions=(late,), updated_at_us=NOW_US + 5 * SECOND)
+    assert then(between, entries, restarted, 60).behind_since_us == NOW_US + 5 * SECOND  # and stays so
+    assert then(between, entries, serving("eu", 2, 2, sequence=3), 90).behind_since_us == 0
+
+
+def test_what_is_published_while_a_region_was_up_to_date_counts_from_its_publication() -> None:
+    served = state_of([update(1, 1)], serving("eu", 1, 1), expected=("eu",))
+    late = then(served, [update(1, 1), update(2, 2)], serving("eu", 1, 1), 5)
+    assert late.behind_since_us == TIMES[2]
+
+
+def test_a_region_that_gets_on_and_is_still_behind_counts_from_what_it_owes_now() -> None:
+    entries: list[Entry] = [update(1, 1), update(2, 2), update(3, 3)]
+    behind = state_of(entries, serving("eu", 1, 1), expected=("eu",))
+    assert row(behind, "eu").behind_since_us == TIMES[2]
+    assert then(behind, entries, serving("eu", 2, 2, sequence=2), 5).behind_since_us == TIMES[3]
+
+
+# --- quarantined and served all the same -----------------------------------------------------------------
+
+
+def test_a_quarantined_version_that_pods_still_serve_is_served_nowhere_and_an_alarm() -> None:
+    entries: list[Entry] = [update(1, 1), command(2, CommandKind.QUARANTINE, 1)]
+    state = state_of(entries, serving("eu", 1, 1) + serving("us", 1, 1))
+    assert state.consistent_version is None
+    assert {(r.served_version, r.pods_serving, r.reported_version, r.refused_version) for r in state.regions} == {
+        (None, 0, 1, 1)
+    }
+    assert state.alarm == "; ".join(f"{r}: 2 pods serve version 1, which is quarantined" for r in BOTH)
+
+
+def test_a_quarantined_version_is_no_alarm_where_another_takes_its_place() -> None:
+    entries: list[Entry] = [update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, 2)]
+    state = state_of(entries, serving("eu", 2, 2) + serving("us", 1, 1))
+    assert state.alarm == ""
+    assert row(state, "eu").served_version is None
+
+
+def test_a_state_is_as_old_as_the_oldest_unread_acknowledgement() -> None:
+    assert state_of([update(1, 1)], []).unread_seconds == 0
+    assert state_of([update(1, 1)], [], as_of_us=NOW_US - 180 * SECOND).unread_seconds == 180

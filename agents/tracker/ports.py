@@ -1,0 +1,119 @@
+"""What the tracker needs of the world, as small Protocols: clocks, Kafka, the live view, and what was said before."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from modelcast.infra.kafka.outbox import Delivered
+from modelcast.infra.redis_view import Batch, Keys
+from modelcast.schemas.topics import Topic
+
+Table = MutableMapping[bytes, bytes]
+"""Where pages of snapshots are kept. Kafka holds a copy of it; it may be written while a record is being taken."""
+
+
+def _wall_us() -> int:
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The three clocks of a worker.
+
+    Attributes:
+        monotonic: seconds.
+        wall_us: UTC microseconds.
+        worked: seconds of processor time that this thread has used.
+    """
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall_us: Callable[[], int] = _wall_us
+    worked: Callable[[], float] = time.thread_time
+
+
+class Message(Protocol):
+    """A Kafka record as Faust hands it over. ``timestamp``: seconds, by the cluster's clock."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    offset: int
+    timestamp: float
+    headers: Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
+
+
+class Letters(Protocol):
+    """Writes what can't be used to the dead letters (``DeadLetterWriter``)."""
+
+    def __call__(
+        self, raw: bytes, *, reason: str, detail: str, topic: str, partition: int, offset: int, key: bytes | None
+    ) -> None:
+        """Never raises, never waits."""
+        ...
+
+
+class Sender(Protocol):
+    """What a daemon writes to Kafka (``Outbox``). Never waits."""
+
+    @property
+    def dead_letter(self) -> Letters:
+        """The way to the dead letters."""
+        ...
+
+    def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = ..., /) -> None:
+        """Hand a record over; ``on_delivery`` is told later whether the cluster has it."""
+        ...
+
+
+class View(Protocol):
+    """The live view of one registry (``RedisMirror``)."""
+
+    @property
+    def keys(self) -> Keys:
+        """Where things lie in it."""
+        ...
+
+    async def take_fence(self) -> int:
+        """A number greater than any that was given out before. Raises ``RedisUnavailable``."""
+        ...
+
+    async def write(self, batch: Batch) -> int:
+        """Write; how much was refused for a newer owner. Raises ``RedisUnavailable``."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+class Published(Protocol):
+    """What trackers have published (``Follower``)."""
+
+    async def published(self, partitions: Iterable[int], timeout_seconds: float) -> dict[str, bytes] | None:
+        """Model to its newest ``VersionState``, undecoded; None if that could not be read in time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerPorts:
+    """The world of one worker.
+
+    Attributes:
+        sender: to Kafka.
+        open_view: the live view of a registry, by its id.
+        published: what was said before.
+        stores: threads for reading stores.
+        clock: of this worker.
+        rng: for jitter.
+    """
+
+    sender: Sender
+    open_view: Callable[[str], View]
+    published: Published
+    stores: Executor
+    clock: Clock = field(default_factory=Clock)
+    rng: random.Random = field(default_factory=random.Random)

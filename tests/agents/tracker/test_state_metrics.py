@@ -1,0 +1,84 @@
+"""The tracker's findings as metrics: few by default, and nothing that is not so any more."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+from modelcast.agents.tracker.state_metrics import StateMetrics
+from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.states import State
+
+SECOND = 1_000_000
+
+
+def row(region: str, *, since_us: int = 0, served: int | None = 1) -> RegionState:
+    return RegionState(region, State.SERVING, 1, 1, "", 1, 1, served, 1, 2 if served else 0, 2, since_us, False)
+
+
+def state(model: str, rows: Iterable[RegionState]) -> VersionState:
+    made = tuple(rows)
+    since_us = min((r.behind_since_us for r in made if r.behind_since_us), default=0)
+    return VersionState("r", model, 1, 1, 1, 0, 1, since_us, 0, 0, 7 * SECOND, made)
+
+
+def seen(metrics: StateMetrics) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    return registry
+
+
+def series(metrics: StateMetrics) -> list[str]:
+    return [line for line in generate_latest(seen(metrics)).decode().splitlines() if not line.startswith("#")]
+
+
+def test_a_large_fleet_has_few_series_and_pairs_only_where_they_are_asked_for() -> None:
+    sums, pairs = StateMetrics(), StateMetrics(pairs=True)
+    regions = [f"region-{n}" for n in range(20)]
+    for metrics in (sums, pairs):
+        metrics.show_regions(regions, frozenset(), dict.fromkeys(regions, SECOND))
+        metrics.show_unread(dict.fromkeys(range(12), 0))
+        for n in range(50):
+            metrics.show(state(f"model-{n}", (row(name) for name in regions)))
+    assert len(series(sums)) == 50 * 9 + 20 * 4 + 12  # so 500 models in 200 regions have 5,812 with their alarms
+    assert len(series(pairs)) == len(series(sums)) + 3 * 50 * 20
+
+
+def test_what_vanished_is_not_shown() -> None:
+    metrics = StateMetrics(pairs=True)
+    metrics.show(state("fraud", [row("eu"), row("us")]))
+    metrics.show(state("churn", [row("eu")]))
+    metrics.show(state("fraud", [row("eu")]))
+    assert not any('region="us"' in line for line in series(metrics))
+    metrics.keep(["churn"])
+    assert not any("fraud" in line for line in series(metrics))
+    assert any("churn" in line for line in series(metrics))
+
+
+def test_times_are_shown_as_times_that_cannot_freeze_young() -> None:
+    metrics = StateMetrics()
+    metrics.show_regions(["eu", "us"], frozenset({"us"}), {"eu": 3 * SECOND})
+    metrics.show(state("fraud", [row("eu", since_us=5 * SECOND), row("us", since_us=4 * SECOND)]))
+    metrics.show(state("churn", [row("eu", since_us=2 * SECOND), row("us")]))
+    metrics.show_unread({3: 6 * SECOND})
+    value = seen(metrics).get_sample_value
+    assert value("modelcast_state_timestamp_seconds", {"model": "fraud"}) == 7
+    assert value("modelcast_model_behind_since_timestamp_seconds", {"model": "fraud"}) == 4
+    assert value("modelcast_region_behind_since_timestamp_seconds", {"region": "eu"}) == 2
+    assert value("modelcast_region_models_behind", {"region": "eu"}) == 2
+    assert value("modelcast_region_heard_timestamp_seconds", {"region": "eu"}) == 3
+    assert value("modelcast_region_heard_timestamp_seconds", {"region": "us"}) is None  # never: no time, not 1970
+    assert value("modelcast_region_silent", {"region": "us"}) == 1
+    assert value("modelcast_unread_since_timestamp_seconds", {"partition": "3"}) == 6
+
+
+def test_a_region_that_nobody_knows_to_serve_is_in_no_sum() -> None:
+    metrics = StateMetrics()
+    metrics.show(state("fraud", [row("eu"), replace(row("us", served=None), silent=True, reported_version=1)]))
+    value = seen(metrics).get_sample_value
+    labels = {"model": "fraud"}
+    assert value("modelcast_model_regions", labels) == 2
+    assert value("modelcast_model_regions_serving", labels) == 1
+    assert value("modelcast_model_pods_serving", labels) == 2
+    assert value("modelcast_model_pods_expected", labels) == 4

@@ -1,0 +1,95 @@
+"""What carries the tracker's promises, each taken out: most of it is in its shell alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from modelcast.agents.tracker.agent import TrackerAgent
+from modelcast.agents.tracker.decider import rows, snapshots
+from modelcast.agents.tracker.emitter import Emitter
+from modelcast.agents.tracker.mirror import Mirror
+from modelcast.infra.redis_view import Write
+from modelcast.schemas.records import ModelAck
+from tests.simulation.invariants import (
+    CONVERGES,
+    NEVER_BACK_IN_THE_VIEW,
+    REPLACED_IS_POWERLESS,
+    SAID_SOON,
+    SILENT_IS_SAID,
+    SPEAKS_OF_ITS_OWN,
+)
+from tests.simulation.mutants import Mutant
+
+
+@contextmanager
+def _without_order_of_snapshots() -> Iterator[None]:
+    def take(known: snapshots.RegionRows, ack: ModelAck, raw: bytes) -> snapshots.Change:
+        return snapshots.take(snapshots.EMPTY, ack, raw)
+
+    with patch.object(rows, "take", take):
+        yield
+
+
+@contextmanager
+def _without_timer_of_the_tracker() -> Iterator[None]:
+    async def never(self: Emitter) -> None:
+        await asyncio.Event().wait()
+
+    with patch.object(Emitter, "_tick_forever", never):
+        yield
+
+
+@contextmanager
+def _without_order_of_writes_to_the_view() -> Iterator[None]:
+    def put_back(self: Mirror, taken: Mapping[str, Write], names: Mapping[str, set[str]]) -> None:
+        self._pending.update(taken)
+        self._wake.set()
+
+    with patch.object(Mirror, "_put_back", put_back):
+        yield
+
+
+@contextmanager
+def _without_an_end_of_settling() -> Iterator[None]:
+    real = TrackerAgent.revoked
+
+    def revoked(self: TrackerAgent) -> None:
+        self._settling = None
+        real(self)
+
+    with patch.object(TrackerAgent, "revoked", revoked):
+        yield
+
+
+@contextmanager
+def _without_a_new_fence_of_a_new_owner() -> Iterator[None]:
+    with patch.object(Mirror, "new_owner", lambda self: None):
+        yield
+
+
+@contextmanager
+def _without_the_wait_of_what_is_not_due() -> Iterator[None]:
+    real = Emitter._fold_waiting
+
+    def fold_waiting(self: Emitter, now: float) -> float:
+        real(self, now)
+        self._rows.waiting.keep(())
+        return 0.0
+
+    with patch.object(Emitter, "_fold_waiting", fold_waiting):
+        yield
+
+
+TRACKER_MUTANTS = (
+    Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
+    Mutant("timer of the tracker", _without_timer_of_the_tracker, frozenset({SILENT_IS_SAID, CONVERGES})),
+    Mutant("order of writes to the view", _without_order_of_writes_to_the_view, frozenset({NEVER_BACK_IN_THE_VIEW})),
+    Mutant("end of settling when partitions move on", _without_an_end_of_settling, frozenset({SPEAKS_OF_ITS_OWN})),
+    Mutant("new fence of a new owner", _without_a_new_fence_of_a_new_owner,
+           frozenset({CONVERGES, NEVER_BACK_IN_THE_VIEW})),
+    Mutant("backlog of models that are not due", _without_the_wait_of_what_is_not_due,
+           frozenset({SAID_SOON, CONVERGES})),
+)  # fmt: skip

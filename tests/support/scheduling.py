@@ -12,7 +12,7 @@ STACK = "the stack of the integration tests"
 TOGETHER = {
     **{
         f"test_{name}.py": STACK
-        for name in ("bad_bytes", "base_command_line", "exit_codes", "losses", "main_road", "progress")
+        for name in ("bad_bytes", "base_command_line", "dashboard", "exit_codes", "losses", "main_road", "progress")
     },
     "test_dead_letters.py": "dead letters",
 }

@@ -141,6 +141,7 @@ def test_nobody_makes_or_removes_a_topic_of_others(kafka_with_acls: SecuredKafka
     assert Topic.MODEL_UPDATES in make_admin(kafka_with_acls.admin).list_topics(timeout=PATIENCE_SECONDS).topics
 
 
+@pytest.mark.soak
 def test_with_its_acls_each_role_does_its_work(
     kafka_with_acls: SecuredKafka,
     s3: S3ForTests,

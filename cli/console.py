@@ -1,6 +1,7 @@
 """What people and programs see: data on stdout, progress and errors on stderr."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from enum import Enum, StrEnum
@@ -34,6 +35,14 @@ class SafeConsole(Console):
                 yield Segment(printable(segment.text), segment.style)
 
 
+def _open_streams() -> None:
+    """A shell can start us with a closed output (``>&-``): what is written there goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+
+
+_open_streams()
 # No markup: what models, pods and errors say about themselves is text. Off a terminal nothing is wrapped.
 out = SafeConsole(highlight=False, markup=False, width=None if sys.stdout.isatty() else 240)
 err = SafeConsole(stderr=True, highlight=False, soft_wrap=True)

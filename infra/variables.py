@@ -4,14 +4,14 @@ import difflib
 from collections.abc import Iterator, Mapping
 
 PREFIX = "MODELCAST_"
-SECTIONS = ("kafka", "redis", "stores", "regions", "tracker", "publish", "log", "daemon")
+SECTIONS = ("kafka", "redis", "stores", "regions", "tracker", "publish", "log", "daemon", "dashboard")
 """Of the settings, which check the rest of such a variable's name themselves."""
 _NAMED = ("stores", "regions")
 """Sections of sections, each with a name of its own."""
 OTHERS = frozenset(
     PREFIX + name for name in ("CONFIG", "CACHE_DIR", "DELTA_KERNELS", "MAVEN_MIRROR", "POD_TOKEN", "STACK")
 )
-FOR_TESTS = ("VERSITYGW", "REDIS_SERVER", "KILL_", "BENCH_", "SIMULATION_", "SOAK", "TEST_")
+FOR_TESTS = ("VERSITYGW", "REDIS_SERVER", "KILL_", "BENCH_", "SIMULATION_", "SOAK", "TEST_", "CHROMIUM", "SCREENSHOTS")
 """What such names begin with."""
 
 

@@ -1,5 +1,6 @@
 """Files on this machine: their digests, and writing them so that a reader finds all of one or nothing."""
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -12,6 +13,8 @@ from modelcast.infra.files.syncing import sync
 
 NAME_BYTES_MAX = 255
 """Of one name in a folder; what file systems count are bytes, not characters."""
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE}
+"""What a disk answers to writing into an open file: such an error names none."""
 
 
 def sha256_of_file(path: Path) -> str:
@@ -49,8 +52,10 @@ def written_aside(path: Path, *, mode: int | None = None, durable: bool = True) 
                 os.fsync(file.fileno())
         aside.chmod(0o666 & ~_umask() if mode is None else mode)
         aside.replace(path)
-    except BaseException:
+    except BaseException as error:
         aside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None and error.errno in _OF_THE_DISK:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     if durable:
         sync(path.parent)

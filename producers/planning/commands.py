@@ -41,7 +41,7 @@ def rollback_targets(regions: str | Sequence[str], last_consistent: int | None) 
     def targets(log: ModelLog) -> tuple[CommandTarget, ...]:
         wanted = named or (ALL_REGIONS,)
         if not named and not log.view(ALL_REGIONS).activations:  # every publication named its regions
-            wanted = tuple(sorted(log.regions_named))
+            wanted = tuple(sorted(log.regions_named)) or wanted
         return tuple(CommandTarget(region, _before(log, region, last_consistent)) for region in wanted)
 
     return targets

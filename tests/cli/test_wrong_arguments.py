@@ -58,6 +58,12 @@ USAGE = [
     ("run pod --name a --region eu --port 99999", "'--port'"),
     ("topics --replication 0", "'--replication'"),
     ("doctor --only nothing", "--only takes"),
+    ("doctor --role emperor", "--role takes"),
+    ("publish fraud/7 .", "write fraud; --version 7 chooses the number"),
+    ("publish fraud@champion .", "write fraud; `modelcast alias fraud/NUMBER champion`"),
+    ("publish fraud . --version 99999999999", "versions are whole numbers from 1 to 2147483647"),
+    ("activate fraud/1.5", "bad version '1.5'"),
+    ("release fraud/-1", "bad version '-1'"),
     ("dead-letters show -- -1", "'offset'"),
     ("dead-letters list --last 0", "'--last'"),
     ("config show -o xml", "'xml' is not one of"),
@@ -179,6 +185,7 @@ SETTINGS = [
     ({"MODELCAST_REGIONS__eu__PODS": "not json"}, "regions"),
     ({"MODELCAST_KAFKA__NONSENSE": "1"}, "kafka.nonsense: no such setting"),
     ({"MODELCAST_KAFKA__BOOTSTRAP_SERVERS": ""}, "kafka.bootstrap_servers"),
+    ({"MODELCAST_KAFKA__BOOTSTRAP_SERVERS": "a:9092,b:99999"}, "kafka.bootstrap_servers: 'b:99999' is no host:port"),
     (
         {"MODELCAST_STORES__ORIGIN__URL": "s3://b", "MODELCAST_STORES__ORIGIN__ENDPOINT_URL": "here:9000"},
         "stores.origin.endpoint_url: write http://host:port",
@@ -260,3 +267,46 @@ def test_a_variable_that_nobody_reads_is_told_once_and_stops_nothing(cli: Cli) -
     assert ended.err.count("MODELCAST_") == 2
     assert "note: MODELCAST_KAFAK__TIMEOUT_SECONDS is no setting and is ignored" in ended.err
     assert "did you mean MODELCAST_KAFKA__TIMEOUT_SECONDS?" in ended.err
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_output_ends_no_command(tmp_path: Path, closed: str) -> None:
+    command = f"{sys.executable} -m modelcast.cli.main config show {closed}"
+    ended = subprocess.run(
+        command, shell=True, capture_output=True, text=True, cwd=tmp_path, env=inherited_env(), timeout=150, check=False
+    )
+    assert ended.returncode == 0
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "modelcast.cli.main", "config", "show"],
+            stdout=theirs, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=inherited_env(), timeout=150,
+            check=False,
+        )  # fmt: skip
+    finally:
+        os.close(theirs)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+
+
+def test_passwords_are_not_shown(cli: Cli) -> None:
+    ended = cli(
+        *("config", "show"),
+        MODELCAST_KAFKA__SECURITY_PROTOCOL="SASL_SSL",
+        MODELCAST_KAFKA__SASL_USERNAME="me",
+        MODELCAST_KAFKA__SASL_PASSWORD="hidden-1",
+        MODELCAST_KAFKA__PROPERTIES='{"ssl.key.password": "hidden-2", "ssl.certificate.location": "/c.pem"}',
+        MODELCAST_REDIS__URL="rediss://me:hidden-3@cache:6380/0?password=hidden-4&ssl_check_hostname=true",
+        MODELCAST_STORES__ORIGIN__URL="s3://models",
+        MODELCAST_STORES__ORIGIN__ENDPOINT_URL="https://me:hidden-5@store:9000",
+    )
+    assert ended.code == 0
+    assert "hidden" not in ended.out + ended.err
+    assert "rediss://me:********@cache:6380/0?password=********&ssl_check_hostname=true" in ended.out
+    assert "https://me:********@store:9000" in ended.out
+    assert "/c.pem" in ended.out

@@ -51,6 +51,16 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EIO])
+def test_a_disk_that_refuses_is_named_by_what_was_to_be_written(tmp_path: Path, number: int) -> None:
+    with pytest.raises(OSError, match=os.strerror(number)) as caught, written_aside(tmp_path / "out"):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.filename == str(tmp_path / "out")
+    with pytest.raises(OSError, match="another") as caught, written_aside(tmp_path / "out"):
+        raise OSError(number, "another", "/elsewhere")
+    assert caught.value.filename == "/elsewhere"
+
+
 def test_a_files_digest_is_that_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(3_000_001))
     assert sha256_of_file(tmp_path / "file") == sha256_of(bytes(3_000_001))

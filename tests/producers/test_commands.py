@@ -133,6 +133,22 @@ def test_there_is_no_way_back_from_the_first_version(tmp_path: Path) -> None:
     assert log_of(store).head == 1
 
 
+@pytest.mark.parametrize("staged", [True, False], ids=["only staged", "all quarantined"])
+def test_a_rollback_where_no_version_is_in_force_says_so(tmp_path: Path, staged: bool) -> None:
+    store, heard = MemoryStore(), Heard()
+    (tmp_path / "model").write_text("1")
+    with Publisher(SETTINGS, store=store, announcer=heard) as publisher:
+        publisher.publish("fraud", tmp_path / "model", activation="staged" if staged else "immediate")
+    commander = Commander(SETTINGS, store=store, announcer=heard)
+    if not staged:
+        commander.quarantine("fraud", 1)
+    head = log_of(store).head
+    with pytest.raises(Refused, match="no version is in force: there is nothing to go back from") as refused:
+        commander.rollback("fraud")
+    assert "activate fraud/NUMBER" in refused.value.hint
+    assert log_of(store).head == head
+
+
 @pytest.mark.parametrize(
     ("say", "error", "code"),
     [

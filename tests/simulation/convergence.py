@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelcast.agents.region.decider.memory import Held, Memory
+from modelcast.agents.region.decider.memory import Memory
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import VersionState
@@ -47,18 +47,14 @@ def _region(world: World, region: Region) -> list[str]:
         if not world.may_stay_quarantined(aspiration.manifest_digest):
             lines.append(f"{region.name}: version {aspiration.version} is quarantined without need")
         served = memory.served
-        stands = served is not None and _stands(world, served)  # else a person gave up the log that it was of
+        known = world.truth.updates.get(served.version) if served else None  # a log that was accepted may lack it
+        stands = known is not None and served is not None and known.artifact.manifest_digest == served.manifest_digest
         if served is not None and stands and served.manifest_digest not in quarantined:
             lines += [f"{pod.name} serves nothing, though {served.version} could be" for pod in region.pods
                       if pod.serving is None]  # fmt: skip
         return lines
     lines += [f"{pod.name}: {what}" for pod in region.pods if (what := _pod(pod, aspiration.generation))]
     return lines
-
-
-def _stands(world: World, held: Held) -> bool:
-    update = world.truth.updates.get(held.version)
-    return update is not None and update.artifact.manifest_digest == held.manifest_digest
 
 
 def _pod(pod: Pod, generation: int) -> str:

@@ -137,7 +137,9 @@ def test_an_unknown_role_or_check_is_a_usage_error(cli: Cli, here: Settings) -> 
     assert cli("doctor", "--only", "weather").code == 2
 
 
-def test_a_store_of_which_the_registry_is_gone_is_a_warning(cli: Cli, here: Settings) -> None:
+def test_a_registry_that_has_lost_its_id_is_named_with_what_to_do(cli: Cli, here: Settings) -> None:
     origin_store(here).delete(keys.REGISTRY_ID)
     found = checks(cli("doctor", "--only", "store", "-o", "json"))
-    assert found["registry"]["result"] in {"warning", "error"}
+    (registry,) = (check for subject, check in found.items() if subject.startswith("registry"))
+    assert registry["result"] in {"warning", "error"}
+    assert registry["hint"]

@@ -300,7 +300,7 @@ except DiskFull as error:
 
 def test_a_file_larger_than_may_be_written_is_no_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, tmp_path / "out"],
+        [sys.executable, "-B", "-c", LIMITED, tmp_path / "out"],
         cwd=Path(__file__).parents[3],
         check=True,
         timeout=120,

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from modelcast.deltas import codec as delta
+from tests.support.command_server import command_server
 from tests.support.pairs import adam_step, safetensors_bytes, weights, write
 
 
 def modelcast(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "modelcast.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    words = list(map(str, arguments))
+    done = command_server().run(words, folder=Path.cwd(), env=os.environ, seconds=120)
+    return subprocess.CompletedProcess(words, *done)
 
 
 @pytest.fixture
@@ -165,3 +167,46 @@ def test_the_null_device_is_the_empty_file(pair: tuple[Path, Path], tmp_path: Pa
     assert modelcast("delta", "make", "/dev/null", pair[1], tmp_path / "delta").returncode == 0
     assert modelcast("delta", "apply", "/dev/null", tmp_path / "delta", tmp_path / "out").returncode == 0
     assert (tmp_path / "out").read_bytes() == pair[1].read_bytes()
+
+
+LONG = "模" * 80
+
+
+LIMITED = """
+import resource, sys
+from modelcast.cli.main import run
+size = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+run()
+"""
+
+
+def limited(size_bytes: int, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """On a disk that refuses larger files."""
+    command = [sys.executable, "-B", "-c", LIMITED, str(size_bytes), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_disk_that_is_too_small_is_named_by_what_was_to_be_written(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    made = limited(20_000, "delta", "make", *pair, tmp_path / "d")
+    assert (made.returncode, "Traceback" in made.stderr) == (1, False), made.stderr
+    assert f"{tmp_path / 'd'}: file too large" in made.stderr
+    delta.make(*pair, tmp_path / "d")
+    applied = limited(20_000, "delta", "apply", pair[0], tmp_path / "d", tmp_path / "out")
+    assert (applied.returncode, "Traceback" in applied.stderr) == (1, False), applied.stderr
+    assert f"{tmp_path / 'out'}: file too large" in applied.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"old", "new", "d"}
+
+
+def test_temporary_files_lie_beside_the_delta_and_names_may_be_long(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / LONG
+    folder.mkdir()
+    (tmp_path / "nothing").mkdir()
+    (folder / LONG).write_bytes(pair[1].read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path / "gone"))
+        made = modelcast("delta", "make", tmp_path / "nothing", folder, tmp_path / ("差" * 80))
+        assert made.returncode == 0, made.stderr
+        applied = modelcast("delta", "apply", tmp_path / "nothing", tmp_path / ("差" * 80), tmp_path / ("出" * 80))
+    assert applied.returncode == 0, applied.stderr
+    assert (tmp_path / ("出" * 80) / LONG).read_bytes() == pair[1].read_bytes()

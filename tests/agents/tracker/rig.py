@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """What 10,000 small files take, as a ratio to ``cp -r`` and ``sync`` of the same folder in the same round.
 
 All of it is on the disk at the end of every row. ``publish`` hashes and uploads them, ``fetch`` brings them into a
-cache, ``pull`` into a folder; the store is this process's memory, so that only our side is measured. ``delta`` makes the
+cache, ``pull`` into a folder; the store is this process's memory: only our side is measured. ``delta`` makes the
 delta of the folder in which one file of ten changed, ``apply`` rebuilds it. Seconds: medians with minimum and maximum.
 
     python -m tests.bench.many_files --json many_files.json [--rounds 3] [--files 10000]

@@ -22,7 +22,7 @@ help:
 	@echo 'make demo       real models travel to three regions, on this machine  (ARGS="--json FILE")'
 	@echo 'make test       every kind of test that needs no program from outside: minutes   (ARGS="-k name")'
 	@echo 'make test-all   all of them: 1,000 seeds, large files, what takes long'
-	@echo 'make test-real  the tests against versitygw, the machine'"'"'s redis-server and Chromium; SOAK=true: 60 rounds of kills'
+	@echo 'make test-real  the tests against versitygw and the machine'"'"'s redis-server, Chromium, promtool; SOAK=true: 60 rounds of kills'
 	@echo 'make lint       ruff, mypy, import contracts'
 	@echo 'make bench      the benchmarks: a table, and JSON                      (ARGS="--json FILE")'
 	@echo 'make clean      remove .venv and what tools left; fetched files stay in the user cache'

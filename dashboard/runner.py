@@ -13,7 +13,7 @@ from modelcast.dashboard.sources.kafka_follower import KafkaFollower
 from modelcast.dashboard.sources.log_reader import LogReader
 from modelcast.dashboard.sources.news import Batch
 from modelcast.dashboard.sources.redis_poller import RedisPoller
-from modelcast.dashboard.web.app import make_app
+from modelcast.dashboard.web.app import make_app, on_loopback
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.words import Limits
@@ -60,6 +60,8 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
             asyncio.create_task(_forever(name, run)) for name, run in (("board", board.run), ("redis", poller.run))
         ]
         log.info("the dashboard listens", url=url)
+        if not on_loopback(here.host):
+            log.warning("whoever reaches this address reads the dashboard: it asks for no password", host=here.host)
         on_ready(url)
         await stop.wait()
         for task in background:

@@ -12,6 +12,7 @@ __all__ = [
     "Publisher",
     "Unannounced",
     "accelerator",
+    "acceptance",
     "artifact",
     "commands",
     "identity",

@@ -121,8 +121,11 @@ def _lost(log: ModelLog, memory: "Memory") -> list[str]:
     for position in dict.fromkeys(memory.positions):
         if log.answers(position):
             continue
-        holds = f"it holds {short(log.digest_at(position.generation))}"
-        if position.generation > log.head:
+        if position.generation <= log.head:
+            holds = f"it holds {short(log.digest_at(position.generation))}"
+        elif log.head >= ENTRIES_MAX:
+            continue  # nobody has looked that far
+        else:
             holds = f"it ends at generation {log.head}"
         found.append(f"ALARM: accepted generation {position.generation} as {short(position.digest)}, but {holds}")
     return found

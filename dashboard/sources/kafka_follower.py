@@ -206,6 +206,7 @@ class KafkaFollower:
                 )
                 return
             raise unavailable(error, self._settings, Topic.VERSION_STATE) from error
+        self._missing.pop(f"partition {partition}", None)
         reached = consumer.position([place])[0].offset  # a compacted topic's last offsets may hold nothing
         self._positions[partition] = max(self._positions[partition], reached)
         self._tell(Batch("kafka", self._reach, missing=self._told[1]))  # it is there
@@ -217,4 +218,4 @@ class KafkaFollower:
         if self._reach is not Reach.AWAY:
             log.warning("version-state can't be read", error=why)
         self._reach, self._told = Reach.AWAY, (Reach.AWAY, ())
-        self._tell(Batch("kafka", Reach.AWAY, missing=(f"Kafka: {why}"[:300],)))
+        self._tell(Batch("kafka", Reach.AWAY, missing=(why if "Kafka" in why else f"Kafka: {why}",)))

@@ -66,7 +66,7 @@ export function PairTable({ rows, name, chosen, choose }) {
       <th scope="row">${choose ? html`<button type="button" class="link" data-row aria-expanded=${chosen === each.region} onClick=${() => choose(each.region)}>${each.region}</button>` : html`<a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}</a>`}</th>
       <td data-label="status"><${Badge} word=${each.word} /></td>
       <td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>
-      <td data-label="serves → wants">${each.word === "SILENT" ? html`${version(each.served_version)} <small>when last heard ${clock(each.heard_at_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
+      <td data-label="serves → wants">${each.word === "SILENT" ? html`${version(each.reported_version)} <small>when last heard ${clock(each.heard_at_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
       <td data-label="pods">${number(each.pods_serving)}/${number(each.pods_expected)}</td>
       <td data-label="bytes"><${Fetch} each=${each} /></td>
       <td data-label="why, how"><${Said} text=${why(each)} max=${140} /></td></tr>`)}</tbody></table>${more(rows.length)}`;
@@ -87,7 +87,7 @@ export function Model({ name }) {
       ${model.alarm && html`<p class="alarm"><b>ALARM</b> <${Said} text=${model.alarm} /></p>`}
     </section>
     ${body.problems.length ? html`<section aria-label="what is wrong"><h2>What is wrong</h2><${Problems} ids=${body.problems.map((each) => each.id)} find="" /></section>` : null}
-    <section aria-label="regions"><h2>${plural(body.regions_total, "region")}, worst first</h2>
+    <section aria-label="regions"><h2>${plural(body.regions_total, "region")}, worst first</h2>${model.regions_omitted ? html`<p>${plural(model.regions_omitted, "more region")} did not fit into what the tracker says.</p>` : null}
       <${PairTable} rows=${body.regions} name="region" chosen=${region} choose=${(each) => setRegion(each === region ? "" : each)} /></section>
     ${region && body.regions.some((each) => each.region === region) ? html`<${Pods} model=${name} region=${region} />` : null}
     <${Stages} regions=${body.regions} />

@@ -50,7 +50,8 @@ class Fleet:
             row.region: make_pair(state, row, before.pairs.get(row.region) if before else None, now_us, self.limits)
             for row in state.regions
         }
-        view = _view(replace(state, regions=()), pairs, appended_us, source)
+        waiting_us = max(0, state.updated_at_us - state.as_of_us) if state.as_of_us else 0
+        view = _view(replace(state, regions=()), pairs, appended_us - waiting_us, source)
         self.models[state.model] = view
         if before is None or before.pairs.keys() != pairs.keys():
             self.shape += 1

@@ -48,7 +48,7 @@ class ModelView:
         state: what the tracker reports, without regions.
         pairs: its pairs, by region.
         word: the worst of the counted pairs.
-        appended_us: when the tracker said it, by this machine's clock.
+        appended_us: up to when all that regions reported is in it, by this machine's clock.
         source: where it was read: ``kafka`` or ``redis``.
         until_us: when a pair's word changes by the clock alone; 0: never.
         words: how many counted pairs have each word.

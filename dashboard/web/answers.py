@@ -25,6 +25,7 @@ class PairLine:
     left_out: str
     state: str
     served_version: int | None
+    reported_version: int | None
     aspired_version: int | None
     staged_version: int | None
     refused_version: int | None
@@ -63,6 +64,7 @@ class ModelLine:
     skew_since_us: int
     behind_since_us: int
     head_generation: int
+    regions_omitted: int
     alarm: str
     said_at_us: int
     words: dict[str, int]
@@ -240,6 +242,7 @@ def pair_line(pair: Pair) -> PairLine:
         left_out=row.left_out,
         state=row.state.value if row.state else "",
         served_version=row.served_version,
+        reported_version=row.reported_version,
         aspired_version=row.aspired_version,
         staged_version=row.staged_version,
         refused_version=row.refused_version,
@@ -279,6 +282,7 @@ def model_line(view: ModelView) -> ModelLine:
         skew_since_us=state.skew_since_us,
         behind_since_us=_oldest(p.behind_since_us for p in counted if p.behind_since_us),
         head_generation=state.head_generation,
+        regions_omitted=state.regions_omitted,
         alarm=state.alarm,
         said_at_us=view.appended_us,
         words={word.value: view.words[word] for word in LOOKS if view.words.get(word)},

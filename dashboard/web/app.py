@@ -87,9 +87,13 @@ def host_allowed(host: str, bound: str, allowed: tuple[str, ...]) -> bool:
     address = _address(name)
     if address is not None and address.is_loopback:
         return True
-    here = _address(bound)
-    on_loopback = bound in LOCAL_NAMES or (here is not None and here.is_loopback)
-    return not on_loopback and not allowed
+    return not on_loopback(bound) and not allowed
+
+
+def on_loopback(host: str) -> bool:
+    """Whether only this machine reaches ``host``."""
+    address = _address(host)
+    return host in LOCAL_NAMES or (address is not None and address.is_loopback)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -1,3 +1,3 @@
 """The registry log in the origin store: reading it, claiming its next entry, the schemas beside it."""
 
-__all__ = ["claim", "newer_records", "reader", "schema_lookup", "shared_listing"]
+__all__ = ["claim", "newer_records", "reader", "restore_id", "schema_lookup", "shared_listing"]

@@ -1,3 +1,3 @@
 """The registry log: what an entry does to what regions should serve. Pure."""
 
-__all__ = ["fold", "region_view", "registry_id", "verbs"]
+__all__ = ["chain", "fold", "region_view", "registry_id", "statements", "verbs"]

@@ -47,6 +47,12 @@ def well(region: str) -> RegionState:
     return as_of_now(done)
 
 
+def silent_row(region: str, heard_at_us: int) -> RegionState:
+    """A region that was last heard of then: what it serves is not known, as the tracker has it."""
+    said = replace(well(region), served_version=None, pods_serving=0, silent=True)
+    return replace(said, heard_at_us=heard_at_us, reported_at_us=heard_at_us - 20 * SECOND)
+
+
 def fleet(model_count: int = 10, region_count: int = 8) -> dict[str, VersionState]:
     """A fleet in which all is well."""
     now_us = time.time_ns() // 1000
@@ -97,7 +103,7 @@ def silent(model_count: int = 10, region_count: int = 8, region: str = "ap-south
             states,
             name,
             region,
-            replace(well(region), silent=True, heard_at_us=heard, reported_at_us=heard - 20 * SECOND),
+            silent_row(region, heard),
         )
     return states
 
@@ -141,7 +147,7 @@ def everything() -> dict[str, VersionState]:
         changed(states, name, region, it)
     for name in states:
         heard = time.time_ns() // 1000 - 372 * SECOND
-        changed(states, name, "ap-south", replace(well("ap-south"), silent=True, heard_at_us=heard))
+        changed(states, name, "ap-south", silent_row("ap-south", heard))
     return states
 
 
@@ -152,7 +158,7 @@ def large(model_count: int = 500, region_count: int = 200) -> dict[str, VersionS
     names, places = list(states), regions(region_count)
     heard = time.time_ns() // 1000 - 372 * SECOND
     for name in names:
-        silenced = replace(well("ap-south"), silent=True, heard_at_us=heard)
+        silenced = silent_row("ap-south", heard)
         rows = tuple(silenced if each.region == "ap-south" else each for each in states[name].regions)
         states[name] = replace(states[name], regions=rows)
     damaged = tuple(

@@ -24,6 +24,7 @@ def row(region: str, *, behind_seconds: float = 0.0, **changes: Any) -> RegionSt
         staged_version=7,
         staged_generation=7,
         served_version=7,
+        reported_version=7,
         served_generation=7,
         pods_serving=2,
         pods_expected=2,

@@ -59,6 +59,7 @@ def test_4_damaged_bytes_are_refused_and_what_served_keeps_serving(
     assert {predicts(pod, "damaged") for pod in pods_of(stack.env)} == {(2, 4.75)}
 
 
+@pytest.mark.soak
 def test_4_also_where_a_refused_version_was_only_to_be_staged(
     modelcast: CommandLine, stack: LocalStack, settings: Settings
 ) -> None:

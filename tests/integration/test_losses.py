@@ -65,7 +65,7 @@ def settled(settings: Settings, model: str, quiet_seconds: float = 2.0) -> Any:
     return seen
 
 
-@pytest.mark.parametrize("loss", ["flushed", "restarted"])
+@pytest.mark.parametrize("loss", ["restarted", pytest.param("flushed", marks=pytest.mark.soak)])
 def test_the_live_view_fills_again(modelcast: CommandLine, stack: LocalStack, settings: Settings, loss: str) -> None:
     model = f"viewed-{loss}"
     modelcast("publish", model, modelcast.model(1), "--wait")

@@ -47,7 +47,9 @@ def _region(world: World, region: Region) -> list[str]:
         if not world.may_stay_quarantined(aspiration.manifest_digest):
             lines.append(f"{region.name}: version {aspiration.version} is quarantined without need")
         served = memory.served
-        if served is not None and served.manifest_digest not in quarantined:
+        known = world.truth.updates.get(served.version) if served else None  # a log that was accepted may lack it
+        stands = known is not None and served is not None and known.artifact.manifest_digest == served.manifest_digest
+        if served is not None and stands and served.manifest_digest not in quarantined:
             lines += [f"{pod.name} serves nothing, though {served.version} could be" for pod in region.pods
                       if pod.serving is None]  # fmt: skip
         return lines

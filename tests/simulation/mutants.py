@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 from modelcast.agents.region.decider import absorb, plan, step
+from modelcast.agents.region.decider.knowledge import NEVER, Facts, Pending
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Event, LoadBroken, Loaded, LoadRefused, PodRead
 from modelcast.agents.region.ownership import liveness
 from modelcast.agents.region.shell.reconciler import Reconciler
+from modelcast.agents.tracker.decider import fold
 from modelcast.consumers.pod import fence
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, PodReading, PodRefused
 from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas.log.chain import StatedEntry, chain
+from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.growing import GrowingSequence
 from modelcast.schemas.ports import ObjectInfo
 from tests.simulation import artifacts
 from tests.simulation.actors.region import Bucket
 from tests.simulation.invariants import (
     ACCEPTED_NEVER_FALLS,
+    ALARM_SHOWN,
+    ALARM_STAYS,
     CLEAN_IN_TIME,
     CONFIRMED,
     CONVERGES,
     NEVER_BACK,
     NO_FALSE_ALARM,
     NO_FALSE_BLAME,
+    NOT_REWRITTEN,
     ONLY_VERIFIED,
     OVER_IS_OVER,
     REPLACED_IS_POWERLESS,
@@ -160,6 +170,55 @@ def _without_mercy_for_the_environment() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_the_chain() -> Iterator[None]:
+    def extend(self: ModelLog, stated: StatedEntry) -> ModelLog:
+        log = self.apply(stated.entry)
+        if log is self:
+            return self
+        digests = GrowingSequence.of(self.digests).plus(chain(stated.log_digest, stated.body))
+        return replace(log, digests=digests)
+
+    with patch.object(ModelLog, "extend", extend):
+        yield
+
+
+@contextmanager
+def _without_a_whole_reading_before_an_alarm_ends() -> Iterator[None]:
+    with (
+        patch.object(absorb, "may_end_alarm", lambda folded: True),
+        patch.object(Reconciler, "alarmed", property(lambda self: False)),
+    ):
+        yield
+
+
+@contextmanager
+def _without_a_comparison_before_an_alarm_ends() -> Iterator[None]:
+    real = absorb.contradiction_of
+
+    def contradiction_of(replica: Replica, log: ModelLog) -> str:
+        return real(replica, log) if replica.facts.contradiction is None else ""
+
+    with patch.object(absorb, "contradiction_of", contradiction_of):
+        yield
+
+
+@contextmanager
+def _without_memory_of_what_was_accepted() -> Iterator[None]:
+    def owning(memory: Memory, policy: Policy, *, proved_at: float = NEVER, holding: bool = False) -> Replica:
+        forgetful = replace(memory, accepted_generation=0, accepted_digest="", contradiction=None)
+        return Replica(Facts(forgetful, proved_at, quarantined=memory.quarantined), policy, Pending(holding=holding))
+
+    with patch.object(Replica, "owning", staticmethod(owning)):
+        yield
+
+
+@contextmanager
+def _without_an_alarm_in_what_the_tracker_says() -> Iterator[None]:
+    with patch.object(fold, "_region_alarm", lambda log, header: ""):
+        yield
+
+
 MUTANTS = (
     Mutant("hash check of the region", _without_hash_check_of_the_region, frozenset({STAGED_IS_VERIFIED})),
     Mutant("hash check of the pod", _without_hash_check_of_the_pod, frozenset({ONLY_VERIFIED})),
@@ -177,4 +236,13 @@ MUTANTS = (
     Mutant("timer of a reconciler", _without_timers_of_the_reconciler, frozenset({CONVERGES, CLEAN_IN_TIME})),
     Mutant("mercy for refused requests", _without_mercy_for_refused_requests, frozenset({NO_FALSE_BLAME})),
     Mutant("mercy for the environment", _without_mercy_for_the_environment, frozenset({NO_FALSE_BLAME})),
+    Mutant("chain of the log", _without_the_chain, frozenset({NOT_REWRITTEN, ONLY_VERIFIED, NEVER_BACK})),
+    Mutant("whole reading before an alarm ends", _without_a_whole_reading_before_an_alarm_ends,
+           frozenset({ALARM_STAYS, CONVERGES})),
+    Mutant("comparison before an alarm ends", _without_a_comparison_before_an_alarm_ends,
+           frozenset({ALARM_STAYS, NOT_REWRITTEN})),
+    Mutant("memory of what was accepted", _without_memory_of_what_was_accepted,
+           frozenset({NOT_REWRITTEN, ACCEPTED_NEVER_FALLS})),
+    Mutant("comparison of regions by the tracker", _without_an_alarm_in_what_the_tracker_says,
+           frozenset({ALARM_SHOWN})),
 )  # fmt: skip

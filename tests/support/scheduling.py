@@ -8,12 +8,13 @@ from pathlib import PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
 
-STACK = "the stack of the integration tests"
+ROAD, LOSSES = "integration: the road", "integration: losses"
 TOGETHER = {
-    **{
-        f"test_{name}.py": STACK
-        for name in ("bad_bytes", "base_command_line", "exit_codes", "losses", "main_road", "progress")
-    },
+    **{f"test_{name}.py": ROAD for name in ("main_road", "base_command_line", "bad_bytes", "dashboard")},
+    **{f"test_{name}.py": LOSSES for name in ("exit_codes", "losses", "progress")},
+    **{f"test_{name}.py": "region: workers" for name in ("two_workers", "storms", "late_bytes")},
+    **{f"test_{name}.py": "region: one worker" for name in ("region_for_real", "flood")},
+    **{f"test_tracker_{name}.py": "tracker" for name in ("for_real", "losses")},
     "test_dead_letters.py": "dead letters",
 }
 """By the name of a file: what its tests take turns at."""
@@ -30,25 +31,27 @@ SPREAD = frozenset(
     }
 )
 FIRST = (
-    STACK,
-    "test_two_workers.py",
-    "test_tracker_losses.py",
-    "test_kill.py",
-    "test_region_for_real.py",
-    "test_region_disk.py",
-    "test_storms.py",
-    "test_late_bytes.py",
-    "test_tracker_for_real.py",
+    LOSSES,
+    ROAD,
+    "region: workers",
+    "region: one worker",
+    "test_kafka_tls.py",
+    "test_up.py",
+    "tracker",
+    "test_kafka_acls.py",
     "test_kill_rounds.py",
     "test_large_for_real.py",
     "test_large.py",
-    "test_interrupted.py",
+    "test_kill.py",
+    "test_region_disk.py",
+    "test_ended.py",
+    "test_faust_positions.py",
+    "test_dashboard_for_real.py",
     "test_worlds.py",
     "test_whole.py",
-    "test_up.py",
     "test_arriving.py",
     "test_pod_swaps.py",
-    "test_pod_answers.py",
+    "test_interrupted.py",
     "test_memory.py",
 )
 """Scopes that take longest, longest first: what starts last is waited for alone."""

@@ -146,6 +146,7 @@ def test_damaged_bytes_are_refused_and_a_release_lets_them_in_once_they_are_mend
     until(lambda: topics.serving("fraud", 3), "version 3 serves after its release")
 
 
+@pytest.mark.soak
 def test_pause_resume_pin_and_rollback_are_obeyed(
     stack: Stack, topics: Topics, publisher: Publisher, commander: Commander
 ) -> None:
@@ -167,6 +168,7 @@ def test_pause_resume_pin_and_rollback_are_obeyed(
     assert {v for v, _ in served_by(stack)} == {"2"}
 
 
+@pytest.mark.soak
 def test_a_version_placed_elsewhere_is_neither_fetched_nor_served(
     make_stack: Callable[..., Stack],
 ) -> None:
@@ -238,6 +240,7 @@ def test_a_store_that_was_swapped_is_not_obeyed(stack: Stack, topics: Topics, pu
     assert {v for v, _ in served_by(stack)} == {"1"}
 
 
+@pytest.mark.soak
 def test_kafkas_data_lost_changes_nothing_and_news_come_through_the_log(
     make_stack: Callable[..., Stack], tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from tests.agents.tracker.rig import Rig
 from tests.support.servers import S3ForTests
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """Nobody else's: the tests use the real topics' names."""
     server = KafkaServer.start(tmp_path_factory.mktemp("kafka"))

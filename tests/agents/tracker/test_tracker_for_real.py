@@ -95,13 +95,13 @@ def test_bad_records_go_to_the_dead_letters_with_their_reason_and_good_ones_flow
     expected = {
         "model-acks": ["bad-value", "empty", "foreign-registry", "framing", "malformed", "oversize", "unknown-schema"],
         "model-updates": [
+            "bad-key",
             "bad-value",
             "differs-from-log",
             "differs-from-log",
             "foreign-registry",
             "framing",
             "not-in-log",
-            "wrong-partition",
         ],
     }
 

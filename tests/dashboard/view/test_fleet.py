@@ -96,3 +96,10 @@ def test_what_is_left_out_does_not_count() -> None:
     shown.take(state("fraud", [row("eu"), row("old", left_out="unexpected", silent=True)]), NOW, NOW, "kafka")
     assert shown.models["fraud"].word is Word.OK
     assert shown.counts() == {Word.OK: 1}
+
+
+def test_a_state_is_as_old_as_the_oldest_report_that_waits_to_be_read() -> None:
+    shown = fleet()
+    behind = state("fraud", [row("eu")], as_of_us=NOW - 200 * SECOND)
+    shown.take(behind, NOW, NOW, "kafka")
+    assert shown.models["fraud"].appended_us == NOW - 200 * SECOND

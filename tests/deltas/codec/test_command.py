@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from modelcast.deltas import codec as delta
+from tests.support.command_server import command_server
 from tests.support.pairs import adam_step, safetensors_bytes, weights, write
 
 
 def modelcast(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "modelcast.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    words = list(map(str, arguments))
+    done = command_server().run(words, folder=Path.cwd(), env=os.environ, seconds=120)
+    return subprocess.CompletedProcess(words, *done)
 
 
 @pytest.fixture

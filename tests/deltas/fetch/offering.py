@@ -78,7 +78,10 @@ def made(old: bytes | None, new: bytes) -> bytes:
         (folder / "new").write_bytes(new)
         if old is not None:
             (folder / "old").write_bytes(old)
-        delta.make(folder / "old" if old is not None else None, folder / "new", folder / "delta", kernels="numpy")
+        base = folder / "old" if old is not None else None
+        delta.make(
+            base, folder / "new", folder / "delta", kernels="numpy", thorough=False
+        )  # its size is no matter here
         return (folder / "delta").read_bytes()
 
 

@@ -1,0 +1,131 @@
+"""Alerts fire when they should and only then, name what there is, and each has its entry in the runbook."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.servers import required_binary
+
+ROOT = Path(__file__).parents[3]
+MONITORING, HERE = ROOT / "infra" / "monitoring", Path(__file__).parent
+SEVERITIES = {"page", "ticket"}
+FIRING: dict[str, list[tuple[str, str]]] = {
+    "TrackerAbsent": [('up{job="modelcast-tracker"}', "1x10 0x60")],
+    "StateStale": [('modelcast_state_timestamp_seconds{model="fraud"}', "1x60")],
+    "TrackerBehind": [('modelcast_unread_since_timestamp_seconds{partition="3"}', "1x60")],
+    "ManyRegionsSilent": [
+        ('modelcast_region_silent{region="eu"}', "1x60"),
+        ('modelcast_region_silent{region="us"}', "0x60"),
+        ('modelcast_region_silent{region="ap"}', "0x60"),
+    ],
+    "RegionSilent": [
+        ('modelcast_region_silent{region="eu"}', "1x60"),
+        ('modelcast_region_silent{region="us"}', "0x60"),
+    ],
+    "RegionLagBudgetBurn": [('modelcast_region_behind_since_timestamp_seconds{region="eu"}', "1x60")],
+    "ModelLagBudgetBurn": [('modelcast_model_behind_since_timestamp_seconds{model="fraud"}', "1x60")],
+    "Stalled": [('modelcast_model_pairs{model="fraud",word="STALLED"}', "2x60")],
+    "Alarm": [('modelcast_alarm{model="fraud"}', "1x60")],
+    "VersionRefused": [('modelcast_model_pairs{model="fraud",word="REFUSED"}', "3x60")],
+    "SkewTooLong": [('modelcast_skew{model="fraud"}', "1x200")],
+    "DeadLetters": [('modelcast_dead_letters_total{topic="model-acks",reason="framing"}', "0x30 1x30")],
+    "PodsMissing": [
+        ('modelcast_model_pods_serving{model="fraud"}', "17x60"),
+        ('modelcast_model_pods_expected{model="fraud"}', "20x60"),
+    ],
+    "OwnerFlapping": [('modelcast_fenced_total{model="fraud"}', "0+1x60")],
+    "DiskFull": [('modelcast_disk_free_bytes{instance="eu-1:9464"}', "100000000000-500000000x200")],
+    "ViewUnwritten": [
+        ('modelcast_view_writes_total{outcome="unavailable"}', "0+1x100"),
+        ('modelcast_view_writes_total{outcome="done"}', "7x100"),
+    ],
+    "DashboardStale": [
+        ("modelcast_dashboard_state_timestamp_seconds", "1x100"),
+        ('up{job="modelcast-dashboard"}', "1x100"),
+    ],
+    "HeldLong": [('modelcast_model_pairs{model="fraud",word="HELD"}', "2x10300")],
+}
+"""What makes each alert fire: series, a sample every 15 s."""
+
+
+def alerts() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
+    return list(group["rules"])
+
+
+def expressions() -> list[str]:
+    files = [yaml.safe_load((MONITORING / name).read_text()) for name in ("rules.yml", "alerts.yml")]
+    return [rule["expr"] for file in files for group in file["groups"] for rule in group["rules"]]
+
+
+def test_every_alert_says_whom_it_wakes_what_to_type_and_where_to_read_on() -> None:
+    runbook = (ROOT / "docs" / "runbook.md").read_text()
+    headings = re.findall(r"^## (\w+)$", runbook, re.MULTILINE)
+    assert sorted(headings) == sorted(rule["alert"] for rule in alerts())
+    for rule in alerts():
+        assert rule["labels"]["severity"] in SEVERITIES
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"]["command"].startswith(("modelcast ", "systemctl "))
+        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+def test_every_alert_has_a_series_that_makes_it_fire_and_one_that_keeps_it_quiet() -> None:
+    names = [rule["alert"] for rule in alerts()]
+    quiet = yaml.safe_load((HERE / "alerts_test.yml").read_text())["tests"][0]["alert_rule_test"]
+    assert set(FIRING) == set(names)
+    assert {each["alertname"] for each in quiet} == set(names)
+
+
+def test_rules_name_only_what_the_daemons_show() -> None:
+    sources = [ROOT / "infra" / "telemetry" / "metrics.py", ROOT / "dashboard" / "metrics.py"]
+    shown = set(re.findall(r'"(modelcast_\w+)"', "".join(path.read_text() for path in sources)))
+    named = {name for text in expressions() for name in re.findall(r"(?<![:\w])modelcast_\w+", text)}
+    assert named
+    assert {name.removesuffix("_total") for name in named} <= shown
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
+    promtool = required_binary("promtool", "MODELCAST_PROMTOOL")
+    rules = (MONITORING / "rules.yml", MONITORING / "alerts.yml")
+    checked = subprocess.run([promtool, "check", "rules", *rules], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    slow = ("HeldLong",)  # a week of every 15 s is more than promtool holds
+    quick = [fires(rule) for rule in alerts() if rule["alert"] not in slow]
+    files = [HERE / "alerts_test.yml", tmp_path / "quick.yml", tmp_path / "slow.yml"]
+    files[1].write_text(as_file("15s", quick))
+    files[2].write_text(as_file("1h", [fires(rule, interval="1m") for rule in alerts() if rule["alert"] in slow]))
+    for file in files:
+        done = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def as_file(every: str, tests: list[dict[str, Any]]) -> str:
+    rules = [str(MONITORING / "rules.yml"), str(MONITORING / "alerts.yml")]
+    return yaml.safe_dump({"rule_files": rules, "evaluation_interval": every, "tests": tests})
+
+
+def fires(rule: dict[str, Any], interval: str = "15s") -> dict[str, Any]:
+    """A test by which the alert fires: its labels and annotations are those that promtool would render."""
+    name = rule["alert"]
+    series = FIRING[name]
+    samples = max(int(number) for _, values in series for number in re.findall(r"x(\d+)", values))
+    minutes = {"HeldLong": 10_200, "DeadLetters": 9}.get(name, samples * 15 // 60 - 1)
+    # ALERTS carries what fires, whatever its text: the text is for people.
+    return {
+        "name": name,
+        "interval": interval,
+        "input_series": [{"series": key, "values": values} for key, values in series],
+        "promql_expr_test": [
+            {
+                "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) > bool 0',
+                "eval_time": f"{minutes}m",
+                "exp_samples": [{"labels": "{}", "value": 1}],
+            }
+        ],
+    }

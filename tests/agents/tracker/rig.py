@@ -96,6 +96,8 @@ class Rig:
         }
         name = f"tracker-{len(self.trackers)}"
         self.trackers.append(Daemon(name, ["-m", "modelcast.agents.tracker"], env, self.folder).start())
+        if not self._beating.is_alive():
+            self._beating.start()
         return self.trackers[-1]
 
     def stop_all(self) -> None:

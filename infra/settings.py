@@ -8,10 +8,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from modelcast.schemas.errors import NotFound, UsageError
@@ -123,11 +132,30 @@ class StoreSettings(_Section):
         return value
 
 
+class FleetSettings(_Section):
+    """Pods of one kind: ``modelcast`` (our own, and companions of other servers), or ``v2``.
+
+    A ``v2`` server is driven directly by the Open Inference Protocol: somebody else places the files, nobody checks
+    them, and no fence stands before it.
+    """
+
+    kind: Literal["modelcast", "v2"] = "modelcast"
+    pods: tuple[str, ...]  # base URLs
+
+    @field_validator("pods")
+    @classmethod
+    def _http(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            _check_url(url, ("http", "https"))
+        return value
+
+
 class RegionSettings(_Section):
     """One region: its own bucket, its pods, its cache folder, the token that its pods ask for."""
 
     store: StoreSettings | None = None
-    pods: tuple[str, ...] = ()  # base URLs
+    pods: tuple[str, ...] = ()  # base URLs; short for a fleet of kind modelcast
+    fleet: tuple[FleetSettings, ...] = ()
     cache_dir: Path | None = None
     cache_size_max_bytes: int = Field(default=50 * 1024**3, gt=0)
     token: SecretStr | None = None
@@ -160,6 +188,23 @@ class RegionSettings(_Section):
         for url in value:
             _check_url(url, ("http", "https"))
         return value
+
+    @model_validator(mode="after")
+    def _each_pod_once(self) -> Self:
+        urls = [url.rstrip("/") for url in self.pod_urls]
+        if twice := sorted({url for url in urls if urls.count(url) > 1}):
+            raise ValueError(f"named twice: {', '.join(twice)}")
+        return self
+
+    @property
+    def fleets(self) -> tuple[FleetSettings, ...]:
+        """The region's pods by kind, those of the short form first."""
+        return (FleetSettings(pods=self.pods), *self.fleet)
+
+    @property
+    def pod_urls(self) -> tuple[str, ...]:
+        """The base URLs of all pods of the region."""
+        return tuple(url for fleet in self.fleets for url in fleet.pods)
 
 
 class TrackerSettings(_Section):

@@ -191,7 +191,11 @@ class _Worker:
 def _pods(region: RegionSettings) -> dict[str, V2Pod]:
     token = region.token.get_secret_value() if region.token else ""
     timeouts = Timeouts(load=region.pod_timeout_seconds)
-    return {(name := _pod_name(url)): V2Pod(name, url, token, timeouts) for url in region.pods}
+    return {
+        (name := _pod_name(url)): V2Pod(name, url, token, timeouts, foreign=fleet.kind == "v2")
+        for fleet in region.fleets
+        for url in fleet.pods
+    }
 
 
 def _pod_name(url: str) -> str:

@@ -11,6 +11,7 @@ from modelcast.schemas.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from modelcast.consumers.pod.config import PodConfig
     from modelcast.infra.settings import RegionSettings, Settings
 
 daemons = typer.Typer(no_args_is_help=True, help="Run a daemon in the foreground; SIGTERM drains it.")
@@ -61,20 +62,63 @@ def pod(
     cache_dir: Annotated[Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.")] = None,
 ) -> None:
     """A serving pod: Open Inference Protocol (V2) on ONNX Runtime."""
+    from modelcast.consumers.pod.server import serve
+
+    settings = load()
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir)
+    _run(serve(config), settings, daemon="pod", region=region, pod=name)
+
+
+@daemons.command()
+def companion(
+    kind: Annotated[str, typer.Option("--kind", help="The server beside it: triton, mlserver or folder.")],
+    name: Annotated[str, typer.Option("--name", help="Its name, as it stands in reports.")],
+    region: Annotated[str, typer.Option("--region", help="The region that the server serves in.")],
+    server: Annotated[
+        str, typer.Option("--server", help="grpc://HOST:PORT of a Triton, http://HOST:PORT of an MLServer.")
+    ] = "",
+    repository: Annotated[Path | None, typer.Option("--repository", help="Where the server looks for models.")] = None,
+    command: Annotated[str, typer.Option("--command", help="Kind folder: run when the version has changed.")] = "",
+    check: Annotated[str, typer.Option("--check", help="Kind folder: prints the version in memory.")] = "",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port_file: Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.")] = None,
+    state_dir: Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.")] = None,
+    cache_dir: Annotated[Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.")] = None,
+) -> None:
+    """Beside a server of another kind: a pod towards the region, files and swaps towards the server."""
+    from modelcast.consumers.companion.kinds import ServerSettings, make_engine
+    from modelcast.consumers.pod.server import serve
+
+    settings = load()
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir)
+    beside = ServerSettings(kind, server, repository, command, check, config.load_seconds_max)
+    engine = make_engine(beside, config.artifacts)
+    _run(serve(config, engine), settings, daemon="companion", region=region, pod=name)
+
+
+def _pod_config(
+    settings: "Settings",
+    region: str,
+    name: str,
+    host: str,
+    port: int,
+    port_file: Path | None,
+    state_dir: Path | None,
+    cache_dir: Path | None,
+) -> "PodConfig":
     import functools
 
     from modelcast.cli.pod_sources import RegionDesired, make_source
     from modelcast.consumers.pod.config import PodConfig
-    from modelcast.consumers.pod.server import serve
 
-    settings = load()
     here = settings.region(region)
     cache = cache_dir or here.cache_dir
     if cache is None:
         raise UsageError(
             "a pod needs a cache folder", hint=f"--cache-dir DIR or MODELCAST_REGIONS__{region.upper()}__CACHE_DIR"
         )
-    config = PodConfig(
+    return PodConfig(
         name=name,
         region=region,
         token=_token(here, region),
@@ -86,7 +130,6 @@ def pod(
         port_file=port_file,
         drain_seconds=settings.daemon.drain_seconds,
     )
-    _run(serve(config), settings, daemon="pod", region=region, pod=name)
 
 
 def _run(daemon_: "Coroutine[Any, Any, None]", settings: "Settings", **names: Any) -> None:

@@ -39,7 +39,7 @@ class Subject:
     @classmethod
     def of(cls, trained: Trained, settings: Settings, *, rate: float) -> "Subject":
         """Watched from now on; not asked yet. ``rate``: predictions a second a pod."""
-        pods = [url for region in settings.regions.values() for url in region.pods]
+        pods = [url for region in settings.regions.values() for url in region.pod_urls]
         traffic = Traffic(pods, trained.model, trained.answers, rate=rate)
         return cls(trained, traffic, Watch(settings, trained.model))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from modelcast.cli.doctor.checks import Check, Result, Unit, failed
 from modelcast.cli.doctor.clocks import judge_clock
 from modelcast.cli.doctor.roles import Rights, Seen, judge_roles, kafka_roles
-from modelcast.schemas.errors import ModelcastError, UsageError
+from modelcast.schemas.errors import KafkaUnavailable, ModelcastError, UsageError
 from modelcast.schemas.topics import Topic
 
 if TYPE_CHECKING:
@@ -32,7 +32,14 @@ def _check_cluster(settings: "Settings") -> Iterator[Check]:
     from modelcast.infra.kafka.admin import broker_version, check_topics, describe, misplaced
 
     yield from _check_agents(settings)
-    cluster = describe(settings)
+    try:
+        cluster = describe(settings)
+    except KafkaUnavailable as error:
+        if not lacks_rights(error):
+            raise
+        told = f"this user may not read the topics' settings ({error.message})"
+        yield Check("kafka: topics", Result.skipped, told, "run `doctor` as the operator")
+        return
     yield Check("kafka", Result.ok, f"cluster {cluster.cluster_id}, {len(cluster.brokers)} broker(s)")
     yield judge_release(broker_version(settings))
     findings = check_topics(settings)
@@ -44,6 +51,11 @@ def _check_cluster(settings: "Settings") -> Iterator[Check]:
     if any(f.subject == Topic.MODEL_UPDATES and f.severity == "error" for f in findings):
         return
     yield judge_places(misplaced(settings, Topic.MODEL_UPDATES))
+
+
+def lacks_rights(error: KafkaUnavailable) -> bool:
+    """Whether the cluster answered, and said no."""
+    return "ACL" in error.hint and "create" not in error.hint
 
 
 def _check_agents(settings: "Settings") -> Iterator[Check]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def units(settings: "Settings") -> list[Unit]:
     """A pod each."""
-    pods = [(name, url) for name, region in settings.regions.items() for url in region.pods]
+    pods = [(name, url) for name, region in settings.regions.items() for url in region.pod_urls]
     if not pods:
         hint = "set [regions.NAME] pods = ['http://…']"
         return [Unit("pods", lambda: iter([Check("pods", Result.skipped, "the settings name none", hint)]))]

@@ -47,7 +47,11 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
         read=[*_EVERY_TOPIC[:4], group_of("tracker")],
         write=[Topic.VERSION_STATE, Topic.MODEL_UPDATES, Topic.DEAD_LETTERS],
     )
-    return [*found, Role("tracker", tracker, _ACLS), Role("viewer", _needs(read=[Topic.VERSION_STATE]), _ACLS)]
+    return [
+        *found,
+        Role("tracker", tracker, _ACLS),
+        Role("viewer", _needs(read=[Topic.VERSION_STATE, Topic.MODEL_UPDATES]), _ACLS),
+    ]
 
 
 def group_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The models of one pod: admits orders, loads beside what serves, swaps, and puts crashed workers back."""
+"""The models of one pod: admits orders, has its engine load and swap, and puts back what was lost."""
 
 import asyncio
 import time
@@ -8,13 +8,10 @@ from typing import Any
 
 import structlog
 
-from modelcast.consumers.pod.config import PodConfig
+from modelcast.consumers.pod.engine import Engine, Served
 from modelcast.consumers.pod.fence import Accepted, Verdict, check_pair, judge
 from modelcast.consumers.pod.ledger import Ledger
-from modelcast.consumers.pod.worker.link import WorkerLink
-from modelcast.consumers.pod.worker.process import LoadSpec
-from modelcast.consumers.pod.worker.spares import Spares
-from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError
 
@@ -22,16 +19,15 @@ log = structlog.get_logger("modelcast.pod")
 
 RESPAWN_SECONDS_MIN = 0.1
 RESPAWN_SECONDS_MAX = 30.0
-STEADY_SECONDS = 60.0  # a worker that lived this long starts a new count of crashes
+STEADY_SECONDS = 60.0  # what served this long starts a new count of crashes
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A worker that serves, by whose order, and what every one of its answers says of that."""
+    """What serves, by whose order, and what every one of its answers says of that."""
 
-    link: WorkerLink
     order: LoadOrder
-    metadata: dict[str, Any]
+    served: Served
     since: float  # monotonic seconds
 
     @property
@@ -43,6 +39,7 @@ class Serving:
             "modelcast-generation": str(self.order.generation),
             "modelcast-epoch": str(self.order.epoch),
             "modelcast-registry": self.order.registry_id,
+            "modelcast-proof": self.served.proof,
         }
 
 
@@ -53,10 +50,10 @@ class Slot:
     model: str
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)
     serving: Serving | None = None
-    wanted: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a crash
+    wanted: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
     bringing_up: "asyncio.Task[None] | None" = None
     bringing_up_order: LoadOrder | None = None
-    failures: int = 0  # crashes and failed respawns in a row
+    failures: int = 0  # losses and failed respawns in a row
     reason: str = ""  # why the latest attempt failed
     settled: asyncio.Event = field(default_factory=asyncio.Event)  # it was served, or unloaded, since the start
 
@@ -64,12 +61,15 @@ class Slot:
 class Repository:
     """V2's model repository. All methods run on the event loop's thread."""
 
-    def __init__(self, config: PodConfig, ledger: Ledger, metrics: PodMetrics) -> None:
+    def __init__(self, engine: Engine, ledger: Ledger, metrics: PodMetrics, *, grace_seconds: float) -> None:
         self.slots: dict[str, Slot] = {}
-        self._config = config
+        self._swapping = 0  # swaps under way in which the server may fail requests
+        self._unreachable = ""  # why the server could not be asked last
+        self._grace_seconds = grace_seconds
+        self._engine = engine
+        self._watch_seconds = engine.capabilities.watch_seconds
         self._ledger = ledger
         self._metrics = metrics
-        self._spares = Spares(config.spares, config.artifacts, nice=self._nice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -77,9 +77,16 @@ class Repository:
         """Set once the model was served, or its unloading ordered, since the start."""
         return self.slots.setdefault(model, Slot(model)).settled
 
+    @property
+    def trouble(self) -> str:
+        """Why no traffic should come now, whatever is loaded; "": none."""
+        return "a version is being swapped in" if self._swapping else self._unreachable
+
     async def start(self) -> None:
-        """Warm the spares."""
-        await self._spares.refill()
+        """Start the engine. Raises ``LoadFailed``: it can't be now, and a load would meet the same trouble."""
+        if self._watch_seconds is not None:
+            self._spawn(self._watch(self._watch_seconds))
+        await self._engine.start(self._engine_lost)
 
     async def load(self, order: LoadOrder) -> None:
         """Obey an order; return when its version serves.
@@ -109,7 +116,7 @@ class Repository:
             if promise != accepted:
                 await self._record(order.model, promise)
             await self._stop_bringing_up(slot)
-            serving = slot.serving  # it may have crashed while we wrote
+            serving = slot.serving  # it may have been lost while we wrote
             if verdict is Verdict.LOAD or serving is None:
                 return self._bring_up_in_task(slot, order, delay=0.0)
             if verdict is Verdict.ADOPT:
@@ -128,10 +135,16 @@ class Repository:
                 raise
             raise PodRefused("a newer order arrived", code="superseded", subject=order.model) from None
         except LoadFailed as error:
-            raise LoadFailed(error.message, code=error.code, subject=f"{order.model}/{order.version}") from None
+            subject = f"{order.model}/{order.version}"
+            raise LoadFailed(error.message, code=error.code, subject=subject, hint=error.hint) from None
 
     async def unload(self, model: str, *, epoch: int, generation: int) -> None:
-        """Stop serving a model; requests in flight are answered. Raises ``PodRefused`` (``stale``)."""
+        """Stop serving a model; requests in flight are answered.
+
+        Raises:
+            PodRefused: ``stale``.
+            LoadFailed: the engine's server does not let go of it.
+        """
         slot = self.slots.get(model)
         accepted = self._ledger.entries.get(model)
         if slot is None:
@@ -149,7 +162,7 @@ class Repository:
             slot.settled.set()
             if old is not None:
                 self._metrics.active.labels(model, str(old.order.version)).set(0)
-                self._spawn(old.link.retire(timeout=self._config.infer_seconds_max))
+            await self._engine.retire(model)
 
     async def restore(self, desired: LoadOrder | None, model: str) -> None:
         """At start: serve what is desired, or else what this pod served before it restarted.
@@ -162,6 +175,8 @@ class Repository:
         """
         accepted = self._ledger.entries.get(model)
         before = accepted.served if accepted else None
+        if before is not None:
+            await self._resume(before)
         try:
             if desired is not None:
                 await self.load(desired)
@@ -175,21 +190,59 @@ class Repository:
         slot = self.slots.setdefault(model, Slot(model))
         async with slot.admission:
             if slot.serving is not None or slot.bringing_up is not None:
-                return  # an order came meanwhile
+                return  # it serves still, or an order came meanwhile
+            if self._watch_seconds is not None:
+                slot.wanted = before  # the server may start later than we: tried until it is there
             task = self._bring_up_in_task(slot, before, delay=0.0)
         await self._finish(slot, before, task)
 
+    async def _resume(self, before: LoadOrder) -> None:
+        """A server that outlived this process may still serve what it was told last."""
+        try:
+            served = await self._engine.serving(before.model)
+        except PodUnreachable as error:
+            self._unreachable = str(error)
+            return
+        if served is not None and _is(served, before):
+            slot = self.slots.setdefault(before.model, Slot(before.model))
+            slot.serving, slot.wanted = Serving(before, served, time.monotonic()), before
+            slot.settled.set()
+            self._count_active(before, None)
+            log.info("still serving", model=before.model, version=before.version, generation=before.generation)
+
+    async def confirmed(self, slot: Slot) -> Serving | None:
+        """What serves, by the engine's own word of this moment; None: nothing, or not what was ordered.
+
+        Raises:
+            PodUnreachable: its server does not answer.
+        """
+        serving = slot.serving
+        if serving is None or self._watch_seconds is None:
+            return serving
+        try:
+            served = await self._engine.serving(slot.model)
+        except PodUnreachable as error:
+            self._unreachable = str(error)
+            raise
+        self._unreachable = ""
+        if slot.serving is not serving:
+            return None  # swapped while we asked
+        if served is not None and _is(served, serving.order):
+            return serving
+        if slot.bringing_up is None:
+            found = f"serves version {served.version}" if served else "serves nothing that it can name"
+            self._lost(slot, f"its server {found}, not {serving.order.version}")
+        return None
+
     async def close(self) -> None:
-        """End every worker. Requests in flight should have been answered."""
+        """End the engine. Requests in flight should have been answered."""
         self._closed = True
         for slot in self.slots.values():
             await self._stop_bringing_up(slot)
-            if slot.serving is not None:
-                await slot.serving.link.kill()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._spares.close()
+        await self._engine.aclose()
 
     # --- bringing up ---
 
@@ -203,7 +256,7 @@ class Repository:
         if slot.bringing_up is task:
             slot.bringing_up = slot.bringing_up_order = None
             if slot.serving is None and slot.wanted is not None and not self._closed:
-                self._respawn(slot)  # it failed while the old one lay crashed, or crashed at once itself
+                self._respawn(slot)  # it failed while the old one was lost, or was lost at once itself
 
     async def _stop_bringing_up(self, slot: Slot) -> None:
         task = slot.bringing_up
@@ -217,61 +270,62 @@ class Repository:
         started = time.monotonic()
         logger = log.bind(model=order.model, version=order.version, generation=order.generation, epoch=order.epoch)
         try:
-            link = await self._spares.take()
-            spawned = time.monotonic()
-            try:
-                config = self._config
-                spec = LoadSpec(
-                    *(order.model, order.version, order.manifest_digest),
-                    *(config.run_threads, config.intra_op_threads),
-                )
-                loaded = await link.load(spec, timeout=config.load_seconds_max)
-            except BaseException:
-                await link.kill()
-                raise
+            await self._engine.prepare(order)
+            served = await self._swap(order)
         except LoadFailed as error:
             slot.reason = f"version {order.version}: {error.message}"
             logger.error("load failed", code=error.code, error=error.message)
             raise
-        finally:
-            if not self._closed:
-                self._spawn(self._refill())
-        # From here to the end nothing waits: the swap is one step of the event loop.
+        # From here to the end nothing waits: who sees the engine's new version sees whose order it is.
         old = slot.serving
         if order != slot.wanted:
             slot.failures = 0
-        slot.serving = Serving(link, order, loaded.metadata, time.monotonic())
+        slot.serving = Serving(order, served, time.monotonic())
         slot.wanted, slot.reason = order, ""
         slot.settled.set()
-        link.gone.add_done_callback(lambda _: self._worker_gone(slot, link))
-        seconds = {"spawn": spawned - started, **loaded.seconds, "total": time.monotonic() - started}
-        self._count_swap(order, old, seconds)
+        self._unreachable = ""
+        seconds = {**served.seconds, "total": time.monotonic() - started}
+        self._count_active(order, old)
+        self._metrics.loads.labels(order.model, "loaded").inc()
+        for stage, value in seconds.items():
+            self._metrics.load_seconds.labels(stage).observe(value)
         logger.info("serving", **{f"{stage}_seconds": round(s, 4) for stage, s in seconds.items()})
-        if old is not None:
-            self._spawn(old.link.retire(timeout=self._config.infer_seconds_max))
         self._spawn(self._remember_served(order))
 
-    def _count_swap(self, order: LoadOrder, old: Serving | None, seconds: dict[str, float]) -> None:
-        metrics = self._metrics
-        if old is not None:
-            metrics.active.labels(order.model, str(old.order.version)).set(0)
-        metrics.active.labels(order.model, str(order.version)).set(1)
-        metrics.generation.labels(order.model).set(order.generation)
-        metrics.loads.labels(order.model, "loaded").inc()
-        for stage, value in seconds.items():
-            metrics.load_seconds.labels(stage).observe(value)
+    async def _swap(self, order: LoadOrder) -> Served:
+        if self._engine.capabilities.gapless:
+            return await self._engine.swap(order)
+        self._swapping += 1
+        try:
+            await asyncio.sleep(self._grace_seconds)  # balancers learn from /readyz
+            return await self._engine.swap(order)
+        finally:
+            self._swapping -= 1
 
-    def _worker_gone(self, slot: Slot, link: WorkerLink) -> None:
+    def _count_active(self, order: LoadOrder, old: Serving | None) -> None:
+        if old is not None:
+            self._metrics.active.labels(order.model, str(old.order.version)).set(0)
+        self._metrics.active.labels(order.model, str(order.version)).set(1)
+        self._metrics.generation.labels(order.model).set(order.generation)
+
+    # --- what is lost ---
+
+    def _engine_lost(self, model: str, why: str) -> None:
+        slot = self.slots.get(model)
+        if slot is not None:
+            self._lost(slot, why)
+
+    def _lost(self, slot: Slot, why: str) -> None:
         serving = slot.serving
-        if self._closed or serving is None or serving.link is not link:
-            return  # it was retired
+        if self._closed or serving is None:
+            return
         slot.serving = None
         if time.monotonic() - serving.since > STEADY_SECONDS:
             slot.failures = 0
-        slot.reason = "its worker process died"
+        slot.reason = why
         self._metrics.crashes.labels(slot.model).inc()
         self._metrics.active.labels(slot.model, str(serving.order.version)).set(0)
-        log.error("worker process died", model=slot.model, version=serving.order.version, failures=slot.failures)
+        log.error("no longer serving", model=slot.model, version=serving.order.version, why=why, failures=slot.failures)
         if slot.bringing_up is None:
             self._respawn(slot)
 
@@ -284,17 +338,18 @@ class Repository:
         delay = 0.0 if n == 1 else min(RESPAWN_SECONDS_MAX, RESPAWN_SECONDS_MIN * 2.0 ** min(n - 2, 20))
         self._bring_up_in_task(slot, order, delay=delay)
 
+    async def _watch(self, seconds: float) -> None:
+        """Notice a server that restarted, or that somebody else told to load something."""
+        while True:
+            await asyncio.sleep(seconds)
+            for slot in list(self.slots.values()):
+                try:
+                    await self.confirmed(slot)
+                except PodUnreachable as error:
+                    log.warning("the server does not answer", error=str(error))
+                    break
+
     # --- small things ---
-
-    def _nice(self) -> int:
-        """Where nothing serves, nothing is disturbed, and a pod that starts should be quick."""
-        return self._config.load_nice if any(slot.serving for slot in self.slots.values()) else 0
-
-    async def _refill(self) -> None:
-        try:
-            await self._spares.refill()
-        except LoadFailed as error:
-            log.error("no spare worker", error=error.message)
 
     async def _remember_served(self, order: LoadOrder) -> None:
         slot = self.slots[order.model]
@@ -325,3 +380,7 @@ def _note_failure(task: "asyncio.Task[None]") -> None:
 
 def _same(a: LoadOrder | None, b: LoadOrder) -> bool:
     return a is not None and (a.epoch, a.generation, a.manifest_digest) == (b.epoch, b.generation, b.manifest_digest)
+
+
+def _is(served: Served, order: LoadOrder) -> bool:
+    return (served.version, served.manifest_digest) == (order.version, order.manifest_digest)

@@ -1,7 +1,5 @@
 """The pod over HTTP: the Open Inference Protocol V2, its model-repository extension, and what operators probe."""
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -12,20 +10,18 @@ from aiohttp.http import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from modelcast.consumers.pod.config import PodConfig
+from modelcast.consumers.pod.inference import OnnxInference
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.orders import authorized, read_load, read_unload
 from modelcast.consumers.pod.repository import Repository, Serving, Slot
-from modelcast.consumers.pod.worker.frames import ALL_JSON
-from modelcast.consumers.pod.worker.link import WorkerGone
 from modelcast.consumers.pod.worker.tensors import BadRequest
-from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
+from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics
 
 log = structlog.get_logger("modelcast.pod")
 R = TypeVar("R", bound=web.StreamResponse)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-JSON_SIZE_HEADER = "Inference-Header-Content-Length"
 _CHUNKED_BYTES_GUESS = 1024 * 1024  # a body that doesn't say its size counts as this much
 _ALWAYS = {"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
 _FAILED_STATUS = {"artifact_missing": 404, "verification_failed": 422, "unsupported": 422, "load_timeout": 504}
@@ -35,13 +31,20 @@ class Routes:
     """The handlers of one pod."""
 
     def __init__(
-        self, config: PodConfig, lifecycle: Lifecycle, repository: Repository, metrics: PodMetrics, incarnation: str
+        self,
+        config: PodConfig,
+        lifecycle: Lifecycle,
+        repository: Repository,
+        metrics: PodMetrics,
+        incarnation: str,
+        inference: OnnxInference | None = None,
     ) -> None:
         self._config = config
         self._life = lifecycle
         self._repository = repository
         self._metrics = metrics
         self._incarnation = incarnation
+        self._inference = inference  # None: another server answers the requests
 
     def application(self) -> web.Application:
         """The web application."""
@@ -112,14 +115,17 @@ class Routes:
         return web.json_response({"live": True})
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        ready = self._life.ready
+        trouble = self._repository.trouble
+        ready = self._life.ready and not trouble
         body: dict[str, Any] = {"ready": ready, "phase": self._life.phase.value}
+        if trouble:
+            body["error"] = trouble
         if not ready and self._life.lacking:
             body["lacking"] = list(self._life.lacking)
         return web.json_response(body, status=200 if ready else 503)
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:
-        self._metrics.ready.set(self._life.ready)
+        self._metrics.ready.set(self._life.ready and not self._repository.trouble)
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _about(self, _request: web.Request) -> web.Response:
@@ -144,54 +150,38 @@ class Routes:
 
     def _serving(self, request: web.Request) -> Serving:
         slot = self._slot(request)
-        if slot.serving is None:
+        return self._as_asked(request, slot, slot.serving)
+
+    async def _confirmed(self, request: web.Request) -> Serving:
+        """As ``_serving``, but by the engine's own word of this moment."""
+        slot = self._slot(request)
+        try:
+            return self._as_asked(request, slot, await self._repository.confirmed(slot))
+        except PodUnreachable as error:
+            raise _Unavailable(f"the server does not answer: {error.message}") from None
+
+    def _as_asked(self, request: web.Request, slot: Slot, serving: Serving | None) -> Serving:
+        if serving is None:
             raise _Unavailable(f"model {slot.model!r} is being put back: {slot.reason}")
         version = request.match_info.get("version")
-        if version is not None and version != str(slot.serving.order.version):
-            raise _NotFound(f"{slot.model}/{version[:20]} is not served here, {slot.serving.order.version} is")
-        return slot.serving
+        if version is not None and version != str(serving.order.version):
+            raise _NotFound(f"{slot.model}/{version[:20]} is not served here, {serving.order.version} is")
+        return serving
 
     async def _metadata(self, request: web.Request) -> web.Response:
-        serving = self._serving(request)
-        return web.json_response(serving.metadata, headers=serving.headers)
+        serving = await self._confirmed(request)
+        return web.json_response(dict(serving.served.metadata), headers=serving.headers)
 
     async def _model_ready(self, request: web.Request) -> web.Response:
-        serving = self._serving(request)
+        serving = await self._confirmed(request)
         ready = self._life.restored
         body = {"name": serving.order.model, "ready": ready}
         return web.json_response(body, status=200 if ready else 503, headers=serving.headers)
 
     async def _infer(self, request: web.Request) -> web.Response:
-        json_size_bytes = _json_size(request.headers.get(JSON_SIZE_HEADER))
-        body = await request.read()
-        started = time.perf_counter()
-        serving = self._serving(request)  # read once: this request finishes on what serves now
-        metrics, order = self._metrics, serving.order
-        metrics.in_flight.inc()
-        status = 503
-        try:
-            async with asyncio.timeout(self._config.infer_seconds_max):
-                answer = await serving.link.infer(body, json_size_bytes)
-            status = answer.status
-        except WorkerGone as error:
-            return _error(503, str(error), headers={**serving.headers, "Retry-After": "1"})
-        except TimeoutError:
-            status = 504
-            if serving.link.silent_seconds() >= self._config.infer_seconds_max:
-                log.error("worker answers nothing any more, replaced", model=order.model, version=order.version)
-                await serving.link.kill()
-            return _error(504, f"no answer within {self._config.infer_seconds_max:g} s", headers=serving.headers)
-        finally:
-            metrics.in_flight.dec()
-            metrics.predictions.labels(order.model, str(order.version), str(status)).inc()
-            metrics.latency.labels(order.model).observe(time.perf_counter() - started)
-        headers = serving.headers
-        if answer.json_size_bytes == ALL_JSON:
-            headers["Content-Type"] = "application/json"
-        else:
-            headers["Content-Type"] = "application/octet-stream"
-            headers[JSON_SIZE_HEADER] = str(answer.json_size_bytes)
-        return web.Response(status=answer.status, body=answer.body, headers=headers)
+        if self._inference is None:
+            raise _NotFound("a companion: the server that it drives answers inference itself")
+        return await self._inference.answer(request, self._serving)
 
     # --- model repository ---
 
@@ -227,6 +217,8 @@ class Routes:
             await self._repository.unload(model, epoch=epoch, generation=generation)
         except PodRefused as error:
             return _error(409, str(error), code=error.code)
+        except LoadFailed as error:
+            return _error(500, str(error), code=error.code)
         return web.json_response({})
 
     def _authorize(self, request: web.Request) -> None:
@@ -259,14 +251,6 @@ def _row(slot: Slot) -> dict[str, Any]:
         "state": "READY" if slot.serving else "UNAVAILABLE",
         "reason": slot.reason,
     }
-
-
-def _json_size(header: str | None) -> int:
-    if header is None:
-        return ALL_JSON
-    if not header.isdecimal() or int(header) >= ALL_JSON:
-        raise BadRequest(f"{JSON_SIZE_HEADER} must be a whole number")
-    return int(header)
 
 
 def _error(

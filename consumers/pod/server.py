@@ -12,10 +12,13 @@ import structlog
 from aiohttp import web
 
 from modelcast.consumers.pod.config import DesiredSource, PodConfig
+from modelcast.consumers.pod.engine import Engine
+from modelcast.consumers.pod.inference import OnnxInference
 from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.routes import Routes
+from modelcast.consumers.pod.worker.engine import OnnxEngine
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused
 from modelcast.infra.files.files import written_aside
 from modelcast.infra.telemetry.metrics import PodMetrics
@@ -27,8 +30,12 @@ _CLOSE_SECONDS = 2.0
 ASK_AGAIN_SECONDS = 2.0
 
 
-async def serve(config: PodConfig) -> None:
+async def serve(config: PodConfig, engine: Engine | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Must run in the main thread: workers end with it.
+
+    Args:
+        config: the pod.
+        engine: what runs the models, elsewhere; None: ONNX Runtime in worker processes of this pod's own.
 
     Raises:
         UsageError: no token.
@@ -40,8 +47,12 @@ async def serve(config: PodConfig) -> None:
         raise UsageError("a pod needs its region's token", hint="set MODELCAST_POD_TOKEN")
     ledger = Ledger(config.state_dir)
     lifecycle, metrics = Lifecycle(), PodMetrics()
-    repository = Repository(config, ledger, metrics)
-    application = Routes(config, lifecycle, repository, metrics, secrets.token_hex(8)).application()
+    inference = None
+    if engine is None:
+        engine = onnx = OnnxEngine(config)
+        inference = OnnxInference(config, onnx, metrics)
+    repository = Repository(engine, ledger, metrics, grace_seconds=config.grace_seconds)
+    application = Routes(config, lifecycle, repository, metrics, secrets.token_hex(8), inference).application()
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
     await runner.setup()
     stop = asyncio.Event()

@@ -1,7 +1,8 @@
 """Drives a pod over the Open Inference Protocol V2 with the model-repository extension.
 
 A pod of ours (``run pod``, ``run companion``) signs every answer with its incarnation and names digest, generation and
-epoch in headers. Any other server is told and asked what V2 knows and nothing else: it gets no parameters (Triton
+epoch in headers. Any other server is driven only where the settings say so (``foreign``), for nobody checks what it
+loads. It is told and asked what V2 knows and nothing else: it gets no parameters (Triton
 refuses those that it does not know), its version is what V2's ``versions`` name of the *loaded* model and never what
 the repository's index says (MLServer reads that from disk), and nothing that it answers to a load blames a version,
 for it never proved that it had the bytes whole.
@@ -65,8 +66,11 @@ class _Answer:
 class V2Pod:
     """One pod at ``url``. Connections are reused; close with ``aclose``."""
 
-    def __init__(self, name: str, url: str, token: str, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self, name: str, url: str, token: str, timeouts: Timeouts | None = None, *, foreign: bool = False
+    ) -> None:
         self._name = name
+        self._foreign = foreign
         self._url = url.rstrip("/")
         self._token = token
         self._timeouts = timeouts or Timeouts()
@@ -110,6 +114,8 @@ class V2Pod:
             raise PodUnreachable(answer.message, subject=self._name)
         if answer.ours:
             return self._of_ours(answer)
+        if not self._foreign:
+            return PodReading(self._name, False, "", None, None, None, None, proof="disk")  # a load says why
         if answer.status != 200:
             return PodReading(self._name, answer.status < 500, "", None, None, None, None, proof="memory")
         # By model: a server's own readiness counts models that others failed to load (Triton), or none (MLServer).
@@ -143,6 +149,10 @@ class V2Pod:
     async def _order(self, model: str, verb: str, parameters: dict[str, object], *, subject: str) -> None:
         if self._ours is None:
             await self._ask("GET", "/v2", self._timeouts.read)
+        if not self._ours and not self._foreign:
+            raise LoadFailed(
+                "what answers there is no pod of Modelcast", code="unsupported", subject=subject, hint=COMPANION_HINT
+            )
         path = f"/v2/repository/models/{quote(model, safe='')}/{verb}"
         body = {"parameters": parameters} if self._ours else {}
         answer = await self._ask("POST", path, self._timeouts.load, body=body)

@@ -3,9 +3,11 @@
 import os
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
@@ -50,6 +52,7 @@ class Clients:
 
     def __init__(self, endpoint: Endpoint) -> None:
         core = botocore.session.Session()
+        core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
         if endpoint.access_key_id is None:
             found = RereadCredentials.read()
             if found is None:
@@ -74,6 +77,12 @@ class Clients:
         self.plain = client(ATTEMPTS, READ_TIMEOUT_SECONDS)
         self.once = client(1, READ_TIMEOUT_SECONDS)
         self.bulk = client(ATTEMPTS, BULK_READ_TIMEOUT_SECONDS)
+
+
+@lru_cache
+def _loader(data_path: str | None) -> botocore.loaders.Loader:
+    """Reads and keeps the description of S3's interface, which takes longer than all else about a client."""
+    return botocore.loaders.create_loader(data_path)
 
 
 @dataclass(frozen=True, slots=True)

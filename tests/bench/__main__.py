@@ -25,6 +25,7 @@ BENCHES = {
         "tests.bench.many_files",
         "10,000 small files: hashed, fetched, pulled, rebuilt, beside cp -r and sync",
     ),
+    "gates": ("tests.bench.gates", "simulated rollouts: healthy versions rolled back, bad ones promoted, by rule"),
     "pod": ("tests.bench.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
 }
 
@@ -33,6 +34,9 @@ def extras(name: str, options: argparse.Namespace) -> list[str]:
     """What one benchmark is told besides the rounds."""
     if name == "ablation":
         return ["--markdown", str(options.json.with_suffix(".ablation.md"))]
+    if name == "gates":
+        drawn = ["--svg", str(options.json.with_suffix(".gates.svg"))]
+        return [*drawn, "--rollouts", "100"] if options.quick else drawn
     if name != "delta":
         return []
     drawn = ["--svg", str(options.json.with_suffix(".delta.svg"))]

@@ -33,7 +33,7 @@ RATES = {
     "load answer lost": 0.12,
     "load slow": 0.12,
     "load fails": 0.15,
-    "environment refuses a load": 0.2,
+    "environment refuses a load": 0.35,
     "load lies": 0.15,
     "read lost": 0.05,
     "read late": 0.08,

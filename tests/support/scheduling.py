@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROAD, LOSSES = "integration: the road", "integration: losses"
 TOGETHER = {
-    **{f"test_{name}.py": ROAD for name in ("main_road", "base_command_line", "bad_bytes")},
+    **{f"test_{name}.py": ROAD for name in ("main_road", "base_command_line", "bad_bytes", "dashboard")},
     **{f"test_{name}.py": LOSSES for name in ("exit_codes", "losses", "progress")},
     **{f"test_{name}.py": "region: workers" for name in ("two_workers", "storms", "late_bytes")},
     **{f"test_{name}.py": "region: one worker" for name in ("region_for_real", "flood")},

@@ -106,7 +106,7 @@ class Worker:
     def _load(self, spec: LoadSpec, loaded: "list[OnnxModel]") -> None:
         import orjson
 
-        from modelcast.consumers.pod.worker.failures import failure_code
+        from modelcast.consumers.pod.failures import failure_code
         from modelcast.consumers.pod.worker.onnx_model import OnnxModel
         from modelcast.schemas.errors import ModelcastError
 

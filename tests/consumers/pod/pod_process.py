@@ -31,8 +31,8 @@ class PodProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "modelcast.consumers.pod", "--name", "pod-a", "--region", "eu"),
-                    *("--port-file", str(port_file), "--cache-dir", str(self.cache)),
+                    *self.command(),
+                    *("--region", "eu", "--port-file", str(port_file), "--cache-dir", str(self.cache)),
                     *("--state-dir", str(self.home / "state"), *self.options),
                 ],
                 env={**os.environ, "MODELCAST_POD_TOKEN": TOKEN},
@@ -43,6 +43,9 @@ class PodProcess:
         assert not self.ended, self.log.read_text()
         self.url = f"http://127.0.0.1:{port_file.read_text().strip()}"
         return self
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "modelcast.consumers.pod", "--name", "pod-a"]
 
     @property
     def ended(self) -> bool:

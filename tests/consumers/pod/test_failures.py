@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
-from modelcast.consumers.pod.worker.failures import failure_code
+from modelcast.consumers.pod.failures import failure_code
 from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION
 from modelcast.schemas.errors import ContentError, NotFound, StoreUnavailable, UsageError, VerificationFailed
 

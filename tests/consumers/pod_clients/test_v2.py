@@ -137,7 +137,7 @@ class PlainServer:
 async def plain() -> AsyncIterator[tuple[PlainServer, V2Pod]]:
     server = PlainServer()
     async with TestServer(server.application()) as running:
-        driver = V2Pod("other", str(running.make_url("/")), "t", Timeouts(connect=60, read=60, load=60))
+        driver = V2Pod("other", str(running.make_url("/")), "t", Timeouts(connect=60, read=60, load=60), foreign=True)
         yield server, driver
         await driver.aclose()
 
@@ -158,6 +158,18 @@ async def test_a_server_is_asked_about_this_model_and_not_about_all(plain: tuple
     """Triton's own readiness is 400 from the moment that any model has failed to load."""
     plain[0].server_ready = (400, {})
     assert (await plain[1].read("adder")).ready
+
+
+async def test_a_server_that_is_no_pod_of_ours_is_not_driven_unless_the_settings_say_so(
+    plain: tuple[PlainServer, V2Pod],
+) -> None:
+    strict = V2Pod("other", plain[1].url, "t")
+    reading = await strict.read("adder")
+    assert (reading.ready, reading.version) == (False, None)
+    with pytest.raises(LoadFailed, match="run companion") as caught:
+        await strict.load(order(adder(1), 1))
+    assert (caught.value.code, plain[0].orders) == ("unsupported", [])
+    await strict.aclose()
 
 
 async def test_a_foreign_server_gets_no_parameters(plain: tuple[PlainServer, V2Pod]) -> None:
@@ -264,7 +276,7 @@ async def test_what_a_pod_reads_from_its_disk_is_told_as_that(plain: tuple[Plain
 
 async def test_a_server_that_hangs_is_unreachable(plain: tuple[PlainServer, V2Pod]) -> None:
     plain[0].hangs = True
-    hasty = V2Pod("other", plain[1].url, "t", Timeouts(connect=60, read=0.5, load=0.5))
+    hasty = V2Pod("other", plain[1].url, "t", Timeouts(connect=60, read=0.5, load=0.5), foreign=True)
     for call in (hasty.read("adder"), hasty.load(order(adder(1), 1))):
         with pytest.raises(PodUnreachable):
             await call

@@ -136,3 +136,25 @@ async def test_a_tab_that_is_closed_is_forgotten(board: Board, serve: Serve) -> 
         assert time.monotonic() < deadline
         board.stream.send("tick", {}, time.monotonic())
         await asyncio.sleep(0.05)
+
+
+async def test_who_takes_nothing_delays_nobody(board: Board, serve: Serve) -> None:
+    client = await serve(board)
+    assert client.port is not None
+    stalled = [await asyncio.open_connection("127.0.0.1", client.port, limit=1024) for _ in range(10)]
+    for reader, writer in stalled:
+        writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await writer.drain()
+        await reader.readline()  # and never again
+    watching = await client.get("/api/v1/events")
+    await frame(watching)
+    began, text = time.monotonic(), "x" * 50_000
+    for number in range(400):  # 20 MB, more than any socket takes
+        board.stream.send("tick", {"n": number, "text": text}, time.monotonic())
+        assert (await frame(watching))["data"]["n"] == number
+    assert time.monotonic() - began < 20
+    assert board.stream.resyncs >= 10
+    assert max(w.queue.qsize() for w in board.stream.watchers) <= QUEUE_MAX
+    for _, writer in stalled:
+        writer.close()
+    watching.close()

@@ -51,6 +51,7 @@ class Pod:
 
     def __init__(self, region: Region, name: str, *, plain: bool) -> None:
         self.region, self.world, self.name, self.plain = region, region.world, name, plain
+        self.trouble = self.world.rng.choice(["request_refused", "unsupported", "not_delivered", "out_of_resources"])
         self.accepted: fence.Accepted | None = None
         self.serving: Serving | None = None
         self.bringing_up: BringingUp | None = None
@@ -140,9 +141,8 @@ class Pod:
 
     def _refusal(self) -> PodRefused | LoadFailed:
         """What is wrong with the request, the server or its machine, and not with the version."""
-        code = self.world.rng.choice(["request_refused", "unsupported", "not_delivered", "out_of_resources"])
-        kind = PodRefused if code == "request_refused" else LoadFailed
-        return kind("mend me", code=code, subject=self.name)
+        kind = PodRefused if self.trouble == "request_refused" else LoadFailed
+        return kind("mend me", code=self.trouble, subject=self.name)
 
     def _admit(self, order: LoadOrder, reply: Reply) -> None:
         accepted, serving = self.accepted, self.serving

@@ -1,0 +1,109 @@
+"""An artifact from the region, verified, into a server's model repository."""
+
+import asyncio
+import errno
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from modelcast.consumers.companion.layouts.values import Files, Layout, ReadFile
+from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
+from modelcast.consumers.pod.failures import failure_code
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
+from modelcast.schemas.errors import ModelcastError
+
+T = TypeVar("T")
+
+MakeLayout = Callable[[Files, LoadOrder, ReadFile], Layout]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One version, ready to be swapped in."""
+
+    order: LoadOrder
+    layout: Layout
+    contents: dict[str, bytes]  # by path below the version's folder; only where no folder is shared
+
+
+class Delivery:
+    """Opens artifacts, every byte hashed, and places copies of them.
+
+    Args:
+        artifacts: makes the source; called on a thread.
+        repository: where the server looks for models; None: the bytes travel with the load call.
+        make_layout: the kind's layout.
+        contents_size_max_bytes: the most that a load call carries.
+    """
+
+    def __init__(
+        self,
+        artifacts: ArtifactSourceFactory,
+        repository: ModelRepository | None,
+        make_layout: MakeLayout,
+        contents_size_max_bytes: int = 0,
+    ) -> None:
+        self._artifacts = artifacts
+        self._repository = repository
+        self._make_layout = make_layout
+        self._contents_size_max_bytes = contents_size_max_bytes
+
+    async def deliver(self, order: LoadOrder) -> Delivered:
+        """Bring a version where the server can load it.
+
+        Raises:
+            LoadFailed: see its codes.
+        """
+        try:
+            return await cancellable(lambda cancel: self._deliver(order, cancel))
+        except LoadFailed:
+            raise
+        except (ModelcastError, OSError, MemoryError) as error:
+            full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+            raise LoadFailed(
+                str(error), code=failure_code(error), hint="make room in the model repository" if full else ""
+            ) from None
+
+    def _deliver(self, order: LoadOrder, cancel: threading.Event) -> Delivered:
+        with self._artifacts().open(order.manifest_digest) as folder:
+            files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
+            layout = self._make_layout(files, order, lambda path: (folder / path).read_bytes())
+            if self._repository is not None:
+                self._repository.place(order.model, layout, folder, cancel)
+                return Delivered(order, layout, {})
+            size_bytes = sum(files[place.source] for place in layout.places)
+            if size_bytes > self._contents_size_max_bytes:
+                raise LoadFailed(
+                    f"{size_bytes} bytes; a load call carries at most {self._contents_size_max_bytes}",
+                    code="not_delivered",
+                    hint="share a folder with the server and name it with --repository",
+                )
+            contents = {place.path: (folder / place.source).read_bytes() for place in layout.places}
+            return Delivered(order, layout, contents)
+
+
+async def cancellable(work: Callable[[threading.Event], T]) -> T:
+    """``work`` on a thread. Cancelled, it is asked to stop and waited for: two never write the same place."""
+    cancel = threading.Event()
+    future = asyncio.get_running_loop().run_in_executor(None, work, cancel)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        cancel.set()
+        await asyncio.wait({future})
+        if not future.cancelled():
+            future.exception()  # seen
+        raise
+
+
+async def uninterrupted(doing: "asyncio.Task[T]") -> T:
+    """What a server was told can't be untold: cancelled, this waits for its end, then passes the cancellation on."""
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait({doing})
+        if not doing.cancelled():
+            doing.exception()
+        raise

@@ -1,0 +1,1 @@
+"""The servers that a companion can drive, each an ``Engine``."""

@@ -1,0 +1,159 @@
+"""Triton Inference Server in explicit model-control mode, driven by gRPC alone.
+
+A load by HTTP stalls every HTTP connection on the same thread of Triton for as long as it takes, and one that carries
+a large file has been seen to crash the server (docs/adr/0017); so nothing here speaks HTTP to it.
+
+The configuration travels with the load call: which version, and the manifest digest as a parameter, so that Triton's
+own memory names what it serves. After a restart Triton is empty, and the companion loads again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import tritonclient.grpc.aio as triton
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import model_config_pb2
+from tritonclient.utils import InferenceServerException
+
+from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
+from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
+from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
+
+CONTENTS_SIZE_MAX_BYTES = 1024**3  # a gRPC message ends at 2 GiB; 205 MB was the largest tried
+READ_SECONDS = 5.0
+
+# Words of Triton's answers to a load that name the server or its machine and not the model.
+_UNSUPPORTED = ("explicit model load / unload is not allowed", "unable to find backend library", "backend not found")
+_EXHAUSTED = ("out of memory", "no space left", "cannot allocate memory", "bad_alloc", "failed to allocate")
+_UNDELIVERED = ("failed to poll from model repository", "no version is available", "at least one version must be")
+
+
+def parse_config(text: bytes) -> Mapping[str, Any]:
+    """A ``config.pbtxt`` as ModelConfig's JSON fields. Raises ``ValueError``."""
+    config = model_config_pb2.ModelConfig()
+    try:
+        text_format.Parse(text.decode(), config)
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from None
+    fields: dict[str, Any] = json_format.MessageToDict(config, preserving_proto_field_name=True)
+    return fields
+
+
+class TritonEngine:
+    """See ``Engine``.
+
+    Args:
+        address: ``host:port`` of its gRPC service.
+        delivery: brings the files to it.
+        repository: the folder shared with it, to be tidied; None: there is none.
+        load_seconds_max: how long a load may take.
+    """
+
+    capabilities = Capabilities(gapless=True, watch_seconds=1.0)
+
+    def __init__(
+        self, address: str, delivery: Delivery, repository: ModelRepository | None, load_seconds_max: float
+    ) -> None:
+        self._address = address
+        self._delivery = delivery
+        self._repository = repository
+        self._load_seconds_max = load_seconds_max
+        self._prepared: dict[str, Delivered] = {}
+        self._folders: dict[str, str] = {}  # of the version that serves
+        self._client: Any = None
+
+    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+        """Open the channel; whether the server is there shows when it is asked."""
+        self._client = triton.InferenceServerClient(self._address)
+
+    async def prepare(self, order: LoadOrder) -> None:
+        """See ``Engine.prepare``."""
+        self._prepared[order.model] = await self._delivery.deliver(order)
+
+    async def swap(self, order: LoadOrder) -> Served:
+        """See ``Engine.swap``."""
+        delivered = self._prepared.pop(order.model)
+        began = time.monotonic()
+        await uninterrupted(asyncio.ensure_future(self._load(delivered)))
+        try:
+            served = await self.serving(order.model)
+        except PodUnreachable as error:
+            raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
+        if served is None or (served.version, served.manifest_digest) != (order.version, order.manifest_digest):
+            found = f"version {served.version}" if served else "none of ours"
+            raise LoadFailed(f"Triton took the load, but its memory names {found}", code="unconfirmed")
+        if self._repository is not None:
+            folder, before = delivered.layout.folder, self._folders.get(order.model, "")
+            self._folders[order.model] = folder
+            await asyncio.to_thread(self._repository.prune, order.model, {folder, before})
+        return replace(served, seconds={"swap": time.monotonic() - began})
+
+    async def _load(self, delivered: Delivered) -> None:
+        order, layout = delivered.order, delivered.layout
+        files = {f"file:{layout.folder}/{path}": content for path, content in delivered.contents.items()}
+        try:
+            await self._client.load_model(
+                order.model,
+                config=orjson.dumps(dict(layout.settings)).decode(),
+                files=files or None,
+                client_timeout=self._load_seconds_max,
+            )
+        except InferenceServerException as error:
+            message = str(error.message())
+            raise LoadFailed(message, code=_load_code(str(error.status()), message.lower())) from None
+
+    async def serving(self, model: str) -> Served | None:
+        """See ``Engine.serving``. Never the repository index: it keeps the names of the dead."""
+        try:
+            metadata = await self._client.get_model_metadata(model, as_json=True, client_timeout=READ_SECONDS)
+            config = await self._client.get_model_config(model, as_json=True, client_timeout=READ_SECONDS)
+        except InferenceServerException as error:
+            if _is_absent(error):
+                return None
+            raise PodUnreachable(str(error.message()), subject=self._address) from None
+        parameters = config.get("config", {}).get("parameters", {})
+        digest = parameters.get(DIGEST_PARAMETER, {}).get("string_value", "")
+        versions = [int(v) for v in metadata.get("versions", []) if str(v).isdecimal()]
+        if not digest or len(versions) != 1:
+            return None
+        return Served(versions[0], digest, "memory", metadata)
+
+    async def retire(self, model: str) -> None:
+        """See ``Engine.retire``."""
+        try:
+            await self._client.unload_model(model, client_timeout=self._load_seconds_max)
+        except InferenceServerException as error:
+            if not _is_absent(error):
+                raise LoadFailed(str(error.message()), code="unreachable", subject=model) from None
+
+    async def aclose(self) -> None:
+        """Close the channel. Triton goes on serving."""
+        if self._client is not None:
+            await self._client.close()
+
+
+def _is_absent(error: InferenceServerException) -> bool:
+    """Whether Triton says that it has no such model, or none that is ready."""
+    message = str(error.message()).lower()
+    return "unknown model" in message or "is not ready" in message or "not found" in message
+
+
+def _load_code(status: str, message: str) -> str:
+    """``LoadFailed``'s code for Triton's answer to a load of files that were verified and placed whole."""
+    if any(words in message for words in _UNSUPPORTED):
+        return "unsupported"
+    if any(words in message for words in _EXHAUSTED):
+        return "out_of_resources"
+    if any(words in message for words in _UNDELIVERED):
+        return "not_delivered"
+    if status.endswith("DEADLINE_EXCEEDED"):
+        return "load_timeout"
+    if status.endswith(("INTERNAL", "INVALID_ARGUMENT")) or "load failed for model" in message:
+        return BLAMES_THE_VERSION
+    return "unreachable"

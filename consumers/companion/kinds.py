@@ -1,0 +1,109 @@
+"""The kinds of server that a companion drives, each made from the same few settings."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from modelcast.consumers.companion.delivery import Delivery
+from modelcast.consumers.companion.engines.folder import Commands, FolderEngine
+from modelcast.consumers.companion.engines.mlserver import MLServerEngine
+from modelcast.consumers.companion.layouts.folder import folder_layout
+from modelcast.consumers.companion.layouts.mlserver import mlserver_layout
+from modelcast.consumers.companion.layouts.triton import triton_layout
+from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
+from modelcast.consumers.pod.engine import Engine
+from modelcast.schemas.errors import ModelcastError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The server beside a companion."""
+
+    kind: str
+    server: str = ""  # its URL; kinds that are told by commands need none
+    repository: Path | None = None  # where it looks for models
+    command: str = ""  # tells the server, for kind folder
+    check: str = ""  # asks it
+    load_seconds_max: float = 300.0
+
+
+def make_engine(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
+    """The engine for a server.
+
+    Raises:
+        UsageError: no such kind, or it needs what the settings do not say.
+        Refused: another companion places files in that repository.
+        ModelcastError: the repository can't be written.
+    """
+    make = _KINDS.get(settings.kind)
+    if make is None:
+        raise UsageError(f"unknown kind of server {settings.kind!r}", hint=f"one of {', '.join(_KINDS)}")
+    return make(settings, artifacts)
+
+
+def _triton(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
+    try:
+        from modelcast.consumers.companion.engines.triton import CONTENTS_SIZE_MAX_BYTES, TritonEngine, parse_config
+    except ImportError as error:
+        raise UsageError(f"Triton's client is missing: {error}", hint="pip install 'modelcast[triton]'") from None
+    parts = urlsplit(settings.server)
+    if parts.scheme != "grpc" or not parts.hostname or not parts.port:
+        raise UsageError(
+            f"{settings.server!r} is not the address of a gRPC service",
+            hint="--server grpc://127.0.0.1:8001; by HTTP a load would stall Triton's other requests",
+        )
+    repository = _repository(settings) if settings.repository is not None else None
+    delivery = Delivery(
+        artifacts,
+        repository,
+        lambda files, order, read: triton_layout(files, order, read, parse_config),
+        CONTENTS_SIZE_MAX_BYTES,
+    )
+    return TritonEngine(parts.netloc, delivery, repository, settings.load_seconds_max)
+
+
+def _mlserver(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
+    repository = _repository(settings)
+    delivery = Delivery(artifacts, repository, mlserver_layout)
+    return MLServerEngine(_http(settings), delivery, repository, settings.load_seconds_max)
+
+
+def _folder(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
+    repository = _repository(settings)
+    delivery = Delivery(artifacts, repository, lambda files, order, _read: folder_layout(files, order))
+    commands = Commands(_words("--command", settings.command), _words("--check", settings.check))
+    return FolderEngine(commands, delivery, repository, settings.load_seconds_max)
+
+
+_KINDS: dict[str, Callable[[ServerSettings, ArtifactSourceFactory], Engine]] = {
+    "triton": _triton,
+    "mlserver": _mlserver,
+    "folder": _folder,
+}
+KINDS = tuple(_KINDS)
+
+
+def _repository(settings: ServerSettings) -> ModelRepository:
+    if settings.repository is None:
+        raise UsageError(f"kind {settings.kind} needs the folder that the server serves from", hint="--repository DIR")
+    try:
+        return ModelRepository(settings.repository)
+    except OSError as error:
+        raise ModelcastError(f"can't be written: {error.strerror}", subject=str(settings.repository)) from None
+
+
+def _http(settings: ServerSettings) -> str:
+    parts = urlsplit(settings.server)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise UsageError(f"{settings.server!r} is not the URL of a server", hint="--server http://127.0.0.1:8080")
+    return settings.server
+
+
+def _words(option: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r}: {error}") from None

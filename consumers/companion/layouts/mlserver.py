@@ -1,0 +1,80 @@
+"""MLServer: ``<model>/<version>/…`` beside ``<model>/model-settings.json``, which is written last.
+
+The settings name no ``version``: MLServer makes a new version the default before it is loaded and fails every request
+until then; without one it loads the new model beside the old. Which version is in memory stands in ``platform``, free
+text that MLServer repeats from the settings of what it has loaded.
+
+Hints: ``modelcast/mlserver.json`` holds model settings (``implementation``, ``parameters``, …), else the artifact's own
+``model-settings.json`` counts, else the file's name says which runtime it is for.
+"""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from modelcast.consumers.companion.layouts.values import (
+    HINTS_FOLDER,
+    Files,
+    Layout,
+    ReadFile,
+    places_of,
+    read_hint,
+    unsupported,
+)
+from modelcast.consumers.pod.engine import NotLoadable
+from modelcast.consumers.pod_clients.port import LoadOrder
+from modelcast.schemas.digests import DIGEST_PATTERN
+
+SETTINGS_FILE = "model-settings.json"
+_MARK = "modelcast"
+_BY_NAME = {
+    "model.joblib": "mlserver_sklearn.SKLearnModel",
+    "model.pkl": "mlserver_sklearn.SKLearnModel",
+    "model.ubj": "mlserver_xgboost.XGBoostModel",
+    "model.bst": "mlserver_xgboost.XGBoostModel",
+    "model.cbm": "mlserver_catboost.CatboostModel",
+    "MLmodel": "mlserver_mlflow.MLflowRuntime",
+}
+
+
+def mlserver_layout(files: Files, order: LoadOrder, read: ReadFile) -> Layout:
+    """Where the files go; ``settings`` is what model-settings.json must say.
+
+    Raises:
+        NotLoadable: a hint is damaged.
+        Unsupported: nothing says which runtime is to load it.
+    """
+    hint = read_hint(files, f"{HINTS_FOLDER}mlserver.json", read)
+    if hint is None:
+        hint = read_hint(files, SETTINGS_FILE, read)
+    settings = dict(hint) if hint is not None else _by_name(files)
+    parameters = settings.get("parameters", {})
+    if not isinstance(parameters, Mapping) or not isinstance(settings.get("implementation"), str):
+        raise NotLoadable('needs a text "implementation", and an object "parameters" if any', subject="model settings")
+    uri = parameters.get("uri")
+    inside = str(PurePosixPath(uri)) if isinstance(uri, str) and not uri.startswith("/") else "."
+    if ".." in inside.split("/"):
+        raise NotLoadable(f"uri {uri!r} leaves the artifact", subject="model settings")
+    kept = {name: value for name, value in parameters.items() if name != "version"}
+    folder = str(order.version)
+    settings |= {
+        "name": order.model,
+        "platform": f"{_MARK} {order.manifest_digest} {order.version}",
+        "parameters": {**kept, "uri": f"./{folder}" if inside == "." else f"./{folder}/{inside}"},
+    }
+    return Layout(folder, places_of(files, without=frozenset({SETTINGS_FILE})), settings)
+
+
+def _by_name(files: Files) -> dict[str, Any]:
+    for file, implementation in _BY_NAME.items():
+        if file in files:
+            return {"implementation": implementation, "parameters": {"uri": f"./{file}" if "." in file else "."}}
+    raise unsupported("mlserver", files, " or ".join(_BY_NAME))
+
+
+def served_in(platform: object) -> tuple[int, str] | None:
+    """The (version, manifest digest) that a loaded model's ``platform`` names; None: it is none of ours."""
+    words = platform.split() if isinstance(platform, str) else []
+    if len(words) != 3 or words[0] != _MARK or not DIGEST_PATTERN.fullmatch(words[1]) or not words[2].isdecimal():
+        return None
+    return int(words[2]), words[1]

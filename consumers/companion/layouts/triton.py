@@ -1,0 +1,85 @@
+"""Triton: ``<model>/<version>/…`` and a configuration that travels with the load call.
+
+Hints: ``modelcast/triton.json`` holds ``config``, a ModelConfig as JSON. Without it a ``config.pbtxt`` of the artifact
+counts, in an artifact that is laid out as Triton wants it (``config.pbtxt`` beside one numeric folder) or flat; without
+that the file's name says which backend it is for.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from modelcast.consumers.companion.layouts.values import (
+    HINTS_FOLDER,
+    Files,
+    Layout,
+    Place,
+    ReadFile,
+    places_of,
+    read_hint,
+    unsupported,
+)
+from modelcast.consumers.pod.engine import NotLoadable
+from modelcast.consumers.pod_clients.port import LoadOrder
+
+CONFIG_FILE = "config.pbtxt"
+DIGEST_PARAMETER = "modelcast_digest"
+_BY_NAME = {
+    "model.onnx": {"backend": "onnxruntime"},
+    "model.py": {"backend": "python"},
+    "model.plan": {"backend": "tensorrt"},
+}
+
+ParseConfig = Callable[[bytes], Mapping[str, Any]]
+"""A ModelConfig in text format as JSON fields. Raises ``ValueError``."""
+
+
+def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: ParseConfig) -> Layout:
+    """Where the files go; ``settings`` is the whole ModelConfig that makes Triton serve this version and no other.
+
+    Raises:
+        NotLoadable: a hint is damaged.
+        Unsupported: nothing says how Triton is to load it.
+    """
+    places = _places(files)
+    config = _config(files, {p.path for p in places}, read, parse_config)
+    parameters = config.get("parameters")
+    named = parameters if isinstance(parameters, Mapping) else {}
+    settings = {
+        **config,
+        "name": order.model,
+        "version_policy": {"specific": {"versions": [order.version]}},
+        "parameters": {**named, DIGEST_PARAMETER: {"string_value": order.manifest_digest}},
+    }
+    if settings.get("backend") == "python" and "model.py" not in {p.path for p in places}:
+        # Triton 2.51 never answers such a load, and takes no other of that model until it restarts (server#8766).
+        raise unsupported("triton", files, "model.py for its python backend")
+    return Layout(str(order.version), places, settings)
+
+
+def _places(files: Files) -> tuple[Place, ...]:
+    """The version's files: those of the artifact's one numeric folder where it is laid out as a Triton model."""
+    places = places_of(files, without=frozenset({CONFIG_FILE}))
+    tops = {PurePosixPath(p.path).parts[0] for p in places}
+    if CONFIG_FILE in files and len(tops) == 1 and (top := tops.pop()).isdecimal():
+        return tuple(Place(str(PurePosixPath(p.path).relative_to(top)), p.source) for p in places)
+    return places
+
+
+def _config(files: Files, paths: set[str], read: ReadFile, parse_config: ParseConfig) -> Mapping[str, Any]:
+    name = f"{HINTS_FOLDER}triton.json"
+    hint = read_hint(files, name, read)
+    if hint is not None:
+        config = hint.get("config")
+        if not isinstance(config, dict):
+            raise NotLoadable('needs an object "config"', subject=name)
+        return config
+    if CONFIG_FILE in files:
+        try:
+            return parse_config(read(CONFIG_FILE))
+        except ValueError as error:
+            raise NotLoadable(f"no ModelConfig: {error}", subject=CONFIG_FILE) from None
+    for file, config in _BY_NAME.items():
+        if file in paths:
+            return config
+    raise unsupported("triton", files, " or ".join(_BY_NAME))

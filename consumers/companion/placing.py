@@ -1,0 +1,149 @@
+"""Files into a server's model repository: whole folders by one rename, never links into the cache.
+
+Servers write into their repository (Triton's ``__pycache__``), and may read it at any instant: what lies there is
+ours to copy and theirs to change, and nothing half-copied ever has a name that they look at.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import orjson
+
+from modelcast.consumers.companion.layouts.values import Layout
+from modelcast.infra.files.files import written_aside
+from modelcast.infra.files.locks import acquire
+from modelcast.infra.files.syncing import sync
+from modelcast.schemas.errors import ModelcastError, Refused
+
+STAGING = ".modelcast"
+_FICLONE = 0x40049409
+_COPY_BYTES = 8 * 1024 * 1024
+
+
+class Cancelled(ModelcastError):
+    """A newer order stopped the copying."""
+
+
+class ModelRepository:
+    """A server's model repository. One companion at a time may place files in it. Blocking; use ``close`` at the end.
+
+    Raises:
+        Refused: another companion holds it.
+        OSError: it can't be written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._staging = root / STAGING
+        self._staging.mkdir(parents=True, exist_ok=True)
+        lock = acquire(self._staging / "lock", wait=False)
+        if lock is None:
+            raise Refused(
+                "another companion places files in this model repository", subject=str(root), hint="run one a server"
+            )
+        self._lock = lock
+        for leftover in self._staging.iterdir():  # of a companion that was killed in the middle
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+
+    def place(self, model: str, layout: Layout, artifact: Path, cancel: threading.Event) -> Path:
+        """Copy a version's files into ``<model>/<folder>``, durable, whole or not at all; the folder.
+
+        What lay there under that name before is replaced.
+
+        Raises:
+            Cancelled: ``cancel`` was set.
+            OSError: the disk is full, or the repository can't be written.
+        """
+        aside = self._staging / f"{model}-{layout.folder}-{secrets.token_hex(4)}"
+        try:
+            for place in layout.places:
+                if cancel.is_set():
+                    raise Cancelled("a newer order arrived", subject=model)
+                target = aside / place.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _copy(artifact / place.source, target, cancel)
+            aside.mkdir(parents=True, exist_ok=True)
+            final = self.root / model / layout.folder
+            final.parent.mkdir(parents=True, exist_ok=True)
+            replaced = self._set_aside(final)
+            aside.rename(final)
+            sync(final.parent)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        if replaced is not None:
+            shutil.rmtree(replaced, ignore_errors=True)
+        return final
+
+    def write(self, model: str, name: str, content: bytes | None) -> None:
+        """Replace ``<model>/<name>`` by one rename, durably; None removes it."""
+        path = self.root / model / name
+        if content is None:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_aside(path) as file:
+            file.write(content)
+
+    def read(self, model: str, name: str) -> bytes | None:
+        """``<model>/<name>``, or None."""
+        try:
+            return (self.root / model / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def point(self, model: str, name: str, folder: str) -> None:
+        """Make the symbolic link ``<model>/<name>`` lead to ``folder`` beside it, by one rename."""
+        aside = self._staging / f"link-{secrets.token_hex(4)}"
+        aside.symlink_to(folder)
+        aside.replace(self.root / model / name)
+        sync(self.root / model)
+
+    def prune(self, model: str, keep: Iterable[str]) -> None:
+        """Remove the model's numeric folders but those of ``keep``. Failing leaves them for the next time."""
+        kept = set(keep)
+        with suppress(OSError):
+            for folder in (self.root / model).iterdir():
+                if folder.name.isdecimal() and folder.name not in kept and (aside := self._set_aside(folder)):
+                    shutil.rmtree(aside, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let another companion have it."""
+        os.close(self._lock)
+
+    def _set_aside(self, folder: Path) -> Path | None:
+        aside = self._staging / f"old-{secrets.token_hex(4)}"
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            return None
+        return aside
+
+
+def settings_bytes(layout: Layout) -> bytes:
+    """A layout's settings as a JSON file."""
+    return orjson.dumps(dict(layout.settings), option=orjson.OPT_INDENT_2)
+
+
+def _copy(source: Path, target: Path, cancel: threading.Event) -> None:
+    """Share the blocks where the file system can (reflink), else copy; durable."""
+    with source.open("rb") as read, target.open("wb") as write:
+        try:
+            fcntl.ioctl(write.fileno(), _FICLONE, read.fileno())
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+                raise
+            while chunk := read.read(_COPY_BYTES):
+                if cancel.is_set():
+                    raise Cancelled("a newer order arrived", subject=str(target)) from None
+                write.write(chunk)
+        write.flush()
+        os.fsync(write.fileno())

@@ -1,0 +1,120 @@
+"""The engine of our own pod: ONNX Runtime, one worker process a version."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from modelcast.consumers.pod.config import PodConfig
+from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.worker.link import Loaded, WorkerGone, WorkerLink
+from modelcast.consumers.pod.worker.process import LoadSpec
+from modelcast.consumers.pod.worker.spares import Spares
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
+
+log = structlog.get_logger("modelcast.pod")
+
+
+class OnnxEngine:
+    """See ``Engine``. A version is loaded and warmed up in a process beside the one that serves."""
+
+    capabilities = Capabilities(gapless=True, watch_seconds=None)
+
+    def __init__(self, config: PodConfig) -> None:
+        self._config = config
+        self._spares = Spares(config.spares, config.artifacts, nice=self._nice)
+        self._serving: dict[str, tuple[WorkerLink, Served]] = {}
+        self._prepared: dict[str, tuple[WorkerLink, Loaded]] = {}
+        self._on_lost: Callable[[str, str], None] = lambda _model, _why: None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+        """Warm the spares."""
+        self._on_lost = on_lost
+        await self._spares.refill()
+
+    async def prepare(self, order: LoadOrder) -> None:
+        """See ``Engine.prepare``."""
+        started = time.monotonic()
+        try:
+            link = await self._spares.take()
+            spawned = time.monotonic()
+            config = self._config
+            spec = LoadSpec(
+                *(order.model, order.version, order.manifest_digest),
+                *(config.run_threads, config.intra_op_threads),
+            )
+            try:
+                loaded = await link.load(spec, timeout=config.load_seconds_max)
+            except BaseException:
+                await link.kill()
+                raise
+        finally:
+            if not self._closed:
+                self._spawn(self._refill())
+        self._prepared[order.model] = link, Loaded(loaded.metadata, {"spawn": spawned - started, **loaded.seconds})
+
+    async def swap(self, order: LoadOrder) -> Served:
+        """See ``Engine.swap``. Nothing here waits: it is one step of the event loop."""
+        link, loaded = self._prepared.pop(order.model)
+        old = self._serving.get(order.model)
+        served = Served(order.version, order.manifest_digest, "bytes", loaded.metadata, loaded.seconds)
+        self._serving[order.model] = link, served
+        link.gone.add_done_callback(lambda _: self._worker_gone(order.model, link))
+        if old is not None:
+            self._spawn(old[0].retire(timeout=self._config.infer_seconds_max))
+        return served
+
+    async def serving(self, model: str) -> Served | None:
+        """See ``Engine.serving``."""
+        found = self._serving.get(model)
+        return found[1] if found else None
+
+    def link(self, model: str) -> WorkerLink:
+        """The worker that serves a model now. Raises ``WorkerGone``."""
+        found = self._serving.get(model)
+        if found is None:
+            raise WorkerGone("the worker process has ended")
+        return found[0]
+
+    async def retire(self, model: str) -> None:
+        """See ``Engine.retire``."""
+        old = self._serving.pop(model, None)
+        if old is not None:
+            self._spawn(old[0].retire(timeout=self._config.infer_seconds_max))
+
+    async def aclose(self) -> None:
+        """End every worker."""
+        self._closed = True
+        serving, self._serving = list(self._serving.values()), {}
+        for link, _ in serving:
+            await link.kill()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._spares.close()
+
+    def _worker_gone(self, model: str, link: WorkerLink) -> None:
+        found = self._serving.get(model)
+        if self._closed or found is None or found[0] is not link:
+            return  # it was retired
+        del self._serving[model]
+        self._on_lost(model, "its worker process died")
+
+    def _nice(self) -> int:
+        """Where nothing serves, nothing is disturbed, and a pod that starts should be quick."""
+        return self._config.load_nice if self._serving else 0
+
+    async def _refill(self) -> None:
+        try:
+            await self._spares.refill()
+        except LoadFailed as error:
+            log.error("no spare worker", error=error.message)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,96 @@
+"""Files appear in a server's repository whole or not at all."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelcast.consumers.companion import placing
+from modelcast.consumers.companion.layouts.values import Layout, Place
+from modelcast.consumers.companion.placing import Cancelled, ModelRepository
+from modelcast.schemas.errors import Refused
+
+LAYOUT = Layout("7", (Place("model.onnx", "model.onnx"), Place("deep/weights", "w/weights")))
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    folder = tmp_path / "artifact"
+    (folder / "w").mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(b"graph")
+    (folder / "w/weights").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[ModelRepository]:
+    repository = ModelRepository(tmp_path / "repository")
+    yield repository
+    repository.close()
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_copies_are_placed_and_never_links_into_the_cache(repository: ModelRepository, artifact: Path) -> None:
+    folder = repository.place("fraud", LAYOUT, artifact, threading.Event())
+    assert folder == repository.root / "fraud/7"
+    assert tree(folder) == {"model.onnx": b"graph", "deep/weights": b"weights"}
+    (folder / "model.onnx").write_bytes(b"what a server does to its files")
+    assert (artifact / "model.onnx").read_bytes() == b"graph"
+    assert (folder / "deep/weights").stat().st_nlink == 1
+
+
+def test_what_lay_there_before_is_replaced_whole(repository: ModelRepository, artifact: Path) -> None:
+    half = repository.root / "fraud/7"
+    half.mkdir(parents=True)
+    (half / "half-copied").write_bytes(b"x")
+    repository.place("fraud", LAYOUT, artifact, threading.Event())
+    assert sorted(tree(half)) == ["deep/weights", "model.onnx"]
+
+
+def test_a_copy_that_is_called_off_leaves_nothing(repository: ModelRepository, artifact: Path) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        repository.place("fraud", LAYOUT, artifact, cancel)
+    assert tree(repository.root) == {".modelcast/lock": b""}
+
+
+def test_a_copy_that_fails_half_way_leaves_what_was_there(repository: ModelRepository, artifact: Path) -> None:
+    repository.place("fraud", LAYOUT, artifact, threading.Event())
+    (artifact / "model.onnx").write_bytes(b"newer")
+    (artifact / "w/weights").unlink()
+    with pytest.raises(FileNotFoundError):
+        repository.place("fraud", LAYOUT, artifact, threading.Event())
+    assert tree(repository.root / "fraud/7") == {"model.onnx": b"graph", "deep/weights": b"weights"}
+
+
+def test_leftovers_of_a_companion_that_was_killed_are_cleared_away(tmp_path: Path, artifact: Path) -> None:
+    leftover = tmp_path / "repository" / placing.STAGING / "fraud-7-abcd"
+    leftover.mkdir(parents=True)
+    (leftover / "half").write_bytes(b"x")
+    ModelRepository(tmp_path / "repository").close()
+    assert not leftover.exists()
+
+
+def test_only_one_companion_at_a_time_places_files(repository: ModelRepository) -> None:
+    with pytest.raises(Refused, match="another companion"):
+        ModelRepository(repository.root)
+
+
+def test_pruning_keeps_what_it_is_told_and_what_is_no_version(repository: ModelRepository, artifact: Path) -> None:
+    for number in ("5", "6", "7"):
+        repository.place("fraud", Layout(number, LAYOUT.places), artifact, threading.Event())
+    repository.write("fraud", "settings.json", b"{}")
+    repository.prune("fraud", {"6", "7", ""})
+    assert sorted(p.name for p in (repository.root / "fraud").iterdir()) == ["6", "7", "settings.json"]
+
+
+def test_a_link_moves_by_one_rename(repository: ModelRepository, artifact: Path) -> None:
+    for number in ("6", "7"):
+        repository.place("fraud", Layout(number, LAYOUT.places), artifact, threading.Event())
+        repository.point("fraud", "current", number)
+    assert (repository.root / "fraud/current").readlink() == Path("7")

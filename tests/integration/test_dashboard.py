@@ -1,0 +1,66 @@
+"""The dashboard of a whole stack: what people do to a model, and what happens to a region, is there to be seen."""
+
+import json
+import signal
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from modelcast.infra.local.layout import dashboard_url
+from modelcast.infra.local.stack import LocalStack
+from tests.support.command_line import CommandLine
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+
+def read(stack: LocalStack, path: str) -> Any:
+    with urllib.request.urlopen(f"{dashboard_url(stack.env)}api/v1/{path}", timeout=10) as answer:
+        return json.load(answer)
+
+
+def words(stack: LocalStack, model: str) -> dict[str, str]:
+    return {each["region"]: each["word"] for each in read(stack, f"models/{model}")["regions"]}
+
+
+@contextmanager
+def standing_still(stack: LocalStack, name: str) -> Iterator[None]:
+    child = stack.services[name].child
+    child.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        child.signal(signal.SIGCONT)
+
+
+def test_who_serves_what_who_wanted_it_and_which_pods_are_shown(modelcast: CommandLine, stack: LocalStack) -> None:
+    modelcast("publish", "shown", modelcast.model(1), "--label", "git=4f2c1a", "--wait")
+    until(lambda: words(stack, "shown") == {"eu": "OK", "us": "OK"}, "both regions are shown as serving")
+    answer = read(stack, "models/shown")
+    assert (answer["model"]["serving"], answer["model"]["counted"], answer["model"]["consistent_version"]) == (2, 2, 1)
+    assert [(e["kind"], e["version"], e["why"]) for e in answer["entries"]] == [("PUBLISH", 1, "git=4f2c1a")]
+    pods = read(stack, "models/shown/regions/eu/pods")
+    assert [(p["version"], p["state"]) for p in pods["pods"]] == [(1, "SERVING")]
+
+    modelcast("pin", "shown/1", "--region", "us", "--yes", "--reason", "the drill")
+    until(lambda: words(stack, "shown") == {"eu": "OK", "us": "HELD"}, "the pin is shown")
+    newest = read(stack, "models/shown")["entries"][0]
+    assert (newest["kind"], newest["why"], newest["regions"]) == ("PIN", "the drill", ["us"])
+    assert any(e["model"] == "shown" and e["kind"] == "PIN" for e in read(stack, "entries")["entries"])
+
+
+def test_a_region_that_stands_still_counts_in_no_n_of_n(modelcast: CommandLine, stack: LocalStack) -> None:
+    modelcast("publish", "quiet", modelcast.model(2), "--wait")
+    until(lambda: words(stack, "quiet") == {"eu": "OK", "us": "OK"}, "both regions are shown as serving")
+    with standing_still(stack, "region-us"):
+        until(lambda: words(stack, "quiet") == {"eu": "OK", "us": "SILENT"}, "the silence is shown")
+        model = read(stack, "models/quiet")
+        assert (model["model"]["serving"], model["model"]["counted"]) == (1, 2)
+        assert model["model"]["consistent_version"] is None
+        (silent,) = [each for each in model["regions"] if each["region"] == "us"]
+        assert (silent["reported_version"], silent["pods_serving"]) == (1, 0)
+        until(lambda: "silent:@us" in {p["id"] for p in read(stack, "problems")["problems"]}, "it is told as a problem")
+    until(lambda: words(stack, "quiet") == {"eu": "OK", "us": "OK"}, "the region is heard again")

@@ -1,0 +1,81 @@
+"""The servers that people run, fetched once from the package index into the user's cache: for tests marked ``real``."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+from modelcast.infra.files.locks import held
+
+TRITON_WHEEL = "nvidia-pytriton==0.7.0"  # it carries the tritonserver 2.51 binary, with the python backend only
+TRITON_NUMPY = "numpy<2"  # its python stub is built against that
+MLSERVER = ("mlserver==1.7.1", "uvloop<0.22", "numpy<2.3")
+
+
+def peers_folder() -> Path:
+    """Where what was fetched stays."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache")
+    folder = base / "modelcast" / "serving-peers"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def triton_folder() -> Path:
+    """The unpacked wheel: ``pytriton/tritonserver`` and the libraries that it needs."""
+    folder = peers_folder() / TRITON_WHEEL
+    with held(peers_folder() / "lock"):
+        if not (folder / "whole").exists():
+            _pip("download", "--no-deps", "--quiet", "--dest", str(folder), TRITON_WHEEL)
+            (wheel,) = folder.glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                wanted = [n for n in archive.namelist() if n.startswith(("pytriton/tritonserver", "nvidia_pytriton.l"))]
+                archive.extractall(folder, wanted)
+            wheel.unlink()
+            _pip("install", "--quiet", "--target", str(folder / "site"), TRITON_NUMPY)
+            _let_run(folder)
+            (folder / "whole").touch()
+    return folder
+
+
+def _let_run(folder: Path) -> None:
+    """A zip keeps no rights, and the stub must lie beside the backend."""
+    server = folder / "pytriton/tritonserver"
+    (server / "bin/tritonserver").chmod(0o755)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = server / "python_backend_stubs" / version / "triton_python_backend_stub"
+    beside = server / "backends/python/triton_python_backend_stub"
+    beside.write_bytes(stub.read_bytes())
+    beside.chmod(0o755)
+
+
+def triton_command(repository: Path, http_port: int, grpc_port: int) -> tuple[list[str], dict[str, str]]:
+    """The command line of a Triton in explicit mode, and its environment."""
+    folder = triton_folder()
+    server = folder / "pytriton/tritonserver"
+    command = [
+        str(server / "bin/tritonserver"),
+        *("--model-repository", str(repository), "--model-control-mode", "explicit"),
+        *("--backend-directory", str(server / "backends"), "--cache-directory", str(server / "caches")),
+        *("--http-port", str(http_port), "--grpc-port", str(grpc_port), "--allow-metrics", "false"),
+        *("--http-address", "127.0.0.1", "--grpc-address", "127.0.0.1", "--disable-auto-complete-config"),
+    ]
+    libraries = [str(folder / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR") or ""]
+    return command, {**os.environ, "LD_LIBRARY_PATH": ":".join(filter(None, libraries))}
+
+
+def mlserver_python() -> Path:
+    """The interpreter of an environment with MLServer, which needs other releases than Modelcast."""
+    folder = peers_folder() / f"{MLSERVER[0]}-{sys.version_info.major}.{sys.version_info.minor}"
+    python = folder / "bin/python"
+    with held(peers_folder() / "lock"):
+        if not (folder / "whole").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-input", *MLSERVER], check=True)
+            (folder / "whole").touch()
+    return python
+
+
+def _pip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments], check=True)

@@ -89,6 +89,19 @@ async def test_who_takes_over_while_there_is_an_alarm_has_it_too_and_reads_the_w
         await again.stop("the test ends")
 
 
+async def test_a_flood_of_announcements_does_not_have_an_alarmed_log_read_all_the_time(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.book.trouble = ForeignRegistry("an entry is gone")
+    scene.reconciler.refresh()
+    await scene.until(lambda: scene.reports.last[MODEL].facts.alarm, "the alarm is told")
+    read = scene.book.refolds
+    for generation in range(100, 150):
+        scene.reconciler.wake(generation)
+        await asyncio.sleep(0.005)
+    assert scene.book.refolds - read <= 2
+
+
 async def test_an_entry_that_cannot_be_read_is_told_while_what_stands_below_it_is_obeyed(scene: Scene) -> None:
     scene.book.unread = "registry/fraud/log/2: not a record"
     await scene.start()

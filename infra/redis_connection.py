@@ -9,6 +9,8 @@ from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import RedisUnavailable, UsageError
 
 ERRORS = (redis.RedisError, OSError, TimeoutError)
+_OTHER_WORDS = ("SSL", "closed by server", "reset by peer", "Timeout connecting")
+"""In what a client says whose server does not understand it."""
 TLS_SCHEME = "rediss://"
 
 
@@ -52,8 +54,8 @@ def unavailable(error: BaseException) -> RedisUnavailable:
         hint = "check the user and the password in redis.url"
     elif "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
         hint = "redis.ssl_ca_location must name the CA that signed the server's certificate, which must name its host"
-    elif "SSL" in text or "Connection closed by server" in text:
-        hint = "redis.url begins with rediss:// where the server speaks TLS, else with redis://"
+    elif any(word in text for word in _OTHER_WORDS):
+        hint = "is it up, and does it speak what redis.url says (rediss:// is TLS, redis:// is not)?"
     return RedisUnavailable(f"Redis: {text}"[:300], hint=hint)
 
 

@@ -128,3 +128,13 @@ def test_records_that_another_partitioner_placed_are_found(kafka_of_its_own: Kaf
     producer.produce(str(Topic.MODEL_UPDATES), key=b"lost", value=b"placed by hand", partition=wrong)
     assert producer.flush(10) == 0
     assert kafka_admin.misplaced(settings, Topic.MODEL_UPDATES) == ["lost"]
+
+
+def test_dead_letters_that_may_fill_the_disks_are_a_warning() -> None:
+    spec = next(spec for spec in TOPICS if spec.name is Topic.DEAD_LETTERS)
+    config = {**spec.config, "retention.bytes": "-1"}
+    (finding,) = kafka_admin.differences(spec, kafka_admin.TopicDescription(str(spec.name), 1, 1, config))
+    assert finding.severity == "warning"
+    assert "retention.bytes" in finding.problem
+    assert f"--add-config retention.bytes={spec.config['retention.bytes']}" in finding.hint
+    assert int(spec.config["segment.bytes"]) * 4 <= int(spec.config["retention.bytes"])  # only whole segments go

@@ -18,6 +18,7 @@ from modelcast.schemas.ports import ObjectStore
 ATTEMPTS, RETRY_SECONDS = 3, 1.0
 LOOKS_AT_ONCE = 2
 """Of one region: a bucket that is slow holds up its own region's models only."""
+WAIT_SECONDS, WAIT_AGAIN_SECONDS = 0.25, 1.0
 STALE_LOOK_SECONDS = 30.0
 """How often it is looked at most whether an epoch that is believed is higher than the true one."""
 
@@ -70,6 +71,7 @@ class EpochProofs:
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._under_way: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._doubted_at: dict[tuple[str, str], float] = {}
+        self._waited_at: dict[tuple[str, str], float] = {}
         self._unreadable: set[str] = set()
 
     def ask(self, model: str, region: str) -> None:
@@ -79,6 +81,14 @@ class EpochProofs:
             task = asyncio.get_running_loop().create_task(self._look(model, region))
             self._under_way[where] = task
             task.add_done_callback(lambda _: self._under_way.pop(where, None))
+
+    async def ask_and_wait(self, model: str, region: str) -> None:
+        """Ask; wait a moment for the answer, so that it can be written down at once. Once a second: it may be a flood."""
+        self.ask(model, region)
+        now, where = self._ports.clock.monotonic(), (model, region)
+        if now - self._waited_at.get(where, float("-inf")) >= WAIT_AGAIN_SECONDS:
+            self._waited_at[where] = now
+            await asyncio.wait({self._under_way[where]}, timeout=WAIT_SECONDS)
 
     def doubt(self, model: str, region: str) -> None:
         """A report came with a lower epoch than the one that is believed: look, now and then, which is right."""

@@ -182,17 +182,22 @@ class Intake:
             return "unknown-region"
         await self._check_origin(ack.registry_id, ack.model, ack.region, partition)
         if not self._epochs.is_borne_out(ack.model, ack.region, ack.epoch):
-            self._set_aside(SetAside(ack, raw, partition, message.offset, message.key))
+            await self._set_aside(SetAside(ack, raw, partition, message.offset, message.key))
+            self._write(ack.model, table)
             return "set-aside"
         outcome = self._take(ack, raw)
-        row = self._rows.row(ack.model)
+        self._write(ack.model, table)
+        return outcome
+
+    def _write(self, model: str, table: Table) -> None:
+        """What was taken since the last record of the model's partition, and with this one."""
+        row = self._rows.row(model)
         for key, value in row.unwritten.items():
             if value is None:
                 table.pop(key, b"")
             else:
                 table[key] = value
         row.unwritten.clear()
-        return outcome
 
     def _take(self, ack: ModelAck, raw: bytes) -> str:
         row = self._rows.row(ack.model)
@@ -208,11 +213,11 @@ class Intake:
             self._changed(ack.model)
         return "folded"
 
-    def _set_aside(self, page: SetAside) -> None:
-        """Until the region's own state has borne its epoch out."""
+    async def _set_aside(self, page: SetAside) -> None:
+        """Until the region's own state has borne its epoch out; a quick answer is waited for, now and then."""
         if (given_up := self._epochs.set_aside(page)) is not None:
             self._refuse_epoch(given_up, None)
-        self._proofs.ask(page.ack.model, page.ack.region)
+        await self._proofs.ask_and_wait(page.ack.model, page.ack.region)
 
     def _take_proven(self, page: SetAside) -> None:
         self._take(page.ack, page.raw)

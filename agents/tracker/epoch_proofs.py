@@ -83,7 +83,7 @@ class EpochProofs:
             task.add_done_callback(lambda _: self._under_way.pop(where, None))
 
     async def ask_and_wait(self, model: str, region: str) -> None:
-        """Ask; wait a moment for the answer, so that it can be written down at once. Once a second: it may be a flood."""
+        """Ask, and wait a moment so that the answer is written down at once; once a second, for it may be a flood."""
         self.ask(model, region)
         now, where = self._ports.clock.monotonic(), (model, region)
         if now - self._waited_at.get(where, float("-inf")) >= WAIT_AGAIN_SECONDS:

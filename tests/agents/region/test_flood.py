@@ -34,10 +34,11 @@ class CountingProxy(StormyProxy):
         self.hang = threading.Event()
         self.storm = self._note
 
-    def _note(self, path: str) -> None:
+    def _note(self, path: str) -> int | None:
         self.paths.append(path)
         if self.hang.is_set():
             time.sleep(30)
+        return None
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_burst_of_unknown_models_costs_little_and_a_healthy_publication_goes_o
     stack: Stack, topics: Topics, publisher: Publisher, origin: CountingProxy
 ) -> None:
     with Network() as network:
-        link = network.link(origin.endpoint_url)
+        link = network.link(origin.url)
         link.round_trip_seconds = ROUND_TRIP_SECONDS
         publisher.publish("fraud", stack.model(1))
         agent = running(stack.agent(MODELCAST_STORES__ORIGIN__ENDPOINT_URL=link.endpoint_url))
@@ -105,7 +106,7 @@ def test_a_model_that_is_published_among_unknown_ones_is_served(
     stack: Stack, topics: Topics, publisher: Publisher, origin: CountingProxy
 ) -> None:
     publisher.publish("fraud", stack.model(1))
-    running(stack.agent(MODELCAST_STORES__ORIGIN__ENDPOINT_URL=origin.endpoint_url))
+    running(stack.agent(MODELCAST_STORES__ORIGIN__ENDPOINT_URL=origin.url))
     until(lambda: topics.serving("fraud", 1), "version 1 serves", 120)
     flood(stack, "made-up")
     flood(stack, "brand-new", generation=1)
@@ -117,7 +118,7 @@ def test_while_the_origin_hangs_a_flood_keeps_nobody_from_the_regions_own_work(
     stack: Stack, topics: Topics, publisher: Publisher, origin: CountingProxy
 ) -> None:
     publisher.publish("fraud", stack.model(1))
-    agent = running(stack.agent(MODELCAST_STORES__ORIGIN__ENDPOINT_URL=origin.endpoint_url))
+    agent = running(stack.agent(MODELCAST_STORES__ORIGIN__ENDPOINT_URL=origin.url))
     until(lambda: topics.serving("fraud", 1), "version 1 serves", 120)
     origin.hang.set()
     flood(stack, "made-up")

@@ -11,7 +11,7 @@ export const store = {
   verdict: null, fresh: null, revision: -1, boot: "",
   problems: new Map(), order: [], recovered: [], total: 0,
   entries: [], grid: null,
-  open: false, heardAt: 0, offsetUs: 0, loaded: false, error: null,
+  open: false, opened: false, heardAt: 0, offsetUs: 0, loaded: false, error: null,
 };
 
 const watchers = new Set();
@@ -39,7 +39,8 @@ export function nowUs() {
 
 /** Seconds since anything was heard from the dashboard. */
 export const pageAge = () => (performance.now() - store.heardAt) / 1000;
-export const live = () => store.open && pageAge() < QUIET_SECONDS;
+/** Whether news arrive; a stream that was never open yet is waited for as long as a quiet one. */
+export const live = () => (store.open || !store.opened) && pageAge() < QUIET_SECONDS;
 
 /** Seconds since the tracker spoke, also while the page is cut off. */
 export function trackerAge() {
@@ -140,7 +141,7 @@ const HEAR = {
     }
     grid.version += 1;
   },
-  open() { store.open = true; },
+  open() { store.open = store.opened = true; },
   lost() { store.open = false; },
   bye() { store.open = false; },
 };

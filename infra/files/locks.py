@@ -14,7 +14,7 @@ _HAS_NONE = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class NoLocks(ModelcastError):
-    """The file system has no locks. Whoever shares a folder there with nobody can do without."""
+    """The file system has no locks. A folder there that only one process uses can do without."""
 
 
 def acquire(path: Path, *, shared: bool = False, wait: bool = True, folder: bool = False) -> int | None:
@@ -25,7 +25,7 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True, folder: bool
     Args:
         path: a file, which is made if it does not exist, or a folder.
         shared: together with others that share it.
-        wait: until nobody else has it.
+        wait: until no other process has it.
         folder: ``path`` is one, and exists.
 
     Raises:

@@ -1,7 +1,7 @@
 """Runs one server and ends it when its launcher is gone, however the launcher ended.
 
 Started by path with ``python -I -S``, so it needs nothing but the standard library. Arguments: the file descriptor
-of a socket, seconds of grace, the command. The launcher holds the other end of the socket and nobody else does, so
+of a socket, seconds of grace, the command. The launcher alone holds the other end of the socket, so
 end-of-file there means that the launcher stopped, crashed or was killed. A byte on it is a signal number to deliver.
 """
 

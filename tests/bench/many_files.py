@@ -1,8 +1,8 @@
 """What 10,000 small files take, as a ratio to ``cp -r`` and ``sync`` of the same folder in the same round.
 
-All of it is on the disk at the end, in every row. ``scan`` hashes them for a manifest; ``fetch`` brings them into a
-cache and ``pull`` into a folder, from a store in memory, so that only our side is measured; ``delta`` makes the delta
-of the folder in which one file of ten changed, ``apply`` rebuilds it. Seconds: medians with minimum and maximum.
+All of it is on the disk at the end of every row. ``publish`` hashes and uploads them, ``fetch`` brings them into a
+cache, ``pull`` into a folder; the store is this process's memory: only our side is measured. ``delta`` makes the
+delta of the folder in which one file of ten changed, ``apply`` rebuilds it. Seconds: medians with minimum and maximum.
 
     python -m tests.bench.many_files --json many_files.json [--rounds 3] [--files 10000]
 """
@@ -22,12 +22,14 @@ from typing import Any
 from modelcast.consumers.fetch import ArtifactCache, Fetcher, pull
 from modelcast.deltas import codec as delta
 from modelcast.infra.stores import MemoryStore
+from modelcast.infra.threads import Threads
 from modelcast.producers.artifact import Artifact, scan
-from modelcast.schemas import keys
+from modelcast.producers.upload import Uploader
 from tests.bench.figures import conditions, spread
 
 AIM = 10.0
-AIMED_AT = ("scan", "fetch", "pull", "apply")
+AIMED_AT = ("publish", "fetch", "pull", "apply")
+THREADS = 8
 
 
 def make_folder(folder: Path, count: int, seed: int) -> None:
@@ -39,13 +41,13 @@ def make_folder(folder: Path, count: int, seed: int) -> None:
         path.write_bytes(random.randbytes(1024 + random.randrange(7 * 1024)))
 
 
-def stored(artifact: Artifact) -> MemoryStore:
-    """A store that holds it."""
-    store = MemoryStore()
-    for file in artifact.files:
-        store.put(keys.blob(file.entry.digest), file.content if file.content is not None else file.path.read_bytes())
-    store.put(keys.manifest(artifact.digest), artifact.encoded)
-    return store
+def published(folder: Path, store: MemoryStore) -> Artifact:
+    """Read a folder and put what it holds."""
+    artifact = scan(folder)
+    with Threads(THREADS, "upload") as pool:
+        for _ in pool.map(lambda call: call(), Uploader(store, artifact).calls()):
+            pass
+    return artifact
 
 
 def timed(act: Callable[[], object]) -> float:
@@ -63,9 +65,9 @@ def one_round(old: Path, new: Path, folder: Path) -> dict[str, float]:
         subprocess.run(["cp", "-r", new, folder / "copy"], check=True)
         os.sync()
 
-    found = {"cp": timed(copy), "scan": timed(lambda: scan(new))}
-    artifact = scan(new)
-    store = stored(artifact)
+    found = {"cp": timed(copy), "publish": timed(lambda: published(new, MemoryStore()))}
+    store = MemoryStore()
+    artifact = published(new, store)
     cache = ArtifactCache(folder / "cache")
     found["fetch"] = timed(lambda: Fetcher(store, None, cache).fetch(artifact.digest))
     found["pull"] = timed(lambda: pull(store, artifact.digest, folder / "pulled"))

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 from tests.bench.gate_traffic import BAD, HEALTHY, PROFILES, TRAFFIC
 
-SIZE, LEFT, TOP, SIDE = 460, 70, 78, 220
+SIZE, LEFT, TOP, SIDE = 460, 70, 78, 280
 COLOURS = {
     "naive": "#8a8a8a",
     "argo style": "#e0912f",

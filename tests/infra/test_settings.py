@@ -70,3 +70,31 @@ def test_a_delta_from_no_older_version_is_refused_with_what_to_write(
     assert "mend it" in refused.value.hint
     monkeypatch.setenv("MODELCAST_PUBLISH__DELTA_BASES", "[1, 3]")
     assert load().publish.delta_bases == (1, 3)
+
+
+def test_the_pods_of_a_region_are_those_of_its_fleets_and_of_the_short_form(tmp_path: Path) -> None:
+    (tmp_path / "modelcast.toml").write_text(
+        '[regions.eu]\npods = ["http://a:1"]\n[[regions.eu.fleet]]\npods = ["http://b:1"]\n'
+        '[[regions.eu.fleet]]\nkind = "v2"\npods = ["http://c:1"]\n'
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        region = load().region("eu")
+    assert region.pod_urls == ("http://a:1", "http://b:1", "http://c:1")
+    assert [fleet.kind for fleet in region.fleets] == ["modelcast", "modelcast", "v2"]
+
+
+@pytest.mark.parametrize(
+    ("fleet", "named"),
+    [
+        ('[{"kind": "triton", "pods": []}]', r"fleet\.0\.kind"),
+        ('[{"pods": ["pod:8080"]}]', r"fleet\.0\.pods"),
+        ('[{"kind": "v2"}]', r"fleet\.0\.pods"),
+        ('[{"pods": ["http://a:1/"]}]', "named twice: http://a:1"),
+    ],
+)
+def test_a_fleet_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, fleet: str, named: str) -> None:
+    monkeypatch.setenv("MODELCAST_REGIONS__EU__PODS", '["http://a:1"]')
+    monkeypatch.setenv("MODELCAST_REGIONS__EU__FLEET", fleet)
+    with pytest.raises(UsageError, match=named):
+        load()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -149,6 +150,53 @@ async def test_a_log_with_rubbish_in_it_is_read_up_to_there_with_an_alarm_until_
         bench.watch.wake(MODEL)
         await bench.until(lambda: found.log == log_of(*entries))
         assert found.alarm == ""
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_log_that_lost_an_entry_is_an_alarm_although_nobody_claims_another(bench: Bench) -> None:
+    bench.knows(ModelUpdate)
+    bench.knows(ModelAck)
+    entries = [update(generation, generation) for generation in (1, 2, 3)]
+    bodies = {entry.generation: stated(log_of(*entries), entry).body for entry in entries}
+    for generation, body in bodies.items():
+        bench.store.put(keys.log_entry(MODEL, generation), body)
+    await bench.watch.list_registry()
+    running = asyncio.create_task(bench.watch.run())
+    try:
+        found = bench.rows.row(MODEL)
+        await bench.until(lambda: found.log == log_of(*entries))
+        (ack,) = pages("eu", [pod("a", 3, 3)])
+        await bench.ack(encode(replace(ack, generation=3, log_digest=log_of(*entries).digest_at(3))))
+        bench.store.delete(keys.log_entry(MODEL, 3))
+        await bench.watch.list_registry()
+        assert "lost a log entry" in found.alarm
+        await bench.until(lambda: found.log == log_of(*entries[:2]))  # read anew, from entry 1
+        assert list(found.beyond.values()) == ["eu has accepted generation 3, but the log ends at 2"]
+        bench.store.put(keys.log_entry(MODEL, 3), bodies[3])
+        bench.watch.wake(MODEL)
+        await bench.until(lambda: found.log == log_of(*entries) and not found.alarm)
+        assert found.beyond == {}
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_damaged_newest_entry_is_an_alarm_until_it_is_mended(bench: Bench) -> None:
+    bench.knows(ModelUpdate)
+    body = stated(log_of(update(1, 1)), update(1, 1)).body
+    bench.store.put(keys.log_entry(MODEL, 1), body)
+    running = asyncio.create_task(bench.watch.run())
+    try:
+        found = bench.rows.row(MODEL)
+        await bench.until(lambda: found.log is not None)
+        bench.store.put(keys.log_entry(MODEL, 1), body[:-1] + bytes([body[-1] ^ 1]))
+        await bench.watch.list_registry()
+        assert "damaged" in found.alarm
+        bench.store.put(keys.log_entry(MODEL, 1), body)
+        await bench.watch.list_registry()
+        await bench.until(lambda: not found.alarm)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -25,7 +25,7 @@ def test_a_demo_told_to_end_clears_its_folder_away(tmp_path: Path, number: signa
     for name in ("jars", *(path.name for path in usual.glob("kafka-*.checkpoint"))):
         if (usual / name).exists():
             (cache / name).symlink_to(usual / name)
-    command = [sys.executable, "-m", "modelcast.cli.main", "demo"]
+    command = [sys.executable, "-m", "modelcast.cli.main", "demo", "--regions", "eu", "--pods", "1"]
     log = tmp_path / "log"
     with log.open("wb") as output:
         env = {**os.environ, "MODELCAST_CACHE_DIR": str(cache)}

@@ -5,6 +5,8 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -318,3 +320,33 @@ def test_folders_are_as_deep_as_paths_allow(tmp_path: Path) -> None:
     pull(origin, manifest.digest, tmp_path / "out")
     assert tree(tmp_path / "out") == files
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+NOBODY = 65534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not write everywhere")
+def test_one_s_own_folder_under_a_parent_that_can_t_be_written_is_filled(tmp_path: Path) -> None:
+    origin = MemoryStore()
+    manifest = publish(origin, FILES)
+    pull(origin, manifest.digest, tmp_path / "before")  # has everything imported: the child may not read it
+    with tempfile.TemporaryDirectory() as name:
+        parent = Path(name)
+        parent.chmod(0o755)
+        (parent / "mine").mkdir()
+        os.chown(parent / "mine", NOBODY, NOBODY)
+        child = os.fork()
+        if not child:
+            try:
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+                with pytest.raises(UsageError, match="can't be written: permission denied"):
+                    pull(origin, manifest.digest, parent / "new")
+                pull(origin, manifest.digest, parent / "mine")
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert tree(parent / "mine") == FILES
+        assert [p.name for p in parent.iterdir()] == ["mine"]

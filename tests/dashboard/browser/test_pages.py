@@ -57,7 +57,7 @@ def test_now_says_what_is_wrong(shown: Shown, look: Look, keep: Keep, name: str,
     shown.say(STATES[name](), entries=entries() if name == "everything" else ())
     page = look("/", width=width, dark=dark)
     assert page.locator(".verdict .sentence").inner_text().endswith(SEEN[name])
-    assert page.locator(".fresh .state").inner_text().startswith("● live")
+    until(lambda: page.locator(".fresh .state").inner_text().startswith("● live"), "the page is live", 10)
     keep(page, f"now-{name}-{width}-{'dark' if dark else 'light'}")
     assert overflows(page) <= 0
 

@@ -34,10 +34,11 @@ class CountingProxy(StormyProxy):
         self.hang = threading.Event()
         self.storm = self._note
 
-    def _note(self, path: str) -> None:
+    def _note(self, path: str) -> int | None:
         self.paths.append(path)
         if self.hang.is_set():
             time.sleep(30)
+        return None
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ class Backlog:
         self.noted = 0
         """How many records were fetched so far."""
         self._until: dict[int, int] = {}  # partition -> offset of the last record fetched
-        self._newest: dict[Whose, tuple[int, int]] = {}  # (epoch, sequence) of snapshots of one page, not taken yet
+        # (epoch, sequence) and offset of the newest snapshots of one page that were not taken yet.
+        self._newest: dict[Whose, tuple[tuple[int, int], int]] = {}
         self._overtaken: dict[Whose, Overtaken] = {}
 
     def fetched(self, partition: int, offset: int, headers: AckHeaders | None) -> None:
@@ -36,13 +37,15 @@ class Backlog:
         self._until[partition] = offset
         if headers is not None and headers.pages == 1:
             whose = _whose(partition, headers)
-            self._newest[whose] = max(_order(headers), self._newest.get(whose, (0, 0)))
+            self._newest[whose] = max((_order(headers), offset), self._newest.get(whose, ((0, 0), 0)))
 
     def is_last(self, partition: int, offset: int) -> bool:
         """Whether nothing behind this record is known."""
         return offset >= self._until.get(partition, 0)
 
-    def overtaken(self, partition: int, raw: bytes, headers: AckHeaders | None, registry_id: str) -> bool:
+    def overtaken(
+        self, partition: int, raw: bytes, headers: AckHeaders | None, registry_id: str, offset: int = -1
+    ) -> bool:
         """Whether the record that is being taken need not be read, because a newer snapshot of one page follows.
 
         Args:
@@ -50,12 +53,13 @@ class Backlog:
             raw: its bytes.
             headers: its headers.
             registry_id: ours; another's records are to be refused, not left out.
+            offset: where it stands in the partition; what stands before it was passed, and does not follow any more.
         """
         if headers is None or headers.registry_id != registry_id or headers.pages != 1:
             return False
         whose = _whose(partition, headers)
-        newest = self._newest.get(whose, (0, 0))
-        if _order(headers) >= newest:
+        newest, newest_at = self._newest.get(whose, ((0, 0), 0))
+        if _order(headers) >= newest or newest_at < offset:
             self._newest.pop(whose, None)  # it is taken now: nothing newer follows
             return False
         if not ack_is_well_framed(raw):

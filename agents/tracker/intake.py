@@ -152,7 +152,8 @@ class Intake:
     async def _ack(self, message: Message, table: Table) -> str:
         """Fold one page of a snapshot, unless a newer one follows at once."""
         raw, partition, headers = message.value or b"", message.partition, AckHeaders.read(message.headers)
-        if headers is not None and self._backlog.overtaken(partition, raw, headers, self._registry_id or ""):
+        ours = self._registry_id or ""
+        if headers is not None and self._backlog.overtaken(partition, raw, headers, ours, message.offset):
             FOLDED_PODS.inc(headers.pods)
             return "overtaken"
         try:

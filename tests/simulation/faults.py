@@ -54,7 +54,6 @@ RATES = {
     # the tracker
     "tracker's record not delivered": 0.1,
     "published states not read": 0.2,
-    "region's state not read by the tracker": 0.2,
     "view not written": 0.1,
     "view written unheard": 0.1,
     # acks

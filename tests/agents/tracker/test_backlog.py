@@ -162,3 +162,9 @@ async def test_records_without_headers_are_all_folded() -> None:
     judge = Judge()
     await judge.take([ack(1), ack(2), ack(3)], [{}, {}, {}])
     assert judge.sequences == {"eu": 3}
+
+
+def test_what_was_noted_and_never_came_leaves_nothing_out_that_stands_behind_it() -> None:
+    backlog = Backlog()
+    backlog.fetched(0, 3, headers_of(ack(9)))
+    assert not backlog.overtaken(0, ack(1), headers_of(ack(1)), REGISTRY, 4)

@@ -12,7 +12,6 @@ from modelcast.agents.tracker.decider.snapshots import RegionRows
 from modelcast.agents.tracker.ports import Clock, TrackerPorts
 from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
 from modelcast.schemas.codec import encode
-from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.records import RegionHeartbeat, VersionState
 from modelcast.schemas.topics import Topic, partition_of
 from tests.simulation.actors.group import Group
@@ -129,8 +128,6 @@ class TrackerWorker(Process):
         """See ``TrackerPorts``."""
         world = self.world
         region = next(region for region in world.regions if region.name == name)
-        if world.fault("region's state not read by the tracker"):
-            raise StoreUnavailable("no answer", subject=name)
         memory = memory_of(world, region)
         return memory.epoch if memory is not None else 0
 

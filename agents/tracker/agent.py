@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -57,10 +58,13 @@ class TrackerAgent:
         self.emitter = Emitter(
             settings, self.rows, heartbeats, self.reading, ports, self.mirror, alarm=lambda: self.watch.alarm
         )
-        self.intake = Intake(reader, self.rows, heartbeats, self.watch, ports, self.mirror, self.emitter.changed)
+        self.intake = Intake(
+            reader, self.rows, heartbeats, self.watch, ports, self.mirror, self.emitter.changed, settings.regions
+        )
         self._settling: asyncio.Task[None] | None = None
         self._assignment = 0
         self._restoring = False
+        self._heartbeats_read = asyncio.Event()
 
     @property
     def parts(self) -> dict[str, Run]:
@@ -87,6 +91,10 @@ class TrackerAgent:
         self.reading.begins(message.partition, int(message.timestamp * 1_000_000))
         await self.intake.ack(message, table)
         self.reading.ends(message.partition, at_the_end=message.offset + 1 >= highwater)
+
+    def heartbeats_are_read(self) -> None:
+        """All heartbeats that lay in the topic were heard: who is not among them is silent."""
+        self._heartbeats_read.set()
 
     def revoked(self) -> None:
         """A rebalance has begun: nothing is said until it is over."""
@@ -127,6 +135,7 @@ class TrackerAgent:
         self._restoring = False
         for (model, region), pages in found.items():
             self.rows.restore(model, region, pages)
+        self.intake.assigned()
         log.info("partitions assigned", owned=sorted(owned), gained=len(gained), models=len(self.rows.models))
         self.mirror.new_owner()
         self._settling = asyncio.create_task(self._settle(gained))
@@ -143,6 +152,8 @@ class TrackerAgent:
             await self.watch.list_registry()
             unread = {model for model, row in self.rows.models.items() if row.log is None}
             await self.watch.read_now(unread, SETTLE_SECONDS_MAX)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._heartbeats_read.wait(), SETTLE_SECONDS_MAX)
         self.emitter.settle(True)
 
     async def _read(self, kind: type[R], raw: bytes) -> R:

@@ -19,7 +19,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import FOLD_SECONDS
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
-from modelcast.schemas.records import VersionState
+from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.topics import Topic, partition_of
 
 COALESCE_SECONDS = 0.02
@@ -250,11 +250,34 @@ def timeless(state: VersionState) -> VersionState:
 
 
 def _encoded(state: VersionState) -> bytes:
-    try:
-        return encode(state)
-    except ContentError:  # larger than estimated: the counts matter more than the names
-        bare = tuple(
-            replace(r, pods=(), pods_omitted=r.pods_omitted + len(r.pods), error=r.error[:80], stage_seconds={})
-            for r in state.regions
+    """A state as it is sent; one that is larger than estimated names fewer pods, and says how many it leaves out."""
+    named = max((len(r.pods) for r in state.regions), default=0)
+    while True:
+        try:
+            return encode(state)
+        except ContentError:
+            if not named:
+                break
+        named //= 2
+        regions = tuple(
+            replace(r, pods=r.pods[:named], pods_omitted=r.pods_omitted + len(r.pods[named:])) for r in state.regions
         )
-        return encode(replace(state, regions=bare))
+        state = replace(state, regions=regions)
+    # The worst rows first: what is left out is well, or there are thousands in trouble.
+    bare = sorted((replace(r, error=r.error[:80], way="", stage_seconds={}) for r in state.regions), key=_is_well)
+    while True:
+        try:
+            omitted = len(state.regions) - len(bare)
+            return encode(replace(state, regions=tuple(sorted(bare, key=_name)), regions_omitted=omitted))
+        except ContentError:
+            if not bare:
+                raise
+            bare = bare[: len(bare) // 2]
+
+
+def _is_well(row: RegionState) -> bool:
+    return row.serves or bool(row.left_out)
+
+
+def _name(row: RegionState) -> str:
+    return row.region

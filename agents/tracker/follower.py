@@ -34,12 +34,15 @@ class Follower:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def run(self, on_heartbeat: OnHeartbeat) -> None:
-        """Follow the heartbeats until cancelled; a cluster that went away is waited for."""
+    async def run(self, on_heartbeat: OnHeartbeat, on_read: Callable[[], None]) -> None:
+        """Follow the heartbeats until cancelled; a cluster that went away is waited for.
+
+        ``on_read`` is called once those that lay there were heard.
+        """
         warned = False
         while True:
             try:
-                await self._follow(on_heartbeat)
+                await self._follow(on_heartbeat, on_read)
             except (TimeoutError, KafkaError, OSError) as error:
                 if not warned:
                     log.warning("can't follow heartbeats", error=repr(error))
@@ -83,12 +86,13 @@ class Follower:
         finally:
             await consumer.stop()
 
-    async def _follow(self, on_heartbeat: OnHeartbeat) -> None:
+    async def _follow(self, on_heartbeat: OnHeartbeat, on_read: Callable[[], None]) -> None:
         consumer = self._consumer(FETCH_WAIT_MS)
         try:
             await consumer.start()
             consumer.assign([HEARTBEATS])
             live_from = (await consumer.end_offsets([HEARTBEATS]))[HEARTBEATS]
+            all_read = False
             while True:
                 batches = await consumer.getmany(timeout_ms=POLL_MS)
                 now_us = time.time_ns() // 1000
@@ -96,6 +100,9 @@ class Follower:
                     if message.value is not None:
                         live_at_us = now_us if message.offset >= live_from else None
                         on_heartbeat(message.value, message.key, message.offset, message.timestamp * 1000, live_at_us)
+                if not all_read and (live_from == 0 or await consumer.position(HEARTBEATS) >= live_from):
+                    all_read = True
+                    on_read()
         finally:
             await consumer.stop()
 

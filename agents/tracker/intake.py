@@ -9,8 +9,10 @@ import structlog
 
 from modelcast.agents.tracker.backlog import Backlog
 from modelcast.agents.tracker.decider.announcements import FOREIGN
+from modelcast.agents.tracker.decider.epochs import Epochs, SetAside
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
-from modelcast.agents.tracker.decider.rows import Rows, announced_key, page_key
+from modelcast.agents.tracker.decider.rows import Rows, announced_key
+from modelcast.agents.tracker.epoch_proofs import EpochProofs
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
@@ -28,7 +30,9 @@ LEARNING_MAX = 1_000
 """Heartbeats that may wait for their schema."""
 WRONG_PARTITION, EMPTY, UNEXPECTED = "wrong-partition", "empty", "unexpected-error"
 UNKNOWN_SCHEMA, BAD_KEY = "unknown-schema", "bad-key"
-HEADERS_DIFFER = "headers-differ"
+HEADERS_DIFFER, UNKNOWN_REGION, REFUSED_EPOCH = "headers-differ", "unknown-region", "refused-epoch"
+TELL_AGAIN_SECONDS = 600.0
+"""What anybody can send in any number is told of in one dead letter a while."""
 AHEAD_RECORDS_MAX = 512
 AHEAD_SECONDS = 0.005
 """How long Faust fetches undisturbed while a backlog is looked into."""
@@ -70,17 +74,22 @@ class Intake:
         ports: TrackerPorts,
         mirror: Mirror,
         changed: Callable[[str], None],
+        listed: Iterable[str],
     ) -> None:
         self._reader, self._rows, self._heartbeats = reader, rows, heartbeats
         self._watch, self._ports, self._mirror, self._changed = watch, ports, mirror, changed
         self._registry_id: str | None = None
+        self._listed = frozenset(listed)
+        self._told_at: dict[str, float] = {}
+        self._epochs = Epochs()
+        self._proofs = EpochProofs(rows, self._epochs, ports, self._take_proven, self._refuse_epoch, changed)
         self.schemas = SchemaLookup(reader.learn_schema)
         self._learning: set[asyncio.Task[None]] = set()
         self._partitions: dict[str, int] = {}  # of models met: hashing costs more than looking up
         self._outcomes = {
             (topic, outcome): RECORDS.labels(str(topic), outcome)
             for topic in (Topic.MODEL_ACKS, Topic.MODEL_UPDATES)
-            for outcome in ("folded", "stale", "overtaken", "dead-letter")
+            for outcome in ("folded", "stale", "overtaken", "dead-letter", "set-aside", "unknown-region")
         }
         self._backlog = Backlog()
 
@@ -107,6 +116,16 @@ class Intake:
     def rebalanced(self) -> None:
         """What waited may never come."""
         self._backlog = Backlog()
+
+    def assigned(self) -> None:
+        """Other models are ours now; what a table held of them was borne out before, but for regions not listed."""
+        self._epochs.keep(self._rows.models)
+        for row in self._rows.models.values():
+            for region in tuple(row.regions):
+                if region in self._listed:
+                    self._epochs.trust(row.model, region, row.epoch(region))
+                else:
+                    row.forget(region)
 
     async def update(self, message: Message, table: Table) -> None:
         """Take a record of ``model-updates``."""
@@ -137,30 +156,54 @@ class Intake:
             FOLDED_PODS.inc(headers.pods)
             return "overtaken"
         try:
-            outcome = await self._fold(raw, headers, partition, table)
+            outcome = await self._fold(raw, headers, message, table)
         except Unusable:
-            if (earlier := self._backlog.in_place_of(partition, headers)) is not None:
-                await self._fold(earlier.raw, earlier.headers, partition, table)
+            await self._fold_overtaken(headers, message, table)
             raise
-        if headers is not None:
+        if outcome == "set-aside":
+            await self._fold_overtaken(headers, message, table)
+        elif headers is not None:
             self._backlog.read(partition, headers)
         return outcome
 
-    async def _fold(self, raw: bytes, headers: AckHeaders | None, partition: int, table: Table) -> str:
+    async def _fold_overtaken(self, headers: AckHeaders | None, message: Message, table: Table) -> None:
+        """Fold what a record overtook that can't be used, or not yet."""
+        if (earlier := self._backlog.in_place_of(message.partition, headers)) is not None:
+            await self._fold(earlier.raw, earlier.headers, message, table)
+
+    async def _fold(self, raw: bytes, headers: AckHeaders | None, message: Message, table: Table) -> str:
+        partition = message.partition
         ack = await self._decoded(raw, decode)
         if not isinstance(ack, ModelAck):
             raise Unusable("bad-value", f"a {type(ack).__name__} where a ModelAck belongs")
         if headers is not None and headers != AckHeaders.of(ack):
             raise Unusable(HEADERS_DIFFER, f"the headers say {headers}")
+        if not self._is_listed(ack.region, raw, message):
+            return "unknown-region"
         await self._check_origin(ack.registry_id, ack.model, ack.region, partition)
-        row = self._rows.row(ack.model)
-        change = row.take(ack, raw)
-        if change.write is not None:
-            table[page_key(ack.model, ack.region, change.write)] = raw
-        if change.delete or row.leftovers:
-            for key in (*(page_key(ack.model, ack.region, p) for p in change.delete), *row.leftovers):
+        if not self._epochs.is_borne_out(ack.model, ack.region, ack.epoch):
+            await self._set_aside(SetAside(ack, raw, partition, message.offset, message.key))
+            self._write(ack.model, table)
+            return "set-aside"
+        outcome = self._take(ack, raw)
+        self._write(ack.model, table)
+        return outcome
+
+    def _write(self, model: str, table: Table) -> None:
+        """What was taken since the last record of the model's partition, and with this one."""
+        row = self._rows.row(model)
+        for key, value in row.unwritten.items():
+            if value is None:
                 table.pop(key, b"")
-            row.leftovers.clear()
+            else:
+                table[key] = value
+        row.unwritten.clear()
+
+    def _take(self, ack: ModelAck, raw: bytes) -> str:
+        row = self._rows.row(ack.model)
+        if ack.epoch < row.epoch(ack.region):
+            self._proofs.doubt(ack.model, ack.region)
+        change = row.take(ack, raw)
         if row.log is None or ack.generation > row.log.head:
             self._watch.wake(ack.model, ack.generation)
         if change.write is None:
@@ -169,6 +212,42 @@ class Intake:
         if change.completed:
             self._changed(ack.model)
         return "folded"
+
+    async def _set_aside(self, page: SetAside) -> None:
+        """Until the region's own state has borne its epoch out; a quick answer is waited for, now and then."""
+        if (given_up := self._epochs.set_aside(page)) is not None:
+            self._refuse_epoch(given_up, None)
+        await self._proofs.ask_and_wait(page.ack.model, page.ack.region)
+
+    def _take_proven(self, page: SetAside) -> None:
+        self._take(page.ack, page.raw)
+
+    def _refuse_epoch(self, page: SetAside, epoch: int | None) -> None:
+        """The region never had this epoch. One letter a while tells of it, the rest is counted."""
+        RECORDS.labels(str(Topic.MODEL_ACKS), "refused-epoch").inc()
+        if self._may_tell(REFUSED_EPOCH):
+            why = f"{page.ack.region} is at epoch {epoch} of {page.ack.model}" if epoch is not None else "too many wait"
+            refused = Unusable(REFUSED_EPOCH, f"epoch {page.ack.epoch}: {why}; others like it are only counted")
+            self._dead_letter(Topic.MODEL_ACKS, page.raw, refused, page.partition, page.offset, page.key)
+
+    def _is_listed(self, region: str, raw: bytes, message: Message) -> bool:
+        """Whether the settings list the region. One letter a while tells of others, the rest is counted."""
+        if region in self._listed:
+            return True
+        if self._may_tell(UNKNOWN_REGION):
+            detail = (
+                f"the settings list no region {region[:80]!r}: add [regions.{region[:40]}]; others are only counted"
+            )
+            refused = Unusable(UNKNOWN_REGION, detail)
+            self._dead_letter(Topic(message.topic), raw, refused, message.partition, message.offset, message.key)
+        return False
+
+    def _may_tell(self, reason: str) -> bool:
+        now = self._ports.clock.monotonic()
+        if now - self._told_at.get(reason, float("-inf")) < TELL_AGAIN_SECONDS:
+            return False
+        self._told_at[reason] = now
+        return True
 
     async def _update(self, message: Message, table: Table) -> str:
         """Let an announcement wake the reading of its model's log, which then judges it."""
@@ -217,6 +296,9 @@ class Intake:
     def _beat(self, heard: Heartbeat, beat: RegionHeartbeat) -> None:
         if self._registry_id is not None and beat.registry_id != self._registry_id:
             raise DecodeError(f"registry {beat.registry_id}, ours is {self._registry_id}", reason=FOREIGN)
+        if beat.region not in self._listed:
+            RECORDS.labels(str(Topic.REGION_HEARTBEATS), "unknown-region").inc()
+            return
         RECORDS.labels(str(Topic.REGION_HEARTBEATS), "folded").inc()
         self._heartbeats.hear(beat, heard.raw, heard.appended_us, heard.live_at_us)
         age_us = self._ports.clock.wall_us() - heard.appended_us - self._heartbeats.ahead_us
@@ -227,6 +309,7 @@ class Intake:
         for task in self._learning:
             task.cancel()
         self.schemas.close()
+        self._proofs.close()
 
     def refuse_announcement(self, announcement: Announcement, reason: str, detail: str) -> None:
         """The log does not bear an announcement out."""

@@ -106,7 +106,9 @@ class TrackerPorts:
         sender: to Kafka.
         open_view: the live view of a registry, by its id.
         published: what was said before.
-        stores: threads for reading stores.
+        stores: threads for reading the origin.
+        regions: threads for reading regions' buckets, so that a slow one holds nothing up.
+        epoch_of: a region's owner epoch of a model, by its own state object; raises ``ModelcastError``. Blocking.
         clock: of this worker.
         rng: for jitter.
     """
@@ -115,5 +117,7 @@ class TrackerPorts:
     open_view: Callable[[str], View]
     published: Published
     stores: Executor
+    regions: Executor
+    epoch_of: Callable[[str, str], int]
     clock: Clock = field(default_factory=Clock)
     rng: random.Random = field(default_factory=random.Random)

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.app import build_app
+from modelcast.agents.tracker.epoch_proofs import RegionStates
 from modelcast.agents.tracker.follower import Follower
 from modelcast.agents.tracker.ports import TrackerPorts
 from modelcast.infra.kafka.agent_connection import agent_connection
@@ -26,7 +27,7 @@ from modelcast.infra.telemetry.health import HealthServer
 POLL_SECONDS = 0.05
 STUCK_SECONDS = 30.0
 CLOSE_SECONDS = 3.0
-THREADS = 8
+THREADS, LOOK_THREADS = 8, 32
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,15 @@ async def run_tracker(settings: Settings) -> None:
     reader = RegistryReader(origin_store(settings))
     outbox, threads = Outbox(settings, f"tracker {worker}"), ThreadPoolExecutor(THREADS, thread_name_prefix="stores")
     follower = Follower(settings)
-    ports = TrackerPorts(outbox, lambda registry_id: RedisMirror(settings, registry_id), follower, threads)
+    looks = ThreadPoolExecutor(LOOK_THREADS, thread_name_prefix="regions")
+    ports = TrackerPorts(
+        sender=outbox,
+        open_view=lambda registry_id: RedisMirror(settings, registry_id),
+        published=follower,
+        stores=threads,
+        regions=looks,
+        epoch_of=RegionStates(settings).epoch,
+    )
     agent, pulse = TrackerAgent(settings, reader, worker, ports), _Pulse()
 
     def ready() -> str:
@@ -52,7 +61,10 @@ async def run_tracker(settings: Settings) -> None:
             return "the stream app is not running"
         return "" if agent.emitter.settled else "partitions are changing hands"
 
-    parts = agent.parts | {"follower": lambda: follower.run(agent.intake.heartbeat), "pulse": pulse.beat}
+    parts = agent.parts | {
+        "follower": lambda: follower.run(agent.intake.heartbeat, agent.heartbeats_are_read),
+        "pulse": pulse.beat,
+    }
     REGISTRY.register(agent.emitter.metrics)
     background = [asyncio.create_task(_forever(name, run)) for name, run in parts.items()]
     try:
@@ -64,7 +76,8 @@ async def run_tracker(settings: Settings) -> None:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         REGISTRY.unregister(agent.emitter.metrics)
-        threads.shutdown(wait=False, cancel_futures=True)
+        for pool in (threads, looks):
+            pool.shutdown(wait=False, cancel_futures=True)
         await agent.close(CLOSE_SECONDS)
         await asyncio.to_thread(outbox.close, CLOSE_SECONDS)
         log.info("tracker stopped", worker=worker)

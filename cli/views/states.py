@@ -101,6 +101,8 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
         f"latest {state.latest_version}, skew {state.skew}, as of {age(seen.age_seconds)} ago"
     )
     alarm = [Text(f"ALARM: {state.alarm}", style="bold red")] if state.alarm else []
+    if state.regions_omitted:
+        alarm.append(Text(f"{state.regions_omitted} regions are not shown: the state was too large", style="yellow"))
     parts = [head, *alarm, tables.model_table(state, seen.at_us), *_fetches([seen], of_one=True), *tables.notes(state)]
     holds = [Text(line, style="yellow") for line in held.lines(state)] if held else []
     return seen, Group(*parts, *holds, *_remarks(source, [seen]))

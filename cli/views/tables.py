@@ -55,7 +55,7 @@ def models_table(sightings: Iterable[Sighting]) -> RenderableType:
     for seen in sorted(sightings, key=lambda s: (model_badness(s.state), s.state.model), reverse=True):
         state = seen.state
         counted = [r for r in state.regions if not r.left_out]
-        serving = f"{sum(r.serves for r in counted)}/{len(counted)}"
+        serving = f"{sum(r.serves for r in counted)}/{len(counted) + state.regions_omitted}"
         worst = max(counted, key=region_badness, default=None)
         told = _alarm(state) or (state_text(worst) if worst else Text("-"))
         consistent, lag_seconds = _version(state.consistent_version), state.lag_seconds_max(seen.at_us)

@@ -26,6 +26,7 @@ _SETTLING = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.REQUEST_TIMED_OUT,
+        KafkaError._TIMED_OUT,  # a broker that is busy starting: the whole has a deadline
         KafkaError._NOENT,  # librdkafka: no leader yet for any partition asked for
     }
 )

@@ -56,11 +56,12 @@ def judge(
     there = tuple(r.region for r in counted if _is_there(r, version, staged))
     missing = [r for r in counted if r.region not in there]
     refused = [r for r in missing if _refuses(r, version)]
-    expected = len(counted) + len(unheard)
+    omitted = 0 if regions else state.regions_omitted
+    expected = len(counted) + len(unheard) + omitted
     needed = {"all": expected, "quorum": expected // 2 + 1, "one": 1}[level]
     lacking = (*(_why(r, version) for r in missing), *(f"{name}: never reported" for name in unheard))
     return Convergence(
-        reached=bool(counted) and len(there) >= needed,
+        reached=bool(counted) and (len(there) >= needed or (omitted > 0 and state.consistent_version == version)),
         there=there,
         laggards=lacking or (() if counted else ("no region is expected to have it",)),
         quarantined=tuple(f"{r.region}: {r.error or 'quarantined'}" for r in refused),

@@ -203,7 +203,8 @@ RULES: Mapping[CommandKind, Rule] = MappingProxyType(
             question="Have every region obey the log of {model} as it is, although it was rewritten?",
             takes_positions=True,
             news=News.ALWAYS,
-            change_region=_look_again,
+            # A version's number may mean other bytes now, and a server of another make knows no more than the number.
+            change_region=_reload,
             change_log=_accept,
         ),
     }

@@ -177,4 +177,5 @@ def test_a_log_answers_what_it_holds_and_what_a_person_gave_up_above_it() -> Non
     assert above.answers(lost)
     assert not above.answers(LogPosition(3, sha256_of(b"yet another")))
     assert above.aspiration("eu").generation == 4
+    assert above.aspiration("eu").reload_generation == 4, "a version's number may mean other bytes now"
     assert above.aspiration("eu").version == 2

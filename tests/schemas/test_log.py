@@ -177,9 +177,7 @@ class Twin:
             self.paused_at, self.paused_on = generation, self.aspired()
         elif kind is CommandKind.RESUME:
             self.paused_at = self.paused_on = None
-        elif kind is CommandKind.ACCEPT:
-            return
-        elif kind is CommandKind.RELOAD:
+        elif kind in {CommandKind.RELOAD, CommandKind.ACCEPT}:
             self.reloaded = generation
         else:
             self.activated.append((generation, version or 0))

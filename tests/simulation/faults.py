@@ -54,6 +54,7 @@ RATES = {
     # the tracker
     "tracker's record not delivered": 0.1,
     "published states not read": 0.2,
+    "region's state not read by the tracker": 0.2,
     "view not written": 0.1,
     "view written unheard": 0.1,
     # acks
@@ -80,6 +81,8 @@ STROKES = {
     "tracker cut off": 1,
     "tracker's partition moved": 2,
     "tracker lost its tables": 1,
+    "acks forged": 2,
+    "acks of made-up regions": 1,
     "redis lost": 1,
     "older log restored": 1,
     "log entry flipped": 1,
@@ -94,6 +97,8 @@ GLOBAL_STROKES = frozenset(
         "tracker cut off",
         "tracker's partition moved",
         "tracker lost its tables",
+        "acks forged",
+        "acks of made-up regions",
         "redis lost",
         "older log restored",
         "log entry flipped",

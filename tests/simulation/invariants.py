@@ -43,6 +43,7 @@ CONVERGES = "3 every publication reaches every region"
 OLD_KEEPS_SERVING = "4 a failed load leaves the old version serving"
 CONFIRMED = "5 serving means read back"
 NEVER_BACK_IN_THE_VIEW = "5 the view never goes back"
+ONLY_LISTED = "5 only regions that settings list are told of"
 SILENT_IS_SAID = "5 a region that is not heard of is not said to serve"
 SAID_SOON = "5 what a region reports is said soon"
 CLEAN_IN_TIME = "6 a region without faults is in time"
@@ -288,6 +289,8 @@ class Checks:
         """A worker of the tracker tells the world."""
         if worker.is_revoked:
             self.broken(SPEAKS_OF_ITS_OWN, f"{worker.name} speaks after it was revoked")
+        if strangers := {row.region for row in state.regions} - {region.name for region in self.world.regions}:
+            self.broken(ONLY_LISTED, f"{worker.name} tells of {len(strangers)} regions that there are not")
         for row in state.regions:
             for pod in row.pods:
                 self._is_confirmed("the tracker says", pod)

@@ -7,7 +7,7 @@ from tests.simulation.run import run_seed
 from tests.simulation.tracker_mutants import TRACKER_MUTANTS
 
 SEEDS_MAX = 300
-SELDOM_NOTICED = frozenset({"one call on the state object at a time"})
+SELDOM_NOTICED = frozenset({"one call on the state object at a time", "timer of the tracker"})
 """Mutants that take dozens of worlds: for the soak."""
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.decider import rows, snapshots
+from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.emitter import Emitter
+from modelcast.agents.tracker.intake import Intake
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.infra.redis_view import Write
 from modelcast.schemas.records import ModelAck
+from tests.simulation.actors.tracker import TrackerWorker
 from tests.simulation.invariants import (
+    CONFIRMED,
     CONVERGES,
     NEVER_BACK_IN_THE_VIEW,
+    ONLY_LISTED,
     REPLACED_IS_POWERLESS,
     SAID_SOON,
     SILENT_IS_SAID,
@@ -39,16 +43,6 @@ def _without_timer_of_the_tracker() -> Iterator[None]:
         await asyncio.Event().wait()
 
     with patch.object(Emitter, "_tick_forever", never):
-        yield
-
-
-@contextmanager
-def _without_order_of_writes_to_the_view() -> Iterator[None]:
-    def put_back(self: Mirror, taken: Mapping[str, Write], names: Mapping[str, set[str]]) -> None:
-        self._pending.update(taken)
-        self._wake.set()
-
-    with patch.object(Mirror, "_put_back", put_back):
         yield
 
 
@@ -83,13 +77,33 @@ def _without_the_wait_of_what_is_not_due() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_a_bound_of_epochs() -> Iterator[None]:
+    with patch.object(Epochs, "is_borne_out", lambda self, model, region, epoch: True):
+        yield
+
+
+@contextmanager
+def _without_a_list_of_regions() -> Iterator[None]:
+    def assigned(self: Intake) -> None:
+        self._epochs.keep(self._rows.models)
+
+    with (
+        patch.object(Intake, "_is_listed", lambda self, region, raw, message: True),
+        patch.object(Intake, "assigned", assigned),
+        patch.object(TrackerWorker, "_epoch_of", lambda self, name, model: 1),
+    ):
+        yield
+
+
 TRACKER_MUTANTS = (
     Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
     Mutant("timer of the tracker", _without_timer_of_the_tracker, frozenset({SILENT_IS_SAID, CONVERGES})),
-    Mutant("order of writes to the view", _without_order_of_writes_to_the_view, frozenset({NEVER_BACK_IN_THE_VIEW})),
     Mutant("end of settling when partitions move on", _without_an_end_of_settling, frozenset({SPEAKS_OF_ITS_OWN})),
     Mutant("new fence of a new owner", _without_a_new_fence_of_a_new_owner,
            frozenset({CONVERGES, NEVER_BACK_IN_THE_VIEW})),
     Mutant("backlog of models that are not due", _without_the_wait_of_what_is_not_due,
            frozenset({SAID_SOON, CONVERGES})),
+    Mutant("bound of epochs", _without_a_bound_of_epochs, frozenset({CONFIRMED, CONVERGES})),
+    Mutant("list of regions", _without_a_list_of_regions, frozenset({ONLY_LISTED, CONFIRMED})),
 )  # fmt: skip

@@ -105,6 +105,11 @@ class World:
         """Simulated seconds since the beginning."""
         return self.scheduler.now
 
+    @property
+    def now_us(self) -> int:
+        """The same in microseconds."""
+        return int(self.now * 1e6)
+
     def after(self, delay: float, action: Callable[[], None]) -> None:
         """Run ``action`` later."""
         self.scheduler.after(delay, action)
@@ -177,6 +182,10 @@ class World:
                 self.faults.hits[kind] -= not self.rewriting.restore_an_older_copy()
             case "log entry flipped":
                 self.faults.hits[kind] -= not self.rewriting.flip_a_bit()
+            case "acks forged":
+                self.kafka.forge_ack()
+            case "acks of made-up regions":
+                self.kafka.flood()
             case _:
                 self._strike_trackers(kind)
 

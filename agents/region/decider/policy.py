@@ -21,6 +21,7 @@ class Policy:
     # How long an accepted generation waits to be written for the fetch that it began: mostly one write holds both.
     save_with_fetch_seconds: float = 0.2
     store_pauses: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)  # between readings of a log, or claims, that failed
+    whole_read_pause: float = 5.0  # between readings of a whole log while it is not obeyed, whoever asks for them
     damaged_state_pause: float = 60.0  # before a claim is tried again when only a person can put the state right
 
     def backoff(self, failures: int, salt: str) -> float:

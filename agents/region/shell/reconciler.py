@@ -85,6 +85,7 @@ class Reconciler:
         self._reading: asyncio.Task[None] | None = None
         self._wanted = 0
         self._refresh_wanted = False
+        self._whole_read_at = float("-inf")  # when the next whole reading of a log that is not obeyed may begin
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._log = log.bind(model=model, region=ports.region)
@@ -251,6 +252,8 @@ class Reconciler:
         while not self._stopped:
             until, refresh, whole = self._wanted, self._refresh_wanted, self.alarmed or self.log_reader.log is None
             self._refresh_wanted = False
+            if whole and self.alarmed:
+                await self._wait_for_a_whole_read()
             try:
                 known = await in_thread(self._ports.log_reads, partial(self._read, until, refresh, whole))
             except ForeignRegistry as error:
@@ -271,6 +274,13 @@ class Reconciler:
             self._tell_unread()
             if self._wanted <= until and not self._refresh_wanted:
                 return
+
+    async def _wait_for_a_whole_read(self) -> None:
+        """Anybody may make an announcement, and each asks for the log."""
+        now = asyncio.get_running_loop().time()
+        due = max(now, self._whole_read_at)
+        self._whole_read_at = due + self._policy.whole_read_pause
+        await asyncio.sleep(due - now)
 
     def _tell_unread(self) -> None:
         if self.replica is not None and self.replica.facts.unreadable != self.log_reader.unread:

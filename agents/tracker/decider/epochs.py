@@ -5,7 +5,7 @@ above the highest one that was borne out waits until the region's state object w
 meanwhile is bounded, and the lowest epochs are kept: true ones follow each other, made-up ones are high.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -56,18 +56,27 @@ class Epochs:
         highest = max(range(len(pair.aside)), key=lambda n: pair.aside[n].ack.epoch)
         return pair.aside.pop(highest)
 
-    def is_asked(self, model: str, region: str) -> bool:
-        """Whether anything waits for a look."""
-        return bool(self._pairs.get((model, region), _Pair()).aside)
-
-    def bears_out(self, model: str, region: str, epoch: int) -> tuple[list[SetAside], list[SetAside]]:
-        """The region's state object says ``epoch``: what may be taken now, in order, and what is refused."""
+    def trust(self, model: str, region: str, epoch: int) -> None:
+        """A table holds it: it was borne out before."""
         pair = self._pairs.setdefault((model, region), _Pair())
-        pair.borne_out = epoch
-        aside, pair.aside = pair.aside, []
-        return [p for p in aside if p.ack.epoch <= epoch], [p for p in aside if p.ack.epoch > epoch]
+        pair.borne_out = max(pair.borne_out, epoch)
 
-    def keep(self, models: Iterator[str]) -> None:
+    def bears_out(
+        self, model: str, region: str, epoch: int, *, seen: bool = True
+    ) -> tuple[list[SetAside], list[SetAside]]:
+        """Up to ``epoch`` all is true, as the state object has it (or is believed, ``seen`` or not).
+
+        Returns:
+            What may be taken now, in order, and what is refused.
+        """
+        pair = self._pairs.setdefault((model, region), _Pair())
+        aside, pair.aside = pair.aside, []
+        taken = [p for p in aside if p.ack.epoch <= epoch]
+        # What nobody could look at is looked for again when it rises.
+        pair.borne_out = epoch if seen else max((p.ack.epoch for p in taken), default=pair.borne_out)
+        return taken, [p for p in aside if p.ack.epoch > epoch]
+
+    def keep(self, models: Iterable[str]) -> None:
         """Only these are ours."""
         kept = set(models)
         self._pairs = {where: pair for where, pair in self._pairs.items() if where[0] in kept}

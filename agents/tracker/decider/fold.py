@@ -251,7 +251,7 @@ def _with_pods(rows: list[RegionState], tallies: Mapping[str, Tally], log: Model
     def done(region: str, group: Group) -> bool:
         return aspired[region] is not None and served(log, group) == aspired[region]
 
-    room = trim.STATE_SIZE_MAX - sum(trim.region_size_bytes(r.error + r.way, len(r.stage_seconds)) for r in rows)
+    room = trim.STATE_SIZE_MAX - sum(map(trim.region_size_bytes, rows))
     chosen = trim.choose(tallies, done, room)
     return tuple(
         replace(

@@ -48,7 +48,9 @@ class ModelRow:
     log: ModelLog | None = None
     entry_times_us: dict[int, int] = field(default_factory=dict)
     regions: dict[str, RegionRows] = field(default_factory=dict)
-    leftovers: list[bytes] = field(default_factory=list)  # table keys to delete at the next chance
+    unwritten: dict[bytes, bytes | None] = field(
+        default_factory=dict
+    )  # for the table, at the next chance; None: delete
     previous: VersionState | None = None
     alarm: str = ""
     strangers: dict[str, str] = field(default_factory=dict)  # region or topic -> what foreign thing came from there
@@ -59,7 +61,26 @@ class ModelRow:
         """Fold one page in."""
         change = take(self.regions.get(ack.region, EMPTY), ack, raw)
         self.regions[ack.region] = change.rows
+        self.unwritten.update((page_key(self.model, ack.region, place), None) for place in change.delete)
+        if change.write is not None:
+            self.unwritten[page_key(self.model, ack.region, change.write)] = raw
         return change
+
+    def epoch(self, region: str) -> int:
+        """The owner epoch of what is believed of a region; 0: nothing is."""
+        complete = self.regions.get(region, EMPTY).complete
+        return complete.order[0] if complete is not None else 0
+
+    def forget(self, region: str) -> bool:
+        """Drop all that is believed of a region; whether there was anything."""
+        rows = self.regions.pop(region, None)
+        if rows is None:
+            return False
+        kept = (*((rows.complete,) if rows.complete is not None else ()), *rows.pending)
+        self.unwritten.update((page_key(self.model, region, place), None) for s in kept for place in s.places)
+        self.strangers.pop(region, None)
+        self.beyond.pop(region, None)
+        return True
 
     def read(self, log: ModelLog, times_us: Mapping[int, int]) -> None:
         """The log was read further."""
@@ -142,5 +163,5 @@ class Rows:
         row = self.row(model)
         restored = restore(pages)
         row.regions[region] = restored.rows
-        row.leftovers.extend(page_key(model, region, place) for place in restored.leftovers)
+        row.unwritten.update((page_key(model, region, place), None) for place in restored.leftovers)
         self.waiting.add(model)

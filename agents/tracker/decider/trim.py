@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from modelcast.agents.tracker.decider.tally import Group, Tally
-from modelcast.schemas.records import PodReport
+from modelcast.schemas.records import PodReport, RegionState
 from modelcast.schemas.states import PodState
 
 STATE_SIZE_MAX = 240 * 1024
@@ -13,7 +13,7 @@ WAY_CHARS_MAX = 200
 POD_ERROR_CHARS_MAX = 160
 STAGES_MAX = 16
 POD_OVERHEAD_BYTES = 40
-REGION_OVERHEAD_BYTES = 256
+REGION_OVERHEAD_BYTES = 192
 
 
 def cut(text: str, chars_max: int) -> str:
@@ -26,9 +26,10 @@ def cut_stages(seconds: Mapping[str, float]) -> dict[str, float]:
     return {cut(name, 32): value for name, value in list(seconds.items())[:STAGES_MAX]}
 
 
-def region_size_bytes(texts: str, stages: int) -> int:
-    """What a region's row takes without its pods, at most."""
-    return REGION_OVERHEAD_BYTES + 64 + 72 + len(texts.encode()) + stages * (32 * 4 + 10)
+def region_size_bytes(row: RegionState) -> int:
+    """What a region's row takes without its pods, about."""
+    texts = (row.region, row.aspired_digest, row.left_out, row.way, row.error, *row.stage_seconds)
+    return REGION_OVERHEAD_BYTES + sum(len(t.encode()) for t in texts) + 12 * len(row.stage_seconds)
 
 
 def pod_size_bytes(pod: PodReport) -> int:

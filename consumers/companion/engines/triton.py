@@ -1,7 +1,7 @@
 """Triton Inference Server in explicit model-control mode, driven by gRPC alone.
 
 A load by HTTP stalls every HTTP connection on the same thread of Triton for as long as it takes, and one that carries
-a large file has been seen to crash the server (docs/adr/0017); so nothing here speaks HTTP to it.
+a large file has been seen to crash the server (docs/adr/0023); so nothing here speaks HTTP to it.
 
 The configuration travels with the load call: which version, and the manifest digest as a parameter, so that Triton's
 own memory names what it serves. After a restart Triton is empty, and the companion loads again.

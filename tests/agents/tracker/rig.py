@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterable
@@ -37,6 +38,7 @@ from tests.support.servers import S3ForTests
 from tests.support.topic_reader import TopicReader
 
 REGIONS = ("ap", "eu", "us")
+BEAT_SECONDS = 2.0
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Rig:
     trackers: list[Daemon] = field(default_factory=list)
     logs: dict[str, ModelLog] = field(default_factory=dict)  # as they were claimed
     beats: int = 0
+    alive: tuple[str, ...] = REGIONS  # their heartbeats come by themselves while a tracker runs
 
     def __post_init__(self) -> None:
         self.bucket = self.s3.bucket("origin")
@@ -68,6 +71,8 @@ class Rig:
         )
         create_topics(self.settings)
         self.producer: Producer = make_producer(self.settings)
+        self._over = threading.Event()
+        self._beating = threading.Thread(target=self._beat_on, daemon=True)
         self.reader = TopicReader(self.settings)
 
     # --- the tracker --------------------------------------------------------------------------------------
@@ -91,10 +96,15 @@ class Rig:
         }
         name = f"tracker-{len(self.trackers)}"
         self.trackers.append(Daemon(name, ["-m", "modelcast.agents.tracker"], env, self.folder).start())
+        if not self._beating.is_alive():
+            self._beating.start()
         return self.trackers[-1]
 
     def stop_all(self) -> None:
         """Stop what still runs; in order, so that the group is empty for the next test."""
+        self._over.set()
+        if self._beating.is_alive():
+            self._beating.join()
         for tracker in self.trackers:
             tracker.stop()
         self.reader.close()
@@ -123,6 +133,11 @@ class Rig:
             self.beats += 1
             beat = RegionHeartbeat(self.registry_id, region, f"{region}-w", self.beats, 1, time.time_ns() // 1000)
             self.send(Topic.REGION_HEARTBEATS, f"{region}/{region}-w", encode(beat))
+
+    def _beat_on(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            if self.alive:
+                self.beat(*self.alive)
 
     # --- looking ------------------------------------------------------------------------------------------
 

@@ -100,7 +100,11 @@ class Judge:
         sender = SimpleNamespace(dead_letter=lambda raw, *, reason, **_: self.buried.append(reason))
         reader = RegistryReader(MemoryStore())
         reader.registry_id = lambda **_: REGISTRY  # type: ignore[method-assign]
-        self.intake = Intake(reader, self.rows, anything, anything, ports_of(sender=sender), anything, lambda _: None)
+        self.intake = Intake(
+            reader, self.rows, anything, anything, ports_of(sender=sender), anything, lambda _: None, ("ap", "eu", "us")
+        )
+        for region in ("eu", "us"):
+            self.intake._epochs.trust(MODEL, region, 9)
         self.table: dict[bytes, bytes] = {}
 
     async def take(self, records: list[bytes], headers: list[dict[str, bytes]] | None = None) -> None:

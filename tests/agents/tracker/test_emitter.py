@@ -11,10 +11,11 @@ from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import Reading
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.decider.snapshots import Snapshot
-from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, timeless
+from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, _encoded, timeless
 from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import ModelAck, RegionHeartbeat, VersionState
+from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
 from tests.agents.tracker.ports import ports_of
@@ -288,3 +289,14 @@ def test_a_state_is_as_old_as_what_waits_to_be_read(settled: Bench) -> None:
     settled.report("eu")
     (state,) = settled.fold()
     assert state.unread_seconds == 0
+
+
+def test_a_state_of_too_many_regions_is_cut_and_says_so(settled: Bench) -> None:
+    state = settled.emitter._reported[MODEL].state
+    well = state.regions[0]
+    many = [replace(well, region=f"well-{n:05d}") for n in range(4_000)]
+    late = [replace(well, region=f"late-{n}", state=State.FAILED, served_version=None) for n in range(10)]
+    cut = decode_as(VersionState, _encoded(replace(state, regions=(*many, *late))))
+    assert len(cut.regions) + cut.regions_omitted == 4_010
+    assert cut.regions_omitted > 0
+    assert {r.region for r in late} <= {r.region for r in cut.regions}

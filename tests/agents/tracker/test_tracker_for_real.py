@@ -151,6 +151,7 @@ def test_a_claim_that_nobody_announced_is_announced_once(rig: Rig) -> None:
 
 
 def test_a_region_that_falls_silent_is_named_and_heard_again(rig: Rig) -> None:
+    rig.alive = ()  # they are heard as this test has it
     tracker = rig.start(MODELCAST_TRACKER__SILENT_SECONDS="3")
     model = "silence"
     rig.claim(update(1, 1, model=model, registry_id=rig.registry_id))
@@ -166,13 +167,18 @@ def test_a_region_that_falls_silent_is_named_and_heard_again(rig: Rig) -> None:
         rig.beat("ap", "us")
         return silent() == ["eu"]
 
-    until(lambda: (s := rig.said(model)) and s.consistent_version == 1, "consistent")
-    rig.beat()
+    def consistent() -> bool:
+        rig.beat()
+        state = rig.said(model)
+        return state is not None and state.consistent_version == 1
+
+    until(consistent, "consistent")
     until(only_eu_is_silent, "eu alone is silent")
     assert tracker.metric('modelcast_region_silent{region="eu"}') == 1
     state = rig.said(model)
     assert state is not None
-    assert state.consistent_version == 1  # as last reported
+    assert state.consistent_version is None
+    assert [(r.served_version, r.reported_version) for r in state.regions if r.silent] == [(None, 1)]
 
     def all_heard() -> bool:
         rig.beat()

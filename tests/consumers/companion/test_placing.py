@@ -1,7 +1,7 @@
 """Files appear in a server's repository whole or not at all."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -94,3 +94,8 @@ def test_a_link_moves_by_one_rename(repository: ModelRepository, artifact: Path)
         repository.place("fraud", Layout(number, LAYOUT.places), artifact, threading.Event())
         repository.point("fraud", "current", number)
     assert (repository.root / "fraud/current").readlink() == Path("7")
+
+
+def test_a_full_disk_blames_no_version_and_leaves_no_half_of_one(on_small_disk: Callable[[str], str]) -> None:
+    scenario = Path(__file__).with_name("full_repository_scenario.py")
+    assert on_small_disk(str(scenario)) == "out_of_resources\nsound\n"

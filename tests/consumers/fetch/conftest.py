@@ -42,7 +42,7 @@ def on_small_disk() -> Callable[[str], str]:
         pytest.skip("unshare is not here")
 
     def run(program: str) -> str:
-        script = Path(__file__).with_name(program)
+        script = Path(__file__).parent / program
         command = f"mount -t tmpfs -o size=40m tmpfs /mnt && exec {sys.executable} {script}"
         root = Path(__file__).parents[3]
         result = subprocess.run(

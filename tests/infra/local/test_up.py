@@ -21,6 +21,7 @@ from modelcast.infra.local.state import is_guard, marked, read_state, send, star
 from modelcast.infra.local.up import LOG, StackInfo, UpOptions, down, info, up
 from modelcast.schemas.errors import Refused, UsageError
 from modelcast.schemas.topics import TOPICS
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -188,13 +189,12 @@ def test_a_server_that_dies_comes_back_where_it_was_and_the_log_says_so(folder: 
     stored(stack).put_object(Bucket="modelcast-eu", Key="a/b", Body=b"bytes")
     for name in ("redis", "kafka", "s3"):
         os.kill(stack.services[name], signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while True:
+
+    def all_are_back() -> bool:
         now = read_state(folder)
-        if now and all(now.services[name] != stack.services[name] for name in ("redis", "kafka", "s3")):
-            break
-        assert time.monotonic() < deadline, (folder / LOG).read_text()
-        time.sleep(0.1)
+        return now is not None and all(now.services[n] != stack.services[n] for n in ("redis", "kafka", "s3"))
+
+    until(all_are_back, lambda: f"they are back: {(folder / LOG).read_text()}", 120)
     assert works(stack)
     log = (folder / LOG).read_text()
     assert "redis ended with code 137; starting it again in 1 s" in log

@@ -6,15 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modelcast.agents.region.decider.memory import Memory
 from modelcast.schemas import keys
-from modelcast.schemas.records import ModelAck
+from modelcast.schemas.ack_headers import AckHeaders
+from modelcast.schemas.codec import encode
+from modelcast.schemas.records import ModelAck, PodReport
+from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import RECORD_SIZE_MAX, Topic, partition_of
+from tests.simulation.convergence import memory_of
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region
     from tests.simulation.world import World
 
 AGAIN_SECONDS = 5.0
+FLOOD = 100
+MADE_UP_VERSION, MADE_UP_DIGEST = 77, "sha256:" + "7" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,30 @@ class Kafka:
         at = partition_of(model), len(records), self.world.now
         records.append(Kept(str(topic), model.encode(), raw, *at, headers or {}))
         self.world.trackers.told_of_news()
+
+    def forge_ack(self) -> None:
+        """Somebody who may write says that a region serves what it never did, and numbers it so that it counts."""
+        rng, regions = self.world.rng, self.world.regions
+        region = rng.choice(regions)
+        epoch = rng.choice([2**62, 2**40, (memory_of(self.world, region) or Memory("", "", "")).epoch + 1])
+        self._forge(region.name, epoch)
+
+    def flood(self) -> None:
+        """Acks of regions that nobody has ever heard of."""
+        for number in range(FLOOD):
+            self._forge(f"made-up-{number}", 1)
+
+    def _forge(self, region: str, epoch: int) -> None:
+        world = self.world
+        pods = tuple(
+            PodReport(f"{region}/pod{n}", PodState.SERVING, MADE_UP_VERSION, MADE_UP_DIGEST, 1, "forged", world.now_us)
+            for n in range(2)
+        )
+        ack = ModelAck(
+            world.registry_id, world.model, region, "nobody", epoch, 1, 0, 1, 1, MADE_UP_VERSION, MADE_UP_DIGEST,
+            State.SERVING, world.now_us, pods=pods, pods_expected=2,
+        )  # fmt: skip
+        self.append(Topic.MODEL_ACKS, encode(ack), AckHeaders.of(ack).written())
 
     def replay(self) -> None:
         """Everybody reads the topic from its beginning."""

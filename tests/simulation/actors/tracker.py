@@ -12,6 +12,7 @@ from modelcast.agents.tracker.decider.snapshots import RegionRows
 from modelcast.agents.tracker.ports import Clock, TrackerPorts
 from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
 from modelcast.schemas.codec import encode
+from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.records import RegionHeartbeat, VersionState
 from modelcast.schemas.topics import Topic, partition_of
 from tests.simulation.actors.group import Group
@@ -20,6 +21,7 @@ from tests.simulation.actors.origin import Reader
 from tests.simulation.actors.process import Process
 from tests.simulation.actors.threads import SimulatedThreads
 from tests.simulation.actors.tracker_lines import PublishedLine, SenderLine, TableLine, ViewLine
+from tests.simulation.convergence import memory_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -112,6 +114,8 @@ class TrackerWorker(Process):
             open_view=lambda registry_id: ViewLine(self, registry_id),
             published=PublishedLine(self),
             stores=SimulatedThreads(self),
+            regions=SimulatedThreads(self),
+            epoch_of=self._epoch_of,
             clock=Clock(lambda: world.now, lambda: int(world.now * 1e6), lambda: 0.0),
             rng=random.Random(world.rng.random()),
         )
@@ -120,6 +124,15 @@ class TrackerWorker(Process):
         self.agent.begins_anew()
         for run in self.agent.parts.values():
             self.loop.create_task(run()).add_done_callback(self._has_ended)  # type: ignore[arg-type]
+
+    def _epoch_of(self, name: str, model: str) -> int:
+        """See ``TrackerPorts``."""
+        world = self.world
+        region = next(region for region in world.regions if region.name == name)
+        if world.fault("region's state not read by the tracker"):
+            raise StoreUnavailable("no answer", subject=name)
+        memory = memory_of(world, region)
+        return memory.epoch if memory is not None else 0
 
     def _has_ended(self, part: asyncio.Task[Any]) -> None:
         if not part.cancelled() and (error := part.exception()) is not None:
@@ -242,6 +255,7 @@ class TrackerWorker(Process):
         """Regions are alive."""
         for name, raw in beats:
             self.agent.intake.heartbeat(raw, f"{name}/w".encode(), 0, appended_us, int(self.world.now * 1e6))
+        self.agent.heartbeats_are_read()
 
     # --- writing ------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import ReportRate
+from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import DecodeError, ForeignRegistry, StoreUnavailable
 from modelcast.schemas.states import State
@@ -52,10 +53,53 @@ async def test_a_log_that_contradicts_itself_stops_the_model_until_it_is_right_a
     scene.book.trouble = ForeignRegistry("an entry is gone")
     scene.reconciler.refresh()
     await scene.until(lambda: scene.reports.last[MODEL].facts.alarm, "the alarm is told")
+    assert metrics.ALARM.labels(MODEL)._value.get() == 1
     scene.book.trouble = None
+    read = scene.book.refolds
     scene.log.publish(2)
     scene.reconciler.refresh()
     await scene.serves(2)
+    assert scene.book.refolds > read, "from entry 1"
+    assert metrics.ALARM.labels(MODEL)._value.get() == 0
+
+
+async def test_who_takes_over_while_there_is_an_alarm_has_it_too_and_reads_the_whole_log(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.book.trouble = ForeignRegistry("an entry is gone")
+    scene.reconciler.refresh()
+    await scene.until(lambda: scene.state.check().contradiction, "the alarm is remembered")
+    await scene.reconciler.stop("the worker ends")
+    metrics.ALARM.labels(MODEL).set(0)
+    taken_over: list[str] = []
+    state = OwnedState(scene.bucket, MODEL, REGION, "the next")
+    again = Reconciler(MODEL, scene.world, state, scene.book, SOON, taken_over.append)
+    again.start(REGISTRY, known_to_exist=True)
+    try:
+        await scene.until(lambda: again.replica is not None, "claimed")
+        assert again.replica is not None
+        assert again.replica.facts.alarm == "an entry is gone"
+        assert metrics.ALARM.labels(MODEL)._value.get() == 1
+        scene.pods["p"].serves = None  # it restarts
+        await scene.until(lambda: scene.pods["p"].serves, "and serves what it served")
+        scene.book.trouble = None
+        again.refresh()
+        await scene.until(lambda: again.replica and not again.replica.facts.alarm, "the alarm is over")
+    finally:
+        await again.stop("the test ends")
+
+
+async def test_a_flood_of_announcements_does_not_have_an_alarmed_log_read_all_the_time(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.book.trouble = ForeignRegistry("an entry is gone")
+    scene.reconciler.refresh()
+    await scene.until(lambda: scene.reports.last[MODEL].facts.alarm, "the alarm is told")
+    read = scene.book.refolds
+    for generation in range(100, 150):
+        scene.reconciler.wake(generation)
+        await asyncio.sleep(0.005)
+    assert scene.book.refolds - read <= 2
 
 
 async def test_an_entry_that_cannot_be_read_is_told_while_what_stands_below_it_is_obeyed(scene: Scene) -> None:

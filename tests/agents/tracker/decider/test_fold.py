@@ -300,6 +300,19 @@ def test_a_hundred_regions_of_ten_thousand_pods_fit_into_one_record() -> None:
     assert all(r.pods and r.pods[0].state is PodState.FAILED for r in state.regions)  # the worst ones first
 
 
+def test_pods_that_failed_are_named_where_there_is_room_for_them_whatever_the_number_of_regions() -> None:
+    regions = tuple(f"region-{n:03d}" for n in range(200))
+    acks: list[ModelAck] = []
+    stages = {"announce": 0.1, "plan": 0.2, "fetch": 3.0, "verify": 0.2, "load": 2.0, "readback": 0.1}
+    for region in regions:
+        reports = [replace(pod(f"bad-{n}", None, 0, PodState.FAILED), error="no memory") for n in range(3)]
+        made = pages(region, [*reports, *(pod(f"good-{n}", 1, 1) for n in range(20))])
+        acks += [replace(a, stage_seconds=stages) for a in made]
+    state = state_of([update(1, 1)], acks, expected=regions)
+    assert sum(p.state is PodState.FAILED for r in state.regions for p in r.pods) == 600
+    assert len(encode(state)) <= RECORD_SIZE_MAX
+
+
 def test_the_state_is_of_the_logs_registry() -> None:
     assert state_of([update(1, 1)], []).registry_id == REGISTRY
 

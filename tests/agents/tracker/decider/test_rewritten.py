@@ -1,0 +1,58 @@
+"""What the tracker says when regions and the log do not agree on what the log is."""
+
+from dataclasses import replace
+
+from modelcast.agents.tracker.decider.fold import Known, fold
+from modelcast.agents.tracker.decider.rows import ModelRow
+from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.records import CommandKind, CommandTarget, LogPosition, ModelAck, ModelCommand
+from tests.agents.tracker.makers import MODEL, REGISTRY, log_of, pages, pod, snapshots_of, update
+from tests.support.folding import apply_all
+
+OLD = log_of(update(1, 1), update(2, 2), update(3, 3))
+NEW = log_of(update(1, 1), update(2, 2), replace(update(3, 4), event_id="after-the-restore"))
+
+
+def acked(region: str, log: ModelLog, generation: int, alarm: str = "") -> ModelAck:
+    (ack,) = pages(region, [pod(f"{region}-1", 2, 2)])  # which both logs hold
+    return replace(ack, generation=generation, log_digest=log.digest_at(generation), alarm=alarm)
+
+
+def alarm_of(log: ModelLog, *acks: ModelAck) -> str:
+    return fold(Known(log, snapshots=snapshots_of(acks), expected=("eu", "us")), 10**15).alarm
+
+
+def test_regions_that_accepted_what_the_log_holds_are_no_alarm() -> None:
+    assert alarm_of(OLD, acked("eu", OLD, 3), acked("us", OLD, 2)) == ""
+
+
+def test_a_region_that_accepted_another_log_is_named_with_both_digests() -> None:
+    said = alarm_of(NEW, acked("eu", OLD, 3), acked("us", NEW, 3))
+    assert said.startswith("eu: it accepted the log up to generation 3 as ")
+    assert OLD.digest_at(3)[7:19] in said
+    assert NEW.digest_at(3)[7:19] in said
+    assert "us:" not in said
+
+
+def test_what_a_region_itself_raises_alarm_about_is_passed_on() -> None:
+    assert alarm_of(NEW, acked("eu", OLD, 3, "entry 3 is gone")) == "eu: entry 3 is gone"
+
+
+def test_once_a_person_has_accepted_the_log_what_was_given_up_is_no_alarm() -> None:
+    lost = LogPosition(3, OLD.digest_at(3))
+    said = ModelCommand(
+        REGISTRY, "accepted", MODEL, 4, CommandKind.ACCEPT, (CommandTarget(),), 1, "ann", "restored", replaces=(lost,)
+    )
+    assert alarm_of(apply_all(NEW, [said]), acked("eu", OLD, 3)) == ""
+
+
+def test_a_log_that_ends_below_what_a_region_reported_before_it_was_read_is_an_alarm() -> None:
+    row = ModelRow(MODEL, log=log_of(update(1, 1)))
+    row.take(acked("eu", OLD, 3), b"")
+    reported = row.accepted()
+    assert row.ended(reported)
+    assert list(row.beyond.values()) == ["eu has accepted generation 3, but the log ends at 1"]
+    assert not row.ended(reported), "which is no news"
+    row.log = OLD
+    assert row.ended(reported)
+    assert row.beyond == {}

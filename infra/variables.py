@@ -9,9 +9,24 @@ SECTIONS = ("kafka", "redis", "stores", "regions", "tracker", "publish", "log", 
 _NAMED = ("stores", "regions")
 """Sections of sections, each with a name of its own."""
 OTHERS = frozenset(
-    PREFIX + name for name in ("CONFIG", "CACHE_DIR", "DELTA_KERNELS", "MAVEN_MIRROR", "POD_TOKEN", "STACK")
+    PREFIX + name
+    for name in (
+        *("CONFIG", "CACHE_DIR", "DELTA_KERNELS", "MAVEN_MIRROR", "POD_TOKEN", "STACK"),
+        *("MODEL", "VERSION", "DIGEST", "FOLDER"),  # what a companion tells the command that it runs
+    )
 )
-FOR_TESTS = ("VERSITYGW", "REDIS_SERVER", "KILL_", "BENCH_", "SIMULATION_", "SOAK", "TEST_", "CHROMIUM", "SCREENSHOTS")
+FOR_TESTS = (
+    "VERSITYGW",
+    "REDIS_SERVER",
+    "KILL_",
+    "BENCH_",
+    "SIMULATION_",
+    "SOAK",
+    "TEST_",
+    "CHROMIUM",
+    "SCREENSHOTS",
+    "PROMTOOL",
+)
 """What such names begin with."""
 
 

@@ -11,10 +11,10 @@ from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Publisher
-from modelcast.schemas.codec import encode
 from modelcast.schemas.topics import Topic
 from tests.agents.region.stack import Stack, Topics
 from tests.support.daemon import Daemon
+from tests.support.folding import in_statement
 from tests.support.slow_link import Network
 from tests.support.stormy_proxy import StormyProxy
 from tests.support.waiting import until
@@ -54,7 +54,7 @@ def flood(stack: Stack, name: str, generation: int = 12) -> None:
     for number in range(FLOOD):
         model = f"{name}-{number}"
         forged = replace(update, model=model, generation=generation, event_id=f"forged-{model}")
-        producer.produce(str(Topic.MODEL_UPDATES), key=model.encode(), value=encode(forged))
+        producer.produce(str(Topic.MODEL_UPDATES), key=model.encode(), value=in_statement(forged))
     assert producer.flush(20) == 0
 
 

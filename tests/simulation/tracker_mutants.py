@@ -12,16 +12,13 @@ from modelcast.agents.tracker.decider import rows, snapshots
 from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.emitter import Emitter
 from modelcast.agents.tracker.intake import Intake
-from modelcast.agents.tracker.mirror import Mirror
 from modelcast.schemas.records import ModelAck
 from tests.simulation.actors.tracker import TrackerWorker
 from tests.simulation.invariants import (
     CONFIRMED,
     CONVERGES,
-    NEVER_BACK_IN_THE_VIEW,
     ONLY_LISTED,
     REPLACED_IS_POWERLESS,
-    SAID_SOON,
     SILENT_IS_SAID,
     SPEAKS_OF_ITS_OWN,
 )
@@ -59,25 +56,6 @@ def _without_an_end_of_settling() -> Iterator[None]:
 
 
 @contextmanager
-def _without_a_new_fence_of_a_new_owner() -> Iterator[None]:
-    with patch.object(Mirror, "new_owner", lambda self: None):
-        yield
-
-
-@contextmanager
-def _without_the_wait_of_what_is_not_due() -> Iterator[None]:
-    real = Emitter._fold_waiting
-
-    def fold_waiting(self: Emitter, now: float) -> float:
-        real(self, now)
-        self._rows.waiting.keep(())
-        return 0.0
-
-    with patch.object(Emitter, "_fold_waiting", fold_waiting):
-        yield
-
-
-@contextmanager
 def _without_a_bound_of_epochs() -> Iterator[None]:
     with patch.object(Epochs, "is_borne_out", lambda self, model, region, epoch: True):
         yield
@@ -100,10 +78,6 @@ TRACKER_MUTANTS = (
     Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
     Mutant("timer of the tracker", _without_timer_of_the_tracker, frozenset({SILENT_IS_SAID, CONVERGES})),
     Mutant("end of settling when partitions move on", _without_an_end_of_settling, frozenset({SPEAKS_OF_ITS_OWN})),
-    Mutant("new fence of a new owner", _without_a_new_fence_of_a_new_owner,
-           frozenset({CONVERGES, NEVER_BACK_IN_THE_VIEW})),
-    Mutant("backlog of models that are not due", _without_the_wait_of_what_is_not_due,
-           frozenset({SAID_SOON, CONVERGES})),
     Mutant("bound of epochs", _without_a_bound_of_epochs, frozenset({CONFIRMED, CONVERGES})),
     Mutant("list of regions", _without_a_list_of_regions, frozenset({ONLY_LISTED, CONFIRMED})),
 )  # fmt: skip

@@ -25,6 +25,7 @@ class MLServer:
     def __init__(self, root: Path, workers: int) -> None:
         self.repository = root / "repository"
         self.repository.mkdir()
+        (root / "metrics").mkdir()
         self.log = root / "mlserver.log"
         self.http_port, grpc_port, metrics_port = free_ports(3)
         self.env = {
@@ -34,6 +35,7 @@ class MLServer:
             "MLSERVER_HTTP_PORT": str(self.http_port),
             "MLSERVER_GRPC_PORT": str(grpc_port),
             "MLSERVER_METRICS_PORT": str(metrics_port),
+            "MLSERVER_METRICS_DIR": str(root / "metrics"),  # else it writes where it is started
             "MLSERVER_PARALLEL_WORKERS": str(workers),
         }
         self.child: Child | None = None

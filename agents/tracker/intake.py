@@ -204,7 +204,12 @@ class Intake:
         row = self._rows.row(ack.model)
         if ack.epoch < row.epoch(ack.region):
             self._proofs.doubt(ack.model, ack.region)
-        change = row.take(ack, raw)
+        change = row.take(ack, raw, self._ports.clock.wall_us())
+        if change.overruled:
+            log.warning(
+                "a report with a number that its region never used is dropped", model=ack.model, region=ack.region
+            )
+            self._changed(ack.model)
         if row.log is None or ack.generation > row.log.head:
             self._watch.wake(ack.model, ack.generation)
         if change.write is None:

@@ -27,8 +27,8 @@ from tests.simulation.mutants import Mutant
 
 @contextmanager
 def _without_order_of_snapshots() -> Iterator[None]:
-    def take(known: snapshots.RegionRows, ack: ModelAck, raw: bytes) -> snapshots.Change:
-        return snapshots.take(snapshots.EMPTY, ack, raw)
+    def take(known: snapshots.RegionRows, ack: ModelAck, now_us: int, raw: bytes) -> snapshots.Change:
+        return snapshots.take(snapshots.EMPTY, ack, now_us, raw)
 
     with patch.object(rows, "take", take):
         yield

@@ -57,9 +57,9 @@ class ModelRow:
     beyond: dict[str, str] = field(default_factory=dict)  # region -> what it has accepted above the end of the log
     announced: int | None = None  # highest generation seen on model-updates; None: unknown
 
-    def take(self, ack: ModelAck, raw: bytes) -> Change:
-        """Fold one page in."""
-        change = take(self.regions.get(ack.region, EMPTY), ack, raw)
+    def take(self, ack: ModelAck, raw: bytes, now_us: int) -> Change:
+        """Fold one page in, at ``now_us`` (UTC microseconds)."""
+        change = take(self.regions.get(ack.region, EMPTY), ack, now_us, raw)
         self.regions[ack.region] = change.rows
         self.unwritten.update((page_key(self.model, ack.region, place), None) for place in change.delete)
         if change.write is not None:

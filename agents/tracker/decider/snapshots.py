@@ -7,6 +7,10 @@ nothing new, and completing a snapshot drops all that lies below it.
 Each row has a place, (slot, page), under which a table keeps it: a snapshot's pages share a slot, and the slots
 of dropped snapshots are used again. A table therefore holds at most ``1 + PENDING_MAX`` slots of pages a region,
 whatever was written before; leftovers of a crash are lower snapshots, which ``restore`` ignores.
+
+Whoever can write to Kafka can make up a number that is higher than all true ones. An owner numbers its snapshots as
+time passes, so a page that was written later under a lower number of the same epoch shows that the higher number is
+made up: what bears it is dropped (``overrules``).
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,6 +25,9 @@ means that pages are lost; the lowest go."""
 
 FEW = 32
 """Pods that are not worth the time to drop them: a tally keeps as many by name anyway."""
+
+AHEAD_US_MAX = 60_000_000
+"""How far ahead of our clock a report's time may be before it counts as made up."""
 
 Order = tuple[int, int, int]
 """(epoch, sequence, pages): what orders snapshots. The page count keeps apart what can't belong together."""
@@ -79,12 +86,16 @@ class RegionRows:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What taking one page did: the rows now, the place to write the page to (None: nothing new), what to delete."""
+    """What taking one page did: the rows now, the place to write the page to (None: nothing new), what to delete.
+
+    ``overruled``: the complete snapshot was dropped, because its number is made up.
+    """
 
     rows: RegionRows
     write: Place | None = None
     delete: tuple[Place, ...] = ()
     completed: bool = False
+    overruled: bool = False
 
 
 EMPTY = RegionRows()
@@ -100,8 +111,34 @@ def page_of(ack: ModelAck, raw: bytes = b"") -> Page:
     return Page(ack if len(ack.pods) <= FEW else replace(ack, pods=()), tally(ack.pods), raw)
 
 
-def take(rows: RegionRows, ack: ModelAck, raw: bytes = b"") -> Change:
-    """Take one page, of which ``raw`` are the bytes."""
+def overrules(ack: ModelAck, known: Snapshot, now_us: int) -> bool:
+    """Whether a page shows that the number of a known snapshot, of the same epoch and not below its own, is made up.
+
+    It does if it was written later. A time that is ahead of our clock and of the page's alike proves nothing: it is
+    made up, too.
+    """
+    if known.order[0] != ack.epoch or known.order < order_of(ack):
+        return False
+    known_at_us = known.header.reported_at_us
+    return ack.reported_at_us > known_at_us or known_at_us > max(now_us, ack.reported_at_us) + AHEAD_US_MAX
+
+
+def take(rows: RegionRows, ack: ModelAck, now_us: int, raw: bytes = b"") -> Change:
+    """Take one page, of which ``raw`` are the bytes, at ``now_us`` by our clock (UTC microseconds)."""
+    complete, pending = rows.complete, rows.pending
+    overruled = complete is not None and overrules(ack, complete, now_us)
+    dropped = [s for s in pending if overrules(ack, s, now_us)]
+    if complete is not None and overruled:
+        dropped.append(complete)
+    if not dropped:
+        return _take(rows, ack, raw)
+    left = RegionRows(None if overruled else complete, tuple(s for s in pending if s not in dropped))
+    change = _take(left, ack, raw)
+    gone = (*(p for s in dropped for p in s.places), *change.delete)
+    return replace(change, delete=tuple(p for p in gone if p != change.write), overruled=overruled)
+
+
+def _take(rows: RegionRows, ack: ModelAck, raw: bytes) -> Change:
     order, complete = order_of(ack), rows.complete
     if complete is not None and order <= complete.order:
         return Change(rows)

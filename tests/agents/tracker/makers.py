@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot, take
+from modelcast.agents.tracker.decider.snapshots import EMPTY, Change, RegionRows, Snapshot, take
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import (
     Activation,
@@ -134,10 +134,14 @@ def pages(
     ]
 
 
+def taken(rows: RegionRows, ack: ModelAck, now_us: int = 10_000 * SECOND) -> Change:
+    return take(rows, ack, now_us)
+
+
 def rows_of(acks: Iterable[ModelAck]) -> RegionRows:
     rows = EMPTY
     for ack in acks:
-        rows = take(rows, ack).rows
+        rows = taken(rows, ack).rows
     return rows
 
 

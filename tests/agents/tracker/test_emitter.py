@@ -79,7 +79,7 @@ class Bench:
         self.sequence += 1
         ack: ModelAck
         (ack,) = pages(region, [pod(f"{region}-1", serves, 1)], sequence=self.sequence, model=model)
-        self.rows.row(model).take(ack, encode(ack))
+        self.rows.row(model).take(ack, encode(ack), time.time_ns() // 1000)
         self.emitter.changed(model)
 
     def fold(self) -> list[VersionState]:

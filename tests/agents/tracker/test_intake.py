@@ -229,13 +229,56 @@ async def test_one_epoch_too_many_is_as_wrong_as_a_huge_one(bench: Bench) -> Non
 async def test_what_was_believed_wrongly_gives_way_to_the_true_report(bench: Bench) -> None:
     bench.knows(ModelAck)
     (forged,) = pages("eu", [pod("a", 9, 9)], epoch=FORGED)
-    bench.rows.row(MODEL).take(forged, encode(forged))  # as a table gives it back
+    bench.rows.row(MODEL).take(forged, encode(forged), NOW_US)  # as a table gives it back
     bench.intake.assigned()
     bench.epochs["eu"] = 3
     await bench.report(epoch=3, sequence=7)
     await bench.until(lambda: bench.order() is None)
     await bench.report(epoch=3, sequence=8)
     assert bench.order() == (3, 8)
+
+
+@pytest.mark.parametrize("at_us", [9 * SECOND, 4_000_000_000 * SECOND])
+async def test_a_made_up_number_gives_way_to_the_next_true_report(bench: Bench, at_us: int) -> None:
+    bench.knows(ModelAck)
+    bench.epochs["eu"] = 3
+    await bench.report(epoch=3, sequence=7)
+    await bench.until(lambda: bench.order() == (3, 7))
+    (forged,) = pages("eu", [pod("a", 9, 9)], epoch=3, sequence=FORGED)
+    await bench.ack(encode(replace(forged, reported_at_us=at_us)))
+    assert bench.order() == (3, FORGED)
+    changes = len(bench.changes)
+    await bench.report(epoch=3, sequence=10)
+    assert bench.order() == (3, 10)
+    assert len(bench.changes) > changes
+    await bench.report(epoch=3, sequence=9)  # a late one
+    assert bench.order() == (3, 10)
+    assert len(bench.table) == 1
+
+
+async def test_a_made_up_number_that_a_table_gives_back_gives_way_to_the_next_true_report(bench: Bench) -> None:
+    bench.knows(ModelAck)
+    (forged,) = pages("eu", [pod("a", 9, 9)], epoch=3, sequence=FORGED)
+    forged = replace(forged, reported_at_us=9 * SECOND)
+    bench.rows.restore(MODEL, "eu", [((0, 0), forged, encode(forged))])
+    bench.intake.assigned()
+    assert bench.order() == (3, FORGED)
+    await bench.report(epoch=3, sequence=10)
+    assert bench.order() == (3, 10)
+
+
+async def test_a_large_region_is_told_as_unknown_rather_than_as_somebody_made_it_up(bench: Bench) -> None:
+    bench.knows(ModelAck)
+    bench.epochs["eu"] = 3
+    (forged,) = pages("eu", [pod("a", 9, 9)], epoch=3, sequence=FORGED)
+    await bench.ack(encode(replace(forged, reported_at_us=9 * SECOND)))
+    await bench.until(lambda: bench.order() == (3, FORGED))
+    bench.changes.clear()
+    first, second = pages("eu", [pod("a", 1, 1), pod("b", 1, 1)], epoch=3, sequence=10, page_count=2)
+    await bench.ack(encode(first))
+    assert (bench.order(), bench.changes) == (None, [MODEL])
+    await bench.ack(encode(second))
+    assert bench.order() == (3, 10)
 
 
 async def test_where_no_state_can_be_read_a_huge_epoch_is_refused_and_a_next_one_believed(bench: Bench) -> None:

@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.agents.tracker.decider.fold import Known, fold
-from modelcast.agents.tracker.decider.snapshots import EMPTY, Place, restore, take
+from modelcast.agents.tracker.decider.snapshots import EMPTY, Place, restore
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState
-from tests.agents.tracker.makers import SECOND, rows_of, snapshots_of
+from tests.agents.tracker.makers import SECOND, rows_of, snapshots_of, taken
 from tests.agents.tracker.strategies import NOW_US, REGIONS, deliveries, logs
 from tests.agents.tracker.twin import TwinRegion, TwinState, twin
 from tests.support.lanes import often
@@ -86,7 +86,7 @@ def test_a_table_gives_back_the_same_rows_wherever_a_crash_cut_it(acks: list[Mod
     table: dict[Place, ModelAck] = {}
     for ack in (a for a in acks if a.region == "eu"):
         before = rows
-        change = take(rows, ack)
+        change = taken(rows, ack)
         rows = change.rows
         operations = [("write", change.write)] if change.write else []
         operations += [("delete", p) for p in change.delete]

@@ -48,7 +48,7 @@ def test_once_a_person_has_accepted_the_log_what_was_given_up_is_no_alarm() -> N
 
 def test_a_log_that_ends_below_what_a_region_reported_before_it_was_read_is_an_alarm() -> None:
     row = ModelRow(MODEL, log=log_of(update(1, 1)))
-    row.take(acked("eu", OLD, 3), b"")
+    row.take(acked("eu", OLD, 3), b"", 0)
     reported = row.accepted()
     assert row.ended(reported)
     assert list(row.beyond.values()) == ["eu has accepted generation 3, but the log ends at 1"]

@@ -11,13 +11,6 @@ from modelcast.schemas.topics import TOPICS, Topic
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
 
-STALE_SECONDS = 90.0
-"""Older than this, a state says more about the tracker than about the model: it repeats itself every half minute."""
-BEHIND_SECONDS = 5.0
-"""A tracker that is behind by more than this with its reading is said to be."""
-BEHIND_SECONDS = 5.0
-"""A tracker that is behind by more than this with its reading is said to be."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sighting:

@@ -61,7 +61,7 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
         ]
         log.info("the dashboard listens", url=url)
         if not on_loopback(here.host):
-            log.warning("whoever reaches this address reads the dashboard: it asks for no password", host=here.host)
+            log.warning("everyone who can reach this address can read the dashboard: it has no password", host=here.host)
         on_ready(url)
         await stop.wait()
         for task in background:

@@ -94,7 +94,7 @@ class Origin:
                 raise Refused(
                     "the store ignores If-None-Match on puts, so two publishers could overwrite each other",
                     subject=self.store.name,
-                    hint="modelcast doctor tells more",
+                    hint="modelcast doctor shows more",
                 )
         self.conditional_puts_checked = True
 

@@ -353,7 +353,7 @@ class Intake:
         row = self._rows.models.get(model)
         if registry_id != ours:
             if row is not None:
-                row.strangers[source] = f"{source} speaks of another registry ({registry_id[:40]})"
+                row.strangers[source] = f"{source} reports for another registry ({registry_id[:40]})"
                 self._changed(model)
             raise Unusable(FOREIGN, f"registry {registry_id}, ours is {ours}")
         if row is not None and row.strangers.pop(source, ""):

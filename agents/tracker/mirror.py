@@ -132,7 +132,7 @@ class Mirror:
         elif self._refused_since is None:
             self._refused_since = now
         elif now - self._refused_since > REFUSED_SECONDS_MAX:
-            log.warning("the live view refuses what is said here: a new fence is taken")
+            log.warning("the live view refuses this worker's writes: a new fence is taken")
             self._fence = self._refused_since = None
             self._on_back()
 

@@ -76,7 +76,7 @@ def judge_release(release: str | None) -> Check:
     """Whether the brokers are of a release that is tested with. None: it may not be read."""
     if release is None:
         return Check("kafka: version", Result.skipped, "this user may not read the brokers' settings")
-    hint = "Modelcast is tested with Kafka 4.x; older clusters must keep LogAppendTime, which the topics' check tells"
+    hint = "Modelcast is tested with Kafka 4.x; older clusters must keep LogAppendTime, which the check of the topics shows"
     return Check("kafka: version", Result.ok if release.startswith("4") else Result.warning, release, hint)
 
 

@@ -207,7 +207,7 @@ def note(row: RegionState, now_us: int) -> str:
     """Why a region is as it is, at ``now_us``."""
     parts = [f"left out: {row.left_out}"] if row.left_out else []
     if (row.silent or row.unread) and row.reported_version is not None:
-        parts.append(f"served {row.reported_version} when last heard of, {age((now_us - row.heard_at_us) / 1e6)} ago")
+        parts.append(f"served {row.reported_version} when it last reported, {age((now_us - row.heard_at_us) / 1e6)} ago")
     if row.refused_version is not None:
         parts.append(f"refuses {row.refused_version}")
     if row.error:

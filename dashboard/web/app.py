@@ -71,7 +71,7 @@ def _guard(settings: Settings) -> Middleware:
             if request.transport is None or request.transport.is_closing():
                 raise
             log.exception("a request failed", path=request.path, error=repr(error))
-            return _fault(500, Fault("this is a fault of the dashboard", request.path[:200], "its log tells more"))
+            return _fault(500, Fault("this is a fault of the dashboard", request.path[:200], "see the dashboard's log"))
 
     return guard
 

@@ -25,7 +25,7 @@ from modelcast.schemas.topics import RECORD_SIZE_MAX
 Client = TypeVar("Client")
 
 QUIET = 2  # librdkafka logs what is critical; everything else reaches the caller as an error
-HANGS_UP = "whoever listens there hangs up"
+HANGS_UP = "the connection is accepted and closed at once"
 WHY_SECONDS, WHY_STEP_SECONDS = 3.0, 0.25
 _SAYS_NOTHING = frozenset(
     {
@@ -194,7 +194,7 @@ def _hint(code: int | None, text: str, settings: Settings) -> str:
     kafka = settings.kafka
     if text == HANGS_UP or "broker listener" in text or "security.protocol" in text:
         protocol = connection_of(kafka)["security.protocol"]
-        return f"kafka.security_protocol is {protocol}: is it what the listener at {kafka.bootstrap_servers} speaks?"
+        return f"kafka.security_protocol is {protocol}: is it the protocol of the listener at {kafka.bootstrap_servers}?"
     if "certificate verify failed" in text:
         return "kafka.ssl_ca_location must name the CA of the brokers' certificates, which must name their hosts"
     if code == KafkaError._SSL or "SSL routines" in text:

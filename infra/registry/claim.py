@@ -133,7 +133,7 @@ def claim(
         log = reader.tail(log.model, log).log
         if log.head == before:  # the store refused the put and yet has nothing there: it is not to be trusted
             raise StoreUnavailable(
-                "the store refused a conditional put on a key that it says is free",
+                "the store refused a conditional put on a key that it lists as free",
                 subject=keys.log_entry(log.model, before + 1),
                 hint="try again; if it stays, run `modelcast doctor`",
             )

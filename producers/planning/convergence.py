@@ -94,7 +94,7 @@ def _why(region: RegionState, version: int) -> str:
     if not region.pods_expected:
         parts.append("has no pods")
     elif region.silent or region.unread:
-        parts.append(f"served {region.reported_version} when last heard of")
+        parts.append(f"served {region.reported_version} when it last reported")
     elif region.aspired_version == version:
         parts.append(f"{region.pods_serving} of {region.pods_expected} pods serve it")
     if region.silent:

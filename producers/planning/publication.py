@@ -96,7 +96,7 @@ def _completed(log: ModelLog, request: Request, generation: int) -> Announce | C
         return Conflict(
             f"its intent names the event of generation {generation}, which is {what} and not this publication",
             subject=request.intent_key,
-            hint="somebody else wrote it: delete that object from the origin store and publish again",
+            hint="another process wrote it: delete that object from the origin store and publish again",
         )
     return Announce(standing.version, generation, completes=True)
 

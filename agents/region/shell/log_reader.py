@@ -72,7 +72,7 @@ class RegistryLogReader:
             return None
         if log.event_ids[generation - 1] != stated.entry.event_id:
             return f"the log holds event {log.event_ids[generation - 1]} at generation {generation}"
-        return f"the log's entry {generation} has the same event id and says something else"
+        return f"the log's entry {generation} has the same event id and another content"
 
     def _read_on(self, log: ModelLog | None, until: int) -> Tail:
         if log is None or not log.head:  # nothing is known of it: one listing, not a question for each generation

@@ -172,4 +172,4 @@ class Fetcher:
             finally:
                 if lease is not None:
                     lease.drop()
-        raise StoreUnavailable("this worker is too slow to be heard of", subject=manifest_digest)
+        raise StoreUnavailable("this worker renews its lease too slowly to keep it", subject=manifest_digest)

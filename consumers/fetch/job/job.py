@@ -180,7 +180,7 @@ class Job:
         manifest = near_or_far(self._region, self._read_manifest(wish), at_once=small, context=self._context)
         if wish.size_bytes is not None and manifest.size_bytes != wish.size_bytes:
             raise VerificationFailed(
-                f"the manifest's files have {manifest.size_bytes} bytes, the log says {wish.size_bytes}",
+                f"the manifest's files have {manifest.size_bytes} bytes, the log's entry declares {wish.size_bytes}",
                 subject=wish.manifest_digest,
             )
         return manifest

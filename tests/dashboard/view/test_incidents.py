@@ -46,7 +46,7 @@ INCIDENTS: dict[str, tuple[list[VersionState], tuple[str, ...]]] = {
     "one region is cut off": (fleet(lambda m, r: silent(r) if r == "r04" else noisy(m, r)), ("r04",)),
     "Kafka is down for most regions": (
         fleet(lambda m, r: silent(r) if r < "r08" else None),
-        ("8 of 12 regions were not heard of", "r00", "r01"),
+        ("8 of 12 regions have not reported", "r00", "r01"),
     ),
     "a version was damaged in the origin": (
         fleet(lambda m, r: refusing(r, error="expected dd2b, got 9dc2") if m == "m11" else noisy(m, r)),
@@ -78,7 +78,7 @@ INCIDENTS: dict[str, tuple[list[VersionState], tuple[str, ...]]] = {
     ),
     "the tracker died": (
         [replace(each, updated_at_us=NOW - 5 * MINUTE * SECOND) for each in fleet(noisy)],
-        ("No tracker was heard of", "the tracker"),
+        ("No tracker has reported", "the tracker"),
     ),
     "one tracker of two stands": (
         [

@@ -100,7 +100,7 @@ def plan(
         if left_out:
             placed = ", ".join(update.placement)
             say(f"{update.model}/{update.version} is placed in {placed} only: {region} will not fetch it")
-        say(f"{update.model}/{update.version}: {known.in_words(holding, region)}")
+        say(f"{update.model}/{update.version}: {known.holding_in_words(holding, region)}")
         say(f"long link: {size(speeds.origin_bytes_per_second)}/s ({told_by})")
     emit(data, output, _table(planned.explained))
     if output is Format.table:

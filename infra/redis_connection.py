@@ -1,4 +1,4 @@
-"""How Redis is reached, for whoever reads or writes the live view; and what its errors mean."""
+"""How Redis is reached, for readers and writers of the live view; and what its errors mean."""
 
 from pathlib import Path
 from typing import Any

@@ -32,7 +32,7 @@ WRONG_PARTITION, EMPTY, UNEXPECTED = "wrong-partition", "empty", "unexpected-err
 UNKNOWN_SCHEMA, BAD_KEY = "unknown-schema", "bad-key"
 HEADERS_DIFFER, UNKNOWN_REGION, REFUSED_EPOCH = "headers-differ", "unknown-region", "refused-epoch"
 TELL_AGAIN_SECONDS = 600.0
-"""What anybody can send in any number is told of in one dead letter a while."""
+"""Seconds between two dead letters about the same kind of record, which a writer could send in any number."""
 AHEAD_RECORDS_MAX = 512
 AHEAD_SECONDS = 0.005
 """How long Faust fetches undisturbed while a backlog is looked into."""

@@ -215,7 +215,7 @@ def _where(row: RegionState, version: int, now_us: int) -> str:
         return "served by every pod"
     on = sum(p.version == version for p in row.pods)
     if on:
-        when = " when it last reported" if row.silent or row.unread else ""
+        when = " when last reported" if row.silent or row.unread else ""
         return f"served by {on} of {row.pods_expected} pods{when}"
     why = f": {error}" if (error := tables.error_of(row, now_us)) else ""
     if row.refused_version == version:

@@ -82,7 +82,7 @@ def problems(fleet: Fleet, now_us: int) -> list[Problem]:
 
 
 def _matters(pair: Pair) -> bool:
-    """A region that has nothing to serve is no trouble, and an alarm is told once for its model."""
+    """A region that has nothing to serve is no trouble, and an alarm is shown once for its model."""
     return pair.word is not Word.ALARM and (pair.word is not Word.NONE or pair.row.aspired_version is not None)
 
 

@@ -24,7 +24,7 @@ _SAYING = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FleetVerdict:
     """The head of the page.
 
     Attributes:
@@ -50,8 +50,8 @@ class Verdict:
     pairs: Mapping[str, int]
 
 
-def verdict(fleet: Fleet, found: Sequence[Problem]) -> Verdict:
-    """The fleet's word and sentence. One silent region of many is told, and is no verdict over the rest."""
+def fleet_verdict(fleet: Fleet, found: Sequence[Problem]) -> FleetVerdict:
+    """The fleet's word and sentence. One silent region of many is named, and is no verdict over the rest."""
     pairs, counts = list(fleet.troubled()), fleet.counts()
     regions = fleet.regions
     silent = sorted({p.row.region for p in pairs if p.word is Word.SILENT and p.row.silent})
@@ -67,7 +67,7 @@ def verdict(fleet: Fleet, found: Sequence[Problem]) -> Verdict:
         word, label = Word.SILENT, Word.SILENT.value
     of_word = [p for p in pairs if p.word is word]
     models_in, regions_in = {p.model for p in of_word}, {p.row.region for p in of_word}
-    return Verdict(
+    return FleetVerdict(
         word=word,
         label=label,
         sentence=NO_TRACKER if unspoken else _sentence(fleet, word, len(models_in), regions_in, counts),

@@ -72,7 +72,7 @@ def connection_properties(settings: Settings) -> dict[str, Any]:
 
 
 def producer_properties(settings: Settings) -> dict[str, Any]:
-    """A producer that loses nothing, doubles nothing, waits for nobody, and puts keys where aiokafka puts them."""
+    """A producer that loses nothing, doubles nothing, never blocks, and puts keys where aiokafka puts them."""
     return connection_properties(settings) | {
         "partitioner": "murmur2_random",
         "acks": "all",
@@ -176,7 +176,7 @@ def _bare(error: KafkaError | KafkaException | str) -> KafkaError | str:
 
 
 def why_unreachable(settings: Settings, seconds: float = WHY_SECONDS) -> KafkaError | str | None:
-    """What keeps a client from connecting (refused, certificate, password); None: nothing does, or nobody answers."""
+    """What keeps a client from connecting (refused, certificate, password); None: nothing, or no broker answers."""
     heard: list[KafkaError] = []
     client = make_producer(settings, on_error=heard.append)
     deadline = time.monotonic() + seconds
@@ -194,7 +194,7 @@ def _hint(code: int | None, text: str, settings: Settings) -> str:
     kafka = settings.kafka
     if text == HANGS_UP or "broker listener" in text or "security.protocol" in text:
         protocol = connection_of(kafka)["security.protocol"]
-        return f"kafka.security_protocol is {protocol}: is it the protocol of the listener at {kafka.bootstrap_servers}?"
+        return f"kafka.security_protocol is {protocol}: does the listener at {kafka.bootstrap_servers} take it?"
     if "certificate verify failed" in text:
         return "kafka.ssl_ca_location must name the CA of the brokers' certificates, which must name their hosts"
     if code == KafkaError._SSL or "SSL routines" in text:

@@ -82,7 +82,7 @@ def _refuses(region: RegionState, version: int) -> bool:
 
 
 def _is_past(region: RegionState, version: int, generation: int) -> bool:
-    """Whether the region was told something newer (only known when the generation waited for is)."""
+    """Whether the region has a newer entry to obey (only known when the generation waited for is)."""
     newer = generation > 0 and region.aspired_generation > generation
     return newer and version not in {region.aspired_version, region.staged_version}
 
@@ -94,7 +94,7 @@ def _why(region: RegionState, version: int) -> str:
     if not region.pods_expected:
         parts.append("has no pods")
     elif region.silent or region.unread:
-        parts.append(f"served {region.reported_version} when it last reported")
+        parts.append(f"served {region.reported_version} when last reported")
     elif region.aspired_version == version:
         parts.append(f"{region.pods_serving} of {region.pods_expected} pods serve it")
     if region.silent:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from modelcast.producers.planning.values import activation_of, labels_of, metrics_of, regions_of, text_of
+from modelcast.producers.planning.values import activation_of, labels_of, metrics_of, region_names_of, text_of
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import UsageError
@@ -17,7 +17,7 @@ NOT_READ = ArtifactRef("", "", "", 0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PublishRequest:
     """What is to be published, and how, once it was checked; ``artifact`` is known when the files have been read."""
 
     model: str
@@ -51,7 +51,7 @@ class Request:
         request = cls(
             model=check_model(cast("str", model)),
             version=check_version(cast("int", version)) if version is not None else None,
-            placement=regions_of(placement),
+            placement=region_names_of(placement),
             activation=activation_of(activation),
             metrics=metrics_of(metrics),
             labels=labels_of(labels),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelcast.dashboard.sources.news import Batch, Reach
+from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCommand
 from modelcast.schemas.words import duration, size
 from tests.dashboard import fleets
@@ -120,7 +120,7 @@ def test_a_dashboard_that_ended_is_noticed_and_its_return_too(shown: Shown, look
 
 def test_kafka_away_is_named_and_the_rest_is_shown(shown: Shown, look: Look, keep: Keep) -> None:
     shown.say(fleets.fleet(10, 8))
-    shown.take(Batch("kafka", Reach.AWAY, missing=("Kafka: connection refused",)))
+    shown.take(NewsBatch("kafka", Reach.AWAY, missing=("Kafka: connection refused",)))
     page = look("/")
     assert "Kafka is away" in page.locator(".fresh .state").inner_text()
     assert "connection refused" in page.locator(".banner").inner_text()

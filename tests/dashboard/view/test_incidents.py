@@ -7,7 +7,7 @@ import pytest
 
 from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.problems import problems
-from modelcast.dashboard.view.verdict import verdict
+from modelcast.dashboard.view.verdict import fleet_verdict
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 from modelcast.schemas.words import Limits
@@ -97,7 +97,7 @@ def test_the_verdict_and_the_first_three_lines_name_what_is_guilty(name: str) ->
     for each in states:
         shown.take(each, each.updated_at_us, NOW, "kafka")
     found = problems(shown, NOW)
-    said = verdict(shown, found)
+    said = fleet_verdict(shown, found)
     lines = [f"{p.word} {p.title} {p.region} {p.pairs} of {p.pairs_of} {p.reason}" for p in found[:3]]
     seen = "\n".join([said.label, said.sentence, *lines])
     assert [word for word in guilty if word not in seen] == [], seen

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.problems import Problem, problems
-from modelcast.dashboard.view.verdict import Verdict, verdict
+from modelcast.dashboard.view.verdict import FleetVerdict, fleet_verdict
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.states import State
 from modelcast.schemas.words import Limits, Word
@@ -13,12 +13,12 @@ from tests.dashboard.makers import NOW, SECOND, fetching, refusing, row, state
 REGIONS = [f"r{n:02}" for n in range(20)]
 
 
-def shown(*states: VersionState, now_us: int = NOW) -> tuple[list[Problem], Verdict]:
+def shown(*states: VersionState, now_us: int = NOW) -> tuple[list[Problem], FleetVerdict]:
     fleet = Fleet(Limits())
     for each in states:
         fleet.take(each, each.updated_at_us, now_us, "kafka")
     found = problems(fleet, now_us)
-    return found, verdict(fleet, found)
+    return found, fleet_verdict(fleet, found)
 
 
 def healthy(model: str, but: str = "") -> VersionState:

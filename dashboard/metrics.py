@@ -19,7 +19,11 @@ class _Own(Collector):
         stream, board = self._board.stream, self._board
         yield GaugeMetricFamily("modelcast_dashboard_watchers", "Open event streams.", len(stream.watchers))
         yield CounterMetricFamily("modelcast_dashboard_deliveries", "Events sent to event streams.", stream.deliveries)
-        yield CounterMetricFamily("modelcast_dashboard_resyncs", "Event streams that fell behind and were sent everything anew.", stream.resyncs)
+        yield CounterMetricFamily(
+            "modelcast_dashboard_resyncs",
+            "Event streams that fell behind and began anew.",
+            stream.resyncs,
+        )
         yield GaugeMetricFamily(
             "modelcast_dashboard_state_timestamp_seconds",
             "When the tracker last wrote a version-state, by this machine's clock; 0: never.",

@@ -9,7 +9,7 @@ from typing import SupportsFloat, cast
 from modelcast.infra import accelerators
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.infra.telemetry.metrics import PUBLICATIONS
-from modelcast.producers.accelerator import PublishAccelerator, MakeAccelerator, NoPublishAccelerator
+from modelcast.producers.accelerator import MakeAccelerator, NoPublishAccelerator, PublishAccelerator
 from modelcast.producers.artifact import Artifact, scan
 from modelcast.producers.dry_run import dry_run as find_out
 from modelcast.producers.log_writer import LogWriter

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from modelcast.cli.doctor.checks import Check, Result, Unit, failed
 from modelcast.cli.doctor.clocks import judge_clock
-from modelcast.cli.doctor.roles import BUCKET, ORIGIN_ROLES, REGION_ROLES, Rights, Role, RightsSeen, calls_of, judge_roles
+from modelcast.cli.doctor.roles import (
+    BUCKET,
+    ORIGIN_ROLES,
+    REGION_ROLES,
+    Rights,
+    RightsSeen,
+    Role,
+    calls_of,
+    judge_roles,
+)
 from modelcast.schemas.errors import ModelcastError, NotFound, Refused
 
 if TYPE_CHECKING:

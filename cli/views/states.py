@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -51,6 +50,8 @@ def get(
     if not watch:
         emit(*_in(make(settings), output))
         return
+    from rich.live import Live
+
     try:
         if output is not Format.table or not out.is_terminal:
             _follow(lambda: make(settings), output)

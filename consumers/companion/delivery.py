@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from modelcast.consumers.companion.layouts.values import Files, VersionLayout, ReadFile
+from modelcast.consumers.companion.layouts.values import Files, ReadFile, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.failures import failure_code

@@ -27,7 +27,9 @@ class RedisPoller:
         states_wanted: whether states are to be read, too.
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[NewsBatch], None], states_wanted: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: Settings, tell: Callable[[NewsBatch], None], states_wanted: Callable[[], bool]
+    ) -> None:
         self._settings, self._tell, self._states_wanted = settings, tell, states_wanted
 
     async def run(self) -> None:
@@ -44,7 +46,9 @@ class RedisPoller:
                 beats = view.heartbeats()
                 found = view.models() if states else []
         except RedisUnavailable as error:
-            return NewsBatch("redis", Reach.AWAY, missing=(f"{error.message}: lists of pods and workers are not shown",))
+            return NewsBatch(
+                "redis", Reach.AWAY, missing=(f"{error.message}: lists of pods and workers are not shown",)
+            )
         now_us = time.time_ns() // 1000
         workers: dict[str, list[Worker]] = defaultdict(list)
         for beat in beats:

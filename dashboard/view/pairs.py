@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.words import PairFacts, Limits, Word, counts, word_of
+from modelcast.schemas.words import Limits, PairFacts, Word, counts, word_of
 
 REPORT_US = 300 * 1_000_000
 """How often a region repeats what it reported, in microseconds."""

@@ -179,7 +179,9 @@ def _end(directory: Path, pid: int | None) -> None:
         started = start_time(pid)
     else:
         return
-    if send_signal(pid, started, signal.SIGTERM) and not _wait_until(lambda: not _there(pid, started), STOP_SECONDS_MAX):
+    if send_signal(pid, started, signal.SIGTERM) and not _wait_until(
+        lambda: not _there(pid, started), STOP_SECONDS_MAX
+    ):
         send_signal(pid, started, signal.SIGKILL)
     _wait_until(lambda: not _there(pid, started), 5)
 

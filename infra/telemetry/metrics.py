@@ -77,7 +77,9 @@ ALARM = Gauge(
     "1 while a person must look: foreign registry, rewritten or unreadable log, a quarantined version is served.",
     ("model",),
 )
-STATE_TIMESTAMP = Shown("modelcast_state_timestamp_seconds", "When the tracker wrote the model's version-state.", ("model",))
+STATE_TIMESTAMP = Shown(
+    "modelcast_state_timestamp_seconds", "When the tracker wrote the model's version-state.", ("model",)
+)
 MODEL_BEHIND_SINCE = Shown(
     "modelcast_model_behind_since_timestamp_seconds",
     "When the region that is behind for longest fell behind; 0: none is.",
@@ -103,7 +105,7 @@ REGION_BEHIND_SINCE = Shown(
 REGION_MODELS_BEHIND = Shown("modelcast_region_models_behind", "Models that are behind there.", ("region",))
 BEHIND_SINCE = Shown(
     "modelcast_behind_since_timestamp_seconds",
-    "When the region fell behind what it should serve, by the store's clock; 0: it is not behind. tracker.metrics = pairs.",
+    "When the region fell behind what it should serve, by the store's clock; 0: it did not. tracker.metrics = pairs.",
     ("model", "region"),
 )
 PODS_SERVING = Shown(

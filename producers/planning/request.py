@@ -42,7 +42,7 @@ class PublishRequest:
         labels: object,
         publisher: object,
         allow_version_jump: bool,
-    ) -> "Request":
+    ) -> "PublishRequest":
         """From what a caller handed in, of whatever types.
 
         Raises:
@@ -64,7 +64,7 @@ class PublishRequest:
             raise UsageError(f"more than {LABELS_MAX} metrics or labels", subject=request.model, hint="leave some out")
         return request
 
-    def of(self, artifact: ArtifactRef) -> "Request":
+    def of(self, artifact: ArtifactRef) -> "PublishRequest":
         """The same request with its bytes known."""
         return replace(self, artifact=artifact)
 

@@ -28,14 +28,20 @@ def test_what_the_region_said_is_told_with_its_age_and_what_its_bucket_has_lost(
 def test_a_version_that_is_served_already_is_said_to_be(own: MemoryStore, log: ModelLog) -> None:
     holding = reported(own, log.updates[3], region_says(own, log, served=3, staged=3))
     assert (holding.wanted, dict(holding.versions)) == ("served", {})
-    assert holding_in_words(holding, "eu").startswith("eu serves it already and holds no other version, as it reported ")
-    assert holding_in_words(RegionHoldings({2: "served"}, "staged", 0.0), "eu").startswith("eu has it staged already and holds 2 (ser")
+    assert holding_in_words(holding, "eu").startswith(
+        "eu serves it already and holds no other version, as it reported "
+    )
+    assert holding_in_words(RegionHoldings({2: "served"}, "staged", 0.0), "eu").startswith(
+        "eu has it staged already and holds 2 (ser"
+    )
 
 
 def test_a_region_that_has_said_nothing_and_one_that_is_supposed_to_hold_something_are_told_apart(
     own: MemoryStore, log: ModelLog
 ) -> None:
-    assert holding_in_words(reported(own, log.updates[3], 0), "eu") == "eu has not reported what it holds: nothing, then"
+    assert (
+        holding_in_words(reported(own, log.updates[3], 0), "eu") == "eu has not reported what it holds: nothing, then"
+    )
     assert holding_in_words(supposed(log, [2, 1]), "eu") == "eu is supposed to hold 1, 2 and nothing else"
     with pytest.raises(NotFound):
         supposed(log, [9])

@@ -96,7 +96,9 @@ def test_every_pair_of_versions_reads_each_other() -> None:
     for one in FILES:
         for other in FILES:
             if one.name == other.name:
-                assert incompatibilities(one.node, other.node) == [], f"v{one.version} reads v{other.version} of {one.name}"
+                assert incompatibilities(one.node, other.node) == [], (
+                    f"v{one.version} reads v{other.version} of {one.name}"
+                )
 
 
 def test_a_record_becomes_nothing_but_what_avro_knows() -> None:

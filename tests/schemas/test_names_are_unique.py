@@ -16,7 +16,7 @@ ALIKE = {
     "step": "one step of a pure fold, named by its module",
     "fold": "the same, over many",
     "judge": "the decision of a pure module: a demo's run, an order, a state",
-    "choose": "the same: what is left out, which kernels run",
+    "build_app": "the streams of a daemon",
     "load": "settings, settings for a command, an accelerator: called by their module",
     "size": "bytes for people: the command line's and the dashboard's form",
 }

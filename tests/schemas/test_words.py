@@ -4,7 +4,7 @@ import pytest
 
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import State
-from modelcast.schemas.words import LOOKS, PairFacts, Limits, Word, counts, duration, rank, size, word_of, worst
+from modelcast.schemas.words import LOOKS, Limits, PairFacts, Word, counts, duration, rank, size, word_of, worst
 from tests.dashboard.makers import row
 
 SECOND = 1_000_000

@@ -15,8 +15,8 @@ from typing import Any
 from modelcast.consumers.companion.layouts.values import (
     HINTS_FOLDER,
     Files,
-    VersionLayout,
     ReadFile,
+    VersionLayout,
     places_of,
     read_hint,
     unsupported,

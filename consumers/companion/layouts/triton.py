@@ -12,9 +12,9 @@ from typing import Any
 from modelcast.consumers.companion.layouts.values import (
     HINTS_FOLDER,
     Files,
-    VersionLayout,
     Place,
     ReadFile,
+    VersionLayout,
     places_of,
     read_hint,
     unsupported,

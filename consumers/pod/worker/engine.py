@@ -9,7 +9,7 @@ import structlog
 
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Capabilities, Served
-from modelcast.consumers.pod.worker.link import WorkerLoaded, WorkerGone, WorkerLink
+from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink, WorkerLoaded
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod.worker.spares import Spares
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
@@ -55,7 +55,10 @@ class OnnxEngine:
         finally:
             if not self._closed:
                 self._spawn(self._refill())
-        self._prepared[order.model] = link, WorkerLoaded(loaded.metadata, {"spawn": spawned - started, **loaded.seconds})
+        self._prepared[order.model] = (
+            link,
+            WorkerLoaded(loaded.metadata, {"spawn": spawned - started, **loaded.seconds}),
+        )
 
     async def swap(self, order: LoadOrder) -> Served:
         """See ``Engine.swap``. Nothing here waits: it is one step of the event loop."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
-from modelcast.consumers.pod.worker.frames import ALL_JSON, WorkerFrame, FrameKind, header, take_frame
+from modelcast.consumers.pod.worker.frames import ALL_JSON, FrameKind, WorkerFrame, header, take_frame
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod_clients.port import LoadFailed
 

@@ -28,7 +28,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from modelcast.consumers.pod.worker.frames import WorkerFrame, FrameKind, header, read_frame
+from modelcast.consumers.pod.worker.frames import FrameKind, WorkerFrame, header, read_frame
 
 if TYPE_CHECKING:
     from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
@@ -138,7 +138,9 @@ class PodWorker:
             if frame is None:
                 os._exit(0)  # the front closed the connection: no one is left to answer
             status, json_size_bytes, body = model.infer(frame.body, frame.json_size_bytes)
-            self._send(FrameKind.ANSWER, body, request_id=frame.request_id, status=status, json_size_bytes=json_size_bytes)
+            self._send(
+                FrameKind.ANSWER, body, request_id=frame.request_id, status=status, json_size_bytes=json_size_bytes
+            )
 
     def _send(self, kind: FrameKind, body: bytes, **fields: int) -> None:
         head = header(kind, len(body), **fields)

@@ -5,7 +5,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.pod.worker.frames import ALL_JSON, WorkerFrame, FrameKind, header, read_frame, take_frame
+from modelcast.consumers.pod.worker.frames import ALL_JSON, FrameKind, WorkerFrame, header, read_frame, take_frame
 
 FRAMES = st.lists(
     st.builds(
@@ -22,7 +22,9 @@ FRAMES = st.lists(
 
 def encoded(frames: list[WorkerFrame]) -> bytes:
     return b"".join(
-        header(FrameKind(f.kind), len(f.body), request_id=f.request_id, status=f.status, json_size_bytes=f.json_size_bytes)
+        header(
+            FrameKind(f.kind), len(f.body), request_id=f.request_id, status=f.status, json_size_bytes=f.json_size_bytes
+        )
         + f.body
         for f in frames
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.decider.snapshots import RegionRows
-from modelcast.agents.tracker.ports import WorkerClocks, TrackerPorts
+from modelcast.agents.tracker.ports import TrackerPorts, WorkerClocks
 from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
 from modelcast.schemas.codec import encode
 from modelcast.schemas.records import RegionHeartbeat, VersionState

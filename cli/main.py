@@ -61,7 +61,7 @@ def run() -> None:
         ended = app(prog_name="modelcast", standalone_mode=False)
         sys.exit(ended if isinstance(ended, int) else 0)
     except misuse.Misuse as error:
-        sys.exit(misuse.complain(error))
+        sys.exit(misuse.explain_misuse(error))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except typer.Abort:

@@ -12,7 +12,7 @@ from modelcast.schemas.records import Activation
 
 
 class PublishProgress(Protocol):
-    """Told what a publication is doing."""
+    """Called with what a publication is doing."""
 
     def step(self, name: str, total_bytes: int = 0) -> None:
         """A step begins: ``scan`` (again once its size is known), ``upload``, ``deltas``, ``claim``, ``announce``."""

@@ -15,7 +15,7 @@ from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic, partition_of
 
 BACK_OFFSETS = 2_000
-"""How far back to look for the last word on a model; the tracker repeats it every half minute anyway."""
+"""Offsets back in which the last state of a model is looked for; the tracker repeats it every half minute anyway."""
 _POLL_SECONDS = 0.1
 
 
@@ -98,7 +98,7 @@ def wait_for(
 
 
 def states(settings: Settings, model: str, *, timeout_seconds: float) -> Iterator[VersionState]:
-    """What the tracker said last of ``model`` and whatever it says from now on, until the time is over.
+    """The tracker's last state of ``model`` and all later ones, until the time is over.
 
     Raises:
         KafkaUnavailable: the cluster can't be reached.

@@ -9,7 +9,7 @@ import structlog
 
 from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
-from modelcast.agents.tracker.decider.reading import Reading
+from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
 from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
@@ -57,7 +57,7 @@ class Emitter:
         settings: Settings,
         rows: Rows,
         heartbeats: Heartbeats,
-        reading: Reading,
+        reading: ReadProgress,
         ports: TrackerPorts,
         mirror: Mirror,
         alarm: Callable[[], str],

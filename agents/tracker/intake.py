@@ -32,7 +32,7 @@ WRONG_PARTITION, EMPTY, UNEXPECTED = "wrong-partition", "empty", "unexpected-err
 UNKNOWN_SCHEMA, BAD_KEY = "unknown-schema", "bad-key"
 HEADERS_DIFFER, UNKNOWN_REGION, REFUSED_EPOCH = "headers-differ", "unknown-region", "refused-epoch"
 TELL_AGAIN_SECONDS = 600.0
-"""What anybody can send in any number is told of in one dead letter a while."""
+"""Seconds between two dead letters about the same kind of record, which a writer could send in any number."""
 AHEAD_RECORDS_MAX = 512
 AHEAD_SECONDS = 0.005
 """How long Faust fetches undisturbed while a backlog is looked into."""
@@ -383,7 +383,7 @@ class Intake:
         row = self._rows.models.get(model)
         if registry_id != ours:
             if row is not None:
-                row.strangers[source] = f"{source} speaks of another registry ({registry_id[:40]})"
+                row.strangers[source] = f"{source} reports for another registry ({registry_id[:40]})"
                 self._changed(model)
             raise Unusable(FOREIGN, f"registry {registry_id}, ours is {ours}")
         if row is not None and row.strangers.pop(source, ""):

@@ -235,7 +235,7 @@ def _version(text: str) -> tuple[str, int]:
 
 
 def _released_already(settings: "Settings", model: str, version: int) -> str:
-    """Why a release would change nothing; "": it may, as far as anybody knows.
+    """Why a release would change nothing; "": it may change something.
 
     The log holds what people quarantined; what a region refuses of its own accord, only its reports tell.
     """

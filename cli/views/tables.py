@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli.console import age, size, size_of
-from modelcast.cli.views.holds import held, told_by
+from modelcast.cli.views.holds import held_line, told_by
 from modelcast.cli.views.state_source import Sighting
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
@@ -182,7 +182,7 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
             age(lag) if lag else "-",
             size(free) if free is not None else "-",
             software,
-            Text("; ".join(f"{name} {told}" for name, row in models.items() if (told := held(row))) or "-"),
+            Text("; ".join(f"{name} {told}" for name, row in models.items() if (told := held_line(row))) or "-"),
         )
     return Fitting((table, fewer, words), FULL_COLUMNS_MIN)
 
@@ -218,7 +218,7 @@ def note(row: RegionState, now_us: int) -> str:
     """Why a region is as it is, at ``now_us``."""
     parts = [f"left out: {row.left_out}"] if row.left_out else []
     if (row.silent or row.unread) and row.reported_version is not None:
-        parts.append(f"served {row.reported_version} when last heard of, {age((now_us - row.heard_at_us) / 1e6)} ago")
+        parts.append(f"served {row.reported_version} when last reported, {age((now_us - row.heard_at_us) / 1e6)} ago")
     if row.refused_version is not None:
         parts.append(f"refuses {row.refused_version}")
     if row.error:
@@ -237,7 +237,7 @@ def error_of(row: RegionState, now_us: int) -> str:
 
 def _held(state: VersionState) -> Text:
     """What holds its regions; which they are is left out where it holds them all."""
-    ways = {held(row) for row in state.regions}
+    ways = {held_line(row) for row in state.regions}
     return Text(ways.pop() if len(ways) == 1 else "; ".join(told_by(state))) if any(ways) else Text("-")
 
 

@@ -63,7 +63,7 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         site = web.TCPSite(runner, config.host, config.port, backlog=1024)
         try:
             await site.start()
-        except OSError as error:  # asyncio's own words repeat the address; a name that nobody knows has no errno
+        except OSError as error:  # asyncio's own words repeat the address; an unknown host name has no errno
             told = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             where = f"{config.host}:{config.port}"
             raise ModelcastError(f"can't listen: {told}", subject=where, hint="set --host and --port") from error

@@ -10,9 +10,9 @@ from modelcast.schemas.states import State
 Level = Literal["all", "quorum", "one"]
 LEVELS: tuple[Level, ...] = ("all", "quorum", "one")
 STALE_SECONDS = 90.0
-"""Older than this, a state says more about the tracker than about the model: it repeats itself every half minute."""
+"""Seconds after which a state is shown as old: the tracker repeats it every half minute."""
 BEHIND_SECONDS = 5.0
-"""A tracker that is behind by more than this with its reading is said to be."""
+"""Seconds behind from which on a tracker is shown as behind with its reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _refusal(region: RegionState, version: int) -> str:
 
 
 def _is_past(region: RegionState, version: int, generation: int) -> bool:
-    """Whether the region was told something newer (only known when the generation waited for is)."""
+    """Whether the region has a newer entry to obey (only known when the generation waited for is)."""
     newer = generation > 0 and region.aspired_generation > generation
     return newer and version not in {region.aspired_version, region.staged_version}
 
@@ -112,7 +112,7 @@ def _why(region: RegionState, version: int) -> str:
     if not region.pods_expected:
         parts.append("has no pods")
     elif region.silent or region.unread:
-        parts.append(f"served {region.reported_version} when last heard of")
+        parts.append(f"served {region.reported_version} when last reported")
     elif region.aspired_version == version:
         parts.append(f"{region.pods_serving} of {region.pods_expected} pods serve it")
     if region.silent:

@@ -1,6 +1,6 @@
 """What a region knows of one model for good: the object ``state/<model>`` in the region's own bucket.
 
-It is written with conditional puts only and never goes back: whoever holds the highest ``epoch`` owns the model,
+It is written with conditional puts only and never goes back: the holder of the highest ``epoch`` owns the model,
 and ``accepted_generation`` never falls. A pod can start from it without Kafka and without the origin.
 """
 
@@ -58,7 +58,7 @@ class Contradiction:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One model in one region. ``epoch`` 0: nobody has ever owned it."""
+    """One model in one region. ``epoch`` 0: it was never owned."""
 
     registry_id: str
     model: str

@@ -89,7 +89,7 @@ class Replica:
 
     @property
     def refused_version(self) -> int | None:
-        """The newest version that this region was told of and refuses: damaged, loading nowhere, or quarantined."""
+        """The newest version in the log that this region refuses: damaged, loading nowhere, or quarantined."""
         aspiration = self.facts.aspiration
         told = (aspiration.update, aspiration.staged) if aspiration else ()
         refused = {u.version for u in told if u and self.is_quarantined(u.artifact.manifest_digest)}
@@ -110,7 +110,7 @@ class Replica:
         return self.digest in self.facts.arrived or self.has_bytes
 
     def serves_bytes(self, view: PodView) -> bool:
-        """The pod serves the aspired bytes, whoever told it to."""
+        """The pod serves the aspired bytes, whichever owner ordered it."""
         reading = view.reading
         proved = reading is not None and reading.proof in CONFIRMING
         return reading is not None and proved and reading.manifest_digest == self.digest and not view.lost

@@ -62,6 +62,7 @@ def group_of(name: str) -> str:
 BUCKET = "the bucket"
 _READS_REGISTRY = _needs(list=[BUCKET], get=["registry/"])
 _READS_ARTIFACTS = _needs(list=[BUCKET], get=["manifests/", "blobs/"])
+_READS_STATE = _needs(list=[BUCKET], get=["state/"])
 _POLICY = "infra/deploy/s3/{}.json has the policy"
 ORIGIN_ROLES: Sequence[Role] = (
     Role(
@@ -90,7 +91,9 @@ REGION_ROLES: Sequence[Role] = (
         ),
         _POLICY.format("region-own"),
     ),
-    Role("pod", _READS_ARTIFACTS | _needs(get=["state/"]), _POLICY.format("pod")),
+    Role("pod", _READS_ARTIFACTS | _READS_STATE, _POLICY.format("pod")),
+    Role("tracker", _READS_STATE, _POLICY.format("tracker")),
+    Role("operator", _READS_STATE, _POLICY.format("operator")),
 )
 
 

@@ -41,20 +41,30 @@ def test_what_a_role_needs_on_kafka_is_granted_by_the_script(role: Role) -> None
     assert role.needs - acls(principal) == set()
 
 
+def _file(role: Role, of_region: str) -> str:
+    return f"{of_region if role.name == 'region' else role.name}.json"
+
+
+@pytest.mark.parametrize("name", ["tracker", "operator"])
+def test_who_compares_with_what_regions_accepted_must_read_their_state(name: str) -> None:
+    role = next(role for role in REGION_ROLES if role.name == name)
+    assert role.needs == {("list", BUCKET), ("get", "state/")}
+
+
 @pytest.mark.parametrize(
-    ("file", "role"),
+    ("file", "bucket", "role"),
     [
-        *((f"{role.name if role.name != 'region' else 'region-origin'}.json", role) for role in ORIGIN_ROLES),
-        *((f"{role.name if role.name != 'region' else 'region-own'}.json", role) for role in REGION_ROLES),
+        *((_file(role, "region-origin"), "models-origin", role) for role in ORIGIN_ROLES),
+        *((_file(role, "region-own"), "models-eu", role) for role in REGION_ROLES),
     ],
 )
-def test_what_a_role_needs_of_a_store_is_granted_by_its_policy(file: str, role: Role) -> None:
+def test_what_a_role_needs_of_a_store_is_granted_by_its_policy(file: str, bucket: str, role: Role) -> None:
     statements = json.loads((POLICIES / file).read_text())["Statement"]
 
     def granted_here(operation: str, name: str) -> bool:
-        wanted = "arn:aws:s3:::models" + ("" if name == BUCKET else f"/{name}x")
+        wanted = f"arn:aws:s3:::{bucket}" + ("" if name == BUCKET else f"/{name}x")
         for statement in statements:
-            at = [r.replace("models-origin", "models").replace("models-eu", "models") for r in statement["Resource"]]
+            at = statement["Resource"]
             if ACTIONS[operation] in statement["Action"] and any(fnmatchcase(wanted, pattern) for pattern in at):
                 return bool(statement["Effect"] == "Allow")
         return False

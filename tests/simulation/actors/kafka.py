@@ -44,6 +44,8 @@ class Kafka:
         self.world = world
         self.announced: list[int] = []
         self.topics: dict[Topic, list[Kept]] = {Topic.MODEL_ACKS: [], Topic.MODEL_UPDATES: []}
+        self.heartbeats: dict[bytes | None, Kept] = {}  # the newest of each worker: the topic is compacted
+        self.beats = 0  # heartbeats so far
         self.changelog: dict[bytes, bytes] = {}  # of the tracker's table
         self.version_state: bytes | None = None  # the newest
         self.cluster = 0
@@ -62,6 +64,13 @@ class Kafka:
         """A page of a region's snapshot, to the tracker."""
         self.world.checks.ack_sent(ack)
         self._deliver("ack", region, lambda: self.append(Topic.MODEL_ACKS, raw, headers))
+
+    def say_beat(self, region: Region, key: str, raw: bytes) -> None:
+        """A worker of a region says that it is alive."""
+        self.beats += 1
+        beat = Kept(str(Topic.REGION_HEARTBEATS), key.encode(), raw, 0, self.beats, self.world.now, {})
+        self.heartbeats[beat.key] = beat
+        self.world.trackers.heard_of(region.name, beat)
 
     def append(self, topic: Topic, raw: bytes, headers: Mapping[str, bytes] | None = None) -> None:
         """A record stands in the topic."""
@@ -107,6 +116,7 @@ class Kafka:
         self.world.trace("kafka", "ALL DATA LOST")
         self.cluster += 1
         self.announced.clear()
+        self.heartbeats.clear()
         self.changelog.clear()
         self.version_state = None
         for records in self.topics.values():

@@ -19,9 +19,9 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="with --seed: one line for each event")
     parser.add_argument("--stats", action="store_true", help="how often each fault, state and effect was met")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--mutants", action="store_true", help="the first seed that notices each mutant")
+    parser.add_argument("--mutants", metavar="WORD", nargs="?", const="", help="the first seed that notices each mutant")
     arguments = parser.parse_args()
-    if arguments.mutants:
+    if arguments.mutants is not None:
         return _mutants(arguments)
     if arguments.seed is not None:
         outcome = run_seed(arguments.seed, print if arguments.trace else None)
@@ -36,10 +36,10 @@ def main() -> int:
 def _mutants(arguments: argparse.Namespace) -> int:
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     lives = 0
-    for name, outcome in table(seeds, arguments.processes):
+    for name, outcome in table(arguments.mutants, seeds, arguments.processes):
         lives += outcome is None
         dies = f"{outcome.seed:6}  {outcome.invariant}" if outcome else "  none"
-        print(f"{name:50}{dies}")
+        print(f"{name:50}{dies}", flush=True)
     return 1 if lives else 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -21,11 +21,11 @@ def dies_in(mutant: Mutant, seeds: Iterable[int]) -> Outcome | None:
         return next((each for seed in seeds if (each := run_seed(seed)).invariant in mutant.breaks), None)
 
 
-def table(seeds: range, processes: int) -> list[tuple[str, Outcome | None]]:
-    """Each mutant's name, and the world in which it dies."""
+def table(word: str, seeds: range, processes: int) -> Iterator[tuple[str, Outcome | None]]:
+    """Each mutant whose name has ``word`` in it, and the world in which it dies."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        runs = [(name, pool.submit(_dies_in, name, seeds)) for name in ALL_MUTANTS]
-        return [(name, run.result()) for name, run in runs]
+        runs = [(name, pool.submit(_dies_in, name, seeds)) for name in ALL_MUTANTS if word in name]
+        yield from ((name, run.result()) for name, run in runs)
 
 
 def _dies_in(name: str, seeds: range) -> Outcome | None:

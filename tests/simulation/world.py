@@ -97,7 +97,7 @@ class World:
                     self.after(rng.uniform(0.0, self.stop_at), lambda k=kind, r=region: self._strike(k, r))
         if self.operator_mends:
             for delay in (1.0, 40.0):
-                self.after(self.stop_at + delay, self._mend)
+                self.after(self.stop_at + delay, self.mend)
 
     # --- what actors ask for ------------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ class World:
                 if alive:
                     region.assign(rng.choice(alive))
 
-    def _mend(self) -> None:
+    def mend(self) -> None:
         """An operator puts damaged bytes right, and releases what regions quarantined for them."""
         for digest, stored in self.origin.artifacts.items():
             if stored.data != self.published[digest]:

@@ -11,6 +11,9 @@ ARGS :=
 JOBS := 4
 REAL_JOBS := 2
 SOAK := false
+# Where pytest's exit status goes, if anywhere: make's own does not tell failed tests from a run that broke off.
+STATUS_FILE :=
+NOTE_STATUS = $(if $(STATUS_FILE),; status=$$?; echo $$status >'$(STATUS_FILE)'; exit $$status)
 # Where bytecode is not kept, as in many images, each of the hundreds of processes of a test run would compile it again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -31,13 +34,13 @@ demo: $(RUN)
 	@$(BIN)/modelcast demo $(ARGS)
 
 test: $(DEV)
-	@$(BIN)/pytest -m 'not real and not soak' -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -m 'not real and not soak' -n $(JOBS) --dist loadfile $(ARGS)$(NOTE_STATUS)
 
 test-all: $(DEV)
-	@MODELCAST_SOAK=true $(BIN)/pytest -m 'not real' -n $(JOBS) --dist loadfile $(ARGS)
+	@MODELCAST_SOAK=true $(BIN)/pytest -m 'not real' -n $(JOBS) --dist loadfile $(ARGS)$(NOTE_STATUS)
 
 test-real: $(BROWSER)
-	@MODELCAST_SOAK=$(SOAK) $(BIN)/pytest -m real -n $(REAL_JOBS) --dist loadfile $(ARGS)
+	@MODELCAST_SOAK=$(SOAK) $(BIN)/pytest -m real -n $(REAL_JOBS) --dist loadfile $(ARGS)$(NOTE_STATUS)
 
 lint: $(DEV)
 	$(BIN)/ruff check

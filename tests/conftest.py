@@ -15,7 +15,7 @@ from xdist.remote import Producer
 from xdist.workermanage import WorkerController
 
 from modelcast.infra.local.servers.kafka import KafkaServer
-from tests.support.report import Report
+from tests.support.report import ALONE_SECONDS_MAX, Report, too_slow
 from tests.support.scheduling import ByScope, rank
 from tests.support.servers import S3ForTests, required_binary
 from tests.support.shared_servers import ServerOwner, ask
@@ -180,11 +180,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the skipped tests where they fail the run, and those that passed only when they were run once more."""
+    """Name what was skipped where that fails the run, what took long, and what passed only when it was run again."""
     if _skipped and not SKIPS_ALLOWED:
         terminalreporter.section("skipped, and in CI that fails")
         for line in _skipped:
             terminalreporter.write_line(line)
+    if slow := too_slow(terminalreporter.stats):
+        terminalreporter.section(f"took more than {ALONE_SECONDS_MAX:.0f} s: {len(slow)}")
+        for name, seconds in slow.items():
+            terminalreporter.write_line(f"{seconds:.0f} s {name}")
     if not REPORT_FILE:
         return
     report = Report.read(Path(REPORT_FILE))

@@ -192,9 +192,12 @@ def why_unreachable(settings: Settings, seconds: float = WHY_SECONDS) -> KafkaEr
 
 def _hint(code: int | None, text: str, settings: Settings) -> str:
     kafka = settings.kafka
+    protocol = connection_of(kafka)["security.protocol"]
+    speaks = f"kafka.security_protocol is {protocol}: is it what the listener at {kafka.bootstrap_servers} speaks?"
     if text == HANGS_UP or "broker listener" in text or "security.protocol" in text:
-        protocol = connection_of(kafka)["security.protocol"]
-        return f"kafka.security_protocol is {protocol}: is it what the listener at {kafka.bootstrap_servers} speaks?"
+        return speaks
+    if "closed by peer" in text and "SSL_HANDSHAKE" in text:  # a race decides whether more is known
+        return f"{speaks} does it ask for a client certificate (kafka.properties: ssl.certificate.location)?"
     if "certificate verify failed" in text:
         return "kafka.ssl_ca_location must name the CA of the brokers' certificates, which must name their hosts"
     if code == KafkaError._SSL or "SSL routines" in text:

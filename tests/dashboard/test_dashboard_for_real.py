@@ -111,6 +111,7 @@ def test_what_the_tracker_says_is_shown_within_a_moment(dashboard: Dashboard) ->
     until(gone, "the model is gone")
 
 
+@pytest.mark.soak
 def test_a_record_that_can_not_be_read_hides_nothing_else(dashboard: Dashboard) -> None:
     model = fresh_name()
     producer = make_producer(dashboard.settings)
@@ -151,6 +152,7 @@ def test_a_port_that_is_taken_is_a_clear_error(dashboard: Dashboard, tmp_path: P
     assert "MODELCAST_DASHBOARD__HOST" in done.stderr
 
 
+@pytest.mark.soak
 def test_kafka_that_went_away_is_named_and_its_return_noticed(
     tmp_path: Path, kafka_of_its_own: KafkaServer, redis_url: str
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelcast.infra.kafka.agent_connection import agent_connection
-from modelcast.infra.kafka.client import make_producer
+from modelcast.infra.kafka.client import make_producer, unavailable
 from modelcast.infra.kafka.connection import connection_of
 from modelcast.infra.settings import KafkaSettings, Settings, load
 from modelcast.schemas.errors import UsageError
@@ -172,3 +172,11 @@ def test_a_property_that_is_a_list_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("MODELCAST_CONFIG", str(tmp_path / "modelcast.toml"))
     with pytest.raises(UsageError, match=r"kafka\.properties: client\.id: write a text"):
         load()
+
+
+def test_a_handshake_that_was_hung_up_on_names_both_causes() -> None:
+    """Which of its errors librdkafka tells first is a race."""
+    text = "127.0.0.1:1/bootstrap: Disconnected: SSL connection closed by peer (after 3ms in state SSL_HANDSHAKE)"
+    hint = unavailable(text, settings(security_protocol="SSL")).hint
+    assert "kafka.security_protocol is SSL" in hint
+    assert "ssl.certificate.location" in hint

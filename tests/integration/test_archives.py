@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400), pytest.mark.soak]
 
 ROOT = Path(__file__).parents[2]
 ALL_ROOMS = ("schemas", "producers", "consumers", "agents", "infra", "deltas", "dashboard", "cli")

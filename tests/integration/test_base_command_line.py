@@ -10,7 +10,7 @@ from modelcast.infra.local.layout import inherited_env
 from modelcast.infra.local.stack import LocalStack
 from tests.support.command_line import CommandLine
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.soak]
 
 SCRIPT = """
 import sys

@@ -52,6 +52,7 @@ def test_who_serves_what_who_wanted_it_and_which_pods_are_shown(modelcast: Comma
     assert any(e["model"] == "shown" and e["kind"] == "PIN" for e in read(stack, "entries")["entries"])
 
 
+@pytest.mark.soak
 def test_a_region_that_stands_still_counts_in_no_n_of_n(modelcast: CommandLine, stack: LocalStack) -> None:
     modelcast("publish", "quiet", modelcast.model(2), "--wait")
     until(lambda: words(stack, "quiet") == {"eu": "OK", "us": "OK"}, "both regions are shown as serving")

@@ -29,6 +29,7 @@ def test_0_done_1_failed_and_2_usage(modelcast: CommandLine) -> None:
     assert "bad duration" in modelcast("wait", "fraud/1", "--timeout", "soon", code=2).err
 
 
+@pytest.mark.soak
 def test_3_a_version_that_does_not_come_in_time(modelcast: CommandLine) -> None:
     modelcast("publish", "late", modelcast.model(1), "--wait")
     late = modelcast("wait", "late/7", "--timeout", "2s", code=3)
@@ -111,6 +112,7 @@ def test_6_a_store_or_kafka_that_nobody_answers_for(modelcast: CommandLine) -> N
     assert modelcast("get", "known", "-o", "json", **no_kafka).json["source"] == "redis"
 
 
+@pytest.mark.soak
 def test_7_claimed_while_kafka_is_away_and_announced_by_the_tracker(
     modelcast: CommandLine, stack: LocalStack, settings: Settings, topics: TopicReader
 ) -> None:

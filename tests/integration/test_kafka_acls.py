@@ -21,7 +21,7 @@ from tests.support.secured_kafka import SecuredKafka, secured_kafka
 from tests.support.servers import S3ForTests
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420), pytest.mark.soak]
 
 PUBLISHER, OPERATOR, TRACKER, VIEWER = (f"modelcast-{role}" for role in ("publisher", "operator", "tracker", "viewer"))
 EU, US = "modelcast-region-eu", "modelcast-region-us"

@@ -25,6 +25,7 @@ def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
         yield stack
 
 
+@pytest.mark.soak
 def test_topics_keep_their_ids_until_they_are_made_anew(kafka_of_its_own: KafkaServer) -> None:
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka_of_its_own.bootstrap_servers, timeout_seconds=30))
     assert topic_ids(settings) == {}

@@ -94,6 +94,7 @@ def test_publisher_region_tracker_and_command_line_speak_tls(
             stack.stop()
 
 
+@pytest.mark.soak
 def test_plain_passwords_work_over_tls_too(broker: TlsKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     assert describe(settings_of(monkeypatch, broker.env("PLAIN"))).topics
 
@@ -135,6 +136,7 @@ def test_what_is_wrong_is_named(which: str, broker: TlsKafka, other_ca: Path, mo
     assert not [secret for secret in (*SECRETS, "wrong") if secret in str(refused.value)]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("which", ["ca", "password"])
 @pytest.mark.parametrize("daemon", ["region eu", "tracker"])
 def test_a_daemon_that_cannot_connect_says_why_in_its_log(
@@ -154,6 +156,7 @@ def test_a_daemon_that_cannot_connect_says_why_in_its_log(
         process.stop()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("daemon", ["region eu", "tracker"])
 @pytest.mark.parametrize(
     ("properties", "told"),

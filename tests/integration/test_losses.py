@@ -102,6 +102,7 @@ def test_a_killed_tracker_comes_back_to_what_it_knew(
     modelcast("publish", "tracked", modelcast.model(3), "--wait", "--timeout", "60s")
 
 
+@pytest.mark.soak
 def test_a_region_that_was_away_longer_than_the_topic_keeps_converges_from_the_log(
     modelcast: CommandLine, stack: LocalStack, settings: Settings
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_version_is_inspected_named_and_pulled(modelcast: CommandLine, tmp_pat
     assert (tmp_path / "here" / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
 
 
+@pytest.mark.soak
 def test_a_staged_version_is_held_ready_and_served_when_told(modelcast: CommandLine, stack: LocalStack) -> None:
     pods = pods_of(stack.env)
     modelcast("publish", "held", modelcast.model(1), "--wait")
@@ -78,6 +79,7 @@ def test_a_staged_version_is_held_ready_and_served_when_told(modelcast: CommandL
     assert [entry["generation"] for entry in modelcast("history", "held", "-o", "json").json] == [3, 2, 1]
 
 
+@pytest.mark.soak
 def test_a_pin_holds_a_region_and_the_rest_goes_on(modelcast: CommandLine, stack: LocalStack) -> None:
     eu, us = pods_of(stack.env)
     modelcast("publish", "pinned", modelcast.model(1), "--wait")
@@ -99,6 +101,7 @@ def test_a_pin_holds_a_region_and_the_rest_goes_on(modelcast: CommandLine, stack
     assert (held["eu", "pinned"], held["us", "pinned"]) == (1, None)
 
 
+@pytest.mark.soak
 def test_placement_keeps_a_version_out_of_the_other_regions(modelcast: CommandLine, stack: LocalStack) -> None:
     eu, us = pods_of(stack.env)
     modelcast("publish", "placed", modelcast.model(1), "--region", "eu", "--wait")

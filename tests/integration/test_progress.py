@@ -58,6 +58,7 @@ def rows(said: list[VersionState], region: str) -> list[RegionState]:
     return [row for state in said for row in state.regions if row.region == region]
 
 
+@pytest.mark.soak
 def test_a_slow_fetch_is_followed_from_its_plan_to_its_end(
     modelcast: CommandLine, topics: TopicReader, eu_limit: Limit
 ) -> None:

@@ -62,6 +62,7 @@ def test_an_older_copy_of_the_log_is_obeyed_only_once_a_person_accepts_it(
     assert "nothing to accept" in modelcast("registry", "accept", model, "--reason", "again", "--yes", code=5).err
 
 
+@pytest.mark.soak
 def test_an_alarm_ends_by_itself_when_the_lost_entries_are_put_back(
     modelcast: CommandLine, stack: LocalStack, settings: Settings
 ) -> None:
@@ -79,6 +80,7 @@ def test_an_alarm_ends_by_itself_when_the_lost_entries_are_put_back(
     modelcast("publish", model, modelcast.model(3), "--wait")
 
 
+@pytest.mark.soak
 def test_a_flipped_bit_is_found_by_doctor_and_stops_whoever_reads_the_log_next(
     modelcast: CommandLine, stack: LocalStack, settings: Settings
 ) -> None:

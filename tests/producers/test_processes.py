@@ -89,6 +89,7 @@ def test_a_forked_child_that_publishes_nothing_ends(trainer: Trainer) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.soak
 def test_children_forked_while_the_parent_publishes_publish(trainer: Trainer) -> None:
     done = trainer.run(
         """
@@ -117,6 +118,7 @@ def test_children_forked_while_the_parent_publishes_publish(trainer: Trainer) ->
     assert trainer.log().latest_version == 2
 
 
+@pytest.mark.soak
 def test_the_pool_of_a_framework_publishes(trainer: Trainer) -> None:
     done = trainer.run(
         """
@@ -137,6 +139,7 @@ def test_the_pool_of_a_framework_publishes(trainer: Trainer) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("before", ["", 'publisher.publish("fraud", "a.bin")'])
 def test_publishing_while_the_interpreter_ends_works(trainer: Trainer, before: str) -> None:
     done = trainer.run(
@@ -158,6 +161,7 @@ def test_publishing_while_the_interpreter_ends_works(trainer: Trainer, before: s
     assert trainer.log().latest_version == (2 if before else 1)
 
 
+@pytest.mark.soak
 def test_a_thread_that_outlives_the_main_one_publishes(trainer: Trainer) -> None:
     done = trainer.run(
         """
@@ -238,6 +242,7 @@ run()
 """
 
 
+@pytest.mark.soak
 def test_interrupted_by_a_person_and_run_again_it_completes(trainer: Trainer) -> None:
     for step in (1, 4, 7, 10):
         done = trainer.run(INTERRUPTED.format(step=step))

@@ -14,6 +14,8 @@ from typing import Self
 import pytest
 
 SLOWEST_KEPT = 10
+ALONE_SECONDS_MAX = 60.0
+"""What one test should take at most, soak aside. A loaded machine takes longer: it is told, and fails nothing."""
 
 
 @dataclass
@@ -46,6 +48,13 @@ class Report:
         for each in _tests(stats, "passed", "failed", "error", ""):  # "": setting up and tearing down
             seconds[each.nodeid] += each.duration
         self.slowest_seconds = {name: round(took, 1) for name, took in seconds.most_common(SLOWEST_KEPT)}
+
+
+def too_slow(stats: Mapping[str, Sequence[object]]) -> dict[str, float]:
+    """Seconds of the tests whose call took over ``ALONE_SECONDS_MAX``, longest first; not of those marked ``soak``."""
+    calls = (each for each in _tests(stats, "passed", "failed") if each.when == "call" and "soak" not in each.keywords)
+    slow = {each.nodeid: each.duration for each in calls if each.duration > ALONE_SECONDS_MAX}
+    return dict(sorted(slow.items(), key=lambda named: -named[1]))
 
 
 def _tests(stats: Mapping[str, Sequence[object]], *outcomes: str) -> Iterable[pytest.TestReport]:

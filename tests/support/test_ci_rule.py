@@ -46,6 +46,7 @@ def test_a_skip_fails_the_run_in_ci(tmp_path: Path) -> None:
     assert "1 passed, 1 skipped" in done.stdout.strip().splitlines()[-1]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("jobs", ["0", "1"])
 def test_a_module_that_is_skipped_whole_fails_the_run_too(tmp_path: Path, jobs: str) -> None:
     done = run(SKIPPED_WHOLE, tmp_path, "-n", jobs, ci="true")
@@ -68,6 +69,7 @@ def test_a_skip_is_fine_elsewhere(tmp_path: Path) -> None:
     assert run(SKIPS, tmp_path, ci="").returncode == pytest.ExitCode.OK
 
 
+@pytest.mark.soak
 def test_an_expected_failure_is_no_skip(tmp_path: Path) -> None:
     assert run(FAILS_AS_EXPECTED, tmp_path, ci="true").returncode == pytest.ExitCode.OK
 

@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from tests.support.report import too_slow
 from tests.support.scheduling import SPREAD, TOGETHER, rank, scope_of
 from tests.support.shared_servers import ServerOwner, ask
 
@@ -57,6 +59,48 @@ def test_what_passes_only_the_second_time_is_counted_and_named_in_the_last_lines
     assert "1 passed, 1 deselected" in last
     told = json.loads(report.read_text())
     assert (told["passed"], told["failed"], told["second_try"]) == (2, [], [name])
+
+
+SLOW = """
+import pytest
+
+def test_that_takes_long():
+    pass
+
+@pytest.mark.soak
+def test_that_may_take_long():
+    pass
+"""
+CLOCK = """
+import pytest
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if call.when == "call":
+        report.duration = 61.0
+    return report
+"""
+
+
+@pytest.mark.parametrize("jobs", ["0", "1"])
+def test_what_takes_more_than_a_minute_is_named_in_the_last_lines_and_fails_nothing(tmp_path: Path, jobs: str) -> None:
+    file = tmp_path / "test_sample.py"
+    file.write_text(SLOW)
+    (tmp_path / "conftest.py").write_text(CLOCK)
+    done = run(file, tmp_path / "report.json", "-n", jobs)
+    assert done.returncode == 0, done.stdout
+    *_, heading, named, last = done.stdout.strip().splitlines()
+    assert "took more than 60 s: 1" in heading
+    assert named.startswith("61 s ")
+    assert named.endswith("::test_that_takes_long")
+    assert "2 passed" in last
+
+
+@pytest.mark.parametrize(("seconds", "when", "named"), [(60.0, "call", []), (61.0, "setup", []), (61.0, "call", ["a"])])
+def test_only_the_call_counts(seconds: float, when: Literal["setup", "call"], named: list[str]) -> None:
+    report = pytest.TestReport("a", ("f", 1, "a"), {}, "passed", None, when, duration=seconds)
+    assert list(too_slow({"passed": [report]})) == named
 
 
 def test_workers_ask_for_servers_and_each_is_started_once() -> None:

@@ -71,6 +71,7 @@ def served_after(stack: Stack, topics: Topics, publisher: Publisher, version: in
     return time.monotonic() - began
 
 
+@pytest.mark.soak
 def test_a_burst_of_unknown_models_costs_little_and_a_healthy_publication_goes_on(
     stack: Stack, topics: Topics, publisher: Publisher, origin: CountingProxy
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_model_that_is_published_among_unknown_ones_is_served(
     assert until(lambda: topics.serving("brand-new-7", 1), "it serves although it was unknown", 120) < 30
 
 
+@pytest.mark.soak
 def test_while_the_origin_hangs_a_flood_keeps_nobody_from_the_regions_own_work(
     stack: Stack, topics: Topics, publisher: Publisher, origin: CountingProxy
 ) -> None:

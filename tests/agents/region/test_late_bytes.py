@@ -13,6 +13,7 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("late", ["blobs", pytest.param("manifest", marks=pytest.mark.soak)])
 def test_bytes_that_come_later_than_the_event_are_waited_for(
     late: str, stack: Stack, topics: Topics, publisher: Publisher

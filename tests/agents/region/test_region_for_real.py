@@ -190,6 +190,7 @@ def test_a_version_placed_elsewhere_is_neither_fetched_nor_served(
     topics.close()
 
 
+@pytest.mark.soak
 def test_what_cannot_be_read_or_differs_from_the_log_is_logged_while_healthy_events_flow(
     stack: Stack, topics: Topics, publisher: Publisher
 ) -> None:
@@ -228,6 +229,7 @@ def test_what_cannot_be_read_or_differs_from_the_log_is_logged_while_healthy_eve
     assert not agent.said("unforeseen")
 
 
+@pytest.mark.soak
 def test_a_store_that_was_swapped_is_not_obeyed(stack: Stack, topics: Topics, publisher: Publisher) -> None:
     agent = running(stack.agent(MODELCAST_REGIONS__EU__RECONCILE_SECONDS="1"))
     publisher.publish("fraud", stack.model(1))
@@ -335,6 +337,7 @@ def test_kafka_and_stores_that_are_away_at_start_are_waited_for(s3: S3ForTests, 
         store.stop()
 
 
+@pytest.mark.soak
 def test_it_can_be_ended_while_it_still_waits_for_kafka(stack: Stack) -> None:
     nowhere = f"127.0.0.1:{free_ports(1)[0]}"
     agent = stack.agent(MODELCAST_KAFKA__BOOTSTRAP_SERVERS=nowhere, MODELCAST_KAFKA__TIMEOUT_SECONDS="3")

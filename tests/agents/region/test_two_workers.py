@@ -170,6 +170,7 @@ def test_two_workers_whose_kafka_loses_its_data_go_on_by_the_log_and_share_the_m
         server.stop()
 
 
+@pytest.mark.soak
 def test_a_worker_that_leaves_hands_over_at_once(stack: Stack, topics: Topics, publisher: Publisher) -> None:
     agents = two_workers(stack)
     publisher.publish("fraud", stack.model(1))

@@ -115,6 +115,7 @@ def test_bad_records_go_to_the_dead_letters_with_their_reason_and_good_ones_flow
     assert tracker.alive
 
 
+@pytest.mark.soak
 def test_a_foreign_registry_raises_an_alarm_until_the_region_speaks_of_ours_again(rig: Rig) -> None:
     tracker = rig.start()
     model = "alarmed"

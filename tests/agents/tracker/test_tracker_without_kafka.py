@@ -41,6 +41,7 @@ def test_a_tracker_started_while_kafka_is_away_works_once_it_is_there(
         kafka.stop()
 
 
+@pytest.mark.soak
 def test_a_tracker_can_be_ended_while_it_still_waits_for_kafka(s3: S3ForTests, redis_url: str, tmp_path: Path) -> None:
     kafka = KafkaServer.start(tmp_path / "kafka")
     rig = Rig(kafka.bootstrap_servers, s3, redis_url, tmp_path)

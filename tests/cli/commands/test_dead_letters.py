@@ -65,6 +65,7 @@ def test_a_dry_run_sends_and_notes_nothing(modelcast: CommandLine, offset: str) 
     assert modelcast("dead-letters", "show", offset, "-o", "json").json["replays"] == []
 
 
+@pytest.mark.soak
 def test_on_a_terminal_it_asks_first_and_no_means_no(modelcast: CommandLine, offset: str) -> None:
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "wb", buffering=0) as person:

@@ -67,6 +67,7 @@ def test_a_healthy_deployment_is_well_and_unchanged(cli: Cli, here: Settings) ->
     assert after == before
 
 
+@pytest.mark.soak
 def test_a_regions_bucket_that_is_the_origin_is_found_by_address_and_by_content(
     cli: Cli, here: Settings, s3: S3ForTests
 ) -> None:
@@ -90,6 +91,7 @@ def test_wrong_keys_and_a_missing_bucket_are_named(cli: Cli, here: Settings, s3:
     assert "create it" in check["hint"]
 
 
+@pytest.mark.soak
 def test_an_own_ca_that_is_missing_is_named_and_one_that_is_set_serves_both_roads(
     cli: Cli, here: Settings, s3: S3ForTests, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def a_delta(world: World) -> None:
     assert kill_and_complete(world, size_bytes).splitlines()[-1].split()[0] == "delta"
 
 
+@pytest.mark.soak
 @pytest.mark.integration
 @pytest.mark.timeout(420)
 def test_a_delta_that_is_killed_again_and_again_moves_little_twice(s3: S3ForTests, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ with LocalStack.start(Path(sys.argv[1]), regions=("eu",), pods_per_region=1, dae
 """
 
 
+@pytest.mark.soak
 def test_a_second_start_takes_no_network(kafka: str, tmp_path: Path) -> None:
     namespace = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
     if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode != 0:

@@ -55,6 +55,7 @@ def test_kafka_stamps_records_with_the_brokers_clock(kafka: str) -> None:
     assert read_one(kafka, "stamped")[1] == log_append_time
 
 
+@pytest.mark.soak
 def test_each_new_kafka_is_another_cluster(kafka: str, kafka_of_its_own: KafkaServer) -> None:
     assert cluster_at(kafka_of_its_own.bootstrap_servers) == kafka_of_its_own.cluster_id
     assert cluster_at(kafka) not in {None, kafka_of_its_own.cluster_id}

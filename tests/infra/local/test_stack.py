@@ -43,6 +43,7 @@ def test_pods_are_ready_when_start_returns_and_gone_after(tmp_path: Path) -> Non
     assert cluster_at(stack.env["MODELCAST_KAFKA__BOOTSTRAP_SERVERS"]) is None
 
 
+@pytest.mark.soak
 @pytest.mark.integration
 def test_a_daemon_that_fails_is_named_with_its_log_and_nothing_keeps_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

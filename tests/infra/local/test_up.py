@@ -106,6 +106,7 @@ def test_the_state_file_is_for_its_owner_alone(running: tuple[Path, StackInfo]) 
     assert (folder / "stack.json").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.soak
 def test_after_the_supervisor_was_killed_its_servers_end_and_up_starts_them_again(folder: Path) -> None:
     first = up(servers_only(folder))
     assert send(first.pid, first.started, signal.SIGKILL)
@@ -126,6 +127,7 @@ def test_down_after_the_supervisor_was_killed_leaves_nothing(folder: Path) -> No
     assert nothing_left(folder)
 
 
+@pytest.mark.soak
 def test_down_ends_what_even_the_guards_did_not(folder: Path) -> None:
     first = up(servers_only(folder))
     guards = [pid for pid in marked(folder) if is_guard(pid)]
@@ -184,6 +186,7 @@ def test_down_interrupted_at_any_moment_is_completed_by_the_next(folder: Path) -
         assert nothing_left(folder), f"round {round_number}: {number.name} after {delay:.3f} s"
 
 
+@pytest.mark.soak
 def test_a_server_that_dies_comes_back_where_it_was_and_the_log_says_so(folder: Path) -> None:
     stack = up(servers_only(folder))
     stored(stack).put_object(Bucket="modelcast-eu", Key="a/b", Body=b"bytes")

@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="with --seed: one line for each event")
     parser.add_argument("--stats", action="store_true", help="how often each fault, state and effect was met")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--mutants", metavar="WORD", nargs="?", const="", help="the first seed that notices each mutant")
+    parser.add_argument("--mutants", metavar="WORD", nargs="?", const="", help="where each mutant dies")
     arguments = parser.parse_args()
     if arguments.mutants is not None:
         return _mutants(arguments)

@@ -24,12 +24,12 @@ class Background:
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="traffic")
         self._began: dict[Traffic, float] = {}
-        self._running: list[Future[None]] = []
+        self._running: dict[Traffic, Future[None]] = {}
 
     def start(self, traffic: Traffic) -> None:
         """Begin to send."""
         self._began[traffic] = time.monotonic()
-        self._running.append(asyncio.run_coroutine_threadsafe(traffic.run(self._stop), self._loop))
+        self._running[traffic] = asyncio.run_coroutine_threadsafe(traffic.run(self._stop), self._loop)
 
     def __enter__(self) -> "Background":
         self._thread.start()
@@ -39,11 +39,12 @@ class Background:
         now = time.monotonic()
         self.seconds = {traffic: now - began for traffic, began in self._began.items()}
         self._loop.call_soon_threadsafe(self._stop.set)
-        for each in self._running:
+        for traffic, running in self._running.items():
+            ended = False
             with suppress(TimeoutError):
-                each.result(max(0.0, now + END_SECONDS_MAX - time.monotonic()))
-        for traffic in self._began:
-            traffic.tally.count_lost()
+                running.result(max(0.0, now + END_SECONDS_MAX - time.monotonic()))
+                ended = True
+            traffic.tally.count_missing(ended=ended)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

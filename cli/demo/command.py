@@ -115,6 +115,8 @@ def _in_words(outcome: "Outcome") -> str:
         f"{outcome.requests_sent} predictions asked while versions changed: {outcome.requests_failed} failed, "
         f"{outcome.wrong_version_answers} wrong",
     ]
+    if outcome.requests_unanswered:
+        lines.append(f"{outcome.requests_unanswered} predictions were not answered in time")
     if outcome.latency_seconds:
         p50, p99 = outcome.latency_seconds["p50"] * 1000, outcome.latency_seconds["p99"] * 1000
         lines.append(f"answers took {p50:.1f} ms (p50), {p99:.1f} ms (p99)")

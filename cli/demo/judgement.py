@@ -1,21 +1,24 @@
 """Whether the demo's promises held. Pure.
 
-What is wrong breaks a promise; what is only late is reported with its numbers. A slow machine makes everything late, so
-nothing here breaks by the clock.
+What is wrong breaks a promise; what is only late is reported with its numbers, and what was not waited for to its end
+is unfinished. A slow machine makes everything late, so nothing here breaks by the clock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from modelcast.cli.console import size
+from modelcast.cli.demo.offered import Offered
 from modelcast.cli.demo.seen import Crossing, Seen
-from modelcast.cli.demo.traffic import Tally
+from modelcast.cli.demo.traffic import REQUEST_SECONDS_MAX, Tally
 
 DAMAGED = 3
 """The version of the small model whose bytes the demo damages."""
 ROLLBACK = "rollback to 1"
 DELTA_SHARE_MAX = 0.1
 """What a delta of the large model's second version may take of its size."""
+CROSSED_SHARE_MAX = 0.5
+"""What crossed as such a delta may have moved: more than the delta, if a slow machine asked for parts of it twice."""
 SERVING_SECONDS_USUAL = 30.0
 ANSWER_SECONDS_USUAL = 5.0
 REQUESTS_PER_SECOND_USUAL = 20.0
@@ -32,14 +35,27 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """``broken``: promises that did not hold. ``late``: what came later or slower than is usual. Both in words."""
+    """In words.
 
-    broken: tuple[str, ...]
-    late: tuple[str, ...]
+    Attributes:
+        broken: promises that did not hold.
+        late: what came later or slower than is usual.
+        unfinished: what nobody waited for to its end.
+    """
+
+    broken: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
 
 
 def judge(
-    small: Followed, large: Followed, *, regions: frozenset[str], finished: bool, deltas: bool, rate: float
+    small: Followed,
+    large: Followed,
+    *,
+    regions: frozenset[str],
+    finished: bool,
+    offered: Offered | None,
+    rate: float,
 ) -> Judgement:
     """Judge what was recorded.
 
@@ -48,7 +64,7 @@ def judge(
         large: the one that should cross as a delta the second time.
         regions: all that the demo has.
         finished: whether the course came to its end; what it did not come to is not judged.
-        deltas: whether the accelerator that makes deltas is installed.
+        offered: the deltas of the large model's second version; None: no accelerator is installed that makes them.
         rate: requests a second to the pod that was asked least.
     """
     broken = [*_wrong_answers(small, large), *_damage(small, regions, finished)]
@@ -60,10 +76,10 @@ def judge(
             late.append(
                 f"each pod was asked {rate:.1f} times a second, {REQUESTS_PER_SECOND_USUAL:.0f} or more are usual"
             )
-    wrong, slow = judge_crossings(f"{large.model}/2", large.seen.crossings.get("2", {}), deltas=deltas)
+    wrong, slow = judge_deltas(f"{large.model}/2", large.seen.crossings.get("2", {}), offered)
     broken += wrong
     late += [*slow, *_slow(small), *_slow(large)]
-    return Judgement(tuple(broken), tuple(late))
+    return Judgement(tuple(broken), tuple(late), tuple(_unanswered(small, large)))
 
 
 def _wrong_answers(*models: Followed) -> Iterator[str]:
@@ -76,6 +92,15 @@ def _wrong_answers(*models: Followed) -> Iterator[str]:
         if tally.wrong:
             yield f"every answer is what its version computes: {tally.wrong} of {tally.sent} of {each.model} are not"
         yield from tally.examples
+
+
+def _unanswered(*models: Followed) -> Iterator[str]:
+    for each in models:
+        if each.tally.unanswered:
+            yield (
+                f"{each.tally.unanswered} of {each.tally.sent} requests to {each.model} had no answer within "
+                f"{REQUEST_SECONDS_MAX:.0f} s and were not waited for any longer"
+            )
 
 
 def _damage(small: Followed, regions: frozenset[str], finished: bool) -> Iterator[str]:
@@ -103,25 +128,41 @@ def _unseen_progress(large: Followed, regions: frozenset[str]) -> Iterator[str]:
         yield f"the progress of {large.model} reached the tracker only after the fetch: {', '.join(unseen)}"
 
 
-def judge_crossings(
-    version: str, crossings: Mapping[str, Crossing], *, deltas: bool
+def judge_deltas(
+    version: str, crossings: Mapping[str, Crossing], offered: Offered | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is wrong, and what is late, about how the large model's second version came into the regions."""
-    wrong, late = [], []
+    """What is wrong, and what is late, about the deltas of ``version`` and how it came into the regions.
+
+    A delta that came into the store only after the announcement is late. One that was there before serves every
+    region, and a publisher that is done has made one: anything else is wrong on any machine.
+    """
+    if offered is None:
+        return (), ()
+    wrong = list(_wrong_offers(version, offered))
+    late: list[str] = []
     for region, crossing in sorted(crossings.items()):
         moved = f"{size(crossing.bytes_moved)} of {size(crossing.bytes_total)} moved ({crossing.way})"
-        small = 0 < crossing.bytes_moved < DELTA_SHARE_MAX * crossing.bytes_total
-        at_once = crossing.bytes_moved + crossing.bytes_saved == crossing.bytes_total  # no earlier attempt brought some
-        if deltas and is_delta(crossing) and at_once and not small:
-            wrong.append(f"{version} crossed into {region} as a delta that is not small: {moved}")
-        elif deltas and not (is_delta(crossing) and small):
-            late.append(f"the delta of {version} was not ready when {region} fetched: {moved}")
+        if crossing.bytes_moved < DELTA_SHARE_MAX * crossing.bytes_total:
+            continue
+        if crossing.bytes_moved < CROSSED_SHARE_MAX * crossing.bytes_total:
+            late.append(f"parts of {version} crossed into {region} more than once: {moved}")
+        elif offered.before_claim:
+            wrong.append(
+                f"a delta of {version} was there before it was announced, and {region} did not use it: {moved}"
+            )
+        elif crossing.bytes_planned > crossing.bytes_total:
+            wrong.append(f"a delta of {version} was tried in {region} and failed: {moved}")
+        else:
+            late.append(f"the delta of {version} was not ready when it was announced to {region}: {moved}")
     return tuple(wrong), tuple(late)
 
 
-def is_delta(crossing: Crossing) -> bool:
-    """Whether it crossed as a delta, or a chain of them."""
-    return "delta from" in crossing.way
+def _wrong_offers(version: str, offered: Offered) -> Iterator[str]:
+    if offered.complete and not offered.made:
+        yield f"no delta of {version} was made: {offered.notes or 'the publisher gives no reason'}"
+    for delta in offered.made:
+        if delta.size_bytes > DELTA_SHARE_MAX * delta.whole_bytes:
+            yield f"the delta of {version} is not small: {size(delta.size_bytes)} for {size(delta.whole_bytes)}"
 
 
 def _slow(each: Followed) -> Iterator[str]:

@@ -18,11 +18,13 @@ class Outcome:
 
     ``seconds_to_serving`` and ``transfers`` go by what was asked (``1``, ``rollback to 1``, ``digits-wide/2``: the
     first model is not named), then by region; so does ``bytes_moved``, for the first model's largest version.
+    ``delta_in_time``: a delta of the large model's second version was in the store before it was announced.
     """
 
     seconds_to_serving: dict[str, dict[str, float]] = field(default_factory=dict)
     requests_sent: int = 0
     requests_failed: int = 0
+    requests_unanswered: int = 0
     wrong_version_answers: int = 0
     refused: dict[int, dict[str, str]] = field(default_factory=dict)
     latency_seconds: dict[str, float] = field(default_factory=dict)
@@ -30,6 +32,7 @@ class Outcome:
     accuracy: dict[str, float] = field(default_factory=dict)
     bytes_moved: dict[str, int] = field(default_factory=dict)
     transfers: dict[str, dict[str, Crossing]] = field(default_factory=dict)
+    delta_in_time: bool = False
     ready_seconds: dict[str, float] = field(default_factory=dict)
     total_seconds: float = 0.0
     broken: list[str] = field(default_factory=list)
@@ -48,6 +51,7 @@ class Outcome:
         every = list(tallies.values())
         self.requests_sent = sum(t.sent for t in every)
         self.requests_failed = sum(t.failed + t.lost for t in every)
+        self.requests_unanswered = sum(t.unanswered for t in every)
         self.wrong_version_answers = sum(t.wrong for t in every)
         first = tallies[asked_first]
         if len(first.latencies_seconds) > 1:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from modelcast.cli.console import size
 from modelcast.cli.demo.background import Background
 from modelcast.cli.demo.judgement import DAMAGED, ROLLBACK, Followed, judge
+from modelcast.cli.demo.offered import Offered, OfferedWatch
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.screen import Screen
 from modelcast.cli.demo.subject import Subject, ThreadedTraining
@@ -40,6 +41,7 @@ class Demo:
 
     def __init__(self, settings: Settings, training: ThreadedTraining, screen: Screen, *, deltas: bool) -> None:
         self._settings, self._screen, self._training, self._deltas = settings, screen, training, deltas
+        self._offered = Offered()
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -76,7 +78,7 @@ class Demo:
         self._steady("both models under load", {small: 2, large: 1})
         if not self._deltas:
             self._screen.tell("deltas are not installed: the large model crosses whole, or in its changed blocks")
-        self._publish(publisher, large, 2)
+        self._offered = self._publish(publisher, large, 2)
         self._serving(large, 2)
         self._damaged(publisher, small)
         self._steady("version 2 keeps serving", {small: 2, large: 2})
@@ -87,14 +89,17 @@ class Demo:
         self._served(small, 1, ROLLBACK, "rolled back: every pod serves version 1 again")
         self._steady("version 1 under load", {small: 1, large: 2})
 
-    def _publish(self, publisher: Publisher, subject: Subject, version: int) -> None:
+    def _publish(self, publisher: Publisher, subject: Subject, version: int) -> Offered:
+        """Publish it; the deltas that were made beside it."""
         model, trained = subject.trained.model, subject.trained.versions[version]
         self._screen.step(f"publishing {model}/{version}")
         subject.watch.asked(version)
+        watch, done = OfferedWatch(), None
         try:
-            publisher.publish(model, trained.folder, metrics={"accuracy": trained.accuracy})
+            done = publisher.publish(model, trained.folder, metrics={"accuracy": trained.accuracy}, progress=watch)
         except NotAnnounced as error:  # it is published all the same, and the tracker announces it
             self.outcome.late.append(f"the announcement of {model}/{version}: {error.message}")
+        return watch.offered(done)
 
     def _serving(self, subject: Subject, version: int) -> None:
         accuracy = subject.trained.versions[version].accuracy
@@ -157,13 +162,15 @@ class Demo:
         outcome.take_tallies(tallies, small.trained.model, background.seconds.get(small.traffic, 0.0))
         outcome.take_seen(small.watch.seen)
         outcome.take_seen(large.watch.seen, f"{large.trained.model}/")
+        outcome.delta_in_time = self._offered.before_claim
         judgement = judge(
             Followed(small.trained.model, small.watch.seen, tally),
             Followed(large.trained.model, large.watch.seen, large.traffic.tally),
             regions=frozenset(self._settings.regions),
             finished=not outcome.broken and not outcome.unfinished,
-            deltas=self._deltas,
+            offered=self._offered if self._deltas else None,
             rate=outcome.requests_per_second_per_pod_min,
         )
         outcome.broken += judgement.broken
         outcome.late += judgement.late
+        outcome.unfinished += judgement.unfinished

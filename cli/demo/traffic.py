@@ -12,7 +12,7 @@ import aiohttp
 from modelcast.cli.demo.answers import INPUT_NAME, OUTPUT_NAME, Answers
 
 REQUEST_SECONDS_MAX = 120.0
-"""A request without an answer by then is lost; whatever is sooner is merely late."""
+"""A request is waited for no longer: it may be lost, or only late on a busy machine; whatever is sooner is late."""
 UNDER_WAY_MAX = 32
 """Requests to one pod that have no answer yet: a slow pod is asked less often, not buried."""
 EXAMPLES_KEPT = 5
@@ -23,13 +23,15 @@ class Tally:
     """What came back.
 
     Attributes:
-        lost: sent, and neither answered nor refused by the time that the traffic ended.
+        unanswered: given up after ``REQUEST_SECONDS_MAX``, or still waited for when the demo ended.
+        lost: sent, and nothing came of them, although the traffic came to its end.
         answered_by_pod: right and wrong answers.
         examples: the first failures and wrong answers, in words.
     """
 
     sent: int = 0
     failed: int = 0
+    unanswered: int = 0
     lost: int = 0
     wrong: int = 0
     by_pod: Counter[str] = field(default_factory=Counter)
@@ -39,9 +41,13 @@ class Tally:
     latencies_seconds: list[float] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
 
-    def count_lost(self) -> None:
-        """Once no answer is waited for any more."""
-        self.lost = self.sent - self.failed - len(self.latencies_seconds)
+    def count_missing(self, *, ended: bool) -> None:
+        """Once no answer is waited for any more; ``ended``: the traffic waited for all that were due."""
+        missing = self.sent - self.failed - self.unanswered - len(self.latencies_seconds)
+        if ended:
+            self.lost = missing
+        else:
+            self.unanswered += missing
 
     def complain(self, text: str) -> None:
         """Keep the first few."""
@@ -108,7 +114,10 @@ class Traffic:
                     return
                 answer: dict[str, Any] = await response.json()
                 named = int(response.headers["modelcast-version"])
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
+        except TimeoutError:  # aiohttp.ServerTimeoutError is one, too
+            tally.unanswered += 1
+            return
+        except (aiohttp.ClientError, ValueError, KeyError) as error:
             tally.failed += 1
             tally.complain(f"{pod}: {error!r}")
             return

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.values import Event, SaveFailed
-from modelcast.agents.region.reporting.heartbeats import Heartbeats
+from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.shell import reconciler
 from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.agents.region.shell.reconciler import Reconciler
@@ -67,7 +67,7 @@ def _without_waiting_for_a_save() -> Iterator[None]:
 
 @contextmanager
 def _without_heartbeats() -> Iterator[None]:
-    with patch.object(Heartbeats, "beat", lambda self, draining=False: None):
+    with patch.object(HeartbeatSender, "beat", lambda self, draining=False: None):
         yield
 
 

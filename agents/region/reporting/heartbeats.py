@@ -1,4 +1,4 @@
-"""This worker is alive: said every few seconds, also when there is nothing to do."""
+"""Heartbeats of this worker, sent every few seconds, also when there is nothing to do."""
 
 import asyncio
 import platform
@@ -46,7 +46,7 @@ class MeasuredDisk(Protocol):
         ...
 
 
-class Heartbeats:
+class HeartbeatSender:
     """Sends them; also notices that the process has slept.
 
     Args:
@@ -54,10 +54,10 @@ class Heartbeats:
         region: of whom.
         worker: who.
         every_seconds: how often.
-        disk: what is told of it.
-        registry_id: the registry obeyed; "" as long as there is none: then nobody listens either.
+        disk: whose sizes are reported.
+        registry_id: the registry obeyed; "" as long as there is none, and no tracker that reads.
         models_owned: how many.
-        origin_bytes_per_second: how fast the long link was of late; 0: nobody knows.
+        origin_bytes_per_second: throughput of the long link of late; 0: not known.
         on_wake: called when the process was stopped for longer than a dead worker keeps its partitions.
         on_heard: called when the cluster has confirmed a heartbeat.
         threads: where the disk is measured; None: the event loop's own.

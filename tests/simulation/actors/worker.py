@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Effect, Event
-from modelcast.agents.region.intake import Heard, Intake
+from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.agents.region.ownership.liveness import Liveness
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.agents.region.reporting.heartbeats import Heartbeats
+from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import RegionPorts
@@ -78,8 +78,8 @@ class Worker(Process):
             liveness=liveness,
             rng=rng,
         )
-        self._intake = Intake(self.agent, watch, schema_threads=SimulatedThreads(self))
-        heartbeats = Heartbeats(
+        self._intake = UpdateIntake(self.agent, watch, schema_threads=SimulatedThreads(self))
+        heartbeats = HeartbeatSender(
             outbox,
             region.name,
             self.name.removeprefix(f"{region.name}/"),

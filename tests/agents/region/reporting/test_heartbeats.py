@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelcast.agents.region.reporting.heartbeats import SLEPT_SECONDS, UNKNOWN_SECONDS, Heartbeats
+from modelcast.agents.region.reporting.heartbeats import SLEPT_SECONDS, UNKNOWN_SECONDS, HeartbeatSender
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import RegionHeartbeat
 from modelcast.schemas.topics import Topic
@@ -58,14 +58,14 @@ class Scene:
             raise OSError("no such folder")
         return 11
 
-    def begin(self) -> Heartbeats:
+    def begin(self) -> HeartbeatSender:
         def woke() -> None:
             self.woke += 1
 
         def heard() -> None:
             self.heard += 1
 
-        beats = Heartbeats(
+        beats = HeartbeatSender(
             self, "eu", "w", EVERY, disk=self, registry_id=lambda: self.registry_id, models_owned=lambda: 3,
             on_wake=woke, on_heard=heard, threads=Now(), wall_clock_us=lambda: NOW_US,
         )  # fmt: skip

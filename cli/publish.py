@@ -93,7 +93,7 @@ def publish(
         )
         if wait and not dry_run:
             say(f"{line}; waiting")
-            publication.wait(level, seconds)  # type: ignore[arg-type]  # checked above
+            publication.wait(level, seconds, note=say)  # type: ignore[arg-type]  # checked above
             line = f"{publication}: {'staged' if chosen is Activation.STAGED else 'served'} ({level})"
         emit(data, output, Text(line))
 

@@ -216,6 +216,7 @@ class Publishing:
             received_at_us=standing.received_at_us,
             step_seconds=dict(self._timer.seconds),
             notes=notes + self._uploader.notes,
+            log_head=standing.log.head,
         )
 
     def _announce(self, publication: Publication, encoded: bytes, intent: Intent) -> Publication:

@@ -59,7 +59,15 @@ class TrackerAgent:
             settings, self.rows, heartbeats, self.reading, ports, self.mirror, alarm=lambda: self.watch.alarm
         )
         self.intake = Intake(
-            reader, self.rows, heartbeats, self.watch, ports, self.mirror, self.emitter.changed, settings.regions
+            reader,
+            self.rows,
+            heartbeats,
+            self.watch,
+            ports,
+            self.mirror,
+            self.emitter.changed,
+            settings.regions,
+            self.emitter.leave_out,
         )
         self._settling: asyncio.Task[None] | None = None
         self._assignment = 0

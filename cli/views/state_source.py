@@ -11,13 +11,6 @@ from modelcast.schemas.topics import TOPICS, Topic
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
 
-STALE_SECONDS = 90.0
-"""Seconds after which a state is shown as old: the tracker repeats it every half minute."""
-BEHIND_SECONDS = 5.0
-"""Seconds behind from which on a tracker is shown as behind with its reading."""
-BEHIND_SECONDS = 5.0
-"""Seconds behind from which on a tracker is shown as behind with its reading."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sighting:

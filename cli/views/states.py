@@ -15,7 +15,8 @@ from modelcast.cli.console import Format, age, emit, out, plain, say
 from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
-from modelcast.cli.views.state_source import BEHIND_SECONDS, STALE_SECONDS, Sighting, StateSource
+from modelcast.cli.views.state_source import Sighting, StateSource
+from modelcast.producers.planning.convergence import BEHIND_SECONDS, STALE_SECONDS
 from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import RegionState
@@ -257,6 +258,7 @@ def wait(
         timeout_seconds=seconds,
         staged=staged,
         refused=refused,
+        note=say,
     )
     took = time.monotonic() - started
     regions = ", ".join(converged.there)

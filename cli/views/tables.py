@@ -118,9 +118,13 @@ def _worst_first(state: VersionState) -> list[RegionState]:
 
 
 def is_fetching(row: RegionState) -> bool:
-    """Whether the region is fetching and has reported how much; perhaps ahead of what it serves."""
+    """Whether the region is fetching and has reported how much, or how; perhaps ahead of what it serves.
+
+    Nothing is planned over the long link where all of it comes from the region's own bucket.
+    """
     ahead = row.state in _AHEAD_OF and row.bytes_moved < row.bytes_planned
-    return (row.state is State.FETCHING or ahead) and row.bytes_planned > 0 and not row.silent
+    reported = row.bytes_planned > 0 or bool(row.way)
+    return (row.state is State.FETCHING or ahead) and reported and not row.silent
 
 
 def seconds_left(row: RegionState) -> float:
@@ -132,12 +136,19 @@ def seconds_left(row: RegionState) -> float:
 
 
 def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> RenderableType | None:
-    """One line a fetch under way, the one that ends last first: (what to call it, row). None: nothing is on its way."""
+    """One line a fetch under way, the one that ends last first: (what to call it, row). None: nothing is on its way.
+
+    Bytes and rate are those over the long link; a fetch that needs none of it has its way only.
+    """
     under_way = sorted((each for each in rows if is_fetching(each[1])), key=lambda e: (-seconds_left(e[1]), e[0]))
     if not under_way:
         return None
     full, words = _table("FETCHING", "BYTES", "RATE", "LEFT", "WAY"), _table()
     for name, row in under_way:
+        if not row.bytes_planned:
+            full.add_row(name, "-", "-", "-", row.way)
+            words.add_row(f"{name}: {row.way}")
+            continue
         left = seconds_left(row)
         done, until = size_of(row.bytes_moved, row.bytes_planned), age(left) if left < math.inf else "stands"
         full.add_row(name, done, f"{size(row.bytes_per_second)}/s", until, row.way)

@@ -173,10 +173,7 @@ class Repository:
         Raises:
             PodRefused, LoadFailed: neither could be had.
         """
-        accepted = self._ledger.entries.get(model)
-        before = accepted.served if accepted else None
-        if before is not None:
-            await self._resume(before)
+        before = await self.resume(model)
         try:
             if desired is not None:
                 await self.load(desired)
@@ -196,19 +193,24 @@ class Repository:
             task = self._bring_up_in_task(slot, before, delay=0.0)
         await self._finish(slot, before, task)
 
-    async def _resume(self, before: LoadOrder) -> None:
-        """A server that outlived this process may still serve its last order."""
+    async def resume(self, model: str) -> LoadOrder | None:
+        """What this pod served before it restarted. A server that outlived this process may still serve it."""
+        accepted = self._ledger.entries.get(model)
+        before = accepted.served if accepted else None
+        if before is None:
+            return None
         try:
             served = await self._engine.serving(before.model)
         except PodUnreachable as error:
             self._unreachable = str(error)
-            return
+            return before
         if served is not None and _is(served, before):
             slot = self.slots.setdefault(before.model, Slot(before.model))
             slot.serving, slot.wanted = Serving(before, served, time.monotonic()), before
             slot.settled.set()
             self._count_active(before, None)
             log.info("still serving", model=before.model, version=before.version, generation=before.generation)
+        return before
 
     async def confirmed(self, slot: Slot) -> Serving | None:
         """What serves, by the engine's own word of this moment; None: nothing, or not what was ordered.

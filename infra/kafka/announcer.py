@@ -52,9 +52,15 @@ class KafkaAnnouncer:
         return topic in found.topics and found.topics[topic].error is None
 
     def announce(
-        self, topic: str, key: str, value: bytes, *, timeout_seconds: float, headers: Mapping[str, bytes] | None = None
+        self,
+        topic: str,
+        key: str,
+        value: bytes | None,
+        *,
+        timeout_seconds: float,
+        headers: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Deliver with ``acks=all``; return when the cluster confirmed.
+        """Deliver with ``acks=all``; return when the cluster confirmed. Without a ``value``: a tombstone.
 
         Raises:
             KafkaUnavailable: it did not within ``timeout_seconds``. It may still arrive: announcing twice is harmless.

@@ -117,8 +117,8 @@ def claim(
     """
     deadline = time.monotonic() + deadline_seconds
     while True:
-        if event_id in log.event_ids:
-            return AlreadyThere(log, log.event_ids.index(event_id) + 1)
+        if (standing := log.generations.get(event_id)) is not None:
+            return AlreadyThere(log, standing)
         entry = build(log)
         if entry is None:
             return AlreadyThere(log)

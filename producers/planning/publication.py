@@ -55,8 +55,8 @@ def plan_publication(log: ModelLog, request: PublishRequest, event_id: str | Non
         request: what was asked for.
         event_id: of this publication's intent, if it has one.
     """
-    if event_id is not None and event_id in log.event_ids:
-        return _completed(log, request, log.event_ids.index(event_id) + 1)
+    if event_id is not None and (standing_at := log.generations.get(event_id)) is not None:
+        return _completed(log, request, standing_at)
     latest = log.latest_version
     wanted = request.version if request.version is not None else latest
     if wanted is not None and (standing := log.updates.get(wanted)) is not None:

@@ -154,7 +154,7 @@ def _last_served(replica: Replica, reading: PodReading) -> LoadOrder | None:
     known = replica.facts.contradiction is not None or replica.last_resort is not None
     if served is None or not known or served.manifest_digest in replica.facts.missing:
         return None
-    if replica.is_quarantined(served.manifest_digest):
+    if replica.served_quarantined or replica.is_quarantined(served.manifest_digest):
         return None
     newer_owner = reading.epoch is not None and reading.epoch < saved.epoch
     same = (reading.version, reading.manifest_digest) == (served.version, served.manifest_digest)

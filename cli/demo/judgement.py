@@ -133,8 +133,8 @@ def judge_deltas(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What is wrong, and what is late, about the deltas of ``version`` and how it came into the regions.
 
-    A delta that came into the store only after the announcement is late. One that was there before serves every
-    region, and a publisher that is done has made one: anything else is wrong on any machine.
+    Regions are paused until the publisher is done: a delta that it made serves every region, on any machine. Where the
+    publication broke off, there may be none, and that is late.
     """
     if offered is None:
         return (), ()
@@ -146,14 +146,10 @@ def judge_deltas(
             continue
         if crossing.bytes_moved < CROSSED_SHARE_MAX * crossing.bytes_total:
             late.append(f"parts of {version} crossed into {region} more than once: {moved}")
-        elif offered.before_claim:
-            wrong.append(
-                f"a delta of {version} was there before it was announced, and {region} did not use it: {moved}"
-            )
-        elif crossing.bytes_planned > crossing.bytes_total:
-            wrong.append(f"a delta of {version} was tried in {region} and failed: {moved}")
-        elif offered.made or not offered.complete:
-            late.append(f"the delta of {version} was not ready when it was announced to {region}: {moved}")
+        elif offered.made:
+            wrong.append(f"a delta of {version} was there before {region} fetched, and did not serve: {moved}")
+        elif not offered.complete:
+            late.append(f"no delta of {version} was ready when {region} fetched: {moved}")
     return tuple(wrong), tuple(late)
 
 

@@ -61,7 +61,7 @@ def run() -> None:
         ended = app(prog_name="modelcast", standalone_mode=False)
         sys.exit(ended if isinstance(ended, int) else 0)
     except misuse.Misuse as error:
-        sys.exit(misuse.complain(error))
+        sys.exit(misuse.explain_misuse(error))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except typer.Abort:
@@ -98,14 +98,14 @@ def _named(error: OSError) -> str:
 
 def _register() -> None:
     from modelcast.cli import delta, plan, publish
-    from modelcast.cli.commands import dead_letters, operate, rollout, run, topics, up_down
+    from modelcast.cli.commands import dead_letters, operate, regions, rollout, run, topics, up_down
     from modelcast.cli.commands import registry as registry_commands
     from modelcast.cli.demo import command as demo
     from modelcast.cli.doctor import command as doctor
     from modelcast.cli.views import config, registry, states
 
     modules = (demo, up_down, publish, states, registry, plan, operate, registry_commands, run, topics, config, doctor)
-    for module in (*modules, rollout, dead_letters):
+    for module in (*modules, rollout, dead_letters, regions):
         module.register(app)
     delta.register(app)
 

@@ -11,7 +11,7 @@ from modelcast.schemas.errors import ExitCode, UsageError
 Misuse = cast("type[Exception]", next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"))
 
 
-def complain(misuse: Exception) -> int:
+def explain_misuse(misuse: Exception) -> int:
     """Say how the command is used, what is wrong, and where help is; the exit code."""
     error = cast("Any", misuse)
     context = getattr(error, "ctx", None)

@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from modelcast.cli import plan_knowledge as known
 from modelcast.cli.configured import load, origin_registry, warnings_only
 from modelcast.cli.console import Format, age, emit, say, size
 from modelcast.cli.options import Output
@@ -58,6 +57,7 @@ def plan(
 
     What may fail carries a risk: a share of the whole's seconds. The way with the least sum of both is taken.
     """
+    from modelcast.cli import plan_knowledge as known
     from modelcast.consumers.fetch import in_words, origin_bytes_of
     from modelcast.infra.stores.configured import origin_store, region_store
 
@@ -100,7 +100,7 @@ def plan(
         if left_out:
             placed = ", ".join(update.placement)
             say(f"{update.model}/{update.version} is placed in {placed} only: {region} will not fetch it")
-        say(f"{update.model}/{update.version}: {known.in_words(holding, region)}")
+        say(f"{update.model}/{update.version}: {known.holding_in_words(holding, region)}")
         say(f"long link: {size(speeds.origin_bytes_per_second)}/s ({told_by})")
     emit(data, output, _table(planned.explained))
     if output is Format.table:

@@ -44,7 +44,7 @@ def speeds_of(settings: "Settings", region: str, rate: float | None) -> tuple["L
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class RegionHoldings:
     """What a region is known or supposed to hold of a model.
 
     Attributes:
@@ -62,7 +62,7 @@ class Holding:
     lost: tuple[int, ...] = ()
 
 
-def supposed(log: ModelLog, versions: Sequence[int]) -> Holding:
+def supposed(log: ModelLog, versions: Sequence[int]) -> RegionHoldings:
     """As the user gives it.
 
     Raises:
@@ -71,27 +71,27 @@ def supposed(log: ModelLog, versions: Sequence[int]) -> Holding:
     for version in versions:
         if version not in log.updates:
             raise NotFound("no such version", subject=f"{log.model}/{version}", hint=f"modelcast history {log.model}")
-    return Holding(dict.fromkeys(versions, "supposed"), supposed=True)
+    return RegionHoldings(dict.fromkeys(versions, "supposed"), supposed=True)
 
 
-def reported(own: ObjectStore, update: ModelUpdate, now_us: int) -> Holding:
+def reported(own: ObjectStore, update: ModelUpdate, now_us: int) -> RegionHoldings:
     """What the region's state says that it has on its disks, as of its last write."""
     from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
     from modelcast.schemas import keys
 
     found = own.get(keys.region_state(update.model), size_max=MEMORY_SIZE_MAX)
     if found is None:
-        return Holding({})
+        return RegionHoldings({})
     memory = Memory.decode(found.body, key=found.info.key)
     kept = [(held, how) for held, how in ((memory.staged, "staged"), (memory.served, "served")) if held is not None]
     versions = {held.version: how for held, how in kept}
     lost = {held.version for held, _ in kept if own.head(keys.manifest(held.manifest_digest)) is None}
     wanted = versions.pop(update.version, "")
     seconds_ago = max(0.0, (now_us - found.info.last_modified_us) / 1e6)
-    return Holding(versions, wanted, seconds_ago, lost=tuple(sorted(lost)))
+    return RegionHoldings(versions, wanted, seconds_ago, lost=tuple(sorted(lost)))
 
 
-def in_words(holding: Holding, region: str) -> str:
+def holding_in_words(holding: RegionHoldings, region: str) -> str:
     """On what a plan rests, as in "eu holds 6 (served), as it reported 12 s ago"."""
     others = ", ".join(f"{v} ({how})" for v, how in sorted(holding.versions.items())) or "no other version"
     if holding.supposed:
@@ -149,7 +149,7 @@ def planned(
     own: ObjectStore | None,
     log: ModelLog,
     update: ModelUpdate,
-    holding: Holding,
+    holding: RegionHoldings,
     link: "LinkSpeeds",
     size_min_bytes: int,
 ) -> Planned:

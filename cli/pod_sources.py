@@ -6,6 +6,7 @@ from pathlib import Path
 
 from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.consumers.fetch import Link, RegionalArtifacts, as_set
+from modelcast.consumers.pod.config import Desired
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores.configured import store_of
@@ -28,8 +29,8 @@ class RegionDesired:
     def __init__(self, store: StoreSettings) -> None:
         self._settings = store
 
-    def desired(self) -> Sequence[LoadOrder]:
-        """One order a model that the region serves.
+    def desired(self) -> Sequence[Desired]:
+        """One a model that the region serves, also where its version was quarantined since.
 
         Raises:
             StoreUnavailable: the bucket did not answer.
@@ -41,14 +42,13 @@ class RegionDesired:
             found = store.get(info.key, size_max=MEMORY_SIZE_MAX)
             memory = Memory.decode(found.body, key=info.key) if found else None
             if memory and (served := memory.served):
-                orders.append(
-                    LoadOrder(
-                        model=memory.model,
-                        version=served.version,
-                        manifest_digest=served.manifest_digest,
-                        generation=served.generation,
-                        epoch=memory.epoch,
-                        registry_id=memory.registry_id,
-                    )
+                order = LoadOrder(
+                    model=memory.model,
+                    version=served.version,
+                    manifest_digest=served.manifest_digest,
+                    generation=served.generation,
+                    epoch=memory.epoch,
+                    registry_id=memory.registry_id,
                 )
+                orders.append(Desired(order, memory.refusal))
         return orders

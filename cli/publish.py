@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 from rich.text import Text
 
 from modelcast.cli.configured import load, regions_of, warnings_only
@@ -16,6 +15,8 @@ from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import Activation
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from modelcast.schemas.delta_reports import DeltaMade
 
 
@@ -92,7 +93,7 @@ def publish(
         )
         if wait and not dry_run:
             say(f"{line}; waiting")
-            publication.wait(level, seconds)  # type: ignore[arg-type]  # checked above
+            publication.wait(level, seconds, note=say)  # type: ignore[arg-type]  # checked above
             line = f"{publication}: {'staged' if chosen is Activation.STAGED else 'served'} ({level})"
         emit(data, output, Text(line))
 
@@ -126,6 +127,8 @@ class _Bar:
     """A ``PublishProgress`` on a terminal; silent elsewhere."""
 
     def __init__(self) -> None:
+        from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
         columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
         self._task: TaskID | None = None

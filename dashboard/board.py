@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from modelcast.dashboard.sources.news import Batch, Reach
+from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.stream import EventStream
 from modelcast.dashboard.view.entries import EntryLine, entry_line
 from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.dashboard.view.problems import Problem, problems
-from modelcast.dashboard.view.verdict import Verdict, verdict
+from modelcast.dashboard.view.verdict import FleetVerdict, fleet_verdict
 from modelcast.schemas.words import Limits
 
 ENTRIES_KEPT = 100
@@ -35,7 +35,7 @@ class Freshness:
     Attributes:
         as_of_us: this machine's clock, UTC microseconds.
         source: where states come from now: ``kafka``, ``redis`` or ``none``.
-        age_seconds: since the tracker said anything.
+        age_seconds: seconds since the tracker's last report.
         kafka: how Kafka is.
         redis: how Redis is.
         kafka_age_seconds: since Kafka was last known to be there.
@@ -63,7 +63,7 @@ class Board:
         self.stream = EventStream(secrets.token_hex(4))
         self.entries: deque[EntryLine] = deque(maxlen=ENTRIES_KEPT)
         self.problems: list[Problem] = []
-        self.verdict: Verdict = verdict(self.fleet, ())
+        self.verdict: FleetVerdict = fleet_verdict(self.fleet, ())
         self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
         self._alive_at: dict[str, float] = {}
         self._missing: dict[str, tuple[str, ...]] = {}
@@ -75,7 +75,7 @@ class Board:
 
     # --- what comes in -------------------------------------------------------------------------------------------
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: NewsBatch) -> None:
         """Take in what a source brought."""
         now_us, now = time.time_ns() // 1000, time.monotonic()
         self._reach[batch.source] = batch.reach
@@ -167,7 +167,7 @@ class Board:
             self.stream.send("pairs", rows, now)
         self._seen = seen
         self.problems = problems(self.fleet, now_us)
-        found = verdict(self.fleet, self.problems)
+        found = fleet_verdict(self.fleet, self.problems)
         if found != self.verdict:
             self.verdict = found
             self.stream.send("verdict", found, now)

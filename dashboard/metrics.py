@@ -18,11 +18,15 @@ class _Own(Collector):
     def collect(self) -> Iterator[Metric]:
         stream, board = self._board.stream, self._board
         yield GaugeMetricFamily("modelcast_dashboard_watchers", "Open event streams.", len(stream.watchers))
-        yield CounterMetricFamily("modelcast_dashboard_deliveries", "Events handed to watchers.", stream.deliveries)
-        yield CounterMetricFamily("modelcast_dashboard_resyncs", "Watchers that were behind.", stream.resyncs)
+        yield CounterMetricFamily("modelcast_dashboard_deliveries", "Events sent to event streams.", stream.deliveries)
+        yield CounterMetricFamily(
+            "modelcast_dashboard_resyncs",
+            "Event streams that fell behind and began anew.",
+            stream.resyncs,
+        )
         yield GaugeMetricFamily(
             "modelcast_dashboard_state_timestamp_seconds",
-            "When the tracker last said anything, by this machine's clock; 0: never.",
+            "When the tracker last wrote a version-state, by this machine's clock; 0: never.",
             board.fleet.newest_us() / 1_000_000,
         )
         yield GaugeMetricFamily(

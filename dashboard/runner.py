@@ -1,4 +1,4 @@
-"""Running the dashboard from its settings until it is told to stop."""
+"""Running the dashboard from its settings until it is stopped."""
 
 import asyncio
 import os
@@ -10,10 +10,10 @@ from aiohttp import web
 
 from modelcast.dashboard.board import Board
 from modelcast.dashboard.sources.kafka_follower import KafkaFollower
-from modelcast.dashboard.sources.log_reader import LogReader
-from modelcast.dashboard.sources.news import Batch
+from modelcast.dashboard.sources.log_reader import LogSource
+from modelcast.dashboard.sources.news import NewsBatch
 from modelcast.dashboard.sources.redis_poller import RedisPoller
-from modelcast.dashboard.web.app import make_app, on_loopback
+from modelcast.dashboard.web.app import make_web_app, on_loopback
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.words import Limits
@@ -28,7 +28,7 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
 
     Args:
         settings: ``[dashboard]``, Kafka, Redis; the origin store for who and why.
-        on_ready: told the address once it is listened on.
+        on_ready: called with the address once it is listened on.
 
     Raises:
         ModelcastError: the address can't be taken.
@@ -40,14 +40,14 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
     here = settings.dashboard
     board = Board(Limits(late_seconds=here.lag_slo_seconds))
 
-    def from_thread(batch: Batch) -> None:
+    def from_thread(batch: NewsBatch) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(board.take, batch)
 
     follower = KafkaFollower(settings, from_thread)
     poller = RedisPoller(settings, board.take, lambda: not board.kafka_reads)
     runner = web.AppRunner(
-        make_app(settings, board, LogReader(settings)),
+        make_web_app(settings, board, LogSource(settings)),
         access_log=None,
         handle_signals=False,
         shutdown_timeout=CLOSE_SECONDS,
@@ -61,7 +61,7 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
         ]
         log.info("the dashboard listens", url=url)
         if not on_loopback(here.host):
-            log.warning("whoever reaches this address reads the dashboard: it asks for no password", host=here.host)
+            log.warning("all who can reach this address can read the dashboard: it has no password", host=here.host)
         on_ready(url)
         await stop.wait()
         for task in background:

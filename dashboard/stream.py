@@ -1,4 +1,4 @@
-"""Events to whoever watches: encoded once, kept for a minute, never waited for."""
+"""Events to all clients: encoded once, kept for a minute, never waited for."""
 
 import asyncio
 from collections import deque

@@ -5,14 +5,15 @@ publisher (``producers/publisher.py``) and the region agent's long link (``agent
 there is none, a null object takes its place.
 """
 
-import logging
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "modelcast.accelerators"
 EXTRA_MODULES = frozenset({"numpy", "pcodec", "zstandard"})
 """What their extra installs."""
 
-_logger = logging.getLogger(__name__)  # a training job's own logging decides whether it is shown
 _absent: set[str] = set()  # by name, so that it is logged once
 
 
@@ -22,6 +23,8 @@ def load(name: str) -> object | None:
     Raises:
         ImportError: the package is there and broken.
     """
+    from importlib.metadata import entry_points  # here, as every command imports this module
+
     for entry in entry_points(group=GROUP, name=name):
         try:
             loaded: object = entry.load()
@@ -30,7 +33,10 @@ def load(name: str) -> object | None:
                 raise
             if name not in _absent:
                 _absent.add(name)
-                _logger.info("the accelerator %r is not installed: no %s", name, error.name)
+                import logging
+
+                # A training job's own logging decides whether it is shown.
+                logging.getLogger(__name__).info("the accelerator %r is not installed: no %s", name, error.name)
         else:
             return loaded
     return None
@@ -41,5 +47,5 @@ def is_absent(package: str, missing: str) -> bool:
     return missing == package or missing.partition(".")[0] in EXTRA_MODULES
 
 
-def _package(entry: EntryPoint) -> str:
+def _package(entry: "EntryPoint") -> str:
     return ".".join(entry.module.split(".")[:2])

@@ -1,4 +1,4 @@
-"""How Redis is reached, for whoever reads or writes the live view; and what its errors mean."""
+"""How Redis is reached, for readers and writers of the live view; and what its errors mean."""
 
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def unavailable(error: BaseException) -> RedisUnavailable:
     elif "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
         hint = "redis.ssl_ca_location must name the CA that signed the server's certificate, which must name its host"
     elif any(word in text for word in _OTHER_WORDS):
-        hint = "is it up, and does it speak what redis.url says (rediss:// is TLS, redis:// is not)?"
+        hint = "is it up, and is its protocol that of redis.url (rediss:// is TLS, redis:// is not)?"
     return RedisUnavailable(f"Redis: {text}"[:300], hint=hint)
 
 

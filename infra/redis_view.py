@@ -173,8 +173,8 @@ class RedisMirror:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen(Generic[T]):
-    """Something read from the view, and how old it was: seconds since it was last said (by Redis' clock)."""
+class Aged(Generic[T]):
+    """Something read from the view, and its age: seconds since it was last written (by Redis' clock)."""
 
     value: T
     age_seconds: float
@@ -193,7 +193,7 @@ class RedisView:
         self._registry_id = registry_id
         self._records = newer_records(settings)
 
-    def models(self) -> list[Seen[VersionState]]:
+    def models(self) -> list[Aged[VersionState]]:
         """Every model's state, by name.
 
         Raises:
@@ -203,13 +203,13 @@ class RedisView:
         names = self._names(keys.models) if keys else []
         return self._read([keys.model(n) for n in names], VersionState) if keys else []
 
-    def model(self, model: str) -> Seen[VersionState] | None:
+    def model(self, model: str) -> Aged[VersionState] | None:
         """One model's state; None if the view has none."""
         keys = self._keys()
         found = self._read([keys.model(model)], VersionState) if keys else []
         return found[0] if found else None
 
-    def pods(self, model: str, region: str) -> Seen[tuple[PodReport, ...]] | None:
+    def pods(self, model: str, region: str) -> Aged[tuple[PodReport, ...]] | None:
         """All pods of a model in a region, however many; None if the region never reported."""
         keys = self._keys()
         if keys is None:
@@ -220,9 +220,9 @@ class RedisView:
             reports = tuple(p for _, body in pages for p in self._records.decode_as(ModelAck, body).pods)
         except DecodeError:
             return None
-        return Seen(reports, _age(found[0], now_us)) if pages else None
+        return Aged(reports, _age(found[0], now_us)) if pages else None
 
-    def heartbeats(self) -> list[Seen[RegionHeartbeat]]:
+    def heartbeats(self) -> list[Aged[RegionHeartbeat]]:
         """The last heartbeat of every worker of every region; their age is since they were received."""
         keys = self._keys()
         names = self._names(keys.heartbeats) if keys else []
@@ -268,16 +268,16 @@ class RedisView:
             raise unavailable(error) from error
         return found, seconds * 1_000_000 + micros
 
-    def _read(self, keys: Iterable[str], cls: type[R]) -> list[Seen[R]]:
+    def _read(self, keys: Iterable[str], cls: type[R]) -> list[Aged[R]]:
         found, now_us = self._fetch(keys)
-        seen: list[Seen[R]] = []
+        seen: list[Aged[R]] = []
         for fields in found:
             if b"v" not in fields:
                 continue  # expired, or not yet written again
             try:
-                seen.append(Seen(self._records.decode_as(cls, fields[b"v"]), _age(fields, now_us)))
+                seen.append(Aged(self._records.decode_as(cls, fields[b"v"]), _age(fields, now_us)))
             except DecodeError:
-                continue  # nobody knows its schema
+                continue  # its schema is not known
         return seen
 
 

@@ -29,7 +29,7 @@ from modelcast.schemas.names import check_region
 CONFIG_VARIABLE = "MODELCAST_CONFIG"
 ORIGIN = "origin"
 SECRET_PROPERTIES = frozenset({"sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem"})
-"""Of ``kafka.properties``: nobody is shown their values."""
+"""Of ``kafka.properties``: their values are never shown."""
 
 _SWITCH = TypeAdapter(bool)  # a variable's text also says yes, on, 1
 
@@ -135,7 +135,7 @@ class StoreSettings(_Section):
 class FleetSettings(_Section):
     """Pods of one kind: ``modelcast`` (our own, and companions of other servers), or ``v2``.
 
-    A ``v2`` server is driven directly by the Open Inference Protocol: somebody else places the files, nobody checks
+    A ``v2`` server is driven directly by the Open Inference Protocol: another tool places the files, no one checks
     them, and no fence stands before it.
     """
 
@@ -220,7 +220,7 @@ class TrackerSettings(_Section):
 
 
 class PublishSettings(_Section):
-    """What publishers do unless told otherwise."""
+    """Defaults of publishers."""
 
     publisher: str = ""
     allow_pickle: bool = False
@@ -272,7 +272,7 @@ class DashboardSettings(_Section):
 
 
 class Settings(BaseSettings):
-    """Everything that Modelcast can be told."""
+    """All settings."""
 
     model_config = SettingsConfigDict(
         env_prefix="MODELCAST_",

@@ -49,7 +49,7 @@ class Acceleration(Protocol):
         ...
 
 
-class Accelerator(Protocol):
+class PublishAccelerator(Protocol):
     """One for a publisher."""
 
     def accelerate(self, model: str, artifact: Artifact, *, wanted: bool | None) -> Acceleration:
@@ -57,11 +57,11 @@ class Accelerator(Protocol):
         ...
 
 
-MakeAccelerator = Callable[[Settings, ObjectStore], Accelerator]
+MakeAccelerator = Callable[[Settings, ObjectStore], PublishAccelerator]
 """What is found by name: makes a publisher's accelerator from its settings and the origin store."""
 
 
-class NoAccelerator:
+class NoPublishAccelerator:
     """Stands where none is installed."""
 
     def accelerate(self, model: str, artifact: Artifact, *, wanted: bool | None) -> Acceleration:

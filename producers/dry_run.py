@@ -3,14 +3,14 @@
 from modelcast.producers.intent import read_intent
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Conflict, plan_publication
-from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.planning.standing import standing_notes
 from modelcast.producers.publication import Publication
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.log.fold import ModelLog
 
 
-def dry_run(origin: Origin, request: Request) -> Publication:
+def dry_run(origin: Origin, request: PublishRequest) -> Publication:
     """What publishing ``request`` would come to; nothing is written.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Who is speaking, unless told otherwise."""
+"""Who publishes or commands, by default."""
 
 import getpass
 import socket

@@ -4,7 +4,7 @@ import json
 import uuid
 from dataclasses import dataclass
 
-from modelcast.producers.origin import retried
+from modelcast.producers.origin import retried_put
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 
@@ -44,7 +44,7 @@ def note_intent(store: ObjectStore, key: str) -> Intent:
         event_id = uuid.uuid4().hex
         body = json.dumps({"event_id": event_id}).encode()
         try:
-            retried(lambda: store.put(key, body, if_absent=True))  # noqa: B023
+            retried_put(lambda: store.put(key, body, if_absent=True))  # noqa: B023
             return Intent(key, event_id, begun_before=False)
         except PreconditionFailed:
             found = read_intent(store, key)

@@ -70,7 +70,7 @@ class Origin:
                 raise
             probe_conditional_puts(self.store)
             self.conditional_puts_checked = True
-            found = retried(lambda: self.reader.read_registry_id(create=True))
+            found = retried_put(lambda: self.reader.read_registry_id(create=True))
         self.registry_known = True
         return found
 
@@ -87,14 +87,14 @@ class Origin:
         found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
         if found is not None:
             try:
-                retried(lambda: self.store.put(keys.REGISTRY_ID, found.body, if_absent=True))
+                retried_put(lambda: self.store.put(keys.REGISTRY_ID, found.body, if_absent=True))
             except PreconditionFailed:
                 pass
             else:
                 raise Refused(
                     "the store ignores If-None-Match on puts, so two publishers could overwrite each other",
                     subject=self.store.name,
-                    hint="modelcast doctor tells more",
+                    hint="modelcast doctor shows more",
                 )
         self.conditional_puts_checked = True
 
@@ -184,7 +184,7 @@ class Origin:
         self.announcer.close()
 
 
-def retried(call: Callable[[], T]) -> T:
+def retried_put(call: Callable[[], T]) -> T:
     """Repeat a conditional put that was not answered: the second try tells whether the first one happened.
 
     With the adapter's own time-outs, a store that is frozen is known in under 30 s.

@@ -1,6 +1,6 @@
 """What became of a publication, and how it is watched."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Protocol, Self
 
@@ -12,7 +12,7 @@ from modelcast.schemas.records import Activation
 
 
 class PublishProgress(Protocol):
-    """Told what a publication is doing."""
+    """Called with what a publication is doing."""
 
     def step(self, name: str, total_bytes: int = 0) -> None:
         """A step begins: ``scan`` (again once its size is known), ``upload``, ``deltas``, ``claim``, ``announce``."""
@@ -38,6 +38,7 @@ class Publication:
         uploaded_bytes: bytes that the store lacked, or held damaged.
         step_seconds: where the time went.
         notes: what was found and not carried, or put right.
+        log_head: up to where the log had been read when this was found, this entry included.
         deltas: made by this call, by the version that they start from (0: compressed wholes).
     """
 
@@ -59,6 +60,7 @@ class Publication:
     step_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     deltas: tuple[DeltaOffer, ...] = ()
+    log_head: int = 0
 
     def __str__(self) -> str:
         return f"{self.model}/{self.version}"
@@ -79,18 +81,19 @@ class Published(Publication):
         object.__setattr__(made, "_settings", settings)
         return made
 
-    def wait(self, level: Level = "all", timeout: float = 300.0) -> Self:
+    def wait(self, level: Level = "all", timeout: float = 300.0, *, note: Callable[[str], None] | None = None) -> Self:
         """Wait until regions serve this version (or have it staged, if it was published so).
 
         Args:
             level: ``all`` expected regions, a ``quorum`` (more than half), or ``one``.
             timeout: seconds.
+            note: is told why what the tracker says does not count yet, if it does not.
 
         Returns:
             This publication.
 
         Raises:
-            Quarantined: a region found that it can't serve it; no further waiting helps.
+            Quarantined: a region found that it can't serve it, or a person quarantined it; no further waiting helps.
             NotConverged: not in time, or a newer version took its place; the laggards are named.
             KafkaUnavailable: the tracker's reports can't be read.
         """
@@ -103,8 +106,10 @@ class Published(Publication):
             level,
             timeout_seconds=timeout,
             generation=self.generation,
+            head=self.log_head,
             registry_id=self.registry_id,
             staged=self.activation is Activation.STAGED,
+            note=note,
         )
         return self
 

@@ -9,12 +9,12 @@ from typing import SupportsFloat, cast
 from modelcast.infra import accelerators
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.infra.telemetry.metrics import PUBLICATIONS
-from modelcast.producers.accelerator import Accelerator, MakeAccelerator, NoAccelerator
+from modelcast.producers.accelerator import MakeAccelerator, NoPublishAccelerator, PublishAccelerator
 from modelcast.producers.artifact import Artifact, scan
 from modelcast.producers.dry_run import dry_run as find_out
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.origin import Origin
-from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.publication import Publication, Published, PublishProgress, Unannounced
 from modelcast.producers.publishing import Publishing
 from modelcast.producers.step_timer import StepTimer
@@ -45,7 +45,7 @@ class Publisher(LogWriter):
         announcer: Announcer | None = None,
     ) -> None:
         super().__init__(settings, store=store, announcer=announcer)
-        self._accelerator: Accelerator | None = None
+        self._accelerator: PublishAccelerator | None = None
 
     def after_fork(self) -> None:
         """See ``Inherited``."""
@@ -85,7 +85,7 @@ class Publisher(LogWriter):
             labels: whatever helps to find it again; numbers, dates and paths become text.
             publisher: who publishes; without it ``publish.publisher`` of the settings, else user@host.
             allow_pickle: pickles are refused unless this is set.
-            progress: told how it goes.
+            progress: called with each step.
             dry_run: check everything and write nothing.
             deltas: whether to make them; None: as ``publish.deltas`` says.
             verify: read back what the store has of these bytes already, and put right what is damaged there.
@@ -101,7 +101,7 @@ class Publisher(LogWriter):
             StoreUnavailable: the store can't be reached; nothing, or nothing certain, was claimed: publish again.
             Unannounced: it is claimed, but Kafka did not confirm; the tracker will announce it.
         """
-        asked = Request.asked(
+        asked = PublishRequest.asked(
             model=model,
             version=version,
             placement=placement,
@@ -137,7 +137,7 @@ class Publisher(LogWriter):
     def _publish(
         self,
         origin: Origin,
-        request: Request,
+        request: PublishRequest,
         artifact: Artifact,
         timer: StepTimer,
         *,
@@ -150,11 +150,11 @@ class Publisher(LogWriter):
         finally:
             acceleration.close()
 
-    def _accelerated(self, origin: Origin) -> Accelerator:
+    def _accelerated(self, origin: Origin) -> PublishAccelerator:
         with self._lock:
             if self._accelerator is None:
                 make = cast("MakeAccelerator | None", accelerators.load("publish"))
-                self._accelerator = make(self._settings, origin.store) if make else NoAccelerator()
+                self._accelerator = make(self._settings, origin.store) if make else NoPublishAccelerator()
             return self._accelerator
 
 

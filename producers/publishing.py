@@ -15,7 +15,7 @@ from modelcast.producers.artifact import Artifact
 from modelcast.producers.intent import Intent, note_intent
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
-from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.planning.standing import standing_notes
 from modelcast.producers.publication import Publication, Unannounced
 from modelcast.producers.step_timer import StepTimer
@@ -66,7 +66,7 @@ class Publishing:
     def __init__(
         self,
         origin: Origin,
-        request: Request,
+        request: PublishRequest,
         artifact: Artifact,
         acceleration: Acceleration,
         timer: StepTimer,
@@ -216,6 +216,7 @@ class Publishing:
             received_at_us=standing.received_at_us,
             step_seconds=dict(self._timer.seconds),
             notes=notes + self._uploader.notes,
+            log_head=standing.log.head,
         )
 
     def _announce(self, publication: Publication, encoded: bytes, intent: Intent) -> Publication:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from modelcast.infra.stores.etags import etag_fits
 from modelcast.producers.artifact import Artifact, LocalFile, changed
-from modelcast.producers.origin import retried
+from modelcast.producers.origin import retried_put
 from modelcast.producers.publication import PublishProgress
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of_stream
@@ -109,7 +109,7 @@ class Uploader:
     def _put_if_lacking(self, key: str, body: bytes) -> bool:
         """One round trip, whether the store has it or not; True if it did not."""
         try:
-            retried(lambda: self._store.put(key, body, if_absent=True))
+            retried_put(lambda: self._store.put(key, body, if_absent=True))
         except PreconditionFailed:
             return False
         return True

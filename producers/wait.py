@@ -2,20 +2,34 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from modelcast.infra.kafka.client import make_consumer, passes, unavailable
 from modelcast.infra.registry.newer_records import NewerRecords, newer_records
 from modelcast.infra.settings import Settings
-from modelcast.producers.planning.convergence import LEVELS, Convergence, Level, judge
+from modelcast.producers.planning.convergence import LEVELS, Convergence, Level, judge, lateness
 from modelcast.schemas.errors import DecodeError, NotConverged, Quarantined, UsageError
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic, partition_of
 
 BACK_OFFSETS = 2_000
-"""How far back to look for the last word on a model; the tracker repeats it every half minute anyway."""
+"""Offsets back in which the last state of a model is looked for; the tracker repeats it every half minute anyway."""
 _POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the tracker said of a model.
+
+    Attributes:
+        state: the words.
+        said_seconds_ago: how old it was when it was found there; 0: it came while we listened.
+    """
+
+    state: VersionState
+    said_seconds_ago: float = 0.0
 
 
 def wait_for(
@@ -26,15 +40,20 @@ def wait_for(
     *,
     timeout_seconds: float,
     generation: int = 0,
+    head: int = 0,
     registry_id: str = "",
     staged: bool = False,
     regions: Sequence[str] = (),
     refused: Callable[[], str] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Convergence:
     """Return once enough regions (of ``regions``, if any are named) have the version (see ``judge``).
 
+    Old data decides nothing: what a tracker said long ago, or says while it is behind with its reading, is only waited
+    out (see ``lateness``). ``note`` is told so once.
+
     ``refused`` tells why the log refuses the version, or "": regions only report on what they were told to have. It
-    is asked as often as the log has grown, while the version is not there.
+    is asked once for each length of the log that is reported.
 
     Raises:
         Quarantined: a region refused it, or the log does.
@@ -44,37 +63,51 @@ def wait_for(
     """
     if level not in LEVELS:
         raise UsageError(f"bad level {level!r}", hint=f"use one of {', '.join(LEVELS)}")
-    subject, found, asked_at = f"{model}/{version}", judge(None, version, level), -1
-    for state in states(settings, model, timeout_seconds=timeout_seconds):
+    subject, found, asked_at, late = f"{model}/{version}", judge(None, version, level), -1, ""
+    noted = False
+    for report in reports(settings, model, timeout_seconds=timeout_seconds):
+        state = report.state
         if registry_id and state.registry_id != registry_id:
             continue
-        found = judge(state, version, level, generation=generation, staged=staged, regions=regions)
-        if found.reached:
-            return found
+        found = judge(state, version, level, generation=generation, head=head, staged=staged, regions=regions)
+        late = lateness(state, report.said_seconds_ago)
         hint = f"modelcast describe {model}; after mending it, modelcast release {subject}"
-        if found.quarantined:
-            raise Quarantined("refused by " + "; ".join(found.quarantined), subject=subject, hint=hint)
         if refused is not None and state.head_generation != asked_at:
             asked_at = state.head_generation
             if why := refused():
-                raise Quarantined(why, subject=subject, hint=hint)
+                serving = [f"{region}: serves a quarantined version" for region in found.still_serving]
+                raise Quarantined("; ".join([why, *serving]), subject=subject, hint=hint)
+        if found.quarantined and not late:
+            raise Quarantined("refused by " + "; ".join(found.quarantined), subject=subject, hint=hint)
+        if late:
+            if note is not None and not noted:
+                noted = True
+                note(f"note: {late}; waiting until it has caught up")
+            continue
+        if found.reached:
+            return found
         if found.superseded:
             raise NotConverged(
                 "superseded: " + "; ".join(found.laggards), subject=subject, hint=f"modelcast history {model}"
             )
     raise NotConverged(
-        f"not in {timeout_seconds:g} s: " + "; ".join(found.laggards),
+        f"not in {timeout_seconds:g} s: " + "; ".join((late, *found.laggards) if late else found.laggards),
         subject=subject,
         hint=f"modelcast describe {model}; is the tracker running?",
     )
 
 
 def states(settings: Settings, model: str, *, timeout_seconds: float) -> Iterator[VersionState]:
-    """What the tracker said last of ``model`` and whatever it says from now on, until the time is over.
+    """The tracker's last state of ``model`` and all later ones, until the time is over.
 
     Raises:
         KafkaUnavailable: the cluster can't be reached.
     """
+    return (report.state for report in reports(settings, model, timeout_seconds=timeout_seconds))
+
+
+def reports(settings: Settings, model: str, *, timeout_seconds: float) -> Iterator[Report]:
+    """As ``states``, each with its age."""
     deadline = time.monotonic() + timeout_seconds
     where = TopicPartition(Topic.VERSION_STATE, partition_of(model))
     consumer = make_consumer(settings)
@@ -91,11 +124,9 @@ def states(settings: Settings, model: str, *, timeout_seconds: float) -> Iterato
         consumer.close()
 
 
-def _of_model(
-    consumer: Consumer, settings: Settings, model: str, deadline: float, old_until: int
-) -> Iterator[VersionState]:
+def _of_model(consumer: Consumer, settings: Settings, model: str, deadline: float, old_until: int) -> Iterator[Report]:
     records = newer_records(settings)
-    newest: VersionState | None = None  # of those that were there before: only the last one matters
+    newest: Report | None = None  # of those that were there before: only the last one matters
     while (left := deadline - time.monotonic()) > 0:
         message = consumer.poll(min(left, _POLL_SECONDS))
         if message is None:
@@ -109,10 +140,14 @@ def _of_model(
             raise unavailable(error, settings, Topic.VERSION_STATE)
         offset, state = message.offset() or 0, _state(records, message.value(), message.key(), model)
         if state is not None:
-            newest = state
+            newest = Report(state, _seconds_since(message) if offset < old_until else 0.0)
         if newest is not None and offset + 1 >= old_until:
             yield newest
             newest = None
+
+
+def _seconds_since(message: Message) -> float:
+    return max(0.0, time.time() - message.timestamp()[1] / 1000)
 
 
 def _state(records: NewerRecords, value: bytes | None, key: bytes | None, model: str) -> VersionState | None:

@@ -1,4 +1,4 @@
-"""What was made, as it is told to people and programs."""
+"""What was made, as it is shown to people and programs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

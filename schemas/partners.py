@@ -30,7 +30,7 @@ def partners(new: Mapping[str, FileTensors], old: Mapping[str, FileTensors]) -> 
 
     The same bytes; else the file of its path, unless that holds none of its tensors and another one most of them
     (weights that moved into a model, or out of it); else the one that holds most of its tensors; else of those
-    that vanished the likest by kind, size and name. Empty files are nobody's origin, except as the same bytes.
+    that vanished the likest by kind, size and name. Empty files are the origin of none, except as the same bytes.
     """
     by_digest = {file.digest: path for path, file in reversed(list(old.items()))}
     by_tensors = _Holders(old)

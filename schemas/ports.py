@@ -30,7 +30,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object's bytes with what the store said of it in the same answer."""
+    """An object's bytes with what the store reports of it in the same answer."""
 
     body: bytes
     info: ObjectInfo

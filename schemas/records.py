@@ -215,9 +215,9 @@ class RegionState:
     aspired_digest: str
     staged_version: int | None
     staged_generation: int
-    served_version: int | None  # what all its pods serve; None if they differ, none is there, or nobody can know now
+    served_version: int | None  # what all its pods serve; None if they differ, none is there, or it can't be known now
     served_generation: int  # the lowest among its pods
-    pods_serving: int  # pods that serve the aspired version; 0 while nobody can know
+    pods_serving: int  # pods that serve the aspired version; 0 while it can't be known
     pods_expected: int
     behind_since_us: int  # store's clock; 0: it serves what it should
     silent: bool
@@ -277,7 +277,7 @@ class VersionState:
 
     @property
     def unread_seconds(self) -> float:
-        """How far its reading was behind when it was said; 0: all acknowledgements were read."""
+        """How far the tracker's reading was behind when it wrote this; 0: all acknowledgements were read."""
         return _since(self.as_of_us, self.updated_at_us)
 
 

@@ -52,16 +52,16 @@ class Look:
 
 LOOKS: dict[Word, Look] = {
     Word.ALARM: Look("‼", "#7f1d1d", "#fecaca", "bytes that are not in the log, a foreign registry or a rewritten log"),
-    Word.SILENT: Look("▯", "#6b21a8", "#c4a1ff", "nothing was heard in time; what is shown is what was heard last"),
-    Word.REFUSED: Look("⊘", "#9d174d", "#f9a8d4", "what is wanted is damaged or quarantined; the old one serves"),
+    Word.SILENT: Look("▯", "#6b21a8", "#c4a1ff", "no report came in time; what is shown is the last report"),
+    Word.REFUSED: Look("⊘", "#9d174d", "#f9a8d4", "the aspired version is damaged or quarantined; the old one serves"),
     Word.FAILED: Look("✕", "#b42318", "#ff8a80", "tried, and will be tried again"),
     Word.STALLED: Look("▬", "#a33c00", "#fb923c", "behind, and nothing moves"),
     Word.LATE: Look("▮", "#a33c00", "#fb923c", "behind for longer than the budget"),
     Word.LAG: Look("◢", "#7a5c00", "#facc15", "behind, within the budget"),
-    Word.HELD: Look("=", "#1d4ed8", "#8ab4f8", "pinned or paused by a person; serves what it was told to", True),
+    Word.HELD: Look("=", "#1d4ed8", "#8ab4f8", "pinned or paused by a person, and serves what it is held at", True),
     Word.OUT: Look(" ", "#595959", "#a8a8a8", "outside the placement, or not among the expected regions"),
     Word.NONE: Look("?", "#595959", "#a8a8a8", "never reported"),
-    Word.OK: Look("·", "#1a7f37", "#4ade80", "every pod was read back in time and serves what is wanted", True),
+    Word.OK: Look("·", "#1a7f37", "#4ade80", "every pod was read back in time and serves the aspired version", True),
 }
 _RANK = {word: rank for rank, word in enumerate(Word)}
 TROUBLE = frozenset({Word.ALARM, Word.SILENT, Word.REFUSED, Word.FAILED, Word.STALLED, Word.LATE, Word.LAG, Word.NONE})
@@ -85,7 +85,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PairFacts:
     """What a word is made of. Times are UTC microseconds; 0: not known.
 
     Attributes:
@@ -125,7 +125,7 @@ def serves_wanted(row: RegionState) -> bool:
     )
 
 
-def word_of(facts: Facts, now_us: int, limits: Limits) -> Worded:
+def word_of(facts: PairFacts, now_us: int, limits: Limits) -> Worded:
     """The pair's word at ``now_us``."""
     row = facts.row
     if facts.alarm:
@@ -151,7 +151,7 @@ def word_of(facts: Facts, now_us: int, limits: Limits) -> Worded:
     return Worded(Word.HELD if row.paused or row.pinned_version is not None else Word.OK, expires_us + 1)
 
 
-def _behind(facts: Facts, now_us: int, limits: Limits) -> Worded:
+def _behind(facts: PairFacts, now_us: int, limits: Limits) -> Worded:
     stalled_us = facts.moved_at_us + round(limits.stalled_seconds * MICROS) if facts.moved_at_us else 0
     late_us = facts.behind_since_us + round(limits.late_seconds * MICROS) if facts.behind_since_us else 0
     if stalled_us and now_us > stalled_us:

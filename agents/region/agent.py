@@ -32,12 +32,12 @@ from modelcast.schemas.topics import partition_of
 TROUBLE_SECONDS = 2.0
 """How often the registry is looked for while there is none or it can't be read."""
 LOOK_SECONDS_MIN = 0.3
-"""However many records cast doubt on the registry, it is not looked at more often."""
+"""Seconds between two looks at the registry, however many records ask for one."""
 HOLD_SECONDS_MAX = 30.0
 """A rebalance that takes longer than this does not stop a region: epochs fence what it does."""
 REFRESHES_AT_ONCE = 4
 TRIALS_AT_ONCE = 2
-"""Names that nobody knows and that are tried one by one: names are made up faster than a store answers."""
+"""Unknown model names that are looked up at once: names can be made up faster than a store answers."""
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class RegionAgent:
         ports: what reconcilers share.
         region_store: the region's own bucket.
         watch: the registry.
-        reporter: told to forget what is not ours.
+        reporter: forgets what is not ours.
         policy: how patient reconcilers are; None: as the settings say.
         liveness: whether this worker may replace another; None: a new one.
         rng: for jitter.
@@ -135,7 +135,7 @@ class RegionAgent:
         return self._ought(model) and model not in self._yielded and not self._draining
 
     async def meet(self, model: str) -> Reconciler | None:
-        """The reconciler of a model that somebody spoke of, made if the registry holds it; None: it is not ours.
+        """The reconciler of an announced model, made if the registry holds it; None: it is not ours.
 
         A few names are tried at once by a reconciler that reads the log itself, which is as fast as can be; beyond
         those, and for names that were unknown a moment ago, one listing answers for all.
@@ -195,7 +195,7 @@ class RegionAgent:
     # --- the registry, from time to time ----------------------------------------------------------------------
 
     async def watch(self, also: Callable[[], object] = lambda: None) -> None:
-        """Look at the registry now, every ``reconcile_seconds``, and when told to; for ever.
+        """Look at the registry now, every ``reconcile_seconds``, and when asked to; for ever.
 
         Args:
             also: something blocking that is to be put right as often.
@@ -256,7 +256,7 @@ class RegionAgent:
         async def refresh(reconciler: Reconciler) -> None:
             async with room:
                 await reconciler.refreshed()
-                reconciler.check_owner()  # who took over and left again told nobody, but the tracker believes him
+                reconciler.check_owner()  # a worker may have taken over and left again unnoticed
 
         await asyncio.gather(*(refresh(r) for r in list(self._reconcilers.values())))
 
@@ -301,8 +301,8 @@ class RegionAgent:
         loop, most = asyncio.get_running_loop(), self._settings.reconcile_seconds
         if gone is not None and loop.time() - gone.owned_at > most:
             del self._yields[model]
-        # The other is likely to be right, and two must not push each other out in turn; but if it was not, whoever
-        # ought to own the model is back soon.
+        # The other is likely to be right, and two must not push each other out in turn; but if it was not, the
+        # rightful owner is back soon.
         seconds = yield_seconds(self._yields[model], most, self._rng.random())
         self._yields[model] += 1
         self._yielded[model] = loop.call_later(seconds, self._come_back, model)

@@ -6,7 +6,7 @@ import faust
 from faust.types import TP, StreamT
 
 from modelcast.agents.region.agent import RegionAgent
-from modelcast.agents.region.intake import Heard, Intake
+from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.infra.kafka.faust_app import BYTES, make_app
 from modelcast.infra.settings import Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
@@ -16,7 +16,7 @@ HEARTBEAT_SECONDS = 2.0
 """A dead worker's models are taken over in at most the sum of both and a rebalance, well under 15 s."""
 
 
-def build_app(settings: Settings, region: str, agent: RegionAgent, intake: Intake) -> faust.App:
+def build_app(settings: Settings, region: str, agent: RegionAgent, intake: UpdateIntake) -> faust.App:
     """A fresh app that tells ``agent`` its partitions and ``intake`` its records."""
     app = make_app(
         settings,

@@ -31,7 +31,7 @@ class Disk:
         keep: the manifest digests that must not be evicted now.
         versions: the manifest digests of a model's versions, as far as they are known here.
         link: what is shared of the long link; None: nothing.
-        accelerator: knows better ways than the road; None: nobody does.
+        accelerator: knows better ways than the road; None: there is none.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Disk:
 
     @property
     def origin_bytes_per_second(self) -> float:
-        """What the long link is believed to give this region, within its limit of now; 0: nobody knows."""
+        """Estimated throughput of the long link, bytes a second, within the current limit; 0: not known."""
         return self._link.throughput.of_the_region()
 
     def fetch(
@@ -84,7 +84,7 @@ class Disk:
         return _transfer(report)
 
     def prefetch(self, update: ModelUpdate) -> None:
-        """Somebody says that this was published: ask for what fetching it begins with. Never raises, nor waits long."""
+        """This was announced: ask for what its fetch begins with. Never raises, nor waits long."""
         artifact = update.artifact
         with suppress(ModelcastError):  # nothing rests on it
             self._fetcher(artifact.store).prefetch(

@@ -69,7 +69,7 @@ class Owners(Protocol):
         ...
 
 
-class Intake:
+class UpdateIntake:
     """Takes records one after another; what has to be looked up goes on beside the stream."""
 
     def __init__(
@@ -82,8 +82,8 @@ class Intake:
         """Args:
         owners: of the models.
         watch: the registry.
-        prefetch: told of what was announced to be published, before the log was read. It must not block.
-        refused: told of each record that can't be used: (record, reason, one line for people).
+        prefetch: called with each announced publication, before the log is read. It must not block.
+        refused: called with each record that can't be used: (record, reason, one line for people).
         """
         self._owners = owners
         self._watch = watch
@@ -152,7 +152,7 @@ class Intake:
             reconciler.wake(entry.generation)
 
     async def _meet(self, heard: Heard, stated: StatedEntry) -> None:
-        """A model that nobody here looks after: it is new, or nobody has published it."""
+        """A model without a reconciler here: it is new, or was never published."""
         entry = stated.entry
         for pause in (0.0, *NOT_IN_LOG_SECONDS):
             await asyncio.sleep(pause)

@@ -18,10 +18,10 @@ import structlog
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.app import build_app
 from modelcast.agents.region.disk import Disk
-from modelcast.agents.region.intake import Intake
+from modelcast.agents.region.intake import UpdateIntake
 from modelcast.agents.region.long_link import fetch_accelerator, long_link, reload_limit
 from modelcast.agents.region.registry_watch import RegistryWatch
-from modelcast.agents.region.reporting.heartbeats import Heartbeats
+from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.consumers.fetch import ArtifactCache
@@ -105,8 +105,8 @@ class _Worker:
             watch=self._watch,
             reporter=self._reporter,
         )
-        self._intake = Intake(self._agent, self._watch, partial(self._prefetch, disk))
-        self._heartbeats = Heartbeats(
+        self._intake = UpdateIntake(self._agent, self._watch, partial(self._prefetch, disk))
+        self._heartbeats = HeartbeatSender(
             self._outbox,
             region,
             name,
@@ -168,7 +168,7 @@ class _Worker:
         self._running = running
 
     async def _drain_then(self, stop: asyncio.Event, leave: asyncio.Event) -> None:
-        """Still a member of the group while loads end: nobody takes over what is about to be done."""
+        """Still a member of the group while loads end: no other worker takes over what is about to be done."""
         await stop.wait()
         log.info("draining")
         try:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
-from modelcast.agents.tracker.decider.reading import Reading
+from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import Rows, parse_announced_key, parse_page_key
 from modelcast.agents.tracker.decider.snapshots import Place
 from modelcast.agents.tracker.emitter import Emitter
@@ -31,7 +31,7 @@ LOG_NEWS_SECONDS = 0.03
 DEAR_BYTES = 4096
 """Reading records from this size on costs so much that looking ahead is worth more."""
 BEHIND_RECORDS, BEHIND_DEAR_RECORDS = 32, 4
-"""So many records behind its partition's end, a record is of a backlog."""
+"""Records behind the partition's end from which on a record belongs to a backlog."""
 
 R = TypeVar("R", ModelAck, VersionState)
 Run = Callable[[], Awaitable[None]]
@@ -51,7 +51,7 @@ class TrackerAgent:
 
     def __init__(self, settings: Settings, reader: RegistryReader, worker: str, ports: TrackerPorts) -> None:
         self._reader, self._ports = reader, ports
-        self.rows, self.reading, heartbeats = Rows(), Reading(), Heartbeats()
+        self.rows, self.reading, heartbeats = Rows(), ReadProgress(), Heartbeats()
         self.mirror = Mirror(ports, worker, self._view_is_back)
         outlets = Outlets(refuse=self._refuse, announce=self._announce, changed=self._log_changed)
         self.watch = LogWatch(reader, self.rows, outlets, settings.tracker.announce_seconds, ports)
@@ -59,7 +59,15 @@ class TrackerAgent:
             settings, self.rows, heartbeats, self.reading, ports, self.mirror, alarm=lambda: self.watch.alarm
         )
         self.intake = Intake(
-            reader, self.rows, heartbeats, self.watch, ports, self.mirror, self.emitter.changed, settings.regions
+            reader,
+            self.rows,
+            heartbeats,
+            self.watch,
+            ports,
+            self.mirror,
+            self.emitter.changed,
+            settings.regions,
+            self.emitter.leave_out,
         )
         self._settling: asyncio.Task[None] | None = None
         self._assignment = 0
@@ -97,7 +105,7 @@ class TrackerAgent:
         self._heartbeats_read.set()
 
     def revoked(self) -> None:
-        """A rebalance has begun: nothing is said until it is over."""
+        """A rebalance has begun: nothing is published until it is over."""
         self._assignment += 1
         if self._restoring:
             self._restoring = False

@@ -1,7 +1,7 @@
 """Saying what changed: folds the models that wait for it, and puts the outcome on Kafka and into the live view."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -9,7 +9,7 @@ import structlog
 
 from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
-from modelcast.agents.tracker.decider.reading import Reading
+from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
 from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
@@ -57,7 +57,7 @@ class Emitter:
         settings: Settings,
         rows: Rows,
         heartbeats: Heartbeats,
-        reading: Reading,
+        reading: ReadProgress,
         ports: TrackerPorts,
         mirror: Mirror,
         alarm: Callable[[], str],
@@ -65,7 +65,8 @@ class Emitter:
         self._pace, self._rows, self._heartbeats, self._reading = settings.tracker, rows, heartbeats, reading
         self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
         self.metrics = StateMetrics(pairs=settings.tracker.metrics == "pairs")
-        self._expected = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
+        self._listed = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
+        self._expected = self._listed
         self._reported: dict[str, Reported] = {}
         self._silent: frozenset[str] = frozenset()
         self._unheard = frozenset(self._expected)  # at the last tick; states sent since count these as silent
@@ -87,6 +88,11 @@ class Emitter:
             reported.at = reported.refreshed_at = float("-inf")
         self._rows.waiting.update(self._rows.models)
         self._wake.set()
+
+    def leave_out(self, regions: Set[str]) -> None:
+        """These were forgotten: they are not expected any more, whatever the settings list; all others are."""
+        self._expected = tuple(name for name in self._listed if name not in regions)
+        self.all_changed()
 
     def _delivered(self, model: str, done: bool) -> None:
         """What was reported of a model has arrived, or was lost: then the next tick says it again."""

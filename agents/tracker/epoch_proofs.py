@@ -33,7 +33,7 @@ class RegionStates:
         self._stores: dict[str, ObjectStore] = {}
 
     def epoch(self, region: str, model: str) -> int:
-        """The owner epoch of a model; 0: nobody has claimed it.
+        """The owner epoch of a model; 0: it was never claimed.
 
         Raises:
             ModelcastError: the settings name no bucket, or it can't be read.

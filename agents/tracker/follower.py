@@ -22,7 +22,7 @@ HEARTBEATS = TopicPartition(str(Topic.REGION_HEARTBEATS), 0)
 log = structlog.get_logger(__name__)
 
 OnHeartbeat = Callable[[bytes, bytes | None, int, int, int | None], None]
-"""(raw, key, offset, appended µs by Kafka's clock, µs by ours or None if it is an old one)."""
+"""(raw or b"" for a tombstone, key, offset, appended µs by Kafka's clock, µs by ours or None if it is an old one)."""
 
 
 class Follower:
@@ -97,9 +97,9 @@ class Follower:
                 batches = await consumer.getmany(timeout_ms=POLL_MS)
                 now_us = time.time_ns() // 1000
                 for message in (message for messages in batches.values() for message in messages):
-                    if message.value is not None:
-                        live_at_us = now_us if message.offset >= live_from else None
-                        on_heartbeat(message.value, message.key, message.offset, message.timestamp * 1000, live_at_us)
+                    live_at_us = now_us if message.offset >= live_from else None
+                    raw = message.value or b""
+                    on_heartbeat(raw, message.key, message.offset, message.timestamp * 1000, live_at_us)
                 if not all_read and (live_from == 0 or await consumer.position(HEARTBEATS) >= live_from):
                     all_read = True
                     on_read()

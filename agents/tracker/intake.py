@@ -1,7 +1,7 @@
 """What arrives over Kafka: read, judged, folded; what can't be used goes to the dead letters. Never raises."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -32,7 +32,7 @@ WRONG_PARTITION, EMPTY, UNEXPECTED = "wrong-partition", "empty", "unexpected-err
 UNKNOWN_SCHEMA, BAD_KEY = "unknown-schema", "bad-key"
 HEADERS_DIFFER, UNKNOWN_REGION, REFUSED_EPOCH = "headers-differ", "unknown-region", "refused-epoch"
 TELL_AGAIN_SECONDS = 600.0
-"""What anybody can send in any number is told of in one dead letter a while."""
+"""Seconds between two dead letters about the same kind of record, which a writer could send in any number."""
 AHEAD_RECORDS_MAX = 512
 AHEAD_SECONDS = 0.005
 """How long Faust fetches undisturbed while a backlog is looked into."""
@@ -75,11 +75,14 @@ class Intake:
         mirror: Mirror,
         changed: Callable[[str], None],
         listed: Iterable[str],
+        left_out: Callable[[Set[str]], None],
     ) -> None:
         self._reader, self._rows, self._heartbeats = reader, rows, heartbeats
         self._watch, self._ports, self._mirror, self._changed = watch, ports, mirror, changed
         self._registry_id: str | None = None
         self._listed = frozenset(listed)
+        self._forgotten: set[str] = set()
+        self._left_out = left_out
         self._told_at: dict[str, float] = {}
         self._epochs = Epochs()
         self._proofs = EpochProofs(rows, self._epochs, ports, self._take_proven, self._refuse_epoch, changed)
@@ -122,7 +125,7 @@ class Intake:
         self._epochs.keep(self._rows.models)
         for row in self._rows.models.values():
             for region in tuple(row.regions):
-                if region in self._listed:
+                if region in self._listed - self._forgotten:
                     self._epochs.trust(row.model, region, row.epoch(region))
                 else:
                     row.forget(region)
@@ -234,7 +237,7 @@ class Intake:
     def _is_listed(self, region: str, raw: bytes, message: Message) -> bool:
         """Whether the settings list the region. One letter a while tells of others, the rest is counted."""
         if region in self._listed:
-            return True
+            return region not in self._forgotten
         if self._may_tell(UNKNOWN_REGION):
             detail = (
                 f"the settings list no region {region[:80]!r}: add [regions.{region[:40]}]; others are only counted"
@@ -264,7 +267,14 @@ class Intake:
         return "folded"
 
     def heartbeat(self, raw: bytes, key: bytes | None, offset: int, appended_us: int, live_at_us: int | None) -> None:
-        """Take a record of ``region-heartbeats``; ``live_at_us`` is None for one that lay there before."""
+        """Take a record of ``region-heartbeats``; ``live_at_us`` is None for one that lay there before.
+
+        A tombstone (``raw`` is empty) ends a worker; one of a region's bare name has all of the region forgotten, until
+        a worker of it is heard again.
+        """
+        if not raw:
+            self._withdrawn((key or b"").decode(errors="replace"), appended_us)
+            return
         heard = Heartbeat(raw, key, offset, appended_us, live_at_us)
         try:
             self._beat(heard, decode_as(RegionHeartbeat, raw, book=self._reader.book))
@@ -300,10 +310,30 @@ class Intake:
         if beat.region not in self._listed:
             RECORDS.labels(str(Topic.REGION_HEARTBEATS), "unknown-region").inc()
             return
+        if beat.region in self._forgotten:
+            self._forgotten.discard(beat.region)
+            log.warning("a region that was forgotten is back", region=beat.region)
+            self._left_out(self._forgotten)
         RECORDS.labels(str(Topic.REGION_HEARTBEATS), "folded").inc()
         self._heartbeats.hear(beat, heard.raw, heard.appended_us, heard.live_at_us)
         age_us = self._ports.clock.wall_us() - heard.appended_us - self._heartbeats.ahead_us
         self._mirror.heartbeat(f"{beat.region}/{beat.worker}", heard.raw, heard.appended_us, age_us)
+
+    def _withdrawn(self, name: str, appended_us: int) -> None:
+        region, is_worker, _ = name.partition("/")
+        if not region:
+            return
+        for each in [name] if is_worker else self._heartbeats.workers_of(region):
+            self._mirror.heartbeat(each, b"", appended_us, 0)  # nothing that could be shown
+            self._heartbeats.workers.pop(each, None)
+        if is_worker:
+            return
+        log.warning("a person had the region forgotten", region=region)
+        self._heartbeats.forget(region)
+        self._forgotten.add(region)
+        for row in self._rows.models.values():
+            row.forget(region)
+        self._left_out(self._forgotten)
 
     def close(self) -> None:
         """Look nothing up any more."""
@@ -353,7 +383,7 @@ class Intake:
         row = self._rows.models.get(model)
         if registry_id != ours:
             if row is not None:
-                row.strangers[source] = f"{source} speaks of another registry ({registry_id[:40]})"
+                row.strangers[source] = f"{source} reports for another registry ({registry_id[:40]})"
                 self._changed(model)
             raise Unusable(FOREIGN, f"registry {registry_id}, ours is {ours}")
         if row is not None and row.strangers.pop(source, ""):

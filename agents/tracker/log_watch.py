@@ -1,4 +1,4 @@
-"""Keeps the logs of owned models read, checks what is announced against them, and announces what nobody did."""
+"""Keeps the logs of owned models read, checks announcements against them, and announces entries that were not."""
 
 import asyncio
 from collections.abc import Callable
@@ -115,7 +115,7 @@ class LogWatch:
                 task.cancel()
 
     async def list_registry(self) -> None:
-        """Look once for models and entries that nobody has told of."""
+        """Look once for models and entries that were not announced."""
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._threads, self._reader.read_registry_id)

@@ -16,8 +16,8 @@ REST_SECONDS = 0.05
 """After a write: what comes meanwhile goes together, so that a burst costs a few round trips, not one each."""
 RETRY_SECONDS_MAX = 5.0
 REFUSED_SECONDS_MAX = 15.0
-"""Whoever is refused for longer and was not told meanwhile that another owns its models takes a new fence: the one that
-refuses it may have slept before it took its own."""
+"""Seconds of refused writes after which a worker that still owns its models takes a new fence: the worker with the
+higher one may have slept before it took it."""
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +132,7 @@ class Mirror:
         elif self._refused_since is None:
             self._refused_since = now
         elif now - self._refused_since > REFUSED_SECONDS_MAX:
-            log.warning("the live view refuses what is said here: a new fence is taken")
+            log.warning("the live view refuses this worker's writes: a new fence is taken")
             self._fence = self._refused_since = None
             self._on_back()
 

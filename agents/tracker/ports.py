@@ -1,4 +1,4 @@
-"""What the tracker needs of the world, as small Protocols: clocks, Kafka, the live view, and what was said before."""
+"""What the tracker needs of the world, as small Protocols: clocks, Kafka, the live view, states published before."""
 
 import random
 import time
@@ -20,7 +20,7 @@ def _wall_us() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class WorkerClocks:
     """The three clocks of a worker.
 
     Attributes:
@@ -65,7 +65,7 @@ class Sender(Protocol):
         ...
 
     def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = ..., /) -> None:
-        """Hand a record over; ``on_delivery`` is told later whether the cluster has it."""
+        """Hand a record over; ``on_delivery`` is called later with whether the cluster has it."""
         ...
 
 
@@ -90,7 +90,7 @@ class View(Protocol):
         ...
 
 
-class Published(Protocol):
+class PublishedStates(Protocol):
     """What trackers have published (``Follower``)."""
 
     async def published(self, partitions: Iterable[int], timeout_seconds: float) -> dict[str, bytes] | None:
@@ -105,7 +105,7 @@ class TrackerPorts:
     Attributes:
         sender: to Kafka.
         open_view: the live view of a registry, by its id.
-        published: what was said before.
+        published: the states published before.
         stores: threads for reading the origin.
         regions: threads for reading regions' buckets, so that a slow one holds nothing up.
         epoch_of: a region's owner epoch of a model, by its own state object; raises ``ModelcastError``. Blocking.
@@ -115,9 +115,9 @@ class TrackerPorts:
 
     sender: Sender
     open_view: Callable[[str], View]
-    published: Published
+    published: PublishedStates
     stores: Executor
     regions: Executor
     epoch_of: Callable[[str, str], int]
-    clock: Clock = field(default_factory=Clock)
+    clock: WorkerClocks = field(default_factory=WorkerClocks)
     rng: random.Random = field(default_factory=random.Random)

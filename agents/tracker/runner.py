@@ -1,4 +1,4 @@
-"""Running one tracker worker from its settings until it is told to stop."""
+"""Running one tracker worker from its settings until it is stopped."""
 
 import asyncio
 import os

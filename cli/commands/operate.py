@@ -209,6 +209,7 @@ def _wait(
         reached = wait_for(
             settings, model, version, "all", timeout_seconds=max(0.1, deadline - time.monotonic()),
             generation=generation, regions=() if ALL_REGIONS in regions else regions,
+            note=say,
         )  # fmt: skip
         say(f"{model}/{version}: served in {', '.join(reached.there)}")
 
@@ -234,12 +235,13 @@ def _version(text: str) -> tuple[str, int]:
 
 
 def _released_already(settings: "Settings", model: str, version: int) -> str:
-    """Why a release would change nothing; "": it may, as far as anybody knows.
+    """Why a release would change nothing; "": it may change something.
 
     The log holds what people quarantined; what a region refuses of its own accord, only its reports tell.
     """
     from modelcast.cli.views.registry import read_log
-    from modelcast.cli.views.state_source import STALE_SECONDS, StateSource
+    from modelcast.cli.views.state_source import StateSource
+    from modelcast.producers.planning.convergence import STALE_SECONDS
 
     log, _ = read_log(origin_registry(settings), model)
     if version in log.quarantined or version not in log.updates:

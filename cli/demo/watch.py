@@ -47,7 +47,7 @@ class Watch:
                     raise NotConverged(
                         f"not within {timeout_seconds:.0f} s: {what}",
                         subject=self.model,
-                        hint=f"last reported: {in_words(self.state)}",
+                        hint=f"last reported: {state_in_words(self.state)}",
                     )
                 self._changed.wait(left)
             return self.state
@@ -67,7 +67,7 @@ class Watch:
             time.sleep(0.2)
 
 
-def in_words(state: VersionState | None) -> str:
+def state_in_words(state: VersionState | None) -> str:
     """What each region does, for a person who wonders why nothing happens."""
     if state is None:
         return "nothing"

@@ -34,7 +34,7 @@ class Unit:
     Attributes:
         subject: for messages, should it not come to an end.
         look: yields checks as they are done; it may raise.
-        seconds_max: after so long it is given up, and what it has found is shown.
+        seconds_max: seconds after which the unit is given up; what it has found is shown.
     """
 
     subject: str

@@ -4,7 +4,7 @@ from modelcast.cli.doctor.checks import Check, Result
 
 OFFSET_SECONDS_GOOD = 5.0
 OFFSET_SECONDS_MAX = 600.0
-"""S3 refuses signatures that are 15 minutes old."""
+"""Seconds; S3 refuses signatures that are 15 minutes old."""
 
 
 def judge_clock(subject: str, asked: float, theirs: float, answered: float) -> Check:

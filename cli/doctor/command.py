@@ -1,4 +1,7 @@
-"""``modelcast doctor``: is everything there that Modelcast needs, and if not, how is it mended?"""
+"""``modelcast doctor``: is everything there that Modelcast needs, and if not, how is it mended?
+
+The checks are imported by the command alone: every command imports this module.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -9,26 +12,16 @@ from rich.text import Text
 
 from modelcast.cli.configured import load
 from modelcast.cli.console import Format, emit
-from modelcast.cli.doctor import kafka, logs, machine, pods, redis, regions, stores
-from modelcast.cli.doctor.checks import Check, Result, Unit, exit_code
-from modelcast.cli.doctor.roles import ORIGIN_ROLES, REGION_ROLES, kafka_roles
-from modelcast.cli.doctor.running import run
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
 
 if TYPE_CHECKING:
+    from modelcast.cli.doctor.checks import Check, Unit
     from modelcast.infra.settings import Settings
 
-KINDS: "dict[str, Callable[[Settings, str], list[Unit]]]" = {
-    "machine": lambda settings, _: machine.units(settings),
-    "kafka": kafka.units,
-    "store": stores.units,
-    "logs": lambda settings, _: logs.units(settings),
-    "regions": lambda settings, _: regions.units(settings),
-    "redis": lambda settings, _: redis.units(settings),
-    "pods": lambda settings, _: pods.units(settings),
-}
-COLOURS = {Result.ok: "green", Result.warning: "yellow", Result.skipped: "dim"}
+KINDS = ("machine", "kafka", "store", "logs", "regions", "redis", "pods")
+COLOURS = {"ok": "green", "warning": "yellow", "skipped": "dim"}
+"""By result; all others are bold red."""
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +41,10 @@ def doctor(
     Everything is looked at side by side and changes nothing; what hangs is given up after a while and named.
     Exit code 0: all is well (warnings allowed); 1: something is wrong; 6: something can't be reached.
     """
+    from modelcast.cli.doctor.checks import exit_code
+    from modelcast.cli.doctor.roles import ORIGIN_ROLES, REGION_ROLES, kafka_roles
+    from modelcast.cli.doctor.running import run_units
+
     settings = load()
     if only and set(only) - set(KINDS):
         unknown = ", ".join(sorted(set(only) - set(KINDS)))
@@ -55,17 +52,32 @@ def doctor(
     known = dict.fromkeys(r.name for r in (*kafka_roles(settings.regions), *ORIGIN_ROLES, *REGION_ROLES))
     if role and role not in known:
         raise UsageError(f"no such role: {role}", hint=f"--role takes {', '.join(repr(name) for name in known)}")
-    units = [unit for kind, make in KINDS.items() if not only or kind in only for unit in make(settings, role)]
-    found = run(units)
+    units = [unit for kind, make in _kinds().items() if not only or kind in only for unit in make(settings, role)]
+    found = run_units(units)
     emit(found, output, _table(found))
     if code := exit_code(found):
         raise typer.Exit(int(code))
 
 
-def _table(found: list[Check]) -> Table:
+def _kinds() -> "dict[str, Callable[[Settings, str], list[Unit]]]":
+    """What makes the units of each of ``KINDS``."""
+    from modelcast.cli.doctor import kafka, logs, machine, pods, redis, regions, stores
+
+    return {
+        "machine": lambda settings, _: machine.units(settings),
+        "kafka": kafka.units,
+        "store": stores.units,
+        "logs": lambda settings, _: logs.units(settings),
+        "regions": lambda settings, _: regions.units(settings),
+        "redis": lambda settings, _: redis.units(settings),
+        "pods": lambda settings, _: pods.units(settings),
+    }
+
+
+def _table(found: "list[Check]") -> Table:
     table = Table("", "WHAT", "FOUND", box=None)
     for check in found:
-        colour = COLOURS.get(check.result, "bold red")
-        detail = check.detail + (f"\n→ {check.hint}" if check.hint and check.result is not Result.ok else "")
+        colour = COLOURS.get(check.result.value, "bold red")
+        detail = check.detail + (f"\n→ {check.hint}" if check.hint and check.result.value != "ok" else "")
         table.add_row(Text(check.result.value, style=colour), check.subject, detail)
     return table

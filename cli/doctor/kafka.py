@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from modelcast.cli.doctor.checks import Check, Result, Unit, failed
 from modelcast.cli.doctor.clocks import judge_clock
-from modelcast.cli.doctor.roles import Rights, Seen, judge_roles, kafka_roles
+from modelcast.cli.doctor.roles import Rights, RightsSeen, judge_roles, kafka_roles
 from modelcast.schemas.errors import KafkaUnavailable, ModelcastError, UsageError
 from modelcast.schemas.topics import Topic
 
@@ -76,7 +76,7 @@ def judge_release(release: str | None) -> Check:
     """Whether the brokers are of a release that is tested with. None: it may not be read."""
     if release is None:
         return Check("kafka: version", Result.skipped, "this user may not read the brokers' settings")
-    hint = "Modelcast is tested with Kafka 4.x; older clusters must keep LogAppendTime, which the topics' check tells"
+    hint = "Modelcast is tested with Kafka 4.x; older clusters must keep LogAppendTime (see the topics' check)"
     return Check("kafka: version", Result.ok if release.startswith("4") else Result.warning, release, hint)
 
 
@@ -94,7 +94,7 @@ def _check_rights(settings: "Settings", role: str) -> Iterator[Check]:
 
     groups = ["modelcast-tracker", *(f"modelcast-region-{name}" for name in settings.regions)]
     found = {**topic_operations(settings), **{f"group {n}": o for n, o in group_operations(settings, groups).items()}}
-    yield from judge_roles("kafka", kafka_roles(settings.regions), Seen(rights_of(found)), role)
+    yield from judge_roles("kafka", kafka_roles(settings.regions), RightsSeen(rights_of(found)), role)
 
 
 def rights_of(operations: Mapping[str, frozenset[str]]) -> Rights:
@@ -107,7 +107,7 @@ def rights_of(operations: Mapping[str, frozenset[str]]) -> Rights:
 
 
 def _check_clock(settings: "Settings") -> Iterator[Check]:
-    """By a record without a value on a compacted topic, which nobody reads and the cluster soon drops."""
+    """By a record without a value on a compacted topic, which has no reader and which the cluster soon drops."""
     from modelcast.infra.kafka.rights import append_time_us, topic_operations
 
     if "WRITE" not in topic_operations(settings).get(Topic.REGION_HEARTBEATS, frozenset()):

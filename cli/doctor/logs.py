@@ -124,7 +124,7 @@ def _lost(log: ModelLog, memory: "Memory") -> list[str]:
         if position.generation <= log.head:
             holds = f"it holds {short(log.digest_at(position.generation))}"
         elif log.head >= ENTRIES_MAX:
-            continue  # nobody has looked that far
+            continue  # no region has read that far
         else:
             holds = f"it ends at generation {log.head}"
         found.append(f"ALARM: accepted generation {position.generation} as {short(position.digest)}, but {holds}")

@@ -164,7 +164,7 @@ class ThisMachine:
             with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
                 try:
                     with held_if_free(Path(file.name)) as held:
-                        return "" if held else "a lock on a new file is held by somebody else"
+                        return "" if held else "a lock on a new file is held by another process"
                 except OSError as error:
                     return f"the file system has no locks (flock): {error.strerror or error}"
         except OSError as error:

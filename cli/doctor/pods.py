@@ -1,6 +1,5 @@
 """Every pod that the settings name: alive, and ready to take traffic."""
 
-import http.client
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -24,6 +23,8 @@ def units(settings: "Settings") -> list[Unit]:
 
 
 def _check(region: str, url: str) -> Iterator[Check]:
+    import http.client
+
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=3)

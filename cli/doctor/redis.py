@@ -26,6 +26,6 @@ def _check(settings: "Settings") -> Iterator[Check]:
 def judge_eviction(policy: str) -> Check:
     """Whether the server may drop what it was given."""
     if not policy or policy == "noeviction" or policy.startswith("volatile"):
-        return Check("redis: eviction", Result.ok, policy or "not told")
+        return Check("redis: eviction", Result.ok, policy or "the server does not report its policy")
     hint = "nothing is lost by it; set maxmemory-policy to noeviction or volatile-ttl, or use a server of its own"
     return Check("redis: eviction", Result.warning, f"{policy}: it may drop what views show", hint)

@@ -117,13 +117,13 @@ def _check_names(settings: "Settings") -> Iterator[Check]:
         with RedisView(settings) as view:
             heard = {seen.value.region: seen.age_seconds for seen in view.heartbeats()}
     except RedisUnavailable:
-        yield Check("region names", Result.skipped, "without Redis nobody says which workers there are")
+        yield Check("region names", Result.skipped, "the workers' heartbeats are in Redis, which can't be read")
         return
     yield from judge_names(cast("set[str]", set(settings.regions)), heard)
 
 
 def judge_names(listed: set[str], heard: Mapping[str, float]) -> Iterator[Check]:
-    """Whether the regions that the settings list are those that workers speak for.
+    """Whether the regions that the settings list are those that workers report for.
 
     Args:
         listed: in the settings.
@@ -135,11 +135,11 @@ def judge_names(listed: set[str], heard: Mapping[str, float]) -> Iterator[Check]
         close = difflib.get_close_matches(name, sorted(heard.keys() - listed), n=1, cutoff=0.5)
         meant = f"did you mean {close[0]}? " if close else ""
         hint = f"{meant}start `modelcast run region {name}`, or take it out of the settings"
-        yield Check(f"region {name}", Result.warning, "no worker was heard of for a day", hint)
+        yield Check(f"region {name}", Result.warning, "no worker sent a heartbeat for a day", hint)
     for name in sorted(heard.keys() - listed):
         hint = f"list it as [regions.{name}], or stop its workers"
         yield Check(
-            f"region {name}", Result.warning, "workers speak for it, but the settings here do not list it", hint
+            f"region {name}", Result.warning, "workers report for it, but the settings here do not list it", hint
         )
     if both := sorted(listed & heard.keys()):
-        yield Check("region names", Result.ok, f"workers speak for {', '.join(both)}")
+        yield Check("region names", Result.ok, f"workers report for {', '.join(both)}")

@@ -1,4 +1,4 @@
-"""What each role needs, as the policies and ACLs in ``infra/deploy`` grant it; and what somebody lacks of it. Pure."""
+"""What each role needs, as the policies and ACLs in ``infra/deploy`` grant it; and what a user lacks of it. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,17 +100,17 @@ def calls_of(roles: Sequence[Role]) -> Rights:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RightsSeen:
     """What was found out about rights: those that are there, and those that could not be tried, with why."""
 
     allowed: Rights = frozenset()
     untried: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
-def judge_roles(subject: str, roles: Sequence[Role], seen: Seen, wanted: str = "") -> list[Check]:
+def judge_roles(subject: str, roles: Sequence[Role], seen: RightsSeen, wanted: str = "") -> list[Check]:
     """Which roles these credentials can fill.
 
-    Nobody needs all roles: what a role lacks is an error only where no role at all can be filled, or for ``wanted``.
+    No user needs all roles: what a role lacks is an error only where no role at all can be filled, or for ``wanted``.
     """
     chosen = [role for role in roles if not wanted or role.name == wanted]
     lacks = {role.name: sorted(role.needs - seen.allowed - seen.untried.keys()) for role in chosen}

@@ -28,7 +28,7 @@ class _Run:
             self.found.append(Check(self.unit.subject, Result.error, told, "report it with the output of `doctor`"))
 
 
-def run(units: Sequence[Unit]) -> list[Check]:
+def run_units(units: Sequence[Unit]) -> list[Check]:
     """Everything that was found, in the units' order."""
     began = time.monotonic()
     runs = [_Run(unit) for unit in units]

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from modelcast.cli.doctor.checks import Check, Result, Unit, failed
 from modelcast.cli.doctor.clocks import judge_clock
-from modelcast.cli.doctor.roles import BUCKET, ORIGIN_ROLES, REGION_ROLES, Rights, Role, Seen, calls_of, judge_roles
+from modelcast.cli.doctor.roles import (
+    BUCKET,
+    ORIGIN_ROLES,
+    REGION_ROLES,
+    Rights,
+    RightsSeen,
+    Role,
+    calls_of,
+    judge_roles,
+)
 from modelcast.schemas.errors import ModelcastError, NotFound, Refused
 
 if TYPE_CHECKING:
@@ -116,7 +125,7 @@ def judge_roads(
             return  # the other fails alike
 
 
-def try_rights(store: "ObjectStore", wanted: Rights, *, conditional: bool) -> Seen:
+def try_rights(store: "ObjectStore", wanted: Rights, *, conditional: bool) -> RightsSeen:
     """Try each call so that it changes nothing, whatever comes of it.
 
     Reading and deleting name an object that does not exist. A put comes with a condition that can't hold, so it is
@@ -132,7 +141,7 @@ def try_rights(store: "ObjectStore", wanted: Rights, *, conditional: bool) -> Se
             untried[operation, name] = "puts were not tried"
         elif _may(store, operation, name):
             allowed.add((operation, name))
-    return Seen(frozenset(allowed), untried)
+    return RightsSeen(frozenset(allowed), untried)
 
 
 def _may(store: "ObjectStore", operation: str, name: str) -> bool:

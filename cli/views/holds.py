@@ -31,7 +31,7 @@ def holds(log: ModelLog, entries: "Mapping[int, TimedEntry]", regions: Iterable[
     return [f"{', '.join(where)}: {line}" for line, where in told.items()]
 
 
-def held(row: RegionState) -> str:
+def held_line(row: RegionState) -> str:
     """What holds a region, in a few words; "" if nothing does."""
     pinned = [] if row.pinned_version is None else [f"pinned to {row.pinned_version}"]
     return ", ".join([*pinned, *(["paused"] if row.paused else [])])
@@ -41,7 +41,7 @@ def told_by(state: VersionState) -> list[str]:
     """A line for whatever holds regions, as the tracker knows it; regions that are held alike share one."""
     told: dict[str, list[str]] = {}
     for row in state.regions:
-        if line := held(row):
+        if line := held_line(row):
             told.setdefault(line, []).append(row.region)
     return [f"{', '.join(where)}: {line}" for line, where in told.items()]
 

@@ -11,23 +11,16 @@ from modelcast.schemas.topics import TOPICS, Topic
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
 
-STALE_SECONDS = 90.0
-"""Older than this, a state says more about the tracker than about the model: it repeats itself every half minute."""
-BEHIND_SECONDS = 5.0
-"""A tracker that is behind by more than this with its reading is said to be."""
-BEHIND_SECONDS = 5.0
-"""A tracker that is behind by more than this with its reading is said to be."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """One model's state, how old it is, and where it was read.
 
     Attributes:
-        state: what the tracker said.
-        age_seconds: since the oldest acknowledgement that is not in it; since it was said, if all were read then.
+        state: as the tracker wrote it.
+        age_seconds: since the oldest acknowledgement that is not in it; since it was written, if all were read then.
         source: redis or kafka.
-        behind_seconds: how far the tracker's reading was behind when it was said.
+        behind_seconds: how far the tracker's reading was behind when it wrote it.
     """
 
     state: VersionState
@@ -37,18 +30,18 @@ class Sighting:
 
     @classmethod
     def of(cls, state: VersionState, said_seconds_ago: float, source: str) -> Self:
-        """What was said so long ago."""
+        """A state that the tracker wrote that many seconds ago."""
         behind_seconds = state.unread_seconds
         return cls(state, said_seconds_ago + behind_seconds, source, behind_seconds)
 
     @property
     def said_seconds_ago(self) -> float:
-        """Since it was said."""
+        """Seconds since it was written."""
         return self.age_seconds - self.behind_seconds
 
     @property
     def at_us(self) -> int:
-        """Now, by the clock of the tracker that said it."""
+        """Now, by the clock of the tracker that wrote it; UTC microseconds."""
         return self.state.updated_at_us + int(self.said_seconds_ago * 1_000_000)
 
 

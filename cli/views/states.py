@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,8 @@ from modelcast.cli.console import Format, age, emit, out, plain, say
 from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
-from modelcast.cli.views.state_source import BEHIND_SECONDS, STALE_SECONDS, Sighting, StateSource
+from modelcast.cli.views.state_source import Sighting, StateSource
+from modelcast.producers.planning.convergence import BEHIND_SECONDS, STALE_SECONDS
 from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import RegionState
@@ -51,6 +51,8 @@ def get(
     if not watch:
         emit(*_in(make(settings), output))
         return
+    from rich.live import Live
+
     try:
         if output is not Format.table or not out.is_terminal:
             _follow(lambda: make(settings), output)
@@ -158,7 +160,7 @@ def _remarks(source: StateSource, found: list[Sighting]) -> list[Text]:
     behind = max((s.behind_seconds for s in found), default=0.0)
     if oldest > STALE_SECONDS:
         lines.append(
-            Text(f"the tracker last spoke {age(oldest)} ago: this is how things were then", style="bold yellow")
+            Text(f"the tracker last reported {age(oldest)} ago: this is how things were then", style="bold yellow")
         )
     if behind > BEHIND_SECONDS:
         text = f"the tracker is {age(behind)} behind: acknowledgements that came since wait to be read"
@@ -215,7 +217,7 @@ def _where(row: RegionState, version: int, now_us: int) -> str:
         return "served by every pod"
     on = sum(p.version == version for p in row.pods)
     if on:
-        when = " when last heard of" if row.silent or row.unread else ""
+        when = " when last reported" if row.silent or row.unread else ""
         return f"served by {on} of {row.pods_expected} pods{when}"
     why = f": {error}" if (error := tables.error_of(row, now_us)) else ""
     if row.refused_version == version:
@@ -256,6 +258,7 @@ def wait(
         timeout_seconds=seconds,
         staged=staged,
         refused=refused,
+        note=say,
     )
     took = time.monotonic() - started
     regions = ", ".join(converged.there)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli.console import age, size, size_of
-from modelcast.cli.views.holds import held, told_by
+from modelcast.cli.views.holds import held_line, told_by
 from modelcast.cli.views.state_source import Sighting
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
@@ -118,9 +118,13 @@ def _worst_first(state: VersionState) -> list[RegionState]:
 
 
 def is_fetching(row: RegionState) -> bool:
-    """Whether the region is fetching and has reported how much; perhaps ahead of what it serves."""
+    """Whether the region is fetching and has reported how much, or how; perhaps ahead of what it serves.
+
+    Nothing is planned over the long link where all of it comes from the region's own bucket.
+    """
     ahead = row.state in _AHEAD_OF and row.bytes_moved < row.bytes_planned
-    return (row.state is State.FETCHING or ahead) and row.bytes_planned > 0 and not row.silent
+    reported = row.bytes_planned > 0 or bool(row.way)
+    return (row.state is State.FETCHING or ahead) and reported and not row.silent
 
 
 def seconds_left(row: RegionState) -> float:
@@ -132,12 +136,19 @@ def seconds_left(row: RegionState) -> float:
 
 
 def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> RenderableType | None:
-    """One line a fetch under way, the one that ends last first: (what to call it, row). None: nothing is on its way."""
+    """One line a fetch under way, the one that ends last first: (what to call it, row). None: nothing is on its way.
+
+    Bytes and rate are those over the long link; a fetch that needs none of it has its way only.
+    """
     under_way = sorted((each for each in rows if is_fetching(each[1])), key=lambda e: (-seconds_left(e[1]), e[0]))
     if not under_way:
         return None
     full, words = _table("FETCHING", "BYTES", "RATE", "LEFT", "WAY"), _table()
     for name, row in under_way:
+        if not row.bytes_planned:
+            full.add_row(name, "-", "-", "-", row.way)
+            words.add_row(f"{name}: {row.way}")
+            continue
         left = seconds_left(row)
         done, until = size_of(row.bytes_moved, row.bytes_planned), age(left) if left < math.inf else "stands"
         full.add_row(name, done, f"{size(row.bytes_per_second)}/s", until, row.way)
@@ -171,7 +182,7 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
             age(lag) if lag else "-",
             size(free) if free is not None else "-",
             software,
-            Text("; ".join(f"{name} {told}" for name, row in models.items() if (told := held(row))) or "-"),
+            Text("; ".join(f"{name} {told}" for name, row in models.items() if (told := held_line(row))) or "-"),
         )
     return Fitting((table, fewer, words), FULL_COLUMNS_MIN)
 
@@ -207,7 +218,7 @@ def note(row: RegionState, now_us: int) -> str:
     """Why a region is as it is, at ``now_us``."""
     parts = [f"left out: {row.left_out}"] if row.left_out else []
     if (row.silent or row.unread) and row.reported_version is not None:
-        parts.append(f"served {row.reported_version} when last heard of, {age((now_us - row.heard_at_us) / 1e6)} ago")
+        parts.append(f"served {row.reported_version} when last reported, {age((now_us - row.heard_at_us) / 1e6)} ago")
     if row.refused_version is not None:
         parts.append(f"refuses {row.refused_version}")
     if row.error:
@@ -226,7 +237,7 @@ def error_of(row: RegionState, now_us: int) -> str:
 
 def _held(state: VersionState) -> Text:
     """What holds its regions; which they are is left out where it holds them all."""
-    ways = {held(row) for row in state.regions}
+    ways = {held_line(row) for row in state.regions}
     return Text(ways.pop() if len(ways) == 1 else "; ".join(told_by(state))) if any(ways) else Text("-")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from modelcast.consumers.companion.layouts.values import Files, Layout, ReadFile
+from modelcast.consumers.companion.layouts.values import Files, ReadFile, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.failures import failure_code
@@ -16,7 +16,7 @@ from modelcast.schemas.errors import ModelcastError
 
 T = TypeVar("T")
 
-MakeLayout = Callable[[Files, LoadOrder, ReadFile], Layout]
+MakeLayout = Callable[[Files, LoadOrder, ReadFile], VersionLayout]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Delivered:
     """One version, ready to be swapped in."""
 
     order: LoadOrder
-    layout: Layout
+    layout: VersionLayout
     contents: dict[str, bytes]  # by path below the version's folder; only where no folder is shared
 
 

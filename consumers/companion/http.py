@@ -14,7 +14,7 @@ READ_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServerAnswer:
     """``body`` is parsed JSON, or None; ``message`` is what the server said, for people."""
 
     status: int
@@ -30,7 +30,7 @@ class ServerClient:
         self._headers = headers or {}
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, method: str, path: str, *, body: object = None, seconds: float = READ_SECONDS) -> Answer:
+    async def ask(self, method: str, path: str, *, body: object = None, seconds: float = READ_SECONDS) -> ServerAnswer:
         """One request. ``path`` begins with a slash, or is a whole URL. Raises ``PodUnreachable``."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -54,10 +54,10 @@ class ServerClient:
             self._session = None
 
 
-def _answer(status: int, raw: bytes) -> Answer:
+def _answer(status: int, raw: bytes) -> ServerAnswer:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
         body = None
     said = (body.get("error") or body.get("detail")) if isinstance(body, dict) else None
-    return Answer(status, body, str(said)[:1000] if said else f"HTTP {status}")
+    return ServerAnswer(status, body, str(said)[:1000] if said else f"HTTP {status}")

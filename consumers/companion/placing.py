@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from modelcast.consumers.companion.layouts.values import Layout
+from modelcast.consumers.companion.layouts.values import VersionLayout
 from modelcast.infra.files.files import written_aside
 from modelcast.infra.files.locks import acquire
 from modelcast.infra.files.syncing import sync
@@ -53,7 +53,7 @@ class ModelRepository:
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
 
-    def place(self, model: str, layout: Layout, artifact: Path, cancel: threading.Event) -> Path:
+    def place(self, model: str, layout: VersionLayout, artifact: Path, cancel: threading.Event) -> Path:
         """Copy a version's files into ``<model>/<folder>``, durable, whole or not at all; the folder.
 
         What lay there under that name before is replaced.
@@ -128,7 +128,7 @@ class ModelRepository:
         return aside
 
 
-def settings_bytes(layout: Layout) -> bytes:
+def settings_bytes(layout: VersionLayout) -> bytes:
     """A layout's settings as a JSON file."""
     return orjson.dumps(dict(layout.settings), option=orjson.OPT_INDENT_2)
 

@@ -93,10 +93,10 @@ class Destination(Protocol):
     def bring(
         self, key: str, path: Path, size_bytes: int, *, source: Source, prefix: VerifiedPrefix | None = None
     ) -> None:
-        """Bring an object that nobody can check in advance, going on from what an interruption left at ``path``.
+        """Bring an object whose digest is not known in advance, going on from what an interruption left at ``path``.
 
         Args:
-            prefix: told what of it is there.
+            prefix: grows with what of it is there.
 
         Raises:
             ModelcastError: as ``Download.object``.

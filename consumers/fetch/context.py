@@ -50,7 +50,7 @@ class Context:
         ends: any of them cancels.
         clock: what waiting goes by.
         meter: counts what the fetch costs.
-        on_progress: told of further verified bytes.
+        on_progress: called with the number of further verified bytes.
 
     Attributes:
         clock: see above.
@@ -74,11 +74,11 @@ class Context:
         return Context(*self._ends, *ends, clock=self.clock, meter=self.meter, on_progress=self._on_progress)
 
     def cancelled(self) -> bool:
-        """Whether nobody wants it any more."""
+        """Whether it was cancelled."""
         return any(end.is_set() for end in self._ends)
 
     def check(self) -> None:
-        """Raise ``FetchCancelled`` if nobody wants it any more."""
+        """Raise ``FetchCancelled`` if it was cancelled."""
         if self.cancelled():
             raise FetchCancelled("the fetch was cancelled")
 

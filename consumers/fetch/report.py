@@ -13,7 +13,7 @@ class Wish:
     Attributes:
         size_bytes: of all files; None: the log was not asked.
         keep: manifest digests that must not be evicted to make room.
-        early: waits for the manifest that was asked for before (None: it did not come); None: nobody asked.
+        early: waits for the manifest that was asked for before (None: it did not come); None: it was not asked for.
     """
 
     manifest_digest: str

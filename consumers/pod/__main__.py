@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from modelcast.consumers.pod.artifacts import FolderArtifacts
-from modelcast.consumers.pod.config import PodConfig
+from modelcast.consumers.pod.config import Desired, PodConfig
 from modelcast.consumers.pod.server import serve
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.errors import ContentError
@@ -22,10 +22,10 @@ class DesiredFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def desired(self) -> Sequence[LoadOrder]:
+    def desired(self) -> Sequence[Desired]:
         """See ``DesiredSource.desired``."""
         try:
-            return [LoadOrder(**item) for item in orjson.loads(self._path.read_bytes())]
+            return [Desired(LoadOrder(**item)) for item in orjson.loads(self._path.read_bytes())]
         except (OSError, ValueError, TypeError) as error:
             raise ContentError(f"can't be read: {error}", subject=str(self._path)) from None
 

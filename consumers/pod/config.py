@@ -9,11 +9,24 @@ from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod_clients.port import LoadOrder
 
 
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What a pod should serve of one model.
+
+    Attributes:
+        order: the order to load it.
+        refused: why no pod may load it now, for people; "": it may.
+    """
+
+    order: LoadOrder
+    refused: str = ""
+
+
 class DesiredSource(Protocol):
     """What the region wants served, known without Kafka."""
 
-    def desired(self) -> Sequence[LoadOrder]:
-        """One order a model. May block; raises ``ModelcastError`` if it can't be read now."""
+    def desired(self) -> Sequence[Desired]:
+        """One a model. May block; raises ``ModelcastError`` if it can't be read now."""
         ...
 
 

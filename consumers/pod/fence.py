@@ -17,7 +17,7 @@ class Accepted:
     served: LoadOrder | None  # last served; a restarted pod may go back to it, for that lowers nothing
 
 
-class Verdict(Enum):
+class Admission(Enum):
     """What an order that is obeyed leads to."""
 
     LOAD = "load"
@@ -25,7 +25,7 @@ class Verdict(Enum):
     ALREADY = "already"  # done before
 
 
-def judge(order: LoadOrder, accepted: Accepted | None, serving: LoadOrder | None) -> Verdict:
+def judge(order: LoadOrder, accepted: Accepted | None, serving: LoadOrder | None) -> Admission:
     """Decide on a load order.
 
     Raises:
@@ -55,10 +55,10 @@ def judge(order: LoadOrder, accepted: Accepted | None, serving: LoadOrder | None
             subject=order.model,
         )
     if serving is None or (serving.manifest_digest, serving.version) != (order.manifest_digest, order.version):
-        return Verdict.LOAD
+        return Admission.LOAD
     if (serving.epoch, serving.generation) == (order.epoch, order.generation):
-        return Verdict.ALREADY
-    return Verdict.LOAD if order.reload else Verdict.ADOPT
+        return Admission.ALREADY
+    return Admission.LOAD if order.reload else Admission.ADOPT
 
 
 def check_pair(model: str, accepted: Accepted, *, epoch: int, generation: int) -> None:

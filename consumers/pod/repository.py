@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from modelcast.consumers.pod.engine import Engine, Served
-from modelcast.consumers.pod.fence import Accepted, Verdict, check_pair, judge
+from modelcast.consumers.pod.fence import Accepted, Admission, check_pair, judge
 from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics
@@ -111,15 +111,15 @@ class Repository:
             running = slot.bringing_up
             if running is not None and _same(slot.bringing_up_order, order):
                 return running  # asked twice: one load, both callers wait for it
-            served = order if verdict is Verdict.ADOPT else accepted.served if accepted else None
+            served = order if verdict is Admission.ADOPT else accepted.served if accepted else None
             promise = Accepted(order.registry_id, order.epoch, order.generation, order.manifest_digest, served)
             if promise != accepted:
                 await self._record(order.model, promise)
             await self._stop_bringing_up(slot)
             serving = slot.serving  # it may have been lost while we wrote
-            if verdict is Verdict.LOAD or serving is None:
+            if verdict is Admission.LOAD or serving is None:
                 return self._bring_up_in_task(slot, order, delay=0.0)
-            if verdict is Verdict.ADOPT:
+            if verdict is Admission.ADOPT:
                 slot.serving = replace(serving, order=order)
                 slot.wanted = order
                 slot.reason = ""
@@ -173,10 +173,7 @@ class Repository:
         Raises:
             PodRefused, LoadFailed: neither could be had.
         """
-        accepted = self._ledger.entries.get(model)
-        before = accepted.served if accepted else None
-        if before is not None:
-            await self._resume(before)
+        before = await self.resume(model)
         try:
             if desired is not None:
                 await self.load(desired)
@@ -196,19 +193,24 @@ class Repository:
             task = self._bring_up_in_task(slot, before, delay=0.0)
         await self._finish(slot, before, task)
 
-    async def _resume(self, before: LoadOrder) -> None:
-        """A server that outlived this process may still serve what it was told last."""
+    async def resume(self, model: str) -> LoadOrder | None:
+        """What this pod served before it restarted. A server that outlived this process may still serve it."""
+        accepted = self._ledger.entries.get(model)
+        before = accepted.served if accepted else None
+        if before is None:
+            return None
         try:
             served = await self._engine.serving(before.model)
         except PodUnreachable as error:
             self._unreachable = str(error)
-            return
+            return before
         if served is not None and _is(served, before):
             slot = self.slots.setdefault(before.model, Slot(before.model))
             slot.serving, slot.wanted = Serving(before, served, time.monotonic()), before
             slot.settled.set()
             self._count_active(before, None)
             log.info("still serving", model=before.model, version=before.version, generation=before.generation)
+        return before
 
     async def confirmed(self, slot: Slot) -> Serving | None:
         """What serves, by the engine's own word of this moment; None: nothing, or not what was ordered.
@@ -339,7 +341,7 @@ class Repository:
         self._bring_up_in_task(slot, order, delay=delay)
 
     async def _watch(self, seconds: float) -> None:
-        """Notice a server that restarted, or that somebody else told to load something."""
+        """Notice a server that restarted, or that was made to load something by another client."""
         while True:
             await asyncio.sleep(seconds)
             for slot in list(self.slots.values()):

@@ -5,13 +5,13 @@ import contextlib
 import os
 import secrets
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import stamina
 import structlog
 from aiohttp import web
 
-from modelcast.consumers.pod.config import DesiredSource, PodConfig
+from modelcast.consumers.pod.config import Desired, DesiredSource, PodConfig
 from modelcast.consumers.pod.engine import Engine
 from modelcast.consumers.pod.inference import OnnxInference
 from modelcast.consumers.pod.ledger import Ledger
@@ -19,7 +19,7 @@ from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.routes import Routes
 from modelcast.consumers.pod.worker.engine import OnnxEngine
-from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused
+from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
 from modelcast.infra.files.files import written_aside
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError, UsageError
@@ -63,7 +63,7 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         site = web.TCPSite(runner, config.host, config.port, backlog=1024)
         try:
             await site.start()
-        except OSError as error:  # asyncio's own words repeat the address; a name that nobody knows has no errno
+        except OSError as error:  # asyncio's own words repeat the address; an unknown host name has no errno
             told = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             where = f"{config.host}:{config.port}"
             raise ModelcastError(f"can't listen: {told}", subject=where, hint="set --host and --port") from error
@@ -96,7 +96,7 @@ async def _start(config: PodConfig, repository: Repository, ledger: Ledger, life
     source = config.desired
     desired = await _ask(source) if source is not None else None
     # A source that answered has the last word on which models; without one, all that were served before.
-    wanted: dict[str, LoadOrder | None] = dict.fromkeys(served_before) if desired is None else dict(desired)
+    wanted: dict[str, Desired | None] = dict.fromkeys(served_before) if desired is None else dict(desired)
     await _restore(repository, wanted)
     if lifecycle.phase is Phase.STARTING:
         lifecycle.phase = Phase.INCOMPLETE
@@ -111,23 +111,28 @@ async def _start(config: PodConfig, repository: Repository, ledger: Ledger, life
         log.info("ready", pod=config.name, models=sorted(wanted))
 
 
-async def _restore(repository: Repository, wanted: Mapping[str, LoadOrder | None]) -> None:
-    async def restore(model: str, order: LoadOrder | None) -> None:
+async def _restore(repository: Repository, wanted: Mapping[str, Desired | None]) -> None:
+    async def restore(model: str, desired: Desired | None) -> None:
+        if desired is not None and desired.refused:
+            await repository.resume(model)  # a server that outlived this process loads nothing anew
+            return
         try:
-            await repository.restore(order, model)
+            await repository.restore(desired.order if desired else None, model)
         except (PodRefused, LoadFailed) as error:
             log.error("given up at start; the region will order it", model=model, error=str(error))
 
     await asyncio.gather(*(restore(model, order) for model, order in wanted.items()))
 
 
-async def _complete(repository: Repository, lifecycle: Lifecycle, models: Iterable[str]) -> None:
+async def _complete(repository: Repository, lifecycle: Lifecycle, wanted: Mapping[str, Desired | None]) -> None:
     """Return once each of the models was served or unloaded: the region orders what could not be restored."""
-    lacking = {model for model in models if not repository.settled(model).is_set()}
+    told = {model: desired.refused for model, desired in wanted.items() if desired and desired.refused}
+    lacking = {model for model in wanted if not repository.settled(model).is_set()}
     if lacking:
-        log.warning("not ready: the region serves more than could be restored", lacking=sorted(lacking))
+        why = sorted(told.get(model, model) for model in lacking)
+        log.warning("not ready: the region serves more than could be restored", lacking=why)
     while lacking:
-        lifecycle.lacking = tuple(sorted(lacking))
+        lifecycle.lacking = tuple(sorted(told.get(model, model) for model in lacking))
         waiting = [asyncio.ensure_future(repository.settled(model).wait()) for model in lacking]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -138,18 +143,18 @@ async def _complete(repository: Repository, lifecycle: Lifecycle, models: Iterab
     lifecycle.lacking = ()
 
 
-async def _ask_until_told(source: DesiredSource) -> dict[str, LoadOrder]:
+async def _ask_until_told(source: DesiredSource) -> dict[str, Desired]:
     while True:
         await asyncio.sleep(ASK_AGAIN_SECONDS)
         if (desired := await _ask(source)) is not None:
             return desired
 
 
-async def _ask(source: DesiredSource) -> dict[str, LoadOrder] | None:
+async def _ask(source: DesiredSource) -> dict[str, Desired] | None:
     try:
         async for attempt in stamina.retry_context(on=ModelcastError, attempts=4, timeout=20.0, wait_initial=0.2):
             with attempt:
-                return {order.model: order for order in await asyncio.to_thread(source.desired)}
+                return {desired.order.model: desired for desired in await asyncio.to_thread(source.desired)}
     except ModelcastError as error:
         log.error("what the region serves is not known now", error=str(error))
     return None

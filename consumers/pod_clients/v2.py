@@ -1,8 +1,8 @@
 """Drives a pod over the Open Inference Protocol V2 with the model-repository extension.
 
 A pod of ours (``run pod``, ``run companion``) signs every answer with its incarnation and names digest, generation and
-epoch in headers. Any other server is driven only where the settings say so (``foreign``), for nobody checks what it
-loads. It is told and asked what V2 knows and nothing else: it gets no parameters (Triton
+epoch in headers. Any other server is driven only where the settings say so (``foreign``), for the files that it
+loads are not checked. Requests hold what V2 knows and nothing else: it gets no parameters (Triton
 refuses those that it does not know), its version is what V2's ``versions`` name of the *loaded* model and never what
 the repository's index says (MLServer reads that from disk), and nothing that it answers to a load blames a version,
 for it never proved that it had the bytes whole.

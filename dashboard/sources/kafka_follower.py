@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from modelcast.dashboard.sources.news import Batch, Reach, Seen
+from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.infra.kafka.client import make_consumer, passes, unavailable
 from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
@@ -39,7 +39,7 @@ class KafkaFollower:
         tell: called from the thread with what changed, and whenever the cluster went away or came back.
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[Batch], None]) -> None:
+    def __init__(self, settings: Settings, tell: Callable[[NewsBatch], None]) -> None:
         self._settings, self._tell = settings, tell
         self._records = newer_records(settings)
         self._stop = threading.Event()
@@ -137,7 +137,7 @@ class KafkaFollower:
         live, complete = self._reach is Reach.LIVE, None
         if not live and self._read_to_the_end():  # what was written over meanwhile is never decoded
             complete = frozenset(self._newest)
-        states: tuple[Seen, ...] = ()
+        states: tuple[SeenState, ...] = ()
         if live or complete is not None:
             newest, self._newest = self._newest, {}
             states = tuple(seen for key, each in newest.items() for seen in self._decoded(key, each, now_us, live))
@@ -146,23 +146,23 @@ class KafkaFollower:
         self._reach = reach
         if states or entries or (reach, missing) != self._told:
             self._told = reach, missing
-            self._tell(Batch("kafka", reach, states, tuple(entries), missing=missing, complete=complete))
+            self._tell(NewsBatch("kafka", reach, states, tuple(entries), missing=missing, complete=complete))
 
-    def _decoded(self, key: str, message: Message, now_us: int, live: bool) -> list[Seen]:
+    def _decoded(self, key: str, message: Message, now_us: int, live: bool) -> list[SeenState]:
         appended_us = message.timestamp()[1] * 1000
         if live:
             self._differences_us.append(now_us - appended_us)
         said_us = min(now_us, appended_us + min(self._differences_us, default=0))
         body = message.value()
         if not body:
-            return [Seen(key, None, said_us)]
+            return [SeenState(key, None, said_us)]
         try:
             state = self._records.decode_as(VersionState, body)
         except DecodeError as error:
             self._missing[f"model {key}"] = f"{key[:63]}: its state can't be read: {error.message}"
             return []
         self._missing.pop(f"model {key}", None)
-        return [Seen(state.model, state, said_us)]
+        return [SeenState(state.model, state, said_us)]
 
     def _entry(self, message: Message) -> list[tuple[Entry, int]]:
         try:
@@ -209,7 +209,7 @@ class KafkaFollower:
         self._missing.pop(f"partition {partition}", None)
         reached = consumer.position([place])[0].offset  # a compacted topic's last offsets may hold nothing
         self._positions[partition] = max(self._positions[partition], reached)
-        self._tell(Batch("kafka", self._reach, missing=self._told[1]))  # it is there
+        self._tell(NewsBatch("kafka", self._reach, missing=self._told[1]))  # it is there
 
     def _read_to_the_end(self) -> bool:
         return all(self._positions[each] >= end for each, end in self._ends.items())
@@ -218,4 +218,4 @@ class KafkaFollower:
         if self._reach is not Reach.AWAY:
             log.warning("version-state can't be read", error=why)
         self._reach, self._told = Reach.AWAY, (Reach.AWAY, ())
-        self._tell(Batch("kafka", Reach.AWAY, missing=(why if "Kafka" in why else f"Kafka: {why}",)))
+        self._tell(NewsBatch("kafka", Reach.AWAY, missing=(why if "Kafka" in why else f"Kafka: {why}",)))

@@ -13,7 +13,7 @@ from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas.errors import ModelcastError
 
 WAIT_SECONDS_MAX = 2.0
-"""A page waits so long for the store; the answer of one that is slower is there for the next."""
+"""Seconds that a request waits for the store; a later answer serves the next request."""
 AWAY_SECONDS = 30.0
 LINES, READERS = 20, 5
 MODELS_KEPT = 1000
@@ -21,7 +21,7 @@ MODELS_KEPT = 1000
 log = structlog.get_logger(__name__)
 
 
-class LogReader:
+class LogSource:
     """For one event loop. Without an origin store in the settings it reads nothing.
 
     Args:

@@ -17,8 +17,8 @@ class Reach(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A model's state (None: it is gone). ``appended_us``: when the tracker said it, by this machine's clock."""
+class SeenState:
+    """A model's state (None: it is gone). ``appended_us``: when the tracker wrote it, by this machine's clock."""
 
     model: str
     state: VersionState | None
@@ -26,7 +26,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class NewsBatch:
     """What one look brought.
 
     Attributes:
@@ -41,7 +41,7 @@ class Batch:
 
     source: str
     reach: Reach
-    states: tuple[Seen, ...] = ()
+    states: tuple[SeenState, ...] = ()
     entries: tuple[tuple[Entry, int], ...] = ()
     workers: dict[str, tuple[Worker, ...]] | None = None
     missing: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-from modelcast.dashboard.sources.news import Batch, Reach, Seen
+from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.view.fleet import Worker
 from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
@@ -27,7 +27,9 @@ class RedisPoller:
         states_wanted: whether states are to be read, too.
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[Batch], None], states_wanted: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: Settings, tell: Callable[[NewsBatch], None], states_wanted: Callable[[], bool]
+    ) -> None:
         self._settings, self._tell, self._states_wanted = settings, tell, states_wanted
 
     async def run(self) -> None:
@@ -38,20 +40,22 @@ class RedisPoller:
             took = time.monotonic() - began
             await asyncio.sleep(max(STATES_SECONDS if wanted else BEATS_SECONDS, took / SHARE_MAX))
 
-    def _look(self, states: bool) -> Batch:
+    def _look(self, states: bool) -> NewsBatch:
         try:
             with RedisView(self._settings) as view:
                 beats = view.heartbeats()
                 found = view.models() if states else []
         except RedisUnavailable as error:
-            return Batch("redis", Reach.AWAY, missing=(f"{error.message}: lists of pods and workers are not shown",))
+            return NewsBatch(
+                "redis", Reach.AWAY, missing=(f"{error.message}: lists of pods and workers are not shown",)
+            )
         now_us = time.time_ns() // 1000
         workers: dict[str, list[Worker]] = defaultdict(list)
         for beat in beats:
             workers[beat.value.region].append(Worker(beat.value, now_us - round(beat.age_seconds * 1_000_000)))
-        seen = tuple(Seen(s.value.model, s.value, now_us - round(s.age_seconds * 1_000_000)) for s in found)
+        seen = tuple(SeenState(s.value.model, s.value, now_us - round(s.age_seconds * 1_000_000)) for s in found)
         by_region = {region: tuple(those) for region, those in workers.items()}
-        return Batch("redis", Reach.LIVE, seen, workers=by_region)
+        return NewsBatch("redis", Reach.LIVE, seen, workers=by_region)
 
 
 def read_pods(settings: Settings, model: str, region: str) -> tuple[tuple[PodReport, ...], float] | None:

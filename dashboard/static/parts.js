@@ -57,7 +57,7 @@ function state() {
   if (!store.loaded) return ["◌", store.error ? `can't load: ${store.error}` : "loading", "wait"];
   const age = trackerAge();
   if (!live()) return ["◌", `reconnecting, ${duration(pageAge())} old`, "wait"];
-  if (age !== null && age > 90) return ["▲", `OLD: the tracker last spoke ${duration(age)} ago`, "old"];
+  if (age !== null && age > 90) return ["▲", `OLD: the tracker last reported ${duration(age)} ago`, "old"];
   if (store.fresh.kafka !== "live") return ["◐", `Kafka is ${store.fresh.kafka}; shown from ${store.fresh.source}`, "wait"];
   return ["●", `live, ${duration(pageAge())} old`, "live"];
 }
@@ -82,7 +82,7 @@ export function Header({ title }) {
 export function Banner() {
   const lines = [...(store.fresh?.missing ?? [])];
   const age = trackerAge();
-  if (live() && age !== null && age > 90) lines.unshift(`OLD: the tracker last spoke ${duration(age)} ago. This is how things were then. Is it running? modelcast run tracker`);
+  if (live() && age !== null && age > 90) lines.unshift(`OLD: the tracker last reported ${duration(age)} ago. This is how things were then. Is it running? modelcast run tracker`);
   if (store.loaded && !live()) lines.unshift(`The dashboard does not answer since ${duration(pageAge())}. This is how things were then.`);
   return lines.length ? html`<aside class="banner" aria-label="what is missing">${lines.map((line) => html`<p><${Said} text=${line} /></p>`)}</aside>` : null;
 }

@@ -35,7 +35,7 @@ export function Region({ name }) {
       <tbody>${body.workers.map((each) => html`<tr key=${each.worker}><th scope="row"><bdi>${each.worker}</bdi>${each.draining ? " (draining)" : ""}</th><td data-label="heard"><${Ago} us=${each.heard_at_us} /></td><td data-label="started"><${Ago} us=${each.started_at_us} /></td>
         <td data-label="models">${number(each.models_owned)}</td><td data-label="disk free">${size(each.disk_free_bytes)}</td><td data-label="cache">${size(each.cache_used_bytes)}</td>
         <td data-label="from the origin">${each.origin_bytes_per_second ? `${size(each.origin_bytes_per_second)}/s` : "—"}</td><td data-label="software"><${Said} text=${Object.entries(each.software).map((pair) => pair.join(" ")).join(", ")} /></td></tr>`)}</tbody></table>`
-      : html`<p>${body.fresh.redis === "live" ? "No heartbeat of this region is known." : "Redis can't be read, and only it tells of workers."} <${Command} text=${`modelcast run region ${name}`} /></p>`}</section>
+      : html`<p>${body.fresh.redis === "live" ? "No heartbeat of this region is known." : "Redis can't be read, and only it holds the workers' heartbeats."} <${Command} text=${`modelcast run region ${name}`} /></p>`}</section>
     <section aria-label="models"><h2>${plural(body.models_total, "model")}, worst first</h2><${PairTable} rows=${body.models} name="model" /></section>`;
 }
 

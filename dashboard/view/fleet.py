@@ -28,7 +28,7 @@ class Fleet:
         models: by name.
         workers: heartbeats, by region; empty while Redis can't be read.
         revision: grows with every change of a word, a version or a name.
-        shape: grows with every model or region that comes or goes: whoever drew a grid draws it anew.
+        shape: grows with every model or region that comes or goes: a page that drew a grid draws it anew.
     """
 
     limits: Limits
@@ -116,7 +116,7 @@ class Fleet:
         return found
 
     def newest_us(self) -> int:
-        """When the tracker last said anything, by this machine's clock; 0: never."""
+        """When the tracker last reported, UTC microseconds by this machine's clock; 0: never."""
         return max((view.appended_us for view in self.models.values()), default=0)
 
 

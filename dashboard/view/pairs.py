@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.words import Facts, Limits, Word, counts, word_of
+from modelcast.schemas.words import Limits, PairFacts, Word, counts, word_of
 
 REPORT_US = 300 * 1_000_000
 """How often a region repeats what it reported, in microseconds."""
@@ -71,14 +71,14 @@ def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us
     moved_at_us = _moved_at_us(row, before, now_us)
     behind_since_us = row.behind_since_us
     read_at_us = _read_at_us(state, row, before)
-    facts = Facts(row, bool(state.alarm), behind_since_us, moved_at_us, read_at_us)
+    facts = PairFacts(row, bool(state.alarm), behind_since_us, moved_at_us, read_at_us)
     worded = word_of(facts, now_us, limits)
     since_us = _since_us(worded.word, row, behind_since_us, before, now_us)
     return Pair(state.model, row, worded.word, since_us, worded.until_us, moved_at_us, behind_since_us, read_at_us)
 
 
 def _read_at_us(state: VersionState, row: RegionState, before: Pair | None) -> int:
-    """A region's own clock may be wrong: what counts is when the tracker first said what it reported."""
+    """A region's own clock may be wrong: what counts is when the tracker first published what it reported."""
     if before is None:
         return min(max(row.reported_at_us, state.updated_at_us - REPORT_US), state.updated_at_us)
     return before.read_at_us if before.row.reported_at_us == row.reported_at_us else state.updated_at_us

@@ -82,7 +82,7 @@ def problems(fleet: Fleet, now_us: int) -> list[Problem]:
 
 
 def _matters(pair: Pair) -> bool:
-    """A region that has nothing to serve is no trouble, and an alarm is told once for its model."""
+    """A region that has nothing to serve is no trouble, and an alarm is shown once for its model."""
     return pair.word is not Word.ALARM and (pair.word is not Word.NONE or pair.row.aspired_version is not None)
 
 
@@ -113,7 +113,7 @@ def _stale(fleet: Fleet, now_us: int) -> Iterable[Problem]:
         pairs=len(old),
         pairs_of=len(fleet.models),
         since_us=since_us,
-        reason="it has not said who serves what since; what is shown of these models is how things were then",
+        reason="it has not reported who serves what since; what is shown of these models is as of then",
         command="modelcast doctor --only kafka",
         models=tuple(old[:NAMES_KEPT]),
     )

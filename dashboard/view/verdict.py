@@ -10,7 +10,7 @@ from modelcast.schemas.words import LOOKS, Word, number, plural, rank
 
 SILENT_SHARE_MAX = 0.3
 """A smaller share of silent regions is named, but is no verdict over the fleet."""
-NO_TRACKER = "No tracker was heard of in time: what is shown is how things were."
+NO_TRACKER = "No tracker has reported in time: what is shown is its last report."
 _SAYING = {
     Word.ALARM: "raise an alarm",
     Word.REFUSED: "have a version that is refused",
@@ -19,12 +19,12 @@ _SAYING = {
     Word.LATE: "are late",
     Word.LAG: "are rolling out",
     Word.NONE: "were never reported",
-    Word.SILENT: "were not heard of",
+    Word.SILENT: "have not reported",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FleetVerdict:
     """The head of the page.
 
     Attributes:
@@ -50,8 +50,8 @@ class Verdict:
     pairs: Mapping[str, int]
 
 
-def verdict(fleet: Fleet, found: Sequence[Problem]) -> Verdict:
-    """The fleet's word and sentence. One silent region of many is told, and is no verdict over the rest."""
+def fleet_verdict(fleet: Fleet, found: Sequence[Problem]) -> FleetVerdict:
+    """The fleet's word and sentence. One silent region of many is named, and is no verdict over the rest."""
     pairs, counts = list(fleet.troubled()), fleet.counts()
     regions = fleet.regions
     silent = sorted({p.row.region for p in pairs if p.word is Word.SILENT and p.row.silent})
@@ -67,7 +67,7 @@ def verdict(fleet: Fleet, found: Sequence[Problem]) -> Verdict:
         word, label = Word.SILENT, Word.SILENT.value
     of_word = [p for p in pairs if p.word is word]
     models_in, regions_in = {p.model for p in of_word}, {p.row.region for p in of_word}
-    return Verdict(
+    return FleetVerdict(
         word=word,
         label=label,
         sentence=NO_TRACKER if unspoken else _sentence(fleet, word, len(models_in), regions_in, counts),
@@ -90,7 +90,7 @@ def _sentence(fleet: Fleet, word: Word, models: int, regions: set[str], counts: 
         return f"Nothing is wrong. {plural(served, 'pair')} of model and region OK{held}."
     if word is Word.SILENT:
         who = next(iter(regions)) if len(regions) == 1 else f"{number(len(regions))} of {plural(all_regions, 'region')}"
-        return f"{who} {'was' if len(regions) == 1 else 'were'} not heard of in time."
+        return f"{who} {'has' if len(regions) == 1 else 'have'} not reported in time."
     if models == 1 == all_models:
         name = next(iter(fleet.models))
         return f"{name} {_singular(_SAYING[word])} in {number(len(regions))} of {plural(all_regions, 'region')}."

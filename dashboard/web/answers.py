@@ -8,7 +8,7 @@ from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.fleet import Fleet, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
-from modelcast.dashboard.view.verdict import Verdict
+from modelcast.dashboard.view.verdict import FleetVerdict
 from modelcast.schemas.records import PodReport
 from modelcast.schemas.words import LOOKS, Word, worst
 
@@ -125,7 +125,7 @@ class VerdictAnswer:
     fresh: Freshness
     boot: str
     revision: int
-    verdict: Verdict
+    verdict: FleetVerdict
 
 
 @dataclass(frozen=True, slots=True)

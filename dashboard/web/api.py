@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from modelcast.dashboard.board import Board
-from modelcast.dashboard.sources.log_reader import LogReader
+from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.redis_poller import read_pods
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.view.grid import grid
@@ -33,7 +33,7 @@ class Api:
         logs: reads registry logs, for who and why.
     """
 
-    def __init__(self, settings: Settings, board: Board, logs: LogReader) -> None:
+    def __init__(self, settings: Settings, board: Board, logs: LogSource) -> None:
         self._settings, self._board, self._logs = settings, board, logs
 
     def routes(self) -> list[web.RouteDef]:

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from modelcast.dashboard.board import Board
 from modelcast.dashboard.metrics import collected
-from modelcast.dashboard.sources.log_reader import LogReader
+from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.web import pages
 from modelcast.dashboard.web.answers import Fault
@@ -28,7 +28,7 @@ PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 log = structlog.get_logger(__name__)
 
 
-def make_app(settings: Settings, board: Board, logs: LogReader) -> web.Application:
+def make_web_app(settings: Settings, board: Board, logs: LogSource) -> web.Application:
     """The application over a board."""
     events = Events(board, settings.dashboard.watchers_max)
     app = web.Application(middlewares=[_guard(settings)], client_max_size=64 * 1024)
@@ -71,7 +71,7 @@ def _guard(settings: Settings) -> Middleware:
             if request.transport is None or request.transport.is_closing():
                 raise
             log.exception("a request failed", path=request.path, error=repr(error))
-            return _fault(500, Fault("this is a fault of the dashboard", request.path[:200], "its log tells more"))
+            return _fault(500, Fault("this is a fault of the dashboard", request.path[:200], "see the dashboard's log"))
 
     return guard
 

@@ -9,7 +9,7 @@ from modelcast.dashboard.board import Board
 from modelcast.dashboard.web.api import BASE
 
 WRITE_SECONDS_MAX = 30.0
-"""Who takes nothing for so long is gone."""
+"""Seconds after which a client that reads nothing is disconnected."""
 RETRY_MS = 2000
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -73,7 +73,7 @@ class Events:
         return response
 
     async def close(self, _app: web.Application) -> None:
-        """End every stream: whoever watches comes back after ``retry``."""
+        """End every stream: clients reconnect after ``retry``."""
         bye = self._board.stream.frame("bye", {"retry_ms": RETRY_MS})
         for watcher in tuple(self._board.stream.watchers):
             watcher.put(bye, bye)

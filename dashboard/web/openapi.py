@@ -10,7 +10,7 @@ from modelcast.dashboard.web.api import BASE
 from modelcast.dashboard.web.paging import LIMIT_MAX
 
 _LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}}
-_AFTER = {"name": "after", "in": "query", "description": "what `next` said", "schema": {"type": "string"}}
+_AFTER = {"name": "after", "in": "query", "description": "`next` of the page before", "schema": {"type": "string"}}
 _SORT = {"name": "sort", "in": "query", "schema": {"type": "string", "enum": ["worst", "name"]}}
 _WORD = {"name": "word", "in": "query", "description": "a status word", "schema": {"type": "string"}}
 _PART = {"name": "q", "in": "query", "description": "a part of the name", "schema": {"type": "string"}}

@@ -42,7 +42,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PageFile:
     """A file as it is answered."""
 
     body: bytes
@@ -76,7 +76,7 @@ class Pages:
             raise web.HTTPNotFound
         return self._answer(request, found)
 
-    def _answer(self, request: web.Request, part: Part) -> web.Response:
+    def _answer(self, request: web.Request, part: PageFile) -> web.Response:
         headers = {"ETag": f'"{part.tag}"', "Cache-Control": "no-cache"}
         if any(etag.value == part.tag for etag in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
@@ -85,8 +85,8 @@ class Pages:
         return response
 
 
-def _part(body: bytes, kind: str) -> Part:
-    return Part(body, kind, hashlib.sha256(body).hexdigest()[:16])
+def _part(body: bytes, kind: str) -> PageFile:
+    return PageFile(body, kind, hashlib.sha256(body).hexdigest()[:16])
 
 
 def words_css() -> str:

@@ -90,7 +90,7 @@ def is_executable(path: Path) -> bool:
 
 
 def make_executable(path: Path) -> None:
-    """Whoever may read it may run it; no other right changes."""
+    """Every user that may read it may run it; no other right changes."""
     mode = stat.S_IMODE(path.stat().st_mode)
     path.chmod(mode | (mode & 0o444) >> 2)
 

@@ -136,7 +136,7 @@ def _decode_values(
     for start, end in pairwise(group_borders(counts)):
         _decode_group(read, ordered[start:end], dtype, kernels)
     if read.left:
-        raise BadDelta("a block of differences is longer than it says")
+        raise BadDelta("a block of differences is longer than its header declares")
     new = np.empty_like(old)
     if not kernels.join(old, ordered.view(dtype.unsigned), dtype.shift, dtype.mask, counts, up, new):
         raise BadDelta("a block of differences was made for other old values")

@@ -23,7 +23,7 @@ from modelcast.deltas.codec.folders.renames import matched_by_content
 from modelcast.deltas.codec.kernels.pipeline import in_order, threads_for
 from modelcast.deltas.codec.kernels.selection import choose
 from modelcast.deltas.codec.layouts.detection import layout_of_data
-from modelcast.deltas.codec.layouts.pooling import joined, row_of
+from modelcast.deltas.codec.layouts.pooling import pooled, row_of
 from modelcast.deltas.codec.layouts.tensors import Layout, layout
 from modelcast.deltas.codec.plan import Work, plan_file, plan_tensors, plan_whole
 
@@ -90,7 +90,7 @@ def plan_of(
         return plan_whole(after, len(new))
     renames, rows = partial(matched_by_content, old, new), partial(row_of, old, new)
     plan = plan_tensors(before, after, len(new), old_size=len(old), renames=renames, rows=rows)
-    return joined(plan, old, new, check)
+    return pooled(plan, old, new, check)
 
 
 def _fitting(told: Layout | None, data: memoryview) -> Layout | None:

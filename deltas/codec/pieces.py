@@ -1,7 +1,7 @@
 """A file's bytes, read as they are asked for.
 
-Whoever reads a mapped file dies of a signal when its owner shortens it. Files of others are therefore looked into this
-way; what is read whole is copied first, or mapped all the same where a person asks for it.
+A process that reads a mapped file dies of a signal when its owner shortens it. Files of others are therefore looked
+into this way; what is read whole is copied first, or mapped all the same where a person asks for it.
 """
 
 import os

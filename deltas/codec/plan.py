@@ -49,7 +49,7 @@ def no_renames(_old: Sequence[Tensor], _new: Sequence[Tensor], _pairs: Sequence[
 
 
 def no_rows(_old: Tensor, _new: Tensor) -> int:
-    """No tensor is said to change by rows."""
+    """No tensor is known to change by rows."""
     return 0
 
 

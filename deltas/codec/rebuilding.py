@@ -95,7 +95,7 @@ def rebuild(
         for at, _ in built:
             hashing.until(final[at])
     if hashing.digest() != index.header.new_digest:
-        raise WrongResult("what was rebuilt is not what the delta says")
+        raise WrongResult("the rebuilt file does not have the digest that the delta declares")
     return max(worked / count, hashing.seconds)
 
 

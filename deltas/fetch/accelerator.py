@@ -18,7 +18,7 @@ from modelcast.schemas.ports import ObjectStore
 PREFETCHED_MAX = 8
 PREFETCHED_SECONDS = 10.0
 FRESH_SECONDS = 0.5
-"""Deltas may follow an announcement: what was not found so long ago may be there by now."""
+"""Seconds after which a listing that found no delta is repeated: deltas may follow an announcement."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +29,10 @@ def plug(*, size_min_bytes: int) -> Accelerator:
     Args:
         size_min_bytes: smaller files travel whole.
     """
-    return DeltaAccelerator(Options(size_min_bytes=size_min_bytes))
+    return DeltaFetchAccelerator(Options(size_min_bytes=size_min_bytes))
 
 
-class Look:
+class OfferLookup:
     """Asks the origin what it offers for one artifact.
 
     Attributes:
@@ -50,7 +50,7 @@ class Look:
         return offers
 
 
-class DeltaAccelerator:
+class DeltaFetchAccelerator:
     """An ``Accelerator``: deltas, chains of them and compressed wholes instead of whole files.
 
     Args:
@@ -69,7 +69,7 @@ class DeltaAccelerator:
         self._options = options or Options()
         self._experience = experience or Experience()
         self._lock = threading.Lock()
-        self._prefetched: dict[str, tuple[float, Look, Prefetched]] = {}  # by manifest digest
+        self._prefetched: dict[str, tuple[float, OfferLookup, Prefetched]] = {}  # by manifest digest
 
     def prefetch(self, request: Request, size_bytes: int) -> None:
         """Look for deltas of an artifact whose manifest is being read."""
@@ -83,7 +83,7 @@ class DeltaAccelerator:
             self._prefetched = {d: p for d, p in self._prefetched.items() if now - p[0] < PREFETCHED_SECONDS}
             if digest in self._prefetched or len(self._prefetched) >= PREFETCHED_MAX:
                 return
-            look = Look(request.origin, digest, self._clock)
+            look = OfferLookup(request.origin, digest, self._clock)
             self._prefetched[digest] = (now, look, started(look))
 
     def session(self, request: Request) -> "DeltaSession":
@@ -112,7 +112,7 @@ class DeltaSession:
     """
 
     def __init__(
-        self, options: Options, experience: Experience, request: Request, accelerator: DeltaAccelerator
+        self, options: Options, experience: Experience, request: Request, accelerator: DeltaFetchAccelerator
     ) -> None:
         self.at_once = options.at_once
         self._options = options

@@ -1,4 +1,4 @@
-"""Deltas on their way here, one after the other, beside whoever applies them."""
+"""Deltas on their way here, one after the other, beside the thread that applies them."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

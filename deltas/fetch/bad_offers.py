@@ -1,4 +1,4 @@
-"""Deltas that failed, so that nobody tries them twice."""
+"""Deltas that failed, so that none is tried twice."""
 
 import threading
 from collections import OrderedDict
@@ -9,7 +9,7 @@ ARTIFACTS_REMEMBERED = 1000
 
 
 class BadOffers:
-    """Deltas that failed, by artifact, so that nobody tries them twice. A new object at an old key is a new offer."""
+    """Deltas that failed, by artifact, so that none is tried twice. A new object at an old key is a new offer."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

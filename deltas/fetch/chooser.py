@@ -13,7 +13,7 @@ from modelcast.deltas.fetch.offers import read_offers
 from modelcast.deltas.fetch.planning.costs import Speeds
 from modelcast.deltas.fetch.planning.explain import Explained, explain
 from modelcast.deltas.fetch.planning.paths import FilePlan, Holdings, Offer, plan_files
-from modelcast.deltas.fetch.planning.patience import between, older, patience, seconds_of, unoffered, worth_a_look
+from modelcast.deltas.fetch.planning.patience import between, older, patience, transfer_seconds, unoffered, worth_a_look
 from modelcast.infra.ablation import CHAIN, COMPRESSED_WHOLE, DELTA, WAITING, without
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
@@ -143,7 +143,7 @@ class PathChooser:
         clock, options = context.clock, self._options
         until = clock.monotonic() + min(wait, options.wait_seconds_max)
         pause_seconds = options.poll_seconds / 4
-        while seconds_of(files) > good_enough and (left := until - clock.monotonic()) > 0:
+        while transfer_seconds(files) > good_enough and (left := until - clock.monotonic()) > 0:
             context.sleep(min(left, pause_seconds))
             pause_seconds = min(1.25 * pause_seconds, options.poll_seconds)
             self._read_offers(context)
@@ -273,7 +273,7 @@ class PathChooser:
         if without(DELTA):
             usable = [h for h in usable if not h.base_version]
         if bad:
-            return 0.0, seconds_of(files)
+            return 0.0, transfer_seconds(files)
         return patience(files, usable, self.speeds())
 
 

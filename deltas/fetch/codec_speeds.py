@@ -4,7 +4,7 @@ import threading
 from collections import deque
 
 from modelcast.consumers.fetch import LinkSpeeds, Sample, sampled, typical
-from modelcast.deltas.fetch.planning.costs import Speeds, speeds_of
+from modelcast.deltas.fetch.planning.costs import Speeds, delta_speeds
 
 SAMPLES = 8
 WORK_BYTES_MIN = 4 * 1024 * 1024
@@ -28,7 +28,7 @@ class CodecSpeeds:
     def beside(self, link: LinkSpeeds) -> Speeds:
         """All speeds that ways are compared by."""
         with self._lock:
-            return speeds_of(
+            return delta_speeds(
                 link,
                 _speed(self._decode, _GUESS.decode_bytes_per_second),
                 _speed(self._unpack, _GUESS.unpack_bytes_per_second),

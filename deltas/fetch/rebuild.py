@@ -49,7 +49,7 @@ class Rebuilder:
     Args:
         held: where the files on this machine lie, by digest; they may vanish.
         base_sizes: sizes in bytes of the bases in the regional bucket.
-        speeds: told how long it took.
+        speeds: gets how long it took.
         threads: of the codec; None: all cores.
     """
 
@@ -141,7 +141,7 @@ class Rebuilder:
             return seconds
 
         try:
-            return apply(arrival.prefix.wait_for)
+            return apply(arrival.prefix.wait_for_bytes)
         except Exception as error:
             if base is not None and not base.exists():
                 raise WayFailed(None, error, lasting=False) from error  # evicted meanwhile

@@ -16,7 +16,7 @@ _logger = logging.getLogger(__name__)
 
 
 class DeltaAccelerator:
-    """Makes deltas beside publications (``producers.accelerator.Accelerator``). Thread-safe.
+    """Makes deltas beside publications (``producers.accelerator.PublishAccelerator``). Thread-safe.
 
     Args:
         settings: ``publish.deltas`` says whether to make them unless a publication says so itself.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelcast.deltas.codec import Layout
 from modelcast.deltas.publish.layouts import is_model, layouts_by_digest
-from modelcast.deltas.publish.planning.choice import bases_of, pairs_of
+from modelcast.deltas.publish.planning.choice import bases_of, file_pairs
 from modelcast.deltas.publish.planning.links import held_by
 from modelcast.deltas.publish.targets import DeltaTarget
 from modelcast.deltas.publish.tools import DeltaTools
@@ -40,7 +40,7 @@ def add_deltas(
         model: its name.
         version: what the deltas make.
         bases: versions that they start from; none: as for a new publication, with compressed wholes.
-        progress: told how it goes.
+        progress: called with each step.
         store: instead of the origin store of the settings.
 
     Returns:
@@ -108,7 +108,7 @@ def _wanted(tools: DeltaTools, log: ModelLog, manifest: Manifest, bases: Sequenc
     lacking: set[str] = set()
     for base in bases:
         old = tools.artifacts.manifest(log.updates[base].artifact.manifest_digest)
-        lacking |= {p.new.digest for p in pairs_of(manifest, old, size_min_bytes=tools.planner.size_min_bytes)}
+        lacking |= {p.new.digest for p in file_pairs(manifest, old, size_min_bytes=tools.planner.size_min_bytes)}
     return wanted & lacking
 
 

@@ -9,7 +9,7 @@ from modelcast.deltas import codec as delta
 from modelcast.deltas.publish.artifacts import OriginArtifacts
 from modelcast.deltas.publish.bases.cache import BaseCache
 from modelcast.deltas.publish.bases.copies import Copies
-from modelcast.deltas.publish.forecast import Forecast
+from modelcast.deltas.publish.forecast import DeltaForecast
 from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, is_model
 from modelcast.deltas.publish.planner import KEPT_RATIO_MAX, WHOLE_RATIO_MAX
 from modelcast.deltas.publish.targets import DeltaTarget, PlannedDelta, delta_key
@@ -25,7 +25,7 @@ Told = Callable[[DeltaMade], None]
 
 
 class _Stopped(Exception):
-    """Nobody wants it any more."""
+    """It was cancelled."""
 
 
 class DeltaBuilder:
@@ -45,7 +45,7 @@ class DeltaBuilder:
         store: ObjectStore,
         artifacts: OriginArtifacts,
         cache: BaseCache,
-        forecast: Forecast,
+        forecast: DeltaForecast,
     ) -> None:
         self._settings, self._store, self._artifacts = settings, store, artifacts
         self._cache, self._forecast = cache, forecast
@@ -64,7 +64,7 @@ class DeltaBuilder:
         Args:
             told: called with each that was made.
             stopped: asked between blocks; once it is true, what was made so far is all.
-            copies: of the files of the target; None: nobody else writes them.
+            copies: of the files of the target; None: no other process writes them.
 
         Returns:
             What was made, and for each that failed why; once the store can't be written, nothing more is tried.

@@ -27,7 +27,7 @@ UNKNOWN_RATIO = 0.5
 """Of a delta whose base can't be sampled (it must be fetched first)."""
 
 
-class Forecast:
+class DeltaForecast:
     """Remembers, for one publisher, how large deltas became and how fast they were made. Thread-safe."""
 
     def __init__(self) -> None:

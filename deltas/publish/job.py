@@ -88,7 +88,7 @@ class DeltaJob:
         planned = chain.from_iterable(batch.deltas for batch in self._batches)
         try:
             _, failed = self._builder.make(self._target, planned, self._on_made, self._stopped.is_set, self._copies)
-        except Exception as error:  # of a thread that nobody would hear of
+        except Exception as error:  # of a thread, which would go unnoticed
             self.failed.append(str(error) or type(error).__name__)
         else:
             self.failed += failed

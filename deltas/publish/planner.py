@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from modelcast.deltas.codec import Layout, sizes_of
 from modelcast.deltas.publish.artifacts import OriginArtifacts
 from modelcast.deltas.publish.bases.cache import BaseCache
-from modelcast.deltas.publish.forecast import UNKNOWN_RATIO, Forecast, sampled_ratio
+from modelcast.deltas.publish.forecast import UNKNOWN_RATIO, DeltaForecast, sampled_ratio
 from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, OldLayouts
-from modelcast.deltas.publish.planning.choice import Pair, pairs_of
+from modelcast.deltas.publish.planning.choice import FilePair, file_pairs
 from modelcast.deltas.publish.planning.timing import DeltaTiming
 from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget, PlannedDelta, delta_key
 from modelcast.infra.ablation import COMPRESSED_WHOLE, DELTA, without
@@ -37,7 +37,7 @@ class DeltaPlanner:
     """
 
     def __init__(
-        self, settings: PublishSettings, artifacts: OriginArtifacts, cache: BaseCache, forecast: Forecast
+        self, settings: PublishSettings, artifacts: OriginArtifacts, cache: BaseCache, forecast: DeltaForecast
     ) -> None:
         self._settings, self._artifacts = settings, artifacts
         self._cache, self._forecast = cache, forecast
@@ -73,14 +73,14 @@ class DeltaPlanner:
                 continue
             layouts = self._old_layouts(target, old, fetch=fetch)
             known = _tensors_in(target.manifest, target.layouts), {p: sizes_of(was) for p, was in layouts.items()}
-            pairs = pairs_of(target.manifest, old, size_min_bytes=self.size_min_bytes, tensors=known)
+            pairs = file_pairs(target.manifest, old, size_min_bytes=self.size_min_bytes, tensors=known)
             older |= {f.digest for f in old.files}
             if pairs:
                 batches.append(
                     self._batch(target, version, distances[version], pairs, old, layouts, budget, fetch=fetch)
                 )
         wholes = tuple(
-            Pair(f, None)
+            FilePair(f, None)
             for f in {f.digest: f for f in target.manifest.files}.values()
             if f.size_bytes >= self.size_min_bytes and f.digest not in older
         )
@@ -106,7 +106,7 @@ class DeltaPlanner:
         target: DeltaTarget,
         version: int,
         distance: int,
-        pairs: Sequence[Pair],
+        pairs: Sequence[FilePair],
         old: Manifest | None,
         layouts: Mapping[str, Layout | None],  # of the old files, by path
         budget: list[int],

@@ -28,7 +28,7 @@ from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint
 
 PATIENCE, PATIENCE_SECONDS = 2.0, 2.0
-"""How many times as long as was thought, and how much longer, an announcement waits for deltas once all else is up."""
+"""An announcement waits for deltas at most this factor times their forecast, plus these seconds."""
 
 _logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class PublicationDeltas:
             self._rest.run(timer)
 
     def _end(self) -> None:
-        """End what is under way: once it returns, nobody reads the files."""
+        """End what is under way: once it returns, the files are not read any more."""
         self._stopped.set()
         with self._planning:
             first = self._first

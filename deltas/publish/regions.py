@@ -13,7 +13,7 @@ QUIET_SECONDS = 60.0
 SPEED_AGE_SECONDS_MAX = 24 * 3600.0
 
 
-class Regions:
+class KnownRegions:
     """The regions as seen from here."""
 
     def __init__(self, settings: Settings) -> None:

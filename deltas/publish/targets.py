@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.deltas.codec import Layout
-from modelcast.deltas.publish.planning.choice import Pair
+from modelcast.deltas.publish.planning.choice import FilePair
 from modelcast.deltas.publish.planning.timing import DeltaTiming
 from modelcast.schemas import keys
 from modelcast.schemas.manifest import Manifest
@@ -29,7 +29,7 @@ class PlannedDelta:
     """One delta of one file; base version 0: a compressed whole."""
 
     base_version: int
-    pair: Pair
+    pair: FilePair
     distance: int  # how many versions back
     old_layout: Layout | None = None  # of the base, if it is known
 
@@ -43,6 +43,6 @@ class DeltaBatch:
     whole_bytes: int
 
 
-def delta_key(target: DeltaTarget, pair: Pair) -> str:
+def delta_key(target: DeltaTarget, pair: FilePair) -> str:
     """Where the delta of one file lies in the store."""
     return keys.delta(target.manifest_digest, pair.new.digest, pair.old.digest if pair.old else None)

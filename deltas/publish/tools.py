@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from modelcast.deltas.publish.artifacts import OriginArtifacts
 from modelcast.deltas.publish.bases.cache import BaseCache
 from modelcast.deltas.publish.builder import DeltaBuilder
-from modelcast.deltas.publish.forecast import Forecast
+from modelcast.deltas.publish.forecast import DeltaForecast
 from modelcast.deltas.publish.planner import DeltaPlanner
-from modelcast.deltas.publish.regions import Regions
+from modelcast.deltas.publish.regions import KnownRegions
 from modelcast.infra.settings import Settings
 from modelcast.schemas import keys
 from modelcast.schemas.ports import ObjectStore
@@ -15,7 +15,7 @@ from modelcast.schemas.ports import ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class DeltaTools:
-    """All of them thread-safe; ``back``: how many versions back deltas start."""
+    """What makes deltas for one origin store. All thread-safe; ``back``: deltas start this many versions back."""
 
     store: ObjectStore
     back: tuple[int, ...]
@@ -23,12 +23,12 @@ class DeltaTools:
     artifacts: OriginArtifacts
     planner: DeltaPlanner
     builder: DeltaBuilder
-    regions: Regions
+    regions: KnownRegions
 
     @classmethod
     def of(cls, settings: Settings, store: ObjectStore) -> "DeltaTools":
-        """As the settings have them, for one origin store."""
-        cache, artifacts, forecast = BaseCache(settings.publish), OriginArtifacts(store), Forecast()
+        """The tools, set up by the settings."""
+        cache, artifacts, forecast = BaseCache(settings.publish), OriginArtifacts(store), DeltaForecast()
         return cls(
             store=store,
             back=settings.publish.delta_bases,
@@ -36,7 +36,7 @@ class DeltaTools:
             artifacts=artifacts,
             planner=DeltaPlanner(settings.publish, artifacts, cache, forecast),
             builder=DeltaBuilder(settings.publish, store, artifacts, cache, forecast),
-            regions=Regions(settings),
+            regions=KnownRegions(settings),
         )
 
     def present(self, manifest_digest: str) -> frozenset[str]:

@@ -73,7 +73,7 @@ def create_topics(
     Args:
         settings: where the cluster is.
         replication: copies of each partition; None: ``kafka.topic_replication_factor``.
-        specs: which; ours unless told otherwise.
+        specs: which; by default ours.
 
     Returns:
         The names created.

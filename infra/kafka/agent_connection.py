@@ -1,4 +1,4 @@
-"""The connection as aiokafka is told of it: the same meaning as librdkafka gives to the same properties."""
+"""The connection's options for aiokafka: the same meaning as librdkafka gives to the same properties."""
 
 import ssl
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ class AgentConnection:
 
 
 def agent_connection(settings: Settings) -> AgentConnection:
-    """What an agent's client is told.
+    """The options of an agent's client.
 
     Raises:
         UsageError: a property makes no sense, or aiokafka has no word for it: then no agent may run, because its

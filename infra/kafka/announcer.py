@@ -15,7 +15,7 @@ from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import KafkaUnavailable, UsageError
 
 POLL_SECONDS = 0.05
-"""Another thread's poll may serve our confirmation: nobody waits longer than this before looking."""
+"""Seconds between two looks for our confirmation, which another thread's poll may have served."""
 
 
 class KafkaAnnouncer:
@@ -52,9 +52,15 @@ class KafkaAnnouncer:
         return topic in found.topics and found.topics[topic].error is None
 
     def announce(
-        self, topic: str, key: str, value: bytes, *, timeout_seconds: float, headers: Mapping[str, bytes] | None = None
+        self,
+        topic: str,
+        key: str,
+        value: bytes | None,
+        *,
+        timeout_seconds: float,
+        headers: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Deliver with ``acks=all``; return when the cluster confirmed.
+        """Deliver with ``acks=all``; return when the cluster confirmed. Without a ``value``: a tombstone.
 
         Raises:
             KafkaUnavailable: it did not within ``timeout_seconds``. It may still arrive: announcing twice is harmless.
@@ -99,7 +105,7 @@ class KafkaAnnouncer:
         """Let go of the connection; what was given up on is dropped."""
         with self._lock:
             producer, self._producer = self._producer, None
-        with suppress(KafkaException):  # a fatal error was told to whoever announced; now there is nothing left to lose
+        with suppress(KafkaException):  # a fatal error was raised to the announcer; now there is nothing left to lose
             if producer is not None and producer.flush(0.5):
                 producer.purge()
 

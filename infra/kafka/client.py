@@ -25,7 +25,7 @@ from modelcast.schemas.topics import RECORD_SIZE_MAX
 Client = TypeVar("Client")
 
 QUIET = 2  # librdkafka logs what is critical; everything else reaches the caller as an error
-HANGS_UP = "whoever listens there hangs up"
+HANGS_UP = "the connection is accepted and closed at once"
 WHY_SECONDS, WHY_STEP_SECONDS = 3.0, 0.25
 _SAYS_NOTHING = frozenset(
     {
@@ -72,7 +72,7 @@ def connection_properties(settings: Settings) -> dict[str, Any]:
 
 
 def producer_properties(settings: Settings) -> dict[str, Any]:
-    """A producer that loses nothing, doubles nothing, waits for nobody, and puts keys where aiokafka puts them."""
+    """A producer that loses nothing, doubles nothing, never blocks, and puts keys where aiokafka puts them."""
     return connection_properties(settings) | {
         "partitioner": "murmur2_random",
         "acks": "all",
@@ -176,7 +176,7 @@ def _bare(error: KafkaError | KafkaException | str) -> KafkaError | str:
 
 
 def why_unreachable(settings: Settings, seconds: float = WHY_SECONDS) -> KafkaError | str | None:
-    """What keeps a client from connecting (refused, certificate, password); None: nothing does, or nobody answers."""
+    """What keeps a client from connecting (refused, certificate, password); None: nothing, or no broker answers."""
     heard: list[KafkaError] = []
     client = make_producer(settings, on_error=heard.append)
     deadline = time.monotonic() + seconds
@@ -193,11 +193,11 @@ def why_unreachable(settings: Settings, seconds: float = WHY_SECONDS) -> KafkaEr
 def _hint(code: int | None, text: str, settings: Settings) -> str:
     kafka = settings.kafka
     protocol = connection_of(kafka)["security.protocol"]
-    speaks = f"kafka.security_protocol is {protocol}: is it what the listener at {kafka.bootstrap_servers} speaks?"
+    protocol_hint = f"kafka.security_protocol is {protocol}: does the listener at {kafka.bootstrap_servers} take it?"
     if text == HANGS_UP or "broker listener" in text or "security.protocol" in text:
-        return speaks
+        return protocol_hint
     if "closed by peer" in text and "SSL_HANDSHAKE" in text:  # a race decides whether more is known
-        return f"{speaks} does it ask for a client certificate (kafka.properties: ssl.certificate.location)?"
+        return f"{protocol_hint} does it ask for a client certificate (kafka.properties: ssl.certificate.location)?"
     if "certificate verify failed" in text:
         return "kafka.ssl_ca_location must name the CA of the brokers' certificates, which must name their hosts"
     if code == KafkaError._SSL or "SSL routines" in text:

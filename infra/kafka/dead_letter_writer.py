@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 class DeadLetterWriter:
-    """What a daemon does with records that it can't use: counted, said in the log, and put where people find them.
+    """What a daemon does with records that it can't use: counted, logged, and put where people find them.
 
     Args:
         say: hands (topic, key, value) to a producer, without waiting.

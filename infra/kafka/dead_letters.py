@@ -178,7 +178,7 @@ def replay(
         headers=replays.headers(stored.offset, by, reason),
     )
     try:
-        value = replays.note(stored.offset, by, reason)
+        value = replays.encode_note(stored.offset, by, reason)
         announcer.announce(Topic.DEAD_LETTERS, replays.NOTE_KEY, value, timeout_seconds=timeout_seconds)
     except KafkaUnavailable as error:
         raise KafkaUnavailable(

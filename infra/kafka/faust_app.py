@@ -95,7 +95,7 @@ def data_dir(settings: Settings, name: str) -> Path:
 
 
 def make_app(settings: Settings, name: str, **overrides: Any) -> PositionedApp:
-    """A Faust app of consumer group ``modelcast-<name>``, set up as DESIGN asks for.
+    """A Faust app of consumer group ``modelcast-<name>``, with one set of options for every agent.
 
     Tables lie in memory and are rebuilt from their changelogs; streams carry raw bytes (``BYTES``); no web
     server, no leader topic; a dead worker's partitions move on after ``SESSION_TIMEOUT_SECONDS``.

@@ -1,7 +1,7 @@
 """Replays of dead letters: who sent one back to where it came from, when and why.
 
 A replay leaves two traces. The record that was sent carries it in its headers. And a note stands on the
-``dead-letters`` topic itself, behind the letter that it is about, so that whoever lists the letters sees which were
+``dead-letters`` topic itself, behind the letter that it is about, so that a list of the letters shows which were
 replayed. A note is a record with the key ``replayed`` and a JSON value; software that knows of none skips it as it
 skips whatever it can't read.
 """
@@ -36,7 +36,7 @@ def headers(offset: int, by: str, reason: str) -> dict[str, bytes]:
     }
 
 
-def note(offset: int, by: str, reason: str) -> bytes:
+def encode_note(offset: int, by: str, reason: str) -> bytes:
     """The value of the note about a replay."""
     return orjson.dumps({"replayed_offset": offset, "by": by, "reason": reason})
 

@@ -1,4 +1,4 @@
-"""What the cluster lets this user do, as the cluster itself tells; and its clock. Writes nothing that anybody reads."""
+"""What the cluster lets this user do, by the cluster's own report; and its clock. Writes nothing that has a reader."""
 
 import time
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def group_operations(settings: Settings, groups: Sequence[str]) -> dict[str, fro
 
 
 class _Settling(Exception):
-    """Nobody coordinates a group yet."""
+    """The group has no coordinator yet."""
 
 
 def _operations(answers: dict[str, Any], settings: Settings, *, gone: int) -> dict[str, frozenset[str]]:

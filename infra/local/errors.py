@@ -7,7 +7,7 @@ class ServerFailed(TransportError):
     """A local server did not start, or ended by itself."""
 
 
-class FetchFailed(TransportError):
+class DownloadFailed(TransportError):
     """A file that the local stack needs could not be fetched."""
 
 

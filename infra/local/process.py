@@ -154,7 +154,7 @@ def tail(log: Path) -> str:
             text = file.read().decode(errors="replace").strip()
     except OSError:
         text = ""
-    return f"{log} says: {text}" if text else f"{log} says nothing"
+    return f"{log} says: {text}" if text else f"{log} is empty"
 
 
 def _read_pid(link: socket.socket) -> int | None:

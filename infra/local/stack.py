@@ -65,12 +65,12 @@ class LocalStack:
             pods_per_region: serving pods in each.
             daemons: which daemons to run; None: the tracker, the region agents and the pods.
             extra_env: settings for the daemons, above the stack's own.
-            progress: told what is happening.
+            progress: called with each step.
             keep_objects: S3's objects outlive it in ``directory``, as Kafka's log does.
 
         Raises:
             UsageError: the shape makes no sense.
-            FetchFailed: something could not be fetched.
+            DownloadFailed: something could not be fetched.
             ServerFailed: a part did not come up; its name and the end of its log are in the message.
         """
         check_shape(regions, pods_per_region)
@@ -118,7 +118,7 @@ class LocalStack:
         # All at once: agents wait for Kafka by themselves, and most of a start is loading code.
         running = [self._launch(daemon, env) for daemon in daemons]
         kafka.wait_ready()
-        create_topics(kafka.bootstrap_servers)
+        create_stack_topics(kafka.bootstrap_servers)
         ready("kafka", f"Kafka answers at {kafka.bootstrap_servers}; the topics are there")
         for daemon in running:
             daemon.wait_ready()
@@ -157,7 +157,7 @@ class LocalStack:
         self.stop()
 
 
-def create_topics(bootstrap_servers: str) -> None:
+def create_stack_topics(bootstrap_servers: str) -> None:
     """Create Modelcast's topics on the embedded Kafka."""
     from modelcast.infra.kafka import admin as kafka_admin
     from modelcast.infra.settings import KafkaSettings, Settings

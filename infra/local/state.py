@@ -109,7 +109,7 @@ def turn(directory: Path) -> Iterator[int]:
                 path.unlink(missing_ok=True)
 
 
-def send(pid: int, started: str, number: signal.Signals) -> bool:
+def send_signal(pid: int, started: str, number: signal.Signals) -> bool:
     """Signal a process if it is still the one that started then; say whether it was."""
     try:
         fd = os.pidfd_open(pid)

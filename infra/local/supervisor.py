@@ -57,7 +57,7 @@ class StepLog:
 
     def step(self, text: str) -> None:
         """Say it."""
-        say(text)
+        report_line(text)
         self.update(step=text)
 
     def update(self, **changes: object) -> None:
@@ -66,7 +66,7 @@ class StepLog:
         self.info.write()
 
 
-def say(text: str) -> None:
+def report_line(text: str) -> None:
     """One line in the supervisor's log."""
     sys.stdout.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ} {text}\n")
     sys.stdout.flush()
@@ -115,13 +115,13 @@ def supervise(
             keep_objects=True,
         ) as stack:
             steps.update(env=stack.env, services=_pids(stack), ready=True, step="ready")
-            say(f"ready after {stack.ready_seconds['all']:.1f} s")
+            report_line(f"ready after {stack.ready_seconds['all']:.1f} s")
             _keep(stack, steps)
     except ModelcastError as error:
         steps.update(error=str(error), ready=False)
         raise
     except SystemExit:
-        say("stopped")
+        report_line("stopped")
 
 
 def _keep(stack: LocalStack, steps: StepLog) -> None:
@@ -138,12 +138,12 @@ def _keep(stack: LocalStack, steps: StepLog) -> None:
                 try:
                     service.restart()
                 except ModelcastError as error:
-                    say(f"{name} did not start: {error}")
+                    report_line(f"{name} did not start: {error}")
                     restarts.died(name, now)
                     continue
                 restarts.started(name, time.monotonic())
                 steps.update(services=_pids(stack), step=f"{name} started again")
-                say(f"{name} started again")
+                report_line(f"{name} started again")
         time.sleep(LOOK_SECONDS)
 
 
@@ -166,5 +166,5 @@ if __name__ == "__main__":
             turn_fd=int(sys.argv[5]),
         )
     except ModelcastError as failure:
-        say(f"failed: {failure}")
+        report_line(f"failed: {failure}")
         sys.exit(1)

@@ -25,7 +25,7 @@ from modelcast.infra.local.state import (
     is_guard,
     marked,
     read_state,
-    send,
+    send_signal,
     start_time,
     turn,
 )
@@ -40,7 +40,7 @@ LOG = "logs/supervisor.log"
 
 
 def default_dir() -> Path:
-    """Where a kept stack lives unless told otherwise."""
+    """Where a kept stack lives by default."""
     return cache_dir() / "up"
 
 
@@ -98,7 +98,7 @@ def down(directory: Path | None = None, progress: Progress = SILENT, *, delete_d
 
     Args:
         directory: its folder; ``default_dir()`` if None.
-        progress: told what is happening.
+        progress: called with each step.
         delete_data: remove what was published, logs and all; without it the next ``up`` goes on with them.
 
     Raises:
@@ -179,8 +179,10 @@ def _end(directory: Path, pid: int | None) -> None:
         started = start_time(pid)
     else:
         return
-    if send(pid, started, signal.SIGTERM) and not _wait_until(lambda: not _there(pid, started), STOP_SECONDS_MAX):
-        send(pid, started, signal.SIGKILL)
+    if send_signal(pid, started, signal.SIGTERM) and not _wait_until(
+        lambda: not _there(pid, started), STOP_SECONDS_MAX
+    ):
+        send_signal(pid, started, signal.SIGKILL)
     _wait_until(lambda: not _there(pid, started), 5)
 
 
@@ -199,7 +201,7 @@ def _kill_marked(directory: Path) -> int:
     count = 0
     while left := marked(directory):
         for pid in left:
-            count += send(pid, start_time(pid), signal.SIGKILL)
+            count += send_signal(pid, start_time(pid), signal.SIGKILL)
         time.sleep(0.05)
     return count
 

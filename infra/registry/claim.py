@@ -77,7 +77,7 @@ def put_schema(store: ObjectStore, record_class: type[Record]) -> None:
 def put_schemas(store: ObjectStore) -> int:
     """Make sure that the store holds every schema that this software writes with, those of reports included.
 
-    For whoever sets up or upgrades: regions and trackers have no right to write there, and an older reader that
+    For the setup and upgrades: regions and trackers have no right to write there, and an older reader that
     meets a newer report looks its schema up here.
 
     Returns:
@@ -98,7 +98,7 @@ def claim(
 ) -> Claimed | AlreadyThere:
     """Write the entry that ``build`` makes at the next generation of the log.
 
-    ``build`` is called again with a longer fold each time that somebody else was faster. Its entry carries
+    ``build`` is called again with a longer fold each time that another writer was faster. Its entry carries
     ``event_id`` and the generation ``log.head + 1``. An event that already stands in the log is never written twice:
     an interrupted claim can be repeated with the same id.
 
@@ -117,8 +117,8 @@ def claim(
     """
     deadline = time.monotonic() + deadline_seconds
     while True:
-        if event_id in log.event_ids:
-            return AlreadyThere(log, log.event_ids.index(event_id) + 1)
+        if (standing := log.generations.get(event_id)) is not None:
+            return AlreadyThere(log, standing)
         entry = build(log)
         if entry is None:
             return AlreadyThere(log)
@@ -133,7 +133,7 @@ def claim(
         log = reader.tail(log.model, log).log
         if log.head == before:  # the store refused the put and yet has nothing there: it is not to be trusted
             raise StoreUnavailable(
-                "the store refused a conditional put on a key that it says is free",
+                "the store refused a conditional put on a key that it lists as free",
                 subject=keys.log_entry(log.model, before + 1),
                 hint="try again; if it stays, run `modelcast doctor`",
             )

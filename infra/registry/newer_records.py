@@ -21,7 +21,7 @@ class NewerRecords:
     Args:
         settings: where the origin store is; it is asked only for a schema that is not known.
         clock: monotonic seconds.
-        answer_seconds_max: how long anybody waits for the store.
+        answer_seconds_max: seconds that a caller waits for the store.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ def _ask(settings: Settings, fingerprint: str, book: SchemaBook, failed: list[Ex
 
     try:
         RegistryReader(origin_store(settings), book=book).learn_schema(fingerprint)
-    except Exception as error:  # of a thread that nobody would hear of
+    except Exception as error:  # of a thread, which would go unnoticed
         failed.append(error)
 
 

@@ -117,7 +117,7 @@ class RegistryReader:
             if self.models():  # a new id would disown every entry
                 raise self._missing()
             made = encode_registry_id(uuid.uuid4().hex)
-            with suppress(PreconditionFailed):  # somebody else made it (or we did, and the answer was lost)
+            with suppress(PreconditionFailed):  # another process made it (or we did, and the answer was lost)
                 self.store.put(keys.REGISTRY_ID, made, if_absent=True)
             found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
         if found is None:
@@ -167,7 +167,7 @@ class RegistryReader:
         return ModelLog(model, self.registry_id())
 
     def entry(self, model: str, generation: int) -> TimedEntry | None:
-        """One entry, whole in itself; None if nobody has claimed that generation. Whether it follows is not looked at.
+        """One entry, whole in itself; None if that generation was not claimed. Whether it follows is not looked at.
 
         Raises:
             DecodeError: what lies there is not an entry.
@@ -239,9 +239,9 @@ class RegistryReader:
         return self._unread(begun, self._fold(log, new, generations), partial)
 
     def read_until(self, log: ModelLog, generation: int, *, partial: bool = False) -> Tail:
-        """Fold at least up to ``generation``, which somebody announced: one request when it is the next.
+        """Fold at least up to ``generation``, which was announced: one request when it is the next.
 
-        The result may stop short of it: then nobody has claimed that generation (yet). ``partial`` is as in ``tail``.
+        The result may stop short of it: then that generation was not claimed (yet). ``partial`` is as in ``tail``.
 
         Raises:
             ForeignRegistry: as ``tail``.

@@ -1,7 +1,7 @@
-"""Learning writers' schemas that a reader meets in a stream. Anybody can make fingerprints up, so it costs little.
+"""Learning writers' schemas that a reader meets in a stream. Any writer can make fingerprints up: it costs little.
 
 What the registry does not hold is not asked for again for a while; more than a few questions a second are not asked
-at all; and nobody waits long for an answer.
+at all; and no caller waits long for an answer.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class SchemaLookup:
     Args:
         learn: fetches one schema into the readers' book (``RegistryReader.learn_schema``). Blocking.
         clock: monotonic seconds.
-        answer_seconds_max: how long anybody waits for the store.
+        answer_seconds_max: seconds that a caller waits for the store.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Which models the registry holds, asked by many at once: one listing answers all who asked before it began.
 
-Anybody who may write to the topic can make names of models up, so a name that is not known must cost the store little.
-A store that times out is not asked again for a while, and nobody waits for it.
+Every writer of the topic can make names of models up, so a name that is not known must cost the store little.
+A store that times out is not asked again for a while, and is not waited for.
 """
 
 import asyncio

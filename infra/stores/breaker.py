@@ -1,6 +1,6 @@
-"""A store that times out is left alone for a while: whoever waits for it would keep threads from everything else.
+"""A store that times out is not asked for a while: callers that wait for it would hold threads that others need.
 
-Only time-outs count: what is refused quickly costs nobody anything.
+Only time-outs count: a quick refusal holds no thread.
 """
 
 import threading
@@ -13,9 +13,9 @@ from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ByteStream, ObjectInfo, ObjectStore, Progress, Ready, StoredObject
 
 SLOW_SECONDS = 2.5
-"""A failure that took so long was a time-out."""
+"""Seconds from which on a failure counts as a time-out."""
 FAILURES_MAX = 3
-"""So many time-outs with no answer between them, and the store is left alone."""
+"""Time-outs in a row after which the store is not asked for a while."""
 PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX = 1.0, 15.0
 
 

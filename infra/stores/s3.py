@@ -18,7 +18,7 @@ from modelcast.infra.stores.s3_answers import AnswerRange, ForeignAnswer, Header
 from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_modified_us
 from modelcast.infra.stores.s3_errors import foreign, of_status, translated, unavailable
-from modelcast.infra.stores.s3_streams import BotoStream, EmptyStream, HttpStream, info_of, stream_of
+from modelcast.infra.stores.s3_streams import BotoStream, EmptyStream, HttpStream, object_info, stream_of
 from modelcast.infra.stores.s3_upload import PIECE_BYTES, STREAM_MAX_BYTES, growing, read_checked, upload_file
 from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, UsageError
 from modelcast.schemas.ports import ByteStream, ObjectInfo, PreconditionFailed, Progress, Ready, StoredObject
@@ -179,7 +179,7 @@ class S3Store:
             part = part_of(status, headers, start, length)
         except ForeignAnswer as error:
             raise foreign(error, self._at(key)) from error
-        info = info_of(key, headers, part.whole_bytes)
+        info = object_info(key, headers, part.whole_bytes)
         if etag is not None and _bare(info.etag) != _bare(etag):
             raise PreconditionFailed("the object changed meanwhile", subject=self._at(key))
         return part, info
@@ -193,7 +193,7 @@ class S3Store:
                 if response.status == 404:
                     return None
                 if response.status == 200 and (size := response.headers.get("Content-Length")) is not None:
-                    return info_of(key, response.headers, int(size))
+                    return object_info(key, response.headers, int(size))
         with translated(self._at(key)):
             try:
                 answer = self._clients.plain.head_object(Bucket=self._bucket, Key=self._prefix + key)
@@ -201,7 +201,7 @@ class S3Store:
                 if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                     return None
                 raise
-            return info_of(key, answer["ResponseMetadata"]["HTTPHeaders"], answer["ContentLength"])
+            return object_info(key, answer["ResponseMetadata"]["HTTPHeaders"], answer["ContentLength"])
 
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
         """Write a small object, conditionally if asked."""

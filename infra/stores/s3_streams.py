@@ -99,6 +99,6 @@ def stream_of(stream: ByteStream, part: AnswerRange, subject: str) -> ByteStream
     return SkippingStream(stream, part.skip_bytes, subject) if part.skip_bytes else stream
 
 
-def info_of(key: str, headers: Headers, size_bytes: int) -> ObjectInfo:
+def object_info(key: str, headers: Headers, size_bytes: int) -> ObjectInfo:
     """What an answer's headers say of an object."""
     return ObjectInfo(key, size_bytes, headers.get("etag") or "", last_modified_us(headers.get("last-modified")))

@@ -107,7 +107,7 @@ def _multipart(
         parts = _with_room(_checked_parts(path, size_bytes, digest, part_size), size_bytes, part_size, ready)
         done = _send_parts(send, parts, part_size, there, reported)
         client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": done})
-    except VerificationFailed:  # of no use to anybody; after any other failure, the next run goes on from here
+    except VerificationFailed:  # of no use; after any other failure, the next run goes on from here
         abort(client, bucket, key, upload_id)
         raise
 

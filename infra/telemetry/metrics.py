@@ -1,7 +1,7 @@
 """Every metric, declared once: kind, unit, meaning.
 
 Names end in their unit; labels are few and bounded: models and regions, never pods or error texts, and versions only
-where a pod speaks of the few that it holds.
+where a pod reports the few that it holds.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ PUBLISH_SECONDS = Histogram(
 UPLOADED_BYTES = Counter("modelcast_uploaded_bytes", "Bytes of blobs that the origin store lacked and got.", ("model",))
 COMMANDS = Counter("modelcast_commands", "Commands claimed in a log, by kind.", ("model", "kind"))
 ANNOUNCEMENTS = Counter(
-    "modelcast_announcements", "Log entries announced on Kafka, by who did: publisher, tracker.", ("by", "outcome")
+    "modelcast_announcements", "Log entries announced on Kafka, by announcer: publisher, tracker.", ("by", "outcome")
 )
 
 # --- region agent -------------------------------------------------------------------------------------------
@@ -71,39 +71,41 @@ CONSISTENT_VERSION = Shown(
     ("model",),
 )
 LATEST_VERSION = Shown("modelcast_latest_version", "Highest version published.", ("model",))
-SKEW = Shown("modelcast_skew", "How many digests too many are served right now; 0: all alike.", ("model",))
+SKEW = Shown("modelcast_skew", "Digests served now in excess of one; 0: every pod serves the same.", ("model",))
 ALARM = Gauge(
     "modelcast_alarm",
     "1 while a person must look: foreign registry, rewritten or unreadable log, a quarantined version is served.",
     ("model",),
 )
-STATE_TIMESTAMP = Shown("modelcast_state_timestamp_seconds", "When the model's version-state was said.", ("model",))
+STATE_TIMESTAMP = Shown(
+    "modelcast_state_timestamp_seconds", "When the tracker wrote the model's version-state.", ("model",)
+)
 MODEL_BEHIND_SINCE = Shown(
     "modelcast_model_behind_since_timestamp_seconds",
-    "Since when the region that is behind for longest has been; 0: none is.",
+    "When the region that is behind for longest fell behind; 0: none is.",
     ("model",),
 )
 MODEL_REGIONS = Shown("modelcast_model_regions", "Regions that count.", ("model",))
 MODEL_REGIONS_SERVING = Shown(
-    "modelcast_model_regions_serving", "Regions that count and are known to serve what they should.", ("model",)
+    "modelcast_model_regions_serving", "Regions that count and are known to serve the aspired version.", ("model",)
 )
 MODEL_PODS_SERVING = Shown(
     "modelcast_model_pods_serving", "Pods confirmed to serve the aspired version, of all regions.", ("model",)
 )
 MODEL_PODS_EXPECTED = Shown("modelcast_model_pods_expected", "Pods that count, of all regions.", ("model",))
-REGION_SILENT = Shown("modelcast_region_silent", "1 if the region has not been heard of in time.", ("region",))
+REGION_SILENT = Shown("modelcast_region_silent", "1 if the region has not reported in time.", ("region",))
 REGION_HEARD_TIMESTAMP = Shown(
-    "modelcast_region_heard_timestamp_seconds", "When the region was last heard of.", ("region",)
+    "modelcast_region_heard_timestamp_seconds", "When the region last reported.", ("region",)
 )
 REGION_BEHIND_SINCE = Shown(
     "modelcast_region_behind_since_timestamp_seconds",
-    "Since when the model that is behind for longest there has been; 0: none is.",
+    "When the model that is behind there for longest fell behind; 0: none is.",
     ("region",),
 )
 REGION_MODELS_BEHIND = Shown("modelcast_region_models_behind", "Models that are behind there.", ("region",))
 BEHIND_SINCE = Shown(
     "modelcast_behind_since_timestamp_seconds",
-    "Since when the region has not served what it should, by the store's clock; 0: it does. tracker.metrics = pairs.",
+    "When the region fell behind what it should serve, by the store's clock; 0: it did not. tracker.metrics = pairs.",
     ("model", "region"),
 )
 PODS_SERVING = Shown(
@@ -114,11 +116,11 @@ PODS_SERVING = Shown(
 PODS_EXPECTED = Shown("modelcast_pods_expected", "Pods that count. tracker.metrics = pairs.", ("model", "region"))
 UNREAD_SINCE = Shown(
     "modelcast_unread_since_timestamp_seconds",
-    "When the oldest acknowledgement that waits to be read came; 0: all were read.",
+    "When the oldest acknowledgement not yet read was written; 0: all were read.",
     ("partition",),
 )
 FOLD_SECONDS = Histogram("modelcast_fold_seconds", "Time to fold one model's state.", buckets=SECONDS)
-FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or overtaken by newer ones at hand.")
+FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or replaced by newer ones before that.")
 VIEW_WRITES = Counter("modelcast_view_writes", "Writes to the live view in Redis, by outcome.", ("outcome",))
 
 # --- everyone that reads --------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ _DAMAGED = (
 
 
 class NotLookedInto(Exception):
-    """What it holds can't be told, and why."""
+    """What it holds can't be determined, and why."""
 
 
 class Budget:

@@ -32,12 +32,12 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
     except ContentError as error:
         raise Refused(error.message, subject=error.subject, hint="rename it") from None
     return tuple(
-        f"{' and '.join(map(printable, same))} are one file where file systems ignore case (macOS, Windows)"
+        f"{' and '.join(map(escaped_name, same))} are one file where file systems ignore case (macOS, Windows)"
         for same in _alike(every, str.casefold)
     )
 
 
-def printable(name: str) -> str:
+def escaped_name(name: str) -> str:
     """A name as it can be shown on any terminal and in any JSON: what is no text or moves the cursor is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from modelcast.producers.artifact.forward import Forward
 
 OPCODES_MAX = 300_000
-"""Without an end in sight after so many, they are no accident."""
+"""Opcodes after which a stream without an end counts as a pickle: random bytes break off much earlier."""
 OPCODES_ENOUGH = 16
 LINE_KEPT_MAX = 1024
 PROTOCOL_MAX = 5

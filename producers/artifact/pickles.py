@@ -1,4 +1,4 @@
-"""Does a file hold a pickle? Whoever loads one runs whatever its author wrote, so publishing one must be asked for.
+"""Does a file hold a pickle? Loading one runs whatever its author wrote, so publishing one must be asked for.
 
 Told by name, and by content: opcodes of any protocol, and numpy arrays of objects, also in archives and compressed
 files, whatever these are called. Nothing is unpickled. What can't be looked into may hold one, and counts as one.
@@ -28,7 +28,7 @@ from modelcast.producers.artifact.forward import Forward
 from modelcast.producers.artifact.opcodes import holds_pickle
 
 DEPTH_MAX = 4
-"""Of archives in archives."""
+"""Levels of archives in archives that are looked into."""
 _NAMES = frozenset({".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"})
 _PACKED = frozenset({".gz", ".bz2", ".xz", ".lzma", ".z", ".zst", ".lz4", ".zip"})
 _ZIP = b"PK\x03\x04"

@@ -34,10 +34,10 @@ class LocalFile:
 
 
 def read_all(found: Sequence[Found], threads: int, advance: Callable[[int], None]) -> list[LocalFile]:
-    """Read files, several at once; ``advance`` is told of every block, one at a time.
+    """Read files, several at once; ``advance`` is called with every block, one at a time.
 
     Raises:
-        Refused: see ``read``.
+        Refused: see ``read_file``.
     """
     lock = threading.Lock()
 
@@ -50,13 +50,13 @@ def read_all(found: Sequence[Found], threads: int, advance: Callable[[int], None
         keep.append(file.size_bytes <= min(KEPT_SIZE_MAX, room))
         room -= file.size_bytes if keep[-1] else 0
     if len(found) == 1:
-        return [read(found[0], keep[0], told)]
+        return [read_file(found[0], keep[0], told)]
     done: list[LocalFile] = []
     with Threads(threads, "hash") as pool:
         reading: deque[Future[LocalFile]] = deque()
         try:
             for file, kept in zip(found, keep, strict=True):
-                reading.append(pool.submit(read, file, kept, told))
+                reading.append(pool.submit(read_file, file, kept, told))
                 if len(reading) > threads * WAITING_MAX:
                     done.append(reading.popleft().result())
             done += [future.result() for future in reading]
@@ -67,7 +67,7 @@ def read_all(found: Sequence[Found], threads: int, advance: Callable[[int], None
     return done
 
 
-def read(found: Found, keep: bool, advance: Callable[[int], None]) -> LocalFile:
+def read_file(found: Found, keep: bool, advance: Callable[[int], None]) -> LocalFile:
     """Hash one file, whole and by block, in one pass.
 
     Raises:

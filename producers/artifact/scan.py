@@ -53,7 +53,7 @@ def scan(
         path: a file, or a folder with all that is in it but what is ignored.
         allow_pickle: pickles run code when they are loaded; they are refused unless this is set.
         threads: files hashed at once.
-        progress: told how many bytes there are, and how many have been read.
+        progress: called with how many bytes there are, and how many have been read.
 
     Raises:
         UsageError: there is nothing at ``path``.
@@ -145,4 +145,4 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _nobody(_done_bytes: int) -> None:
-    """Told how far it is; does nothing."""
+    """A progress that shows nothing."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcast.producers.artifact.file_names import printable
+from modelcast.producers.artifact.file_names import escaped_name
 from modelcast.producers.artifact.ignoring import HUGGING_FACE, Ignoring
 from modelcast.producers.artifact.unfinished import check_finished
 from modelcast.schemas.errors import Refused
@@ -57,7 +57,7 @@ class Walk:
         except OSError as error:
             raise unreadable(error, folder) from None
         if not entries:
-            self.empty.append(f"{printable(prefix) or './'} is an empty folder and is not carried")
+            self.empty.append(f"{escaped_name(prefix) or './'} is an empty folder and is not carried")
         for entry in entries:
             name = prefix + entry.name
             if self._leaves_out(entry, name):
@@ -86,7 +86,7 @@ class Walk:
         why = self._ignoring.why(shown)
         if why is None:
             return False
-        self.left_out.append(f"{printable(shown)} ({why})")
+        self.left_out.append(f"{escaped_name(shown)} ({why})")
         if f"/{shown}".endswith("/" + HUGGING_FACE):
             check_finished(f"{shown}download/{half}" for half in _halves(Path(entry.path) / "download"))
         return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from modelcast.producers.planning.values import regions_of
+from modelcast.producers.planning.values import region_names_of
 from modelcast.schemas.errors import NotFound, Refused
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.verbs import RULES
@@ -36,7 +36,7 @@ def rollback_targets(regions: str | Sequence[str], last_consistent: int | None) 
     Raises:
         UsageError: a region's name is malformed.
     """
-    named = tuple(dict.fromkeys(regions_of(regions)))
+    named = tuple(dict.fromkeys(region_names_of(regions)))
 
     def targets(log: ModelLog) -> tuple[CommandTarget, ...]:
         wanted = named or (ALL_REGIONS,)
@@ -74,5 +74,5 @@ def targets_of(regions: str | Sequence[str], version: int | None = None) -> Targ
         UsageError: a name or the version is malformed.
     """
     number = check_version(version) if version is not None else None
-    named = tuple(dict.fromkeys(regions_of(regions))) or (ALL_REGIONS,)
+    named = tuple(dict.fromkeys(region_names_of(regions))) or (ALL_REGIONS,)
     return lambda log: tuple(CommandTarget(region, number) for region in named)

@@ -9,6 +9,10 @@ from modelcast.schemas.states import State
 
 Level = Literal["all", "quorum", "one"]
 LEVELS: tuple[Level, ...] = ("all", "quorum", "one")
+STALE_SECONDS = 90.0
+"""Seconds after which a state is shown as old: the tracker repeats it every half minute."""
+BEHIND_SECONDS = 5.0
+"""Seconds behind from which on a tracker is shown as behind with its reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class Convergence:
         there: regions that are.
         laggards: regions that count and are not, each with why.
         quarantined: regions that refused the version, each with why.
+        still_serving: regions in which pods serve the version, whether they may or not.
         superseded: every region that is missing aspires to something newer, so waiting on is in vain.
     """
 
@@ -27,6 +32,7 @@ class Convergence:
     there: tuple[str, ...] = ()
     laggards: tuple[str, ...] = ()
     quarantined: tuple[str, ...] = ()
+    still_serving: tuple[str, ...] = ()
     superseded: bool = False
 
 
@@ -36,6 +42,7 @@ def judge(
     level: Level = "all",
     *,
     generation: int = 0,
+    head: int = 0,
     staged: bool = False,
     regions: Sequence[str] = (),
 ) -> Convergence:
@@ -46,10 +53,11 @@ def judge(
         version: the one waited for.
         level: how many regions are enough. Those left out (pinned, outside the placement) don't count.
         generation: the entry waited for; a state that has not folded it proves nothing. 0: any.
+        head: how far the log was read by whoever waits; a state that has not folded it proves nothing either.
         staged: verified on the regions' disks is enough.
         regions: only these count, left out or not; none: all.
     """
-    if state is None or state.head_generation < generation:
+    if state is None or state.head_generation < max(generation, head):
         return Convergence(reached=False, laggards=("the tracker has not reported it yet",))
     counted = [row for row in state.regions if (row.region in regions if regions else not row.left_out)]
     unheard = sorted(set(regions) - {row.region for row in counted})
@@ -64,7 +72,8 @@ def judge(
         reached=bool(counted) and (len(there) >= needed or (omitted > 0 and state.consistent_version == version)),
         there=there,
         laggards=lacking or (() if counted else ("no region is expected to have it",)),
-        quarantined=tuple(f"{r.region}: {r.error or 'quarantined'}" for r in refused),
+        quarantined=tuple(_refusal(r, version) for r in refused),
+        still_serving=tuple(r.region for r in counted if _serves_still(r, version)),
         superseded=bool(missing) and all(_is_past(r, version, generation) for r in missing),
     )
 
@@ -81,8 +90,17 @@ def _refuses(region: RegionState, version: int) -> bool:
     return quarantined or region.refused_version == version
 
 
+def _serves_still(region: RegionState, version: int) -> bool:
+    return region.reported_version == version or any(pod.version == version for pod in region.pods)
+
+
+def _refusal(region: RegionState, version: int) -> str:
+    told = f"{region.region}: {region.error or 'quarantined'}"
+    return f"{told}; {region.region}: serves a quarantined version" if _serves_still(region, version) else told
+
+
 def _is_past(region: RegionState, version: int, generation: int) -> bool:
-    """Whether the region was told something newer (only known when the generation waited for is)."""
+    """Whether the region has a newer entry to obey (only known when the generation waited for is)."""
     newer = generation > 0 and region.aspired_generation > generation
     return newer and version not in {region.aspired_version, region.staged_version}
 
@@ -94,7 +112,7 @@ def _why(region: RegionState, version: int) -> str:
     if not region.pods_expected:
         parts.append("has no pods")
     elif region.silent or region.unread:
-        parts.append(f"served {region.reported_version} when last heard of")
+        parts.append(f"served {region.reported_version} when last reported")
     elif region.aspired_version == version:
         parts.append(f"{region.pods_serving} of {region.pods_expected} pods serve it")
     if region.silent:
@@ -104,3 +122,17 @@ def _why(region: RegionState, version: int) -> str:
     if region.error:
         parts.append(region.error)
     return f"{region.region}: {', '.join(parts)}"
+
+
+def lateness(state: VersionState, said_seconds_ago: float) -> str:
+    """How far behind the tracker is, for people; "": what it said is of now, as far as such things can be.
+
+    Args:
+        state: what it said.
+        said_seconds_ago: since then.
+    """
+    if said_seconds_ago > STALE_SECONDS:
+        return f"the tracker last spoke {said_seconds_ago:.0f} s ago"
+    if state.unread_seconds > BEHIND_SECONDS:
+        return f"the tracker is {state.unread_seconds:.0f} s behind: acknowledgements that came since wait to be read"
+    return ""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.request import PublishRequest
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint, ModelUpdate
@@ -47,7 +47,7 @@ class Conflict:
         return Refused(self.message, subject=self.subject, hint=self.hint)
 
 
-def plan_publication(log: ModelLog, request: Request, event_id: str | None) -> Claim | Announce | Conflict:
+def plan_publication(log: ModelLog, request: PublishRequest, event_id: str | None) -> Claim | Announce | Conflict:
     """What is left to do for ``request``.
 
     Args:
@@ -55,8 +55,8 @@ def plan_publication(log: ModelLog, request: Request, event_id: str | None) -> C
         request: what was asked for.
         event_id: of this publication's intent, if it has one.
     """
-    if event_id is not None and event_id in log.event_ids:
-        return _completed(log, request, log.event_ids.index(event_id) + 1)
+    if event_id is not None and (standing_at := log.generations.get(event_id)) is not None:
+        return _completed(log, request, standing_at)
     latest = log.latest_version
     wanted = request.version if request.version is not None else latest
     if wanted is not None and (standing := log.updates.get(wanted)) is not None:
@@ -84,7 +84,7 @@ def plan_publication(log: ModelLog, request: Request, event_id: str | None) -> C
     return Claim(request.version if request.version is not None else log.next_version, log.head + 1)
 
 
-def _completed(log: ModelLog, request: Request, generation: int) -> Announce | Conflict:
+def _completed(log: ModelLog, request: PublishRequest, generation: int) -> Announce | Conflict:
     """The entry that an earlier run of this publication claimed, if it is one of these bytes.
 
     An intent is an object that many may write: one that names the event of another entry must not pass for this one.
@@ -96,13 +96,13 @@ def _completed(log: ModelLog, request: Request, generation: int) -> Announce | C
         return Conflict(
             f"its intent names the event of generation {generation}, which is {what} and not this publication",
             subject=request.intent_key,
-            hint="somebody else wrote it: delete that object from the origin store and publish again",
+            hint="another process wrote it: delete that object from the origin store and publish again",
         )
     return Announce(standing.version, generation, completes=True)
 
 
 def entry_of(
-    request: Request,
+    request: PublishRequest,
     claim: Claim,
     *,
     registry_id: str,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from modelcast.producers.planning.values import activation_of, labels_of, metrics_of, regions_of, text_of
+from modelcast.producers.planning.values import activation_of, labels_of, metrics_of, region_names_of, text_of
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import UsageError
@@ -17,7 +17,7 @@ NOT_READ = ArtifactRef("", "", "", 0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PublishRequest:
     """What is to be published, and how, once it was checked; ``artifact`` is known when the files have been read."""
 
     model: str
@@ -42,7 +42,7 @@ class Request:
         labels: object,
         publisher: object,
         allow_version_jump: bool,
-    ) -> "Request":
+    ) -> "PublishRequest":
         """From what a caller handed in, of whatever types.
 
         Raises:
@@ -51,7 +51,7 @@ class Request:
         request = cls(
             model=check_model(cast("str", model)),
             version=check_version(cast("int", version)) if version is not None else None,
-            placement=regions_of(placement),
+            placement=region_names_of(placement),
             activation=activation_of(activation),
             metrics=metrics_of(metrics),
             labels=labels_of(labels),
@@ -64,7 +64,7 @@ class Request:
             raise UsageError(f"more than {LABELS_MAX} metrics or labels", subject=request.model, hint="leave some out")
         return request
 
-    def of(self, artifact: ArtifactRef) -> "Request":
+    def of(self, artifact: ArtifactRef) -> "PublishRequest":
         """The same request with its bytes known."""
         return replace(self, artifact=artifact)
 

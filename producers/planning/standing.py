@@ -1,11 +1,11 @@
 """What becomes of a version that is published already: what was asked for and is not so, and who is to serve it."""
 
-from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.request import PublishRequest
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ALL_REGIONS, ModelUpdate
 
 
-def standing_notes(log: ModelLog, entry: ModelUpdate, request: Request) -> tuple[str, ...]:
+def standing_notes(log: ModelLog, entry: ModelUpdate, request: PublishRequest) -> tuple[str, ...]:
     """What a person who publishes it again should know.
 
     Args:
@@ -16,7 +16,7 @@ def standing_notes(log: ModelLog, entry: ModelUpdate, request: Request) -> tuple
     return (*_differences(entry, request), *_unserved(log, entry))
 
 
-def _differences(entry: ModelUpdate, request: Request) -> list[str]:
+def _differences(entry: ModelUpdate, request: PublishRequest) -> list[str]:
     found = []
     if entry.activation is not request.activation:
         found.append(f"was published with activation {entry.activation.lower()}, which stays so")

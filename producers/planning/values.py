@@ -18,7 +18,7 @@ from modelcast.schemas.records import Activation
 TEXT_MAX = 4096
 
 
-def regions_of(regions: object) -> tuple[str, ...]:
+def region_names_of(regions: object) -> tuple[str, ...]:
     """The regions named, in that order; a text is one region's name, None means none.
 
     Raises:

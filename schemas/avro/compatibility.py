@@ -11,21 +11,21 @@ _PROMOTIONS = {
 }
 
 
-def problems(reader: Node, writer: Node, where: str = "") -> list[str]:
+def incompatibilities(reader: Node, writer: Node, where: str = "") -> list[str]:
     """Why ``reader`` can't read all that ``writer`` may write, one line each; empty if it can."""
     match reader, writer:
         case _, Union(branches):
-            return [line for branch in branches for line in problems(reader, branch, where)]
+            return [line for branch in branches for line in incompatibilities(reader, branch, where)]
         case Union(branches), _:
-            if any(not problems(branch, writer, where) for branch in branches):
+            if any(not incompatibilities(branch, writer, where) for branch in branches):
                 return []
             return [f"{where or 'the schema'}: {_title(writer)} is none of the reader's"]
         case Primitive(r), Primitive(w) if r == w or r in _PROMOTIONS.get(w, ()):
             return []
         case Array(r_items), Array(w_items):
-            return problems(r_items, w_items, f"{where}[]")
+            return incompatibilities(r_items, w_items, f"{where}[]")
         case Map(r_values), Map(w_values):
-            return problems(r_values, w_values, f"{where}{{}}")
+            return incompatibilities(r_values, w_values, f"{where}{{}}")
         case Fixed(size=r_size), Fixed(size=w_size) if _same_name(reader.name, writer.name) and r_size == w_size:
             return []
         case Enumeration(), Enumeration() if _same_name(reader.name, writer.name):
@@ -42,7 +42,7 @@ def _field_problems(field: Field, writer: Struct, where: str) -> list[str]:
     path = f"{where}.{field.name}"
     for written in writer.fields:
         if written.name == field.name or written.name in field.aliases:
-            return problems(field.type, written.type, path)
+            return incompatibilities(field.type, written.type, path)
     return [] if field.has_default else [f"{path}: is not written and has no default"]
 
 

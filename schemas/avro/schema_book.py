@@ -11,7 +11,7 @@ from typing import Any, cast
 from fastavro.schema import parse_schema as parse_for_fastavro
 
 from modelcast.schemas import records
-from modelcast.schemas.avro.compatibility import problems
+from modelcast.schemas.avro.compatibility import incompatibilities
 from modelcast.schemas.avro.payload_walk import Walk, walk_of
 from modelcast.schemas.avro.schema_guard import parse_schema
 from modelcast.schemas.avro.schema_nodes import Node, Struct, canonical, fingerprint_hex
@@ -119,7 +119,7 @@ class SchemaBook:
         """The schema of a fingerprint (16 hex digits).
 
         Args:
-            fingerprint: as a record carries it. Anybody can make another schema that has the same.
+            fingerprint: as a record carries it. Another schema that has the same can be made on purpose.
             digest: SHA-256 of its canonical form, where the writer stated it; "": the first that was learnt.
 
         Raises:
@@ -159,7 +159,7 @@ class SchemaBook:
             return
         if not isinstance(node, Struct) or node.name not in RECORD_CLASSES:
             raise _bad("of no record that is known here", fingerprint)
-        found = problems(_TODAY[node.name].node, node)
+        found = incompatibilities(_TODAY[node.name].node, node)
         if found:
             raise _bad(f"does not resolve to today's {node.name}: {found[0]}", fingerprint)
         if len(self._stated) - self._own >= FOREIGN_MAX:

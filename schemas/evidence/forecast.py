@@ -1,4 +1,4 @@
-"""How long it takes until a candidate is shown to be harmful or harmless, said before it meets any traffic.
+"""How long it takes until a candidate is shown to be harmful or harmless, computed before it meets any traffic.
 
 Given an error, which version? That is a walk: each step goes up with the candidate's probability. How likely it has
 crossed the line of a verdict after so many errors is summed up exactly, in batches that grow by 6 %; errors become

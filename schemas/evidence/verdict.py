@@ -19,7 +19,7 @@ from modelcast.schemas.evidence.ratio import (
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class EvidenceState:
     """All evidence so far. Sums of whole numbers: counts may come in any order.
 
     Attributes:
@@ -95,9 +95,9 @@ class Verdict:
     candidate: Arm
 
 
-def empty(plan: Plan) -> State:
+def empty(plan: Plan) -> EvidenceState:
     """No evidence: every e-value is 1."""
-    return State(
+    return EvidenceState(
         Arm(),
         Arm(),
         tuple((0,) * len(WORSE) for _ in plan.gates),
@@ -106,7 +106,7 @@ def empty(plan: Plan) -> State:
     )
 
 
-def step(state: State, counts: Counts, plan: Plan) -> State:
+def step(state: EvidenceState, counts: Counts, plan: Plan) -> EvidenceState:
     """The evidence with one more second of one stratum. Any order gives the same state.
 
     Counts are taken as they are: the same ones twice count twice.
@@ -122,7 +122,7 @@ def step(state: State, counts: Counts, plan: Plan) -> State:
     terms = (
         None if share is None else sample_ratio_terms(requests, (SHARES - share, share), plan.sample_ratio_tolerance)
     )
-    return State(
+    return EvidenceState(
         state.control.plus(control),
         state.candidate.plus(candidate),
         tuple(harmful),
@@ -131,7 +131,7 @@ def step(state: State, counts: Counts, plan: Plan) -> State:
     )
 
 
-def fold(counts: Iterable[Counts], plan: Plan) -> State:
+def fold(counts: Iterable[Counts], plan: Plan) -> EvidenceState:
     """The evidence of all these counts."""
     state = empty(plan)
     for each in counts:
@@ -139,7 +139,7 @@ def fold(counts: Iterable[Counts], plan: Plan) -> State:
     return state
 
 
-def verdict(state: State, plan: Plan) -> Verdict:
+def verdict(state: EvidenceState, plan: Plan) -> Verdict:
     """What the evidence allows to say now. Asking again after every second costs no certainty."""
     gates = tuple(_judge(number, gate, state, plan) for number, gate in enumerate(plan.gates))
     sample_ratio = log_mean_exp(state.sample_ratio)
@@ -157,7 +157,7 @@ def _overall(gates: tuple[GateVerdict, ...], *, holds: bool) -> tuple[Kind, Meas
     return Kind.UNDECIDED, min(gates, key=lambda gate: gate.log_e_harmless - gate.needed_harmless).measure
 
 
-def _judge(number: int, gate: Gate, state: State, plan: Plan) -> GateVerdict:
+def _judge(number: int, gate: Gate, state: EvidenceState, plan: Plan) -> GateVerdict:
     """One gate. Harm needs both proofs (a minimum is an e-value of the union of two nulls); harmlessness needs one
     (a mean is an e-value of their intersection)."""
     worse, _ = _events(gate, state.control, state.candidate)

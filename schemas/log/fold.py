@@ -45,6 +45,7 @@ class Aspiration:
     paused: bool = False
     released: Mapping[int, int] = field(default_factory=dict)  # version -> generation of its last RELEASE
     refused_version: int | None = None  # quarantined in the log; it would be aspired (or staged) otherwise
+    quarantined: Mapping[int, int] = field(default_factory=dict)  # version -> generation, by the log
 
     @property
     def version(self) -> int | None:
@@ -65,6 +66,7 @@ class ModelLog:
     registry_id: str
     head: int = 0
     event_ids: Sequence[str] = field(default_factory=GrowingSequence)  # event_ids[g - 1] is the event at generation g
+    generations: Mapping[str, int] = field(default_factory=GrowingMapping)  # by event id
     updates: Mapping[int, ModelUpdate] = field(default_factory=GrowingMapping)  # by version
     views: Mapping[str, RegionView] = field(default_factory=lambda: {ALL_REGIONS: RegionView()})
     quarantined: Mapping[int, int] = field(default_factory=dict)  # version -> generation
@@ -129,6 +131,7 @@ class ModelLog:
             paused=view.paused,
             released=self.released,
             refused_version=self._refused_version(view),
+            quarantined=self.quarantined,
         )
 
     def allowed(self, version: int, region: str) -> bool:
@@ -187,7 +190,7 @@ class ModelLog:
         Raises:
             ForeignRegistry: another registry's entry, or another one at a generation that is already folded.
             Gap: generations below the entry's are missing.
-            BrokenChain: its writer had read another log than this one.
+            BrokenChain: its writer had read another log than this one, or its event id stands below it.
         """
         log, generation = self.apply(stated.entry), stated.entry.generation
         if log is self:  # it was folded before
@@ -207,6 +210,14 @@ class ModelLog:
                 reason="broken-chain",
                 subject=f"{self.model} generation {generation}",
                 hint="put it back from a copy of the store; see `modelcast doctor --only logs`",
+            )
+        event_id = stated.entry.event_id
+        if (before := self.generations.get(event_id)) is not None:  # each claim looks for its own: replayed, or forged
+            raise BrokenChain(
+                f"its event id {event_id} stands at generation {before} already: nothing is published or said twice",
+                reason="repeated-event",
+                subject=f"{self.model} generation {generation}",
+                hint="who wrote it did not use modelcast; see `modelcast doctor --only logs`",
             )
         return replace(log, digests=GrowingSequence.of(self.digests).plus(chain(expected, stated.body)))
 
@@ -238,7 +249,10 @@ class ModelLog:
             raise Gap(f"have {self.head}, met {entry.generation}", subject=self.model)
         folded = self._publish(entry) if isinstance(entry, ModelUpdate) else self._command(entry)
         event_ids = GrowingSequence.of(self.event_ids).plus(entry.event_id)
-        return replace(folded, head=entry.generation, event_ids=event_ids)
+        generations = GrowingMapping.of(self.generations)  # ``extend`` refuses an event id that stands below
+        if entry.event_id not in generations:
+            generations = generations.plus(entry.event_id, entry.generation)
+        return replace(folded, head=entry.generation, event_ids=event_ids, generations=generations)
 
     def check(self, entry: Entry) -> None:
         """Whether a claimant may write ``entry`` next; the fold itself is lenient, so that no log can stop a region.

@@ -55,7 +55,7 @@ class Rule:
         takes_version: each target names a version, which the log must hold.
         takes_alias: the command names an alias.
         takes_positions: the command names positions that the log does not hold; it has a command of its own.
-        by_region: it may be said of some regions; otherwise it concerns the version or the model, and so all regions.
+        by_region: it may name some regions; otherwise it concerns the version or the model, and so all regions.
         serves: it has regions serve the version: placement must allow that there, and no quarantine may hold it.
         news: when it is written although it would change nothing.
         change_region: the region's view with the order folded in; None: no region is concerned.

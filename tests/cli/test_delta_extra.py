@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from modelcast.cli.delta_extra import PACKAGE, deltas_installed, needs_deltas
-from modelcast.cli.plan_knowledge import Holding, planned
+from modelcast.cli.plan_knowledge import RegionHoldings, planned
 from modelcast.consumers.fetch import LinkSpeeds
 from modelcast.infra.accelerators import EXTRA_MODULES
 from modelcast.infra.stores import MemoryStore
@@ -48,7 +48,7 @@ def test_a_delta_command_names_the_extra_that_it_lacks(cli: Cli, no_deltas: None
 def test_plan_names_the_extra_that_it_lacks(no_deltas: None) -> None:
     update = ModelUpdate("r", "e1", "fraud", 1, 1, ArtifactRef("origin", "key", "sha256:" + "0" * 64, 1, 1, ""), 1)
     with pytest.raises(ModelcastError, match="this command needs") as caught:
-        planned(MemoryStore(), None, ModelLog("fraud", "r"), update, Holding({}), LinkSpeeds(), 1)
+        planned(MemoryStore(), None, ModelLog("fraud", "r"), update, RegionHoldings({}), LinkSpeeds(), 1)
     assert (caught.value.hint, int(caught.value.exit_code)) == ("pip install 'modelcast[delta]'", 1)
 
 

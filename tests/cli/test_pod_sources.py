@@ -1,5 +1,6 @@
 """How a serving pod is wired."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from modelcast.consumers.fetch.transfer.disks import Disks
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores import MemoryStore
+from tests.agents.region.words import memory_of
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree
 
 
@@ -42,3 +44,16 @@ def test_a_pod_fetches_as_its_region_is_set_to(tmp_path: Path, how: Literal["aut
     assert link is not None
     assert (link.readers, isinstance(link.direct_writes, Disks)) == (7, how == "auto")
     assert how == "auto" or link.direct_writes is how
+
+
+def test_a_pod_is_told_which_version_it_may_not_load_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = MemoryStore("region")
+    monkeypatch.setattr(pod_sources, "store_of", lambda _: bucket)
+    recalled = memory_of(1, 1, served_quarantined=2)
+    bucket.put("state/churn", replace(memory_of(1, 1), model="churn").encode())
+    bucket.put("state/fraud", recalled.encode())
+    found = pod_sources.RegionDesired(StoreSettings(url="s3://unused")).desired()
+    assert [(d.order.model, d.order.version, d.refused) for d in found] == [
+        ("churn", 1, ""),
+        ("fraud", 1, "fraud/1 is quarantined (generation 2): modelcast release fraud/1"),
+    ]

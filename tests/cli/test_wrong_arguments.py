@@ -65,6 +65,7 @@ USAGE = [
     ("activate fraud/1.5", "bad version '1.5'"),
     ("release fraud/-1", "bad version '-1'"),
     ("dead-letters show -- -1", "'offset'"),
+    ("regions forget Bad!", "bad region name 'Bad!'"),
     ("dead-letters list --last 0", "'--last'"),
     ("config show -o xml", "'xml' is not one of"),
     ("plan", "missing argument 'reference'"),

@@ -138,4 +138,4 @@ def test_a_reason_that_is_too_long_is_refused_before_anything_is_sent(settings: 
 )
 def test_what_is_no_note_notes_nothing(value: bytes | None) -> None:
     assert replays.read_note(b"replayed", value, 1) is None
-    assert replays.read_note(b"model-acks", replays.note(1, "ann", ""), 1) is None
+    assert replays.read_note(b"model-acks", replays.encode_note(1, "ann", ""), 1) is None

@@ -10,7 +10,7 @@ from modelcast.infra.stores import open_store
 from modelcast.producers import Publisher
 from modelcast.producers.acceptance import Acceptor
 from modelcast.producers.artifact import scan
-from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.publisher import _reference
 from modelcast.schemas import keys
 from modelcast.schemas.errors import DecodeError, ExitCode, ForeignRegistry, Refused, RegistryIdLost, UsageError
@@ -32,7 +32,7 @@ def publisher(store: ObjectStore, heard: Heard | None = None) -> Publisher:
 
 
 def intent_of(path: Path) -> str:
-    asked = Request.asked(
+    asked = PublishRequest.asked(
         model="fraud", version=None, placement=(), activation=Activation.IMMEDIATE, metrics=None, labels=None,
         publisher="", allow_version_jump=False,
     )  # fmt: skip

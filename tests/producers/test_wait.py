@@ -43,8 +43,10 @@ class Tracker:
         self.model = f"model-{uuid.uuid4().hex[:12]}"
         self.announcer = KafkaAnnouncer(settings)
 
-    def say(self, registry_id: str = "r", head: int = 12, **rows: RegionState) -> VersionState:
+    def say(self, registry_id: str = "r", head: int = 12, unread_seconds: int = 0, **rows: RegionState) -> VersionState:
         said = replace(state(**rows), model=self.model, registry_id=registry_id, head_generation=head)
+        if unread_seconds:
+            said = replace(said, updated_at_us=unread_seconds * 1_000_000 + 1, as_of_us=1)
         self.announcer.announce(Topic.VERSION_STATE, self.model, encode(said), timeout_seconds=10)
         return said
 
@@ -118,8 +120,39 @@ def test_what_the_log_refuses_ends_it_though_no_region_was_told_to_have_it(
     with pytest.raises(Quarantined, match="quarantined by ann") as caught:
         wait_for(settings, tracker.model, 6, timeout_seconds=120, refused=lambda: "quarantined by ann")
     assert caught.value.exit_code == ExitCode.VERIFICATION_FAILED
-    served = wait_for(settings, tracker.model, 7, timeout_seconds=120, refused=lambda: "not asked of what is there")
+    served = wait_for(settings, tracker.model, 7, timeout_seconds=120, refused=lambda: "")
     assert served.there == ("eu",)
+
+
+def test_what_the_log_refuses_is_not_there_though_the_tracker_says_so_still(
+    settings: Settings, tracker: Tracker
+) -> None:
+    tracker.say(eu=replace(SERVING, reported_version=7))
+    with pytest.raises(Quarantined, match=r"quarantined by ann; eu: serves a quarantined version"):
+        wait_for(settings, tracker.model, 7, timeout_seconds=120, refused=lambda: "quarantined by ann")
+
+
+def test_a_state_from_before_the_log_was_read_proves_nothing(settings: Settings, tracker: Tracker) -> None:
+    tracker.say(eu=SERVING)
+    with pytest.raises(NotConverged, match="has not reported it yet"):
+        wait_for(settings, tracker.model, 7, head=13, timeout_seconds=1.5)
+    tracker.say(head=13, eu=SERVING)
+    assert wait_for(settings, tracker.model, 7, head=13, timeout_seconds=60).reached
+
+
+def test_a_tracker_that_is_behind_proves_nothing_and_is_said_to_be(settings: Settings, tracker: Tracker) -> None:
+    tracker.say(unread_seconds=95, eu=SERVING)
+    told: list[str] = []
+    with pytest.raises(NotConverged, match=r"not in 1\.5 s: the tracker is 95 s behind") as caught:
+        wait_for(settings, tracker.model, 7, timeout_seconds=1.5, note=told.append)
+    assert caught.value.exit_code == ExitCode.NOT_CONVERGED
+    tracker.say(unread_seconds=95, eu=REFUSING)
+    with pytest.raises(NotConverged, match="95 s behind"):  # it may have been released since
+        wait_for(settings, tracker.model, 7, timeout_seconds=1.5, note=told.append)
+    assert len(told) == 2
+    assert "95 s behind: acknowledgements that came since wait to be read" in told[0]
+    tracker.say(unread_seconds=1, eu=SERVING)
+    assert wait_for(settings, tracker.model, 7, timeout_seconds=60).there == ("eu",)
 
 
 def test_the_log_is_asked_again_only_when_it_has_grown(settings: Settings, tracker: Tracker) -> None:

@@ -179,3 +179,15 @@ def test_a_log_answers_what_it_holds_and_what_a_person_gave_up_above_it() -> Non
     assert above.aspiration("eu").generation == 4
     assert above.aspiration("eu").reload_generation == 4, "a version's number may mean other bytes now"
     assert above.aspiration("eu").version == 2
+
+
+def test_an_event_stands_in_a_log_once_however_well_it_is_chained() -> None:
+    """A signed rollback of last year, signed again by its own key's holder, is still the same event."""
+    again = replace(update(4, 4), event_id=LOG.event_ids[1])
+    with pytest.raises(BrokenChain, match="event-2 stands at generation 2 already") as caught:
+        LOG.extend(stated(LOG, again))
+    assert caught.value.reason == "repeated-event"
+    assert LOG.extend(stated(LOG, update(2, 2))) is LOG, "the entry itself may be met again"
+    other_future = LOG.extend(stated(LOG, update(4, 4)))
+    assert LOG.extend(stated(LOG, replace(update(4, 5), event_id="event-4"))).latest_version == 5
+    assert other_future.generations["event-4"] == 4

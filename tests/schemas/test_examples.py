@@ -8,7 +8,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from modelcast.schemas.avro.compatibility import problems
+from modelcast.schemas.avro.compatibility import incompatibilities
 from modelcast.schemas.avro.record_shapes import to_plain
 from modelcast.schemas.avro.schema_book import RECORD_CLASSES, SchemaFile, schema_files
 from modelcast.schemas.avro.schema_nodes import Struct, canonical, fingerprint_hex
@@ -96,7 +96,9 @@ def test_every_pair_of_versions_reads_each_other() -> None:
     for one in FILES:
         for other in FILES:
             if one.name == other.name:
-                assert problems(one.node, other.node) == [], f"v{one.version} reads v{other.version} of {one.name}"
+                assert incompatibilities(one.node, other.node) == [], (
+                    f"v{one.version} reads v{other.version} of {one.name}"
+                )
 
 
 def test_a_record_becomes_nothing_but_what_avro_knows() -> None:

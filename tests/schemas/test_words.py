@@ -4,7 +4,7 @@ import pytest
 
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import State
-from modelcast.schemas.words import LOOKS, Facts, Limits, Word, counts, duration, rank, size, word_of, worst
+from modelcast.schemas.words import LOOKS, Limits, PairFacts, Word, counts, duration, rank, size, word_of, worst
 from tests.dashboard.makers import row
 
 SECOND = 1_000_000
@@ -14,7 +14,7 @@ LIMITS = Limits()
 
 def word(it: RegionState, *, alarm: bool = False, behind: float = 0, moved: float = 1, read: float = 1) -> Word:
     """The word of a row; ages in seconds."""
-    facts = Facts(
+    facts = PairFacts(
         it, alarm, NOW - int(behind * SECOND) if behind else 0, NOW - int(moved * SECOND), NOW - int(read * SECOND)
     )
     return word_of(facts, NOW, LIMITS).word
@@ -88,7 +88,7 @@ def test_every_word_is_in_the_table() -> None:
 def test_a_word_says_until_when_it_stands_by_the_clock_alone(
     it: RegionState, behind: int, moved: int, changes_in: int, into: Word
 ) -> None:
-    facts = Facts(it, False, NOW - behind * SECOND if behind else 0, NOW - moved * SECOND, NOW)
+    facts = PairFacts(it, False, NOW - behind * SECOND if behind else 0, NOW - moved * SECOND, NOW)
     now = word_of(facts, NOW, LIMITS)
     assert now.until_us == NOW + changes_in * SECOND + 1
     assert word_of(facts, now.until_us - 1, LIMITS).word is now.word
@@ -97,7 +97,7 @@ def test_a_word_says_until_when_it_stands_by_the_clock_alone(
 
 def test_what_only_news_can_change_has_no_end() -> None:
     for it in (row("eu", silent=True), row("eu", state=State.QUARANTINED), row("eu", state=State.FAILED)):
-        assert word_of(Facts(it, False, 0, NOW, NOW), NOW, LIMITS).until_us == 0
+        assert word_of(PairFacts(it, False, 0, NOW, NOW), NOW, LIMITS).until_us == 0
 
 
 def test_words_are_ordered_worst_first_and_the_worst_is_taken() -> None:

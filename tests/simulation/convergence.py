@@ -49,7 +49,8 @@ def _region(world: World, region: Region) -> list[str]:
         served = memory.served
         known = world.truth.updates.get(served.version) if served else None  # a log that was accepted may lack it
         stands = known is not None and served is not None and known.artifact.manifest_digest == served.manifest_digest
-        if served is not None and stands and served.manifest_digest not in quarantined:
+        refused = served is not None and served.version in aspiration.quarantined  # by people
+        if served is not None and stands and served.manifest_digest not in quarantined and not refused:
             lines += [f"{pod.name} serves nothing, though {served.version} could be" for pod in region.pods
                       if pod.serving is None]  # fmt: skip
         return lines

@@ -311,7 +311,7 @@ def _on_broken(replica: Replica, event: LoadBroken, now: float) -> Replica:
 
 
 def blames_version(code: str) -> bool:
-    """Whether a failed load counts against the version: a pod that had the bytes whole tried, and said why."""
+    """Whether a failed load counts against the version: a pod that had the bytes whole tried, and reported why."""
     return code == BLAMES_THE_VERSION
 
 
@@ -356,7 +356,7 @@ def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
 
 
 def _contradicts(order: LoadOrder, reading: PodReading) -> str:
-    """Why a pod does not serve what it says to have loaded; "": it may. Else it would be told again at once, for ever.
+    """Why a pod does not serve what it reports as loaded; "": it may. Else it would be ordered again and again.
 
     A pod that names neither digest nor generation is believed by its version.
     """

@@ -16,7 +16,7 @@ NEVER = float("-inf")
 class Facts:
     """What is known. Only events change it, and nothing in it is ahead of the truth."""
 
-    # What the state object holds under our epoch, as the last call on it said. Its accepted generation never falls.
+    # What the state object holds under our epoch, as the last call on it returned. Its accepted generation never falls.
     saved: Memory
     # Ownership was certain then: the start of the last call on the state object that succeeded, or, if that was slow,
     # a little later than that (``Policy.slow_proof_seconds``).
@@ -31,7 +31,7 @@ class Facts:
     log_digest: str = ""
     # The log's publications by version, as far as it was read.
     updates: Mapping[int, ModelUpdate] = field(default_factory=dict)
-    # Why the log can't be read on; "": it can. What it said before is still obeyed.
+    # Why the log can't be read on; "": it can. Its entries read before are still obeyed.
     unreadable: str = ""
     # What contradicts the log that this region accepted; not None: no log is obeyed before one that was read from entry
     # 1 answers every position known. What is served goes on being served.
@@ -104,7 +104,7 @@ class Attempts:
 class PodView:
     """What is known of one pod, what it was asked, and what failed."""
 
-    # What it said last; None: it was not read since it was lost.
+    # Its last reading; None: it was not read since it was lost.
     reading: PodReading | None = None
     read_at: float = NEVER
     # It was read, or found not to answer, since we own the model. No order is given before.

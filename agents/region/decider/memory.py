@@ -1,6 +1,6 @@
 """What a region knows of one model for good: the object ``state/<model>`` in the region's own bucket.
 
-It is written with conditional puts only and never goes back: whoever holds the highest ``epoch`` owns the model,
+It is written with conditional puts only and never goes back: the holder of the highest ``epoch`` owns the model,
 and ``accepted_generation`` never falls. A pod can start from it without Kafka and without the origin.
 """
 
@@ -58,7 +58,7 @@ class Contradiction:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One model in one region. ``epoch`` 0: nobody has ever owned it."""
+    """One model in one region. ``epoch`` 0: it was never owned."""
 
     registry_id: str
     model: str
@@ -70,6 +70,7 @@ class Memory:
     staged: Held | None = None
     served: Held | None = None
     quarantined: tuple[Quarantine, ...] = ()
+    served_quarantined: int = 0  # the log's entry by which no pod may load ``served`` any more; 0: none
     contradiction: Contradiction | None = None  # stays until the log, read from entry 1, agrees with it again
 
     def claimed_by(self, worker: str) -> "Memory":
@@ -83,6 +84,14 @@ class Memory:
         if self.contradiction is not None:
             known.append((self.contradiction.generation, self.contradiction.digest))
         return tuple(LogPosition(generation, digest) for generation, digest in known if generation)
+
+    @property
+    def refusal(self) -> str:
+        """Why no pod may load what was served last, for people; "": it may."""
+        if self.served is None or not self.served_quarantined:
+            return ""
+        reference = f"{self.model}/{self.served.version}"
+        return f"{reference} is quarantined (generation {self.served_quarantined}): modelcast release {reference}"
 
     def encode(self) -> bytes:
         """As JSON."""

@@ -114,7 +114,7 @@ def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
 
 
 def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
-    """What this pod should be told now, if anything."""
+    """The order that this pod should get now, if any."""
     aspiration, target, saved, reading = replica.facts.aspiration, replica.target, replica.facts.saved, view.reading
     if reading is None:
         return None
@@ -123,7 +123,7 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
     if aspiration is None:
         return None
     if reading.generation is not None and reading.generation > replica.generation:
-        return None  # never lower a pod, whoever raised it: the log is read again first
+        return None  # a pod is never lowered, also if another worker raised it: the log is read again first
     newer_owner = reading.epoch is not None and reading.epoch < saved.epoch
     usable = target is not None and not replica.is_quarantined(replica.digest)
     in_place = replica.serves_bytes(view) and replica.digest not in replica.facts.missing
@@ -154,7 +154,7 @@ def _last_served(replica: Replica, reading: PodReading) -> LoadOrder | None:
     known = replica.facts.contradiction is not None or replica.last_resort is not None
     if served is None or not known or served.manifest_digest in replica.facts.missing:
         return None
-    if replica.is_quarantined(served.manifest_digest):
+    if replica.served_quarantined or replica.is_quarantined(served.manifest_digest):
         return None
     newer_owner = reading.epoch is not None and reading.epoch < saved.epoch
     same = (reading.version, reading.manifest_digest) == (served.version, served.manifest_digest)

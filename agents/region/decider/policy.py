@@ -9,7 +9,7 @@ class Policy:
     """Times in seconds."""
 
     damage_attempts: int = 3  # damaged bytes are fetched again this often in all, then quarantined
-    load_attempts: int = 3  # a version that loads nowhere is quarantined after so many tries
+    load_attempts: int = 3  # tries after which a version that loads nowhere is quarantined
     loads_at_once: int = 1
     read_every: float = 5.0
     backoff_first: float = 1.0
@@ -21,7 +21,7 @@ class Policy:
     # How long an accepted generation waits to be written for the fetch that it began: mostly one write holds both.
     save_with_fetch_seconds: float = 0.2
     store_pauses: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)  # between readings of a log, or claims, that failed
-    whole_read_pause: float = 5.0  # between readings of a whole log while it is not obeyed, whoever asks for them
+    whole_read_pause: float = 5.0  # seconds between readings of a whole log while it is not obeyed, however many ask
     damaged_state_pause: float = 60.0  # before a claim is tried again when only a person can put the state right
 
     def backoff(self, failures: int, salt: str) -> float:

@@ -67,7 +67,21 @@ class Replica:
         update = self.facts.updates.get(served.version) if served else None
         if served is None or update is None or update.artifact.manifest_digest != served.manifest_digest:
             return None
-        return None if self.is_quarantined(served.manifest_digest) else update
+        refused = self.served_quarantined or self.is_quarantined(served.manifest_digest)
+        return None if refused else update
+
+    @property
+    def served_quarantined(self) -> int:
+        """The entry by which people quarantined what the region served last; 0: none does.
+
+        While no log is obeyed, what was known before still holds.
+        """
+        served, aspiration = self.facts.saved.served, self.facts.aspiration
+        if served is None:
+            return 0
+        if aspiration is None:
+            return self.facts.saved.served_quarantined
+        return aspiration.quarantined.get(served.version, 0)
 
     def is_quarantined(self, digest: str) -> bool:
         """Whether this region refuses these bytes."""
@@ -75,7 +89,7 @@ class Replica:
 
     @property
     def refused_version(self) -> int | None:
-        """The newest version that this region was told of and refuses: damaged, loading nowhere, or quarantined."""
+        """The newest version in the log that this region refuses: damaged, loading nowhere, or quarantined."""
         aspiration = self.facts.aspiration
         told = (aspiration.update, aspiration.staged) if aspiration else ()
         refused = {u.version for u in told if u and self.is_quarantined(u.artifact.manifest_digest)}
@@ -96,7 +110,7 @@ class Replica:
         return self.digest in self.facts.arrived or self.has_bytes
 
     def serves_bytes(self, view: PodView) -> bool:
-        """The pod serves the aspired bytes, whoever told it to."""
+        """The pod serves the aspired bytes, whichever owner ordered it."""
         reading = view.reading
         proved = reading is not None and reading.proof in CONFIRMING
         return reading is not None and proved and reading.manifest_digest == self.digest and not view.lost
@@ -205,7 +219,8 @@ class Replica:
         memory = replace(memory, staged=self._staged(generation))
         if target and self.settled:
             memory = replace(memory, served=Held.of(target, generation))
-        return memory
+        quarantined = self.facts.aspiration.quarantined.get(memory.served.version, 0) if memory.served else 0
+        return replace(memory, served_quarantined=quarantined)
 
     @property
     def only_accepts(self) -> bool:

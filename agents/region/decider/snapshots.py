@@ -65,7 +65,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
 
 
 def _told_of(replica: Replica) -> ModelUpdate | None:
-    """Whose bytes are told: what is aspired, unless only what is fetched ahead of it is on its way."""
+    """Whose bytes are reported: what is aspired, unless only what is fetched ahead of it is on its way."""
     aspiration = replica.facts.aspiration
     aspired, ahead = (aspiration.update, aspiration.staged) if aspiration else (None, None)
     coming = [u for u in (aspired, ahead) if u and u.artifact.manifest_digest in replica.pending.fetching]

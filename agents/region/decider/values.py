@@ -143,14 +143,14 @@ class SaveFailed:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """Somebody with a higher epoch owns the model, or our partition was revoked."""
+    """A worker with a higher epoch owns the model, or our partition was revoked."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class OwnershipDoubted:
-    """Somebody may have taken the model over unheard: this process slept, or was assigned its partition anew."""
+    """Another worker may have taken the model over: this process slept, or was assigned its partition anew."""
 
 
 @dataclass(frozen=True, slots=True)

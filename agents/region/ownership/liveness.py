@@ -1,7 +1,7 @@
 """Whether a worker may push another one out: only as long as it has reason to believe what it was assigned.
 
 A process that slept, or that the cluster could not hear, may have lost its partitions without being told. Until it has
-been assigned anew, or was awake and heard for long enough to have been told, it takes nothing from anybody.
+been assigned anew, or was awake and confirmed long enough to have learnt it, it takes no model from another worker.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from collections.abc import Callable
 SLEPT_SECONDS = 6.0
 """The group gives a member up 8 s after its last heartbeat, and it sends one every 2 s."""
 UNHEARD_BEATS, UNHEARD_SECONDS = 3, 3.0
-"""So many heartbeats, and some time for their delivery, without a confirmation: the cluster does not hear us."""
+"""Unconfirmed heartbeats, and seconds for their delivery, after which the cluster counts as unreachable."""
 DOUBT_SECONDS = 15.0
 """Within this time a member of the group that is awake and heard has learnt what it lost."""
 RECENT_SECONDS = 3.0
-"""What arrives so soon after waking, or after the first word of the cluster since, was on its way before the sleep."""
+"""Seconds after waking, or after the cluster's first confirmation, in which what arrives was sent before the sleep."""
 TICK_SECONDS = 1.0
 
 YIELD_SECONDS_FIRST = 1.0
@@ -37,7 +37,7 @@ class Liveness:
         self._woke_at = self._line_back_at = self._doubted_until = float("-inf")
 
     def stands(self) -> bool:
-        """Whether our partitions are ours as far as anybody can know."""
+        """Whether our partitions are ours, as far as this process can know."""
         now = self._clock()
         awake = now - self._ticked_at <= SLEPT_SECONDS
         heard = self._heard_at is None or now - self._heard_at <= self._unheard_seconds
@@ -61,7 +61,7 @@ class Liveness:
         self._heard_at = now
 
     def assigned(self) -> None:
-        """The group has told us what is ours."""
+        """The group has assigned partitions to this worker."""
         self.ticked()
         now = self._clock()
         cut_off = self._heard_at is not None and self._heard_at < self._woke_at
@@ -79,7 +79,7 @@ class Liveness:
 
 
 def yield_seconds(times: int, most: float, chance: float) -> float:
-    """How long whoever was replaced waits before it claims again: twice as long each time, two never in step.
+    """Seconds that a replaced worker waits before it claims again: doubling, with jitter.
 
     Args:
         times: how often in a row it was replaced before.

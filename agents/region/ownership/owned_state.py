@@ -1,4 +1,4 @@
-"""Who owns a model in a region: whoever claimed the highest epoch of the object ``state/<model>`` there.
+"""Who owns a model in a region: the worker that claimed the highest epoch of the object ``state/<model>`` there.
 
 Every write is a conditional put on the version that was read or written last, so a worker that was replaced finds
 out at its first write, however late it wakes.
@@ -16,7 +16,7 @@ CLAIM_ATTEMPTS = 16
 
 
 class Superseded(Refused):
-    """Somebody else owns the model now."""
+    """Another worker owns the model now."""
 
 
 class OwnedState:
@@ -51,7 +51,7 @@ class OwnedState:
         """Take the next owner epoch.
 
         Raises:
-            Superseded: somebody else owns it, and we may not take it from him (any more).
+            Superseded: another worker owns it, and this one may not take it (any more).
             ForeignRegistry: the state is of another registry.
             ContentError: the state is damaged.
             StoreUnavailable: the bucket did not say whether the claim stands, or others claim all the time.
@@ -78,7 +78,7 @@ class OwnedState:
         """Write ``memory``; what is durable afterwards, under our epoch. That is another memory if the epoch rose.
 
         Raises:
-            Superseded: somebody else owns the model.
+            Superseded: another worker owns the model.
             StoreUnavailable: it may or may not be durable. Call again.
         """
         held = self._held()

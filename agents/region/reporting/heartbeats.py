@@ -1,4 +1,4 @@
-"""This worker is alive: said every few seconds, also when there is nothing to do."""
+"""Heartbeats of this worker, sent every few seconds, also when there is nothing to do."""
 
 import asyncio
 import platform
@@ -26,7 +26,7 @@ UNKNOWN_SECONDS = 0.5
 log = structlog.get_logger(__name__)
 
 
-class Heartbeats:
+class HeartbeatSender:
     """Sends them; also notices that the process has slept.
 
     Args:
@@ -35,9 +35,9 @@ class Heartbeats:
         worker: who.
         every_seconds: how often.
         cache: whose disk is looked at.
-        registry_id: the registry obeyed; "" as long as there is none: then nobody listens either.
+        registry_id: the registry obeyed; "" as long as there is none, and no tracker that reads.
         models_owned: how many.
-        origin_bytes_per_second: how fast the long link was of late; 0: nobody knows.
+        origin_bytes_per_second: throughput of the long link of late; 0: not known.
         on_wake: called when the process was stopped for longer than a dead worker keeps its partitions.
         on_heard: called when the cluster has confirmed a heartbeat.
     """

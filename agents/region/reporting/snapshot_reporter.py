@@ -162,7 +162,7 @@ class SnapshotReporter:
 
 
 def _is_passing(replica: Replica) -> bool:
-    """Whether more is to be told soon; also where what is aspired is here, and what comes after it is on its way."""
+    """Whether more is to be reported soon; also where the aspired version is here, and the next is on its way."""
     return replica.state in PASSING or (replica.state is State.STAGED and bool(replica.pending.fetching))
 
 
@@ -179,5 +179,5 @@ def _outcomes(replica: Replica) -> object:
 
 
 def _pods(replica: Replica) -> object:
-    """What pods have said; to be told soon."""
+    """What pods have reported; to be sent soon."""
     return {name: view.reading for name, view in replica.pods.items()}

@@ -58,7 +58,7 @@ class EffectRunner:
         loop = asyncio.get_running_loop()
 
         def told(event: Event) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            with suppress(RuntimeError):  # the loop is closed: the event has no reader any more
                 loop.call_soon_threadsafe(tell, event)
 
         def fetch() -> Transfer:

@@ -60,11 +60,11 @@ class RegistryLogReader:
             return self._take(self._reader.tail(self._model, partial=True))
 
     def holds(self, stated: StatedEntry) -> bool:
-        """Whether just these bytes stand in the log, as far as it was read. Asks nobody."""
+        """Whether just these bytes stand in the log, as far as it was read. No request is made."""
         return self._log is not None and self._log.stands(stated)
 
     def contradiction(self, stated: StatedEntry) -> str | None:
-        """Why an announced entry is not what stands in the log as far as it was read; None: it is. Asks nobody."""
+        """Why an announced entry is not what stands in the log as far as it was read; None: it is. No I/O."""
         log, generation = self._log, stated.entry.generation
         if log is None or generation > log.head:
             return f"generation {generation} is not in the log"
@@ -72,7 +72,7 @@ class RegistryLogReader:
             return None
         if log.event_ids[generation - 1] != stated.entry.event_id:
             return f"the log holds event {log.event_ids[generation - 1]} at generation {generation}"
-        return f"the log's entry {generation} has the same event id and says something else"
+        return f"the log's entry {generation} has the same event id and another content"
 
     def _read_on(self, log: ModelLog | None, until: int) -> Tail:
         if log is None or not log.head:  # nothing is known of it: one listing, not a question for each generation

@@ -116,7 +116,7 @@ class RegionPorts:
     report_rate: ReportRate = field(default_factory=ReportRate)  # how often fetches report progress
     observer: StepObserver = field(default_factory=LoggedSteps)
     small_fetches: Executor | None = None  # of what needs no lease; None: as the others
-    origin_reads: Executor | None = None  # of logs: a slow origin keeps nobody from the region's own bucket
+    origin_reads: Executor | None = None  # of logs: a slow origin must not delay reads of the region's own bucket
 
     @property
     def log_reads(self) -> Executor:

@@ -57,7 +57,7 @@ class Reconciler:
         state: the model's state object.
         log_reader: the model's log.
         policy: how patient to be.
-        on_replaced: called once if somebody else turns out to own the model, or it can't be taken.
+        on_replaced: called once if another worker owns the model, or it can't be taken.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Reconciler:
         self.log_reader = log_reader
         self.replica: Replica | None = None
         self.unknown = False  # it was only spoken of: the registry holds nothing
-        self.on_trial = False  # it was only spoken of: nobody knows yet
+        self.on_trial = False  # it was only announced: whether it exists is not known yet
         self.owned_at = float("inf")  # when (event loop's time) the claim stood
         self._ports = ports
         self._policy = policy
@@ -96,7 +96,7 @@ class Reconciler:
     def start(self, registry_id: str, *, known_to_exist: bool) -> None:
         """Claim the model (for as long as it takes), then read its log and its pods and do what they ask for.
 
-        A model of which somebody only spoke is not claimed before its log holds something.
+        A model that was only announced is not claimed before its log holds an entry.
         """
         self.on_trial = not known_to_exist
         self._spawn(self._begin(registry_id, known_to_exist))
@@ -276,7 +276,7 @@ class Reconciler:
                 return
 
     async def _wait_for_a_whole_read(self) -> None:
-        """Anybody may make an announcement, and each asks for the log."""
+        """Announcements may come in any number, and each asks for the log."""
         now = asyncio.get_running_loop().time()
         due = max(now, self._whole_read_at)
         self._whole_read_at = due + self._policy.whole_read_pause

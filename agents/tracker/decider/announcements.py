@@ -28,7 +28,7 @@ def unannounced(head: int, announced: int | None) -> tuple[int, ...]:
 
     Args:
         head: the log's.
-        announced: the highest generation that was seen announced; None: nobody knows, then the head will do.
+        announced: the highest generation that was seen announced; None: not known, then the head is taken.
     """
     if head in (0, announced):
         return ()

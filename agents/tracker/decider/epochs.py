@@ -1,6 +1,6 @@
 """Which owner epochs of regions are believed: those that the region's own state object bears out.
 
-Whoever can write to Kafka can make an epoch up, and one that is too high would hide all true reports. So an epoch
+Every writer to Kafka can make an epoch up, and one that is too high would hide all true reports. So an epoch
 above the highest one that was borne out waits until the region's state object was looked at. What is set aside
 meanwhile is bounded, and the lowest epochs are kept: true ones follow each other, made-up ones are high.
 """
@@ -72,7 +72,7 @@ class Epochs:
         pair = self._pairs.setdefault((model, region), _Pair())
         aside, pair.aside = pair.aside, []
         taken = [p for p in aside if p.ack.epoch <= epoch]
-        # What nobody could look at is looked for again when it rises.
+        # An epoch that could not be looked up is looked up again when it rises.
         pair.borne_out = epoch if seen else max((p.ack.epoch for p in taken), default=pair.borne_out)
         return taken, [p for p in aside if p.ack.epoch > epoch]
 

@@ -43,7 +43,7 @@ class Known:
         snapshots: each region's highest complete snapshot.
         heard_us: each region's last heartbeat, by Kafka's clock.
         expected: the regions that count.
-        previous: what was said last, for "since when".
+        previous: the last state, for "since when".
         ahead_of_us: how far our clock is ahead of each region's.
         silent_after_seconds: a region that was not heard for longer is silent.
         unread_after_seconds: pods that were not read back for longer are not known to serve anything.
@@ -115,7 +115,7 @@ def target_version(log: ModelLog, expected: Iterable[str]) -> int | None:
 
 
 def consistent_version(counted: Iterable[RegionState]) -> int | None:
-    """The one version that all of them serve; None if there are several, or nobody, or a region without pods."""
+    """The one version that all of them serve; None if there are several or none, or a region without pods."""
     served = {row.served_version for row in counted}
     return served.pop() if len(served) == 1 else None
 

@@ -38,6 +38,17 @@ class Heartbeats:
         if live_at_us is not None:
             self._differences_us.append(live_at_us - appended_us)
 
+    def workers_of(self, region: str) -> list[str]:
+        """The region's workers that were heard of, as ``region/worker``."""
+        return [name for name in self.workers if name.startswith(f"{region}/")]
+
+    def forget(self, region: str) -> None:
+        """The region was never heard of."""
+        for name in self.workers_of(region):
+            del self.workers[name]
+        self.heard_us.pop(region, None)
+        self._offsets_us.pop(region, None)
+
     @property
     def ahead_us(self) -> int:
         """How far our clock is ahead of Kafka's."""

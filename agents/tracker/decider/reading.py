@@ -1,7 +1,7 @@
 """How far acknowledgements were read: a view is as old as the oldest one that waits to be read."""
 
 
-class Reading:
+class ReadProgress:
     """By partition. Times are Kafka's, UTC microseconds."""
 
     def __init__(self) -> None:

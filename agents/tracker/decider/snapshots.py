@@ -30,7 +30,7 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class AckPage:
     """One page: what the ack says besides its pods, its pods counted, and its bytes."""
 
     ack: ModelAck  # without pods where they are many
@@ -44,7 +44,7 @@ class Snapshot:
 
     order: Order
     slot: int
-    pages: Mapping[int, Page]
+    pages: Mapping[int, AckPage]
 
     @property
     def complete(self) -> bool:
@@ -95,9 +95,9 @@ def order_of(ack: ModelAck) -> Order:
     return (ack.epoch, ack.sequence, ack.pages)
 
 
-def page_of(ack: ModelAck, raw: bytes = b"") -> Page:
+def page_of(ack: ModelAck, raw: bytes = b"") -> AckPage:
     """An ack with its pods counted."""
-    return Page(ack if len(ack.pods) <= FEW else replace(ack, pods=()), tally(ack.pods), raw)
+    return AckPage(ack if len(ack.pods) <= FEW else replace(ack, pods=()), tally(ack.pods), raw)
 
 
 def take(rows: RegionRows, ack: ModelAck, raw: bytes = b"") -> Change:
@@ -154,7 +154,7 @@ class Restored:
 
 def restore(stored: Iterable[tuple[Place, ModelAck, bytes]]) -> Restored:
     """The rows that a table's content means, wherever each page lies in it."""
-    found: dict[Order, dict[int, tuple[Place, Page]]] = {}
+    found: dict[Order, dict[int, tuple[Place, AckPage]]] = {}
     leftovers: list[Place] = []
     for place, ack, raw in stored:
         pages = found.setdefault(order_of(ack), {})

@@ -11,7 +11,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
-from modelcast.consumers.companion.http import Answer, ServerClient
+from modelcast.consumers.companion.http import ServerAnswer, ServerClient
 from modelcast.consumers.companion.layouts.mlserver import SETTINGS_FILE, served_in
 from modelcast.consumers.companion.placing import ModelRepository, settings_bytes
 from modelcast.consumers.pod.engine import Capabilities, Served
@@ -114,7 +114,7 @@ class MLServerEngine:
         await self._client.aclose()
 
 
-def _load_code(answer: Answer) -> str:
+def _load_code(answer: ServerAnswer) -> str:
     """``LoadFailed``'s code for MLServer's answer to a load of files that were verified and placed whole."""
     message = answer.message.lower()
     if any(words in message for words in _UNSUPPORTED) or answer.status in {405, 501}:

@@ -1,11 +1,11 @@
 """A plain folder: ``<model>/<version>/…``, and the symbolic link ``<model>/current`` that leads to one of them."""
 
-from modelcast.consumers.companion.layouts.values import Files, Layout, places_of
+from modelcast.consumers.companion.layouts.values import Files, VersionLayout, places_of
 from modelcast.consumers.pod_clients.port import LoadOrder
 
 CURRENT = "current"
 
 
-def folder_layout(files: Files, order: LoadOrder) -> Layout:
+def folder_layout(files: Files, order: LoadOrder) -> VersionLayout:
     """Every file at its own path."""
-    return Layout(str(order.version), places_of(files))
+    return VersionLayout(str(order.version), places_of(files))

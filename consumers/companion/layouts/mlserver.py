@@ -15,8 +15,8 @@ from typing import Any
 from modelcast.consumers.companion.layouts.values import (
     HINTS_FOLDER,
     Files,
-    Layout,
     ReadFile,
+    VersionLayout,
     places_of,
     read_hint,
     unsupported,
@@ -37,7 +37,7 @@ _BY_NAME = {
 }
 
 
-def mlserver_layout(files: Files, order: LoadOrder, read: ReadFile) -> Layout:
+def mlserver_layout(files: Files, order: LoadOrder, read: ReadFile) -> VersionLayout:
     """Where the files go; ``settings`` is what model-settings.json must say.
 
     Raises:
@@ -62,7 +62,7 @@ def mlserver_layout(files: Files, order: LoadOrder, read: ReadFile) -> Layout:
         "platform": f"{_MARK} {order.manifest_digest} {order.version}",
         "parameters": {**kept, "uri": f"./{folder}" if inside == "." else f"./{folder}/{inside}"},
     }
-    return Layout(folder, places_of(files, without=frozenset({SETTINGS_FILE})), settings)
+    return VersionLayout(folder, places_of(files, without=frozenset({SETTINGS_FILE})), settings)
 
 
 def _by_name(files: Files) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any
 from modelcast.consumers.companion.layouts.values import (
     HINTS_FOLDER,
     Files,
-    Layout,
     Place,
     ReadFile,
+    VersionLayout,
     places_of,
     read_hint,
     unsupported,
@@ -34,7 +34,7 @@ ParseConfig = Callable[[bytes], Mapping[str, Any]]
 """A ModelConfig in text format as JSON fields. Raises ``ValueError``."""
 
 
-def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: ParseConfig) -> Layout:
+def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: ParseConfig) -> VersionLayout:
     """Where the files go; ``settings`` is the whole ModelConfig that makes Triton serve this version and no other.
 
     Raises:
@@ -54,7 +54,7 @@ def triton_layout(files: Files, order: LoadOrder, read: ReadFile, parse_config: 
     if settings.get("backend") == "python" and "model.py" not in {p.path for p in places}:
         # Triton 2.51 never answers such a load, and takes no other of that model until it restarts (server#8766).
         raise unsupported("triton", files, "model.py for its python backend")
-    return Layout(str(order.version), places, settings)
+    return VersionLayout(str(order.version), places, settings)
 
 
 def _places(files: Files) -> tuple[Place, ...]:

@@ -26,7 +26,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class VersionLayout:
     """Where the files of one version go. The folder appears whole, by one rename; the settings follow."""
 
     folder: str  # below the model's own folder

@@ -46,7 +46,7 @@ class ArtifactCache:
     Args:
         folder: where; made if it is not there. On one filesystem.
         size_max_bytes: evict to stay below; None: only the disk is the limit.
-        alone: it is one process's own, and its files become somebody's: no locks are taken, and no file has two links.
+        alone: it is one process's own, its files go to the caller: no locks are taken, and no file has two links.
 
     Raises:
         NoLocks: the folder's file system can't lock files, and others may use the cache.
@@ -101,7 +101,7 @@ class ArtifactCache:
 
     @contextmanager
     def open(self, manifest_digest: str, *, verify: bool = True) -> Iterator[Path]:
-        """The folder of the artifact's files; nobody evicts it while the context is open.
+        """The folder of the artifact's files; it is not evicted while the context is open.
 
         Args:
             manifest_digest: which one.
@@ -188,15 +188,15 @@ class ArtifactCache:
     def fetching(self, manifest_digest: str, *, context: Context | None = None) -> Iterator[Incoming]:
         """The place where the artifact is put together. One process at a time, the others wait here.
 
-        Whoever enters asks ``has`` again: another may have brought it meanwhile.
+        Ask ``has`` again inside: another process may have brought it meanwhile.
         """
         name = hex_of(manifest_digest)
-        self._make_folders()  # somebody may have removed the cache while we live
+        self._make_folders()  # the cache may have been removed while this process runs
         with self._held.exclusive(self._fetch_lock(name), context=context), full_disk_named(str(self.folder)):
             yield Incoming(self._incoming / name, self._artifacts / name, shares=not self._alone)
 
     def reserve(self, incoming: Incoming, files: Sequence[FileEntry], *, keep: Set[str] = NOTHING) -> None:
-        """Make room for what ``files`` of ``incoming`` still lack and take it, so that nobody else can.
+        """Make room for what ``files`` of ``incoming`` still lack and reserve it.
 
         Evicts the least recently used, never what is open somewhere or stands in ``keep`` (manifest digests).
 
@@ -218,7 +218,7 @@ class ArtifactCache:
         return there.f_bavail * there.f_frsize
 
     def evict(self, manifest_digest: str) -> bool:
-        """Remove an artifact unless somebody reads it; whether it is gone."""
+        """Remove an artifact unless it is being read; whether it is gone."""
         return self._evict(hex_of(manifest_digest))
 
     # --- inside
@@ -290,7 +290,7 @@ class ArtifactCache:
         return gone
 
     def _sweep(self) -> None:
-        """Remove what crashes left behind and nobody will resume."""
+        """Remove what crashes left behind and no fetch will resume."""
         for gone in self._trash.iterdir():
             shutil.rmtree(gone, ignore_errors=True)
         for name in self._left_behind():

@@ -18,7 +18,7 @@ class CacheLocks:
     """Locks on files, which are made where they are not there. All raise ``NoLocks`` where the file system has none.
 
     Args:
-        alone: nobody else has this cache.
+        alone: no other process uses this cache.
     """
 
     def __init__(self, *, alone: bool) -> None:

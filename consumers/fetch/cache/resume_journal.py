@@ -1,6 +1,6 @@
 """How many bytes of each block are written, in a small file beside: being killed then costs next to nothing.
 
-It is written after the bytes, and nobody waits for the disk: after a power failure it may promise too much. So it says
+It is written after the bytes, without waiting for the disk: after a power failure it may promise too much. So it shows
 where to go on, and proves nothing.
 """
 
@@ -33,7 +33,7 @@ class ResumeJournal:
         self._lock = threading.Lock()
 
     def read(self) -> tuple[str, dict[int, int]]:
-        """The mark of what was being brought, and the bytes that are written, by block; ("", {}) if nobody knows."""
+        """The mark of what was being brought, and the bytes that are written, by block; ("", {}): not known."""
         with suppress(OSError, struct.error, UnicodeDecodeError):
             data = self._place.read_bytes()
             magic, size_bytes, length, mark = _HEAD.unpack_from(data)

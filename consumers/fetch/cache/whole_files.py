@@ -22,7 +22,7 @@ def check_digests(files: Iterable[tuple[FileEntry, Path]], store: str, context: 
 
     Raises:
         DamagedBytes: one has another digest.
-        FetchCancelled: nobody wants them any more.
+        FetchCancelled: they are not wanted any more.
     """
     for file, path in files:
         context.check()

@@ -17,8 +17,8 @@ class IncomingDestination:
     Args:
         incoming: where the artifact is put together.
         download: brings what an accelerator asks for.
-        write_through: told of blocks that are in their place.
-        throughput: told how fast the link was.
+        write_through: gets blocks that are in their place.
+        throughput: gets the measured throughput of the link.
     """
 
     def __init__(

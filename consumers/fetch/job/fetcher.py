@@ -71,7 +71,7 @@ class Fetcher:
         Args:
             manifest_digest: of which.
             manifest_key: as ``fetch``.
-            size_bytes: what is said of its size. For small ones nothing is done.
+            size_bytes: its size as announced. For small ones nothing is done.
             candidates: as ``fetch``.
         """
         if size_bytes < LEASE_FROM_BYTES or self._cache.has(manifest_digest) or without(PREFETCH):
@@ -111,8 +111,8 @@ class Fetcher:
             size_bytes: what the log says of its size; None: the log was not asked.
             keep: manifest digests that must not be evicted to make room.
             candidates: other versions of the model, and what was announced of them.
-            on_progress: told of further verified bytes.
-            on_status: told from time to time how far it has come, from a thread of the fetch.
+            on_progress: called with the number of further verified bytes.
+            on_status: called from time to time with how far it has come, from a thread of the fetch.
             cancel: once it is set the fetch ends with ``FetchCancelled``.
 
         Raises:
@@ -126,7 +126,7 @@ class Fetcher:
         early = self._prefetch.take(manifest_digest)
         wish = Wish(manifest_digest, manifest_key or keys.manifest(manifest_digest), size_bytes, keep, early)
         request = self._request(manifest_digest, candidates)
-        many = True  # of what fails nobody knows how much it read
+        many = True  # how much a failed one read is not known
         try:
             report = self._brought(request, wish, on_progress, on_status, cancel)
             many = report.files > MANY_FILES
@@ -172,4 +172,4 @@ class Fetcher:
             finally:
                 if lease is not None:
                     lease.drop()
-        raise StoreUnavailable("this worker is too slow to be heard of", subject=manifest_digest)
+        raise StoreUnavailable("this worker renews its lease too slowly to keep it", subject=manifest_digest)

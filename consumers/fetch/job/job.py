@@ -61,7 +61,7 @@ class Job:
         link: what all transfers of this process share.
         lease: this artifact's; None: the origin is read without one.
         context: the fetch's.
-        tell: told how far it has come.
+        tell: called with how far it has come.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class Job:
         manifest = near_or_far(self._region, self._read_manifest(wish), at_once=small, context=self._context)
         if wish.size_bytes is not None and manifest.size_bytes != wish.size_bytes:
             raise VerificationFailed(
-                f"the manifest's files have {manifest.size_bytes} bytes, the log says {wish.size_bytes}",
+                f"the manifest's files have {manifest.size_bytes} bytes, the log's entry declares {wish.size_bytes}",
                 subject=wish.manifest_digest,
             )
         return manifest
@@ -230,7 +230,7 @@ class Job:
                 steps = self._session.improve(whole, held, self._context) if far else ()
             self._taken.update({step.file.digest: step for step in steps})
             self._meter.planned_bytes = origin_bytes_of(steps) + self._meter.moved_bytes(Source.ORIGIN)
-            if large or len(lacking) >= MANY_FILES:  # else it is over before anybody could read of it
+            if large or len(lacking) >= MANY_FILES:  # else it is over before a person could read of it
                 self._tell(steps)
             direct = [step for step in steps if not step.way.is_accelerated]
             detours = [step for step in steps if step.way.is_accelerated]

@@ -1,7 +1,7 @@
 """What an announcement speaks of is asked for before the log was read: that saves a round trip over the long link.
 
-An announcement is a hint, and nothing is done on its word but to ask: a manifest proves itself by its digest, and it is
-used only if the log names it, too. What nobody takes is forgotten soon, and only so much is asked for at once.
+An announcement is a hint, and it causes nothing but a request: a manifest proves itself by its digest, and it is
+used only if the log names it, too. What is not taken is forgotten soon, and only so much is asked for at once.
 """
 
 import threading
@@ -43,7 +43,7 @@ class Prefetch:
             return True
 
     def _counted(self, read: Callable[[], Manifest]) -> Callable[[], Manifest]:
-        """What nobody waits for any more still runs, as long as the store takes."""
+        """Requests that are not waited for any more still run to their end."""
 
         def run() -> Manifest:
             try:

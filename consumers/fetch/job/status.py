@@ -1,4 +1,4 @@
-"""How far a fetch has come, told while it runs."""
+"""How far a fetch has come, reported while it runs."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from modelcast.consumers.fetch.planning.steps import Source
 TOLD_EVERY_SECONDS = 0.25
 RATE_OVER_SECONDS = 3.0
 MANY_FILES = 1000
-"""From so many on an artifact takes long, however small they are."""
+"""Files from which on an artifact takes long, however small they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Ticker:
     """Tells a status: at once when there is a plan, and then from a thread of its own until its exit.
 
     Args:
-        tell: called with each status; None: nobody listens, and there is no thread.
+        tell: called with each status; None: no status is made, and there is no thread.
         meter: the fetch's.
     """
 

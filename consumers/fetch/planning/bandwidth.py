@@ -1,6 +1,6 @@
 """What the long link is believed to carry, by transfers that a limit may have held. Pure.
 
-Whoever was held by a limit learned that the link carries the limit, and not what it would carry without. So such a
+A transfer held by a limit shows that the link carries the limit, not what it would carry without. So such a
 transfer counts only as "at least", and no belief is above what is allowed now.
 """
 
@@ -67,7 +67,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A speed, and whether anybody measured it."""
+    """A speed, and whether it was measured."""
 
     bytes_per_second: float
     measured: bool

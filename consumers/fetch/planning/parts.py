@@ -13,7 +13,7 @@ PART_BLOCKS_MIN = 2
 PARTS_AHEAD = 4
 """No part is larger than this share of what is left: so many readers work at once."""
 LATENCIES_IN_FLIGHT = 8
-"""What readers together have asked for lasts so long: the link is busy while one of them waits for his next answer."""
+"""Latencies that the bytes asked for at once last: the link stays busy while a reader waits for an answer."""
 LATENCY_SECONDS_MIN = 0.1
 """Near stores answer sooner, but each request costs processor time."""
 NOTHING_WRITTEN: Mapping[str, Mapping[int, int]] = MappingProxyType({})
@@ -46,7 +46,7 @@ class Part:
 def part_blocks(bytes_per_second: float, request_seconds: float, readers: int) -> int:
     """How many blocks a part has at most, on a link like this one.
 
-    Short parts come nearly in order, and whoever follows the readers (a codec, an upload) has something to do from the
+    Short parts come nearly in order, and what follows the readers (a codec, an upload) has something to do from the
     start; but each reader waits for an answer between two of them.
     """
     in_flight = LATENCIES_IN_FLIGHT * max(request_seconds, LATENCY_SECONDS_MIN) * bytes_per_second
@@ -88,7 +88,7 @@ def runs(
 ) -> Iterator[tuple[int, int]]:
     """``blocks`` in runs: (first, count). Long ones first, for the fewest requests; towards the end shorter ones.
 
-    Then readers end together, and whoever follows them (a codec, an upload) has little left to do after the last byte.
+    Then readers end together, and what follows them (a codec, an upload) has little left to do after the last byte.
     The first ones differ in length: readers that begin at once and share the link would all end at once, too, and the
     link would stand idle until the next answer.
 

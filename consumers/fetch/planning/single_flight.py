@@ -2,7 +2,7 @@
 
 The table is one small object in the region's bucket, written by conditional puts only, so that of two who join in the
 same millisecond one writes first and the other reads what it wrote. A row shows that its holder lives by a beat that
-grows; whoever watches one that does not grow for long enough, by its own clock, may take it out. No clocks
+grows; a watcher of one that does not grow for long enough, by the watcher's clock, may take it out. No clocks
 are compared.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 TABLE_SIZE_MAX = 256 * 1024
 EXPIRY_SECONDS = 8.0
-"""Four beats. A holder that was not heard for so long is replaced, and gives up by itself."""
+"""Seconds without a beat (four are missed) after which a holder is replaced, and gives up by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Watched:
 
 
 def joined(table: Table, artifact: str, holder: str, watched: Watched, now: float, leases_max: int) -> Table | None:
-    """The table with our row in it; None: not now, because somebody else brings it, or enough are under way.
+    """The table with our row in it; None: not now, because another worker brings it, or enough are under way.
 
     Args:
         table: as it is.

@@ -137,7 +137,7 @@ def without_detour(step: Step, missing: Set[int], held: Mapping[str, tuple[str, 
     local = bytes_of(file, reusable(file, held, missing).keys())
     before = set(range(len(file.blocks))) - missing
     alone = before - reusable(file, held, before).keys()
-    blank = bytes_of(file, {n for n in alone if file.blocks[n] == _BLANK})  # room was taken: nobody brought them
+    blank = bytes_of(file, {n for n in alone if file.blocks[n] == _BLANK})  # space was taken, but no bytes were written
     brought = bytes_of(file, alone) - blank
     lacking = bytes_of(file, missing) - local
     whole = Way.RESUMED if brought else Way.WHOLE

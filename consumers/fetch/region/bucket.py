@@ -70,7 +70,7 @@ class RegionalBucket:
         return frozenset(there)
 
     def distrust(self, digest: str) -> None:
-        """A blob is damaged: nobody shall read it, or believe the manifest that vouches for it."""
+        """A blob is damaged: it must not be read, nor the manifest believed that names it."""
         self.vouched = False
         with suppress(ModelcastError):  # the origin is tried whatever comes of this, and what it gives overwrites
             self.store.delete(self._key)

@@ -35,7 +35,7 @@ class RegionLeases:
 
     Args:
         region: the region's own bucket.
-        holder: who we are; the same after a restart, and nobody else's. It may bring one artifact once at a time.
+        holder: who we are; the same after a restart, and unique. It may bring one artifact once at a time.
         leases_max: how many artifacts may come from the origin at once, the whole region together.
         beat_seconds: how often we say that we live.
         expiry_seconds: how long others may be silent.
@@ -75,7 +75,7 @@ class RegionLeases:
     # --- for leases
 
     def join(self, lease: "RegionLease") -> bool:
-        """Wait until ``lease`` has its row; whether somebody else had one of that artifact in the meantime."""
+        """Wait until ``lease`` has its row; whether another holder had one of that artifact in the meantime."""
         watched, waited, unknown = Watched(), False, 0
         while True:
             lease.context.check()
@@ -89,7 +89,7 @@ class RegionLeases:
                 try:
                     self._write(wanted, etag)
                 except (PreconditionFailed, StoreUnavailable) as error:
-                    # Somebody was quicker, or nobody knows: look again.
+                    # Another was quicker, or the answer was lost: look again.
                     unknown += isinstance(error, StoreUnavailable)
                     if unknown >= ATTEMPTS:
                         raise
@@ -180,10 +180,10 @@ class RegionLeases:
 
     @property
     def silence_seconds_max(self) -> float:
-        """After so long without a beat that arrived we take it that we were replaced, and can't be told.
+        """Seconds without a beat that arrived after which this holder takes itself as replaced.
 
-        Longer than what others wait: where the bucket answers nobody, nobody replaces us, and the next beat that
-        arrives tells how things stand.
+        Longer than what others wait: while the bucket answers no one, no one can replace this holder, and the next
+        beat that arrives shows who holds the lease.
         """
         return 4 * self._expiry_seconds
 
@@ -193,7 +193,7 @@ class RegionLease:
 
     Attributes:
         artifact: the manifest digest.
-        context: whether anybody still wants it.
+        context: whether it is still wanted.
         heard_at: when our last beat that arrived was sent, by our own clock.
     """
 
@@ -208,13 +208,13 @@ class RegionLease:
 
     @property
     def lost(self) -> bool:
-        """Somebody else has it, or may have."""
+        """Another holder has it, or may have."""
         if not self._taken:
             return False
         return self._away or time.monotonic() - self.heard_at > self._leases.silence_seconds_max
 
     def take(self) -> bool:
-        """Wait for the lease; whether somebody else had one of this artifact in the meantime."""
+        """Wait for the lease; whether another holder had one of this artifact in the meantime."""
         with self._lock:
             if self._taken:
                 return False
@@ -234,5 +234,5 @@ class RegionLease:
                 self._taken = self._away = False
 
     def taken_away(self) -> None:
-        """Somebody took our row out of the table."""
+        """Another worker took our row out of the table."""
         self._away = True

@@ -47,7 +47,7 @@ class WriteThrough:
     ) -> None:
         for prefix in self._prefixes.values():
             prefix.give_up()
-        # A bucket that does not answer holds up nobody who has given up already: a part more is sent at most.
+        # A bucket that does not answer can't hold up a cancelled fetch: at most one more part is sent.
         self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     def begin(
@@ -74,7 +74,7 @@ class WriteThrough:
         Raises:
             FetchCancelled: it was no longer wanted while the last uploads were waited for.
         """
-        for prefix in self._prefixes.values():  # blocks of a way that failed may be right, and nobody told of them
+        for prefix in self._prefixes.values():  # blocks of a way that failed may be right, and were not reported
             prefix.begin(prefix.blocks)
         while wait(self._uploads.values(), LOOK_SECONDS).not_done:
             context.check()
@@ -83,7 +83,7 @@ class WriteThrough:
 
 def _upload(region: RegionalBucket, file: FileEntry, path: Path, prefix: VerifiedPrefix) -> bool:
     try:
-        region.upload(file, path, ready=prefix.wait_for)
+        region.upload(file, path, ready=prefix.wait_for_bytes)
     except ModelcastError as error:
         if not prefix.is_over:
             log.info("a file enters the region later", path=file.path, store=region.store.name, error=error)

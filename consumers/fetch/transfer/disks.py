@@ -1,6 +1,6 @@
 """Whether large files are better written past the page cache: that depends on the disk, which is measured.
 
-It saves the copy into the cache, but the disk has to read what it wrote, for whoever needs it next. What counts is the
+It saves the copy into the cache, but the disk has to read what it wrote, for the next reader. What counts is the
 time and the work from the first byte until the file was read once more: ARCHITECTURE.md has the figures.
 """
 

@@ -1,8 +1,8 @@
 """Moving parts of files from a store into preallocated files, several at once, each block hashed as it arrives.
 
-The manifest's digest, which the log vouches for, binds path, size and blocks, so right blocks are the right bytes. That
-the whole file's digest (which only names the object) is right too is checked by whoever gives the file on under that
-name. Memory is bounded by one block a thread. A part that is interrupted goes on from its last byte.
+The manifest's digest, which the log vouches for, binds path, size and blocks, so right blocks are the right bytes. The
+caller checks the whole file's digest (which only names the object) before it passes the file on under that name.
+Memory is bounded by one block a thread. A part that is interrupted goes on from its last byte.
 """
 
 import threading
@@ -54,9 +54,9 @@ class Download:
         """Args:
         stores: the region's (if there is one) and the origin.
         path_of: the preallocated file of a part.
-        context: told of further bytes of files, from several threads but never at once.
-        distrust: told the digest of a file that is damaged in the regional bucket.
-        block_came: told the digest of a file and the number of a block of it that is written, and right.
+        context: gets further bytes of files, from several threads but never at once.
+        distrust: called with the digest of a file that is damaged in the regional bucket.
+        block_came: called with the digest of a file and the number of a block of it that is written, and right.
         link: what all transfers of this process share; None: nothing.
         lease: taken before the first byte is read from the origin; None: it is read without one.
         journal_of: where it is noted how much of each block of a part's file is written; None: nowhere.
@@ -87,10 +87,10 @@ class Download:
         source: Source = Source.ORIGIN,
         prefix: VerifiedPrefix | None = None,
     ) -> None:
-        """Bring an object that nobody can check in advance, going on from what an interruption left.
+        """Bring an object whose digest is not known in advance, going on from what an interruption left.
 
         Args:
-            prefix: told what of it is there.
+            prefix: grows with what of it is there.
 
         Raises:
             BlobMissing: it is not in the store.

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Warmable(Protocol):
-    """A store that can be told of reads to come."""
+    """A store that can prepare for reads to come."""
 
     def warm(self, connections: int) -> None:
         """Have so many connections soon, beside the caller. Never raises."""
@@ -28,7 +28,7 @@ def reads_to_come(store: ObjectStore, readers: int) -> None:
 def started(act: Callable[[], T], patience_seconds: float | None = None) -> Callable[[], T | None]:
     """Begin ``act()`` beside the caller; calling the result waits for its outcome: None if it failed.
 
-    Nobody has to wait for it, not even the end of the process: a store that is away answers late.
+    It need not be waited for, not even at the end of the process: a store that is away answers late.
 
     Args:
         patience_seconds: how long the outcome is waited for; None: for ever.
@@ -36,7 +36,7 @@ def started(act: Callable[[], T], patience_seconds: float | None = None) -> Call
     outcome: list[T] = []
 
     def run() -> None:
-        with suppress(Exception):  # whoever still wants it asks again, and hears of the error then
+        with suppress(Exception):  # a caller that still wants it asks again, and gets the error then
             outcome.append(act())
 
     thread = threading.Thread(target=run, name="early", daemon=True)

@@ -19,14 +19,14 @@ class Lease(Protocol):
 
     @property
     def lost(self) -> bool:
-        """It went to somebody else, because we were not heard of for too long: stop reading."""
+        """It went to another worker, because no beat arrived for too long: stop reading."""
         ...
 
     def take(self) -> bool:
         """Wait for it; at once if it is ours already. Whether others brought the artifact in the meantime.
 
         Raises:
-            FetchCancelled: nobody wants it any more.
+            FetchCancelled: it is not wanted any more.
             TransportError: the regional bucket does not answer.
         """
         ...

@@ -1,4 +1,4 @@
-"""Bringing an object whose bytes nobody can check in advance (a delta), resumed after an interruption.
+"""Bringing an object whose digest is not known in advance (a delta), resumed after an interruption.
 
 Beside the file lies ``<file>.begun`` (``ResumeJournal``, marked with the object's etag) until it is whole. Should it be
 wrong, what comes of the object fails the manifest's digest.
@@ -31,7 +31,7 @@ def bring_object(
     """Have the object at ``key`` in ``path``.
 
     Args:
-        prefix: told what of it is there; given up when what came is worth nothing. It is ended once nobody waits.
+        prefix: grows with what of it is there; given up when what came is worth nothing. Ended once not waited for.
         most: blocks that are asked for at once.
 
     Raises:
@@ -89,7 +89,7 @@ def _bring(
 
 
 class _Left:
-    """An ``End``: nobody waits for the object any more."""
+    """An ``End``: the object is not waited for any more."""
 
     def __init__(self, prefix: VerifiedPrefix) -> None:
         self._prefix = prefix

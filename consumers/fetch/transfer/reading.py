@@ -19,9 +19,9 @@ FLOOR_BYTES_PER_SECOND = 1024
 FLOOR_AFTER_SECONDS = 30.0
 DEADLINE_SECONDS = 3600.0
 DEADLINE_BYTES_PER_SECOND = 32 * 1024
-"""A transfer that is slower in all gives its place to others for a while; what came stays."""
+"""A transfer with a lower mean rate is ended, so that others run; it is resumed later from the bytes that arrived."""
 SAVE_SECONDS = 0.01
-"""What came is written after so long at the latest: more than that no kill costs. Fast links fill a block by then."""
+"""Seconds after which bytes that arrived are written at the latest; a kill loses no more than these."""
 
 
 class Deadline:
@@ -98,7 +98,7 @@ class Reading:
     def bring(
         self, span: Span, source: Source, target: Target, context: Context, came: Callable[[Span, int], None]
     ) -> None:
-        """Read what is left of ``span`` into ``target``; ``came`` is told of every piece, after it is written.
+        """Read what is left of ``span`` into ``target``; ``came`` is called with every piece, after it is written.
 
         Raises:
             BlobMissing: the store does not have the object.
@@ -196,7 +196,7 @@ class _Block:
 
     Args:
         buffer: a block's memory.
-        came: told of every piece, after it is written.
+        came: called with every piece, after it is written.
         now: any monotonic clock, in seconds.
 
     Attributes:

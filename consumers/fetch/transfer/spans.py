@@ -113,7 +113,7 @@ class FileSpan(Span):
         return self.part.step.way is Way.REGION and bool(self.wrong.keys() - {self.taken_over})
 
     def wrong_from_origin(self) -> int | None:
-        """The first wrong block that the origin gave, and nobody else a part of it."""
+        """The first wrong block that came whole from the origin."""
         if self.origin_from is None:
             return None
         given = (n for n in sorted(self.wrong) if n * BLOCK_SIZE_BYTES >= self.origin_from)

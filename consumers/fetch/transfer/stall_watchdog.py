@@ -28,7 +28,7 @@ class StallWatchdog:
         return slow
 
     def excuse(self, seconds: float) -> None:
-        """We ourselves did not read for so long."""
+        """Leave out ``seconds`` in which this process itself did not read."""
         self._since += seconds
 
 

@@ -50,7 +50,7 @@ class Throughput:
         self._allowed: list[Allowance] = []  # while the transfer runs
 
     def of_the_region(self) -> float:
-        """What the long link gives the whole region, bytes a second, within its limit; 0: nobody knows."""
+        """What the long link gives the whole region, bytes a second, within its limit; 0: not known."""
         belief = self._believed(self._allowance().limit_bytes_per_second)
         return belief.bytes_per_second if belief.measured else 0.0
 

@@ -1,4 +1,4 @@
-"""How much of a file's beginning is there for good, told to whoever reads it while it is being put together."""
+"""How much of a file's beginning is there for good, for readers that follow while it is being put together."""
 
 import threading
 from collections.abc import Set
@@ -14,7 +14,7 @@ class VerifiedPrefix:
 
     Args:
         size_bytes: of the whole file.
-        missing: the blocks that are not there yet; None: nobody knows before ``begin``.
+        missing: the blocks that are not there yet; None: not known before ``begin``.
     """
 
     def __init__(self, size_bytes: int, missing: Set[int] | None = None) -> None:
@@ -40,7 +40,7 @@ class VerifiedPrefix:
                 self._advance()
 
     def give_up(self) -> None:
-        """Nothing more comes, and what came may be worth nothing: whoever waits is told so."""
+        """Nothing more comes, and what came may be worth nothing: all that wait raise."""
         with self._grew:
             self._over = True
             self._grew.notify_all()
@@ -56,15 +56,15 @@ class VerifiedPrefix:
         return self._over
 
     def leave(self) -> None:
-        """Nobody waits for it any more."""
+        """It is not waited for any more."""
         self._left = True
 
     @property
     def is_left(self) -> bool:
-        """Whoever brings it may stop."""
+        """Its writer may stop."""
         return self._left
 
-    def wait_for(self, size_bytes: int) -> None:
+    def wait_for_bytes(self, size_bytes: int) -> None:
         """Return once so many bytes are there from the start.
 
         Raises:

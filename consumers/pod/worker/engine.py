@@ -9,7 +9,7 @@ import structlog
 
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Capabilities, Served
-from modelcast.consumers.pod.worker.link import Loaded, WorkerGone, WorkerLink
+from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink, WorkerLoaded
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod.worker.spares import Spares
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
@@ -26,7 +26,7 @@ class OnnxEngine:
         self._config = config
         self._spares = Spares(config.spares, config.artifacts, nice=self._nice)
         self._serving: dict[str, tuple[WorkerLink, Served]] = {}
-        self._prepared: dict[str, tuple[WorkerLink, Loaded]] = {}
+        self._prepared: dict[str, tuple[WorkerLink, WorkerLoaded]] = {}
         self._on_lost: Callable[[str, str], None] = lambda _model, _why: None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -55,7 +55,10 @@ class OnnxEngine:
         finally:
             if not self._closed:
                 self._spawn(self._refill())
-        self._prepared[order.model] = link, Loaded(loaded.metadata, {"spawn": spawned - started, **loaded.seconds})
+        self._prepared[order.model] = (
+            link,
+            WorkerLoaded(loaded.metadata, {"spawn": spawned - started, **loaded.seconds}),
+        )
 
     async def swap(self, order: LoadOrder) -> Served:
         """See ``Engine.swap``. Nothing here waits: it is one step of the event loop."""

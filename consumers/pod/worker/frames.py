@@ -12,7 +12,7 @@ HEADER_SIZE_BYTES = _HEADER.size
 ALL_JSON = 0xFFFFFFFF  # json_size_bytes of a body without binary tensors
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """What a frame says."""
 
     PREPARE = 0  # front: the pickled factory of the artifact source, so that its imports are done early too
@@ -24,7 +24,7 @@ class Kind(IntEnum):
     ANSWER = 6  # worker
 
 
-class Frame(NamedTuple):
+class WorkerFrame(NamedTuple):
     """One message. ``status`` is an HTTP status (answers only)."""
 
     kind: int
@@ -35,23 +35,23 @@ class Frame(NamedTuple):
 
 
 def header(
-    kind: Kind, body_size_bytes: int, *, request_id: int = 0, status: int = 0, json_size_bytes: int = ALL_JSON
+    kind: FrameKind, body_size_bytes: int, *, request_id: int = 0, status: int = 0, json_size_bytes: int = ALL_JSON
 ) -> bytes:
     """The header of a frame whose body follows."""
     return _HEADER.pack(request_id, json_size_bytes, body_size_bytes, status, kind)
 
 
-def read_frame(stream: BinaryIO) -> Frame | None:
+def read_frame(stream: BinaryIO) -> WorkerFrame | None:
     """The next frame of a blocking stream; None at its end."""
     head = stream.read(HEADER_SIZE_BYTES)
     if len(head) < HEADER_SIZE_BYTES:
         return None
     request_id, json_size_bytes, size_bytes, status, kind = _HEADER.unpack(head)
     body = stream.read(size_bytes)
-    return Frame(kind, request_id, status, json_size_bytes, body) if len(body) == size_bytes else None
+    return WorkerFrame(kind, request_id, status, json_size_bytes, body) if len(body) == size_bytes else None
 
 
-def take_frame(buffer: bytearray) -> Frame | None:
+def take_frame(buffer: bytearray) -> WorkerFrame | None:
     """Cut the first whole frame off ``buffer``; None if it has not all arrived."""
     if len(buffer) < HEADER_SIZE_BYTES:
         return None
@@ -62,4 +62,4 @@ def take_frame(buffer: bytearray) -> Frame | None:
     with memoryview(buffer) as view:
         body = bytes(view[HEADER_SIZE_BYTES:end])
     del buffer[:end]
-    return Frame(kind, request_id, status, json_size_bytes, body)
+    return WorkerFrame(kind, request_id, status, json_size_bytes, body)

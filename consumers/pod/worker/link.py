@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
-from modelcast.consumers.pod.worker.frames import ALL_JSON, Frame, Kind, header, take_frame
+from modelcast.consumers.pod.worker.frames import ALL_JSON, FrameKind, WorkerFrame, header, take_frame
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod_clients.port import LoadFailed
 
@@ -33,8 +33,8 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a worker said of the model that it now serves."""
+class WorkerLoaded:
+    """What a worker reported of the model that it now serves."""
 
     metadata: dict[str, Any]
     seconds: dict[str, float]
@@ -48,7 +48,7 @@ class WorkerLink(asyncio.Protocol):
         self.gone: asyncio.Future[int] = loop.create_future()
         self._process = process
         self._warm: asyncio.Future[None] = loop.create_future()
-        self._loaded: asyncio.Future[Loaded] = loop.create_future()
+        self._loaded: asyncio.Future[WorkerLoaded] = loop.create_future()
         self._pending: dict[int, asyncio.Future[Answer]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -75,7 +75,7 @@ class WorkerLink(asyncio.Protocol):
             )
         link = cls(process)
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
-        link._send(Kind.PREPARE, pickle.dumps(artifacts))
+        link._send(FrameKind.PREPARE, pickle.dumps(artifacts))
         return link
 
     @property
@@ -87,13 +87,13 @@ class WorkerLink(asyncio.Protocol):
         """Return when the worker waits for a load. Raises ``WorkerGone``."""
         await asyncio.shield(self._warm)
 
-    async def load(self, spec: LoadSpec, *, timeout: float) -> Loaded:
+    async def load(self, spec: LoadSpec, *, timeout: float) -> WorkerLoaded:
         """Have the worker verify, load and warm up.
 
         Raises:
             LoadFailed: it said why it can't, took longer than ``timeout`` seconds, or died of it.
         """
-        self._send(Kind.LOAD, pickle.dumps(spec))
+        self._send(FrameKind.LOAD, pickle.dumps(spec))
         try:
             async with asyncio.timeout(timeout):
                 return await asyncio.shield(self._loaded)
@@ -113,11 +113,11 @@ class WorkerLink(asyncio.Protocol):
             self._answered_at = time.monotonic()  # it owes nothing older than this
         self._pending[request_id] = future
         self._idle.clear()
-        self._send(Kind.INFER, body, request_id=request_id, json_size_bytes=json_size_bytes)
+        self._send(FrameKind.INFER, body, request_id=request_id, json_size_bytes=json_size_bytes)
         try:
             return await future
         finally:
-            # A request that nobody waits for any more (time-out) still counts until the worker has answered it,
+            # A request that is not waited for any more (time-out) still counts until the worker has answered it,
             # but its answer is dropped.
             if future.cancelled() and request_id in self._pending:
                 self._pending[request_id] = asyncio.get_running_loop().create_future()
@@ -140,7 +140,7 @@ class WorkerLink(asyncio.Protocol):
         self._process.kill()  # it holds nothing that needs an orderly end
         await asyncio.shield(self.gone)
 
-    def _send(self, kind: Kind, body: bytes, *, request_id: int = 0, json_size_bytes: int = ALL_JSON) -> None:
+    def _send(self, kind: FrameKind, body: bytes, *, request_id: int = 0, json_size_bytes: int = ALL_JSON) -> None:
         if self._transport is None or self._transport.is_closing():
             return
         head = header(kind, len(body), request_id=request_id, json_size_bytes=json_size_bytes)
@@ -161,19 +161,19 @@ class WorkerLink(asyncio.Protocol):
         while (frame := take_frame(self._buffer)) is not None:
             self._take(frame)
 
-    def _take(self, frame: Frame) -> None:
-        if frame.kind == Kind.ANSWER:
+    def _take(self, frame: WorkerFrame) -> None:
+        if frame.kind == FrameKind.ANSWER:
             self._answered_at = time.monotonic()
             future = self._pending.pop(frame.request_id, None)
             if future is not None and not future.done():
                 future.set_result(Answer(frame.status, frame.json_size_bytes, frame.body))
             if not self._pending:
                 self._idle.set()
-        elif frame.kind == Kind.WARM:
+        elif frame.kind == FrameKind.WARM:
             self._warm.set_result(None)
-        elif frame.kind == Kind.READY:
-            self._loaded.set_result(Loaded(**orjson.loads(frame.body)))
-        elif frame.kind == Kind.FAILED:
+        elif frame.kind == FrameKind.READY:
+            self._loaded.set_result(WorkerLoaded(**orjson.loads(frame.body)))
+        elif frame.kind == FrameKind.FAILED:
             said = orjson.loads(frame.body)
             self._loaded.set_exception(LoadFailed(said["error"], code=said["code"]))
 

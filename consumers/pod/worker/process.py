@@ -28,7 +28,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from modelcast.consumers.pod.worker.frames import Frame, Kind, header, read_frame
+from modelcast.consumers.pod.worker.frames import FrameKind, WorkerFrame, header, read_frame
 
 if TYPE_CHECKING:
     from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
@@ -48,7 +48,7 @@ class LoadSpec:
     intra_op_threads: int
 
 
-class Worker:
+class PodWorker:
     """Reads frames from the front, answers them."""
 
     def __init__(self, channel: socket.socket, load_nice: int, at_start: Callable[[], None] = lambda: None) -> None:
@@ -90,9 +90,9 @@ class Worker:
             os._exit(0)
         try:
             self._artifacts = pickle.loads(frame.body)  # noqa: S301 - as above
-        except Exception as error:  # said when it is needed: a spare has nobody to say it to
+        except Exception as error:  # reported when the worker is needed: a spare has no caller yet
             self._unprepared = f"{type(error).__name__}: {error}"
-        self._send(Kind.WARM, b"")
+        self._send(FrameKind.WARM, b"")
 
     def _lowered(self, work: Callable[[], None]) -> None:
         def lowered() -> None:
@@ -112,7 +112,7 @@ class Worker:
 
         if self._artifacts is None:  # this pod's fault, not the version's, which other pods may well load
             said = f"the artifact source can't be had: {self._unprepared}"
-            self._send(Kind.FAILED, orjson.dumps({"code": "no_source", "error": said[:2000]}))
+            self._send(FrameKind.FAILED, orjson.dumps({"code": "no_source", "error": said[:2000]}))
             return
         try:
             marks = [time.perf_counter()]
@@ -124,23 +124,25 @@ class Worker:
             marks.append(time.perf_counter())
         except Exception as error:
             message = str(error) if isinstance(error, ModelcastError) else f"{type(error).__name__}: {error}"
-            self._send(Kind.FAILED, orjson.dumps({"code": failure_code(error), "error": message[:2000]}))
+            self._send(FrameKind.FAILED, orjson.dumps({"code": failure_code(error), "error": message[:2000]}))
             return
         names = ("verify", "load", "warm_up")
         seconds = {name: marks[i + 1] - marks[i] for i, name in enumerate(names)}
-        self._send(Kind.READY, orjson.dumps({"metadata": model.metadata, "seconds": seconds}))
+        self._send(FrameKind.READY, orjson.dumps({"metadata": model.metadata, "seconds": seconds}))
         loaded.append(model)
 
     def _serve(self, model: "OnnxModel") -> None:
         while True:
             with self._reading:  # whichever thread is free takes the next request
-                frame: Frame | None = read_frame(self._stream)
+                frame: WorkerFrame | None = read_frame(self._stream)
             if frame is None:
-                os._exit(0)  # the front hung up: there is nobody left to answer
+                os._exit(0)  # the front closed the connection: no one is left to answer
             status, json_size_bytes, body = model.infer(frame.body, frame.json_size_bytes)
-            self._send(Kind.ANSWER, body, request_id=frame.request_id, status=status, json_size_bytes=json_size_bytes)
+            self._send(
+                FrameKind.ANSWER, body, request_id=frame.request_id, status=status, json_size_bytes=json_size_bytes
+            )
 
-    def _send(self, kind: Kind, body: bytes, **fields: int) -> None:
+    def _send(self, kind: FrameKind, body: bytes, **fields: int) -> None:
         head = header(kind, len(body), **fields)
         try:
             with self._writing:
@@ -164,11 +166,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the front's own output is not for what libraries print
-    Worker(socket.socket(fileno=descriptor), load_nice, _warnings_only).run()
+    PodWorker(socket.socket(fileno=descriptor), load_nice, _warnings_only).run()
 
 
 def _warnings_only() -> None:
-    """A worker is one load: what is worth a line in a daemon's log would be said with each."""
+    """A worker is one load: what is worth a line in a daemon's log would be logged with each."""
     import structlog
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

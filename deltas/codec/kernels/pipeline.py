@@ -28,7 +28,7 @@ def in_order(
 ) -> Generator[tuple[Item, Outcome], None, None]:
     """Yield each item with its outcome, in order. The first error ends it; what was not begun is not begun.
 
-    Whoever may stop before the end closes it: then no thread works on any more.
+    A caller that may stop before the end closes it: then no thread works on.
     """
     if threads == 1:
         for item in items:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelcast.deltas.codec.layouts.onnx import Found, onnx_tensors
+from modelcast.deltas.codec.layouts.onnx import OnnxTensor, onnx_tensors
 from modelcast.deltas.codec.layouts.safetensors import safetensors_layout
 from modelcast.deltas.codec.layouts.tensors import Layout, Tensor, layout
 from modelcast.deltas.codec.pieces import Bytes, in_pieces
@@ -34,7 +34,7 @@ def layouts_among(files: Mapping[str, Path], sizes: Mapping[str, int] | None = N
     if sizes is None:
         sizes = {name: path.stat().st_size for name, path in files.items()}
     found = {}
-    outside: defaultdict[str, list[Found]] = defaultdict(list)
+    outside: defaultdict[str, list[OnnxTensor]] = defaultdict(list)
     models = 0
     for name, path in files.items():
         with in_pieces(path) as data:
@@ -68,7 +68,7 @@ def layout_of(path: Path, folder: Path | None = None) -> Layout | None:
     return found
 
 
-def _seen(data: Bytes) -> tuple[Layout | None, tuple[Found, ...]]:
+def _seen(data: Bytes) -> tuple[Layout | None, tuple[OnnxTensor, ...]]:
     """A file's layout, and all tensors of which it tells if it is a model."""
     found = safetensors_layout(data)
     tensors = (onnx_tensors(data) or ()) if found is None else ()
@@ -77,6 +77,6 @@ def _seen(data: Bytes) -> tuple[Layout | None, tuple[Found, ...]]:
     return found, tensors
 
 
-def _placed(tensor: Found, size: int) -> Tensor:
+def _placed(tensor: OnnxTensor, size: int) -> Tensor:
     end = size if tensor.end is None else tensor.end
     return Tensor(tensor.name, tensor.dtype, tensor.kind, tensor.shape, tensor.start, end)

@@ -26,7 +26,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class OnnxTensor:
     """One tensor of a model.
 
     Attributes:
@@ -47,7 +47,7 @@ class _Unsound(Exception):
     """This is no ONNX model."""
 
 
-def onnx_tensors(data: Bytes) -> tuple[Found, ...] | None:
+def onnx_tensors(data: Bytes) -> tuple[OnnxTensor, ...] | None:
     """The tensors of an ONNX model, in the file's order; None if it is none. Names are made unique."""
     # The first field of every model written in practice is ir_version: other files are known by one byte.
     if len(data) < 2 or data[0] != _key(1, _VARINT):
@@ -62,13 +62,13 @@ def _key(field: int, wire: int) -> int:
     return field << 3 | wire
 
 
-def _named_apart(tensors: list[Found]) -> tuple[Found, ...]:
+def _named_apart(tensors: list[OnnxTensor]) -> tuple[OnnxTensor, ...]:
     seen: dict[str, int] = {}
     found = []
     for t in tensors:
         count = seen[t.name] = seen.get(t.name, 0) + 1
         name = t.name if count == 1 else f"{t.name}#{count}"
-        found.append(Found(name, t.dtype, t.kind, t.shape, t.location, t.start, t.end))
+        found.append(OnnxTensor(name, t.dtype, t.kind, t.shape, t.location, t.start, t.end))
     return tuple(found)
 
 
@@ -78,9 +78,9 @@ class _Walk:
     def __init__(self, data: Bytes) -> None:
         self._data = data
         self._fields_left = FIELDS_MAX
-        self._found: list[Found] = []
+        self._found: list[OnnxTensor] = []
 
-    def model(self) -> list[Found]:
+    def model(self) -> list[OnnxTensor]:
         graphs = 0
         for field, start, end in self._fields(0, len(self._data)):
             if field == _MODEL_GRAPH:
@@ -141,7 +141,7 @@ class _Walk:
             field, s, e = inline
             if field != _RAW:
                 dtype = ONNX[1] if field == _FLOATS else ONNX[11]
-            self._found.append(Found(name, dtype, str(kind), dims, "", s, e))
+            self._found.append(OnnxTensor(name, dtype, str(kind), dims, "", s, e))
 
     def _external(self, name: str, dtype: DType, kind: int, shape: tuple[int, ...], outside: dict[str, str]) -> None:
         location, offset, length = outside.get("location", ""), outside.get("offset", "0"), outside.get("length", "")
@@ -149,7 +149,7 @@ class _Walk:
             raise _Unsound
         start = int(offset)
         self._found.append(
-            Found(name, dtype, str(kind), shape, location, start, start + int(length) if length else None)
+            OnnxTensor(name, dtype, str(kind), shape, location, start, start + int(length) if length else None)
         )
 
     def _fields(self, at: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -32,7 +32,7 @@ def row_of(old: memoryview, new: memoryview, before: Tensor, after: Tensor) -> i
     return row if seen and 0 < changed < SOME * seen else 0
 
 
-def joined(plan: list[Work], old: memoryview, new: memoryview, check: Callable[[], None] = lambda: None) -> list[Work]:
+def pooled(plan: list[Work], old: memoryview, new: memoryview, check: Callable[[], None] = lambda: None) -> list[Work]:
     """Neighbouring blocks of one type and row in which few rows change, as one, up to the size of a frame."""
     found: list[Work] = []
     for work in plan:

@@ -64,7 +64,7 @@ def risk_of(deltas: int, *, has_base: bool) -> float:
     return (RISK_DELTA if has_base else RISK_PACKED) + RISK_HOP * (deltas - 1)
 
 
-def speeds_of(link: LinkSpeeds, decode_bytes_per_second: float, unpack_bytes_per_second: float) -> Speeds:
+def delta_speeds(link: LinkSpeeds, decode_bytes_per_second: float, unpack_bytes_per_second: float) -> Speeds:
     """What is known of the links and of the codec; guesses for the rest."""
     return Speeds(
         origin_bytes_per_second=link.origin_bytes_per_second,

@@ -12,7 +12,7 @@ WAIT_SECONDS_MAX = 30.0
 WAIT_SECONDS_MIN = 1.0
 """Less is not worth a look at the store."""
 SAVING_SHARE_MIN = 0.4
-"""What a delta that was announced must save of the time, before anybody waits for it."""
+"""What a delta that was announced must save of the time, as a share, before a fetch waits for it."""
 GOOD_ENOUGH = 1.3
 """A plan this much slower than the expected one is not waited for any longer."""
 BETWEEN_MAX = 4
@@ -20,7 +20,7 @@ BETWEEN_MAX = 4
 OLDER_MAX = 8
 """How many versions before the one wanted are asked for compressed wholes of files that stayed the same since."""
 LOOK_ODDS = 0.25
-"""How often a look at what nobody announced finds something."""
+"""Estimated probability that a listing finds a delta that was not announced."""
 PACKED_SAVING = 0.2
 """What a compressed whole saves at least, or a publisher would rarely keep it."""
 
@@ -51,14 +51,14 @@ def unoffered(files: Iterable[FileEntry], offers: Iterable[Offer]) -> int:
 
 
 def worth_a_look(size_bytes: int, speeds: Speeds) -> bool:
-    """Whether to ask what the store offers, where nobody announced anything and no base is held.
+    """Whether to ask what the store offers, where no delta was announced and no base is held.
 
     Then only compressed wholes can help: they save a part of what ``size_bytes`` take, if there are any.
     """
     return LOOK_ODDS * PACKED_SAVING * speeds.over_the_link(size_bytes, requests=0) > speeds.origin_request_seconds
 
 
-def seconds_of(files: Sequence[FilePlan]) -> float:
+def transfer_seconds(files: Sequence[FilePlan]) -> float:
     """What the chosen ways are predicted to take, one after the other."""
     return sum(file.chosen.seconds for file in files)
 
@@ -66,14 +66,14 @@ def seconds_of(files: Sequence[FilePlan]) -> float:
 def patience(files: Sequence[FilePlan], usable: Sequence[DeltaHint], speeds: Speeds) -> tuple[float, float]:
     """How many seconds to wait for a delta that was announced, and how fast a plan need not be waited for.
 
-    At most half of what it would save: whoever waits in vain loses little. Without a measured link nobody waits.
+    At most half of what it would save: a wait in vain costs little. Without a measured link there is no wait.
 
     Args:
         files: the plan without it.
         usable: what was announced and starts from a version that is held, or from nothing.
         speeds: measured.
     """
-    now = seconds_of(files)
+    now = transfer_seconds(files)
     if not usable or not speeds.measured:
         return 0.0, now
     size = sum(file.file.size_bytes for file in files)

@@ -32,7 +32,7 @@ class BaseCache:
         self._scratch.sweep()
 
     def find(self, digest: str, size_bytes: int) -> Path | None:
-        """Where a file is kept, if it is and has that size. Whoever reads it makes sure of its digest."""
+        """Where a file is kept, if it is and has that size. Its reader checks the digest."""
         path = self._path(digest)
         try:
             if path.stat().st_size != size_bytes:

@@ -1,6 +1,6 @@
-"""A training job's files as they are when deltas are made of them: copies, as nobody else shortens those.
+"""A training job's files as they are when deltas are made of them: copies, which no other process shortens.
 
-The codec maps what it reads, and whoever reads a mapped file that becomes shorter dies of a signal.
+The codec maps what it reads, and a process that reads a mapped file that becomes shorter dies of a signal.
 """
 
 import contextlib

@@ -15,7 +15,7 @@ BASES_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class FilePair:
     """A file that is new in an artifact, and the one that it comes from (None: nothing resembles it)."""
 
     new: FileEntry
@@ -45,13 +45,13 @@ def bases_of(
     return tuple(found.values())[:BASES_MAX]
 
 
-def pairs_of(
+def file_pairs(
     new: Manifest,
     old: Manifest,
     *,
     size_min_bytes: int = 0,
     tensors: tuple[Tensors, Tensors] = ({}, {}),
-) -> tuple[Pair, ...]:
+) -> tuple[FilePair, ...]:
     """The files of ``new`` that ``old`` lacks, each with what it comes from, as ``partners`` matches them.
 
     Args:
@@ -67,11 +67,11 @@ def pairs_of(
         for each, known in zip((new, old), tensors, strict=True)
     ]
     came_from = partners(held[0], held[1])
-    found: dict[str, Pair] = {}  # by bytes: they may lie in two places, and one of these tells where they come from
+    found: dict[str, FilePair] = {}  # by bytes: they may lie in two places, and one of these tells where they come from
     for file in new.files:
         if file.size_bytes >= max(size_min_bytes, 1) and file.digest not in there:
             known = found.get(file.digest)
             was = came_from.get(file.path)
             if known is None or (known.old is None and was is not None):
-                found[file.digest] = Pair(file, before[was] if was is not None else None)
+                found[file.digest] = FilePair(file, before[was] if was is not None else None)
     return tuple(found.values())

@@ -35,7 +35,7 @@ for region in $REGIONS; do
   group "modelcast-region-$region" "modelcast-region-$region"
 done
 
-# The tracker: reads what is said, says who serves what, announces what was left unannounced. Its tables have
+# The tracker: reads reports, writes who serves what, announces entries that were left unannounced. Its tables have
 # changelogs of their own, which it makes at its first start.
 topic modelcast-tracker Read model-updates model-acks region-heartbeats version-state
 topic modelcast-tracker Write version-state model-updates dead-letters

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from modelcast.infra.files.locks import held
-from modelcast.infra.local.errors import FetchFailed, JarRefused
+from modelcast.infra.local.errors import DownloadFailed, JarRefused
 from modelcast.infra.local.progress import SILENT, Progress
 
 FETCHES_AT_ONCE = 8
@@ -70,10 +70,10 @@ def ensure_jars(jars: Iterable[LockedJar], *, folder: Path | None = None, progre
     Args:
         jars: what is needed.
         folder: where they are kept; ``jars`` in the cache folder if None.
-        progress: told about each fetched jar.
+        progress: called with each fetched jar.
 
     Raises:
-        FetchFailed: one could not be fetched.
+        DownloadFailed: one could not be fetched.
         JarRefused: one was fetched, and its content is not the locked one.
     """
     folder = folder or cache_dir() / "jars"
@@ -119,7 +119,7 @@ def _fetch(jars: list[LockedJar], folder: Path, progress: Progress) -> None:
         try:
             found = Path(context.create_dependency(jar.coordinates).artifact.resolve())
         except Exception as error:
-            raise FetchFailed(
+            raise DownloadFailed(
                 f"could not be fetched: {error}",
                 subject=jar.coordinates,
                 hint="the first start needs the network; check proxy and certificate settings, then try again",

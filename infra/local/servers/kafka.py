@@ -38,10 +38,10 @@ class KafkaServer:
         Args:
             directory: data, settings and log file.
             port: where to listen; a free one if None.
-            progress: told about fetching.
+            progress: called about fetching.
 
         Raises:
-            FetchFailed: its jars could not be fetched.
+            DownloadFailed: its jars could not be fetched.
             ServerFailed: it could not be started at all.
         """
         lock = kafka_lock()
@@ -62,7 +62,7 @@ class KafkaServer:
 
         Raises:
             ServerFailed: it did not come up.
-            FetchFailed: its jars could not be fetched.
+            DownloadFailed: its jars could not be fetched.
         """
         server = cls.launch(directory, port=port, progress=progress)
         server.wait_ready()

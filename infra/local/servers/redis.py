@@ -45,7 +45,7 @@ class RedisServer:
             directory: for its log file.
             port: where to listen; a free one if None.
             executable: a ``redis-server``; looked for if None.
-            progress: told when only an imitation can be had.
+            progress: called when only an imitation can be had.
 
         Raises:
             ServerFailed: it did not come up.

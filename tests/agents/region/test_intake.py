@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.region.intake import Heard, Intake
+from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.infra.registry.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.infra.stores.memory import MemoryStore
@@ -123,7 +123,7 @@ class Desk:
         self.watch = RegistryWatch(self.origin, self.bucket)
         self.watch.registry_id = REGISTRY
         self.prefetched: list[ModelUpdate] = []
-        self.intake = Intake(self.owners, self.watch, self.prefetched.append, self.refused)  # type: ignore[arg-type]
+        self.intake = UpdateIntake(self.owners, self.watch, self.prefetched.append, self.refused)  # type: ignore[arg-type]
 
     def take(self, raw: bytes, *, key: bytes = MODEL.encode(), partition: int = PARTITION) -> None:
         self.intake.take(Heard(raw, key, partition, 7))

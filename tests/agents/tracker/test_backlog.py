@@ -101,7 +101,15 @@ class Judge:
         reader = RegistryReader(MemoryStore())
         reader.registry_id = lambda **_: REGISTRY  # type: ignore[method-assign]
         self.intake = Intake(
-            reader, self.rows, anything, anything, ports_of(sender=sender), anything, lambda _: None, ("ap", "eu", "us")
+            reader,
+            self.rows,
+            anything,
+            anything,
+            ports_of(sender=sender),
+            anything,
+            lambda _: None,
+            ("ap", "eu", "us"),
+            lambda _: None,
         )
         for region in ("eu", "us"):
             self.intake._epochs.trust(MODEL, region, 9)

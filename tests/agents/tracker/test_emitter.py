@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
-from modelcast.agents.tracker.decider.reading import Reading
+from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.decider.snapshots import Snapshot
 from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, _encoded, timeless
@@ -56,7 +56,7 @@ class Bench:
     """An emitter with two models, of two regions."""
 
     def __init__(self) -> None:
-        self.rows, self.heartbeats, self.reading, self.ears = Rows(), Heartbeats(), Reading(), Ears()
+        self.rows, self.heartbeats, self.reading, self.ears = Rows(), Heartbeats(), ReadProgress(), Ears()
         self.rows.owned = frozenset({partition_of(MODEL), partition_of(OTHER)})
         settings = Settings(
             regions={"eu": RegionSettings(), "us": RegionSettings()}, tracker=TrackerSettings(metrics="pairs")

@@ -74,6 +74,7 @@ class Bench:
             anything,
             self.changes.append,
             ("ap", "eu", "us"),
+            lambda _: None,
         )
         self.table: dict[bytes, bytes] = {}
 

@@ -9,7 +9,7 @@ import pytest
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher, origin, wait
 from modelcast.schemas.errors import ExitCode
-from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.records import RegionState
 from tests.cli.conftest import Cli
 from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.planning.test_convergence import REFUSING, SERVING, state
@@ -34,12 +34,12 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 def told(monkeypatch: pytest.MonkeyPatch, *news: tuple[int, RegionState]) -> None:
     """Have the tracker say each, of the log up to a generation, and then nothing more until the time is over."""
 
-    def states(*_arguments: object, **_options: object) -> Iterator[VersionState]:
+    def reports(*_arguments: object, **_options: object) -> Iterator[wait.Report]:
         for head, row in news:
             row = replace(row, aspired_version=2, aspired_generation=min(head, 3))
-            yield replace(state(eu=row), model="fraud", head_generation=head)
+            yield wait.Report(replace(state(eu=row), model="fraud", head_generation=head))
 
-    monkeypatch.setattr(wait, "states", states)
+    monkeypatch.setattr(wait, "reports", reports)
 
 
 REFUSED = replace(REFUSING, refused_version=2)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.cli.views.state_source import STALE_SECONDS, Sighting, StateSource
+from modelcast.cli.views.state_source import Sighting, StateSource
 from modelcast.infra.stores import MemoryStore, configured
 from modelcast.producers import Commander, Publisher, origin
+from modelcast.producers.planning.convergence import STALE_SECONDS
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.records import RegionState
 from tests.cli.conftest import Cli

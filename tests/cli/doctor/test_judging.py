@@ -10,7 +10,7 @@ from modelcast.cli.doctor.kafka import judge_places, judge_release, rights_of
 from modelcast.cli.doctor.machine import Folder, Room, judge_lock, judge_open_files, judge_room
 from modelcast.cli.doctor.redis import judge_eviction
 from modelcast.cli.doctor.regions import Contents, judge_buckets, judge_contents, judge_names, place_of
-from modelcast.cli.doctor.roles import ORIGIN_ROLES, Seen, judge_roles, kafka_roles
+from modelcast.cli.doctor.roles import ORIGIN_ROLES, RightsSeen, judge_roles, kafka_roles
 from modelcast.cli.doctor.stores import judge_roads
 from modelcast.infra.settings import StoreSettings
 from modelcast.schemas.errors import Refused, StoreUnavailable
@@ -117,7 +117,7 @@ def test_a_region_that_nobody_speaks_for_is_told_with_the_one_that_was_meant() -
 
 def test_roles_that_these_credentials_cannot_fill_are_no_error_while_one_fits() -> None:
     needs = next(role.needs for role in ORIGIN_ROLES if role.name == "tracker")
-    found = {c.subject: c for c in judge_roles("store origin", ORIGIN_ROLES, Seen(needs))}
+    found = {c.subject: c for c in judge_roles("store origin", ORIGIN_ROLES, RightsSeen(needs))}
     assert found["store origin: role tracker"].result is Result.ok
     lacking = found["store origin: role publisher"]
     assert lacking.result is Result.skipped
@@ -126,16 +126,16 @@ def test_roles_that_these_credentials_cannot_fill_are_no_error_while_one_fits() 
 
 
 def test_a_role_that_is_insisted_on_or_none_at_all_is_an_error() -> None:
-    (asked,) = judge_roles("store origin", ORIGIN_ROLES, Seen(), "operator")
+    (asked,) = judge_roles("store origin", ORIGIN_ROLES, RightsSeen(), "operator")
     assert (asked.result, asked.subject) == (Result.error, "store origin: role operator")
-    assert {c.result for c in judge_roles("store origin", ORIGIN_ROLES, Seen())} == {Result.error}
+    assert {c.result for c in judge_roles("store origin", ORIGIN_ROLES, RightsSeen())} == {Result.error}
 
 
 def test_what_could_not_be_tried_is_not_taken_for_missing() -> None:
     publisher = [role for role in ORIGIN_ROLES if role.name == "publisher"]
     puts = {right: "puts were not tried" for right in publisher[0].needs if right[0] == "put"}
     allowed = frozenset(right for right in publisher[0].needs if right[0] != "put")
-    (check,) = judge_roles("store", publisher, Seen(allowed, puts))
+    (check,) = judge_roles("store", publisher, RightsSeen(allowed, puts))
     assert check.result is Result.ok
     assert "puts were not tried" in check.detail
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from modelcast.cli.doctor.checks import Check, Result, Unit
-from modelcast.cli.doctor.running import run
+from modelcast.cli.doctor.running import run_units
 from modelcast.schemas.errors import KafkaUnavailable
 
 FINE = Check("fine", Result.ok, "as it must be")
@@ -27,7 +27,7 @@ def unreachable() -> Iterator[Check]:
 
 def test_what_hangs_is_given_up_and_named_and_what_it_found_is_shown() -> None:
     began = time.monotonic()
-    found = run([Unit("store", hangs, 0.3), Unit("other", lambda: iter([FINE]), 0.3), Unit("third", hangs, 0.3)])
+    found = run_units([Unit("store", hangs, 0.3), Unit("other", lambda: iter([FINE]), 0.3), Unit("third", hangs, 0.3)])
     assert time.monotonic() - began < 5
     late = Check("store", Result.unreachable, "no end after 0.3 s", "what it looks at hangs, or is very slow")
     assert found[:3] == [FINE, late, FINE]
@@ -35,7 +35,7 @@ def test_what_hangs_is_given_up_and_named_and_what_it_found_is_shown() -> None:
 
 
 def test_a_check_that_fails_by_itself_is_told_like_any_other() -> None:
-    first, broken = run([Unit("store", breaks)])
+    first, broken = run_units([Unit("store", breaks)])
     assert first == FINE
     assert (broken.subject, broken.result) == ("store", Result.error)
     assert "ZeroDivisionError: oh" in broken.detail
@@ -43,4 +43,4 @@ def test_a_check_that_fails_by_itself_is_told_like_any_other() -> None:
 
 
 def test_an_error_keeps_its_object_and_hint() -> None:
-    assert run([Unit("kafka", unreachable)]) == [Check("kafka: topic", Result.unreachable, "gone", "up?")]
+    assert run_units([Unit("kafka", unreachable)]) == [Check("kafka: topic", Result.unreachable, "gone", "up?")]

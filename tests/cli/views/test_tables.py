@@ -74,7 +74,18 @@ def test_the_fetch_that_ends_last_comes_first_and_one_that_stands_before_all() -
 
 
 def test_only_what_is_on_its_way_is_shown_as_such() -> None:
-    assert fetches(DONE, REFUSED, replace(FETCHING, silent=True), replace(FETCHING, bytes_planned=0)) == []
+    unknown = replace(FETCHING, bytes_planned=0, way="")
+    assert fetches(DONE, REFUSED, replace(FETCHING, silent=True), unknown) == []
+
+
+def test_a_fetch_that_needs_nothing_over_the_long_link_is_shown_by_its_way() -> None:
+    way = "50000 from the region; fetching: 31200 of 50000 files"
+    inside = replace(FETCHING, bytes_moved=0, bytes_planned=0, bytes_per_second=0.0, way=way)
+    assert fetches(inside)[1].split(maxsplit=4) == ["eu-west", "-", "-", "-", way]
+    table = tables.fetches_table([("eu-west", inside)])
+    assert table is not None
+    assert shown(table, columns=59)[0].startswith("eu-west: 50000 from the region; fetching: 31200 of 50000")
+    assert shown(*tables.notes(state(inside))) == [], "how it comes is told once"
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.companion import placing
-from modelcast.consumers.companion.layouts.values import Layout, Place
+from modelcast.consumers.companion.layouts.values import Place, VersionLayout
 from modelcast.consumers.companion.placing import Cancelled, ModelRepository
 from modelcast.schemas.errors import Refused
 
-LAYOUT = Layout("7", (Place("model.onnx", "model.onnx"), Place("deep/weights", "w/weights")))
+LAYOUT = VersionLayout("7", (Place("model.onnx", "model.onnx"), Place("deep/weights", "w/weights")))
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_only_one_companion_at_a_time_places_files(repository: ModelRepository) 
 
 def test_pruning_keeps_what_it_is_told_and_what_is_no_version(repository: ModelRepository, artifact: Path) -> None:
     for number in ("5", "6", "7"):
-        repository.place("fraud", Layout(number, LAYOUT.places), artifact, threading.Event())
+        repository.place("fraud", VersionLayout(number, LAYOUT.places), artifact, threading.Event())
     repository.write("fraud", "settings.json", b"{}")
     repository.prune("fraud", {"6", "7", ""})
     assert sorted(p.name for p in (repository.root / "fraud").iterdir()) == ["6", "7", "settings.json"]
@@ -91,7 +91,7 @@ def test_pruning_keeps_what_it_is_told_and_what_is_no_version(repository: ModelR
 
 def test_a_link_moves_by_one_rename(repository: ModelRepository, artifact: Path) -> None:
     for number in ("6", "7"):
-        repository.place("fraud", Layout(number, LAYOUT.places), artifact, threading.Event())
+        repository.place("fraud", VersionLayout(number, LAYOUT.places), artifact, threading.Event())
         repository.point("fraud", "current", number)
     assert (repository.root / "fraud/current").readlink() == Path("7")
 

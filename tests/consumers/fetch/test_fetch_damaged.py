@@ -144,7 +144,7 @@ def test_an_object_of_another_size_is_damage(origin: MemoryStore, cache: Artifac
 
 def test_a_size_that_differs_from_the_log_is_refused(origin: MemoryStore, cache: ArtifactCache) -> None:
     manifest = publish(origin, FILES)
-    with pytest.raises(VerificationFailed, match="the log says 5"):
+    with pytest.raises(VerificationFailed, match="the log's entry declares 5"):
         Fetcher(origin, None, cache).fetch(manifest.digest, size_bytes=5)
 
 

@@ -11,14 +11,14 @@ from tests.consumers.fetch.publishing import MIB
 
 def test_what_is_there_from_the_start_is_not_waited_for() -> None:
     prefix = VerifiedPrefix(3 * MIB + 5, {2})
-    prefix.wait_for(0)
-    prefix.wait_for(2 * MIB)
+    prefix.wait_for_bytes(0)
+    prefix.wait_for_bytes(2 * MIB)
     prefix.came(2)
-    prefix.wait_for(3 * MIB + 5)
+    prefix.wait_for_bytes(3 * MIB + 5)
 
 
 def test_an_empty_file_is_there() -> None:
-    VerifiedPrefix(0).wait_for(0)
+    VerifiedPrefix(0).wait_for_bytes(0)
 
 
 def test_blocks_count_once_all_before_them_are_there() -> None:
@@ -27,7 +27,7 @@ def test_blocks_count_once_all_before_them_are_there() -> None:
     prefix.came(2)
 
     def wait() -> None:
-        prefix.wait_for(MIB + 1)
+        prefix.wait_for_bytes(MIB + 1)
         reached.set()
 
     waiting = threading.Thread(target=wait)
@@ -43,7 +43,7 @@ def test_whoever_waits_for_what_is_given_up_is_told() -> None:
 
     def wait() -> None:
         with pytest.raises(FetchCancelled):
-            prefix.wait_for(1)
+            prefix.wait_for_bytes(1)
         told.set()
 
     waiting = threading.Thread(target=wait)
@@ -53,10 +53,10 @@ def test_whoever_waits_for_what_is_given_up_is_told() -> None:
     waiting.join()
     prefix.came(0)
     with pytest.raises(FetchCancelled):
-        prefix.wait_for(1)
+        prefix.wait_for_bytes(1)
 
 
 def test_what_was_there_before_is_learned_later() -> None:
     prefix = VerifiedPrefix(3 * MIB)
     prefix.begin({0, 1})
-    prefix.wait_for(2 * MIB)
+    prefix.wait_for_bytes(2 * MIB)

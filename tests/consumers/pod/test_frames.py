@@ -5,12 +5,12 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.pod.worker.frames import ALL_JSON, Frame, Kind, header, read_frame, take_frame
+from modelcast.consumers.pod.worker.frames import ALL_JSON, FrameKind, WorkerFrame, header, read_frame, take_frame
 
 FRAMES = st.lists(
     st.builds(
-        Frame,
-        st.sampled_from([int(k) for k in Kind]),
+        WorkerFrame,
+        st.sampled_from([int(k) for k in FrameKind]),
         st.integers(0, 2**64 - 1),
         st.integers(0, 999),
         st.sampled_from([ALL_JSON, 0, 17]),
@@ -20,16 +20,18 @@ FRAMES = st.lists(
 )
 
 
-def encoded(frames: list[Frame]) -> bytes:
+def encoded(frames: list[WorkerFrame]) -> bytes:
     return b"".join(
-        header(Kind(f.kind), len(f.body), request_id=f.request_id, status=f.status, json_size_bytes=f.json_size_bytes)
+        header(
+            FrameKind(f.kind), len(f.body), request_id=f.request_id, status=f.status, json_size_bytes=f.json_size_bytes
+        )
         + f.body
         for f in frames
     )
 
 
 @given(FRAMES, st.integers(1, 50))
-def test_frames_arrive_whole_and_in_order_however_they_are_cut(frames: list[Frame], step: int) -> None:
+def test_frames_arrive_whole_and_in_order_however_they_are_cut(frames: list[WorkerFrame], step: int) -> None:
     stream = encoded(frames)
     buffer, taken = bytearray(), []
     for at in range(0, len(stream), step):
@@ -41,7 +43,7 @@ def test_frames_arrive_whole_and_in_order_however_they_are_cut(frames: list[Fram
 
 
 @given(FRAMES, st.integers(0, 30))
-def test_a_stream_that_ends_in_a_frame_gives_the_whole_ones_and_then_none(frames: list[Frame], cut: int) -> None:
+def test_a_stream_that_ends_in_a_frame_gives_the_whole_ones_and_then_none(frames: list[WorkerFrame], cut: int) -> None:
     stream = io.BytesIO(encoded(frames)[: -cut or None])
     read = []
     while (frame := read_frame(stream)) is not None:

@@ -7,8 +7,8 @@ import threading
 import orjson
 import pytest
 
-from modelcast.consumers.pod.worker.frames import Kind, header, read_frame
-from modelcast.consumers.pod.worker.process import LoadSpec, Worker
+from modelcast.consumers.pod.worker.frames import FrameKind, header, read_frame
+from modelcast.consumers.pod.worker.process import LoadSpec, PodWorker
 
 WAIT_SECONDS_MAX = 60
 
@@ -19,16 +19,16 @@ def test_a_pod_that_is_installed_badly_does_not_blame_the_version(source: bytes)
     with front, channel:
         front.settimeout(WAIT_SECONDS_MAX)
         spec = pickle.dumps(LoadSpec("fraud", 7, "sha256:" + 64 * "0", 1, 1))
-        for kind, body in ((Kind.PREPARE, source), (Kind.LOAD, spec)):
+        for kind, body in ((FrameKind.PREPARE, source), (FrameKind.LOAD, spec)):
             front.sendall(header(kind, len(body)) + body)
-        worker = threading.Thread(target=Worker(channel, 0).run, daemon=True)
+        worker = threading.Thread(target=PodWorker(channel, 0).run, daemon=True)
         worker.start()
         frames = [read_frame(answers) for answers in [front.makefile("rb")] for _ in range(2)]
         worker.join(WAIT_SECONDS_MAX)
     warm, failed = frames
     assert warm is not None
     assert failed is not None
-    assert (warm.kind, failed.kind) == (Kind.WARM, Kind.FAILED)
+    assert (warm.kind, failed.kind) == (FrameKind.WARM, FrameKind.FAILED)
     said = orjson.loads(failed.body)
     assert said["code"] == "no_source"  # "load_failed" on every pod would quarantine the version
     assert "the artifact source can't be had" in said["error"]

@@ -13,10 +13,10 @@ import pytest
 from aiohttp import web
 
 from modelcast.dashboard.board import Board
-from modelcast.dashboard.sources.log_reader import LogReader
-from modelcast.dashboard.sources.news import Batch, Reach, Seen
+from modelcast.dashboard.sources.log_reader import LogSource
+from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.view.fleet import Worker
-from modelcast.dashboard.web.app import make_app
+from modelcast.dashboard.web.app import make_web_app
 from modelcast.schemas.records import Entry, RegionHeartbeat, VersionState
 from modelcast.schemas.words import Limits
 from tests.dashboard.makers import REGISTRY, SECOND
@@ -43,7 +43,7 @@ class Shown:
     async def _start(self) -> Board:
         board, settings = Board(Limits()), nowhere()
         self._runner = web.AppRunner(
-            make_app(settings, board, LogReader(settings)), access_log=None, shutdown_timeout=1
+            make_web_app(settings, board, LogSource(settings)), access_log=None, shutdown_timeout=1
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -56,18 +56,18 @@ class Shown:
     ) -> None:
         """The tracker says these states, and no others any more."""
         at_us = time.time_ns() // 1000 - int(age_seconds * SECOND)
-        seen = tuple(Seen(name, each, at_us) for name, each in states.items())
+        seen = tuple(SeenState(name, each, at_us) for name, each in states.items())
         names = {r.region for each in states.values() for r in each.regions}
         workers = {name: (Worker(beat(name, at_us), at_us),) for name in names}
 
         async def take() -> None:
-            self.board.take(Batch("kafka", Reach.LIVE, seen, entries, complete=frozenset(states)))
-            self.board.take(Batch("redis", Reach.LIVE, workers=workers))
+            self.board.take(NewsBatch("kafka", Reach.LIVE, seen, entries, complete=frozenset(states)))
+            self.board.take(NewsBatch("redis", Reach.LIVE, workers=workers))
             self.board.flush()
 
         self._on_loop(take())
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: NewsBatch) -> None:
         """A source says something else."""
 
         async def take() -> None:

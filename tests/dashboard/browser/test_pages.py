@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelcast.dashboard.sources.news import Batch, Reach
+from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCommand
 from modelcast.schemas.words import duration, size
 from tests.dashboard import fleets
@@ -29,7 +29,7 @@ STATES = {
 SEEN = {
     "healthy": "Nothing is wrong. 80 pairs of model and region OK.",
     "late": "1 of 10 models is late in 1 of 8 regions.",
-    "silent": "ap-south was not heard of in time.",
+    "silent": "ap-south has not reported in time.",
     "refused": "1 of 10 models has a version that is refused in 8 of 8 regions.",
     "everything": "1 of 10 models has a version that is refused in 1 of 8 regions.",
     "hostile": "1 of 4 models raises an alarm in 3 of 3 regions.",
@@ -99,7 +99,7 @@ def test_what_strangers_say_stays_text(shown: Shown, look: Look) -> None:
 def test_an_old_page_says_so_and_takes_its_ok_back(shown: Shown, look: Look, keep: Keep) -> None:
     shown.say(fleets.fleet(10, 8), age_seconds=200)
     page = look("/")
-    assert page.locator(".fresh .state").inner_text().startswith("▲ OLD: the tracker last spoke 3.")
+    assert page.locator(".fresh .state").inner_text().startswith("▲ OLD: the tracker last reported 3.")
     assert "This is how things were then" in page.locator(".banner").inner_text()
     assert "80 OK then" in page.locator(".counts").inner_text()
     keep(page, "now-old-1280-light")
@@ -120,7 +120,7 @@ def test_a_dashboard_that_ended_is_noticed_and_its_return_too(shown: Shown, look
 
 def test_kafka_away_is_named_and_the_rest_is_shown(shown: Shown, look: Look, keep: Keep) -> None:
     shown.say(fleets.fleet(10, 8))
-    shown.take(Batch("kafka", Reach.AWAY, missing=("Kafka: connection refused",)))
+    shown.take(NewsBatch("kafka", Reach.AWAY, missing=("Kafka: connection refused",)))
     page = look("/")
     assert "Kafka is away" in page.locator(".fresh .state").inner_text()
     assert "connection refused" in page.locator(".banner").inner_text()

@@ -7,7 +7,7 @@ import pytest
 
 from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.problems import problems
-from modelcast.dashboard.view.verdict import verdict
+from modelcast.dashboard.view.verdict import fleet_verdict
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 from modelcast.schemas.words import Limits
@@ -46,7 +46,7 @@ INCIDENTS: dict[str, tuple[list[VersionState], tuple[str, ...]]] = {
     "one region is cut off": (fleet(lambda m, r: silent(r) if r == "r04" else noisy(m, r)), ("r04",)),
     "Kafka is down for most regions": (
         fleet(lambda m, r: silent(r) if r < "r08" else None),
-        ("8 of 12 regions were not heard of", "r00", "r01"),
+        ("8 of 12 regions have not reported", "r00", "r01"),
     ),
     "a version was damaged in the origin": (
         fleet(lambda m, r: refusing(r, error="expected dd2b, got 9dc2") if m == "m11" else noisy(m, r)),
@@ -78,7 +78,7 @@ INCIDENTS: dict[str, tuple[list[VersionState], tuple[str, ...]]] = {
     ),
     "the tracker died": (
         [replace(each, updated_at_us=NOW - 5 * MINUTE * SECOND) for each in fleet(noisy)],
-        ("No tracker was heard of", "the tracker"),
+        ("No tracker has reported", "the tracker"),
     ),
     "one tracker of two stands": (
         [
@@ -97,7 +97,7 @@ def test_the_verdict_and_the_first_three_lines_name_what_is_guilty(name: str) ->
     for each in states:
         shown.take(each, each.updated_at_us, NOW, "kafka")
     found = problems(shown, NOW)
-    said = verdict(shown, found)
+    said = fleet_verdict(shown, found)
     lines = [f"{p.word} {p.title} {p.region} {p.pairs} of {p.pairs_of} {p.reason}" for p in found[:3]]
     seen = "\n".join([said.label, said.sentence, *lines])
     assert [word for word in guilty if word not in seen] == [], seen

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.problems import Problem, problems
-from modelcast.dashboard.view.verdict import Verdict, verdict
+from modelcast.dashboard.view.verdict import FleetVerdict, fleet_verdict
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.states import State
 from modelcast.schemas.words import Limits, Word
@@ -13,12 +13,12 @@ from tests.dashboard.makers import NOW, SECOND, fetching, refusing, row, state
 REGIONS = [f"r{n:02}" for n in range(20)]
 
 
-def shown(*states: VersionState, now_us: int = NOW) -> tuple[list[Problem], Verdict]:
+def shown(*states: VersionState, now_us: int = NOW) -> tuple[list[Problem], FleetVerdict]:
     fleet = Fleet(Limits())
     for each in states:
         fleet.take(each, each.updated_at_us, now_us, "kafka")
     found = problems(fleet, now_us)
-    return found, verdict(fleet, found)
+    return found, fleet_verdict(fleet, found)
 
 
 def healthy(model: str, but: str = "") -> VersionState:
@@ -48,13 +48,13 @@ def test_a_silent_region_is_one_line_whatever_the_number_of_its_models() -> None
     assert (line.word, line.cause, line.title, line.pairs, line.pairs_of) == (Word.SILENT, "region", "r03", 50, 50)
     assert line.since_us == NOW - 360 * SECOND
     assert (said.word, said.label) == (Word.SILENT, "SILENT (1 of 20)")
-    assert said.sentence == "r03 was not heard of in time."
+    assert said.sentence == "r03 has not reported in time."
 
 
 def test_many_silent_regions_are_the_verdict() -> None:
     _, said = shown(state("fraud", [row(r, silent=r < "r10") for r in REGIONS]))
     assert said.label == "SILENT"
-    assert said.sentence == "10 of 20 regions were not heard of in time."
+    assert said.sentence == "10 of 20 regions have not reported in time."
 
 
 def test_a_version_that_is_refused_everywhere_is_one_line_with_its_reason() -> None:
@@ -118,7 +118,7 @@ def test_without_a_tracker_nothing_is_known_to_be_well() -> None:
     found, said = shown(healthy("fraud"), now_us=NOW + 100 * SECOND)
     assert [(p.id, p.cause, p.since_us) for p in found] == [("stale", "tracker", NOW)]
     assert said.word is Word.SILENT
-    assert said.sentence == "No tracker was heard of in time: what is shown is how things were."
+    assert said.sentence == "No tracker has reported in time: what is shown is its last report."
 
 
 def test_one_tracker_of_several_that_stands_still_is_told_and_is_no_verdict() -> None:

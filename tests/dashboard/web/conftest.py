@@ -7,9 +7,9 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from modelcast.dashboard.board import Board
-from modelcast.dashboard.sources.log_reader import LogReader
-from modelcast.dashboard.sources.news import Batch, Reach, Seen
-from modelcast.dashboard.web.app import make_app
+from modelcast.dashboard.sources.log_reader import LogSource
+from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
+from modelcast.dashboard.web.app import make_web_app
 from modelcast.infra.settings import DashboardSettings, RedisSettings, Settings
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.words import Limits
@@ -26,7 +26,7 @@ def nowhere() -> Settings:
 def said(board: Board, *states: VersionState, reach: Reach = Reach.LIVE) -> None:
     """The tracker says these states now."""
     now_us = time.time_ns() // 1000
-    board.take(Batch("kafka", reach, tuple(Seen(each.model, each, now_us) for each in states)))
+    board.take(NewsBatch("kafka", reach, tuple(SeenState(each.model, each, now_us) for each in states)))
     board.flush()
 
 
@@ -42,7 +42,7 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Client]]]:
 
     async def make(board: Board, **changes: object) -> Client:
         settings = nowhere().model_copy(update={"dashboard": DashboardSettings(**changes)})  # type: ignore[arg-type]
-        client = TestClient(TestServer(make_app(settings, board, LogReader(settings))))
+        client = TestClient(TestServer(make_web_app(settings, board, LogSource(settings))))
         await client.start_server()
         clients.append(client)
         return client

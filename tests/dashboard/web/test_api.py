@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from modelcast.dashboard.board import Board
-from modelcast.dashboard.sources.news import Batch, Reach
+from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.web.app import host_allowed
 from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand
 from modelcast.schemas.words import Word
@@ -36,7 +36,7 @@ async def test_the_verdict_says_what_is_so_and_how_old_it_is(board: Board, serve
 
 
 async def test_a_fleet_that_is_empty_says_so(board: Board, serve: Serve) -> None:
-    board.take(Batch("kafka", Reach.LIVE, complete=frozenset()))
+    board.take(NewsBatch("kafka", Reach.LIVE, complete=frozenset()))
     answer = await read(await serve(board), "/api/v1/verdict")
     assert answer["verdict"]["sentence"] == "Nothing is known yet: nothing was published, or no tracker runs."
     assert answer["fresh"]["age_seconds"] is None
@@ -95,7 +95,7 @@ async def test_one_model_everywhere(board: Board, serve: Serve) -> None:
 async def test_the_last_entries_tell_who_and_why(board: Board, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu")]))
     pin = ModelCommand("r", "e1", "fraud", 9, CommandKind.PIN, (CommandTarget("eu", 7),), 1, "anna", "A/B")
-    board.take(Batch("kafka", Reach.LIVE, entries=((pin, 1_000_000), (pin, 1_000_000))))
+    board.take(NewsBatch("kafka", Reach.LIVE, entries=((pin, 1_000_000), (pin, 1_000_000))))
     (line,) = (await read(await serve(board), "/api/v1/entries"))["entries"]
     assert (line["kind"], line["version"], line["by"], line["why"], line["regions"]) == (
         "PIN",

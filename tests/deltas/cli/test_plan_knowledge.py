@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.cli.plan_knowledge import Holding, planned, reported, supposed
+from modelcast.cli.plan_knowledge import RegionHoldings, planned, reported, supposed
 from modelcast.consumers.fetch import LinkSpeeds, Way
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
@@ -34,7 +34,7 @@ def test_offers_of_earlier_versions_count_where_the_region_would_look_for_them(
     origin: MemoryStore, log: ModelLog, manifests: dict[int, Manifest], speeds: LinkSpeeds, seen: bool
 ) -> None:
     packed = offer(origin, manifests[1], None, BODIES[0])
-    known = planned(origin, None, log, log.updates[3], Holding({}), speeds, MIB)
+    known = planned(origin, None, log, log.updates[3], RegionHoldings({}), speeds, MIB)
     assert (packed in {o.key for o in known.chooser.offers}) == seen
 
 
@@ -52,7 +52,7 @@ def test_versions_from_which_deltas_start_are_named_also_if_they_are_not_held(
     origin: MemoryStore, log: ModelLog, manifests: dict[int, Manifest]
 ) -> None:
     offer(origin, manifests[3], BODIES[2], BODIES[3])
-    known = planned(origin, None, log, log.updates[3], Holding({}), SLOW, MIB)
+    known = planned(origin, None, log, log.updates[3], RegionHoldings({}), SLOW, MIB)
     left_out = [way for file in known.explained for way in file.ways if way.seconds is None]
     assert [(way.label, way.why) for way in left_out] == [
         ("delta from 2", "its base of version 2 is not held, and nothing leads there")

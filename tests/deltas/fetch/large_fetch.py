@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher, Link, as_set
-from modelcast.deltas.fetch.accelerator import DeltaAccelerator
+from modelcast.deltas.fetch.accelerator import DeltaFetchAccelerator
 from modelcast.infra.stores import S3Store, open_store
 from tests.consumers.fetch.publishing import Wrapped
 
@@ -44,7 +44,7 @@ def main(cache: str, origin: str, region: str, endpoint: str, counter: str, stil
         open_store(region, endpoint_url=endpoint),
         ArtifactCache(Path(cache)),
         Link(direct_writes=as_set("auto")),
-        accelerator=DeltaAccelerator(),
+        accelerator=DeltaFetchAccelerator(),
     )
     report = fetcher.fetch(digests[-1], candidates=BaseCandidates(len(digests), (), dict(enumerate(digests, 1))))
     said = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelcast.consumers.fetch import ArtifactCache, BaseCandidates, Fetcher, Link, LinkSpeeds, Throughput
 from modelcast.deltas import codec as delta
-from modelcast.deltas.fetch.accelerator import DeltaAccelerator
+from modelcast.deltas.fetch.accelerator import DeltaFetchAccelerator
 from modelcast.deltas.fetch.chooser import Experience, Options
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
@@ -35,7 +35,7 @@ class Told(Throughput):
 class Patient:
     """Deltas over a link that is slow, as far as anybody knows."""
 
-    accelerator: DeltaAccelerator
+    accelerator: DeltaFetchAccelerator
     speeds: LinkSpeeds
     experience: Experience
 
@@ -44,7 +44,7 @@ def patient(speeds: LinkSpeeds = SLOW_LINK, **more: float) -> Patient:
     """Deltas over such a link, looked for often."""
     experience = Experience()
     options = Options(poll_seconds=0.01, **more)  # type: ignore[arg-type]
-    return Patient(DeltaAccelerator(options, experience), speeds, experience)
+    return Patient(DeltaFetchAccelerator(options, experience), speeds, experience)
 
 
 def by_delta(

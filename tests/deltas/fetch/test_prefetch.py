@@ -1,7 +1,7 @@
 """Offers are asked for while the manifest is on its way, and once."""
 
 from modelcast.consumers.fetch import ArtifactCache, Fetcher
-from modelcast.deltas.fetch.accelerator import FRESH_SECONDS, DeltaAccelerator
+from modelcast.deltas.fetch.accelerator import FRESH_SECONDS, DeltaFetchAccelerator
 from modelcast.deltas.fetch.chooser import Experience
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
@@ -30,7 +30,7 @@ def test_offers_that_were_prefetched_are_not_listed_again(
 ) -> None:
     listed_origin = Listed(origin)
     held, manifest = publish(origin, {"weights": noise(2 * MIB, 9)}), publish(origin, LARGE)
-    fetcher = Fetcher(listed_origin, region, cache, accelerator=DeltaAccelerator())
+    fetcher = Fetcher(listed_origin, region, cache, accelerator=DeltaFetchAccelerator())
     fetcher.fetch(held.digest, size_bytes=held.size_bytes)
     listed_origin.listed.clear()
     fetcher.prefetch(manifest.digest, size_bytes=manifest.size_bytes)
@@ -45,7 +45,7 @@ def test_a_look_that_is_no_longer_fresh_is_repeated(
     now = [100.0]
     held, manifest = publish(origin, {"weights": noise(2 * MIB, 9)}), publish(origin, LARGE)
     listed_origin = Listed(origin)
-    accelerator = DeltaAccelerator(clock=lambda: now[0])
+    accelerator = DeltaFetchAccelerator(clock=lambda: now[0])
     fetcher = Fetcher(listed_origin, region, cache, accelerator=accelerator)
     fetcher.fetch(held.digest, size_bytes=held.size_bytes)
     listed_origin.listed.clear()
@@ -63,7 +63,7 @@ def test_a_look_that_came_before_the_deltas_is_repeated(
     """A region two versions behind needs a chain, and waits for none: what it saw too early must not decide."""
     versions[3] = publish(origin, {"weights": NEXT})
     deltas = made(OLD, NEW), made(NEW, NEXT)
-    accelerator = DeltaAccelerator(clock=lambda: 100.0)
+    accelerator = DeltaFetchAccelerator(clock=lambda: 100.0)
     fetcher = by_delta(origin, None, cache, deltas=Patient(accelerator, SLOW_LINK, Experience()))
     wanted, candidates = versions[3], kin(versions, {2: 1000})
     fetcher.prefetch(wanted.digest, size_bytes=wanted.size_bytes, candidates=candidates)

@@ -10,7 +10,7 @@ import pytest
 from modelcast.agents.region.decider.memory import Held, Memory
 from modelcast.agents.region.disk import Disk
 from modelcast.consumers.fetch import ArtifactCache, FetchStatus, Link
-from modelcast.deltas.fetch.accelerator import DeltaAccelerator
+from modelcast.deltas.fetch.accelerator import DeltaFetchAccelerator
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import RegionSettings, Settings, StoreSettings
 from modelcast.infra.stores.configured import origin_store, region_store
@@ -76,7 +76,7 @@ def disk(settings: Settings) -> Disk:
         frozenset,
         versions,
         Link(throughput=Told()),
-        DeltaAccelerator(),
+        DeltaFetchAccelerator(),
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.deltas.publish.planning.choice import BASES_MAX, bases_of, pairs_of
+from modelcast.deltas.publish.planning.choice import BASES_MAX, bases_of, file_pairs
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import FileEntry, Manifest
@@ -27,7 +27,7 @@ def entry(path: str, content: str, size: int = MIB) -> FileEntry:
 
 
 def pairs(new: list[FileEntry], old: list[FileEntry], size_min: int = 0) -> dict[str, str | None]:
-    found = pairs_of(Manifest(tuple(new)), Manifest(tuple(old)), size_min_bytes=size_min)
+    found = file_pairs(Manifest(tuple(new)), Manifest(tuple(old)), size_min_bytes=size_min)
     return {p.new.path: p.old.path if p.old else None for p in found}
 
 

@@ -79,7 +79,7 @@ def test_deltas_start_as_many_versions_back_as_set(
 def test_what_regions_hold_is_a_base_too(
     publisher: Publisher, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regions.Regions, "links", lambda *_: (RegionLink("eu", 0.0, frozenset({1})),))
+    monkeypatch.setattr(regions.KnownRegions, "links", lambda *_: (RegionLink("eu", 0.0, frozenset({1})),))
     for steps in range(3):
         done = publisher.publish("fraud", train(steps))
     assert [d.base_version for d in done.deltas] == [1, 2, 0]

@@ -8,7 +8,7 @@ import pytest
 
 from modelcast.deltas.publish.planning.links import held_by, links_of
 from modelcast.deltas.publish.planning.timing import RegionLink
-from modelcast.deltas.publish.regions import Regions
+from modelcast.deltas.publish.regions import KnownRegions
 from modelcast.infra.redis_view import Batch, RedisMirror, Write
 from modelcast.infra.settings import RedisSettings, Settings
 from modelcast.schemas.codec import encode
@@ -47,7 +47,7 @@ def test_the_slowest_regions_base_comes_first_then_what_most_hold() -> None:
 
 
 def test_a_redis_that_does_not_answer_is_left_alone_for_a_while() -> None:
-    regions = Regions(Settings(redis=RedisSettings.model_validate({"url": "redis://127.0.0.1:1/0"})))
+    regions = KnownRegions(Settings(redis=RedisSettings.model_validate({"url": "redis://127.0.0.1:1/0"})))
     assert regions.links("fraud", "r") == ()
     assert regions._quiet_until > 0
 
@@ -73,5 +73,5 @@ def test_links_are_read_from_the_live_view(redis_url: str) -> None:
         await mirror.close()
 
     asyncio.run(write())
-    assert Regions(settings).links("fraud", registry_id) == (RegionLink("eu", 2e6, frozenset({3, 4})),)
-    assert Regions(settings).links("unknown", registry_id) == (RegionLink("eu", 2e6),)
+    assert KnownRegions(settings).links("fraud", registry_id) == (RegionLink("eu", 2e6, frozenset({3, 4})),)
+    assert KnownRegions(settings).links("unknown", registry_id) == (RegionLink("eu", 2e6),)

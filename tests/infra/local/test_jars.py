@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.errors import FetchFailed, JarRefused
+from modelcast.infra.local.errors import DownloadFailed, JarRefused
 from modelcast.infra.local.servers.jars import LockedJar, cache_dir, ensure_jars, kafka_lock, parse_lock
 
 GOOD = b"the locked bytes"
@@ -84,7 +84,7 @@ def test_other_bytes_than_the_locked_ones_are_refused_and_not_kept(served: list[
 
 
 def test_a_missing_jar_says_what_to_do(served: list[str], tmp_path: Path) -> None:
-    with pytest.raises(FetchFailed, match="proxy") as failure:
+    with pytest.raises(DownloadFailed, match="proxy") as failure:
         ensure_jars([jar("nowhere")], folder=tmp_path / "jars")
     assert failure.value.subject == "org.example:nowhere:1.0"
 

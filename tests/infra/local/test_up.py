@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from modelcast.infra.local.servers.kafka import cluster_at
 from modelcast.infra.local.servers.s3 import client_for
-from modelcast.infra.local.state import is_guard, marked, read_state, send, start_time
+from modelcast.infra.local.state import is_guard, marked, read_state, send_signal, start_time
 from modelcast.infra.local.up import LOG, StackInfo, UpOptions, down, info, up
 from modelcast.schemas.errors import Refused, UsageError
 from modelcast.schemas.topics import TOPICS
@@ -109,7 +109,7 @@ def test_the_state_file_is_for_its_owner_alone(running: tuple[Path, StackInfo]) 
 @pytest.mark.soak
 def test_after_the_supervisor_was_killed_its_servers_end_and_up_starts_them_again(folder: Path) -> None:
     first = up(servers_only(folder))
-    assert send(first.pid, first.started, signal.SIGKILL)
+    assert send_signal(first.pid, first.started, signal.SIGKILL)
     while info(folder) is not None:
         time.sleep(0.01)
     second = up(servers_only(folder))
@@ -122,7 +122,7 @@ def test_after_the_supervisor_was_killed_its_servers_end_and_up_starts_them_agai
 @pytest.mark.soak
 def test_down_after_the_supervisor_was_killed_leaves_nothing(folder: Path) -> None:
     first = up(servers_only(folder))
-    assert send(first.pid, first.started, signal.SIGKILL)
+    assert send_signal(first.pid, first.started, signal.SIGKILL)
     assert down(folder, delete_data=True)
     assert nothing_left(folder)
 
@@ -145,10 +145,10 @@ def test_down_ends_what_even_the_guards_did_not(folder: Path) -> None:
 def test_a_recycled_process_id_is_never_signalled() -> None:
     sleeper = subprocess.Popen(["sleep", "60"])
     try:
-        assert not send(sleeper.pid, "another boot/123", signal.SIGKILL)
-        assert not send(sleeper.pid, "", signal.SIGKILL)
+        assert not send_signal(sleeper.pid, "another boot/123", signal.SIGKILL)
+        assert not send_signal(sleeper.pid, "", signal.SIGKILL)
         assert sleeper.poll() is None
-        assert send(sleeper.pid, start_time(sleeper.pid), signal.SIGKILL)
+        assert send_signal(sleeper.pid, start_time(sleeper.pid), signal.SIGKILL)
     finally:
         sleeper.kill()
         sleeper.wait()

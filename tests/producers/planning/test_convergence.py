@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.producers.planning.convergence import judge
+from modelcast.producers.planning.convergence import judge, lateness
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
@@ -137,3 +137,24 @@ def test_a_refused_version_is_seen_also_where_it_is_not_what_is_aspired(staged: 
     assert not found.reached
     assert found.quarantined == ("eu: damaged 3 times: blob x",)
     assert judge(state(eu=refusing), 5, staged=staged).quarantined == ()
+
+
+@pytest.mark.parametrize(
+    ("said_seconds_ago", "unread_seconds", "told"),
+    [
+        (0.0, 0, ""),
+        (60.0, 4, ""),
+        (120.0, 0, "the tracker last spoke 120 s ago"),
+        (0.0, 300, "the tracker is 300 s behind: acknowledgements that came since wait to be read"),
+    ],
+)
+def test_what_was_said_long_ago_or_behind_the_times_is_told_as_such(
+    said_seconds_ago: float, unread_seconds: int, told: str
+) -> None:
+    said = replace(state(eu=SERVING), updated_at_us=1 + unread_seconds * 1_000_000, as_of_us=1)
+    assert lateness(said, said_seconds_ago) == told
+
+
+def test_a_refusal_tells_where_the_version_is_served_still() -> None:
+    recalled = replace(REFUSING, reported_version=7, error="")
+    assert judge(state(eu=recalled), 7).quarantined == ("eu: quarantined; eu: serves a quarantined version",)

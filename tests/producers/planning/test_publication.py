@@ -5,19 +5,19 @@ from dataclasses import replace
 import pytest
 
 from modelcast.producers.planning.publication import JUMP_MAX, Announce, Claim, Conflict, entry_of, plan_publication
-from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.request import PublishRequest
 from modelcast.schemas import keys
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ArtifactRef
 
 
-def asked(content: str, version: int | None = None) -> Request:
+def asked(content: str, version: int | None = None) -> PublishRequest:
     digest = "sha256:" + content * 64
-    return Request("fraud", ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, ""), version)
+    return PublishRequest("fraud", ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, ""), version)
 
 
-def published(log: ModelLog, request: Request, event_id: str) -> ModelLog:
+def published(log: ModelLog, request: PublishRequest, event_id: str) -> ModelLog:
     plan = plan_publication(log, request, event_id)
     assert isinstance(plan, Claim)
     return log.apply(entry_of(request, plan, registry_id="r", event_id=event_id, now_us=0))
@@ -60,7 +60,7 @@ def test_a_named_version_leaves_out_at_most_a_thousand_unless_that_is_said(log: 
 
 
 @pytest.mark.parametrize("request_", [asked("c", 2), asked("c", 1)])
-def test_a_version_never_changes(log: ModelLog, request_: Request) -> None:
+def test_a_version_never_changes(log: ModelLog, request_: PublishRequest) -> None:
     plan = plan_publication(log, request_, "new")
     assert isinstance(plan, Conflict)
     with pytest.raises(Refused, match="exists with other bytes"):

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.request import PublishRequest
 from modelcast.schemas import keys
 from modelcast.schemas.records import Activation, ArtifactRef
 
@@ -10,14 +10,14 @@ from modelcast.schemas.records import Activation, ArtifactRef
 def test_the_intent_is_the_same_for_a_rerun_and_another_for_other_options() -> None:
     digest = "sha256:" + "a" * 64
     artifact = ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, "")
-    plain = Request("fraud", artifact)
-    same = [Request("fraud", artifact, metrics={"seconds": 9.0}, labels={"at": "noon"}, publisher="ann")]
+    plain = PublishRequest("fraud", artifact)
+    same = [PublishRequest("fraud", artifact, metrics={"seconds": 9.0}, labels={"at": "noon"}, publisher="ann")]
     others = [
-        Request("churn", artifact),
-        Request("fraud", artifact, version=1),
-        Request("fraud", artifact, placement=("eu",)),
-        Request("fraud", artifact, activation=Activation.STAGED),
-        Request("fraud", replace(artifact, manifest_digest="sha256:" + "b" * 64)),
+        PublishRequest("churn", artifact),
+        PublishRequest("fraud", artifact, version=1),
+        PublishRequest("fraud", artifact, placement=("eu",)),
+        PublishRequest("fraud", artifact, activation=Activation.STAGED),
+        PublishRequest("fraud", replace(artifact, manifest_digest="sha256:" + "b" * 64)),
     ]
     assert {r.intent_key for r in same} == {plain.intent_key}
     assert len({plain.intent_key, *(r.intent_key for r in others)}) == 1 + len(others)

@@ -5,19 +5,19 @@ from dataclasses import replace
 import pytest
 
 from modelcast.producers.planning.publication import Claim, entry_of
-from modelcast.producers.planning.request import Request
+from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.planning.standing import standing_notes
 from modelcast.schemas import keys
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ALL_REGIONS, Activation, ArtifactRef, CommandKind, CommandTarget, ModelCommand
 
 
-def request(content: str) -> Request:
+def request(content: str) -> PublishRequest:
     digest = "sha256:" + content * 64
-    return Request("fraud", ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, ""))
+    return PublishRequest("fraud", ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, ""))
 
 
-def published(log: ModelLog, asked: Request) -> ModelLog:
+def published(log: ModelLog, asked: PublishRequest) -> ModelLog:
     claim = Claim(log.next_version, log.head + 1)
     return log.apply(entry_of(asked, claim, registry_id="r", event_id=f"e{log.head}", now_us=0))
 
@@ -33,7 +33,7 @@ def log() -> ModelLog:
     return published(published(ModelLog("fraud", "r"), request("a")), request("b"))
 
 
-def notes(log: ModelLog, asked: Request | None = None) -> tuple[str, ...]:
+def notes(log: ModelLog, asked: PublishRequest | None = None) -> tuple[str, ...]:
     return standing_notes(log, log.updates[2], asked or request("b"))
 
 

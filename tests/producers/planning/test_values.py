@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelcast.producers.planning.values import activation_of, labels_of, metrics_of, regions_of, text_of
+from modelcast.producers.planning.values import activation_of, labels_of, metrics_of, region_names_of, text_of
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import Activation
 
@@ -96,18 +96,18 @@ def test_what_has_no_names_is_refused(convert: Callable[[object], object], value
 
 
 def test_nothing_means_none() -> None:
-    assert (metrics_of(None), labels_of({}), regions_of(None), regions_of([])) == ({}, {}, (), ())
+    assert (metrics_of(None), labels_of({}), region_names_of(None), region_names_of([])) == ({}, {}, (), ())
 
 
 @pytest.mark.parametrize("regions", ["eu", ["eu"], ("eu",), {"eu"}, iter(["eu"]), np.array(["eu"])])
 def test_a_text_is_one_region(regions: object) -> None:
-    assert regions_of(regions) == ("eu",)
+    assert region_names_of(regions) == ("eu",)
 
 
 @pytest.mark.parametrize("regions", ["EU", "eu,us", "", b"eu", 7, [7], ["eu", None], {"eu": 1}, [["eu"]]])
 def test_what_names_no_region_is_refused(regions: object) -> None:
     with pytest.raises(UsageError):
-        regions_of(regions)
+        region_names_of(regions)
 
 
 def test_an_activation_is_named_in_any_case() -> None:

@@ -10,13 +10,13 @@ import fastavro
 import pytest
 from fastavro.read import SchemaResolutionError
 
-from modelcast.schemas.avro.compatibility import problems
+from modelcast.schemas.avro.compatibility import incompatibilities
 from modelcast.schemas.avro.schema_guard import parse_schema
 from tests.schemas.avro.foreign_schemas import field, todays
 
 
 def _found(reader: Any, writer: Any) -> list[str]:
-    return problems(parse_schema(json.dumps(reader)), parse_schema(json.dumps(writer)))
+    return incompatibilities(parse_schema(json.dumps(reader)), parse_schema(json.dumps(writer)))
 
 
 def _changed(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:

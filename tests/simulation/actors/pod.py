@@ -158,16 +158,16 @@ class Pod:
             running.replies.append(reply)
             return
         self.world.checks.pod_accepted(self, order)
-        served = order if verdict is fence.Verdict.ADOPT else accepted.served if accepted else None
+        served = order if verdict is fence.Admission.ADOPT else accepted.served if accepted else None
         self.accepted = fence.Accepted(order.registry_id, order.epoch, order.generation, order.manifest_digest, served)
         if self.world.fault("pod crashed after its promise", self.region):
             self.crash("after its promise")
             return
         self._stop_bringing_up()
-        if verdict is fence.Verdict.LOAD or serving is None:
+        if verdict is fence.Admission.LOAD or serving is None:
             self._bring_up(order, reply)
             return
-        if verdict is fence.Verdict.ADOPT:
+        if verdict is fence.Admission.ADOPT:
             self.world.trace(self.name, f"adopts {show(order)}")
             self.serving = replace(serving, order=order)
         reply(None)

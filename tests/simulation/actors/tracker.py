@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.decider.snapshots import RegionRows
-from modelcast.agents.tracker.ports import Clock, TrackerPorts
+from modelcast.agents.tracker.ports import TrackerPorts, WorkerClocks
 from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
 from modelcast.schemas.codec import encode
 from modelcast.schemas.records import RegionHeartbeat, VersionState
@@ -115,7 +115,7 @@ class TrackerWorker(Process):
             stores=SimulatedThreads(self),
             regions=SimulatedThreads(self),
             epoch_of=self._epoch_of,
-            clock=Clock(lambda: world.now, lambda: int(world.now * 1e6), lambda: 0.0),
+            clock=WorkerClocks(lambda: world.now, lambda: int(world.now * 1e6), lambda: 0.0),
             rng=random.Random(world.rng.random()),
         )
         self.agent = TrackerAgent(self.trackers.settings, Reader(OriginLine(self)), self.identity, ports)

@@ -68,13 +68,13 @@ class SenderLine:
 
 
 class PublishedLine:
-    """See ``Published``."""
+    """See ``PublishedStates``."""
 
     def __init__(self, worker: TrackerWorker) -> None:
         self._worker = worker
 
     async def published(self, partitions: Iterable[int], timeout_seconds: float) -> dict[str, bytes] | None:
-        """See ``Published``."""
+        """See ``PublishedStates``."""
         world = self._worker.world
         await asyncio.sleep(world.rng.uniform(0.01, 0.5))
         if world.fault("published states not read"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Effect, Event
-from modelcast.agents.region.intake import Heard, Intake
+from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.agents.region.ownership.liveness import Liveness
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.registry_watch import RegistryWatch
@@ -78,7 +78,7 @@ class Worker(Process):
             liveness=self.liveness,
             rng=rng,
         )
-        self._intake = Intake(self.agent, watch)
+        self._intake = UpdateIntake(self.agent, watch)
         self._intake._schemas._threads = SimulatedThreads(self)  # type: ignore[assignment]
         self.loop.create_task(self.agent.watch())
 

@@ -21,6 +21,7 @@ from modelcast.agents.region.decider.values import (
 )
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.records import CommandKind
 from tests.agents.region.words import MODEL, Log, Region, digest, memory_of, reading, serving
 
 
@@ -136,3 +137,25 @@ def test_a_save_that_failed_is_tried_again_and_nothing_is_loaded_before_it_is_du
     assert region.all_of(Save)
     region.save_all()
     assert region.loads == [("a", 1)]
+
+
+def test_a_pod_that_comes_back_does_not_get_a_version_that_people_quarantined_until_they_release_it() -> None:
+    log = Log().publish(1)
+    region = serving("a", log=log)
+    log.say(CommandKind.QUARANTINE, 1)
+    region.on(log.folded)
+    region.save_all()
+    assert region.replica.facts.saved.served_quarantined == 2
+    assert region.replica.facts.saved.refusal == "fraud/1 is quarantined (generation 2): modelcast release fraud/1"
+    region.all_read(None)
+    assert region.loads == []
+
+    taken_over = Region("a", memory=region.replica.facts.saved.claimed_by("another"))
+    taken_over.on(Contradicted("the log was rewritten"))
+    taken_over.all_read(None)
+    assert taken_over.loads == [], "what was quarantined stays so while no log is obeyed"
+
+    log.say(CommandKind.RELEASE, 1)
+    region.settle(log)
+    assert region.replica.settled
+    assert region.replica.facts.saved.refusal == ""

@@ -5,19 +5,19 @@ import json
 import pytest
 
 from modelcast.consumers.companion.layouts.mlserver import mlserver_layout, served_in
-from modelcast.consumers.companion.layouts.values import Layout, Place
+from modelcast.consumers.companion.layouts.values import Place, VersionLayout
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import LoadOrder
 
 DIGEST = "sha256:" + "a" * 64
 
 
-def laid_out(files: dict[str, bytes]) -> Layout:
+def laid_out(files: dict[str, bytes]) -> VersionLayout:
     order = LoadOrder("fraud", 7, DIGEST, 12, 3, "registry")
     return mlserver_layout({p: len(b) for p, b in files.items()}, order, files.__getitem__)
 
 
-def hinted(file: str = "modelcast/mlserver.json", /, **hint: object) -> Layout:
+def hinted(file: str = "modelcast/mlserver.json", /, **hint: object) -> VersionLayout:
     return laid_out({"number.txt": b"1", file: json.dumps(hint).encode()})
 
 

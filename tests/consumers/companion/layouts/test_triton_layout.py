@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelcast.consumers.companion.layouts.triton import triton_layout
-from modelcast.consumers.companion.layouts.values import HINT_SIZE_MAX, Layout, Place
+from modelcast.consumers.companion.layouts.values import HINT_SIZE_MAX, Place, VersionLayout
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import LoadOrder
 
@@ -18,7 +18,7 @@ def no_text_config(_text: bytes) -> Mapping[str, Any]:
     raise ValueError("unknown field")
 
 
-def laid_out(files: dict[str, bytes], parse: Any = no_text_config) -> Layout:
+def laid_out(files: dict[str, bytes], parse: Any = no_text_config) -> VersionLayout:
     order = LoadOrder("fraud", 7, DIGEST, 12, 3, "registry")
     return triton_layout({p: len(b) for p, b in files.items()}, order, files.__getitem__, parse)
 

@@ -17,7 +17,7 @@ from modelcast.deltas.fetch.planning.patience import (
     between,
     older,
     patience,
-    seconds_of,
+    transfer_seconds,
     unoffered,
     worth_a_look,
 )
@@ -36,9 +36,9 @@ def whole(size_bytes: int, speeds: Speeds = LINK) -> FilePlan:
 def test_a_delta_that_saves_much_is_waited_for_half_of_what_it_saves() -> None:
     files = [whole(500 * MB)]
     wait, good_enough = patience(files, [DeltaHint(3, 10 * MB)], LINK)
-    saved = seconds_of(files) - LINK.by_delta(10 * MB, 500 * MB, has_base=True)
+    saved = transfer_seconds(files) - LINK.by_delta(10 * MB, 500 * MB, has_base=True)
     assert wait == pytest.approx(saved / 2)
-    assert good_enough < seconds_of(files) / 2
+    assert good_enough < transfer_seconds(files) / 2
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_wait_is_bounded(size_bytes: int, hints: list[DeltaHint], rate: floa
     speeds = Speeds(origin_bytes_per_second=rate, measured=True)
     files = [whole(size_bytes, speeds)]
     wait, _ = patience(files, hints, speeds)
-    assert 0 <= wait <= min(WAIT_SECONDS_MAX, seconds_of(files) / 2)
+    assert 0 <= wait <= min(WAIT_SECONDS_MAX, transfer_seconds(files) / 2)
 
 
 def option(kind: Way, base: str = "", deltas: int = 1) -> Option:

@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StateReport:
     """What the tracker said of a model.
 
     Attributes:
@@ -106,7 +106,7 @@ def states(settings: Settings, model: str, *, timeout_seconds: float) -> Iterato
     return (report.state for report in reports(settings, model, timeout_seconds=timeout_seconds))
 
 
-def reports(settings: Settings, model: str, *, timeout_seconds: float) -> Iterator[Report]:
+def reports(settings: Settings, model: str, *, timeout_seconds: float) -> Iterator[StateReport]:
     """As ``states``, each with its age."""
     deadline = time.monotonic() + timeout_seconds
     where = TopicPartition(Topic.VERSION_STATE, partition_of(model))
@@ -124,9 +124,11 @@ def reports(settings: Settings, model: str, *, timeout_seconds: float) -> Iterat
         consumer.close()
 
 
-def _of_model(consumer: Consumer, settings: Settings, model: str, deadline: float, old_until: int) -> Iterator[Report]:
+def _of_model(
+    consumer: Consumer, settings: Settings, model: str, deadline: float, old_until: int
+) -> Iterator[StateReport]:
     records = newer_records(settings)
-    newest: Report | None = None  # of those that were there before: only the last one matters
+    newest: StateReport | None = None  # of those that were there before: only the last one matters
     while (left := deadline - time.monotonic()) > 0:
         message = consumer.poll(min(left, _POLL_SECONDS))
         if message is None:
@@ -140,7 +142,7 @@ def _of_model(consumer: Consumer, settings: Settings, model: str, deadline: floa
             raise unavailable(error, settings, Topic.VERSION_STATE)
         offset, state = message.offset() or 0, _state(records, message.value(), message.key(), model)
         if state is not None:
-            newest = Report(state, _seconds_since(message) if offset < old_until else 0.0)
+            newest = StateReport(state, _seconds_since(message) if offset < old_until else 0.0)
         if newest is not None and offset + 1 >= old_until:
             yield newest
             newest = None

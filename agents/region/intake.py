@@ -7,6 +7,7 @@ what can't be used where people find it, once; a region only logs and counts it.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -78,19 +79,21 @@ class UpdateIntake:
         watch: RegistryWatch,
         prefetch: Callable[[ModelUpdate], None] = lambda _: None,
         refused: Callable[[Heard, str, str], None] = log_refusal,
+        schema_threads: Executor | None = None,
     ) -> None:
         """Args:
         owners: of the models.
         watch: the registry.
         prefetch: called with each announced publication, before the log is read. It must not block.
         refused: called with each record that can't be used: (record, reason, one line for people).
+        schema_threads: where schemas are fetched that are not known yet; ``close`` shuts them down. None: its own.
         """
         self._owners = owners
         self._watch = watch
         self._prefetch = prefetch
         self._refused = refused
         self._tasks: set[asyncio.Task[None]] = set()
-        self._schemas = SchemaLookup(self._learn_schema)
+        self._schemas = SchemaLookup(self._learn_schema, threads=schema_threads)
 
     def take(self, heard: Heard) -> None:
         """Take in one record."""

@@ -111,7 +111,7 @@ class _Worker:
             region,
             name,
             here.heartbeat_seconds,
-            cache=cache,
+            disk=cache,
             registry_id=lambda: self._watch.registry_id,
             models_owned=lambda: self._agent.models_owned,
             origin_bytes_per_second=lambda: disk.origin_bytes_per_second,

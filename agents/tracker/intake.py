@@ -86,7 +86,7 @@ class Intake:
         self._told_at: dict[str, float] = {}
         self._epochs = Epochs()
         self._proofs = EpochProofs(rows, self._epochs, ports, self._take_proven, self._refuse_epoch, changed)
-        self.schemas = SchemaLookup(reader.learn_schema)
+        self.schemas = SchemaLookup(reader.learn_schema, ports.clock.monotonic, threads=ports.schemas)
         self._learning: set[asyncio.Task[None]] = set()
         self._partitions: dict[str, int] = {}  # of models met: hashing costs more than looking up
         self._outcomes = {

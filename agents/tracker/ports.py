@@ -111,6 +111,7 @@ class TrackerPorts:
         epoch_of: a region's owner epoch of a model, by its own state object; raises ``ModelcastError``. Blocking.
         clock: of this worker.
         rng: for jitter.
+        schemas: threads for fetching schemas that are not known yet; shut down with the intake. None: its own.
     """
 
     sender: Sender
@@ -121,3 +122,4 @@ class TrackerPorts:
     epoch_of: Callable[[str, str], int]
     clock: WorkerClocks = field(default_factory=WorkerClocks)
     rng: random.Random = field(default_factory=random.Random)
+    schemas: Executor | None = None

@@ -19,7 +19,7 @@ regions = typer.Typer(no_args_is_help=True, help="What is known of a region.")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownRegion:
     """What is known of one region.
 
     Attributes:
@@ -80,7 +80,7 @@ def forget(
     emit(known, output, Text(f"{region}: forgotten: {where}"))
 
 
-def _known(settings: "Settings", region: str) -> Known:
+def _known(settings: "Settings", region: str) -> KnownRegion:
     """What the trackers have said of it.
 
     Raises:
@@ -102,10 +102,10 @@ def _known(settings: "Settings", region: str) -> Known:
     if not beats and not seen:
         raise NotFound("nothing is known of such a region", subject=region, hint="modelcast get regions")
     heard = min([seconds for _, seconds in beats] + list(seen.values()))
-    return Known(region, tuple(sorted(seen)), tuple(sorted(beat.worker for beat, _ in beats)), heard)
+    return KnownRegion(region, tuple(sorted(seen)), tuple(sorted(beat.worker for beat, _ in beats)), heard)
 
 
-def _bury(settings: "Settings", known: Known, reason: str) -> None:
+def _bury(settings: "Settings", known: KnownRegion, reason: str) -> None:
     """Tombstones on ``region-heartbeats``, which every tracker reads: of its workers, then of the region itself."""
     from modelcast.infra.kafka.announcer import KafkaAnnouncer
     from modelcast.producers.identity import whoami

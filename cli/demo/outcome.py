@@ -18,7 +18,6 @@ class Outcome:
 
     ``seconds_to_serving`` and ``transfers`` go by what was asked (``1``, ``rollback to 1``, ``digits-wide/2``: the
     first model is not named), then by region; so does ``bytes_moved``, for the first model's largest version.
-    ``delta_in_time``: a delta of the large model's second version was in the store before it was announced.
     """
 
     seconds_to_serving: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -32,7 +31,6 @@ class Outcome:
     accuracy: dict[str, float] = field(default_factory=dict)
     bytes_moved: dict[str, int] = field(default_factory=dict)
     transfers: dict[str, dict[str, Crossing]] = field(default_factory=dict)
-    delta_in_time: bool = False
     ready_seconds: dict[str, float] = field(default_factory=dict)
     total_seconds: float = 0.0
     broken: list[str] = field(default_factory=list)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from modelcast.cli.console import size
 from modelcast.cli.demo.background import Background
 from modelcast.cli.demo.judgement import DAMAGED, ROLLBACK, Followed, judge
-from modelcast.cli.demo.offered import Offered, OfferedWatch
+from modelcast.cli.demo.offered import Offered
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.screen import Screen
 from modelcast.cli.demo.subject import Subject, ThreadedTraining
@@ -14,6 +14,7 @@ from modelcast.cli.demo.watch import all_refuse, all_serve
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers.commands import Commander
+from modelcast.producers.publication import Publication
 from modelcast.producers.publisher import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, NotAnnounced, NotConverged, TransportError
@@ -78,7 +79,7 @@ class Demo:
         self._steady("both models under load", {small: 2, large: 1})
         if not self._deltas:
             self._screen.tell("deltas are not installed: the large model crosses whole, or in its changed blocks")
-        self._offered = self._publish(publisher, large, 2)
+        self._publish_with_deltas(publisher, large, 2)
         self._serving(large, 2)
         self._damaged(publisher, small)
         self._steady("version 2 keeps serving", {small: 2, large: 2})
@@ -89,17 +90,25 @@ class Demo:
         self._served(small, 1, ROLLBACK, "rolled back: every pod serves version 1 again")
         self._steady("version 1 under load", {small: 1, large: 2})
 
-    def _publish(self, publisher: Publisher, subject: Subject, version: int) -> Offered:
-        """Publish it; the deltas that were made beside it."""
+    def _publish(self, publisher: Publisher, subject: Subject, version: int) -> Publication | None:
+        """Publish it; None: it could not be announced, which ends what is made beside it."""
         model, trained = subject.trained.model, subject.trained.versions[version]
         self._screen.step(f"publishing {model}/{version}")
         subject.watch.asked(version)
-        watch, done = OfferedWatch(), None
         try:
-            done = publisher.publish(model, trained.folder, metrics={"accuracy": trained.accuracy}, progress=watch)
+            return publisher.publish(model, trained.folder, metrics={"accuracy": trained.accuracy})
         except NotAnnounced as error:  # it is published all the same, and the tracker announces it
             self.outcome.late.append(f"the announcement of {model}/{version}: {error.message}")
-        return watch.offered(done)
+            return None
+
+    def _publish_with_deltas(self, publisher: Publisher, subject: Subject, version: int) -> None:
+        """Regions are paused until its deltas are made: whether they use them depends on no machine's speed."""
+        model = subject.trained.model
+        with Commander(self._settings) as commander:
+            commander.pause(model, reason="the demo makes the deltas of the next version first")
+            self._offered = Offered.by(self._publish(publisher, subject, version))
+            subject.watch.asked(version)
+            commander.resume(model, reason="its deltas are there")
 
     def _serving(self, subject: Subject, version: int) -> None:
         accuracy = subject.trained.versions[version].accuracy
@@ -162,7 +171,6 @@ class Demo:
         outcome.take_tallies(tallies, small.trained.model, background.seconds.get(small.traffic, 0.0))
         outcome.take_seen(small.watch.seen)
         outcome.take_seen(large.watch.seen, f"{large.trained.model}/")
-        outcome.delta_in_time = self._offered.before_claim
         judgement = judge(
             Followed(small.trained.model, small.watch.seen, tally),
             Followed(large.trained.model, large.watch.seen, large.traffic.tally),

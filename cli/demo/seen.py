@@ -8,23 +8,17 @@ from modelcast.schemas.states import State
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """How one version came into one region.
-
-    Attributes:
-        bytes_planned: what its last plan brings, with what an earlier one had moved in vain.
-        way: for people.
-    """
+    """How one version came into one region; ``way``: for people."""
 
     bytes_moved: int
     bytes_saved: int
     bytes_total: int
-    bytes_planned: int
     way: str
 
     @classmethod
     def of(cls, row: RegionState) -> "Crossing":
         """As the tracker reports it."""
-        return cls(row.bytes_moved, row.bytes_saved, row.bytes_total, row.bytes_planned, row.way)
+        return cls(row.bytes_moved, row.bytes_saved, row.bytes_total, row.way)
 
 
 @dataclass(frozen=True, slots=True)

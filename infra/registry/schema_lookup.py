@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 from modelcast.schemas.errors import DecodeError, ModelcastError, StoreUnavailable, UnknownSchema
@@ -77,6 +77,7 @@ class SchemaLookup:
         learn: fetches one schema into the readers' book (``RegistryReader.learn_schema``). Blocking.
         clock: monotonic seconds.
         answer_seconds_max: seconds that a caller waits for the store.
+        threads: where ``learn`` runs; ``close`` shuts them down. None: two of its own.
     """
 
     def __init__(
@@ -84,12 +85,13 @@ class SchemaLookup:
         learn: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         answer_seconds_max: float = ANSWER_SECONDS_MAX,
+        threads: Executor | None = None,
     ) -> None:
         self._learn = learn
         self._answer_seconds_max = answer_seconds_max
         self._restraint = Restraint(clock)
         self._under_way: dict[str, asyncio.Future[None]] = {}
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="schemas")
+        self._threads = threads or ThreadPoolExecutor(2, thread_name_prefix="schemas")
 
     async def decoding(self, decode: Callable[[], T]) -> T:
         """What ``decode`` reads, if need be after its writer's schema was learnt. Raises like both."""

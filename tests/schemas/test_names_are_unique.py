@@ -2,6 +2,7 @@
 
 import ast
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,7 @@ COMMANDS = {"apply", "describe", "down", "forecast", "info", "make", "plan", "pu
 """Commands of the command line, named as they are typed, and the function that does what one asks for."""
 
 
+@cache
 def defined() -> dict[str, list[str]]:
     """Modules by the public names of the classes and functions that they define."""
     found: defaultdict[str, list[str]] = defaultdict(list)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 from tests.simulation.faults import RATES, STROKES
+from tests.simulation.mutant_runs import table
 from tests.simulation.run import Outcome, run_many, run_seed
 
 
@@ -18,7 +19,10 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="with --seed: one line for each event")
     parser.add_argument("--stats", action="store_true", help="how often each fault, state and effect was met")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--mutants", metavar="WORD", nargs="?", const="", help="where each mutant dies")
     arguments = parser.parse_args()
+    if arguments.mutants is not None:
+        return _mutants(arguments)
     if arguments.seed is not None:
         outcome = run_seed(arguments.seed, print if arguments.trace else None)
         print(
@@ -27,6 +31,16 @@ def main() -> int:
         )
         return 1 if outcome.error else 0
     return _many(arguments)
+
+
+def _mutants(arguments: argparse.Namespace) -> int:
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    lives = 0
+    for name, outcome in table(arguments.mutants, seeds, arguments.processes):
+        lives += outcome is None
+        dies = f"{outcome.seed:6}  {outcome.invariant}" if outcome else "  none"
+        print(f"{name:50}{dies}", flush=True)
+    return 1 if lives else 0
 
 
 def _many(arguments: argparse.Namespace) -> int:

@@ -43,6 +43,7 @@ RATES = {
     "state put lost": 0.12,
     "state put late": 0.12,
     "state put answer lost": 0.15,
+    "state put slow": 0.12,
     "state read failed": 0.1,
     "state written by another in between": 0.03,
     # workers
@@ -75,6 +76,7 @@ STROKES = {
     "worker paused": 2,
     "worker cut off": 2,
     "partition moved": 2,
+    "region cut off": 1,
     "tracker crashed": 2,
     "tracker paused": 1,
     "tracker cut off": 1,

@@ -29,7 +29,6 @@ from tests.simulation.invariants import (
     ACCEPTED_NEVER_FALLS,
     ALARM_SHOWN,
     ALARM_STAYS,
-    CLEAN_IN_TIME,
     CONFIRMED,
     CONVERGES,
     NEVER_BACK,
@@ -37,7 +36,6 @@ from tests.simulation.invariants import (
     NO_FALSE_BLAME,
     NOT_REWRITTEN,
     ONLY_VERIFIED,
-    OVER_IS_OVER,
     REPLACED_IS_POWERLESS,
     RIGHT_OWNER_STAYS,
     STAGED_IS_VERIFIED,
@@ -131,18 +129,6 @@ def _without_a_look_at_the_clock_before_a_claim() -> Iterator[None]:
 
 
 @contextmanager
-def _without_an_end_of_the_reconciler() -> Iterator[None]:
-    with patch.object(Reconciler, "_end", lambda self, reason: None):
-        yield
-
-
-@contextmanager
-def _without_timers_of_the_reconciler() -> Iterator[None]:
-    with patch.object(Reconciler, "_set_timer", lambda self, now: None):
-        yield
-
-
-@contextmanager
 def _without_turns_at_the_state_object() -> Iterator[None]:
     def never_busy(replica: Replica, now: float) -> bool:
         return now < replica.attempts.state_retry_at
@@ -230,10 +216,8 @@ MUTANTS = (
            frozenset({NO_FALSE_ALARM, NEVER_BACK})),
     Mutant("generation compare of the pod", _without_generations_at_the_pod, frozenset({NEVER_BACK})),
     Mutant("sleep check of a claim", _without_a_look_at_the_clock_before_a_claim, frozenset({RIGHT_OWNER_STAYS})),
-    Mutant("end of a reconciler that was replaced", _without_an_end_of_the_reconciler, frozenset({OVER_IS_OVER})),
     Mutant("one call on the state object at a time", _without_turns_at_the_state_object,
            frozenset({ACCEPTED_NEVER_FALLS})),
-    Mutant("timer of a reconciler", _without_timers_of_the_reconciler, frozenset({CONVERGES, CLEAN_IN_TIME})),
     Mutant("mercy for refused requests", _without_mercy_for_refused_requests, frozenset({NO_FALSE_BLAME})),
     Mutant("mercy for the environment", _without_mercy_for_the_environment, frozenset({NO_FALSE_BLAME})),
     Mutant("chain of the log", _without_the_chain, frozenset({NOT_REWRITTEN, ONLY_VERIFIED, NEVER_BACK})),

@@ -1,4 +1,10 @@
-"""One simulated world: everything in it, drawn from one seed."""
+"""One simulated world: everything in it, drawn from one seed.
+
+The region's agent with its shell, heartbeats and reporter, the tracker's agent, the pod's fence, and the registry's
+reader and claim are production code. Modelled are Kafka and its groups (``actors/kafka.py``, ``group.py``), what Faust
+does with them (positions, commits, rebalances: ``actors/tracker.py``; ``tests/infra/test_faust_positions.py`` tests the
+real ones), transfers of artifacts (``actors/region.py``), and the stores below their ports.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +97,7 @@ class World:
                     self.after(rng.uniform(0.0, self.stop_at), lambda k=kind, r=region: self._strike(k, r))
         if self.operator_mends:
             for delay in (1.0, 40.0):
-                self.after(self.stop_at + delay, self._mend)
+                self.after(self.stop_at + delay, self.mend)
 
     # --- what actors ask for ------------------------------------------------------------------------------
 
@@ -235,12 +241,16 @@ class World:
                 worker.pause(rng.uniform(5.0, 60.0))
             case "worker cut off":
                 worker.cut(rng.uniform(15.0, 60.0))
+            case "region cut off":
+                seconds = rng.uniform(50.0, 90.0)
+                for each in region.workers:
+                    each.cut(seconds)
             case "partition moved":
                 alive = [w for w in region.members if w.up]
                 if alive:
                     region.assign(rng.choice(alive))
 
-    def _mend(self) -> None:
+    def mend(self) -> None:
         """An operator puts damaged bytes right, and releases what regions quarantined for them."""
         for digest, stored in self.origin.artifacts.items():
             if stored.data != self.published[digest]:

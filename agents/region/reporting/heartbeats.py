@@ -2,15 +2,16 @@
 
 import asyncio
 import platform
-import shutil
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 import structlog
 
-from modelcast.consumers.fetch import ArtifactCache
-from modelcast.infra.kafka.outbox import Outbox
+from modelcast.agents.region.reporting.snapshot_reporter import RecordOutbox
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ModelcastError
@@ -23,7 +24,26 @@ CACHE_EVERY_BEATS = 6
 UNKNOWN_SECONDS = 0.5
 """How soon the first heartbeat follows the first registry."""
 
+SLEPT_SECONDS = 5.0
+"""A heartbeat that is later than this was held up by more than a busy event loop."""
+
 log = structlog.get_logger(__name__)
+
+
+def _wall_clock_us() -> int:
+    return time.time_ns() // 1000
+
+
+class MeasuredDisk(Protocol):
+    """What is told of the worker's disk (``ArtifactCache``). Both raise ``OSError``."""
+
+    def used_bytes(self) -> int:
+        """Bytes of all artifacts on it. Blocking."""
+        ...
+
+    def disk_free_bytes(self) -> int:
+        """Bytes that are left. Does not block."""
+        ...
 
 
 class HeartbeatSender:
@@ -34,55 +54,62 @@ class HeartbeatSender:
         region: of whom.
         worker: who.
         every_seconds: how often.
-        cache: whose disk is looked at.
+        disk: whose sizes are reported.
         registry_id: the registry obeyed; "" as long as there is none, and no tracker that reads.
         models_owned: how many.
         origin_bytes_per_second: throughput of the long link of late; 0: not known.
         on_wake: called when the process was stopped for longer than a dead worker keeps its partitions.
         on_heard: called when the cluster has confirmed a heartbeat.
+        threads: where the disk is measured; None: the event loop's own.
+        wall_clock_us: UTC microseconds.
     """
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: RecordOutbox,
         region: str,
         worker: str,
         every_seconds: float,
         *,
-        cache: ArtifactCache,
+        disk: MeasuredDisk,
         registry_id: Callable[[], str],
         models_owned: Callable[[], int],
         origin_bytes_per_second: Callable[[], float] = lambda: 0.0,
         on_wake: Callable[[], None],
         on_heard: Callable[[], None] = lambda: None,
+        threads: Executor | None = None,
+        wall_clock_us: Callable[[], int] = _wall_clock_us,
     ) -> None:
         self._outbox = outbox
         self._region = region
         self._worker = worker
         self._every = every_seconds
-        self._cache = cache
+        self._disk = disk
         self._registry_id = registry_id
         self._models_owned = models_owned
         self._origin_bytes_per_second = origin_bytes_per_second
         self._on_wake = on_wake
         self._on_heard = on_heard
+        self._threads = threads
+        self._wall_clock_us = wall_clock_us
         self._sequence = 0
-        self._started_at_us = time.time_ns() // 1000
+        self._started_at_us = wall_clock_us()
         self._cache_used_bytes = 0
         self._software = software()
-        self.beat_at = time.monotonic()
+        self.beat_at = asyncio.get_running_loop().time()
 
     async def run(self) -> None:
         """Beat for ever."""
+        loop = asyncio.get_running_loop()
         while True:
-            now = time.monotonic()
-            if now - self.beat_at > self._every + 5.0:
+            now = loop.time()
+            if now - self.beat_at > self._every + SLEPT_SECONDS:
                 log.warning("this process did not run for a while", seconds=round(now - self.beat_at, 1))
                 self._on_wake()
             self.beat_at = now
             if self._sequence % CACHE_EVERY_BEATS == 0:
                 try:
-                    self._cache_used_bytes = await asyncio.to_thread(self._cache.used_bytes)
+                    self._cache_used_bytes = await loop.run_in_executor(self._threads, self._disk.used_bytes)
                 except OSError as error:
                     log.warning("the cache can't be measured", error=error)
             self.beat()
@@ -103,7 +130,7 @@ class HeartbeatSender:
             worker=self._worker,
             sequence=self._sequence,
             started_at_us=self._started_at_us,
-            sent_at_us=time.time_ns() // 1000,
+            sent_at_us=self._wall_clock_us(),
             models_owned=self._models_owned(),
             disk_free_bytes=free_bytes,
             cache_used_bytes=self._cache_used_bytes,
@@ -116,7 +143,7 @@ class HeartbeatSender:
         except ModelcastError as error:
             log.error("a heartbeat can't be written", error=error)
             return
-        self._outbox.send(Topic.REGION_HEARTBEATS, f"{self._region}/{self._worker}", value, self._delivered)
+        self._outbox.send(Topic.REGION_HEARTBEATS, f"{self._region}/{self._worker}", value, self._delivered, {})
 
     def _delivered(self, done: bool) -> None:
         metrics.HEARTBEATS.labels("sent" if done else "failed").inc()
@@ -125,11 +152,12 @@ class HeartbeatSender:
 
     def _disk_free_bytes(self) -> int:
         try:
-            return shutil.disk_usage(self._cache.folder).free
+            return self._disk.disk_free_bytes()
         except OSError:
             return 0  # the folder was removed: the next fetch makes it again
 
 
+@cache
 def software() -> Mapping[str, str]:
     """Versions of what runs here."""
     found = {"python": platform.python_version()}

@@ -34,10 +34,10 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 def told(monkeypatch: pytest.MonkeyPatch, *news: tuple[int, RegionState]) -> None:
     """Have the tracker say each, of the log up to a generation, and then nothing more until the time is over."""
 
-    def reports(*_arguments: object, **_options: object) -> Iterator[wait.Report]:
+    def reports(*_arguments: object, **_options: object) -> Iterator[wait.StateReport]:
         for head, row in news:
             row = replace(row, aspired_version=2, aspired_generation=min(head, 3))
-            yield wait.Report(replace(state(eu=row), model="fraud", head_generation=head))
+            yield wait.StateReport(replace(state(eu=row), model="fraud", head_generation=head))
 
     monkeypatch.setattr(wait, "reports", reports)
 

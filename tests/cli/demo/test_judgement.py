@@ -7,23 +7,23 @@ from dataclasses import replace
 import pytest
 
 from modelcast.cli.demo.judgement import ROLLBACK, Followed, Judgement, judge, judge_deltas
-from modelcast.cli.demo.offered import Offered, OfferedWatch
+from modelcast.cli.demo.offered import Offered
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.seen import Asked, Crossing, Seen
 from modelcast.cli.demo.traffic import Tally
 from modelcast.producers.publication import Publication
-from modelcast.schemas.delta_reports import DeltaMade
+from modelcast.schemas.delta_reports import DeltaOffer
 from modelcast.schemas.errors import ExitCode
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
 MIB = 1024 * 1024
 REGIONS = ("eu", "us")
-WHOLE = Crossing(68 * MIB, 0, 68 * MIB, 68 * MIB, "whole")
-DELTA = Crossing(MIB, 67 * MIB, 68 * MIB, MIB, "1 file unchanged, 1 delta from 1")
-MADE = DeltaMade(1, "weights.bin", 68 * MIB, MIB, 1.0)
-IN_TIME = Offered(before_claim=True, complete=True, made=(MADE,))
-TOO_LATE = replace(IN_TIME, before_claim=False)
+WHOLE = Crossing(68 * MIB, 0, 68 * MIB, "whole")
+DELTA = Crossing(MIB, 67 * MIB, 68 * MIB, "1 file unchanged, 1 delta from 1")
+MADE = DeltaOffer(1, 1, MIB, 68 * MIB, 68.0, 1.0)
+OFFERED = Offered(complete=True, made=(MADE,))
+BROKE_OFF = Offered()
 LABELS = {"digits": ("1", "2", ROLLBACK), "digits-wide": ("1", "2")}
 
 
@@ -41,7 +41,7 @@ def followed(model: str) -> Followed:
 
 
 def judged(small: Followed, large: Followed, **changes: object) -> Judgement:
-    usual: dict[str, object] = {"regions": frozenset(REGIONS), "finished": True, "offered": TOO_LATE, "rate": 25.0}
+    usual: dict[str, object] = {"regions": frozenset(REGIONS), "finished": True, "offered": OFFERED, "rate": 25.0}
     return judge(small, large, **(usual | changes))  # type: ignore[arg-type]
 
 
@@ -86,13 +86,18 @@ def other_versions_answer(small: Followed, large: Followed) -> None:
     large.tally.versions_ever.discard(2)
 
 
-def tried_in_vain(small: Followed, large: Followed) -> None:
-    large.seen.crossings["2"]["us"] = replace(WHOLE, bytes_moved=69 * MIB, bytes_planned=69 * MIB)
+def whole_in_spite_of_a_delta(small: Followed, large: Followed) -> None:
+    large.seen.crossings["2"]["us"] = WHOLE
+
+
+def in_blocks(small: Followed, large: Followed) -> None:
+    large.seen.crossings["2"]["us"] = Crossing(40 * MIB, 28 * MIB, 68 * MIB, "in changed blocks")
 
 
 @pytest.mark.parametrize(
     "break_", [lost, failed, wrong, damaged_served, damaged_answers, refused_in_one_region, refused_without_reason,
-               one_region_left_out, other_versions_answer, tried_in_vain],
+               one_region_left_out, other_versions_answer, whole_in_spite_of_a_delta,
+               in_blocks],
 )  # fmt: skip
 def test_what_is_wrong_breaks_a_promise(break_: Callable[[Followed, Followed], None]) -> None:
     small, large = followed("digits"), followed("digits-wide")
@@ -100,16 +105,8 @@ def test_what_is_wrong_breaks_a_promise(break_: Callable[[Followed, Followed], N
     assert len(judged(small, large).broken) == 1
 
 
-def late_delta(small: Followed, large: Followed) -> None:
-    large.seen.crossings["2"]["us"] = WHOLE
-
-
 def parts_twice(small: Followed, large: Followed) -> None:
     large.seen.crossings["2"]["us"] = replace(DELTA, bytes_moved=21 * MIB)
-
-
-def compressed_whole(small: Followed, large: Followed) -> None:
-    large.seen.crossings["2"]["us"] = Crossing(60 * MIB, 8 * MIB, 68 * MIB, 60 * MIB, "compressed whole")
 
 
 def unseen_progress(small: Followed, large: Followed) -> None:
@@ -126,8 +123,7 @@ def answered_late(small: Followed, large: Followed) -> None:
 
 @pytest.mark.parametrize(
     ("delay", "number"),
-    [(late_delta, "68.0 MiB"), (parts_twice, "21.0 MiB"), (compressed_whole, "60.0 MiB"),
-     (unseen_progress, "eu, us"), (served_late, "200 s"), (answered_late, "60.0 s")],
+    [(parts_twice, "21.0 MiB"), (unseen_progress, "eu, us"), (served_late, "200 s"), (answered_late, "60.0 s")],
 )  # fmt: skip
 def test_what_is_only_late_breaks_nothing_and_is_reported_with_its_numbers(
     delay: Callable[[Followed, Followed], None], number: str
@@ -149,53 +145,30 @@ def test_without_the_accelerator_a_whole_crossing_is_neither_late_nor_wrong() ->
     assert judge_deltas("digits-wide/2", {"eu": WHOLE}, None) == ((), ())
 
 
-def test_a_whole_crossing_is_late_only_where_no_delta_was_there_before_the_announcement() -> None:
-    wrong, late = judge_deltas("digits-wide/2", {"eu": WHOLE, "us": DELTA}, TOO_LATE)
-    assert (wrong, len(late)) == ((), 1)
-    assert "not ready when it was announced to eu" in late[0]
-    wrong, late = judge_deltas("digits-wide/2", {"eu": WHOLE, "us": DELTA}, IN_TIME)
-    assert (len(wrong), late) == (1, ())
-    assert "eu did not use it" in wrong[0]
-
-
 def test_a_publication_that_makes_no_delta_is_wrong_and_says_why() -> None:
     offered = Offered(complete=True, notes="1 delta(s) not made: no codec")
     wrong, late = judge_deltas("digits-wide/2", {"eu": WHOLE}, offered)
     assert wrong == ("no delta of digits-wide/2 was made: 1 delta(s) not made: no codec",)
-    assert len(late) == 1
+    assert late == ()
 
 
 def test_a_publication_that_ended_early_may_have_made_none() -> None:
-    wrong, late = judge_deltas("digits-wide/2", {"eu": WHOLE}, Offered())
-    assert (wrong, len(late)) == ((), 1)
+    wrong, late = judge_deltas("digits-wide/2", {"eu": WHOLE, "us": DELTA}, BROKE_OFF)
+    assert wrong == ()
+    assert late == ("no delta of digits-wide/2 was ready when eu fetched: 68.0 MiB of 68.0 MiB moved (whole)",)
 
 
 def test_a_delta_that_is_not_small_is_wrong_however_the_version_crossed() -> None:
-    offered = replace(IN_TIME, made=(replace(MADE, size_bytes=20 * MIB),))
+    offered = replace(OFFERED, made=(replace(MADE, size_bytes=20 * MIB),))
     wrong, late = judge_deltas("digits-wide/2", {"eu": DELTA}, offered)
     assert (wrong, late) == (("the delta of digits-wide/2 is not small: 20.0 MiB for 68.0 MiB",), ())
 
 
-PUBLICATION = Publication("digits-wide", 2, 2, "e", "sha256:0", created=True, announced=True, notes=("a", "b"))
-
-
-@pytest.mark.parametrize(
-    ("told", "before_claim"), [(("deltas", MADE, "claim"), True), (("claim", "announce", "deltas", MADE), False)]
-)
-def test_a_delta_counts_as_offered_in_time_if_it_was_made_before_the_claim(
-    told: tuple[str | DeltaMade, ...], before_claim: bool
-) -> None:
-    watch = OfferedWatch()
-    for each in told:
-        watch.delta(each) if isinstance(each, DeltaMade) else watch.step(each)
-    assert watch.offered(PUBLICATION) == Offered(before_claim, True, (MADE,), "a; b")
-    assert watch.offered(None) == Offered(before_claim, False, (MADE,), "")
-
-
-def test_a_compressed_whole_is_no_delta() -> None:
-    watch = OfferedWatch()
-    watch.delta(replace(MADE, base_version=0))
-    assert watch.offered(PUBLICATION).made == ()
+def test_a_compressed_whole_is_no_delta_and_notes_are_kept() -> None:
+    offers = (MADE, replace(MADE, base_version=0))
+    done = Publication("m", 2, 2, "e", "sha256:0", created=True, announced=True, notes=("a", "b"), deltas=offers)
+    assert Offered.by(done) == Offered(True, (MADE,), "a; b")
+    assert Offered.by(None) == BROKE_OFF
 
 
 @pytest.mark.parametrize(("ended", "lost", "unanswered"), [(True, 2, 1), (False, 0, 3)])
@@ -247,7 +220,7 @@ def test_the_first_report_of_a_region_that_serves_what_was_asked_stops_its_clock
     for now in (13.0, 19.0):
         seen.take(state(ROW), Asked("2", 2, 10.0), now)
     assert seen.seconds_to_serving == {"2": {"eu": 3.0}}
-    assert seen.crossings == {"2": {"eu": Crossing(5, 5, 10, 5, "delta from 1")}}
+    assert seen.crossings == {"2": {"eu": Crossing(5, 5, 10, "delta from 1")}}
 
 
 def test_what_is_served_again_did_not_cross() -> None:
@@ -261,7 +234,7 @@ def test_a_region_that_goes_back_to_a_version_keeps_how_it_came() -> None:
     seen = Seen()
     for row in (ROW, replace(ROW, bytes_moved=0, bytes_saved=0, way="")):
         seen.take(state(row), Asked("2", 2, 10.0), 11.0)
-    assert seen.crossings == {"2": {"eu": Crossing(5, 5, 10, 5, "delta from 1")}}
+    assert seen.crossings == {"2": {"eu": Crossing(5, 5, 10, "delta from 1")}}
 
 
 def test_progress_and_refusals_are_remembered() -> None:

@@ -11,8 +11,8 @@ MIB = 1024 * 1024
 
 def test_the_closing_table_tells_bytes_and_ways_once_where_regions_agree() -> None:
     whole, far = (
-        Crossing(68 * MIB, 0, 68 * MIB, 68 * MIB, "whole"),
-        Crossing(MIB, 67 * MIB, 68 * MIB, MIB, "delta from 1"),
+        Crossing(68 * MIB, 0, 68 * MIB, "whole"),
+        Crossing(MIB, 67 * MIB, 68 * MIB, "delta from 1"),
     )
     outcome = Outcome(
         seconds_to_serving={

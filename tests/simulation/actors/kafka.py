@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 AGAIN_SECONDS = 5.0
 FLOOD = 100
+NEVER_REACHED = 100
+"""A region does not get so many owners in one world."""
 MADE_UP_VERSION, MADE_UP_DIGEST = 77, "sha256:" + "7" * 64
 
 
@@ -44,6 +46,8 @@ class Kafka:
         self.world = world
         self.announced: list[int] = []
         self.topics: dict[Topic, list[Kept]] = {Topic.MODEL_ACKS: [], Topic.MODEL_UPDATES: []}
+        self.heartbeats: dict[bytes | None, Kept] = {}  # the newest of each worker: the topic is compacted
+        self.beats = 0  # heartbeats so far
         self.changelog: dict[bytes, bytes] = {}  # of the tracker's table
         self.version_state: bytes | None = None  # the newest
         self.cluster = 0
@@ -63,6 +67,13 @@ class Kafka:
         self.world.checks.ack_sent(ack)
         self._deliver("ack", region, lambda: self.append(Topic.MODEL_ACKS, raw, headers))
 
+    def say_beat(self, region: Region, key: str, raw: bytes) -> None:
+        """A worker of a region says that it is alive."""
+        self.beats += 1
+        beat = Kept(str(Topic.REGION_HEARTBEATS), key.encode(), raw, 0, self.beats, self.world.now, {})
+        self.heartbeats[beat.key] = beat
+        self.world.trackers.heard_of(region.name, beat)
+
     def append(self, topic: Topic, raw: bytes, headers: Mapping[str, bytes] | None = None) -> None:
         """A record stands in the topic."""
         model, records = self.world.model, self.topics[topic]
@@ -74,7 +85,9 @@ class Kafka:
         """Somebody who may write says that a region serves what it never did, and numbers it so that it counts."""
         rng, regions = self.world.rng, self.world.regions
         region = rng.choice(regions)
-        epoch = rng.choice([2**62, 2**40, (memory_of(self.world, region) or Memory("", "", "")).epoch + 1])
+        # None that comes true before it is read: under a true epoch nothing tells a forged report from a real one.
+        soon = (memory_of(self.world, region) or Memory("", "", "")).epoch + NEVER_REACHED
+        epoch = rng.choice([2**62, 2**40, soon])
         self._forge(region.name, epoch)
 
     def flood(self) -> None:
@@ -107,6 +120,7 @@ class Kafka:
         self.world.trace("kafka", "ALL DATA LOST")
         self.cluster += 1
         self.announced.clear()
+        self.heartbeats.clear()
         self.changelog.clear()
         self.version_state = None
         for records in self.topics.values():

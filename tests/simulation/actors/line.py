@@ -46,6 +46,8 @@ class BucketLine(MemoryStore):
         """See ``ObjectStore.put``."""
         wait_here(0.0)
         region = self._worker.region
+        if self._world.fault("state put slow", region):
+            wait_here(self._world.rng.uniform(2.0, 20.0))
 
         def arrives() -> ObjectInfo:
             return self._bucket.put(key, body, if_absent=if_absent, if_match=if_match)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Process(ABC):
-    """What runs in it is left to ``begun``, ``ended`` and ``woke``. Everything in it runs on ``loop``.
+    """What runs in it is left to ``begun``, ``ended`` and ``reconnected``. Everything in it runs on ``loop``.
 
     Args:
         group: it is a member of.
@@ -29,7 +29,7 @@ class Process(ABC):
     def __init__(self, group: Group[Any], name: str, hurt: Region | None = None) -> None:
         self.group, self.world, self.name, self.hurt = group, group.world, name, hurt
         self.up = self.paused = self.cut_off = False
-        self.is_ticking = self.is_heard = True  # False from a pause, or a cut, until it is over and was noticed
+        self._is_line_down = False  # its producer has not connected again since a cut or a long pause
         self.woken_at = float("-inf")  # when the last pause was over
         self.slept = (float("-inf"), float("-inf"))  # the last pause in which its session may have ended
         self.life = 0
@@ -37,6 +37,7 @@ class Process(ABC):
         self.steps: list[Stepwise] = []  # blocking calls under way
         self._waiting: list[Callable[[], None]] = []  # what happened while it was paused
         self._unheard: list[Callable[[], None]] = []  # what the broker could not say
+        self._unwritten: list[Callable[[], None]] = []  # what it could not say to the broker
 
     @abstractmethod
     def begun(self) -> None:
@@ -47,20 +48,8 @@ class Process(ABC):
         """It is gone, with all that it knew."""
 
     @abstractmethod
-    def woke(self) -> None:
-        """It has noticed that it did not run for a while."""
-
-    @abstractmethod
-    def marks(self) -> None:
-        """What its event loop and its heartbeats have noted up to now, one after the other."""
-
-    @abstractmethod
-    def ticked(self) -> None:
-        """Its event loop turns."""
-
-    @abstractmethod
-    def heard(self) -> None:
-        """The broker has confirmed a heartbeat."""
+    def reconnected(self) -> None:
+        """The broker can be reached again."""
 
     @property
     def identity(self) -> str:
@@ -69,8 +58,7 @@ class Process(ABC):
 
     def start(self) -> None:
         """A new process."""
-        self.up, self.paused, self.cut_off = True, False, False
-        self.is_ticking = self.is_heard = True
+        self.up, self.paused, self.cut_off, self._is_line_down = True, False, False, False
         self.world.trace(self.name, f"starts as {self.identity}")
         self.loop = ProcessLoop(self)
         self.later(self.world.rng.uniform(0.1, 2.0), lambda: self.group.joined(self))
@@ -88,7 +76,7 @@ class Process(ABC):
         self.world.after(0.0, self.loop.end)  # this may be its own code that runs
         self.abandon_steps()
         self.ended()
-        self._waiting, self._unheard = [], []
+        self._waiting, self._unheard, self._unwritten = [], [], []
         self.world.after(10.0, lambda: self.group.lost(self) if self.life == life and not self.up else None)
         self.world.after(self.world.rng.choice([1.0, 8.0, 25.0]), lambda: self._restart(life))
 
@@ -102,20 +90,10 @@ class Process(ABC):
         if not self.up or self.paused:
             return
         self.world.trace(self.name, f"PAUSED for {seconds:.0f}")
-        self.marks()
-        self.paused, self.is_ticking, self.is_heard = True, False, False
+        self.paused = True
         life, began = self.life, self.world.now
         self.world.after(10.0, lambda: self.group.lost(self) if self.life == life and self.paused else None)
         self.world.after(seconds, lambda: self._wake(life, began))
-
-    def _ticks_again(self) -> None:
-        self.is_ticking = True
-        self.ticked()
-
-    def _is_heard_again(self) -> None:
-        if not self.cut_off:
-            self.is_heard = True
-            self.heard()
 
     def _wake(self, life: int, began: float) -> None:
         if self.life != life or not self.paused:
@@ -124,14 +102,13 @@ class Process(ABC):
         self.paused, self.woken_at = False, self.world.now
         if self.world.now - began > 10.0:
             self.slept = (began, self.world.now)
+            self._is_line_down = True
+            self.later(self.world.rng.uniform(0.0, 5.0), self._connects)
         self.later(0.0, lambda: None)  # what was ready when it was stopped
         waiting, self._waiting = self._waiting, []
-        waiting.append(self._ticks_again)
-        self.later(self.world.rng.uniform(0.0, 5.0), self._is_heard_again)
         self.world.rng.shuffle(waiting)  # sockets and timers are all ready at once
         for action in waiting:
             self.later(self.world.rng.uniform(0.0, 0.5), action)
-        self.later(self.world.rng.uniform(0.2, 2.0), self.woke)
         self.later(self.world.rng.uniform(1.0, 5.0), lambda: self.group.joined(self))
 
     def cut(self, seconds: float) -> None:
@@ -139,8 +116,7 @@ class Process(ABC):
         if not self.up or self.cut_off:
             return
         self.world.trace(self.name, f"CUT OFF from the broker for {seconds:.0f}")
-        self.marks()
-        self.cut_off, self.is_heard = True, False
+        self.cut_off = self._is_line_down = True
         life = self.life
         self.world.after(10.0, lambda: self.group.lost(self) if self.life == life and self.cut_off else None)
         self.world.after(seconds, lambda: self._reconnect(life))
@@ -149,11 +125,20 @@ class Process(ABC):
         if self.life != life:
             return
         self.cut_off = False
-        self.later(self.world.rng.uniform(0.0, 5.0), self._is_heard_again)
+        self.later(self.world.rng.uniform(0.0, 5.0), self._connects)
         unheard, self._unheard = self._unheard, []
         for action in unheard:
             self.later(self.world.rng.uniform(0.0, 0.5), action)
         self.later(self.world.rng.uniform(1.0, 3.0), lambda: self.group.joined(self))
+
+    def _connects(self) -> None:
+        if self.cut_off:
+            return
+        self._is_line_down = False
+        unwritten, self._unwritten = self._unwritten, []
+        for action in unwritten:
+            action()
+        self.reconnected()
 
     def later(self, delay: float, action: Callable[[], None]) -> None:
         """Run in this process, if it still lives then; a paused one does it when it wakes."""
@@ -199,3 +184,13 @@ class Process(ABC):
     def hears(self, delay: float, action: Callable[[], None]) -> None:
         """Like ``later``, said by the broker."""
         self.later(delay, lambda: self._unheard.append(action) if self.cut_off else action())
+
+    def writes(self, action: Callable[[], None]) -> bool:
+        """Write to Kafka, in order: later, if the broker can't be reached now. False: we crashed before."""
+        if not self.acts():
+            return False
+        if self._is_line_down:
+            self._unwritten.append(action)
+        else:
+            action()
+        return True

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from modelcast.schemas.records import ModelUpdate
     from tests.simulation.world import World
 
-SESSION_SECONDS = 10.0
+DISK_BYTES = 1 << 30
 
 
 class Bucket(MemoryStore):
@@ -64,6 +64,14 @@ class Region(Group[Worker]):
         """Start the workers."""
         for worker in self.workers:
             worker.start()
+
+    def used_bytes(self) -> int:
+        """Of its disk; see ``MeasuredDisk``."""
+        return sum(len(stored.data) for stored in self.cache.values())
+
+    def disk_free_bytes(self) -> int:
+        """See ``MeasuredDisk``."""
+        return DISK_BYTES - self.used_bytes()
 
     @property
     def owner(self) -> Worker | None:

@@ -105,6 +105,8 @@ class Rewriting:
                 world.origin.delete(keys.log_entry(world.model, generation))
             self._put_back(self._good)
             self._read_truth()
+            if world.operator_mends:
+                world.after(1.0, world.mend)  # the copy that was restored first may have lacked what is held back
             world.after(world.rng.uniform(0.0, 60.0), self.accept)
         else:
             self.accept()

@@ -11,8 +11,7 @@ from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.decider.snapshots import RegionRows
 from modelcast.agents.tracker.ports import TrackerPorts, WorkerClocks
 from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
-from modelcast.schemas.codec import encode
-from modelcast.schemas.records import RegionHeartbeat, VersionState
+from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic, partition_of
 from tests.simulation.actors.group import Group
 from tests.simulation.actors.line import OriginLine
@@ -23,9 +22,11 @@ from tests.simulation.actors.tracker_lines import PublishedLine, SenderLine, Tab
 from tests.simulation.convergence import memory_of
 
 if TYPE_CHECKING:
+    from tests.simulation.actors.kafka import Kept
     from tests.simulation.world import World
 
-HEARTBEAT_SECONDS = 10.0
+LOOK_SECONDS = 10.0
+"""How often it is looked at what is said of silent regions."""
 SETTLED_SECONDS = 40.0
 """A worker that has gone on for so long knows who was silent for so long."""
 PACE = TrackerSettings(announce_seconds=25.0, silent_seconds=25.0, refresh_seconds=30.0, report_seconds=5.0)
@@ -42,14 +43,13 @@ class Trackers(Group["TrackerWorker"]):
         self.settings = Settings.model_construct(
             regions={region.name: RegionSettings() for region in world.regions}, tracker=PACE
         )
-        self._beats = 0
         self._heard_at: dict[str, float] = {}
 
     def begin(self) -> None:
         """Start the workers."""
         for worker in self.workers:
             worker.start()
-        self._beat()
+        self._look_for_silence()
 
     def told_of_news(self) -> None:
         """A topic has grown."""
@@ -70,22 +70,18 @@ class Trackers(Group["TrackerWorker"]):
         for worker in self.workers:
             worker.crash("tables lost")
 
-    def _beat(self) -> None:
-        """Regions are alive; Kafka keeps what they say of it."""
-        self._beats += 1
-        now_us = int(self.world.now * 1e6)
-        beats = [
-            (region.name, encode(RegionHeartbeat(self.world.registry_id, region.name, "w", self._beats, 1, now_us)))
-            for region in self.world.regions
-            if any(worker.up and not worker.paused and not worker.cut_off for worker in region.workers)
-        ]
-        self._heard_at |= {name: self.world.now for name, _ in beats}
+    def heard_of(self, region: str, beat: Kept) -> None:
+        """Kafka has a heartbeat of a region."""
+        self._heard_at[region] = self.world.now
         for worker in self.workers:
-            worker.hears(0.02, partial(worker.hears_beats, beats, now_us))
+            worker.hears(0.02, partial(worker.hears_beat, beat))
+
+    def _look_for_silence(self) -> None:
+        for worker in self.workers:
             for name, heard_at in self._heard_at.items():
                 if worker.went_on_for(SETTLED_SECONDS) and self.world.now - heard_at > SETTLED_SECONDS:
                     self.world.checks.unheard(worker, name)
-        self.world.after(HEARTBEAT_SECONDS, self._beat)
+        self.world.after(LOOK_SECONDS, self._look_for_silence)
 
 
 class TrackerWorker(Process):
@@ -101,6 +97,7 @@ class TrackerWorker(Process):
         self.told_at = float("-inf")  # when it last heard of an assignment or a revocation
         self.reconnected_at = float("-inf")
         self.is_revoked = True
+        self._live_from: int | None = None  # the first heartbeat that is none of those that lay there; None: not read
 
     # --- living and dying ---------------------------------------------------------------------------------
 
@@ -117,10 +114,12 @@ class TrackerWorker(Process):
             epoch_of=self._epoch_of,
             clock=WorkerClocks(lambda: world.now, lambda: int(world.now * 1e6), lambda: 0.0),
             rng=random.Random(world.rng.random()),
+            schemas=SimulatedThreads(self),
         )
         self.agent = TrackerAgent(self.trackers.settings, Reader(OriginLine(self)), self.identity, ports)
-        self.agent.intake.schemas._threads = SimulatedThreads(self)  # type: ignore[assignment]
         self.agent.begins_anew()
+        self._live_from = None
+        self.hears(world.rng.uniform(0.05, 1.0), self._hears_old_beats)
         for run in self.agent.parts.values():
             self.loop.create_task(run()).add_done_callback(self._has_ended)  # type: ignore[arg-type]
 
@@ -139,19 +138,10 @@ class TrackerWorker(Process):
         """See ``Process``."""
         self.assignment, self.is_revoked = 0, True
 
-    def ticked(self) -> None:
-        """See ``Process``."""
-
-    def heard(self) -> None:
+    def reconnected(self) -> None:
         """See ``Process``."""
         self.reconnected_at = self.world.now
         self.told_of_news()
-
-    def marks(self) -> None:
-        """See ``Process``."""
-
-    def woke(self) -> None:
-        """See ``Process``."""
 
     # --- the group ----------------------------------------------------------------------------------------
 
@@ -216,7 +206,7 @@ class TrackerWorker(Process):
                 self.later(self.world.rng.uniform(0.001, 0.02), stream.set)
 
     async def _stream(self, topic: Topic, number: int, table: TableLine) -> None:
-        """What Faust does with one partition of a topic."""
+        """A model of what Faust does with one partition of a topic."""
         kafka, trackers, news = self.world.kafka, self.trackers, asyncio.Event()
         self.streams.append(news)
         cluster, position = kafka.cluster, trackers.committed.get(topic, 0)
@@ -248,23 +238,23 @@ class TrackerWorker(Process):
         row = self.agent.rows.models.get(self.world.model)
         return dict(row.regions) if row is not None else {}
 
-    def hears_beats(self, beats: list[tuple[str, bytes]], appended_us: int) -> None:
-        """Regions are alive."""
-        for name, raw in beats:
-            self.agent.intake.heartbeat(raw, f"{name}/w".encode(), 0, appended_us, int(self.world.now * 1e6))
+    def _hears_old_beats(self) -> None:
+        kafka = self.world.kafka
+        self._live_from = kafka.beats + 1
+        for beat in tuple(kafka.heartbeats.values()):
+            self._takes_beat(beat, None)
         self.agent.heartbeats_are_read()
 
-    # --- writing ------------------------------------------------------------------------------------------
+    def hears_beat(self, beat: Kept) -> None:
+        """A region is alive."""
+        if self._live_from is not None and beat.offset >= self._live_from:
+            self._takes_beat(beat, self.world.now_us)
 
-    def writes(self, action: Any) -> bool:
-        """Write to Kafka: later, if the broker can't be reached now. False: we crashed before."""
-        if not self.acts():
-            return False
-        if self.cut_off:
-            self.hears(0.0, action)
-        else:
-            action()
-        return True
+    def _takes_beat(self, beat: Kept, live_at_us: int | None) -> None:
+        raw, appended_us = beat.value or b"", int(beat.timestamp * 1e6)
+        self.agent.intake.heartbeat(raw, beat.key, beat.offset, appended_us, live_at_us)
+
+    # --- writing ------------------------------------------------------------------------------------------
 
     def said(self, state: VersionState) -> None:
         """A state was handed over."""

@@ -53,11 +53,11 @@ class SenderLine:
         if world.fault("tracker's record not delivered"):
             worker.later(0.01, lambda: on_delivery(False))
             return
-        if worker.writes(lambda: self._arrives(topic, value)):
-            worker.hears(0.01, lambda: on_delivery(True))
+        worker.writes(lambda: self._arrives(topic, value, on_delivery))
 
-    def _arrives(self, topic: Topic, value: bytes) -> None:
+    def _arrives(self, topic: Topic, value: bytes, on_delivery: Delivered) -> None:
         world = self._world
+        self._worker.hears(0.01, lambda: on_delivery(True))
         if topic is Topic.VERSION_STATE:
             world.kafka.version_state = value
         elif topic is Topic.MODEL_UPDATES:

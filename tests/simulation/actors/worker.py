@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,13 +14,14 @@ from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.agents.region.ownership.liveness import Liveness
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.registry_watch import RegistryWatch
+from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.settings import RegionSettings
 from modelcast.schemas import keys
-from modelcast.schemas.codec import decode
+from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import ModelAck
 from modelcast.schemas.topics import RECORD_SIZE_MAX, Topic, partition_of
 from tests.simulation.actors.line import BucketLine, OriginLine
@@ -53,7 +53,7 @@ class Worker(Process):
         """See ``Process``."""
         region, world, rng = self.region, self.world, random.Random(self.world.rng.random())
         bucket, outbox = BucketLine(self), Outbox(self)
-        self.liveness = LivenessByMarks(self)
+        liveness = Liveness(SETTINGS.heartbeat_seconds, clock=lambda: world.now)
         watch = RegistryWatch(OriginLine(self), bucket, reader_for(self))
         reporter = Reporter(self, outbox, rng)
         self.agent = RegionAgent(
@@ -75,32 +75,32 @@ class Worker(Process):
             watch=watch,
             reporter=reporter,
             policy=world.policy if region.proves else replace(world.policy, proof_seconds=float("inf")),
-            liveness=self.liveness,
+            liveness=liveness,
             rng=rng,
         )
-        self._intake = UpdateIntake(self.agent, watch)
-        self._intake._schemas._threads = SimulatedThreads(self)  # type: ignore[assignment]
+        self._intake = UpdateIntake(self.agent, watch, schema_threads=SimulatedThreads(self))
+        heartbeats = HeartbeatSender(
+            outbox,
+            region.name,
+            self.name.removeprefix(f"{region.name}/"),
+            SETTINGS.heartbeat_seconds,
+            disk=region,
+            registry_id=lambda: watch.registry_id,
+            models_owned=lambda: self.agent.models_owned,
+            on_wake=self.agent.woke,
+            on_heard=liveness.heard,
+            threads=SimulatedThreads(self),
+            wall_clock_us=lambda: world.now_us,
+        )
         self.loop.create_task(self.agent.watch())
+        self.loop.create_task(heartbeats.run())
 
     def ended(self) -> None:
         """See ``Process``."""
         self.is_assigned, self.assignment = False, 0
 
-    def ticked(self) -> None:
+    def reconnected(self) -> None:
         """See ``Process``."""
-        self.liveness.ticked()
-
-    def heard(self) -> None:
-        """See ``Process``."""
-        self.liveness.heard()
-
-    def marks(self) -> None:
-        """See ``Process``."""
-        self.liveness.keep_up()
-
-    def woke(self) -> None:
-        """See ``Process``."""
-        self.agent.woke()
 
     # --- owning -------------------------------------------------------------------------------------------
 
@@ -158,35 +158,6 @@ class Worker(Process):
         return True
 
 
-class LivenessByMarks(Liveness):
-    """The real one; that its event loop turns and its heartbeats arrive is noted when it matters, not every second."""
-
-    def __init__(self, worker: Worker) -> None:
-        super().__init__(SETTINGS.heartbeat_seconds, clock=lambda: worker.world.now)
-        self._worker = worker
-
-    def keep_up(self) -> None:
-        """Note what has happened regularly up to now."""
-        if self._worker.is_ticking:
-            self._ticked_at = self._worker.world.now
-        if self._worker.is_heard:
-            self._heard_at = self._worker.world.now
-
-    def stands(self) -> bool:
-        """See ``Liveness``."""
-        self.keep_up()
-        return super().stands()
-
-    def assigned(self) -> None:
-        """See ``Liveness``."""
-        self.keep_up()
-        super().assigned()
-
-    async def tick(self) -> None:
-        """See ``Liveness``."""
-        await asyncio.Event().wait()
-
-
 class Outbox:
     """Kafka as one worker writes to it."""
 
@@ -202,16 +173,17 @@ class Outbox:
         headers: Mapping[str, bytes] | None = None,
     ) -> None:
         """See ``infra.kafka.outbox.Outbox``."""
-        if not self._worker.acts():
-            return
-        world = self._worker.world
-        if topic is Topic.MODEL_ACKS:
-            ack = decode(value)
-            assert isinstance(ack, ModelAck)
-            world.kafka.say_ack(self._worker.region, ack, value, headers or {})
-        else:
-            world.stats[f"sent: {topic}"] += 1
-        self._worker.later(0.01, lambda: on_delivery(True))
+        worker, kafka = self._worker, self._worker.world.kafka
+
+        def arrives() -> None:
+            if topic is Topic.MODEL_ACKS:
+                kafka.say_ack(worker.region, decode_as(ModelAck, value), value, headers or {})
+            else:
+                assert topic is Topic.REGION_HEARTBEATS
+                kafka.say_beat(worker.region, key, value)
+            worker.hears(0.01, lambda: on_delivery(True))
+
+        worker.writes(arrives)
 
 
 class Reporter(SnapshotReporter):

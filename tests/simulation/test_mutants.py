@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.mutant_runs import ALL_MUTANTS, SEEDS_MAX, dies_in
 from tests.simulation.mutants import Mutant
 
-SELDOM_NOTICED = frozenset({"epoch check of the pod", "chain of the log", "timer of the tracker"})
+SELDOM_NOTICED = frozenset({"epoch check of the pod", "chain of the log", "timer of a reconciler"})
 """Mutants that take more worlds than a quick run has: for the soak."""
 
 

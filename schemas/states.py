@@ -49,3 +49,8 @@ MOVES: dict[State, frozenset[State]] = {
     _S.QUARANTINED: frozenset({_S.FETCHING, _S.STAGED, _S.LOADING, _S.SUPERSEDED}),
     _S.SUPERSEDED: frozenset(),
 }
+
+STALE_SECONDS = 90.0
+"""Seconds after which a state is shown as old: the tracker repeats it every half minute."""
+BEHIND_SECONDS = 5.0
+"""Seconds behind from which on a tracker is shown as behind with its reading."""

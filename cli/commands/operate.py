@@ -14,7 +14,7 @@ from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.log.verbs import RULES, Rule
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, ModelCommand
-from modelcast.schemas.states import State
+from modelcast.schemas.states import STALE_SECONDS, State
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
@@ -241,7 +241,6 @@ def _released_already(settings: "Settings", model: str, version: int) -> str:
     """
     from modelcast.cli.views.registry import read_log
     from modelcast.cli.views.state_source import StateSource
-    from modelcast.producers.planning.convergence import STALE_SECONDS
 
     log, _ = read_log(origin_registry(settings), model)
     if version in log.quarantined or version not in log.updates:

@@ -16,11 +16,10 @@ from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
 from modelcast.cli.views.state_source import Sighting, StateSource
-from modelcast.producers.planning.convergence import BEHIND_SECONDS, STALE_SECONDS
 from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import RegionState
-from modelcast.schemas.states import State
+from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings

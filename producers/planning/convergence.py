@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.states import State
+from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
 
 Level = Literal["all", "quorum", "one"]
 LEVELS: tuple[Level, ...] = ("all", "quorum", "one")
-STALE_SECONDS = 90.0
-"""Seconds after which a state is shown as old: the tracker repeats it every half minute."""
-BEHIND_SECONDS = 5.0
-"""Seconds behind from which on a tracker is shown as behind with its reading."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tests.simulation.shell_mutants import SHELL_MUTANTS
 from tests.simulation.tracker_mutants import TRACKER_MUTANTS
 
 ALL_MUTANTS = {mutant.name: mutant for mutant in (*MUTANTS, *SHELL_MUTANTS, *TRACKER_MUTANTS)}
-SEEDS_MAX = 60
+SEEDS_MAX = 300
 
 
 def dies_in(mutant: Mutant, seeds: Iterable[int]) -> Outcome | None:

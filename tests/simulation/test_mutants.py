@@ -5,8 +5,16 @@ import pytest
 from tests.simulation.mutant_runs import ALL_MUTANTS, SEEDS_MAX, dies_in
 from tests.simulation.mutants import Mutant
 
+SELDOM_NOTICED = frozenset({"epoch check of the pod", "chain of the log", "timer of a reconciler"})
+"""Mutants that take more worlds than a quick run has: for the soak."""
+
+
+def one(mutant: Mutant) -> object:
+    marks = [pytest.mark.soak] if mutant.name in SELDOM_NOTICED else []
+    return pytest.param(mutant, id=mutant.name.replace(" ", "-"), marks=marks)
+
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("mutant", [pytest.param(m, id=m.name.replace(" ", "-")) for m in ALL_MUTANTS.values()])
+@pytest.mark.parametrize("mutant", map(one, ALL_MUTANTS.values()))
 def test_without_this_check_an_invariant_breaks(mutant: Mutant) -> None:
     assert dies_in(mutant, range(SEEDS_MAX)), f"{SEEDS_MAX} worlds did not notice that there is no {mutant.name}"

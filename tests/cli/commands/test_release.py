@@ -9,9 +9,9 @@ import pytest
 from modelcast.cli.views.state_source import Sighting, StateSource
 from modelcast.infra.stores import MemoryStore, configured
 from modelcast.producers import Commander, Publisher, origin
-from modelcast.producers.planning.convergence import STALE_SECONDS
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.records import RegionState
+from modelcast.schemas.states import STALE_SECONDS
 from tests.cli.conftest import Cli
 from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.planning.test_convergence import REFUSING, SERVING, state

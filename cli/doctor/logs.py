@@ -48,17 +48,26 @@ def check_logs(settings: "Settings") -> Iterator[Check]:
         return
     regions = {name: region_store(settings, name) for name, region in settings.regions.items() if region.store}
     models = set(reader.models())
-    for store in regions.values():  # a log that is gone is known to those who obeyed it
-        models |= {info.key.removeprefix(keys.STATE_PREFIX) for info in store.list(keys.STATE_PREFIX)}
+    for region, store in sorted(regions.items()):  # a log that is gone is known to those who obeyed it
+        try:
+            models |= {info.key.removeprefix(keys.STATE_PREFIX) for info in store.list(keys.STATE_PREFIX)}
+        except ModelcastError as error:
+            del regions[region]
+            yield failed(f"logs in {region}", error)
     entries, sound = 0, 0
     for model in sorted(models):
         log, checks = _walked(reader, model)
         for region, store in sorted(regions.items()):
-            checks += _agrees(log, region, store)
+            compared = _agrees(log, region, store)
+            if any(check.result is Result.unreachable for check in compared):  # it would be for each log that follows
+                del regions[region]
+                yield from compared
+            else:
+                checks += compared
         entries, sound = entries + log.head, sound + (not checks)
         yield from checks
     told = f"{entries} entries in {sound} of {len(models)} log(s) follow one another"
-    if regions:
+    if regions and sound == len(models):
         told += f", and are what {', '.join(sorted(regions))} accepted"
     yield Check("logs", Result.ok if sound == len(models) else Result.warning, told, "the others are named above")
 

@@ -1,6 +1,6 @@
 """What `doctor` finds in logs: over stores in memory, each entry read as everybody reads it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,7 +13,9 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import RegionSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore, configured
 from modelcast.schemas import keys
+from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.ports import ObjectInfo, StoredObject
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
 
 STORE = StoreSettings(url="s3://anywhere")
@@ -156,6 +158,50 @@ def test_a_long_walk_says_how_far_it_is(
 def test_a_walk_has_an_end(fraud: ModelLog, found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "ENTRIES_MAX", 32)
     assert found()["log of fraud"] == (Result.warning, "only its first 32 entries were read")
+
+
+class Away(MemoryStore):
+    """Answers ``answers`` requests, then none."""
+
+    answers = 0
+
+    def _answer(self) -> None:
+        if self.answers == 0:
+            raise StoreUnavailable("no answer", subject=self.name)
+        self.answers -= 1
+
+    def get(self, key: str, *, size_max: int) -> StoredObject | None:
+        self._answer()
+        return super().get(key, size_max=size_max)
+
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
+        self._answer()
+        return super().list(prefix, start_after=start_after)
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_a_region_that_is_away_is_named_and_all_logs_are_walked(
+    fraud: ModelLog,
+    origin: MemoryStore,
+    eu: MemoryStore,
+    found: Found,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: int,
+) -> None:
+    ap = Away("ap")
+    ap.answers = answers
+    stores = {"ap": ap, "eu": eu}
+    monkeypatch.setattr(configured, "region_store", lambda settings, name: stores[name])
+    monkeypatch.setitem(SETTINGS.regions, "ap", RegionSettings(store=STORE))
+    checks = found()
+    (away,) = [subject for subject, (result, _) in checks.items() if result is Result.unreachable]
+    assert "in ap" in away
+    assert checks["logs"] == (Result.ok, "40 entries in 1 of 1 log(s) follow one another, and are what eu accepted")
+    ap.answers = answers
+    origin.delete(keys.log_entry("fraud", 17))
+    checks = found()
+    assert checks["log of fraud"][0] is Result.error
+    assert checks["logs"] == (Result.warning, "16 entries in 0 of 1 log(s) follow one another")
 
 
 def test_before_the_first_publication_there_is_nothing_to_look_at(found: Found) -> None:

@@ -9,7 +9,7 @@ from modelcast.infra import accelerators
 
 def declare(monkeypatch: pytest.MonkeyPatch, *values: str) -> None:
     declared = EntryPoints(EntryPoint("fetch", value, accelerators.GROUP) for value in values)
-    monkeypatch.setattr(accelerators, "entry_points", lambda **selection: declared.select(**selection))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **selection: declared.select(**selection))
     monkeypatch.setattr(accelerators, "_absent", set())
 
 

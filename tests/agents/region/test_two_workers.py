@@ -162,7 +162,7 @@ def test_two_workers_whose_kafka_loses_its_data_go_on_by_the_log_and_share_the_m
 
         def rightly_owned() -> bool:
             owners = {m: (memory := stack.memory(m)) and memory.owner.partition("#")[0] for m in models}
-            right = {m: split_by_owner(agents, m)[0].name.rpartition("/")[2] for m in models}
+            right = {m: split_by_owner(agents, m)[0].name.rpartition("-")[2] for m in models}
             return owners == right
 
         until(rightly_owned, "each model is with whom the group gave it to", 180)

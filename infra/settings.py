@@ -8,13 +8,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SecretStr,
     TypeAdapter,
     ValidationError,
@@ -23,8 +25,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from modelcast.schemas.amounts import Amount
 from modelcast.schemas.errors import NotFound, UsageError
-from modelcast.schemas.names import check_region
+from modelcast.schemas.names import check_model, check_region
 
 CONFIG_VARIABLE = "MODELCAST_CONFIG"
 ORIGIN = "origin"
@@ -32,6 +35,10 @@ SECRET_PROPERTIES = frozenset({"sasl.password", "ssl.key.password", "ssl.keystor
 """Of ``kafka.properties``: their values are never shown."""
 
 _SWITCH = TypeAdapter(bool)  # a variable's text also says yes, on, 1
+
+
+Pods = Annotated[Amount, BeforeValidator(Amount.parse), PlainSerializer(str)]
+"""A number of pods, or a share of them."""
 
 
 class _Section(BaseModel):
@@ -132,6 +139,45 @@ class StoreSettings(_Section):
         return value
 
 
+class RolloverSettings(_Section):
+    """How a new version goes from pod to pod. What is not set is as in the layer below: model, fleet, region, default.
+
+    A share of the pods is rounded down, but at least one loads at once.
+    """
+
+    at_once: Pods = Amount(25, percent=True)  # load at once
+    min_healthy: Pods = Amount(50, percent=True)  # go on taking traffic; counts where a swap has a gap
+    order: Literal["name", "zone", "random"] = "name"
+    jitter_seconds: float = Field(default=0.0, ge=0)  # at most, between two orders
+    pause_seconds: float = Field(default=0.0, ge=0)  # between two batches
+    min_ready_seconds: float = Field(default=0.0, ge=0)  # a pod must have served for so long before another follows it
+    stop_after_failures: int = Field(default=0, ge=0)  # 0: goes on, and tries those that failed again
+    deadline_seconds: float = Field(default=0.0, ge=0)  # 0: none
+
+    @field_validator("at_once")
+    @classmethod
+    def _some(cls, value: Amount) -> Amount:
+        if not value.value:
+            raise ValueError("with 0 at once no pod would ever get a version; write at least 1")
+        return value
+
+
+class RegionRolloverSettings(RolloverSettings):
+    """A region's, with those of models that have their own."""
+
+    models: dict[str, RolloverSettings] = Field(default_factory=dict)
+
+    @field_validator("models")
+    @classmethod
+    def _names(cls, value: dict[str, RolloverSettings]) -> dict[str, RolloverSettings]:
+        for name in value:
+            try:
+                check_model(name)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+
 class FleetSettings(_Section):
     """Pods of one kind: ``modelcast`` (our own, and companions of other servers), or ``v2``.
 
@@ -141,6 +187,8 @@ class FleetSettings(_Section):
 
     kind: Literal["modelcast", "v2"] = "modelcast"
     pods: tuple[str, ...]  # base URLs
+    zone: str = ""  # for rollover.order = "zone"
+    rollover: RolloverSettings = RolloverSettings()  # its own; it then counts its pods for itself
 
     @field_validator("pods")
     @classmethod
@@ -170,6 +218,7 @@ class RegionSettings(_Section):
     fetch_threads: int = Field(default=4, ge=1, le=64)  # ranged reads at once in one fetch
     # Fetched files of 8 MiB and more are written past the page cache; auto: where the disk is fast enough.
     direct_writes: Literal["auto"] | bool = "auto"
+    rollover: RegionRolloverSettings = RegionRolloverSettings()
     expected: bool = True  # counts for the consistent version
 
     @field_validator("direct_writes", mode="before")

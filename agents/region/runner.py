@@ -17,12 +17,14 @@ import structlog
 
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.app import build_app
+from modelcast.agents.region.decider.values import PodTraits
 from modelcast.agents.region.disk import Disk
 from modelcast.agents.region.intake import UpdateIntake
 from modelcast.agents.region.long_link import fetch_accelerator, long_link, reload_limit
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
+from modelcast.agents.region.rollover_settings import traits_of
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.consumers.fetch import ArtifactCache
 from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
@@ -88,6 +90,7 @@ class _Worker:
         ports = RegionPorts(
             region=region,
             pods=self._pods,
+            traits=_traits(here),
             artifacts=disk,
             reporter=self._reporter,
             stores=self._stores,
@@ -195,6 +198,12 @@ def _pods(region: RegionSettings) -> dict[str, V2Pod]:
         (name := _pod_name(url)): V2Pod(name, url, token, timeouts, foreign=fleet.kind == "v2")
         for fleet in region.fleets
         for url in fleet.pods
+    }
+
+
+def _traits(region: RegionSettings) -> dict[str, PodTraits]:
+    return {
+        _pod_name(url): traits_of(number, fleet) for number, fleet in enumerate(region.fleets) for url in fleet.pods
     }
 
 

@@ -106,6 +106,7 @@ class Routes:
     async def _sign(self, _request: web.Request, response: web.StreamResponse) -> None:
         response.headers["modelcast-incarnation"] = self._incarnation
         response.headers["modelcast-ready"] = "true" if self._life.restored else "false"  # of the model asked for
+        response.headers["modelcast-gapless"] = "true" if self._repository.gapless else "false"
         if self._life.leaving:
             _closing(response)
 

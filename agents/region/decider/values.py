@@ -26,6 +26,14 @@ class Transfer:
     kind: str = ""  # the way that brought most of it, in one word: few enough for a metric's label
 
 
+@dataclass(frozen=True, slots=True)
+class PodTraits:
+    """Where a pod stands: the fleet whose policy holds for it ("": the region's), and its zone."""
+
+    fleet: str = ""
+    zone: str = ""
+
+
 # --- events ------------------------------------------------------------------------------------------------
 
 
@@ -53,9 +61,10 @@ class Contradicted:
 
 @dataclass(frozen=True, slots=True)
 class PodsKnown:
-    """These are the region's pods now."""
+    """These are the region's pods now; those with no ``traits`` have the plain ones."""
 
     names: tuple[str, ...]
+    traits: Mapping[str, PodTraits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,21 @@ class LoadBroken:
     order: LoadOrder
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodBusy:
+    """The order was not given: the pod loads ``model``, and loads one model at a time."""
+
+    pod: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodFree:
+    """The pod loads no other model any more."""
+
+    pod: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +200,8 @@ Event = (
     | Loaded
     | LoadRefused
     | LoadBroken
+    | PodBusy
+    | PodFree
     | PodRead
     | PodLost
     | Saved
@@ -206,7 +232,7 @@ class CancelFetch:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Give an order to a pod; answers ``Loaded``, ``LoadRefused``, ``LoadBroken`` or ``PodLost``."""
+    """Give an order to a pod; answers ``Loaded``, ``LoadRefused``, ``LoadBroken``, ``PodBusy`` or ``PodLost``."""
 
     pod: str
     order: LoadOrder

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Effect, Event, Transfer
+from modelcast.agents.region.decider.values import Effect, Event, PodTraits, Transfer
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.notices import LoggedSteps
+from modelcast.agents.region.shell.pod_turns import PodTurns
 from modelcast.consumers.fetch import LEASE_FROM_BYTES, FetchStatus
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.schemas.log.chain import StatedEntry
@@ -112,6 +113,8 @@ class RegionPorts:
     reporter: Reporter
     stores: Executor  # short calls, to the region's own bucket
     fetches: Executor  # long ones
+    traits: Mapping[str, PodTraits] = field(default_factory=dict)  # of pods that have any, by name
+    turns: PodTurns = field(default_factory=PodTurns)
     load_seconds_max: float = 120.0
     report_rate: ReportRate = field(default_factory=ReportRate)  # how often fetches report progress
     observer: StepObserver = field(default_factory=LoggedSteps)

@@ -26,6 +26,8 @@ from modelcast.agents.region.decider.values import (
     Holding,
     Load,
     OwnershipDoubted,
+    PodBusy,
+    PodFree,
     PodsKnown,
     Read,
     Refold,
@@ -222,11 +224,15 @@ class Reconciler:
     async def _load(self, pod: str, order: LoadOrder) -> Event:
         task = asyncio.current_task()
         assert task is not None
+        turns = self._ports.turns
+        if other := turns.begin(pod, self.model, lambda: self._feed(PodFree(pod))):
+            return PodBusy(pod, other)
         self._loads.add(task)
         try:
             return await self._effects.load(pod, order)
         finally:
             self._loads.discard(task)
+            turns.end(pod)
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
@@ -344,7 +350,7 @@ class Reconciler:
         self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
         self.owned_at = asyncio.get_running_loop().time()
         self.replica = Replica.owning(memory, policy, proved_at=began, holding=self._holding)
-        self._feed(PodsKnown(tuple(self._ports.pods)))
+        self._feed(PodsKnown(tuple(self._ports.pods), self._ports.traits))
         if (known := self.log_reader.log) is not None:
             self._feed(Folded(known))
             self._tell_unread()
@@ -354,6 +360,7 @@ class Reconciler:
     def _end(self, reason: str) -> None:
         self._stopped = True
         metrics.EPOCH.labels(self.model).set(0)
+        metrics.ROLLOVER_STOPPED.labels(self.model).set(0)
         if self._timer is not None:
             self._timer.cancel()
         self.cancel_fetches()

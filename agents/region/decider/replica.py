@@ -33,9 +33,7 @@ class Replica:
         holding: bool = False,
     ) -> "Replica":
         """The replica of a worker that has claimed ``memory``, by a call from ``proved_at`` until ``owned_at``."""
-        facts = Facts(
-            memory, proved_at, owned_at, quarantined=memory.quarantined, contradiction=memory.contradiction
-        )
+        facts = Facts(memory, proved_at, owned_at, quarantined=memory.quarantined, contradiction=memory.contradiction)
         return cls(facts, policy, Pending(holding=holding))
 
     # --- what is -------------------------------------------------------------------------------------------

@@ -347,9 +347,7 @@ class Reconciler:
         metrics.ALARM.labels(self.model).set(int(memory.contradiction is not None))
         self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
         self.owned_at = asyncio.get_running_loop().time()
-        self.replica = Replica.owning(
-            memory, policy, proved_at=began, owned_at=self.owned_at, holding=self._holding
-        )
+        self.replica = Replica.owning(memory, policy, proved_at=began, owned_at=self.owned_at, holding=self._holding)
         self._feed(PodsKnown(tuple(self._ports.pods)))
         if (known := self.log_reader.log) is not None:
             self._feed(Folded(known, asked_at=self._log_asked_at))

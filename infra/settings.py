@@ -16,7 +16,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     SecretStr,
     TypeAdapter,
     ValidationError,
@@ -37,7 +36,7 @@ SECRET_PROPERTIES = frozenset({"sasl.password", "ssl.key.password", "ssl.keystor
 _SWITCH = TypeAdapter(bool)  # a variable's text also says yes, on, 1
 
 
-Pods = Annotated[Amount, BeforeValidator(Amount.parse), PlainSerializer(str)]
+Pods = Annotated[str, BeforeValidator(lambda text: str(Amount.parse(text)))]
 """A number of pods, or a share of them."""
 
 
@@ -145,8 +144,8 @@ class RolloverSettings(_Section):
     A share of the pods is rounded down, but at least one loads at once.
     """
 
-    at_once: Pods = Amount(25, percent=True)  # load at once
-    min_healthy: Pods = Amount(50, percent=True)  # go on taking traffic; counts where a swap has a gap
+    at_once: Pods = "25%"  # load at once
+    min_healthy: Pods = "50%"  # go on taking traffic; counts where a swap has a gap
     order: Literal["name", "zone", "random"] = "name"
     jitter_seconds: float = Field(default=0.0, ge=0)  # at most, between two orders
     pause_seconds: float = Field(default=0.0, ge=0)  # between two batches
@@ -156,8 +155,8 @@ class RolloverSettings(_Section):
 
     @field_validator("at_once")
     @classmethod
-    def _some(cls, value: Amount) -> Amount:
-        if not value.value:
+    def _some(cls, value: str) -> str:
+        if not Amount.parse(value).value:
             raise ValueError("with 0 at once no pod would ever get a version; write at least 1")
         return value
 

@@ -4,6 +4,9 @@ from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
 from modelcast.agents.region.decider.values import PodTraits
 from modelcast.infra.settings import FleetSettings, RegionSettings, RolloverSettings
+from modelcast.schemas.amounts import Amount
+
+_AMOUNTS = frozenset({"at_once", "min_healthy"})
 
 
 def policy_for(settings: RegionSettings, model: str) -> Policy:
@@ -33,4 +36,4 @@ def fleet_name(number: int) -> str:
 def _rollover(*layers: RolloverSettings) -> RolloverPolicy:
     names = RolloverSettings.model_fields.keys()
     said = {name: getattr(layer, name) for layer in layers for name in layer.model_fields_set & names}
-    return RolloverPolicy(**said)
+    return RolloverPolicy(**{name: Amount.parse(value) if name in _AMOUNTS else value for name, value in said.items()})

@@ -23,10 +23,23 @@ class Replica:
     pods: Mapping[str, PodView] = field(default_factory=dict)
 
     @classmethod
-    def owning(cls, memory: Memory, policy: Policy, *, proved_at: float = NEVER, holding: bool = False) -> "Replica":
-        """The replica of a worker that has claimed ``memory``, by a call that began at ``proved_at``."""
+    def owning(
+        cls,
+        memory: Memory,
+        policy: Policy,
+        *,
+        proved_at: float = NEVER,
+        owned_at: float = NEVER,
+        holding: bool = False,
+    ) -> "Replica":
+        """The replica of a worker that has claimed ``memory``, by a call from ``proved_at`` until ``owned_at``."""
         facts = Facts(
-            memory, proved_at, quarantined=memory.quarantined, contradiction=memory.contradiction, halt=memory.halt
+            memory,
+            proved_at,
+            owned_at,
+            quarantined=memory.quarantined,
+            contradiction=memory.contradiction,
+            halt=memory.halt,
         )
         return cls(facts, policy, Pending(holding=holding))
 
@@ -89,6 +102,10 @@ class Replica:
     def is_halted(self) -> bool:
         """Whether the rollover of what is aspired was stopped."""
         return self.facts.halt is not None and self.facts.halt.generation == self.generation
+
+    def is_coming(self, digest: str) -> bool:
+        """Whether these bytes are being fetched; a fetch that was asked to stop brings nothing any more."""
+        return digest in self.pending.fetching and digest not in self.pending.cancelled
 
     def is_quarantined(self, digest: str) -> bool:
         """Whether this region refuses these bytes."""
@@ -156,7 +173,7 @@ class Replica:
             return State.QUARANTINED
         if any(v.loading and v.loading.manifest_digest == self.digest for v in self.pods.values()):
             return State.LOADING
-        if self.digest in self.pending.fetching:
+        if self.is_coming(self.digest):
             return State.FETCHING
         failing = any(v.failures and not v.lost for v in self.pods.values())
         if self.attempts.failures.get(self.digest, 0) or failing or self.is_halted:
@@ -175,7 +192,7 @@ class Replica:
             return State.STAGED
         if self.is_quarantined(digest):
             return State.QUARANTINED
-        if digest in self.pending.fetching:
+        if self.is_coming(digest):
             return State.FETCHING
         return State.FAILED if self.attempts.failures.get(digest, 0) else State.ANNOUNCED
 

@@ -1,5 +1,7 @@
 """The deciders' policy as a region's settings say it: for the region, its fleets, and each model."""
 
+from typing import Any
+
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
 from modelcast.agents.region.decider.values import PodTraits
@@ -35,5 +37,6 @@ def fleet_name(number: int) -> str:
 
 def _rollover(*layers: RolloverSettings) -> RolloverPolicy:
     names = RolloverSettings.model_fields.keys()
-    said = {name: getattr(layer, name) for layer in layers for name in layer.model_fields_set & names}
-    return RolloverPolicy(**{name: Amount.parse(value) if name in _AMOUNTS else value for name, value in said.items()})
+    said: dict[str, Any] = {n: getattr(layer, n) for layer in layers for n in layer.model_fields_set & names}
+    amounts = {name: Amount.parse(value) for name, value in said.items() if name in _AMOUNTS}
+    return RolloverPolicy(**said | amounts)

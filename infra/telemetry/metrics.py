@@ -116,10 +116,15 @@ PODS_SERVING = Shown(
 PODS_EXPECTED = Shown("modelcast_pods_expected", "Pods that count. tracker.metrics = pairs.", ("model", "region"))
 UNREAD_SINCE = Shown(
     "modelcast_unread_since_timestamp_seconds",
-    "When the oldest acknowledgement not yet read was written; 0: all were read.",
+    "When the oldest acknowledgement not yet read or not yet decided was written; 0: all were read.",
     ("partition",),
 )
 FOLD_SECONDS = Histogram("modelcast_fold_seconds", "Time to fold one model's state.", buckets=SECONDS)
+LOOKS_PUT_OFF = Counter(
+    "modelcast_epoch_looks_put_off",
+    "Looks at a region's own state, to tell true reports from made-up ones, that were put off: too many waited.",
+    ("region",),
+)
 FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or replaced by newer ones before that.")
 VIEW_WRITES = Counter("modelcast_view_writes", "Writes to the live view in Redis, by outcome.", ("outcome",))
 

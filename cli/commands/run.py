@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from modelcast.consumers.pod.config import PodConfig
     from modelcast.infra.settings import RegionSettings, Settings
 
+ADVERTISE_HELP = 'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "lease" }).'
+
 daemons = typer.Typer(no_args_is_help=True, help="Run a daemon in the foreground; SIGTERM drains it.")
 
 
@@ -60,13 +62,19 @@ def pod(
     port_file: Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.")] = None,
     state_dir: Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.")] = None,
     cache_dir: Annotated[Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.")] = None,
+    advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
+    memory_max_bytes: Annotated[
+        int | None, typer.Option("--memory-max-bytes", min=1, help="Of all its models together; else what is free.")
+    ] = None,
 ) -> None:
     """A serving pod: Open Inference Protocol (V2) on ONNX Runtime."""
+    from dataclasses import replace
+
     from modelcast.consumers.pod.server import serve
 
     settings = load()
-    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir)
-    _run(serve(config), settings, daemon="pod", region=region, pod=name)
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
+    _run(serve(replace(config, memory_max_bytes=memory_max_bytes)), settings, daemon="pod", region=region, pod=name)
 
 
 @daemons.command()
@@ -85,13 +93,14 @@ def companion(
     port_file: Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.")] = None,
     state_dir: Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.")] = None,
     cache_dir: Annotated[Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.")] = None,
+    advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
 ) -> None:
     """Beside a server of another kind: a pod towards the region, files and swaps towards the server."""
     from modelcast.consumers.companion.kinds import ServerSettings, make_engine
     from modelcast.consumers.pod.server import serve
 
     settings = load()
-    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir)
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
     beside = ServerSettings(kind, server, repository, command, check, config.load_seconds_max)
     engine = make_engine(beside, config.artifacts)
     _run(serve(config, engine), settings, daemon="companion", region=region, pod=name)
@@ -106,12 +115,17 @@ def _pod_config(
     port_file: Path | None,
     state_dir: Path | None,
     cache_dir: Path | None,
+    advertise: str,
 ) -> "PodConfig":
     import functools
 
-    from modelcast.cli.pod_sources import RegionDesired, make_source
+    from modelcast.cli.pod_sources import RegionDesired, make_presence, make_source
     from modelcast.consumers.pod.config import PodConfig
 
+    if advertise and port == 0:
+        raise UsageError(
+            "a pod that registers itself needs a port of its own", hint="set --port to that of --advertise"
+        )
     here = settings.region(region)
     cache = cache_dir or here.cache_dir
     if cache is None:
@@ -125,6 +139,7 @@ def _pod_config(
         artifacts=functools.partial(make_source, here, cache),
         state_dir=state_dir or cache.parent / f"pod-{name}",
         desired=RegionDesired(here.store) if here.store else None,
+        presence=make_presence(here, region, name, advertise) if advertise else None,
         host=host,
         port=port,
         port_file=port_file,

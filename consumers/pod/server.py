@@ -71,10 +71,13 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         served_before = {model for model, entry in ledger.entries.items() if entry.served}
         startup = Startup(config.name, config.desired, served_before, repository, lifecycle)
         starting = loop.create_task(_start(repository, startup))
+        registering = loop.create_task(config.presence.run()) if config.presence else None
         await stop.wait()
-        starting.cancel()
+        tasks = [starting, *([registering] if registering else [])]
+        for task in tasks:
+            task.cancel()
         await _drain(config, lifecycle)
-        await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         await repository.close()
         await runner.cleanup()

@@ -21,6 +21,8 @@ class Facts:
     # Ownership was certain then: the start of the last call on the state object that succeeded, or, if that was slow,
     # a little later than that (``Policy.slow_proof_seconds``).
     proved_at: float = NEVER
+    # When the claim was answered. A log read before then may lack what ``saved`` says was accepted, by another owner.
+    owned_at: float = NEVER
 
     # What the log asks for. Its generation never falls; None: the log was not read yet.
     aspiration: Aspiration | None = None

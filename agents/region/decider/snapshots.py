@@ -68,7 +68,7 @@ def _told_of(replica: Replica) -> ModelUpdate | None:
     """Whose bytes are reported: what is aspired, unless only what is fetched ahead of it is on its way."""
     aspiration = replica.facts.aspiration
     aspired, ahead = (aspiration.update, aspiration.staged) if aspiration else (None, None)
-    coming = [u for u in (aspired, ahead) if u and u.artifact.manifest_digest in replica.pending.fetching]
+    coming = [u for u in (aspired, ahead) if u and replica.is_coming(u.artifact.manifest_digest)]
     return next((u for u in (*coming, aspired, ahead) if u), None)
 
 

@@ -31,10 +31,17 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """The log was read; ``whole``: just now, from entry 1 on."""
+    """The log was read.
+
+    Attributes:
+        log: as it was read.
+        whole: just now, from entry 1 on.
+        asked_at: when the reading began: what came into the store later may be missing.
+    """
 
     log: ModelLog
     whole: bool = False
+    asked_at: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)

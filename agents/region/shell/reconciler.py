@@ -86,6 +86,7 @@ class Reconciler:
         self._wanted = 0
         self._refresh_wanted = False
         self._whole_read_at = float("-inf")  # when the next whole reading of a log that is not obeyed may begin
+        self._log_asked_at = float("-inf")  # when the reading began that the reader's log is from, or an earlier one
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._log = log.bind(model=model, region=ports.region)
@@ -254,6 +255,8 @@ class Reconciler:
             self._refresh_wanted = False
             if whole and self.alarmed:
                 await self._wait_for_a_whole_read()
+            asks = whole or refresh or not self.knows(until)
+            asked_at = asyncio.get_running_loop().time() if asks else self._log_asked_at
             try:
                 known = await in_thread(self._ports.log_reads, partial(self._read, until, refresh, whole))
             except ForeignRegistry as error:
@@ -270,7 +273,8 @@ class Reconciler:
                 self._refresh_wanted |= refresh
                 await asyncio.sleep(self._policy.store_pause(failures))
                 continue
-            self._feed(Folded(known, whole))
+            self._log_asked_at = asked_at
+            self._feed(Folded(known, whole, asked_at))
             self._tell_unread()
             if self._wanted <= until and not self._refresh_wanted:
                 return
@@ -343,10 +347,10 @@ class Reconciler:
         metrics.ALARM.labels(self.model).set(int(memory.contradiction is not None))
         self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
         self.owned_at = asyncio.get_running_loop().time()
-        self.replica = Replica.owning(memory, policy, proved_at=began, holding=self._holding)
+        self.replica = Replica.owning(memory, policy, proved_at=began, owned_at=self.owned_at, holding=self._holding)
         self._feed(PodsKnown(tuple(self._ports.pods)))
         if (known := self.log_reader.log) is not None:
-            self._feed(Folded(known))
+            self._feed(Folded(known, asked_at=self._log_asked_at))
             self._tell_unread()
         if self.log_reader.log is None or self.alarmed:
             self.refresh()

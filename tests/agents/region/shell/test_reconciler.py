@@ -14,10 +14,11 @@ from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra.telemetry import metrics
+from modelcast.schemas import keys
 from modelcast.schemas.errors import DecodeError, ForeignRegistry, StoreUnavailable
 from modelcast.schemas.states import State
 from tests.agents.region.scene import SOON, Scene
-from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest
+from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of
 
 
 @pytest.fixture
@@ -87,6 +88,21 @@ async def test_who_takes_over_while_there_is_an_alarm_has_it_too_and_reads_the_w
         await scene.until(lambda: again.replica and not again.replica.facts.alarm, "the alarm is over")
     finally:
         await again.stop("the test ends")
+
+
+async def test_a_log_read_before_the_claim_is_no_alarm_though_another_owner_has_accepted_more_since() -> None:
+    scene = Scene(Log().publish(1))
+
+    def another_owner_goes_on() -> None:
+        if len(scene.log.entries) == 1:
+            scene.log.publish(2)
+            scene.bucket.put(keys.region_state(MODEL), memory_of(2, 2).encode())
+
+    scene.book.after_reading = another_owner_goes_on
+    scene.reconciler.start(REGISTRY, known_to_exist=False)  # reads the log, then claims
+    await scene.serves(2)
+    assert scene.reports.alarms == []
+    await scene.end()
 
 
 async def test_a_flood_of_announcements_does_not_have_an_alarmed_log_read_all_the_time(scene: Scene) -> None:

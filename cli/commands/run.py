@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from modelcast.consumers.pod.config import PodConfig
     from modelcast.infra.settings import RegionSettings, Settings
 
+ADVERTISE_HELP = 'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "lease" }).'
+PortFile = Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.", parser=path)]
+StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.", parser=path)]
+CacheDir = Annotated[
+    Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.", parser=path)
+]
+
 daemons = typer.Typer(no_args_is_help=True, help="Run a daemon in the foreground; SIGTERM drains it.")
 
 
@@ -58,21 +65,16 @@ def pod(
     region: Annotated[str, typer.Option("--region", help="The region that it serves in.")],
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port_file: Annotated[
-        Path | None, typer.Option("--port-file", help="Where to write the port, once bound.", parser=path)
-    ] = None,
-    state_dir: Annotated[
-        Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.", parser=path)
-    ] = None,
-    cache_dir: Annotated[
-        Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.", parser=path)
-    ] = None,
+    port_file: PortFile = None,
+    state_dir: StateDir = None,
+    cache_dir: CacheDir = None,
+    advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
 ) -> None:
     """A serving pod: Open Inference Protocol (V2) on ONNX Runtime."""
     from modelcast.consumers.pod.server import serve
 
     settings = load()
-    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir)
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
     _run(serve(config), settings, daemon="pod", region=region, pod=name)
 
 
@@ -91,22 +93,17 @@ def companion(
     check: Annotated[str, typer.Option("--check", help="Kind folder: prints the version in memory.")] = "",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port_file: Annotated[
-        Path | None, typer.Option("--port-file", help="Where to write the port, once bound.", parser=path)
-    ] = None,
-    state_dir: Annotated[
-        Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.", parser=path)
-    ] = None,
-    cache_dir: Annotated[
-        Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.", parser=path)
-    ] = None,
+    port_file: PortFile = None,
+    state_dir: StateDir = None,
+    cache_dir: CacheDir = None,
+    advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
 ) -> None:
     """Beside a server of another kind: a pod towards the region, files and swaps towards the server."""
     from modelcast.consumers.companion.kinds import ServerSettings, make_engine
     from modelcast.consumers.pod.server import serve
 
     settings = load()
-    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir)
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
     beside = ServerSettings(kind, server, repository, command, check, config.load_seconds_max)
     engine = make_engine(beside, config.artifacts)
     _run(serve(config, engine), settings, daemon="companion", region=region, pod=name)
@@ -121,12 +118,17 @@ def _pod_config(
     port_file: Path | None,
     state_dir: Path | None,
     cache_dir: Path | None,
+    advertise: str,
 ) -> "PodConfig":
     import functools
 
-    from modelcast.cli.pod_sources import RegionDesired, make_source
+    from modelcast.cli.pod_sources import RegionDesired, make_presence, make_source
     from modelcast.consumers.pod.config import PodConfig
 
+    if advertise and port == 0:
+        raise UsageError(
+            "a pod that registers itself needs a port of its own", hint="set --port to that of --advertise"
+        )
     here = settings.region(region)
     cache = cache_dir or here.cache_dir
     if cache is None:
@@ -140,6 +142,7 @@ def _pod_config(
         artifacts=functools.partial(make_source, here, cache),
         state_dir=state_dir or cache.parent / f"pod-{name}",
         desired=RegionDesired(here.store) if here.store else None,
+        presence=make_presence(here, region, name, advertise) if advertise else None,
         host=host,
         port=port,
         port_file=port_file,

@@ -213,6 +213,8 @@ def state_text(row: RegionState) -> Text:
     text = row.state.value if row.state else "UNKNOWN"
     if row.silent or row.unread:
         return Text(f"{'SILENT' if row.silent else 'UNREAD'} ({text})", style="bold red")
+    if row.state is not None and row.aspired_version is not None and not row.pods_expected:
+        return Text(f"{text}, NO PODS", style="yellow")
     return Text(text, style=_STYLE.get(row.state, "yellow"))
 
 

@@ -71,10 +71,13 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         log.info("listening", pod=config.name, region=config.region, host=config.host, port=port)
         _write_port(config, port)
         starting = loop.create_task(_start(config, repository, ledger, lifecycle))
+        registering = loop.create_task(config.presence.run()) if config.presence else None
         await stop.wait()
-        starting.cancel()
+        tasks = [starting, *([registering] if registering else [])]
+        for task in tasks:
+            task.cancel()
         await _drain(config, lifecycle)
-        await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         await repository.close()
         await runner.cleanup()

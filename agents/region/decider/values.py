@@ -60,9 +60,16 @@ class Contradicted:
 
 @dataclass(frozen=True, slots=True)
 class PodsKnown:
-    """These are the region's pods now."""
+    """These are the region's pods now.
+
+    ``replaced``: names that another pod has taken since the last time; ``fleets_unknown``: how many fleets have not
+    said yet which pods they have; ``trouble``: which fleets can't be looked at, for people.
+    """
 
     names: tuple[str, ...]
+    replaced: frozenset[str] = frozenset()
+    fleets_unknown: int = 0
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from modelcast.consumers.pod.config import PodConfig
-from modelcast.consumers.pod.paths import Target
+from modelcast.consumers.pod.paths import PathTarget
 from modelcast.consumers.pod.repository import Serving
 from modelcast.consumers.pod.series import InferenceSeries
 from modelcast.consumers.pod.worker.engine import OnnxEngine
@@ -31,7 +31,7 @@ class OnnxInference:
         self._series = InferenceSeries(metrics)
 
     async def answer(
-        self, request: web.BaseRequest, target: Target, serving_of: Callable[[Target], Serving]
+        self, request: web.BaseRequest, target: PathTarget, serving_of: Callable[[PathTarget], Serving]
     ) -> web.Response:
         """The answer of the version that serves once the body has arrived. Raises ``BadRequest``."""
         json_size_bytes = _json_size(request.headers.get(JSON_SIZE_HEADER))
@@ -68,7 +68,7 @@ class OnnxInference:
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 
-def no_such_part(target: Target, parts: list[str]) -> str:
+def no_such_part(target: PathTarget, parts: list[str]) -> str:
     """What a client is told that asks for a part of a model that is not there."""
     there = ", ".join(f"{target.model}/{part}" for part in parts) or target.model
     return f"model {target.model!r} has no part {target.part[:80]!r}; served here: {there}"

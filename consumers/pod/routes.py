@@ -14,7 +14,7 @@ from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.inference import OnnxInference, no_such_part
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.orders import authorized, read_load, read_unload
-from modelcast.consumers.pod.paths import Target, read_path
+from modelcast.consumers.pod.paths import PathTarget, read_path
 from modelcast.consumers.pod.repository import Repository, Serving, Slot
 from modelcast.consumers.pod.worker.tensors import BadRequest
 from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused, PodUnreachable
@@ -22,7 +22,7 @@ from modelcast.infra.telemetry.metrics import PodMetrics
 
 log = structlog.get_logger("modelcast.pod")
 R = TypeVar("R", bound=web.StreamResponse)
-Handler = Callable[[web.BaseRequest, Target], Awaitable[web.Response]]
+Handler = Callable[[web.BaseRequest, PathTarget], Awaitable[web.Response]]
 
 _CHUNKED_BYTES_GUESS = 1024 * 1024  # a body that doesn't say its size counts as this much
 _ALWAYS = {"live", "ready", "metrics"}
@@ -121,10 +121,10 @@ class Routes:
 
     # --- probes ---
 
-    async def _live(self, _request: web.BaseRequest, _target: Target) -> web.Response:
+    async def _live(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
         return web.json_response({"live": True})
 
-    async def _ready(self, _request: web.BaseRequest, _target: Target) -> web.Response:
+    async def _ready(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
         trouble = self._repository.trouble
         ready = self._life.ready and not trouble
         body: dict[str, Any] = {"ready": ready, "phase": self._life.phase.value}
@@ -134,11 +134,11 @@ class Routes:
             body["lacking"] = list(self._life.lacking)
         return web.json_response(body, status=200 if ready else 503)
 
-    async def _show_metrics(self, _request: web.BaseRequest, _target: Target) -> web.Response:
+    async def _show_metrics(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
         self._metrics.ready.set(self._life.ready and not self._repository.trouble)
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def _about(self, _request: web.BaseRequest, _target: Target) -> web.Response:
+    async def _about(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
         extensions = ["model_repository", "binary_tensor_data", "modelcast"]
         body = {
             "name": "modelcast-pod",
@@ -151,18 +151,18 @@ class Routes:
 
     # --- models ---
 
-    def _slot(self, target: Target) -> Slot:
+    def _slot(self, target: PathTarget) -> Slot:
         model = target.model
         slot = self._repository.slots.get(model)
         if slot is None or (slot.serving is None and slot.wanted is None):
             raise _NotFound(f"model {model[:80]!r} is not loaded" + (f" ({slot.reason})" if slot else ""))
         return slot
 
-    def _serving(self, target: Target) -> Serving:
+    def _serving(self, target: PathTarget) -> Serving:
         slot = self._slot(target)
         return self._as_asked(target, slot, slot.serving)
 
-    async def _confirmed(self, target: Target) -> Serving:
+    async def _confirmed(self, target: PathTarget) -> Serving:
         """As ``_serving``, but by the engine's own word of this moment."""
         slot = self._slot(target)
         try:
@@ -170,7 +170,7 @@ class Routes:
         except PodUnreachable as error:
             raise _Unavailable(f"the server does not answer: {error.message}") from None
 
-    def _as_asked(self, target: Target, slot: Slot, serving: Serving | None) -> Serving:
+    def _as_asked(self, target: PathTarget, slot: Slot, serving: Serving | None) -> Serving:
         if serving is None:
             raise _Unavailable(f"model {slot.model!r} is being put back: {slot.reason}")
         version = target.version
@@ -178,24 +178,24 @@ class Routes:
             raise _NotFound(f"{slot.model}/{version[:20]} is not served here, {serving.order.version} is")
         return serving
 
-    async def _metadata(self, _request: web.BaseRequest, target: Target) -> web.Response:
+    async def _metadata(self, _request: web.BaseRequest, target: PathTarget) -> web.Response:
         serving = await self._confirmed(target)
         return web.json_response(_described(serving, target), headers=serving.headers)
 
-    async def _model_ready(self, _request: web.BaseRequest, target: Target) -> web.Response:
+    async def _model_ready(self, _request: web.BaseRequest, target: PathTarget) -> web.Response:
         serving = await self._confirmed(target)
         ready = self._life.restored
         body = {"name": _described(serving, target).get("name", target.model), "ready": ready}
         return web.json_response(body, status=200 if ready else 503, headers=serving.headers)
 
-    async def _infer(self, request: web.BaseRequest, target: Target) -> web.Response:
+    async def _infer(self, request: web.BaseRequest, target: PathTarget) -> web.Response:
         if self._inference is None:
             raise _NotFound("a companion: the server that it drives answers inference itself")
         return await self._inference.answer(request, target, self._serving)
 
     # --- model repository ---
 
-    async def _index(self, request: web.BaseRequest, _target: Target) -> web.Response:
+    async def _index(self, request: web.BaseRequest, _target: PathTarget) -> web.Response:
         only_ready = False
         if body := await request.read():
             try:
@@ -206,7 +206,7 @@ class Routes:
         rows = [_row(slot) for _, slot in sorted(self._repository.slots.items())]
         return web.json_response([row for row in rows if row["state"] == "READY" or not only_ready])
 
-    async def _load(self, request: web.BaseRequest, target: Target) -> web.Response:
+    async def _load(self, request: web.BaseRequest, target: PathTarget) -> web.Response:
         self._authorize(request)
         order = read_load(target.model, await request.read())
         if self._life.leaving:
@@ -219,7 +219,7 @@ class Routes:
             return _error(_FAILED_STATUS.get(error.code, 500), str(error), code=error.code)
         return web.json_response({})
 
-    async def _unload(self, request: web.BaseRequest, target: Target) -> web.Response:
+    async def _unload(self, request: web.BaseRequest, target: PathTarget) -> web.Response:
         self._authorize(request)
         model = target.model
         epoch, generation = read_unload(model, await request.read())
@@ -253,7 +253,7 @@ class _Unauthorized(_Refusal):
     status_code = 401
 
 
-def _described(serving: Serving, target: Target) -> dict[str, Any]:
+def _described(serving: Serving, target: PathTarget) -> dict[str, Any]:
     """V2's metadata of the model, or of the part that is asked for."""
     metadata = dict(serving.served.metadata)
     if not target.part:

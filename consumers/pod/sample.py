@@ -27,7 +27,7 @@ _EXACT = {"BOOL", "BYTES"}
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class RecordedSample:
     """One recorded request."""
 
     request: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Sample:
     part: str = ""
 
 
-def read_samples(body: bytes) -> tuple[Sample, ...]:
+def read_samples(body: bytes) -> tuple[RecordedSample, ...]:
     """What the file holds.
 
     Raises:
@@ -53,7 +53,7 @@ def read_samples(body: bytes) -> tuple[Sample, ...]:
     return tuple(_sample(item) for item in items)
 
 
-def difference(sample: Sample, answer: Mapping[str, Any]) -> str:
+def answer_difference(sample: RecordedSample, answer: Mapping[str, Any]) -> str:
     """The first way in which an answer is not the recorded one, for people; "": it is.
 
     Outputs that were not recorded do not count.
@@ -73,7 +73,7 @@ def difference(sample: Sample, answer: Mapping[str, Any]) -> str:
     return ""
 
 
-def _values_differ(sample: Sample, recorded: Mapping[str, Any], output: Mapping[str, Any]) -> str:
+def _values_differ(sample: RecordedSample, recorded: Mapping[str, Any], output: Mapping[str, Any]) -> str:
     expected, found = _flat(recorded["data"]), _flat(output.get("data"))
     if len(expected) != len(found):
         return f"has {len(found)} values, recorded are {len(expected)}"
@@ -105,7 +105,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _sample(item: object) -> Sample:
+def _sample(item: object) -> RecordedSample:
     if not isinstance(item, dict) or not isinstance(item.get("request"), dict):
         raise NotLoadable('a sample needs an object "request"', subject=SAMPLE_FILE)
     response, part = item.get("response", {"outputs": []}), item.get("part", "")
@@ -117,7 +117,7 @@ def _sample(item: object) -> Sample:
     relative, absolute = item.get("relative", RELATIVE), item.get("absolute", ABSOLUTE)
     if not all(_is_number(n) and 0 <= n < math.inf for n in (relative, absolute)):
         raise NotLoadable('"relative" and "absolute" must be numbers from 0', subject=SAMPLE_FILE)
-    return Sample(item["request"], tuple(outputs), float(relative), float(absolute), part)
+    return RecordedSample(item["request"], tuple(outputs), float(relative), float(absolute), part)
 
 
 def _is_output(output: object) -> bool:

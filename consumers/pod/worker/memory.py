@@ -12,14 +12,14 @@ MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class MemoryRoom:
     """Memory that a load may take."""
 
     free_bytes: int
     why: str  # what sets it, for people
 
 
-def room(budget_bytes: int | None, used_bytes: int, promised_bytes: int, limits: Iterable[Room]) -> Room:
+def room(budget_bytes: int | None, used_bytes: int, promised_bytes: int, limits: Iterable[MemoryRoom]) -> MemoryRoom:
     """The tightest: the pod's own budget, or what the machine or its control group has left.
 
     Args:
@@ -28,14 +28,14 @@ def room(budget_bytes: int | None, used_bytes: int, promised_bytes: int, limits:
         promised_bytes: what loads under way have been promised and not taken yet.
         limits: what is left on the machine and in the control group.
     """
-    rooms = [Room(limit.free_bytes - promised_bytes, limit.why) for limit in limits]
+    rooms = [MemoryRoom(limit.free_bytes - promised_bytes, limit.why) for limit in limits]
     if budget_bytes is not None:
         free = budget_bytes - used_bytes - promised_bytes
-        rooms.append(Room(free, f"of the pod's {shown(budget_bytes)}, {shown(used_bytes)} are in use"))
+        rooms.append(MemoryRoom(free, f"of the pod's {shown(budget_bytes)}, {shown(used_bytes)} are in use"))
     return min(rooms, key=lambda r: r.free_bytes)
 
 
-def refusal(need_bytes: int, found: Room) -> str:
+def refusal(need_bytes: int, found: MemoryRoom) -> str:
     """Why a load of ``need_bytes`` is not begun; "": it fits."""
     if need_bytes <= found.free_bytes:
         return ""
@@ -50,11 +50,11 @@ def shown(size_bytes: int) -> str:
 # --- what the machine says
 
 
-def machine_limits() -> list[Room]:
+def machine_limits() -> list[MemoryRoom]:
     """What is left on this machine, and in this process's control group if that is bounded."""
-    limits = [Room(_meminfo(Path("/proc/meminfo").read_text()), "memory available on the machine")]
+    limits = [MemoryRoom(_meminfo(Path("/proc/meminfo").read_text()), "memory available on the machine")]
     group = _group_left(_GROUP)
-    return [*limits, Room(group, "memory left in the control group")] if group is not None else limits
+    return [*limits, MemoryRoom(group, "memory left in the control group")] if group is not None else limits
 
 
 def private_bytes(pid: int) -> int:

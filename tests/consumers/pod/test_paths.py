@@ -4,25 +4,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.pod.paths import Target, read_path
+from modelcast.consumers.pod.paths import PathTarget, read_path
 
 
 @pytest.mark.parametrize(
     ("path", "target"),
     [
-        ("/livez", Target("live")),
-        ("/v2/", Target("about")),
-        ("/v2/health/ready?x=1", Target("ready")),
-        ("/v2/models/m", Target("metadata", "m")),
-        ("/v2/models/m/ready", Target("model_ready", "m")),
-        ("/v2/models/m/infer", Target("infer", "m")),
-        ("/v2/models/m/versions/3/infer", Target("infer", "m", version="3")),
-        ("/v2/models/m/versions/3", Target("metadata", "m", version="3")),
-        ("/v2/models/m/encoder/infer", Target("infer", "m", "encoder")),
-        ("/v2/models/m%2Fencoder/versions/3/infer", Target("infer", "m", "encoder", "3")),
-        ("/v2/models/m/encoder", Target("metadata", "m", "encoder")),
-        ("/v2/repository/models/m/load", Target("load", "m")),
-        ("http://pod:80/v2/models/m/infer", Target("infer", "m")),
+        ("/livez", PathTarget("live")),
+        ("/v2/", PathTarget("about")),
+        ("/v2/health/ready?x=1", PathTarget("ready")),
+        ("/v2/models/m", PathTarget("metadata", "m")),
+        ("/v2/models/m/ready", PathTarget("model_ready", "m")),
+        ("/v2/models/m/infer", PathTarget("infer", "m")),
+        ("/v2/models/m/versions/3/infer", PathTarget("infer", "m", version="3")),
+        ("/v2/models/m/versions/3", PathTarget("metadata", "m", version="3")),
+        ("/v2/models/m/encoder/infer", PathTarget("infer", "m", "encoder")),
+        ("/v2/models/m%2Fencoder/versions/3/infer", PathTarget("infer", "m", "encoder", "3")),
+        ("/v2/models/m/encoder", PathTarget("metadata", "m", "encoder")),
+        ("/v2/repository/models/m/load", PathTarget("load", "m")),
+        ("http://pod:80/v2/models/m/infer", PathTarget("infer", "m")),
         ("http://pod", None),
         ("/v2/models/", None),
         ("/v2/models//infer", None),
@@ -34,7 +34,7 @@ from modelcast.consumers.pod.paths import Target, read_path
         ("*", None),
     ],
 )
-def test_a_path_asks_for(path: str, target: Target | None) -> None:
+def test_a_path_asks_for(path: str, target: PathTarget | None) -> None:
     assert read_path(path) == target
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcast.consumers.pod.engine import NotLoadable
-from modelcast.consumers.pod.sample import difference, read_samples
+from modelcast.consumers.pod.sample import answer_difference, read_samples
 
 Y = {"name": "y", "datatype": "FP32", "shape": [1, 2], "data": [1.0, -200.0]}
 
@@ -16,7 +16,9 @@ Y = {"name": "y", "datatype": "FP32", "shape": [1, 2], "data": [1.0, -200.0]}
 def compared(recorded: dict[str, Any], answered: dict[str, Any], **sample: Any) -> str:
     body = {"request": {"inputs": []}, "response": {"outputs": [recorded]}, **sample}
     (read,) = read_samples(json.dumps(body).encode())
-    return difference(read, {"outputs": [{"name": "more", "datatype": "BOOL", "shape": [], "data": [True]}, answered]})
+    return answer_difference(
+        read, {"outputs": [{"name": "more", "datatype": "BOOL", "shape": [], "data": [True]}, answered]}
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,4 +93,4 @@ def test_a_damaged_sample_is_named(body: bytes) -> None:
 def test_a_file_may_hold_several_for_several_parts() -> None:
     one, two = read_samples(b'[{"request": {}, "part": "encoder"}, {"request": {"id": "2"}}]')
     assert (one.part, one.outputs, two.part, two.request) == ("encoder", (), "", {"id": "2"})
-    assert difference(one, {}) == ""
+    assert answer_difference(one, {}) == ""

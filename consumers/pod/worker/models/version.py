@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from modelcast.consumers.pod.engine import NotLoadable
-from modelcast.consumers.pod.sample import SAMPLE_FILE, SAMPLE_SIZE_MAX, Sample, difference, read_samples
+from modelcast.consumers.pod.sample import SAMPLE_FILE, SAMPLE_SIZE_MAX, RecordedSample, answer_difference, read_samples
 from modelcast.consumers.pod.worker.frames import ALL_JSON
 from modelcast.consumers.pod.worker.models.entry_points import EntryPointRuntime
 from modelcast.consumers.pod.worker.models.layout import WHOLE, CustomModel, OnnxFiles, find_models
@@ -84,13 +84,13 @@ class LoadedVersion:
         for sample in self._samples:
             self._try(sample)
 
-    def _try(self, sample: Sample) -> None:
+    def _try(self, sample: RecordedSample) -> None:
         if sample.part not in self.parts:
             raise NotLoadable(f"a sample is for {sample.part!r}; {self._served}", subject=SAMPLE_FILE)
         model = self._models[self.parts.index(sample.part)]
         status, split, body = model.infer(orjson.dumps(sample.request), ALL_JSON)
         answer = orjson.loads(body if split == ALL_JSON else body[:split])
-        said = difference(sample, answer) if status == 200 else f"it is refused: {answer['error']}"
+        said = answer_difference(sample, answer) if status == 200 else f"it is refused: {answer['error']}"
         if said:
             raise NotLoadable(f"the recorded sample is answered otherwise: {said}", subject=model.name)
 

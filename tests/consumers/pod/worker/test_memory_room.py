@@ -3,15 +3,15 @@
 import subprocess
 import sys
 
-from modelcast.consumers.pod.worker.memory import MIB, Room, machine_limits, private_bytes, refusal, room
+from modelcast.consumers.pod.worker.memory import MIB, MemoryRoom, machine_limits, private_bytes, refusal, room
 
-MACHINE = Room(1000 * MIB, "memory available on the machine")
-GROUP = Room(900 * MIB, "memory left in the control group")
+MACHINE = MemoryRoom(1000 * MIB, "memory available on the machine")
+GROUP = MemoryRoom(900 * MIB, "memory left in the control group")
 
 
 def test_the_tightest_limit_counts() -> None:
     assert room(None, 500 * MIB, 0, [MACHINE, GROUP]) == GROUP
-    assert room(800 * MIB, 500 * MIB, 0, [MACHINE]) == Room(300 * MIB, "of the pod's 800 MiB, 500 MiB are in use")
+    assert room(800 * MIB, 500 * MIB, 0, [MACHINE]) == MemoryRoom(300 * MIB, "of the pod's 800 MiB, 500 MiB are in use")
     assert room(5000 * MIB, 500 * MIB, 0, [MACHINE]) == MACHINE
 
 
@@ -25,7 +25,7 @@ def test_a_load_that_does_not_fit_is_refused_with_numbers() -> None:
     assert refusal(901 * MIB, GROUP) == (
         "it needs at least 901 MiB, 900 MiB are free: memory left in the control group"
     )
-    assert "0 MiB are free" in refusal(1, Room(-5, "nothing"))
+    assert "0 MiB are free" in refusal(1, MemoryRoom(-5, "nothing"))
 
 
 def test_the_machine_says_what_it_has() -> None:

@@ -30,6 +30,14 @@ class DesiredSource(Protocol):
         ...
 
 
+class Presence(Protocol):
+    """How the region learns of this pod (``Registration``)."""
+
+    async def run(self) -> None:
+        """Say that the pod is there, until cancelled; then that it leaves."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PodConfig:
     """One pod. Sizes in bytes, times in seconds."""
@@ -40,6 +48,7 @@ class PodConfig:
     artifacts: ArtifactSourceFactory  # pickled, called in the worker processes
     state_dir: Path  # this pod's alone; holds what it has accepted
     desired: DesiredSource | None = None
+    presence: Presence | None = None  # None: the region's settings name it, or others discover it
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
     port_file: Path | None = None  # written, once bound, with the port
@@ -53,3 +62,4 @@ class PodConfig:
     run_threads: int = 2  # requests of one model that run side by side
     intra_op_threads: int = 1  # threads that share one request's work
     load_nice: int = 10  # how much a load steps back for what serves
+    memory_max_bytes: int | None = None  # what the workers may take together; None: what the machine has

@@ -67,10 +67,8 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
             return replace(replica, facts=replace(replica.facts, unreadable=reason))
         case Contradicted(reason):
             return _contradicted(replica, reason)
-        case PodsKnown(names, traits):
-            known = {name: replica.pods.get(name, PodView()) for name in names}
-            pods = {name: replace(view, traits=traits.get(name, PodTraits())) for name, view in known.items()}
-            return replace(replica, pods=pods, facts=replace(replica.facts, pods_known=True))
+        case PodsKnown():
+            return _on_pods_known(replica, event)
         case Fetching(digest, transfer):
             if digest not in replica.pending.fetching:  # its own end has overtaken it
                 return replica
@@ -298,6 +296,20 @@ def _quarantine(replica: Replica, digest: str, reason: str) -> Replica:
 
 
 # --- pods --------------------------------------------------------------------------------------------------
+
+
+def _on_pods_known(replica: Replica, event: PodsKnown) -> Replica:
+    """Pods that left are forgotten; one that has taken another's name is as unknown as one that came."""
+    old = {name: view for name, view in replica.pods.items() if name not in event.replaced}
+    facts = replace(
+        replica.facts,
+        pods_known=bool(event.names) or not event.fleets_unknown,
+        fleets_unknown=event.fleets_unknown,
+        fleet_trouble=event.trouble,
+    )
+    known = {name: old.get(name, PodView()) for name in event.names}
+    pods = {name: replace(view, traits=event.traits.get(name, PodTraits())) for name, view in known.items()}
+    return replace(replica, pods=pods, facts=facts)
 
 
 def _on_refused(replica: Replica, event: LoadRefused, now: float) -> Replica:

@@ -43,6 +43,10 @@ class Facts:
 
     # Whether the region's pods were named: until then an empty region is not one without pods.
     pods_known: bool = False
+    # Fleets that have not said yet which pods they have: while there are any, the region is not settled.
+    fleets_unknown: int = 0
+    # Which fleets can't be looked at, for people; "": all can. The pods that they had before still count.
+    fleet_trouble: str = ""
     # Manifest digests verified on this worker's disk; a pod that finds other bytes there takes one out.
     held: frozenset[str] = frozenset()
     # Manifest digests whose bytes were seen in the region, and so lie in its bucket. It only grows.

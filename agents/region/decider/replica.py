@@ -159,8 +159,8 @@ class Replica:
 
     @property
     def settled(self) -> bool:
-        """Every pod confirms (and there is one)."""
-        return bool(self.pods) and all(self.confirms(v) for v in self.pods.values())
+        """Every pod confirms (and there is one), and all pods are known."""
+        return bool(self.pods) and not self.facts.fleets_unknown and all(self.confirms(v) for v in self.pods.values())
 
     @property
     def state(self) -> State:

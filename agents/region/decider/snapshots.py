@@ -49,7 +49,8 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
             staged_version=staged.version if staged else None,
             refused_version=replica.refused_version,
             pods=tuple(rows),
-            pods_expected=len(replica.pods),
+            # A fleet whose pods are not known yet has one at least: no one takes the region for converged.
+            pods_expected=len(replica.pods) + replica.facts.fleets_unknown,
             bytes_moved=transfer.bytes_moved,
             bytes_saved=transfer.bytes_saved,
             bytes_total=about.artifact.size_bytes if about else 0,
@@ -79,7 +80,8 @@ def _error(replica: Replica) -> str:
     """What a person should know first; why a version is refused is known also after a restart."""
     refused = replica.refused_version
     said = replica.facts.alarm or replica.facts.unreadable or _stopped(replica) or replica.attempts.error
-    return said or next((q.reason for q in replica.facts.quarantined if q.version == refused), "")
+    refusal = next((q.reason for q in replica.facts.quarantined if q.version == refused), "")
+    return said or refusal or replica.facts.fleet_trouble
 
 
 def _stopped(replica: Replica) -> str:

@@ -44,4 +44,5 @@ def _outlook(replica: Replica) -> object:
     staged = replica.wished_memory().staged  # what is reported: to have saved it is no news
     rollover = replica.pending.rollover
     return (replica.state, replica.generation, staged, facts.held, facts.quarantined, replica.attempts.error,
-            facts.halt, rollover.waits, rollover.until, facts.alarm, facts.unreadable, under_way, pods)  # fmt: skip
+            facts.halt, rollover.waits, rollover.until, facts.alarm, facts.unreadable, facts.fleets_unknown,
+            facts.fleet_trouble, under_way, pods)  # fmt: skip

@@ -68,10 +68,17 @@ class Contradicted:
 
 @dataclass(frozen=True, slots=True)
 class PodsKnown:
-    """These are the region's pods now; those with no ``traits`` have the plain ones."""
+    """These are the region's pods now.
+
+    ``replaced``: names that another pod has taken since the last time; ``fleets_unknown``: how many fleets have not
+    said yet which pods they have; ``trouble``: which fleets can't be looked at, for people.
+    """
 
     names: tuple[str, ...]
-    traits: Mapping[str, PodTraits] = field(default_factory=dict)
+    replaced: frozenset[str] = frozenset()
+    fleets_unknown: int = 0
+    trouble: str = ""
+    traits: Mapping[str, PodTraits] = field(default_factory=dict)  # of pods that have any
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,10 @@ class Reconciler:
         """The registry as a whole is not what it was."""
         self._feed(Contradicted(reason))
 
+    def pods_changed(self, known: PodsKnown) -> None:
+        """Pods have come, left or taken another's name."""
+        self._feed(known)
+
     def check_owner(self) -> None:
         """Find out whether the model is still ours (we may have slept)."""
         self._feed(OwnershipDoubted())
@@ -200,7 +204,7 @@ class Reconciler:
                 self._spawn(self._carry_out(effect))
 
     async def _carry_out(self, effect: Fetch | Load | Read | Save | CheckOwner) -> None:
-        event: Event
+        event: Event | None
         match effect:
             case Fetch(update):
                 event = await self._fetch(update)
@@ -212,7 +216,8 @@ class Reconciler:
                 event = await self._effects.save(memory)
             case CheckOwner(epoch_seen):
                 event = await self._effects.check(epoch_seen)
-        self._feed(event)
+        if event is not None:
+            self._feed(event)
 
     async def _fetch(self, update: ModelUpdate) -> Event:
         digest = update.artifact.manifest_digest
@@ -222,7 +227,7 @@ class Reconciler:
         finally:
             self._cancels.pop(digest, None)
 
-    async def _load(self, pod: str, order: LoadOrder) -> Event:
+    async def _load(self, pod: str, order: LoadOrder) -> Event | None:
         task = asyncio.current_task()
         assert task is not None
         turns = self._ports.turns
@@ -354,7 +359,7 @@ class Reconciler:
         self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
         self.owned_at = asyncio.get_running_loop().time()
         self.replica = Replica.owning(memory, policy, proved_at=began, owned_at=self.owned_at, holding=self._holding)
-        self._feed(PodsKnown(tuple(self._ports.pods), self._ports.traits))
+        self._feed(self._ports.pods_known())
         if (known := self.log_reader.log) is not None:
             self._feed(Folded(known, asked_at=self._log_asked_at))
             self._tell_unread()

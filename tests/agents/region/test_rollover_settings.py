@@ -7,7 +7,8 @@ import pytest
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
 from modelcast.agents.region.decider.values import PodTraits
 from modelcast.agents.region.rollover_settings import policy_for, traits_of
-from modelcast.infra.settings import RegionSettings, RolloverSettings, load
+from modelcast.infra.settings import RegionSettings, load
+from modelcast.infra.settings_rollovers import RolloverSettings
 from modelcast.schemas.amounts import Amount
 from modelcast.schemas.errors import UsageError
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.values import Transfer
+from modelcast.agents.region.decider.values import PodsKnown, Transfer
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.reconciler import Reconciler
@@ -17,7 +17,7 @@ from modelcast.infra.telemetry import metrics
 from modelcast.schemas import keys
 from modelcast.schemas.errors import DecodeError, ForeignRegistry, StoreUnavailable
 from modelcast.schemas.states import State
-from tests.agents.region.scene import SOON, Scene
+from tests.agents.region.scene import SOON, PodInMemory, Scene
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of
 
 
@@ -307,3 +307,31 @@ async def test_draining_waits_for_the_load_that_is_under_way(scene: Scene) -> No
     await asyncio.wait_for(waiting, 5)
     assert scene.pods["p"].serves is not None
     assert scene.pods["q"].orders == []
+
+
+async def test_what_a_pod_answers_that_has_left_says_nothing_of_the_one_that_has_its_name_now(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    old, new = scene.pods["p"], PodInMemory("p")
+    old.gate.clear()
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: len(old.orders) == 2, "the old one is loading")
+    scene.pods["p"] = new
+    scene.reconciler.pods_changed(PodsKnown(("p", "q"), replaced=frozenset("p")))
+    old.gate.set()
+    await scene.serves(2)
+    assert [order.version for order in new.orders] == [2]
+    assert scene.reports.last[MODEL].pods["p"].failures == 0
+
+
+async def test_pods_that_come_and_leave_while_it_runs_are_driven_and_forgotten(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.pods["r"] = PodInMemory("r")
+    scene.reconciler.pods_changed(PodsKnown(("p", "q", "r")))
+    await scene.serves(1)
+    del scene.pods["p"]
+    scene.reconciler.pods_changed(PodsKnown(("q", "r")))
+    await scene.until(lambda: set(scene.reports.last[MODEL].pods) == {"q", "r"}, "it is forgotten")
+    await scene.serves(1)

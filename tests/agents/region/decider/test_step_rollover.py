@@ -260,7 +260,7 @@ def test_each_fleet_with_a_policy_of_its_own_is_counted_for_itself() -> None:
         memory=memory_of(1, 1),
         policy=replace(EAGER, fleet_rollovers={"fleet 1": RolloverPolicy(Amount(100, percent=True))}),
     )
-    region.on(PodsKnown(FOUR, traits))
+    region.on(PodsKnown(FOUR, traits=traits))
     region.all_read(1)
     region.on(Log().publish(1).publish(2).folded)
     region.fetched(2)

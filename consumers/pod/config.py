@@ -40,6 +40,7 @@ class PodConfig:
     artifacts: ArtifactSourceFactory  # pickled, called in the worker processes
     state_dir: Path  # this pod's alone; holds what it has accepted
     desired: DesiredSource | None = None
+    expected: tuple[str, ...] = ()  # models without which it is not ready, whatever ``desired`` says
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
     port_file: Path | None = None  # written, once bound, with the port

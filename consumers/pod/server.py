@@ -5,7 +5,7 @@ import contextlib
 import os
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import stamina
 import structlog
@@ -43,6 +43,34 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         ContentError: the state folder is damaged.
         ModelcastError: it can't listen there: the port is taken, say.
     """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await serve_until(stop, config, engine)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    config: PodConfig,
+    engine: Engine | None = None,
+    on_bound: Callable[[int], None] | None = None,
+) -> None:
+    """Serve until ``stop`` is set, then drain; on any thread, if the engine is given.
+
+    Args:
+        stop: ends it.
+        config: the pod.
+        engine: as for ``serve``.
+        on_bound: called once with the port.
+
+    Raises:
+        As ``serve``.
+    """
     if not config.token:
         raise UsageError("a pod needs its region's token", hint="set MODELCAST_POD_TOKEN")
     ledger = Ledger(config.state_dir)
@@ -55,10 +83,6 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
     application = Routes(config, lifecycle, repository, metrics, secrets.token_hex(8), inference).application()
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
     await runner.setup()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     try:
         site = web.TCPSite(runner, config.host, config.port, backlog=1024)
         try:
@@ -70,7 +94,9 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         port = runner.addresses[0][1]
         log.info("listening", pod=config.name, region=config.region, host=config.host, port=port)
         _write_port(config, port)
-        starting = loop.create_task(_start(config, repository, ledger, lifecycle))
+        if on_bound is not None:
+            on_bound(port)
+        starting = asyncio.get_running_loop().create_task(_start(config, repository, ledger, lifecycle))
         await stop.wait()
         starting.cancel()
         await _drain(config, lifecycle)
@@ -79,8 +105,6 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         await repository.close()
         await runner.cleanup()
         ledger.close()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 def _write_port(config: PodConfig, port: int) -> None:
@@ -97,6 +121,7 @@ async def _start(config: PodConfig, repository: Repository, ledger: Ledger, life
     desired = await _ask(source) if source is not None else None
     # A source that answered has the last word on which models; without one, all that were served before.
     wanted: dict[str, Desired | None] = dict.fromkeys(served_before) if desired is None else dict(desired)
+    wanted = {**dict.fromkeys(config.expected), **wanted}
     await _restore(repository, wanted)
     if lifecycle.phase is Phase.STARTING:
         lifecycle.phase = Phase.INCOMPLETE

@@ -109,6 +109,8 @@ def serve_models(model: type[ModelcastModel], models_dir: Path | str = "/mnt/mod
     if options.get("workers", 1) != 1:
         raise ValueError("workers must be 1: a load reaches one process; run several servers, a companion beside each")
     repository = ModelcastRepository(model, models_dir)
-    asyncio.run(repository.restore())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # KServe expects the main thread to have one
+    loop.run_until_complete(repository.restore())
     app.add_api_route("/modelcast/models/{name}", repository.in_memory, methods=["GET"])
     kserve.ModelServer(registered_models=repository, workers=1, **options).start([])

@@ -63,8 +63,9 @@ class ServerProcess(ABC):
     def start(self) -> None:
         assert self._child is None, f"{self.name} runs"
         command, env = self.command()
-        self._child = Child.start(command, name=self.name, log=self.log, env=env)
-        until(self.answers, lambda: f"{self.name} answers: {self.log.read_text()[-2000:]}", START_SECONDS)
+        self._child = child = Child.start(command, name=self.name, log=self.log, env=env)
+        until(lambda: not child.running or self.answers(), f"{self.name} answers", START_SECONDS)
+        assert child.running, self.log.read_text()[-4000:]
 
     def answers(self) -> bool:
         return alive(self.http_port)

@@ -9,11 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     TypeAdapter,
@@ -23,6 +20,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from modelcast.infra.settings_fleets import FleetSettings, Section
+from modelcast.infra.urls import check_url
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.names import check_region
 
@@ -34,22 +33,7 @@ SECRET_PROPERTIES = frozenset({"sasl.password", "ssl.key.password", "ssl.keystor
 _SWITCH = TypeAdapter(bool)  # a variable's text also says yes, on, 1
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _check_url(url: str, schemes: tuple[str, ...]) -> None:
-    """Refuse what no client could use. Without the value in the message: it may hold a password."""
-    parts = urlsplit(url)
-    try:
-        readable = parts.port is None or parts.port > 0
-    except ValueError:
-        readable = False
-    if not readable or parts.scheme not in schemes or not (parts.hostname or parts.scheme == "unix"):
-        raise ValueError(f"write {schemes[0]}://host:port (or {', '.join(schemes[1:])})")
-
-
-class KafkaSettings(_Section):
+class KafkaSettings(Section):
     """The cluster. ``properties`` are in librdkafka's words; the agents' streams obey them too, or do not start."""
 
     bootstrap_servers: str = Field(default="localhost:9092", min_length=1)
@@ -92,7 +76,7 @@ def _properties(tables: dict[str, Any], before: str = "") -> Iterator[tuple[str,
             raise ValueError(f"{before}{name}: write a text, a number, true or false")
 
 
-class RedisSettings(_Section):
+class RedisSettings(Section):
     """The live view. Losing it loses nothing."""
 
     url: SecretStr = SecretStr("redis://localhost:6379/0")
@@ -102,11 +86,11 @@ class RedisSettings(_Section):
     @field_validator("url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
-        _check_url(value.get_secret_value(), ("redis", "rediss", "unix"))
+        check_url(value.get_secret_value(), ("redis", "rediss", "unix"))
         return value
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """One object store: ``s3://bucket[/prefix]`` and, for anything but AWS, its endpoint."""
 
     url: str
@@ -128,29 +112,11 @@ class StoreSettings(_Section):
     @classmethod
     def _http(cls, value: str | None) -> str | None:
         if value is not None:
-            _check_url(value, ("http", "https"))
+            check_url(value, ("http", "https"))
         return value
 
 
-class FleetSettings(_Section):
-    """Pods of one kind: ``modelcast`` (our own, and companions of other servers), or ``v2``.
-
-    A ``v2`` server is driven directly by the Open Inference Protocol: another tool places the files, no one checks
-    them, and no fence stands before it.
-    """
-
-    kind: Literal["modelcast", "v2"] = "modelcast"
-    pods: tuple[str, ...]  # base URLs
-
-    @field_validator("pods")
-    @classmethod
-    def _http(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for url in value:
-            _check_url(url, ("http", "https"))
-        return value
-
-
-class RegionSettings(_Section):
+class RegionSettings(Section):
     """One region: its own bucket, its pods, its cache folder, the token that its pods ask for."""
 
     store: StoreSettings | None = None
@@ -186,7 +152,7 @@ class RegionSettings(_Section):
     @classmethod
     def _http(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
-            _check_url(url, ("http", "https"))
+            check_url(url, ("http", "https"))
         return value
 
     @model_validator(mode="after")
@@ -194,6 +160,9 @@ class RegionSettings(_Section):
         urls = [url.rstrip("/") for url in self.pod_urls]
         if twice := sorted({url for url in urls if urls.count(url) > 1}):
             raise ValueError(f"named twice: {', '.join(twice)}")
+        sources = [fleet.discover for fleet in self.fleets if fleet.discover]
+        if again := sorted({each.label for each in sources if sources.count(each) > 1}):
+            raise ValueError(f"discovered twice: {', '.join(again)}")
         return self
 
     @property
@@ -207,7 +176,7 @@ class RegionSettings(_Section):
         return tuple(url for fleet in self.fleets for url in fleet.pods)
 
 
-class TrackerSettings(_Section):
+class TrackerSettings(Section):
     """The tracker's pace."""
 
     announce_seconds: float = Field(default=15.0, gt=0)  # how often it looks for what was claimed but not announced
@@ -219,7 +188,7 @@ class TrackerSettings(_Section):
     metrics: Literal["sums", "pairs"] = "sums"
 
 
-class PublishSettings(_Section):
+class PublishSettings(Section):
     """Defaults of publishers."""
 
     publisher: str = ""
@@ -244,14 +213,14 @@ class PublishSettings(_Section):
         return value
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """Logs: readable on a terminal, JSON elsewhere."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
 
 
-class DaemonSettings(_Section):
+class DaemonSettings(Section):
     """Where a daemon serves ``/livez``, ``/readyz`` and ``/metrics``; port 0 takes a free one."""
 
     host: str = "127.0.0.1"
@@ -261,7 +230,7 @@ class DaemonSettings(_Section):
     drain_seconds: float = Field(default=30.0, ge=0)
 
 
-class DashboardSettings(_Section):
+class DashboardSettings(Section):
     """Where the dashboard listens, and when it calls things late. It has no passwords: keep it on a private address."""
 
     host: str = "127.0.0.1"
@@ -335,8 +304,10 @@ class Settings(BaseSettings):
         """One region's settings.
 
         Raises:
+            UsageError: it is no name of a region.
             NotFound: it is not set.
         """
+        check_region(name)
         try:
             return self.regions[name]
         except KeyError:
@@ -380,7 +351,9 @@ def load(**overrides: Any) -> Settings:
         lines = (f"{place}: {what.removeprefix('Value error, ')}" for place, what in told)
         path = config_path()
         where = f"in {path}, or in its MODELCAST_… variable" if path else "in its MODELCAST_… variable"
-        raise UsageError("settings: " + "; ".join(lines), hint=f"mend it {where}") from None
+        raise UsageError(
+            "settings: " + "; ".join(lines), hint=f"mend it {where}; left out, its default holds"
+        ) from None
     except TOMLDecodeError as error:
         raise UsageError(str(error), subject=str(config_path()), hint="mend that line") from None
     except ValueError as error:  # JSON in a variable that does not parse

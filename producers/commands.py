@@ -8,6 +8,7 @@ from typing import Any
 from modelcast.infra.registry.claim import AlreadyThere, claim
 from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import COMMANDS
+from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
 from modelcast.producers.planning.needless import changes_nothing
@@ -59,6 +60,7 @@ class Commander(LogWriter):
         """
         return self._decided_on.get(model, 0)
 
+    @heard_at_exit("a command")
     def say(
         self,
         kind: CommandKind,

@@ -9,6 +9,7 @@ REGISTRY_PREFIX = "registry/"
 SCHEMA_PREFIX = "registry/schemas/"
 STATE_PREFIX = "state/"
 TRANSFERS = "transfers"  # in a region's own bucket: who of its workers reads what from the origin
+PODS_PREFIX = "pods/"  # in a region's own bucket: the pods that register themselves
 _ENTRY = re.compile(r"registry/([a-z0-9][a-z0-9-]{0,62})/log/([0-9]{20})")
 _WHOLE = "whole"
 _DELTA = re.compile(r"deltas/sha256/([0-9a-f]{64})/([0-9a-f]{64})\.([0-9a-f]{64}|whole)")
@@ -71,3 +72,8 @@ def intent(model: str, manifest_digest: str) -> str:
 def region_state(model: str) -> str:
     """What a region has accepted, staged and serves of a model (in the region's own bucket)."""
     return f"{STATE_PREFIX}{model}"
+
+
+def pod_lease(name: str) -> str:
+    """What a pod that registers itself says of itself (in the region's own bucket)."""
+    return f"{PODS_PREFIX}{name}"

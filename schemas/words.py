@@ -25,6 +25,7 @@ class Word(StrEnum):
     STALLED = "STALLED"
     LATE = "LATE"
     LAG = "LAG"
+    EMPTY = "EMPTY"
     HELD = "HELD"
     OUT = "OUT"
     NONE = "NONE"
@@ -58,13 +59,16 @@ LOOKS: dict[Word, Look] = {
     Word.STALLED: Look("▬", "#a33c00", "#fb923c", "behind, and nothing moves"),
     Word.LATE: Look("▮", "#a33c00", "#fb923c", "behind for longer than the budget"),
     Word.LAG: Look("◢", "#7a5c00", "#facc15", "behind, within the budget"),
+    Word.EMPTY: Look("○", "#595959", "#a8a8a8", "the region has no pods: what it has staged, nothing serves"),
     Word.HELD: Look("=", "#1d4ed8", "#8ab4f8", "pinned or paused by a person, and serves what it is held at", True),
     Word.OUT: Look(" ", "#595959", "#a8a8a8", "outside the placement, or not among the expected regions"),
     Word.NONE: Look("?", "#595959", "#a8a8a8", "never reported"),
     Word.OK: Look("·", "#1a7f37", "#4ade80", "every pod was read back in time and serves the aspired version", True),
 }
 _RANK = {word: rank for rank, word in enumerate(Word)}
-TROUBLE = frozenset({Word.ALARM, Word.SILENT, Word.REFUSED, Word.FAILED, Word.STALLED, Word.LATE, Word.LAG, Word.NONE})
+TROUBLE = frozenset(
+    {Word.ALARM, Word.SILENT, Word.REFUSED, Word.FAILED, Word.STALLED, Word.LATE, Word.LAG, Word.EMPTY, Word.NONE}
+)
 """Words that a person wants to see; the others are as they should be."""
 BEHIND = frozenset({Word.FAILED, Word.STALLED, Word.LATE, Word.LAG})
 
@@ -139,6 +143,8 @@ def word_of(facts: PairFacts, now_us: int, limits: Limits) -> Worded:
     if row.state is State.FAILED:
         return Worded(Word.FAILED)
     reported = row.state is not None or not row.silent  # a region that is heard is on its way to its first report
+    if row.state is not None and row.aspired_version is not None and not row.pods_expected:
+        return Worded(Word.EMPTY)  # no lag of its own making: who scaled it to zero knows
     if reported and row.aspired_version is not None and not serves_wanted(row):
         return _behind(facts, now_us, limits)
     if row.left_out == PLACEMENT:

@@ -14,6 +14,7 @@ from contextlib import suppress
 import structlog
 
 from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.values import PodsKnown
 from modelcast.agents.region.ownership.liveness import Liveness, yield_seconds
 from modelcast.agents.region.ownership.others_keep import OthersKeep
 from modelcast.agents.region.ownership.owned_state import OwnedState
@@ -162,6 +163,11 @@ class RegionAgent:
     def _on_trial(self) -> int:
         """Reconcilers of models that may not exist."""
         return sum(1 for reconciler in self._reconcilers.values() if reconciler.on_trial)
+
+    def pods_changed(self, known: PodsKnown) -> None:
+        """The region's pods are others now."""
+        for reconciler in list(self._reconcilers.values()):
+            reconciler.pods_changed(known)
 
     def registry_doubted(self) -> None:
         """Look at the store's registry soon."""

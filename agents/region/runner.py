@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from urllib.parse import urlsplit
 
 import faust
 import structlog
 
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.app import build_app
+from modelcast.agents.region.decider.values import PodsKnown
 from modelcast.agents.region.disk import Disk
+from modelcast.agents.region.fleets import RegionFleets
 from modelcast.agents.region.intake import UpdateIntake
 from modelcast.agents.region.long_link import fetch_accelerator, long_link, reload_limit
 from modelcast.agents.region.registry_watch import RegistryWatch
@@ -25,12 +26,11 @@ from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.consumers.fetch import ArtifactCache
-from modelcast.consumers.pod_clients.v2 import Timeouts, V2Pod
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.agent_connection import agent_connection
 from modelcast.infra.kafka.faust_app import data_dir, run_app, stop_on_signals
 from modelcast.infra.kafka.outbox import Outbox
-from modelcast.infra.settings import RegionSettings, Settings
+from modelcast.infra.settings import Settings
 from modelcast.infra.stores.breaker import BreakerStore
 from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.infra.telemetry.health import HealthServer
@@ -80,14 +80,14 @@ class _Worker:
         cache = ArtifactCache(here.cache_dir or data_dir(settings, f"cache-{region}"), here.cache_size_max_bytes)
         self._outbox = Outbox(settings, f"region {region} worker {name}")
         self._origin_reads = ThreadPoolExecutor(ORIGIN_READ_THREADS, thread_name_prefix="origin-reads")
-        self._pods = _pods(here)
+        self._fleets = RegionFleets(here, own, self._pods_changed)
         self._watch = RegistryWatch(BreakerStore(origin), own)
         self._reporter = SnapshotReporter(self._outbox, name, here.report_seconds)
         self._link = long_link(here, own, cache)
         disk = Disk(settings, own, cache, self._kept, self._versions, self._link, fetch_accelerator(settings))
         ports = RegionPorts(
             region=region,
-            pods=self._pods,
+            pods=self._fleets.roster.pods,
             artifacts=disk,
             reporter=self._reporter,
             stores=self._stores,
@@ -95,6 +95,7 @@ class _Worker:
             small_fetches=self._small_fetches,
             origin_reads=self._origin_reads,
             load_seconds_max=here.pod_timeout_seconds,
+            roster=self._fleets.roster,
         )
         self._agent = RegionAgent(
             region,
@@ -125,10 +126,11 @@ class _Worker:
         leave = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_limit, self._link, self._region)
         with HealthServer(daemon.host, daemon.port, self._alive, self._ready) as health:
-            log.info("the region agent runs", pods=sorted(self._pods), health=health.url)
+            log.info("the region agent runs", pods=sorted(self._fleets.roster.pods), health=health.url)
             beside = [
                 asyncio.create_task(self._agent.watch(partial(_topics, self._settings))),
                 asyncio.create_task(self._heartbeats.run()),
+                asyncio.create_task(self._fleets.run()),
                 asyncio.create_task(self._drain_then(stop, leave)),
             ]
             try:
@@ -142,8 +144,7 @@ class _Worker:
         """Let go of everything."""
         self._intake.close()
         await self._agent.close()
-        for pod in self._pods.values():
-            await pod.aclose()
+        await self._fleets.roster.aclose()
         await asyncio.to_thread(self._outbox.close, FLUSH_SECONDS)
         for pool in (self._fetches, self._small_fetches):
             pool.shutdown(wait=False, cancel_futures=True)
@@ -154,6 +155,9 @@ class _Worker:
     def _prefetch(self, disk: Disk, update: ModelUpdate) -> None:
         with suppress(RuntimeError):  # we are ending
             self._origin_reads.submit(disk.prefetch, update)
+
+    def _pods_changed(self, known: PodsKnown) -> None:
+        self._agent.pods_changed(known)
 
     def _kept(self) -> frozenset[str]:
         return self._agent.digests_kept()
@@ -186,21 +190,6 @@ class _Worker:
         if not self._running:
             return "not connected to Kafka yet"
         return self._agent.trouble
-
-
-def _pods(region: RegionSettings) -> dict[str, V2Pod]:
-    token = region.token.get_secret_value() if region.token else ""
-    timeouts = Timeouts(load=region.pod_timeout_seconds)
-    return {
-        (name := _pod_name(url)): V2Pod(name, url, token, timeouts, foreign=fleet.kind == "v2")
-        for fleet in region.fleets
-        for url in fleet.pods
-    }
-
-
-def _pod_name(url: str) -> str:
-    parts = urlsplit(url)
-    return (parts.netloc + parts.path.rstrip("/")) or url
 
 
 def _topics(settings: Settings) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelcast.cli.configured import load
+from modelcast.cli.options import path
 from modelcast.schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 # As in consumers/companion/kinds.py, whose libraries are not loaded for a help text.
 SERVER_KINDS = ("triton", "mlserver", "kserve", "tensorflow", "torchserve", "sglang", "vllm", "webhook", "folder")
+ADVERTISE_HELP = 'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "lease" }).'
+PortFile = Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.", parser=path)]
+StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.", parser=path)]
+CacheDir = Annotated[
+    Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.", parser=path)
+]
+
 daemons = typer.Typer(no_args_is_help=True, help="Run a daemon in the foreground; SIGTERM drains it.")
 
 
@@ -59,15 +67,16 @@ def pod(
     region: Annotated[str, typer.Option("--region", help="The region that it serves in.")],
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port_file: Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.")] = None,
-    state_dir: Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.")] = None,
-    cache_dir: Annotated[Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.")] = None,
+    port_file: PortFile = None,
+    state_dir: StateDir = None,
+    cache_dir: CacheDir = None,
+    advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
 ) -> None:
     """A serving pod: Open Inference Protocol (V2) on ONNX Runtime."""
     from modelcast.consumers.pod.server import serve
 
     settings = load()
-    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir)
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
     _run(serve(config), settings, daemon="pod", region=region, pod=name)
 
 
@@ -79,15 +88,20 @@ def companion(
     server: Annotated[
         str, typer.Option("--server", help="grpc://HOST:PORT of a Triton, http://HOST:PORT of any other.")
     ] = "",
-    repository: Annotated[Path | None, typer.Option("--repository", help="Where the server looks for models.")] = None,
+    repository: Annotated[
+        Path | None, typer.Option("--repository", help="Where the server looks for models.", parser=path)
+    ] = None,
     command: Annotated[str, typer.Option("--command", help="Kind folder: run when the version has changed.")] = "",
     check: Annotated[str, typer.Option("--check", help="Kind folder: prints the version in memory.")] = "",
-    webhook: Annotated[Path | None, typer.Option("--webhook", help="Kind webhook: its requests, a TOML file.")] = None,
+    webhook: Annotated[
+        Path | None, typer.Option("--webhook", help="Kind webhook: its requests, a TOML file.", parser=path)
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port_file: Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.")] = None,
-    state_dir: Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.")] = None,
-    cache_dir: Annotated[Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.")] = None,
+    port_file: PortFile = None,
+    state_dir: StateDir = None,
+    cache_dir: CacheDir = None,
+    advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
 ) -> None:
     """Beside a server of another kind: a pod towards the region, files and swaps towards the server.
 
@@ -99,7 +113,7 @@ def companion(
     from modelcast.consumers.pod.server import serve
 
     settings = load()
-    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir)
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
     server_token = os.environ.get("MODELCAST_SERVER_TOKEN", "")
     beside = ServerSettings(
         kind, server, repository, command, check, webhook, server_token, load_seconds_max=config.load_seconds_max
@@ -117,17 +131,22 @@ def _pod_config(
     port_file: Path | None,
     state_dir: Path | None,
     cache_dir: Path | None,
+    advertise: str,
 ) -> "PodConfig":
     import functools
 
-    from modelcast.cli.pod_sources import RegionDesired, make_source
+    from modelcast.cli.pod_sources import RegionDesired, make_presence, make_source
     from modelcast.consumers.pod.config import PodConfig
 
+    if advertise and port == 0:
+        raise UsageError(
+            "a pod that registers itself needs a port of its own", hint="set --port to that of --advertise"
+        )
     here = settings.region(region)
     cache = cache_dir or here.cache_dir
     if cache is None:
         raise UsageError(
-            "a pod needs a cache folder", hint=f"--cache-dir DIR or MODELCAST_REGIONS__{region.upper()}__CACHE_DIR"
+            "a pod needs a cache folder", hint=f"give --cache-dir DIR, or set `cache_dir` below [regions.{region}]"
         )
     return PodConfig(
         name=name,
@@ -136,6 +155,7 @@ def _pod_config(
         artifacts=functools.partial(make_source, here, cache),
         state_dir=state_dir or cache.parent / f"pod-{name}",
         desired=RegionDesired(here.store) if here.store else None,
+        presence=make_presence(here, region, name, advertise) if advertise else None,
         host=host,
         port=port,
         port_file=port_file,
@@ -155,5 +175,7 @@ def _run(daemon_: "Coroutine[Any, Any, None]", settings: "Settings", **names: An
 
 def _token(region: "RegionSettings", name: str) -> str:
     if region.token is None:
-        raise UsageError(f"region {name!r} has no token", hint=f"set MODELCAST_REGIONS__{name.upper()}__TOKEN")
+        raise UsageError(
+            f"region {name!r} has no token", hint=f"set `token` below [regions.{name}], or its MODELCAST_… variable"
+        )
     return region.token.get_secret_value()

@@ -56,9 +56,11 @@ def check_logs(settings: "Settings") -> Iterator[Check]:
             yield failed(f"logs in {region}", error)
     entries, sound = 0, 0
     for model in sorted(models):
+        # Regions go on meanwhile: what they accepted is read before the log that it is compared with.
+        states = {region: _state_of(model, region, store) for region, store in sorted(regions.items())}
         log, checks = _walked(reader, model)
-        for region, store in sorted(regions.items()):
-            compared = _agrees(log, region, store)
+        for region, state in states.items():
+            compared = _agrees(log, region, state)
             if any(check.result is Result.unreachable for check in compared):  # it would be for each log that follows
                 del regions[region]
                 yield from compared
@@ -101,18 +103,25 @@ def _walked(reader: "RegistryReader", model: str) -> tuple[ModelLog, list[Check]
     return log, [Check(subject, Result.error, detail, hint)]
 
 
-def _agrees(log: ModelLog, region: str, store: "ObjectStore") -> list[Check]:
-    """What a region obeys, or stopped at, that the log does not hold."""
+def _state_of(model: str, region: str, store: "ObjectStore") -> "Memory | Check | None":
+    """What a region remembers of a model; the check that says why that can't be read; None: it never owned it."""
     from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 
-    subject, key = f"log of {log.model} in {region}", keys.region_state(log.model)
+    key = keys.region_state(model)
     try:
         found = store.get(key, size_max=MEMORY_SIZE_MAX)
-        memory = Memory.decode(found.body, key=f"{store.name}/{key}") if found else None
+        return Memory.decode(found.body, key=f"{store.name}/{key}") if found else None
     except ModelcastError as error:
-        return [failed(subject, error)]
+        return failed(f"log of {model} in {region}", error)
+
+
+def _agrees(log: ModelLog, region: str, memory: "Memory | Check | None") -> list[Check]:
+    """What a region obeys, or stopped at, that the log does not hold."""
     if memory is None:
         return []
+    if isinstance(memory, Check):
+        return [memory]
+    subject = f"log of {log.model} in {region}"
     hint = MEND.format(model=log.model)
     if memory.registry_id != log.registry_id:
         told = f"it obeys registry {memory.registry_id}, the origin store is {log.registry_id}"

@@ -85,13 +85,18 @@ REGION_ROLES: Sequence[Role] = (
         "region",
         _READS_ARTIFACTS
         | _needs(
-            get=["state/", "registry/"],
+            get=["state/", "registry/", "pods/"],
             put=["manifests/", "blobs/", "state/", "registry/"],
-            delete=["manifests/", "blobs/"],
+            delete=["manifests/", "blobs/", "pods/"],
         ),
         _POLICY.format("region-own"),
     ),
     Role("pod", _READS_ARTIFACTS | _READS_STATE, _POLICY.format("pod")),
+    Role(
+        "registered-pod",
+        _READS_ARTIFACTS | _READS_STATE | _needs(get=["pods/"], put=["pods/"], delete=["pods/"]),
+        _POLICY.format("registered-pod"),
+    ),
     Role("tracker", _READS_STATE, _POLICY.format("tracker")),
     Role("operator", _READS_STATE, _POLICY.format("operator")),
 )

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli.configured import load, origin_registry
-from modelcast.cli.console import Format, age, emit, out, plain, say
+from modelcast.cli.console import Format, TextTable, age, emit, out, plain, say
 from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
 from modelcast.cli.views.state_source import Sighting, StateSource
 from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.names import Reference, check_model
+from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
 
@@ -101,11 +101,11 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
         f"{state.model}: consistent version {consistent if consistent is not None else 'none'}, "
         f"latest {state.latest_version}, skew {state.skew}, as of {age(seen.age_seconds)} ago"
     )
-    alarm = [Text(f"ALARM: {state.alarm}", style="bold red")] if state.alarm else []
+    alarm = [Text(f"ALARM: {one_line(state.alarm)}", style="bold red")] if state.alarm else []
     if state.regions_omitted:
         alarm.append(Text(f"{state.regions_omitted} regions are not shown: the state was too large", style="yellow"))
     parts = [head, *alarm, tables.model_table(state, seen.at_us), *_fetches([seen], of_one=True), *tables.notes(state)]
-    holds = [Text(line, style="yellow") for line in held.lines(state)] if held else []
+    holds = [Text(one_line(line), style="yellow") for line in held.lines(state)] if held else []
     return seen, Group(*parts, *holds, *_remarks(source, [seen]))
 
 
@@ -154,7 +154,7 @@ def _pods(settings: "Settings") -> View:
 
 
 def _remarks(source: StateSource, found: list[Sighting]) -> list[Text]:
-    lines = [Text(remark, style="yellow") for remark in source.remarks]
+    lines = [Text(one_line(remark), style="yellow") for remark in source.remarks]
     oldest = max((s.said_seconds_ago for s in found), default=0.0)
     behind = max((s.behind_seconds for s in found), default=0.0)
     if oldest > STALE_SECONDS:
@@ -197,7 +197,7 @@ def describe(
         return
     version = _version_of(settings, wanted)
     seen = _sighting(StateSource(settings), settings, wanted.model)
-    table = Table("REGION", "THIS VERSION", "SERVES NOW", box=None)
+    table = TextTable("REGION", "THIS VERSION", "SERVES NOW", box=None)
     for row in seen.state.regions:
         table.add_row(row.region, _where(row, version, seen.state.updated_at_us), str(row.served_version or "-"))
     out.print(Text(f"\nas of {age(seen.age_seconds)} ago:"))

@@ -30,6 +30,14 @@ class DesiredSource(Protocol):
         ...
 
 
+class Presence(Protocol):
+    """How the region learns of this pod (``Registration``)."""
+
+    async def run(self) -> None:
+        """Say that the pod is there, until cancelled; then that it leaves."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PodConfig:
     """One pod. Sizes in bytes, times in seconds."""
@@ -41,6 +49,7 @@ class PodConfig:
     state_dir: Path  # this pod's alone; holds what it has accepted
     desired: DesiredSource | None = None
     expected: tuple[str, ...] = ()  # models without which it is not ready, whatever ``desired`` says
+    presence: Presence | None = None  # None: the region's settings name it, or others discover it
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
     port_file: Path | None = None  # written, once bound, with the port

@@ -96,11 +96,15 @@ async def serve_until(
         _write_port(config, port)
         if on_bound is not None:
             on_bound(port)
-        starting = asyncio.get_running_loop().create_task(_start(config, repository, ledger, lifecycle))
+        loop = asyncio.get_running_loop()
+        starting = loop.create_task(_start(config, repository, ledger, lifecycle))
+        registering = loop.create_task(config.presence.run()) if config.presence else None
         await stop.wait()
-        starting.cancel()
+        tasks = [starting, *([registering] if registering else [])]
+        for task in tasks:
+            task.cancel()
         await _drain(config, lifecycle)
-        await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         await repository.close()
         await runner.cleanup()

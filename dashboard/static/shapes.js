@@ -8,6 +8,7 @@ const DRAW = {
   STALLED(c, w, h) { c.fillRect(w * 0.08, h * 0.36, w * 0.84, h * 0.28); },
   LATE(c, w, h) { c.fillRect(w * 0.25, h * 0.06, w * 0.5, h * 0.88); },
   LAG(c, w, h) { c.beginPath(); c.moveTo(w * 0.85, h * 0.15); c.lineTo(w * 0.85, h * 0.85); c.lineTo(w * 0.15, h * 0.85); c.fill(); },
+  EMPTY(c, w, h) { c.beginPath(); c.arc(w / 2, h / 2, Math.min(w, h) * 0.32, 0, 7); c.stroke(); },
   HELD(c, w, h) { c.fillRect(w * 0.15, h * 0.3, w * 0.7, h * 0.12); c.fillRect(w * 0.15, h * 0.58, w * 0.7, h * 0.12); },
   OUT() {},
   NONE(c, w, h) { c.font = `bold ${Math.floor(h * 0.8)}px monospace`; c.textAlign = "center"; c.textBaseline = "middle"; c.fillText("?", w / 2, h / 2); },

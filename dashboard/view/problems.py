@@ -76,7 +76,7 @@ def problems(fleet: Fleet, now_us: int) -> list[Problem]:
     for word in (Word.SILENT, Word.NONE):
         found += _by_region(word, by_word[word], models_in, share=0.0)
     found += _by_version(by_word[Word.REFUSED], fleet)
-    for word in BEHIND:
+    for word in (*BEHIND, Word.EMPTY):
         found += _behind(word, by_word[word], models_in, fleet)
     return sorted(found, key=lambda p: (rank(p.word), -p.pairs, p.since_us or now_us, p.id))
 
@@ -157,6 +157,8 @@ def _of_region(word: Word, region: str, members: Sequence[Pair], of: int) -> Pro
         command = "modelcast get regions"
     elif word is Word.NONE:
         reason, command = "never reported; is its region agent running?", f"modelcast run region {shlex.quote(region)}"
+    elif word is Word.EMPTY:
+        reason, command = "no pods are known there: nothing serves what it has", "modelcast doctor --only pods"
     else:
         reason = reasons.pop() if len(reasons) == 1 else ""
         command = "modelcast get regions"
@@ -252,7 +254,7 @@ def _of_model(word: Word, model: str, version: int | None, members: Sequence[Pai
 
 def _stands(row: RegionState) -> str:
     if not row.pods_expected:
-        return "no pod is ready there"
+        return "no pod is ready there: it has none"
     return f"{row.pods_serving} of {row.pods_expected} pods serve it"
 
 

@@ -18,6 +18,7 @@ _SAYING = {
     Word.STALLED: "stand still",
     Word.LATE: "are late",
     Word.LAG: "are rolling out",
+    Word.EMPTY: "have no pods",
     Word.NONE: "were never reported",
     Word.SILENT: "have not reported",
 }

@@ -57,7 +57,12 @@ TABLE = [
     ("behind for a moment", BEHIND, {"behind": 59}, Word.LAG),
     ("behind since no one knows when", row("eu", state=State.STAGED, served_version=6), {}, Word.LAG),
     ("one pod of two", row("eu", pods_serving=1), {"behind": 5}, Word.LAG),
-    ("no pod", row("eu", pods_serving=0, pods_expected=0, served_version=None), {"behind": 70}, Word.LATE),
+    (
+        "no pods, a state of its own",
+        row("eu", pods_serving=0, pods_expected=0, served_version=None),
+        {"behind": 70},
+        Word.EMPTY,
+    ),
     ("pinned, and serves it", row("eu", left_out="pinned", pinned_version=7), {}, Word.HELD),
     ("paused", row("eu", paused=True), {}, Word.HELD),
     ("pinned, and not there yet", row("eu", pinned_version=7, served_version=6), {"behind": 5}, Word.LAG),

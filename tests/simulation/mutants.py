@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 from unittest.mock import patch
 
 from modelcast.agents.region.decider import absorb, plan, step
-from modelcast.agents.region.decider.knowledge import NEVER, Facts, Pending
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
@@ -172,7 +172,7 @@ def _without_the_chain() -> Iterator[None]:
 @contextmanager
 def _without_a_whole_reading_before_an_alarm_ends() -> Iterator[None]:
     with (
-        patch.object(absorb, "may_end_alarm", lambda folded: True),
+        patch.object(absorb, "may_end_alarm", lambda replica, folded: True),
         patch.object(Reconciler, "alarmed", property(lambda self: False)),
     ):
         yield
@@ -191,9 +191,10 @@ def _without_a_comparison_before_an_alarm_ends() -> Iterator[None]:
 
 @contextmanager
 def _without_memory_of_what_was_accepted() -> Iterator[None]:
-    def owning(memory: Memory, policy: Policy, *, proved_at: float = NEVER, holding: bool = False) -> Replica:
-        forgetful = replace(memory, accepted_generation=0, accepted_digest="", contradiction=None)
-        return Replica(Facts(forgetful, proved_at, quarantined=memory.quarantined), policy, Pending(holding=holding))
+    real = Replica.owning
+
+    def owning(memory: Memory, policy: Policy, **options: Any) -> Replica:
+        return real(replace(memory, accepted_generation=0, accepted_digest="", contradiction=None), policy, **options)
 
     with patch.object(Replica, "owning", staticmethod(owning)):
         yield

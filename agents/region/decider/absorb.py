@@ -60,9 +60,8 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
             return replace(replica, facts=replace(replica.facts, unreadable=reason))
         case Contradicted(reason):
             return _contradicted(replica, reason)
-        case PodsKnown(names):
-            pods = {name: replica.pods.get(name, PodView()) for name in names}
-            return replace(replica, pods=pods, facts=replace(replica.facts, pods_known=True))
+        case PodsKnown():
+            return _on_pods_known(replica, event)
         case Fetching(digest, transfer):
             if digest not in replica.pending.fetching:  # its own end has overtaken it
                 return replica
@@ -111,9 +110,14 @@ def goes_back(replica: Replica, log: ModelLog) -> bool:
     return log.head < replica.facts.log_head
 
 
-def may_end_alarm(folded: Folded) -> bool:
+def may_end_alarm(replica: Replica, folded: Folded) -> bool:
     """Whether a fold proves the whole log: one that goes on from what was read before proves nothing about that."""
-    return folded.whole
+    return folded.whole and not is_overtaken(replica, folded)
+
+
+def is_overtaken(replica: Replica, folded: Folded) -> bool:
+    """Whether the state object may know of more than this fold: it was read before the model was claimed."""
+    return folded.asked_at < replica.facts.owned_at
 
 
 def contradiction_of(replica: Replica, log: ModelLog) -> str:
@@ -136,11 +140,13 @@ def _on_folded(replica: Replica, folded: Folded) -> Replica:
     log, saved = folded.log, replica.facts.saved
     if log.registry_id != saved.registry_id:
         return _contradicted(replica, f"registry {log.registry_id} is not {saved.registry_id}, which this region obeys")
-    if goes_back(replica, log) or (replica.facts.contradiction is not None and not may_end_alarm(folded)):
+    if goes_back(replica, log) or (replica.facts.contradiction is not None and not may_end_alarm(replica, folded)):
         return replica
-    replica = replace(replica, pending=replace(replica.pending, suspects_log=False))
-    if reason := contradiction_of(replica, log):
-        return _contradicted(replica, reason)
+    reason = contradiction_of(replica, log)
+    doubted = bool(reason) and is_overtaken(replica, folded)
+    replica = replace(replica, pending=replace(replica.pending, suspects_log=doubted))
+    if reason:
+        return replica if doubted else _contradicted(replica, reason)
     facts = replace(replica.facts, log_head=log.head, log_digest=log.digest_at(log.head))
     aspiration = log.aspiration(saved.region)
     fresh = aspiration.generation > replica.generation
@@ -282,6 +288,18 @@ def _quarantine(replica: Replica, digest: str, reason: str) -> Replica:
 
 
 # --- pods --------------------------------------------------------------------------------------------------
+
+
+def _on_pods_known(replica: Replica, event: PodsKnown) -> Replica:
+    """Pods that left are forgotten; one that has taken another's name is as unknown as one that came."""
+    old = {name: view for name, view in replica.pods.items() if name not in event.replaced}
+    facts = replace(
+        replica.facts,
+        pods_known=bool(event.names) or not event.fleets_unknown,
+        fleets_unknown=event.fleets_unknown,
+        fleet_trouble=event.trouble,
+    )
+    return replace(replica, pods={name: old.get(name, PodView()) for name in event.names}, facts=facts)
 
 
 def _on_refused(replica: Replica, event: LoadRefused, now: float) -> Replica:

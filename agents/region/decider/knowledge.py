@@ -21,6 +21,8 @@ class Facts:
     # Ownership was certain then: the start of the last call on the state object that succeeded, or, if that was slow,
     # a little later than that (``Policy.slow_proof_seconds``).
     proved_at: float = NEVER
+    # When the claim was answered. A log read before then may lack what ``saved`` says was accepted, by another owner.
+    owned_at: float = NEVER
 
     # What the log asks for. Its generation never falls; None: the log was not read yet.
     aspiration: Aspiration | None = None
@@ -41,6 +43,10 @@ class Facts:
 
     # Whether the region's pods were named: until then an empty region is not one without pods.
     pods_known: bool = False
+    # Fleets that have not said yet which pods they have: while there are any, the region is not settled.
+    fleets_unknown: int = 0
+    # Which fleets can't be looked at, for people; "": all can. The pods that they had before still count.
+    fleet_trouble: str = ""
     # Manifest digests verified on this worker's disk; a pod that finds other bytes there takes one out.
     held: frozenset[str] = frozenset()
     # Manifest digests whose bytes were seen in the region, and so lie in its bucket. It only grows.

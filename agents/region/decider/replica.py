@@ -23,9 +23,17 @@ class Replica:
     pods: Mapping[str, PodView] = field(default_factory=dict)
 
     @classmethod
-    def owning(cls, memory: Memory, policy: Policy, *, proved_at: float = NEVER, holding: bool = False) -> "Replica":
-        """The replica of a worker that has claimed ``memory``, by a call that began at ``proved_at``."""
-        facts = Facts(memory, proved_at, quarantined=memory.quarantined, contradiction=memory.contradiction)
+    def owning(
+        cls,
+        memory: Memory,
+        policy: Policy,
+        *,
+        proved_at: float = NEVER,
+        owned_at: float = NEVER,
+        holding: bool = False,
+    ) -> "Replica":
+        """The replica of a worker that has claimed ``memory``, by a call from ``proved_at`` until ``owned_at``."""
+        facts = Facts(memory, proved_at, owned_at, quarantined=memory.quarantined, contradiction=memory.contradiction)
         return cls(facts, policy, Pending(holding=holding))
 
     # --- what is -------------------------------------------------------------------------------------------
@@ -83,6 +91,10 @@ class Replica:
             return self.facts.saved.served_quarantined
         return aspiration.quarantined.get(served.version, 0)
 
+    def is_coming(self, digest: str) -> bool:
+        """Whether these bytes are being fetched; a fetch that was asked to stop brings nothing any more."""
+        return digest in self.pending.fetching and digest not in self.pending.cancelled
+
     def is_quarantined(self, digest: str) -> bool:
         """Whether this region refuses these bytes."""
         return any(q.manifest_digest == digest for q in self.facts.quarantined)
@@ -135,8 +147,8 @@ class Replica:
 
     @property
     def settled(self) -> bool:
-        """Every pod confirms (and there is one)."""
-        return bool(self.pods) and all(self.confirms(v) for v in self.pods.values())
+        """Every pod confirms (and there is one), and all pods are known."""
+        return bool(self.pods) and not self.facts.fleets_unknown and all(self.confirms(v) for v in self.pods.values())
 
     @property
     def state(self) -> State:
@@ -149,7 +161,7 @@ class Replica:
             return State.QUARANTINED
         if any(v.loading and v.loading.manifest_digest == self.digest for v in self.pods.values()):
             return State.LOADING
-        if self.digest in self.pending.fetching:
+        if self.is_coming(self.digest):
             return State.FETCHING
         failing = any(v.failures and not v.lost for v in self.pods.values())
         if self.attempts.failures.get(self.digest, 0) or failing:
@@ -168,7 +180,7 @@ class Replica:
             return State.STAGED
         if self.is_quarantined(digest):
             return State.QUARANTINED
-        if digest in self.pending.fetching:
+        if self.is_coming(digest):
             return State.FETCHING
         return State.FAILED if self.attempts.failures.get(digest, 0) else State.ANNOUNCED
 

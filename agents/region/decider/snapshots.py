@@ -47,7 +47,8 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
             staged_version=staged.version if staged else None,
             refused_version=replica.refused_version,
             pods=tuple(rows),
-            pods_expected=len(replica.pods),
+            # A fleet whose pods are not known yet has one at least: no one takes the region for converged.
+            pods_expected=len(replica.pods) + replica.facts.fleets_unknown,
             bytes_moved=transfer.bytes_moved,
             bytes_saved=transfer.bytes_saved,
             bytes_total=about.artifact.size_bytes if about else 0,
@@ -68,7 +69,7 @@ def _told_of(replica: Replica) -> ModelUpdate | None:
     """Whose bytes are reported: what is aspired, unless only what is fetched ahead of it is on its way."""
     aspiration = replica.facts.aspiration
     aspired, ahead = (aspiration.update, aspiration.staged) if aspiration else (None, None)
-    coming = [u for u in (aspired, ahead) if u and u.artifact.manifest_digest in replica.pending.fetching]
+    coming = [u for u in (aspired, ahead) if u and replica.is_coming(u.artifact.manifest_digest)]
     return next((u for u in (*coming, aspired, ahead) if u), None)
 
 
@@ -76,7 +77,8 @@ def _error(replica: Replica) -> str:
     """What a person should know first; why a version is refused is known also after a restart."""
     refused = replica.refused_version
     said = replica.facts.alarm or replica.facts.unreadable or replica.attempts.error
-    return said or next((q.reason for q in replica.facts.quarantined if q.version == refused), "")
+    refusal = next((q.reason for q in replica.facts.quarantined if q.version == refused), "")
+    return said or refusal or replica.facts.fleet_trouble
 
 
 def encoded(

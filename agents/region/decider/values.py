@@ -31,10 +31,17 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """The log was read; ``whole``: just now, from entry 1 on."""
+    """The log was read.
+
+    Attributes:
+        log: as it was read.
+        whole: just now, from entry 1 on.
+        asked_at: when the reading began: what came into the store later may be missing.
+    """
 
     log: ModelLog
     whole: bool = False
+    asked_at: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +60,16 @@ class Contradicted:
 
 @dataclass(frozen=True, slots=True)
 class PodsKnown:
-    """These are the region's pods now."""
+    """These are the region's pods now.
+
+    ``replaced``: names that another pod has taken since the last time; ``fleets_unknown``: how many fleets have not
+    said yet which pods they have; ``trouble``: which fleets can't be looked at, for people.
+    """
 
     names: tuple[str, ...]
+    replaced: frozenset[str] = frozenset()
+    fleets_unknown: int = 0
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
-"""Effects carried out: each becomes exactly one event that says what came of it. Nothing here decides."""
+"""Effects carried out: each becomes one event that says what came of it, unless its pod left. Nothing here decides."""
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from typing import TypeVar
@@ -29,7 +29,7 @@ from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.reporting.progress import ProgressReporter
 from modelcast.agents.region.shell.ports import RegionPorts, StateObject
 from modelcast.consumers.fetch import FetchCancelled
-from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, Pod, PodRefused, PodUnreachable
 from modelcast.infra.telemetry import metrics
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.records import ModelUpdate
@@ -92,13 +92,28 @@ class EffectRunner:
         )
         return Fetched(digest, transfer)
 
-    async def load(self, name: str, order: LoadOrder) -> Event:
-        """``Loaded``, ``LoadRefused``, ``LoadBroken`` or ``PodLost``."""
+    async def load(self, name: str, order: LoadOrder) -> Event | None:
+        """``Loaded``, ``LoadRefused``, ``LoadBroken`` or ``PodLost``; None: the pod has left meanwhile."""
+        return await self._asked(name, lambda pod: self._load(name, pod, order))
+
+    async def read(self, name: str) -> Event | None:
+        """``PodRead`` or ``PodLost``; None: the pod has left meanwhile."""
+        return await self._asked(name, lambda pod: self._read(name, pod))
+
+    async def _asked(self, name: str, ask: Callable[[Pod], Awaitable[Event]]) -> Event | None:
+        """What a pod answers. What one says that has left says nothing of the pod that has its name now."""
+        pod = self._ports.pods.get(name)
+        if pod is None:
+            return None
+        event = await ask(pod)
+        return event if self._ports.pods.get(name) is pod else None
+
+    async def _load(self, name: str, pod: Pod, order: LoadOrder) -> Event:
         subject = {"version": order.version, "generation": order.generation, "pod": name}
         began = time.perf_counter()
         try:
             async with asyncio.timeout(self._ports.load_seconds_max):
-                await self._ports.pods[name].load(order)
+                await pod.load(order)
         except PodRefused as error:
             metrics.RELOADS.labels(self._model, "refused").inc()
             if error.code == "stale":
@@ -123,10 +138,9 @@ class EffectRunner:
         self._log.info("a pod reported that it serves", seconds=round(seconds, 4), **subject)
         return Loaded(name, order)
 
-    async def read(self, name: str) -> Event:
-        """``PodRead`` or ``PodLost``."""
+    async def _read(self, name: str, pod: Pod) -> Event:
         try:
-            return PodRead(await self._ports.pods[name].read(self._model))
+            return PodRead(await pod.read(self._model))
         except PodUnreachable as error:
             return PodLost(name, str(error))
         except Exception as error:

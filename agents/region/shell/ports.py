@@ -8,7 +8,7 @@ from typing import Protocol
 
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Effect, Event, Transfer
+from modelcast.agents.region.decider.values import Effect, Event, PodsKnown, Transfer
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.consumers.fetch import LEASE_FROM_BYTES, FetchStatus
@@ -94,6 +94,14 @@ class Reporter(Protocol):
         ...
 
 
+class Roster(Protocol):
+    """Which pods the region has, where they come and go."""
+
+    def known(self) -> PodsKnown:
+        """The pods now; those of fleets that were not looked at yet are missing."""
+        ...
+
+
 class StepObserver(Protocol):
     """Sees every step of every reconciler, before its effects begin."""
 
@@ -107,7 +115,7 @@ class RegionPorts:
     """Everything that one worker's reconcilers share."""
 
     region: str
-    pods: Mapping[str, Pod]
+    pods: Mapping[str, Pod]  # those that there are now
     artifacts: Artifacts
     reporter: Reporter
     stores: Executor  # short calls, to the region's own bucket
@@ -117,6 +125,11 @@ class RegionPorts:
     observer: StepObserver = field(default_factory=LoggedSteps)
     small_fetches: Executor | None = None  # of what needs no lease; None: as the others
     origin_reads: Executor | None = None  # of logs: a slow origin must not delay reads of the region's own bucket
+    roster: Roster | None = None  # None: ``pods`` never change
+
+    def pods_known(self) -> PodsKnown:
+        """The region's pods, as an event."""
+        return self.roster.known() if self.roster else PodsKnown(tuple(self.pods))
 
     @property
     def log_reads(self) -> Executor:

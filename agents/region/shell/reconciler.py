@@ -86,6 +86,7 @@ class Reconciler:
         self._wanted = 0
         self._refresh_wanted = False
         self._whole_read_at = float("-inf")  # when the next whole reading of a log that is not obeyed may begin
+        self._log_asked_at = float("-inf")  # when the reading began that the reader's log is from, or an earlier one
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._log = log.bind(model=model, region=ports.region)
@@ -135,6 +136,10 @@ class Reconciler:
     def contradicted(self, reason: str) -> None:
         """The registry as a whole is not what it was."""
         self._feed(Contradicted(reason))
+
+    def pods_changed(self, known: PodsKnown) -> None:
+        """Pods have come, left or taken another's name."""
+        self._feed(known)
 
     def check_owner(self) -> None:
         """Find out whether the model is still ours (we may have slept)."""
@@ -197,7 +202,7 @@ class Reconciler:
                 self._spawn(self._carry_out(effect))
 
     async def _carry_out(self, effect: Fetch | Load | Read | Save | CheckOwner) -> None:
-        event: Event
+        event: Event | None
         match effect:
             case Fetch(update):
                 event = await self._fetch(update)
@@ -209,7 +214,8 @@ class Reconciler:
                 event = await self._effects.save(memory)
             case CheckOwner(epoch_seen):
                 event = await self._effects.check(epoch_seen)
-        self._feed(event)
+        if event is not None:
+            self._feed(event)
 
     async def _fetch(self, update: ModelUpdate) -> Event:
         digest = update.artifact.manifest_digest
@@ -219,7 +225,7 @@ class Reconciler:
         finally:
             self._cancels.pop(digest, None)
 
-    async def _load(self, pod: str, order: LoadOrder) -> Event:
+    async def _load(self, pod: str, order: LoadOrder) -> Event | None:
         task = asyncio.current_task()
         assert task is not None
         self._loads.add(task)
@@ -254,6 +260,8 @@ class Reconciler:
             self._refresh_wanted = False
             if whole and self.alarmed:
                 await self._wait_for_a_whole_read()
+            asks = whole or refresh or not self.knows(until)
+            asked_at = asyncio.get_running_loop().time() if asks else self._log_asked_at
             try:
                 known = await in_thread(self._ports.log_reads, partial(self._read, until, refresh, whole))
             except ForeignRegistry as error:
@@ -270,7 +278,8 @@ class Reconciler:
                 self._refresh_wanted |= refresh
                 await asyncio.sleep(self._policy.store_pause(failures))
                 continue
-            self._feed(Folded(known, whole))
+            self._log_asked_at = asked_at
+            self._feed(Folded(known, whole, asked_at))
             self._tell_unread()
             if self._wanted <= until and not self._refresh_wanted:
                 return
@@ -343,10 +352,10 @@ class Reconciler:
         metrics.ALARM.labels(self.model).set(int(memory.contradiction is not None))
         self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
         self.owned_at = asyncio.get_running_loop().time()
-        self.replica = Replica.owning(memory, policy, proved_at=began, holding=self._holding)
-        self._feed(PodsKnown(tuple(self._ports.pods)))
+        self.replica = Replica.owning(memory, policy, proved_at=began, owned_at=self.owned_at, holding=self._holding)
+        self._feed(self._ports.pods_known())
         if (known := self.log_reader.log) is not None:
-            self._feed(Folded(known))
+            self._feed(Folded(known, asked_at=self._log_asked_at))
             self._tell_unread()
         if self.log_reader.log is None or self.alarmed:
             self.refresh()

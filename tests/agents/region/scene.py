@@ -69,6 +69,7 @@ class BookInMemory:
     trouble: Exception | None = None
     unread: str = ""
     refolds: int = 0
+    after_reading: Callable[[], object] = lambda: None
 
     @property
     def log(self) -> ModelLog | None:
@@ -77,8 +78,9 @@ class BookInMemory:
     def read(self, until: int) -> ModelLog:
         if self.trouble:
             raise self.trouble
-        self.known = self.source.fold
-        return self.known
+        self.known = known = self.source.fold
+        self.after_reading()
+        return known
 
     def refresh(self) -> ModelLog:
         return self.read(0)
@@ -115,12 +117,15 @@ class DiskInMemory:
 
 @dataclass
 class Reports:
-    """What was told last."""
+    """What was told last, and every alarm."""
 
     last: dict[str, Replica] = field(default_factory=dict)
+    alarms: list[str] = field(default_factory=list)
 
     def changed(self, model: str, replica: Replica) -> None:
         self.last[model] = replica
+        if replica.facts.alarm:
+            self.alarms.append(replica.facts.alarm)
 
 
 class Scene:

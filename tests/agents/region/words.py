@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from modelcast.agents.region.decider.knowledge import NEVER
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
@@ -110,8 +111,11 @@ EAGER = Policy(proof_seconds=float("inf"), save_with_fetch_seconds=0.0)
 class Region:
     """A replica with its clock: feeds events and remembers what it was told to do."""
 
-    def __init__(self, *pods: str, memory: Memory | None = None, policy: Policy | None = None) -> None:
-        self.replica = Replica.owning(memory or Memory(REGISTRY, MODEL, REGION).claimed_by("worker"), policy or EAGER)
+    def __init__(
+        self, *pods: str, memory: Memory | None = None, policy: Policy | None = None, owned_at: float = NEVER
+    ) -> None:
+        memory = memory or Memory(REGISTRY, MODEL, REGION).claimed_by("worker")
+        self.replica = Replica.owning(memory, policy or EAGER, owned_at=owned_at)
         self.now = 100.0
         self.effects: tuple[Effect, ...] = ()
         self.unsaved: Save | None = None

@@ -147,6 +147,20 @@ def test_what_a_region_stopped_at_is_told_even_if_the_log_agrees_again(
     assert found()["log of fraud in eu"][0] is Result.error
 
 
+def test_what_is_published_and_accepted_while_a_log_is_walked_is_no_alarm(
+    fraud: ModelLog, eu: MemoryStore, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked = logs._walked
+
+    def goes_on_meanwhile(reader: RegistryReader, model: str) -> tuple[ModelLog, list[Check]]:
+        result = walked(reader, model)
+        accepts(eu, publish(reader, fraud), 41)
+        return result
+
+    monkeypatch.setattr(logs, "_walked", goes_on_meanwhile)
+    assert found()["logs"][0] is Result.ok
+
+
 def test_a_long_walk_says_how_far_it_is(
     fraud: ModelLog, found: Found, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

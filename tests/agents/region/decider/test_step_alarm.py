@@ -6,7 +6,16 @@ import pytest
 
 from modelcast.agents.region.decider.memory import Contradiction, Memory
 from modelcast.agents.region.decider.snapshots import snapshot
-from modelcast.agents.region.decider.values import Contradicted, Fetch, Folded, Load, PodRead, PodsKnown, Save
+from modelcast.agents.region.decider.values import (
+    Contradicted,
+    Fetch,
+    Folded,
+    Load,
+    PodRead,
+    PodsKnown,
+    Refold,
+    Save,
+)
 from modelcast.schemas.records import CommandKind, CommandTarget, LogPosition, ModelCommand
 from tests.agents.region.words import MODEL, REGISTRY, Log, Region, memory_of, reading, serving
 
@@ -66,6 +75,26 @@ def test_a_log_that_ends_below_what_was_accepted_is_an_alarm() -> None:
     region = Region("a", memory=memory_of(2, 2).claimed_by("new"))
     region.on(Log().publish(1).refolded)
     assert "ends at generation 1" in region.replica.facts.alarm
+
+
+def test_a_log_that_was_read_before_the_claim_is_read_again_before_there_is_an_alarm() -> None:
+    region = Region("a", memory=memory_of(2, 2).claimed_by("new"), owned_at=50.0)
+    effects = region.on(Folded(Log().publish(1).fold, asked_at=49.0))  # another owner accepted generation 2 later
+    assert Refold() in effects
+    assert region.replica.facts.alarm == ""
+    assert region.replica.generation == 0
+    region.on(Folded(Log().publish(1).fold, asked_at=50.0))
+    assert "ends at generation 1" in region.replica.facts.alarm
+
+
+def test_a_whole_log_that_was_read_before_the_claim_ends_no_alarm() -> None:
+    log = Log().publish(1)
+    memory = replace(memory_of(1, 1), contradiction=Contradiction(1, log.fold.digest_at(1), "gone"))
+    region = Region("a", memory=memory.claimed_by("new"), owned_at=50.0)
+    region.on(Folded(log.fold, whole=True, asked_at=49.0))  # the alarm may be about what came later
+    assert region.replica.facts.alarm == "gone"
+    region.on(Folded(log.fold, whole=True, asked_at=50.0))
+    assert region.replica.facts.alarm == ""
 
 
 def test_the_alarm_stays_while_reads_go_on_from_what_was_read_before() -> None:

@@ -1,9 +1,20 @@
 """What the simulation found: each a world boiled down to the few events that matter."""
 
 from modelcast.agents.region.decider.memory import Held, Memory, Quarantine
-from modelcast.agents.region.decider.values import CheckOwner, Fetch, Fetched, Load, LoadBroken, LoadRefused, PodRead
+from modelcast.agents.region.decider.values import (
+    CheckOwner,
+    Fetch,
+    Fetched,
+    FetchFailed,
+    Holding,
+    Load,
+    LoadBroken,
+    LoadRefused,
+    PodRead,
+)
 from modelcast.schemas.records import CommandKind
-from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, Region, digest, reading
+from modelcast.schemas.states import State
+from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, Region, digest, reading, serving
 
 
 def taken_over(log: Log, *, served: int, epoch: int = 2, refused: tuple[int, ...] = ()) -> Memory:
@@ -66,3 +77,18 @@ def test_what_was_served_is_brought_back_to_the_disk_for_a_bare_pod_while_the_ta
     (load,) = (e for e in region.on(PodRead(reading("a"))) if isinstance(e, Load))
     effects = region.on(LoadBroken("a", load.order, "artifact_missing", "not on this disk"))
     assert [e.update.version for e in effects if isinstance(e, Fetch)] == [1]
+
+
+def test_a_fetch_that_was_asked_to_stop_is_not_told_as_under_way_to_a_generation_that_wants_it_again() -> None:
+    log = Log().publish(1)
+    region = serving("a", log=log)
+    region.on(log.publish(2).folded)
+    region.on(log.publish(3).folded)
+    assert region.cancels == [digest(2)]
+    region.on(log.say(CommandKind.ACTIVATE, 2).folded)  # before the fetch of version 2 has stopped
+    region.on(Holding(True))  # a rebalance: nothing new begins
+    assert region.replica.state is State.ANNOUNCED
+    region.on(FetchFailed(digest(2), "not wanted any more", cancelled=True))
+    assert (region.replica.state, region.fetches) == (State.ANNOUNCED, [])
+    region.on(Holding(False))
+    assert (region.replica.state, region.fetches) == (State.FETCHING, [2])

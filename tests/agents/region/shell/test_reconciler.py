@@ -9,15 +9,16 @@ from dataclasses import replace
 import pytest
 
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.values import Transfer
+from modelcast.agents.region.decider.values import PodsKnown, Transfer
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra.telemetry import metrics
+from modelcast.schemas import keys
 from modelcast.schemas.errors import DecodeError, ForeignRegistry, StoreUnavailable
 from modelcast.schemas.states import State
-from tests.agents.region.scene import SOON, Scene
-from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest
+from tests.agents.region.scene import SOON, PodInMemory, Scene
+from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of
 
 
 @pytest.fixture
@@ -87,6 +88,21 @@ async def test_who_takes_over_while_there_is_an_alarm_has_it_too_and_reads_the_w
         await scene.until(lambda: again.replica and not again.replica.facts.alarm, "the alarm is over")
     finally:
         await again.stop("the test ends")
+
+
+async def test_a_log_read_before_the_claim_is_no_alarm_though_another_owner_has_accepted_more_since() -> None:
+    scene = Scene(Log().publish(1))
+
+    def another_owner_goes_on() -> None:
+        if len(scene.log.entries) == 1:
+            scene.log.publish(2)
+            scene.bucket.put(keys.region_state(MODEL), memory_of(2, 2).encode())
+
+    scene.book.after_reading = another_owner_goes_on
+    scene.reconciler.start(REGISTRY, known_to_exist=False)  # reads the log, then claims
+    await scene.serves(2)
+    assert scene.reports.alarms == []
+    await scene.end()
 
 
 async def test_a_flood_of_announcements_does_not_have_an_alarmed_log_read_all_the_time(scene: Scene) -> None:
@@ -291,3 +307,31 @@ async def test_draining_waits_for_the_load_that_is_under_way(scene: Scene) -> No
     await asyncio.wait_for(waiting, 5)
     assert scene.pods["p"].serves is not None
     assert scene.pods["q"].orders == []
+
+
+async def test_what_a_pod_answers_that_has_left_says_nothing_of_the_one_that_has_its_name_now(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    old, new = scene.pods["p"], PodInMemory("p")
+    old.gate.clear()
+    scene.log.publish(2)
+    await scene.reconciler.announced(2)
+    await scene.until(lambda: len(old.orders) == 2, "the old one is loading")
+    scene.pods["p"] = new
+    scene.reconciler.pods_changed(PodsKnown(("p", "q"), replaced=frozenset("p")))
+    old.gate.set()
+    await scene.serves(2)
+    assert [order.version for order in new.orders] == [2]
+    assert scene.reports.last[MODEL].pods["p"].failures == 0
+
+
+async def test_pods_that_come_and_leave_while_it_runs_are_driven_and_forgotten(scene: Scene) -> None:
+    await scene.start()
+    await scene.serves(1)
+    scene.pods["r"] = PodInMemory("r")
+    scene.reconciler.pods_changed(PodsKnown(("p", "q", "r")))
+    await scene.serves(1)
+    del scene.pods["p"]
+    scene.reconciler.pods_changed(PodsKnown(("q", "r")))
+    await scene.until(lambda: set(scene.reports.last[MODEL].pods) == {"q", "r"}, "it is forgotten")
+    await scene.serves(1)

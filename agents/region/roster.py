@@ -1,0 +1,105 @@
+"""The pods of a region from all of its fleets: found, followed, and driven through a client each."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import structlog
+
+from modelcast.agents.region.decider.values import PodsKnown
+from modelcast.consumers.discovery.merging import FleetView, Member, PodChanges, members_of, pod_changes
+from modelcast.consumers.pod_clients.port import Pod
+from modelcast.infra.telemetry import metrics
+
+log = structlog.get_logger(__name__)
+
+
+class FleetRoster:
+    """See the module. Lives on one event loop.
+
+    Args:
+        labels: the fleets, in the settings' order.
+        views: what is known of them at first; those that the settings name are known from the start.
+        client: makes a pod's client.
+        on_change: called with the pods each time that they, or what is known of fleets, have changed.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        views: Sequence[FleetView],
+        client: Callable[[Member], Pod],
+        on_change: Callable[[PodsKnown], None],
+    ) -> None:
+        self._labels = labels
+        self._views = list(views)
+        self._client = client
+        self._on_change = on_change
+        self._members: dict[str, Member] = {}
+        self._pods: dict[str, Pod] = {}
+        self._conflicts: tuple[str, ...] = ()
+        self._seen_at: dict[int, float] = {}  # of each fleet: seconds since 1970
+        self._closing: set[asyncio.Task[None]] = set()
+        self._apply()
+        for number, view in enumerate(views):
+            self._measure(number, view)
+
+    @property
+    def pods(self) -> Mapping[str, Pod]:
+        """The pods that there are now, by name; it changes."""
+        return MappingProxyType(self._pods)
+
+    def known(self) -> PodsKnown:
+        """See ``Roster.known``."""
+        unknown = sum(view.seen_at is None for view in self._views)
+        return PodsKnown(tuple(sorted(self._pods)), fleets_unknown=unknown, trouble=self._trouble())
+
+    def looked(self, fleet: int, view: FleetView) -> None:
+        """A fleet was looked at."""
+        before = self.known()
+        self._views[fleet] = view
+        if not view.error:
+            self._seen_at[fleet] = time.time()
+        changed = self._apply()
+        self._measure(fleet, view)
+        after = self.known()
+        if changed or after != before:
+            self._on_change(PodsKnown(after.names, changed.replaced, after.fleets_unknown, after.trouble))
+
+    async def aclose(self) -> None:
+        """Close the connections to every pod."""
+        await asyncio.gather(*self._closing, *(pod.aclose() for pod in self._pods.values()), return_exceptions=True)
+
+    def _apply(self) -> PodChanges:
+        members, conflicts = members_of(self._views)
+        for conflict in set(conflicts) - set(self._conflicts):
+            log.error("fleets contradict each other", conflict=conflict)
+        changed = pod_changes(self._members, members)
+        for name in changed.left | changed.replaced:
+            closing = asyncio.get_running_loop().create_task(self._pods.pop(name).aclose())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        for name in changed.came | changed.replaced:
+            self._pods[name] = self._client(members[name])
+        self._members, self._conflicts = members, conflicts
+        return changed
+
+    def _trouble(self) -> str:
+        told = [self._trouble_of(number, view) for number, view in enumerate(self._views)]
+        return "; ".join(filter(None, (*told, *self._conflicts)))
+
+    def _trouble_of(self, number: int, view: FleetView) -> str:
+        if view.seen_at is None:
+            return f"the pods of fleet {self._labels[number]} are not known: {view.error or 'it was not looked at yet'}"
+        if not view.error:
+            return ""
+        as_of = time.strftime("%H:%M:%S UTC", time.gmtime(self._seen_at.get(number)))
+        return f"the pods of fleet {self._labels[number]} are those of {as_of}: {view.error}"
+
+    def _measure(self, fleet: int, view: FleetView) -> None:
+        label = self._labels[fleet]
+        alike = [v for v, other in zip(self._views, self._labels, strict=True) if other == label]
+        metrics.FLEET_PODS.labels(label).set(sum(len(v.pods) for v in alike))
+        if view.seen_at is not None and not view.error:
+            metrics.FLEET_SEEN_TIMESTAMP.labels(label).set_to_current_time()

@@ -1,0 +1,49 @@
+"""The port through which a region learns which pods a fleet has, and the values that cross it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelcast.schemas.errors import TransportError
+
+
+@dataclass(frozen=True, slots=True)
+class PodAddress:
+    """One pod, as a source names it.
+
+    Attributes:
+        name: how reports call it; unique in its fleet.
+        url: base URL, without a slash at the end.
+        identity: changes when another pod takes the name (a pod's uid, a process' incarnation); "": not known.
+    """
+
+    name: str
+    url: str
+    identity: str = ""
+
+
+class DiscoveryFailed(TransportError):
+    """A source could not say which pods there are. What it said before is kept."""
+
+
+class PodSource(Protocol):
+    """Where one fleet's pods are known. Used by one task at a time."""
+
+    async def look(self) -> tuple[PodAddress, ...]:
+        """All pods there are now, asked anew; pods that are not ready are among them.
+
+        Raises:
+            DiscoveryFailed: that can't be said now.
+        """
+        ...
+
+    async def news(self) -> tuple[PodAddress, ...] | None:
+        """Wait until the pods may have changed. All of them, if the source named them; None: look anew.
+
+        Raises:
+            DiscoveryFailed: the source can't be followed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        ...

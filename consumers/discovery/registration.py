@@ -1,0 +1,141 @@
+"""A pod's own part of a lease: it registers itself in the region's bucket and says that it lives."""
+
+import asyncio
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from modelcast.consumers.discovery.leases import EXPIRY_SECONDS, LEASE_SIZE_MAX, RENEW_SECONDS, PodLease
+from modelcast.schemas import keys
+from modelcast.schemas.errors import DecodeError, ModelcastError, Refused
+from modelcast.schemas.ports import ObjectStore, PreconditionFailed
+
+log = structlog.get_logger(__name__)
+
+
+class NameTaken(Refused):
+    """Another pod that lives is registered by that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What lies under the name; ``modified_us`` by the store's clock, ``since`` by ours when that was first seen."""
+
+    etag: str
+    modified_us: int
+    since: float
+
+
+class Registration:
+    """One pod's lease. Blocking calls run on threads; one task runs it.
+
+    A process that starts where the last one of that name was (same URL) replaces it at once, for it holds the port.
+    Another URL means another pod: it waits until the one that is registered has been silent for ``expiry_seconds``.
+
+    Args:
+        store: the region's bucket.
+        lease: what is registered.
+        renew_seconds: how often.
+        expiry_seconds: after which silence another pod has ended.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        lease: PodLease,
+        *,
+        renew_seconds: float = RENEW_SECONDS,
+        expiry_seconds: float = EXPIRY_SECONDS,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._key = keys.pod_lease(lease.name)
+        self._renew_seconds = renew_seconds
+        self._expiry = expiry_seconds
+        self._etag: str | None = None  # None: it is not ours
+        self._was_ours = False
+        self._ended = False
+        self._lock = threading.Lock()
+        self._other: _Held | None = None
+
+    async def run(self) -> None:
+        """Register and renew until cancelled; then take the lease away, so that nobody waits for this pod."""
+        trouble = ""
+        try:
+            while True:
+                try:
+                    held = self._etag is not None
+                    await asyncio.to_thread(self.renew, time.monotonic())
+                    if not held or trouble:
+                        log.info("registered", pod=self._lease.name, url=self._lease.url)
+                    trouble = ""
+                except ModelcastError as error:
+                    if str(error) != trouble:
+                        log.error("this pod is not registered: its region does not know it", error=error)
+                    trouble = str(error)
+                await asyncio.sleep(self._renew_seconds)
+        finally:
+            with suppress(ModelcastError):
+                await asyncio.to_thread(self.release)
+
+    def renew(self, now: float) -> None:
+        """Say that the pod lives; ``now`` is any monotonic clock's. After ``release`` nothing is said any more.
+
+        Raises:
+            NameTaken: another pod is registered by the name.
+            ModelcastError: the store did not take it.
+        """
+        with self._lock:
+            if not self._ended:
+                self._renew(now)
+
+    def release(self) -> None:
+        """Take the lease away if it is ours, for good. Raises ``ModelcastError``."""
+        with self._lock:
+            self._ended = True
+            if self._etag is None:
+                return
+            found = self._store.get(self._key, size_max=LEASE_SIZE_MAX)
+            if found is not None and found.body == self._lease.encode():
+                self._store.delete(self._key)
+
+    def _renew(self, now: float) -> None:
+        body = self._lease.encode()
+        if self._etag is not None:
+            try:
+                self._etag = self._store.put(self._key, body, if_match=self._etag).etag
+                return
+            except PreconditionFailed:
+                self._etag = None
+        found = self._store.get(self._key, size_max=LEASE_SIZE_MAX)
+        if found is not None and found.body != body:
+            self._check_free(found.body, found.info.etag, found.info.last_modified_us, now)
+        try:
+            if found is None:
+                put = self._store.put(self._key, body, if_absent=True)
+            else:
+                put = self._store.put(self._key, body, if_match=found.info.etag)
+        except PreconditionFailed:
+            raise NameTaken("another pod was quicker to take the name", subject=self._lease.name) from None
+        self._etag, self._was_ours, self._other = put.etag, True, None
+
+    def _check_free(self, body: bytes, etag: str, modified_us: int, now: float) -> None:
+        """Raises ``NameTaken`` unless what lies there may be replaced."""
+        try:
+            other = PodLease.decode(body, key=self._key)
+        except DecodeError:
+            return  # it keeps no one alive
+        if other.url == self._lease.url and not self._was_ours:
+            return
+        seen = self._other
+        if seen is None or (seen.etag, seen.modified_us) != (etag, modified_us):
+            seen = self._other = _Held(etag, modified_us, now)
+        if now - seen.since <= self._expiry:
+            raise NameTaken(
+                f"a pod at {other.url} is registered by that name",
+                subject=self._lease.name,
+                hint="give each pod a name of its own (--name); if that pod has ended, its lease ends in seconds",
+            )

@@ -1,0 +1,131 @@
+"""A real region whose pods come and go: registered by themselves or listed in a file, killed, moved, back older."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from modelcast.infra.local.ports import free_ports
+from modelcast.producers import Publisher
+from modelcast.schemas.records import ModelAck
+from tests.agents.region.stack import Stack, Topics
+from tests.support.daemon import Daemon
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+class Fleet:
+    """A region, its agent, and pods that a test starts and ends."""
+
+    def __init__(self, stack: Stack, folder: Path, discover: object) -> None:
+        self.stack = stack
+        self.folder = folder
+        stack.env["MODELCAST_REGIONS__EU__FLEET"] = json.dumps([{"discover": discover}])
+        self.topics = Topics(stack.settings)
+        self.agent = stack.agent()
+        self.publisher = Publisher(stack.settings)
+
+    def pod(self, name: str, port: int, *, advertise: bool = True) -> Daemon:
+        """Start a pod; its state is kept under its name."""
+        command = [
+            *("-m", "modelcast.cli.main", "run", "pod", "--name", name, "--region", "eu", "--port", str(port)),
+            *("--state-dir", str(self.folder / f"{name}-state")),
+            *(("--advertise", f"http://127.0.0.1:{port}") if advertise else ()),
+        ]
+        home = self.folder / f"{name}-{port}"
+        home.mkdir(exist_ok=True)
+        self.stack.processes.append(Daemon(name, command, self.stack.env, home).start())
+        return self.stack.processes[-1]
+
+    def publish(self, version: int) -> None:
+        self.publisher.publish("adder", self.stack.model(float(version)))
+
+    @property
+    def ack(self) -> ModelAck | None:
+        return self.topics.latest("adder")
+
+    def serve(self, version: int, *names: str) -> None:
+        """Wait until just these pods are reported to serve the version."""
+
+        def so() -> bool:
+            serving = self.topics.serving("adder", version, pods=len(names))
+            return serving and self.ack is not None and [p.pod for p in self.ack.pods] == sorted(names)
+
+        until(so, lambda: f"version {version} on {names}; last: {self.ack}")
+
+    def close(self) -> None:
+        self.publisher.close()
+        self.topics.close()
+
+
+@pytest.fixture
+def make_fleet(make_stack: Callable[..., Stack], tmp_path: Path) -> Iterator[Callable[[object], Fleet]]:
+    made: list[Fleet] = []
+
+    def make(discover: object) -> Fleet:
+        made.append(Fleet(make_stack(pods_per_region=0), tmp_path, discover))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        fleet.close()
+
+
+@pytest.mark.soak
+def test_pods_that_register_themselves_come_go_move_and_come_back_older(make_fleet: Callable[[object], Fleet]) -> None:
+    fleet = make_fleet({"by": "lease"})
+    ports = free_ports(4)
+    fleet.publish(1)
+    until(lambda: fleet.ack is not None, "the region reports")
+    assert fleet.ack is not None
+    assert (fleet.ack.pods_expected, str(fleet.ack.state)) != (0, "SERVING")
+    first, second = fleet.pod("a", ports[0]), fleet.pod("b", ports[1])
+    fleet.serve(1, "a", "b")
+    second.stop()  # it takes its lease along
+    fleet.serve(1, "a")
+    fleet.publish(2)
+    fleet.serve(2, "a")
+    second = fleet.pod("b", ports[2])  # elsewhere, with what it served before
+    fleet.serve(2, "a", "b")
+    first.kill()  # its lease ends by itself
+    fleet.serve(2, "b")
+    fleet.pod("a", ports[0])
+    fleet.serve(2, "a", "b")
+    fleet.publish(3)
+    fleet.serve(3, "a", "b")
+
+
+@pytest.mark.soak
+def test_pods_that_a_file_lists_are_followed_and_a_broken_or_empty_one_is_told(
+    make_fleet: Callable[[object], Fleet], tmp_path: Path
+) -> None:
+    path = tmp_path / "pods.json"
+    ports = free_ports(2)
+    fleet = make_fleet({"by": "file", "path": str(path)})
+    fleet.publish(1)
+    until(lambda: fleet.ack and "are not known" in fleet.ack.error, "the file is missed")
+    assert fleet.ack is not None
+    assert fleet.ack.pods_expected == 1  # at least one, and no one knows
+    for number, port in enumerate(ports):
+        fleet.pod(f"pod-{number}", port, advertise=False)
+    names = [f"127.0.0.1:{port}" for port in ports]
+    replace(path, json.dumps([f"http://{name}" for name in names]))
+    fleet.serve(1, *names)
+    replace(path, "[")
+    until(lambda: fleet.ack and "is no list of pods" in fleet.ack.error, "it is found to be broken")
+    fleet.serve(1, *names)
+    replace(path, json.dumps([f"http://{names[0]}"]))
+    fleet.publish(2)
+    fleet.serve(2, names[0])
+    replace(path, "[]")
+    until(lambda: fleet.ack and fleet.ack.pods_expected == 0, "there are no pods")
+    assert fleet.ack is not None
+    assert str(fleet.ack.state) != "SERVING"
+
+
+def replace(path: Path, text: str) -> None:
+    aside = path.with_suffix(".new")
+    aside.write_text(text)
+    aside.rename(path)

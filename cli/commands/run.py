@@ -71,13 +71,18 @@ def pod(
     state_dir: StateDir = None,
     cache_dir: CacheDir = None,
     advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
+    memory_max_bytes: Annotated[
+        int | None, typer.Option("--memory-max-bytes", min=1, help="Of all its models together; else what is free.")
+    ] = None,
 ) -> None:
     """A serving pod: Open Inference Protocol (V2) on ONNX Runtime."""
+    from dataclasses import replace
+
     from modelcast.consumers.pod.server import serve
 
     settings = load()
     config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
-    _run(serve(config), settings, daemon="pod", region=region, pod=name)
+    _run(serve(replace(config, memory_max_bytes=memory_max_bytes)), settings, daemon="pod", region=region, pod=name)
 
 
 @daemons.command()

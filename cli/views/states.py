@@ -15,7 +15,7 @@ from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
 from modelcast.cli.views.state_source import Sighting, StateSource
-from modelcast.schemas.errors import ModelcastError, NotFound
+from modelcast.schemas.errors import NotFound
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import RegionState
@@ -234,19 +234,22 @@ def wait(
     output: Output = Format.table,
 ) -> None:
     """Wait until regions serve a version. Ends with 3 if not in time, at once with 4 if it is quarantined."""
+    from modelcast.producers.log_refusal import LogRefusal
     from modelcast.producers.wait import wait_for
 
     settings, wanted = load(), Reference.parse(reference)
     seconds = seconds_of(timeout)
     version = wanted.version if wanted.version is not None else _version_of(settings, wanted)
     started = time.monotonic()
-    notes: set[str] = set()
+    log, told = LogRefusal(settings, wanted.model, version), False
 
     def refused() -> str:
-        why, note = _in_the_log(settings, wanted.model, version)
-        if note and note not in notes:
-            say(note)
-            notes.add(note)
+        nonlocal told
+        why = log()
+        if log.log is not None and version not in log.log.updates and not told:
+            told = True
+            latest = f"{wanted.model}/{log.log.latest_version or 0}"
+            say(f"note: {wanted.model}/{version} is not published yet, {latest} is the latest")
         return why
 
     converged = wait_for(
@@ -264,17 +267,3 @@ def wait(
     data = {"model": wanted.model, "version": version, "regions": converged.there, "seconds": took}
     emit(data, output, Text(f"{wanted.model}/{version}: {regions}"))
     say(f"after {age(took)}")
-
-
-def _in_the_log(settings: "Settings", model: str, version: int) -> tuple[str, str]:
-    """Why the log refuses a version, and what else there is to say; both "" where it can't be read."""
-    from modelcast.cli.views.holds import quarantine
-    from modelcast.cli.views.registry import read_log
-
-    try:
-        log, entries = read_log(origin_registry(settings), model)
-    except ModelcastError:
-        return "", ""
-    latest = f"{model}/{max(log.updates, default=0)}"
-    note = f"note: {model}/{version} is not published yet, {latest} is the latest" if version not in log.updates else ""
-    return quarantine(log, entries, version), note

@@ -62,3 +62,4 @@ class PodConfig:
     run_threads: int = 2  # requests of one model that run side by side
     intra_op_threads: int = 1  # threads that share one request's work
     load_nice: int = 10  # how much a load steps back for what serves
+    memory_max_bytes: int | None = None  # what the workers may take together; None: what the machine has

@@ -38,6 +38,9 @@ THREADS = 8
 AHEAD_MAX = 16
 """Entries that ``read_until`` asks for one by one; further ahead, listing first is cheaper (and bounded)."""
 DAMAGED_HINT = "put the object back from a copy of the store; see `modelcast doctor --only logs`"
+_DAMAGED_ID_HINT = (
+    "it was damaged; where there are logs, `modelcast registry restore-id` puts back the id that they name"
+)
 _SCHEMAS_FOLDER = "schemas"  # also a legal model name
 
 
@@ -125,7 +128,7 @@ class RegistryReader:
             if found is None:
                 raise self._missing(models)
         subject = f"{self.store.name}/{keys.REGISTRY_ID}"
-        read = decode_registry_id(found.body, subject=subject, hint="something else has written there")
+        read = decode_registry_id(found.body, subject=subject, hint=_DAMAGED_ID_HINT)
         with self._lock:
             known = self._id or self._expected_id
             if known is not None and known != read:

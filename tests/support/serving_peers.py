@@ -65,6 +65,16 @@ def triton_command(repository: Path, http_port: int, grpc_port: int) -> tuple[li
     return command, {**os.environ, "LD_LIBRARY_PATH": ":".join(filter(None, libraries))}
 
 
+def onnxruntime_folder() -> Path:
+    """ONNX Runtime for the interpreters of these servers: to be put on their path. It brings no numpy of its own."""
+    folder = peers_folder() / f"onnxruntime-{sys.version_info.major}.{sys.version_info.minor}"
+    with held(peers_folder() / "lock"):
+        if not (folder / "whole").exists():
+            _pip("install", "--quiet", "--no-deps", "--target", str(folder), "onnxruntime")
+            (folder / "whole").touch()
+    return folder
+
+
 def mlserver_python() -> Path:
     """The interpreter of an environment with MLServer, which needs other releases than Modelcast."""
     folder = peers_folder() / f"{MLSERVER[0]}-{sys.version_info.major}.{sys.version_info.minor}"

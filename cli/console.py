@@ -10,9 +10,12 @@ from typing import Any
 import orjson
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.style import StyleType
+from rich.table import Table
+from rich.text import Text
 
 from modelcast.schemas.errors import ModelcastError
-from modelcast.schemas.printable import escaped_json, is_printable, printable
+from modelcast.schemas.printable import escaped_json, is_printable, one_line, printable
 
 
 class Format(StrEnum):
@@ -33,6 +36,25 @@ class SafeConsole(Console):
                 yield segment
             else:
                 yield Segment(printable(segment.text), segment.style)
+
+
+class TextTable(Table):
+    """A table whose rows are lines, whatever models, pods and errors say about themselves."""
+
+    def add_row(
+        self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
+    ) -> None:
+        """As ``Table``, with spaces for line breaks in cells of text."""
+        super().add_row(*map(_in_one_line, renderables), style=style, end_section=end_section)
+
+
+def _in_one_line(cell: RenderableType | None) -> RenderableType | None:
+    if isinstance(cell, str):
+        return one_line(cell)
+    if isinstance(cell, Text):
+        cell = cell.copy()
+        cell.plain = one_line(cell.plain)
+    return cell
 
 
 def _open_streams() -> None:
@@ -89,7 +111,7 @@ def complain(error: ModelcastError) -> None:
     """An error: what was wrong, with what, and what to do next."""
     head = f"{error.subject}: {error.message}" if error.subject else error.message
     err.print("[bold red]error[/]", end=" ")
-    err.print(head, markup=False)
+    err.print(one_line(head), markup=False)
     if error.hint:
         err.print(f"  → {error.hint}", markup=False)
 

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from modelcast.cli.console import Format, emit, plain, say, size
+from modelcast.cli.console import Format, TextTable, emit, plain, say, size
 from modelcast.cli.delta_extra import needs_deltas
 from modelcast.cli.delta_publish import publish
-from modelcast.cli.options import Output
+from modelcast.cli.options import Output, path
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import ContentError, UsageError
 
@@ -19,8 +18,10 @@ if TYPE_CHECKING:
 
 deltas = typer.Typer(no_args_is_help=True, help="Deltas between two versions of a file or folder.")
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="At most so many at once (default: all cores).")]
-New = Annotated[Path, typer.Argument(metavar="NEW", help="The file or folder that it will make.", show_default=False)]
-Base = Annotated[Path, typer.Argument(metavar="OLD", help="The file or folder that the receiver has.")]
+New = Annotated[
+    Path, typer.Argument(metavar="NEW", help="The file or folder that it will make.", parser=path, show_default=False)
+]
+Base = Annotated[Path, typer.Argument(metavar="OLD", help="The file or folder that the receiver has.", parser=path)]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def make(
     old: Base,
     new: New,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the delta is written.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the delta is written.", parser=path)],
     threads: Threads = None,
     output: Output = Format.table,
 ) -> None:
@@ -50,8 +51,10 @@ def make(
 @deltas.command()
 def apply(
     old: Base,
-    delta_file: Annotated[Path, typer.Argument(metavar="DELTA", help="What delta make wrote.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="What is rebuilt; it appears verified or not at all.")],
+    delta_file: Annotated[Path, typer.Argument(metavar="DELTA", help="What delta make wrote.", parser=path)],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="What is rebuilt; it appears verified or not at all.", parser=path)
+    ],
     digest: Annotated[str | None, typer.Option("--digest", help="What OUT must be: sha256:<64 hex digits>.")] = None,
     threads: Threads = None,
 ) -> None:
@@ -68,7 +71,7 @@ def apply(
 
 @deltas.command()
 def info(
-    delta_file: Annotated[Path, typer.Argument(metavar="DELTA", help="What delta make wrote.")],
+    delta_file: Annotated[Path, typer.Argument(metavar="DELTA", help="What delta make wrote.", parser=path)],
     output: Output = Format.table,
 ) -> None:
     """What a delta needs, what it makes, and how."""
@@ -92,7 +95,7 @@ def _compared(ratio: float) -> str:
 
 
 def _show(info: "DeltaInfo", output: Format) -> None:
-    table = Table(box=None, show_header=False)
+    table = TextTable(box=None, show_header=False)
     unchanged = f", {info.files_unchanged} unchanged" if info.files_unchanged else ""
     files = f" ({info.files} files{unchanged})" if info.kind == "folder" else ""
     table.add_row("delta", size(info.delta_size_bytes) + _compared(info.ratio))

@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from modelcast.cli.configured import load
-from modelcast.cli.console import Format, emit, plain, say, size
+from modelcast.cli.console import Format, TextTable, emit, plain, say, size
 from modelcast.cli.delta_extra import needs_deltas
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
@@ -33,7 +32,7 @@ def publish(
     if reference.version is None:
         raise UsageError("which version?", subject=version, hint="write MODEL/VERSION, as in fraud/7")
     offers = add_deltas(load(), reference.model, reference.version, bases=base or (), progress=_Teller())
-    table = Table("FROM", "FILES", "BYTES", "SMALLER", "SECONDS", box=None)
+    table = TextTable("FROM", "FILES", "BYTES", "SMALLER", "SECONDS", box=None)
     for offer in offers:
         start = str(offer.base_version) if offer.base_version else "nothing"
         table.add_row(start, str(offer.files), size(offer.size_bytes), f"{offer.ratio:.1f}×", f"{offer.seconds:.1f}")

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from modelcast.cli import console, misuse
+from modelcast.cli.examples import add_examples
 from modelcast.schemas.errors import ExitCode, ModelcastError, UsageError
 
 EPILOG = (
@@ -108,6 +109,7 @@ def _register() -> None:
     for module in (*modules, rollout, dead_letters, regions):
         module.register(app)
     delta.register(app)
+    add_examples(app)
 
 
 _register()

@@ -1,7 +1,9 @@
 """Options that many commands share."""
 
+import os
 import re
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +26,31 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Keep showing until C
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+
+
+def path(text: str) -> Path:
+    """A path that was typed. An empty one is most likely a shell's variable that is not set, and would mean `.`.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    if not text:
+        raise typer.BadParameter("a path is empty; for the folder that you are in, write .")
+    return Path(text)
+
+
+def check_output_file(file: Path) -> None:
+    """Make sure that a file can be written, before what it is to hold is worked for.
+
+    Raises:
+        UsageError: it is a folder, lies in none, or must not be written.
+    """
+    if not file.parent.is_dir():
+        raise UsageError("no such folder to write into", subject=str(file.parent), hint="make it, or name another")
+    if file.is_dir():
+        raise UsageError("a folder, and no file to write", subject=str(file), hint="name a file in it")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise UsageError("may not be written", subject=str(file), hint="mend its permissions, or name another place")
 
 
 def seconds_of(text: str) -> float:

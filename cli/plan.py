@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli.configured import load, origin_registry, warnings_only
-from modelcast.cli.console import Format, age, emit, say, size
+from modelcast.cli.console import Format, TextTable, age, emit, say, size
 from modelcast.cli.options import Output
 from modelcast.cli.views.registry import ReferenceArgument, read_log
 from modelcast.schemas.errors import UsageError
@@ -107,8 +106,8 @@ def plan(
         say(f"{words}: {size(crossing)} of {size(total)} cross, about {age(seconds)}")
 
 
-def _table(files: Sequence["Explained"]) -> Table:
-    table = Table("FILE", "SIZE", "", "WAY", "CROSSES", "SECONDS", "+ RISK", "= COST", "WHY", box=None)
+def _table(files: Sequence["Explained"]) -> TextTable:
+    table = TextTable("FILE", "SIZE", "", "WAY", "CROSSES", "SECONDS", "+ RISK", "= COST", "WHY", box=None)
     for file in files[:FILES_SHOWN_MAX]:
         for number, way in enumerate(file.ways):
             table.add_row(

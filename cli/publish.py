@@ -10,6 +10,7 @@ from rich.text import Text
 from modelcast.cli.configured import load, regions_of, warnings_only
 from modelcast.cli.console import Format, emit, err, plain, say, size
 from modelcast.cli.options import DryRun, Output, UnknownRegionOk, pairs_of, seconds_of
+from modelcast.cli.options import path as path_of
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import Activation
@@ -27,7 +28,9 @@ def register(app: typer.Typer) -> None:
 
 def publish(
     model: Annotated[str, typer.Argument(help="The model's name, as in fraud.")],
-    path: Annotated[Path, typer.Argument(help="A file, or a folder; what its .modelcastignore names is left out.")],
+    path: Annotated[
+        Path, typer.Argument(help="A file, or a folder; what its .modelcastignore names is left out.", parser=path_of)
+    ],
     version: Annotated[int | None, typer.Option("--version", min=1, help="Without it, the next one.")] = None,
     region: Annotated[
         list[str] | None, typer.Option("--region", "-r", help="Only regions so named may have it. Without it, all.")

@@ -304,8 +304,10 @@ class Settings(BaseSettings):
         """One region's settings.
 
         Raises:
+            UsageError: it is no name of a region.
             NotFound: it is not set.
         """
+        check_region(name)
         try:
             return self.regions[name]
         except KeyError:
@@ -349,7 +351,9 @@ def load(**overrides: Any) -> Settings:
         lines = (f"{place}: {what.removeprefix('Value error, ')}" for place, what in told)
         path = config_path()
         where = f"in {path}, or in its MODELCAST_… variable" if path else "in its MODELCAST_… variable"
-        raise UsageError("settings: " + "; ".join(lines), hint=f"mend it {where}") from None
+        raise UsageError(
+            "settings: " + "; ".join(lines), hint=f"mend it {where}; left out, its default holds"
+        ) from None
     except TOMLDecodeError as error:
         raise UsageError(str(error), subject=str(config_path()), hint="mend that line") from None
     except ValueError as error:  # JSON in a variable that does not parse

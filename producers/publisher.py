@@ -12,6 +12,7 @@ from modelcast.infra.telemetry.metrics import PUBLICATIONS
 from modelcast.producers.accelerator import MakeAccelerator, NoPublishAccelerator, PublishAccelerator
 from modelcast.producers.artifact import Artifact, scan
 from modelcast.producers.dry_run import dry_run as find_out
+from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.request import PublishRequest
@@ -52,6 +53,7 @@ class Publisher(LogWriter):
         super().after_fork()
         self._accelerator = None
 
+    @heard_at_exit("a publication")
     def publish(
         self,
         model: str,
@@ -72,7 +74,8 @@ class Publisher(LogWriter):
     ) -> Published:
         """Put a version into the registry's log, and say so on Kafka.
 
-        Interrupted anywhere and called again with the same bytes, it completes what was begun. It returns once the
+        Interrupted anywhere and called again with the same bytes, it completes what was begun. Called from ``atexit``,
+        where Python drops errors, a failure makes the process exit with 120. It returns once the
         deltas are in the store, too; regions were told before that unless waiting serves the slowest of them.
 
         Args:

@@ -4,11 +4,10 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli.configured import load
-from modelcast.cli.console import Format, age, emit, out, say, size
+from modelcast.cli.console import Format, TextTable, age, emit, out, say, size
 from modelcast.cli.options import DryRun, Output, Yes, confirm
 from modelcast.schemas.digests import short
 
@@ -33,7 +32,7 @@ def list_(
     from modelcast.infra.kafka.dead_letters import read
 
     found = read(load(), last=last)
-    table = Table("OFFSET", "AGE", "FROM", "REASON", "SIZE", "REPORTED BY", "REPLAYED", "DETAIL", box=None)
+    table = TextTable("OFFSET", "AGE", "FROM", "REASON", "SIZE", "REPORTED BY", "REPLAYED", "DETAIL", box=None)
     for stored in found:
         letter = stored.letter
         place = f"{letter.source_topic}[{letter.source_partition}]@{letter.source_offset}"
@@ -57,7 +56,7 @@ def show(offset: Offset, output: Output = Format.table) -> None:
 
     stored = find(load(), offset)
     letter = stored.letter
-    table = Table(show_header=False, box=None)
+    table = TextTable(show_header=False, box=None)
     for name, value in (
         ("from", f"{letter.source_topic}[{letter.source_partition}]@{letter.source_offset}"),
         ("reason", letter.reason),

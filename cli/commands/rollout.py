@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from modelcast.cli.console import Format, age, emit, out
+from modelcast.cli.console import Format, TextTable, age, emit, out
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
 
@@ -47,10 +46,10 @@ def forecast(
             out.print(sentence(each))
 
 
-def _table(found: "list[Forecast]") -> Table:
+def _table(found: "list[Forecast]") -> TextTable:
     shown = [f"{wait.ratio:g}x SHOWN HARMFUL IN" for wait in found[0].harmful]
     limit = f"< {found[0].harmless.ratio:g}x PROVEN IN"
-    table = Table("SHARE", *shown, limit, box=None, caption="median (nine of ten)", caption_justify="left")
+    table = TextTable("SHARE", *shown, limit, box=None, caption="median (nine of ten)", caption_justify="left")
     for each in found:
         waits = [*each.harmful, each.harmless]
         table.add_row(f"{100 * each.share:g} %", *(_told(wait) for wait in waits))

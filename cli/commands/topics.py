@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from modelcast.cli.configured import load
-from modelcast.cli.console import Format, emit, say
+from modelcast.cli.console import Format, TextTable, emit, say
 from modelcast.cli.options import DryRun, Output
 from modelcast.schemas.errors import ExitCode
 
@@ -44,7 +43,7 @@ def topics(
         for spec in TOPICS:
             if spec.name not in there:
                 say(f"would create {spec.name} with {spec.partitions} partitions")
-    table = Table("TOPIC", "PARTITIONS", "COPIES", "CLEANUP", "RECORDS", "PROBLEM", box=None)
+    table = TextTable("TOPIC", "PARTITIONS", "COPIES", "CLEANUP", "RECORDS", "PROBLEM", box=None)
     for spec in TOPICS:
         found = there.get(str(spec.name))
         problems = "; ".join(f.problem for f in findings if f.subject == spec.name)

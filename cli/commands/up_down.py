@@ -8,9 +8,9 @@ import typer
 from rich.text import Text
 
 from modelcast.cli.console import Format, emit, err, say
-from modelcast.cli.options import Output
+from modelcast.cli.options import Output, path
 
-Directory = Annotated[Path | None, typer.Option("--dir", help="The stack's own folder.")]
+Directory = Annotated[Path | None, typer.Option("--dir", help="The stack's own folder.", parser=path)]
 
 
 def register(app: typer.Typer) -> None:

@@ -12,7 +12,8 @@ import typer
 from rich.text import Text
 
 from modelcast.cli.console import out, plain, say
-from modelcast.schemas.errors import ExitCode, UsageError
+from modelcast.cli.options import check_output_file, path
+from modelcast.schemas.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,8 +27,10 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    json: Annotated[Path | None, typer.Option("--json", help="Write the summary there.")] = None,
-    picture: Annotated[Path | None, typer.Option("--picture", help="Write the last screen there, as SVG.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the summary there.", parser=path)] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Write the last screen there, as SVG.", parser=path)
+    ] = None,
     regions: Annotated[str, typer.Option("--regions", help="Names, with commas.")] = "eu,us,ap",
     pods: Annotated[int, typer.Option("--pods", min=1, help="Serving pods a region.")] = 2,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C, to look at it.")] = False,
@@ -49,9 +52,8 @@ def demo(
 
     names = tuple(name.strip() for name in regions.split(",") if name.strip())
     check_shape(names, pods)
-    for path in (json, picture):  # before anything is started
-        if path is not None and not path.parent.is_dir():
-            raise UsageError("no such folder to write into", subject=str(path.parent), hint="make it, or name another")
+    for file in filter(None, (json, picture)):  # before anything is started
+        check_output_file(file)
     began = time.monotonic()
     with ExitStack() as until_end:
         until_end.enter_context(_ended_tidily())

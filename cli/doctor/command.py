@@ -14,6 +14,7 @@ from modelcast.cli.configured import load
 from modelcast.cli.console import Format, emit
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
+from modelcast.schemas.printable import one_line
 
 if TYPE_CHECKING:
     from modelcast.cli.doctor.checks import Check, Unit
@@ -64,7 +65,7 @@ def _kinds() -> "dict[str, Callable[[Settings, str], list[Unit]]]":
     from modelcast.cli.doctor import kafka, logs, machine, pods, redis, regions, stores
 
     return {
-        "machine": lambda settings, _: machine.units(settings),
+        "machine": machine.units,
         "kafka": kafka.units,
         "store": stores.units,
         "logs": lambda settings, _: logs.units(settings),
@@ -78,6 +79,8 @@ def _table(found: "list[Check]") -> Table:
     table = Table("", "WHAT", "FOUND", box=None)
     for check in found:
         colour = COLOURS.get(check.result.value, "bold red")
-        detail = check.detail + (f"\n→ {check.hint}" if check.hint and check.result.value != "ok" else "")
+        detail = one_line(check.detail) + (
+            f"\n→ {one_line(check.hint)}" if check.hint and check.result.value != "ok" else ""
+        )
         table.add_row(Text(check.result.value, style=colour), check.subject, detail)
     return table

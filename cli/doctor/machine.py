@@ -1,5 +1,6 @@
 """This machine: Python and its libraries, limits, folders with their locks and room."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -26,12 +27,14 @@ class Folder:
         setting: what names it.
         locked: whether workers lock files in it.
         limit_bytes: how much Modelcast may keep there; 0: it keeps nothing.
+        role: whose folder it is; "": anyone's on this machine.
     """
 
     path: Path
     setting: str
     locked: bool = False
     limit_bytes: int = 0
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +61,39 @@ class Machine(Protocol):
         ...
 
 
-def units(settings: "Settings", machine: Machine | None = None) -> list[Unit]:
-    """What is looked at on this machine."""
+def units(settings: "Settings", role: str = "", machine: Machine | None = None) -> list[Unit]:
+    """What is looked at on this machine, which is to fill ``role``, if that is known."""
+    from modelcast.cli.delta_extra import deltas_installed
+    from modelcast.infra.files.user_cache import user_bases
+
+    bases = user_bases() if deltas_installed() else None
     here = machine or ThisMachine()
 
     def look_at(folder: Folder) -> Unit:
-        return Unit(f"folder {folder.path}", lambda: _check_folder(here, folder), seconds_max=10.0)
+        return Unit(f"folder {folder.path}", lambda: check_folder(here, folder, role), seconds_max=10.0)
 
     limits = Unit("limits", lambda: iter([judge_open_files(*here.open_files())]))
-    return [Unit("python", _check_python), limits, *map(look_at, folders(settings))]
+    return [Unit("python", _check_python), limits, *map(look_at, folders(settings, bases))]
 
 
-def folders(settings: "Settings") -> list[Folder]:
-    """The folders that the settings name, and TMPDIR."""
+def folders(settings: "Settings", bases: Path | None = None) -> list[Folder]:
+    """The folders that the settings name, TMPDIR, and the one for bases of deltas.
+
+    Args:
+        settings: what is known here.
+        bases: where these are kept unless the settings say so.
+    """
     found = [Folder(Path(tempfile.gettempdir()), "TMPDIR")]
     for name, region in settings.regions.items():
         if region.cache_dir is not None:
-            found.append(Folder(region.cache_dir, f"regions.{name}.cache_dir", True, region.cache_size_max_bytes))
+            limit, role = region.cache_size_max_bytes, f"region {name}"
+            found.append(Folder(region.cache_dir, f"regions.{name}.cache_dir", True, limit, role))
     if settings.daemon.data_dir is not None:
         found.append(Folder(settings.daemon.data_dir, "daemon.data_dir"))
-    if settings.publish.base_cache_dir is not None:
+    kept = settings.publish.base_cache_dir or bases
+    if kept is not None and settings.publish.deltas and settings.publish.base_cache_size_max_bytes:
         limit = settings.publish.base_cache_size_max_bytes
-        found.append(Folder(settings.publish.base_cache_dir, "publish.base_cache_dir", True, limit))
+        found.append(Folder(kept, "publish.base_cache_dir", True, limit, "publisher"))
     return found
 
 
@@ -100,13 +114,37 @@ def _check_python() -> Iterator[Check]:
             yield Check(f"python: {package}", Result.skipped, f"not installed; only {extra}s need it", hint)
 
 
-def _check_folder(machine: Machine, folder: Folder) -> Iterator[Check]:
-    subject = f"{folder.setting} {folder.path}"
-    if not folder.path.exists():
-        yield Check(subject, Result.skipped, "not on this machine (yet)", "the daemon makes it when it starts")
-        return
-    yield judge_lock(folder, machine.lock(folder.path))
-    yield judge_room(folder, machine.room(folder.path))
+def check_folder(machine: Machine, folder: Folder, role: str = "") -> Iterator[Check]:
+    """Whether a folder can be used or, where it is not there yet, whether it can be made and used.
+
+    What is wrong with a folder that is not there is an error where this machine is to fill its ``role``; else it may
+    be one of another machine.
+    """
+    there = _nearest(folder.path)
+    for check in (judge_lock(folder, machine.lock(there)), _room(machine, folder, there)):
+        if there == folder.path.absolute():
+            yield check
+            continue
+        result = check.result
+        if result is Result.error and not (folder.role and folder.role == role):
+            result = Result.warning
+        detail = f"not there yet; in {there}: {check.detail}"
+        hint = check.hint if not folder.role else f"{check.hint}; or leave it, if no {folder.role} runs here"
+        yield Check(check.subject, result, detail, hint)
+
+
+def _nearest(path: Path) -> Path:
+    """The folder itself, or the nearest one around it that is there."""
+    path = path.absolute()
+    return next((each for each in (path, *path.parents) if os.path.exists(each)), path)  # noqa: PTH110  # never raises
+
+
+def _room(machine: Machine, folder: Folder, there: Path) -> Check:
+    try:
+        return judge_room(folder, machine.room(there))
+    except OSError as error:
+        told = f"its disk can't be asked for its room: {error.strerror or error}"
+        return Check(f"{folder.setting} {folder.path}: room", Result.warning, told, "mend its permissions")
 
 
 def judge_open_files(soft: int, hard: int) -> Check:

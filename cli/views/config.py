@@ -4,10 +4,9 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from modelcast.cli.configured import load
-from modelcast.cli.console import Format, emit, say
+from modelcast.cli.console import Format, TextTable, emit, say
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
@@ -34,7 +33,7 @@ def show(
     path = config_path()
     say(f"file: {path or 'none (variables and defaults only)'}")
     flat = _flatten(_masked(settings))
-    table = Table("SETTING", "VALUE", box=None)
+    table = TextTable("SETTING", "VALUE", box=None)
     for key, value in flat.items():
         table.add_row(key, str(value))
     emit(_masked(settings), output, table)

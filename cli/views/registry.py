@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from modelcast.cli.configured import load, origin_registry, warnings_only
-from modelcast.cli.console import Format, age, emit, err, say, size
-from modelcast.cli.options import Output
+from modelcast.cli.console import Format, TextTable, age, emit, err, say, size
+from modelcast.cli.options import Output, path
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.log.fold import ModelLog
@@ -62,7 +61,7 @@ def history(
     tail = _tail(origin_registry(load()), model)
     newest = sorted(tail.new.items(), reverse=True)[:last]
     now = time.time()
-    table = Table("GENERATION", "AGE", "WHAT", "WHO", "WHY", box=None)
+    table = TextTable("GENERATION", "AGE", "WHAT", "WHO", "WHY", box=None)
     for generation, timed in newest:
         who, why = _who_and_why(timed.entry)
         table.add_row(str(generation), age(now - timed.last_modified_us / 1e6), describe_entry(timed.entry), who, why)
@@ -109,7 +108,7 @@ def inspect(reference: ReferenceArgument, output: Output = Format.table) -> None
     update = log.resolve(wanted)
     manifest = read_manifest(store, update.artifact.manifest_digest, update.artifact.manifest_key)
     aliases = sorted(a for a, v in log.aliases.items() if v == update.version)
-    table = Table(show_header=False, box=None)
+    table = TextTable(show_header=False, box=None)
     received_us = entries[update.generation].last_modified_us
     for name, value in (
         ("version", f"{update.model}/{update.version}"),
@@ -141,7 +140,7 @@ def inspect(reference: ReferenceArgument, output: Output = Format.table) -> None
 
 def pull(
     reference: ReferenceArgument,
-    folder: Annotated[Path, typer.Argument(help="Where to put its files; must not exist, or be empty.")],
+    folder: Annotated[Path, typer.Argument(help="Where to put its files; must not exist, or be empty.", parser=path)],
     region: Annotated[str | None, typer.Option("--region", "-r", help="Read from this region's bucket.")] = None,
 ) -> None:
     """Download a version and verify every byte of it. Interrupted, it resumes when run again."""

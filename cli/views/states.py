@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from modelcast.cli.configured import load, origin_registry
-from modelcast.cli.console import Format, age, emit, out, plain, say
+from modelcast.cli.console import Format, TextTable, age, emit, out, plain, say
 from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
 from modelcast.cli.views.state_source import Sighting, StateSource
-from modelcast.schemas.errors import ModelcastError, NotFound
+from modelcast.schemas.errors import NotFound
 from modelcast.schemas.names import Reference, check_model
+from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
 
@@ -101,11 +101,11 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
         f"{state.model}: consistent version {consistent if consistent is not None else 'none'}, "
         f"latest {state.latest_version}, skew {state.skew}, as of {age(seen.age_seconds)} ago"
     )
-    alarm = [Text(f"ALARM: {state.alarm}", style="bold red")] if state.alarm else []
+    alarm = [Text(f"ALARM: {one_line(state.alarm)}", style="bold red")] if state.alarm else []
     if state.regions_omitted:
         alarm.append(Text(f"{state.regions_omitted} regions are not shown: the state was too large", style="yellow"))
     parts = [head, *alarm, tables.model_table(state, seen.at_us), *_fetches([seen], of_one=True), *tables.notes(state)]
-    holds = [Text(line, style="yellow") for line in held.lines(state)] if held else []
+    holds = [Text(one_line(line), style="yellow") for line in held.lines(state)] if held else []
     return seen, Group(*parts, *holds, *_remarks(source, [seen]))
 
 
@@ -154,7 +154,7 @@ def _pods(settings: "Settings") -> View:
 
 
 def _remarks(source: StateSource, found: list[Sighting]) -> list[Text]:
-    lines = [Text(remark, style="yellow") for remark in source.remarks]
+    lines = [Text(one_line(remark), style="yellow") for remark in source.remarks]
     oldest = max((s.said_seconds_ago for s in found), default=0.0)
     behind = max((s.behind_seconds for s in found), default=0.0)
     if oldest > STALE_SECONDS:
@@ -197,7 +197,7 @@ def describe(
         return
     version = _version_of(settings, wanted)
     seen = _sighting(StateSource(settings), settings, wanted.model)
-    table = Table("REGION", "THIS VERSION", "SERVES NOW", box=None)
+    table = TextTable("REGION", "THIS VERSION", "SERVES NOW", box=None)
     for row in seen.state.regions:
         table.add_row(row.region, _where(row, version, seen.state.updated_at_us), str(row.served_version or "-"))
     out.print(Text(f"\nas of {age(seen.age_seconds)} ago:"))
@@ -234,19 +234,22 @@ def wait(
     output: Output = Format.table,
 ) -> None:
     """Wait until regions serve a version. Ends with 3 if not in time, at once with 4 if it is quarantined."""
+    from modelcast.producers.log_refusal import LogRefusal
     from modelcast.producers.wait import wait_for
 
     settings, wanted = load(), Reference.parse(reference)
     seconds = seconds_of(timeout)
     version = wanted.version if wanted.version is not None else _version_of(settings, wanted)
     started = time.monotonic()
-    notes: set[str] = set()
+    log, told = LogRefusal(settings, wanted.model, version), False
 
     def refused() -> str:
-        why, note = _in_the_log(settings, wanted.model, version)
-        if note and note not in notes:
-            say(note)
-            notes.add(note)
+        nonlocal told
+        why = log()
+        if log.log is not None and version not in log.log.updates and not told:
+            told = True
+            latest = f"{wanted.model}/{log.log.latest_version or 0}"
+            say(f"note: {wanted.model}/{version} is not published yet, {latest} is the latest")
         return why
 
     converged = wait_for(
@@ -264,17 +267,3 @@ def wait(
     data = {"model": wanted.model, "version": version, "regions": converged.there, "seconds": took}
     emit(data, output, Text(f"{wanted.model}/{version}: {regions}"))
     say(f"after {age(took)}")
-
-
-def _in_the_log(settings: "Settings", model: str, version: int) -> tuple[str, str]:
-    """Why the log refuses a version, and what else there is to say; both "" where it can't be read."""
-    from modelcast.cli.views.holds import quarantine
-    from modelcast.cli.views.registry import read_log
-
-    try:
-        log, entries = read_log(origin_registry(settings), model)
-    except ModelcastError:
-        return "", ""
-    latest = f"{model}/{max(log.updates, default=0)}"
-    note = f"note: {model}/{version} is not published yet, {latest} is the latest" if version not in log.updates else ""
-    return quarantine(log, entries, version), note

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from modelcast.cli.console import age, size, size_of
+from modelcast.cli.console import TextTable, age, size, size_of
 from modelcast.cli.views.holds import held_line, told_by
 from modelcast.cli.views.state_source import Sighting
+from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
 
@@ -50,7 +50,7 @@ def model_badness(state: VersionState) -> tuple[int, tuple[int, int, int]]:
 
 def models_table(sightings: Iterable[Sighting]) -> RenderableType:
     """One line a model; in a narrow terminal fewer columns."""
-    full = Table("MODEL", "LATEST", "CONSISTENT", "REGIONS", "WORST", "LAG", "SKEW", "UPDATED", "HELD", box=None)
+    full = TextTable("MODEL", "LATEST", "CONSISTENT", "REGIONS", "WORST", "LAG", "SKEW", "UPDATED", "HELD", box=None)
     fewer, words = _table("MODEL", "SERVED", "REGIONS", "WORST"), _table()
     for seen in sorted(sightings, key=lambda s: (model_badness(s.state), s.state.model), reverse=True):
         state = seen.state
@@ -109,7 +109,9 @@ def notes(state: VersionState) -> list[Text]:
     for row in _worst_first(state):
         lines.setdefault((note(row, state.updated_at_us), row.state), []).append(row.region)
     return [
-        Text(f"{', '.join(who)}: {told}", style=_STYLE.get(s, "yellow")) for (told, s), who in lines.items() if told
+        Text(one_line(f"{', '.join(who)}: {told}"), style=_STYLE.get(s, "yellow"))
+        for (told, s), who in lines.items()
+        if told
     ]
 
 
@@ -159,7 +161,7 @@ def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> RenderableType | N
 def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     """One line a region; in a narrow terminal fewer columns."""
     fewer, words = _table("REGION", "HEARD", "SERVING"), _table()
-    table = Table("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", "HELD", box=None)
+    table = TextTable("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", "HELD", box=None)
 
     def badness(row: RegionLine) -> tuple[float, float]:
         behind = sum(not r.serves and not r.left_out for r in row[4].values())
@@ -187,9 +189,9 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     return Fitting((table, fewer, words), FULL_COLUMNS_MIN)
 
 
-def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> Table:
+def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> TextTable:
     """One line a pod and model: (region, model, report)."""
-    table = Table("POD", "REGION", "MODEL", "STATE", "VERSION", "GENERATION", "READ", "NOTE", box=None)
+    table = TextTable("POD", "REGION", "MODEL", "STATE", "VERSION", "GENERATION", "READ", "NOTE", box=None)
     ordered = sorted(rows, key=lambda r: (_POD_BADNESS.index(r[2].state), r[0], r[2].pod, r[1]))
     for region, model, pod in ordered:
         style = "green" if pod.state is PodState.SERVING else "red" if pod.error else ""
@@ -251,10 +253,10 @@ class Fitting:
         columns_enough: with so many the first is shown even if it must wrap.
     """
 
-    choices: tuple[Table, ...]
+    choices: tuple[TextTable, ...]
     columns_enough: int
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[TextTable]:
         if options.max_width >= self.columns_enough:
             yield self.choices[0]
             return
@@ -263,9 +265,9 @@ class Fitting:
         yield next(fits, self.choices[-1])
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str) -> TextTable:
     """One that stays readable at 80 columns."""
-    return Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False, show_header=bool(columns))
+    return TextTable(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False, show_header=bool(columns))
 
 
 def _alarm(state: VersionState) -> Text | None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 IGNORE_FILE = ".modelcastignore"
 IGNORE_FILE_SIZE_MAX = 1024**2
-BY_DEFAULT = (  # names wherever they are; with a slash: of folders
+BY_DEFAULT = "by default"
+_NAMES = (  # names wherever they are; with a slash: of folders
     IGNORE_FILE,
     # version control, and what Hugging Face downloaded when
     ".git",
@@ -31,6 +32,24 @@ BY_DEFAULT = (  # names wherever they are; with a slash: of folders
     ".pytest_cache/",
     ".mypy_cache/",
     ".ruff_cache/",
+    ".tox/",
+    ".nox/",
+    ".eggs/",
+    "*.egg-info/",
+    ".venv/",
+    "node_modules/",
+    # secrets
+    ".env",
+    ".netrc",
+    ".aws/",
+    ".ssh/",
+    # records of experiments
+    "wandb/",
+    "mlruns/",
+    "mlartifacts/",
+    "lightning_logs/",
+    ".neptune/",
+    ".dvc/",
     # desktops
     ".DS_Store",
     "._*",
@@ -61,8 +80,10 @@ BY_DEFAULT = (  # names wherever they are; with a slash: of folders
     "..data_tmp",
     "..[0-9]*/",
 )
+ENVIRONMENT_FILE = "pyvenv.cfg"
+"""What lies in every virtual environment of Python, whatever the folder is called."""
 HUGGING_FACE = ".cache/huggingface/"
-_BY_DEFAULT = re.compile("|".join(fnmatch.translate(name) for name in BY_DEFAULT))
+_BY_DEFAULT = re.compile("|".join(fnmatch.translate(name) for name in _NAMES))
 
 
 class Ignoring:
@@ -109,13 +130,16 @@ class Ignoring:
                 raise Refused(f"line {number} is no pattern: {line[:80]!r}", subject=str(file), hint=hint) from None
         return cls(lines)
 
-    def why(self, path: str) -> str | None:
-        """Why a path is left out, or None. Folders end in a slash; what lies in one that is left out is so, too."""
+    def why(self, path: str, *, is_environment: bool = False) -> str | None:
+        """Why a path is left out, or None. Folders end in a slash; what lies in one that is left out is so, too.
+
+        ``is_environment``: it is a virtual environment of Python.
+        """
         if self._spec is not None:
             found = self._spec.check_file(path)
             if found.index is not None and found.include is not None:
                 return f"{IGNORE_FILE}: {self._lines[found.index].strip()}" if found.include else None
-        return "by default" if _is_left_out_by_default(path) else None
+        return BY_DEFAULT if is_environment or _is_left_out_by_default(path) else None
 
 
 def _is_left_out_by_default(path: str) -> bool:

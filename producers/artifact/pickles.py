@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -24,11 +25,15 @@ from modelcast.producers.artifact.archives import (
     tar_members,
     zip_members,
 )
-from modelcast.producers.artifact.forward import Forward
-from modelcast.producers.artifact.opcodes import holds_pickle
+from modelcast.producers.artifact.forward import CHUNK_BYTES, Forward
+from modelcast.producers.artifact.opcodes import OPCODES_MAX, calls_imported, holds_pickle
 
 DEPTH_MAX = 4
 """Levels of archives in archives that are looked into."""
+BEHIND_MAX_BYTES = 1024**2
+"""Of a file, how much may stand before a pickle that is found nevertheless; of what lies in an archive, a chunk."""
+PLACES_MAX = 2_000
+"""Where a pickle may begin behind something else, how many places are tried: a list of words has many such lines."""
 _NAMES = frozenset({".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"})
 _PACKED = frozenset({".gz", ".bz2", ".xz", ".lzma", ".z", ".zst", ".lz4", ".zip"})
 _ZIP = b"PK\x03\x04"
@@ -36,6 +41,10 @@ _NPY = b"\x93NUMPY"
 _NPY_HEADER_MAX = 1024**2
 _PLAIN_TYPE = re.compile(r"[<>=|]?[?bBhHiIlLqQefdgFDGSUVcumM]\d*(\[\w+\])?")
 _PYTHON_2_LONG = re.compile(r"(\d)L\b")
+_HEXADECIMAL = re.compile(rb"(0x)?[0-9a-fA-F]+L?\s*")
+"""The size of what they hold, in 19 characters behind ``ZF``: how files begin that joblib compressed before 0.10."""
+_BEGINNING = re.compile(rb"\x80[\x01-\x05]|(?<=\n)\(|c[^\W\d][\w.]{0,120}\n[^\W\d][\w.]{0,120}\n")
+"""Where a pickle may begin, or where one without a header imports something."""
 
 
 def pickle_reason(name: str, stream: BinaryIO) -> str | None:
@@ -74,6 +83,21 @@ def _of_file(file: BinaryIO, budget: Budget) -> str | None:
         return found
     if zipfile.is_zipfile(file):  # behind something else: zips are read from their ends
         return _of_members(zip_members(file, budget, certain=False), budget, 0)
+    return _behind(file, BEHIND_MAX_BYTES)
+
+
+def _behind(file: BinaryIO, bytes_max: int) -> str | None:
+    """Looks for a pickle behind something else: a line of text, or a header of someone's own."""
+    file.seek(0)
+    window = file.read(bytes_max)
+    end = file.seek(0, io.SEEK_END)
+    left = OPCODES_MAX
+    for found in islice(_BEGINNING.finditer(window), PLACES_MAX):
+        file.seek(found.start())
+        told, count = calls_imported(Forward(file.read, lambda count: _leap(file, count, end)), left)
+        if told:
+            return f"it holds pickle opcodes behind {found.start()} other bytes"
+        left -= count
     return None
 
 
@@ -90,12 +114,20 @@ def _of_stream(stream: Forward, budget: Budget, depth: int) -> str | None:
             return _of_members(zip_members(file, budget, certain=True), budget, depth)
     if head.startswith(_NPY):
         return None if _is_plain_array(stream) else "it holds a numpy array of objects"
+    if _is_joblib_zlib(head):
+        return "it is what joblib wrote before 0.10, compressed"
     if compression := compression_of(head):
         found = _of_stream(decompressed(stream, budget), budget, depth + 1)
         return f"in {compression}, {found}" if found else None
     if may_be_tar(head) and (found := _of_members(tar_members(stream), budget, depth)):
         return found
-    return "it holds pickle opcodes" if holds_pickle(stream) else None
+    window = stream.peek(CHUNK_BYTES) if depth else b""
+    return "it holds pickle opcodes" if holds_pickle(stream) else _behind(io.BytesIO(window), CHUNK_BYTES)
+
+
+def _is_joblib_zlib(head: bytes) -> bool:
+    size = head[2:21]
+    return head.startswith(b"ZF") and len(size) == 19 and _HEXADECIMAL.fullmatch(size) is not None
 
 
 def _of_members(members: Iterator[tuple[str, Forward]], budget: Budget, depth: int) -> str | None:

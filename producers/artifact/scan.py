@@ -1,7 +1,7 @@
 """A file or a folder on disk, read once into a manifest.
 
 What is left out is named, and what can't be carried is refused by name. Symbolic links are followed as long as they
-stay inside the folder.
+stay inside the folder, or in the cache of Hugging Face that it is a part of.
 """
 
 import hashlib
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.producers.artifact.file_names import check_names
-from modelcast.producers.artifact.ignoring import IGNORE_FILE
+from modelcast.producers.artifact.ignoring import BY_DEFAULT, IGNORE_FILE
+from modelcast.producers.artifact.missing_parts import INDEX_SIZE_MAX, check_parts
 from modelcast.producers.artifact.onnx_data import check_external_data
 from modelcast.producers.artifact.reading import LocalFile, read_all
-from modelcast.producers.artifact.unfinished import INDEX_SIZE_MAX, check_finished, check_shards
+from modelcast.producers.artifact.unfinished import check_finished
 from modelcast.producers.artifact.walk import Found, Walk, reason, regular, unreadable
 from modelcast.producers.publication import PublishProgress
 from modelcast.schemas.errors import Refused, UsageError
@@ -82,10 +83,10 @@ def scan(
             subject=str(pickled.path),
             hint="loading it runs its author's code; export to ONNX or safetensors, or --allow-pickle",
         )
-    _check_together(files)
+    remarks += tuple(_check_together(files))
     manifest = Manifest(tuple(f.entry for f in files), framework_of(files))
     encoded = manifest.encode()
-    notes = (*([f"left out: {_some(left_out)}"] if left_out else []), *empty, *remarks)
+    notes = (*_told_of(left_out), *empty, *remarks)
     digest = "sha256:" + hashlib.sha256(encoded).hexdigest()
     return Artifact(manifest, encoded, digest, tuple(files), tuple(left_out), notes)
 
@@ -116,10 +117,10 @@ def _check_number(path: Path, found: Sequence[Found], left_out: Sequence[str]) -
     raise Refused("no files in it", subject=str(path), hint="publish a file, or a folder that holds some")
 
 
-def _check_together(files: Sequence[LocalFile]) -> None:
+def _check_together(files: Sequence[LocalFile]) -> list[str]:
     by_name = {f.entry.path: f for f in files}
-    check_shards(by_name, lambda name: _content(by_name[name]))
     sizes = {name: file.entry.size_bytes for name, file in by_name.items()}
+    remarks = check_parts(sizes, lambda name: _content(by_name[name]))
     for name, file in by_name.items():
         if name.lower().endswith(".onnx"):
             try:
@@ -127,6 +128,7 @@ def _check_together(files: Sequence[LocalFile]) -> None:
                     check_external_data(name, stream, sizes)
             except OSError as error:
                 raise unreadable(error, file.path) from None
+    return remarks
 
 
 def _content(file: LocalFile) -> bytes:
@@ -137,6 +139,15 @@ def _content(file: LocalFile) -> bytes:
             return stream.read(INDEX_SIZE_MAX + 1)
     except OSError as error:
         raise unreadable(error, file.path) from None
+
+
+def _told_of(left_out: Sequence[str]) -> list[str]:
+    """What is left out, and how it can be carried."""
+    if not left_out:
+        return []
+    kept = any(what.endswith(f"({BY_DEFAULT})") and not what.startswith(IGNORE_FILE) for what in left_out)
+    how = f"; a line `!NAME` in {IGNORE_FILE} carries it" if kept else ""
+    return [f"left out: {_some(left_out)}{how}"]
 
 
 def _some(names: Sequence[str]) -> str:

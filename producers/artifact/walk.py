@@ -1,4 +1,7 @@
-"""The files of a folder, found without reading them. Links are followed as long as they stay inside the folder."""
+"""The files of a folder, found without reading them.
+
+Links are followed as long as they stay inside the folder, or in the cache of Hugging Face that it is a part of.
+"""
 
 import os
 import stat
@@ -7,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.producers.artifact.file_names import escaped_name
-from modelcast.producers.artifact.ignoring import HUGGING_FACE, Ignoring
+from modelcast.producers.artifact.ignoring import ENVIRONMENT_FILE, HUGGING_FACE, Ignoring
 from modelcast.producers.artifact.unfinished import check_finished
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.manifest import PATH_BYTES_MAX
+
+_CACHED = ("models--", "datasets--", "spaces--")
+"""How folders in the cache of Hugging Face are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Walk:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._within = (root, *_blobs_of(root))
         self._ignoring = Ignoring.of(root)
         self.empty: list[str] = []
         self.left_out: list[str] = []
@@ -40,8 +47,15 @@ class Walk:
         """Every file, by name.
 
         Raises:
-            Refused: a link that leaves the folder; something unreadable, or that is no file; a half download.
+            Refused: a link that leaves the folder; something unreadable, or that is no file; a half download;
+                a folder of Hugging Face's cache that holds a model in several revisions.
         """
+        if self._root.name.startswith(_CACHED) and (self._root / "snapshots").is_dir():
+            raise Refused(
+                "Hugging Face's cache of a model, in all its revisions",
+                subject=str(self._root),
+                hint="publish one of the folders in its `snapshots`",
+            )
         return sorted(self._in(self._root, "", ()), key=lambda f: f.name.encode("utf-8", "surrogateescape"))
 
     def _in(self, folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[Found]:
@@ -64,7 +78,7 @@ class Walk:
                 continue
             path = Path(entry.path)
             if entry.is_symlink():
-                path = _inside(self._root, path)
+                path = self._followed(path)
             try:
                 status = path.stat()
             except OSError as error:
@@ -78,18 +92,50 @@ class Walk:
             else:
                 yield regular(name, path, status)
 
+    def _followed(self, link: Path) -> Path:
+        try:
+            target = link.resolve(strict=True)
+        except (OSError, RuntimeError) as error:
+            raise Refused(
+                f"a link to nowhere: {reason(error)}", subject=str(link), hint="take it out, or mend it"
+            ) from None
+        if not any(target.is_relative_to(folder) for folder in self._within):
+            hint = "copy the file in; `cp -rL FOLDER COPY` copies a folder with what its links name"
+            raise Refused(f"a link that leaves the folder, to {target}", subject=str(link), hint=hint)
+        return target
+
     def _leaves_out(self, entry: os.DirEntry[str], name: str) -> bool:
         try:
             shown = name + "/" if entry.is_dir() else name
         except OSError:
             shown = name
-        why = self._ignoring.why(shown)
+        is_environment = shown.endswith("/") and _is_there(Path(entry.path) / ENVIRONMENT_FILE)
+        why = self._ignoring.why(shown, is_environment=is_environment)
         if why is None:
             return False
         self.left_out.append(f"{escaped_name(shown)} ({why})")
         if f"/{shown}".endswith("/" + HUGGING_FACE):
             check_finished(f"{shown}download/{half}" for half in _halves(Path(entry.path) / "download"))
         return True
+
+
+def _blobs_of(root: Path) -> tuple[Path, ...]:
+    """Where the cache of Hugging Face keeps the files of a snapshot, which holds links to them only.
+
+    ``models--ORGANISATION--NAME/snapshots/REVISION`` beside ``blobs``; ``root`` is that, or a folder in it.
+    """
+    for folder in (root, *root.parents):
+        cached = folder.parent.parent
+        if folder.parent.name == "snapshots" and cached.name.startswith(_CACHED) and (cached / "blobs").is_dir():
+            return ((cached / "blobs").resolve(),)
+    return ()
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that can't be read
+        return False
 
 
 def _halves(folder: Path) -> Iterator[str]:
@@ -117,15 +163,3 @@ def unreadable(error: OSError | RuntimeError, path: Path) -> Refused:
 def reason(error: BaseException) -> str:
     """What an error says, in words."""
     return getattr(error, "strerror", None) or str(error)
-
-
-def _inside(root: Path, link: Path) -> Path:
-    try:
-        target = link.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        raise Refused(
-            f"a link to nowhere: {reason(error)}", subject=str(link), hint="take it out, or mend it"
-        ) from None
-    if not target.is_relative_to(root):
-        raise Refused(f"a link that leaves the folder, to {target}", subject=str(link), hint="copy the file in")
-    return target

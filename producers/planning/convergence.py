@@ -1,9 +1,11 @@
 """Have enough regions reached a version? Judged from one ``VersionState``, without I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from modelcast.producers.planning.values import region_names_of, shown
+from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
 
@@ -32,6 +34,18 @@ class Convergence:
     superseded: bool = False
 
 
+def level_of(level: object) -> Level:
+    """A level by its name.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    for known in LEVELS:
+        if isinstance(level, str) and level == known:
+            return known
+    raise UsageError(f"bad level {shown(level)}", hint=f"use one of {', '.join(LEVELS)}")
+
+
 def judge(
     state: VersionState | None,
     version: int,
@@ -40,7 +54,7 @@ def judge(
     generation: int = 0,
     head: int = 0,
     staged: bool = False,
-    regions: Sequence[str] = (),
+    regions: str | Iterable[str] = (),
 ) -> Convergence:
     """Whether ``version`` has arrived.
 
@@ -51,8 +65,12 @@ def judge(
         generation: the entry waited for; a state that has not folded it proves nothing. 0: any.
         head: how far the log was read by whoever waits; a state that has not folded it proves nothing either.
         staged: verified on the regions' disks is enough.
-        regions: only these count, left out or not; none: all.
+        regions: only these count (or this one), left out or not; none: all.
+
+    Raises:
+        UsageError: no such level, or a region's name is malformed.
     """
+    level, regions = level_of(level), region_names_of(regions)
     if state is None or state.head_generation < max(generation, head):
         return Convergence(reached=False, laggards=("the tracker has not reported it yet",))
     counted = [row for row in state.regions if (row.region in regions if regions else not row.left_out)]
@@ -77,7 +95,7 @@ def judge(
 def _is_there(region: RegionState, version: int, staged: bool) -> bool:
     if region.served_version == version:
         return True
-    return staged and region.staged_version == version
+    return staged and region.staged_version == version and not _refuses(region, version)
 
 
 def _refuses(region: RegionState, version: int) -> bool:

@@ -80,14 +80,14 @@ def forecast(
     gate = next((gate for gate in plan.gates if gate.measure is Measure.ERRORS), None)
     if gate is None:
         raise UsageError("the plan has no errors gate to forecast", subject="rollout plan")
-    for name, value, fits in (
-        ("requests per second", requests_per_second, 0 < requests_per_second <= 1e9),
-        ("error rate", error_rate, 0 <= error_rate < 1),
-        ("share", share, 0 < share < 1),
-        *(("ratio", ratio, 1 <= ratio <= 1e6) for ratio in ratios),
+    for name, value, fits, rule in (
+        ("requests per second", requests_per_second, 0 < requests_per_second <= 1e9, "write more than 0, at most 1e9"),
+        ("error rate", error_rate, 0 <= error_rate < 1, "write 0% or more, and less than 100%"),
+        ("share", share, 0 < share < 1, "write more than 0%, and less than 100%"),
+        *(("ratio", ratio, 1 <= ratio <= 1e6, "write 1 to 1e6") for ratio in ratios),
     ):
         if not fits:
-            raise UsageError(f"bad {name} {value}", subject="forecast", hint="rates and shares are between 0 and 1")
+            raise UsageError(f"bad {name} {value}", subject="forecast", hint=rule)
 
     harmful = tuple(
         Wait(ratio, *_until_harmful(requests_per_second, error_rate, share, ratio, gate, harm_needed(plan)))

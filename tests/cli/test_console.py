@@ -61,3 +61,23 @@ def test_remarks_and_errors_are_stripped(monkeypatch: pytest.MonkeyPatch) -> Non
     complain(ModelcastError(EVIL, subject=EVIL, hint=EVIL))
     assert file.getvalue().count(SHOWN) == 4
     assert not set(file.getvalue()) & set(EVIL) - set(SHOWN)
+
+
+BREAKS = "first\nsecond\tthird\n\nfourth"
+
+
+@pytest.mark.parametrize("cell", [BREAKS, Text(BREAKS, style="bold")], ids=["str", "text"])
+def test_a_cell_is_one_line_whatever_stands_in_it(cell: RenderableType) -> None:
+    file = io.StringIO()
+    made = console.TextTable("WHO", "WHY", box=None)
+    made.add_row("eu", cell)
+    SafeConsole(file=file, width=80, markup=False).print(made)
+    _, row = file.getvalue().splitlines()
+    assert row.split() == ["eu", "first", "second", "third", "fourth"]
+
+
+def test_an_error_is_one_line_and_its_hint_may_quote_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(console, "err", SafeConsole(file=file, width=200, highlight=False, soft_wrap=True))
+    complain(ModelcastError("bad\nword", subject="a\nb", hint="its log:\nlast line"))
+    assert file.getvalue().splitlines() == ["error a b: bad word", "  → its log:", "last line"]

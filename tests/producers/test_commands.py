@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from modelcast.infra.registry.reader import RegistryReader
@@ -344,3 +345,16 @@ def test_commands_and_publications_at_once_all_land(
     log = log_of(store)
     assert log.head == 13
     assert sorted(log.updates) == list(range(1, 9))
+
+
+def test_regions_may_be_an_array_and_a_verb_its_name(commander: Commander) -> None:
+    said = commander.pin("fraud", 1, regions=np.array(["us", "ap"]))
+    assert said is not None
+    assert said.targets == (CommandTarget("us", 1), CommandTarget("ap", 1))
+    unpinned = commander.say("unpin", "fraud", regions=np.array(["us"]))
+    assert unpinned is not None
+    assert (unpinned.kind, unpinned.targets) == (CommandKind.UNPIN, (CommandTarget("us", None),))
+    with pytest.raises(UsageError, match="regions are array"):
+        commander.pin("fraud", 1, regions=np.array("us"))
+    with pytest.raises(UsageError, match="bad verb 'pinn'"):
+        commander.say("pinn", "fraud")

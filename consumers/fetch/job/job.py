@@ -230,7 +230,8 @@ class Job:
                 steps = self._session.improve(whole, held, self._context) if far else ()
             self._taken.update({step.file.digest: step for step in steps})
             self._meter.planned_bytes = origin_bytes_of(steps) + self._meter.moved_bytes(Source.ORIGIN)
-            if large or len(lacking) >= MANY_FILES:  # else it is over before a person could read of it
+            lengthy = any(step.file.size_bytes >= REUSE_FROM_BYTES for step in (*near, *far.values()))
+            if lengthy or len(lacking) >= MANY_FILES:  # else it is over before a person could read of it
                 self._tell(steps)
             direct = [step for step in steps if not step.way.is_accelerated]
             detours = [step for step in steps if step.way.is_accelerated]

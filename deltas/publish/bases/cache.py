@@ -9,6 +9,7 @@ from pathlib import Path
 from modelcast.deltas.publish.bases.scratch import Scratch
 from modelcast.infra.files.copies import copy
 from modelcast.infra.files.files import sha256_of_file
+from modelcast.infra.files.user_cache import user_bases
 from modelcast.infra.settings import PublishSettings
 from modelcast.schemas.digests import hex_of
 
@@ -26,7 +27,7 @@ class BaseCache:
     """
 
     def __init__(self, settings: PublishSettings) -> None:
-        self._folder = settings.base_cache_dir or _user_cache()
+        self._folder = settings.base_cache_dir or user_bases() or _NOWHERE
         self._size_max = settings.base_cache_size_max_bytes
         self._scratch = Scratch(self._folder / "scratch")
         self._scratch.sweep()
@@ -154,11 +155,3 @@ def _status(path: Path) -> os.stat_result | None:
         return path.stat()
     except OSError:
         return None
-
-
-def _user_cache() -> Path:
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # a container's user that has neither a HOME nor a passwd entry
-        return _NOWHERE
-    return cache / "modelcast" / "bases"

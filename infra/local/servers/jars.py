@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from modelcast.infra.files.locks import held
+from modelcast.infra.files.user_cache import user_cache
 from modelcast.infra.local.errors import DownloadFailed, JarRefused
 from modelcast.infra.local.progress import SILENT, Progress
 
@@ -58,10 +59,17 @@ def kafka_lock() -> tuple[LockedJar, ...]:
 
 
 def cache_dir() -> Path:
-    """Where fetched files stay between runs: ``MODELCAST_CACHE_DIR``, else ``modelcast`` in the user's cache."""
+    """Where fetched files stay between runs: ``MODELCAST_CACHE_DIR``, else ``modelcast`` in the user's cache.
+
+    Raises:
+        DownloadFailed: neither is known.
+    """
     if override := os.environ.get("MODELCAST_CACHE_DIR"):
         return Path(override)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcast"
+    found = user_cache()
+    if found is None:
+        raise DownloadFailed("this user has no home to keep fetched files in", hint="set MODELCAST_CACHE_DIR or HOME")
+    return found
 
 
 def ensure_jars(jars: Iterable[LockedJar], *, folder: Path | None = None, progress: Progress = SILENT) -> list[Path]:

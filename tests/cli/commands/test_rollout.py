@@ -32,6 +32,7 @@ def test_rates_may_be_percent_or_fractions(cli: Cli) -> None:
         (("nan",), "bad error rate nan"),
         (("0.5%", "--share", "100%"), "bad share 1.0"),
         (("0.5%", "--share", "none"), "bad --share 'none'"),
+        (("0.5%", "--requests-per-second", "-5"), "bad requests per second -5.0"),
     ],
 )
 def test_wrong_numbers_are_refused(cli: Cli, arguments: tuple[str, ...], message: str) -> None:
@@ -39,3 +40,8 @@ def test_wrong_numbers_are_refused(cli: Cli, arguments: tuple[str, ...], message
     assert ended.code == 2
     assert message in ended.err
     assert "→" in ended.err
+
+
+def test_the_hint_is_about_the_number_that_is_wrong(cli: Cli) -> None:
+    assert "more than 0, at most 1e9" in cli(*TRAFFIC, "0.5%", "--requests-per-second", "-5").err
+    assert "less than 100%" in cli(*TRAFFIC, "50").err

@@ -201,3 +201,10 @@ def test_an_error_about_an_earlier_generation_stays_with_its_age() -> None:
     )  # fmt: skip
     assert tables.note(stuck, 250_000_000) == "no room: 3 GiB are missing (generation 8, 4 min ago)"
     assert tables.note(replace(stuck, error_generation=9), 250_000_000) == "no room: 3 GiB are missing"
+
+
+def test_an_error_of_several_lines_makes_no_second_row() -> None:
+    broken = replace(REFUSED, error="damaged\n  fraud   serving\r\nagain", left_out="a\nb")
+    assert len(shown(*tables.notes(state(broken)))) == 1
+    assert len(shown(tables.model_table(state(broken)))) == len(shown(tables.model_table(state(REFUSED))))
+    assert len(fetches(replace(FETCHING, region="e\nu", way="whole\nwhole"))) == 2

@@ -47,6 +47,19 @@ def test_few_files_are_told_of_in_bytes(origin: MemoryStore, cache: ArtifactCach
     assert {each.way for each in told} == {"2 wholes"}
 
 
+@pytest.mark.parametrize("more", [{}, {"new": bytes(400_000)}], ids=["all of it", "but for one file"])
+def test_how_few_large_files_come_from_the_region_is_told(
+    origin: MemoryStore, region: MemoryStore, cache: ArtifactCache, tmp_path: Path, more: dict[str, bytes]
+) -> None:
+    files = {"large": b"l" * 300_000, "larger": b"L" * 500_000}
+    Fetcher(origin, region, ArtifactCache(tmp_path / "elsewhere")).fetch(publish(origin, files).digest)
+    told: list[FetchStatus] = []
+    manifest = publish(origin, files | more)
+    report = Fetcher(origin, region, cache).fetch(manifest.digest, on_status=told.append)
+    assert {each.way for each in told} == {report.way} == {"2 from the region" + (", 1 whole" if more else "")}
+    assert {each.bytes_planned for each in told} == {len(more.get("new", b""))}
+
+
 def test_many_files_are_synced_together_before_the_artifact_appears(
     origin: MemoryStore, cache: ArtifactCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,11 @@ LEFT_BEHIND = {
     "Thumbs.db": "x",
     ".nfs000000000123": "x",
     ".idea/workspace.xml": "x",
+    ".venv/lib/a.py": "x",
+    "env/pyvenv.cfg": "home = /usr/bin",
+    "sub/wandb/run-1/a.json": "{}",
+    "mlruns/0/meta.yaml": "x",
+    ".env": "AWS_SECRET_ACCESS_KEY=x",
 }
 
 
@@ -85,6 +90,14 @@ def test_the_ignore_file_is_written_like_a_gitignore_and_not_carried(tmp_path: P
 def test_the_ignore_file_has_the_last_word(tmp_path: Path) -> None:
     write(tmp_path, {".modelcastignore": "!.git\n!*~\n", ".git/HEAD": "ref", "a~": "x", ".DS_Store": "x"})
     assert paths(tmp_path) == [".git/HEAD", "a~"]
+
+
+def test_what_is_left_out_by_default_can_be_carried(tmp_path: Path) -> None:
+    write(tmp_path, {"model.onnx": "graph", "wandb/run/1": "x", "env/pyvenv.cfg": "x", "env/bin/python": "x"})
+    assert paths(tmp_path) == ["model.onnx"]
+    write(tmp_path, {".modelcastignore": "!wandb/\n!env/\n"})
+    assert paths(tmp_path) == ["env/bin/python", "env/pyvenv.cfg", "model.onnx", "wandb/run/1"]
+    assert scan(tmp_path).notes == ("left out: .modelcastignore (by default)",)
 
 
 def test_what_is_left_out_need_not_be_readable_or_a_file(tmp_path: Path) -> None:
@@ -144,7 +157,7 @@ def test_a_publication_names_what_it_left_out(publisher: Publisher, tmp_path: Pa
     write(tmp_path, {"model.onnx": "graph"} | {f"run{n}~": "" for n in range(30)})
     (note,) = publisher.publish("fraud", tmp_path).notes
     assert note.startswith("left out: run0~ (by default), ")
-    assert note.endswith(" and 10 more")
+    assert note.endswith(" and 10 more; a line `!NAME` in .modelcastignore carries it")
 
 
 def test_folders_are_asked_about_with_a_slash() -> None:

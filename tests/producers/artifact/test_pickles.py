@@ -7,6 +7,7 @@ import lzma
 import os
 import pickle
 import random
+import string
 import struct
 import tarfile
 import time
@@ -151,6 +152,18 @@ HIDDEN = {
     "gzip in gzip": gzip.compress(gzip.compress(EVIL[0])),
     "gzip that is cut off": gzip.compress(pickle.dumps([Evil(), os.urandom(LARGE)]))[: -LARGE // 2],
     "a large object in gzip": gzip.compress(b"B" + struct.pack("<I", LARGE) + bytes(LARGE) + b"0" + CALL),
+    "joblib of old, compressed": b"ZF" + hex(len(EVIL[2])).ljust(19).encode() + zlib.compress(EVIL[2]),
+    "joblib of old, from Python 2": b"ZF" + b"0x2aL".ljust(19) + b" " + zlib.compress(EVIL[2]),
+    **{f"behind a line of text, of protocol {n}": b"model of 2026\n" + data for n, data in EVIL.items()},
+    **{f"behind junk, of protocol {n}": b"\x00\xffmagic" + data for n, data in EVIL.items()},
+    "behind many lines": b"a line that says little\n" * 1_000 + CALL,
+    "behind much": bytes(500_000) + EVIL[4],
+    "behind a line, and its first object is large": b"one\n" + pickle.dumps([os.urandom(2 * LARGE), Evil()], 4),
+    "behind a line, in gzip": gzip.compress(b"one\n" + EVIL[0]),
+    "behind a line, in a zip": zipped({"weights": b"one\n" + EVIL[5]}),
+    "behind a line, it calls by an instance": b"one\n(S'true'\nios\nsystem\n.",
+    "behind a line, it calls without arguments": b"one\n(ios\nabort\n.",
+    "behind a line, it calls an object": b"one\n(cos\nsystem\nS'true'\no.",
 }
 
 
@@ -250,7 +263,7 @@ def test_a_large_object_is_passed_over_without_being_read(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("length", [1 << 20, 1 << 33, (1 << 64) - 1])
 def test_a_length_beyond_the_end_is_no_object(tmp_path: Path, length: int) -> None:
-    (tmp_path / "model").write_bytes(b"\x8e" + struct.pack("<Q", length) + CALL)
+    (tmp_path / "model").write_bytes(b"\x8e" + struct.pack("<Q", length) + b"(lp0\nI1\na.")
     with (tmp_path / "model").open("rb", buffering=0) as raw:
         assert not pickle_reason("model", raw)  # type: ignore[arg-type]
 
@@ -278,6 +291,27 @@ TEXTS = {
 @pytest.mark.parametrize("name", TEXTS)
 def test_this_is_no_pickle(name: str) -> None:
     assert reason(TEXTS[name], name) is None
+
+
+def test_words_and_noise_are_not_taken_for_pickles_behind_something() -> None:
+    rng = random.Random(11)
+    letters = string.ascii_letters + string.digits
+    marks = [*string.punctuation, "(", ")", "R", "b", "o", "t", "."]
+    words = ["".join(rng.choices(letters, k=rng.randrange(1, 9))) for _ in range(40_000)] + marks * 1_000
+    rng.shuffle(words)
+    assert reason("\n".join(words).encode()) is None
+    assert reason("\n".join(sorted(words)).encode()) is None
+    assert reason(b"\x01" + rng.randbytes(4_000_000)) is None
+    assert reason(("ZF 12 items and more\n" * 20).encode()) is None
+    for file in Path(__file__).parents[2].rglob("*.py"):
+        assert reason(file.read_bytes()) is None, file
+
+
+def test_looking_behind_something_takes_little_time() -> None:
+    for data in (b"c" * 2_000_000, b"ca\nb\n" * 300_000, b"\x80\x02]" * 500_000, b"\n(" * 500_000):
+        begun = time.process_time()
+        reason(b"#" + data)
+        assert time.process_time() - begun < 3
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,41 @@ def test_links_inside_are_followed_and_those_that_leave_are_refused(tmp_path: Pa
     refused(inside, "leaves the folder")
 
 
+def hugging_face_cache(folder: Path) -> Path:
+    """The snapshot of a model, as `hf download` keeps it."""
+    model = folder / "hub" / "models--acme--fraud"
+    snapshot = model / "snapshots" / "4f2c1a"
+    (snapshot / "unet").mkdir(parents=True)
+    (model / "blobs").mkdir()
+    for name, blob in (("config.json", "b1"), ("unet/model.onnx", "b2")):
+        (model / "blobs" / blob).write_bytes(blob.encode())
+        (snapshot / name).symlink_to(os.path.relpath(model / "blobs" / blob, (snapshot / name).parent))
+    return snapshot
+
+
+def test_a_snapshot_in_the_cache_of_hugging_face_is_carried_with_what_it_links_to(tmp_path: Path) -> None:
+    snapshot = hugging_face_cache(tmp_path)
+    found = scan(snapshot)
+    assert {f.entry.path: f.content for f in found.files} == {"config.json": b"b1", "unet/model.onnx": b"b2"}
+    assert [f.entry.path for f in scan(snapshot / "unet").files] == ["model.onnx"]
+    (tmp_path / "short").symlink_to(snapshot)
+    assert scan(tmp_path / "short").digest == found.digest
+
+
+def test_links_out_of_the_cache_of_hugging_face_are_refused(tmp_path: Path) -> None:
+    snapshot = hugging_face_cache(tmp_path)
+    (tmp_path / "secret").write_bytes(b"secret")
+    (snapshot.parents[1] / "blobs" / "b3").symlink_to(tmp_path / "secret")
+    for target in (tmp_path / "secret", snapshot.parents[1] / "blobs" / "b3"):
+        (snapshot / "out").symlink_to(target)
+        refused(snapshot, "leaves the folder")
+        (snapshot / "out").unlink()
+    other = hugging_face_cache(tmp_path / "other")
+    (snapshot / "out").symlink_to(other / "config.json")
+    refused(snapshot, "leaves the folder")
+    refused(snapshot.parents[1], "in all its revisions")
+
+
 def test_links_to_nowhere_and_in_circles_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"x")
     (tmp_path / "gone").symlink_to("nowhere")

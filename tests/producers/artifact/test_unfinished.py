@@ -30,6 +30,15 @@ def test_a_pointer_in_place_of_the_model_is_refused(tmp_path: Path) -> None:
     refused(tmp_path, "a git-annex pointer", "git annex get")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_pointer_that_windows_wrote_anew_is_one(tmp_path: Path, encoding: str) -> None:
+    text = LFS.decode().replace("\n", "\r\n")
+    (tmp_path / "model.safetensors").write_bytes(text.encode(encoding))
+    refused(tmp_path, "a git-lfs pointer to 13487563219 bytes", "git lfs pull")
+    (tmp_path / "model.safetensors").write_bytes(b"\n" + LFS)
+    refused(tmp_path, "a git-lfs pointer to 13487563219 bytes", "git lfs pull")
+
+
 def test_a_text_about_pointers_is_none(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_bytes(b"# About\n" + LFS)
     (tmp_path / "longer.txt").write_bytes(LFS + bytes(2000))
@@ -93,49 +102,3 @@ def test_safetensors_that_are_cut_off_are_refused(tmp_path: Path) -> None:
     for length in (len(whole) - 1, 500, 50):
         path.write_bytes(whole[:length])
         refused(path, f"cut off: {length} bytes of", "to its end")
-
-
-def index(*shards: str) -> bytes:
-    return json.dumps({"metadata": {}, "weight_map": {f"w{n}": shard for n, shard in enumerate(shards)}}).encode()
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "model.safetensors.index.json", "pytorch_model.bin.index.json", "model.safetensors.index.fp16.json",
-        "unet/diffusion_pytorch_model.safetensors.index.json",
-    ],
-)  # fmt: skip
-def test_an_index_whose_shards_are_missing_is_refused(tmp_path: Path, name: str) -> None:
-    folder = (tmp_path / name).parent
-    folder.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(index("one.bin", "two.bin", "two.bin"))
-    (folder / "one.bin").write_bytes(b"1")
-    refused(tmp_path, r"index.*\.json: lists shards that are not there: .*two\.bin", "save the model again")
-    (folder / "two.bin").write_bytes(b"2")
-    assert len(scan(tmp_path).files) == 3
-    (tmp_path / ".modelcastignore").write_text("one.bin")
-    refused(tmp_path, r"one\.bin", "save the model again")
-
-
-def test_an_index_of_something_else_is_carried(tmp_path: Path) -> None:
-    for number, text in enumerate([b"[]", b"{}", b'{"weight_map": []}', b'{"weight_map": {"a": 1}}', b"no json"]):
-        (tmp_path / f"{number}.index.json").write_bytes(text)
-    assert len(scan(tmp_path).files) == 5
-
-
-@pytest.mark.parametrize(
-    ("there", "missing"),
-    [
-        (["model-00001-of-00003.gguf", "model-00003-of-00003.gguf"], "model-00002-of-00003.gguf"),
-        (["v/variables.data-00000-of-00002"], "v/variables.data-00001-of-00002"),
-        (["m-00002-of-00002.safetensors"], "m-00001-of-00002.safetensors"),
-    ],
-)
-def test_a_set_of_numbered_shards_with_a_gap_is_refused(tmp_path: Path, there: list[str], missing: str) -> None:
-    for name in there:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(name.encode())
-    refused(tmp_path, missing, "save the model again")
-    (tmp_path / missing).write_bytes(b"x")
-    assert len(scan(tmp_path).files) == len(there) + 1

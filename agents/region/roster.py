@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import structlog
 
-from modelcast.agents.region.decider.values import PodsKnown
+from modelcast.agents.region.decider.values import PodsKnown, PodTraits
 from modelcast.consumers.discovery.merging import FleetView, Member, PodChanges, members_of, pod_changes
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.infra.telemetry import metrics
@@ -22,6 +23,7 @@ class FleetRoster:
         labels: the fleets, in the settings' order.
         views: what is known of them at first; those that the settings name are known from the start.
         client: makes a pod's client.
+        traits: what a rollover must know of the pods of each fleet; none: nothing.
         on_change: called with the pods each time that they, or what is known of fleets, have changed.
     """
 
@@ -31,7 +33,9 @@ class FleetRoster:
         views: Sequence[FleetView],
         client: Callable[[Member], Pod],
         on_change: Callable[[PodsKnown], None],
+        traits: Sequence[PodTraits] = (),
     ) -> None:
+        self._traits = traits
         self._labels = labels
         self._views = list(views)
         self._client = client
@@ -55,7 +59,8 @@ class FleetRoster:
     def known(self) -> PodsKnown:
         """See ``Roster.known``."""
         unknown = sum(view.seen_at is None for view in self._views)
-        return PodsKnown(tuple(sorted(self._pods)), fleets_unknown=unknown, trouble=self._trouble())
+        traits = {n: self._traits[m.fleet] for n, m in self._members.items()} if self._traits else {}
+        return PodsKnown(tuple(sorted(self._pods)), fleets_unknown=unknown, trouble=self._trouble(), traits=traits)
 
     def looked(self, fleet: int, view: FleetView) -> None:
         """A fleet was looked at."""
@@ -68,7 +73,7 @@ class FleetRoster:
         self._count(fleet)
         after = self.known()
         if changed or after != before:
-            self._on_change(PodsKnown(after.names, changed.replaced, after.fleets_unknown, after.trouble))
+            self._on_change(replace(after, replaced=changed.replaced))
 
     async def aclose(self) -> None:
         """Close the connections to every pod."""

@@ -49,6 +49,11 @@ FETCHED_BYTES = Counter(
 SAVED_BYTES = Counter("modelcast_saved_bytes", "Bytes that did not have to move, by the same ways.", ("model", "way"))
 RELOADS = Counter("modelcast_reloads", "Loads asked of pods: served, failed, refused.", ("model", "outcome"))
 RELOAD_SECONDS = Histogram("modelcast_reload_seconds", "Time from asking a pod to its read-back.", buckets=SECONDS)
+ROLLOVER_STOPPED = Gauge(
+    "modelcast_rollover_stopped",
+    "1 while a rollover in the region was stopped, or can't go on before a person changes its bounds.",
+    ("model",),
+)
 EPOCH = Gauge("modelcast_owner_epoch", "Epoch under which this worker owns the model; 0: it does not.", ("model",))
 FENCED = Counter("modelcast_fenced", "Side effects refused because a newer owner exists.", ("model",))
 ACKS = Counter("modelcast_acks", "Snapshot pages sent.", ("model",))

@@ -31,6 +31,7 @@ FIRING: dict[str, list[tuple[str, str]]] = {
     "Stalled": [('modelcast_model_pairs{model="fraud",word="STALLED"}', "2x60")],
     "Alarm": [('modelcast_alarm{model="fraud"}', "1x60")],
     "VersionRefused": [('modelcast_model_pairs{model="fraud",word="REFUSED"}', "3x60")],
+    "RolloverStopped": [('modelcast_rollover_stopped{model="fraud"}', "1x60")],
     "SkewTooLong": [('modelcast_skew{model="fraud"}', "1x200")],
     "DeadLetters": [('modelcast_dead_letters_total{topic="model-acks",reason="framing"}', "0x30 1x30")],
     "PodsMissing": [

@@ -251,7 +251,9 @@ def note(row: RegionState, now_us: int) -> str:
         parts.append(f"refuses {row.refused_version}")
     if row.error:
         parts.append(error_of(row, now_us))
-    elif row.way and row.bytes_total and not is_fetching(row):
+    if row.rollover:
+        parts.append(row.rollover)
+    elif not row.error and row.way and row.bytes_total and not is_fetching(row):
         parts.append(row.way)
     return "; ".join(parts)
 

@@ -115,6 +115,7 @@ class Routes:
         headers = response.headers
         headers["modelcast-incarnation"] = self._incarnation
         headers["modelcast-ready"] = "true" if self._life.restored else "false"  # of the model asked for
+        headers["modelcast-gapless"] = "true" if self._repository.gapless else "false"
         if self._life.leaving:
             _closing(response)
         return response

@@ -37,6 +37,24 @@ def test_the_registry_id_is_made_once_and_the_same_for_everybody(store: Counting
     assert RegistryReader(store).registry_id() == found[0]
 
 
+@pytest.mark.parametrize("create", [True, False])
+def test_a_registry_that_another_publisher_makes_and_fills_meanwhile_is_taken(
+    store: CountingStore, monkeypatch: pytest.MonkeyPatch, create: bool
+) -> None:
+    """Between a look for the id, which is not there yet, and a look for entries."""
+    listed = store.folders
+
+    def folders(prefix: str) -> list[str]:
+        monkeypatch.setattr(store, "folders", listed)
+        other = RegistryReader(store)
+        other.registry_id(create=True)
+        filled(other, 1)
+        return list(listed(prefix))
+
+    monkeypatch.setattr(store, "folders", folders)
+    assert RegistryReader(store).registry_id(create=create) == RegistryReader(store).registry_id()
+
+
 def test_an_empty_store_has_no_registry_until_somebody_publishes(store: CountingStore) -> None:
     with pytest.raises(NotFound):
         RegistryReader(store).registry_id()

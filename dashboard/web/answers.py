@@ -43,6 +43,7 @@ class PairLine:
     bytes_planned: int
     bytes_per_second: float
     way: str
+    rollover: str
     stage_seconds: dict[str, float]
     error: str
     error_generation: int
@@ -285,6 +286,7 @@ def pair_line(pair: Pair) -> PairLine:
         bytes_planned=row.bytes_planned,
         bytes_per_second=row.bytes_per_second,
         way=row.way,
+        rollover=row.rollover,
         stage_seconds=dict(row.stage_seconds),
         error=row.error,
         error_generation=row.error_generation,

@@ -104,7 +104,7 @@ class Api:
         name = view.state.model
         entries = await self._logs.newest(name, view.state.head_generation)
         if not entries:
-            entries = tuple(line for line in reversed(board.entries) if line.model == name)
+            entries = tuple(line for line in reversed(board.announced.lines) if line.model == name)
         pairs = sorted(view.pairs.values(), key=_pair_key)
         answer = answers.Model(
             fresh=board.freshness(),
@@ -177,7 +177,9 @@ class Api:
     async def entries(self, request: web.Request) -> web.Response:
         """The newest log entries."""
         board = self._board
-        return self._answer(request, answers.Entries(board.freshness(), tuple(reversed(board.entries))), cached=False)
+        return self._answer(
+            request, answers.Entries(board.freshness(), tuple(reversed(board.announced.lines))), cached=False
+        )
 
     async def groups(self, request: web.Request) -> web.Response:
         """How far the consumer groups have read, worst first."""

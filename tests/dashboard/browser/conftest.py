@@ -18,10 +18,12 @@ from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.view.fleet import Worker
 from modelcast.dashboard.web.app import make_web_app
+from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import Entry, RegionHeartbeat, VersionState
 from modelcast.schemas.words import Limits
 from tests.dashboard.makers import REGISTRY, SECOND
 from tests.dashboard.web.conftest import nowhere
+from tests.support.folding import NOWHERE
 from tests.support.servers import required_binary
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
@@ -63,7 +65,8 @@ class Shown:
         workers = {name: (Worker(beat(name, at_us), at_us),) for name in names}
 
         async def take() -> None:
-            self.board.take(NewsBatch("kafka", Reach.LIVE, seen, entries, complete=frozenset(states)))
+            stated = tuple((state(entry, NOWHERE), at) for entry, at in entries)
+            self.board.take(NewsBatch("kafka", Reach.LIVE, seen, stated, complete=frozenset(states)))
             self.board.take(NewsBatch("redis", Reach.LIVE, workers=workers))
             self.board.flush()
 

@@ -11,10 +11,12 @@ from modelcast.dashboard.board import Board
 from modelcast.dashboard.groups import GroupLook, GroupsWatch, GroupWord, PartitionLook
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.web.app import host_allowed
+from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand
 from modelcast.schemas.words import Word
 from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.dashboard.web.conftest import said
+from tests.support.folding import NOWHERE
 
 Serve = Callable[..., Awaitable[TestClient]]
 
@@ -96,7 +98,8 @@ async def test_one_model_everywhere(board: Board, serve: Serve) -> None:
 async def test_the_last_entries_tell_who_and_why(board: Board, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu")]))
     pin = ModelCommand("r", "e1", "fraud", 9, CommandKind.PIN, (CommandTarget("eu", 7),), 1, "anna", "A/B")
-    board.take(NewsBatch("kafka", Reach.LIVE, entries=((pin, 1_000_000), (pin, 1_000_000))))
+    announced = state(pin, NOWHERE)
+    board.take(NewsBatch("kafka", Reach.LIVE, entries=((announced, 1_000_000), (announced, 1_000_000))))
     (line,) = (await read(await serve(board), "/api/v1/entries"))["entries"]
     assert (line["kind"], line["version"], line["by"], line["why"], line["regions"]) == (
         "PIN",

@@ -80,28 +80,42 @@ def make_fleet(make_stack: Callable[..., Stack], tmp_path: Path) -> Iterator[Cal
 
 
 @pytest.mark.soak
-def test_pods_that_register_themselves_come_go_move_and_come_back_older(make_fleet: Callable[[object], Fleet]) -> None:
+def test_pods_that_register_themselves_come_leave_and_come_back_elsewhere(
+    make_fleet: Callable[[object], Fleet],
+) -> None:
     fleet = make_fleet({"by": "lease"})
-    ports = free_ports(4)
+    ports = free_ports(3)
     fleet.publish(1)
     until(lambda: fleet.ack is not None, "the region reports")
     assert fleet.ack is not None
     assert (fleet.ack.pods_expected, str(fleet.ack.state)) != (0, "SERVING")
-    first, second = fleet.pod("a", ports[0]), fleet.pod("b", ports[1])
+    fleet.pod("a", ports[0])
+    second = fleet.pod("b", ports[1])
     fleet.serve(1, "a", "b")
     assert second.terminate() == 0
     assert region_store(fleet.stack.settings, "eu").head(keys.pod_lease("b")) is None  # it took its lease along
     fleet.serve(1, "a")
     fleet.publish(2)
     fleet.serve(2, "a")
-    second = fleet.pod("b", ports[2])  # elsewhere, with what it served before
+    fleet.pod("b", ports[2])  # elsewhere, with what it served before
     fleet.serve(2, "a", "b")
-    first.kill()  # its lease ends by itself
+
+
+@pytest.mark.soak
+def test_a_registered_pod_that_is_killed_is_left_out_once_its_lease_ends_and_is_back_when_it_starts_again(
+    make_fleet: Callable[[object], Fleet],
+) -> None:
+    fleet = make_fleet({"by": "lease"})
+    ports = free_ports(2)
+    fleet.publish(1)
+    killed, _ = fleet.pod("a", ports[0]), fleet.pod("b", ports[1])
+    fleet.serve(1, "a", "b")
+    killed.kill()
+    fleet.serve(1, "b")
+    fleet.publish(2)
     fleet.serve(2, "b")
-    fleet.pod("a", ports[0])
+    killed.start()
     fleet.serve(2, "a", "b")
-    fleet.publish(3)
-    fleet.serve(3, "a", "b")
 
 
 @pytest.mark.soak

@@ -47,7 +47,9 @@ class FleetRoster:
         self._closing: set[asyncio.Task[None]] = set()
         self._apply()
         for number, view in enumerate(views):
-            self._measure(number, view)
+            self._count(number)
+            if view.seen_at is None:
+                metrics.FLEET_SEEN_TIMESTAMP.labels(labels[number]).set(0)
 
     @property
     def pods(self) -> Mapping[str, Pod]:
@@ -66,8 +68,9 @@ class FleetRoster:
         self._views[fleet] = view
         if not view.error:
             self._seen_at[fleet] = time.time()
+            metrics.FLEET_SEEN_TIMESTAMP.labels(self._labels[fleet]).set_to_current_time()
         changed = self._apply()
-        self._measure(fleet, view)
+        self._count(fleet)
         after = self.known()
         if changed or after != before:
             self._on_change(replace(after, replaced=changed.replaced))
@@ -102,9 +105,7 @@ class FleetRoster:
         as_of = time.strftime("%H:%M:%S UTC", time.gmtime(self._seen_at.get(number)))
         return f"the pods of fleet {self._labels[number]} are those of {as_of}: {view.error}"
 
-    def _measure(self, fleet: int, view: FleetView) -> None:
+    def _count(self, fleet: int) -> None:
         label = self._labels[fleet]
         alike = [v for v, other in zip(self._views, self._labels, strict=True) if other == label]
         metrics.FLEET_PODS.labels(label).set(sum(len(v.pods) for v in alike))
-        if view.seen_at is not None and not view.error:
-            metrics.FLEET_SEEN_TIMESTAMP.labels(label).set_to_current_time()

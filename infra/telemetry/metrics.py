@@ -62,7 +62,9 @@ CACHE_USED_BYTES = Gauge("modelcast_cache_used_bytes", "Bytes in the local artif
 DISK_FREE_BYTES = Gauge("modelcast_disk_free_bytes", "Bytes free on the cache's disk.")
 FLEET_PODS = Gauge("modelcast_fleet_pods", "Pods that a fleet of the settings has, as far as is known.", ("fleet",))
 FLEET_SEEN_TIMESTAMP = Gauge(
-    "modelcast_fleet_seen_timestamp_seconds", "When a fleet's pods were last looked up successfully.", ("fleet",)
+    "modelcast_fleet_seen_timestamp_seconds",
+    "When a fleet's pods were last looked up successfully; 0: never.",
+    ("fleet",),
 )
 
 # --- tracker ------------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--run-threads", type=int, default=2)
     parser.add_argument("--intra-op-threads", type=int, default=1)
     parser.add_argument("--load-nice", type=int, default=10)
+    parser.add_argument("--memory-max-bytes", type=int, help="of all models together; without it, what the machine has")
     arguments = parser.parse_args()
     token = arguments.token_file.read_text().strip() if arguments.token_file else os.environ["MODELCAST_POD_TOKEN"]
     config = PodConfig(
@@ -70,6 +71,7 @@ def main() -> None:
         run_threads=arguments.run_threads,
         intra_op_threads=arguments.intra_op_threads,
         load_nice=arguments.load_nice,
+        memory_max_bytes=arguments.memory_max_bytes,
     )
     asyncio.run(serve(config))
 

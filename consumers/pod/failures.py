@@ -5,7 +5,7 @@ import errno
 from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION
-from modelcast.schemas.errors import TransportError, VerificationFailed
+from modelcast.schemas.errors import ModelcastError, TransportError, VerificationFailed
 
 _EXHAUSTED = {errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
 
@@ -29,3 +29,9 @@ def failure_code(error: Exception) -> str:
             return "out_of_resources" if number in _EXHAUSTED else "io_error"
         case _:
             return "internal_error"
+
+
+def failure_message(error: Exception) -> str:
+    """What is reported of it."""
+    said = str(error) if isinstance(error, ModelcastError | MemoryError) else f"{type(error).__name__}: {error}"
+    return said[:2000] or type(error).__name__

@@ -1,14 +1,16 @@
 """Inference over HTTP on our own engine: one request to the worker that serves the model, and its answer back."""
 
-import asyncio
 import time
 from collections.abc import Callable
 
 import structlog
 from aiohttp import web
+from multidict import CIMultiDict
 
 from modelcast.consumers.pod.config import PodConfig
+from modelcast.consumers.pod.paths import PathTarget
 from modelcast.consumers.pod.repository import Serving
+from modelcast.consumers.pod.series import InferenceSeries
 from modelcast.consumers.pod.worker.engine import OnnxEngine
 from modelcast.consumers.pod.worker.frames import ALL_JSON
 from modelcast.consumers.pod.worker.link import WorkerGone
@@ -26,22 +28,26 @@ class OnnxInference:
     def __init__(self, config: PodConfig, engine: OnnxEngine, metrics: PodMetrics) -> None:
         self._seconds_max = config.infer_seconds_max
         self._engine = engine
-        self._metrics = metrics
+        self._series = InferenceSeries(metrics)
 
-    async def answer(self, request: web.Request, serving_of: Callable[[web.Request], Serving]) -> web.Response:
+    async def answer(
+        self, request: web.BaseRequest, target: PathTarget, serving_of: Callable[[PathTarget], Serving]
+    ) -> web.Response:
         """The answer of the version that serves once the body has arrived. Raises ``BadRequest``."""
         json_size_bytes = _json_size(request.headers.get(JSON_SIZE_HEADER))
         body = await request.read()
         started = time.perf_counter()
-        serving = serving_of(request)  # read once, with its worker: this request finishes on what serves now
-        metrics, order = self._metrics, serving.order
-        metrics.in_flight.inc()
-        status = 503
+        serving = serving_of(target)  # read once, with its worker: this request finishes on what serves now
+        order, status = serving.order, 503
+        self._series.begun()
         try:
             link = self._engine.link(order.model)
+            part = link.part(target.part)
+            if part is None:
+                status = 404
+                return _error(404, no_such_part(target, link.parts), serving.headers)
             try:
-                async with asyncio.timeout(self._seconds_max):
-                    answer = await link.infer(body, json_size_bytes)
+                answer = await link.infer(part, body, json_size_bytes, timeout=self._seconds_max)
             except TimeoutError:
                 status = 504
                 if link.silent_seconds() >= self._seconds_max:
@@ -52,16 +58,20 @@ class OnnxInference:
         except WorkerGone as error:
             return _error(503, str(error), {**serving.headers, "Retry-After": "1"})
         finally:
-            metrics.in_flight.dec()
-            metrics.predictions.labels(order.model, str(order.version), str(status)).inc()
-            metrics.latency.labels(order.model).observe(time.perf_counter() - started)
-        headers = serving.headers
+            self._series.ended(order.model, order.version, status, time.perf_counter() - started)
+        headers = CIMultiDict(serving.headers)
         if answer.json_size_bytes == ALL_JSON:
             headers["Content-Type"] = "application/json"
         else:
             headers["Content-Type"] = "application/octet-stream"
             headers[JSON_SIZE_HEADER] = str(answer.json_size_bytes)
         return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+def no_such_part(target: PathTarget, parts: list[str]) -> str:
+    """What a client is told that asks for a part of a model that is not there."""
+    there = ", ".join(f"{target.model}/{part}" for part in parts) or target.model
+    return f"model {target.model!r} has no part {target.part[:80]!r}; served here: {there}"
 
 
 def _error(status: int, message: str, headers: dict[str, str]) -> web.Response:

@@ -1,6 +1,6 @@
 """Where a pod is between its start and its end, and how many requests it has under way.
 
-STARTING -> INCOMPLETE -> READY -> DRAINING -> CLOSED
+STARTING -> INCOMPLETE <-> READY -> DRAINING -> CLOSED
 STARTING, INCOMPLETE -> DRAINING
 """
 

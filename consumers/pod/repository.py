@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -22,7 +23,7 @@ RESPAWN_SECONDS_MAX = 30.0
 STEADY_SECONDS = 60.0  # what served this long starts a new count of crashes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Serving:
     """What serves, by whose order, and what every one of its answers says of that."""
 
@@ -30,9 +31,9 @@ class Serving:
     served: Served
     since: float  # monotonic seconds
 
-    @property
+    @cached_property
     def headers(self) -> dict[str, str]:
-        """The headers that name version and authority."""
+        """The headers that name version and authority. Not to be changed: each answer copies them."""
         return {
             "modelcast-version": str(self.order.version),
             "modelcast-digest": self.order.manifest_digest,
@@ -55,7 +56,7 @@ class Slot:
     bringing_up_order: LoadOrder | None = None
     failures: int = 0  # losses and failed respawns in a row
     reason: str = ""  # why the latest attempt failed
-    settled: asyncio.Event = field(default_factory=asyncio.Event)  # it was served, or unloaded, since the start
+    reached: int = -1  # the generation whose order was carried out last since the start; -1: none
 
 
 class Repository:
@@ -63,19 +64,22 @@ class Repository:
 
     def __init__(self, engine: Engine, ledger: Ledger, metrics: PodMetrics, *, grace_seconds: float) -> None:
         self.slots: dict[str, Slot] = {}
+        self.changed = asyncio.Event()  # set, and replaced by a new one, whenever an order was carried out
         self._swapping = 0  # swaps under way in which the server may fail requests
         self._unreachable = ""  # why the server could not be asked last
         self._grace_seconds = grace_seconds
         self._engine = engine
+        self.gapless = engine.capabilities.gapless
         self._watch_seconds = engine.capabilities.watch_seconds
         self._ledger = ledger
         self._metrics = metrics
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def settled(self, model: str) -> asyncio.Event:
-        """Set once the model was served, or its unloading ordered, since the start."""
-        return self.slots.setdefault(model, Slot(model)).settled
+    def reached(self, model: str) -> int:
+        """The generation by whose order the model was served, or unloaded, since the start; -1: none yet."""
+        slot = self.slots.get(model)
+        return slot.reached if slot else -1
 
     @property
     def trouble(self) -> str:
@@ -123,6 +127,7 @@ class Repository:
                 slot.serving = replace(serving, order=order)
                 slot.wanted = order
                 slot.reason = ""
+                self._reached(slot, order.generation)
                 self._metrics.generation.labels(order.model).set(order.generation)
                 self._metrics.loads.labels(order.model, "adopted").inc()
             return None
@@ -136,7 +141,8 @@ class Repository:
             raise PodRefused("a newer order arrived", code="superseded", subject=order.model) from None
         except LoadFailed as error:
             subject = f"{order.model}/{order.version}"
-            raise LoadFailed(error.message, code=error.code, subject=subject, hint=error.hint) from None
+            keeps = f"; version {slot.serving.order.version} goes on serving" if slot.serving else ""
+            raise LoadFailed(error.message + keeps, code=error.code, subject=subject, hint=error.hint) from None
 
     async def unload(self, model: str, *, epoch: int, generation: int) -> None:
         """Stop serving a model; requests in flight are answered.
@@ -148,9 +154,10 @@ class Repository:
         slot = self.slots.get(model)
         accepted = self._ledger.entries.get(model)
         if slot is None:
-            if accepted is None:
-                return
             slot = self.slots.setdefault(model, Slot(model))
+            if accepted is None:
+                self._reached(slot, generation)
+                return
         async with slot.admission:
             accepted = self._ledger.entries.get(model)
             if accepted is not None:
@@ -159,7 +166,7 @@ class Repository:
             await self._stop_bringing_up(slot)
             old, slot.serving, slot.wanted = slot.serving, None, None
             slot.reason = "unloaded"
-            slot.settled.set()
+            self._reached(slot, generation)
             if old is not None:
                 self._metrics.active.labels(model, str(old.order.version)).set(0)
             await self._engine.retire(model)
@@ -207,7 +214,7 @@ class Repository:
         if served is not None and _is(served, before):
             slot = self.slots.setdefault(before.model, Slot(before.model))
             slot.serving, slot.wanted = Serving(before, served, time.monotonic()), before
-            slot.settled.set()
+            self._reached(slot, before.generation)
             self._count_active(before, None)
             log.info("still serving", model=before.model, version=before.version, generation=before.generation)
         return before
@@ -284,7 +291,7 @@ class Repository:
             slot.failures = 0
         slot.serving = Serving(order, served, time.monotonic())
         slot.wanted, slot.reason = order, ""
-        slot.settled.set()
+        self._reached(slot, order.generation)
         self._unreachable = ""
         seconds = {**served.seconds, "total": time.monotonic() - started}
         self._count_active(order, old)
@@ -352,6 +359,11 @@ class Repository:
                     break
 
     # --- small things ---
+
+    def _reached(self, slot: Slot, generation: int) -> None:
+        slot.reached = generation
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     async def _remember_served(self, order: LoadOrder) -> None:
         slot = self.slots[order.model]

@@ -5,21 +5,21 @@ import contextlib
 import os
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable
 
-import stamina
 import structlog
 from aiohttp import web
 
-from modelcast.consumers.pod.config import Desired, DesiredSource, PodConfig
+from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Engine
 from modelcast.consumers.pod.inference import OnnxInference
 from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.routes import Routes
+from modelcast.consumers.pod.startup import Startup
 from modelcast.consumers.pod.worker.engine import OnnxEngine
-from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
+from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.infra.files.files import written_aside
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError, UsageError
@@ -27,7 +27,6 @@ from modelcast.schemas.errors import ModelcastError, UsageError
 log = structlog.get_logger("modelcast.pod")
 
 _CLOSE_SECONDS = 2.0
-ASK_AGAIN_SECONDS = 2.0
 
 
 async def serve(config: PodConfig, engine: Engine | None = None) -> None:
@@ -43,6 +42,34 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         ContentError: the state folder is damaged.
         ModelcastError: it can't listen there: the port is taken, say.
     """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await serve_until(stop, config, engine)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    config: PodConfig,
+    engine: Engine | None = None,
+    on_bound: Callable[[int], None] | None = None,
+) -> None:
+    """Serve until ``stop`` is set, then drain; on any thread, if the engine is given.
+
+    Args:
+        stop: ends it.
+        config: the pod.
+        engine: as for ``serve``.
+        on_bound: called once with the port.
+
+    Raises:
+        As ``serve``.
+    """
     if not config.token:
         raise UsageError("a pod needs its region's token", hint="set MODELCAST_POD_TOKEN")
     ledger = Ledger(config.state_dir)
@@ -52,13 +79,9 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         engine = onnx = OnnxEngine(config)
         inference = OnnxInference(config, onnx, metrics)
     repository = Repository(engine, ledger, metrics, grace_seconds=config.grace_seconds)
-    application = Routes(config, lifecycle, repository, metrics, secrets.token_hex(8), inference).application()
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
+    routes = Routes(config, lifecycle, repository, metrics, secrets.token_hex(8), inference)
+    runner = web.ServerRunner(routes.server(), handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
     await runner.setup()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     try:
         site = web.TCPSite(runner, config.host, config.port, backlog=1024)
         try:
@@ -70,7 +93,12 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         port = runner.addresses[0][1]
         log.info("listening", pod=config.name, region=config.region, host=config.host, port=port)
         _write_port(config, port)
-        starting = loop.create_task(_start(config, repository, ledger, lifecycle))
+        if on_bound is not None:
+            on_bound(port)
+        known = {model for model, entry in ledger.entries.items() if entry.served} | set(config.expected)
+        startup = Startup(config.name, config.desired, known, repository, lifecycle)
+        loop = asyncio.get_running_loop()
+        starting = loop.create_task(_start(repository, startup))
         registering = loop.create_task(config.presence.run()) if config.presence else None
         await stop.wait()
         tasks = [starting, *([registering] if registering else [])]
@@ -82,8 +110,6 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         await repository.close()
         await runner.cleanup()
         ledger.close()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 def _write_port(config: PodConfig, port: int) -> None:
@@ -92,75 +118,10 @@ def _write_port(config: PodConfig, port: int) -> None:
             file.write(f"{port}\n".encode())
 
 
-async def _start(config: PodConfig, repository: Repository, ledger: Ledger, lifecycle: Lifecycle) -> None:
+async def _start(repository: Repository, startup: Startup) -> None:
     with contextlib.suppress(LoadFailed):  # a load would meet the same trouble, and report it
         await repository.start()
-    served_before = {model: entry.served for model, entry in ledger.entries.items() if entry.served}
-    source = config.desired
-    desired = await _ask(source) if source is not None else None
-    # A source that answered has the last word on which models; without one, all that were served before.
-    wanted: dict[str, Desired | None] = dict.fromkeys(served_before) if desired is None else dict(desired)
-    await _restore(repository, wanted)
-    if lifecycle.phase is Phase.STARTING:
-        lifecycle.phase = Phase.INCOMPLETE
-    if source is not None and desired is None and not served_before:
-        # A new pod that can't learn what its region serves would take traffic for models that it does not have.
-        lifecycle.lacking = ("what the region serves is not known: its store does not answer",)
-        wanted = dict(await _ask_until_told(source))
-        await _restore(repository, wanted)
-    await _complete(repository, lifecycle, wanted)
-    if lifecycle.phase is Phase.INCOMPLETE:
-        lifecycle.phase = Phase.READY
-        log.info("ready", pod=config.name, models=sorted(wanted))
-
-
-async def _restore(repository: Repository, wanted: Mapping[str, Desired | None]) -> None:
-    async def restore(model: str, desired: Desired | None) -> None:
-        if desired is not None and desired.refused:
-            await repository.resume(model)  # a server that outlived this process loads nothing anew
-            return
-        try:
-            await repository.restore(desired.order if desired else None, model)
-        except (PodRefused, LoadFailed) as error:
-            log.error("given up at start; the region will order it", model=model, error=str(error))
-
-    await asyncio.gather(*(restore(model, order) for model, order in wanted.items()))
-
-
-async def _complete(repository: Repository, lifecycle: Lifecycle, wanted: Mapping[str, Desired | None]) -> None:
-    """Return once each of the models was served or unloaded: the region orders what could not be restored."""
-    told = {model: desired.refused for model, desired in wanted.items() if desired and desired.refused}
-    lacking = {model for model in wanted if not repository.settled(model).is_set()}
-    if lacking:
-        why = sorted(told.get(model, model) for model in lacking)
-        log.warning("not ready: the region serves more than could be restored", lacking=why)
-    while lacking:
-        lifecycle.lacking = tuple(sorted(told.get(model, model) for model in lacking))
-        waiting = [asyncio.ensure_future(repository.settled(model).wait()) for model in lacking]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waiting:
-                wait.cancel()
-        lacking = {model for model in lacking if not repository.settled(model).is_set()}
-    lifecycle.lacking = ()
-
-
-async def _ask_until_told(source: DesiredSource) -> dict[str, Desired]:
-    while True:
-        await asyncio.sleep(ASK_AGAIN_SECONDS)
-        if (desired := await _ask(source)) is not None:
-            return desired
-
-
-async def _ask(source: DesiredSource) -> dict[str, Desired] | None:
-    try:
-        async for attempt in stamina.retry_context(on=ModelcastError, attempts=4, timeout=20.0, wait_initial=0.2):
-            with attempt:
-                return {desired.order.model: desired for desired in await asyncio.to_thread(source.desired)}
-    except ModelcastError as error:
-        log.error("what the region serves is not known now", error=str(error))
-    return None
+    await startup.run()
 
 
 async def _drain(config: PodConfig, lifecycle: Lifecycle) -> None:

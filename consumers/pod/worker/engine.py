@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ import structlog
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Capabilities, Served
 from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink, WorkerLoaded
+from modelcast.consumers.pod.worker.memory import machine_limits, private_bytes, refusal, room
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod.worker.spares import Spares
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
@@ -27,6 +29,7 @@ class OnnxEngine:
         self._spares = Spares(config.spares, config.artifacts, nice=self._nice)
         self._serving: dict[str, tuple[WorkerLink, Served]] = {}
         self._prepared: dict[str, tuple[WorkerLink, WorkerLoaded]] = {}
+        self._living: set[WorkerLink] = set()  # those that load or serve, also if they only finish
         self._on_lost: Callable[[str, str], None] = lambda _model, _why: None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -46,9 +49,12 @@ class OnnxEngine:
             spec = LoadSpec(
                 *(order.model, order.version, order.manifest_digest),
                 *(config.run_threads, config.intra_op_threads),
+                keeps_limit=config.memory_max_bytes is not None,
             )
+            self._living.add(link)
+            link.gone.add_done_callback(lambda _: self._living.discard(link))
             try:
-                loaded = await link.load(spec, timeout=config.load_seconds_max)
+                loaded = await link.load(spec, timeout=config.load_seconds_max, grant=self._grant)
             except BaseException:
                 await link.kill()
                 raise
@@ -57,7 +63,7 @@ class OnnxEngine:
                 self._spawn(self._refill())
         self._prepared[order.model] = (
             link,
-            WorkerLoaded(loaded.metadata, {"spawn": spawned - started, **loaded.seconds}),
+            replace(loaded, seconds={"spawn": spawned - started, **loaded.seconds}),
         )
 
     async def swap(self, order: LoadOrder) -> Served:
@@ -106,6 +112,15 @@ class OnnxEngine:
             return  # it was retired
         del self._serving[model]
         self._on_lost(model, "its worker process died")
+
+    def _grant(self, need_bytes: int) -> int:
+        """See ``Grant``. What serves goes on taking what it has until the new version replaces it."""
+        used = sum(private_bytes(link.pid) for link in self._living)
+        promised = sum(link.promised_bytes for link in self._living)
+        found = room(self._config.memory_max_bytes, used, promised, machine_limits())
+        if said := refusal(need_bytes, found):
+            raise LoadFailed(said, code="out_of_resources", hint="give the pod more memory, or unload a model")
+        return found.free_bytes
 
     def _nice(self) -> int:
         """Where nothing serves, nothing is disturbed, and a pod that starts should be quick."""

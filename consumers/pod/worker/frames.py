@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 _HEADER = struct.Struct("<QIIHH")
 HEADER_SIZE_BYTES = _HEADER.size
 ALL_JSON = 0xFFFFFFFF  # json_size_bytes of a body without binary tensors
+NO_PART = 0xFFFF  # status of a request for a model that has parts only
 
 
 class FrameKind(IntEnum):
@@ -22,10 +23,13 @@ class FrameKind(IntEnum):
     FAILED = 4  # worker: why it can't, as JSON
     INFER = 5  # front
     ANSWER = 6  # worker
+    STAGE = 7  # worker: what of the load it begins now
+    NEEDS = 8  # worker: how many bytes of memory the load takes at least, as decimal digits
+    GRANTED = 9  # front: how many it may take, as decimal digits; none: as many as it wants
 
 
 class WorkerFrame(NamedTuple):
-    """One message. ``status`` is an HTTP status (answers only)."""
+    """One message. ``status`` is an answer's HTTP status, or the place of the model's part that a request is for."""
 
     kind: int
     request_id: int

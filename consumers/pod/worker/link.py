@@ -6,18 +6,23 @@ import pickle
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import orjson
 
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
-from modelcast.consumers.pod.worker.frames import ALL_JSON, FrameKind, WorkerFrame, header, take_frame
+from modelcast.consumers.pod.worker.frames import ALL_JSON, NO_PART, FrameKind, WorkerFrame, header, take_frame
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod_clients.port import LoadFailed
 
 _JOIN_BYTES_MAX = 64 * 1024
+
+
+Grant = Callable[[int], int | None]
+"""How much memory a load may take that needs so many bytes at least; None: as much as it wants. Raises ``LoadFailed``
+if there is too little."""
 
 
 class WorkerGone(Exception):
@@ -38,18 +43,20 @@ class WorkerLoaded:
 
     metadata: dict[str, Any]
     seconds: dict[str, float]
+    parts: tuple[str, ...] = ("",)
 
 
 class WorkerLink(asyncio.Protocol):
     """One worker. ``gone`` is done once its process has ended, for whatever reason."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[int] = loop.create_future()
         self._process = process
         self._warm: asyncio.Future[None] = loop.create_future()
         self._loaded: asyncio.Future[WorkerLoaded] = loop.create_future()
-        self._pending: dict[int, asyncio.Future[Answer]] = {}
+        self._pending: dict[int, tuple[asyncio.Future[Answer], float]] = {}  # with its deadline
+        self._expiry: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._next_id = 0
@@ -57,6 +64,10 @@ class WorkerLink(asyncio.Protocol):
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._burial: asyncio.Task[None] | None = None
+        self._parts: dict[str, int] = {}
+        self._stage = "start"
+        self._grant: Grant = lambda _need_bytes: None
+        self.promised_bytes = 0  # memory that the load needs, until it is loaded
 
     @classmethod
     async def start(cls, artifacts: ArtifactSourceFactory, *, load_nice: int) -> "WorkerLink":
@@ -87,44 +98,75 @@ class WorkerLink(asyncio.Protocol):
         """Return when the worker waits for a load. Raises ``WorkerGone``."""
         await asyncio.shield(self._warm)
 
-    async def load(self, spec: LoadSpec, *, timeout: float) -> WorkerLoaded:
+    async def load(self, spec: LoadSpec, *, timeout: float, grant: Grant) -> WorkerLoaded:
         """Have the worker verify, load and warm up.
 
+        Args:
+            spec: what.
+            timeout: in seconds.
+            grant: see ``Grant``; asked when the files have been verified.
+
         Raises:
-            LoadFailed: it said why it can't, took longer than ``timeout`` seconds, or died of it.
+            LoadFailed: it said why it can't, there is no memory for it, it took too long, or died of it.
         """
+        self._grant = grant
         self._send(FrameKind.LOAD, pickle.dumps(spec))
         try:
             async with asyncio.timeout(timeout):
                 return await asyncio.shield(self._loaded)
         except TimeoutError:
-            raise LoadFailed(f"not loaded within {timeout:g} s", code="load_timeout") from None
+            raise LoadFailed(f"not loaded within {timeout:g} s: still at {self._stage}", code="load_timeout") from None
         except WorkerGone as error:
-            raise LoadFailed(f"{error} while it loaded the model", code="load_crashed") from None
+            raise LoadFailed(f"{error} while it loaded the model: at {self._stage}", code="load_crashed") from None
+        finally:
+            self.promised_bytes = 0
 
-    async def infer(self, body: bytes, json_size_bytes: int) -> Answer:
-        """Pass one request on. Raises ``WorkerGone``."""
+    def part(self, name: str) -> int | None:
+        """The number of a part of what it serves; None: it has none of that name."""
+        return self._parts.get(name, None if name else NO_PART)
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of its parts."""
+        return sorted(name for name in self._parts if name)
+
+    async def infer(self, part: int, body: bytes, json_size_bytes: int, *, timeout: float) -> Answer:
+        """Pass one request on, for the part of that number.
+
+        Raises:
+            WorkerGone: the process has ended.
+            TimeoutError: it did not answer within ``timeout`` seconds, which is the same for all requests.
+        """
         if self._transport is None or self._transport.is_closing():
             raise WorkerGone("the worker process has ended")
         self._next_id += 1
         request_id = self._next_id
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        now = self._loop.time()
+        future: asyncio.Future[Answer] = self._loop.create_future()
         if not self._pending:
-            self._answered_at = time.monotonic()  # it owes nothing older than this
-        self._pending[request_id] = future
-        self._idle.clear()
-        self._send(FrameKind.INFER, body, request_id=request_id, json_size_bytes=json_size_bytes)
-        try:
-            return await future
-        finally:
-            # A request that is not waited for any more (time-out) still counts until the worker has answered it,
-            # but its answer is dropped.
-            if future.cancelled() and request_id in self._pending:
-                self._pending[request_id] = asyncio.get_running_loop().create_future()
+            self._answered_at = now  # it owes nothing older than this
+            self._idle.clear()
+        self._pending[request_id] = future, now + timeout
+        if self._expiry is None:
+            self._expiry = self._loop.call_at(now + timeout, self._expire)
+        self._send(FrameKind.INFER, body, request_id=request_id, part=part, json_size_bytes=json_size_bytes)
+        # One that is not waited for any more counts until the worker has answered it; its answer is dropped.
+        return await future
+
+    def _expire(self) -> None:
+        """One timer for all that wait: a timer for each would cost more than the rest of its way."""
+        now, waits = self._loop.time(), None
+        for future, deadline in self._pending.values():  # in the order of their deadlines
+            if deadline > now:
+                waits = deadline
+                break
+            if not future.done():
+                future.set_exception(TimeoutError())
+        self._expiry = self._loop.call_at(waits, self._expire) if waits is not None else None
 
     def silent_seconds(self) -> float:
         """How long it has owed an answer without giving any."""
-        return time.monotonic() - self._answered_at if self._pending else 0.0
+        return self._loop.time() - self._answered_at if self._pending else 0.0
 
     async def retire(self, *, timeout: float) -> None:
         """Let it answer what it has begun, at most ``timeout`` seconds, then end it."""
@@ -140,10 +182,12 @@ class WorkerLink(asyncio.Protocol):
         self._process.kill()  # it holds nothing that needs an orderly end
         await asyncio.shield(self.gone)
 
-    def _send(self, kind: FrameKind, body: bytes, *, request_id: int = 0, json_size_bytes: int = ALL_JSON) -> None:
+    def _send(
+        self, kind: FrameKind, body: bytes, *, request_id: int = 0, part: int = 0, json_size_bytes: int = ALL_JSON
+    ) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        head = header(kind, len(body), request_id=request_id, json_size_bytes=json_size_bytes)
+        head = header(kind, len(body), request_id=request_id, status=part, json_size_bytes=json_size_bytes)
         if len(body) < _JOIN_BYTES_MAX:
             self._transport.write(head + body)
         else:
@@ -163,29 +207,51 @@ class WorkerLink(asyncio.Protocol):
 
     def _take(self, frame: WorkerFrame) -> None:
         if frame.kind == FrameKind.ANSWER:
-            self._answered_at = time.monotonic()
-            future = self._pending.pop(frame.request_id, None)
-            if future is not None and not future.done():
-                future.set_result(Answer(frame.status, frame.json_size_bytes, frame.body))
+            self._answered_at = self._loop.time()
+            waiting = self._pending.pop(frame.request_id, None)
+            if waiting is not None and not waiting[0].done():
+                waiting[0].set_result(Answer(frame.status, frame.json_size_bytes, frame.body))
             if not self._pending:
                 self._idle.set()
         elif frame.kind == FrameKind.WARM:
             self._warm.set_result(None)
         elif frame.kind == FrameKind.READY:
-            self._loaded.set_result(WorkerLoaded(**orjson.loads(frame.body)))
+            loaded = WorkerLoaded(**orjson.loads(frame.body))
+            self._parts = {name: number for number, name in enumerate(loaded.parts)}
+            self._loaded.set_result(loaded)
         elif frame.kind == FrameKind.FAILED:
             said = orjson.loads(frame.body)
-            self._loaded.set_exception(LoadFailed(said["error"], code=said["code"]))
+            self._fail(LoadFailed(said["error"], code=said["code"]))
+        elif frame.kind == FrameKind.STAGE:
+            self._stage = frame.body.decode()
+        elif frame.kind == FrameKind.NEEDS:
+            self._answer_needs(int(frame.body))
+
+    def _answer_needs(self, need_bytes: int) -> None:
+        try:
+            granted = self._grant(need_bytes)
+        except LoadFailed as error:
+            self._fail(error)
+            return
+        self.promised_bytes = need_bytes
+        self._send(FrameKind.GRANTED, b"" if granted is None else str(granted).encode())
+
+    def _fail(self, error: LoadFailed) -> None:
+        if not self._loaded.done():
+            self._loaded.set_exception(error)
+            self._loaded.exception()  # seen: the load may have been given up
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The worker has closed its end: it is dead, or as good as."""
         self._process.kill()
+        if self._expiry is not None:
+            self._expiry.cancel()
         self._burial = asyncio.get_running_loop().create_task(self._bury())
 
     async def _bury(self) -> None:
         code = await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
         gone = WorkerGone(f"the worker process ended ({_cause(code)})")
-        waiting: list[asyncio.Future[Any]] = [self._warm, self._loaded, *self._pending.values()]
+        waiting: list[asyncio.Future[Any]] = [self._warm, self._loaded, *(f for f, _ in self._pending.values())]
         self._pending.clear()
         self._idle.set()
         for future in waiting:

@@ -23,16 +23,17 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from modelcast.consumers.pod.worker.frames import FrameKind, WorkerFrame, header, read_frame
 
 if TYPE_CHECKING:
-    from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
-    from modelcast.consumers.pod.worker.onnx_model import OnnxModel
+    from modelcast.consumers.pod.artifacts import ArtifactSource, ArtifactSourceFactory
+    from modelcast.consumers.pod.worker.models.version import LoadedVersion
 
 _PR_SET_PDEATHSIG = 1
 
@@ -46,6 +47,7 @@ class LoadSpec:
     manifest_digest: str
     run_threads: int
     intra_op_threads: int
+    keeps_limit: bool = False  # the memory that was granted for the load bounds it for good
 
 
 class PodWorker:
@@ -73,7 +75,7 @@ class PodWorker:
             import onnxruntime as ort
 
             ort.set_global_thread_pool_sizes(spec.intra_op_threads, 1)
-        loaded: list[OnnxModel] = []
+        loaded: list[LoadedVersion] = []
         self._lowered(lambda: self._load(spec, loaded))
         if not loaded:
             return
@@ -83,7 +85,7 @@ class PodWorker:
 
     def _prepare(self) -> None:
         self._at_start()
-        import modelcast.consumers.pod.worker.onnx_model  # noqa: F401 - numpy and ONNX Runtime are what takes long
+        import modelcast.consumers.pod.worker.models.version  # noqa: F401 - numpy and ONNX Runtime are what takes long
 
         frame = read_frame(self._stream)
         if frame is None:
@@ -103,41 +105,72 @@ class PodWorker:
         thread.start()
         thread.join()
 
-    def _load(self, spec: LoadSpec, loaded: "list[OnnxModel]") -> None:
+    def _load(self, spec: LoadSpec, loaded: "list[LoadedVersion]") -> None:
         import orjson
 
-        from modelcast.consumers.pod.failures import failure_code
-        from modelcast.consumers.pod.worker.onnx_model import OnnxModel
-        from modelcast.schemas.errors import ModelcastError
+        from modelcast.consumers.pod.failures import failure_code, failure_message
 
         if self._artifacts is None:  # this pod's fault, not the version's, which other pods may well load
             said = f"the artifact source can't be had: {self._unprepared}"
             self._send(FrameKind.FAILED, orjson.dumps({"code": "no_source", "error": said[:2000]}))
             return
+        seconds: dict[str, float] = {}
         try:
-            marks = [time.perf_counter()]
-            folder = self._held.enter_context(self._artifacts().open(spec.manifest_digest))
-            marks.append(time.perf_counter())
-            model = OnnxModel(folder, model=spec.model, version=spec.version, intra_op_threads=spec.intra_op_threads)
-            marks.append(time.perf_counter())
-            model.warm_up()
-            marks.append(time.perf_counter())
+            version = self._loaded(spec, self._artifacts(), seconds)
         except Exception as error:
-            message = str(error) if isinstance(error, ModelcastError) else f"{type(error).__name__}: {error}"
-            self._send(FrameKind.FAILED, orjson.dumps({"code": failure_code(error), "error": message[:2000]}))
+            body = {"code": failure_code(error), "error": failure_message(error)}
+            self._send(FrameKind.FAILED, orjson.dumps(body))
             return
-        names = ("verify", "load", "warm_up")
-        seconds = {name: marks[i + 1] - marks[i] for i, name in enumerate(names)}
-        self._send(FrameKind.READY, orjson.dumps({"metadata": model.metadata, "seconds": seconds}))
-        loaded.append(model)
+        ready = {"metadata": version.metadata, "parts": version.parts, "seconds": seconds}
+        self._send(FrameKind.READY, orjson.dumps(ready))
+        loaded.append(version)
 
-    def _serve(self, model: "OnnxModel") -> None:
+    def _loaded(self, spec: LoadSpec, artifacts: "ArtifactSource", seconds: dict[str, float]) -> "LoadedVersion":
+        from modelcast.consumers.pod.worker.memory import limit_data, shown
+        from modelcast.consumers.pod.worker.models.version import LoadedVersion, VersionFiles
+
+        with self._stage("verify", seconds):
+            folder = self._held.enter_context(artifacts.open(spec.manifest_digest))
+        files = VersionFiles(folder)
+        granted = self._granted(files.size_bytes)
+        limit_data(granted)
+        try:
+            with self._stage("load", seconds):
+                version = LoadedVersion(
+                    files, model=spec.model, version=spec.version, intra_op_threads=spec.intra_op_threads
+                )
+            with self._stage("warm_up", seconds):
+                version.warm_up()
+        except MemoryError as error:
+            if granted is None:
+                raise
+            raise MemoryError(f"its load takes more than the {shown(granted)} that are free: {error}") from None
+        if not spec.keeps_limit:
+            limit_data(None)  # the load was to leave room for others; requests may use what is free then
+        return version
+
+    @contextmanager
+    def _stage(self, name: str, seconds: dict[str, float]) -> Iterator[None]:
+        self._send(FrameKind.STAGE, name.encode())
+        began = time.perf_counter()
+        yield
+        seconds[name] = time.perf_counter() - began
+
+    def _granted(self, need_bytes: int) -> int | None:
+        """The memory that the load may take; the front ends this process if there is too little."""
+        self._send(FrameKind.NEEDS, str(need_bytes).encode())
+        frame = read_frame(self._stream)
+        if frame is None:
+            os._exit(0)
+        return int(frame.body) if frame.body else None
+
+    def _serve(self, version: "LoadedVersion") -> None:
         while True:
             with self._reading:  # whichever thread is free takes the next request
                 frame: WorkerFrame | None = read_frame(self._stream)
             if frame is None:
                 os._exit(0)  # the front closed the connection: no one is left to answer
-            status, json_size_bytes, body = model.infer(frame.body, frame.json_size_bytes)
+            status, json_size_bytes, body = version.infer(frame.status, frame.body, frame.json_size_bytes)
             self._send(
                 FrameKind.ANSWER, body, request_id=frame.request_id, status=status, json_size_bytes=json_size_bytes
             )
@@ -165,6 +198,8 @@ def main() -> None:
     # A signal to the whole group (Ctrl-C, systemd) is for the front: it drains, and needs its workers for that.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with suppress(OSError):  # where memory runs out, a worker is killed, not the front
+        Path("/proc/self/oom_score_adj").write_text("500")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the front's own output is not for what libraries print
     PodWorker(socket.socket(fileno=descriptor), load_nice, _warnings_only).run()
 

@@ -1,5 +1,7 @@
 """Tensors as the Open Inference Protocol V2 writes them (JSON, and raw bytes after it), to and from numpy."""
 
+import base64
+import binascii
 import math
 import struct
 from itertools import chain
@@ -59,13 +61,24 @@ def from_json(data: object, datatype: str, shape: tuple[int, ...], name: str) ->
     try:
         if datatype == "BYTES":
             strings = np.empty(count, object)
-            strings[:] = flat
+            strings[:] = [text.encode() for text in flat]
             return _reshape(strings, shape, name)
         with np.errstate(over="ignore"):
             array = np.array(flat, dtype)
     except (ValueError, OverflowError):
         raise BadRequest(f"input {name!r}: 'data' holds values outside of {datatype}") from None
     return _reshape(array, shape, name)
+
+
+def decode_base64(data: object, shape: tuple[int, ...], name: str) -> Array:
+    """BYTES from a JSON list of base64 texts. Raises ``BadRequest``."""
+    texts = from_json(data, "BYTES", shape, name)
+    values = np.empty(texts.size, object)
+    try:
+        values[:] = [base64.b64decode(text, validate=True) for text in texts.ravel().tolist()]
+    except binascii.Error as error:
+        raise BadRequest(f"input {name!r}: not base64: {error}") from None
+    return values.reshape(shape)
 
 
 def _flat(data: object, name: str) -> list[Any]:
@@ -102,7 +115,7 @@ def _reshape(array: Array, shape: tuple[int, ...], name: str) -> Array:
 
 
 def _strings(raw: memoryview, count: int, name: str) -> Array:
-    values: list[str] = []
+    values: list[bytes] = []
     at = 0
     try:
         while at < len(raw):
@@ -110,9 +123,9 @@ def _strings(raw: memoryview, count: int, name: str) -> Array:
             at += 4
             if length > len(raw) - at:
                 raise BadRequest(f"input {name!r}: a BYTES element runs past the end")
-            values.append(str(raw[at : at + length], "utf-8"))
+            values.append(bytes(raw[at : at + length]))
             at += length
-    except (struct.error, UnicodeDecodeError) as error:
+    except struct.error as error:
         raise BadRequest(f"input {name!r}: bad BYTES: {error}") from None
     if len(values) != count:
         raise BadRequest(f"input {name!r}: shape needs {count} BYTES elements, got {len(values)}")

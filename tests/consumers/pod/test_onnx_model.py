@@ -11,28 +11,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.consumers.pod.worker.frames import ALL_JSON
-from modelcast.consumers.pod.worker.onnx_model import OnnxModel, find_model_file
+from modelcast.consumers.pod.worker.models.version import LoadedVersion, VersionFiles
 from modelcast.schemas.errors import ContentError
 from tests.consumers.pod.models import Artifact, adder, matmul, mixed
 
 
-def loaded(artifact: Artifact, home: Path) -> OnnxModel:
-    return OnnxModel(artifact.put(home), model="m", version=3, intra_op_threads=1)
+def opened(folder: Path) -> LoadedVersion:
+    return LoadedVersion(VersionFiles(folder), model="m", version=3, intra_op_threads=1)
+
+
+def loaded(artifact: Artifact, home: Path) -> LoadedVersion:
+    return opened(artifact.put(home))
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> OnnxModel:
+def two(tmp_path_factory: pytest.TempPathFactory) -> LoadedVersion:
     return loaded(adder(2.0), tmp_path_factory.mktemp("two"))
 
 
 @pytest.fixture(scope="module")
-def every(tmp_path_factory: pytest.TempPathFactory) -> OnnxModel:
+def every(tmp_path_factory: pytest.TempPathFactory) -> LoadedVersion:
     return loaded(mixed(), tmp_path_factory.mktemp("every"))
 
 
-def ask(model: OnnxModel, request: object, raw: bytes | None = None) -> tuple[int, Any, bytes]:
+def ask(model: LoadedVersion, request: object, raw: bytes | None = None) -> tuple[int, Any, bytes]:
     body = json.dumps(request).encode()
-    status, split, answer = model.infer(body + (raw or b""), ALL_JSON if raw is None else len(body))
+    status, split, answer = model.infer(0, body + (raw or b""), ALL_JSON if raw is None else len(body))
     if split == ALL_JSON:
         return status, json.loads(answer), b""
     return status, json.loads(answer[:split]), answer[split:]
@@ -41,7 +45,7 @@ def ask(model: OnnxModel, request: object, raw: bytes | None = None) -> tuple[in
 X = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2.5]}
 
 
-def test_an_answer_names_model_version_and_id(two: OnnxModel) -> None:
+def test_an_answer_names_model_version_and_id(two: LoadedVersion) -> None:
     status, answer, _ = ask(two, {"id": "q7", "inputs": [X]})
     assert status == 200
     assert answer == {
@@ -52,12 +56,12 @@ def test_an_answer_names_model_version_and_id(two: OnnxModel) -> None:
     }
 
 
-def test_data_may_be_nested(two: OnnxModel) -> None:
+def test_data_may_be_nested(two: LoadedVersion) -> None:
     status, answer, _ = ask(two, {"inputs": [{**X, "shape": [2, 2], "data": [[1, 2], [3, 4]]}]})
     assert (status, answer["outputs"][0]["data"]) == (200, [3, 4, 5, 6])
 
 
-def test_metadata_says_what_v2_asks_for(two: OnnxModel) -> None:
+def test_metadata_says_what_v2_asks_for(two: LoadedVersion) -> None:
     assert two.metadata == {
         "name": "m",
         "versions": ["3"],
@@ -86,7 +90,7 @@ NUMPY = ["?", "u1", "<u2", "<u4", "<u8", "i1", "<i2", "<i4", "<i8", "<f2", "<f4"
 DTYPES = dict(zip(VALUES, NUMPY, strict=False))
 
 
-def test_every_datatype_comes_back_as_it_went_in_as_json(every: OnnxModel) -> None:
+def test_every_datatype_comes_back_as_it_went_in_as_json(every: LoadedVersion) -> None:
     inputs = [{"name": f"in_{k}", "datatype": k, "shape": [2], "data": v} for k, v in VALUES.items()]
     status, answer, _ = ask(every, {"inputs": inputs})
     assert status == 200, answer
@@ -94,7 +98,7 @@ def test_every_datatype_comes_back_as_it_went_in_as_json(every: OnnxModel) -> No
     assert got == {f"out_{k}": pytest.approx(v) if k.startswith("FP") else v for k, v in VALUES.items()}
 
 
-def test_every_datatype_comes_back_as_it_went_in_as_bytes(every: OnnxModel) -> None:
+def test_every_datatype_comes_back_as_it_went_in_as_bytes(every: LoadedVersion) -> None:
     raws = {k: np.array(VALUES[k], d).tobytes() for k, d in DTYPES.items()}
     raws["BYTES"] = b"".join(struct.pack("<I", len(s.encode())) + s.encode() for s in VALUES["BYTES"])
     inputs = [
@@ -112,7 +116,7 @@ def test_every_datatype_comes_back_as_it_went_in_as_bytes(every: OnnxModel) -> N
     assert at == len(tail)
 
 
-def test_only_the_outputs_asked_for_come_and_each_as_it_was_asked(every: OnnxModel) -> None:
+def test_only_the_outputs_asked_for_come_and_each_as_it_was_asked(every: LoadedVersion) -> None:
     inputs = [{"name": f"in_{k}", "datatype": k, "shape": [2], "data": v} for k, v in VALUES.items()]
     outputs = [{"name": "out_INT8"}, {"name": "out_UINT8", "parameters": {"binary_data": True}}]
     status, answer, tail = ask(every, {"inputs": inputs, "outputs": outputs})
@@ -155,14 +159,14 @@ BAD: list[Any] = [
 
 
 @pytest.mark.parametrize("request_body", BAD, ids=lambda b: json.dumps(b)[:70])
-def test_a_bad_request_is_answered_with_400_and_a_message(two: OnnxModel, request_body: object) -> None:
+def test_a_bad_request_is_answered_with_400_and_a_message(two: LoadedVersion, request_body: object) -> None:
     status, answer, _ = ask(two, request_body)
     assert status == 400, answer
     assert answer["error"]
 
 
 @pytest.mark.parametrize(("datatype", "value"), [("UINT8", 256), ("INT8", 1.0), ("INT64", 2**63), ("FP16", 10**400)])
-def test_values_outside_of_the_datatype_are_refused(every: OnnxModel, datatype: str, value: object) -> None:
+def test_values_outside_of_the_datatype_are_refused(every: LoadedVersion, datatype: str, value: object) -> None:
     inputs = [{"name": f"in_{k}", "datatype": k, "shape": [2], "data": v} for k, v in VALUES.items()]
     for item in inputs:
         if item["datatype"] == datatype:
@@ -176,7 +180,7 @@ def test_values_outside_of_the_datatype_are_refused(every: OnnxModel, datatype: 
     ("sizes", "raw"),
     [(8, b"1234567"), (4, b"12345678"), (8, b"123456789"), (-1, b"12345678"), (True, b"12345678"), (2**40, b"")],
 )
-def test_binary_sizes_that_do_not_fit_are_refused(two: OnnxModel, sizes: Any, raw: bytes) -> None:
+def test_binary_sizes_that_do_not_fit_are_refused(two: LoadedVersion, sizes: Any, raw: bytes) -> None:
     item = {"name": "x", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": sizes}}
     assert ask(two, {"inputs": [item]}, raw)[0] == 400
 
@@ -199,9 +203,9 @@ JSON_VALUES = st.recursive(
 
 @settings(max_examples=400, deadline=None)
 @given(body=st.binary(max_size=60) | JSON_VALUES.map(lambda v: json.dumps(v).encode()), split=st.integers(0, 70))
-def test_no_body_at_all_is_anything_but_answered(two: OnnxModel, body: bytes, split: int) -> None:
+def test_no_body_at_all_is_anything_but_answered(two: LoadedVersion, body: bytes, split: int) -> None:
     for json_size in (ALL_JSON, split):
-        status, _, answer = two.infer(body, json_size)
+        status, _, answer = two.infer(0, body, json_size)
         assert status in {200, 400}
         json.loads(answer)
 
@@ -239,18 +243,7 @@ def test_weights_outside_of_the_artifact_are_refused(tmp_path: Path) -> None:
     escaping = Artifact(outside)
     (escaping.put(tmp_path).parent / "wights.b").write_bytes(artifact.files["weights.bin"])
     with pytest.raises(ContentError, match="can't load"):
-        OnnxModel(tmp_path / escaping.digest[7:] / "files", model="m", version=1, intra_op_threads=1)
-
-
-def test_an_artifact_without_one_clear_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ContentError, match="none"):
-        find_model_file(tmp_path)
-    (tmp_path / "a.onnx").touch()
-    (tmp_path / "b.onnx").touch()
-    with pytest.raises(ContentError, match=r"a\.onnx, b\.onnx"):
-        find_model_file(tmp_path)
-    (tmp_path / "model.onnx").touch()
-    assert find_model_file(tmp_path).name == "model.onnx"
+        opened(tmp_path / escaping.digest[7:] / "files")
 
 
 def test_garbage_is_no_model(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.fetch import RegionalArtifacts
-from modelcast.consumers.pod.worker.onnx_model import OnnxModel
+from modelcast.consumers.pod.worker.models.version import LoadedVersion, VersionFiles
 from modelcast.infra.stores import MemoryStore
 from tests.consumers.fetch.publishing import publish
 from tests.consumers.pod.models import Artifact, matmul, table
@@ -30,5 +30,5 @@ def test_a_model_whose_weights_are_shared_is_loaded(artifacts: tuple[dict[str, b
         assert manifest.digest == Artifact(files).digest
         with source.open(manifest.digest) as folder:
             last = folder
-            OnnxModel(folder, model="m", version=1, intra_op_threads=1)
+            LoadedVersion(VersionFiles(folder), model="m", version=1, intra_op_threads=1)
     assert (last / "weights.bin").stat().st_nlink > 1

@@ -1,0 +1,120 @@
+"""What a pod does before it takes traffic: learn what its region serves, load that, and say what it lacks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import stamina
+import structlog
+
+from modelcast.consumers.pod.config import Desired, DesiredSource
+from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
+from modelcast.consumers.pod.repository import Repository
+from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
+from modelcast.schemas.errors import ModelcastError
+
+log = structlog.get_logger("modelcast.pod")
+
+ASK_AGAIN_SECONDS = 2.0
+NOT_KNOWN = "what the region serves is not known: "
+
+Wanted = Mapping[str, Desired | None]
+"""By model; None: it was served before the start, and no one has said yet what the region serves now."""
+Bring = Callable[[str, Desired | None], Awaitable[None]]
+
+
+class Startup:
+    """Brings a pod to what its region serves.
+
+    Ready means: each model that the region serves has been served since the start, by an order of that generation or
+    a later one. Orders are obeyed long before; that is how a pod that could not restore a model gets it.
+    """
+
+    def __init__(
+        self, name: str, source: DesiredSource | None, served_before: set[str], repository: Repository, life: Lifecycle
+    ) -> None:
+        self._name = name
+        self._source = source
+        self._served_before = served_before
+        self._repository = repository
+        self._life = life
+        self._unknown = ""  # why it is not known what the region serves
+
+    async def run(self) -> None:
+        """Return once the pod has been ready with all that its region serves."""
+        desired = await self._ask()
+        # A source that answered has the last word on which models; without one, all that were served before.
+        wanted: Wanted = dict.fromkeys(self._served_before) if desired is None else desired
+        await self._all(self._restore, wanted)
+        if self._life.phase is Phase.STARTING:
+            self._life.phase = Phase.INCOMPLETE
+        if desired is None and self._source is not None:
+            wanted = await self._ask_until_told(wanted)
+            self._weigh(wanted)
+            await self._all(self._load, wanted)
+        told = False
+        while not self._weigh(wanted):
+            if not told:
+                log.warning("not ready: the region serves more than could be restored", lacking=self._life.lacking)
+                told = True
+            await self._repository.changed.wait()
+
+    def _weigh(self, wanted: Wanted, unknown: str = "") -> bool:
+        """Set the phase by what is served; whether nothing is lacking."""
+        life = self._life
+        # One that takes traffic already goes on with an older version, as in any rollout, but not without a model.
+        strict = life.phase is not Phase.READY
+        lacking = {
+            (desired.refused or model) if desired else model
+            for model, desired in wanted.items()
+            if self._repository.reached(model) < (desired.order.generation if desired and strict else 0)
+        }
+        life.lacking = (*sorted(lacking), *([unknown] if unknown else []))
+        if life.lacking and life.phase is Phase.READY:
+            life.phase = Phase.INCOMPLETE
+        elif not life.lacking and life.phase is Phase.INCOMPLETE:
+            life.phase = Phase.READY
+            log.info("ready", pod=self._name, models=sorted(wanted))
+        return not life.lacking
+
+    async def _ask_until_told(self, wanted: Wanted) -> Wanted:
+        """What the region serves. Meanwhile a pod that has restored what it served takes traffic for that.
+
+        A new pod does not: it would take traffic for models that it does not have.
+        """
+        while True:
+            self._weigh(wanted, "" if wanted else f"{NOT_KNOWN}{self._unknown}")
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+            if (desired := await self._ask()) is not None:
+                return desired
+
+    async def _ask(self) -> dict[str, Desired] | None:
+        source = self._source
+        if source is None:
+            return None
+        try:
+            async for attempt in stamina.retry_context(on=ModelcastError, attempts=4, timeout=20.0, wait_initial=0.2):
+                with attempt:
+                    return {desired.order.model: desired for desired in await asyncio.to_thread(source.desired)}
+        except ModelcastError as error:
+            self._unknown = str(error)
+            log.error("what the region serves is not known now", error=str(error))
+        return None
+
+    async def _all(self, bring: Bring, wanted: Wanted) -> None:
+        async def one(model: str, desired: Desired | None) -> None:
+            try:
+                await bring(model, desired)
+            except (PodRefused, LoadFailed) as error:
+                log.error("given up at start; the region will order it", model=model, error=str(error))
+
+        await asyncio.gather(*(one(model, desired) for model, desired in wanted.items()))
+
+    async def _restore(self, model: str, desired: Desired | None) -> None:
+        if desired is not None and desired.refused:
+            await self._repository.resume(model)  # a server that outlived this process loads nothing anew
+        else:
+            await self._repository.restore(desired.order if desired else None, model)
+
+    async def _load(self, model: str, desired: Desired | None) -> None:
+        if desired is not None and not desired.refused:
+            await self._repository.load(desired.order)

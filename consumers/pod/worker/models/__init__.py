@@ -1,0 +1,1 @@
+"""What a worker serves: which files of an artifact, by which runtime, spoken to in V2 requests."""

@@ -53,7 +53,7 @@ def check_output_file(file: Path) -> None:
         raise UsageError("may not be written", subject=str(file), hint="mend its permissions, or name another place")
 
 
-def check_folder(folder: Path, option: str) -> None:
+def check_output_folder(folder: Path, option: str) -> None:
     """Make sure that what a command is to write into is a folder, or can become one.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelcast.cli.configured import load
-from modelcast.cli.options import check_folder, path
+from modelcast.cli.options import check_output_folder, path
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import check_pod
 
@@ -156,8 +156,8 @@ def _pod_config(
             "a pod needs a cache folder", hint=f"give --cache-dir DIR, or set `cache_dir` below [regions.{region}]"
         )
     state = state_dir or cache.parent / f"pod-{name}"
-    check_folder(cache, "--cache-dir")
-    check_folder(state, "--state-dir")
+    check_output_folder(cache, "--cache-dir")
+    check_output_folder(state, "--state-dir")
     return PodConfig(
         name=name,
         region=region,

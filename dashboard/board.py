@@ -3,13 +3,12 @@
 import asyncio
 import secrets
 import time
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.stream import EventStream
-from modelcast.dashboard.view.entries import EntryLine, entry_line
+from modelcast.dashboard.view.entries import Announced
 from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.dashboard.view.problems import Problem, problems
@@ -61,7 +60,7 @@ class Board:
     def __init__(self, limits: Limits) -> None:
         self.fleet = Fleet(limits)
         self.stream = EventStream(secrets.token_hex(4))
-        self.entries: deque[EntryLine] = deque(maxlen=ENTRIES_KEPT)
+        self.announced = Announced(ENTRIES_KEPT)
         self.problems: list[Problem] = []
         self.verdict: FleetVerdict = fleet_verdict(self.fleet, ())
         self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
@@ -97,14 +96,10 @@ class Board:
                 self.fleet.drop(gone)
         if batch.workers is not None:
             self.fleet.workers = batch.workers
-        for entry, at_us in sorted(batch.entries, key=lambda pair: pair[1]):
-            self._entry(entry_line(entry, at_us))
+        for stated, at_us in sorted(batch.entries, key=lambda pair: pair[1]):
+            if (line := self.announced.take(stated, at_us)) is not None:
+                self.stream.send("entry", line, now)
         self._wake.set()
-
-    def _entry(self, line: EntryLine) -> None:
-        if all((line.model, line.generation) != (e.model, e.generation) for e in self.entries):
-            self.entries.append(line)
-            self.stream.send("entry", line, time.monotonic())
 
     @property
     def kafka_reads(self) -> bool:
@@ -138,7 +133,11 @@ class Board:
     async def _clock(self) -> None:
         while True:
             await asyncio.sleep(CLOCK_SECONDS)
-            self._note(self.fleet.tick(time.time_ns() // 1000))
+            now_us = time.time_ns() // 1000
+            self._note(self.fleet.tick(now_us))
+            heads = {name: view.state.head_generation for name, view in self.fleet.models.items()}
+            for line in self.announced.compare(heads, now_us) if heads else ():
+                self.stream.send("entry", line, time.monotonic())
             self._wake.set()
 
     async def _tick(self) -> None:

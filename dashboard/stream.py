@@ -24,7 +24,7 @@ class Kept:
 
 
 @dataclass(eq=False, slots=True)
-class Watcher:
+class StreamWatcher:
     """One open stream. What does not fit its queue is replaced by one ``resync``."""
 
     queue: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(QUEUE_MAX))
@@ -49,7 +49,7 @@ class EventStream:
 
     def __init__(self, boot: str) -> None:
         self.boot = boot
-        self.watchers: set[Watcher] = set()
+        self.watchers: set[StreamWatcher] = set()
         self.number = 0
         self.deliveries = 0
         self.resyncs = 0
@@ -80,13 +80,13 @@ class EventStream:
         head = b"" if number is None else f"id: {self.boot}-{number}\n".encode()
         return head + f"event: {kind}\ndata: ".encode() + dumps(data) + b"\n\n"
 
-    def join(self, last_event_id: str) -> tuple[Watcher, list[bytes]]:
+    def join(self, last_event_id: str) -> tuple[StreamWatcher, list[bytes]]:
         """A new watcher, and what it missed since ``last_event_id``: a ``resync`` if that is not known any more."""
-        watcher = Watcher()
+        watcher = StreamWatcher()
         self.watchers.add(watcher)
         return watcher, self._missed(last_event_id)
 
-    def leave(self, watcher: Watcher) -> None:
+    def leave(self, watcher: StreamWatcher) -> None:
         """It is gone."""
         self.watchers.discard(watcher)
 

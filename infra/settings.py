@@ -20,7 +20,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from modelcast.infra.settings_fleets import FleetSettings, Section
+from modelcast.infra.settings_fleets import FleetSettings
+from modelcast.infra.settings_rollovers import RegionRolloverSettings
+from modelcast.infra.settings_section import Section
 from modelcast.infra.urls import check_url
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.names import check_region
@@ -136,6 +138,7 @@ class RegionSettings(Section):
     fetch_threads: int = Field(default=4, ge=1, le=64)  # ranged reads at once in one fetch
     # Fetched files of 8 MiB and more are written past the page cache; auto: where the disk is fast enough.
     direct_writes: Literal["auto"] | bool = "auto"
+    rollover: RegionRolloverSettings = RegionRolloverSettings()
     expected: bool = True  # counts for the consistent version
 
     @field_validator("direct_writes", mode="before")

@@ -4,18 +4,14 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from modelcast.infra.settings_rollovers import RolloverSettings
+from modelcast.infra.settings_section import Section
 from modelcast.infra.urls import check_url
 
 Scheme = Literal["http", "https"]
 DNS_PORT = 53
-
-
-class Section(BaseModel):
-    """A table of the settings: unknown names are refused, and nothing changes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class LeaseDiscovery(Section):
@@ -143,6 +139,8 @@ class FleetSettings(Section):
     kind: Literal["modelcast", "v2"] = "modelcast"
     pods: tuple[str, ...] = ()  # base URLs
     discover: Discovery | None = None
+    zone: str = ""  # for rollover.order = "zone"
+    rollover: RolloverSettings = RolloverSettings()  # its own; it then counts its pods for itself
 
     @field_validator("pods")
     @classmethod

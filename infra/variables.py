@@ -11,7 +11,7 @@ _NAMED = ("stores", "regions")
 OTHERS = frozenset(
     PREFIX + name
     for name in (
-        *("CONFIG", "CACHE_DIR", "DELTA_KERNELS", "MAVEN_MIRROR", "POD_TOKEN", "STACK"),
+        *("CONFIG", "CACHE_DIR", "DELTA_KERNELS", "MAVEN_MIRROR", "POD_TOKEN", "SERVER_TOKEN", "STACK"),
         *("MODEL", "VERSION", "DIGEST", "FOLDER"),  # what a companion tells the command that it runs
     )
 )

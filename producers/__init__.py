@@ -16,6 +16,7 @@ __all__ = [
     "artifact",
     "commands",
     "identity",
+    "log_refusal",
     "planning",
     "publication",
     "publisher",

@@ -1,8 +1,9 @@
 """Commanding: what an operator calls."""
 
+import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from modelcast.infra.registry.claim import AlreadyThere, claim
@@ -12,7 +13,7 @@ from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
 from modelcast.producers.planning.needless import changes_nothing
-from modelcast.producers.planning.values import text_of
+from modelcast.producers.planning.values import region_names_of, text_of, verb_of
 from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, UsageError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.verbs import RULES
@@ -21,6 +22,9 @@ from modelcast.schemas.ports import Announcer, ObjectStore
 from modelcast.schemas.records import CommandKind, ModelCommand
 
 REASON_MAX = 1024
+NOTHING_TO_RELEASE = "%s/%s: nothing to release: it is not quarantined, and no region refuses it"
+
+_logger = logging.getLogger(__name__)
 
 
 class Commander(LogWriter):
@@ -58,16 +62,16 @@ class Commander(LogWriter):
         Where nothing was written, a caller that waits for regions waits for what is known of this generation: older
         reports may be from before the entry that made the command needless.
         """
-        return self._decided_on.get(model, 0)
+        return self._decided_on.get(check_model(model), 0)
 
     @heard_at_exit("a command")
     def say(
         self,
-        kind: CommandKind,
+        kind: CommandKind | str,
         model: str,
         *,
         version: int | None = None,
-        regions: str | Sequence[str] = (),
+        regions: str | Iterable[str] = (),
         alias: str = "",
         last_consistent: int | None = None,
         reason: str = "",
@@ -76,7 +80,7 @@ class Commander(LogWriter):
         """Any verb; what it means, and what it takes, stands in ``modelcast.schemas.log.verbs``.
 
         Args:
-            kind: the verb.
+            kind: the verb, or its name, as in ``pin``.
             model: its name.
             version: for verbs that take one; a rollback without it finds its own (see ``rollback``).
             regions: where; none: everywhere.
@@ -85,6 +89,7 @@ class Commander(LogWriter):
             reason: why; it stands in the model's history.
             requested_by: who asked.
         """
+        kind, regions = verb_of(kind), region_names_of(regions)
         rule = RULES[kind]
         if rule.takes_alias:
             check_alias(alias)
@@ -99,7 +104,7 @@ class Commander(LogWriter):
         return self._claim(kind, model, targets, reason, requested_by, alias)
 
     def activate(
-        self, model: str, version: int, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, version: int, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Serve a version, from now until the next publication or command."""
         kind = CommandKind.ACTIVATE
@@ -111,7 +116,7 @@ class Commander(LogWriter):
         *,
         to: int | None = None,
         last_consistent: int | None = None,
-        regions: str | Sequence[str] = (),
+        regions: str | Iterable[str] = (),
         reason: str = "",
         requested_by: str = "",
     ) -> ModelCommand | None:
@@ -132,32 +137,32 @@ class Commander(LogWriter):
         )  # fmt: skip
 
     def pin(
-        self, model: str, version: int, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, version: int, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Serve a version whatever is published or activated, until ``unpin``."""
         kind = CommandKind.PIN
         return self.say(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
 
     def unpin(
-        self, model: str, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Follow the log again."""
         return self.say(CommandKind.UNPIN, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def pause(
-        self, model: str, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Stay at what is aspired now."""
         return self.say(CommandKind.PAUSE, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def resume(
-        self, model: str, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """End a pause."""
         return self.say(CommandKind.RESUME, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def reload(
-        self, model: str, *, regions: str | Sequence[str] = (), reason: str = "", requested_by: str = ""
+        self, model: str, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Have pods load again what they serve."""
         return self.say(CommandKind.RELOAD, model, regions=regions, reason=reason, requested_by=requested_by)
@@ -167,7 +172,7 @@ class Commander(LogWriter):
         return self.say(CommandKind.QUARANTINE, model, version=version, reason=reason, requested_by=requested_by)
 
     def release(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
-        """End a quarantine, a person's or a region's own."""
+        """End a quarantine, a person's or a region's own; None, and a warning, where there is none."""
         return self.say(CommandKind.RELEASE, model, version=version, reason=reason, requested_by=requested_by)
 
     def alias(
@@ -176,6 +181,16 @@ class Commander(LogWriter):
         """Let ``model@alias`` mean a version."""
         kind = CommandKind.ALIAS
         return self.say(kind, model, version=version, alias=alias, reason=reason, requested_by=requested_by)
+
+    def _refused_by_regions(self, model: str, asked: frozenset[int]) -> frozenset[int]:
+        """What regions refuse of their own accord, by the tracker; all that is ``asked`` about if that is not known."""
+        _, announcer = self._given
+        if not asked or announcer is not None:  # a caller's own announcer: where the tracker reports is not known
+            return asked
+        from modelcast.producers.wait import versions_refused
+
+        found = versions_refused(self._settings, model)
+        return asked if found is None else found
 
     def _claim(
         self,
@@ -187,7 +202,7 @@ class Commander(LogWriter):
         alias: str,
     ) -> ModelCommand | None:
         check_model(model)
-        reason, asker = text_of("reason", reason), text_of("requested_by", self._who(requested_by))
+        reason, asker = text_of("reason", reason), self._who("requested_by", requested_by)
         if len(reason) > REASON_MAX:
             raise UsageError(f"a reason of {len(reason)} characters", subject=model, hint=f"at most {REASON_MAX}")
         origin = self._connected()
@@ -199,6 +214,8 @@ class Commander(LogWriter):
         if not self._dry_run:
             calls.append(origin.check_conditional_puts)  # it writes
         log, *_ = origin.together(calls + ([lambda: origin.check_standing(known)] if known else []))
+        released = _released(log, kind, targets)
+        idle = bool(released - log.quarantined.keys()) and not released & self._refused_by_regions(model, released)
         event_id, now_us = uuid.uuid4().hex, time.time_ns() // 1000
 
         def build(log: ModelLog) -> ModelCommand | None:
@@ -216,6 +233,9 @@ class Commander(LogWriter):
             )
             check_command(log, command)
             log.check(command)
+            if idle and not released & log.quarantined.keys():
+                _logger.warning(NOTHING_TO_RELEASE, model, *released)
+                return None
             return None if changes_nothing(log, command) else command
 
         if self._dry_run:
@@ -239,3 +259,10 @@ class Commander(LogWriter):
                 hint=f"{error.hint}; nothing is lost: the tracker announces it, don't repeat it",
             ) from error
         return command
+
+
+def _released(log: ModelLog, kind: CommandKind, targets: Targets) -> frozenset[int]:
+    """The version that a release frees, if there is one."""
+    if kind is not CommandKind.RELEASE or not log.updates:
+        return frozenset()
+    return frozenset(t.version for t in targets(log) if t.version is not None and t.version in log.updates)

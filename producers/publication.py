@@ -6,6 +6,7 @@ from typing import Protocol, Self
 
 from modelcast.infra.settings import Settings, load
 from modelcast.producers.planning.convergence import Level
+from modelcast.producers.planning.values import number_of_seconds
 from modelcast.schemas.delta_reports import DeltaMade, DeltaOffer
 from modelcast.schemas.errors import NotAnnounced
 from modelcast.schemas.records import Activation
@@ -96,6 +97,7 @@ class Published(Publication):
             Quarantined: a region found that it can't serve it, or a person quarantined it; no further waiting helps.
             NotConverged: not in time, or a newer version took its place; the laggards are named.
             KafkaUnavailable: the tracker's reports can't be read.
+            UsageError: no such level, or the timeout is no number of seconds.
         """
         from modelcast.producers.wait import wait_for
 
@@ -104,7 +106,7 @@ class Published(Publication):
             self.model,
             self.version,
             level,
-            timeout_seconds=timeout,
+            timeout_seconds=number_of_seconds("timeout", timeout),
             generation=self.generation,
             head=self.log_head,
             registry_id=self.registry_id,

@@ -1,21 +1,27 @@
 """Waiting for a version to arrive, by what the tracker says on ``version-state``."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from modelcast.infra.kafka.client import make_consumer, passes, unavailable
 from modelcast.infra.registry.newer_records import NewerRecords, newer_records
 from modelcast.infra.settings import Settings
-from modelcast.producers.planning.convergence import LEVELS, Convergence, Level, judge, lateness
-from modelcast.schemas.errors import DecodeError, NotConverged, Quarantined, UsageError
+from modelcast.producers.log_refusal import LogRefusal
+from modelcast.producers.planning.convergence import Convergence, Level, judge, lateness, level_of
+from modelcast.producers.planning.refusals import refused_versions
+from modelcast.producers.planning.values import number_of_seconds, region_names_of
+from modelcast.schemas.errors import DecodeError, KafkaUnavailable, NotConverged, Quarantined
+from modelcast.schemas.names import check_model, check_version
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic, partition_of
 
 BACK_OFFSETS = 2_000
 """Offsets back in which the last state of a model is looked for; the tracker repeats it every half minute anyway."""
+ASK_SECONDS = 3.0
 _POLL_SECONDS = 0.1
 
 
@@ -43,7 +49,7 @@ def wait_for(
     head: int = 0,
     registry_id: str = "",
     staged: bool = False,
-    regions: Sequence[str] = (),
+    regions: str | Iterable[str] = (),
     refused: Callable[[], str] | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Convergence:
@@ -53,26 +59,53 @@ def wait_for(
     out (see ``lateness``). ``note`` is told so once.
 
     ``refused`` tells why the log refuses the version, or "": regions only report on what they were told to have. It
-    is asked once for each length of the log that is reported.
+    is asked once for each length of the log that is reported; without it the log is read.
 
     Raises:
         Quarantined: a region refused it, or the log does.
         NotConverged: not in time, or superseded.
         KafkaUnavailable: the cluster can't be reached.
-        UsageError: no such level.
+        UsageError: an argument is none; it is named.
     """
-    if level not in LEVELS:
-        raise UsageError(f"bad level {level!r}", hint=f"use one of {', '.join(LEVELS)}")
-    subject, found, asked_at, late = f"{model}/{version}", judge(None, version, level), -1, ""
-    noted = False
-    for report in reports(settings, model, timeout_seconds=timeout_seconds):
+    level, timeout_seconds = level_of(level), number_of_seconds("timeout_seconds", timeout_seconds)
+    model, version, regions = check_model(model), check_version(version), region_names_of(regions)
+    log = LogRefusal(settings, model, version)
+    judged = partial(
+        judge, version=version, level=level, generation=generation, head=head, staged=staged, regions=regions
+    )
+    try:
+        return _reached(
+            reports(settings, model, timeout_seconds=timeout_seconds),
+            f"{model}/{version}",
+            judged,
+            timeout_seconds,
+            registry_id,
+            log if refused is None else refused,
+            note or (lambda _: None),
+        )
+    finally:
+        log.close()
+
+
+def _reached(
+    heard: Iterable[StateReport],
+    subject: str,
+    judged: Callable[[VersionState | None], Convergence],
+    timeout_seconds: float,
+    registry_id: str,
+    refused: Callable[[], str],
+    note: Callable[[str], None],
+) -> Convergence:
+    """See ``wait_for``; ``judged`` tells how far regions have come."""
+    model, found, asked_at, late, noted = subject.partition("/")[0], judged(None), -1, "", False
+    for report in heard:
         state = report.state
         if registry_id and state.registry_id != registry_id:
             continue
-        found = judge(state, version, level, generation=generation, head=head, staged=staged, regions=regions)
+        found = judged(state)
         late = lateness(state, report.said_seconds_ago)
         hint = f"modelcast describe {model}; after mending it, modelcast release {subject}"
-        if refused is not None and state.head_generation != asked_at:
+        if state.head_generation != asked_at:
             asked_at = state.head_generation
             if why := refused():
                 serving = [f"{region}: serves a quarantined version" for region in found.still_serving]
@@ -80,7 +113,7 @@ def wait_for(
         if found.quarantined and not late:
             raise Quarantined("refused by " + "; ".join(found.quarantined), subject=subject, hint=hint)
         if late:
-            if note is not None and not noted:
+            if not noted:
                 noted = True
                 note(f"note: {late}; waiting until it has caught up")
             continue
@@ -95,6 +128,17 @@ def wait_for(
         subject=subject,
         hint=f"modelcast describe {model}; is the tracker running?",
     )
+
+
+def versions_refused(settings: Settings, model: str, *, timeout_seconds: float = ASK_SECONDS) -> frozenset[int] | None:
+    """The versions that regions refuse, by the tracker's last report; None: there is none that is of now."""
+    try:
+        report = next(reports(settings, model, timeout_seconds=timeout_seconds), None)
+    except KafkaUnavailable:
+        return None
+    if report is None or lateness(report.state, report.said_seconds_ago):
+        return None
+    return refused_versions(report.state)
 
 
 def states(settings: Settings, model: str, *, timeout_seconds: float) -> Iterator[VersionState]:

@@ -38,14 +38,22 @@ def check_version(version: int) -> int:
     except TypeError:
         number = 0
     if not 1 <= number <= VERSION_MAX:
-        raise UsageError(f"bad version {version!r}", hint=f"versions are whole numbers from 1 to {VERSION_MAX}")
+        raise UsageError(f"bad version {brief(version)}", hint=f"versions are whole numbers from 1 to {VERSION_MAX}")
     return number
+
+
+def brief(value: object) -> str:
+    """A value as Python writes it, in at most 80 characters, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # a number of too many digits, or an object whose own repr fails
+        text = "a value that can't be shown"
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _check(name: str, pattern: re.Pattern[str], what: str, rule: str) -> str:
     if not isinstance(name, str) or not pattern.fullmatch(name):
-        shown = repr(name)
-        raise UsageError(f"bad {what} {shown if len(shown) <= 80 else shown[:77] + '...'}", hint=f"use {rule}")
+        raise UsageError(f"bad {what} {brief(name)}", hint=f"use {rule}")
     return str(name)
 
 

@@ -184,6 +184,7 @@ class ModelAck:
     error: str = ""
     log_digest: str = ""  # the running digest of the log up to ``generation``, as this region accepted it
     alarm: str = ""  # what keeps the region from obeying the log, for people
+    rollover: str = ""  # why pods wait for their orders, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +241,7 @@ class RegionState:
     error_generation: int = 0  # what ``error`` is about; older than aspired: the region has not got further; 0: none
     reported_version: int | None = None  # what all its pods served when they were last heard of
     unread: bool = False  # its pods were not read back for too long
+    rollover: str = ""  # why pods there wait for their orders, for people
 
     @property
     def serves(self) -> bool:

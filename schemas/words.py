@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from modelcast.schemas.records import RegionState
+from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
 MICROS = 1_000_000
 PLACEMENT, UNEXPECTED = "placement", "unexpected"
+REPORT_US = 300 * MICROS
+"""How often a region repeats what it reported, in microseconds."""
 
 
 class Word(StrEnum):
@@ -127,6 +129,15 @@ def serves_wanted(row: RegionState) -> bool:
         and row.served_version == row.aspired_version
         and 0 < row.pods_expected <= row.pods_serving
     )
+
+
+def first_facts(state: VersionState, row: RegionState, now_us: int) -> PairFacts:
+    """What is known of a pair by who sees its model's state for the first time, at ``now_us``.
+
+    A region's own clock may be wrong: what it reported counts from when the tracker can have published it.
+    """
+    read_at_us = min(max(row.reported_at_us, state.updated_at_us - REPORT_US), state.updated_at_us)
+    return PairFacts(row, bool(state.alarm), row.behind_since_us, min(row.reported_at_us, now_us), read_at_us)
 
 
 def word_of(facts: PairFacts, now_us: int, limits: Limits) -> Worded:

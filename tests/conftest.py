@@ -18,7 +18,7 @@ from modelcast.infra.local.servers.kafka import KafkaServer
 from tests.support.report import ALONE_SECONDS_MAX, Report, too_slow
 from tests.support.scheduling import ByScope, rank
 from tests.support.servers import S3ForTests, required_binary
-from tests.support.shared_servers import ServerOwner, ask
+from tests.support.shared_servers import ServerOwner, ask, share, shared
 
 # A run starts hundreds of processes: where bytecode is not kept, as in many images, each would compile it all again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -48,12 +48,9 @@ def default_logging() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def servers(request: pytest.FixtureRequest) -> Callable[[str], str]:
+def servers() -> Callable[[str], str]:
     """Gives the address of a server of ``STARTERS``, which all workers share."""
-    config = request.config
-    if hasattr(config, "workerinput"):
-        return partial(ask, config.workerinput["servers"])
-    return config.stash[OWNER].where
+    return shared
 
 
 @pytest.fixture(scope="session")
@@ -114,8 +111,11 @@ def is_worker(config: pytest.Config) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The process that people started owns the servers; none of them starts before it is asked for."""
-    if not is_worker(config):
+    if hasattr(config, "workerinput"):
+        share(partial(ask, config.workerinput["servers"]))
+    else:
         config.stash[OWNER] = ServerOwner()
+        share(config.stash[OWNER].where)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -20,6 +20,7 @@ from modelcast.agents.region.ownership.others_keep import OthersKeep
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
+from modelcast.agents.region.rollover_settings import policy_for
 from modelcast.agents.region.shell.log_reader import RegistryLogReader
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.agents.region.shell.reconciler import Reconciler
@@ -81,7 +82,7 @@ class RegionAgent:
         self._region_store = region_store
         self._watch = watch
         self._reporter = reporter
-        self._policy = policy or Policy(read_every=settings.read_back_seconds)
+        self._policy = policy
         self._rng = rng or random.Random()
         self._reconcilers: dict[str, Reconciler] = {}
         self._yielded: dict[str, asyncio.TimerHandle] = {}  # another worker owns them although their partition is ours
@@ -293,7 +294,8 @@ class RegionAgent:
             may_replace=lambda: self._may_replace(model),
         )
         log_reader = RegistryLogReader(self._watch.reader, model)
-        reconciler = Reconciler(model, self._ports, state, log_reader, self._policy, self._replaced)
+        policy = self._policy or policy_for(self._settings, model)
+        reconciler = Reconciler(model, self._ports, state, log_reader, policy, self._replaced)
         self._reconcilers[model] = reconciler
         reconciler.start(self._watch.registry_id, known_to_exist=known_to_exist)
         return reconciler

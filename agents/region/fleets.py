@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from modelcast.agents.region.decider.values import PodsKnown
+from modelcast.agents.region.rollover_settings import traits_of
 from modelcast.agents.region.roster import FleetRoster
 from modelcast.consumers.discovery.configured import keep_seconds, named_pods, source_of
 from modelcast.consumers.discovery.merging import FleetView, Member, PodChanges
@@ -38,7 +39,8 @@ class RegionFleets:
         named = [
             FleetView() if f.discover else FleetView({e.name: e for e in named_pods(f)}, seen_at=0.0) for f in fleets
         ]
-        self.roster = FleetRoster([fleet.label for fleet in fleets], named, client, on_change)
+        traits = [traits_of(number, fleet) for number, fleet in enumerate(fleets)]
+        self.roster = FleetRoster([fleet.label for fleet in fleets], named, client, on_change, traits)
         self._watches = [
             FleetWatch(
                 fleet.label,

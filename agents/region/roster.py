@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import structlog
 
-from modelcast.agents.region.decider.values import PodsKnown
+from modelcast.agents.region.decider.values import PodsKnown, PodTraits
 from modelcast.consumers.discovery.merging import FleetView, Member, PodChanges, members_of, pod_changes
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.infra.telemetry import metrics
@@ -22,6 +23,7 @@ class FleetRoster:
         labels: the fleets, in the settings' order.
         views: what is known of them at first; those that the settings name are known from the start.
         client: makes a pod's client.
+        traits: what a rollover must know of the pods of each fleet; none: nothing.
         on_change: called with the pods each time that they, or what is known of fleets, have changed.
     """
 
@@ -31,7 +33,9 @@ class FleetRoster:
         views: Sequence[FleetView],
         client: Callable[[Member], Pod],
         on_change: Callable[[PodsKnown], None],
+        traits: Sequence[PodTraits] = (),
     ) -> None:
+        self._traits = traits
         self._labels = labels
         self._views = list(views)
         self._client = client
@@ -43,7 +47,9 @@ class FleetRoster:
         self._closing: set[asyncio.Task[None]] = set()
         self._apply()
         for number, view in enumerate(views):
-            self._measure(number, view)
+            self._count(number)
+            if view.seen_at is None:
+                metrics.FLEET_SEEN_TIMESTAMP.labels(labels[number]).set(0)
 
     @property
     def pods(self) -> Mapping[str, Pod]:
@@ -53,7 +59,8 @@ class FleetRoster:
     def known(self) -> PodsKnown:
         """See ``Roster.known``."""
         unknown = sum(view.seen_at is None for view in self._views)
-        return PodsKnown(tuple(sorted(self._pods)), fleets_unknown=unknown, trouble=self._trouble())
+        traits = {n: self._traits[m.fleet] for n, m in self._members.items()} if self._traits else {}
+        return PodsKnown(tuple(sorted(self._pods)), fleets_unknown=unknown, trouble=self._trouble(), traits=traits)
 
     def looked(self, fleet: int, view: FleetView) -> None:
         """A fleet was looked at."""
@@ -61,11 +68,12 @@ class FleetRoster:
         self._views[fleet] = view
         if not view.error:
             self._seen_at[fleet] = time.time()
+            metrics.FLEET_SEEN_TIMESTAMP.labels(self._labels[fleet]).set_to_current_time()
         changed = self._apply()
-        self._measure(fleet, view)
+        self._count(fleet)
         after = self.known()
         if changed or after != before:
-            self._on_change(PodsKnown(after.names, changed.replaced, after.fleets_unknown, after.trouble))
+            self._on_change(replace(after, replaced=changed.replaced))
 
     async def aclose(self) -> None:
         """Close the connections to every pod."""
@@ -97,9 +105,7 @@ class FleetRoster:
         as_of = time.strftime("%H:%M:%S UTC", time.gmtime(self._seen_at.get(number)))
         return f"the pods of fleet {self._labels[number]} are those of {as_of}: {view.error}"
 
-    def _measure(self, fleet: int, view: FleetView) -> None:
+    def _count(self, fleet: int) -> None:
         label = self._labels[fleet]
         alike = [v for v, other in zip(self._views, self._labels, strict=True) if other == label]
         metrics.FLEET_PODS.labels(label).set(sum(len(v.pods) for v in alike))
-        if view.seen_at is not None and not view.error:
-            metrics.FLEET_SEEN_TIMESTAMP.labels(label).set_to_current_time()

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import structlog
 
+from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import Rows, parse_announced_key, parse_page_key
@@ -51,9 +52,10 @@ class TrackerAgent:
 
     def __init__(self, settings: Settings, reader: RegistryReader, worker: str, ports: TrackerPorts) -> None:
         self._reader, self._ports = reader, ports
-        self.rows, self.reading, heartbeats = Rows(), ReadProgress(), Heartbeats()
+        self.rows, epochs, heartbeats = Rows(), Epochs(), Heartbeats()
+        self.reading = ReadProgress(epochs)
         self.mirror = Mirror(ports, worker, self._view_is_back)
-        outlets = Outlets(refuse=self._refuse, announce=self._announce, changed=self._log_changed)
+        outlets = Outlets(self._refuse, self._announce, self._log_changed, self._met, self._unknown)
         self.watch = LogWatch(reader, self.rows, outlets, settings.tracker.announce_seconds, ports)
         self.emitter = Emitter(
             settings, self.rows, heartbeats, self.reading, ports, self.mirror, alarm=lambda: self.watch.alarm
@@ -62,6 +64,7 @@ class TrackerAgent:
             reader,
             self.rows,
             heartbeats,
+            epochs,
             self.watch,
             ports,
             self.mirror,
@@ -154,10 +157,10 @@ class TrackerAgent:
             published = await self._ports.published.published(gained, SETTLE_SECONDS_MAX)
             if published is None:
                 log.warning("the states published before are not known: durations begin anew")
+            listed = await self.watch.list_registry()
             for model, raw in (published or {}).items():
-                if partition_of(model) in gained:
+                if partition_of(model) in gained and (model in self.rows.models or not listed):
                     await self._remember(model, raw)
-            await self.watch.list_registry()
             unread = {model for model, row in self.rows.models.items() if row.log is None}
             await self.watch.read_now(unread, SETTLE_SECONDS_MAX)
         with suppress(TimeoutError):
@@ -184,6 +187,12 @@ class TrackerAgent:
 
     def _view_is_back(self) -> None:
         self.emitter.all_changed()
+
+    def _met(self, model: str) -> None:
+        self.intake.reports.met(model)
+
+    def _unknown(self, model: str) -> None:
+        self.intake.reports.unknown(model)
 
     def _refuse(self, announcement: Announcement, reason: str, detail: str) -> None:
         self.intake.refuse_announcement(announcement, reason, detail)

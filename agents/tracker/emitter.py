@@ -20,7 +20,8 @@ from modelcast.infra.telemetry.metrics import FOLD_SECONDS
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.topics import Topic, partition_of
+from modelcast.schemas.states import BEHIND_SECONDS
+from modelcast.schemas.topics import Topic
 
 COALESCE_SECONDS = 0.02
 """How often one model is folded while changes keep coming."""
@@ -150,7 +151,7 @@ class Emitter:
         if now - self._began < self._pace.silent_seconds:
             silent &= self._silent  # not heard yet is not silent yet
         self.metrics.show_regions(self._expected, silent, self._heartbeats.by_our_clock())
-        self.metrics.show_unread({p: self._reading.unread_since_us(p) for p in self._rows.owned})
+        self.metrics.show_unread(self._reading.unread_by_partition_us(self._rows.owned))
         waiting = self._rows.waiting
         if silent != self._silent:
             for region in sorted(silent - self._silent):
@@ -162,7 +163,9 @@ class Emitter:
             self._unheard = unheard
             waiting.update(self._rows.models)
         for model, reported in self._reported.items():
-            if now - reported.at >= self._refresh_seconds or 0 < reported.readable_until_us < now_us:
+            caught_up = _is_behind(reported.state) and not self._reading.unread_since_us(model)
+            is_due = now - reported.at >= self._refresh_seconds or caught_up
+            if is_due or 0 < reported.readable_until_us < now_us:
                 waiting.add(model)
         if waiting:
             self._wake.set()
@@ -200,13 +203,14 @@ class Emitter:
     def say(self, row: ModelRow) -> None:
         """Fold one model and say it if that is news."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
-        unread_since_us = self._reading.unread_since_us(partition_of(row.model))
+        unread_since_us = self._reading.unread_since_us(row.model)
         known = row.known(self._everywhere(), unread_since_us and unread_since_us + self._heartbeats.ahead_us)
         if known is None:
             return
         state = fold(known, now_us)
         reported = self._reported.get(row.model)
         news = reported is None or timeless(state) != timeless(reported.state)
+        news |= reported is not None and _is_behind(reported.state) and not _is_behind(state)  # it has caught up
         due = reported is None or now - reported.at >= self._refresh_seconds
         FOLD_SECONDS.observe(self._clock.monotonic() - now)
         next_fold_at = max(now, reported.next_fold_at if reported is not None else 0.0) + COALESCE_SECONDS
@@ -249,6 +253,11 @@ def _readable_until_us(known: Known, now_us: int) -> int:
     return min((at for at in times if at is not None and at >= now_us), default=0)
 
 
+def _is_behind(state: VersionState) -> bool:
+    """Whether reports that came long before the state was said are not in it."""
+    return state.unread_seconds > BEHIND_SECONDS
+
+
 def timeless(state: VersionState) -> VersionState:
     """A state without what time alone changes: equal ones need not be reported again."""
     regions = tuple(replace(r, heard_at_us=0) for r in state.regions)
@@ -270,7 +279,9 @@ def _encoded(state: VersionState) -> bytes:
         )
         state = replace(state, regions=regions)
     # The worst rows first: what is left out is well, or there are thousands in trouble.
-    bare = sorted((replace(r, error=r.error[:80], way="", stage_seconds={}) for r in state.regions), key=_is_well)
+    bare = sorted(
+        (replace(r, error=r.error[:80], way="", rollover="", stage_seconds={}) for r in state.regions), key=_is_well
+    )
     while True:
         try:
             omitted = len(state.regions) - len(bare)

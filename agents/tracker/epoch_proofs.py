@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -11,6 +12,7 @@ from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.ports import TrackerPorts
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import region_store
+from modelcast.infra.telemetry.metrics import LOOKS_PUT_OFF
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.ports import ObjectStore
@@ -18,7 +20,8 @@ from modelcast.schemas.ports import ObjectStore
 ATTEMPTS, RETRY_SECONDS = 3, 1.0
 LOOKS_AT_ONCE = 2
 """Of one region: a bucket that is slow holds up its own region's models only."""
-WAIT_SECONDS, WAIT_AGAIN_SECONDS = 0.25, 1.0
+LOOKS_WAITING_MAX = 1_000
+"""Of one region. What is put off keeps its pages set aside, and is looked at when the queue has run dry."""
 STALE_LOOK_SECONDS = 30.0
 """How often it is looked at most whether an epoch that is believed is higher than the true one."""
 
@@ -45,6 +48,16 @@ class RegionStates:
         return Memory.decode(found.body, key=keys.region_state(model)).epoch if found is not None else 0
 
 
+@dataclass(slots=True)
+class _Looks:
+    """Of one region: each model once, in the order in which they were asked for."""
+
+    waiting: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    running: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    put_off: bool = False
+
+
 class EpochProofs:
     """For one event loop.
 
@@ -68,27 +81,30 @@ class EpochProofs:
     ) -> None:
         self._rows, self._epochs, self._ports = rows, epochs, ports
         self._take, self._refuse, self._changed = take, refuse, changed
-        self._turns: dict[str, asyncio.Semaphore] = {}
-        self._under_way: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._regions: dict[str, _Looks] = {}
         self._doubted_at: dict[tuple[str, str], float] = {}
-        self._waited_at: dict[tuple[str, str], float] = {}
         self._unreadable: set[str] = set()
 
-    def ask(self, model: str, region: str) -> None:
-        """Look at the region's state object of a model, unless that is under way."""
-        where = (model, region)
-        if where not in self._under_way:
-            task = asyncio.get_running_loop().create_task(self._look(model, region))
-            self._under_way[where] = task
-            task.add_done_callback(lambda _: self._under_way.pop(where, None))
+    def ask(self, model: str, region: str) -> asyncio.Future[None] | None:
+        """Look at the region's state object of a model, unless that is under way.
 
-    async def ask_and_wait(self, model: str, region: str) -> None:
-        """Ask, and wait a moment so that the answer is written down at once; once a second, for it may be a flood."""
-        self.ask(model, region)
-        now, where = self._ports.clock.monotonic(), (model, region)
-        if now - self._waited_at.get(where, float("-inf")) >= WAIT_AGAIN_SECONDS:
-            self._waited_at[where] = now
-            await asyncio.wait({self._under_way[where]}, timeout=WAIT_SECONDS)
+        Returns:
+            Done when the look is over; None if too many wait: it is put off.
+        """
+        looks = self._regions.setdefault(region, _Looks())
+        if (asked := looks.waiting.get(model) or looks.running.get(model)) is not None:
+            return asked
+        if len(looks.waiting) >= LOOKS_WAITING_MAX:
+            looks.put_off = True
+            LOOKS_PUT_OFF.labels(region).inc()
+            return None
+        loop = asyncio.get_running_loop()
+        asked = looks.waiting[model] = loop.create_future()
+        if len(looks.tasks) < LOOKS_AT_ONCE:
+            task = loop.create_task(self._look_on(region, looks))
+            looks.tasks.add(task)
+            task.add_done_callback(looks.tasks.discard)
+        return asked
 
     def doubt(self, model: str, region: str) -> None:
         """A report came with a lower epoch than the one that is believed: look, now and then, which is right."""
@@ -99,12 +115,36 @@ class EpochProofs:
 
     def close(self) -> None:
         """Ask no more."""
-        for task in list(self._under_way.values()):
-            task.cancel()
+        for looks in self._regions.values():
+            for task in tuple(looks.tasks):
+                task.cancel()
+
+    async def _look_on(self, region: str, looks: _Looks) -> None:
+        """Look at what waits until nothing does; then at what was put off."""
+        while True:
+            if not looks.waiting and looks.put_off:
+                looks.put_off = False
+                for model in self._epochs.waiting(region):
+                    if model in self._rows.models:
+                        self.ask(model, region)
+            if not looks.waiting:
+                return
+            model = next(iter(looks.waiting))
+            asked = looks.running[model] = looks.waiting.pop(model)
+            try:
+                await self._look(model, region)
+            except Exception as error:  # one model's trouble is not the others'
+                log.exception("a look at a region's state failed", model=model, region=region, error=repr(error))
+            finally:
+                del looks.running[model]
+                if not asked.done():
+                    asked.set_result(None)
+            if region in self._epochs.regions_waiting(model):
+                self.ask(model, region)  # it came while the look was under way
 
     async def _look(self, model: str, region: str) -> None:
-        async with self._turns.setdefault(region, asyncio.Semaphore(LOOKS_AT_ONCE)):
-            epoch = await self._epoch(model, region)
+        self._epochs.look_begins(model, region)
+        epoch = await self._epoch(model, region)
         if not self._rows.owns(model):
             return
         row = self._rows.row(model)
@@ -116,10 +156,10 @@ class EpochProofs:
             log.warning("a report with an epoch that the region never had is dropped", model=model, region=region)
             row.forget(region)
             self._changed(model)
-        taken, refused = self._epochs.bears_out(model, region, epoch, seen=seen)
-        for page in taken:
+        decided = self._epochs.bears_out(model, region, epoch, seen=seen)
+        for page in decided.taken:
             self._take(page)
-        for page in refused:
+        for page in decided.refused:
             self._refuse(page, epoch)
 
     async def _epoch(self, model: str, region: str) -> int | None:

@@ -8,8 +8,10 @@ import structlog
 
 from modelcast.agents.tracker.decider.announcements import FOREIGN, NOT_IN_LOG, objection, unannounced
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
+from modelcast.agents.tracker.newcomers import Newcomers
 from modelcast.agents.tracker.ports import TrackerPorts
 from modelcast.infra.registry.reader import RegistryReader, Tail
+from modelcast.infra.registry.shared_listing import SharedListing
 from modelcast.infra.telemetry.metrics import LOG_READ_SECONDS
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError, NotFound
 from modelcast.schemas.log.chain import StatedEntry
@@ -19,7 +21,8 @@ READS_AT_ONCE = 8
 RETRY_SECONDS = 2.0
 GRACE_SECONDS = 4.0
 """How long a publisher has for its own announcement, and this worker's stream to bring what was announced before."""
-PENDING_MAX = 1_000
+PENDING_MAX, NEWCOMER_PENDING_MAX = 1_000, 32
+"""Announcements that wait for the log of one model; of a model that may not exist, fewer."""
 
 log = structlog.get_logger(__name__)
 
@@ -46,11 +49,21 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """Where findings go: a refused announcement with its reason, a generation to announce, a model that has changed."""
+    """Where findings go.
+
+    Attributes:
+        refuse: a refused announcement with its reason and details.
+        announce: a generation to announce, with its bytes.
+        changed: a model of which the log has changed.
+        met: a model that was named and that the registry holds.
+        unknown: one that it does not hold.
+    """
 
     refuse: Callable[[Announcement, str, str], None]
     announce: Callable[[str, bytes, int], None]
     changed: Callable[[str], None]
+    met: Callable[[str], None]
+    unknown: Callable[[str], None]
 
 
 class LogWatch:
@@ -68,28 +81,58 @@ class LogWatch:
         self._pending: dict[str, list[Announcement]] = {}
         self._noticed: dict[str, tuple[int, float]] = {}
         self._contradicted: set[str] = set()  # these logs are read anew from entry 1
+        self._newcomers = Newcomers(SharedListing(reader.models, ports.stores), self._found, self._unknown)
         self.alarm = ""
 
     # --- wishes -------------------------------------------------------------------------------------------
 
+    def meet(self, model: str) -> asyncio.Future[None] | None:
+        """Find out whether the registry holds a model that has no row.
+
+        Returns:
+            Done when that is known; None if too many wait to be known already.
+        """
+        return self._newcomers.ask(model)
+
     def wake(self, model: str, generation: int = 0) -> None:
-        """Read the model's log soon; at least up to ``generation`` if that exists."""
+        """Read the log of a model that has a row soon; at least up to ``generation`` if that exists."""
         known = self._wanted.get(model)
         self._wanted[model] = max(generation, known or 0)
         if known is None and model not in self._reading:
             self._queue.put_nowait(model)
 
-    def check(self, announcement: Announcement) -> None:
-        """Compare an announcement with the log, now or when the log was read that far."""
+    def check(self, announcement: Announcement) -> bool:
+        """Compare an announcement with the log, now or when the log was read that far.
+
+        Returns:
+            False if its model is not known, and too many others are not, either: nothing becomes of it.
+        """
         entry = announcement.entry
-        row = self._rows.row(entry.model)
-        if row.log is not None and entry.generation <= row.log.head:
+        row = self._rows.models.get(entry.model)
+        if row is None and self.meet(entry.model) is None:
+            return False
+        if row is not None and row.log is not None and entry.generation <= row.log.head:
             self._judge(row, announcement)
-            return
+            return True
         waiting = self._pending.setdefault(entry.model, [])
         waiting.append(announcement)
-        del waiting[:-PENDING_MAX]
-        self.wake(entry.model, entry.generation)
+        del waiting[: -(NEWCOMER_PENDING_MAX if row is None else PENDING_MAX)]
+        if row is not None:
+            self.wake(entry.model, entry.generation)
+        return True
+
+    def _found(self, model: str) -> None:
+        """The registry holds a model that was named."""
+        if not self._rows.owns(model):
+            self._pending.pop(model, None)
+            return
+        self._rows.row(model)
+        self.wake(model, max((a.entry.generation for a in self._pending.get(model, ())), default=0))
+        self._outlets.met(model)
+
+    def _unknown(self, model: str) -> None:
+        self._refuse_pending(model, NOT_IN_LOG, "the registry has no such model")
+        self._outlets.unknown(model)
 
     async def read_now(self, models: set[str], timeout_seconds: float) -> None:
         """Read these logs and return when they were read, failed, or took too long."""
@@ -111,23 +154,24 @@ class LogWatch:
                 await self.list_registry()
                 await asyncio.sleep(self._announce_seconds * self._rng.uniform(0.7, 1.1))
         finally:
+            self._newcomers.close()
             for task in readers:
                 task.cancel()
 
-    async def list_registry(self) -> None:
-        """Look once for models and entries that were not announced."""
+    async def list_registry(self) -> bool:
+        """Look once for models and entries that were not announced; whether the registry could be listed."""
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._threads, self._reader.read_registry_id)
             heads = await loop.run_in_executor(self._threads, self._reader.heads, self._rows.owns)
         except ForeignRegistry as error:
             self._raise_alarm(str(error))
-            return
+            return False
         except NotFound:
-            return  # nothing was ever published
+            return True  # nothing was ever published
         except ModelcastError as error:
             log.warning("the registry can't be listed", error=error)
-            return
+            return False
         self._raise_alarm("")
         for model, head in heads.items():
             if not self._rows.owns(model):
@@ -139,6 +183,7 @@ class LogWatch:
                 self._notice(row)
         still = [row for row in self._rows.models.values() if row.log is not None and self._rows.owns(row.model)]
         await asyncio.gather(*(self._prove(row) for row in still))
+        return True
 
     async def _prove(self, row: ModelRow) -> None:
         """Find out whether the store still holds the newest entry read: also where nothing is new, or all is gone."""
@@ -200,7 +245,7 @@ class LogWatch:
         except ForeignRegistry as error:
             self._contradicted.add(model)
             self._alarm(row, str(error))
-            self._refuse_pending(row, FOREIGN, error.message)
+            self._refuse_pending(model, FOREIGN, error.message)
             return
         except ModelcastError as error:
             if error.retryable:
@@ -214,7 +259,7 @@ class LogWatch:
         if trouble:
             log.warning("a log can't be read on", model=model, error=tail and tail.unread)
         if tail is None or (tail.log.head == 0 and not trouble):
-            self._refuse_pending(row, NOT_IN_LOG, "the registry has no such model")
+            self._refuse_pending(model, NOT_IN_LOG, "the registry has no such model")
             return
         news = bool(tail.new) or row.log is None
         row.read(tail.log, tail.times_us)
@@ -254,9 +299,11 @@ class LogWatch:
         reason = objection(row.log, announcement.stated)
         if reason:
             self._outlets.refuse(announcement, reason, f"generation {announcement.entry.generation} of {row.model}")
+        else:
+            row.heard_announced(announcement.entry.generation)
 
-    def _refuse_pending(self, row: ModelRow, reason: str, detail: str) -> None:
-        for announcement in self._pending.pop(row.model, ()):
+    def _refuse_pending(self, model: str, reason: str, detail: str) -> None:
+        for announcement in self._pending.pop(model, ()):
             self._outlets.refuse(announcement, reason, detail)
 
     def _notice(self, row: ModelRow) -> None:

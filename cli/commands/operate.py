@@ -14,7 +14,7 @@ from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.log.verbs import RULES, Rule
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, ModelCommand
-from modelcast.schemas.states import STALE_SECONDS, State
+from modelcast.schemas.states import STALE_SECONDS
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
@@ -241,6 +241,7 @@ def _released_already(settings: "Settings", model: str, version: int) -> str:
     """
     from modelcast.cli.views.registry import read_log
     from modelcast.cli.views.state_source import StateSource
+    from modelcast.producers.planning.refusals import refused_versions
 
     log, _ = read_log(origin_registry(settings), model)
     if version in log.quarantined or version not in log.updates:
@@ -252,9 +253,7 @@ def _released_already(settings: "Settings", model: str, version: int) -> str:
     if seen is None or seen.age_seconds > STALE_SECONDS:
         say("the tracker's reports can't be read: a region may refuse it of its own accord")
         return ""
-    refused = {row.refused_version for row in seen.state.regions}
-    refused |= {row.aspired_version for row in seen.state.regions if row.state is State.QUARANTINED}
-    if version in refused:
+    if version in refused_versions(seen.state):
         return ""
     return f"it is not quarantined, and no region refuses it (as of {age(seen.age_seconds)} ago)"
 

@@ -86,7 +86,7 @@ def restore_id_(
     registry_id: Annotated[str | None, typer.Argument(help="The id; without it, the one that the logs name.")] = None,
     yes: Yes = False,
 ) -> None:
-    """Put back registry/id.json where it was deleted. The id stands in every entry; a new one would disown them all."""
+    """Put back registry/id.json where it was deleted or damaged: a new id would disown every entry, which names it."""
     from modelcast.infra.registry.restore_id import named_ids, restore_id
 
     warnings_only()
@@ -104,5 +104,7 @@ def restore_id_(
             f"no log names {registry_id} ({told or 'none can be read'})", subject=reader.store.name, hint=hint
         )
     confirm(f"Put {registry_id} back as the registry's id?", yes=yes)
-    restore_id(reader, registry_id)
+    kept = restore_id(reader, registry_id)
+    if kept:
+        say(f"the damaged bytes are kept as {kept}")
     say(f"the registry is {registry_id} again, as {len(named[registry_id])} log(s) name it")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from modelcast.consumers.pod.config import PodConfig
     from modelcast.infra.settings import RegionSettings, Settings
 
+# As in consumers/companion/kinds.py, whose libraries are not loaded for a help text.
+SERVER_KINDS = ("triton", "mlserver", "kserve", "tensorflow", "torchserve", "sglang", "vllm", "webhook", "folder")
 ADVERTISE_HELP = 'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "lease" }).'
 PortFile = Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.", parser=path)]
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.", parser=path)]
@@ -85,17 +87,20 @@ def pod(
 
 @daemons.command()
 def companion(
-    kind: Annotated[str, typer.Option("--kind", help="The server beside it: triton, mlserver or folder.")],
+    kind: Annotated[str, typer.Option("--kind", help=f"The server beside it: {', '.join(SERVER_KINDS)}.")],
     name: Annotated[str, typer.Option("--name", help="Its name, as it stands in reports.")],
     region: Annotated[str, typer.Option("--region", help="The region that the server serves in.")],
     server: Annotated[
-        str, typer.Option("--server", help="grpc://HOST:PORT of a Triton, http://HOST:PORT of an MLServer.")
+        str, typer.Option("--server", help="grpc://HOST:PORT of a Triton, http://HOST:PORT of any other.")
     ] = "",
     repository: Annotated[
         Path | None, typer.Option("--repository", help="Where the server looks for models.", parser=path)
     ] = None,
     command: Annotated[str, typer.Option("--command", help="Kind folder: run when the version has changed.")] = "",
     check: Annotated[str, typer.Option("--check", help="Kind folder: prints the version in memory.")] = "",
+    webhook: Annotated[
+        Path | None, typer.Option("--webhook", help="Kind webhook: its requests, a TOML file.", parser=path)
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
     port_file: PortFile = None,
@@ -103,13 +108,21 @@ def companion(
     cache_dir: CacheDir = None,
     advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
 ) -> None:
-    """Beside a server of another kind: a pod towards the region, files and swaps towards the server."""
+    """Beside a server of another kind: a pod towards the region, files and swaps towards the server.
+
+    A token for the server itself comes from MODELCAST_SERVER_TOKEN.
+    """
+    import os
+
     from modelcast.consumers.companion.kinds import ServerSettings, make_engine
     from modelcast.consumers.pod.server import serve
 
     settings = load()
     config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
-    beside = ServerSettings(kind, server, repository, command, check, config.load_seconds_max)
+    server_token = os.environ.get("MODELCAST_SERVER_TOKEN", "")
+    beside = ServerSettings(
+        kind, server, repository, command, check, webhook, server_token, load_seconds_max=config.load_seconds_max
+    )
     engine = make_engine(beside, config.artifacts)
     _run(serve(config, engine), settings, daemon="companion", region=region, pod=name)
 

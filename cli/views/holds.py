@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import ModelCommand, RegionState, VersionState
+from modelcast.schemas.records import RegionState, VersionState
 
 if TYPE_CHECKING:
     from modelcast.infra.registry.reader import TimedEntry
@@ -23,10 +23,10 @@ def holds(log: ModelLog, entries: "Mapping[int, TimedEntry]", regions: Iterable[
         view = log.view(region)
         if view.paused:
             at = "" if view.paused_version is None else f" at version {view.paused_version}"
-            line = f"paused{at}{_by(entries.get(view.pause_generation))}"
+            line = f"paused{at}{_by(entries, view.pause_generation)}"
             told.setdefault(line, []).append(region)
         if view.pinned_version is not None:
-            line = f"pinned to version {view.pinned_version}{_by(entries.get(view.pin_generation))}"
+            line = f"pinned to version {view.pinned_version}{_by(entries, view.pin_generation)}"
             told.setdefault(line, []).append(region)
     return [f"{', '.join(where)}: {line}" for line, where in told.items()]
 
@@ -46,15 +46,8 @@ def told_by(state: VersionState) -> list[str]:
     return [f"{', '.join(where)}: {line}" for line, where in told.items()]
 
 
-def quarantine(log: ModelLog, entries: "Mapping[int, TimedEntry]", version: int) -> str:
-    """How the log refuses a version, for people; "" if it does not."""
-    if version not in log.quarantined:
-        return ""
-    return f"quarantined{_by(entries.get(log.quarantined[version]))}"
+def _by(entries: "Mapping[int, TimedEntry]", generation: int) -> str:
+    from modelcast.producers.planning.refusals import by_whom
 
-
-def _by(timed: "TimedEntry | None") -> str:
-    if timed is None or not isinstance(entry := timed.entry, ModelCommand):
-        return ""
-    who = f" by {entry.requested_by}" if entry.requested_by else ""
-    return who + (f" ({entry.reason})" if entry.reason else "")
+    timed = entries.get(generation)
+    return by_whom(timed.entry if timed is not None else None)

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -15,13 +16,15 @@ from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
 from modelcast.cli.views.state_source import Sighting, StateSource
-from modelcast.schemas.errors import ModelcastError, NotFound
+from modelcast.schemas.errors import NotFound
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
+from modelcast.schemas.words import Limits
 
 if TYPE_CHECKING:
+    from modelcast.dashboard.view.pairs import Pair
     from modelcast.infra.settings import Settings
     from modelcast.producers.planning.convergence import Level
 
@@ -89,7 +92,36 @@ def _without_ages(value: Any) -> Any:
 def _models(settings: "Settings") -> View:
     source = StateSource(settings)
     found = source.models()
-    return found, Group(tables.models_table(found), *_fetches(found), *_remarks(source, found))
+    limits = limits_of(settings)
+    verdict = [_verdict(found, limits)] if found else []
+    table = Group(*verdict, tables.models_table(found, limits), *_fetches(found), *_remarks(source, found))
+    return [_in_words(seen, limits) for seen in found], table
+
+
+def limits_of(settings: "Settings") -> Limits:
+    """When words turn worse: as the dashboard has it."""
+    return Limits(late_seconds=settings.dashboard.lag_slo_seconds)
+
+
+def _in_words(seen: Sighting, limits: Limits) -> dict[str, Any]:
+    """A sighting as programs get it: with the model's word, and that of each region."""
+    view = tables.view_of(seen.state, seen.at_us, limits)
+    words = {region: pair.word.value for region, pair in sorted(view.pairs.items())}
+    return {"word": view.word.value, "words": words, **plain(seen)}
+
+
+def _verdict(found: list[Sighting], limits: Limits) -> Text:
+    """The head of the dashboard's page, in one line."""
+    from modelcast.dashboard.view.fleet import Fleet
+    from modelcast.dashboard.view.problems import problems
+    from modelcast.dashboard.view.verdict import fleet_verdict
+
+    now_us, fleet = time.time_ns() // 1000, Fleet(limits)
+    for seen in found:
+        fleet.take(seen.state, now_us - int(seen.said_seconds_ago * 1_000_000), seen.at_us, seen.source)
+    verdict = fleet_verdict(fleet, problems(fleet, now_us))
+    told = " · ".join([f"{verdict.label}: {verdict.sentence}", *verdict.notes])
+    return Text(one_line(told), style=tables.style_of(verdict.word))
 
 
 def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
@@ -97,16 +129,21 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
     seen = _sighting(source, settings, name)
     state = seen.state
     consistent = state.consistent_version
-    head = Text(
-        f"{state.model}: consistent version {consistent if consistent is not None else 'none'}, "
-        f"latest {state.latest_version}, skew {state.skew}, as of {age(seen.age_seconds)} ago"
+    limits = limits_of(settings)
+    word = tables.view_of(state, seen.at_us, limits).word
+    head = Text.assemble(
+        f"{state.model}: ",
+        (word.value, tables.style_of(word)),
+        f", consistent version {consistent if consistent is not None else 'none'}, "
+        f"latest {state.latest_version}, skew {state.skew}, as of {age(seen.age_seconds)} ago",
     )
     alarm = [Text(f"ALARM: {one_line(state.alarm)}", style="bold red")] if state.alarm else []
     if state.regions_omitted:
         alarm.append(Text(f"{state.regions_omitted} regions are not shown: the state was too large", style="yellow"))
-    parts = [head, *alarm, tables.model_table(state, seen.at_us), *_fetches([seen], of_one=True), *tables.notes(state)]
+    table = tables.model_table(state, seen.at_us, limits)
+    parts = [head, *alarm, table, *_fetches([seen], of_one=True), *tables.notes(state, limits)]
     holds = [Text(one_line(line), style="yellow") for line in held.lines(state)] if held else []
-    return seen, Group(*parts, *holds, *_remarks(source, [seen]))
+    return _in_words(seen, limits), Group(*parts, *holds, *_remarks(source, [seen]))
 
 
 def _fetches(found: list[Sighting], *, of_one: bool = False) -> list[RenderableType]:
@@ -120,10 +157,11 @@ def _fetches(found: list[Sighting], *, of_one: bool = False) -> list[RenderableT
 def _regions(settings: "Settings") -> View:
     source = StateSource(settings)
     found, beats = source.models(), source.heartbeats()
-    rows: dict[str, dict[str, RegionState]] = defaultdict(dict)
+    rows: dict[str, dict[str, Pair]] = defaultdict(dict)
     for seen in found:
-        for row in seen.state.regions:
-            rows[row.region][seen.state.model] = row
+        rows_of = {row.region: row for row in seen.state.regions}
+        for region, pair in tables.view_of(seen.state, seen.at_us, limits_of(settings)).pairs.items():
+            rows[region][seen.state.model] = replace(pair, row=rows_of[region])
     at_us = {seen.state.model: seen.at_us for seen in found}
     lines, data = [], []
     for name in sorted({*rows, *settings.regions, *(b.region for b, _ in beats)}):
@@ -133,9 +171,11 @@ def _regions(settings: "Settings") -> View:
         software = newest[0].software.get("modelcast", "") if newest else ""
         heard = newest[1] if newest else None
         free = min((b.disk_free_bytes for b in alive), default=None)
-        lag = max((row.lag_seconds(at_us[model]) for model, row in rows[name].items()), default=0.0)
+        lag = max((pair.row.lag_seconds(at_us[model]) for model, pair in rows[name].items()), default=0.0)
         lines.append((name, len(alive), software, heard, rows[name], free, lag))
-        models = [{"model": model, **plain(row)} for model, row in sorted(rows[name].items())]
+        models = [
+            {"model": model, "word": pair.word.value, **plain(pair.row)} for model, pair in sorted(rows[name].items())
+        ]
         data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": models})
     return data, Group(tables.regions_table(lines), *_fetches(found), *_remarks(source, found))
 
@@ -190,7 +230,11 @@ def describe(
         pods = [(r.region, wanted.model, p) for r in seen.state.regions for p in source.pods(seen.state, r.region)]
         held = HoldSource(settings) if output is Format.table else None
         table = tables.pods_table(pods, time.time_ns() // 1000)
-        emit(seen, output, Group(_model(settings, wanted.model, held)[1], Text(""), table))
+        emit(
+            _in_words(seen, limits_of(settings)),
+            output,
+            Group(_model(settings, wanted.model, held)[1], Text(""), table),
+        )
         return
     inspect(reference, output)
     if output is not Format.table:
@@ -234,19 +278,22 @@ def wait(
     output: Output = Format.table,
 ) -> None:
     """Wait until regions serve a version. Ends with 3 if not in time, at once with 4 if it is quarantined."""
+    from modelcast.producers.log_refusal import LogRefusal
     from modelcast.producers.wait import wait_for
 
     settings, wanted = load(), Reference.parse(reference)
     seconds = seconds_of(timeout)
     version = wanted.version if wanted.version is not None else _version_of(settings, wanted)
     started = time.monotonic()
-    notes: set[str] = set()
+    log, told = LogRefusal(settings, wanted.model, version), False
 
     def refused() -> str:
-        why, note = _in_the_log(settings, wanted.model, version)
-        if note and note not in notes:
-            say(note)
-            notes.add(note)
+        nonlocal told
+        why = log()
+        if log.log is not None and version not in log.log.updates and not told:
+            told = True
+            latest = f"{wanted.model}/{log.log.latest_version or 0}"
+            say(f"note: {wanted.model}/{version} is not published yet, {latest} is the latest")
         return why
 
     converged = wait_for(
@@ -264,17 +311,3 @@ def wait(
     data = {"model": wanted.model, "version": version, "regions": converged.there, "seconds": took}
     emit(data, output, Text(f"{wanted.model}/{version}: {regions}"))
     say(f"after {age(took)}")
-
-
-def _in_the_log(settings: "Settings", model: str, version: int) -> tuple[str, str]:
-    """Why the log refuses a version, and what else there is to say; both "" where it can't be read."""
-    from modelcast.cli.views.holds import quarantine
-    from modelcast.cli.views.registry import read_log
-
-    try:
-        log, entries = read_log(origin_registry(settings), model)
-    except ModelcastError:
-        return "", ""
-    latest = f"{model}/{max(log.updates, default=0)}"
-    note = f"note: {model}/{version} is not published yet, {latest} is the latest" if version not in log.updates else ""
-    return quarantine(log, entries, version), note

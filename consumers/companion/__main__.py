@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--repository", type=Path)
     parser.add_argument("--command", default="")
     parser.add_argument("--check", default="")
+    parser.add_argument("--webhook", type=Path)
     parser.add_argument("--name", default="companion")
     parser.add_argument("--region", default="eu")
     parser.add_argument("--port", type=int, default=0)
@@ -36,6 +37,8 @@ def main() -> None:
         repository=arguments.repository,
         command=arguments.command,
         check=arguments.check,
+        webhook=arguments.webhook,
+        token=os.environ.get("MODELCAST_SERVER_TOKEN", ""),
         load_seconds_max=arguments.load_seconds_max,
     )
     config = PodConfig(

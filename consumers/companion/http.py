@@ -1,5 +1,6 @@
 """Asking a server on this machine by HTTP, with bounded answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,9 @@ from modelcast.consumers.pod_clients.port import PodUnreachable
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 5.0
+_SAID = ("error", "detail", "message")
+"""Where servers put their words."""
+_JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +29,30 @@ class ServerAnswer:
 class ServerClient:
     """Asks one server. Call ``aclose`` at the end."""
 
-    def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self.url = url.rstrip("/")
-        self._headers = headers or {}
+        self._headers = dict(headers or {})
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(self, method: str, path: str, *, body: object = None, seconds: float = READ_SECONDS) -> ServerAnswer:
-        """One request. ``path`` begins with a slash, or is a whole URL. Raises ``PodUnreachable``."""
+        """One request, with JSON if ``body`` is not None. ``path`` begins with a slash. Raises ``PodUnreachable``."""
+        raw = orjson.dumps(body) if body is not None else b""
+        return await self.send(method, self.url + path, {}, raw, seconds=seconds)
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float = READ_SECONDS
+    ) -> ServerAnswer:
+        """One request; its body is JSON unless a header says what else. Raises ``PodUnreachable``."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=self._headers, json_serialize=lambda value: orjson.dumps(value).decode()
-            )
-        url = path if "://" in path else self.url + path
+            self._session = aiohttp.ClientSession(headers=self._headers)
         timeout = aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS)
+        given = {name.lower(): value for name, value in headers.items()}
         try:
             async with self._session.request(
-                method, url, json=body, timeout=timeout, allow_redirects=False
-            ) as response:
-                raw = await response.content.read(ANSWER_BYTES_MAX)
-                return _answer(response.status, raw)
+                method, url, data=body or None, headers={**(_JSON if body else {}), **given}, timeout=timeout,
+                allow_redirects=False,
+            ) as response:  # fmt: skip
+                return _answer(response.status, await _bounded(response))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise PodUnreachable(f"{method} {url}: {str(error) or type(error).__name__}", subject=self.url) from None
 
@@ -54,10 +63,21 @@ class ServerClient:
             self._session = None
 
 
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    raw = bytearray()
+    async for chunk in response.content.iter_any():
+        raw += chunk
+        if len(raw) > ANSWER_BYTES_MAX:
+            raise aiohttp.ClientPayloadError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+    return bytes(raw)
+
+
 def _answer(status: int, raw: bytes) -> ServerAnswer:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
         body = None
-    said = (body.get("error") or body.get("detail")) if isinstance(body, dict) else None
+    said = next((body[name] for name in _SAID if body.get(name)), None) if isinstance(body, dict) else None
+    if isinstance(said, dict):  # as OpenAI's API has it
+        said = said.get("message")
     return ServerAnswer(status, body, str(said)[:1000] if said else f"HTTP {status}")

@@ -6,15 +6,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from modelcast.consumers.companion.delivery import Delivery
+from modelcast.consumers.companion.delivery import Delivery, MakeLayout
 from modelcast.consumers.companion.engines.folder import Commands, FolderEngine
+from modelcast.consumers.companion.engines.http_engine import HttpEngine
+from modelcast.consumers.companion.engines.kserve import KServeEngine
 from modelcast.consumers.companion.engines.mlserver import MLServerEngine
+from modelcast.consumers.companion.engines.sglang import SGLangEngine
+from modelcast.consumers.companion.engines.tensorflow import TensorFlowServingEngine
+from modelcast.consumers.companion.engines.torchserve import TorchServeEngine
+from modelcast.consumers.companion.engines.vllm import VLLMEngine
+from modelcast.consumers.companion.engines.webhook import WebhookEngine
 from modelcast.consumers.companion.layouts.folder import folder_layout
+from modelcast.consumers.companion.layouts.known_files import (
+    adapter_layout,
+    archive_layout,
+    saved_model_layout,
+    weights_layout,
+)
+from modelcast.consumers.companion.layouts.kserve import kserve_layout
 from modelcast.consumers.companion.layouts.mlserver import mlserver_layout
 from modelcast.consumers.companion.layouts.triton import triton_layout
+from modelcast.consumers.companion.layouts.values import Files, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.companion.webhook_settings import read_webhook
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.engine import Engine
+from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.errors import ModelcastError, UsageError
 
 
@@ -27,7 +44,12 @@ class ServerSettings:
     repository: Path | None = None  # where it looks for models
     command: str = ""  # tells the server, for kind folder
     check: str = ""  # asks it
+    webhook: Path | None = None  # says how to tell and ask it, for kind webhook
+    token: str = ""  # sent to it as a bearer token
     load_seconds_max: float = 300.0
+
+
+MakeEngine = Callable[[ServerSettings, ArtifactSourceFactory], Engine]
 
 
 def make_engine(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
@@ -65,22 +87,44 @@ def _triton(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engin
     return TritonEngine(parts.netloc, delivery, repository, settings.load_seconds_max)
 
 
-def _mlserver(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
+def _webhook(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
+    if settings.webhook is None:
+        raise UsageError("kind webhook needs the file that says how to tell the server", hint="--webhook FILE.toml")
+    webhook = read_webhook(settings.webhook, settings.load_seconds_max)
     repository = _repository(settings)
-    delivery = Delivery(artifacts, repository, mlserver_layout)
-    return MLServerEngine(_http(settings), delivery, repository, settings.load_seconds_max)
+    return WebhookEngine(webhook, Delivery(artifacts, repository, _plainly(folder_layout)), repository)
 
 
 def _folder(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
     repository = _repository(settings)
-    delivery = Delivery(artifacts, repository, lambda files, order, _read: folder_layout(files, order))
+    delivery = Delivery(artifacts, repository, _plainly(folder_layout))
     commands = Commands(_words("--command", settings.command), _words("--check", settings.check))
     return FolderEngine(commands, delivery, repository, settings.load_seconds_max)
 
 
-_KINDS: dict[str, Callable[[ServerSettings, ArtifactSourceFactory], Engine]] = {
+def _plainly(layout: Callable[[Files, LoadOrder], VersionLayout]) -> MakeLayout:
+    """A layout that reads none of the files."""
+    return lambda files, order, _read: layout(files, order)
+
+
+def _by_http(engine: type[HttpEngine], layout: MakeLayout) -> MakeEngine:
+    def make(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
+        url, repository = _http(settings), _repository(settings)
+        headers = {"authorization": f"Bearer {settings.token}"} if settings.token else {}
+        return engine(url, Delivery(artifacts, repository, layout), repository, settings.load_seconds_max, headers)
+
+    return make
+
+
+_KINDS: dict[str, MakeEngine] = {
     "triton": _triton,
-    "mlserver": _mlserver,
+    "mlserver": _by_http(MLServerEngine, mlserver_layout),
+    "kserve": _by_http(KServeEngine, _plainly(kserve_layout)),
+    "tensorflow": _by_http(TensorFlowServingEngine, _plainly(saved_model_layout)),
+    "torchserve": _by_http(TorchServeEngine, _plainly(archive_layout)),
+    "sglang": _by_http(SGLangEngine, _plainly(weights_layout)),
+    "vllm": _by_http(VLLMEngine, _plainly(adapter_layout)),
+    "webhook": _webhook,
     "folder": _folder,
 }
 KINDS = tuple(_KINDS)

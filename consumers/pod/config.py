@@ -48,6 +48,7 @@ class PodConfig:
     artifacts: ArtifactSourceFactory  # pickled, called in the worker processes
     state_dir: Path  # this pod's alone; holds what it has accepted
     desired: DesiredSource | None = None
+    expected: tuple[str, ...] = ()  # models without which it is not ready, where ``desired`` does not say which
     presence: Presence | None = None  # None: the region's settings name it, or others discover it
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one

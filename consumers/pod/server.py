@@ -5,6 +5,7 @@ import contextlib
 import os
 import secrets
 import signal
+from collections.abc import Callable
 
 import structlog
 from aiohttp import web
@@ -41,6 +42,34 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         ContentError: the state folder is damaged.
         ModelcastError: it can't listen there: the port is taken, say.
     """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await serve_until(stop, config, engine)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    config: PodConfig,
+    engine: Engine | None = None,
+    on_bound: Callable[[int], None] | None = None,
+) -> None:
+    """Serve until ``stop`` is set, then drain; on any thread, if the engine is given.
+
+    Args:
+        stop: ends it.
+        config: the pod.
+        engine: as for ``serve``.
+        on_bound: called once with the port.
+
+    Raises:
+        As ``serve``.
+    """
     if not config.token:
         raise UsageError("a pod needs its region's token", hint="set MODELCAST_POD_TOKEN")
     ledger = Ledger(config.state_dir)
@@ -53,10 +82,6 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
     routes = Routes(config, lifecycle, repository, metrics, secrets.token_hex(8), inference)
     runner = web.ServerRunner(routes.server(), handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
     await runner.setup()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     try:
         site = web.TCPSite(runner, config.host, config.port, backlog=1024)
         try:
@@ -68,8 +93,11 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         port = runner.addresses[0][1]
         log.info("listening", pod=config.name, region=config.region, host=config.host, port=port)
         _write_port(config, port)
-        served_before = {model for model, entry in ledger.entries.items() if entry.served}
-        startup = Startup(config.name, config.desired, served_before, repository, lifecycle)
+        if on_bound is not None:
+            on_bound(port)
+        known = {model for model, entry in ledger.entries.items() if entry.served} | set(config.expected)
+        startup = Startup(config.name, config.desired, known, repository, lifecycle)
+        loop = asyncio.get_running_loop()
         starting = loop.create_task(_start(repository, startup))
         registering = loop.create_task(config.presence.run()) if config.presence else None
         await stop.wait()
@@ -82,8 +110,6 @@ async def serve(config: PodConfig, engine: Engine | None = None) -> None:
         await repository.close()
         await runner.cleanup()
         ledger.close()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 def _write_port(config: PodConfig, port: int) -> None:

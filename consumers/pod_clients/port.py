@@ -47,6 +47,7 @@ class PodReading:
     epoch: int | None
     registry_id: str | None = None
     proof: Proof = "bytes"
+    gapless: bool = True  # loading beside what serves, it fails no request; else it takes no traffic while it loads
 
 
 class PodUnreachable(TransportError):

@@ -27,6 +27,7 @@ from modelcast.consumers.pod_clients.port import (
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 DIGITS_MAX = 18
 COMPANION_HINT = "run `modelcast run companion` beside the server: it places the files and loads them"
+_NOTHING = (None, None, None, None)  # neither version nor digest, generation, epoch
 _PROOFS: dict[str, Proof] = {"bytes": "bytes", "memory": "memory", "disk": "disk"}
 
 
@@ -117,17 +118,19 @@ class V2Pod:
         if not self._foreign:
             return PodReading(self._name, False, "", None, None, None, None, proof="disk")  # a load says why
         if answer.status != 200:
-            return PodReading(self._name, answer.status < 500, "", None, None, None, None, proof="memory")
+            return PodReading(self._name, answer.status < 500, "", *_NOTHING, proof="memory", gapless=False)
         # By model: a server's own readiness counts models that others failed to load (Triton), or none (MLServer).
         health = await self._ask("GET", f"{path}/ready", self._timeouts.read)
         ready = health.status == 200 and not (isinstance(health.body, dict) and health.body.get("ready") is False)
-        return PodReading(self._name, ready, "", _version(answer.body), None, None, None, proof="memory")
+        return PodReading(self._name, ready, "", _version(answer.body), None, None, None, proof="memory", gapless=False)
 
     def _of_ours(self, answer: _Answer) -> PodReading:
         headers = answer.headers
         ready, incarnation = headers.get("modelcast-ready") == "true", headers["modelcast-incarnation"]
+        gapless = headers.get("modelcast-gapless") == "true"
         if answer.status != 200:
-            return PodReading(self._name, ready and answer.status < 500, incarnation, None, None, None, None)
+            ready = ready and answer.status < 500
+            return PodReading(self._name, ready, incarnation, *_NOTHING, gapless=gapless)
         return PodReading(
             pod=self._name,
             ready=ready,
@@ -138,6 +141,7 @@ class V2Pod:
             epoch=_number(headers.get("modelcast-epoch")),
             registry_id=headers.get("modelcast-registry"),
             proof=_PROOFS.get(headers.get("modelcast-proof", "bytes"), "disk"),
+            gapless=gapless,
         )
 
     async def aclose(self) -> None:

@@ -14,8 +14,9 @@ from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import DEFAULT
 from modelcast.schemas.errors import DecodeError, ModelcastError
+from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.statements import read_stated
-from modelcast.schemas.records import Entry, VersionState
+from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
 
 BATCH_MESSAGES_MAX = 500
@@ -121,7 +122,7 @@ class KafkaFollower:
         return places
 
     def _take(self, messages: Iterable[Message], now_us: int) -> None:
-        entries: list[tuple[Entry, int]] = []
+        entries: list[tuple[StatedEntry, int]] = []
         for message in messages:
             error = message.error()
             if error is not None:
@@ -164,12 +165,12 @@ class KafkaFollower:
         self._missing.pop(f"model {key}", None)
         return [SeenState(state.model, state, said_us)]
 
-    def _entry(self, message: Message) -> list[tuple[Entry, int]]:
+    def _entry(self, message: Message) -> list[tuple[StatedEntry, int]]:
         try:
-            entry = read_stated(message.value(), book=DEFAULT).entry
+            stated = read_stated(message.value(), book=DEFAULT)
         except DecodeError:
             return []  # a dead letter of the tracker's tells of it
-        return [(entry, message.timestamp()[1] * 1000)]
+        return [(stated, message.timestamp()[1] * 1000)]
 
     def _failed(self, message: Message, error: KafkaError) -> None:
         if passes(error):

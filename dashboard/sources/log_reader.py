@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from modelcast.dashboard.view.entries import EntryLine, entry_line
+from modelcast.dashboard.view.entries import EntryLine, chained, unreadable_line
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.infra.stores.configured import origin_store
-from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.errors import ContentError, ModelcastError
+from modelcast.schemas.log.chain import StatedEntry
 
 WAIT_SECONDS_MAX = 2.0
 """Seconds that a request waits for the store; a later answer serves the next request."""
@@ -64,7 +65,17 @@ class LogSource:
 
     def _tail(self, model: str, head: int) -> tuple[EntryLine, ...]:
         reader = self._reader = self._reader or RegistryReader(origin_store(self._settings))
-        generations = range(head, max(0, head - LINES), -1)
-        with ThreadPoolExecutor(READERS) as threads:
-            found = list(threads.map(lambda generation: reader.entry(model, generation), generations))
-        return tuple(entry_line(each.entry, each.last_modified_us) for each in found if each is not None)
+
+        def read(generation: int) -> tuple[StatedEntry, int] | EntryLine:
+            try:
+                timed = reader.entry(model, generation)
+            except ContentError as error:
+                return unreadable_line(model, generation, error.message)
+            if timed is None:
+                return unreadable_line(model, generation, "it is gone, although the tracker has read it")
+            return timed.stated, timed.last_modified_us
+
+        oldest = max(1, head - LINES + 1)
+        with ThreadPoolExecutor(READERS) as threads:  # one more than is shown: the oldest shown follows it
+            found = list(threads.map(read, range(max(1, oldest - 1), head + 1)))
+        return tuple(line for line in reversed(chained(found)) if line.generation >= oldest)

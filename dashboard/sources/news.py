@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from modelcast.dashboard.view.fleet import Worker
-from modelcast.schemas.records import Entry, VersionState
+from modelcast.schemas.log.chain import StatedEntry
+from modelcast.schemas.records import VersionState
 
 
 class Reach(StrEnum):
@@ -42,7 +43,7 @@ class NewsBatch:
     source: str
     reach: Reach
     states: tuple[SeenState, ...] = ()
-    entries: tuple[tuple[Entry, int], ...] = ()
+    entries: tuple[tuple[StatedEntry, int], ...] = ()
     workers: dict[str, tuple[Worker, ...]] | None = None
     missing: tuple[str, ...] = ()
     complete: frozenset[str] | None = None

@@ -55,7 +55,7 @@ function why(each) {
   const held = [each.pinned_version === null ? "" : `pinned to ${each.pinned_version}`, each.paused ? "paused" : ""].filter(Boolean).join(", ");
   const refused = each.refused_version === null ? "" : `refuses ${each.refused_version}`;
   const out = each.left_out ? `left out: ${each.left_out}` : "";
-  return [held, out, refused, each.error || each.way].filter(Boolean).join(" · ");
+  return [held, out, refused, each.error || each.rollover || each.way].filter(Boolean).join(" · ");
 }
 
 /** One line a region (or, in a region, a model). */

@@ -105,11 +105,11 @@ function What({ entry }) {
   const reference = `${entry.model}${entry.version ? `/${entry.version}` : ""}`;
   return html`<li><${Ago} us=${entry.at_us} /> <b>${entry.kind.toLowerCase()}</b> <a href=${`/models/${entry.model}`}>${reference}</a>
     ${entry.regions.length ? html` <span>in ${entry.regions.join(", ")}</span>` : null}${entry.by ? html` <span>by <${Said} text=${entry.by} max=${60} /></span>` : null}
-    ${entry.why ? html` <q><${Said} text=${entry.why} max=${100} /></q>` : null}</li>`;
+    ${entry.why ? html` <q><${Said} text=${entry.why} max=${100} /></q>` : null}${entry.trouble ? html` <strong class="doubt">not proved: <${Said} text=${entry.trouble} max=${160} /></strong>` : null}</li>`;
 }
 
 export function EntryList({ entries, max }) {
-  return html`<ul class="entries">${entries.slice(0, max).map((entry) => html`<${What} key=${`${entry.model}/${entry.generation}`} entry=${entry} />`)}</ul>`;
+  return html`<ul class="entries">${entries.slice(0, max).map((entry) => html`<${What} key=${entry.id} entry=${entry} />`)}</ul>`;
 }
 
 export function Now() {

@@ -129,7 +129,10 @@ const HEAR = {
     store.recovered.length = Math.min(store.recovered.length, 5);
   },
   order(ids) { store.order = ids; store.total = Math.max(ids.length, 0); },
-  entry(line) { store.entries = [line, ...store.entries].slice(0, 100); },
+  entry(line) { // again, if it came to be known that it is not in the log
+    const known = store.entries.some((each) => each.id === line.id);
+    store.entries = known ? store.entries.map((each) => (each.id === line.id ? line : each)) : [line, ...store.entries].slice(0, 100);
+  },
   models(names) { for (const each of modelWatchers) each(names); },
   pairs(rows) {
     const { grid } = store;

@@ -139,6 +139,7 @@ def _news(view: ModelView) -> object:
             p.row.pods_serving,
             p.row.bytes_moved,
             p.row.error,
+            p.row.rollover,
         )
         for p in view.pairs.values()
     )

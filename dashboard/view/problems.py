@@ -255,7 +255,7 @@ def _of_model(word: Word, model: str, version: int | None, members: Sequence[Pai
 def _stands(row: RegionState) -> str:
     if not row.pods_expected:
         return "no pod is ready there: it has none"
-    return f"{row.pods_serving} of {row.pods_expected} pods serve it"
+    return row.rollover or f"{row.pods_serving} of {row.pods_expected} pods serve it"
 
 
 def _counted(fleet: Fleet, model: str) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelcast.dashboard.board import Freshness
+from modelcast.dashboard.groups import GroupView, GroupWord
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.fleet import Fleet, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair
@@ -42,6 +43,7 @@ class PairLine:
     bytes_planned: int
     bytes_per_second: float
     way: str
+    rollover: str
     stage_seconds: dict[str, float]
     error: str
     error_generation: int
@@ -217,6 +219,31 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupWordLine:
+    """What a status word of consumer groups means."""
+
+    word: GroupWord
+    means: str
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The consumer groups on Kafka, worst first.
+
+    Attributes:
+        looked_at_us: when they were looked at; 0: not yet.
+        error: why the last look failed; what is shown is from ``looked_at_us``.
+        words: worst first.
+    """
+
+    fresh: Freshness
+    looked_at_us: int
+    error: str
+    groups: tuple[GroupView, ...]
+    words: tuple[GroupWordLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Why there is no answer: what was wrong with what, and what to do."""
 
@@ -259,6 +286,7 @@ def pair_line(pair: Pair) -> PairLine:
         bytes_planned=row.bytes_planned,
         bytes_per_second=row.bytes_per_second,
         way=row.way,
+        rollover=row.rollover,
         stage_seconds=dict(row.stage_seconds),
         error=row.error,
         error_generation=row.error_generation,

@@ -12,13 +12,20 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 TO_THE_LEADER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that a program's first process handles for its workers; all others go to the whole group."""
 
 
-def main(link_fd: int, grace_seconds: float, command: list[str]) -> int:
-    """Run ``command`` in a process group of its own until it ends or the link does; return its exit code."""
+def main(link_fd: int, grace_seconds: float, start: Callable[[], int]) -> int:
+    """Watch over a process until it ends or the link does; return its exit code.
+
+    Args:
+        link_fd: see the module.
+        grace_seconds: from SIGTERM to SIGKILL.
+        start: starts it in a process group of its own; its id.
+    """
     wake, wake_writer = os.pipe()
     os.set_blocking(wake_writer, False)
     signal.set_wakeup_fd(wake_writer)
@@ -26,14 +33,19 @@ def main(link_fd: int, grace_seconds: float, command: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: None)
     os.set_inheritable(link_fd, False)
     link = socket.socket(fileno=link_fd)
-    defaults = [signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE]
-    pid = os.posix_spawnp(command[0], command, os.environ, setpgroup=0, setsigdef=defaults)
+    pid = start()
     try:
         _watch(pid, link, wake, grace_seconds)
     finally:
         # Still unreaped, so the group's number can't belong to anyone else yet.
         os.killpg(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def spawn(command: list[str]) -> int:
+    """Start a program in a process group of its own; its id."""
+    defaults = [signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE]
+    return os.posix_spawnp(command[0], command, os.environ, setpgroup=0, setsigdef=defaults)
 
 
 def _watch(pid: int, link: socket.socket, wake: int, grace_seconds: float) -> None:
@@ -76,5 +88,5 @@ def _deliver(pid: int, number: int) -> None:
 
 
 if __name__ == "__main__":
-    code = main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])
+    code = main(int(sys.argv[1]), float(sys.argv[2]), lambda: spawn(sys.argv[3:]))
     sys.exit(code if code >= 0 else 128 - code)

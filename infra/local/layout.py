@@ -52,6 +52,8 @@ def check_shape(regions: Iterable[str], pods_per_region: int) -> None:
     Raises:
         UsageError: a region's name is bad or can't stand in a variable's name, or there are none or too many.
     """
+    if isinstance(regions, str):
+        raise UsageError("regions are a text", subject=regions, hint=f"write ({regions!r},)")
     names = list(regions)
     for name in names:
         check_region(name)

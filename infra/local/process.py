@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from modelcast.infra.local import guard
 from modelcast.infra.local.errors import ServerFailed
@@ -17,6 +17,14 @@ from modelcast.infra.local.errors import ServerFailed
 T = TypeVar("T")
 LOG_TAIL_BYTES = 4096
 SPAWN_SECONDS_MAX = 30.0
+
+
+class Guard(Protocol):
+    """The guard, as a ``subprocess.Popen`` is one; its exit code is 128 + n if signal n ended what it guards."""
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +38,7 @@ class Child:
     name: str
     pid: int
     log: Path
-    _guard: subprocess.Popen[bytes]
+    _guard: Guard
     _link: socket.socket
     _grace_seconds: float
 

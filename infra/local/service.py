@@ -42,7 +42,20 @@ class DaemonService:
         """Start it without waiting; its log goes to ``logs`` under ``directory``."""
         folder = directory / "daemons" / daemon.name
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(daemon, env, directory, _spawn(daemon, env, directory, folder))
+        log = directory / "logs" / f"{daemon.name}.log"
+        return cls(daemon, env, directory, cls.spawn(daemon, env={**env, **daemon.env}, folder=folder, log=log))
+
+    @staticmethod
+    def spawn(daemon: Daemon, *, env: Mapping[str, str], folder: Path, log: Path) -> Child:
+        """Its process, which runs in ``folder`` with ``env`` as its whole environment."""
+        return Child.start(
+            [sys.executable, "-m", "modelcast.cli.main", *daemon.arguments],
+            name=daemon.name,
+            log=log,
+            env=env,
+            cwd=folder,
+            grace_seconds=GRACE_SECONDS,
+        )
 
     def wait_ready(self) -> None:
         """Wait until it says so itself.
@@ -68,14 +81,3 @@ class DaemonService:
     def stop(self) -> None:
         """SIGTERM, a grace period, SIGKILL."""
         self.child.stop()
-
-
-def _spawn(daemon: Daemon, env: Mapping[str, str], directory: Path, folder: Path) -> Child:
-    return Child.start(
-        [sys.executable, "-m", "modelcast.cli.main", *daemon.arguments],
-        name=daemon.name,
-        log=directory / "logs" / f"{daemon.name}.log",
-        env={**env, **daemon.env},
-        cwd=folder,
-        grace_seconds=GRACE_SECONDS,
-    )

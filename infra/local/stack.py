@@ -56,6 +56,7 @@ class LocalStack:
         extra_env: Mapping[str, str] | None = None,
         progress: Progress = SILENT,
         keep_objects: bool = False,
+        service: type[DaemonService] = DaemonService,
     ) -> Self:
         """Start everything and return once every part says that it is ready.
 
@@ -67,6 +68,7 @@ class LocalStack:
             extra_env: settings for the daemons, above the stack's own.
             progress: called with each step.
             keep_objects: S3's objects outlive it in ``directory``, as Kafka's log does.
+            service: how a daemon is started.
 
         Raises:
             UsageError: the shape makes no sense.
@@ -77,7 +79,7 @@ class LocalStack:
         directory = directory.absolute()
         stack = cls(directory, tuple(regions))
         try:
-            stack._start(pods_per_region, daemons, dict(extra_env or {}), progress, keep_objects=keep_objects)
+            stack._start(pods_per_region, daemons, dict(extra_env or {}), progress, service, keep_objects=keep_objects)
         except BaseException:
             stack.stop(progress)
             raise
@@ -85,7 +87,7 @@ class LocalStack:
 
     def _start(
         self, pods_per_region: int, daemons: Sequence[Daemon] | None, extra_env: dict[str, str], progress: Progress,
-        *, keep_objects: bool,
+        service: type[DaemonService], *, keep_objects: bool,
     ) -> None:  # fmt: skip
         began = time.monotonic()
 
@@ -116,7 +118,7 @@ class LocalStack:
         (self.directory / CONFIG_FILE).write_text("# What this stack's commands need is in the variables.\n")
         env = {**inherited_env(), **self.env, **extra_env}
         # All at once: agents wait for Kafka by themselves, and most of a start is loading code.
-        running = [self._launch(daemon, env) for daemon in daemons]
+        running = [self._launch(service, daemon, env) for daemon in daemons]
         kafka.wait_ready()
         create_stack_topics(kafka.bootstrap_servers)
         ready("kafka", f"Kafka answers at {kafka.bootstrap_servers}; the topics are there")
@@ -125,10 +127,9 @@ class LocalStack:
             ready(daemon.daemon.name, f"{daemon.daemon.name} is ready")
         self.ready_seconds["all"] = time.monotonic() - began
 
-    def _launch(self, daemon: Daemon, env: Mapping[str, str]) -> DaemonService:
-        service = DaemonService.launch(daemon, env=env, directory=self.directory)
-        self.services[daemon.name] = service
-        return service
+    def _launch(self, service: type[DaemonService], daemon: Daemon, env: Mapping[str, str]) -> DaemonService:
+        running = self.services[daemon.name] = service.launch(daemon, env=env, directory=self.directory)
+        return running
 
     def stop(self, progress: Progress = SILENT) -> None:
         """End everything, daemons before servers, and wait until it is gone."""

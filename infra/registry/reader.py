@@ -6,7 +6,7 @@ here writes, except that ``registry_id(create=True)`` makes the registry's id on
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -38,6 +38,9 @@ THREADS = 8
 AHEAD_MAX = 16
 """Entries that ``read_until`` asks for one by one; further ahead, listing first is cheaper (and bounded)."""
 DAMAGED_HINT = "put the object back from a copy of the store; see `modelcast doctor --only logs`"
+_DAMAGED_ID_HINT = (
+    "it was damaged; where there are logs, `modelcast registry restore-id` puts back the id that they name"
+)
 _SCHEMAS_FOLDER = "schemas"  # also a legal model name
 
 
@@ -113,17 +116,19 @@ class RegistryReader:
     def read_registry_id(self, *, create: bool = False) -> str:
         """Like ``registry_id``, from the store even if it is known: finds out that the store was swapped."""
         found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
-        if found is None and create and (self._id or self._expected_id) is None:
-            if self.models():  # a new id would disown every entry
-                raise self._missing()
-            made = encode_registry_id(uuid.uuid4().hex)
-            with suppress(PreconditionFailed):  # another process made it (or we did, and the answer was lost)
-                self.store.put(keys.REGISTRY_ID, made, if_absent=True)
-            found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
         if found is None:
-            raise self._missing()
+            models = self.models()
+            # With logs, a new id would disown every entry. An id precedes them: one that is there now is just made.
+            if not models and create and (self._id or self._expected_id) is None:
+                made = encode_registry_id(uuid.uuid4().hex)
+                with suppress(PreconditionFailed):  # another process made it (or we did, and the answer was lost)
+                    self.store.put(keys.REGISTRY_ID, made, if_absent=True)
+            if models or create:
+                found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
+            if found is None:
+                raise self._missing(models)
         subject = f"{self.store.name}/{keys.REGISTRY_ID}"
-        read = decode_registry_id(found.body, subject=subject, hint="something else has written there")
+        read = decode_registry_id(found.body, subject=subject, hint=_DAMAGED_ID_HINT)
         with self._lock:
             known = self._id or self._expected_id
             if known is not None and known != read:
@@ -337,9 +342,9 @@ class RegistryReader:
                 self._threads = Threads(THREADS, "registry")
             return self._threads
 
-    def _missing(self) -> ContentError:
+    def _missing(self, models: Sequence[str]) -> ContentError:
         known = self._id or self._expected_id
-        if models := self.models():
+        if models:
             named = ", ".join(models[:3]) + (", …" if len(models) > 3 else "")
             return RegistryIdLost(
                 f"{keys.REGISTRY_ID} is gone, but the registry holds logs ({named})",

@@ -1,13 +1,16 @@
-"""Putting a registry's id back where it was deleted: every entry of its logs names it."""
+"""Putting a registry's id back where it was deleted or damaged: every entry of its logs names it."""
+
+import hashlib
 
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, NotFound, Refused, TransportError
-from modelcast.schemas.log.registry_id import encode_registry_id
+from modelcast.schemas.log.registry_id import decode_registry_id, encode_registry_id
 from modelcast.schemas.ports import PreconditionFailed
 
 MODELS_MAX = 1_000
 """Logs of which the first entry is read."""
+DAMAGED_SIZE_MAX = 1024 * 1024
 
 
 def named_ids(reader: RegistryReader) -> dict[str, list[str]]:
@@ -37,16 +40,37 @@ def named_ids(reader: RegistryReader) -> dict[str, list[str]]:
     return found
 
 
-def restore_id(reader: RegistryReader, registry_id: str) -> None:
-    """Put the id back. It never replaces one that is there.
+def restore_id(reader: RegistryReader, registry_id: str) -> str:
+    """Put the id back. It never replaces one that can be read; bytes that can't are kept beside it.
+
+    Returns:
+        The key under which damaged bytes are kept; "" if there were none.
 
     Raises:
-        Refused: there is an id.
+        Refused: there is an id, or something else was written there meanwhile.
+        ContentError: what lies there is larger than 1 MiB.
         StoreUnavailable: the store did not answer.
     """
+    store, body = reader.store, encode_registry_id(registry_id)
+    subject = f"{store.name}/{keys.REGISTRY_ID}"
+    found = store.get(keys.REGISTRY_ID, size_max=DAMAGED_SIZE_MAX)
+    kept = ""
     try:
-        reader.store.put(keys.REGISTRY_ID, encode_registry_id(registry_id), if_absent=True)
+        if found is None:
+            store.put(keys.REGISTRY_ID, body, if_absent=True)
+            return kept
+        if (known := _id_in(found.body)) is not None:
+            raise Refused(f"the registry has an id, {known[:80]}", subject=subject, hint="nothing was changed")
+        kept = f"{keys.REGISTRY_ID}.damaged-{hashlib.sha256(found.body).hexdigest()[:12]}"
+        store.put(kept, found.body)
+        store.put(keys.REGISTRY_ID, body, if_match=found.info.etag)
     except PreconditionFailed:
-        raise Refused(
-            "the registry has an id", subject=f"{reader.store.name}/{keys.REGISTRY_ID}", hint="nothing was changed"
-        ) from None
+        raise Refused("something else wrote there meanwhile", subject=subject, hint="run it again") from None
+    return kept
+
+
+def _id_in(body: bytes) -> str | None:
+    try:
+        return decode_registry_id(body, subject="", hint="")
+    except Refused:
+        return None

@@ -49,6 +49,11 @@ FETCHED_BYTES = Counter(
 SAVED_BYTES = Counter("modelcast_saved_bytes", "Bytes that did not have to move, by the same ways.", ("model", "way"))
 RELOADS = Counter("modelcast_reloads", "Loads asked of pods: served, failed, refused.", ("model", "outcome"))
 RELOAD_SECONDS = Histogram("modelcast_reload_seconds", "Time from asking a pod to its read-back.", buckets=SECONDS)
+ROLLOVER_STOPPED = Gauge(
+    "modelcast_rollover_stopped",
+    "1 while a rollover in the region was stopped, or can't go on before a person changes its bounds.",
+    ("model",),
+)
 EPOCH = Gauge("modelcast_owner_epoch", "Epoch under which this worker owns the model; 0: it does not.", ("model",))
 FENCED = Counter("modelcast_fenced", "Side effects refused because a newer owner exists.", ("model",))
 ACKS = Counter("modelcast_acks", "Snapshot pages sent.", ("model",))
@@ -57,7 +62,9 @@ CACHE_USED_BYTES = Gauge("modelcast_cache_used_bytes", "Bytes in the local artif
 DISK_FREE_BYTES = Gauge("modelcast_disk_free_bytes", "Bytes free on the cache's disk.")
 FLEET_PODS = Gauge("modelcast_fleet_pods", "Pods that a fleet of the settings has, as far as is known.", ("fleet",))
 FLEET_SEEN_TIMESTAMP = Gauge(
-    "modelcast_fleet_seen_timestamp_seconds", "When a fleet's pods were last looked up successfully.", ("fleet",)
+    "modelcast_fleet_seen_timestamp_seconds",
+    "When a fleet's pods were last looked up successfully; 0: never.",
+    ("fleet",),
 )
 
 # --- tracker ------------------------------------------------------------------------------------------------
@@ -123,10 +130,15 @@ PODS_SERVING = Shown(
 PODS_EXPECTED = Shown("modelcast_pods_expected", "Pods that count. tracker.metrics = pairs.", ("model", "region"))
 UNREAD_SINCE = Shown(
     "modelcast_unread_since_timestamp_seconds",
-    "When the oldest acknowledgement not yet read was written; 0: all were read.",
+    "When the oldest acknowledgement not yet read or not yet decided was written; 0: all were read.",
     ("partition",),
 )
 FOLD_SECONDS = Histogram("modelcast_fold_seconds", "Time to fold one model's state.", buckets=SECONDS)
+LOOKS_PUT_OFF = Counter(
+    "modelcast_epoch_looks_put_off",
+    "Looks at a region's own state, to tell true reports from made-up ones, that were put off: too many waited.",
+    ("region",),
+)
 FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or replaced by newer ones before that.")
 VIEW_WRITES = Counter("modelcast_view_writes", "Writes to the live view in Redis, by outcome.", ("outcome",))
 

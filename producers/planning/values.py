@@ -9,11 +9,12 @@ import numbers
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, cast
 
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.names import check_region
-from modelcast.schemas.records import Activation
+from modelcast.schemas.log.verbs import RULES
+from modelcast.schemas.names import brief, check_region
+from modelcast.schemas.records import Activation, CommandKind
 
 TEXT_MAX = 4096
 
@@ -28,9 +29,13 @@ def region_names_of(regions: object) -> tuple[str, ...]:
         return ()
     if isinstance(regions, str):
         return (check_region(regions),)
-    if not isinstance(regions, Iterable) or isinstance(regions, bytes | Mapping):
-        raise UsageError(f"regions are {_shown(regions)}", hint='write "eu" or ["eu", "us"]')
-    return tuple(check_region(name) for name in regions)
+    try:
+        names = None if isinstance(regions, bytes | Mapping) else list(cast("Iterable[str]", regions))
+    except Exception:  # no iterable, or one that fails: whatever another library's value says to it
+        names = None
+    if names is None:
+        raise UsageError(f"regions are {value_and_type(regions)}", hint='write "eu" or ["eu", "us"]')
+    return tuple(check_region(name) for name in names)
 
 
 def metrics_of(metrics: object) -> dict[str, float]:
@@ -49,7 +54,8 @@ def labels_of(labels: object) -> dict[str, str]:
         UsageError: one has no plain text.
     """
     return {
-        text_of("label", name): text_of(f"label {name!r}", value) for name, value in _pairs("labels", labels).items()
+        text_of("label", name): text_of(f"label {brief(name)}", value)
+        for name, value in _pairs("labels", labels).items()
     }
 
 
@@ -61,16 +67,44 @@ def activation_of(activation: object) -> Activation:
     """
     try:
         return Activation(str(activation).upper())
-    except ValueError:
+    except Exception:  # whatever another library's value says to it
         known = ", ".join(a.lower() for a in Activation)
-        raise UsageError(f"bad activation {_shown(activation)}", hint=f"use one of {known}") from None
+        raise UsageError(f"bad activation {value_and_type(activation)}", hint=f"use one of {known}") from None
+
+
+def verb_of(verb: object) -> CommandKind:
+    """A verb by its name, as in ``pin``; one that takes positions is said by ``Acceptor`` alone.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    said = [kind for kind, rule in RULES.items() if not rule.takes_positions]
+    for kind in said:
+        if isinstance(verb, str) and verb.upper() == kind:
+            return kind
+    raise UsageError(f"bad verb {value_and_type(verb)}", hint=f"use one of {', '.join(k.lower() for k in said)}")
+
+
+def number_of_seconds(what: str, value: Any) -> float:
+    """A number of seconds, 0 or more; ``what`` names it in errors.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        found = math.nan if isinstance(value, str | bool) else float(value)
+    except Exception:  # whatever another library's value says to it
+        found = math.nan
+    if not found >= 0:  # also: not a number
+        raise UsageError(f"{what} is {value_and_type(value)}", hint="write a number of seconds, as in 300")
+    return found
 
 
 def _pairs(what: str, values: Any) -> dict[Any, Any]:
     try:
         return dict(values or {})
     except (TypeError, ValueError):
-        raise UsageError(f"{what} are {_shown(values)}", hint=f"write {what}={{name: value}}") from None
+        raise UsageError(f"{what} are {value_and_type(values)}", hint=f"write {what}={{name: value}}") from None
 
 
 def _number(name: object, value: Any) -> float:
@@ -80,7 +114,7 @@ def _number(name: object, value: Any) -> float:
     except Exception:  # whatever another library's number says to it: an array of many, say
         found = math.nan
     if not math.isfinite(found):
-        raise UsageError(f"metric {name!r} is {_shown(value)}", hint="metrics are finite numbers")
+        raise UsageError(f"metric {brief(name)} is {value_and_type(value)}", hint="metrics are finite numbers")
     return found
 
 
@@ -96,20 +130,26 @@ def text_of(what: str, value: Any) -> str:
         case str():
             found = str(value)
         case numbers.Number() | uuid.UUID() | PurePath():
-            found = str(value)
+            try:
+                found = str(value)
+            except Exception:  # a whole number of too many digits, or what another library's value says to it
+                raise UsageError(f"{what} is {value_and_type(value)}", hint="a shorter text is asked for") from None
         case datetime.date() | datetime.time():
             found = value.isoformat()
         case _:
-            raise UsageError(f"{what} is {_shown(value)}", hint="text is asked for: str(...) makes one")
+            raise UsageError(f"{what} is {value_and_type(value)}", hint="text is asked for: str(...) makes one")
     try:
         found.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{what} is {_shown(value)}", hint="it holds half a character: no text") from None
+        raise UsageError(f"{what} is {value_and_type(value)}", hint="it holds half a character: no text") from None
+    if "\0" in found:
+        raise UsageError(f"{what} is {value_and_type(value)}", hint="it holds a NUL character: leave it out")
     if len(found) > TEXT_MAX:
         raise UsageError(f"{what} has {len(found)} characters", hint=f"at most {TEXT_MAX}")
     return found
 
 
-def _shown(value: object) -> str:
-    text = f"{value!r} ({type(value).__name__})"
-    return text if len(text) <= 80 else f"{text[:60]}… ({type(value).__name__})"
+def value_and_type(value: object) -> str:
+    """A value and its type, in a few words, whatever it is."""
+    text, kind = brief(value), type(value).__name__
+    return f"{text if len(text) + len(kind) <= 77 else text[:60] + '…'} ({kind})"

@@ -26,6 +26,7 @@ BENCHES = {
         "10,000 small files: hashed, fetched, pulled, rebuilt, beside cp -r and sync",
     ),
     "gates": ("tests.bench.gates", "simulated rollouts: healthy versions rolled back, bad ones promoted, by rule"),
+    "rollover": ("tests.bench.rollover", "1,000 simulated pods get a version: seconds and herd, beside the prediction"),
     "pods": ("tests.bench.pods", "swaps, latency, processor time, memory: ours, Triton, MLServer, bare aiohttp"),
     "pod": ("tests.bench.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
 }

@@ -11,6 +11,7 @@ from modelcast.consumers.fetch.transfer.disks import Disks
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores import MemoryStore
+from modelcast.schemas.errors import UsageError
 from tests.agents.region.words import memory_of
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree
 
@@ -57,3 +58,19 @@ def test_a_pod_is_told_which_version_it_may_not_load_any_more(monkeypatch: pytes
         ("churn", 1, ""),
         ("fraud", 1, "fraud/1 is quarantined (generation 2): modelcast release fraud/1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "store", "said"),
+    [
+        ("eu/0", "http://pod:8080", "s3://eu", "bad pod name 'eu/0'"),
+        ("eu-0", "pod:8080", "s3://eu", "--advertise 'pod:8080': write http://host:port"),
+        ("eu-0", "http://pod:8080", "", "the settings name none"),
+    ],
+)
+def test_a_pod_that_can_not_register_as_it_is_told_to_is_refused_at_start(
+    name: str, url: str, store: str, said: str
+) -> None:
+    region = RegionSettings(store=StoreSettings(url=store) if store else None)
+    with pytest.raises(UsageError, match=said):
+        pod_sources.make_presence(region, "eu", name, url)

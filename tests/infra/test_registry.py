@@ -1,86 +1,26 @@
 """Reading and claiming, on a store in memory that can be made to fail in S3's ways."""
 
-import json
 import threading
-from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from modelcast.infra.registry.claim import AlreadyThere, Claimed, claim, put_schema, put_schemas
 from modelcast.infra.registry.reader import RegistryReader, Tail
-from modelcast.infra.registry.restore_id import named_ids, restore_id
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.codec import WRITER_SCHEMAS, writer_schema
 from modelcast.schemas.errors import (
-    BrokenChain,
     ContentError,
     DecodeError,
     ForeignRegistry,
-    NotFound,
-    Refused,
-    RegistryIdLost,
     StoreUnavailable,
     UnknownSchema,
 )
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.ports import ObjectInfo, StoredObject
-from modelcast.schemas.records import ArtifactRef, ModelUpdate
-from tests.support.folding import apply_all, in_statement, stated
-from tests.support.forged_schemas import forged_schema
-
-
-class CountingStore(MemoryStore):
-    """Counts requests; the ``puts_lost`` next conditional puts happen, but their answers are lost."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: Counter[str] = Counter()
-        self.logs_listed: list[str] = []
-        self.puts_lost = 0
-        self.puts_refused = 0
-
-    def get(self, key: str, *, size_max: int) -> StoredObject | None:
-        self.calls["get"] += 1
-        return super().get(key, size_max=size_max)
-
-    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
-        self.calls["list"] += 1
-        if prefix != keys.log_prefix("schemas"):  # is that a model?
-            self.logs_listed.append(prefix)
-        return super().list(prefix, start_after=start_after)
-
-    def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> ObjectInfo:
-        self.calls["put"] += 1
-        if "/log/" in key and self.puts_refused:
-            self.puts_refused -= 1
-            raise StoreUnavailable("409 ConditionalRequestConflict")
-        info = super().put(key, body, if_absent=if_absent, if_match=if_match)
-        if "/log/" in key and self.puts_lost:
-            self.puts_lost -= 1
-            raise StoreUnavailable("timed out")
-        return info
-
-
-DIGEST = "sha256:" + "ab" * 32
-
-
-def update(log: ModelLog, event_id: str, version: int | None = None) -> ModelUpdate:
-    return ModelUpdate(
-        registry_id=log.registry_id,
-        event_id=event_id,
-        model=log.model,
-        version=version or log.next_version,
-        generation=log.head + 1,
-        artifact=ArtifactRef("origin", keys.manifest(DIGEST), DIGEST, 10, 1, "onnx"),
-        published_at_us=1_700_000_000_000_000,
-    )
-
-
-def publish(reader: RegistryReader, log: ModelLog, event_id: str) -> Claimed:
-    return claim(reader, log, event_id, lambda known: update(known, event_id))
+from modelcast.schemas.records import ModelUpdate
+from tests.infra.registry_parts import CountingStore, filled, publish, update
+from tests.support.folding import apply_all, stated
 
 
 @pytest.fixture
@@ -93,48 +33,6 @@ def reader(store: CountingStore) -> RegistryReader:
     reader = RegistryReader(store)
     reader.registry_id(create=True)
     return reader
-
-
-def filled(reader: RegistryReader, count: int, model: str = "fraud") -> ModelLog:
-    log = reader.open_log(model)
-    for number in range(count):
-        log = publish(reader, log, f"event-{log.head + 1}-{number}").log
-    return log
-
-
-def test_the_registry_id_is_made_once_and_the_same_for_everybody(store: CountingStore) -> None:
-    found: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(RegistryReader(store).registry_id(create=True))) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 8
-    assert len(set(found)) == 1
-    assert RegistryReader(store).registry_id() == found[0]
-
-
-def test_an_empty_store_has_no_registry_until_somebody_publishes(store: CountingStore) -> None:
-    with pytest.raises(NotFound):
-        RegistryReader(store).registry_id()
-
-
-def test_another_registry_than_the_expected_one_is_refused(store: CountingStore, reader: RegistryReader) -> None:
-    with pytest.raises(ForeignRegistry):
-        RegistryReader(store, expected_id="another").registry_id(create=True)
-
-
-def test_a_wiped_store_is_noticed_and_never_gets_a_new_id_from_one_who_knew_the_old(
-    store: CountingStore, reader: RegistryReader
-) -> None:
-    store.delete(keys.REGISTRY_ID)
-    with pytest.raises(ForeignRegistry):
-        reader.read_registry_id(create=True)
-    RegistryReader(store).registry_id(create=True)
-    with pytest.raises(ForeignRegistry):
-        reader.read_registry_id()
 
 
 def test_the_next_entry_costs_one_request(store: CountingStore, reader: RegistryReader) -> None:
@@ -394,125 +292,3 @@ def test_setting_up_puts_the_schema_of_every_record_there_once() -> None:
     assert set(there) == {keys.schema(fingerprint) for fingerprint in WRITER_SCHEMAS}
     put_schemas(store)
     assert {info.key: info.etag for info in store.list(keys.SCHEMA_PREFIX)} == there
-
-
-# --- the chain, as the store gives it -----------------------------------------------------------------------------
-
-
-def body_of(store: CountingStore, generation: int) -> bytes:
-    found = store.get(keys.log_entry("fraud", generation), size_max=10**6)
-    assert found is not None
-    return found.body
-
-
-def replaced(store: CountingStore, generation: int, event_id: str = "forged") -> None:
-    """A sound entry in another one's place, as somebody writes it who has read what lies below."""
-    below = RegistryReader(store).tail("fraud").log
-    older = apply_all(ModelLog("fraud", below.registry_id), [])
-    for number in range(1, generation):
-        older = older.extend(RegistryReader(store).decode_entry(body_of(store, number)))
-    store.put(keys.log_entry("fraud", generation), stated(older, update(older, event_id)).body)
-
-
-def test_a_replaced_entry_is_found_by_the_link_above_it(store: CountingStore, reader: RegistryReader) -> None:
-    filled(reader, 4)
-    replaced(store, 2)
-    with pytest.raises(BrokenChain, match="fraud generation 3"):
-        reader.tail("fraud")
-    tail = reader.tail("fraud", partial=True)
-    assert (tail.log.head, isinstance(tail.unread, BrokenChain)) == (2, True)
-
-
-def test_who_had_read_the_replaced_entry_knows_that_the_store_was_rewritten(
-    store: CountingStore, reader: RegistryReader
-) -> None:
-    log = filled(reader, 3)
-    replaced(store, 3)
-    publish(RegistryReader(store), RegistryReader(store).tail("fraud").log, "goes on from it")
-    for read in (
-        lambda: reader.tail("fraud", log, partial=True),
-        lambda: reader.read_until(log, 4, partial=True),
-        lambda: publish(reader, log, "mine"),
-    ):
-        with pytest.raises(ForeignRegistry, match="fraud generation 3"):
-            read()
-
-
-def test_a_store_that_was_put_back_behind_a_claim_is_noticed_by_its_loser(
-    store: CountingStore, reader: RegistryReader
-) -> None:
-    log = filled(reader, 3)
-    store.delete(keys.log_entry("fraud", 3))
-    others = RegistryReader(store)
-    publish(others, publish(others, others.tail("fraud").log, "theirs").log, "and theirs")
-    with pytest.raises(ForeignRegistry):
-        publish(reader, log, "mine")
-    assert others.tail("fraud").log.head == 4
-
-
-def test_an_entry_under_our_event_that_follows_another_log_is_not_ours(
-    store: CountingStore, reader: RegistryReader
-) -> None:
-    log = filled(reader, 1)
-    store.put(keys.log_entry("fraud", 2), in_statement(update(log, "mine")))
-    with pytest.raises(BrokenChain, match="fraud generation 2"):
-        publish(reader, log, "mine")
-
-
-def test_a_missing_entry_below_others_is_named(store: CountingStore, reader: RegistryReader) -> None:
-    filled(reader, 5)
-    good = body_of(store, 3)
-    store.delete(keys.log_entry("fraud", 3))
-    tail = reader.tail("fraud", partial=True)
-    assert tail.log.head == 2
-    assert "fraud generation 3: it is gone, although generation 4 stands above it" in str(tail.unread)
-    with pytest.raises(DecodeError):
-        reader.tail("fraud")
-    store.put(keys.log_entry("fraud", 3), good)
-    assert reader.tail("fraud").log.head == 5
-
-
-def test_an_enormous_object_in_the_log_is_never_read(store: CountingStore, reader: RegistryReader) -> None:
-    filled(reader, 2)
-    store.put(keys.log_entry("fraud", 3), bytes(64 * 1024 * 1024))
-    tail = reader.tail("fraud", partial=True)
-    assert tail.log.head == 2
-    assert tail.unread is not None
-    assert tail.unread.reason == "oversize"
-
-
-def test_a_schema_forged_to_the_same_fingerprint_is_refused_and_the_right_one_still_learnt(
-    store: CountingStore, reader: RegistryReader
-) -> None:
-    log = filled(reader, 1)
-    fingerprint, text = writer_schema(ModelUpdate)
-    store.put(keys.schema(fingerprint), forged_schema(json.loads(text), fingerprint).encode())
-    newer = RegistryReader(store, book=SchemaBook(own=()))
-    with pytest.raises(UnknownSchema, match="another one has its fingerprint") as caught:
-        newer.tail("fraud")
-    assert "forged or damaged" in caught.value.hint
-    store.put(keys.schema(fingerprint), text.encode())
-    assert newer.tail("fraud").log == log
-
-
-def test_an_id_is_not_made_where_logs_stand_and_their_entries_tell_which_it_was(
-    store: CountingStore, reader: RegistryReader
-) -> None:
-    filled(reader, 1)
-    filled(reader, 1, model="churn")
-    known = reader.registry_id()
-    with pytest.raises(Refused, match="has an id"):
-        restore_id(reader, known)
-    store.delete(keys.REGISTRY_ID)
-    for create in (True, False):
-        with pytest.raises(RegistryIdLost, match=r"holds logs \(churn, fraud\)"):
-            RegistryReader(store).registry_id(create=create)
-    store.put(keys.log_entry("rubbish", 1), b"rubbish")
-    assert named_ids(RegistryReader(store)) == {known: ["churn", "fraud"]}
-    restore_id(RegistryReader(store), known)
-    assert RegistryReader(store).registry_id() == known
-
-
-def test_a_store_without_logs_has_lost_no_id(store: CountingStore) -> None:
-    with pytest.raises(NotFound, match="no logs"):
-        named_ids(RegistryReader(store))

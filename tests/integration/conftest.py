@@ -8,12 +8,14 @@ import pytest
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import KafkaSettings, Settings, load
 from tests.support.command_line import CommandLine
+from tests.support.processes.services import ForkedService
 from tests.support.topic_reader import TopicReader
 
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with LocalStack.start(tmp_path_factory.mktemp("stack"), regions=("eu", "us"), pods_per_region=1) as stack:
+    where = tmp_path_factory.mktemp("stack")
+    with LocalStack.start(where, regions=("eu", "us"), pods_per_region=1, service=ForkedService) as stack:
         yield stack
 
 

@@ -59,7 +59,7 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> Setting
     return load()
 
 
-@pytest.mark.parametrize("kind", ["password", "certificate"])
+@pytest.mark.parametrize("kind", ["password", pytest.param("certificate", marks=pytest.mark.soak)])
 def test_publisher_region_tracker_and_command_line_speak_tls(
     kind: str, broker: TlsKafka, s3: S3ForTests, redis_url: str, tmp_path: Path
 ) -> None:
@@ -125,7 +125,15 @@ def wrong(broker: TlsKafka, other_ca: Path) -> dict[str, tuple[dict[str, str], s
 
 
 @pytest.mark.parametrize(
-    "which", ["ca", "password", "plain password", "no tls", "tls where none is spoken", "no certificate"]
+    "which",
+    [
+        "ca",
+        "password",
+        *(
+            pytest.param(each, marks=pytest.mark.soak)
+            for each in ("plain password", "no tls", "tls where none is spoken", "no certificate")
+        ),
+    ],
 )
 def test_what_is_wrong_is_named(which: str, broker: TlsKafka, other_ca: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env, told, place = wrong(broker, other_ca)[which]

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from modelcast.infra.registry.reader import RegistryReader
@@ -344,3 +345,31 @@ def test_commands_and_publications_at_once_all_land(
     log = log_of(store)
     assert log.head == 13
     assert sorted(log.updates) == list(range(1, 9))
+
+
+def test_regions_may_be_an_array_and_a_verb_its_name(commander: Commander) -> None:
+    said = commander.pin("fraud", 1, regions=np.array(["us", "ap"]))
+    assert said is not None
+    assert said.targets == (CommandTarget("us", 1), CommandTarget("ap", 1))
+    unpinned = commander.say("unpin", "fraud", regions=np.array(["us"]))
+    assert unpinned is not None
+    assert (unpinned.kind, unpinned.targets) == (CommandKind.UNPIN, (CommandTarget("us", None),))
+    with pytest.raises(UsageError, match="regions are array"):
+        commander.pin("fraud", 1, regions=np.array("us"))
+    with pytest.raises(UsageError, match="bad verb 'pinn'"):
+        commander.say("pinn", "fraud")
+
+
+@pytest.mark.parametrize(
+    ("say", "named"),
+    [
+        (lambda c: c.pin("fraud", 1, requested_by=np.array(["a", "b"])), "requested_by"),
+        (lambda c: c.pin("fraud", 1, reason="a\0b"), "reason"),
+        (lambda c: c.rollback("fraud", last_consistent=[1]), "version"),
+        (lambda c: c.rollback("fraud", to=10**5000), "version"),
+        (lambda c: c.decided_on(["fraud"]), "model"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_by_its_name(commander: Commander, say: Say, named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        say(commander)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,11 +109,9 @@ def test_publishers_at_once_all_land_in_one_order_and_are_all_announced(settings
                 path.write_text(f"{number}-{turn}")
                 done.append(publisher.publish("fraud", path))
 
-    threads = [threading.Thread(target=publish, args=(n,)) for n in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as publishers:
+        for result in [publishers.submit(publish, number) for number in range(3)]:
+            result.result()  # raises what it raised
     tail = RegistryReader(origin(settings)).tail("fraud")
     log = tail.log
     assert sorted(p.version for p in done) == list(range(1, 13)) == sorted(log.updates)

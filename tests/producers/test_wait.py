@@ -7,13 +7,16 @@ import uuid
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.announcer import KafkaAnnouncer
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import KafkaSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore, configured
+from modelcast.producers import Commander, Publisher
 from modelcast.producers.wait import states, wait_for
 from modelcast.schemas import keys
 from modelcast.schemas.avro.record_shapes import to_plain
@@ -21,6 +24,7 @@ from modelcast.schemas.avro.schema_guard import parse_schema
 from modelcast.schemas.avro.schema_nodes import fingerprint
 from modelcast.schemas.codec import MARKER, encode
 from modelcast.schemas.errors import ExitCode, KafkaUnavailable, NotConverged, Quarantined, UsageError
+from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.topics import Topic
 from tests.producers.planning.test_convergence import FETCHING, LOADING, REFUSING, SERVING, state
@@ -69,7 +73,7 @@ def test_what_was_said_before_is_enough(settings: Settings, tracker: Tracker) ->
 def test_only_the_last_word_of_the_past_counts(settings: Settings, tracker: Tracker) -> None:
     tracker.say(eu=SERVING)
     tracker.say(eu=FETCHING)
-    with pytest.raises(NotConverged, match="eu: FETCHING") as caught:
+    with pytest.raises(NotConverged, match="eu: LAG, fetching") as caught:
         wait_for(settings, tracker.model, 7, timeout_seconds=1.5)
     assert caught.value.exit_code == ExitCode.NOT_CONVERGED
 
@@ -189,3 +193,80 @@ def test_bad_levels_and_unreachable_clusters_are_told(settings: Settings) -> Non
     away = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", timeout_seconds=1))
     with pytest.raises(KafkaUnavailable, match=r"127\.0\.0\.1:1"):
         wait_for(away, "fraud", 7, timeout_seconds=2)
+
+
+class Registry:
+    """A model of three versions in a store in memory, the first two of them served once."""
+
+    def __init__(self, settings: Settings, folder: Path, model: str) -> None:
+        self.store, self.model = MemoryStore("origin"), model
+        with Publisher(settings, store=self.store) as publisher:
+            for number in (1, 2, 3):
+                (folder / "model").write_text(str(number))
+                publisher.publish(model, folder / "model", activation="staged" if number == 3 else "immediate")
+        self.commander = Commander(settings, store=self.store)
+
+    @property
+    def log(self) -> ModelLog:
+        return RegistryReader(self.store).tail(self.model).log
+
+
+@pytest.fixture
+def registry(
+    settings: Settings, tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Registry]:
+    made = Registry(settings, tmp_path, tracker.model)
+    monkeypatch.setattr(configured, "origin_store", lambda _: made.store)
+    yield made
+    made.commander.close()
+
+
+def test_a_version_that_was_staged_and_then_quarantined_is_not_there(
+    settings: Settings, tracker: Tracker, registry: Registry
+) -> None:
+    staged = replace(SERVING, aspired_version=2, served_version=2, staged_version=3)
+    tracker.say(head=3, eu=staged)
+    assert wait_for(settings, tracker.model, 3, staged=True, timeout_seconds=60).reached
+    registry.commander.quarantine(tracker.model, 3, reason="drift", requested_by="ann")
+    with pytest.raises(Quarantined, match=r"quarantined by ann \(drift\)"):
+        wait_for(settings, tracker.model, 3, staged=True, timeout_seconds=60)
+
+
+def test_a_quarantined_version_is_told_as_such_and_not_as_superseded(
+    settings: Settings, tracker: Tracker, registry: Registry
+) -> None:
+    for version in (2, 3):
+        registry.commander.quarantine(tracker.model, version, reason="drift", requested_by="ann")
+    tracker.say(
+        head=5, eu=replace(SERVING, aspired_version=1, aspired_generation=5, served_version=1, refused_version=3)
+    )
+    with pytest.raises(Quarantined, match=r"quarantined by ann \(drift\)"):
+        wait_for(settings, tracker.model, 2, generation=2, timeout_seconds=60)
+
+
+def test_a_release_of_what_nobody_refuses_writes_nothing_and_says_so(
+    settings: Settings, tracker: Tracker, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    commander, model = registry.commander, tracker.model
+    tracker.say(eu=SERVING)
+    head = registry.log.head
+    assert commander.release(model, 2) is None
+    assert registry.log.head == head
+    assert f"{model}/2: nothing to release: it is not quarantined, and no region refuses it" in caplog.text
+    tracker.say(eu=replace(SERVING, refused_version=2))
+    assert commander.release(model, 2) is not None, "a region refuses it of its own accord"
+    tracker.say(eu=SERVING)
+    assert commander.release(model, 2) is None
+    commander.quarantine(model, 2)
+    assert commander.release(model, 2) is not None
+    tracker.say(eu=SERVING, unread_seconds=95)
+    assert commander.release(model, 2) is not None, "what regions refuse is not known now"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"timeout_seconds": "5m"}, {"timeout_seconds": None}, {"regions": 7}, {"version": 0}]
+)
+def test_arguments_that_are_none_are_named(settings: Settings, wrong: dict[str, object]) -> None:
+    given: dict[str, object] = {"version": 7, "timeout_seconds": 1.0} | wrong
+    with pytest.raises(UsageError, match=next(iter(wrong)).removesuffix("s")):
+        wait_for(settings, "fraud", **given)  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ from modelcast.schemas.errors import ContentError, DecodeError, UnknownSchema
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, RECORD_SIZE_MAX
 from tests.support import example_records
+from tests.support.lanes import often
 from tests.support.record_strategies import records
 
 DIGEST = "sha256:" + "0" * 64
@@ -64,7 +65,7 @@ def _reason(data: bytes | None) -> str:
 
 
 @given(records)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=often(400, 120), deadline=None)
 def test_a_record_comes_back_as_it_was(record: r.Record) -> None:
     again = decode(encode(record))
     assert again == record
@@ -73,7 +74,7 @@ def test_a_record_comes_back_as_it_was(record: r.Record) -> None:
 
 
 @given(records)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=often(100, 40), deadline=None)
 def test_another_implementation_reads_what_is_written(record: r.Record) -> None:
     data = encode(record)
     text = WRITER_SCHEMAS[data[2:10].hex()]
@@ -370,7 +371,7 @@ def test_a_value_of_the_wrong_type_is_an_error_with_a_name(record: Any, name: st
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=often(300, 100), deadline=None)
 def test_any_bytes_after_a_true_header_give_a_record_or_a_decode_error(body: bytes) -> None:
     for fingerprint_hex in WRITER_SCHEMAS:
         try:

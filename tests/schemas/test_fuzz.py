@@ -1,13 +1,15 @@
-"""A hundred thousand damaged records, and schemas: no crash, no hang, nothing but a record or a ``DecodeError``."""
+"""Damaged records by the ten thousand, and schemas: no crash, no hang, nothing but a record or a ``DecodeError``."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.lanes import often
+
 SEED = 20_260_101
-PAYLOADS = 100_000
-SCHEMAS = 4_000
+PAYLOADS = often(100_000, 20_000)
+SCHEMAS = often(4_000, 800)
 
 
 def _tally(module: str, count: int, deadline_seconds: float) -> dict[str, int]:
@@ -24,7 +26,7 @@ def _tally(module: str, count: int, deadline_seconds: float) -> dict[str, int]:
     return tally
 
 
-def test_a_hundred_thousand_mutated_payloads_never_crash_hang_or_surprise() -> None:
+def test_mutated_payloads_never_crash_hang_or_surprise() -> None:
     tally = _tally("tests.schemas.avro.mutate_and_decode", PAYLOADS, deadline_seconds=120)
     assert sum(tally.values()) == PAYLOADS
     # A fuzzer that only ever meets one kind of refusal tests nothing.

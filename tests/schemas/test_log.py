@@ -22,6 +22,7 @@ from modelcast.schemas.records import (
     ModelUpdate,
 )
 from tests.support.folding import apply_all, stated
+from tests.support.lanes import often
 
 REGIONS = ("ap", "eu", "us")
 EVERYWHERE = {CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS, CommandKind.ACCEPT}
@@ -206,13 +207,13 @@ def agrees(log: ModelLog, entries: list[Entry]) -> None:
             assert log.allowed(found.update.version, region)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=often(200, 60), deadline=None)
 @given(logs())
 def test_the_fold_says_of_each_region_what_the_slow_twin_says(entries: list[Entry]) -> None:
     agrees(apply_all(EMPTY, entries), entries)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=often(80, 30), deadline=None)
 @given(logs(), st.data())
 def test_met_twice_or_in_any_order_the_same_entries_make_the_same_log(
     entries: list[Entry], data: st.DataObject
@@ -233,13 +234,13 @@ def test_met_twice_or_in_any_order_the_same_entries_make_the_same_log(
     assert log == whole
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=often(40, 20), deadline=None)
 @given(logs(), st.integers(0, 24))
 def test_folding_in_two_goes_is_folding_in_one(entries: list[Entry], cut: int) -> None:
     assert apply_all(apply_all(EMPTY, entries[:cut]), entries[cut:]) == apply_all(EMPTY, entries)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=often(40, 20), deadline=None)
 @given(logs(), st.integers(2, 5))
 def test_a_gap_is_refused_and_changes_nothing(entries: list[Entry], ahead: int) -> None:
     log = apply_all(EMPTY, entries)
@@ -248,7 +249,7 @@ def test_a_gap_is_refused_and_changes_nothing(entries: list[Entry], ahead: int) 
     assert log == apply_all(EMPTY, entries)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=often(40, 20), deadline=None)
 @given(logs(), st.data())
 def test_what_is_foreign_is_an_alarm(entries: list[Entry], data: st.DataObject) -> None:
     log = apply_all(EMPTY, entries)
@@ -263,7 +264,7 @@ def test_what_is_foreign_is_an_alarm(entries: list[Entry], data: st.DataObject) 
             log.apply(foreign)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=often(80, 30), deadline=None)
 @given(logs())
 def test_only_an_entry_that_passed_the_check_changes_what_is_asked_of_a_version(entries: list[Entry]) -> None:
     log = EMPTY

@@ -40,6 +40,7 @@ from tests.simulation.invariants import (
     RIGHT_OWNER_STAYS,
     STAGED_IS_VERIFIED,
 )
+from tests.simulation.rollovers import NEVER_TOO_MANY, without_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,7 @@ MUTANTS = (
            frozenset({ALARM_STAYS, NOT_REWRITTEN})),
     Mutant("memory of what was accepted", _without_memory_of_what_was_accepted,
            frozenset({NOT_REWRITTEN, ACCEPTED_NEVER_FALLS})),
+    Mutant("bounds of a rollover", without_bounds, frozenset({NEVER_TOO_MANY})),
     Mutant("comparison of regions by the tracker", _without_an_alarm_in_what_the_tracker_says,
            frozenset({ALARM_SHOWN})),
 )  # fmt: skip

@@ -11,7 +11,8 @@ from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.decider import rows, snapshots
 from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.emitter import Emitter
-from modelcast.agents.tracker.intake import Intake
+from modelcast.agents.tracker.judging import Judging
+from modelcast.agents.tracker.reports import Reports
 from modelcast.schemas.records import ModelAck
 from tests.simulation.actors.tracker import TrackerWorker
 from tests.simulation.invariants import (
@@ -63,12 +64,12 @@ def _without_a_bound_of_epochs() -> Iterator[None]:
 
 @contextmanager
 def _without_a_list_of_regions() -> Iterator[None]:
-    def assigned(self: Intake) -> None:
-        self._epochs.keep(self._rows.models)
+    def assigned(self: Reports) -> None:
+        self._epochs.keep(self._rows.owns)
 
     with (
-        patch.object(Intake, "_is_listed", lambda self, region, raw, message: True),
-        patch.object(Intake, "assigned", assigned),
+        patch.object(Judging, "counts", lambda self, region, raw, message: True),
+        patch.object(Reports, "assigned", assigned),
         patch.object(TrackerWorker, "_epoch_of", lambda self, name, model: 1),
     ):
         yield

@@ -28,6 +28,7 @@ from tests.simulation.actors.tracker_lines import Redis
 from tests.simulation.convergence import memory_of
 from tests.simulation.faults import GLOBAL_STROKES, HARMLESS, Faults
 from tests.simulation.invariants import ONE_LOG, Checks
+from tests.simulation.rollovers import drawn_policy
 from tests.simulation.scheduler import Scheduler
 
 Trace = Callable[[str], None]
@@ -53,7 +54,7 @@ class World:
         self.poison = rng.choice([0.0, 0.0, 0.1, 0.3])
         self.operator_mends = rng.random() < 0.5
         self.policy = Policy(read_every=rng.choice([5.0, 10.0, 20.0]), backoff_max=rng.choice([10.0, 30.0]),
-                             loads_at_once=rng.choice([1, 1, 2]))  # fmt: skip
+                             rollover=drawn_policy(rng, seed))  # fmt: skip
         self.published: dict[str, bytes] = {}  # digest -> the intact bytes
         self.blames: Counter[tuple[str, str]] = Counter()  # region, digest: how often the version itself was at fault
         self.truth = ModelLog(self.model, self.registry_id)  # what stands in the store, or should

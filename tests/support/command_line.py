@@ -10,7 +10,8 @@ from typing import Any
 
 from modelcast.infra.local.layout import inherited_env
 from tests.consumers.pod.models import adder
-from tests.support.command_server import command_server
+from tests.support.processes.forked import run_command
+from tests.support.shared_servers import shared
 
 INPUT = [1.25, -3.0]
 SECONDS_MAX = 150.0
@@ -42,7 +43,7 @@ class CommandLine:
         began = time.monotonic()
         words = list(map(str, arguments))
         everything = {**inherited_env(), **self.env, **env}
-        done = command_server().run(words, folder=self.folder, env=everything, seconds=SECONDS_MAX)
+        done = run_command(shared("forks"), words, folder=self.folder, env=everything, seconds=SECONDS_MAX)
         assert done.code == code, f"modelcast {' '.join(words)} ended with {done.code}\n{done.out}\n{done.err}"
         return Result(*done, time.monotonic() - began)
 

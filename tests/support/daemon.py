@@ -12,6 +12,9 @@ from typing import Any, Self
 
 from modelcast.infra.local.process import Child
 from modelcast.schemas.states import State
+from tests.support.processes.fork_server import FORKED
+from tests.support.processes.forked import start_forked
+from tests.support.shared_servers import is_test_run, shared
 from tests.support.waiting import until
 
 KILL_SECONDS_MAX = 10.0
@@ -19,7 +22,8 @@ STOP_SECONDS_MAX = 90.0
 
 
 class Daemon:
-    """``python ARGUMENTS``.
+    """``python ARGUMENTS``. One of ``FORKED`` is forked, in a test run, from a process that has imported it
+    already.
 
     Args:
         name: for messages, and of its logs.
@@ -41,8 +45,14 @@ class Daemon:
         assert not self.alive
         self._ended_by_us = False
         self.life += 1
-        command = [sys.executable, *self.arguments]
-        self._child = Child.start(command, name=self.name, log=self.log, env=self.env, cwd=self._folder)
+        dash_m, module, *arguments = self.arguments
+        if dash_m == "-m" and module in FORKED and is_test_run():
+            self._child = start_forked(
+                shared("forks"), module, arguments, name=self.name, log=self.log, env=self.env, folder=self._folder
+            )
+        else:
+            command = [sys.executable, *self.arguments]
+            self._child = Child.start(command, name=self.name, log=self.log, env=self.env, cwd=self._folder)
         return self
 
     @property

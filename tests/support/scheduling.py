@@ -8,13 +8,18 @@ from pathlib import PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
 
-ROAD, LOSSES = "integration: the road", "integration: losses"
+from tests.support.lanes import SOAK
+
+ROAD, REGION, TRACKER = "integration: the road", "region: one worker", "tracker"
+# In a quick run one stack is enough, and one Kafka for regions: to start another one costs more than to wait.
+LOSSES = "integration: losses" if SOAK else ROAD
+WORKERS = "region: workers" if SOAK else REGION
 TOGETHER = {
     **{f"test_{name}.py": ROAD for name in ("main_road", "base_command_line", "bad_bytes", "dashboard")},
-    **{f"test_{name}.py": LOSSES for name in ("exit_codes", "losses", "progress")},
-    **{f"test_{name}.py": "region: workers" for name in ("two_workers", "storms", "late_bytes")},
-    **{f"test_{name}.py": "region: one worker" for name in ("region_for_real", "flood")},
-    **{f"test_tracker_{name}.py": "tracker" for name in ("for_real", "losses")},
+    **{f"test_{name}.py": LOSSES for name in ("exit_codes", "losses", "progress", "quarantined", "rewritten_log")},
+    **{f"test_{name}.py": WORKERS for name in ("two_workers", "storms", "late_bytes")},
+    **{f"test_{name}.py": REGION for name in ("region_for_real", "flood", "companions_for_real")},
+    **{f"test_{name}.py": TRACKER for name in ("tracker_for_real", "tracker_losses", "forgotten_region")},
     "test_dead_letters.py": "dead letters",
 }
 """By the name of a file: what its tests take turns at."""
@@ -31,13 +36,13 @@ SPREAD = frozenset(
     }
 )
 FIRST = (
-    LOSSES,
     ROAD,
-    "region: workers",
-    "region: one worker",
+    LOSSES,
+    REGION,
+    WORKERS,
     "test_kafka_tls.py",
     "test_up.py",
-    "tracker",
+    TRACKER,
     "test_kafka_acls.py",
     "test_kill_rounds.py",
     "test_large_for_real.py",

@@ -12,6 +12,7 @@ from modelcast.infra.files.locks import held
 TRITON_WHEEL = "nvidia-pytriton==0.7.0"  # it carries the tritonserver 2.51 binary, with the python backend only
 TRITON_NUMPY = "numpy<2"  # its python stub is built against that
 MLSERVER = ("mlserver==1.7.1", "uvloop<0.22", "numpy<2.3")
+KSERVE = ("kserve==0.21.0",)
 
 
 def peers_folder() -> Path:
@@ -77,12 +78,21 @@ def onnxruntime_folder() -> Path:
 
 def mlserver_python() -> Path:
     """The interpreter of an environment with MLServer, which needs other releases than Modelcast."""
-    folder = peers_folder() / f"{MLSERVER[0]}-{sys.version_info.major}.{sys.version_info.minor}"
+    return _python_with(MLSERVER)
+
+
+def kserve_python() -> Path:
+    """The interpreter of an environment with KServe's ModelServer, which needs other releases than Modelcast."""
+    return _python_with(KSERVE)
+
+
+def _python_with(packages: tuple[str, ...]) -> Path:
+    folder = peers_folder() / f"{packages[0]}-{sys.version_info.major}.{sys.version_info.minor}"
     python = folder / "bin/python"
     with held(peers_folder() / "lock"):
         if not (folder / "whole").exists():
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-input", *MLSERVER], check=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-input", *packages], check=True)
             (folder / "whole").touch()
     return python
 

@@ -16,6 +16,7 @@ from typing import Protocol
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.local.servers.s3 import S3Server
+from tests.support.processes.forked import ForkServer
 from tests.support.servers import required_binary, start_versitygw
 
 
@@ -59,12 +60,19 @@ def start_real_s3(folder: Path) -> Started:
     return child, store.endpoint_url
 
 
+def start_forks(folder: Path) -> Started:
+    """What forks commands and daemons."""
+    server = ForkServer(folder)
+    return server, server.address
+
+
 STARTERS: dict[str, Callable[[Path], Started]] = {
     "kafka": start_kafka,
     "s3": start_s3,
     "redis": start_redis,
     "debian_redis": start_debian_redis,
     "versitygw": start_real_s3,
+    "forks": start_forks,
 }
 
 
@@ -132,3 +140,21 @@ def ask(address: str, name: str) -> str:
     if not started:
         raise RuntimeError(f"{name}: {told}")
     return str(told)
+
+
+_owners: list[Callable[[str], str]] = []
+
+
+def share(where: Callable[[str], str]) -> None:
+    """Have ``shared`` ask ``where``: a test run begins."""
+    _owners.append(where)
+
+
+def is_test_run() -> bool:
+    """Whether there is somebody to ask; a benchmark has servers of its own."""
+    return bool(_owners)
+
+
+def shared(name: str) -> str:
+    """The address of a server of ``STARTERS``."""
+    return _owners[-1](name)

@@ -17,9 +17,12 @@ from modelcast.agents.region.decider.values import (
     Loaded,
     LoadRefused,
     OwnershipDoubted,
+    PodBusy,
+    PodFree,
     PodLost,
     PodRead,
     PodsKnown,
+    PodTraits,
     Replaced,
     Saved,
     SaveFailed,
@@ -49,7 +52,11 @@ def _concluded(replica: Replica) -> Replica:
     facts, digest = replica.facts, replica.digest
     if digest and digest not in facts.arrived and replica.has_bytes:
         replica = replace(replica, facts=replace(facts, arrived=facts.arrived | {digest}))
-    return _without_failures(replica, digest) if replica.settled else replica
+    if not replica.settled:
+        return replica
+    if replica.facts.halt is not None:  # there is nothing left to stop
+        replica = replace(replica, facts=replace(replica.facts, halt=None))
+    return _without_failures(replica, digest)
 
 
 def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
@@ -82,12 +89,11 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
         case PodRead(reading):
             return _on_read(replica, reading, now)
         case PodLost(pod, message):
-            return replica.with_pod(pod,
-                lambda v: replace(
-                    v, reading=None, read_at=now, known=True, lost=True, loading=None, awaits_read_back=False,
-                    reading_now=False, overtaken=False, error=message, code="",
-                ),
-            )  # fmt: skip
+            return replica.with_pod(pod, lambda v: _lost(replica, pod, v, message, now))
+        case PodBusy(pod, model):
+            return replica.with_pod(pod, lambda v: replace(v, loading=None, loads_another=model, ordered_at=NEVER))
+        case PodFree(pod):
+            return replica.with_pod(pod, lambda v: replace(v, loads_another=""))
         case Saved(memory):
             return _on_saved(replica, memory, now)
         case SaveFailed(message):
@@ -159,6 +165,7 @@ def _on_folded(replica: Replica, folded: Folded) -> Replica:
         updates=log.updates,
         accepted_digest=log.digest_at(aspiration.generation) if aspiration.generation else "",
         quarantined=tuple(q for q in facts.quarantined if q not in released),
+        halt=facts.halt if facts.halt and facts.halt.generation >= aspiration.generation else None,
     )
     damages = {d: n for d, n in replica.attempts.damages.items() if d not in forgiven}
     replica = replace(replica, facts=facts, attempts=replace(replica.attempts, damages=damages))
@@ -171,7 +178,8 @@ def _begun_anew(replica: Replica) -> Replica:
     attempts = Attempts(
         damages=before.damages, state_failures=before.state_failures, state_retry_at=before.state_retry_at
     )
-    pods = {n: replace(v, failures=0, retry_at=NEVER, error="" if not v.lost else v.error, code="")
+    pods = {n: replace(v, failures=0, retry_at=NEVER, error="" if not v.lost else v.error, code="", failure="",
+                       failure_code="", ordered_at=v.ordered_at if v.loading else NEVER, ended_at=NEVER)
             for n, v in replica.pods.items()}  # fmt: skip
     return replace(replica, attempts=attempts, pods=pods)
 
@@ -299,7 +307,9 @@ def _on_pods_known(replica: Replica, event: PodsKnown) -> Replica:
         fleets_unknown=event.fleets_unknown,
         fleet_trouble=event.trouble,
     )
-    return replace(replica, pods={name: old.get(name, PodView()) for name in event.names}, facts=facts)
+    known = {name: old.get(name, PodView()) for name in event.names}
+    pods = {name: replace(view, traits=event.traits.get(name, PodTraits())) for name, view in known.items()}
+    return replace(replica, pods=pods, facts=facts)
 
 
 def _on_refused(replica: Replica, event: LoadRefused, now: float) -> Replica:
@@ -339,10 +349,28 @@ def _load_failed(replica: Replica, pod: str, code: str, message: str, now: float
         wait = replica.backoff(failures, pod)
         return replace(
             view, loading=None, awaits_read_back=False, failures=failures, retry_at=now + wait, error=message,
-            code=code, read_at=NEVER,
+            code=code, failure=message, failure_code=code, read_at=NEVER,
+            ended_at=view.ended_at if view.failures else now,
         )  # fmt: skip
 
     return replica.with_pod(pod, change)
+
+
+def _lost(replica: Replica, pod: str, view: PodView, message: str, now: float) -> PodView:
+    """A pod does not answer. While it loads, or has not served for long enough, that is a failure, too."""
+    gone = replace(
+        view, reading=None, read_at=now, known=True, lost=True, loading=None, awaits_read_back=False,
+        reading_now=False, overtaken=False, loads_another="", error=message, code="",
+    )  # fmt: skip
+    settles_until = view.ended_at + replica.policy.rollover_of(view.traits.fleet).min_ready_seconds
+    settles = view.ordered_at > NEVER and now < settles_until and replica.confirms(view)
+    if view.loading is None and not settles:
+        return gone
+    failures = view.failures + 1
+    return replace(
+        gone, failures=failures, retry_at=now + replica.backoff(failures, pod), failure=message, failure_code="lost",
+        ended_at=view.ended_at if view.failures else now,
+    )  # fmt: skip
 
 
 def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
@@ -361,6 +389,7 @@ def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
         loading=None if awaited else order,
         error="" if view.lost else view.error,
         code="" if view.lost else view.code,
+        loads_another="",
     )  # fmt: skip
     if order is not None and awaited:
         if message := _contradicts(order, reading):
@@ -369,7 +398,9 @@ def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
             return replica.with_pod(reading.pod, lambda v: replace(v, read_at=now))
         seen = replace(seen, obeyed=max(seen.obeyed, order.generation))
     if replica.confirms(seen):
-        seen = replace(seen, failures=0, retry_at=NEVER, error="", code="")
+        first = view.ended_at == NEVER or view.ended_at < view.ordered_at
+        seen = replace(seen, failures=0, retry_at=NEVER, error="", code="", failure="", failure_code="",
+                       ended_at=now if first else view.ended_at)  # fmt: skip
     return replica.with_pod(reading.pod, lambda _: seen)
 
 

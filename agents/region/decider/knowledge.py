@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelcast.agents.region.decider.memory import Contradiction, Memory, Quarantine
-from modelcast.agents.region.decider.values import Transfer
+from modelcast.agents.region.decider.memory import Contradiction, Halt, Memory, Quarantine
+from modelcast.agents.region.decider.values import PodTraits, Transfer
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log.fold import Aspiration
 from modelcast.schemas.records import ModelUpdate
@@ -57,11 +57,30 @@ class Facts:
     transfers: Mapping[str, Transfer] = field(default_factory=dict)
     # What this region refuses: as saved, and what came since. Only a RELEASE takes one out.
     quarantined: tuple[Quarantine, ...] = ()
+    # The rollover that was stopped: as saved, or since. A higher generation, or every pod that confirms, ends it.
+    halt: Halt | None = None
 
     @property
     def alarm(self) -> str:
         """Why no log is obeyed, for people; "": one is."""
         return self.contradiction.reason if self.contradiction is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollover:
+    """What holds the pods that wait for their orders.
+
+    Attributes:
+        waits: for people; "": nothing does.
+        until: when the pause that is the reason ends; NEVER: it is no pause.
+        asked_at: when to decide again although nothing has happened.
+        blocked: no time ends it, only a person.
+    """
+
+    waits: str = ""
+    until: float = NEVER
+    asked_at: float = float("inf")
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +105,8 @@ class Pending:
     outbids: int = 0
     # No fetch and no load begins.
     holding: bool = False
+    # Why pods wait for their orders.
+    rollover: Rollover = Rollover()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,8 @@ class Attempts:
     retry_at: Mapping[str, float] = field(default_factory=dict)
     # How often the aspired version could not be loaded, by any pod.
     broken_loads: int = 0
+    # When the first pod could be ordered; NEVER: none could yet.
+    rollover_began_at: float = NEVER
     # How often in a row calls on the state object failed, and when the next may begin.
     state_failures: int = 0
     state_retry_at: float = NEVER
@@ -134,3 +157,13 @@ class PodView:
     code: str = ""
     # The generation of the last order of ours that was read back: all that tells a reload of a pod that names none.
     obeyed: int = 0
+    # Where it stands, as the settings or its discovery say.
+    traits: PodTraits = field(default_factory=PodTraits)
+    # The other model that it loads; an order waits for that. "": none.
+    loads_another: str = ""
+    # When it was last ordered another version; when it was first seen to serve what is aspired after that, or failed.
+    ordered_at: float = NEVER
+    ended_at: float = NEVER
+    # What went wrong last, also after it was read back since; it counts while ``failures`` do.
+    failure: str = ""
+    failure_code: str = ""

@@ -57,6 +57,14 @@ class Contradiction:
 
 
 @dataclass(frozen=True, slots=True)
+class Halt:
+    """The rollover of ``generation`` was stopped, and why, for people."""
+
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """One model in one region. ``epoch`` 0: it was never owned."""
 
@@ -72,6 +80,7 @@ class Memory:
     quarantined: tuple[Quarantine, ...] = ()
     served_quarantined: int = 0  # the log's entry by which no pod may load ``served`` any more; 0: none
     contradiction: Contradiction | None = None  # stays until the log, read from entry 1, agrees with it again
+    halt: Halt | None = None  # no pod is moved to this generation any more; a higher one ends it
 
     def claimed_by(self, worker: str) -> "Memory":
         """The memory with which ``worker`` takes over."""
@@ -109,6 +118,7 @@ class Memory:
             if body.pop("format") != 1:
                 raise ValueError("unknown format")
             staged, served, found = body.pop("staged"), body.pop("served"), body.pop("contradiction")
+            halt = body.pop("halt")
             quarantined = tuple(Quarantine(**q) for q in body.pop("quarantined"))
             return cls(
                 **body,
@@ -116,6 +126,7 @@ class Memory:
                 served=Held(**served) if served else None,
                 quarantined=quarantined,
                 contradiction=Contradiction(**found) if found else None,
+                halt=Halt(**halt) if halt else None,
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ContentError(

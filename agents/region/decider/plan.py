@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from modelcast.agents.region.decider.knowledge import NEVER, PodView
 from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.rollover.next_orders import need_of, next_orders
+from modelcast.agents.region.decider.rollover.values import Need
 from modelcast.agents.region.decider.values import CancelFetch, CheckOwner, Effect, Fetch, Load, Read, Refold, Save
 from modelcast.consumers.pod_clients.port import CONFIRMING, LoadOrder, PodReading
 from modelcast.schemas.records import ModelUpdate
@@ -84,7 +86,7 @@ def _plan_fetches(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
 def _rescue(replica: Replica) -> ModelUpdate | None:
     """What to bring back from the store for a pod that serves nothing, because its cache has lost it."""
     last = replica.last_resort
-    coming = replica.has_bytes and not replica.is_quarantined(replica.digest)
+    coming = replica.has_bytes and not replica.is_quarantined(replica.digest) and not replica.is_halted
     if last is None or last.artifact.manifest_digest not in replica.facts.missing or coming:
         return None
     bare = any(v.reading is not None and v.reading.version is None for v in replica.pods.values())
@@ -95,22 +97,22 @@ def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
     effects: list[Effect] = []
     if replica.pending.holding:
         return replica, effects
-    under_way = sum(1 for v in replica.pods.values() if v.loading)
-    for name in sorted(replica.pods):
-        if under_way >= replica.policy.loads_at_once:
-            break
-        view = replica.pods[name]
-        order = _order_for(replica, view)
-        if order is None or view.loading or view.lost or not view.known or view.reading_now or now < view.retry_at:
-            continue
-        if not replica.is_proved(now):
-            asked = replica.pending.saving or replica.pending.checking  # the answer is a proof, too
-            pending = replica.pending if asked else replace(replica.pending, suspects_owner=True)
-            return replace(replica, pending=pending), effects
-        replica = replica.with_pod(name, lambda v, order=order: replace(v, loading=order))  # type: ignore[misc]
-        effects.append(Load(name, order))
-        under_way += 1
-    return replica, effects
+    idle = {name: view for name, view in replica.pods.items() if not view.loading and not view.lost}
+    wanted = {name: order for name, view in idle.items() if (order := _order_for(replica, view))}
+    decided, names = next_orders(replica, wanted, now)
+    if names and not replica.is_proved(now):
+        asked = replica.pending.saving or replica.pending.checking  # the answer is a proof, too
+        pending = decided.pending if asked else replace(decided.pending, suspects_owner=True)
+        return replace(decided, pending=pending), effects
+    for name in names:
+        decided = decided.with_pod(name, lambda v, name=name: _ordered(v, wanted[name], now))  # type: ignore[misc]
+        effects.append(Load(name, wanted[name]))
+    return decided, effects
+
+
+def _ordered(view: PodView, order: LoadOrder, now: float) -> PodView:
+    swaps = need_of(view.reading, order) is Need.VERSION
+    return replace(view, loading=order, ordered_at=now if swaps else view.ordered_at)
 
 
 def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
@@ -127,15 +129,17 @@ def _order_for(replica: Replica, view: PodView) -> LoadOrder | None:
     newer_owner = reading.epoch is not None and reading.epoch < saved.epoch
     usable = target is not None and not replica.is_quarantined(replica.digest)
     in_place = replica.serves_bytes(view) and replica.digest not in replica.facts.missing
+    unlike = target is not None and reading.version != target.version
+    again = reading.generation is not None and reading.generation < aspiration.reload_generation
+    owed = replica.owes_reload(view)
+    if replica.is_halted and (unlike or again or owed or not replica.serves_bytes(view)):
+        return _last_served(replica, reading)
     if target and usable and (replica.digest in replica.facts.held or in_place):
         behind = reading.generation is not None and reading.generation < replica.generation
         wrong = not replica.serves_bytes(view) and reading.manifest_digest is not None
-        unlike = reading.version != target.version
         unproved = reading.proof not in CONFIRMING
-        owed = replica.owes_reload(view)
         durable = saved.accepted_generation >= replica.generation
         if durable and (behind or wrong or unlike or newer_owner or unproved or owed):
-            again = reading.generation is not None and reading.generation < aspiration.reload_generation
             return LoadOrder(
                 saved.model, target.version, replica.digest, replica.generation, saved.epoch, saved.registry_id,
                 reload=owed or (again and replica.serves_bytes(view)),

@@ -1,7 +1,10 @@
 """How patient a region is: every pause between two attempts, and every limit on their number."""
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +13,8 @@ class Policy:
 
     damage_attempts: int = 3  # damaged bytes are fetched again this often in all, then quarantined
     load_attempts: int = 3  # tries after which a version that loads nowhere is quarantined
-    loads_at_once: int = 1
+    rollover: RolloverPolicy = field(default_factory=RolloverPolicy)
+    fleet_rollovers: Mapping[str, RolloverPolicy] = field(default_factory=dict)  # of fleets that have their own
     read_every: float = 5.0
     backoff_first: float = 1.0
     backoff_max: float = 60.0
@@ -23,6 +27,10 @@ class Policy:
     store_pauses: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)  # between readings of a log, or claims, that failed
     whole_read_pause: float = 5.0  # seconds between readings of a whole log while it is not obeyed, however many ask
     damaged_state_pause: float = 60.0  # before a claim is tried again when only a person can put the state right
+
+    def rollover_of(self, fleet: str) -> RolloverPolicy:
+        """How careful a rollover is with the pods of ``fleet``."""
+        return self.fleet_rollovers.get(fleet, self.rollover)
 
     def backoff(self, failures: int, salt: str) -> float:
         """Seconds until try ``failures + 1``: doubling, jittered by half so that regions do not march in step."""

@@ -33,7 +33,14 @@ class Replica:
         holding: bool = False,
     ) -> "Replica":
         """The replica of a worker that has claimed ``memory``, by a call from ``proved_at`` until ``owned_at``."""
-        facts = Facts(memory, proved_at, owned_at, quarantined=memory.quarantined, contradiction=memory.contradiction)
+        facts = Facts(
+            memory,
+            proved_at,
+            owned_at,
+            quarantined=memory.quarantined,
+            contradiction=memory.contradiction,
+            halt=memory.halt,
+        )
         return cls(facts, policy, Pending(holding=holding))
 
     # --- what is -------------------------------------------------------------------------------------------
@@ -90,6 +97,11 @@ class Replica:
         if aspiration is None:
             return self.facts.saved.served_quarantined
         return aspiration.quarantined.get(served.version, 0)
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether the rollover of what is aspired was stopped."""
+        return self.facts.halt is not None and self.facts.halt.generation == self.generation
 
     def is_coming(self, digest: str) -> bool:
         """Whether these bytes are being fetched; a fetch that was asked to stop brings nothing any more."""
@@ -164,7 +176,7 @@ class Replica:
         if self.is_coming(self.digest):
             return State.FETCHING
         failing = any(v.failures and not v.lost for v in self.pods.values())
-        if self.attempts.failures.get(self.digest, 0) or failing:
+        if self.attempts.failures.get(self.digest, 0) or failing or self.is_halted:
             return State.FAILED
         if self.in_region:
             begun = any(self.confirms(v) for v in self.pods.values())
@@ -215,6 +227,7 @@ class Replica:
         """
         waits_until = self.pending.acceptance_waits_since + self.policy.save_with_fetch_seconds
         times = [*self.attempts.retry_at.values(), self.attempts.state_retry_at, waits_until]
+        times.append(self.pending.rollover.asked_at)
         for view in self.pods.values():
             times.append(view.retry_at)
             if not view.reading_now:
@@ -224,7 +237,12 @@ class Replica:
     def wished_memory(self) -> Memory:
         """What ``state/<model>`` should say."""
         saved, target, generation = self.facts.saved, self.target, self.generation
-        memory = replace(saved, quarantined=self.facts.quarantined, contradiction=self.facts.contradiction)
+        memory = replace(
+            saved,
+            quarantined=self.facts.quarantined,
+            contradiction=self.facts.contradiction,
+            halt=self.facts.halt,
+        )
         if self.facts.aspiration is None or generation < saved.accepted_generation:
             return memory
         memory = replace(memory, accepted_generation=generation, accepted_digest=self.facts.accepted_digest)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
+from modelcast.agents.region.decider.knowledge import NEVER
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Transfer
 from modelcast.schemas.ack_headers import AckHeaders
@@ -59,6 +61,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
             attempts=replica.attempts.failures.get(digest, 0) + replica.attempts.damages.get(digest, 0),
             error=_error(replica)[:ERROR_KEPT_MAX],
             log_digest=replica.accepted.digest,
+            rollover=_rollover(replica, now_us, now)[:ERROR_KEPT_MAX],
             alarm="; ".join(filter(None, (replica.facts.alarm, replica.facts.unreadable)))[:ERROR_KEPT_MAX],
         )
         for number, rows in enumerate(pages)
@@ -76,9 +79,30 @@ def _told_of(replica: Replica) -> ModelUpdate | None:
 def _error(replica: Replica) -> str:
     """What a person should know first; why a version is refused is known also after a restart."""
     refused = replica.refused_version
-    said = replica.facts.alarm or replica.facts.unreadable or replica.attempts.error
+    said = replica.facts.alarm or replica.facts.unreadable or _stopped(replica) or replica.attempts.error
     refusal = next((q.reason for q in replica.facts.quarantined if q.version == refused), "")
     return said or refusal or replica.facts.fleet_trouble
+
+
+def _stopped(replica: Replica) -> str:
+    if not replica.is_halted or replica.facts.halt is None or replica.target is None:
+        return ""
+    how = f"modelcast activate {replica.target.model}/{replica.target.version} --reason TEXT"
+    return f"rollover stopped: {replica.facts.halt.reason}; to go on: {how}"
+
+
+def _rollover(replica: Replica, now_us: int, now: float) -> str:
+    """Why pods wait for their orders, for people; "": none does."""
+    rollover = replica.pending.rollover
+    if not rollover.waits:
+        return ""
+    serving = sum(replica.confirms(view) for view in replica.pods.values())
+    until = f" until {_clock(now_us + int((rollover.until - now) * 1e6))}" if rollover.until > NEVER else ""
+    return f"{serving} of {len(replica.pods)} pods; {rollover.waits}{until}"
+
+
+def _clock(at_us: int) -> str:
+    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%H:%M:%SZ}"
 
 
 def encoded(

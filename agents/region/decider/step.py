@@ -42,5 +42,7 @@ def _outlook(replica: Replica) -> object:
     }
     under_way = {digest: told for digest in replica.pending.fetching if (told := facts.transfers.get(digest))}
     staged = replica.wished_memory().staged  # what is reported: to have saved it is no news
+    rollover = replica.pending.rollover
     return (replica.state, replica.generation, staged, facts.held, facts.quarantined, replica.attempts.error,
-            facts.alarm, facts.unreadable, facts.fleets_unknown, facts.fleet_trouble, under_way, pods)  # fmt: skip
+            facts.halt, rollover.waits, rollover.until, facts.alarm, facts.unreadable, facts.fleets_unknown,
+            facts.fleet_trouble, under_way, pods)  # fmt: skip

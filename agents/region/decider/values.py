@@ -26,6 +26,14 @@ class Transfer:
     kind: str = ""  # the way that brought most of it, in one word: few enough for a metric's label
 
 
+@dataclass(frozen=True, slots=True)
+class PodTraits:
+    """Where a pod stands: the fleet whose policy holds for it ("": the region's), and its zone."""
+
+    fleet: str = ""
+    zone: str = ""
+
+
 # --- events ------------------------------------------------------------------------------------------------
 
 
@@ -70,6 +78,7 @@ class PodsKnown:
     replaced: frozenset[str] = frozenset()
     fleets_unknown: int = 0
     trouble: str = ""
+    traits: Mapping[str, PodTraits] = field(default_factory=dict)  # of pods that have any
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +133,21 @@ class LoadBroken:
     order: LoadOrder
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodBusy:
+    """The order was not given: the pod loads ``model``, and loads one model at a time."""
+
+    pod: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodFree:
+    """The pod loads no other model any more."""
+
+    pod: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +214,8 @@ Event = (
     | Loaded
     | LoadRefused
     | LoadBroken
+    | PodBusy
+    | PodFree
     | PodRead
     | PodLost
     | Saved
@@ -220,7 +246,7 @@ class CancelFetch:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Give an order to a pod; answers ``Loaded``, ``LoadRefused``, ``LoadBroken`` or ``PodLost``."""
+    """Give an order to a pod; answers ``Loaded``, ``LoadRefused``, ``LoadBroken``, ``PodBusy`` or ``PodLost``."""
 
     pod: str
     order: LoadOrder

@@ -173,6 +173,7 @@ def _outcomes(replica: Replica) -> object:
         replica.facts.saved.epoch,
         replica.wished_memory().staged,
         replica.attempts.error,
+        replica.facts.halt,
         replica.facts.alarm,
         troubles,
     )

@@ -26,6 +26,7 @@ def _log_changes(model: str, log: FilteringBoundLogger, before: Replica, after: 
             "aspires", generation=after.generation, version=after.facts.aspiration and after.facts.aspiration.version
         )
     _log_alarms(model, log, before, after)
+    _log_rollover(model, log, before, after)
     old, new = before.state, after.state
     if (new, after.generation) != (old, before.generation) and after.generation:
         for state in type(new):
@@ -36,6 +37,15 @@ def _log_changes(model: str, log: FilteringBoundLogger, before: Replica, after: 
         )
     versions = {v.reading.version if v.reading else None for v in after.pods.values()}
     metrics.SERVED_VERSION.labels(model).set((versions.pop() or 0) if len(versions) == 1 else 0)
+
+
+def _log_rollover(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:
+    halt, rollover = after.facts.halt, after.pending.rollover
+    if halt is not None and halt != before.facts.halt:
+        log.error("the rollover is stopped", generation=halt.generation, reason=halt.reason)
+    if rollover.blocked and not before.pending.rollover.blocked:
+        log.error("the rollover can't go on", reason=rollover.waits)
+    metrics.ROLLOVER_STOPPED.labels(model).set(int(after.is_halted or rollover.blocked))
 
 
 def _log_alarms(model: str, log: FilteringBoundLogger, before: Replica, after: Replica) -> None:

@@ -11,6 +11,7 @@ from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import Effect, Event, PodsKnown, Transfer
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.notices import LoggedSteps
+from modelcast.agents.region.shell.pod_turns import PodTurns
 from modelcast.consumers.fetch import LEASE_FROM_BYTES, FetchStatus
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.schemas.log.chain import StatedEntry
@@ -120,6 +121,7 @@ class RegionPorts:
     reporter: Reporter
     stores: Executor  # short calls, to the region's own bucket
     fetches: Executor  # long ones
+    turns: PodTurns = field(default_factory=PodTurns)
     load_seconds_max: float = 120.0
     report_rate: ReportRate = field(default_factory=ReportRate)  # how often fetches report progress
     observer: StepObserver = field(default_factory=LoggedSteps)

@@ -26,6 +26,8 @@ from modelcast.agents.region.decider.values import (
     Holding,
     Load,
     OwnershipDoubted,
+    PodBusy,
+    PodFree,
     PodsKnown,
     Read,
     Refold,
@@ -228,11 +230,15 @@ class Reconciler:
     async def _load(self, pod: str, order: LoadOrder) -> Event | None:
         task = asyncio.current_task()
         assert task is not None
+        turns = self._ports.turns
+        if other := turns.begin(pod, self.model, lambda: self._feed(PodFree(pod))):
+            return PodBusy(pod, other)
         self._loads.add(task)
         try:
             return await self._effects.load(pod, order)
         finally:
             self._loads.discard(task)
+            turns.end(pod)
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
@@ -363,6 +369,7 @@ class Reconciler:
     def _end(self, reason: str) -> None:
         self._stopped = True
         metrics.EPOCH.labels(self.model).set(0)
+        metrics.ROLLOVER_STOPPED.labels(self.model).set(0)
         if self._timer is not None:
             self._timer.cancel()
         self.cancel_fetches()

@@ -195,6 +195,7 @@ def _region(
         bytes_planned=header.bytes_planned,
         bytes_per_second=header.bytes_per_second,
         way=trim.cut(header.way, trim.WAY_CHARS_MAX),
+        rollover=trim.cut(header.rollover, trim.ERROR_CHARS_MAX) if known_now else "",
         stage_seconds=trim.cut_stages(header.stage_seconds),
     )
 

@@ -55,7 +55,7 @@ class ModelRow:
     alarm: str = ""
     strangers: dict[str, str] = field(default_factory=dict)  # region or topic -> what foreign thing came from there
     beyond: dict[str, str] = field(default_factory=dict)  # region -> what it has accepted above the end of the log
-    announced: int | None = None  # highest generation seen on model-updates; None: unknown
+    announced: int | None = None  # highest that was announced and is in the log; None: unknown
 
     def take(self, ack: ModelAck, raw: bytes, now_us: int) -> Change:
         """Fold one page in, at ``now_us`` (UTC microseconds)."""
@@ -102,12 +102,12 @@ class ModelRow:
         news, self.beyond = beyond != self.beyond, beyond
         return news
 
-    def heard_announced(self, generation: int) -> bool:
-        """Note an announcement; whether it is the highest so far."""
+    def heard_announced(self, generation: int) -> None:
+        """Note an announcement that the log bears out."""
         if self.announced is not None and generation <= self.announced:
-            return False
+            return
         self.announced = generation
-        return True
+        self.unwritten[announced_key(self.model)] = str(generation).encode()
 
     def known(self, everywhere: Everywhere, as_of_us: int = 0) -> Known | None:
         """What the fold needs; None while the log was not read."""

@@ -28,7 +28,7 @@ def cut_stages(seconds: Mapping[str, float]) -> dict[str, float]:
 
 def region_size_bytes(row: RegionState) -> int:
     """What a region's row takes without its pods, about."""
-    texts = (row.region, row.aspired_digest, row.left_out, row.way, row.error, *row.stage_seconds)
+    texts = (row.region, row.aspired_digest, row.left_out, row.way, row.error, row.rollover, *row.stage_seconds)
     return REGION_OVERHEAD_BYTES + sum(len(t.encode()) for t in texts) + 12 * len(row.stage_seconds)
 
 

@@ -2,7 +2,7 @@
 
 Pods that are not ready are among them: the region brings them to the aspired version before they are. Those that end
 (``terminating``) are not. A pod that stands in several slices, because they are being rewritten or the Service has
-addresses of both families, is one pod: its uid tells.
+addresses of both families, is one pod: its name tells, and its uid tells it from an earlier one of that name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,6 @@ class _Named:
 
     family: int
     slice_name: str
-    uid: str
     pod: PodAddress
 
 
@@ -48,10 +47,7 @@ def pods_of(slices: Iterable[Mapping[str, Any]], port: PodPort) -> tuple[PodAddr
         named = sorted((n for each in slices for n in _named(each, port)), key=lambda n: (n.family, n.slice_name))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DiscoveryFailed(f"an EndpointSlice is malformed: {type(error).__name__}: {error}") from None
-    first: dict[str, PodAddress] = {}
-    for each in named:
-        first.setdefault(each.uid or each.pod.name, each.pod)
-    return unique_pods(first.values())
+    return unique_pods(each.pod for each in named)
 
 
 def _named(piece: Mapping[str, Any], port: PodPort) -> Iterable[_Named]:
@@ -66,9 +62,8 @@ def _named(piece: Mapping[str, Any], port: PodPort) -> Iterable[_Named]:
             continue
         address = endpoint["addresses"][0]  # further ones are of the same pod, and mean nothing (API reference)
         place = f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
-        uid = str(target.get("uid") or "")
-        pod = PodAddress(str(target.get("name") or place), f"{port.scheme}://{place}", uid)
-        yield _Named(_FAMILIES.get(family, len(_FAMILIES)), name, uid, pod)
+        pod = PodAddress(str(target.get("name") or place), f"{port.scheme}://{place}", str(target.get("uid") or ""))
+        yield _Named(_FAMILIES.get(family, len(_FAMILIES)), name, pod)
 
 
 def _number(ports: Iterable[Mapping[str, Any]], port: PodPort, slice_name: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.servers.kafka import KafkaServer
+from tests.agents.tracker.bench import Bench
 from tests.agents.tracker.rig import Rig
 from tests.support.servers import S3ForTests
 
@@ -25,3 +26,10 @@ def rig(broker: KafkaServer, s3: S3ForTests, redis_url: str, tmp_path: Path) -> 
     made.stop_all()
     for tracker in made.trackers:  # shown if the test failed
         print(f"--- {tracker.log.name}\n{tracker.log.read_text()[-6000:]}")
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.close()

@@ -7,10 +7,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.client import make_producer
@@ -121,8 +122,20 @@ class Rig:
                 self.send(Topic.MODEL_UPDATES, entry.model, body)
 
     def send(self, topic: Topic, key: str, value: bytes, headers: dict[str, bytes] | None = None) -> None:
-        self.producer.produce(topic, key=key.encode(), value=value, headers=headers or {})
-        assert self.producer.flush(10) == 0
+        """Produce a record, and wait until the broker has it.
+
+        Raises:
+            KafkaException: it was not delivered: a queue that is empty again does not tell.
+        """
+        told: Future[None] = Future()
+
+        def delivered(error: KafkaError | None, _: object) -> None:
+            told.set_exception(KafkaException(error)) if error else told.set_result(None)
+
+        self.producer.produce(topic, key=key.encode(), value=value, headers=headers or {}, on_delivery=delivered)
+        while not told.done():
+            self.producer.poll(0.1)
+        told.result()
 
     def report(self, acks: Iterable[ModelAck]) -> None:
         for ack in acks:
@@ -130,14 +143,21 @@ class Rig:
 
     def beat(self, *regions: str) -> None:
         for region in regions or self.regions:
-            self.beats += 1
-            beat = RegionHeartbeat(self.registry_id, region, f"{region}-w", self.beats, 1, time.time_ns() // 1000)
-            self.send(Topic.REGION_HEARTBEATS, f"{region}/{region}-w", encode(beat))
+            self.send(*self._beat_of(region))
+
+    def _beat_of(self, region: str) -> tuple[Topic, str, bytes]:
+        self.beats += 1
+        beat = RegionHeartbeat(self.registry_id, region, f"{region}-w", self.beats, 1, time.time_ns() // 1000)
+        return Topic.REGION_HEARTBEATS, f"{region}/{region}-w", encode(beat)
 
     def _beat_on(self) -> None:
+        """As regions do: what is lost while Kafka is away, or has no topics, is not the last one."""
         while not self._over.wait(BEAT_SECONDS):
-            if self.alive:
-                self.beat(*self.alive)
+            with contextlib.suppress(KafkaException):
+                for region in self.alive:
+                    topic, key, value = self._beat_of(region)
+                    self.producer.produce(topic, key=key.encode(), value=value)
+            self.producer.poll(0)
 
     # --- looking ------------------------------------------------------------------------------------------
 

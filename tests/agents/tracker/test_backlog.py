@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from modelcast.agents.tracker.backlog import Backlog
+from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.intake import Intake
 from modelcast.infra.registry.reader import RegistryReader
@@ -93,7 +94,8 @@ class Judge:
 
     def __init__(self) -> None:
         self.buried: list[str] = []
-        self.rows = Rows()
+        self.rows, epochs = Rows(), Epochs()
+        self.rows.row(MODEL)
         anything: Any = SimpleNamespace(
             wake=lambda *_: None, registry_id=lambda: REGISTRY, open=lambda *_: None,
         )  # fmt: skip
@@ -104,6 +106,7 @@ class Judge:
             reader,
             self.rows,
             anything,
+            epochs,
             anything,
             ports_of(sender=sender),
             anything,
@@ -112,14 +115,14 @@ class Judge:
             lambda _: None,
         )
         for region in ("eu", "us"):
-            self.intake._epochs.trust(MODEL, region, 9)
+            epochs.trust(MODEL, region, 9)
         self.table: dict[bytes, bytes] = {}
 
     async def take(self, records: list[bytes], headers: list[dict[str, bytes]] | None = None) -> None:
         messages: list[Any] = [
             SimpleNamespace(
                 topic="model-acks", key=None, value=raw, partition=partition_of(MODEL), offset=number,
-                headers=tuple(written.items()),
+                headers=tuple(written.items()), timestamp=1.0,
             )
             for number, (raw, written) in enumerate(zip(records, headers or map(written_of, records), strict=True))
         ]  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry
 
+from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import Rows
@@ -56,7 +57,7 @@ class Bench:
     """An emitter with two models, of two regions."""
 
     def __init__(self) -> None:
-        self.rows, self.heartbeats, self.reading, self.ears = Rows(), Heartbeats(), ReadProgress(), Ears()
+        self.rows, self.heartbeats, self.reading, self.ears = Rows(), Heartbeats(), ReadProgress(Epochs()), Ears()
         self.rows.owned = frozenset({partition_of(MODEL), partition_of(OTHER)})
         settings = Settings(
             regions={"eu": RegionSettings(), "us": RegionSettings()}, tracker=TrackerSettings(metrics="pairs")

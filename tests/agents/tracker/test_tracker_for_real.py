@@ -1,7 +1,6 @@
 """The tracker on a real Kafka, an S3 server and a Redis: says what the slow twin says, whatever happens to it."""
 
 import random
-import time
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,7 @@ from modelcast.infra.redis_view import RedisView
 from modelcast.schemas.codec import encode
 from modelcast.schemas.records import Entry, ModelAck
 from modelcast.schemas.states import PodState
-from modelcast.schemas.topics import Topic
+from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.tracker.makers import pages, pod, update
 from tests.agents.tracker.reported import agrees, everywhere, serving
 from tests.agents.tracker.rig import REGIONS, Rig
@@ -141,13 +140,13 @@ def test_a_claim_that_nobody_announced_is_announced_once(rig: Rig) -> None:
     rig.claim(second, announce=False)
 
     def announced() -> int:
-        from modelcast.schemas.topics import partition_of
-
         return rig.records(Topic.MODEL_UPDATES, partition_of(model)).count(stated(rig.log(first), second).body)
 
     until(lambda: announced() == 1, "the announcement", 30)
     until(lambda: (s := rig.said(model)) and s.head_generation == 2, "its effect")
-    time.sleep(9)  # two more rounds of looking, and the grace
+    later = "unannounced-later"
+    rig.claim(update(1, 1, model=later, registry_id=rig.registry_id), announce=False)
+    until(lambda: rig.announced(later) == [1], "more rounds of looking, and the grace, have passed", 30)
     assert announced() == 1
 
 

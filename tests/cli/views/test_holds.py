@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.cli.views.holds import holds, quarantine
+from modelcast.cli.views.holds import holds
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Commander, Publisher
+from modelcast.producers.planning.refusals import quarantine_line
 from tests.producers.fakes import SETTINGS, Heard
 
 REGIONS = ("eu", "us")
@@ -59,7 +60,8 @@ def test_regions_that_are_held_alike_share_a_line(store: MemoryStore, commander:
 def test_a_quarantine_names_who_asked_and_why(store: MemoryStore, commander: Commander) -> None:
     def told_of(version: int) -> str:
         tail = RegistryReader(store).tail("fraud")
-        return quarantine(tail.log, tail.new, version)
+        since = tail.log.quarantined.get(version)
+        return quarantine_line(tail.log, tail.new[since].entry if since else None, version)
 
     commander.quarantine("fraud", 1, reason="drift", requested_by="ann")
     assert [told_of(1), told_of(2)] == ["quarantined by ann (drift)", ""]

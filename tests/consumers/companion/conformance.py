@@ -22,7 +22,7 @@ from tests.consumers.companion.companion_process import CompanionProcess
 from tests.consumers.companion.server_rig import ServerRig
 from tests.consumers.pod.models import order
 from tests.consumers.pod.pod_process import TOKEN
-from tests.support.waiting import until, until_async
+from tests.support.waiting import until_async
 
 MakeCompanion = Callable[[], CompanionProcess]
 
@@ -207,6 +207,27 @@ class Conformance:
         await self.until_ready(http, second, True)
         await driver.aclose()
 
+    async def test_around_a_gap_it_is_not_ready_and_without_one_the_old_version_answers_all_through_a_load(
+        self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod, http: aiohttp.ClientSession
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        slow = rig.slow(2)
+        slow.put(companion.cache)
+        load = asyncio.create_task(driver.load(order(slow, 2)))
+        said, ready = [], []
+        while not load.done():
+            async with http.get(f"{companion.url}/readyz") as response:
+                ready.append(response.status == 200)
+            if rig.gapless:
+                said.append(await asyncio.to_thread(rig.says))
+            await asyncio.sleep(0.02)
+        await load
+        assert all(ready) is rig.gapless
+        assert (await driver.read("adder")).gapless is rig.gapless
+        assert set(said) <= {1, 2}
+        assert said.count(1) > 10 or not rig.gapless
+        await self.is_served(2, rig, driver)
+
     async def test_a_newer_order_overtakes_a_slow_load(
         self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod
     ) -> None:
@@ -291,8 +312,3 @@ class Conformance:
                 said = await response.text()
             assert asyncio.get_running_loop().time() < deadline, f"ready should be {ready}: {said}"
             await asyncio.sleep(0.1)
-
-
-def answers(condition: Callable[[], object], what: str) -> None:
-    """Wait until a server that starts does what it is for."""
-    until(condition, what, 120.0)

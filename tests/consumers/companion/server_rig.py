@@ -12,6 +12,11 @@ class ServerRig(Protocol):
     repository: Path
 
     @property
+    def gapless(self) -> bool:
+        """Whether it answers every request while it loads."""
+        ...
+
+    @property
     def options(self) -> list[str]:
         """What a companion is told of it."""
         ...

@@ -1,19 +1,18 @@
 """Kind ``folder`` against a small real server that is told by a command and asked by a check."""
 
-import http.client
-import shutil
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.consumers.pod_clients.v2 import V2Pod
-from modelcast.infra.local.ports import free_ports
-from modelcast.infra.local.process import Child
+from tests.consumers.companion.asked import request
 from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.companion.conformance import Conformance, answers
+from tests.consumers.companion.conformance import Conformance
+from tests.consumers.companion.server_process import ServerProcess, running
 from tests.consumers.pod.models import Artifact, order
 from tests.consumers.pod.pod_process import TOKEN
 
@@ -21,70 +20,39 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 HERE = Path(__file__).parent
 
 
-class LinkServer:
+class LinkServer(ServerProcess):
     """See ``ServerRig``."""
 
-    def __init__(self, root: Path) -> None:
-        self.repository = root / "repository"
-        self.repository.mkdir()
-        self.log = root / "server.log"
-        self.port = free_ports(1)[0]
-        self.child: Child | None = None
+    name = "link server"
 
     @property
     def options(self) -> list[str]:
         tell = f"{sys.executable} {HERE / 'tell_link_server.py'}"
         return [
             *("--kind", "folder", "--repository", str(self.repository)),
-            *("--command", f"{tell} load {self.port}", "--check", f"{tell} check {self.port}"),
+            *("--command", f"{tell} load {self.http_port}", "--check", f"{tell} check {self.http_port}"),
         ]
 
-    def artifact(self, number: int) -> Artifact:
-        return Artifact({"number.txt": str(number).encode()})
+    def command(self) -> tuple[list[str], Mapping[str, str]]:
+        program = str(HERE / "link_server.py")
+        return [sys.executable, program, str(self.repository), str(self.http_port)], os.environ
 
-    def corrupt(self) -> Artifact:
-        return Artifact({"number.txt": b"no number"})
+    def artifact(self, number: int | str, **more: bytes) -> Artifact:
+        return Artifact({"number.txt": str(number).encode(), **{f"{n}.txt": value for n, value in more.items()}})
 
-    def foreign(self) -> Artifact:
-        return Artifact({"model.bin": b"something else"})
-
-    def slow(self, number: int) -> Artifact:
-        return Artifact({"number.txt": str(number).encode(), "wait.txt": b"4"})
-
-    def start(self) -> None:
-        command = [sys.executable, str(HERE / "link_server.py"), str(self.repository), str(self.port)]
-        self.child = Child.start(command, name="link server", log=self.log)
-        answers(lambda: self._get() is not None, "the server answers")
-
-    def kill(self) -> None:
-        if self.child is not None:
-            self.child.kill()
-            self.child = None
-
-    def empty(self) -> None:
-        shutil.rmtree(self.repository / "adder")
+    def answers(self) -> bool:
+        return request(self.http_port, "GET", "/")[0] in {200, 404}
 
     def says(self) -> int | None:
-        status, body = self._get()
-        return int(body) if status == 200 else None
-
-    def _get(self) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request("GET", "/")
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
+        status, number = request(self.http_port, "GET", "/")
+        return int(number) if status == 200 else None
 
 
 class TestFolder(Conformance):
     @pytest.fixture
     def rig(self, tmp_path: Path) -> Iterator[LinkServer]:
-        server = LinkServer(tmp_path)
-        server.start()
-        yield server
-        server.kill()
+        with running(LinkServer(tmp_path)) as server:
+            yield server
 
     async def test_without_a_check_nothing_confirms_what_is_served(self, rig: LinkServer, tmp_path: Path) -> None:
         options = rig.options[: rig.options.index("--check")]

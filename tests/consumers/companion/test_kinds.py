@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from modelcast.consumers.companion.kinds import ServerSettings, make_engine
+from modelcast.cli.commands.run import SERVER_KINDS
+from modelcast.consumers.companion.kinds import KINDS, ServerSettings, make_engine
 from modelcast.consumers.pod.artifacts import FolderArtifacts
 from modelcast.schemas.errors import ModelcastError, UsageError
 
@@ -12,10 +13,13 @@ from modelcast.schemas.errors import ModelcastError, UsageError
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        (ServerSettings("torch"), "one of triton, mlserver, folder"),
+        (ServerSettings("torch"), "one of triton, mlserver, kserve, tensorflow"),
         (ServerSettings("triton", "http://127.0.0.1:8000"), "grpc://127.0.0.1:8001"),
         (ServerSettings("triton"), "grpc://127.0.0.1:8001"),
         (ServerSettings("mlserver", "http://127.0.0.1:8080"), "--repository DIR"),
+        (ServerSettings("kserve", "http://127.0.0.1:8080"), "--repository DIR"),
+        (ServerSettings("kserve"), "http://127.0.0.1:8080"),
+        (ServerSettings("webhook"), "--webhook FILE.toml"),
         (ServerSettings("folder"), "--repository DIR"),
     ],
 )
@@ -39,3 +43,7 @@ def test_a_repository_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ModelcastError, match="can't be written"):
         make_engine(ServerSettings("folder", repository=tmp_path / "file"), lambda: FolderArtifacts(tmp_path))
+
+
+def test_the_command_line_names_every_kind() -> None:
+    assert SERVER_KINDS == KINDS

@@ -2,16 +2,13 @@
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from modelcast.infra.local.ports import free_ports
-from modelcast.infra.local.process import Child
-from tests.consumers.companion.asked import alive, infer
-from tests.consumers.companion.conformance import Conformance, answers
+from tests.consumers.companion.conformance import Conformance
+from tests.consumers.companion.server_process import ServerProcess, running
 from tests.consumers.pod.models import Artifact
 from tests.support.serving_peers import mlserver_python
 
@@ -19,31 +16,35 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 HINT = {"implementation": "number_runtime.NumberModel"}
 
 
-class MLServer:
+class MLServer(ServerProcess):
     """See ``ServerRig``."""
 
+    name = "MLServer"
+    gapless = False
+    ports = 3
+
     def __init__(self, root: Path, workers: int) -> None:
-        self.repository = root / "repository"
-        self.repository.mkdir()
+        super().__init__(root)
+        self.workers = workers
         (root / "metrics").mkdir()
-        self.log = root / "mlserver.log"
-        self.http_port, grpc_port, metrics_port = free_ports(3)
-        self.env = {
+
+    @property
+    def options(self) -> list[str]:
+        return ["--kind", "mlserver", "--server", self.url, "--repository", str(self.repository)]
+
+    def command(self) -> tuple[list[str], Mapping[str, str]]:
+        grpc_port, metrics_port = self.other_ports
+        env = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parent),
             "MLSERVER_HOST": "127.0.0.1",
             "MLSERVER_HTTP_PORT": str(self.http_port),
             "MLSERVER_GRPC_PORT": str(grpc_port),
             "MLSERVER_METRICS_PORT": str(metrics_port),
-            "MLSERVER_METRICS_DIR": str(root / "metrics"),  # else it writes where it is started
-            "MLSERVER_PARALLEL_WORKERS": str(workers),
+            "MLSERVER_METRICS_DIR": str(self.root / "metrics"),  # else it writes where it is started
+            "MLSERVER_PARALLEL_WORKERS": str(self.workers),
         }
-        self.child: Child | None = None
-
-    @property
-    def options(self) -> list[str]:
-        url = f"http://127.0.0.1:{self.http_port}"
-        return ["--kind", "mlserver", "--server", url, "--repository", str(self.repository)]
+        return [str(mlserver_python().parent / "mlserver"), "start", str(self.repository)], env
 
     def artifact(self, number: int | str, **more: bytes) -> Artifact:
         return Artifact(
@@ -54,41 +55,14 @@ class MLServer:
             }
         )
 
-    def corrupt(self) -> Artifact:
-        return self.artifact("no number")
-
-    def foreign(self) -> Artifact:
-        return Artifact({"weights.gguf": b"something else"})
-
-    def slow(self, number: int) -> Artifact:
-        return self.artifact(number, wait=b"6")
-
-    def start(self) -> None:
-        command = [str(mlserver_python().parent / "mlserver"), "start", str(self.repository)]
-        self.child = Child.start(command, name="MLServer", log=self.log, env=self.env)
-        answers(lambda: alive(self.http_port), "MLServer answers")
-
-    def kill(self) -> None:
-        if self.child is not None:
-            self.child.kill()
-            self.child = None
-
-    def empty(self) -> None:
-        shutil.rmtree(self.repository / "adder")
-
-    def says(self) -> int | None:
-        return infer(self.http_port)
-
 
 class MLServerConformance(Conformance):
     workers = 0
 
     @pytest.fixture
     def rig(self, tmp_path: Path) -> Iterator[MLServer]:
-        server = MLServer(tmp_path, self.workers)
-        server.start()
-        yield server
-        server.kill()
+        with running(MLServer(tmp_path, self.workers)) as server:
+            yield server
 
 
 class TestMLServerInOneProcess(MLServerConformance):

@@ -137,9 +137,11 @@ async def test_a_list_in_pages_is_whole_and_begins_anew_if_a_page_has_expired() 
 async def test_an_event_larger_than_a_line_of_a_text_protocol_comes_whole() -> None:
     async with KubernetesApi() as api, followed(api) as ours:
         await until_async(lambda: api.watches, "it watches")
-        many = [endpoint(f"pod-{n}", f"10.0.{n // 250}.{n % 250}") for n in range(1000)]
-        await api.put(a_slice("s", *many))
-        await ours.names(*(f"pod-{n}" for n in range(1000)))
+        large = a_slice("s", endpoint("a", "10.0.0.1"))
+        large["metadata"]["annotations"] = {"padding": "x" * 2_000_000}
+        await api.put(large)
+        await ours.names("a")
+        assert len(api.lists) == 1
 
 
 async def test_a_service_that_falls_to_none_is_listed_once_more_before_it_is_believed() -> None:

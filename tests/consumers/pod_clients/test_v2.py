@@ -143,7 +143,8 @@ async def plain() -> AsyncIterator[tuple[PlainServer, V2Pod]]:
 
 
 async def test_a_foreign_server_reads_as_its_highest_version_and_no_digest(plain: tuple[PlainServer, V2Pod]) -> None:
-    assert await plain[1].read("adder") == PodReading("other", True, "", 10, None, None, None, proof="memory")
+    expected = PodReading("other", True, "", 10, None, None, None, proof="memory", gapless=False)
+    assert await plain[1].read("adder") == expected
 
 
 @pytest.mark.parametrize(("status", "body"), [(503, {}), (400, {}), (200, {"ready": False})])
@@ -272,6 +273,14 @@ async def test_what_a_pod_reads_from_its_disk_is_told_as_that(plain: tuple[Plain
     for said, proof in (("memory", "memory"), ("disk", "disk"), ("a guess", "disk")):
         plain[0].headers["modelcast-proof"] = said
         assert (await plain[1].read("adder")).proof == proof
+
+
+async def test_a_swap_is_without_a_gap_only_where_the_pod_says_so(plain: tuple[PlainServer, V2Pod]) -> None:
+    plain[0].headers = {"modelcast-incarnation": "i"}
+    assert not (await plain[1].read("adder")).gapless
+    for said, gapless in (("true", True), ("false", False), ("perhaps", False)):
+        plain[0].headers["modelcast-gapless"] = said
+        assert (await plain[1].read("adder")).gapless is gapless
 
 
 async def test_a_server_that_hangs_is_unreachable(plain: tuple[PlainServer, V2Pod]) -> None:

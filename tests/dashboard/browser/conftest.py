@@ -13,14 +13,17 @@ import pytest
 from aiohttp import web
 
 from modelcast.dashboard.board import Board
+from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.view.fleet import Worker
 from modelcast.dashboard.web.app import make_web_app
+from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import Entry, RegionHeartbeat, VersionState
 from modelcast.schemas.words import Limits
 from tests.dashboard.makers import REGISTRY, SECOND
 from tests.dashboard.web.conftest import nowhere
+from tests.support.folding import NOWHERE
 from tests.support.servers import required_binary
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
@@ -42,8 +45,9 @@ class Shown:
 
     async def _start(self) -> Board:
         board, settings = Board(Limits()), nowhere()
+        self.groups = GroupsWatch(lambda: GroupReader(settings))
         self._runner = web.AppRunner(
-            make_web_app(settings, board, LogSource(settings)), access_log=None, shutdown_timeout=1
+            make_web_app(settings, board, LogSource(settings), self.groups), access_log=None, shutdown_timeout=1
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -61,7 +65,8 @@ class Shown:
         workers = {name: (Worker(beat(name, at_us), at_us),) for name in names}
 
         async def take() -> None:
-            self.board.take(NewsBatch("kafka", Reach.LIVE, seen, entries, complete=frozenset(states)))
+            stated = tuple((state(entry, NOWHERE), at) for entry, at in entries)
+            self.board.take(NewsBatch("kafka", Reach.LIVE, seen, stated, complete=frozenset(states)))
             self.board.take(NewsBatch("redis", Reach.LIVE, workers=workers))
             self.board.flush()
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from modelcast.deltas import codec as delta
-from tests.support.command_server import command_server
 from tests.support.pairs import adam_step, safetensors_bytes, weights, write
+from tests.support.processes.forked import run_command
+from tests.support.shared_servers import shared
 
 
 def modelcast(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     words = list(map(str, arguments))
-    done = command_server().run(words, folder=Path.cwd(), env=os.environ, seconds=120)
+    done = run_command(shared("forks"), words, folder=Path.cwd(), env=os.environ, seconds=120)
     return subprocess.CompletedProcess(words, *done)
 
 

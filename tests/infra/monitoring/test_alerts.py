@@ -31,12 +31,16 @@ FIRING: dict[str, list[tuple[str, str]]] = {
     "Stalled": [('modelcast_model_pairs{model="fraud",word="STALLED"}', "2x60")],
     "Alarm": [('modelcast_alarm{model="fraud"}', "1x60")],
     "VersionRefused": [('modelcast_model_pairs{model="fraud",word="REFUSED"}', "3x60")],
+    "RolloverStopped": [('modelcast_rollover_stopped{model="fraud"}', "1x60")],
     "SkewTooLong": [('modelcast_skew{model="fraud"}', "1x200")],
+    "ConsumerStopped": [('modelcast_consumer_status{group="modelcast-region-eu",status="STALL"}', "1x60")],
+    "ConsumerLag": [('modelcast_consumer_lag_seconds{group="modelcast-tracker",topic="model-acks"}', "70+15x60")],
     "DeadLetters": [('modelcast_dead_letters_total{topic="model-acks",reason="framing"}', "0x30 1x30")],
     "PodsMissing": [
         ('modelcast_model_pods_serving{model="fraud"}', "17x60"),
         ('modelcast_model_pods_expected{model="fraud"}', "20x60"),
     ],
+    "FleetUnseen": [('modelcast_fleet_seen_timestamp_seconds{instance="eu-1:9464",fleet="lease"}', "1x100")],
     "OwnerFlapping": [('modelcast_fenced_total{model="fraud"}', "0+1x60")],
     "DiskFull": [('modelcast_disk_free_bytes{instance="eu-1:9464"}', "100000000000-500000000x200")],
     "ViewUnwritten": [

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from modelcast.producers.planning.convergence import judge, lateness
+from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
@@ -107,10 +109,9 @@ def test_laggards_are_named_with_what_they_do() -> None:
     verdict = judge(state(eu=SERVING, us=LOADING, ap=silent, sa=NEVER), 7)
     assert verdict.there == ("eu",)
     told = "; ".join(verdict.laggards)
-    assert "us: LOADING, 1 of 2 pods serve it" in told
-    assert "ap: FETCHING" in told
-    assert "silent" in told
-    assert "sa: never reported, aspires to None" in told
+    assert "us: LAG, loading, 1 of 2 pods serve it" in told
+    assert "ap: SILENT, fetching" in told
+    assert "sa: NONE, never reported, aspires to None" in told
 
 
 def test_where_regions_are_named_only_they_count_left_out_or_not() -> None:
@@ -158,3 +159,26 @@ def test_what_was_said_long_ago_or_behind_the_times_is_told_as_such(
 def test_a_refusal_tells_where_the_version_is_served_still() -> None:
     recalled = replace(REFUSING, reported_version=7, error="")
     assert judge(state(eu=recalled), 7).quarantined == ("eu: quarantined; eu: serves a quarantined version",)
+
+
+def test_a_staged_version_that_is_refused_is_not_there_and_its_reason_is_told() -> None:
+    recalled = replace(SERVING, aspired_version=6, served_version=6, staged_version=7, refused_version=7)
+    found = judge(state(eu=recalled), 7, staged=True)
+    assert (found.reached, found.there, found.quarantined) == (False, (), ("eu: quarantined",))
+    assert judge(state(eu=replace(recalled, refused_version=None)), 7, staged=True).reached
+
+
+def test_one_region_may_be_named_as_it_is() -> None:
+    seen = state(eu=replace(SERVING, left_out="pinned"), us=FETCHING)
+    assert judge(seen, 7, regions="eu").there == ("eu",)
+    assert judge(seen, 7, regions=np.array(["eu"])).there == ("eu",)
+    for wrong in (7, b"eu", {"eu": 1}, ["Bad!"], np.array(7)):
+        with pytest.raises(UsageError, match="region"):
+            judge(seen, 7, regions=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("level", ["most", None, 1, np.array(["all", "one"])])
+def test_a_level_that_there_is_not_is_named_with_those_that_there_are(level: object) -> None:
+    with pytest.raises(UsageError, match="bad level") as caught:
+        judge(state(eu=SERVING), 7, level)  # type: ignore[arg-type]
+    assert "all, quorum, one" in caught.value.hint

@@ -11,9 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelcast.producers.planning.values import activation_of, labels_of, metrics_of, region_names_of, text_of
+from modelcast.producers.planning.values import (
+    activation_of,
+    labels_of,
+    metrics_of,
+    number_of_seconds,
+    region_names_of,
+    text_of,
+    verb_of,
+)
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.records import Activation
+from modelcast.schemas.names import check_model, check_version
+from modelcast.schemas.records import Activation, CommandKind
 
 
 class Stage(StrEnum):
@@ -115,3 +124,47 @@ def test_an_activation_is_named_in_any_case() -> None:
     for value in ("later", None, 1, True):
         with pytest.raises(UsageError, match="staged"):
             activation_of(value)
+
+
+class Unspeakable:
+    """A value whose own text fails."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("value", [10**5000, "a\0b", Unspeakable(), "\ud800"], ids=["long", "nul", "no repr", "half"])
+def test_what_has_no_text_is_refused_by_its_arguments_name(value: object) -> None:
+    with pytest.raises(UsageError, match="label 'git'"):
+        labels_of({"git": value})
+    with pytest.raises(UsageError, match="reason"):
+        text_of("reason", value)
+    with pytest.raises(UsageError, match="bad version"):
+        check_version(value)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="bad model name"):
+        check_model(value)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="region"):
+        region_names_of(value)
+    with pytest.raises(UsageError, match="activation"):
+        activation_of(value)
+
+
+WRONG_SECONDS = ["5m", None, -1, float("nan"), True, [3], 10**5000, Unspeakable()]
+
+
+@pytest.mark.parametrize("value", WRONG_SECONDS, ids=range(len(WRONG_SECONDS)))
+def test_what_is_no_number_of_seconds_is_refused_by_its_arguments_name(value: object) -> None:
+    with pytest.raises(UsageError, match="timeout is"):
+        number_of_seconds("timeout", value)
+
+
+def test_seconds_may_be_of_any_type_of_number() -> None:
+    assert [number_of_seconds("timeout", value) for value in (0, 300, np.float32(2.5), 1e9)] == [0.0, 300.0, 2.5, 1e9]
+
+
+def test_a_verb_goes_by_its_name_in_any_case_and_what_is_none_is_named_with_those_that_there_are() -> None:
+    assert verb_of("pin") is verb_of("PIN") is verb_of(CommandKind.PIN) is CommandKind.PIN
+    for value in ("pinn", "", None, 7, CommandKind.ACCEPT, Unspeakable()):
+        with pytest.raises(UsageError, match="bad verb") as caught:
+            verb_of(value)
+        assert "activate, rollback, pin" in caught.value.hint

@@ -83,6 +83,7 @@ def test_pods_that_are_known_are_driven_although_another_fleet_is_not() -> None:
 
 def test_a_source_that_can_not_be_looked_at_changes_nothing_but_is_told() -> None:
     region = serving("a")
-    region.on(PodsKnown(("a",), trouble="the pods of fleet k are those of 12:00:00 UTC: HTTP 503"))
+    effects = region.on(PodsKnown(("a",), trouble="the pods of fleet k are those of 12:00:00 UTC: HTTP 503"))
+    assert any(isinstance(e, Report) for e in effects)
     assert region.replica.state is State.SERVING
     assert ack(region).error == "the pods of fleet k are those of 12:00:00 UTC: HTTP 503"

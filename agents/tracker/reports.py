@@ -1,0 +1,211 @@
+"""Regions' reports: pages of snapshots that are folded, or wait until their model and their owner epoch are known."""
+
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from modelcast.agents.tracker.backlog import Backlog
+from modelcast.agents.tracker.decider.epochs import Epochs, SetAside
+from modelcast.agents.tracker.decider.rows import Rows
+from modelcast.agents.tracker.epoch_proofs import EpochProofs
+from modelcast.agents.tracker.judging import Judging, Unusable
+from modelcast.agents.tracker.log_watch import LogWatch
+from modelcast.agents.tracker.patience import Patience
+from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
+from modelcast.infra.telemetry.metrics import FOLDED_PODS, RECORDS
+from modelcast.schemas.ack_headers import AckHeaders
+from modelcast.schemas.codec import decode
+from modelcast.schemas.records import ModelAck
+from modelcast.schemas.topics import Topic
+
+HEADERS_DIFFER, REFUSED_EPOCH, UNKNOWN_MODEL = "headers-differ", "refused-epoch", "unknown-model"
+
+log = structlog.get_logger(__name__)
+
+
+class Reports:
+    """For the event loop's thread. Hand ``met`` and ``unknown`` what the log watch finds out about models."""
+
+    def __init__(
+        self,
+        judging: Judging,
+        rows: Rows,
+        epochs: Epochs,
+        watch: LogWatch,
+        ports: TrackerPorts,
+        changed: Callable[[str], None],
+    ) -> None:
+        self._judging, self._rows, self._epochs, self._watch = judging, rows, epochs, watch
+        self._ports, self._changed = ports, changed
+        self._proofs = EpochProofs(rows, epochs, ports, self._take_proven, self._refuse_epoch, changed)
+        self._patience = Patience(ports.clock.monotonic)
+        self._backlog = Backlog()
+        self._unknown_models = 0
+
+    # --- what was fetched -----------------------------------------------------------------------------------
+
+    @property
+    def noted(self) -> int:
+        """How many records were fetched so far."""
+        return self._backlog.noted
+
+    def fetched(self, records: Iterable[Message]) -> None:
+        """Records were fetched and will come one after the other."""
+        for record in records:
+            if record.topic == Topic.MODEL_ACKS:
+                self._backlog.fetched(record.partition, record.offset, AckHeaders.read(record.headers))
+
+    def is_last(self, message: Message) -> bool:
+        """Whether nothing behind this record is known."""
+        return self._backlog.is_last(message.partition, message.offset)
+
+    def rebalanced(self) -> None:
+        """What was fetched may never come."""
+        self._backlog = Backlog()
+
+    def assigned(self) -> None:
+        """Other models are ours now; what a table held of them was borne out before, but for regions not listed."""
+        self._epochs.keep(self._rows.owns)
+        for row in self._rows.models.values():
+            for region in tuple(row.regions):
+                if self._judging.lists(region) and region not in self._judging.forgotten:
+                    self._epochs.trust(row.model, region, row.epoch(region))
+                else:
+                    row.forget(region)
+
+    def close(self) -> None:
+        """Ask nobody any more."""
+        self._proofs.close()
+
+    # --- one record -----------------------------------------------------------------------------------------
+
+    async def take(self, message: Message, table: Table) -> str:
+        """Fold one page of a snapshot, unless a newer one follows at once; what became of it.
+
+        Raises:
+            Unusable: it can't be used.
+        """
+        raw, partition, headers = message.value or b"", message.partition, AckHeaders.read(message.headers)
+        ours = self._judging.registry_id or ""
+        if headers is not None and self._backlog.overtaken(partition, raw, headers, ours, message.offset):
+            FOLDED_PODS.inc(headers.pods)
+            return "overtaken"
+        try:
+            outcome = await self._fold(raw, headers, message, table)
+        except Unusable:
+            await self._fold_overtaken(headers, message, table)
+            raise
+        if outcome == "set-aside":
+            await self._fold_overtaken(headers, message, table)
+        elif headers is not None:
+            self._backlog.read(partition, headers)
+        return outcome
+
+    async def _fold_overtaken(self, headers: AckHeaders | None, message: Message, table: Table) -> None:
+        """Fold what a record overtook that can't be used, or not yet."""
+        if (earlier := self._backlog.in_place_of(message.partition, headers)) is not None:
+            await self._fold(earlier.raw, earlier.headers, message, table)
+
+    async def _fold(self, raw: bytes, headers: AckHeaders | None, message: Message, table: Table) -> str:
+        ack = await self._judging.decoded(raw, decode)
+        if not isinstance(ack, ModelAck):
+            raise Unusable("bad-value", f"a {type(ack).__name__} where a ModelAck belongs")
+        if headers is not None and headers != AckHeaders.of(ack):
+            raise Unusable(HEADERS_DIFFER, f"the headers say {headers}")
+        if not self._judging.counts(ack.region, raw, message):
+            return "unknown-region"
+        await self._judging.check_origin(ack.registry_id, ack.model, ack.region, message.partition)
+        appended_us = int(message.timestamp * 1_000_000)
+        page = SetAside(ack, raw, message.partition, message.offset, message.key, appended_us)
+        if ack.model not in self._rows.models:  # nothing is kept of a model, nor asked about it, before it is known
+            answer = self._watch.meet(ack.model)
+            if answer is None:
+                return UNKNOWN_MODEL
+            self._set_aside(page)
+            await self._patience.wait(answer, (ack.model, ""))
+            if ack.model in self._rows.models:
+                await self._look(ack.model, ack.region, table)
+            return "set-aside"
+        if not self._epochs.is_borne_out(ack.model, ack.region, ack.epoch):
+            self._set_aside(page)
+            await self._look(ack.model, ack.region, table)
+            return "set-aside"
+        outcome = self._take(ack, raw)
+        self.write(ack.model, table)
+        return outcome
+
+    async def _look(self, model: str, region: str, table: Table) -> None:
+        """Have it found out which epoch is true; what that lets in soon is written down at once."""
+        asked = self._proofs.ask(model, region)
+        if asked is not None:
+            await self._patience.wait(asked, (model, region))
+        self.write(model, table)
+
+    def write(self, model: str, table: Table) -> None:
+        """What was taken since the last record of the model, and with this one."""
+        row = self._rows.models.get(model)
+        if row is None:
+            return
+        for key, value in row.unwritten.items():
+            if value is None:
+                table.pop(key, b"")
+            else:
+                table[key] = value
+        row.unwritten.clear()
+
+    def _take(self, ack: ModelAck, raw: bytes) -> str:
+        row = self._rows.row(ack.model)
+        if ack.epoch < row.epoch(ack.region):
+            self._proofs.doubt(ack.model, ack.region)
+        change = row.take(ack, raw, self._ports.clock.wall_us())
+        self._epochs.reported(ack.model, ack.region)
+        if change.overruled:
+            log.warning(
+                "a report with a number that its region never used is dropped", model=ack.model, region=ack.region
+            )
+            self._changed(ack.model)
+        if row.log is None or ack.generation > row.log.head:
+            self._watch.wake(ack.model, ack.generation)
+        if change.write is None:
+            return "stale"
+        FOLDED_PODS.inc(len(ack.pods))
+        if change.completed:
+            self._changed(ack.model)
+        return "folded"
+
+    # --- what waits -----------------------------------------------------------------------------------------
+
+    def _set_aside(self, page: SetAside) -> None:
+        if (given_up := self._epochs.set_aside(page)) is not None:
+            self._refuse_epoch(given_up, None)
+
+    def _take_proven(self, page: SetAside) -> None:
+        self._take(page.ack, page.raw)
+
+    def _refuse_epoch(self, page: SetAside, epoch: int | None) -> None:
+        """The region never had this epoch. One letter a while tells of it, the rest is counted."""
+        why = f"{page.ack.region} is at epoch {epoch} of {page.ack.model}" if epoch is not None else "too many wait"
+        self._refuse(page, REFUSED_EPOCH, f"epoch {page.ack.epoch}: {why}; others like it are only counted")
+
+    def met(self, model: str) -> None:
+        """The registry holds a model that was named: now it is looked at whether its reports are true."""
+        for region in self._epochs.regions_waiting(model):
+            self._proofs.ask(model, region)
+
+    def unknown(self, model: str) -> None:
+        """The registry holds no such model: what was set aside of it goes. All of them are told by their number."""
+        pages = self._epochs.drop(model)
+        self._unknown_models += bool(pages)
+        for page in pages:
+            many = (
+                f"; so far {self._unknown_models} models that it does not hold were named, all others are only counted"
+            )
+            self._refuse(page, UNKNOWN_MODEL, f"the registry holds no model {model!r}{many}")
+
+    def _refuse(self, page: SetAside, reason: str, detail: str) -> None:
+        RECORDS.labels(str(Topic.MODEL_ACKS), reason).inc()
+        if self._judging.may_tell(reason):
+            log.warning("reports are refused", reason=reason, detail=detail)
+            self._judging.dead_letter(
+                Topic.MODEL_ACKS, page.raw, Unusable(reason, detail), page.partition, page.offset, page.key
+            )

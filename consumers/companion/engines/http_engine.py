@@ -1,0 +1,152 @@
+"""What engines of servers with an HTTP interface share: files placed, the server told and asked, folders tidied."""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
+from modelcast.consumers.companion.http import ServerAnswer, ServerClient
+from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodUnreachable
+
+EXHAUSTED = ("cannot allocate memory", "no space left", "memoryerror", "out of memory", "unable to allocate")
+"""Words of a server that lacks room, in small letters: whatever it was loading is not to blame."""
+_DIGEST_FILE = ".digest-"
+
+
+class HttpEngine(ABC):
+    """See ``Engine``. A kind of server says how it is told (``tell``, ``untell``, ``retire``) and asked (``serving``).
+
+    Args:
+        url: its HTTP service.
+        delivery: brings the files.
+        repository: the folder in which they are placed.
+        load_seconds_max: how long a load may take.
+        headers: sent with every request.
+    """
+
+    name: ClassVar[str]  # of the software, for people
+    capabilities: Capabilities
+
+    def __init__(
+        self,
+        url: str,
+        delivery: Delivery,
+        repository: ModelRepository,
+        load_seconds_max: float,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.client = ServerClient(url, headers)
+        self.repository = repository
+        self.load_seconds_max = load_seconds_max
+        self._delivery = delivery
+        self._prepared: dict[str, Delivered] = {}
+        self._folders: dict[str, str] = {}  # of the version that serves
+
+    @abstractmethod
+    async def note(self, model: str) -> bytes | None:
+        """What ``untell`` needs after a load that failed: taken before the server is told."""
+
+    @abstractmethod
+    async def tell(self, delivered: Delivered) -> None:
+        """Have the server load what was placed; return once it should serve it.
+
+        Raises:
+            LoadFailed: it says that it can't.
+            PodUnreachable: it does not answer.
+        """
+
+    @abstractmethod
+    async def untell(self, model: str, noted: bytes | None) -> None:
+        """After a load that failed: what served before is what a restarted server loads. Raises ``LoadFailed``."""
+
+    @abstractmethod
+    async def serving(self, model: str) -> Served | None:
+        """See ``Engine.serving``."""
+
+    @abstractmethod
+    async def retire(self, model: str) -> None:
+        """See ``Engine.retire``."""
+
+    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+        """See ``Engine.start``: by default there is nothing to begin."""
+        return
+
+    async def prepare(self, order: LoadOrder) -> None:
+        """See ``Engine.prepare``."""
+        self._prepared[order.model] = await self._delivery.deliver(order)
+
+    async def swap(self, order: LoadOrder) -> Served:
+        """See ``Engine.swap``."""
+        delivered = self._prepared.pop(order.model)
+        began = time.monotonic()
+        served = await uninterrupted(asyncio.ensure_future(self._swap(delivered)))
+        folder, before = delivered.layout.folder, self._folders.get(order.model, "")
+        self._folders[order.model] = folder
+        await asyncio.to_thread(self.repository.prune, order.model, {folder, before})
+        return replace(served, seconds={"swap": time.monotonic() - began})
+
+    async def aclose(self) -> None:
+        """Close the connections. The server goes on serving."""
+        await self.client.aclose()
+        await asyncio.to_thread(self.repository.close)
+
+    async def _swap(self, delivered: Delivered) -> Served:
+        order = delivered.order
+        noted = await self.note(order.model)
+        try:
+            await self.tell(delivered)
+            served = await self.serving(order.model)
+            if served is None or (served.version, served.manifest_digest) != (order.version, order.manifest_digest):
+                found = f"version {served.version}" if served else "none of ours"
+                raise LoadFailed(f"{self.name} took the load, but its memory names {found}", code="unconfirmed")
+            return served
+        except PodUnreachable as error:
+            await self.untell(order.model, noted)
+            raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
+        except BaseException:
+            await self.untell(order.model, noted)
+            raise
+
+    # --- for the kinds ---
+
+    async def ask_to_unload(self, model: str, method: str, path: str, body: object = None) -> None:
+        """Have the server let go of a model; that it has none is fine. Raises ``LoadFailed``."""
+        try:
+            answer = await self.client.ask(method, path, body=body, seconds=self.load_seconds_max)
+        except PodUnreachable as error:
+            raise LoadFailed(error.message, code="unreachable", subject=model) from None
+        if answer.status >= 300 and answer.status != 404:
+            raise LoadFailed(answer.message, code="server_failed", subject=model)
+        self._folders.pop(model, None)
+
+    async def write(self, model: str, name: str, content: bytes | None) -> None:
+        """Replace (None: remove) a file of the model's folder by one rename. Raises ``LoadFailed``."""
+        try:
+            await asyncio.to_thread(self.repository.write, model, name, content)
+        except OSError as error:
+            raise LoadFailed(str(error), code="io_error", subject=model) from None
+
+    async def read(self, model: str, name: str) -> bytes | None:
+        """A file of the model's folder, or None."""
+        return await asyncio.to_thread(self.repository.read, model, name)
+
+    async def remember_digest(self, order: LoadOrder) -> None:
+        """For servers that can name no digest: which one was placed under a version's number. Raises ``LoadFailed``."""
+        await self.write(order.model, f"{_DIGEST_FILE}{order.version}", order.manifest_digest.encode())
+
+    async def with_digest(self, model: str, version: int, metadata: object = None) -> Served | None:
+        """What serves, by the version that the server's memory names; None: that version was never placed here."""
+        digest = await self.read(model, f"{_DIGEST_FILE}{version}")
+        described = metadata if isinstance(metadata, dict) else {}
+        return Served(version, digest.decode(), "memory", described) if digest else None
+
+
+def load_refused(answer: ServerAnswer, code: str) -> LoadFailed:
+    """A load that the server answered with an error; want of room is told from its words."""
+    exhausted = any(words in answer.message.lower() for words in EXHAUSTED)
+    return LoadFailed(answer.message, code="out_of_resources" if exhausted else code)

@@ -1,0 +1,101 @@
+"""TorchServe: an archive is registered beside the one that serves, made the default, and the other removed.
+
+Its management API must be on (``--enable-model-api``). An archive holds its own version; two versions of a model need
+different ones (``torch-model-archiver --version``). What serves is read from the default's ``modelUrl``.
+"""
+
+import re
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from modelcast.consumers.companion.delivery import Delivered
+from modelcast.consumers.companion.engines.http_engine import HttpEngine, load_refused
+from modelcast.consumers.companion.http import ServerAnswer
+from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
+
+_ARCHIVE = re.compile(r"-(\d{1,18})\.mar$")
+
+
+class TorchServeEngine(HttpEngine):
+    """See ``HttpEngine``."""
+
+    name = "TorchServe"
+    capabilities = Capabilities(gapless=True, watch_seconds=2.0)
+
+    async def note(self, model: str) -> bytes | None:
+        """Nothing: what serves stays registered until its successor is the default."""
+
+    async def untell(self, model: str, noted: bytes | None) -> None:
+        """Nothing, see ``note``."""
+
+    async def tell(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.tell``."""
+        order = delivered.order
+        await self.remember_digest(order)
+        name = delivered.layout.places[0].path
+        await self._register(order, name)
+        rows = await self._registered(order.model)
+        own = next((str(row.get("modelVersion")) for row in rows if str(row.get("modelUrl", "")).endswith(name)), None)
+        if own is None:
+            raise LoadFailed(f"it took {name}, but does not list it", code="unconfirmed")
+        base = f"/models/{quote(order.model, safe='')}"
+        answer = await self.client.ask("PUT", f"{base}/{quote(own, safe='')}/set-default")
+        if answer.status >= 300:
+            raise load_refused(answer, "server_failed")
+        for other in sorted({str(row.get("modelVersion")) for row in rows} - {own}):
+            await self.client.ask("DELETE", f"{base}/{quote(other, safe='')}", seconds=self.load_seconds_max)
+
+    async def _register(self, order: LoadOrder, name: str) -> None:
+        file = (self.repository.root / order.model / str(order.version) / name).resolve()
+        query = {"url": file.as_uri(), "model_name": order.model, "initial_workers": 1, "synchronous": "true"}
+        answer = await self.client.ask("POST", f"/models?{urlencode(query)}", seconds=self.load_seconds_max)
+        if answer.status == 409:
+            rows = await self._registered(order.model)
+            if any(str(row.get("modelUrl", "")).endswith(name) for row in rows):
+                return  # by a companion that was killed before it went on
+            raise LoadFailed(
+                answer.message, code="unsupported", hint="archive each version with a --version of its own"
+            )
+        if answer.status >= 300:
+            raise load_refused(answer, _load_code(answer))
+
+    async def serving(self, model: str) -> Served | None:
+        """See ``Engine.serving``."""
+        answer = await self.client.ask("GET", f"/models/{quote(model, safe='')}")  # the default version
+        row = answer.body[0] if isinstance(answer.body, list) and answer.body else None
+        if answer.status == 404:
+            return None
+        if answer.status != 200 or not isinstance(row, dict):
+            raise PodUnreachable(answer.message, subject=self.client.url)
+        found = _ARCHIVE.search(str(row.get("modelUrl", "")))
+        workers = row.get("workers")
+        ready = isinstance(workers, list) and any(w.get("status") == "READY" for w in workers if isinstance(w, dict))
+        described = {"name": model, "platform": "torchserve"}
+        return await self.with_digest(model, int(found[1]), described) if found and ready else None
+
+    async def retire(self, model: str) -> None:
+        """See ``Engine.retire``."""
+        try:
+            rows = await self._registered(model)
+        except PodUnreachable as error:
+            raise LoadFailed(error.message, code="unreachable", subject=model) from None
+        for row in rows:
+            await self.ask_to_unload(model, "DELETE", f"/models/{model}/{quote(str(row.get('modelVersion')), safe='')}")
+
+    async def _registered(self, model: str) -> list[dict[str, Any]]:
+        answer = await self.client.ask("GET", f"/models/{quote(model, safe='')}/all")
+        if answer.status == 404:
+            return []
+        if answer.status != 200 or not isinstance(answer.body, list):
+            raise PodUnreachable(answer.message, subject=self.client.url)
+        return [row for row in answer.body if isinstance(row, dict)]
+
+
+def _load_code(answer: ServerAnswer) -> str:
+    """``LoadFailed``'s code for TorchServe's answer to a registration."""
+    if answer.status in {401, 403, 405}:
+        return "unsupported"  # no token, or the API is off
+    if answer.status == 404:
+        return "not_delivered"  # it may not read there
+    return BLAMES_THE_VERSION if answer.status in {400, 500} else "unreachable"

@@ -1,0 +1,16 @@
+"""KServe: ``<model>/<version>/…`` beside ``<model>/modelcast.json``, which names the version to load; written last.
+
+How the files are loaded is said by the server's model class (``modelcast.consumers.kserve``), so there are no hints.
+"""
+
+from modelcast.consumers.companion.layouts.values import Files, VersionLayout, places_of
+from modelcast.consumers.pod_clients.port import LoadOrder
+
+VERSION_FILE = "modelcast.json"
+
+
+def kserve_layout(files: Files, order: LoadOrder) -> VersionLayout:
+    """Every file at its own path; ``settings`` is what the version file must say."""
+    folder = str(order.version)
+    settings = {"version": order.version, "digest": order.manifest_digest, "folder": folder}
+    return VersionLayout(folder, places_of(files), settings)

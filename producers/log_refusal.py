@@ -1,0 +1,38 @@
+"""What a model's log says of a version while somebody waits for it: read on each time it is asked."""
+
+from modelcast.infra.registry.reader import RegistryReader
+from modelcast.infra.settings import Settings
+from modelcast.infra.stores import configured
+from modelcast.producers.planning.refusals import quarantine_line
+from modelcast.schemas.errors import ModelcastError
+from modelcast.schemas.log.fold import ModelLog
+
+
+class LogRefusal:
+    """Whether the log refuses a version. Blocking.
+
+    Attributes:
+        log: as far as it was read; None: it could not be.
+    """
+
+    def __init__(self, settings: Settings, model: str, version: int) -> None:
+        self._settings, self._model, self._version = settings, model, version
+        self._reader: RegistryReader | None = None
+        self.log: ModelLog | None = None
+
+    def __call__(self) -> str:
+        """Why the log refuses the version, for people; "" if it does not, or can't be read now."""
+        try:
+            if self._reader is None:
+                self._reader = RegistryReader(configured.origin_store(self._settings))
+            self.log = log = self._reader.tail(self._model, self.log).log
+            since = log.quarantined.get(self._version)
+            timed = self._reader.entry(self._model, since) if since is not None else None
+        except ModelcastError:
+            return ""
+        return quarantine_line(log, timed.entry if timed is not None else None, self._version)
+
+    def close(self) -> None:
+        """Let go of the reader's threads."""
+        if self._reader is not None:
+            self._reader.close()

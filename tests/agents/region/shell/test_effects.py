@@ -1,0 +1,39 @@
+"""What a pod answers that has left meanwhile is no event."""
+
+import asyncio
+
+import structlog
+
+from modelcast.agents.region.decider.values import PodRead
+from modelcast.agents.region.ownership.owned_state import OwnedState
+from modelcast.agents.region.shell.effects import EffectRunner
+from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
+from modelcast.infra.stores.memory import MemoryStore
+from tests.agents.region.scene import PodInMemory, Scene
+from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest
+
+ORDER = LoadOrder(MODEL, 1, digest(1), 1, 1, REGISTRY)
+
+
+class SlowPod(PodInMemory):
+    """Answers reads, too, when its gate is open."""
+
+    async def read(self, model: str) -> PodReading:
+        await self.gate.wait()
+        return await super().read(model)
+
+
+async def test_an_answer_on_its_way_from_a_pod_that_left_says_nothing_of_the_one_that_has_its_name() -> None:
+    scene = Scene(Log())
+    effects = EffectRunner(MODEL, scene.world, OwnedState(MemoryStore(), MODEL, REGION, "me"), structlog.get_logger())
+    scene.pods["p"] = old = SlowPod("p")
+    old.gate.clear()
+    asked = [asyncio.create_task(effects.read("p")), asyncio.create_task(effects.load("p", ORDER))]
+    await asyncio.sleep(0)
+    scene.pods["p"] = SlowPod("p")
+    old.gate.set()
+    assert await asyncio.gather(*asked) == [None, None]
+    assert isinstance(await effects.read("p"), PodRead)
+    del scene.pods["p"]
+    assert await effects.read("p") is None
+    scene.threads.shutdown()

@@ -1,0 +1,25 @@
+"""A pod loads one model at a time: models that share a pod take turns, and wait for no timeout of each other."""
+
+from modelcast.agents.region.shell.pod_turns import PodTurns
+
+
+def test_the_first_begins_the_next_are_told_for_whom_they_wait_and_called_in_turn() -> None:
+    turns, called = PodTurns(), []
+    assert turns.begin("a", "fraud", lambda: called.append("fraud")) == ""
+    assert turns.begin("a", "spam", lambda: called.append("spam")) == "fraud"
+    assert turns.begin("a", "churn", lambda: called.append("churn")) == "fraud"
+    assert turns.begin("b", "spam", lambda: called.append("spam on b")) == ""
+    turns.end("a")
+    assert called == ["spam", "churn"]
+    assert turns.begin("a", "spam", lambda: None) == ""
+    turns.end("b")
+    assert called == ["spam", "churn"]
+
+
+def test_who_takes_its_turn_when_called_leaves_the_others_waiting_for_it() -> None:
+    turns, told = PodTurns(), []
+    turns.begin("a", "fraud", lambda: None)
+    for model in ("spam", "churn"):
+        turns.begin("a", model, lambda model=model: told.append((model, turns.begin("a", model, lambda: None))))
+    turns.end("a")
+    assert told == [("spam", ""), ("churn", "spam")]

@@ -1,0 +1,62 @@
+"""A server that knows nothing of Modelcast, told and asked by JSON: ``python webhook_server.py PORT``.
+
+``POST /models/NAME`` with {"at": FOLDER, "as": NUMBER} and the right key reads FOLDER/number.txt (and waits as long as
+wait.txt there says). ``GET /models/NAME`` says what it has in memory, ``DELETE`` lets go of it.
+A file ``later.txt`` has it answer 202 and load afterwards.
+"""
+
+import json
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+KEY = "Bearer key-of-the-server"
+memory: dict[str, dict[str, object]] = {}
+
+
+def read(folder: Path, name: str, version: int, digest: str) -> None:
+    wait = folder / "wait.txt"
+    time.sleep(float(wait.read_text()) if wait.exists() else 0.0)
+    number = int((folder / "number.txt").read_text())
+    memory[name] = {"loaded": {"version": version, "digest": digest}, "number": number}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        self.answer(200, memory[name]) if name in memory else self.answer(404, {"error": "not loaded"})
+
+    def do_DELETE(self) -> None:
+        memory.pop(self.path.rpartition("/")[2], None)
+        self.answer(200, {})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers["Authorization"] != KEY:
+            return self.answer(401, {"error": "who are you"})
+        name, folder = self.path.rpartition("/")[2], Path(asked["at"])
+        if not (folder / "number.txt").exists():
+            return self.answer(415, {"error": "no number.txt"})
+        if (folder / "later.txt").exists():
+            threading.Timer(1.0, read, (folder, name, asked["as"], asked["digest"])).start()
+            return self.answer(202, {})
+        try:
+            read(folder, name, asked["as"], asked["digest"])
+        except ValueError as error:
+            return self.answer(422, {"error": str(error)})
+        return self.answer(200, {})
+
+    def answer(self, status: int, body: object) -> None:
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -129,7 +129,7 @@ class Routes:
         return web.json_response({"live": True})
 
     async def _ready(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
-        trouble = self._repository.trouble
+        trouble = self._trouble
         ready = self._life.ready and not trouble
         body: dict[str, Any] = {"ready": ready, "phase": self._life.phase.value}
         if trouble:
@@ -138,8 +138,13 @@ class Routes:
             body["lacking"] = list(self._life.lacking)
         return web.json_response(body, status=200 if ready else 503)
 
+    @property
+    def _trouble(self) -> str:
+        presence = self._config.presence
+        return self._repository.trouble or (presence.trouble if presence else "")
+
     async def _show_metrics(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
-        self._metrics.ready.set(self._life.ready and not self._repository.trouble)
+        self._metrics.ready.set(self._life.ready and not self._trouble)
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _about(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:

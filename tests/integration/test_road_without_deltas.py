@@ -27,7 +27,7 @@ sys.path = [path for path in sys.path if path not in {SRC!r, ROOT!r}]
 """
 FAST = (
     "tests/consumers/fetch/test_fetcher.py",
-    "tests/consumers/fetch/test_steps.py",
+    "tests/consumers/fetch/planning/test_steps.py",
     "tests/consumers/fetch/test_fetch_damaged.py",
     "tests/producers/test_commands.py",
 )

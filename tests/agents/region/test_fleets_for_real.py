@@ -1,6 +1,7 @@
 """A real region whose pods come and go: registered by themselves or listed in a file, killed, moved, back older."""
 
 import asyncio
+import http.client
 import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -33,11 +34,11 @@ class Fleet:
         self.agent = stack.agent()
         self.publisher = Publisher(stack.settings)
 
-    def pod(self, name: str, port: int, *, advertise: bool = True) -> Daemon:
-        """Start a pod; its state is kept under its name."""
+    def pod(self, name: str, port: int, *, advertise: bool = True, state: str = "") -> Daemon:
+        """Start a pod; its state is kept under its name, or as ``state``."""
         command = [
             *("-m", "modelcast.cli.main", "run", "pod", "--name", name, "--region", "eu", "--port", str(port)),
-            *("--state-dir", str(self.folder / f"{name}-state")),
+            *("--state-dir", str(self.folder / f"{state or name}-state")),
             *(("--advertise", f"http://127.0.0.1:{port}") if advertise else ()),
         ]
         home = self.folder / f"{name}-{port}"
@@ -106,7 +107,7 @@ def test_a_registered_pod_that_is_killed_is_left_out_once_its_lease_ends_and_is_
     make_fleet: Callable[[object], Fleet],
 ) -> None:
     fleet = make_fleet({"by": "lease"})
-    ports = free_ports(2)
+    ports = free_ports(3)
     fleet.publish(1)
     killed, _ = fleet.pod("a", ports[0]), fleet.pod("b", ports[1])
     fleet.serve(1, "a", "b")
@@ -115,6 +116,10 @@ def test_a_registered_pod_that_is_killed_is_left_out_once_its_lease_ends_and_is_
     fleet.publish(2)
     fleet.serve(2, "b")
     killed.start()
+    fleet.serve(2, "a", "b")
+    fleet.pod("b", ports[2], state="namesake")
+    until(lambda: "is registered by that name" in readiness(ports[2]), "a pod of a name that is taken says so")
+    assert '"ready":false' in readiness(ports[2]).replace(" ", "")
     fleet.serve(2, "a", "b")
 
 
@@ -144,6 +149,16 @@ def test_pods_that_a_file_lists_are_followed_and_a_broken_or_empty_one_is_told(
     until(lambda: fleet.ack and fleet.ack.pods_expected == 0, "there are no pods")
     assert fleet.ack is not None
     assert str(fleet.ack.state) != "SERVING"
+
+
+def readiness(port: int) -> str:
+    """What a pod on this machine says to whether it is ready."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
 
 
 def replace(path: Path, text: str) -> None:

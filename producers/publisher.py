@@ -10,7 +10,7 @@ from modelcast.infra import accelerators
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.infra.telemetry.metrics import PUBLICATIONS
 from modelcast.producers.accelerator import MakeAccelerator, NoPublishAccelerator, PublishAccelerator
-from modelcast.producers.artifact import Artifact, scan
+from modelcast.producers.artifact import Artifact, located, scan
 from modelcast.producers.dry_run import dry_run as find_out
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
@@ -116,6 +116,7 @@ class Publisher(LogWriter):
             allow_version_jump=allow_version_jump,
         )
         files = _path_of(path)
+        located(files)  # before a store is asked that may not answer
         timer = StepTimer(progress)
         timer.begin("scan")
         origin = self._connected()

@@ -44,7 +44,7 @@ def read_log(reader: "RegistryReader", model: str) -> "tuple[ModelLog, Mapping[i
 
 
 def _tail(reader: "RegistryReader", model: str) -> "Tail":
-    tail = reader.tail(check_model(model), partial=True)
+    tail = reader.tail(model, partial=True)
     if not tail.log.head and tail.unread is not None:
         raise tail.unread
     if not tail.log.head:
@@ -58,7 +58,8 @@ def history(
     output: Output = Format.table,
 ) -> None:
     """Every entry of a model's log, newest first: who, when, what, why."""
-    tail = _tail(origin_registry(load()), model)
+    name = check_model(model)
+    tail = _tail(origin_registry(load()), name)
     newest = sorted(tail.new.items(), reverse=True)[:last]
     now = time.time()
     table = TextTable("GENERATION", "AGE", "WHAT", "WHO", "WHY", box=None)
@@ -160,12 +161,20 @@ def pull(
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(f"{update.model}/{update.version}", total=artifact.size_bytes)
-        fetch(
-            source,
-            artifact.manifest_digest,
-            folder,
-            manifest_key=artifact.manifest_key,
-            on_progress=lambda count: progress.advance(task, count),
-            direct_writes=settings.region(region).direct_writes if region else "auto",
-        )
+        try:
+            fetch(
+                source,
+                artifact.manifest_digest,
+                folder,
+                manifest_key=artifact.manifest_key,
+                on_progress=lambda count: progress.advance(task, count),
+                direct_writes=settings.region(region).direct_writes if region else "auto",
+            )
+        except NotFound as error:
+            hint = (
+                f"{region} does not hold it: modelcast describe {update.model}; or pull without --region"
+                if region
+                else "it was deleted from the store: publish it again, as a new version"
+            )
+            raise NotFound(error.message, subject=error.subject, hint=hint) from error
     say(f"{update.model}/{update.version}: {size(artifact.size_bytes)} in {folder}, verified")

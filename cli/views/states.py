@@ -16,7 +16,7 @@ from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
 from modelcast.cli.views.state_source import Sighting, StateSource
-from modelcast.schemas.errors import NotFound
+from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import RegionState
@@ -47,7 +47,7 @@ def get(
     """Who serves what, worst first. Says how old the answer is, also when the tracker is gone."""
     settings = load()
     makers: dict[str, Callable[[Settings], View]] = {"models": _models, "regions": _regions, "pods": _pods}
-    name = Reference.parse(what).model if what not in makers else what
+    name = what if what in makers else _bare(what)
     held = HoldSource(settings) if output is Format.table else None
     make = makers.get(what) or (lambda s: _model(s, name, held))
     if not watch:
@@ -64,6 +64,15 @@ def get(
                 time.sleep(WATCH_SECONDS)
     except KeyboardInterrupt:
         return
+
+
+def _bare(what: str) -> str:
+    """The model that is asked for. A version would be left out of the answer, so it is refused."""
+    wanted = Reference.parse(what)
+    if str(wanted) != wanted.model:
+        hint = f"modelcast get {wanted.model}, or modelcast describe {wanted} for where that version is"
+        raise UsageError(f"{what!r} names more than a model", hint=hint)
+    return wanted.model
 
 
 def _in(view: View, output: Format) -> tuple[Any, Format, RenderableType]:

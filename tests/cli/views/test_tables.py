@@ -211,6 +211,12 @@ def test_an_error_about_an_earlier_generation_stays_with_its_age() -> None:
     assert tables.note(replace(stuck, error_generation=9), 250_000_000) == "no room: 3 GiB are missing"
 
 
+def test_why_pods_wait_is_told_before_how_the_bytes_came() -> None:
+    waits = replace(DONE, way="delta from 6", bytes_total=10, rollover="1 of 4 pods; waits for a")
+    assert tables.note(waits, 250_000_000) == "1 of 4 pods; waits for a"
+    assert tables.note(replace(waits, rollover=""), 250_000_000) == "delta from 6"
+
+
 def test_an_error_of_several_lines_makes_no_second_row() -> None:
     broken = replace(REFUSED, error="damaged\n  fraud   serving\r\nagain", left_out="a\nb")
     assert len(shown(*tables.notes(state(broken)))) == 1

@@ -76,6 +76,12 @@ def test_one_late_pair_is_told_with_what_it_fetches() -> None:
     assert said.sentence == "1 of 2 models is late in 1 of 21 regions."
 
 
+def test_one_late_pair_is_told_with_what_its_pods_wait_for() -> None:
+    late = replace(fetching("us-west", 840), state=State.LOADING, rollover="3 of 4 pods; waits for pod-3")
+    (line,), _ = shown(state("ranker", [*(row(r) for r in REGIONS), late]), healthy("fraud"))
+    assert line.reason == "3 of 4 pods; waits for pod-3"
+
+
 def test_a_region_that_is_late_with_most_of_its_models_is_the_cause() -> None:
     states = [state(f"m{n}", [fetching(r, 300) if r == "r07" else row(r) for r in REGIONS]) for n in range(10)]
     (line,), _ = shown(*states)

@@ -164,3 +164,19 @@ async def test_a_pod_registers_while_it_runs_and_leaves_when_it_is_cancelled() -
         for task in (following, *pods):
             task.cancel()
         await asyncio.gather(following, *pods, return_exceptions=True)
+
+
+async def test_a_pod_whose_name_another_has_says_so_until_it_has_it() -> None:
+    store = MemoryStore()
+    lease = PodLease("a", "http://b:1", "j")
+    first = Registration(store, PodLease("a", "http://a:1", "i"))
+    first.renew(0.0)
+    second = Registration(store, lease, renew_seconds=0.02, expiry_seconds=0.2)
+    running = asyncio.create_task(second.run())
+    try:
+        await until_async(lambda: "a pod at http://a:1 is registered by that name" in second.trouble, "it says so")
+        await until_async(lambda: not second.trouble, "the first has ended")
+        assert second._etag is not None
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import structlog
+from multidict import CIMultiDict
 
 from modelcast.consumers.pod.engine import Engine, Served
 from modelcast.consumers.pod.fence import Accepted, Admission, check_pair, judge
@@ -42,6 +43,11 @@ class Serving:
             "modelcast-registry": self.order.registry_id,
             "modelcast-proof": self.served.proof,
         }
+
+    @cached_property
+    def answer_headers(self) -> "CIMultiDict[str]":
+        """The same for an answer in JSON, as a client library wants them: to copy them costs little."""
+        return CIMultiDict({**self.headers, "Content-Type": "application/json"})
 
 
 @dataclass(slots=True, eq=False)

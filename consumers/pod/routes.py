@@ -8,6 +8,7 @@ import orjson
 import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp.http import HttpProcessingError
+from multidict import istr
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from modelcast.consumers.pod.config import PodConfig
@@ -26,6 +27,8 @@ Handler = Callable[[web.BaseRequest, PathTarget], Awaitable[web.Response]]
 
 _CHUNKED_BYTES_GUESS = 1024 * 1024  # a body that doesn't say its size counts as this much
 _ALWAYS = {"live", "ready", "metrics"}
+_INCARNATION, _READY, _EXPECT = istr("modelcast-incarnation"), istr("modelcast-ready"), istr("Expect")
+_GAPLESS = istr("modelcast-gapless")
 _FAILED_STATUS = {"artifact_missing": 404, "verification_failed": 422, "unsupported": 422, "load_timeout": 504}
 
 
@@ -92,7 +95,7 @@ class Routes:
             return self._sign(_closing(busy))
         self._life.begun(size_bytes)
         try:
-            if "Expect" in request.headers:
+            if _EXPECT in request.headers:
                 await _expect(request)
             return self._sign(await handler(request, target))
         except BadRequest as error:
@@ -113,9 +116,9 @@ class Routes:
 
     def _sign(self, response: web.Response) -> web.Response:
         headers = response.headers
-        headers["modelcast-incarnation"] = self._incarnation
-        headers["modelcast-ready"] = "true" if self._life.restored else "false"  # of the model asked for
-        headers["modelcast-gapless"] = "true" if self._repository.gapless else "false"
+        headers[_INCARNATION] = self._incarnation
+        headers[_READY] = "true" if self._life.restored else "false"  # of the model asked for
+        headers[_GAPLESS] = "true" if self._repository.gapless else "false"
         if self._life.leaving:
             _closing(response)
         return response

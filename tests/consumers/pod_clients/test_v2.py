@@ -310,3 +310,11 @@ async def test_what_does_not_speak_http_is_unreachable() -> None:
 def test_errors_survive_pickling_with_their_code(kind: type[PodRefused] | type[LoadFailed]) -> None:
     error = pickle.loads(pickle.dumps(kind("m", code="c", subject="s", hint="h")))
     assert (type(error), error.message, error.code, error.subject, error.hint) == (kind, "m", "c", "s", "h")
+
+
+async def test_a_client_that_was_closed_opens_no_connection_again() -> None:
+    pod = V2Pod("gone", "http://127.0.0.1:1", TOKEN)
+    await pod.aclose()
+    with pytest.raises(PodUnreachable, match="it has left the region"):
+        await pod.read("adder")
+    assert pod._session is None

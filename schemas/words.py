@@ -192,7 +192,7 @@ def worst(words: Iterable[Word]) -> Word:
 
 _TIMES = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
 _SECONDS_BEFORE_NEXT = (99.5, 99.5 * 60, 48 * 3600.0)
-_SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 MISSING = "—"
 
 
@@ -211,9 +211,9 @@ def size(count: float | None) -> str:
     if count is None:
         return MISSING
     step, value = 0, float(max(0.0, count))
-    while value >= 1023.5 and step < len(_SIZES) - 1:
+    while value >= 1023.5 and step < len(SIZES) - 1:
         value, step = value / 1024, step + 1
-    return f"{value:.0f} B" if step == 0 else f"{_two_figures(value, keep_zero=True)} {_SIZES[step]}"
+    return f"{value:.0f} B" if step == 0 else f"{_two_figures(value, keep_zero=True)} {SIZES[step]}"
 
 
 def number(count: int) -> str:

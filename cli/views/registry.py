@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelcast.cli.configured import load, origin_registry, warnings_only
-from modelcast.cli.console import Format, TextTable, age, emit, err, say, size
+from modelcast.cli.console import Format, TextTable, emit, err, say
 from modelcast.cli.options import Output, path
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import ALL_REGIONS, Activation, Entry, ModelUpdate
+from modelcast.schemas.words import duration, size
 
 if TYPE_CHECKING:
     from modelcast.infra.registry.reader import RegistryReader, Tail, TimedEntry
@@ -65,7 +66,9 @@ def history(
     table = TextTable("GENERATION", "AGE", "WHAT", "WHO", "WHY", box=None)
     for generation, timed in newest:
         who, why = _who_and_why(timed.entry)
-        table.add_row(str(generation), age(now - timed.last_modified_us / 1e6), describe_entry(timed.entry), who, why)
+        table.add_row(
+            str(generation), duration(now - timed.last_modified_us / 1e6), describe_entry(timed.entry), who, why
+        )
     rows = [
         {"generation": g, "received_at_us": t.last_modified_us, "kind": type(t.entry).__name__, "entry": t.entry}
         for g, t in newest
@@ -117,7 +120,7 @@ def inspect(reference: ReferenceArgument, output: Output = Format.table) -> None
         ("manifest", update.artifact.manifest_digest),
         ("size", f"{size(manifest.size_bytes)} in {len(manifest.files)} file(s)"),
         ("framework", update.artifact.framework),
-        ("published", f"{age(time.time() - received_us / 1e6)} ago by {update.publisher or '?'}"),
+        ("published", f"{duration(time.time() - received_us / 1e6)} ago by {update.publisher or '?'}"),
         ("placement", ", ".join(update.placement) or "all regions"),
         ("activation", update.activation.value.lower()),
         ("quarantined", "yes" if update.version in log.quarantined else "no"),

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from modelcast.cli.configured import load, origin_registry
-from modelcast.cli.console import Format, TextTable, age, emit, out, plain, say
+from modelcast.cli.console import Format, TextTable, emit, out, plain, say
 from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
@@ -21,7 +21,7 @@ from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
-from modelcast.schemas.words import Limits
+from modelcast.schemas.words import Limits, duration
 
 if TYPE_CHECKING:
     from modelcast.dashboard.view.pairs import Pair
@@ -144,7 +144,7 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
         f"{state.model}: ",
         (word.value, tables.style_of(word)),
         f", consistent version {consistent if consistent is not None else 'none'}, "
-        f"latest {state.latest_version}, skew {state.skew}, as of {age(seen.age_seconds)} ago",
+        f"latest {state.latest_version}, skew {state.skew}, as of {duration(seen.age_seconds)} ago",
     )
     alarm = [Text(f"ALARM: {one_line(state.alarm)}", style="bold red")] if state.alarm else []
     if state.regions_omitted:
@@ -208,10 +208,10 @@ def _remarks(source: StateSource, found: list[Sighting]) -> list[Text]:
     behind = max((s.behind_seconds for s in found), default=0.0)
     if oldest > STALE_SECONDS:
         lines.append(
-            Text(f"the tracker last reported {age(oldest)} ago: this is how things were then", style="bold yellow")
+            Text(f"the tracker last reported {duration(oldest)} ago: this is how things were then", style="bold yellow")
         )
     if behind > BEHIND_SECONDS:
-        text = f"the tracker is {age(behind)} behind: acknowledgements that came since wait to be read"
+        text = f"the tracker is {duration(behind)} behind: acknowledgements that came since wait to be read"
         lines.append(Text(text, style="bold yellow"))
     if not found:
         lines.append(Text("nothing is known yet: nothing was published, or no tracker runs", style="dim"))
@@ -253,7 +253,7 @@ def describe(
     table = TextTable("REGION", "THIS VERSION", "SERVES NOW", box=None)
     for row in seen.state.regions:
         table.add_row(row.region, _where(row, version, seen.state.updated_at_us), str(row.served_version or "-"))
-    out.print(Text(f"\nas of {age(seen.age_seconds)} ago:"))
+    out.print(Text(f"\nas of {duration(seen.age_seconds)} ago:"))
     out.print(table)
 
 
@@ -319,4 +319,4 @@ def wait(
     regions = ", ".join(converged.there)
     data = {"model": wanted.model, "version": version, "regions": converged.there, "seconds": took}
     emit(data, output, Text(f"{wanted.model}/{version}: {regions}"))
-    say(f"after {age(took)}")
+    say(f"after {duration(took)}")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
-from modelcast.cli.console import TextTable, age, size, size_of
+from modelcast.cli.console import TextTable, size_of
 from modelcast.cli.views.holds import held_line, told_by
 from modelcast.cli.views.state_source import Sighting
 from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
-from modelcast.schemas.words import BEHIND, LOOKS, Limits, Word, rank
+from modelcast.schemas.words import BEHIND, LOOKS, Limits, Word, duration, rank, size
 
 if TYPE_CHECKING:
     from modelcast.dashboard.view.pairs import ModelView, Pair
@@ -71,9 +71,9 @@ def models_table(sightings: Iterable[Sighting], limits: Limits = USUAL) -> Rende
             consistent,
             serving,
             told,
-            age(lag_seconds) if lag_seconds else "-",
+            duration(lag_seconds) if lag_seconds else "-",
             str(state.skew),
-            f"{age(seen.age_seconds)} ago",
+            f"{duration(seen.age_seconds)} ago",
             _held(state),
         )
         fewer.add_row(state.model, consistent, serving, told)
@@ -101,7 +101,7 @@ def model_table(state: VersionState, at_us: int | None = None, limits: Limits = 
     for pair in _worst_first(view_of(state, at_us, limits)):
         row = pair.row
         lag_seconds = row.lag_seconds(state.updated_at_us if at_us is None else at_us)
-        lag = age(lag_seconds) if lag_seconds else "-"
+        lag = duration(lag_seconds) if lag_seconds else "-"
         served = _version(row.served_version)
         full.add_row(
             row.region,
@@ -168,7 +168,7 @@ def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> RenderableType | N
             words.add_row(f"{name}: {row.way}")
             continue
         left = seconds_left(row)
-        done, until = size_of(row.bytes_moved, row.bytes_planned), age(left) if left < math.inf else "stands"
+        done, until = size_of(row.bytes_moved, row.bytes_planned), duration(left) if left < math.inf else "stands"
         full.add_row(name, done, f"{size(row.bytes_per_second)}/s", until, row.way)
         words.add_row(f"{name}: {done}, {until}" + (" left" if left < math.inf else ""))
     return Fitting((full, words), FETCHES_COLUMNS_MIN)
@@ -188,7 +188,7 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     ):
         counted = [pair for pair in models.values() if pair.counted]
         silent = heard is None or heard > SILENT_SECONDS
-        last = Text("never" if heard is None else f"{age(heard)} ago", style="bold red" if silent else "")
+        last = Text("never" if heard is None else f"{duration(heard)} ago", style="bold red" if silent else "")
         serving = f"{0 if silent else sum(LOOKS[p.word].serves_wanted for p in counted)}/{len(counted)}"
         fewer.add_row(name, last, serving)
         words.add_row(Text.assemble(f"{name}: {serving}, heard ", last))
@@ -197,7 +197,7 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
             str(workers),
             last,
             serving,
-            age(lag) if lag else "-",
+            duration(lag) if lag else "-",
             size(free) if free is not None else "-",
             software,
             Text("; ".join(f"{name} {told}" for name, pair in models.items() if (told := held_line(pair.row))) or "-"),
@@ -218,7 +218,7 @@ def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> TextT
             Text(pod.state.value, style=style),
             _version(pod.version),
             str(pod.generation or "-"),
-            f"{age((now_us - pod.read_at_us) / 1e6)} ago" if pod.read_at_us else "-",
+            f"{duration((now_us - pod.read_at_us) / 1e6)} ago" if pod.read_at_us else "-",
             pod.error,
         )
     return table
@@ -246,7 +246,9 @@ def note(row: RegionState, now_us: int) -> str:
     """Why a region is as it is, at ``now_us``."""
     parts = [f"left out: {row.left_out}"] if row.left_out else []
     if (row.silent or row.unread) and row.reported_version is not None:
-        parts.append(f"served {row.reported_version} when last reported, {age((now_us - row.heard_at_us) / 1e6)} ago")
+        parts.append(
+            f"served {row.reported_version} when last reported, {duration((now_us - row.heard_at_us) / 1e6)} ago"
+        )
     if row.refused_version is not None:
         parts.append(f"refuses {row.refused_version}")
     if row.error:
@@ -262,7 +264,7 @@ def error_of(row: RegionState, now_us: int) -> str:
     """A region's error. One about an earlier generation tells that and its age: the region has not got further."""
     if not 0 < row.error_generation < row.aspired_generation:
         return row.error
-    return f"{row.error} (generation {row.error_generation}, {age((now_us - row.reported_at_us) / 1e6)} ago)"
+    return f"{row.error} (generation {row.error_generation}, {duration((now_us - row.reported_at_us) / 1e6)} ago)"
 
 
 def _held(state: VersionState) -> Text:

@@ -25,7 +25,9 @@ def next_orders(replica: Replica, wanted: Mapping[str, LoadOrder], now: float) -
         now: seconds.
     """
     loading = any(v.loading for v in replica.pods.values())
-    if not wanted and not loading:
+    if not wanted and not loading:  # it is over; who comes later has a deadline of its own
+        if replica.attempts.rollover_began_at > NEVER:
+            replica = replace(replica, attempts=replace(replica.attempts, rollover_began_at=NEVER))
         return _noted(replica, Rollover()), ()
     if wanted and replica.attempts.rollover_began_at == NEVER:
         replica = replace(replica, attempts=replace(replica.attempts, rollover_began_at=now))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ SEEN = {
 
 def entries() -> tuple[tuple[Entry, int], ...]:
     now_us = time.time_ns() // 1000
-    pin = ModelCommand("r", "e1", "spam", 9, CommandKind.PIN, (CommandTarget("eu-central", 7),), 1, "anna", "A/B")
+    pin = ModelCommand("r", "e1", "spam", 7, CommandKind.PIN, (CommandTarget("eu-central", 7),), 1, "anna", "A/B")
     back = ModelCommand(
         "r", "e2", "ranker", 8, CommandKind.ROLLBACK, (CommandTarget("", 7),), 1, "train-3", fleets.EVIL
     )
@@ -87,6 +88,18 @@ def test_a_hundred_thousand_pairs(shown: Shown, look: Look, keep: Keep) -> None:
         assert nodes <= 2000
         assert overflows(page) <= 0
         page.close()
+
+
+def test_an_entry_that_is_not_proved_to_be_in_the_log_says_so(shown: Shown, look: Look) -> None:
+    (pin, at_us), _ = entries()
+    forged = replace(pin, generation=8, event_id="e3", requested_by="eve")
+    shown.say(fleets.everything(), entries=((pin, at_us), (forged, at_us)))
+    page = look("/")
+    page.wait_for_selector(".entries .doubt")
+    assert page.locator(".entries li").count() == 2
+    (told,) = page.locator(".entries .doubt").all_inner_texts()
+    assert told.startswith("not proved: it follows a log with the digest")
+    page.close()
 
 
 def test_what_strangers_say_stays_text(shown: Shown, look: Look) -> None:

@@ -243,3 +243,9 @@ def test_a_terminal_says_the_same_words_as_the_dashboard() -> None:
 def test_what_is_late_is_as_the_settings_say() -> None:
     assert shown(tables.model_table(state(FETCHING), limits=Limits(late_seconds=10)))[1].split()[1] == "LATE"
     assert shown(tables.model_table(state(FETCHING), NOW_US + 60 * SECOND))[1].split()[1] == "LATE"
+
+
+def test_a_region_without_pods_is_empty() -> None:
+    empty = replace(DONE, state=State.STAGED, served_version=None, pods_serving=0, pods_expected=0)
+    assert any("EMPTY" in line for line in shown(tables.model_table(state(empty))))
+    assert not any("EMPTY" in line for line in shown(tables.model_table(state(DONE))))

@@ -159,3 +159,18 @@ def test_an_id_stays_while_the_cause_does() -> None:
     first, _ = shown(state("ranker", [fetching("r00", 70), row("r01")]), healthy("fraud"))
     later, _ = shown(state("ranker", [fetching("r00", 80, bytes_moved=30 * 2**20), row("r01")]), healthy("fraud"))
     assert [p.id for p in first] == [p.id for p in later]
+
+
+def test_a_region_without_pods_is_one_line_that_says_so_and_no_lateness() -> None:
+    empty = {"state": State.STAGED, "served_version": None, "pods_serving": 0, "pods_expected": 0}
+    states = [
+        state(f"m{n}", [row(r, behind_seconds=300.0 * (r == "r03"), **(empty if r == "r03" else {})) for r in REGIONS])
+        for n in range(5)
+    ]
+    (line,), said = shown(*states)
+    assert (line.word, line.cause, line.title, line.pairs) == (Word.EMPTY, "region", "r03", 5)
+    assert (line.reason, line.command) == (
+        "no pods are known there: nothing serves what it has",
+        "modelcast doctor --only pods",
+    )
+    assert said.sentence == "5 of 5 models have no pods in 1 of 20 regions."

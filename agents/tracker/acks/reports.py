@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from modelcast.agents.tracker.backlog import Backlog
+from modelcast.agents.tracker.acks.backlog import Backlog
+from modelcast.agents.tracker.acks.epoch_proofs import EpochProofs
+from modelcast.agents.tracker.acks.patience import Patience
 from modelcast.agents.tracker.decider.epochs import Epochs, SetAside
 from modelcast.agents.tracker.decider.rows import Rows
-from modelcast.agents.tracker.epoch_proofs import EpochProofs
 from modelcast.agents.tracker.judging import Judging, Unusable
 from modelcast.agents.tracker.log_watch import LogWatch
-from modelcast.agents.tracker.patience import Patience
 from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
 from modelcast.infra.telemetry.metrics import FOLDED_PODS, RECORDS
 from modelcast.schemas.ack_headers import AckHeaders

@@ -8,8 +8,6 @@ from modelcast.dashboard.view.pairs import ModelView, Pair, make_pair
 from modelcast.schemas.records import RegionHeartbeat, VersionState
 from modelcast.schemas.words import TROUBLE, Limits, Word, worst
 
-REGISTRY_STRANGER = "another registry's state is on the topic"
-
 
 @dataclass(frozen=True, slots=True)
 class Worker:

@@ -203,12 +203,6 @@ def _without_a_proof_that_the_newest_entry_stands() -> Iterator[None]:
 
 
 @contextmanager
-def _without_reading_again_after_the_claim() -> Iterator[None]:
-    with patch.object(absorb, "is_overtaken", lambda replica, folded: False):
-        yield
-
-
-@contextmanager
 def _without_a_whole_reading_before_an_alarm_ends() -> Iterator[None]:
     with (
         patch.object(absorb, "may_end_alarm", lambda replica, folded: True),
@@ -264,7 +258,6 @@ MUTANTS = (
     Mutant("digest of what an entry says", _without_the_digest_of_what_is_said, frozenset({FLIP_TOLD})),
     Mutant("proof that the newest entry stands", _without_a_proof_that_the_newest_entry_stands,
            frozenset({FLIP_TOLD, ALARM_SHOWN, NOT_REWRITTEN})),
-    Mutant("reading again after a claim", _without_reading_again_after_the_claim, frozenset({NO_FALSE_ALARM})),
     Mutant("whole reading before an alarm ends", _without_a_whole_reading_before_an_alarm_ends,
            frozenset({ALARM_STAYS, CONVERGES})),
     Mutant("comparison before an alarm ends", _without_a_comparison_before_an_alarm_ends,

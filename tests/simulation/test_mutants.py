@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.mutant_runs import ALL_MUTANTS, SEEDS_MAX, dies_in
 from tests.simulation.mutants import Mutant
 
-SELDOM_NOTICED = frozenset({"fair queue of the tracker", "reading again after a claim"})
+SELDOM_NOTICED = frozenset({"fair queue of the tracker"})
 """Mutants that take more worlds than a quick run has: for the soak."""
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.printable import escaped_json, is_printable, one_line, printable
+from modelcast.schemas.words import SIZES, size
 
 
 class Format(StrEnum):
@@ -116,28 +117,9 @@ def complain(error: ModelcastError) -> None:
         err.print(f"  → {error.hint}", markup=False)
 
 
-def age(seconds: float | None) -> str:
-    """A duration as people say it: ``0.4 s``, ``12 s``, ``3 min``, ``5 h``, ``2 d``."""
-    if seconds is None:
-        return "?"
-    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0.0):.1f} s"
-
-
 def size_of(done: float, total: float) -> str:
-    """Two sizes in the unit of the second: ``1.5 of 64.0 MiB``."""
+    """Two sizes in the unit of the second: ``1.5 of 64 MiB``."""
     whole = size(total)
     number, unit = whole.split()
-    power = ("B", "KiB", "MiB", "GiB", "TiB").index(unit)
-    return f"{done / 1024**power:.{1 if '.' in number else 0}f} of {whole}"
-
-
-def size(count: float) -> str:
-    """Bytes as people say them: ``512 B``, ``1.5 MiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+    power = SIZES.index(unit)
+    return f"{done / 1024**power:.{0 if power == 0 or float(number) >= 100 else 1}f} of {whole}"

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelcast.cli.console import Format, TextTable, emit, plain, say, size
+from modelcast.cli.console import Format, TextTable, emit, plain, say
 from modelcast.cli.delta_extra import needs_deltas
 from modelcast.cli.delta_publish import publish
 from modelcast.cli.options import Output, path
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import ContentError, UsageError
+from modelcast.schemas.words import size
 
 if TYPE_CHECKING:
     from modelcast.deltas.codec import DeltaInfo

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelcast.cli.configured import load
-from modelcast.cli.console import Format, TextTable, emit, plain, say, size
+from modelcast.cli.console import Format, TextTable, emit, plain, say
 from modelcast.cli.delta_extra import needs_deltas
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference, check_version
+from modelcast.schemas.words import size
 
 if TYPE_CHECKING:
     from modelcast.schemas.delta_reports import DeltaMade

@@ -19,6 +19,7 @@ EPILOG = (
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HINTS = {
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "check its path"),
+    **dict.fromkeys((errno.EEXIST, errno.EISDIR), "it is in the way: take it out, or name another place"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "mend its permissions, or name another place"),
     **dict.fromkeys(DISK_FULL, "make room there, or name another place"),
 }
@@ -47,7 +48,9 @@ def _root(
         raise typer.Exit
     if config is not None:
         if not Path(config).is_file():
-            raise UsageError("no such settings file", subject=config, hint="--config FILE names a modelcast.toml")
+            raise UsageError(
+                "no such settings file", subject=config or repr(config), hint="--config FILE names a modelcast.toml"
+            )
         os.environ["MODELCAST_CONFIG"] = config
     if context.invoked_subcommand != "run":  # daemons say it in their logs
         from modelcast.infra.variables import unknown_variables
@@ -78,7 +81,7 @@ def run() -> None:
         if error.filename is None and error.errno not in DISK_FULL:
             raise  # nothing that a person could mend: the traceback tells more
         told = error.strerror or str(error)
-        hint = HINTS.get(error.errno or 0, "")
+        hint = HINTS.get(error.errno or 0, "look at it, or name another place")
         console.complain(ModelcastError(told[:1].lower() + told[1:], subject=_named(error), hint=hint))
         sys.exit(int(ExitCode.FAILED))
     except ImportError as error:

@@ -35,7 +35,7 @@ def path(text: str) -> Path:
         typer.BadParameter: it is empty.
     """
     if not text:
-        raise typer.BadParameter("a path is empty; for the folder that you are in, write .")
+        raise typer.BadParameter("a path is empty; `.` is the folder that you are in")
     return Path(text)
 
 
@@ -51,6 +51,16 @@ def check_output_file(file: Path) -> None:
         raise UsageError("a folder, and no file to write", subject=str(file), hint="name a file in it")
     if not os.access(file if file.exists() else file.parent, os.W_OK):
         raise UsageError("may not be written", subject=str(file), hint="mend its permissions, or name another place")
+
+
+def check_output_folder(folder: Path, option: str) -> None:
+    """Make sure that what a command is to write into is a folder, or can become one.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("a file, and no folder", subject=str(folder), hint=f"name a folder in {option}")
 
 
 def seconds_of(text: str) -> float:
@@ -69,13 +79,15 @@ def pairs_of(texts: list[str] | None, what: str) -> dict[str, str]:
     """Read ``key=value`` options.
 
     Raises:
-        UsageError: one has no ``=`` or an empty key.
+        UsageError: one has no ``=`` or an empty key, or a key is given twice.
     """
     pairs: dict[str, str] = {}
     for text in texts or []:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise UsageError(f"bad {what} {text!r}", hint=f"write --{what} NAME=VALUE")
+        if key in pairs:
+            raise UsageError(f"{what} {key!r} is given twice", hint="give it once")
         pairs[key] = value
     return pairs
 

@@ -9,11 +9,12 @@ import typer
 from rich.text import Text
 
 from modelcast.cli.configured import load, origin_registry, warnings_only
-from modelcast.cli.console import Format, TextTable, age, emit, say, size
+from modelcast.cli.console import Format, TextTable, emit, say
 from modelcast.cli.options import Output
 from modelcast.cli.views.registry import ReferenceArgument, read_log
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference
+from modelcast.schemas.words import duration, size
 
 if TYPE_CHECKING:
     from modelcast.deltas.fetch.planning.explain import Considered, Explained
@@ -103,7 +104,7 @@ def plan(
         say(f"long link: {size(speeds.origin_bytes_per_second)}/s ({told_by})")
     emit(data, output, _table(planned.explained))
     if output is Format.table:
-        say(f"{words}: {size(crossing)} of {size(total)} cross, about {age(seconds)}")
+        say(f"{words}: {size(crossing)} of {size(total)} cross, about {duration(seconds)}")
 
 
 def _table(files: Sequence["Explained"]) -> TextTable:

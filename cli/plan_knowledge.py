@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelcast.cli.console import age
 from modelcast.cli.delta_extra import needs_deltas
 from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ModelUpdate
+from modelcast.schemas.words import duration
 
 if TYPE_CHECKING:
     from modelcast.consumers.fetch import LinkSpeeds, Step
@@ -100,7 +100,7 @@ def holding_in_words(holding: RegionHoldings, region: str) -> str:
         return f"{region} has not reported what it holds: nothing, then"
     has = {"served": "serves it already and ", "staged": "has it staged already and "}.get(holding.wanted, "")
     lost = f"; but its bucket lacks {', '.join(map(str, holding.lost))}" if holding.lost else ""
-    return f"{region} {has}holds {others}, as it reported {age(holding.reported_seconds_ago)} ago{lost}"
+    return f"{region} {has}holds {others}, as it reported {duration(holding.reported_seconds_ago)} ago{lost}"
 
 
 @dataclass(frozen=True, slots=True)

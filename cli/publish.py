@@ -8,12 +8,13 @@ import typer
 from rich.text import Text
 
 from modelcast.cli.configured import load, regions_of, warnings_only
-from modelcast.cli.console import Format, emit, err, plain, say, size
+from modelcast.cli.console import Format, emit, err, plain, say
 from modelcast.cli.options import DryRun, Output, UnknownRegionOk, pairs_of, seconds_of
 from modelcast.cli.options import path as path_of
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import Activation
+from modelcast.schemas.words import size
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

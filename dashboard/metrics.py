@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from modelcast.dashboard.board import Board
+from modelcast.dashboard.groups import GroupsWatch, GroupWord
 from modelcast.schemas.words import Word
 
 
@@ -54,10 +55,46 @@ class _Own(Collector):
         yield regions
 
 
-def collected(board: Board) -> CollectorRegistry:
-    """A registry of the board's metrics and the process'."""
+class _Groups(Collector):
+    """How far the consumer groups have read; what is not known has no sample, never 0."""
+
+    def __init__(self, watch: GroupsWatch) -> None:
+        self._watch = watch
+
+    def collect(self) -> Iterator[Metric]:
+        seconds = GaugeMetricFamily(
+            "modelcast_consumer_lag_seconds",
+            "How long the first record that a consumer group has not read has waited, by Kafka's clock; 0: none waits.",
+            labels=("group", "topic"),
+        )
+        records = GaugeMetricFamily(
+            "modelcast_consumer_lag_records", "Records that a consumer group has not read.", labels=("group", "topic")
+        )
+        status = GaugeMetricFamily(
+            "modelcast_consumer_status", "1 for the group's status word, 0 for the others.", labels=("group", "status")
+        )
+        for group in self._watch.groups:
+            topics = sorted({p.topic for p in group.partitions})
+            for topic in topics:
+                those = [p for p in group.partitions if p.topic == topic]
+                records.add_metric((group.group, topic), sum(p.lag_records for p in those))
+                if known := [p.lag_seconds for p in those if p.lag_seconds is not None]:
+                    seconds.add_metric((group.group, topic), max(known))
+            for word in GroupWord:
+                status.add_metric((group.group, word.value), int(group.word is word))
+        yield from (seconds, records, status)
+        yield GaugeMetricFamily(
+            "modelcast_consumer_looked_timestamp_seconds",
+            "When the consumer groups were last looked at, by this machine's clock; 0: never.",
+            self._watch.looked_at_us / 1_000_000,
+        )
+
+
+def collected(board: Board, groups: GroupsWatch) -> CollectorRegistry:
+    """A registry of the board's metrics, those of the consumer groups and the process'."""
     registry = CollectorRegistry()
     registry.register(_Own(board))
+    registry.register(_Groups(groups))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry

@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from modelcast.dashboard.board import Board
+from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.kafka_follower import KafkaFollower
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch
@@ -46,8 +47,9 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
 
     follower = KafkaFollower(settings, from_thread)
     poller = RedisPoller(settings, board.take, lambda: not board.kafka_reads)
+    groups = GroupsWatch(lambda: GroupReader(settings))
     runner = web.AppRunner(
-        make_web_app(settings, board, LogSource(settings)),
+        make_web_app(settings, board, LogSource(settings), groups),
         access_log=None,
         handle_signals=False,
         shutdown_timeout=CLOSE_SECONDS,
@@ -57,7 +59,8 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
         url = await _listen(runner, here.host, here.port)
         follower.start()
         background = [
-            asyncio.create_task(_forever(name, run)) for name, run in (("board", board.run), ("redis", poller.run))
+            asyncio.create_task(_forever(name, run))
+            for name, run in (("board", board.run), ("redis", poller.run), ("groups", groups.run))
         ]
         log.info("the dashboard listens", url=url)
         if not on_loopback(here.host):

@@ -45,7 +45,7 @@ class Acceptor(LogWriter):
             NotAnnounced: all is written, but Kafka did not confirm; regions read it within ``reconcile_seconds``.
         """
         check_model(model)
-        reason, asker = text_of("reason", reason).strip(), text_of("requested_by", self._who(requested_by))
+        reason, asker = text_of("reason", reason).strip(), self._who("requested_by", requested_by)
         if not 1 <= len(reason) <= REASON_MAX:
             hint = f"--reason takes 1 to {REASON_MAX} characters, which stand in the model's history"
             raise UsageError("accepting a log that was rewritten needs a reason", subject=model, hint=hint)

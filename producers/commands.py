@@ -62,7 +62,7 @@ class Commander(LogWriter):
         Where nothing was written, a caller that waits for regions waits for what is known of this generation: older
         reports may be from before the entry that made the command needless.
         """
-        return self._decided_on.get(model, 0)
+        return self._decided_on.get(check_model(model), 0)
 
     @heard_at_exit("a command")
     def say(
@@ -202,7 +202,7 @@ class Commander(LogWriter):
         alias: str,
     ) -> ModelCommand | None:
         check_model(model)
-        reason, asker = text_of("reason", reason), text_of("requested_by", self._who(requested_by))
+        reason, asker = text_of("reason", reason), self._who("requested_by", requested_by)
         if len(reason) > REASON_MAX:
             raise UsageError(f"a reason of {len(reason)} characters", subject=model, hint=f"at most {REASON_MAX}")
         origin = self._connected()

@@ -11,6 +11,7 @@ from modelcast.infra.settings import Settings, load
 from modelcast.infra.variables import unknown_variables
 from modelcast.producers.identity import whoami
 from modelcast.producers.origin import Origin
+from modelcast.producers.planning.values import text_of
 from modelcast.schemas.ports import Announcer, ObjectStore
 
 _logger = logging.getLogger(__name__)
@@ -69,9 +70,13 @@ class LogWriter:
                 self._origin = Origin(self._settings, store=store, announcer=announcer)
             return self._origin
 
-    def _who(self, named: str) -> str:
-        """Who publishes or commands: as named, else as the settings say, else user@host."""
-        return named or self._settings.publish.publisher or whoami()
+    def _who(self, what: str, named: str) -> str:
+        """Who publishes or commands: as named, else as the settings say, else user@host; ``what`` names the argument.
+
+        Raises:
+            UsageError: it is no text.
+        """
+        return text_of(what, named) or self._settings.publish.publisher or whoami()
 
 
 def _from_environment() -> Settings:

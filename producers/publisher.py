@@ -10,7 +10,7 @@ from modelcast.infra import accelerators
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.infra.telemetry.metrics import PUBLICATIONS
 from modelcast.producers.accelerator import MakeAccelerator, NoPublishAccelerator, PublishAccelerator
-from modelcast.producers.artifact import Artifact, scan
+from modelcast.producers.artifact import Artifact, located, scan
 from modelcast.producers.dry_run import dry_run as find_out
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
@@ -21,6 +21,7 @@ from modelcast.producers.publishing import Publishing
 from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas import keys
 from modelcast.schemas.errors import UsageError
+from modelcast.schemas.names import brief
 from modelcast.schemas.ports import Announcer, ObjectStore
 from modelcast.schemas.records import Activation, ArtifactRef
 
@@ -111,10 +112,11 @@ class Publisher(LogWriter):
             activation=activation,
             metrics=metrics,
             labels=labels,
-            publisher=self._who(publisher),
+            publisher=self._who("publisher", publisher),
             allow_version_jump=allow_version_jump,
         )
         files = _path_of(path)
+        located(files)  # before a store is asked that may not answer
         timer = StepTimer(progress)
         timer.begin("scan")
         origin = self._connected()
@@ -174,6 +176,9 @@ def _reference(artifact: Artifact) -> ArtifactRef:
 
 def _path_of(path: str | os.PathLike[str]) -> Path:
     try:
-        return Path(os.fsdecode(path))
+        name = os.fsdecode(path)
     except TypeError:
         raise UsageError(f"a {type(path).__name__} is no path", hint="name a file or a folder") from None
+    if "\0" in name:
+        raise UsageError(f"bad path {brief(name)}", hint="it holds a NUL character: name a file or a folder")
+    return Path(name)

@@ -9,6 +9,7 @@ from modelcast.schemas.errors import UsageError
 MODEL_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 REGION_PATTERN = MODEL_PATTERN
 ALIAS_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+POD_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 VERSION_MAX = 2**31 - 1
 
 
@@ -29,6 +30,11 @@ def check_region(name: str) -> str:
 def check_alias(name: str) -> str:
     """Return ``name`` if it is an alias, else raise ``UsageError``."""
     return _check(name, ALIAS_PATTERN, "alias", "a lower-case letter, then letters, digits, '_' or '-'")
+
+
+def check_pod(name: str) -> str:
+    """Return ``name`` if it can be a pod's, as hosts' names can, else raise ``UsageError``."""
+    return _check(name, POD_PATTERN, "pod name", "letters, digits, '.', '_' and '-', the first a letter or digit")
 
 
 def check_version(version: int) -> int:
@@ -82,6 +88,8 @@ class Reference:
             model, _, alias = rest.partition("@")
             return cls(check_model(model), alias=check_alias(alias))
         model, slash, version = rest.partition("/")
+        if slash and not MODEL_PATTERN.fullmatch(model):
+            raise UsageError(f"bad model name {model!r} in {text!r}", hint="write MODEL/NUMBER, as in fraud/7")
         check_model(model)
         if not slash:
             return cls(model)

@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from modelcast.schemas.records import RegionState
+from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
 MICROS = 1_000_000
 PLACEMENT, UNEXPECTED = "placement", "unexpected"
+REPORT_US = 300 * MICROS
+"""How often a region repeats what it reported, in microseconds."""
 
 
 class Word(StrEnum):
@@ -129,6 +131,15 @@ def serves_wanted(row: RegionState) -> bool:
     )
 
 
+def first_facts(state: VersionState, row: RegionState, now_us: int) -> PairFacts:
+    """What is known of a pair by who sees its model's state for the first time, at ``now_us``.
+
+    A region's own clock may be wrong: what it reported counts from when the tracker can have published it.
+    """
+    read_at_us = min(max(row.reported_at_us, state.updated_at_us - REPORT_US), state.updated_at_us)
+    return PairFacts(row, bool(state.alarm), row.behind_since_us, min(row.reported_at_us, now_us), read_at_us)
+
+
 def word_of(facts: PairFacts, now_us: int, limits: Limits) -> Worded:
     """The pair's word at ``now_us``."""
     row = facts.row
@@ -181,7 +192,7 @@ def worst(words: Iterable[Word]) -> Word:
 
 _TIMES = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
 _SECONDS_BEFORE_NEXT = (99.5, 99.5 * 60, 48 * 3600.0)
-_SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 MISSING = "—"
 
 
@@ -200,9 +211,9 @@ def size(count: float | None) -> str:
     if count is None:
         return MISSING
     step, value = 0, float(max(0.0, count))
-    while value >= 1023.5 and step < len(_SIZES) - 1:
+    while value >= 1023.5 and step < len(SIZES) - 1:
         value, step = value / 1024, step + 1
-    return f"{value:.0f} B" if step == 0 else f"{_two_figures(value, keep_zero=True)} {_SIZES[step]}"
+    return f"{value:.0f} B" if step == 0 else f"{_two_figures(value, keep_zero=True)} {SIZES[step]}"
 
 
 def number(count: int) -> str:

@@ -7,9 +7,10 @@ import typer
 from rich.text import Text
 
 from modelcast.cli.configured import load
-from modelcast.cli.console import Format, TextTable, age, emit, out, say, size
+from modelcast.cli.console import Format, TextTable, emit, out, say
 from modelcast.cli.options import DryRun, Output, Yes, confirm
 from modelcast.schemas.digests import short
+from modelcast.schemas.words import duration, size
 
 if TYPE_CHECKING:
     from modelcast.infra.kafka.replays import Replay
@@ -38,7 +39,7 @@ def list_(
         place = f"{letter.source_topic}[{letter.source_partition}]@{letter.source_offset}"
         table.add_row(
             str(stored.offset),
-            age(time.time() - stored.received_at_us / 1e6),
+            duration(time.time() - stored.received_at_us / 1e6),
             place,
             letter.reason,
             size(letter.raw_size_bytes),
@@ -62,7 +63,7 @@ def show(offset: Offset, output: Output = Format.table) -> None:
         ("reason", letter.reason),
         ("detail", letter.detail),
         ("reported by", letter.reported_by),
-        ("age", age(time.time() - stored.received_at_us / 1e6)),
+        ("age", duration(time.time() - stored.received_at_us / 1e6)),
         ("key", repr(letter.key)),
         ("size", f"{size(letter.raw_size_bytes)} (kept: {size(len(letter.raw))})"),
         ("sha256", short(letter.raw_digest)),
@@ -106,7 +107,7 @@ def replay(
 
 
 def _told(replay: "Replay") -> str:
-    return f"{age(time.time() - replay.at_us / 1e6)} ago by {replay.by}"
+    return f"{duration(time.time() - replay.at_us / 1e6)} ago by {replay.by}"
 
 
 def _hexdump(data: bytes) -> str:

@@ -8,13 +8,14 @@ import typer
 from rich.text import Text
 
 from modelcast.cli.configured import load, origin_registry, regions_of, warnings_only
-from modelcast.cli.console import Format, age, emit, say
+from modelcast.cli.console import Format, emit, say
 from modelcast.cli.options import DryRun, Output, Reason, Regions, UnknownRegionOk, Yes, confirm, seconds_of
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.log.verbs import RULES, Rule
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, ModelCommand
 from modelcast.schemas.states import STALE_SECONDS
+from modelcast.schemas.words import duration
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
@@ -255,7 +256,7 @@ def _released_already(settings: "Settings", model: str, version: int) -> str:
         return ""
     if version in refused_versions(seen.state):
         return ""
-    return f"it is not quarantined, and no region refuses it (as of {age(seen.age_seconds)} ago)"
+    return f"it is not quarantined, and no region refuses it (as of {duration(seen.age_seconds)} ago)"
 
 
 def _where(regions: Sequence[str]) -> str:

@@ -7,10 +7,11 @@ import typer
 from rich.text import Text
 
 from modelcast.cli.configured import load, warnings_only
-from modelcast.cli.console import Format, age, emit, say
+from modelcast.cli.console import Format, emit, say
 from modelcast.cli.options import DryRun, Output, Yes, confirm
 from modelcast.schemas.errors import NotFound, Refused, UsageError
 from modelcast.schemas.names import check_region
+from modelcast.schemas.words import duration
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
@@ -67,7 +68,7 @@ def forget(
     known = _known(settings, region)
     if known.heard_seconds_ago is not None and known.heard_seconds_ago <= settings.tracker.silent_seconds:
         raise Refused(
-            f"it is there: heard {age(known.heard_seconds_ago)} ago",
+            f"it is there: heard {duration(known.heard_seconds_ago)} ago",
             subject=region,
             hint="stop its agents first: a region that is heard again is back at once",
         )

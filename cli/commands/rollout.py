@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelcast.cli.console import Format, TextTable, age, emit, out
+from modelcast.cli.console import Format, TextTable, emit, out
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
+from modelcast.schemas.words import duration
 
 if TYPE_CHECKING:
     from modelcast.schemas.evidence.forecast import Forecast, Wait
@@ -59,8 +60,8 @@ def _table(found: "list[Forecast]") -> TextTable:
 def _told(wait: "Wait") -> str:
     if wait.median_seconds is None:
         return "-"
-    late = age(wait.nine_of_ten_seconds) if wait.nine_of_ten_seconds is not None else "more"
-    return f"{age(wait.median_seconds)} ({late})"
+    late = duration(wait.nine_of_ten_seconds) if wait.nine_of_ten_seconds is not None else "more"
+    return f"{duration(wait.median_seconds)} ({late})"
 
 
 def _fraction(text: str, option: str) -> float:

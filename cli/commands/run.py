@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelcast.cli.configured import load
-from modelcast.cli.options import path
+from modelcast.cli.options import check_output_folder, path
 from modelcast.schemas.errors import UsageError
+from modelcast.schemas.names import check_pod
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -148,17 +149,21 @@ def _pod_config(
             "a pod that registers itself needs a port of its own", hint="set --port to that of --advertise"
         )
     here = settings.region(region)
+    check_pod(name)
     cache = cache_dir or here.cache_dir
     if cache is None:
         raise UsageError(
             "a pod needs a cache folder", hint=f"give --cache-dir DIR, or set `cache_dir` below [regions.{region}]"
         )
+    state = state_dir or cache.parent / f"pod-{name}"
+    check_output_folder(cache, "--cache-dir")
+    check_output_folder(state, "--state-dir")
     return PodConfig(
         name=name,
         region=region,
         token=_token(here, region),
         artifacts=functools.partial(make_source, here, cache),
-        state_dir=state_dir or cache.parent / f"pod-{name}",
+        state_dir=state,
         desired=RegionDesired(here.store) if here.store else None,
         presence=make_presence(here, region, name, advertise) if advertise else None,
         host=host,

@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 def topics(
     create: Annotated[bool, typer.Option("--create", help="Create those that are missing.")] = False,
-    replication: Annotated[int | None, typer.Option("--replication", min=1, help="Copies of each partition.")] = None,
+    replication: Annotated[
+        int | None, typer.Option("--replication", min=1, max=32767, help="Copies of each partition.")
+    ] = None,
     dry_run: DryRun = False,
     output: Output = Format.table,
 ) -> None:

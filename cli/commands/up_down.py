@@ -51,6 +51,9 @@ def up(
     pods: Annotated[
         int | None, typer.Option("--pods", min=1, help="Serving pods a region. Without it: those that are up, or 2.")
     ] = None,
+    servers_only: Annotated[
+        bool, typer.Option("--servers-only", help="Kafka, S3 and Redis: the daemons are run by hand.")
+    ] = False,
     output: Output = Format.table,
 ) -> None:
     """Start Kafka, S3, Redis, tracker, dashboard, and regions with their pods; keep them until `modelcast down`."""
@@ -59,7 +62,9 @@ def up(
     from modelcast.infra.local.up import up as start
 
     names = None if regions is None else tuple(name.strip() for name in regions.split(",") if name.strip())
-    options = UpOptions(directory=directory or default_dir(), regions=names, pods_per_region=pods)
+    options = UpOptions(
+        directory=directory or default_dir(), regions=names, pods_per_region=pods, with_daemons=not servers_only
+    )
     with Steps() as steps:
         found = start(options, steps)
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in found.env.items())

@@ -13,10 +13,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from modelcast.cli.console import SafeConsole, age, err, say, size
+from modelcast.cli.console import SafeConsole, err, say
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.subject import Subject
 from modelcast.cli.views import tables
+from modelcast.schemas.words import duration, size
 
 LINES_KEPT = 12
 PICTURE_COLUMNS = 112
@@ -104,7 +105,7 @@ def summary_table(outcome: Outcome, model: str) -> Table:
         crossings = list(outcome.transfers.get(label, {}).values())
         table.add_row(
             f"{model}/{label}" if label.isdigit() else label,
-            *(age(row[r]) if r in row else "-" for r in regions),
+            *(duration(row[r]) if r in row else "-" for r in regions),
             _each(size(c.bytes_moved) for c in crossings),
             _each(size(c.bytes_saved) for c in crossings),
             _each(c.way for c in crossings),

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 
-from modelcast.cli.console import size
 from modelcast.cli.demo.background import Background
 from modelcast.cli.demo.judgement import DAMAGED, ROLLBACK, Followed, judge
 from modelcast.cli.demo.offered import Offered
@@ -19,6 +18,7 @@ from modelcast.producers.publisher import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, NotAnnounced, NotConverged, TransportError
 from modelcast.schemas.manifest import MANIFEST_SIZE_MAX, Manifest
+from modelcast.schemas.words import size
 
 RATE_PER_POD, RATE_PER_POD_LARGE = 25.0, 5.0
 LINK_BYTES_PER_SECOND = 12_500_000

@@ -48,11 +48,11 @@ def doctor(
 
     settings = load()
     if only and set(only) - set(KINDS):
-        unknown = ", ".join(sorted(set(only) - set(KINDS)))
+        unknown = ", ".join(map(repr, sorted(set(only) - set(KINDS))))
         raise UsageError(f"no such check: {unknown}", hint=f"--only takes {', '.join(KINDS)}")
     known = dict.fromkeys(r.name for r in (*kafka_roles(settings.regions), *ORIGIN_ROLES, *REGION_ROLES))
     if role and role not in known:
-        raise UsageError(f"no such role: {role}", hint=f"--role takes {', '.join(repr(name) for name in known)}")
+        raise UsageError(f"no such role: {role!r}", hint=f"--role takes {', '.join(repr(name) for name in known)}")
     units = [unit for kind, make in _kinds().items() if not only or kind in only for unit in make(settings, role)]
     found = run_units(units)
     emit(found, output, _table(found))

@@ -36,7 +36,9 @@ _OPERATOR = _PUBLISHER | _needs(
 def kafka_roles(regions: Iterable[str]) -> list[Role]:
     """Who speaks on Kafka."""
     found = [Role("publisher", _PUBLISHER, _ACLS), Role("operator", _OPERATOR, _ACLS)]
+    regional = []
     for region in regions:
+        regional.append(group_of(f"region-{region}"))
         needs = _needs(
             read=[Topic.MODEL_UPDATES, group_of(f"region-{region}")],
             write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS],
@@ -50,7 +52,7 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
     return [
         *found,
         Role("tracker", tracker, _ACLS),
-        Role("viewer", _needs(read=[Topic.VERSION_STATE, Topic.MODEL_UPDATES]), _ACLS),
+        Role("viewer", _needs(read=_EVERY_TOPIC[:4], describe=[group_of("tracker"), *regional]), _ACLS),
     ]
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelcast.cli.configured import load, origin_registry, warnings_only
-from modelcast.cli.console import Format, TextTable, age, emit, err, say, size
+from modelcast.cli.console import Format, TextTable, emit, err, say
 from modelcast.cli.options import Output, path
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import ALL_REGIONS, Activation, Entry, ModelUpdate
+from modelcast.schemas.words import duration, size
 
 if TYPE_CHECKING:
     from modelcast.infra.registry.reader import RegistryReader, Tail, TimedEntry
@@ -44,7 +45,7 @@ def read_log(reader: "RegistryReader", model: str) -> "tuple[ModelLog, Mapping[i
 
 
 def _tail(reader: "RegistryReader", model: str) -> "Tail":
-    tail = reader.tail(check_model(model), partial=True)
+    tail = reader.tail(model, partial=True)
     if not tail.log.head and tail.unread is not None:
         raise tail.unread
     if not tail.log.head:
@@ -58,13 +59,16 @@ def history(
     output: Output = Format.table,
 ) -> None:
     """Every entry of a model's log, newest first: who, when, what, why."""
-    tail = _tail(origin_registry(load()), model)
+    name = check_model(model)
+    tail = _tail(origin_registry(load()), name)
     newest = sorted(tail.new.items(), reverse=True)[:last]
     now = time.time()
     table = TextTable("GENERATION", "AGE", "WHAT", "WHO", "WHY", box=None)
     for generation, timed in newest:
         who, why = _who_and_why(timed.entry)
-        table.add_row(str(generation), age(now - timed.last_modified_us / 1e6), describe_entry(timed.entry), who, why)
+        table.add_row(
+            str(generation), duration(now - timed.last_modified_us / 1e6), describe_entry(timed.entry), who, why
+        )
     rows = [
         {"generation": g, "received_at_us": t.last_modified_us, "kind": type(t.entry).__name__, "entry": t.entry}
         for g, t in newest
@@ -116,7 +120,7 @@ def inspect(reference: ReferenceArgument, output: Output = Format.table) -> None
         ("manifest", update.artifact.manifest_digest),
         ("size", f"{size(manifest.size_bytes)} in {len(manifest.files)} file(s)"),
         ("framework", update.artifact.framework),
-        ("published", f"{age(time.time() - received_us / 1e6)} ago by {update.publisher or '?'}"),
+        ("published", f"{duration(time.time() - received_us / 1e6)} ago by {update.publisher or '?'}"),
         ("placement", ", ".join(update.placement) or "all regions"),
         ("activation", update.activation.value.lower()),
         ("quarantined", "yes" if update.version in log.quarantined else "no"),
@@ -160,12 +164,20 @@ def pull(
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(f"{update.model}/{update.version}", total=artifact.size_bytes)
-        fetch(
-            source,
-            artifact.manifest_digest,
-            folder,
-            manifest_key=artifact.manifest_key,
-            on_progress=lambda count: progress.advance(task, count),
-            direct_writes=settings.region(region).direct_writes if region else "auto",
-        )
+        try:
+            fetch(
+                source,
+                artifact.manifest_digest,
+                folder,
+                manifest_key=artifact.manifest_key,
+                on_progress=lambda count: progress.advance(task, count),
+                direct_writes=settings.region(region).direct_writes if region else "auto",
+            )
+        except NotFound as error:
+            hint = (
+                f"{region} does not hold it: modelcast describe {update.model}; or pull without --region"
+                if region
+                else "it was deleted from the store: publish it again, as a new version"
+            )
+            raise NotFound(error.message, subject=error.subject, hint=hint) from error
     say(f"{update.model}/{update.version}: {size(artifact.size_bytes)} in {folder}, verified")

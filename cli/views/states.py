@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -10,18 +11,20 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from modelcast.cli.configured import load, origin_registry
-from modelcast.cli.console import Format, TextTable, age, emit, out, plain, say
+from modelcast.cli.console import Format, TextTable, emit, out, plain, say
 from modelcast.cli.options import Output, Watch, seconds_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.hold_source import HoldSource
 from modelcast.cli.views.state_source import Sighting, StateSource
-from modelcast.schemas.errors import NotFound
+from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
+from modelcast.schemas.words import Limits, duration
 
 if TYPE_CHECKING:
+    from modelcast.dashboard.view.pairs import Pair
     from modelcast.infra.settings import Settings
     from modelcast.producers.planning.convergence import Level
 
@@ -44,7 +47,7 @@ def get(
     """Who serves what, worst first. Says how old the answer is, also when the tracker is gone."""
     settings = load()
     makers: dict[str, Callable[[Settings], View]] = {"models": _models, "regions": _regions, "pods": _pods}
-    name = Reference.parse(what).model if what not in makers else what
+    name = what if what in makers else _bare(what)
     held = HoldSource(settings) if output is Format.table else None
     make = makers.get(what) or (lambda s: _model(s, name, held))
     if not watch:
@@ -61,6 +64,15 @@ def get(
                 time.sleep(WATCH_SECONDS)
     except KeyboardInterrupt:
         return
+
+
+def _bare(what: str) -> str:
+    """The model that is asked for. A version would be left out of the answer, so it is refused."""
+    wanted = Reference.parse(what)
+    if str(wanted) != wanted.model:
+        hint = f"modelcast get {wanted.model}, or modelcast describe {wanted} for where that version is"
+        raise UsageError(f"{what!r} names more than a model", hint=hint)
+    return wanted.model
 
 
 def _in(view: View, output: Format) -> tuple[Any, Format, RenderableType]:
@@ -89,7 +101,36 @@ def _without_ages(value: Any) -> Any:
 def _models(settings: "Settings") -> View:
     source = StateSource(settings)
     found = source.models()
-    return found, Group(tables.models_table(found), *_fetches(found), *_remarks(source, found))
+    limits = limits_of(settings)
+    verdict = [_verdict(found, limits)] if found else []
+    table = Group(*verdict, tables.models_table(found, limits), *_fetches(found), *_remarks(source, found))
+    return [_in_words(seen, limits) for seen in found], table
+
+
+def limits_of(settings: "Settings") -> Limits:
+    """When words turn worse: as the dashboard has it."""
+    return Limits(late_seconds=settings.dashboard.lag_slo_seconds)
+
+
+def _in_words(seen: Sighting, limits: Limits) -> dict[str, Any]:
+    """A sighting as programs get it: with the model's word, and that of each region."""
+    view = tables.view_of(seen.state, seen.at_us, limits)
+    words = {region: pair.word.value for region, pair in sorted(view.pairs.items())}
+    return {"word": view.word.value, "words": words, **plain(seen)}
+
+
+def _verdict(found: list[Sighting], limits: Limits) -> Text:
+    """The head of the dashboard's page, in one line."""
+    from modelcast.dashboard.view.fleet import Fleet
+    from modelcast.dashboard.view.problems import problems
+    from modelcast.dashboard.view.verdict import fleet_verdict
+
+    now_us, fleet = time.time_ns() // 1000, Fleet(limits)
+    for seen in found:
+        fleet.take(seen.state, now_us - int(seen.said_seconds_ago * 1_000_000), seen.at_us, seen.source)
+    verdict = fleet_verdict(fleet, problems(fleet, now_us))
+    told = " · ".join([f"{verdict.label}: {verdict.sentence}", *verdict.notes])
+    return Text(one_line(told), style=tables.style_of(verdict.word))
 
 
 def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
@@ -97,16 +138,21 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
     seen = _sighting(source, settings, name)
     state = seen.state
     consistent = state.consistent_version
-    head = Text(
-        f"{state.model}: consistent version {consistent if consistent is not None else 'none'}, "
-        f"latest {state.latest_version}, skew {state.skew}, as of {age(seen.age_seconds)} ago"
+    limits = limits_of(settings)
+    word = tables.view_of(state, seen.at_us, limits).word
+    head = Text.assemble(
+        f"{state.model}: ",
+        (word.value, tables.style_of(word)),
+        f", consistent version {consistent if consistent is not None else 'none'}, "
+        f"latest {state.latest_version}, skew {state.skew}, as of {duration(seen.age_seconds)} ago",
     )
     alarm = [Text(f"ALARM: {one_line(state.alarm)}", style="bold red")] if state.alarm else []
     if state.regions_omitted:
         alarm.append(Text(f"{state.regions_omitted} regions are not shown: the state was too large", style="yellow"))
-    parts = [head, *alarm, tables.model_table(state, seen.at_us), *_fetches([seen], of_one=True), *tables.notes(state)]
+    table = tables.model_table(state, seen.at_us, limits)
+    parts = [head, *alarm, table, *_fetches([seen], of_one=True), *tables.notes(state, limits)]
     holds = [Text(one_line(line), style="yellow") for line in held.lines(state)] if held else []
-    return seen, Group(*parts, *holds, *_remarks(source, [seen]))
+    return _in_words(seen, limits), Group(*parts, *holds, *_remarks(source, [seen]))
 
 
 def _fetches(found: list[Sighting], *, of_one: bool = False) -> list[RenderableType]:
@@ -120,10 +166,11 @@ def _fetches(found: list[Sighting], *, of_one: bool = False) -> list[RenderableT
 def _regions(settings: "Settings") -> View:
     source = StateSource(settings)
     found, beats = source.models(), source.heartbeats()
-    rows: dict[str, dict[str, RegionState]] = defaultdict(dict)
+    rows: dict[str, dict[str, Pair]] = defaultdict(dict)
     for seen in found:
-        for row in seen.state.regions:
-            rows[row.region][seen.state.model] = row
+        rows_of = {row.region: row for row in seen.state.regions}
+        for region, pair in tables.view_of(seen.state, seen.at_us, limits_of(settings)).pairs.items():
+            rows[region][seen.state.model] = replace(pair, row=rows_of[region])
     at_us = {seen.state.model: seen.at_us for seen in found}
     lines, data = [], []
     for name in sorted({*rows, *settings.regions, *(b.region for b, _ in beats)}):
@@ -133,9 +180,11 @@ def _regions(settings: "Settings") -> View:
         software = newest[0].software.get("modelcast", "") if newest else ""
         heard = newest[1] if newest else None
         free = min((b.disk_free_bytes for b in alive), default=None)
-        lag = max((row.lag_seconds(at_us[model]) for model, row in rows[name].items()), default=0.0)
+        lag = max((pair.row.lag_seconds(at_us[model]) for model, pair in rows[name].items()), default=0.0)
         lines.append((name, len(alive), software, heard, rows[name], free, lag))
-        models = [{"model": model, **plain(row)} for model, row in sorted(rows[name].items())]
+        models = [
+            {"model": model, "word": pair.word.value, **plain(pair.row)} for model, pair in sorted(rows[name].items())
+        ]
         data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": models})
     return data, Group(tables.regions_table(lines), *_fetches(found), *_remarks(source, found))
 
@@ -159,10 +208,10 @@ def _remarks(source: StateSource, found: list[Sighting]) -> list[Text]:
     behind = max((s.behind_seconds for s in found), default=0.0)
     if oldest > STALE_SECONDS:
         lines.append(
-            Text(f"the tracker last reported {age(oldest)} ago: this is how things were then", style="bold yellow")
+            Text(f"the tracker last reported {duration(oldest)} ago: this is how things were then", style="bold yellow")
         )
     if behind > BEHIND_SECONDS:
-        text = f"the tracker is {age(behind)} behind: acknowledgements that came since wait to be read"
+        text = f"the tracker is {duration(behind)} behind: acknowledgements that came since wait to be read"
         lines.append(Text(text, style="bold yellow"))
     if not found:
         lines.append(Text("nothing is known yet: nothing was published, or no tracker runs", style="dim"))
@@ -190,7 +239,11 @@ def describe(
         pods = [(r.region, wanted.model, p) for r in seen.state.regions for p in source.pods(seen.state, r.region)]
         held = HoldSource(settings) if output is Format.table else None
         table = tables.pods_table(pods, time.time_ns() // 1000)
-        emit(seen, output, Group(_model(settings, wanted.model, held)[1], Text(""), table))
+        emit(
+            _in_words(seen, limits_of(settings)),
+            output,
+            Group(_model(settings, wanted.model, held)[1], Text(""), table),
+        )
         return
     inspect(reference, output)
     if output is not Format.table:
@@ -200,7 +253,7 @@ def describe(
     table = TextTable("REGION", "THIS VERSION", "SERVES NOW", box=None)
     for row in seen.state.regions:
         table.add_row(row.region, _where(row, version, seen.state.updated_at_us), str(row.served_version or "-"))
-    out.print(Text(f"\nas of {age(seen.age_seconds)} ago:"))
+    out.print(Text(f"\nas of {duration(seen.age_seconds)} ago:"))
     out.print(table)
 
 
@@ -266,4 +319,4 @@ def wait(
     regions = ", ".join(converged.there)
     data = {"model": wanted.model, "version": version, "regions": converged.there, "seconds": took}
     emit(data, output, Text(f"{wanted.model}/{version}: {regions}"))
-    say(f"after {age(took)}")
+    say(f"after {duration(took)}")

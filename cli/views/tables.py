@@ -1,63 +1,69 @@
-"""States as tables, worst first: used by ``get``, ``describe`` and the demo. Pure."""
+"""States as tables, worst first, in the words of the dashboard: for ``get``, ``describe`` and the demo. Pure."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
-from modelcast.cli.console import TextTable, age, size, size_of
+from modelcast.cli.console import TextTable, size_of
 from modelcast.cli.views.holds import held_line, told_by
 from modelcast.cli.views.state_source import Sighting
 from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
+from modelcast.schemas.words import BEHIND, LOOKS, Limits, Word, duration, rank, size
 
-_BADNESS = {
-    State.QUARANTINED: 6,
-    State.FAILED: 5,
-    None: 4,
-    State.ANNOUNCED: 3,
-    State.FETCHING: 3,
-    State.STAGED: 2,
-    State.LOADING: 2,
-    State.SUPERSEDED: 1,
-    State.SERVING: 0,
+if TYPE_CHECKING:
+    from modelcast.dashboard.view.pairs import ModelView, Pair
+
+_STYLE = {
+    Word.ALARM: "bold red",
+    Word.SILENT: "bold red",
+    Word.REFUSED: "bold red",
+    Word.FAILED: "red",
+    Word.STALLED: "bold yellow",
+    Word.LATE: "bold yellow",
+    Word.LAG: "yellow",
+    Word.HELD: "blue",
+    Word.OK: "green",
 }
-_STYLE = {State.QUARANTINED: "bold red", State.FAILED: "red", State.SERVING: "green", None: "dim"}
-RegionLine = tuple[str, int, str, float | None, Mapping[str, RegionState], int | None, float]
-"""(name, workers, newest software, seconds since its heartbeat, its row of each model, free disk, longest lag)."""
+RegionLine: TypeAlias = "tuple[str, int, str, float | None, Mapping[str, Pair], int | None, float]"
+"""(name, workers, newest software, seconds since its heartbeat, its pair with each model, free disk, longest lag)."""
+USUAL = Limits()
 _AHEAD_OF = (State.STAGED, State.LOADING, State.SERVING)
 FULL_COLUMNS_MIN = 80
 FETCHES_COLUMNS_MIN = 60
 SILENT_SECONDS = 15
-_NOT_BEHIND = -(1 << 62)
 _POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodState.LOADING, PodState.SERVING)
 
 
-def region_badness(row: RegionState) -> tuple[int, int, int]:
-    """Sorts worst last: not known before anything, then by state, then by lag."""
-    since = -row.behind_since_us if row.behind_since_us else _NOT_BEHIND
-    return (2 * row.silent + row.unread, _BADNESS[row.state], since)
+def view_of(state: VersionState, at_us: int | None = None, limits: Limits = USUAL) -> "ModelView":
+    """A model in words, at ``at_us`` by the tracker's clock (None: when it was said): as the dashboard has it."""
+    from modelcast.dashboard.view.fleet import Fleet
+
+    now_us = state.updated_at_us if at_us is None else at_us
+    fleet = Fleet(limits)
+    fleet.take(state, now_us, now_us, "")
+    return fleet.models[state.model]
 
 
-def model_badness(state: VersionState) -> tuple[int, tuple[int, int, int]]:
-    """Sorts worst last."""
-    worst = max((region_badness(r) for r in state.regions if not r.left_out), default=(0, 4, _NOT_BEHIND))
-    return (int(bool(state.alarm)), worst)
+def _badness(pair: "Pair") -> tuple[int, int]:
+    """Sorts worst first."""
+    return rank(pair.word), pair.since_us or 1 << 62
 
 
-def models_table(sightings: Iterable[Sighting]) -> RenderableType:
-    """One line a model; in a narrow terminal fewer columns."""
+def models_table(sightings: Iterable[Sighting], limits: Limits = USUAL) -> RenderableType:
+    """One line a model, the worst first; in a narrow terminal fewer columns."""
     full = TextTable("MODEL", "LATEST", "CONSISTENT", "REGIONS", "WORST", "LAG", "SKEW", "UPDATED", "HELD", box=None)
     fewer, words = _table("MODEL", "SERVED", "REGIONS", "WORST"), _table()
-    for seen in sorted(sightings, key=lambda s: (model_badness(s.state), s.state.model), reverse=True):
+    views = [(seen, view_of(seen.state, seen.at_us, limits)) for seen in sightings]
+    for seen, view in sorted(views, key=lambda each: _model_badness(*each)):
         state = seen.state
-        counted = [r for r in state.regions if not r.left_out]
-        serving = f"{sum(r.serves for r in counted)}/{len(counted) + state.regions_omitted}"
-        worst = max(counted, key=region_badness, default=None)
-        told = _alarm(state) or (state_text(worst) if worst else Text("-"))
+        serving = f"{serving_in(view)}/{sum(view.words.values()) + state.regions_omitted}"
+        told = _worst_text(view)
         consistent, lag_seconds = _version(state.consistent_version), state.lag_seconds_max(seen.at_us)
         full.add_row(
             state.model,
@@ -65,9 +71,9 @@ def models_table(sightings: Iterable[Sighting]) -> RenderableType:
             consistent,
             serving,
             told,
-            age(lag_seconds) if lag_seconds else "-",
+            duration(lag_seconds) if lag_seconds else "-",
             str(state.skew),
-            f"{age(seen.age_seconds)} ago",
+            f"{duration(seen.age_seconds)} ago",
             _held(state),
         )
         fewer.add_row(state.model, consistent, serving, told)
@@ -75,21 +81,31 @@ def models_table(sightings: Iterable[Sighting]) -> RenderableType:
     return Fitting((full, fewer, words), FULL_COLUMNS_MIN)
 
 
-def model_table(state: VersionState, at_us: int | None = None) -> RenderableType:
-    """One line a region, worst first; lags are as at ``at_us`` (None: when it was said). ``notes`` has the rest.
+def _model_badness(seen: Sighting, view: "ModelView") -> tuple[int, float, str]:
+    return rank(view.word), -seen.state.lag_seconds_max(seen.at_us), seen.state.model
 
-    In a narrow terminal what fits: fewer columns, or a few words a region.
+
+def serving_in(view: "ModelView") -> int:
+    """How many counted regions serve what they should."""
+    return sum(count for word, count in view.words.items() if LOOKS[word].serves_wanted)
+
+
+def model_table(state: VersionState, at_us: int | None = None, limits: Limits = USUAL) -> RenderableType:
+    """One line a region, worst first; words and lags are as at ``at_us`` (None: when it was said).
+
+    ``notes`` has the rest. In a narrow terminal what fits: fewer columns, or a few words a region.
     """
     full = _table("REGION", "STATE", "ASPIRED", "STAGED", "SERVED", "PODS", "LAG", "MOVED", "SAVED")
     fewer = _table("REGION", "STATE", "SERVED", "LAG")
     words = _table()
-    for row in _worst_first(state):
+    for pair in _worst_first(view_of(state, at_us, limits)):
+        row = pair.row
         lag_seconds = row.lag_seconds(state.updated_at_us if at_us is None else at_us)
-        lag = age(lag_seconds) if lag_seconds else "-"
+        lag = duration(lag_seconds) if lag_seconds else "-"
         served = _version(row.served_version)
         full.add_row(
             row.region,
-            state_text(row),
+            pair_text(pair),
             _version(row.aspired_version),
             _version(row.staged_version),
             served,
@@ -98,25 +114,25 @@ def model_table(state: VersionState, at_us: int | None = None) -> RenderableType
             size(row.bytes_moved) if row.bytes_moved else "-",
             size(row.bytes_saved) if row.bytes_saved else "-",
         )
-        fewer.add_row(row.region, state_text(row), served, lag)
-        words.add_row(Text.assemble(f"{row.region}: ", state_text(row), f", serves {served}"))
+        fewer.add_row(row.region, pair_text(pair), served, lag)
+        words.add_row(Text.assemble(f"{row.region}: ", (pair.word.value, style_of(pair.word)), f", serves {served}"))
     return Fitting((full, fewer, words), FULL_COLUMNS_MIN)
 
 
-def notes(state: VersionState) -> list[Text]:
+def notes(state: VersionState, limits: Limits = USUAL) -> list[Text]:
     """Why regions are as they are, and how their bytes came; regions with equal notes share a line."""
-    lines: dict[tuple[str, State | None], list[str]] = {}
-    for row in _worst_first(state):
-        lines.setdefault((note(row, state.updated_at_us), row.state), []).append(row.region)
+    lines: dict[tuple[str, Word], list[str]] = {}
+    for pair in _worst_first(view_of(state, limits=limits)):
+        lines.setdefault((note(pair.row, state.updated_at_us), pair.word), []).append(pair.row.region)
     return [
-        Text(one_line(f"{', '.join(who)}: {told}"), style=_STYLE.get(s, "yellow"))
-        for (told, s), who in lines.items()
+        Text(one_line(f"{', '.join(who)}: {told}"), style=_STYLE.get(word, ""))
+        for (told, word), who in lines.items()
         if told
     ]
 
 
-def _worst_first(state: VersionState) -> list[RegionState]:
-    return sorted(state.regions, key=lambda r: (*(-x for x in region_badness(r)), r.region))
+def _worst_first(view: "ModelView") -> "list[Pair]":
+    return sorted(view.pairs.values(), key=lambda pair: (*_badness(pair), pair.row.region))
 
 
 def is_fetching(row: RegionState) -> bool:
@@ -152,7 +168,7 @@ def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> RenderableType | N
             words.add_row(f"{name}: {row.way}")
             continue
         left = seconds_left(row)
-        done, until = size_of(row.bytes_moved, row.bytes_planned), age(left) if left < math.inf else "stands"
+        done, until = size_of(row.bytes_moved, row.bytes_planned), duration(left) if left < math.inf else "stands"
         full.add_row(name, done, f"{size(row.bytes_per_second)}/s", until, row.way)
         words.add_row(f"{name}: {done}, {until}" + (" left" if left < math.inf else ""))
     return Fitting((full, words), FETCHES_COLUMNS_MIN)
@@ -164,16 +180,16 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     table = TextTable("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", "HELD", box=None)
 
     def badness(row: RegionLine) -> tuple[float, float]:
-        behind = sum(not r.serves and not r.left_out for r in row[4].values())
+        behind = sum(p.counted and not LOOKS[p.word].serves_wanted for p in row[4].values())
         return (float("inf") if row[3] is None else row[3] if row[3] > SILENT_SECONDS else 0.0, behind)
 
     for name, workers, software, heard, models, free, lag in sorted(
         rows, key=lambda r: (badness(r), r[0]), reverse=True
     ):
-        counted = [r for r in models.values() if not r.left_out]
+        counted = [pair for pair in models.values() if pair.counted]
         silent = heard is None or heard > SILENT_SECONDS
-        last = Text("never" if heard is None else f"{age(heard)} ago", style="bold red" if silent else "")
-        serving = f"{0 if silent else sum(r.serves for r in counted)}/{len(counted)}"
+        last = Text("never" if heard is None else f"{duration(heard)} ago", style="bold red" if silent else "")
+        serving = f"{0 if silent else sum(LOOKS[p.word].serves_wanted for p in counted)}/{len(counted)}"
         fewer.add_row(name, last, serving)
         words.add_row(Text.assemble(f"{name}: {serving}, heard ", last))
         table.add_row(
@@ -181,10 +197,10 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
             str(workers),
             last,
             serving,
-            age(lag) if lag else "-",
+            duration(lag) if lag else "-",
             size(free) if free is not None else "-",
             software,
-            Text("; ".join(f"{name} {told}" for name, row in models.items() if (told := held_line(row))) or "-"),
+            Text("; ".join(f"{name} {told}" for name, pair in models.items() if (told := held_line(pair.row))) or "-"),
         )
     return Fitting((table, fewer, words), FULL_COLUMNS_MIN)
 
@@ -202,27 +218,37 @@ def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> TextT
             Text(pod.state.value, style=style),
             _version(pod.version),
             str(pod.generation or "-"),
-            f"{age((now_us - pod.read_at_us) / 1e6)} ago" if pod.read_at_us else "-",
+            f"{duration((now_us - pod.read_at_us) / 1e6)} ago" if pod.read_at_us else "-",
             pod.error,
         )
     return table
 
 
-def state_text(row: RegionState) -> Text:
-    """A region's state, coloured; one of which nothing is known now is marked as such."""
-    text = row.state.value if row.state else "UNKNOWN"
-    if row.silent or row.unread:
-        return Text(f"{'SILENT' if row.silent else 'UNREAD'} ({text})", style="bold red")
-    if row.state is not None and row.aspired_version is not None and not row.pods_expected:
-        return Text(f"{text}, NO PODS", style="yellow")
-    return Text(text, style=_STYLE.get(row.state, "yellow"))
+def pair_text(pair: "Pair") -> Text:
+    """A pair's word, coloured; of one that is behind, also what it is doing."""
+    doing = f" {pair.row.state.lower()}" if pair.word in BEHIND and pair.row.state is not None else ""
+    return Text(pair.word.value + (doing if pair.word is not Word.FAILED else ""), style=style_of(pair.word))
+
+
+def style_of(word: Word) -> str:
+    """How a word is coloured."""
+    return _STYLE.get(word, "dim")
+
+
+def _worst_text(view: "ModelView") -> Text:
+    counted = [pair for pair in view.pairs.values() if pair.counted]
+    if view.word is Word.ALARM or not counted:
+        return Text(view.word.value, style=style_of(view.word))
+    return pair_text(min(counted, key=_badness))
 
 
 def note(row: RegionState, now_us: int) -> str:
     """Why a region is as it is, at ``now_us``."""
     parts = [f"left out: {row.left_out}"] if row.left_out else []
     if (row.silent or row.unread) and row.reported_version is not None:
-        parts.append(f"served {row.reported_version} when last reported, {age((now_us - row.heard_at_us) / 1e6)} ago")
+        parts.append(
+            f"served {row.reported_version} when last reported, {duration((now_us - row.heard_at_us) / 1e6)} ago"
+        )
     if row.refused_version is not None:
         parts.append(f"refuses {row.refused_version}")
     if row.error:
@@ -238,7 +264,7 @@ def error_of(row: RegionState, now_us: int) -> str:
     """A region's error. One about an earlier generation tells that and its age: the region has not got further."""
     if not 0 < row.error_generation < row.aspired_generation:
         return row.error
-    return f"{row.error} (generation {row.error_generation}, {age((now_us - row.reported_at_us) / 1e6)} ago)"
+    return f"{row.error} (generation {row.error_generation}, {duration((now_us - row.reported_at_us) / 1e6)} ago)"
 
 
 def _held(state: VersionState) -> Text:
@@ -270,10 +296,6 @@ class Fitting:
 def _table(*columns: str) -> TextTable:
     """One that stays readable at 80 columns."""
     return TextTable(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False, show_header=bool(columns))
-
-
-def _alarm(state: VersionState) -> Text | None:
-    return Text("ALARM", style="bold red") if state.alarm else None
 
 
 def _version(version: int | None) -> str:

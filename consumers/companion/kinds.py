@@ -136,7 +136,9 @@ def _repository(settings: ServerSettings) -> ModelRepository:
     try:
         return ModelRepository(settings.repository)
     except OSError as error:
-        raise ModelcastError(f"can't be written: {error.strerror}", subject=str(settings.repository)) from None
+        hint = "mend its permissions, or name another folder in --repository"
+        told = f"can't be written: {error.strerror}"
+        raise ModelcastError(told, subject=str(settings.repository), hint=hint) from None
 
 
 def _http(settings: ServerSettings) -> str:

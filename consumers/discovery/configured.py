@@ -24,16 +24,21 @@ def source_of(fleet: FleetSettings, region_store: ObjectStore | None) -> PodSour
     Raises:
         UsageError: a library that it takes is not installed, or leases have no bucket.
     """
+    try:
+        return _made(fleet, region_store)
+    except ImportError as error:
+        raise UsageError(
+            f"this kind of discovery needs {error.name}", subject=fleet.label, hint="pip install 'modelcast[region]'"
+        ) from None
+
+
+def _made(fleet: FleetSettings, region_store: ObjectStore | None) -> PodSource:
     match fleet.discover:
         case FileDiscovery(path=path):
             return FileSource(path)
         case DnsDiscovery() as asked:
-            try:
-                from modelcast.consumers.discovery.dns import DnsSource
-            except ImportError:
-                raise UsageError(
-                    "discovery by DNS needs dnspython", subject=fleet.label, hint="pip install 'modelcast[region]'"
-                ) from None
+            from modelcast.consumers.discovery.dns import DnsSource
+
             return DnsSource(asked.name, asked.record, asked.port, asked.scheme, asked.resolvers)
         case KubernetesDiscovery() as asked:
             return _kubernetes(asked)

@@ -40,6 +40,9 @@ class Registration:
         lease: what is registered.
         renew_seconds: how often.
         expiry_seconds: after which silence another pod has ended.
+
+    Attributes:
+        trouble: why this pod must take no traffic: another has its name, and its region drives that one; "": none.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Registration:
         renew_seconds: float = RENEW_SECONDS,
         expiry_seconds: float = EXPIRY_SECONDS,
     ) -> None:
+        self.trouble = ""
         self._store = store
         self._lease = lease
         self._key = keys.pod_lease(lease.name)
@@ -63,19 +67,20 @@ class Registration:
 
     async def run(self) -> None:
         """Register and renew until cancelled; then take the lease away, so that nobody waits for this pod."""
-        trouble = ""
+        told = ""
         try:
             while True:
                 try:
                     held = self._etag is not None
                     await asyncio.to_thread(self.renew, time.monotonic())
-                    if not held or trouble:
+                    if not held or told:
                         log.info("registered", pod=self._lease.name, url=self._lease.url)
-                    trouble = ""
+                    self.trouble = told = ""
                 except ModelcastError as error:
-                    if str(error) != trouble:
+                    if str(error) != told:
                         log.error("this pod is not registered: its region does not know it", error=error)
-                    trouble = str(error)
+                    told = str(error)
+                    self.trouble = told if isinstance(error, NameTaken) else self.trouble
                 await asyncio.sleep(self._renew_seconds)
         finally:
             with suppress(ModelcastError):

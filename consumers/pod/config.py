@@ -33,6 +33,11 @@ class DesiredSource(Protocol):
 class Presence(Protocol):
     """How the region learns of this pod (``Registration``)."""
 
+    @property
+    def trouble(self) -> str:
+        """Why this pod must take no traffic: its region does not drive it, but another of its name; "": it may."""
+        ...
+
     async def run(self) -> None:
         """Say that the pod is there, until cancelled; then that it leaves."""
         ...

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import istr
 
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.paths import PathTarget
@@ -19,7 +19,7 @@ from modelcast.infra.telemetry.metrics import PodMetrics
 
 log = structlog.get_logger("modelcast.pod")
 
-JSON_SIZE_HEADER = "Inference-Header-Content-Length"
+JSON_SIZE_HEADER = istr("Inference-Header-Content-Length")
 
 
 class OnnxInference:
@@ -59,10 +59,8 @@ class OnnxInference:
             return _error(503, str(error), {**serving.headers, "Retry-After": "1"})
         finally:
             self._series.ended(order.model, order.version, status, time.perf_counter() - started)
-        headers = CIMultiDict(serving.headers)
-        if answer.json_size_bytes == ALL_JSON:
-            headers["Content-Type"] = "application/json"
-        else:
+        headers = serving.answer_headers.copy()
+        if answer.json_size_bytes != ALL_JSON:
             headers["Content-Type"] = "application/octet-stream"
             headers[JSON_SIZE_HEADER] = str(answer.json_size_bytes)
         return web.Response(status=answer.status, body=answer.body, headers=headers)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import structlog
+from multidict import CIMultiDict
 
 from modelcast.consumers.pod.engine import Engine, Served
 from modelcast.consumers.pod.fence import Accepted, Admission, check_pair, judge
@@ -43,6 +44,11 @@ class Serving:
             "modelcast-proof": self.served.proof,
         }
 
+    @cached_property
+    def answer_headers(self) -> "CIMultiDict[str]":
+        """The same for an answer in JSON, as a client library wants them: to copy them costs little."""
+        return CIMultiDict({**self.headers, "Content-Type": "application/json"})
+
 
 @dataclass(slots=True, eq=False)
 class Slot:
@@ -66,6 +72,7 @@ class Repository:
         self.slots: dict[str, Slot] = {}
         self.changed = asyncio.Event()  # set, and replaced by a new one, whenever an order was carried out
         self._swapping = 0  # swaps under way in which the server may fail requests
+        self._turn = asyncio.Lock()  # held by a model whose swap takes the whole server
         self._unreachable = ""  # why the server could not be asked last
         self._grace_seconds = grace_seconds
         self._engine = engine
@@ -302,14 +309,15 @@ class Repository:
         self._spawn(self._remember_served(order))
 
     async def _swap(self, order: LoadOrder) -> Served:
-        if self._engine.capabilities.gapless:
+        if self.gapless:
             return await self._engine.swap(order)
-        self._swapping += 1
-        try:
-            await asyncio.sleep(self._grace_seconds)  # balancers learn from /readyz
-            return await self._engine.swap(order)
-        finally:
-            self._swapping -= 1
+        async with self._turn:
+            self._swapping += 1
+            try:
+                await asyncio.sleep(self._grace_seconds)  # balancers learn from /readyz
+                return await self._engine.swap(order)
+            finally:
+                self._swapping -= 1
 
     def _count_active(self, order: LoadOrder, old: Serving | None) -> None:
         if old is not None:

@@ -8,6 +8,7 @@ import orjson
 import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp.http import HttpProcessingError
+from multidict import istr
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from modelcast.consumers.pod.config import PodConfig
@@ -26,6 +27,8 @@ Handler = Callable[[web.BaseRequest, PathTarget], Awaitable[web.Response]]
 
 _CHUNKED_BYTES_GUESS = 1024 * 1024  # a body that doesn't say its size counts as this much
 _ALWAYS = {"live", "ready", "metrics"}
+_INCARNATION, _READY, _EXPECT = istr("modelcast-incarnation"), istr("modelcast-ready"), istr("Expect")
+_GAPLESS = istr("modelcast-gapless")
 _FAILED_STATUS = {"artifact_missing": 404, "verification_failed": 422, "unsupported": 422, "load_timeout": 504}
 
 
@@ -92,7 +95,7 @@ class Routes:
             return self._sign(_closing(busy))
         self._life.begun(size_bytes)
         try:
-            if "Expect" in request.headers:
+            if _EXPECT in request.headers:
                 await _expect(request)
             return self._sign(await handler(request, target))
         except BadRequest as error:
@@ -113,9 +116,9 @@ class Routes:
 
     def _sign(self, response: web.Response) -> web.Response:
         headers = response.headers
-        headers["modelcast-incarnation"] = self._incarnation
-        headers["modelcast-ready"] = "true" if self._life.restored else "false"  # of the model asked for
-        headers["modelcast-gapless"] = "true" if self._repository.gapless else "false"
+        headers[_INCARNATION] = self._incarnation
+        headers[_READY] = "true" if self._life.restored else "false"  # of the model asked for
+        headers[_GAPLESS] = "true" if self._repository.gapless else "false"
         if self._life.leaving:
             _closing(response)
         return response
@@ -126,7 +129,7 @@ class Routes:
         return web.json_response({"live": True})
 
     async def _ready(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
-        trouble = self._repository.trouble
+        trouble = self._trouble
         ready = self._life.ready and not trouble
         body: dict[str, Any] = {"ready": ready, "phase": self._life.phase.value}
         if trouble:
@@ -135,8 +138,13 @@ class Routes:
             body["lacking"] = list(self._life.lacking)
         return web.json_response(body, status=200 if ready else 503)
 
+    @property
+    def _trouble(self) -> str:
+        presence = self._config.presence
+        return self._repository.trouble or (presence.trouble if presence else "")
+
     async def _show_metrics(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:
-        self._metrics.ready.set(self._life.ready and not self._repository.trouble)
+        self._metrics.ready.set(self._life.ready and not self._trouble)
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _about(self, _request: web.BaseRequest, _target: PathTarget) -> web.Response:

@@ -77,6 +77,7 @@ class V2Pod:
         self._timeouts = timeouts or Timeouts()
         self._session: aiohttp.ClientSession | None = None
         self._ours: bool | None = None  # as the latest answer said; None: it was not asked yet
+        self._closed = False
 
     @property
     def name(self) -> str:
@@ -145,7 +146,8 @@ class V2Pod:
         )
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, for good: a call that is under way ends as if the pod did not answer."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -167,6 +169,8 @@ class V2Pod:
         _refused_by_another(answer, subject)
 
     async def _ask(self, method: str, path: str, seconds: float, *, body: object = None) -> _Answer:
+        if self._closed:
+            raise PodUnreachable("it has left the region", subject=self._name)
         if self._session is None:
             # A pod that restarted has closed the connections that we keep; aiohttp retries idempotent requests.
             self._session = aiohttp.ClientSession(

@@ -1,6 +1,7 @@
 // Which page, and the keys that work on all of them.
 
 import { html, render, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
+import { Kafka } from "./kafka.js";
 import { Model } from "./model.js";
 import { Now } from "./now.js";
 import { Banner, copy, Header } from "./parts.js";
@@ -12,6 +13,7 @@ function page() {
   if (kind === "models" && name) return [name, html`<${Model} key=${name} name=${name} />`];
   if (kind === "regions" && name) return [name, html`<${Region} key=${name} name=${name} />`];
   if (kind === "regions") return ["Regions", html`<${Regions} />`];
+  if (kind === "kafka") return ["Kafka", html`<${Kafka} />`];
   if (kind === "refused") return ["Refused versions", html`<${Refused} />`];
   return ["", html`<${Now} />`];
 }

@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.words import Limits, PairFacts, Word, counts, word_of
-
-REPORT_US = 300 * 1_000_000
-"""How often a region repeats what it reported, in microseconds."""
+from modelcast.schemas.words import Limits, PairFacts, Word, counts, first_facts, word_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,30 +65,26 @@ class ModelView:
 def make_pair(state: VersionState, row: RegionState, before: Pair | None, now_us: int, limits: Limits) -> Pair:
     """The pair that a row of a state means; ``before`` tells since when."""
     row = replace(row, pods=())
-    moved_at_us = _moved_at_us(row, before, now_us)
-    behind_since_us = row.behind_since_us
-    read_at_us = _read_at_us(state, row, before)
-    facts = PairFacts(row, bool(state.alarm), behind_since_us, moved_at_us, read_at_us)
+    facts = _facts(state, row, before, now_us)
     worded = word_of(facts, now_us, limits)
-    since_us = _since_us(worded.word, row, behind_since_us, before, now_us)
-    return Pair(state.model, row, worded.word, since_us, worded.until_us, moved_at_us, behind_since_us, read_at_us)
+    since_us = _since_us(worded.word, row, facts.behind_since_us, before, now_us)
+    times = facts.moved_at_us, facts.behind_since_us, facts.read_at_us
+    return Pair(state.model, row, worded.word, since_us, worded.until_us, *times)
 
 
-def _read_at_us(state: VersionState, row: RegionState, before: Pair | None) -> int:
-    """A region's own clock may be wrong: what counts is when the tracker first published what it reported."""
+def _facts(state: VersionState, row: RegionState, before: Pair | None, now_us: int) -> PairFacts:
+    first = first_facts(state, row, now_us)
     if before is None:
-        return min(max(row.reported_at_us, state.updated_at_us - REPORT_US), state.updated_at_us)
-    return before.read_at_us if before.row.reported_at_us == row.reported_at_us else state.updated_at_us
+        return first
+    return replace(
+        first,
+        moved_at_us=before.moved_at_us if _progress(before.row) == _progress(row) else now_us,
+        read_at_us=before.read_at_us if before.row.reported_at_us == row.reported_at_us else state.updated_at_us,
+    )
 
 
 def _progress(row: RegionState) -> tuple[object, ...]:
     return (row.state, row.bytes_moved, row.pods_serving, row.staged_version, row.aspired_generation)
-
-
-def _moved_at_us(row: RegionState, before: Pair | None, now_us: int) -> int:
-    if before is None:
-        return min(row.reported_at_us, now_us)
-    return before.moved_at_us if _progress(before.row) == _progress(row) else now_us
 
 
 def _since_us(word: Word, row: RegionState, behind_since_us: int, before: Pair | None, now_us: int) -> int:

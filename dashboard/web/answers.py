@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelcast.dashboard.board import Freshness
+from modelcast.dashboard.groups import GroupView, GroupWord
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.fleet import Fleet, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair
@@ -215,6 +216,31 @@ class Entries:
 
     fresh: Freshness
     entries: tuple[EntryLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupWordLine:
+    """What a status word of consumer groups means."""
+
+    word: GroupWord
+    means: str
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The consumer groups on Kafka, worst first.
+
+    Attributes:
+        looked_at_us: when they were looked at; 0: not yet.
+        error: why the last look failed; what is shown is from ``looked_at_us``.
+        words: worst first.
+    """
+
+    fresh: Freshness
+    looked_at_us: int
+    error: str
+    groups: tuple[GroupView, ...]
+    words: tuple[GroupWordLine, ...]
 
 
 @dataclass(frozen=True, slots=True)

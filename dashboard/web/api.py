@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from modelcast.dashboard.board import Board
+from modelcast.dashboard.groups import GROUP_WORDS, GroupsWatch, group_rank
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.redis_poller import read_pods
 from modelcast.dashboard.stream import dumps
@@ -31,10 +32,11 @@ class Api:
         settings: where Redis is.
         board: what is shown.
         logs: reads registry logs, for who and why.
+        groups: looks at consumer groups.
     """
 
-    def __init__(self, settings: Settings, board: Board, logs: LogSource) -> None:
-        self._settings, self._board, self._logs = settings, board, logs
+    def __init__(self, settings: Settings, board: Board, logs: LogSource, groups: GroupsWatch) -> None:
+        self._settings, self._board, self._logs, self._groups = settings, board, logs, groups
 
     def routes(self) -> list[web.RouteDef]:
         """Paths and handlers."""
@@ -49,6 +51,7 @@ class Api:
             web.get(BASE + "/regions/{region}", self.region),
             web.get(BASE + "/refused", self.refused),
             web.get(BASE + "/entries", self.entries),
+            web.get(BASE + "/kafka/groups", self.groups),
             web.get(BASE + "/grid", self.grid),
             web.get(BASE + "/words", self.words),
         ]
@@ -177,6 +180,14 @@ class Api:
         return self._answer(
             request, answers.Entries(board.freshness(), tuple(reversed(board.announced.lines))), cached=False
         )
+
+    async def groups(self, request: web.Request) -> web.Response:
+        """How far the consumer groups have read, worst first."""
+        watch = self._groups
+        found = sorted(watch.groups, key=lambda g: (group_rank(g.word), -(g.lag_seconds or 0.0), g.group))
+        words = tuple(answers.GroupWordLine(word, means) for word, means in GROUP_WORDS.items())
+        answer = answers.Groups(self._board.freshness(), watch.looked_at_us, watch.error, tuple(found), words)
+        return self._answer(request, answer, cached=False)
 
     async def grid(self, request: web.Request) -> web.Response:
         """All pairs, a byte each."""

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from modelcast.dashboard.board import Board
+from modelcast.dashboard.groups import GroupsWatch
 from modelcast.dashboard.metrics import collected
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.stream import dumps
@@ -28,11 +29,13 @@ PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 log = structlog.get_logger(__name__)
 
 
-def make_web_app(settings: Settings, board: Board, logs: LogSource) -> web.Application:
+def make_web_app(settings: Settings, board: Board, logs: LogSource, groups: GroupsWatch) -> web.Application:
     """The application over a board."""
     events = Events(board, settings.dashboard.watchers_max)
     app = web.Application(middlewares=[_guard(settings)], client_max_size=64 * 1024)
-    app.add_routes([*Api(settings, board, logs).routes(), *events.routes(), *Pages().routes(), *_probes(board)])
+    app.add_routes(
+        [*Api(settings, board, logs, groups).routes(), *events.routes(), *Pages().routes(), *_probes(board, groups)]
+    )
     app.on_shutdown.append(events.close)
     app.on_response_prepare.append(_sign)
     return app
@@ -111,7 +114,7 @@ def _fault(status: int, fault: Fault) -> web.Response:
     return web.Response(status=status, body=dumps(fault), content_type="application/json")
 
 
-def _probes(board: Board) -> list[web.RouteDef]:
+def _probes(board: Board, groups: GroupsWatch) -> list[web.RouteDef]:
     async def live(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
@@ -120,7 +123,9 @@ def _probes(board: Board) -> list[web.RouteDef]:
         return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(collected(board)), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=generate_latest(collected(board, groups)), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
 
     async def openapi(_request: web.Request) -> web.Response:
         return web.Response(body=dumps(document()), content_type="application/json")

@@ -31,6 +31,7 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/regions/{region}": ("One region.", answers.Region, [_REGION]),
     "/refused": ("What regions refuse.", answers.Refusals, []),
     "/entries": ("The newest log entries.", answers.Entries, []),
+    "/kafka/groups": ("How far the consumer groups on Kafka have read, worst first.", answers.Groups, []),
     "/words": ("The status words.", answers.Words, []),
 }
 

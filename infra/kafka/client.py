@@ -117,9 +117,9 @@ def make_producer(
     return _made(Producer, properties, settings)
 
 
-def make_consumer(settings: Settings) -> Consumer:
-    """A consumer without a group (see ``consumer_properties``)."""
-    return _made(Consumer, consumer_properties(settings), settings)
+def make_consumer(settings: Settings, *, limits: Mapping[str, int] = MappingProxyType({})) -> Consumer:
+    """A consumer without a group (see ``consumer_properties``); ``limits``: how much it reads ahead, as properties."""
+    return _made(Consumer, consumer_properties(settings) | dict(limits), settings)
 
 
 def make_admin(settings: Settings) -> AdminClient:

@@ -105,6 +105,8 @@ def down(directory: Path | None = None, progress: Progress = SILENT, *, delete_d
         Refused: the folder holds something that is not a stack's.
     """
     directory = (directory or default_dir()).absolute()
+    if not directory.parent.exists():
+        return False
     with turn(directory):
         there = delete_data and directory.exists()
         _refuse_foreign(directory)

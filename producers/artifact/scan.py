@@ -61,12 +61,7 @@ def scan(
         Refused: empty; a link that leaves the folder; unreadable, or changing while it is read; a socket, pipe or
             device; a pickle; a name that can't be carried; a model that is not all there.
     """
-    try:
-        root = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        told = "no such file or folder" if missing else f"can't be read: {reason(error)}"
-        raise UsageError(told, subject=str(path), hint="check its path") from None
+    root = located(path)
     walk = Walk(root) if root.is_dir() else None
     found = walk.files() if walk else [regular(path.name, root, root.stat())]
     left_out, empty = (walk.left_out, walk.empty) if walk else ([], [])
@@ -89,6 +84,20 @@ def scan(
     notes = (*_told_of(left_out), *empty, *remarks)
     digest = "sha256:" + hashlib.sha256(encoded).hexdigest()
     return Artifact(manifest, encoded, digest, tuple(files), tuple(left_out), notes)
+
+
+def located(path: Path) -> Path:
+    """Where a file or folder really is.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        told = "no such file or folder" if missing else f"can't be read: {reason(error)}"
+        raise UsageError(told, subject=str(path), hint="check its path") from None
 
 
 def framework_of(files: Sequence[LocalFile]) -> str:

@@ -34,15 +34,16 @@ def rollback_targets(regions: str | Sequence[str], last_consistent: int | None) 
     """Targets of a rollback whose version is not named, decided on the log as it stands when it is claimed.
 
     Raises:
-        UsageError: a region's name is malformed.
+        UsageError: a region's name or the version is malformed.
     """
+    last = check_version(last_consistent) if last_consistent is not None else None
     named = tuple(dict.fromkeys(region_names_of(regions)))
 
     def targets(log: ModelLog) -> tuple[CommandTarget, ...]:
         wanted = named or (ALL_REGIONS,)
         if not named and not log.view(ALL_REGIONS).activations:  # every publication named its regions
             wanted = tuple(sorted(log.regions_named)) or wanted
-        return tuple(CommandTarget(region, _before(log, region, last_consistent)) for region in wanted)
+        return tuple(CommandTarget(region, _before(log, region, last)) for region in wanted)
 
     return targets
 

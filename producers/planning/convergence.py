@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from modelcast.producers.planning.values import region_names_of, shown
+from modelcast.producers.planning.values import region_names_of, value_and_type
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
+from modelcast.schemas.words import Limits, first_facts, word_of
 
 Level = Literal["all", "quorum", "one"]
 LEVELS: tuple[Level, ...] = ("all", "quorum", "one")
@@ -43,7 +44,7 @@ def level_of(level: object) -> Level:
     for known in LEVELS:
         if isinstance(level, str) and level == known:
             return known
-    raise UsageError(f"bad level {shown(level)}", hint=f"use one of {', '.join(LEVELS)}")
+    raise UsageError(f"bad level {value_and_type(level)}", hint=f"use one of {', '.join(LEVELS)}")
 
 
 def judge(
@@ -81,7 +82,7 @@ def judge(
     omitted = 0 if regions else state.regions_omitted
     expected = len(counted) + len(unheard) + omitted
     needed = {"all": expected, "quorum": expected // 2 + 1, "one": 1}[level]
-    lacking = (*(_why(r, version) for r in missing), *(f"{name}: never reported" for name in unheard))
+    lacking = (*(_why(state, r, version) for r in missing), *(f"{name}: never reported" for name in unheard))
     return Convergence(
         reached=bool(counted) and (len(there) >= needed or (omitted > 0 and state.consistent_version == version)),
         there=there,
@@ -119,8 +120,11 @@ def _is_past(region: RegionState, version: int, generation: int) -> bool:
     return newer and version not in {region.aspired_version, region.staged_version}
 
 
-def _why(region: RegionState, version: int) -> str:
-    parts = [region.state.value if region.state else "never reported"]
+def _why(state: VersionState, region: RegionState, version: int) -> str:
+    """How a region stands that does not have the version, in the words that are shown everywhere."""
+    now_us = state.updated_at_us
+    parts = [word_of(first_facts(state, region, now_us), now_us, Limits()).word.value]
+    parts.append(region.state.value.lower() if region.state else "never reported")
     if region.aspired_version != version:
         parts.append(f"aspires to {region.aspired_version}")
     if not region.pods_expected:
@@ -129,9 +133,7 @@ def _why(region: RegionState, version: int) -> str:
         parts.append(f"served {region.reported_version} when last reported")
     elif region.aspired_version == version:
         parts.append(f"{region.pods_serving} of {region.pods_expected} pods serve it")
-    if region.silent:
-        parts.append("silent")
-    elif region.unread:
+    if region.unread and not region.silent:
         parts.append("its pods were not read back for too long")
     if region.error:
         parts.append(region.error)

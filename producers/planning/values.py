@@ -34,7 +34,7 @@ def region_names_of(regions: object) -> tuple[str, ...]:
     except Exception:  # no iterable, or one that fails: whatever another library's value says to it
         names = None
     if names is None:
-        raise UsageError(f"regions are {shown(regions)}", hint='write "eu" or ["eu", "us"]')
+        raise UsageError(f"regions are {value_and_type(regions)}", hint='write "eu" or ["eu", "us"]')
     return tuple(check_region(name) for name in names)
 
 
@@ -69,7 +69,7 @@ def activation_of(activation: object) -> Activation:
         return Activation(str(activation).upper())
     except Exception:  # whatever another library's value says to it
         known = ", ".join(a.lower() for a in Activation)
-        raise UsageError(f"bad activation {shown(activation)}", hint=f"use one of {known}") from None
+        raise UsageError(f"bad activation {value_and_type(activation)}", hint=f"use one of {known}") from None
 
 
 def verb_of(verb: object) -> CommandKind:
@@ -82,7 +82,7 @@ def verb_of(verb: object) -> CommandKind:
     for kind in said:
         if isinstance(verb, str) and verb.upper() == kind:
             return kind
-    raise UsageError(f"bad verb {shown(verb)}", hint=f"use one of {', '.join(k.lower() for k in said)}")
+    raise UsageError(f"bad verb {value_and_type(verb)}", hint=f"use one of {', '.join(k.lower() for k in said)}")
 
 
 def number_of_seconds(what: str, value: Any) -> float:
@@ -96,7 +96,7 @@ def number_of_seconds(what: str, value: Any) -> float:
     except Exception:  # whatever another library's value says to it
         found = math.nan
     if not found >= 0:  # also: not a number
-        raise UsageError(f"{what} is {shown(value)}", hint="write a number of seconds, as in 300")
+        raise UsageError(f"{what} is {value_and_type(value)}", hint="write a number of seconds, as in 300")
     return found
 
 
@@ -104,7 +104,7 @@ def _pairs(what: str, values: Any) -> dict[Any, Any]:
     try:
         return dict(values or {})
     except (TypeError, ValueError):
-        raise UsageError(f"{what} are {shown(values)}", hint=f"write {what}={{name: value}}") from None
+        raise UsageError(f"{what} are {value_and_type(values)}", hint=f"write {what}={{name: value}}") from None
 
 
 def _number(name: object, value: Any) -> float:
@@ -114,7 +114,7 @@ def _number(name: object, value: Any) -> float:
     except Exception:  # whatever another library's number says to it: an array of many, say
         found = math.nan
     if not math.isfinite(found):
-        raise UsageError(f"metric {brief(name)} is {shown(value)}", hint="metrics are finite numbers")
+        raise UsageError(f"metric {brief(name)} is {value_and_type(value)}", hint="metrics are finite numbers")
     return found
 
 
@@ -133,23 +133,23 @@ def text_of(what: str, value: Any) -> str:
             try:
                 found = str(value)
             except Exception:  # a whole number of too many digits, or what another library's value says to it
-                raise UsageError(f"{what} is {shown(value)}", hint="a shorter text is asked for") from None
+                raise UsageError(f"{what} is {value_and_type(value)}", hint="a shorter text is asked for") from None
         case datetime.date() | datetime.time():
             found = value.isoformat()
         case _:
-            raise UsageError(f"{what} is {shown(value)}", hint="text is asked for: str(...) makes one")
+            raise UsageError(f"{what} is {value_and_type(value)}", hint="text is asked for: str(...) makes one")
     try:
         found.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{what} is {shown(value)}", hint="it holds half a character: no text") from None
+        raise UsageError(f"{what} is {value_and_type(value)}", hint="it holds half a character: no text") from None
     if "\0" in found:
-        raise UsageError(f"{what} is {shown(value)}", hint="it holds a NUL character: leave it out")
+        raise UsageError(f"{what} is {value_and_type(value)}", hint="it holds a NUL character: leave it out")
     if len(found) > TEXT_MAX:
         raise UsageError(f"{what} has {len(found)} characters", hint=f"at most {TEXT_MAX}")
     return found
 
 
-def shown(value: object) -> str:
+def value_and_type(value: object) -> str:
     """A value and its type, in a few words, whatever it is."""
     text, kind = brief(value), type(value).__name__
     return f"{text if len(text) + len(kind) <= 77 else text[:60] + '…'} ({kind})"

@@ -4,7 +4,7 @@ Pairs are made here, three of them by really training a transformer (once; kept 
 empirical conditional entropy of the difference given the old value's exponent. **What counts for a pair's aim is the
 share of that bound as it is, ``of_bound``**: 98 %, or 95 % for fp16, fp8, int8 and heavy tails. It is taken from
 counts, so where nearly every difference is unique (fp32) it comes out too low on small files, and the share of the
-bound is understated; the share of the bound corrected for that (``delta_pairs.bound_bytes``) stands beside it, and
+bound is understated; the share of the bound corrected for that (``deltas.pairs.bound_bytes``) stands beside it, and
 counts for nothing.
 
 Codec speeds are of full-model bytes, from mapped files to memory, without hashing and writing; ``make`` and ``apply``
@@ -25,10 +25,10 @@ from typing import Any
 
 from modelcast.deltas import codec as delta
 from modelcast.deltas.codec.layouts.dtypes import SAFETENSORS
-from tests.bench import delta_peers, plot_delta
-from tests.bench.delta_pairs import PAIRS, WANTED, bound_bytes, changed_share, files_of, total_bytes
-from tests.bench.delta_speed import codec, memcpy, shares, speed, timed
-from tests.bench.delta_trained import STEPS, trained
+from tests.bench.deltas import peers, plot
+from tests.bench.deltas.pairs import PAIRS, WANTED, bound_bytes, changed_share, files_of, total_bytes
+from tests.bench.deltas.speed import codec, memcpy, shares, speed, timed
+from tests.bench.deltas.trained import STEPS, trained
 from tests.bench.figures import conditions, spread
 from tests.support.pairs import Tensors
 
@@ -72,7 +72,7 @@ def one_pair(folder: Path, name: str, size: int, rounds: int, threads: int) -> d
     if dtype.rotates and name.endswith("step"):
         whole = folder / "whole"
         alone: dict[str, Any] = {"ratio": delta.make(None, new, whole, threads=threads).ratio}
-        alone["zipnn_published"] = delta_peers.ZIPNN_PUBLISHED.get(dtype.name)
+        alone["zipnn_published"] = peers.ZIPNN_PUBLISHED.get(dtype.name)
         figures["whole_one_thread"] = alone | codec(None, new, whole, "numba", 1, rounds)
     copying = figures["memcpy_mb_s"] = memcpy(new, rounds)
     for kind in {*KINDS, "whole_one_thread"} & figures.keys():
@@ -84,10 +84,10 @@ def peers_of(folder: Path, name: str, size: int, threads: int, *, slow: bool) ->
     """The other tools, and this one (numba path, no process to start), on a pair of ``size`` bytes."""
     old, new = written(folder, PAIRS[name](size))
     ratio = delta.make(old, new, folder / "delta", threads=threads).ratio
-    seconds = timed(delta_peers.ROUNDS, lambda: delta.make(old, new, folder / "delta", threads=threads))
+    seconds = timed(peers.ROUNDS, lambda: delta.make(old, new, folder / "delta", threads=threads))
     ours = {"ratio": ratio, "seconds": spread([wall for wall, _ in seconds]), "rounds": len(seconds)}
     found = {"size_bytes": new.stat().st_size, "this": ours}
-    return found | delta_peers.measured(old, new, folder, slow=slow)
+    return found | peers.measured(old, new, folder, slow=slow)
 
 
 def show(name: str, figures: dict[str, Any]) -> None:
@@ -104,9 +104,9 @@ def show(name: str, figures: dict[str, Any]) -> None:
         f"memcpy {figures['memcpy_mb_s']['cpu']:.0f}"
     )
     print(f"{INDENT}of one thread's memcpy: " + ", ".join(f"{k} {_of_memcpy(figures[k])}" for k in KINDS))
-    peers = figures["peers"]
-    known = [delta_peers.shown(k, v) for k, v in peers.items() if isinstance(v, dict)]
-    print(f"{INDENT}on {peers['size_bytes'] / 2**20:.1f} MiB: " + ", ".join(known), flush=True)
+    measured = figures["peers"]
+    known = [peers.shown(k, v) for k, v in measured.items() if isinstance(v, dict)]
+    print(f"{INDENT}on {measured['size_bytes'] / 2**20:.1f} MiB: " + ", ".join(known), flush=True)
     alone = figures.get("whole_one_thread")
     if alone:
         rates = [alone[w][c] for w in ("encode_mb_s", "decode_mb_s") for c in ("median", "cpu")]
@@ -164,7 +164,7 @@ def main() -> None:
     if missed:
         print(f"missed: {'; '.join(missed)}")
     if options.svg:
-        options.svg.write_text(plot_delta.svg(found))
+        options.svg.write_text(plot.svg(found))
         print(f"drawn in {options.svg}")
 
 

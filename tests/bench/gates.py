@@ -19,9 +19,9 @@ import numpy as np
 from modelcast.schemas.evidence.forecast import forecast
 from modelcast.schemas.evidence.plan import ERRORS, LATENCY, Gate, Measure, Plan
 from tests.bench.figures import conditions
-from tests.bench.gate_rules import Ends, agrees, ours, rules, windows
-from tests.bench.gate_traffic import BAD, HEALTHY, PROFILES, TRAFFIC, Candidate, Runs, Traffic, simulate
-from tests.bench.plot_gates import svg
+from tests.bench.gating.plot import svg
+from tests.bench.gating.rules import Ends, agrees, ours, rules, windows
+from tests.bench.gating.traffic import BAD, HEALTHY, PROFILES, TRAFFIC, Candidate, Runs, Traffic, simulate
 
 CHUNK = 500
 PLAN = Plan()

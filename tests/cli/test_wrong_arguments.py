@@ -26,6 +26,7 @@ USAGE = [
     ("nonsense", "no such command 'nonsense'"),
     ("publsh", "Did you mean 'publish'"),
     ("publish fraud", "missing argument 'path'"),
+    ("publish fraud nowhere", "nowhere: no such file or folder"),
     ("publish Fraud! .", "bad model name 'Fraud!'"),
     ("publish fraud . --version 0", "'--version'"),
     ("publish fraud . --version x", "'--version'"),
@@ -88,18 +89,76 @@ USAGE = [
     ("up there", "unexpected extra argument"),
     ("delta nonsense", "no such command 'nonsense'"),
     ("--config /nowhere/modelcast.toml get", "/nowhere/modelcast.toml: no such settings file"),
+    ("get fraud/7", "'fraud/7' names more than a model"),
+    ("get fraud@champion", "'fraud@champion' names more than a model"),
+    ("get /nowhere/x", "bad model name '' in '/nowhere/x'"),
+    ("history x!", "bad model name 'x!'"),
+    ("publish fraud . --metric a=1 --metric a=2", "metric 'a' is given twice"),
+    ("topics --replication 99999", "'--replication'"),
+    ("doctor --only x!", "no such check: 'x!'"),
+    ("run region EU!", "bad region name 'EU!'"),
+    ("run pod --name a --region EU!", "bad region name 'EU!'"),
+    ("run pod --name a/b --region eu --cache-dir c", "bad pod name 'a/b'"),
+    ("run pod --name .. --region eu --cache-dir c", "bad pod name '..'"),
+    ("run pod --name a --region eu --cache-dir file", "file: a file, and no folder"),
+    ("run pod --name a --region eu --cache-dir c --state-dir file", "file: a file, and no folder"),
+    ("run companion --kind nonsense --name a --region eu --cache-dir c", "unknown kind of server 'nonsense'"),
+    ("run companion --kind folder --name a --region eu --cache-dir c", "--repository"),
+    ("plan fraud/1 --region EU!", "bad region name 'EU!'"),
+    ("plan fraud/1 --region eu --link -1", "bad link speed '-1'"),
+    ("demo --json folder", "folder: a folder, and no file to write"),
+    ("demo --picture file/x.svg", "file: no such folder to write into"),
+    ("demo --pods 99999999999999999999", "give it 1 to 20"),
+    ("delta apply old d out --digest sha256:xyz", "bad digest 'sha256:xyz'"),
+    ("delta publish fraud", "which version?"),
+    ("rollout forecast --requests-per-second -5 --error-rate 1%", "bad requests per second -5.0"),
+    ("registry accept fraud", "needs --reason"),
+    ("regions forget ap", "no reason is given"),
 ]
+REGION = {"MODELCAST_REGIONS__EU__TOKEN": "t", "MODELCAST_REGIONS__EU__STORE__URL": "s3://eu"}
 
 
 @pytest.mark.parametrize(("command", "told"), USAGE, ids=[c for c, _ in USAGE])
-def test_what_makes_no_sense_is_a_usage_error(cli: Cli, command: str, told: str) -> None:
-    ended = cli(*command.split())
+def test_what_makes_no_sense_is_a_usage_error(cli: Cli, tmp_path: Path, command: str, told: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    ended = cli(*command.split(), **REGION)
     assert ended.code == 2
     lines = ended.err.splitlines()
     assert any(line.startswith("error ") for line in lines)
-    assert any(told in line for line in lines)
+    assert told in "\n".join(lines)
     assert lines[-1].startswith("  → ")
     assert ended.out == ""
+
+
+EMPTY = [
+    ("publish", "", "."), ("publish", "fraud", ""), ("get", ""), ("describe", ""), ("history", ""), ("inspect", ""),
+    ("pull", "", "out"), ("pull", "fraud/7", ""), ("wait", ""), ("wait", "fraud/7", "--timeout", ""),
+    ("plan", "", "--region", "eu"), ("plan", "fraud/7", "--region", ""),
+    ("plan", "fraud/7", "--region", "eu", "--link", ""),
+    ("activate", ""), ("activate", "fraud/7", "--region", ""), ("rollback", ""), ("pin", ""), ("unpin", ""),
+    ("pause", ""), ("resume", ""), ("reload", ""), ("quarantine", ""), ("release", ""), ("alias", "", "champion"),
+    ("alias", "fraud/7", ""), ("registry", "accept", ""), ("regions", "forget", ""), ("run", "region", ""),
+    ("run", "pod", "--name", "", "--region", "eu"), ("run", "pod", "--name", "a", "--region", ""),
+    ("run", "pod", "--name", "a", "--region", "eu", "--cache-dir", ""), ("dead-letters", "show", ""),
+    ("run", "companion", "--kind", "", "--name", "a", "--region", "eu", "--cache-dir", "c"),
+    ("delta", "make", "", "b", "c"), ("delta", "apply", "a", "", "c"), ("delta", "info", ""), ("delta", "publish", ""),
+    ("rollout", "forecast", "--requests-per-second", "", "--error-rate", "1%"), ("config", "show", "-o", ""),
+    ("topics", "--replication", ""), ("doctor", "--only", ""), ("demo", "--json", ""), ("demo", "--regions", ""),
+    ("up", "--dir", ""), ("up", "--regions", ""), ("down", "--dir", ""), ("--config", "", "get"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", EMPTY, ids=" ".join)
+def test_an_empty_argument_most_likely_a_variable_that_is_not_set_is_a_usage_error(
+    cli: Cli, arguments: tuple[str, ...]
+) -> None:
+    ended = cli(*arguments, **REGION)
+    assert (ended.code, ended.out) == (2, "")
+    *_, error, hint = ended.err.splitlines()
+    assert error.startswith("error ")
+    assert "''" in error or "empty" in error or "unable to parse" in error or "no region" in error, error
+    assert hint.startswith("  → ")
 
 
 @pytest.mark.parametrize(

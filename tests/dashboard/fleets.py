@@ -4,6 +4,7 @@ import random
 import time
 from dataclasses import replace
 
+from modelcast.dashboard.groups import GroupLook, PartitionLook
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 from tests.dashboard.makers import SECOND, as_of_now, fetching, refusing, row, state
@@ -189,3 +190,14 @@ def hostile() -> dict[str, VersionState]:
     )
     states["ranker"] = replace(states["ranker"], alarm=EVIL)
     return states
+
+
+def groups() -> tuple[GroupLook, ...]:
+    """Consumer groups: one well, one without members, one whose offsets Kafka keeps to itself."""
+    now_us = time.time_ns() // 1000
+    waits = [PartitionLook("model-updates", n, 40, 0, 40 + 9 * n, now_us - n * 60 * SECOND) for n in range(12)]
+    return (
+        GroupLook("modelcast-tracker", 2, (PartitionLook("model-acks", 0, 9_000, 0, 9_000),)),
+        GroupLook("modelcast-region-us-west", 0, tuple(waits)),
+        GroupLook("modelcast-region-" + "x" * 60, None, (), "its offsets: Broker: Group authorization failed"),
+    )

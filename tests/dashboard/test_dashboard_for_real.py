@@ -17,13 +17,15 @@ from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.local.layout import inherited_env
 from modelcast.infra.local.ports import LOOPBACK, free_ports
-from modelcast.infra.local.process import Child
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.codec import encode
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic
 from tests.dashboard.makers import fetching, now_state, refusing, row
+from tests.support.processes.fork_server import COMMAND_LINE
+from tests.support.processes.forked import start_forked
+from tests.support.shared_servers import shared
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -43,14 +45,14 @@ class Dashboard:
             "MODELCAST_REDIS__TIMEOUT_SECONDS": "0.5",
             "MODELCAST_DASHBOARD__PORT": str(port),
         }
-        command = [sys.executable, "-m", "modelcast.cli.main", "run", "dashboard"]
-        self.child = Child.start(
-            command,
+        self.child = start_forked(
+            shared("forks"),
+            COMMAND_LINE,
+            ["run", "dashboard"],
             name="dashboard",
             log=folder / "dashboard.log",
             env={**inherited_env(), **env},
-            cwd=folder,
-            grace_seconds=10,
+            folder=folder,
         )
         self.log = folder / "dashboard.log"
 

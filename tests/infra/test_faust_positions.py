@@ -15,10 +15,11 @@ from modelcast.infra.kafka.client import make_producer
 from modelcast.infra.kafka.faust_app import BYTES, make_app, run_app
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.topics import MODEL_PARTITIONS, TopicSpec
+from tests.support.lanes import often
 
 pytestmark = pytest.mark.integration
 
-RESTARTS = 3
+RESTARTS = often(3, 1)
 WITHIN_SECONDS = 25.0
 WINDOW_SECONDS = 0.4
 names = count()
@@ -128,6 +129,7 @@ async def test_records_come_over_restarts_that_had_read_and_committed_only_a_par
         await reader.has_all()
 
 
+@pytest.mark.soak
 async def test_records_come_although_partitions_change_hands_while_they_are_recovered(reader: Reader) -> None:
     reader.write_rows()
     reader.produce(every=2)

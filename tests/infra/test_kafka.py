@@ -118,6 +118,7 @@ def test_a_topic_that_is_missing_is_named_with_what_mends_it(settings: Settings)
         announcer.announce(f"missing-{uuid.uuid4().hex[:8]}", "fraud", b"x", timeout_seconds=15)
 
 
+@pytest.mark.soak
 def test_records_that_another_partitioner_placed_are_found(kafka_of_its_own: KafkaServer) -> None:
     settings = settings_for(kafka_of_its_own.bootstrap_servers)
     kafka_admin.create_topics(settings)

@@ -52,7 +52,7 @@ def test_4_damaged_bytes_are_refused_and_what_served_keeps_serving(
     refused = modelcast("wait", "damaged/2", "--timeout", "120s", code=4)
     assert "damaged/2" in refused.err
     assert {predicts(pod, "damaged") for pod in pods_of(stack.env)} == {(1, 4.25)}
-    assert "QUARANTINED" in modelcast("get", "damaged").out
+    assert "REFUSED" in modelcast("get", "damaged").out
 
     origin_store(settings).put(keys.blob(sha256_of(good)), good)
     modelcast("release", "damaged/2", "--yes", "--reason", "mended")

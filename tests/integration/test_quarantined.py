@@ -28,6 +28,7 @@ def readiness(pod: str) -> tuple[int, list[str]]:
         return 0, []
 
 
+@pytest.mark.soak
 def test_a_quarantined_version_counts_as_served_nowhere_and_is_loaded_by_no_pod_until_it_is_released(
     modelcast: CommandLine, stack: LocalStack, settings: Settings
 ) -> None:

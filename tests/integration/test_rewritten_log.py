@@ -27,6 +27,7 @@ def doctor(modelcast: CommandLine, model: str, code: int) -> list[str]:
     return [check["detail"] for check in found if model in check["subject"]]
 
 
+@pytest.mark.soak
 def test_an_older_copy_of_the_log_is_obeyed_only_once_a_person_accepts_it(
     modelcast: CommandLine, stack: LocalStack, settings: Settings
 ) -> None:

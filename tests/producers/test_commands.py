@@ -358,3 +358,18 @@ def test_regions_may_be_an_array_and_a_verb_its_name(commander: Commander) -> No
         commander.pin("fraud", 1, regions=np.array("us"))
     with pytest.raises(UsageError, match="bad verb 'pinn'"):
         commander.say("pinn", "fraud")
+
+
+@pytest.mark.parametrize(
+    ("say", "named"),
+    [
+        (lambda c: c.pin("fraud", 1, requested_by=np.array(["a", "b"])), "requested_by"),
+        (lambda c: c.pin("fraud", 1, reason="a\0b"), "reason"),
+        (lambda c: c.rollback("fraud", last_consistent=[1]), "version"),
+        (lambda c: c.rollback("fraud", to=10**5000), "version"),
+        (lambda c: c.decided_on(["fraud"]), "model"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_by_its_name(commander: Commander, say: Say, named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        say(commander)

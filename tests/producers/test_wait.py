@@ -73,7 +73,7 @@ def test_what_was_said_before_is_enough(settings: Settings, tracker: Tracker) ->
 def test_only_the_last_word_of_the_past_counts(settings: Settings, tracker: Tracker) -> None:
     tracker.say(eu=SERVING)
     tracker.say(eu=FETCHING)
-    with pytest.raises(NotConverged, match="eu: FETCHING") as caught:
+    with pytest.raises(NotConverged, match="eu: LAG, fetching") as caught:
         wait_for(settings, tracker.model, 7, timeout_seconds=1.5)
     assert caught.value.exit_code == ExitCode.NOT_CONVERGED
 

@@ -19,7 +19,6 @@ ALIKE = {
     "judge": "the decision of a pure module: a demo's run, an order, a state",
     "build_app": "the streams of a daemon",
     "load": "settings, settings for a command, an accelerator: called by their module",
-    "size": "bytes for people: the command line's and the dashboard's form",
 }
 """Functions that are alike in each module that defines one, and are called by the module's name; why."""
 COMMANDS = {"apply", "describe", "down", "forecast", "info", "make", "plan", "publish", "pull", "replay", "show", "up"}

@@ -21,7 +21,7 @@ from modelcast.schemas.records import ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState, State
 from tests.simulation.actors.kafka import FORGER
 from tests.simulation.artifacts import Stored, digest_of
-from tests.simulation.rollovers import NEVER_TOO_MANY, too_many
+from tests.simulation.rollovers import NEVER_TOO_FEW, NEVER_TOO_MANY, too_few, too_many
 from tests.support.folding import may_move
 
 if TYPE_CHECKING:
@@ -209,6 +209,8 @@ class Checks:
                 self.broken(NO_FALSE_BLAME, f"{worker.name} quarantines {new.version} ({new.reason}), blamed {blames}×")
         if what := too_many(after):
             self.broken(NEVER_TOO_MANY, f"{worker.name}: {what}")
+        if what := too_few(after, effects):
+            self.broken(NEVER_TOO_FEW, f"{worker.name}: {what}")
         for effect in effects:
             if isinstance(effect, values.Load):
                 self._has_paused(worker, effect)

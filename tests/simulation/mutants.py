@@ -45,7 +45,7 @@ from tests.simulation.invariants import (
     RIGHT_OWNER_STAYS,
     STAGED_IS_VERIFIED,
 )
-from tests.simulation.rollovers import NEVER_TOO_MANY, without_bounds
+from tests.simulation.rollovers import NEVER_TOO_FEW, NEVER_TOO_MANY, without_bounds, without_minimum_healthy
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +265,7 @@ MUTANTS = (
     Mutant("memory of what was accepted", _without_memory_of_what_was_accepted,
            frozenset({NOT_REWRITTEN, ACCEPTED_NEVER_FALLS})),
     Mutant("bounds of a rollover", without_bounds, frozenset({NEVER_TOO_MANY})),
+    Mutant("minimum healthy of a rollover", without_minimum_healthy, frozenset({NEVER_TOO_FEW})),
     Mutant("comparison of regions by the tracker", _without_an_alarm_in_what_the_tracker_says,
            frozenset({ALARM_SHOWN})),
 )  # fmt: skip

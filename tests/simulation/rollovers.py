@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
+from modelcast.agents.region.decider.knowledge import PodView
 from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.rollover import decide
 from modelcast.agents.region.decider.rollover.next_orders import need_of
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
 from modelcast.agents.region.decider.rollover.values import Need
+from modelcast.agents.region.decider.values import Effect, Load
 from modelcast.schemas.amounts import Amount
 
-NEVER_TOO_MANY = "a rollover keeps its bounds"
+NEVER_TOO_MANY = "no more pods load at once than may"
+NEVER_TOO_FEW = "no fewer pods take traffic, by a rollover, than must"
 
 
 def drawn_policy(rng: random.Random, seed: int) -> RolloverPolicy:
@@ -41,8 +45,32 @@ def too_many(replica: Replica) -> str:
     )
 
 
+def too_few(replica: Replica, effects: Iterable[Effect]) -> str:
+    """What was ordered although it leaves fewer pods that take traffic than must, for people; "": nothing."""
+    views, least = replica.pods, replica.policy.rollover.min_healthy.of(len(replica.pods))
+    ordered = [name for name in (e.pod for e in effects if isinstance(e, Load)) if _is_out(views[name])]
+    healthy = [n for n, v in views.items() if v.reading and v.reading.ready and v.reading.version and not _is_out(v)]
+    if not ordered or len(healthy) >= least:
+        return ""
+    return f"{', '.join(ordered)} was ordered, and of {len(views)} pods {len(healthy)} take traffic, not {least}"
+
+
+def _is_out(view: PodView) -> bool:
+    """Whether it took traffic, and does not while it loads."""
+    if view.loading is None or view.reading is None or view.reading.gapless or not view.reading.ready:
+        return False
+    return need_of(view.reading, view.loading) is Need.VERSION
+
+
 @contextmanager
 def without_bounds() -> Iterator[None]:
     """Every pod may load at once."""
     with patch.object(RolloverPolicy, "at_once_of", lambda self, pods: pods):
+        yield
+
+
+@contextmanager
+def without_minimum_healthy() -> Iterator[None]:
+    """Any pod may be taken out of traffic, however few are left."""
+    with patch.object(decide._Limits, "is_needed", lambda self, pod: False):
         yield

@@ -5,7 +5,16 @@ import pytest
 from tests.simulation.mutant_runs import ALL_MUTANTS, SEEDS_MAX, dies_in
 from tests.simulation.mutants import Mutant
 
-SELDOM_NOTICED = frozenset({"fair queue of the tracker"})
+SELDOM_NOTICED = frozenset(
+    {
+        "fair queue of the tracker",
+        "timer of the tracker",
+        "generation compare of the pod",
+        "generation compare of the region",
+        "mercy for refused requests",
+        "comparison of regions by the tracker",
+    }
+)
 """Mutants that take more worlds than a quick run has: for the soak."""
 
 

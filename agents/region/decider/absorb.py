@@ -165,7 +165,6 @@ def _on_folded(replica: Replica, folded: Folded) -> Replica:
         updates=log.updates,
         accepted_digest=log.digest_at(aspiration.generation) if aspiration.generation else "",
         quarantined=tuple(q for q in facts.quarantined if q not in released),
-        halt=facts.halt if facts.halt and facts.halt.generation >= aspiration.generation else None,
     )
     damages = {d: n for d, n in replica.attempts.damages.items() if d not in forgiven}
     replica = replace(replica, facts=facts, attempts=replace(replica.attempts, damages=damages))

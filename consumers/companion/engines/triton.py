@@ -29,7 +29,10 @@ CONTENTS_SIZE_MAX_BYTES = 1024**3  # a gRPC message ends at 2 GiB; 205 MB was th
 READ_SECONDS = 5.0
 
 # Words of Triton's answers to a load that name the server or its machine and not the model.
-_UNSUPPORTED = ("explicit model load / unload is not allowed", "unable to find backend library", "backend not found")
+_UNSUPPORTED = (
+    *("explicit model load / unload is not allowed", "unable to find backend library", "backend not found"),
+    "no module named",  # by its python backend: the server lacks what the model imports
+)
 _EXHAUSTED = ("out of memory", "no space left", "cannot allocate memory", "bad_alloc", "failed to allocate")
 _UNDELIVERED = ("failed to poll from model repository", "no version is available", "at least one version must be")
 

@@ -60,7 +60,7 @@ def _named(piece: Mapping[str, Any], port: PodPort) -> Iterable[_Named]:
         conditions, target = endpoint.get("conditions") or {}, endpoint.get("targetRef") or {}
         if conditions.get("terminating"):
             continue
-        address = endpoint["addresses"][0]  # further ones are of the same pod, and mean nothing (API reference)
+        address = endpoint["addresses"][0]  # they are fungible: the API reference lets clients use only the first
         place = f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
         pod = PodAddress(str(target.get("name") or place), f"{port.scheme}://{place}", str(target.get("uid") or ""))
         yield _Named(_FAMILIES.get(family, len(_FAMILIES)), name, pod)

@@ -175,7 +175,7 @@ def _entered(target: Path) -> tuple[WorkArea, int | None]:
             told = f"can't be written: {(error.strerror or str(error)).lower()}"
             raise UsageError(told, subject=str(target), hint=hint) from None
         if lock is None:
-            break
+            raise Refused("another pull is filling it", subject=str(target), hint="let it end, or name another folder")
         try:
             area.check_empty()
         except BaseException:
@@ -185,7 +185,7 @@ def _entered(target: Path) -> tuple[WorkArea, int | None]:
             os.close(lock)
             raise
         return area, lock
-    raise Refused("another pull is filling it", subject=str(target), hint="let it end, or name another folder")
+    raise UsageError("no folder can be made there", subject=str(target), hint="name another one")
 
 
 def _taken(target: Path, names: Collection[str]) -> UsageError:

@@ -3,12 +3,14 @@
 The body of a request or answer is V2 as it came over HTTP, so the front never looks inside.
 """
 
+import socket
 import struct
 from enum import IntEnum
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 _HEADER = struct.Struct("<QIIHH")
 HEADER_SIZE_BYTES = _HEADER.size
+_CHUNK_BYTES = 256 * 1024
 ALL_JSON = 0xFFFFFFFF  # json_size_bytes of a body without binary tensors
 NO_PART = 0xFFFF  # status of a request for a model that has parts only
 
@@ -45,14 +47,25 @@ def header(
     return _HEADER.pack(request_id, json_size_bytes, body_size_bytes, status, kind)
 
 
-def read_frame(stream: BinaryIO) -> WorkerFrame | None:
-    """The next frame of a blocking stream; None at its end."""
-    head = stream.read(HEADER_SIZE_BYTES)
-    if len(head) < HEADER_SIZE_BYTES:
-        return None
-    request_id, json_size_bytes, size_bytes, status, kind = _HEADER.unpack(head)
-    body = stream.read(size_bytes)
-    return WorkerFrame(kind, request_id, status, json_size_bytes, body) if len(body) == size_bytes else None
+class FrameReader:
+    """Frames from a blocking socket; one thread at a time."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._buffer = bytearray()
+
+    def arrived(self) -> WorkerFrame | None:
+        """The next frame if all of it is here already."""
+        return take_frame(self._buffer)
+
+    def read(self) -> WorkerFrame | None:
+        """The next frame, waited for; None: the stream has ended."""
+        while (frame := take_frame(self._buffer)) is None:
+            chunk = self._channel.recv(_CHUNK_BYTES)
+            if not chunk:
+                return None
+            self._buffer += chunk
+        return frame
 
 
 def take_frame(buffer: bytearray) -> WorkerFrame | None:

@@ -62,6 +62,7 @@ class WorkerLink(asyncio.Protocol):
         self._next_id = 0
         self._answered_at = 0.0
         self._buffer = bytearray()
+        self._out: list[bytes] = []  # frames that go out in this step of the event loop
         self._transport: asyncio.Transport | None = None
         self._burial: asyncio.Task[None] | None = None
         self._parts: dict[str, int] = {}
@@ -188,10 +189,20 @@ class WorkerLink(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         head = header(kind, len(body), request_id=request_id, status=part, json_size_bytes=json_size_bytes)
-        if len(body) < _JOIN_BYTES_MAX:
-            self._transport.write(head + body)
-        else:
+        if len(body) >= _JOIN_BYTES_MAX:
+            self._flush()
             self._transport.writelines((head, body))
+            return
+        self._out.append(head + body)
+        if len(self._pending) <= 1:
+            self._flush()
+        elif len(self._out) == 1:  # what the other connections have sent at the same time goes with it
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._out and self._transport is not None:
+            self._transport.write(b"".join(self._out))
+            self._out.clear()
 
     # --- asyncio.Protocol ---
 

@@ -27,9 +27,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, cast
 
-from modelcast.consumers.pod.worker.frames import FrameKind, WorkerFrame, header, read_frame
+from modelcast.consumers.pod.worker.answering import Answering
+from modelcast.consumers.pod.worker.frames import FrameKind, FrameReader, header
 
 if TYPE_CHECKING:
     from modelcast.consumers.pod.artifacts import ArtifactSource, ArtifactSourceFactory
@@ -56,9 +57,7 @@ class PodWorker:
     def __init__(self, channel: socket.socket, load_nice: int, at_start: Callable[[], None] = lambda: None) -> None:
         self._channel = channel
         self._at_start = at_start
-        self._stream = cast("BinaryIO", channel.makefile("rb", buffering=256 * 1024))
-        self._reading = threading.Lock()
-        self._writing = threading.Lock()
+        self._reader = FrameReader(channel)
         self._load_nice = load_nice
         self._artifacts: ArtifactSourceFactory | None = None
         self._unprepared = ""
@@ -67,7 +66,7 @@ class PodWorker:
     def run(self) -> None:
         """Be a spare, load, serve until the front hangs up."""
         self._lowered(self._prepare)
-        frame = read_frame(self._stream)
+        frame = self._reader.read()
         if frame is None:
             return
         spec = cast("LoadSpec", pickle.loads(frame.body))  # noqa: S301 - our own front's, over a private socket
@@ -79,15 +78,20 @@ class PodWorker:
         self._lowered(lambda: self._load(spec, loaded))
         if not loaded:
             return
+        answering = Answering(self._channel, self._reader, loaded[0])
         for _ in range(spec.run_threads - 1):
-            threading.Thread(target=self._serve, args=loaded, daemon=True).start()
-        self._serve(loaded[0])
+            threading.Thread(target=self._answer, args=[answering], daemon=True).start()
+        self._answer(answering)
+
+    def _answer(self, answering: Answering) -> None:
+        answering.run()
+        os._exit(0)  # the front closed the connection: no one is left to answer
 
     def _prepare(self) -> None:
         self._at_start()
         import modelcast.consumers.pod.worker.models.version  # noqa: F401 - numpy and ONNX Runtime are what takes long
 
-        frame = read_frame(self._stream)
+        frame = self._reader.read()
         if frame is None:
             os._exit(0)
         try:
@@ -159,31 +163,14 @@ class PodWorker:
     def _granted(self, need_bytes: int) -> int | None:
         """The memory that the load may take; the front ends this process if there is too little."""
         self._send(FrameKind.NEEDS, str(need_bytes).encode())
-        frame = read_frame(self._stream)
+        frame = self._reader.read()
         if frame is None:
             os._exit(0)
         return int(frame.body) if frame.body else None
 
-    def _serve(self, version: "LoadedVersion") -> None:
-        while True:
-            with self._reading:  # whichever thread is free takes the next request
-                frame: WorkerFrame | None = read_frame(self._stream)
-            if frame is None:
-                os._exit(0)  # the front closed the connection: no one is left to answer
-            status, json_size_bytes, body = version.infer(frame.status, frame.body, frame.json_size_bytes)
-            self._send(
-                FrameKind.ANSWER, body, request_id=frame.request_id, status=status, json_size_bytes=json_size_bytes
-            )
-
-    def _send(self, kind: FrameKind, body: bytes, **fields: int) -> None:
-        head = header(kind, len(body), **fields)
+    def _send(self, kind: FrameKind, body: bytes) -> None:
         try:
-            with self._writing:
-                if len(body) < 64 * 1024:
-                    self._channel.sendall(head + body)
-                else:
-                    self._channel.sendall(head)
-                    self._channel.sendall(body)
+            self._channel.sendall(header(kind, len(body)) + body)
         except OSError:
             os._exit(0)
 

@@ -103,6 +103,7 @@ def test_a_burst_of_unknown_models_costs_little_and_a_healthy_publication_goes_o
         assert agent.lines("looking at an announcement failed in an unforeseen way") == []
 
 
+@pytest.mark.soak
 def test_a_model_that_is_published_among_unknown_ones_is_served(
     stack: Stack, topics: Topics, publisher: Publisher, origin: CountingProxy
 ) -> None:

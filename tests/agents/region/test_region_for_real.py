@@ -122,6 +122,7 @@ def forget_offsets(stack: Stack) -> None:
         future.result(20)
 
 
+@pytest.mark.soak
 def test_damaged_bytes_are_refused_and_a_release_lets_them_in_once_they_are_mended(
     stack: Stack, topics: Topics, publisher: Publisher, commander: Commander
 ) -> None:

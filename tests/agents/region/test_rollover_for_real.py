@@ -9,7 +9,7 @@ from modelcast.schemas.states import State
 from tests.agents.region.stack import Stack, Topics
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.soak, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.soak, pytest.mark.timeout(300)]
 PAUSE_SECONDS = 1.5
 
 

@@ -336,3 +336,16 @@ def test_a_state_of_too_many_regions_is_cut_and_says_so(settled: Bench) -> None:
     assert len(cut.regions) + cut.regions_omitted == 4_010
     assert cut.regions_omitted > 0
     assert {r.region for r in late} <= {r.region for r in cut.regions}
+
+
+def test_what_was_said_while_reports_waited_is_said_again_once_they_are_read(settled: Bench) -> None:
+    settled.reading.begins(partition_of(MODEL), time.time_ns() // 1000 - 60 * SECOND)
+    settled.report("eu", serves=None)
+    (behind,) = settled.fold()
+    assert behind.unread_seconds > 50
+    settled.emitter._tick()
+    assert settled.fold() == []
+    settled.reading.ends(partition_of(MODEL), at_the_end=True)
+    settled.emitter._tick()
+    (state,) = settled.fold()
+    assert (state.model, state.unread_seconds) == (MODEL, 0.0)

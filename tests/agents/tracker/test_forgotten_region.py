@@ -34,6 +34,7 @@ def command_line(rig: Rig, folder: Path, *regions: str) -> CommandLine:
     return CommandLine(env, folder)
 
 
+@pytest.mark.soak
 def test_a_region_that_a_person_has_forgotten_is_neither_waited_for_nor_shown_until_it_is_heard_again(
     rig: Rig, tmp_path: Path
 ) -> None:

@@ -123,7 +123,7 @@ def answered_late(small: Followed, large: Followed) -> None:
 
 @pytest.mark.parametrize(
     ("delay", "number"),
-    [(parts_twice, "21.0 MiB"), (unseen_progress, "eu, us"), (served_late, "200 s"), (answered_late, "60.0 s")],
+    [(parts_twice, "21 MiB"), (unseen_progress, "eu, us"), (served_late, "200 s"), (answered_late, "60.0 s")],
 )  # fmt: skip
 def test_what_is_only_late_breaks_nothing_and_is_reported_with_its_numbers(
     delay: Callable[[Followed, Followed], None], number: str
@@ -155,13 +155,13 @@ def test_a_publication_that_makes_no_delta_is_wrong_and_says_why() -> None:
 def test_a_publication_that_ended_early_may_have_made_none() -> None:
     wrong, late = judge_deltas("digits-wide/2", {"eu": WHOLE, "us": DELTA}, BROKE_OFF)
     assert wrong == ()
-    assert late == ("no delta of digits-wide/2 was ready when eu fetched: 68.0 MiB of 68.0 MiB moved (whole)",)
+    assert late == ("no delta of digits-wide/2 was ready when eu fetched: 68 MiB of 68 MiB moved (whole)",)
 
 
 def test_a_delta_that_is_not_small_is_wrong_however_the_version_crossed() -> None:
     offered = replace(OFFERED, made=(replace(MADE, size_bytes=20 * MIB),))
     wrong, late = judge_deltas("digits-wide/2", {"eu": DELTA}, offered)
-    assert (wrong, late) == (("the delta of digits-wide/2 is not small: 20.0 MiB for 68.0 MiB",), ())
+    assert (wrong, late) == (("the delta of digits-wide/2 is not small: 20 MiB for 68 MiB",), ())
 
 
 def test_a_compressed_whole_is_no_delta_and_notes_are_kept() -> None:

@@ -23,7 +23,7 @@ def test_the_closing_table_tells_bytes_and_ways_once_where_regions_agree() -> No
         transfers={"1": {"eu": whole, "us": whole}, "digits-wide/2": {"eu": whole, "us": far}},
     )
     _, first, rollback, second = shown(summary_table(outcome, "digits"), columns=160)
-    assert first.split() == ["digits/1", "1.0", "s", "2.0", "s", "68.0", "MiB", "0", "B", "whole"]
+    assert first.split() == ["digits/1", "1.0", "s", "2.0", "s", "68", "MiB", "0", "B", "whole"]
     assert rollback.split()[-3:] == ["-", "-", "-"]
-    assert "68.0 MiB, 1.0 MiB" in second
+    assert "68 MiB, 1.0 MiB" in second
     assert "whole, delta from 1" in second

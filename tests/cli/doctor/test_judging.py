@@ -44,7 +44,7 @@ def test_a_folder_without_locks_or_rights_is_named_with_its_setting() -> None:
         (1024, 100 * GIB, Result.error, "nothing can be written"),
         (20 * GIB, 30 * GIB, Result.warning, "regions.eu.cache_size_max_bytes"),
         (GIB // 2, 100 * GIB, Result.warning, "a large model has no room"),
-        (60 * GIB, 100 * GIB, Result.ok, "60.0 GiB free"),
+        (60 * GIB, 100 * GIB, Result.ok, "60 GiB free"),
     ],
 )
 def test_room_is_judged_by_what_is_to_come(free: int, total: int, result: Result, told: str) -> None:

@@ -10,8 +10,11 @@ from rich.console import Console, RenderableType
 from modelcast.cli.console import size_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.state_source import Sighting
+from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.pairs import Pair
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
+from modelcast.schemas.words import Limits
 
 MIB = 1024 * 1024
 SECOND = 1_000_000
@@ -31,6 +34,7 @@ DONE = replace(
     bytes_planned=MIB,
     bytes_saved=67 * MIB,
     served_version=7,
+    pods_serving=2,
     behind_since_us=0,
 )
 REFUSED = replace(
@@ -51,6 +55,10 @@ def state(*rows: RegionState) -> VersionState:
     return VersionState("r", "fraud", 9, 7, None, 0, 6, SINCE_US, 2, 0, NOW_US, rows)
 
 
+def pairs(**rows: RegionState) -> dict[str, Pair]:
+    return {model: tables.view_of(state(row)).pairs[row.region] for model, row in rows.items()}
+
+
 def fetches(*rows: RegionState) -> list[str]:
     table = tables.fetches_table((row.region, row) for row in rows)
     return shown(table) if table is not None else []
@@ -58,12 +66,12 @@ def fetches(*rows: RegionState) -> list[str]:
 
 def test_a_fetch_says_how_much_of_how_much_how_fast_how_long_and_how() -> None:
     _, line = fetches(FETCHING)
-    for said in ("eu-west", "17.0 of 68.0 MiB", "8.5 MiB/s", "6.0 s", "1 delta from 6"):
+    for said in ("eu-west", "17.0 of 68 MiB", "8.5 MiB/s", "6.0 s", "1 delta from 6"):
         assert said in line
 
 
 def test_what_is_fetched_ahead_of_what_is_served_is_on_its_way_too() -> None:
-    assert "17.0 of 68.0 MiB" in fetches(replace(FETCHING, state=State.SERVING))[1]
+    assert "17.0 of 68 MiB" in fetches(replace(FETCHING, state=State.SERVING))[1]
 
 
 def test_the_fetch_that_ends_last_comes_first_and_one_that_stands_before_all() -> None:
@@ -108,7 +116,7 @@ def test_a_model_fits_80_columns_the_worst_region_first_and_every_number_whole()
     assert len(lines) == 5, "no line is wrapped"
     assert [line.split()[0] for line in lines[1:]] == ["sa", "us", "eu-west", "ap"]
     assert "…" not in "".join(lines)
-    assert lines[-1].split()[-4:] == ["1.0", "MiB", "67.0", "MiB"]
+    assert lines[-1].split()[-4:] == ["1.0", "MiB", "67", "MiB"]
 
 
 @pytest.mark.parametrize("columns", [30, 38, 45, 60, 79])
@@ -117,27 +125,27 @@ def test_in_a_narrow_terminal_what_is_shown_is_readable(columns: int) -> None:
     assert "…" not in "".join(lines)
     told = lines[-4:]
     assert [line.split()[0].rstrip(":") for line in told] == ["sa", "us", "eu-west", "ap"]
-    assert "QUARANTINED" in told[0]
+    assert "REFUSED" in told[0]
     assert "7" in told[3]
 
 
 def test_the_narrower_the_fewer_columns_and_then_words() -> None:
     table = tables.model_table(state(DONE, FETCHING))
     assert [shown(table, columns=n)[0] for n in (80, 45, 27)] == [
-        "REGION  STATE    ASPIRED STAGED SERVED PODS LAG  MOVED    SAVED",
-        "REGION  STATE    SERVED LAG",
-        "eu-west: FETCHING, serves 6",
+        "REGION  STATE        ASPIRED STAGED SERVED PODS LAG  MOVED   SAVED",
+        "REGION  STATE        SERVED LAG",
+        "eu-west: LAG, serves 6",
     ]
 
 
 def test_models_are_readable_in_a_narrow_terminal_too() -> None:
     table = tables.models_table([Sighting(state(DONE, FETCHING), 1.0, "redis")])
-    assert shown(table, columns=38) == ["MODEL SERVED REGIONS WORST", "fraud -      1/2     FETCHING"]
-    assert shown(table, columns=24) == ["fraud: - in 1/2,", "FETCHING"]
+    assert shown(table, columns=38) == ["MODEL SERVED REGIONS WORST", "fraud -      1/2     LAG fetching"]
+    assert shown(table, columns=24) == ["fraud: - in 1/2, LAG", "fetching"]
 
 
 def test_regions_are_readable_in_a_narrow_terminal_too() -> None:
-    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, {"fraud": DONE}, None, 0.0)])
+    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, pairs(fraud=DONE), None, 0.0)])
     assert shown(table, columns=38) == ["REGION  HEARD     SERVING", "eu-west 2.0 s ago 1/1"]
     assert shown(table, columns=24) == ["eu-west: 1/1, heard 2.0", "s ago"]
 
@@ -145,7 +153,7 @@ def test_regions_are_readable_in_a_narrow_terminal_too() -> None:
 def test_fetches_are_told_in_words_where_a_table_does_not_fit() -> None:
     table = tables.fetches_table([("eu-west", FETCHING), ("us", STANDING)])
     assert table is not None
-    assert shown(table, columns=38) == ["us: 17.0 of 68.0 MiB, stands", "eu-west: 17.0 of 68.0 MiB, 6.0 s left"]
+    assert shown(table, columns=38) == ["us: 17.0 of 68 MiB, stands", "eu-west: 17.0 of 68 MiB, 6.0 s left"]
 
 
 def test_regions_of_which_the_same_is_said_share_a_line() -> None:
@@ -163,7 +171,7 @@ def test_how_bytes_come_is_told_once_while_they_come() -> None:
 
 @pytest.mark.parametrize(
     ("done", "total", "text"),
-    [(0, 10, "0 of 10 B"), (512, 2048, "0.5 of 2.0 KiB"), (3 * MIB, 68 * MIB, "3.0 of 68.0 MiB")],
+    [(0, 10, "0 of 10 B"), (512, 2048, "0.5 of 2.0 KiB"), (3 * MIB, 68 * MIB, "3.0 of 68 MiB")],
 )
 def test_two_sizes_share_their_unit(done: int, total: int, text: str) -> None:
     assert size_of(done, total) == text
@@ -186,7 +194,7 @@ def test_models_tell_what_holds_them_and_where_unless_it_is_everywhere() -> None
 
 
 def test_regions_tell_which_models_are_held_there() -> None:
-    rows = {"fraud": PINNED, "digits": DONE, "churn": replace(DONE, paused=True)}
+    rows = pairs(fraud=PINNED, digits=DONE, churn=replace(DONE, paused=True))
     lines = shown(
         tables.regions_table([("ap", 1, "1.0", 2.0, rows, None, 0.0), ("eu", 0, "", None, {}, None, 0.0)]), columns=200
     )
@@ -203,8 +211,41 @@ def test_an_error_about_an_earlier_generation_stays_with_its_age() -> None:
     assert tables.note(replace(stuck, error_generation=9), 250_000_000) == "no room: 3 GiB are missing"
 
 
+def test_why_pods_wait_is_told_before_how_the_bytes_came() -> None:
+    waits = replace(DONE, way="delta from 6", bytes_total=10, rollover="1 of 4 pods; waits for a")
+    assert tables.note(waits, 250_000_000) == "1 of 4 pods; waits for a"
+    assert tables.note(replace(waits, rollover=""), 250_000_000) == "delta from 6"
+
+
 def test_an_error_of_several_lines_makes_no_second_row() -> None:
     broken = replace(REFUSED, error="damaged\n  fraud   serving\r\nagain", left_out="a\nb")
     assert len(shown(*tables.notes(state(broken)))) == 1
     assert len(shown(tables.model_table(state(broken)))) == len(shown(tables.model_table(state(REFUSED))))
     assert len(fetches(replace(FETCHING, region="e\nu", way="whole\nwhole"))) == 2
+
+
+def test_a_terminal_says_the_same_words_as_the_dashboard() -> None:
+    silent = replace(DONE, region="me", silent=True, heard_at_us=NOW_US - 60 * SECOND)
+    held = replace(PINNED, region="af", pinned_version=7)
+    rows = (DONE, FETCHING, STANDING, REFUSED, silent, held, replace(FETCHING, region="na", state=State.FAILED))
+    said = state(*rows)
+    fleet = Fleet(Limits())
+    fleet.take(said, NOW_US, NOW_US, "kafka")
+    words = {region: pair.word.value for region, pair in fleet.models["fraud"].pairs.items()}
+    lines = [line.split() for line in shown(tables.model_table(said), columns=120)[1:]]
+    assert {line[0]: line[1] for line in lines} == words
+    assert [line[0] for line in lines] == ["me", "sa", "na", "us", "eu-west", "af", "ap"], "worst first"
+    assert set(words.values()) == {"OK", "LAG", "LATE", "REFUSED", "SILENT", "HELD", "FAILED"}
+    alarmed = shown(tables.models_table([Sighting(replace(said, alarm="a flipped bit"), 1.0, "redis")]), columns=120)
+    assert alarmed[1].split()[4] == "ALARM"
+
+
+def test_what_is_late_is_as_the_settings_say() -> None:
+    assert shown(tables.model_table(state(FETCHING), limits=Limits(late_seconds=10)))[1].split()[1] == "LATE"
+    assert shown(tables.model_table(state(FETCHING), NOW_US + 60 * SECOND))[1].split()[1] == "LATE"
+
+
+def test_a_region_without_pods_is_empty() -> None:
+    empty = replace(DONE, state=State.STAGED, served_version=None, pods_serving=0, pods_expected=0)
+    assert any("EMPTY" in line for line in shown(tables.model_table(state(empty))))
+    assert not any("EMPTY" in line for line in shown(tables.model_table(state(DONE))))

@@ -1,7 +1,5 @@
 """A real companion process, for tests."""
 
-import sys
-
 from tests.consumers.pod.pod_process import PodProcess
 
 
@@ -9,4 +7,4 @@ class CompanionProcess(PodProcess):
     """``python -m modelcast.consumers.companion`` on a cache and a state folder below ``home``."""
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "modelcast.consumers.companion", "--name", "companion-a"]
+        return ["modelcast.consumers.companion", "--name", "companion-a"]

@@ -223,6 +223,7 @@ class Conformance:
             await asyncio.sleep(0.02)
         await load
         assert all(ready) is rig.gapless
+        assert (await driver.read("adder")).gapless is rig.gapless
         assert set(said) <= {1, 2}
         assert said.count(1) > 10 or not rig.gapless
         await self.is_served(2, rig, driver)

@@ -66,6 +66,18 @@ class TestTriton(Conformance):
         await driver.aclose()
         companion.stop()
 
+    async def test_a_module_that_this_triton_lacks_blames_no_version(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        files = {**rig.artifact(2).files, "model.py": b"import nowhere_to_be_found"}
+        lacking = Artifact(files)
+        lacking.put(companion.cache)
+        with pytest.raises(LoadFailed, match="nowhere_to_be_found") as caught:
+            await driver.load(order(lacking, 2))
+        assert caught.value.code == "unsupported"
+        await self.is_served(1, rig, driver)
+
     async def test_a_backend_that_this_triton_lacks_blames_no_version(
         self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
     ) -> None:

@@ -29,6 +29,7 @@ seconds = 10
 url = "URL/models/${model}"
 version = "loaded.version"
 digest = "loaded.digest"
+seconds = 2
 
 [unload]
 method = "DELETE"

@@ -2,7 +2,8 @@
 
 ``POST /models/NAME`` with {"at": FOLDER, "as": NUMBER} and the right key reads FOLDER/number.txt (and waits as long as
 wait.txt there says). ``GET /models/NAME`` says what it has in memory, ``DELETE`` lets go of it.
-A file ``later.txt`` has it answer 202 and load afterwards.
+A file ``later.txt`` has it answer 202 and load afterwards. ``POST /fault`` with a word has it misbehave from then on:
+"hang", "error" (500), "lie" (it names another version than it has), "" (it behaves).
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 
 KEY = "Bearer key-of-the-server"
 memory: dict[str, dict[str, object]] = {}
+fault = [""]
 
 
 def read(folder: Path, name: str, version: int, digest: str) -> None:
@@ -26,7 +28,20 @@ def read(folder: Path, name: str, version: int, digest: str) -> None:
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path.rpartition("/")[2]
-        self.answer(200, memory[name]) if name in memory else self.answer(404, {"error": "not loaded"})
+        if self.misbehaves():
+            return None
+        if name not in memory:
+            return self.answer(404, {"error": "not loaded"})
+        if fault[0] == "lie":
+            return self.answer(200, {"loaded": {"version": 99, "digest": f"sha256:{'9' * 64}"}, "number": 99})
+        return self.answer(200, memory[name])
+
+    def misbehaves(self) -> bool:
+        if fault[0] == "hang":
+            time.sleep(600)
+        if fault[0] == "error":
+            self.answer(500, {"error": "internal trouble"})
+        return fault[0] in {"hang", "error"}
 
     def do_DELETE(self) -> None:
         memory.pop(self.path.rpartition("/")[2], None)
@@ -34,6 +49,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/fault":
+            fault[0] = asked
+            return self.answer(200, {})
+        if self.misbehaves():
+            return None
         if self.headers["Authorization"] != KEY:
             return self.answer(401, {"error": "who are you"})
         name, folder = self.path.rpartition("/")[2], Path(asked["at"])

@@ -206,3 +206,17 @@ def test_outside_a_cluster_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
     assert in_cluster().url == "https://[fd00::1]:6443"
+
+
+async def test_a_watch_that_falls_silent_for_longer_than_the_server_keeps_one_is_given_up_and_listed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, seconds in (("WATCH_SECONDS", 0), ("ANSWER_SECONDS", 0.3)):
+        monkeypatch.setattr(f"modelcast.consumers.discovery.kubernetes.api.{name}", seconds)
+    async with KubernetesApi() as api:
+        await api.put(a_slice("s", endpoint("a", "10.0.0.1")))
+        async with followed(api) as ours:
+            await ours.names("a")
+            await api.put(a_slice("s", endpoint("b", "10.0.0.2")), silently=True)
+            await ours.names("b")
+            assert {"a"} in [set(view.pods) for view in ours.views if view.error]

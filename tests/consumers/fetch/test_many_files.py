@@ -124,6 +124,7 @@ print((resident() - before) >> 20)
 """
 
 
+@pytest.mark.soak
 def test_memory_that_very_many_files_took_is_given_back(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", HUNGRY, tmp_path / "cache"],

@@ -1,11 +1,11 @@
 """Frames survive any cutting of the stream."""
 
-import io
+import socket
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.pod.worker.frames import ALL_JSON, FrameKind, WorkerFrame, header, read_frame, take_frame
+from modelcast.consumers.pod.worker.frames import ALL_JSON, FrameKind, FrameReader, WorkerFrame, header, take_frame
 
 FRAMES = st.lists(
     st.builds(
@@ -44,10 +44,15 @@ def test_frames_arrive_whole_and_in_order_however_they_are_cut(frames: list[Work
 
 @given(FRAMES, st.integers(0, 30))
 def test_a_stream_that_ends_in_a_frame_gives_the_whole_ones_and_then_none(frames: list[WorkerFrame], cut: int) -> None:
-    stream = io.BytesIO(encoded(frames)[: -cut or None])
-    read = []
-    while (frame := read_frame(stream)) is not None:
-        read.append(frame)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(encoded(frames)[: -cut or None])
+        ours.shutdown(socket.SHUT_WR)
+        reader, read = FrameReader(theirs), []
+        while (frame := reader.read()) is not None:
+            read.append(frame)
+            while (frame := reader.arrived()) is not None:
+                read.append(frame)
     assert read == frames[: len(read)]
     if cut == 0:
         assert read == frames

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import aiohttp
 import psutil
@@ -26,6 +28,14 @@ from tests.consumers.pod.pod_process import TOKEN, PodProcess
 from tests.support.waiting import until, until_async
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+
+@pytest.fixture
+def pod(tmp_path: Path) -> Iterator[PodProcess]:
+    """No guard ends what it leaves behind."""
+    pod = PodProcess(tmp_path, forked=False).start()
+    yield pod
+    pod.stop()
 
 
 async def test_a_worker_that_was_killed_is_put_back(

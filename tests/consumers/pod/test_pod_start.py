@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -45,7 +44,7 @@ class RegionPod(PodProcess):
     """``modelcast run pod``: it asks its region's bucket what is served."""
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "modelcast.cli.main", "run", "pod", "--name", "pod-a"]
+        return ["modelcast.cli.main", "run", "pod", "--name", "pod-a"]
 
 
 class Region:

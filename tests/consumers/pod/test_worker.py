@@ -7,7 +7,7 @@ import threading
 import orjson
 import pytest
 
-from modelcast.consumers.pod.worker.frames import FrameKind, header, read_frame
+from modelcast.consumers.pod.worker.frames import FrameKind, FrameReader, header
 from modelcast.consumers.pod.worker.process import LoadSpec, PodWorker
 
 WAIT_SECONDS_MAX = 60
@@ -23,7 +23,8 @@ def test_a_pod_that_is_installed_badly_does_not_blame_the_version(source: bytes)
             front.sendall(header(kind, len(body)) + body)
         worker = threading.Thread(target=PodWorker(channel, 0).run, daemon=True)
         worker.start()
-        frames = [read_frame(answers) for answers in [front.makefile("rb")] for _ in range(2)]
+        answers = FrameReader(front)
+        frames = [answers.read() for _ in range(2)]
         worker.join(WAIT_SECONDS_MAX)
     warm, failed = frames
     assert warm is not None

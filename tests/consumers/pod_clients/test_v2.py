@@ -143,7 +143,8 @@ async def plain() -> AsyncIterator[tuple[PlainServer, V2Pod]]:
 
 
 async def test_a_foreign_server_reads_as_its_highest_version_and_no_digest(plain: tuple[PlainServer, V2Pod]) -> None:
-    assert await plain[1].read("adder") == PodReading("other", True, "", 10, None, None, None, proof="memory")
+    expected = PodReading("other", True, "", 10, None, None, None, proof="memory", gapless=False)
+    assert await plain[1].read("adder") == expected
 
 
 @pytest.mark.parametrize(("status", "body"), [(503, {}), (400, {}), (200, {"ready": False})])
@@ -274,6 +275,14 @@ async def test_what_a_pod_reads_from_its_disk_is_told_as_that(plain: tuple[Plain
         assert (await plain[1].read("adder")).proof == proof
 
 
+async def test_a_swap_is_without_a_gap_only_where_the_pod_says_so(plain: tuple[PlainServer, V2Pod]) -> None:
+    plain[0].headers = {"modelcast-incarnation": "i"}
+    assert not (await plain[1].read("adder")).gapless
+    for said, gapless in (("true", True), ("false", False), ("perhaps", False)):
+        plain[0].headers["modelcast-gapless"] = said
+        assert (await plain[1].read("adder")).gapless is gapless
+
+
 async def test_a_server_that_hangs_is_unreachable(plain: tuple[PlainServer, V2Pod]) -> None:
     plain[0].hangs = True
     hasty = V2Pod("other", plain[1].url, "t", Timeouts(connect=60, read=0.5, load=0.5), foreign=True)
@@ -301,3 +310,11 @@ async def test_what_does_not_speak_http_is_unreachable() -> None:
 def test_errors_survive_pickling_with_their_code(kind: type[PodRefused] | type[LoadFailed]) -> None:
     error = pickle.loads(pickle.dumps(kind("m", code="c", subject="s", hint="h")))
     assert (type(error), error.message, error.code, error.subject, error.hint) == (kind, "m", "c", "s", "h")
+
+
+async def test_a_client_that_was_closed_opens_no_connection_again() -> None:
+    pod = V2Pod("gone", "http://127.0.0.1:1", TOKEN)
+    await pod.aclose()
+    with pytest.raises(PodUnreachable, match="it has left the region"):
+        await pod.read("adder")
+    assert pod._session is None

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from modelcast.dashboard.board import Board
+from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.view.fleet import Worker
@@ -44,8 +45,9 @@ class Shown:
 
     async def _start(self) -> Board:
         board, settings = Board(Limits()), nowhere()
+        self.groups = GroupsWatch(lambda: GroupReader(settings))
         self._runner = web.AppRunner(
-            make_web_app(settings, board, LogSource(settings)), access_log=None, shutdown_timeout=1
+            make_web_app(settings, board, LogSource(settings), self.groups), access_log=None, shutdown_timeout=1
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()

@@ -62,12 +62,15 @@ def test_now_says_what_is_wrong(shown: Shown, look: Look, keep: Keep, name: str,
     assert overflows(page) <= 0
 
 
-@pytest.mark.parametrize("path", ["/models/ranker", "/models/fraud", "/regions/ap-south", "/regions", "/refused"])
+@pytest.mark.parametrize(
+    "path", ["/models/ranker", "/models/fraud", "/regions/ap-south", "/regions", "/kafka", "/refused"]
+)
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
 def test_the_other_pages_tell_everything_of_one_thing(
     shown: Shown, look: Look, keep: Keep, path: str, width: int, dark: bool
 ) -> None:
     shown.say(fleets.everything(), entries=entries())
+    shown.groups.take(fleets.groups(), time.time_ns() // 1000)
     page = look(path, width=width, dark=dark)
     page.wait_for_selector("main table")
     keep(page, f"{path.strip('/').replace('/', '-')}-{width}-{'dark' if dark else 'light'}")
@@ -225,7 +228,12 @@ def test_nothing_keeps_anyone_out(shown: Shown, look: Look, name: str, width: in
     from axe_playwright_python.base import AXE_FILE_PATH
 
     shown.say(STATES[name](), entries=entries() if name == "everything" else ())
-    paths = ["/"] if name != "everything" else ["/", "/models/ranker", "/regions/ap-south", "/regions", "/refused"]
+    paths = (
+        ["/"]
+        if name != "everything"
+        else ["/", "/models/ranker", "/regions/ap-south", "/regions", "/kafka", "/refused"]
+    )
+    shown.groups.take(fleets.groups(), time.time_ns() // 1000)
     for path in paths:
         page = look(path, width=width, dark=dark)
         page.wait_for_timeout(300)

@@ -76,6 +76,12 @@ def test_one_late_pair_is_told_with_what_it_fetches() -> None:
     assert said.sentence == "1 of 2 models is late in 1 of 21 regions."
 
 
+def test_one_late_pair_is_told_with_what_its_pods_wait_for() -> None:
+    late = replace(fetching("us-west", 840), state=State.LOADING, rollover="3 of 4 pods; waits for pod-3")
+    (line,), _ = shown(state("ranker", [*(row(r) for r in REGIONS), late]), healthy("fraud"))
+    assert line.reason == "3 of 4 pods; waits for pod-3"
+
+
 def test_a_region_that_is_late_with_most_of_its_models_is_the_cause() -> None:
     states = [state(f"m{n}", [fetching(r, 300) if r == "r07" else row(r) for r in REGIONS]) for n in range(10)]
     (line,), _ = shown(*states)
@@ -153,3 +159,18 @@ def test_an_id_stays_while_the_cause_does() -> None:
     first, _ = shown(state("ranker", [fetching("r00", 70), row("r01")]), healthy("fraud"))
     later, _ = shown(state("ranker", [fetching("r00", 80, bytes_moved=30 * 2**20), row("r01")]), healthy("fraud"))
     assert [p.id for p in first] == [p.id for p in later]
+
+
+def test_a_region_without_pods_is_one_line_that_says_so_and_no_lateness() -> None:
+    empty = {"state": State.STAGED, "served_version": None, "pods_serving": 0, "pods_expected": 0}
+    states = [
+        state(f"m{n}", [row(r, behind_seconds=300.0 * (r == "r03"), **(empty if r == "r03" else {})) for r in REGIONS])
+        for n in range(5)
+    ]
+    (line,), said = shown(*states)
+    assert (line.word, line.cause, line.title, line.pairs) == (Word.EMPTY, "region", "r03", 5)
+    assert (line.reason, line.command) == (
+        "no pods are known there: nothing serves what it has",
+        "modelcast doctor --only pods",
+    )
+    assert said.sentence == "5 of 5 models have no pods in 1 of 20 regions."

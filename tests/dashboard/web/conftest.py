@@ -7,6 +7,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from modelcast.dashboard.board import Board
+from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.web.app import make_web_app
@@ -36,13 +37,19 @@ def board() -> Board:
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+def groups() -> GroupsWatch:
+    """What is known of consumer groups, for a test to fill; nobody looks."""
+    return GroupsWatch(lambda: GroupReader(nowhere()))
+
+
+@pytest.fixture
+async def serve(groups: GroupsWatch) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
     """Returns a function that serves a board and gives a client of it."""
     clients: list[Client] = []
 
     async def make(board: Board, **changes: object) -> Client:
         settings = nowhere().model_copy(update={"dashboard": DashboardSettings(**changes)})  # type: ignore[arg-type]
-        client = TestClient(TestServer(make_web_app(settings, board, LogSource(settings))))
+        client = TestClient(TestServer(make_web_app(settings, board, LogSource(settings), groups)))
         await client.start_server()
         clients.append(client)
         return client

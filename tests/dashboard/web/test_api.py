@@ -8,6 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from modelcast.dashboard.board import Board
+from modelcast.dashboard.groups import GroupLook, GroupsWatch, GroupWord, PartitionLook
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.web.app import host_allowed
 from modelcast.schemas.log.statements import state
@@ -234,3 +235,25 @@ async def test_probes_and_metrics(board: Board, serve: Serve) -> None:
 async def test_all_words_are_told_worst_first(board: Board, serve: Serve) -> None:
     words = (await read(await serve(board), "/api/v1/words"))["words"]
     assert [each["word"] for each in words] == [word.value for word in Word]
+
+
+async def test_consumer_groups_come_worst_first_with_what_their_words_mean(
+    board: Board, serve: Serve, groups: GroupsWatch
+) -> None:
+    client = await serve(board)
+    empty = await read(client, "/api/v1/kafka/groups")
+    assert (empty["groups"], empty["looked_at_us"]) == ([], 0)
+    now_us = 1_700_000_000_000_000
+    well = GroupLook("modelcast-tracker", 1, (PartitionLook("model-acks", 0, 5, 0, 5),))
+    waits = PartitionLook("model-updates", 3, 5, 0, 9, unread_since_us=now_us - 412_000_000)
+    groups.take((well, GroupLook("modelcast-region-eu", 0, (waits,))), now_us)
+    answer = await read(client, "/api/v1/kafka/groups")
+    assert [(g["group"], g["word"], g["lag_seconds"], g["lag_records"]) for g in answer["groups"]] == [
+        ("modelcast-region-eu", "STOP", 412.0, 4),
+        ("modelcast-tracker", "OK", 0.0, 0),
+    ]
+    assert {w["word"] for w in answer["words"]} == {word.value for word in GroupWord}
+    metrics = await (await client.get("/metrics")).text()
+    assert 'modelcast_consumer_lag_seconds{group="modelcast-region-eu",topic="model-updates"} 412.0' in metrics
+    assert 'modelcast_consumer_status{group="modelcast-region-eu",status="STOP"} 1.0' in metrics
+    assert 'modelcast_consumer_status{group="modelcast-tracker",status="STOP"} 0.0' in metrics

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.bench.delta_pairs import bound_bytes
+from tests.bench.deltas.pairs import bound_bytes
 
 COUNT = 300_000
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.bench.delta_trained import Shape, fresh, loss_and_gradients
+from tests.bench.deltas.trained import Shape, fresh, loss_and_gradients
 
 SHAPE = Shape(vocabulary=11, width=8, layers=2, heads=2, context=5)
 

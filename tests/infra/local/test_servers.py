@@ -39,6 +39,7 @@ def send(bootstrap_servers: str, topic: str, value: bytes) -> None:
     assert producer.flush(10) == 0
 
 
+@pytest.mark.soak
 def test_kafka_keeps_what_it_acknowledged_over_a_kill(kafka_of_its_own: KafkaServer) -> None:
     send(kafka_of_its_own.bootstrap_servers, "kept", b"still here")
     port = kafka_of_its_own.port

@@ -28,6 +28,7 @@ with scratch_dir() as folder, LocalStack.start(folder, regions=("eu",), pods_per
 """
 
 
+@pytest.mark.soak
 @pytest.mark.integration
 def test_pods_are_ready_when_start_returns_and_gone_after(tmp_path: Path) -> None:
     import urllib.request

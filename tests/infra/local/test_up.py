@@ -218,6 +218,7 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(folder: Path
         (folder / "thesis.tex").unlink()
 
 
+@pytest.mark.soak
 def test_data_stays_and_the_next_up_goes_on_with_it_until_it_is_deleted(folder: Path) -> None:
     first = up(servers_only(folder))
     stored(first).put_object(Bucket="modelcast-origin", Key="registry/x/log/1", Body=b"entry", Metadata={"who": "me"})

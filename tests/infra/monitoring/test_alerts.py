@@ -33,6 +33,8 @@ FIRING: dict[str, list[tuple[str, str]]] = {
     "VersionRefused": [('modelcast_model_pairs{model="fraud",word="REFUSED"}', "3x60")],
     "RolloverStopped": [('modelcast_rollover_stopped{model="fraud"}', "1x60")],
     "SkewTooLong": [('modelcast_skew{model="fraud"}', "1x200")],
+    "ConsumerStopped": [('modelcast_consumer_status{group="modelcast-region-eu",status="STALL"}', "1x60")],
+    "ConsumerLag": [('modelcast_consumer_lag_seconds{group="modelcast-tracker",topic="model-acks"}', "70+15x60")],
     "DeadLetters": [('modelcast_dead_letters_total{topic="model-acks",reason="framing"}', "0x30 1x30")],
     "PodsMissing": [
         ('modelcast_model_pods_serving{model="fraud"}', "17x60"),

@@ -109,10 +109,9 @@ def test_laggards_are_named_with_what_they_do() -> None:
     verdict = judge(state(eu=SERVING, us=LOADING, ap=silent, sa=NEVER), 7)
     assert verdict.there == ("eu",)
     told = "; ".join(verdict.laggards)
-    assert "us: LOADING, 1 of 2 pods serve it" in told
-    assert "ap: FETCHING" in told
-    assert "silent" in told
-    assert "sa: never reported, aspires to None" in told
+    assert "us: LAG, loading, 1 of 2 pods serve it" in told
+    assert "ap: SILENT, fetching" in told
+    assert "sa: NONE, never reported, aspires to None" in told
 
 
 def test_where_regions_are_named_only_they_count_left_out_or_not() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from modelcast.schemas.evidence.plan import Plan
-from tests.bench.gate_rules import Ends, agrees, naive, ours, windows
-from tests.bench.gate_traffic import BAD, HEALTHY, PROFILES, TRAFFIC, Candidate, Runs, Traffic, simulate
+from tests.bench.gating.rules import Ends, agrees, naive, ours, windows
+from tests.bench.gating.traffic import BAD, HEALTHY, PROFILES, TRAFFIC, Candidate, Runs, Traffic, simulate
 
 PLAN = Plan()
 MODERATE, SPARSE, BUSY = TRAFFIC

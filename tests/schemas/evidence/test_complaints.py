@@ -9,7 +9,7 @@ import pytest
 from modelcast.schemas.evidence.counts import Arm, Counts
 from modelcast.schemas.evidence.plan import ERRORS, LATENCY, Plan
 from modelcast.schemas.evidence.verdict import Kind, fold, verdict
-from tests.bench.gate_rules import mann_whitney_high
+from tests.bench.gating.rules import mann_whitney_high
 
 SPINNAKER_6278 = ([100.0] * 7 + [1.0] * 3, [1.0] * 10)
 KAYENTA_426 = ([0.0, 1.0, 2.0, 1.0, 0.0, 0.0], [0.0] * 6)

@@ -245,7 +245,8 @@ class Pod:
         if order is None:
             reading = PodReading(self.name, self.started, "" if self.plain else self.incarnation, *[None] * 4)
         elif self.plain:
-            reading = PodReading(self.name, self.started, "", order.version, None, None, None, proof="memory")
+            reading = PodReading(self.name, self.started, "", order.version, None, None, None, proof="memory",
+                                 gapless=False)  # fmt: skip
         else:
             reading = PodReading(self.name, self.started, self.incarnation, order.version, order.manifest_digest,
                                  order.generation, order.epoch, order.registry_id)  # fmt: skip

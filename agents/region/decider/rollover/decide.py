@@ -4,9 +4,9 @@ It is stateless, as TensorFlow Serving's ``AspiredVersionPolicy`` is: whoever ta
 stands, for that can be read from the pods.
 """
 
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
 from modelcast.agents.region.decider.knowledge import NEVER
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
@@ -43,7 +43,8 @@ def decide(
         if pod.startable and not pod.loads_another and limits.allow(pod, now):
             limits.ordered(pod, now)
             orders.append(pod.name)
-    held = [p for p in waiting if p.name not in set(orders)]
+    begun = set(orders)
+    held = [p for p in waiting if p.name not in begun]
     decision = _explained(tuple(orders), held, pods, limits, now)
     if policy.deadline_seconds and began_at > NEVER and (held or any(p.loading for p in pods)):
         return replace(decision, ask_again_at=min(decision.ask_again_at, began_at + policy.deadline_seconds))
@@ -166,7 +167,7 @@ def _rank(pod: PodFacts, policy: RolloverPolicy, seed: str) -> tuple[object, ...
 
 def _draw(seed: str, name: str) -> float:
     """A number from 0 up to 1 that is always the same for one pod and seed."""
-    return zlib.crc32(f"{seed}/{name}".encode()) / 2**32
+    return int.from_bytes(blake2b(f"{seed}/{name}".encode(), digest_size=4).digest()) / 2**32
 
 
 def _jitter(policy: RolloverPolicy, seed: str, name: str) -> float:

@@ -25,7 +25,9 @@ def next_orders(replica: Replica, wanted: Mapping[str, LoadOrder], now: float) -
         now: seconds.
     """
     loading = any(v.loading for v in replica.pods.values())
-    if not wanted and not loading:
+    if not wanted and not loading:  # it is over; who comes later has a deadline of its own
+        if replica.attempts.rollover_began_at > NEVER:
+            replica = replace(replica, attempts=replace(replica.attempts, rollover_began_at=NEVER))
         return _noted(replica, Rollover()), ()
     if wanted and replica.attempts.rollover_began_at == NEVER:
         replica = replace(replica, attempts=replace(replica.attempts, rollover_began_at=now))
@@ -36,15 +38,15 @@ def next_orders(replica: Replica, wanted: Mapping[str, LoadOrder], now: float) -
     decisions = [
         decide(
             facts,
-            _unstopped(replica.policy.rollover_of(fleet)) if replica.is_halted else replica.policy.rollover_of(fleet),
+            _policy(replica, fleet),
             now,
             hurried=_is_hurried(replica),
-            began_at=NEVER if replica.is_halted else replica.attempts.rollover_began_at,
+            began_at=replica.attempts.rollover_began_at,
             seed=seed,
         )
         for fleet, facts in sorted(fleets.items())
     ]
-    if (stops := next((d.stops for d in decisions if d.stops), "")) and not replica.is_halted:
+    if stops := next((d.stops for d in decisions if d.stops), ""):
         halt = Halt(replica.generation, stops)
         replica = replace(replica, facts=replace(replica.facts, halt=halt))
         return _noted(replica, Rollover()), ()
@@ -57,8 +59,11 @@ def _noted(replica: Replica, rollover: Rollover) -> Replica:
     return replace(replica, pending=replace(replica.pending, rollover=rollover))
 
 
-def _unstopped(policy: RolloverPolicy) -> RolloverPolicy:
-    """The policy for what is ordered although the rollover was stopped: authority, and what was served last."""
+def _policy(replica: Replica, fleet: str) -> RolloverPolicy:
+    """Of a fleet. What is ordered although a rollover was stopped, or no log is obeyed, stops at nothing."""
+    policy = replica.policy.rollover_of(fleet)
+    if not replica.is_halted and replica.facts.contradiction is None:
+        return policy
     return replace(policy, stop_after_failures=0, deadline_seconds=0.0)
 
 

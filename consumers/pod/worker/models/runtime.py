@@ -22,9 +22,14 @@ class TensorSpec:
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of that shape fits."""
-        if self.shape is None:
+        if self.shape is None or self.shape == shape:
             return True
-        return len(shape) == len(self.shape) and all(d in {-1, n} for d, n in zip(self.shape, shape, strict=True))
+        if len(shape) != len(self.shape):
+            return False
+        for declared, given in zip(self.shape, shape, strict=True):
+            if declared != -1 and declared != given:  # noqa: PLR1714
+                return False
+        return True
 
 
 class Runtime(Protocol):

@@ -6,6 +6,7 @@ from modelcast.agents.region.decider.memory import Halt, Memory
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
 from modelcast.agents.region.decider.snapshots import snapshot
 from modelcast.agents.region.decider.values import (
+    Load,
     LoadBroken,
     Loaded,
     LoadRefused,
@@ -223,6 +224,32 @@ def test_a_dead_pod_keeps_neither_the_others_waiting_nor_the_rollover_open() -> 
     serves(region, "a")
     region.after(600).on(Tick())
     assert (region.replica.is_halted, told(region).rollover) == (False, "")
+
+
+def test_a_pod_that_comes_long_after_a_rollover_has_a_deadline_of_its_own() -> None:
+    region = rolling(RolloverPolicy(Amount(1), deadline_seconds=60), "a", "b")
+    serves(region, "a")
+    serves(region, "b")
+    region.after(3600).on(PodsKnown(("a", "b", "c")))
+    region.on(PodRead(reading("c", 1)))
+    assert (region.loads, region.replica.is_halted) == ([("c", 2)], False)
+    region.after(60).on(Tick())
+    assert region.replica.is_halted
+
+
+def test_a_reload_that_was_stopped_reloads_no_further_pod_and_is_not_told_as_done() -> None:
+    log = Log().publish(1)
+    region = Region(
+        *FOUR, memory=memory_of(1, 1), policy=replace(EAGER, rollover=RolloverPolicy(Amount(1), stop_after_failures=1))
+    )
+    region.all_read(1)
+    region.on(log.folded)
+    region.on(log.say(CommandKind.RELOAD).folded)
+    region.save_all()
+    load = next(e for e in region.effects if isinstance(e, Load))
+    region.on(LoadBroken("a", load.order, "out_of_resources", "full"))
+    region.after(100).all_read(1)
+    assert (region.loads, region.replica.is_halted, region.replica.state) == ([], True, State.FAILED)
 
 
 def test_who_takes_over_goes_on_where_the_pods_stand() -> None:

@@ -180,6 +180,20 @@ async def test_a_pod_that_hangs_does_not_keep_the_other_waiting(scene: Scene) ->
     await scene.serves(1)
 
 
+async def test_a_pod_that_loads_another_model_waits_for_that_and_keeps_no_other_waiting(scene: Scene) -> None:
+    turns = scene.world.turns
+    assert turns.begin("p", "spam", lambda: None) == ""
+    await scene.start()
+    await scene.until(lambda: scene.pods["q"].serves, "q serves")
+    assert scene.pods["p"].orders == []
+    replica = scene.reconciler.replica
+    assert replica is not None
+    assert replica.pending.rollover.waits == "waits for p, which loads spam"
+    turns.end("p")
+    await scene.serves(1)
+    assert turns.begin("p", "spam", lambda: None) == ""  # it let go of the pod
+
+
 async def test_whoever_was_replaced_gives_no_order_even_to_servers_that_cannot_refuse() -> None:
     scene = Scene(Log().publish(1), policy=replace(SOON, proof_seconds=0.0))  # it might have slept since any proof
     await scene.start()

@@ -130,6 +130,17 @@ def test_a_silent_region_counts_nowhere_and_tells_what_it_served() -> None:
     assert row(state, "us").heard_at_us == NOW_US - 16 * SECOND
 
 
+def test_why_pods_wait_is_told_as_long_as_it_is_known() -> None:
+    (ack,) = pages("eu", [pod("a", 1, 1), pod("b", 2, 2)], generation=2, version=2, state=State.LOADING)
+    acks = [replace(ack, rollover="1 of 2 pods; waits for a")]
+    log = [update(1, 1), update(2, 2)]
+    assert row(state_of(log, acks, expected=("eu",)), "eu").rollover == "1 of 2 pods; waits for a"
+    silent = state_of(log, acks, expected=("eu",), heard_us={"eu": NOW_US - 16 * SECOND})
+    assert row(silent, "eu").rollover == ""
+    newer = state_of([*log, update(3, 3)], acks, expected=("eu",))  # that is about a version gone by
+    assert row(newer, "eu").rollover == ""
+
+
 def test_a_report_on_an_older_generation_lends_the_new_one_no_state_and_its_error_stays_with_its_generation() -> None:
     acks = pages("eu", [pod("a", 1, 1)], generation=2, version=2, state=State.QUARANTINED, error="damaged")
     state = state_of([update(1, 1), update(2, 2), update(3, 3)], acks, expected=("eu",))

@@ -68,6 +68,7 @@ class RolloverWorld:
     decisions: int = 0
     _events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _ids: int = 0
+    _known: dict[str, PodFacts] = field(default_factory=dict)
 
     def at(self, seconds: float, action: Callable[[], None]) -> None:
         """Have something happen."""
@@ -81,8 +82,9 @@ class RolloverWorld:
             retries = [p.retry_at for p in self.pods if p.up and not p.done and p.retry_at > self.now]
             own = min([*retries, self.decision.ask_again_at]) if not self.decision.stops else float("inf")
             if self._events and self._events[0][0] <= own:
-                self.now, _, action = heapq.heappop(self._events)
-                action()
+                self.now = self._events[0][0]
+                while self._events and self._events[0][0] == self.now:
+                    heapq.heappop(self._events)[2]()
             elif own < float("inf"):
                 self.now = own
             else:
@@ -90,14 +92,21 @@ class RolloverWorld:
         raise AssertionError("it never ends")
 
     def _decide(self) -> None:
-        facts = [pod.facts(self.now) for pod in self.pods]
+        facts = [self._facts(pod) for pod in self.pods]
         self.decision = decide(facts, self.policy, self.now, hurried=self.hurried, began_at=0.0, seed="fraud/1")
         self.decisions += 1
         by_name = {pod.name: pod for pod in self.pods}
         for name in self.decision.orders:
             self._begin(by_name[name])
 
+    def _facts(self, pod: PodActor) -> PodFacts:
+        """What is known of a pod; kept while nothing has happened to it."""
+        if pod.failures or pod.name not in self._known:
+            self._known[pod.name] = pod.facts(self.now)
+        return self._known[pod.name]
+
     def _begin(self, pod: PodActor) -> None:
+        self._known.pop(pod.name, None)
         assert pod.up
         assert not pod.loading
         assert not pod.done
@@ -117,6 +126,7 @@ class RolloverWorld:
         self.at(self.now + pod.load_seconds, lambda: self._end(pod))
 
     def _end(self, pod: PodActor) -> None:
+        self._known.pop(pod.name, None)
         if not pod.loading:
             return  # it died meanwhile
         pod.loading = False
@@ -132,6 +142,7 @@ class RolloverWorld:
 
     def die(self, pod: PodActor) -> None:
         """The pod is gone for now; what it served is on its disk, or not (``bare``)."""
+        self._known.pop(pod.name, None)
         if pod.up and pod.loading:
             pod.ended_at = pod.ended_at if pod.failures else self.now
             pod.failures += 1
@@ -140,6 +151,7 @@ class RolloverWorld:
 
     def come_back(self, pod: PodActor, *, bare: bool) -> None:
         """It answers again."""
+        self._known.pop(pod.name, None)
         if not pod.up:
             pod.up = True
             if bare:
@@ -147,6 +159,7 @@ class RolloverWorld:
 
     def take_over(self) -> None:
         """Another worker goes on: it knows what pods serve, and nothing of what was ordered."""
+        self._known.clear()
         for pod in self.pods:
             pod.loading = False  # a higher epoch's order takes the place of what was under way
             pod.failures, pod.retry_at, pod.ordered_at = 0, NEVER, NEVER

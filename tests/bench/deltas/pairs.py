@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelcast.deltas.codec.layouts.dtypes import SAFETENSORS
-from tests.bench.delta_trained import KEPT, Weights, trained
+from tests.bench.deltas.trained import KEPT, Weights, trained
 from tests.support.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights
 
 Values = NDArray[Any]

@@ -3,7 +3,7 @@
 Bars of full colour are one pair of the size that the other tools worked on, ours among them. The pale bar below is ours
 on the larger pair, and it alone has the mark of the entropy bound, for the bound was computed there.
 
-python -m tests.bench.plot_delta delta.json docs/delta.svg
+python -m tests.bench.deltas.plot delta.json docs/delta.svg
 """
 
 import json

@@ -3,7 +3,7 @@
 A byte-level language model of 6.4 million parameters (eight layers, width 256) learns Python's own library with Adam,
 by backpropagation written out in numpy. Its checkpoints go to the user's cache: training takes minutes, once.
 
-    python -m tests.bench.delta_trained        trains if it must, and prints the losses
+    python -m tests.bench.deltas.trained        trains if it must, and prints the losses
 """
 
 import os

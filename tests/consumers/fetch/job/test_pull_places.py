@@ -191,7 +191,7 @@ from pathlib import Path
 from modelcast.consumers.fetch import pull
 from modelcast.infra.stores import MemoryStore
 from tests.consumers.fetch.publishing import publish
-from tests.consumers.fetch.test_pull_places import FILES
+from tests.consumers.fetch.job.test_pull_places import FILES
 out, rename, moved = Path(sys.argv[1]), Path.rename, []
 def dying(self, target):
     if Path(target).parent == out:
@@ -207,7 +207,7 @@ pull(origin, publish(origin, FILES).digest, out)
 
 def killed_while_its_files_move(out: Path) -> None:
     out.mkdir()
-    done = subprocess.run([sys.executable, "-c", KILLED, out], cwd=Path(__file__).parents[3], check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", KILLED, out], cwd=Path(__file__).parents[4], check=False, timeout=120)
     assert done.returncode == -9
     assert len([p for p in out.iterdir() if p.name != INSIDE]) == 1
 
@@ -290,7 +290,7 @@ from pathlib import Path
 from modelcast.consumers.fetch import DiskFull, pull
 from modelcast.infra.stores import MemoryStore
 from tests.consumers.fetch.publishing import publish
-from tests.consumers.fetch.test_pull_places import FILES
+from tests.consumers.fetch.job.test_pull_places import FILES
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 origin = MemoryStore()
 try:
@@ -303,7 +303,7 @@ except DiskFull as error:
 def test_a_file_larger_than_may_be_written_is_no_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-B", "-c", LIMITED, tmp_path / "out"],
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
         check=True,
         timeout=120,
         capture_output=True,

@@ -1,6 +1,6 @@
 """False rollbacks against missed bad versions as an SVG: one point a rule, traffic and weather. Square-root scales.
 
-python -m tests.bench.plot_gates gates.json docs/gates.svg
+python -m tests.bench.gating.plot gates.json docs/gates.svg
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from tests.bench.gate_traffic import BAD, HEALTHY, PROFILES, TRAFFIC
+from tests.bench.gating.traffic import BAD, HEALTHY, PROFILES, TRAFFIC
 
 SIZE, LEFT, TOP, SIDE = 460, 70, 78, 280
 COLOURS = {

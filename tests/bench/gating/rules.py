@@ -16,7 +16,7 @@ from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
 from modelcast.schemas.evidence.plan import Gate, Measure, Plan
 from modelcast.schemas.evidence.ratio import BETTER, WORSE
 from modelcast.schemas.evidence.verdict import Kind, empty, harm_needed, step, verdict
-from tests.bench.gate_traffic import BASE_P99, STEP_SECONDS, Floats, Ints, Runs, percentile
+from tests.bench.gating.traffic import BASE_P99, STEP_SECONDS, Floats, Ints, Runs, percentile
 
 WINDOW_SECONDS = 60
 KAYENTA_TOLERANCE, KAYENTA_QUANTILE = 0.25, 2.326347874

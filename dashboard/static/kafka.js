@@ -1,0 +1,86 @@
+// KAFKA: how far each consumer group has read.
+
+import { html, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
+import { duration, MISSING, number, plural } from "./format.js";
+import { Ago, Command, Said, useMore } from "./parts.js";
+import { ask, changed } from "./store.js";
+
+const LOOK_MS = 5000;
+const BADGES = { STOP: ["■", "FAILED"], STALL: ["▬", "FAILED"], REWIND: ["↺", "FAILED"], ERR: ["✕", "FAILED"], WARN: ["◢", "LAG"], NONE: ["?", "NONE"], OK: ["·", "OK"] };
+const NEXT = {
+  STALL: "look at its log; restart it if it hangs: nothing is lost",
+  REWIND: "someone moved its offsets, or the topic was made anew: it reads again what it knows",
+};
+
+/** Asks every few seconds while the page is seen; keeps the last answer. */
+function useEvery(path) {
+  const [answer, setAnswer] = useState({});
+  useEffect(() => {
+    let over = false;
+    const read = async () => {
+      try {
+        const body = await ask(path);
+        if (!over) setAnswer({ body });
+      } catch (error) {
+        if (!over) setAnswer((before) => ({ ...before, error: error.message }));
+      }
+      changed();
+    };
+    read();
+    const timer = setInterval(() => { if (!document.hidden) read(); }, LOOK_MS);
+    return () => { over = true; clearInterval(timer); };
+  }, [path]);
+  return answer;
+}
+
+function GroupBadge({ word, words }) {
+  const [shape, colour] = BADGES[word];
+  return html`<span class=${`badge w-${colour}`} title=${words.find((each) => each.word === word)?.means}><span aria-hidden="true">${shape}</span> ${word}</span>`;
+}
+
+const seconds = ({ lag_seconds: lag, lag_records: waiting, at_least: more }) => {
+  if (lag === null) return MISSING;
+  return waiting ? `${more ? "at least " : ""}${duration(lag)}` : "none";
+};
+
+/** Starts the daemon that reads in this group. */
+const start = (group) => `modelcast run ${group.replace(/^modelcast-/, "").replace(/^region-/, "region ")}`;
+
+/** Unread records at the last looks, as a line; the figure stands beside it. */
+function Trend({ values }) {
+  const top = Math.max(...values, 1);
+  if (values.length < 2) return null;
+  const points = values.map((value, place) => `${(60 * place) / (values.length - 1)},${15 - (14 * value) / top}`).join(" ");
+  return html`<svg class="trend" width="60" height="16" viewBox="0 0 60 16" aria-hidden="true"><polyline points=${points} /></svg>`;
+}
+
+function Slowest({ group }) {
+  const [first] = group.partitions.filter((each) => each.lag_records || each.error);
+  return first ? html`<bdi>${first.topic}/${first.partition}</bdi>` : MISSING;
+}
+
+function Group({ group, words }) {
+  const waiting = group.partitions.filter((each) => each.lag_records || each.error);
+  const [shown, more] = useMore(12);
+  return html`<tr><th scope="row"><bdi>${group.group}</bdi></th><td data-label="status"><${GroupBadge} word=${group.word} words=${words} /></td>
+      <td data-label="oldest unread">${seconds(group)}</td><td data-label="unread records"><${Trend} values=${group.trend} /> ${group.lag_records === null ? MISSING : number(group.lag_records)}</td>
+      <td data-label="slowest partition"><${Slowest} group=${group} /></td><td data-label="members">${group.members ?? MISSING}</td>
+      <td data-label="last read"><${Ago} us=${group.moved_at_us} /></td></tr>
+    ${(group.error || group.word === "STOP" || NEXT[group.word]) && html`<tr class="below"><td colspan="7">${group.error ? html`<${Said} text=${group.error} />` : group.word === "STOP" ? html`<${Command} text=${start(group.group)} />` : NEXT[group.word]}</td></tr>`}
+    ${waiting.length > 1 && html`<tr class="below"><td colspan="7"><details><summary>${plural(waiting.length, "partition")} with unread records</summary><ul class="plain">${waiting.slice(0, shown).map((each) => html`<li key=${`${each.topic}/${each.partition}`}><bdi>${each.topic}/${each.partition}</bdi>: ${each.word}, ${seconds(each)}, ${plural(each.lag_records, "record")}${each.error ? html`, <${Said} text=${each.error} />` : ""}</li>`)}</ul>${more(waiting.length)}</details></td></tr>`}`;
+}
+
+export function Kafka() {
+  const { body, error } = useEvery("kafka/groups");
+  useEffect(() => { document.title = "Kafka · Modelcast"; });
+  if (error && !body) return html`<p>${error}</p>`;
+  if (!body) return html`<p>Loading…</p>`;
+  const problem = error || body.error;
+  const wrong = problem ? html`<p class="missing"><${Said} text=${problem} /></p>` : null;
+  if (!body.looked_at_us) return wrong ?? html`<p>The consumer groups are being looked at…</p>`;
+  if (!body.groups.length) return html`${wrong}<p>No consumer group is seen: no tracker and no region has read yet, or this dashboard's Kafka user may not describe groups (infra/deploy/kafka/acls.sh grants it).</p>`;
+  return html`${wrong}<section aria-label="consumer groups"><h2>${plural(body.groups.length, "consumer group")}, worst first</h2>
+    <p class="notes">looked at <${Ago} us=${body.looked_at_us} /></p>
+    <table class="table"><thead><tr><th scope="col">group</th><th scope="col">status</th><th scope="col">oldest unread</th><th scope="col">unread records</th><th scope="col">slowest partition</th><th scope="col">members</th><th scope="col">last read</th></tr></thead>
+    <tbody>${body.groups.map((each) => html`<${Group} key=${each.group} group=${each} words=${body.words} />`)}</tbody></table></section>`;
+}

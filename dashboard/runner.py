@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiohttp import web
 
+from modelcast.dashboard.actions import CommandWriter
 from modelcast.dashboard.board import Board
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.kafka_follower import KafkaFollower
@@ -49,7 +50,7 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
     poller = RedisPoller(settings, board.take, lambda: not board.kafka_reads)
     groups = GroupsWatch(lambda: GroupReader(settings))
     runner = web.AppRunner(
-        make_web_app(settings, board, LogSource(settings), groups),
+        make_web_app(settings, board, LogSource(settings), groups, CommandWriter(settings)),
         access_log=None,
         handle_signals=False,
         shutdown_timeout=CLOSE_SECONDS,

@@ -233,14 +233,32 @@ class DaemonSettings(Section):
     drain_seconds: float = Field(default=30.0, ge=0)
 
 
+class ActionSettings(Section):
+    """Who may command by the dashboard; all may read it. Without tokens and proxies, nobody may.
+
+    Attributes:
+        enabled: whether anybody may.
+        tokens: SHA-256 of each person's bearer token (``sha256:`` and 64 hexadecimal digits), by name. A name may have
+            two, separated by a space, while one replaces the other.
+        proxy_header: the header in which a proxy that has signed people in names them, as ``X-Forwarded-User``.
+        proxies: networks or addresses from which alone that header is believed.
+    """
+
+    enabled: bool = False
+    tokens: dict[str, str] = Field(default_factory=dict)
+    proxy_header: str = ""
+    proxies: tuple[str, ...] = ()
+
+
 class DashboardSettings(Section):
-    """Where the dashboard listens, and when it calls things late. It has no passwords: keep it on a private address."""
+    """Where the dashboard listens, and when it calls things late. Who can reach it can read it: keep it private."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=9470, ge=0, le=65535)  # 0: any free one
     hosts: tuple[str, ...] = ()  # names that it answers to besides loopback's: those of a proxy before it
     lag_slo_seconds: float = Field(default=60.0, gt=0)  # behind for longer is late
     watchers_max: int = Field(default=5000, ge=1)
+    actions: ActionSettings = ActionSettings()
 
 
 class Settings(BaseSettings):

@@ -14,7 +14,7 @@ from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
 from modelcast.producers.planning.needless import changes_nothing
 from modelcast.producers.planning.values import region_names_of, text_of, verb_of
-from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, UsageError
+from modelcast.schemas.errors import KafkaUnavailable, MovedOn, NotAnnounced, UsageError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.names import check_alias, check_model
@@ -55,6 +55,7 @@ class Commander(LogWriter):
         super().__init__(settings, store=store, announcer=announcer)
         self._dry_run = dry_run
         self._decided_on: dict[str, int] = {}
+        self._logs: dict[str, ModelLog] = {}
 
     def decided_on(self, model: str) -> int:
         """The log's last generation when the newest command about ``model`` was built or found needless; 0: none was.
@@ -63,6 +64,10 @@ class Commander(LogWriter):
         reports may be from before the entry that made the command needless.
         """
         return self._decided_on.get(check_model(model), 0)
+
+    def log_decided_on(self, model: str) -> ModelLog | None:
+        """The log as it was when the newest command about ``model`` was built, without that command; None: none was."""
+        return self._logs.get(check_model(model))
 
     @heard_at_exit("a command")
     def say(
@@ -76,6 +81,7 @@ class Commander(LogWriter):
         last_consistent: int | None = None,
         reason: str = "",
         requested_by: str = "",
+        expected_generation: int | None = None,
     ) -> ModelCommand | None:
         """Any verb; what it means, and what it takes, stands in ``modelcast.schemas.log.verbs``.
 
@@ -88,6 +94,10 @@ class Commander(LogWriter):
             last_consistent: for a rollback without ``version``.
             reason: why; it stands in the model's history.
             requested_by: who asked.
+            expected_generation: the log's last one that the caller has seen; None: any.
+
+        Raises:
+            MovedOn: the log has another last generation than expected; besides what all methods raise.
         """
         kind, regions = verb_of(kind), region_names_of(regions)
         rule = RULES[kind]
@@ -101,7 +111,7 @@ class Commander(LogWriter):
             raise UsageError(f"{kind.lower()} needs a version", subject=model, hint=f"write {model}/NUMBER")
         else:
             targets = targets_of(regions, version)
-        return self._claim(kind, model, targets, reason, requested_by, alias)
+        return self._claim(kind, model, targets, reason, requested_by, alias, expected_generation)
 
     def activate(
         self, model: str, version: int, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
@@ -200,6 +210,7 @@ class Commander(LogWriter):
         reason: str,
         requested_by: str,
         alias: str,
+        expected_generation: int | None,
     ) -> ModelCommand | None:
         check_model(model)
         reason, asker = text_of("reason", reason), self._who("requested_by", requested_by)
@@ -219,6 +230,10 @@ class Commander(LogWriter):
         event_id, now_us = uuid.uuid4().hex, time.time_ns() // 1000
 
         def build(log: ModelLog) -> ModelCommand | None:
+            self._logs[model] = log
+            if expected_generation is not None and log.head != expected_generation:
+                newer = f"the log is at generation {log.head}, not {expected_generation}"
+                raise MovedOn(newer, subject=model, hint="look at what has changed, and decide again")
             command = ModelCommand(
                 registry_id=log.registry_id,
                 event_id=event_id,

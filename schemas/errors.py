@@ -108,6 +108,10 @@ class Refused(ContentError):
     exit_code = ExitCode.REFUSED
 
 
+class MovedOn(Refused):
+    """The log has other entries than the caller had seen when he decided."""
+
+
 class ForeignRegistry(Refused):
     """A record or a state belongs to another registry than the one in use: the store was wiped or restored."""
 

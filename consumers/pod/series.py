@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from prometheus_client import Counter, Histogram
+import prometheus_client
 
 from modelcast.infra.telemetry.metrics import PodMetrics
 
@@ -12,8 +12,8 @@ VERSIONS_MAX = 3
 
 @dataclass(slots=True)
 class _Series:
-    latency: Histogram
-    answers: dict[int, Counter] = field(default_factory=dict)  # by HTTP status
+    latency: prometheus_client.Histogram
+    answers: dict[int, prometheus_client.Counter] = field(default_factory=dict)  # by HTTP status
 
 
 class InferenceSeries:

@@ -1,6 +1,7 @@
 // MODEL: one model everywhere: its rollout by stage, its regions worst first, its pods, its log.
 
 import { html, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
+import { Actions } from "./actions.js";
 import { clock, duration, number, plural, size, utc, version } from "./format.js";
 import { Bar, useAnswer } from "./models.js";
 import { EntryList, Problems } from "./now.js";
@@ -93,5 +94,6 @@ export function Model({ name }) {
     <${Stages} regions=${body.regions} />
     <section aria-label="log"><h2>Who, when, why</h2>${body.entries.length ? html`<${EntryList} entries=${body.entries} max=${20} />` : html`<p>The log can't be read from here. <${Command} text=${`modelcast history ${name}`} /></p>`}</section>
     <section aria-label="commands"><h2>What to type</h2>
+      <${Actions} key=${name} model=${name} regions=${body.regions.map((each) => each.region)} generation=${model.head_generation} />
       ${[`modelcast rollback ${name} --reason "…" --dry-run`, `modelcast pause ${name} --reason "…" --dry-run`, `modelcast history ${name}`].map((text) => html`<p><${Command} text=${text} /></p>`)}</section>`;
 }

@@ -10,7 +10,7 @@ from modelcast.dashboard.view.fleet import Fleet, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.verdict import FleetVerdict
-from modelcast.schemas.records import PodReport
+from modelcast.schemas.records import CommandKind, PodReport
 from modelcast.schemas.words import LOOKS, Word, worst
 
 
@@ -241,6 +241,15 @@ class Groups:
     error: str
     groups: tuple[GroupView, ...]
     words: tuple[GroupWordLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """Whether this dashboard takes commands. ``by_proxy``: people are signed in before they come here."""
+
+    enabled: bool
+    by_proxy: bool
+    kinds: tuple[CommandKind, ...]
 
 
 @dataclass(frozen=True, slots=True)

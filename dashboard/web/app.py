@@ -8,14 +8,16 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from modelcast.dashboard.actions import CommandWriter, Identities
 from modelcast.dashboard.board import Board
 from modelcast.dashboard.groups import GroupsWatch
 from modelcast.dashboard.metrics import collected
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.web import pages
+from modelcast.dashboard.web.acting import Acting
 from modelcast.dashboard.web.answers import Fault
-from modelcast.dashboard.web.api import Api
+from modelcast.dashboard.web.api import BASE, Api
 from modelcast.dashboard.web.events import Events
 from modelcast.dashboard.web.openapi import document
 from modelcast.dashboard.web.pages import Pages
@@ -29,12 +31,25 @@ PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 log = structlog.get_logger(__name__)
 
 
-def make_web_app(settings: Settings, board: Board, logs: LogSource, groups: GroupsWatch) -> web.Application:
-    """The application over a board."""
+def make_web_app(
+    settings: Settings, board: Board, logs: LogSource, groups: GroupsWatch, commands: CommandWriter
+) -> web.Application:
+    """The application over a board.
+
+    Raises:
+        UsageError: ``dashboard.actions`` contradicts itself.
+    """
     events = Events(board, settings.dashboard.watchers_max)
     app = web.Application(middlewares=[_guard(settings)], client_max_size=64 * 1024)
+    acting = Acting(board, Identities(settings.dashboard.actions), commands)
     app.add_routes(
-        [*Api(settings, board, logs, groups).routes(), *events.routes(), *Pages().routes(), *_probes(board, groups)]
+        [
+            *Api(settings, board, logs, groups).routes(),
+            *acting.routes(BASE),
+            *events.routes(),
+            *Pages().routes(),
+            *_probes(board, groups),
+        ]
     )
     app.on_shutdown.append(events.close)
     app.on_response_prepare.append(_sign)
@@ -43,6 +58,7 @@ def make_web_app(settings: Settings, board: Board, logs: LogSource, groups: Grou
 
 async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(pages.HEADERS)
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers.pop("Server", None)
 
 

@@ -1,10 +1,12 @@
 """The OpenAPI 3.1 document, made from the records that are answered."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from modelcast.dashboard.actions import CommandEffect, CommandRequest
 from modelcast.dashboard.web import answers
 from modelcast.dashboard.web.api import BASE
 from modelcast.dashboard.web.paging import LIMIT_MAX
@@ -32,6 +34,7 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/refused": ("What regions refuse.", answers.Refusals, []),
     "/entries": ("The newest log entries.", answers.Entries, []),
     "/kafka/groups": ("How far the consumer groups on Kafka have read, worst first.", answers.Groups, []),
+    "/actions": ("Whether this dashboard takes commands.", answers.Actions, []),
     "/words": ("The status words.", answers.Words, []),
 }
 
@@ -40,7 +43,7 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
 def document() -> dict[str, Any]:
     """The document."""
     adapters: list[tuple[type, TypeAdapter[Any]]] = [(kind, TypeAdapter(kind)) for _, kind, _ in _READS.values()] + [
-        (answers.Fault, TypeAdapter(answers.Fault))
+        (each, TypeAdapter(each)) for each in (answers.Fault, CommandEffect, CommandRequest)
     ]
     refs, schemas = TypeAdapter.json_schemas(
         [(kind, "serialization", adapter) for kind, adapter in adapters], ref_template="#/components/schemas/{model}"
@@ -54,13 +57,33 @@ def document() -> dict[str, Any]:
         content = {"application/json": {"schema": refs[kind, "serialization"]}}
         responses = {"200": {"description": summary, "content": content}, "400": fault, "404": fault, "421": fault}
         paths[BASE + path] = {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
+    paths[BASE + "/models/{model}/commands"] = _command(refs, fault)
     paths[BASE + "/grid"] = _plain("All pairs: a line of JSON, then a byte a pair.", "application/octet-stream")
     paths[BASE + "/events"] = _plain("What changes, as server-sent events.", "text/event-stream")
     return {
         "openapi": "3.1.0",
         "info": {"title": "Modelcast dashboard", "version": "1", "description": "Who serves what, how late, and why."},
         "paths": paths,
-        "components": {"schemas": schemas.get("$defs", {})},
+        "components": {
+            "schemas": schemas.get("$defs", {}),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _command(refs: Mapping[Any, Any], fault: dict[str, Any]) -> dict[str, Any]:
+    done = {"application/json": {"schema": refs[CommandEffect, "serialization"]}}
+    asked = {"application/json": {"schema": refs[CommandRequest, "serialization"]}}
+    answers_of = {"200": {"description": "what it changes", "content": done}}
+    return {
+        "post": {
+            "summary": "Write a command into the model's log, or say what it would change.",
+            "parameters": [_MODEL],
+            "requestBody": {"required": True, "content": asked},
+            "responses": answers_of
+            | dict.fromkeys(("202", "400", "401", "403", "404", "409", "415", "422", "503"), fault),
+            "security": [{"bearer": []}],
+        }
     }
 
 

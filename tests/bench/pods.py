@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +114,7 @@ async def measure(peer: Peer, weights: Weights, plan: Plan, floor_seconds: float
     async def swap_all() -> None:
         for version in range(2, plan.swaps + 2):
             serving["now"] = frozenset({"odd", "even"})
-            began = time.perf_counter()
-            await peer.swap(weights.of(version), version)
-            swaps.append(time.perf_counter() - began)
+            swaps.append(await peer.swap(weights.of(version), version))
             serving["now"] = frozenset({weights.name(version)})
             await asyncio.sleep(plan.pause_seconds)
 

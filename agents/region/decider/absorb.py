@@ -1,5 +1,6 @@
 """Taking in: how an event changes what the replica knows. Total: an event that no longer matters changes nothing."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts, PodView
@@ -22,6 +23,7 @@ from modelcast.agents.region.decider.values import (
     PodLost,
     PodRead,
     PodsKnown,
+    PodsOut,
     PodTraits,
     Replaced,
     Saved,
@@ -94,6 +96,8 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
             return replica.with_pod(pod, lambda v: replace(v, loading=None, loads_another=model, ordered_at=NEVER))
         case PodFree(pod):
             return replica.with_pod(pod, lambda v: replace(v, loads_another=""))
+        case PodsOut(loads):
+            return _on_pods_out(replica, loads)
         case Saved(memory):
             return _on_saved(replica, memory, now)
         case SaveFailed(message):
@@ -311,6 +315,16 @@ def _on_pods_known(replica: Replica, event: PodsKnown) -> Replica:
     return replace(replica, pods=pods, facts=facts)
 
 
+def _on_pods_out(replica: Replica, loads: Mapping[str, str]) -> Replica:
+    pods = {
+        name: replace(view, loads_another=loads.get(name, ""))
+        if view.reading is not None and not view.reading.gapless
+        else view
+        for name, view in replica.pods.items()
+    }
+    return replace(replica, pods=pods)
+
+
 def _on_refused(replica: Replica, event: LoadRefused, now: float) -> Replica:
     pending = replica.pending
     if event.code in {"stale", "conflict", "superseded"}:
@@ -388,7 +402,7 @@ def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
         loading=None if awaited else order,
         error="" if view.lost else view.error,
         code="" if view.lost else view.code,
-        loads_another="",
+        loads_another="" if reading.gapless else view.loads_another,
     )  # fmt: skip
     if order is not None and awaited:
         if message := _contradicts(order, reading):

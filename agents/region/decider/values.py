@@ -151,6 +151,13 @@ class PodFree:
 
 
 @dataclass(frozen=True, slots=True)
+class PodsOut:
+    """Of the pods whose swap has a gap, these take no traffic now: each loads another model, by name."""
+
+    loads: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class PodRead:
     """A pod was read back."""
 
@@ -216,6 +223,7 @@ Event = (
     | LoadBroken
     | PodBusy
     | PodFree
+    | PodsOut
     | PodRead
     | PodLost
     | Saved

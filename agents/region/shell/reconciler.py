@@ -29,6 +29,7 @@ from modelcast.agents.region.decider.values import (
     PodBusy,
     PodFree,
     PodsKnown,
+    PodsOut,
     Read,
     Refold,
     Report,
@@ -83,6 +84,7 @@ class Reconciler:
         self._holding = False  # until there is a replica that knows it
         self._tasks: set[asyncio.Task[None]] = set()
         self._loads: set[asyncio.Task[None]] = set()
+        self._out: dict[str, str] = {}  # pods that were told to be out of traffic for another model
         self._cancels: dict[str, threading.Event] = {}
         self._reading: asyncio.Task[None] | None = None
         self._wanted = 0
@@ -180,7 +182,17 @@ class Reconciler:
     def _feed(self, event: Event) -> None:
         if self._stopped or self.replica is None:
             return
-        before = self.replica
+        out = self._ports.turns.out_for_others(self.model)
+        if out != self._out:
+            self._out = out
+            self._step(self.replica, PodsOut(out))
+            if self.stopped:
+                return
+        if out:
+            self._ports.turns.watch(self.model, lambda: self._feed(Tick()))
+        self._step(self.replica, event)
+
+    def _step(self, before: Replica, event: Event) -> None:
         now = asyncio.get_running_loop().time()
         self.replica, effects = step(before, event, now)
         self._ports.observer.stepped(before, event, self.replica, effects)
@@ -200,8 +212,24 @@ class Reconciler:
                 self._ports.reporter.changed(self.model, self.replica)
             case Refold():
                 self.refresh()
-            case Fetch() | Load() | Read() | Save() | CheckOwner():
+            case Load(pod):
+                self._begin_load(effect, pod)
+            case Fetch() | Read() | Save() | CheckOwner():
                 self._spawn(self._carry_out(effect))
+
+    def _begin_load(self, load: Load, pod: str) -> None:
+        """Take the pod's turn before anyone else decides."""
+        assert self.replica is not None
+        view, turns = self.replica.pods.get(pod), self._ports.turns
+        gapless = view is None or view.reading is None or view.reading.gapless
+        other = turns.begin(pod, self.model, lambda: self._feed(PodFree(pod)), gapless=gapless)
+        if other:
+            self._spawn(self._tell(PodBusy(pod, other)))
+        else:
+            self._spawn(self._carry_out(load)).add_done_callback(lambda _: turns.end(pod))
+
+    async def _tell(self, event: Event) -> None:
+        self._feed(event)
 
     async def _carry_out(self, effect: Fetch | Load | Read | Save | CheckOwner) -> None:
         event: Event | None
@@ -230,15 +258,11 @@ class Reconciler:
     async def _load(self, pod: str, order: LoadOrder) -> Event | None:
         task = asyncio.current_task()
         assert task is not None
-        turns = self._ports.turns
-        if other := turns.begin(pod, self.model, lambda: self._feed(PodFree(pod))):
-            return PodBusy(pod, other)
         self._loads.add(task)
         try:
             return await self._effects.load(pod, order)
         finally:
             self._loads.discard(task)
-            turns.end(pod)
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:

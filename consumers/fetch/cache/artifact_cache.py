@@ -25,7 +25,8 @@ from modelcast.consumers.fetch.cache.incoming import Incoming
 from modelcast.consumers.fetch.cache.locks import CacheLocks
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import disk_full, full_disk_named
-from modelcast.consumers.pod.artifacts import ArtifactMissing, verify_folder
+from modelcast.consumers.pod.artifacts import ArtifactMissing
+from modelcast.consumers.pod.verified import verify_folder, verify_once
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import ContentError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest
@@ -100,12 +101,13 @@ class ArtifactCache:
         return ["sha256:" + name for name in self._oldest_first()]
 
     @contextmanager
-    def open(self, manifest_digest: str, *, verify: bool = True) -> Iterator[Path]:
+    def open(self, manifest_digest: str, *, verify: bool = True, once: bool = False) -> Iterator[Path]:
         """The folder of the artifact's files; it is not evicted while the context is open.
 
         Args:
             manifest_digest: which one.
             verify: hash every file again. Bytes on a disk rot; what fails is thrown away, so that it is fetched again.
+            once: since the machine has started, unless a file was touched; see ``consumers.pod.verified``.
 
         Raises:
             ArtifactMissing: it is not here.
@@ -123,7 +125,11 @@ class ArtifactCache:
                 raise ArtifactMissing("not in the cache", subject=manifest_digest) from None
             if verify:
                 try:
-                    verify_folder(folder / "files", self.manifest(manifest_digest))
+                    manifest = self.manifest(manifest_digest)
+                    if once:
+                        verify_once(folder / "files", manifest, self._locks / f"{name}.verified")
+                    else:
+                        verify_folder(folder / "files", manifest)
                 except VerificationFailed:
                     self._discard(name, inode)
                     raise

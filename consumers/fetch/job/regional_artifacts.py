@@ -43,12 +43,12 @@ class RegionalArtifacts:
         """
         with ExitStack() as stack:
             try:
-                folder = stack.enter_context(self._cache.open(manifest_digest))
+                folder = stack.enter_context(self._cache.open(manifest_digest, once=True))
             except (ArtifactMissing, VerificationFailed):
                 if self._open_region is None:
                     raise
                 self._fetch(manifest_digest, self._open_region())
-                folder = stack.enter_context(self._cache.open(manifest_digest))
+                folder = stack.enter_context(self._cache.open(manifest_digest, once=True))
             yield folder
 
     def _fetch(self, manifest_digest: str, region: ObjectStore) -> None:

@@ -37,6 +37,7 @@ class PodInMemory:
         self.gate = asyncio.Event()
         self.gate.set()
         self.away = False
+        self.gapless = True
 
     async def load(self, order: LoadOrder) -> None:
         self.orders.append(order)
@@ -53,8 +54,11 @@ class PodInMemory:
             raise PodUnreachable("away", subject=self.name)
         order = self.serves
         if order is None:
-            return PodReading(self.name, True, "i", None, None, None, None)
-        return PodReading(self.name, True, "i", order.version, order.manifest_digest, order.generation, order.epoch)
+            return PodReading(self.name, True, "i", None, None, None, None, gapless=self.gapless)
+        return PodReading(
+            self.name, True, "i", order.version, order.manifest_digest, order.generation, order.epoch,
+            gapless=self.gapless,
+        )  # fmt: skip
 
     async def aclose(self) -> None:
         """Nothing to close."""

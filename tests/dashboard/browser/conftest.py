@@ -1,6 +1,7 @@
 """A real dashboard over a board that tests fill, and a real browser that looks at it."""
 
 import asyncio
+import hashlib
 import os
 import shutil
 import threading
@@ -12,23 +13,31 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from modelcast.dashboard.actions import CommandWriter
 from modelcast.dashboard.board import Board
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.view.fleet import Worker
 from modelcast.dashboard.web.app import make_web_app
+from modelcast.infra.settings import ActionSettings, DashboardSettings
+from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import Entry, RegionHeartbeat, VersionState
 from modelcast.schemas.words import Limits
 from tests.dashboard.makers import REGISTRY, SECOND
 from tests.dashboard.web.conftest import nowhere
+from tests.producers.fakes import SETTINGS, Heard
 from tests.support.folding import NOWHERE
 from tests.support.servers import required_binary
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 SHOTS = os.environ.get("MODELCAST_SCREENSHOTS", "")
 """A folder to keep the screenshots in, for people."""
+
+
+TOKEN = "a" * 43
+ENABLED = ActionSettings(enabled=True, tokens={"anna": "sha256:" + hashlib.sha256(TOKEN.encode()).hexdigest()})
 
 
 class Shown:
@@ -44,10 +53,17 @@ class Shown:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(30)
 
     async def _start(self) -> Board:
-        board, settings = Board(Limits()), nowhere()
+        board, settings = (
+            Board(Limits()),
+            nowhere().model_copy(update={"dashboard": DashboardSettings(actions=ENABLED)}),
+        )
+        self.origin = MemoryStore()
+        commands = CommandWriter(SETTINGS, store=self.origin, announcer=Heard())
         self.groups = GroupsWatch(lambda: GroupReader(settings))
         self._runner = web.AppRunner(
-            make_web_app(settings, board, LogSource(settings), self.groups), access_log=None, shutdown_timeout=1
+            make_web_app(settings, board, LogSource(settings), self.groups, commands),
+            access_log=None,
+            shutdown_timeout=1,
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()

@@ -2,16 +2,21 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
+from modelcast.producers import Publisher
 from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCommand
 from modelcast.schemas.words import duration, size
 from tests.dashboard import fleets
-from tests.dashboard.browser.conftest import Shown
-from tests.dashboard.makers import SECOND
+from tests.dashboard.browser.conftest import TOKEN, Shown
+from tests.dashboard.makers import SECOND, now_state, row
+from tests.producers.fakes import SETTINGS, Heard
+from tests.producers.published import log_of
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
@@ -39,7 +44,7 @@ SEEN = {
 
 def entries() -> tuple[tuple[Entry, int], ...]:
     now_us = time.time_ns() // 1000
-    pin = ModelCommand("r", "e1", "spam", 9, CommandKind.PIN, (CommandTarget("eu-central", 7),), 1, "anna", "A/B")
+    pin = ModelCommand("r", "e1", "spam", 7, CommandKind.PIN, (CommandTarget("eu-central", 7),), 1, "anna", "A/B")
     back = ModelCommand(
         "r", "e2", "ranker", 8, CommandKind.ROLLBACK, (CommandTarget("", 7),), 1, "train-3", fleets.EVIL
     )
@@ -87,6 +92,18 @@ def test_a_hundred_thousand_pairs(shown: Shown, look: Look, keep: Keep) -> None:
         assert nodes <= 2000
         assert overflows(page) <= 0
         page.close()
+
+
+def test_an_entry_that_is_not_proved_to_be_in_the_log_says_so(shown: Shown, look: Look) -> None:
+    (pin, at_us), _ = entries()
+    forged = replace(pin, generation=8, event_id="e3", requested_by="eve")
+    shown.say(fleets.everything(), entries=((pin, at_us), (forged, at_us)))
+    page = look("/")
+    page.wait_for_selector(".entries .doubt")
+    assert page.locator(".entries li").count() == 2
+    (told,) = page.locator(".entries .doubt").all_inner_texts()
+    assert told.startswith("not proved: it follows a log with the digest")
+    page.close()
 
 
 def test_what_strangers_say_stays_text(shown: Shown, look: Look) -> None:
@@ -262,3 +279,30 @@ def test_the_api_is_described_as_openapi_wants_it() -> None:
     from modelcast.dashboard.web.openapi import document
 
     validate(document())
+
+
+def test_a_command_is_looked_at_before_it_is_given(shown: Shown, look: Look, keep: Keep, tmp_path: Path) -> None:
+    with Publisher(SETTINGS, store=shown.origin, announcer=Heard()) as publisher:
+        for number in (1, 2):
+            (tmp_path / "model").write_text(str(number))
+            publisher.publish("fraud", tmp_path / "model")
+    shown.say({"fraud": now_state("fraud", [row("eu"), row("us")], head_generation=2)})
+    page = look("/models/fraud", width=1280)
+    page.get_by_role("button", name="command from here").click()
+    page.get_by_label("token").fill(TOKEN)
+    page.get_by_label("version").fill("1")
+    page.get_by_label("why").fill("A/B")
+    page.get_by_role("button", name="show what it would change").click()
+    page.get_by_text("2 of 2 regions would serve another version:").wait_for()
+    keep(page, "command")
+    now = page.get_by_role("button", name="pin now")
+    assert now.is_disabled()  # all regions: the name must be typed
+    assert log_of(shown.origin).head == 2
+    page.get_by_label("type fraud to confirm").fill("fraud")
+    now.click()
+    page.get_by_text("Written as generation 3, by anna.").wait_for()
+    assert (log_of(shown.origin).head, log_of(shown.origin).aspired_version("us")) == (3, 1)
+    page.get_by_label("why").fill("")  # with a reason it would be written again
+    page.get_by_role("button", name="show what it would change").click()
+    page.get_by_text("It would change nothing").wait_for()
+    assert page.evaluate("() => [localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]

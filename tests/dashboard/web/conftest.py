@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from modelcast.dashboard.actions import CommandWriter
 from modelcast.dashboard.board import Board
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.web.app import make_web_app
 from modelcast.infra.settings import DashboardSettings, RedisSettings, Settings
+from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.words import Limits
+from tests.producers.fakes import SETTINGS, Heard
 
 Client = TestClient
 """pytest must not take it for a class of tests."""
@@ -43,13 +46,25 @@ def groups() -> GroupsWatch:
 
 
 @pytest.fixture
-async def serve(groups: GroupsWatch) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+def origin() -> MemoryStore:
+    """The origin that commands are written to."""
+    return MemoryStore()
+
+
+@pytest.fixture
+def commands(origin: MemoryStore) -> CommandWriter:
+    """Writes into ``origin``, and announces to nobody."""
+    return CommandWriter(SETTINGS, store=origin, announcer=Heard())
+
+
+@pytest.fixture
+async def serve(groups: GroupsWatch, commands: CommandWriter) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
     """Returns a function that serves a board and gives a client of it."""
     clients: list[Client] = []
 
     async def make(board: Board, **changes: object) -> Client:
         settings = nowhere().model_copy(update={"dashboard": DashboardSettings(**changes)})  # type: ignore[arg-type]
-        client = TestClient(TestServer(make_web_app(settings, board, LogSource(settings), groups)))
+        client = TestClient(TestServer(make_web_app(settings, board, LogSource(settings), groups, commands)))
         await client.start_server()
         clients.append(client)
         return client

@@ -212,7 +212,7 @@ async def test_every_answer_is_described(board: Board, serve: Serve) -> None:
     document = await read(client, "/openapi.json")
     for path in document["paths"]:
         answer = await client.get(path.format(model="fraud", region="eu"), timeout=5) if "events" not in path else None
-        if answer is None or "grid" in path:
+        if answer is None or "grid" in path or "get" not in document["paths"][path]:
             continue
         reference = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
         described = document["components"]["schemas"][reference.rpartition("/")[2]]

@@ -245,3 +245,8 @@ def test_a_shape_that_makes_no_sense_starts_nothing(folder: Path) -> None:
     with pytest.raises(UsageError):
         up(UpOptions(folder, ("eu",), 0))
     assert not folder.exists()
+
+
+def test_down_where_nothing_ever_was_makes_no_folder(folder: Path) -> None:
+    assert not down(folder / "never" / "was")
+    assert not folder.exists()

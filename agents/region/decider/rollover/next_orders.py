@@ -91,7 +91,7 @@ def _facts(name: str, view: PodView, order: LoadOrder | None, now: float) -> Pod
         need_of(reading, order),
         loading=view.loading is not None,
         lost=view.lost,
-        healthy=reading is not None and reading.ready and reading.version is not None,
+        healthy=_takes_traffic(view),
         startable=view.known and not view.reading_now and now >= view.retry_at,
         gapless=reading is None or reading.gapless,
         loads_another=view.loads_another,
@@ -100,6 +100,13 @@ def _facts(name: str, view: PodView, order: LoadOrder | None, now: float) -> Pod
         ordered_at=view.ordered_at,
         ended_at=view.ended_at,
     )
+
+
+def _takes_traffic(view: PodView) -> bool:
+    reading = view.reading
+    if reading is None or not reading.ready or reading.version is None:
+        return False
+    return reading.gapless or not view.loads_another  # a gap is one for all models of the pod
 
 
 def _failure(view: PodView) -> str:

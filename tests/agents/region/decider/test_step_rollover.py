@@ -15,6 +15,7 @@ from modelcast.agents.region.decider.values import (
     PodLost,
     PodRead,
     PodsKnown,
+    PodsOut,
     PodTraits,
     Save,
     Tick,
@@ -277,6 +278,23 @@ def test_a_pod_that_loads_another_model_is_left_out_until_it_is_free() -> None:
     serves(region, "b")
     assert (region.loads, told(region).rollover) == ([], "1 of 2 pods; waits for a, which loads spam")
     region.on(PodFree("a"))
+    assert region.loads == [("a", 2)]
+
+
+def test_a_pod_that_another_model_takes_out_of_traffic_counts_as_out() -> None:
+    region = rolling(RolloverPolicy(Amount(2)), "a", "b", gapless=False)
+    assert region.loads == [("a", 2)]
+    region = Region("a", "b", memory=memory_of(1, 1), policy=EAGER)
+    for pod in ("a", "b"):
+        region.on(PodRead(replace(reading(pod, 1), gapless=False)))
+    region.on(PodsOut({"a": "spam"}))
+    region.on(Log().publish(1).publish(2).folded)
+    region.fetched(2)
+    assert region.loads == []
+    assert told(region).rollover == "0 of 2 pods; 1 of 2 pods take traffic, 1 must (min_healthy)"
+    region.on(PodRead(replace(reading("a", 1), gapless=False)))
+    assert region.loads == []  # a reading does not say what another model does there
+    region.on(PodsOut({}))
     assert region.loads == [("a", 2)]
 
 

@@ -23,3 +23,15 @@ def test_who_takes_its_turn_when_called_leaves_the_others_waiting_for_it() -> No
         turns.begin("a", model, lambda model=model: told.append((model, turns.begin("a", model, lambda: None))))
     turns.end("a")
     assert told == [("spam", ""), ("churn", "spam")]
+
+
+def test_a_pod_whose_swap_has_a_gap_is_out_for_every_other_model_and_who_watches_is_told_of_its_end() -> None:
+    turns, told = PodTurns(), []
+    turns.begin("a", "fraud", lambda: None, gapless=False)
+    turns.begin("b", "fraud", lambda: None)
+    assert turns.out_for_others("spam") == {"a": "fraud"}
+    assert turns.out_for_others("fraud") == {}
+    turns.watch("spam", lambda: told.append(turns.out_for_others("spam")))
+    turns.end("a")
+    turns.end("b")
+    assert told == [{}]

@@ -194,6 +194,25 @@ async def test_a_pod_that_loads_another_model_waits_for_that_and_keeps_no_other_
     assert turns.begin("p", "spam", lambda: None) == ""  # it let go of the pod
 
 
+async def test_a_pod_that_another_model_takes_out_of_traffic_keeps_the_last_one_in_it(scene: Scene) -> None:
+    for pod in scene.pods.values():
+        pod.gapless = False
+    await scene.start()
+    await scene.serves(1)
+    turns = scene.world.turns
+    assert turns.begin("p", "spam", lambda: None, gapless=False) == ""
+    scene.log.publish(2)
+    scene.reconciler.wake(2)
+    await scene.until(lambda: scene.told is State.STAGED, "version 2 is here")
+    replica = scene.reconciler.replica
+    assert replica is not None
+    assert "1 of 2 pods take traffic, 1 must" in replica.pending.rollover.waits
+    assert [len(pod.orders) for pod in scene.pods.values()] == [1, 1]
+    turns.end("p")
+    await scene.serves(2)
+    assert turns.out_for_others("spam") == {}
+
+
 async def test_whoever_was_replaced_gives_no_order_even_to_servers_that_cannot_refuse() -> None:
     scene = Scene(Log().publish(1), policy=replace(SOON, proof_seconds=0.0))  # it might have slept since any proof
     await scene.start()

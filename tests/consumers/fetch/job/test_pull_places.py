@@ -350,3 +350,8 @@ def test_one_s_own_folder_under_a_parent_that_can_t_be_written_is_filled(tmp_pat
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert tree(parent / "mine") == FILES
         assert [p.name for p in parent.iterdir()] == ["mine"]
+
+
+def test_a_place_where_no_folder_can_be_made_is_not_taken_for_one_that_another_fills() -> None:
+    with pytest.raises(UsageError, match=r"/proc/x: no folder can be made there"), work_area.work_area(Path("/proc/x")):
+        pass

@@ -1,0 +1,80 @@
+"""``POST /api/v1/models/{model}/commands``, and whether it may be asked."""
+
+import asyncio
+
+import structlog
+from aiohttp import web
+
+from modelcast.dashboard.actions import CommandWriter, Identities, Requester, Unwelcome
+from modelcast.dashboard.board import Board
+from modelcast.dashboard.stream import dumps
+from modelcast.dashboard.web.answers import Actions, Fault
+from modelcast.schemas.errors import MovedOn, NotAnnounced, NotFound, Refused
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+log = structlog.get_logger(__name__)
+
+
+class Acting:
+    """The handlers.
+
+    Args:
+        board: what is shown: its models and regions are those that can be commanded.
+        identities: who may command.
+        commands: writes commands.
+    """
+
+    def __init__(self, board: Board, identities: Identities, commands: CommandWriter) -> None:
+        self._board, self._identities, self._commands = board, identities, commands
+
+    def routes(self, base: str) -> list[web.RouteDef]:
+        """Paths and handlers."""
+        return [web.get(base + "/actions", self.actions), web.post(base + "/models/{model}/commands", self.command)]
+
+    async def actions(self, _request: web.Request) -> web.Response:
+        """Whether this dashboard takes commands, and which."""
+        known = self._identities
+        answer = Actions(known.enabled, known.by_proxy, self._commands.kinds if known.enabled else ())
+        return web.Response(body=dumps(answer), content_type="application/json", headers=NO_STORE)
+
+    async def command(self, request: web.Request) -> web.Response:
+        """Write a command into the model's log, or say what it would change."""
+        try:
+            who = self._identities.who(Requester(request.headers, request.remote, request.host))
+        except Unwelcome as error:
+            log.warning("a command is refused", peer=request.remote, path=request.path, error=error.message)
+            headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+            return _fault(error.status, Fault(error.message, request.path[:200], error.hint), headers)
+        if request.content_type != "application/json":
+            hint = "send Content-Type: application/json"
+            return _fault(415, Fault("the request is no JSON", request.content_type[:100], hint))
+        view = self._board.fleet.models.get(request.match_info["model"])
+        if view is None:
+            raise NotFound("no such model", subject=request.match_info["model"][:80], hint="see /api/v1/models")
+        model, body = view.state.model, await request.read()
+        regions = frozenset(view.pairs)
+        try:
+            done = await asyncio.to_thread(
+                self._commands.take,
+                model,
+                body,
+                requested_by=who,
+                regions=regions,
+                last_consistent=view.state.last_consistent_version,
+            )
+        except MovedOn as error:
+            return _fault(409, Fault(error.message, error.subject, error.hint))
+        except Refused as error:
+            return _fault(422, Fault(error.message, error.subject, error.hint))
+        except NotAnnounced as error:  # it stands in the log, and the tracker announces it
+            return _fault(202, Fault(error.message, error.subject, error.hint))
+        if done.written:
+            log.info("commanded", model=model, kind=done.kind.value, generation=done.generation, by=who)
+        return web.Response(body=dumps(done), content_type="application/json", headers=NO_STORE)
+
+
+def _fault(status: int, fault: Fault, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=status, body=dumps(fault), content_type="application/json", headers={**NO_STORE, **(headers or {})}
+    )

@@ -95,6 +95,8 @@ class Rewriting:
         self.world.trace("operator", f"puts entry {generation} back")
         self._put_back({generation: self._good[generation]})
         self.undecided = False
+        if self.world.operator_mends and self.world.now > self.world.stop_at:
+            self.world.after(1.0, self.world.mend)  # what was tried meanwhile could not be written
 
     def _decide_some_time(self) -> None:
         world, rng = self.world, self.world.rng

@@ -7,6 +7,7 @@ from tests.simulation.mutants import Mutant
 
 SELDOM_NOTICED = frozenset(
     {
+        "chain of the log",
         "fair queue of the tracker",
         "timer of the tracker",
         "generation compare of the pod",

@@ -9,6 +9,7 @@ from typing import Self
 from modelcast.infra.forks import renew_in_children
 from modelcast.infra.settings import Settings, load
 from modelcast.infra.variables import unknown_variables
+from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.identity import whoami
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.values import text_of
@@ -82,4 +83,5 @@ class LogWriter:
 def _from_environment() -> Settings:
     for told in unknown_variables(os.environ):
         _logger.warning(told)
-    return load()
+    with heard_at_exit("reading the settings"):
+        return load()

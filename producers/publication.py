@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Protocol, Self
 
 from modelcast.infra.settings import Settings, load
+from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.planning.convergence import Level
 from modelcast.producers.planning.values import number_of_seconds
 from modelcast.schemas.delta_reports import DeltaMade, DeltaOffer
@@ -82,6 +83,7 @@ class Published(Publication):
         object.__setattr__(made, "_settings", settings)
         return made
 
+    @heard_at_exit("waiting for a publication")
     def wait(self, level: Level = "all", timeout: float = 300.0, *, note: Callable[[str], None] | None = None) -> Self:
         """Wait until regions serve this version (or have it staged, if it was published so).
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from modelcast.agents.tracker.acks.reports import UNKNOWN_MODEL, Reports
 from modelcast.agents.tracker.decider.announcements import FOREIGN
 from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
@@ -14,7 +15,6 @@ from modelcast.agents.tracker.judging import Judging, Unusable
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
-from modelcast.agents.tracker.reports import UNKNOWN_MODEL, Reports
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.telemetry.metrics import RECORDS
 from modelcast.schemas.codec import decode_as

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 from prometheus_client import REGISTRY
 
+from modelcast.agents.tracker.acks.epoch_proofs import RegionStates
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.app import build_app
-from modelcast.agents.tracker.epoch_proofs import RegionStates
 from modelcast.agents.tracker.follower import Follower
 from modelcast.agents.tracker.ports import TrackerPorts
 from modelcast.infra.kafka.agent_connection import agent_connection

@@ -141,7 +141,8 @@ def _pod_config(
 ) -> "PodConfig":
     import functools
 
-    from modelcast.cli.pod_sources import RegionDesired, make_presence, make_source
+    from modelcast.cli.pod_sources import RegionDesired, make_source
+    from modelcast.consumers.discovery.registration import make_presence
     from modelcast.consumers.pod.config import PodConfig
 
     if advertise and port == 0:

@@ -1,6 +1,7 @@
 """A pod's own part of a lease: it registers itself in the region's bucket and says that it lives."""
 
 import asyncio
+import secrets
 import threading
 import time
 from contextlib import suppress
@@ -9,11 +10,16 @@ from dataclasses import dataclass
 import structlog
 
 from modelcast.consumers.discovery.leases import EXPIRY_SECONDS, LEASE_SIZE_MAX, RENEW_SECONDS, PodLease
+from modelcast.infra.settings import RegionSettings
+from modelcast.infra.stores.configured import store_of
+from modelcast.infra.urls import check_url
 from modelcast.schemas import keys
-from modelcast.schemas.errors import DecodeError, ModelcastError, Refused
+from modelcast.schemas.errors import DecodeError, ModelcastError, Refused, UsageError
 from modelcast.schemas.ports import ObjectStore, PreconditionFailed
 
 log = structlog.get_logger(__name__)
+
+NAME_CHARS_MAX = 200
 
 
 class NameTaken(Refused):
@@ -144,3 +150,31 @@ class Registration:
                 subject=self._lease.name,
                 hint="give each pod a name of its own (--name); if that pod has ended, its lease ends in seconds",
             )
+
+
+def make_presence(region: RegionSettings, region_name: str, name: str, url: str) -> Registration:
+    """What registers a pod in its region's bucket.
+
+    Args:
+        region: the region's settings.
+        region_name: for messages.
+        name: the pod's.
+        url: where the region reaches it.
+
+    Raises:
+        UsageError: name or URL make no sense, or the region has no bucket.
+    """
+    if region.store is None:
+        raise UsageError(
+            "a pod registers itself in its region's bucket, and the settings name none",
+            hint=f"set MODELCAST_REGIONS__{region_name.upper()}__STORE__URL, or advertise nothing",
+        )
+    if not name.isprintable() or "/" in name or len(name) > NAME_CHARS_MAX:
+        raise UsageError(f"bad pod name {name!r}", hint="a registered pod's name has up to 200 characters and no slash")
+    try:
+        check_url(url, ("http", "https"))
+    except ValueError as error:
+        raise UsageError(
+            f"can't be advertised, {url!r}: {error}", hint="as the region's workers reach this pod"
+        ) from None
+    return Registration(store_of(region.store), PodLease(name, url.rstrip("/"), secrets.token_hex(8)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from modelcast.consumers.discovery.registration import make_presence
 from modelcast.consumers.fetch import Link, RegionalArtifacts, as_set
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.config import PodConfig
@@ -52,12 +53,15 @@ class Watcher:
         host, port: where it listens; port 0 is any free one, see ``url``.
         state_dir: what it has accepted, this process's alone; None: beside the cache.
         cache_dir: artifacts; may be shared on a machine; None: the region's ``cache_dir``.
+        advertise: the URL under which it registers itself in the region's bucket, for fleets discovered by lease; "":
+            the region's settings name it.
         on_retire: called, on a thread, with a model that is no longer to be served.
         artifacts: where the files come from; None: the region's bucket, through the cache.
         settings: None: from ``modelcast.toml`` and the environment.
 
     Raises:
-        UsageError: no model is named, or the settings lack the region's token or a cache folder.
+        UsageError: no model is named; or the settings lack the region's token, a cache folder, or the bucket that a
+            registration needs.
         NotFound: the settings lack the region.
     """
 
@@ -70,6 +74,7 @@ class Watcher:
         port: int = 0,
         state_dir: Path | None = None,
         cache_dir: Path | None = None,
+        advertise: str = "",
         on_retire: Callable[[str], None] | None = None,
         artifacts: ArtifactSourceFactory | None = None,
         settings: "Settings | None" = None,
@@ -83,6 +88,8 @@ class Watcher:
             raise UsageError(
                 f"region {region!r} lacks {lacking.lower()}", hint=f"set MODELCAST_REGIONS__{region.upper()}__{lacking}"
             )
+        if advertise and port == 0:
+            raise UsageError("a watcher that registers itself needs a port of its own", hint="set port")
         name = name or socket.gethostname()
         artifacts = artifacts or functools.partial(_artifacts_of, here, cache)
         self._config = PodConfig(
@@ -93,6 +100,7 @@ class Watcher:
             state_dir=state_dir or cache.parent / f"pod-{name}",
             host=host,
             port=port,
+            presence=make_presence(here, region, name, advertise) if advertise else None,
             expected=tuple(check_model(model) for model in models),
         )
         self._deliver: Deliver = lambda _update: None

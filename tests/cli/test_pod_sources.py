@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 
 from modelcast.cli import pod_sources
+from modelcast.consumers.discovery.registration import make_presence
 from modelcast.consumers.fetch.transfer.disks import Disks
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.settings import RegionSettings, StoreSettings
@@ -64,7 +65,7 @@ def test_a_pod_is_told_which_version_it_may_not_load_any_more(monkeypatch: pytes
     ("name", "url", "store", "said"),
     [
         ("eu/0", "http://pod:8080", "s3://eu", "bad pod name 'eu/0'"),
-        ("eu-0", "pod:8080", "s3://eu", "--advertise 'pod:8080': write http://host:port"),
+        ("eu-0", "pod:8080", "s3://eu", "can't be advertised, 'pod:8080': write http://host:port"),
         ("eu-0", "http://pod:8080", "", "the settings name none"),
     ],
 )
@@ -73,4 +74,4 @@ def test_a_pod_that_can_not_register_as_it_is_told_to_is_refused_at_start(
 ) -> None:
     region = RegionSettings(store=StoreSettings(url=store) if store else None)
     with pytest.raises(UsageError, match=said):
-        pod_sources.make_presence(region, "eu", name, url)
+        make_presence(region, "eu", name, url)

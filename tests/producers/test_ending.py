@@ -6,6 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from modelcast.producers.ending import EXIT_CODE
 
 START = """
@@ -77,3 +79,20 @@ def test_one_that_is_handled_at_exit_does_not(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "no such file or folder\n"
+
+
+@pytest.mark.parametrize("call", ["Publisher()", "published.wait('nonsense')", "commander.pause('Fraud!')"])
+def test_whatever_a_callback_calls_last(tmp_path: Path, call: str) -> None:
+    done = run(
+        tmp_path,
+        f"""
+        from pathlib import Path
+        from modelcast.producers import Commander, Published
+
+        published, commander = Published("fraud", 1, 1, "e", "d", True, True), Commander(Settings())
+        Path("modelcast.toml").write_text("[kafak]")
+        atexit.register(lambda: {call})
+        """,
+    )
+    assert done.returncode == EXIT_CODE, done.stderr
+    assert "UsageError" in done.stderr

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
+from modelcast.agents.tracker.acks.reports import Reports
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.decider import rows, snapshots
 from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.waiting import Waiting
 from modelcast.agents.tracker.emitter import Emitter
 from modelcast.agents.tracker.judging import Judging
-from modelcast.agents.tracker.reports import Reports
 from modelcast.schemas.records import ModelAck
 from tests.simulation.actors.tracker import TrackerWorker
 from tests.simulation.invariants import (

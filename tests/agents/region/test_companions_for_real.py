@@ -12,6 +12,7 @@ from modelcast.schemas.states import State
 from tests.agents.region.stack import Stack, Topics
 from tests.consumers.companion.server_rig import ServerRig
 from tests.consumers.companion.test_folder import LinkServer
+from tests.consumers.companion.test_kserve import KServeServer
 from tests.consumers.companion.test_mlserver import MLServer
 from tests.consumers.companion.test_triton import TritonServer
 from tests.consumers.pod.models import Artifact
@@ -34,6 +35,7 @@ def laid(artifact: Artifact, folder: Path) -> Path:
     [
         LinkServer,
         pytest.param(TritonServer, marks=pytest.mark.real),
+        pytest.param(KServeServer, marks=pytest.mark.real),
         pytest.param(lambda root: MLServer(root, 1), marks=pytest.mark.real, id="MLServer"),
     ],
 )

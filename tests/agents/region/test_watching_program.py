@@ -1,4 +1,4 @@
-"""A region whose only pod is a program with a ``Watcher``: published, refused with its words, killed, rolled back."""
+"""A region whose only pod is a program that registers itself: published, refused in its words, killed, rolled back."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def test_a_program_serves_what_is_published_and_says_what_it_refuses(
 ) -> None:
     stack = make_stack(pods_per_region=0)
     port, memory = free_ports(1)[0], tmp_path / "memory"
-    stack.env["MODELCAST_REGIONS__EU__PODS"] = json.dumps([f"http://127.0.0.1:{port}"])
+    stack.env["MODELCAST_REGIONS__EU__FLEET"] = json.dumps([{"discover": {"by": "lease"}}])
     program = Daemon("program", [str(PROGRAM), "eu", str(port), str(memory)], stack.env, tmp_path)
     topics = Topics(stack.settings)
     stack.processes.append(program.start())

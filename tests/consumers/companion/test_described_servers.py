@@ -1,5 +1,6 @@
 """Kinds ``tensorflow``, ``torchserve``, ``sglang``, ``vllm`` against servers built to their published descriptions."""
 
+import asyncio
 import io
 import json
 import os
@@ -151,3 +152,16 @@ class TestVLLM(Conformance):
     def rig(self, tmp_path: Path) -> Iterator[VLLMServer]:
         with running(VLLMServer(tmp_path)) as server:
             yield server
+
+    async def test_what_old_weights_have_computed_is_no_answer_of_the_new_ones(
+        self, rig: VLLMServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        slow = rig.slow(2)
+        slow.put(companion.cache)
+        load = asyncio.create_task(driver.load(order(slow, 2)))
+        while not load.done():  # requests that fill its prefix cache
+            await asyncio.to_thread(rig.says)
+            await asyncio.sleep(0.02)
+        await load
+        await self.is_served(2, rig, driver)

@@ -170,3 +170,25 @@ async def test_another_server_at_the_same_address_is_no_server_of_ours(
     server.start()
     await until_read(driver, 1)
     assert server.says() == 1
+
+
+async def test_two_companions_with_folders_of_their_own_agree_once_both_have_the_same_order(
+    server: WebhookServer, companion: CompanionProcess, driver: V2Pod, tmp_path: Path
+) -> None:
+    await serves(1, server, companion, driver)
+    home = tmp_path / "second"
+    home.mkdir()
+    apart = [*server.options[:-1], str(tmp_path / "apart")]
+    second = CompanionProcess(home, "--grace-seconds", "0.1", *apart, cache=companion.cache).start()
+    other = V2Pod("companion-b", second.url, TOKEN)
+    try:
+        await other.load(order(server.artifact(1), 1))
+        server.artifact(2).put(companion.cache)
+        await driver.load(order(server.artifact(2), 2))
+        await other.load(order(server.artifact(2), 2))
+        for each in (driver, other):
+            await until_read(each, 2)
+        assert server.says() == 2
+    finally:
+        await other.aclose()
+        second.stop()

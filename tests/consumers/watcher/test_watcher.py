@@ -257,6 +257,10 @@ def test_what_it_lacks_is_named_with_what_to_set(tmp_path: Path) -> None:
     bare = Settings(regions={"eu": {}})  # type: ignore[dict-item]
     with pytest.raises(UsageError, match="MODELCAST_REGIONS__EU__TOKEN"):
         Watcher("fraud", region="eu", settings=bare)
+    complete = Settings(regions={"eu": {"token": "t", "cache_dir": str(tmp_path)}})  # type: ignore[dict-item]
+    for port, told in ((0, "needs a port of its own"), (8080, "the settings name none")):
+        with pytest.raises(UsageError, match=told):
+            Watcher("fraud", region="eu", settings=complete, port=port, advertise="http://here:8080")
     with pytest.raises(UsageError, match="needs the name of a model"):
         Watcher(region="eu", settings=bare)
     with pytest.raises(NotFound, match="'us'"):

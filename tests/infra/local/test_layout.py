@@ -79,7 +79,16 @@ def test_daemons_do_not_inherit_what_points_elsewhere(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("regions", "pods"),
-    [((), 1), (("eu", "eu"), 1), (("EU",), 1), (("eu-west",), 1), (("../x",), 1), (("eu",), 0), (("eu",), 21)],
+    [
+        ((), 1),
+        ("eu", 1),
+        (("eu", "eu"), 1),
+        (("EU",), 1),
+        (("eu-west",), 1),
+        (("../x",), 1),
+        (("eu",), 0),
+        (("eu",), 21),
+    ],
 )
 def test_shapes_that_make_no_sense_are_refused(regions: tuple[str, ...], pods: int) -> None:
     with pytest.raises(UsageError):

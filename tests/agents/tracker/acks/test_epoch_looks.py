@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.tracker import epoch_proofs
+from modelcast.agents.tracker.acks import epoch_proofs
 from modelcast.infra.telemetry.metrics import LOOKS_PUT_OFF
 from modelcast.schemas.codec import encode
 from modelcast.schemas.records import ModelAck, RegionHeartbeat

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from modelcast.agents.tracker.backlog import Backlog
+from modelcast.agents.tracker.acks.backlog import Backlog
 from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.intake import Intake

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from modelcast.agents.tracker.backlog import Backlog
+from modelcast.agents.tracker.acks.backlog import Backlog
+from modelcast.agents.tracker.acks.epoch_proofs import EpochProofs
+from modelcast.agents.tracker.acks.patience import Patience
 from modelcast.agents.tracker.decider.epochs import Epochs, SetAside
 from modelcast.agents.tracker.decider.rows import Rows
-from modelcast.agents.tracker.epoch_proofs import EpochProofs
 from modelcast.agents.tracker.judging import Judging, Unusable
 from modelcast.agents.tracker.log_watch import LogWatch
-from modelcast.agents.tracker.patience import Patience
 from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
 from modelcast.infra.telemetry.metrics import FOLDED_PODS, RECORDS
 from modelcast.schemas.ack_headers import AckHeaders
@@ -115,29 +115,27 @@ class Reports:
         if not self._judging.counts(ack.region, raw, message):
             return "unknown-region"
         await self._judging.check_origin(ack.registry_id, ack.model, ack.region, message.partition)
+        is_known = ack.model in self._rows.models
+        if is_known and self._epochs.is_borne_out(ack.model, ack.region, ack.epoch):
+            outcome = self._take(ack, raw)
+            self.write(ack.model, table)
+            return outcome
+        # Nothing is kept of a model, nor asked about it, before it is known.
+        answer = None if is_known else self._watch.meet(ack.model)
+        if answer is None and not is_known:
+            return UNKNOWN_MODEL
         appended_us = int(message.timestamp * 1_000_000)
-        page = SetAside(ack, raw, message.partition, message.offset, message.key, appended_us)
-        if ack.model not in self._rows.models:  # nothing is kept of a model, nor asked about it, before it is known
-            answer = self._watch.meet(ack.model)
-            if answer is None:
-                return UNKNOWN_MODEL
-            self._set_aside(page)
+        self._set_aside(SetAside(ack, raw, message.partition, message.offset, message.key, appended_us))
+        if answer is not None:
             await self._patience.wait(answer, (ack.model, ""))
-            if ack.model in self._rows.models:
-                await self._look(ack.model, ack.region, table)
-            return "set-aside"
-        if not self._epochs.is_borne_out(ack.model, ack.region, ack.epoch):
-            self._set_aside(page)
+        if ack.model in self._rows.models:
             await self._look(ack.model, ack.region, table)
-            return "set-aside"
-        outcome = self._take(ack, raw)
-        self.write(ack.model, table)
-        return outcome
+        return "set-aside"
 
     async def _look(self, model: str, region: str, table: Table) -> None:
         """Have it found out which epoch is true; what that lets in soon is written down at once."""
-        asked = self._proofs.ask(model, region)
-        if asked is not None:
+        is_decided = not self._epochs.undecided_since_us(model)  # by a look that began as the model came to be known
+        if not is_decided and (asked := self._proofs.ask(model, region)) is not None:
             await self._patience.wait(asked, (model, region))
         self.write(model, table)
 

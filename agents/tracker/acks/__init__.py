@@ -1,0 +1,1 @@
+"""Reports of regions on their way in: overtaken, set aside until they are proved true, folded."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -121,11 +122,18 @@ class Emitter:
                 took_seconds = self._clock.worked() - began
                 busy, self._changes = self._changes > BUSY or took_seconds > DEAR_SECONDS, 0
                 rest_seconds = (REST_BUSY if busy else REST) * took_seconds
-                await self._rest(rest_seconds, wait_seconds, busy)
+                await self._rest(rest_seconds, min(wait_seconds, COALESCE_SECONDS), busy)
                 if self._rows.waiting and self.settled:
-                    self._wake.set()
+                    await self._wait_for_change(wait_seconds - COALESCE_SECONDS)
         finally:
             tick.cancel()
+
+    async def _wait_for_change(self, seconds: float) -> None:
+        """For so long at most: what is new need not wait until a model that failed is tried again."""
+        if seconds > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), seconds)
+        self._wake.set()
 
     async def _rest(self, seconds: float, wait_seconds: float, busy: bool) -> None:
         """Let the streams have the event loop.
@@ -194,6 +202,7 @@ class Emitter:
                     waiting.succeeded(model)
                 except Exception as error:  # one model's trouble is not the others'
                     log.exception("a model could not be folded", model=model, error=repr(error))
+                    self._delivered(model, done=False)
                     waiting.failed(model, now)
                     waits.append(waiting.seconds_left(model, now))
             if self._clock.monotonic() - now > COALESCE_SECONDS:

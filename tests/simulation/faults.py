@@ -45,6 +45,7 @@ RATES = {
     "state put answer lost": 0.15,
     "state put slow": 0.12,
     "state read failed": 0.1,
+    "state read slow": 0.1,
     "state written by another in between": 0.03,
     # workers
     "worker crashed at an effect": 0.02,
@@ -55,6 +56,7 @@ RATES = {
     # the tracker
     "tracker's record not delivered": 0.1,
     "published states not read": 0.2,
+    "another model can't be told": 0.7,
     "view not written": 0.1,
     "view written unheard": 0.1,
     # acks
@@ -83,6 +85,7 @@ STROKES = {
     "tracker's partition moved": 2,
     "tracker lost its tables": 1,
     "acks forged": 2,
+    "acks forged under the true epoch": 2,
     "acks of made-up regions": 1,
     "redis lost": 1,
     "older log restored": 1,
@@ -99,6 +102,7 @@ GLOBAL_STROKES = frozenset(
         "tracker's partition moved",
         "tracker lost its tables",
         "acks forged",
+        "acks forged under the true epoch",
         "acks of made-up regions",
         "redis lost",
         "older log restored",

@@ -19,9 +19,10 @@ from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapsh
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.records import ModelAck, PodReport, VersionState
 from modelcast.schemas.states import PodState, State
+from tests.simulation.actors.kafka import FORGER
 from tests.simulation.artifacts import Stored, digest_of
 from tests.simulation.rollovers import NEVER_TOO_FEW, NEVER_TOO_MANY, too_few, too_many
-from tests.support.folding import may_move
+from tests.support.records.folding import may_move
 
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod, Serving
@@ -36,6 +37,7 @@ NEVER_BACK = "2 a pod never goes to a lower generation"
 REPLACED_IS_POWERLESS = "2 a replaced owner changes nothing"
 ACCEPTED_NEVER_FALLS = "2 the accepted generation never falls"
 NO_FALSE_ALARM = "2 no alarm without cause"
+FLIP_TOLD = "2 a flipped bit of an entry is told"
 NOT_REWRITTEN = "2 a log that was rewritten is not obeyed before a person accepts it"
 ALARM_STAYS = "2 an alarm stays until the log agrees, or a person decides"
 ALARM_SHOWN = "two regions never want different things of one log without an alarm"
@@ -44,6 +46,7 @@ CONVERGES = "3 every publication reaches every region"
 OLD_KEEPS_SERVING = "4 a failed load leaves the old version serving"
 CONFIRMED = "5 serving means read back"
 NEVER_BACK_IN_THE_VIEW = "5 the view never goes back"
+LIE_ENDS = "5 a forged report stands until the next true one at most"
 ONLY_LISTED = "5 only regions that settings list are told of"
 SILENT_IS_SAID = "5 a region that is not heard of is not said to serve"
 SAID_SOON = "5 what a region reports is said soon"
@@ -56,9 +59,11 @@ RIGHT_OWNER_STAYS = "whoever has slept pushes nobody out"
 LEGAL_MOVES = "states move only as allowed"
 NO_FALSE_BLAME = "no fault of the environment blames a version"
 NO_BUSY_LOOP = "nothing is tried without a pause"
+NOT_OVERDUE = "what is due is done"
 
 SLEEPY_SECONDS = 10.0  # after its sleep the group may not have told a worker yet what it lost
 SOON_SECONDS = 3.0
+OVERDUE_SECONDS = 1.0
 LOADS_MAX, LOADS_SECONDS = 12, 5.0  # orders to one pod by one owner
 
 
@@ -79,7 +84,7 @@ class Checks:
         self._floor: Counter[Pod] = Counter()  # the generation that each pod served last
         self._accepted: dict[Pod, tuple[int, int]] = {}  # the highest (epoch, generation) that it took an order of
         self._read: set[tuple[str, int | None, str, int]] = set()  # what pods really answered
-        self._states: dict[Worker, tuple[Replica | None, State]] = {}
+        self._states: dict[Worker, tuple[Replica | None, State, float]] = {}  # after the last step, and when
         self._state_at: defaultdict[Region, float] = defaultdict(float)  # when its state object was written last
         self._loads: dict[tuple[int, str], deque[float]] = defaultdict(deque)
         self._epochs: Counter[tuple[Worker, str]] = Counter()  # in which each process has decided last
@@ -187,6 +192,8 @@ class Checks:
         if before.facts.saved.epoch <= self._let_go.get((worker, worker.identity), 0):
             self.broken(OVER_IS_OVER, f"{worker.name} obeys a {type(event).__name__} in an epoch that it gave up")
         self._epochs[worker, worker.identity] = before.facts.saved.epoch
+        if after.facts.alarm or after.facts.unreadable:
+            world.deadlines.alarmed_at[worker] = world.now
         if after.facts.alarm and not world.rewriting.tampered:
             self.broken(NO_FALSE_ALARM, f"{worker.name}: {after.facts.alarm}")
         if before.facts.alarm and not after.facts.alarm:
@@ -220,11 +227,13 @@ class Checks:
             self.broken(ALARM_SHOWN, f"nothing is said of {', '.join(sorted(regions))}")
 
     def _moves_are_legal(self, worker: Worker, before: Replica, event: values.Event, after: Replica) -> None:
-        known, old = self._states.get(worker, (None, State.ANNOUNCED))
+        known, old, at = self._states.get(worker, (None, State.ANNOUNCED, 0.0))
         if known is not before:
             old = before.state
+        else:
+            self._is_not_overdue(worker, before, at)
         new = after.state
-        self._states[worker] = after, new
+        self._states[worker] = after, new, self.world.now
         if new is old:
             return
         self.world.stats[f"state: {new}"] += 1
@@ -233,6 +242,12 @@ class Checks:
         if before.facts.aspiration and before.generation == after.generation and not legal:
             what = f"generation {after.generation}: {old} -> {new} on {type(event).__name__}"
             self.broken(LEGAL_MOVES, f"{worker.name} {what}")
+
+    def _is_not_overdue(self, worker: Worker, before: Replica, at: float) -> None:
+        """Since the step at ``at``, nothing has been done."""
+        late = self.world.now - before.wakes_at(at)
+        if late > OVERDUE_SECONDS and worker.woken_at < at:
+            self.broken(NOT_OVERDUE, f"{worker.name} did nothing for {late:.1f} seconds after something was due")
 
     def _has_paused(self, worker: Worker, load: values.Load) -> None:
         times, now = self._loads[(load.order.epoch, load.pod)], self.world.now
@@ -255,12 +270,31 @@ class Checks:
         """A worker of the tracker has taken a record."""
         for region, rows in after.items():
             old, new = before.get(region, EMPTY).complete, rows.complete
-            if old is not None and (new is None or new.order < old.order):
+            if old is not None and (new is None or new.order < old.order) and not self._is_a_lie(old):
                 self.broken(
                     REPLACED_IS_POWERLESS, f"{worker.name} went back to snapshot {new and new.order} of {region}"
                 )
-            if new is not None and (old is None or new.order > old.order):
+            if new is not None and (old is None or new.order > old.order) and not self._is_a_lie(new):
                 self._is_said_soon(worker, region, new)
+
+    def _is_a_lie(self, snapshot: Snapshot | None) -> bool:
+        """Whether it was forged under the region's true epoch: no tracker can tell before the next true report."""
+        if snapshot is None or snapshot.header.worker != FORGER:
+            return False
+        return (snapshot.header.region, snapshot.header.epoch) in self.world.kafka.lies
+
+    def believes_a_lie(self, worker: TrackerWorker, region: str) -> bool:
+        """Whether a worker of the tracker goes by such a report of ``region`` now."""
+        row = worker.agent.rows.models.get(self.world.model)
+        return row is not None and self._is_a_lie(row.regions.get(region, EMPTY).complete)
+
+    def lies_are_over(self, worker: TrackerWorker, began: int) -> None:
+        """A worker has taken all acknowledgements from offset ``began`` to the end."""
+        for lie in self.world.kafka.lies.values():
+            if lie.refuted_at is not None and lie.refuted_at >= began and self.believes_a_lie(worker, lie.region):
+                row = worker.agent.rows.models[self.world.model]
+                if row.epoch(lie.region) == lie.epoch:
+                    self.broken(LIE_ENDS, f"{worker.name} goes by a forged report of {lie.region} after a true one")
 
     def _is_said_soon(self, worker: TrackerWorker, region: str, snapshot: Snapshot) -> None:
         life, told_at, began = worker.life, worker.told_at, self.world.now
@@ -296,7 +330,11 @@ class Checks:
             self.broken(SPEAKS_OF_ITS_OWN, f"{worker.name} speaks after it was revoked")
         if strangers := {row.region for row in state.regions} - {region.name for region in self.world.regions}:
             self.broken(ONLY_LISTED, f"{worker.name} tells of {len(strangers)} regions that there are not")
+        if state.alarm:
+            self.world.deadlines.alarmed_at[worker] = self.world.now
         for row in state.regions:
+            if self.believes_a_lie(worker, row.region):
+                continue
             for pod in row.pods:
                 self._is_confirmed("the tracker says", pod)
             if row.served_version is not None:

@@ -18,12 +18,16 @@ from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.agents.tracker.decider import fold
 from modelcast.consumers.pod import fence
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, PodReading, PodRefused
+from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores.memory import MemoryStore
+from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.log import statements
 from modelcast.schemas.log.chain import StatedEntry, chain
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.growing import GrowingSequence
 from modelcast.schemas.ports import ObjectInfo
 from tests.simulation import artifacts
+from tests.simulation.actors.origin import DECODED
 from tests.simulation.actors.region import Bucket
 from tests.simulation.invariants import (
     ACCEPTED_NEVER_FALLS,
@@ -31,6 +35,7 @@ from tests.simulation.invariants import (
     ALARM_STAYS,
     CONFIRMED,
     CONVERGES,
+    FLIP_TOLD,
     NEVER_BACK,
     NO_FALSE_ALARM,
     NO_FALSE_BLAME,
@@ -170,6 +175,33 @@ def _without_the_chain() -> Iterator[None]:
         yield
 
 
+class _Alike(str):
+    """A digest that no other one differs from."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+@contextmanager
+def _without_the_digest_of_what_is_said() -> Iterator[None]:
+    DECODED.clear()  # what is read without it must not be known with it
+    with patch.object(statements, "sha256_of", lambda data: _Alike(sha256_of(data))):
+        yield
+    DECODED.clear()
+
+
+@contextmanager
+def _without_a_proof_that_the_newest_entry_stands() -> Iterator[None]:
+    with patch.object(RegistryReader, "check_standing", lambda self, log: None):
+        yield
+
+
 @contextmanager
 def _without_a_whole_reading_before_an_alarm_ends() -> Iterator[None]:
     with (
@@ -222,7 +254,10 @@ MUTANTS = (
            frozenset({ACCEPTED_NEVER_FALLS})),
     Mutant("mercy for refused requests", _without_mercy_for_refused_requests, frozenset({NO_FALSE_BLAME})),
     Mutant("mercy for the environment", _without_mercy_for_the_environment, frozenset({NO_FALSE_BLAME})),
-    Mutant("chain of the log", _without_the_chain, frozenset({NOT_REWRITTEN, ONLY_VERIFIED, NEVER_BACK})),
+    Mutant("chain of the log", _without_the_chain, frozenset({FLIP_TOLD, NOT_REWRITTEN, ONLY_VERIFIED, NEVER_BACK})),
+    Mutant("digest of what an entry says", _without_the_digest_of_what_is_said, frozenset({FLIP_TOLD})),
+    Mutant("proof that the newest entry stands", _without_a_proof_that_the_newest_entry_stands,
+           frozenset({FLIP_TOLD, ALARM_SHOWN, NOT_REWRITTEN})),
     Mutant("whole reading before an alarm ends", _without_a_whole_reading_before_an_alarm_ends,
            frozenset({ALARM_STAYS, CONVERGES})),
     Mutant("comparison before an alarm ends", _without_a_comparison_before_an_alarm_ends,

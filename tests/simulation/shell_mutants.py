@@ -19,6 +19,7 @@ from tests.simulation.invariants import (
     ACCEPTED_NEVER_FALLS,
     CLEAN_IN_TIME,
     CONVERGES,
+    NOT_OVERDUE,
     OVER_IS_OVER,
     REPLACED_IS_POWERLESS,
 )
@@ -75,7 +76,8 @@ SHELL_MUTANTS = (
     Mutant("end of a reconciler that was replaced", _without_an_end_of_the_reconciler, frozenset({OVER_IS_OVER})),
     Mutant("guard against answers after the takeover", _without_a_guard_against_late_answers,
            frozenset({OVER_IS_OVER})),
-    Mutant("timer of a reconciler", _without_timers_of_the_reconciler, frozenset({CONVERGES, CLEAN_IN_TIME})),
+    Mutant("timer of a reconciler", _without_timers_of_the_reconciler,
+           frozenset({NOT_OVERDUE, CONVERGES, CLEAN_IN_TIME})),
     Mutant("waiting for a save that is late", _without_waiting_for_a_save,
            frozenset({ACCEPTED_NEVER_FALLS, REPLACED_IS_POWERLESS})),
     Mutant("heartbeats", _without_heartbeats, frozenset({CONVERGES})),

@@ -7,9 +7,8 @@ from tests.simulation.mutants import Mutant
 
 SELDOM_NOTICED = frozenset(
     {
-        "epoch check of the pod",
         "chain of the log",
-        "timer of a reconciler",
+        "fair queue of the tracker",
         "timer of the tracker",
         "generation compare of the pod",
         "generation compare of the region",

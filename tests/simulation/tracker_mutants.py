@@ -11,6 +11,7 @@ from modelcast.agents.tracker.acks.reports import Reports
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.decider import rows, snapshots
 from modelcast.agents.tracker.decider.epochs import Epochs
+from modelcast.agents.tracker.decider.waiting import Waiting
 from modelcast.agents.tracker.emitter import Emitter
 from modelcast.agents.tracker.judging import Judging
 from modelcast.schemas.records import ModelAck
@@ -18,8 +19,10 @@ from tests.simulation.actors.tracker import TrackerWorker
 from tests.simulation.invariants import (
     CONFIRMED,
     CONVERGES,
+    LIE_ENDS,
     ONLY_LISTED,
     REPLACED_IS_POWERLESS,
+    SAID_SOON,
     SILENT_IS_SAID,
     SPEAKS_OF_ITS_OWN,
 )
@@ -75,10 +78,27 @@ def _without_a_list_of_regions() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_a_fair_queue() -> Iterator[None]:
+    def failed(self: Waiting, model: str, now: float) -> None:
+        self._models = {model: None, **self._models}  # it keeps its place, and does not wait
+
+    with patch.object(Waiting, "failed", failed):
+        yield
+
+
+@contextmanager
+def _without_overruling() -> Iterator[None]:
+    with patch.object(snapshots, "overrules", lambda ack, known, now_us: False):
+        yield
+
+
 TRACKER_MUTANTS = (
     Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
     Mutant("timer of the tracker", _without_timer_of_the_tracker, frozenset({SILENT_IS_SAID, CONVERGES})),
     Mutant("end of settling when partitions move on", _without_an_end_of_settling, frozenset({SPEAKS_OF_ITS_OWN})),
     Mutant("bound of epochs", _without_a_bound_of_epochs, frozenset({CONFIRMED, CONVERGES})),
+    Mutant("fair queue of the tracker", _without_a_fair_queue, frozenset({SAID_SOON, SILENT_IS_SAID, CONVERGES})),
+    Mutant("overruling of forged numbers", _without_overruling, frozenset({LIE_ENDS, CONVERGES})),
     Mutant("list of regions", _without_a_list_of_regions, frozenset({ONLY_LISTED, CONFIRMED})),
 )  # fmt: skip

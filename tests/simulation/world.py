@@ -13,9 +13,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from modelcast.agents.region.decider.policy import Policy
-from modelcast.schemas.log.chain import StatedEntry
+from modelcast.schemas import keys
+from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.log.chain import StatedEntry, origin_digest
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import Entry, ModelUpdate
+from modelcast.schemas.log.statements import state
+from modelcast.schemas.records import ArtifactRef, Entry, ModelUpdate
 from tests.simulation.actors.kafka import Kafka
 from tests.simulation.actors.origin import Origin, Reader
 from tests.simulation.actors.pod import Pod
@@ -26,6 +29,7 @@ from tests.simulation.actors.rewriting import Rewriting
 from tests.simulation.actors.tracker import Trackers
 from tests.simulation.actors.tracker_lines import Redis
 from tests.simulation.convergence import memory_of
+from tests.simulation.deadlines import Deadlines
 from tests.simulation.faults import GLOBAL_STROKES, HARMLESS, Faults
 from tests.simulation.invariants import ONE_LOG, Checks
 from tests.simulation.rollovers import drawn_policy
@@ -39,7 +43,7 @@ ACCEPTED_AFTER_PEACE_SECONDS = 200.0
 class World:
     """The stores, Kafka, regions, pods, publishers and the tracker; and what is true of them."""
 
-    model = "fraud"
+    model, neighbour = "fraud", "neighbour"  # regions own the first only
     registry_id = "registry-of-this-world"
 
     def __init__(self, seed: int, trace: Trace | None = None) -> None:
@@ -60,6 +64,7 @@ class World:
         self.truth = ModelLog(self.model, self.registry_id)  # what stands in the store, or should
         self.ever: set[tuple[int, str]] = set()  # (version, digest) of all that was ever published
         self.checks = Checks(self)
+        self.deadlines = Deadlines(self)
         self.origin = Origin(self)
         self.reader = Reader(self.origin)
         self.kafka = Kafka(self)
@@ -81,6 +86,8 @@ class World:
     def begin(self) -> None:
         """Start everything, and plan what is to go wrong."""
         rng = self.rng
+        if len(self.models) > 1:
+            self._publish_the_neighbour()
         for region in self.regions:
             region.begin()
         self.trackers.begin()
@@ -100,7 +107,19 @@ class World:
             for delay in (1.0, 40.0):
                 self.after(self.stop_at + delay, self.mend)
 
+    def _publish_the_neighbour(self) -> None:
+        digest = sha256_of(b"neighbour")
+        artifact = ArtifactRef("origin", keys.manifest(digest), digest, 1, 1, "simulated")
+        update = ModelUpdate(self.registry_id, "the neighbour's", self.neighbour, 1, 1, artifact, 0)
+        body = state(update, origin_digest(self.registry_id, self.neighbour)).body
+        self.origin.change(keys.log_entry(self.neighbour, 1), body)
+
     # --- what actors ask for ------------------------------------------------------------------------------
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All that the registry holds."""
+        return (self.model, self.neighbour) if "another model can't be told" in self.faults.rates else (self.model,)
 
     @property
     def processes(self) -> list[Process]:
@@ -191,6 +210,8 @@ class World:
                 self.faults.hits[kind] -= not self.rewriting.flip_a_bit()
             case "acks forged":
                 self.kafka.forge_ack()
+            case "acks forged under the true epoch":
+                self.faults.hits[kind] -= not self.kafka.forge_under_the_true_epoch()
             case "acks of made-up regions":
                 self.kafka.flood()
             case _:

@@ -412,8 +412,10 @@ def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
         seen = replace(seen, obeyed=max(seen.obeyed, order.generation))
     if replica.confirms(seen):
         first = view.ended_at == NEVER or view.ended_at < view.ordered_at
-        seen = replace(seen, failures=0, retry_at=NEVER, error="", code="", failure="", failure_code="",
-                       ended_at=now if first else view.ended_at)  # fmt: skip
+        seen = replace(seen, error="", code="", failure="", failure_code="", ended_at=now if first else view.ended_at)
+        # One that serves what it should, and refuses to learn of its new owner, is not asked again without a pause.
+        if reading.epoch is None or reading.epoch >= replica.facts.saved.epoch:
+            seen = replace(seen, failures=0, retry_at=NEVER)
     return replica.with_pod(reading.pod, lambda _: seen)
 
 

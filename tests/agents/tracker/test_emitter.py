@@ -1,5 +1,6 @@
 """What the tracker says, and when: news at once, repetitions now and then, nothing while partitions change hands."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, update
 from tests.agents.tracker.ports import ports_of
+from tests.support.waiting import until_async
 
 OTHER = "churn"
 
@@ -171,7 +173,11 @@ def test_one_model_that_cannot_be_folded_holds_up_no_other(settled: Bench) -> No
     settled.ears.unbearable = OTHER
     settled.report("eu", model=OTHER, serves=None)
     settled.report("eu", serves=None)
-    assert [state.model for state in settled.fold()] == [MODEL]
+    before = len(settled.ears.heard)
+    while MODEL in settled.rows.waiting:  # a pass may end early
+        settled.emitter._fold_waiting(time.monotonic())
+    assert [state.model for state in settled.ears.heard[before:]] == [MODEL]
+    assert list(settled.rows.waiting) == [OTHER]
 
 
 def test_a_region_that_falls_silent_is_said_without_any_report(settled: Bench) -> None:
@@ -277,6 +283,35 @@ def test_a_model_that_fails_backs_off_alone_and_the_others_take_their_turns(sett
     settled.emitter._fold_waiting(now + 2.0)
     assert settled.ears.heard[-1].model == OTHER
     assert not settled.rows.waiting
+
+
+def test_what_could_not_be_said_is_said_as_soon_as_it_can_be_though_it_is_no_news_by_then(settled: Bench) -> None:
+    settled.ears.unbearable = OTHER
+    now = time.monotonic()
+    settled.report("eu", model=OTHER, serves=None)
+    for later in (0.0, 100.0, 200.0):
+        settled.emitter._fold_waiting(now + later)
+        assert settled.rows.waiting.seconds_left(OTHER, now + later) > 0.0, "it fails each time, and waits again"
+    settled.ears.unbearable = ""
+    settled.emitter._fold_waiting(now + 300.0)
+    assert [s.model for s in settled.ears.heard[-1:]] == [OTHER]
+
+
+async def test_while_a_model_that_failed_waits_the_news_of_others_is_said_at_once(settled: Bench) -> None:
+    for _ in range(5):
+        settled.rows.waiting.failed(OTHER, time.monotonic())
+    assert settled.rows.waiting.seconds_left(OTHER, time.monotonic()) > 10.0
+    running = asyncio.create_task(settled.emitter.run())
+    try:
+        settled.emitter.changed(OTHER)
+        await asyncio.sleep(0.1)  # it rests until that is tried again
+        before = len(settled.ears.heard)
+        settled.report("eu", serves=None)
+        await until_async(lambda: settled.ears.heard[before:], "the news is said", 6.0)
+        assert [s.model for s in settled.ears.heard[before:]] == [MODEL]
+        assert OTHER in settled.rows.waiting
+    finally:
+        running.cancel()
 
 
 def test_a_state_is_as_old_as_what_waits_to_be_read(settled: Bench) -> None:

@@ -24,6 +24,8 @@ FLOOD = 100
 NEVER_REACHED = 100
 """A region does not get so many owners in one world."""
 MADE_UP_VERSION, MADE_UP_DIGEST = 77, "sha256:" + "7" * 64
+FORGER = "nobody"
+HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,16 @@ class Kept:
     headers: Mapping[str, bytes]
 
 
+@dataclass(eq=False, slots=True)
+class Lie:
+    """A forged report that nothing tells from a true one but the next true one."""
+
+    region: str
+    epoch: int
+    put_at_us: int
+    refuted_at: int | None = None  # the offset of the first true report that was written later
+
+
 class Kafka:
     """The cluster. Delivery is at least once to whoever has the partition, unless a fault says otherwise."""
 
@@ -51,6 +63,7 @@ class Kafka:
         self.changelog: dict[bytes, bytes] = {}  # of the tracker's table
         self.version_state: bytes | None = None  # the newest
         self.cluster = 0
+        self.lies: dict[tuple[str, int], Lie] = {}  # the last one under each epoch of a region
 
     def announce(self, generation: int) -> None:
         """Say that ``generation`` is claimed."""
@@ -65,7 +78,13 @@ class Kafka:
     def say_ack(self, region: Region, ack: ModelAck, raw: bytes, headers: Mapping[str, bytes]) -> None:
         """A page of a region's snapshot, to the tracker."""
         self.world.checks.ack_sent(ack)
-        self._deliver("ack", region, lambda: self.append(Topic.MODEL_ACKS, raw, headers))
+        self._deliver("ack", region, lambda: self._ack_arrives(ack, raw, headers))
+
+    def _ack_arrives(self, ack: ModelAck, raw: bytes, headers: Mapping[str, bytes]) -> None:
+        lie = self.lies.get((ack.region, ack.epoch))
+        if lie is not None and lie.refuted_at is None and ack.reported_at_us > lie.put_at_us:
+            lie.refuted_at = len(self.topics[Topic.MODEL_ACKS])
+        self.append(Topic.MODEL_ACKS, raw, headers)
 
     def say_beat(self, region: Region, key: str, raw: bytes) -> None:
         """A worker of a region says that it is alive."""
@@ -90,20 +109,33 @@ class Kafka:
         epoch = rng.choice([2**62, 2**40, soon])
         self._forge(region.name, epoch)
 
+    def forge_under_the_true_epoch(self) -> bool:
+        """As ``forge_ack``, but the region has just this epoch; the number, and the time, may be any."""
+        world, rng = self.world, self.world.rng
+        region = rng.choice(world.regions)
+        if (memory := memory_of(world, region)) is None:
+            return False
+        lie = self.lies[region.name, memory.epoch] = Lie(region.name, memory.epoch, world.now_us)
+        number, ahead_us = rng.choice([2**62, rng.randint(1, 200)]), rng.choice([0, HOUR_US])
+        world.trace("kafka", f"FORGED report {number} of {region.name} under its epoch {memory.epoch}")
+        self._forge(region.name, memory.epoch, number, ahead_us)
+        world.deadlines.lie_was_put(region, lie)
+        return True
+
     def flood(self) -> None:
         """Acks of regions that nobody has ever heard of."""
         for number in range(FLOOD):
             self._forge(f"made-up-{number}", 1)
 
-    def _forge(self, region: str, epoch: int) -> None:
+    def _forge(self, region: str, epoch: int, number: int = 1, ahead_us: int = 0) -> None:
         world = self.world
         pods = tuple(
             PodReport(f"{region}/pod{n}", PodState.SERVING, MADE_UP_VERSION, MADE_UP_DIGEST, 1, "forged", world.now_us)
             for n in range(2)
         )
         ack = ModelAck(
-            world.registry_id, world.model, region, "nobody", epoch, 1, 0, 1, 1, MADE_UP_VERSION, MADE_UP_DIGEST,
-            State.SERVING, world.now_us, pods=pods, pods_expected=2,
+            world.registry_id, world.model, region, FORGER, epoch, number, 0, 1, 1, MADE_UP_VERSION, MADE_UP_DIGEST,
+            State.SERVING, world.now_us + ahead_us, pods=pods, pods_expected=2,
         )  # fmt: skip
         self.append(Topic.MODEL_ACKS, encode(ack), AckHeaders.of(ack).written())
 
@@ -123,6 +155,8 @@ class Kafka:
         self.heartbeats.clear()
         self.changelog.clear()
         self.version_state = None
+        for lie in self.lies.values():
+            lie.refuted_at = None
         for records in self.topics.values():
             records.clear()
         self.world.trackers.topics_lost()

@@ -36,6 +36,8 @@ class BucketLine(MemoryStore):
         if self._world.fault("state read failed", self._worker.region):
             wait_here(0.1)
             raise StoreUnavailable("no answer", subject=key)
+        if self._world.fault("state read slow", self._worker.region):
+            wait_here(self._world.rng.uniform(2.0, 20.0))
         return self._bucket.get(key, size_max=size_max)
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:

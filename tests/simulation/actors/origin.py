@@ -66,7 +66,7 @@ class Origin(MemoryStore):
         self._objects[key] = StoredObject(body, kept)
 
 
-_DECODED: dict[bytes, StatedEntry] = {}
+DECODED: dict[bytes, StatedEntry] = {}
 
 
 class Reader(RegistryReader):
@@ -74,9 +74,9 @@ class Reader(RegistryReader):
 
     def decode_entry(self, body: bytes, *, subject: str = "") -> StatedEntry:
         """See ``RegistryReader.decode_entry``."""
-        if body not in _DECODED:
-            _DECODED[body] = super().decode_entry(body, subject=subject)
-        return _DECODED[body]
+        if body not in DECODED:
+            DECODED[body] = super().decode_entry(body, subject=subject)
+        return DECODED[body]
 
     def _pool(self) -> Any:
         return _OneThread()

@@ -33,10 +33,12 @@ class PodClient:
         if worker.acts():
             world.trace(worker.name, f"load {self.name}: {show(order)}")
             others = [member for member in self._region.members if member is not worker]
-            if others and world.fault("partition moved at a load", self._region):
+            moved = bool(others) and world.fault("partition moved at a load", self._region)
+            if moved:
                 self._region.assign(world.rng.choice(others))
             if not world.fault("load request lost", self._region):
-                late = world.fault("load request late", self._region)
+                # After the next owner's own order is when a late one does harm.
+                late = world.fault("load request late", self._region) or (moved and world.rng.random() < 0.5)
                 delay = world.rng.uniform(1.0, 60.0) if late else world.rng.uniform(0.005, 0.05)
                 reply = worker.resuming(lambda error: _settle(answer, error))
                 world.after(delay, lambda: self._pod.receive_load(order, lambda error: self._answer(reply, error)))

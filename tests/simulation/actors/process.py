@@ -31,6 +31,7 @@ class Process(ABC):
         self.up = self.paused = self.cut_off = False
         self._is_line_down = False  # its producer has not connected again since a cut or a long pause
         self.woken_at = float("-inf")  # when the last pause was over
+        self.connected_at = float("-inf")  # when its producer last connected again
         self.slept = (float("-inf"), float("-inf"))  # the last pause in which its session may have ended
         self.life = 0
         self.loop = ProcessLoop(self)
@@ -134,7 +135,7 @@ class Process(ABC):
     def _connects(self) -> None:
         if self.cut_off:
             return
-        self._is_line_down = False
+        self._is_line_down, self.connected_at = False, self.world.now
         unwritten, self._unwritten = self._unwritten, []
         for action in unwritten:
             action()
@@ -153,6 +154,11 @@ class Process(ABC):
                 self.loop.run(action)
 
         self.world.after(delay, run)
+
+    def went_on_since(self, life: int, began: float) -> bool:
+        """Whether it has run and could write all the time."""
+        runs = self.up and self.life == life and not self.paused and not self._is_line_down
+        return runs and self.woken_at < began and self.connected_at < began
 
     def resuming(self, action: Callable[[T], None]) -> Callable[[float, T], None]:
         """What others call to have ``action`` run here, after a delay, if this life still lasts."""

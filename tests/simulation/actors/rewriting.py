@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from modelcast.producers.acceptance import accept_positions
 from modelcast.schemas import keys
+from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import ContentError, StoreUnavailable
 from modelcast.schemas.log.chain import StatedEntry, chain
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import LogPosition, ModelCommand
+from modelcast.schemas.records import LogPosition, ModelCommand, Statement
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 from tests.simulation.convergence import memory_of
 
@@ -72,14 +73,21 @@ class Rewriting:
         if self.tampered or not head:
             return False
         self._keep(head)
-        generation = rng.randint(1, head)
+        generation = rng.choice([head, rng.randint(1, head)])
         body = bytearray(self._good[generation])
-        bit = rng.randrange(8 * len(body))
+        bit = self._some_bit(self._good[generation])
         body[bit // 8] ^= 1 << bit % 8
         world.trace("log", f"BIT {bit} of entry {generation} FLIPPED")
         world.origin.change(keys.log_entry(world.model, generation), bytes(body))
-        world.after(rng.uniform(20.0, 90.0), lambda: self._mend(generation))
+        world.after(rng.uniform(40.0, 120.0), lambda: self._mend(generation))
+        world.deadlines.entry_was_flipped(generation)
         return True
+
+    def _some_bit(self, body: bytes) -> int:
+        """Of the whole, of what it says, or of one of the digests in it: each is as likely."""
+        rng, statement = self.world.rng, decode_as(Statement, body)
+        part = rng.choice([body, statement.said, statement.log_digest.encode(), statement.said_digest.encode()])
+        return 8 * body.index(part) + rng.randrange(8 * len(part))
 
     # --- what people do -------------------------------------------------------------------------------------
 
@@ -87,6 +95,8 @@ class Rewriting:
         self.world.trace("operator", f"puts entry {generation} back")
         self._put_back({generation: self._good[generation]})
         self.undecided = False
+        if self.world.operator_mends and self.world.now > self.world.stop_at:
+            self.world.after(1.0, self.world.mend)  # what was tried meanwhile could not be written
 
     def _decide_some_time(self) -> None:
         world, rng = self.world, self.world.rng

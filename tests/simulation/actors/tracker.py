@@ -95,7 +95,7 @@ class TrackerWorker(Process):
         self.last_said: VersionState | None = None
         self.last_said_at = float("-inf")
         self.told_at = float("-inf")  # when it last heard of an assignment or a revocation
-        self.reconnected_at = float("-inf")
+        self.dear_seconds = 0.0  # of processor time, spent on models that are dear to tell
         self.is_revoked = True
         self._live_from: int | None = None  # the first heartbeat that is none of those that lay there; None: not read
 
@@ -112,7 +112,9 @@ class TrackerWorker(Process):
             stores=SimulatedThreads(self),
             regions=SimulatedThreads(self),
             epoch_of=self._epoch_of,
-            clock=WorkerClocks(lambda: world.now, lambda: int(world.now * 1e6), lambda: 0.0),
+            clock=WorkerClocks(
+                lambda: world.now + self.dear_seconds, lambda: int(world.now * 1e6), lambda: self.dear_seconds
+            ),
             rng=random.Random(world.rng.random()),
             schemas=SimulatedThreads(self),
         )
@@ -140,7 +142,6 @@ class TrackerWorker(Process):
 
     def reconnected(self) -> None:
         """See ``Process``."""
-        self.reconnected_at = self.world.now
         self.told_of_news()
 
     # --- the group ----------------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ class TrackerWorker(Process):
         if number != self.assignment:
             return
         table = TableLine(self)
-        await self.agent.recovered(frozenset({partition_of(self.world.model)}), table)
+        await self.agent.recovered(frozenset(map(partition_of, self.world.models)), table)
         self.streams = []
         for topic in self.world.kafka.topics:
             self.loop.create_task(self._stream(topic, number, table)).add_done_callback(self._has_ended)
@@ -195,7 +196,7 @@ class TrackerWorker(Process):
 
     def went_on_for(self, seconds: float) -> bool:
         """Whether it has had the partition for so long without a pause."""
-        since = max(self.told_at, self.woken_at, self.reconnected_at)
+        since = max(self.told_at, self.woken_at, self.connected_at)
         settled = self.up and not self.paused and not self.cut_off and self.agent.emitter.settled
         return settled and not self.is_revoked and self.world.now - since > seconds
 
@@ -210,12 +211,15 @@ class TrackerWorker(Process):
         kafka, trackers, news = self.world.kafka, self.trackers, asyncio.Event()
         self.streams.append(news)
         cluster, position = kafka.cluster, trackers.committed.get(topic, 0)
+        began = position
         while number == self.assignment and cluster == kafka.cluster:
             records = kafka.topics[topic]
             fetched = (
                 [] if self.cut_off else records[position : position + self.world.rng.randint(1, FETCH_RECORDS_MAX)]
             )
             if not fetched:
+                if topic is Topic.MODEL_ACKS and position == len(records):
+                    self.world.checks.lies_are_over(self, began)
                 news.clear()
                 await news.wait()
                 continue

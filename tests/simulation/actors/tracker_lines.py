@@ -10,13 +10,16 @@ from modelcast.infra.kafka.dead_letter_writer import DeadLetterWriter
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.redis_view import Batch, Keys, Write
 from modelcast.schemas.codec import decode_as
-from modelcast.schemas.errors import RedisUnavailable
+from modelcast.schemas.errors import KafkaUnavailable, RedisUnavailable
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic
 
 if TYPE_CHECKING:
     from tests.simulation.actors.tracker import TrackerWorker
     from tests.simulation.world import World
+
+DEAR_SECONDS = 0.03
+"""What it costs to find out that a model can't be told: more than a pass may take."""
 
 
 class TableLine(dict[bytes, bytes]):
@@ -46,6 +49,9 @@ class SenderLine:
     def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None) -> None:
         """See ``Sender``."""
         worker, world = self._worker, self._world
+        if key != world.model and topic in {Topic.VERSION_STATE, Topic.MODEL_UPDATES}:
+            self._send_of_the_neighbour(topic, on_delivery)
+            return
         if topic is Topic.VERSION_STATE:
             state = decode_as(VersionState, value)
             world.checks.version_state_said(worker, state)
@@ -54,6 +60,13 @@ class SenderLine:
             worker.later(0.01, lambda: on_delivery(False))
             return
         worker.writes(lambda: self._arrives(topic, value, on_delivery))
+
+    def _send_of_the_neighbour(self, topic: Topic, on_delivery: Delivered) -> None:
+        worker = self._worker
+        if topic is Topic.VERSION_STATE and self._world.fault("another model can't be told"):
+            worker.dear_seconds += DEAR_SECONDS
+            raise KafkaUnavailable("refused")
+        worker.later(0.01, lambda: on_delivery(True))
 
     def _arrives(self, topic: Topic, value: bytes, on_delivery: Delivered) -> None:
         world = self._world

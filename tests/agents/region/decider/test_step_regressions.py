@@ -92,3 +92,15 @@ def test_a_fetch_that_was_asked_to_stop_is_not_told_as_under_way_to_a_generation
     assert (region.replica.state, region.fetches) == (State.ANNOUNCED, [])
     region.on(Holding(False))
     assert (region.replica.state, region.fetches) == (State.FETCHING, [2])
+
+
+def test_a_pod_that_serves_all_and_refuses_to_learn_of_its_new_owner_is_not_asked_without_a_pause() -> None:
+    region = Region("a", memory=taken_over(Log().publish(1), served=1))
+    region.on(Log().publish(1).folded)
+    region.on(PodRead(reading("a", 1, generation=1, epoch=1)))
+    assert region.order().epoch == 2
+    region.on(LoadBroken("a", region.order(), "out_of_resources", "no memory left"))
+    region.on(PodRead(reading("a", 1, generation=1, epoch=1)))
+    assert (region.loads, region.replica.settled) == ([], True)
+    region.after(60.0).on(PodRead(reading("a", 1, generation=1, epoch=1)))
+    assert region.order().epoch == 2

@@ -7,7 +7,7 @@ DEV := $(VENV)/.installed-dev
 BROWSER := $(VENV)/.installed-browser
 ARGS :=
 # Tests mostly wait for something to happen, so more of them than cores run side by side, a file in one process
-# (tests/support/scheduling.py), all against one set of servers (tests/support/shared_servers.py).
+# (tests/support/suite/scheduling.py), all against one set of servers (tests/support/servers/shared_servers.py).
 JOBS := 4
 REAL_JOBS := 2
 SOAK := false

@@ -15,10 +15,10 @@ from xdist.remote import Producer
 from xdist.workermanage import WorkerController
 
 from modelcast.infra.local.servers.kafka import KafkaServer
-from tests.support.report import ALONE_SECONDS_MAX, Report, too_slow
-from tests.support.scheduling import ByScope, rank
-from tests.support.servers import S3ForTests, required_binary
-from tests.support.shared_servers import ServerOwner, ask, share, shared
+from tests.support.servers.shared_servers import ServerOwner, ask, share, shared
+from tests.support.servers.stores import S3ForTests, required_binary
+from tests.support.suite.report import ALONE_SECONDS_MAX, Report, too_slow
+from tests.support.suite.scheduling import ByScope, rank
 
 # A run starts hundreds of processes: where bytecode is not kept, as in many images, each would compile it all again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

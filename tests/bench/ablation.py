@@ -1,6 +1,6 @@
 """What each accelerator saves: everything on, then one of them off at a time, side by side in one run.
 
-One region behind 100 Mbit/s and 80 ms (``tests/support/slow_link.py``), its own bucket near, the stores a versitygw on
+One region behind 100 Mbit/s and 80 ms (``network/slow_link.py``), its own bucket near, the stores a versitygw on
 real files. Each variant has processes of its own, with the variable of ``modelcast.infra.ablation``. What is measured
 of each situation, from the call of ``publish()`` until the region has staged the version: bytes over the link, seconds,
 and seconds of processor time of publisher and region agent.
@@ -44,10 +44,10 @@ from modelcast.schemas.states import State
 from tests.bench.cpu import cpu_seconds
 from tests.bench.figures import conditions, spread
 from tests.bench.link import BYTES_PER_SECOND, ROUND_TRIP_SECONDS
-from tests.support.cluster import Cluster
-from tests.support.links_apart import LinksApart
-from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
-from tests.support.servers import required_binary, start_versitygw
+from tests.support.network.links_apart import LinksApart
+from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.support.servers.cluster import Cluster
+from tests.support.servers.stores import required_binary, start_versitygw
 from tests.support.waiting import until
 
 NOTHING = "nothing"

@@ -30,7 +30,7 @@ from tests.bench.deltas.pairs import PAIRS, WANTED, bound_bytes, changed_share, 
 from tests.bench.deltas.speed import codec, memcpy, shares, speed, timed
 from tests.bench.deltas.trained import STEPS, trained
 from tests.bench.figures import conditions, spread
-from tests.support.pairs import Tensors
+from tests.support.records.pairs import Tensors
 
 KINDS = ("numba", "numpy")
 INDENT = " " * 31

@@ -30,7 +30,7 @@ from typing import Any
 
 from tests.bench.figures import conditions
 from tests.bench.transfers import HERE, KEY_FOLDER, MIB, OBSTORE_PROGRAM
-from tests.support.servers import S3ForTests, required_binary, start_versitygw
+from tests.support.servers.stores import S3ForTests, required_binary, start_versitygw
 
 NAMES = ("curl", "sha256", *(name for name in HERE if name not in ("boto3", "sha256")), "obstore", "boto3")
 COUNTS, INFORMS = "engine", "fetch"
@@ -83,7 +83,7 @@ def peers(only: list[str], obstore: str | None) -> tuple[list[str], dict[str, st
 
 def emptied(bucket: str, endpoint_url: str) -> None:
     """Remove what a transfer left in a bucket."""
-    from tests.support.servers import client_for
+    from tests.support.servers.stores import client_for
 
     client = client_for(endpoint_url)
     for found in client.list_objects_v2(Bucket=bucket).get("Contents", []):
@@ -95,7 +95,7 @@ def prepared(server: S3ForTests, folder: Path, mib: int) -> dict[str, Any]:
     from modelcast.infra.stores import open_store
     from modelcast.producers.artifact import scan
     from modelcast.schemas import keys
-    from tests.support.servers import client_for
+    from tests.support.servers.stores import client_for
 
     os.environ.update(server.env)
     bucket, region_bucket = server.bucket("bench"), server.bucket("region")

@@ -1,7 +1,7 @@
 """How soon a version is staged in a region behind a long link: seconds, as a ratio to bytes of the best plan / rate.
 
 A real region agent on a Kafka and a versitygw of its own; between it and the origin lies a link of 100 Mbit/s, shared
-by all its connections, with 80 ms of round trip (``tests/support/slow_link.py``: a proxy that paces and delays; usual
+by all its connections, with 80 ms of round trip (``network/slow_link.py``: a proxy that paces and delays; usual
 proxies limit each connection by itself). The proxy has a process of its own. TCP's own windows are those of the
 loopback. The region's own bucket is near. Each round has fresh models: ``whole`` is noise that nothing compresses;
 ``delta`` is a step away from a version that the region holds. ``claim→staged`` starts when the entry stands in the log,
@@ -31,10 +31,10 @@ from modelcast.schemas import keys
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.states import State
 from tests.bench.figures import conditions, spread
-from tests.support.cluster import Cluster
-from tests.support.links_apart import LinksApart
-from tests.support.pairs import adam_step, safetensors_bytes, weights
-from tests.support.servers import required_binary, start_versitygw
+from tests.support.network.links_apart import LinksApart
+from tests.support.records.pairs import adam_step, safetensors_bytes, weights
+from tests.support.servers.cluster import Cluster
+from tests.support.servers.stores import required_binary, start_versitygw
 from tests.support.waiting import until
 
 BYTES_PER_SECOND = 100e6 / 8

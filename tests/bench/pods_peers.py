@@ -20,7 +20,7 @@ from tests.consumers.companion.asked import alive
 from tests.consumers.companion.companion_process import CompanionProcess
 from tests.consumers.pod.models import Artifact, order
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
-from tests.support.serving_peers import mlserver_python, onnxruntime_folder, triton_command, triton_folder
+from tests.support.servers.serving_peers import mlserver_python, onnxruntime_folder, triton_command, triton_folder
 from tests.support.waiting import until
 
 MODEL = "table"

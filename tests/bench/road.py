@@ -43,7 +43,7 @@ from modelcast.schemas.records import Activation, ModelAck, VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
 from tests.bench.cpu import CpuMeter
 from tests.bench.figures import conditions, spread
-from tests.support.servers import required_binary, start_versitygw
+from tests.support.servers.stores import required_binary, start_versitygw
 
 MODEL = "bench"
 ARTIFACT_BYTES = 1024

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 
 @pytest.mark.integration

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.cli.delta_extra import deltas_installed
 from modelcast.infra.local.layout import inherited_env
 from tests.cli.conftest import Cli
 
@@ -109,8 +110,6 @@ USAGE = [
     ("demo --json folder", "folder: a folder, and no file to write"),
     ("demo --picture file/x.svg", "file: no such folder to write into"),
     ("demo --pods 99999999999999999999", "give it 1 to 20"),
-    ("delta apply old d out --digest sha256:xyz", "bad digest 'sha256:xyz'"),
-    ("delta publish fraud", "which version?"),
     ("rollout forecast --requests-per-second -5 --error-rate 1%", "bad requests per second -5.0"),
     ("registry accept fraud", "needs --reason"),
     ("regions forget ap", "no reason is given"),
@@ -142,11 +141,27 @@ EMPTY = [
     ("run", "pod", "--name", "", "--region", "eu"), ("run", "pod", "--name", "a", "--region", ""),
     ("run", "pod", "--name", "a", "--region", "eu", "--cache-dir", ""), ("dead-letters", "show", ""),
     ("run", "companion", "--kind", "", "--name", "a", "--region", "eu", "--cache-dir", "c"),
-    ("delta", "make", "", "b", "c"), ("delta", "apply", "a", "", "c"), ("delta", "info", ""), ("delta", "publish", ""),
+    ("delta", "make", "", "b", "c"), ("delta", "apply", "a", "", "c"), ("delta", "info", ""),
     ("rollout", "forecast", "--requests-per-second", "", "--error-rate", "1%"), ("config", "show", "-o", ""),
     ("topics", "--replication", ""), ("doctor", "--only", ""), ("demo", "--json", ""), ("demo", "--regions", ""),
     ("up", "--dir", ""), ("up", "--regions", ""), ("down", "--dir", ""), ("--config", "", "get"),
 ]  # fmt: skip
+
+
+@pytest.mark.skipif(not deltas_installed(), reason="needs deltas, which tell what is wrong")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("delta", "apply", "old", "d", "out", "--digest", "sha256:xyz"), "bad digest 'sha256:xyz'"),
+        (("delta", "publish", "fraud"), "which version?"),
+        (("delta", "publish", ""), "bad model name ''"),
+    ],
+)
+def test_what_makes_no_sense_to_deltas_is_a_usage_error(cli: Cli, arguments: tuple[str, ...], told: str) -> None:
+    ended = cli(*arguments, **REGION)
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err
+    assert "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize("arguments", EMPTY, ids=" ".join)

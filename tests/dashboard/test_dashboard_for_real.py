@@ -25,7 +25,7 @@ from modelcast.schemas.topics import Topic
 from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.support.processes.fork_server import COMMAND_LINE
 from tests.support.processes.forked import start_forked
-from tests.support.shared_servers import shared
+from tests.support.servers.shared_servers import shared
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from modelcast.infra.variables import OTHERS
 from tests.infra.test_variables import OF_DELTAS
-from tests.support.scheduling import FIRST, SPREAD, TOGETHER
+from tests.support.suite.scheduling import FIRST, SPREAD, TOGETHER
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.servers.kafka import KafkaServer
-from tests.support.cluster import Cluster
-from tests.support.servers import S3ForTests
-from tests.support.slow_link import Network
+from tests.support.network.slow_link import Network
+from tests.support.servers.cluster import Cluster
+from tests.support.servers.stores import S3ForTests
 
 
 @pytest.fixture

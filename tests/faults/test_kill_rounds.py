@@ -26,11 +26,11 @@ from modelcast.producers import Publisher
 from modelcast.producers.publication import Publication
 from modelcast.schemas.states import State
 from tests.consumers.pod.models import adder
-from tests.support.cluster import Cluster, Region
-from tests.support.daemon import Daemon
 from tests.support.lanes import often
-from tests.support.slow_link import Network
-from tests.support.traffic import Tally, Traffic
+from tests.support.network.slow_link import Network
+from tests.support.network.traffic import Tally, Traffic
+from tests.support.processes.daemon import Daemon
+from tests.support.servers.cluster import Cluster, Region
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.integration]

@@ -5,7 +5,7 @@ import pytest
 from modelcast.infra.ablation import NAMES, OWN_HTTP, VARIABLE, without
 from modelcast.infra.stores import open_store
 from modelcast.infra.variables import unknown_variables
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 
 def test_all_is_on_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

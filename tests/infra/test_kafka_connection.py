@@ -11,7 +11,7 @@ from modelcast.infra.kafka.client import make_producer, unavailable
 from modelcast.infra.kafka.connection import connection_of
 from modelcast.infra.settings import KafkaSettings, Settings, load
 from modelcast.schemas.errors import UsageError
-from tests.support.tls import CLIENT_KEY_PASSWORD, make_authority
+from tests.support.network.tls import CLIENT_KEY_PASSWORD, make_authority
 
 SASL = {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "u", "sasl_password": "p"}
 

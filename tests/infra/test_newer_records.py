@@ -22,7 +22,7 @@ from modelcast.schemas.errors import StoreUnavailable, UnknownSchema
 from modelcast.schemas.records import ModelAck, VersionState
 from tests.producers.fakes import HookedStore
 from tests.schemas.avro.foreign_schemas import EXTRAS, with_every_kind_of_field, written
-from tests.support import example_records
+from tests.support.records import example_records
 
 EXAMPLES = {path.stem: path for path in example_records.json_files()}
 ACK = EXAMPLES["ModelAck.v1.three-pods"]

@@ -11,7 +11,7 @@ from modelcast.infra.redis_connection import connection_options, server_info
 from modelcast.infra.redis_view import RedisMirror, RedisView
 from modelcast.infra.settings import RedisSettings, Settings
 from modelcast.schemas.errors import RedisUnavailable, UsageError
-from tests.support.tls import TlsFront, make_authority
+from tests.support.network.tls import TlsFront, make_authority
 
 pytestmark = pytest.mark.integration
 

@@ -20,7 +20,7 @@ from modelcast.schemas.errors import (
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelUpdate
 from tests.infra.registry_parts import CountingStore, filled, publish, update
-from tests.support.folding import apply_all, stated
+from tests.support.records.folding import apply_all, stated
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from modelcast.schemas.errors import BrokenChain, DecodeError, ForeignRegistry, 
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelUpdate
 from tests.infra.registry_parts import CountingStore, body_of, filled, publish, update
-from tests.support.folding import apply_all, in_statement, stated
-from tests.support.forged_schemas import forged_schema
+from tests.support.records.folding import apply_all, in_statement, stated
+from tests.support.records.forged_schemas import forged_schema
 
 
 @pytest.fixture

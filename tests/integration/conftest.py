@@ -7,9 +7,9 @@ import pytest
 
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import KafkaSettings, Settings, load
-from tests.support.command_line import CommandLine
+from tests.support.processes.command_line import CommandLine
 from tests.support.processes.services import ForkedService
-from tests.support.topic_reader import TopicReader
+from tests.support.servers.topic_reader import TopicReader
 
 
 @pytest.fixture(scope="package")

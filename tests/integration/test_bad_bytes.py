@@ -13,8 +13,8 @@ from modelcast.schemas.codec import encode
 from modelcast.schemas.records import ModelAck, ModelUpdate
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
-from tests.support.command_line import CommandLine, pods_of, predicts
-from tests.support.folding import in_statement
+from tests.support.processes.command_line import CommandLine, pods_of, predicts
+from tests.support.records.folding import in_statement
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration

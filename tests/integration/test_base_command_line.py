@@ -8,7 +8,7 @@ import pytest
 
 from modelcast.infra.local.layout import inherited_env
 from modelcast.infra.local.stack import LocalStack
-from tests.support.command_line import CommandLine
+from tests.support.processes.command_line import CommandLine
 
 pytestmark = [pytest.mark.integration, pytest.mark.soak]
 

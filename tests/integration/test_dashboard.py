@@ -11,7 +11,7 @@ import pytest
 
 from modelcast.infra.local.layout import dashboard_url
 from modelcast.infra.local.stack import LocalStack
-from tests.support.command_line import CommandLine
+from tests.support.processes.command_line import CommandLine
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration

@@ -12,8 +12,8 @@ from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.topics import Topic, partition_of
-from tests.support.command_line import NOWHERE, CommandLine, pods_of, predicts
-from tests.support.topic_reader import TopicReader
+from tests.support.processes.command_line import NOWHERE, CommandLine, pods_of, predicts
+from tests.support.servers.topic_reader import TopicReader
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration

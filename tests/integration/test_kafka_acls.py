@@ -15,10 +15,10 @@ from modelcast.infra.kafka.dead_letters import StoredDeadLetter, read
 from modelcast.schemas.errors import KafkaUnavailable
 from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.region.stack import Stack
-from tests.support.command_line import NOWHERE, CommandLine
-from tests.support.daemon import Daemon
-from tests.support.secured_kafka import SecuredKafka, secured_kafka
-from tests.support.servers import S3ForTests
+from tests.support.processes.command_line import NOWHERE, CommandLine
+from tests.support.processes.daemon import Daemon
+from tests.support.servers.secured_kafka import SecuredKafka, secured_kafka
+from tests.support.servers.stores import S3ForTests
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420), pytest.mark.soak]

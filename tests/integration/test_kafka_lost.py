@@ -11,9 +11,9 @@ from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.topics import Topic
-from tests.support.command_line import CommandLine, pods_of, predicts
-from tests.support.slow_link import Network
-from tests.support.traffic import Traffic
+from tests.support.network.slow_link import Network
+from tests.support.network.traffic import Traffic
+from tests.support.processes.command_line import CommandLine, pods_of, predicts
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration

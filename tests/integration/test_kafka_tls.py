@@ -13,11 +13,11 @@ from modelcast.infra.kafka.admin import describe
 from modelcast.infra.settings import Settings, load
 from modelcast.schemas.errors import KafkaUnavailable
 from tests.agents.region.stack import Stack
-from tests.support.command_line import CommandLine, pods_of, predicts
-from tests.support.daemon import Daemon
-from tests.support.servers import S3ForTests
-from tests.support.tls import CLIENT_KEY_PASSWORD, TlsFront, make_authority
-from tests.support.tls_kafka import PASSWORD, TlsKafka, tls_kafka
+from tests.support.network.tls import CLIENT_KEY_PASSWORD, TlsFront, make_authority
+from tests.support.processes.command_line import CommandLine, pods_of, predicts
+from tests.support.processes.daemon import Daemon
+from tests.support.servers.stores import S3ForTests
+from tests.support.servers.tls_kafka import PASSWORD, TlsKafka, tls_kafka
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]

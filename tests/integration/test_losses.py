@@ -17,8 +17,8 @@ from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
-from tests.support.command_line import CommandLine, pods_of, predicts
-from tests.support.topic_reader import TopicReader
+from tests.support.processes.command_line import CommandLine, pods_of, predicts
+from tests.support.servers.topic_reader import TopicReader
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.stack import LocalStack
-from tests.support.command_line import CommandLine, pods_of, predicts
+from tests.support.processes.command_line import CommandLine, pods_of, predicts
 
 pytestmark = pytest.mark.integration
 

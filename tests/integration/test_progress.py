@@ -12,8 +12,8 @@ from modelcast.infra.local.stack import LocalStack
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 from tests.integration.test_losses import words_on
-from tests.support.command_line import CommandLine
-from tests.support.topic_reader import TopicReader
+from tests.support.processes.command_line import CommandLine
+from tests.support.servers.topic_reader import TopicReader
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]

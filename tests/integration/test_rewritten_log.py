@@ -7,7 +7,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.schemas import keys
 from modelcast.schemas.topics import RECORD_SIZE_MAX
-from tests.support.command_line import CommandLine, pods_of, predicts
+from tests.support.processes.command_line import CommandLine, pods_of, predicts
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration

@@ -12,7 +12,7 @@ import pytest
 
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.servers.jars import cache_dir
-from tests.support.serving_peers import kserve_python, mlserver_python, triton_command, triton_folder
+from tests.support.servers.serving_peers import kserve_python, mlserver_python, triton_command, triton_folder
 
 pytestmark = [pytest.mark.real, pytest.mark.soak, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import open_store
 from tests.producers.killed import STEPS_MAX, announced, forkserver_with, publish, publish_once
 from tests.support.lanes import often
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = pytest.mark.integration
 

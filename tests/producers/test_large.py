@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.producers import publish_large
-from tests.support.cutting_proxy import CuttingProxy
-from tests.support.servers import S3ForTests
+from tests.support.network.cutting_proxy import CuttingProxy
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 

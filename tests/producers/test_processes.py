@@ -14,7 +14,7 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import KafkaSettings, Settings, StoreSettings
 from modelcast.infra.stores import open_store
 from modelcast.schemas.log.fold import ModelLog
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = pytest.mark.integration
 

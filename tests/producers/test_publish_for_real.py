@@ -23,7 +23,7 @@ from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ModelUpdate
 from modelcast.schemas.topics import Topic, partition_of
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 
 @pytest.fixture(

@@ -18,7 +18,7 @@ from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import Activation, CommandKind, LogPosition
 from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.published import exit_code, model
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 
 @pytest.fixture

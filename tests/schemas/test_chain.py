@@ -24,7 +24,7 @@ from modelcast.schemas.records import (
 )
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 from tests.schemas.test_log import EMPTY, update
-from tests.support.folding import apply_all, stated
+from tests.support.records.folding import apply_all, stated
 
 LOG = apply_all(EMPTY, (update(n, n) for n in range(1, 4)))
 

@@ -30,9 +30,9 @@ from modelcast.schemas.codec import (
 from modelcast.schemas.errors import ContentError, DecodeError, UnknownSchema
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, RECORD_SIZE_MAX
-from tests.support import example_records
 from tests.support.lanes import often
-from tests.support.record_strategies import records
+from tests.support.records import example_records
+from tests.support.records.record_strategies import records
 
 DIGEST = "sha256:" + "0" * 64
 ARTIFACT = r.ArtifactRef("origin", "manifests/sha256/x", DIGEST, 10, 1, "onnx")

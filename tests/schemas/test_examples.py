@@ -13,7 +13,7 @@ from modelcast.schemas.avro.record_shapes import to_plain
 from modelcast.schemas.avro.schema_book import RECORD_CLASSES, SchemaFile, schema_files
 from modelcast.schemas.avro.schema_nodes import Struct, canonical, fingerprint_hex
 from modelcast.schemas.codec import WRITER_SCHEMAS, decode, encode, fingerprint_of
-from tests.support import example_records
+from tests.support.records import example_records
 
 FILES = schema_files()
 EXAMPLES = example_records.json_files()

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
-from tests.support.record_strategies import digests, generations, model_names
+from tests.support.records.record_strategies import digests, generations, model_names
 
 
 @given(model_names, generations)

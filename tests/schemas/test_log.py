@@ -21,8 +21,8 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
-from tests.support.folding import apply_all, stated
 from tests.support.lanes import often
+from tests.support.records.folding import apply_all, stated
 
 REGIONS = ("ap", "eu", "us")
 EVERYWHERE = {CommandKind.QUARANTINE, CommandKind.RELEASE, CommandKind.ALIAS, CommandKind.ACCEPT}

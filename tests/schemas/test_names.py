@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from modelcast.schemas.errors import ExitCode, UsageError
 from modelcast.schemas.names import VERSION_MAX, Reference, check_alias, check_model, check_region, check_version
-from tests.support.record_strategies import aliases, model_names, versions
+from tests.support.records.record_strategies import aliases, model_names, versions
 
 
 @given(

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from modelcast.schemas.states import MOVES, State
-from tests.support.folding import may_move
+from tests.support.records.folding import may_move
 
 ROAD = [State.ANNOUNCED, State.FETCHING, State.STAGED, State.LOADING, State.SERVING]
 FIRST_FOUR = ROAD[:4]

@@ -13,7 +13,7 @@ from modelcast.schemas.topics import (
     murmur2,
     partition_of,
 )
-from tests.support.record_strategies import model_names
+from tests.support.records.record_strategies import model_names
 
 
 @given(st.binary(max_size=80))

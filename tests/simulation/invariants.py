@@ -22,7 +22,7 @@ from modelcast.schemas.states import PodState, State
 from tests.simulation.actors.kafka import FORGER
 from tests.simulation.artifacts import Stored, digest_of
 from tests.simulation.rollovers import NEVER_TOO_FEW, NEVER_TOO_MANY, too_few, too_many
-from tests.support.folding import may_move
+from tests.support.records.folding import may_move
 
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod, Serving

@@ -9,7 +9,7 @@ from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Commander, Publisher
 from tests.agents.region.stack import Stack, Topics
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 
 @pytest.fixture(scope="package")

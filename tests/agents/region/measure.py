@@ -11,7 +11,7 @@ from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Publisher
 from tests.agents.region.stack import Stack, Topics
-from tests.support.servers import S3ForTests, required_binary, start_versitygw
+from tests.support.servers.stores import S3ForTests, required_binary, start_versitygw
 from tests.support.waiting import until
 
 

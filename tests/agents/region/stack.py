@@ -18,8 +18,8 @@ from modelcast.schemas.records import DeadLetter, ModelAck, RegionHeartbeat
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import Topic
 from tests.consumers.pod.models import adder
-from tests.support.daemon import Daemon
-from tests.support.servers import S3ForTests
+from tests.support.processes.daemon import Daemon
+from tests.support.servers.stores import S3ForTests
 from tests.support.waiting import until
 
 TOKEN = "token-of-the-region"

@@ -16,7 +16,7 @@ from tests.consumers.companion.test_kserve import KServeServer
 from tests.consumers.companion.test_mlserver import MLServer
 from tests.consumers.companion.test_triton import TritonServer
 from tests.consumers.pod.models import Artifact
-from tests.support.daemon import Daemon
+from tests.support.processes.daemon import Daemon
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]

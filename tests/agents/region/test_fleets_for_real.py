@@ -18,7 +18,7 @@ from modelcast.schemas.records import ModelAck
 from tests.agents.region.stack import Stack, Topics
 from tests.consumers.discovery.api_server import NAMESPACE, SERVICE, KubernetesApi, a_slice, endpoint
 from tests.consumers.discovery.name_server import NameServer
-from tests.support.daemon import Daemon
+from tests.support.processes.daemon import Daemon
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]

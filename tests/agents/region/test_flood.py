@@ -13,10 +13,10 @@ from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Publisher
 from modelcast.schemas.topics import Topic
 from tests.agents.region.stack import Stack, Topics
-from tests.support.daemon import Daemon
-from tests.support.folding import in_statement
-from tests.support.slow_link import Network
-from tests.support.stormy_proxy import StormyProxy
+from tests.support.network.slow_link import Network
+from tests.support.network.stormy_proxy import StormyProxy
+from tests.support.processes.daemon import Daemon
+from tests.support.records.folding import in_statement
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

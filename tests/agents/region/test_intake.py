@@ -19,7 +19,7 @@ from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.records import ModelCommand, ModelUpdate, RegionHeartbeat, Statement
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.words import MODEL, REGISTRY, Log
-from tests.support.folding import NOWHERE, in_statement
+from tests.support.records.folding import NOWHERE, in_statement
 from tests.support.waiting import until_async
 
 PARTITION = partition_of(MODEL)

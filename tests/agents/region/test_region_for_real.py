@@ -22,8 +22,8 @@ from modelcast.schemas.records import Activation
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.region.stack import Stack, Topics, states
-from tests.support.daemon import Daemon
-from tests.support.servers import S3ForTests
+from tests.support.processes.daemon import Daemon
+from tests.support.servers.stores import S3ForTests
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -197,7 +197,7 @@ def test_what_cannot_be_read_or_differs_from_the_log_is_logged_while_healthy_eve
 ) -> None:
     from dataclasses import replace
 
-    from tests.support.folding import in_statement
+    from tests.support.records.folding import in_statement
 
     agent = running(stack.agent())
     publisher.publish("fraud", stack.model(1))

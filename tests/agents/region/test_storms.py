@@ -7,7 +7,7 @@ import pytest
 from modelcast.producers import Publisher
 from modelcast.schemas.states import State
 from tests.agents.region.stack import Stack, Topics
-from tests.support.stormy_proxy import StormyProxy
+from tests.support.network.stormy_proxy import StormyProxy
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

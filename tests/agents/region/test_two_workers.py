@@ -12,7 +12,7 @@ from modelcast.producers import Publisher
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.stack import Stack, Topics
 from tests.agents.region.test_region_for_real import publish_unheard, served_by
-from tests.support.daemon import Daemon
+from tests.support.processes.daemon import Daemon
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]

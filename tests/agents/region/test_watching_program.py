@@ -10,7 +10,7 @@ from modelcast.infra.local.ports import free_ports
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.states import State
 from tests.agents.region.stack import Stack, Topics
-from tests.support.daemon import Daemon
+from tests.support.processes.daemon import Daemon
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]

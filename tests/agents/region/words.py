@@ -37,7 +37,7 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
 )
-from tests.support.folding import apply_all, stated
+from tests.support.records.folding import apply_all, stated
 
 REGISTRY, MODEL, REGION = "registry-1", "fraud", "eu"
 

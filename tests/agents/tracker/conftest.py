@@ -8,7 +8,7 @@ import pytest
 from modelcast.infra.local.servers.kafka import KafkaServer
 from tests.agents.tracker.bench import Bench
 from tests.agents.tracker.rig import Rig
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 
 @pytest.fixture(scope="package")

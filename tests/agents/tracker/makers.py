@@ -17,7 +17,7 @@ from modelcast.schemas.records import (
     PodReport,
 )
 from modelcast.schemas.states import PodState, State
-from tests.support.folding import apply_all
+from tests.support.records.folding import apply_all
 
 REGISTRY = "5f0c8a4e-registry"
 MODEL = "fraud"

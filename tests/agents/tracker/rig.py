@@ -33,10 +33,10 @@ from modelcast.schemas.records import (
     VersionState,
 )
 from modelcast.schemas.topics import Topic, partition_of
-from tests.support.daemon import Daemon
-from tests.support.folding import apply_all, stated
-from tests.support.servers import S3ForTests
-from tests.support.topic_reader import TopicReader
+from tests.support.processes.daemon import Daemon
+from tests.support.records.folding import apply_all, stated
+from tests.support.servers.stores import S3ForTests
+from tests.support.servers.topic_reader import TopicReader
 
 REGIONS = ("ap", "eu", "us")
 BEAT_SECONDS = 2.0

@@ -11,7 +11,7 @@ from modelcast.schemas.topics import Topic
 from tests.agents.tracker.makers import update
 from tests.agents.tracker.reported import everywhere, serving
 from tests.agents.tracker.rig import Rig
-from tests.support.command_line import CommandLine
+from tests.support.processes.command_line import CommandLine
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ from modelcast.schemas.codec import encode
 from modelcast.schemas.records import ModelAck, ModelUpdate, RegionHeartbeat
 from tests.agents.tracker.bench import NOW_US, Bench
 from tests.agents.tracker.makers import MODEL, REGISTRY, log_of, pages, pod, update
-from tests.support.folding import stated
+from tests.support.records.folding import stated
 
 
 def unknown(number: int) -> bytes:

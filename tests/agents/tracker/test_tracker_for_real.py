@@ -13,7 +13,7 @@ from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.tracker.makers import pages, pod, update
 from tests.agents.tracker.reported import agrees, everywhere, serving
 from tests.agents.tracker.rig import REGIONS, Rig
-from tests.support.folding import in_statement, stated
+from tests.support.records.folding import in_statement, stated
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration

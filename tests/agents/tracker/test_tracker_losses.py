@@ -16,7 +16,7 @@ from modelcast.schemas.topics import Topic
 from tests.agents.tracker.makers import pages, pod, update
 from tests.agents.tracker.reported import agrees, everywhere, serving
 from tests.agents.tracker.rig import REGIONS, Rig
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration

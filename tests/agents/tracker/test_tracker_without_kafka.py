@@ -8,7 +8,7 @@ from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.schemas.records import Entry
 from tests.agents.tracker.makers import pages, pod, update
 from tests.agents.tracker.rig import REGIONS, Rig
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from modelcast.deltas.codec.layouts.dtypes import SAFETENSORS
 from tests.bench.deltas.trained import KEPT, Weights, trained
-from tests.support.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights
+from tests.support.records.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights
 
 Values = NDArray[Any]
 LAYERS = 16

@@ -15,7 +15,7 @@ from modelcast.infra.kafka.announcer import KafkaAnnouncer
 from modelcast.infra.local.layout import inherited_env
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.topics import Topic
-from tests.support.command_line import CommandLine
+from tests.support.processes.command_line import CommandLine
 
 pytestmark = pytest.mark.integration
 

@@ -12,8 +12,8 @@ from modelcast.schemas.ports import ObjectStore
 from tests.cli.conftest import Cli
 from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.published import model
-from tests.support.command_line import NOWHERE
-from tests.support.servers import S3ForTests
+from tests.support.processes.command_line import NOWHERE
+from tests.support.servers.stores import S3ForTests
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.producers import Publisher
 from modelcast.schemas import keys
 from tests.cli.conftest import Cli, Ended
-from tests.support.servers import S3ForTests
-from tests.support.tls import TlsFront, make_authority
+from tests.support.network.tls import TlsFront, make_authority
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 

@@ -9,7 +9,7 @@ import pytest
 from modelcast.cli.doctor.checks import Check, Result
 from modelcast.cli.doctor.pods import units
 from modelcast.infra.settings import RegionSettings, Settings
-from tests.support.http_server import ScriptedServer
+from tests.support.servers.http_server import ScriptedServer
 
 
 @pytest.fixture

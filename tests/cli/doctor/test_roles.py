@@ -13,7 +13,7 @@ from modelcast.cli.doctor.stores import try_rights
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.ports import ObjectInfo, StoredObject
-from tests.support.secured_kafka import granted
+from tests.support.servers.secured_kafka import granted
 
 POLICIES = Path(__file__).parents[3] / "infra" / "deploy" / "s3"
 ACTIONS = {"list": "s3:ListBucket", "get": "s3:GetObject", "put": "s3:PutObject", "delete": "s3:DeleteObject"}

@@ -13,7 +13,7 @@ from tests.consumers.companion.conformance import Conformance
 from tests.consumers.companion.server_process import ROOT, ServerProcess, running
 from tests.consumers.pod.models import Artifact, order
 from tests.consumers.pod.pod_process import TOKEN
-from tests.support.serving_peers import kserve_python
+from tests.support.servers.serving_peers import kserve_python
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 

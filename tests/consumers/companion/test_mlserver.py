@@ -10,7 +10,7 @@ import pytest
 from tests.consumers.companion.conformance import Conformance
 from tests.consumers.companion.server_process import ServerProcess, running
 from tests.consumers.pod.models import Artifact
-from tests.support.serving_peers import mlserver_python
+from tests.support.servers.serving_peers import mlserver_python
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 HINT = {"implementation": "number_runtime.NumberModel"}

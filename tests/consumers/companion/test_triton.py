@@ -14,7 +14,7 @@ from tests.consumers.companion.server_process import ServerProcess, running
 from tests.consumers.companion.triton_model import CONFIG, MODEL
 from tests.consumers.pod.models import Artifact, order
 from tests.consumers.pod.pod_process import TOKEN
-from tests.support.serving_peers import triton_command, triton_folder
+from tests.support.servers.serving_peers import triton_command, triton_folder
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 

@@ -16,7 +16,7 @@ from modelcast.consumers.discovery.merging import FleetView
 from modelcast.consumers.discovery.port import DiscoveryFailed
 from modelcast.consumers.discovery.watching import FleetWatch
 from tests.consumers.discovery.api_server import NAMESPACE, SERVICE, KubernetesApi, a_slice, endpoint
-from tests.support.tls import make_authority
+from tests.support.network.tls import make_authority
 from tests.support.waiting import until_async
 
 

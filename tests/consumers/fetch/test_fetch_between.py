@@ -10,8 +10,8 @@ from modelcast.consumers.fetch import ArtifactCache, Fetcher
 from modelcast.infra.stores import S3Store, open_store
 from modelcast.schemas.errors import StoreUnavailable
 from tests.consumers.fetch.publishing import MIB, cached, noise, publish
-from tests.support.http_server import Answer, Request, ScriptedServer, passed_on
-from tests.support.servers import S3ForTests
+from tests.support.servers.http_server import Answer, Request, ScriptedServer, passed_on
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = [pytest.mark.usefixtures("short_pauses"), pytest.mark.integration]
 

@@ -16,7 +16,7 @@ from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import Manifest
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree
 from tests.support.lanes import often
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 KILLS = often(20, 4)
 FORGOTTEN_MAX = 4 * 8 * 16 * 1024

@@ -10,7 +10,7 @@ import psutil
 
 from modelcast.infra.local.process import Child
 from tests.support.processes.forked import start_forked
-from tests.support.shared_servers import is_test_run, shared
+from tests.support.servers.shared_servers import is_test_run, shared
 from tests.support.waiting import until
 
 TOKEN = "region-token-for-tests"

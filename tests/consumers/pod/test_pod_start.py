@@ -20,8 +20,8 @@ from tests.consumers.fetch.publishing import publish
 from tests.consumers.pod.asking import ready, recorded_as_served, serves, value
 from tests.consumers.pod.models import REGISTRY, Artifact, adder, order
 from tests.consumers.pod.pod_process import TOKEN, PodProcess
-from tests.support.servers import S3ForTests
-from tests.support.tcp_front import TcpFront, address_of, pump_both
+from tests.support.network.tcp_front import TcpFront, address_of, pump_both
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 

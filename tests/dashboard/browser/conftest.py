@@ -28,8 +28,8 @@ from modelcast.schemas.words import Limits
 from tests.dashboard.makers import REGISTRY, SECOND
 from tests.dashboard.web.conftest import nowhere
 from tests.producers.fakes import SETTINGS, Heard
-from tests.support.folding import NOWHERE
-from tests.support.servers import required_binary
+from tests.support.records.folding import NOWHERE
+from tests.support.servers.stores import required_binary
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 SHOTS = os.environ.get("MODELCAST_SCREENSHOTS", "")

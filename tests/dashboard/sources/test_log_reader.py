@@ -12,7 +12,7 @@ from modelcast.schemas import keys
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand
-from tests.support.folding import stated
+from tests.support.records.folding import stated
 
 ENTRIES = 30
 

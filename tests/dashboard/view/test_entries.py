@@ -9,7 +9,7 @@ from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand
-from tests.support.folding import stated
+from tests.support.records.folding import stated
 
 SECOND = 1_000_000
 NOW_US = 1_000 * SECOND

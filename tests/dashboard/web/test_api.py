@@ -16,7 +16,7 @@ from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand
 from modelcast.schemas.words import Word
 from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.dashboard.web.conftest import said
-from tests.support.folding import NOWHERE
+from tests.support.records.folding import NOWHERE
 
 Serve = Callable[..., Awaitable[TestClient]]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
-from tests.support.servers import S3ForTests
+from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = pytest.mark.integration
 

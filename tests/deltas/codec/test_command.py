@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from modelcast.deltas import codec as delta
-from tests.support.pairs import adam_step, safetensors_bytes, weights, write
 from tests.support.processes.forked import run_command
-from tests.support.shared_servers import shared
+from tests.support.records.pairs import adam_step, safetensors_bytes, weights, write
+from tests.support.servers.shared_servers import shared
 
 
 def modelcast(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from modelcast.deltas.codec.kernels import zstd
 from modelcast.infra.files import syncing
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import NotFound, UsageError
-from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights
 
 
 def lay(folder: Path, files: dict[str, bytes]) -> Path:

@@ -21,7 +21,7 @@ from modelcast.deltas.codec.layouts.dtypes import BYTES, by_name
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ExitCode, VerificationFailed
 from tests.support.lanes import often
-from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights, write
+from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights, write
 
 Files = tuple[Path, Path, bytes]
 FLIPS = often(1_000, 250)

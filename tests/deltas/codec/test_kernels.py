@@ -12,7 +12,7 @@ from modelcast.deltas.codec.grouped import GROUP_VALUES_MIN, group_borders
 from modelcast.deltas.codec.kernels import pco
 from modelcast.deltas.codec.kernels.selection import choose
 from modelcast.schemas.errors import UsageError
-from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights, write
+from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights, write
 
 VALUES = weights(400_000)
 PAIRS = {

@@ -14,7 +14,7 @@ from modelcast.deltas.codec import container
 from modelcast.deltas.codec.container import FRAME_BYTES_MAX, Frame, Header, Method, Segment
 from modelcast.deltas.codec.kernels import zstd
 from modelcast.deltas.codec.layouts.dtypes import BYTES, by_name
-from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights, write
+from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights, write
 
 PROMISED_MIB = 256
 pytestmark = pytest.mark.timeout(1800)

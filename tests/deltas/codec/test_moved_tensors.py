@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from modelcast.deltas import codec as delta
 from modelcast.deltas.codec.folders import renames
 from modelcast.deltas.codec.layouts.safetensors import safetensors_layout
-from tests.support.pairs import adam_step, bf16, safetensors_bytes, write
+from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, write
 
 EXPERTS, VALUES = 200, 4096
 Values = NDArray[np.float32]

@@ -8,7 +8,7 @@ import pytest
 
 from modelcast.deltas import codec as delta
 from modelcast.deltas.codec.layouts.onnx import onnx_tensors
-from tests.support.pairs import adam_step, bf16, weights, write
+from tests.support.records.pairs import adam_step, bf16, weights, write
 
 onnx = pytest.importorskip("onnx")
 

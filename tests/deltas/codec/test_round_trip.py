@@ -12,7 +12,7 @@ from modelcast.deltas import codec as delta
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ContentError
 from tests.support.lanes import often
-from tests.support.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights, write
+from tests.support.records.pairs import Tensors, adam_step, bf16, safetensors_bytes, weights, write
 
 WIDTHS = {
     "BOOL": 1,

@@ -8,7 +8,7 @@ from modelcast.consumers.fetch import ArtifactCache, Fetcher
 from tests.consumers.fetch.publishing import MIB, noise
 from tests.consumers.fetch.test_kill import World, kill_and_complete
 from tests.deltas.fetch.offering import offer
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 OLD = noise(24 * MIB, 3)
 NEW = b"".join(noise(MIB // 2, 10 + at) + OLD[at * MIB + MIB // 2 : (at + 1) * MIB] for at in range(24))

@@ -19,9 +19,9 @@ from modelcast.schemas import keys
 from modelcast.schemas.records import ModelUpdate
 from tests.deltas.fetch.offering import Told
 from tests.producers.fakes import Heard
-from tests.support.command_line import CommandLine
-from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
-from tests.support.servers import S3ForTests
+from tests.support.processes.command_line import CommandLine
+from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher
 from tests.deltas.publish.training import VALUES, settings
 from tests.producers.fakes import Heard
-from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights
 
 TIB = 1 << 40
 

@@ -13,8 +13,8 @@ from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from tests.producers.killed import STEPS_MAX, forkserver_with, publish, publish_once
-from tests.support.pairs import adam_step, bf16, safetensors_bytes, weights
-from tests.support.servers import S3ForTests
+from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = pytest.mark.integration
 

@@ -11,8 +11,8 @@ import pytest
 
 from modelcast.infra.stores.s3_upload import HELD_MAX_BYTES
 from tests.producers.test_large import publish_twice
-from tests.support.pairs import adam_step, safetensors_bytes, weights
-from tests.support.servers import S3ForTests
+from tests.support.records.pairs import adam_step, safetensors_bytes, weights
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 

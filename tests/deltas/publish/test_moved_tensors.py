@@ -23,7 +23,7 @@ from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ByteStream
 from modelcast.schemas.records import ModelUpdate
 from tests.producers.fakes import Heard, HookedStore
-from tests.support.pairs import weights
+from tests.support.records.pairs import weights
 
 onnx = pytest.importorskip("onnx")
 

@@ -20,7 +20,7 @@ from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import NotFound, Refused
 from tests.deltas.publish.training import VALUES, offers_in, settings, updates
 from tests.producers.fakes import Heard, HookedStore
-from tests.support.pairs import adam_step, weights
+from tests.support.records.pairs import adam_step, weights
 
 
 def test_a_step_of_training_lies_in_the_store_as_a_small_delta_that_makes_the_very_file(

@@ -12,7 +12,7 @@ from redis import Redis
 from modelcast.infra.local.servers.kafka import KafkaServer, cluster_at
 from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.local.servers.s3 import client_for
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = pytest.mark.integration
 

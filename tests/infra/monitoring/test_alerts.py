@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.servers import required_binary
+from tests.support.servers.stores import required_binary
 
 ROOT = Path(__file__).parents[3]
 MONITORING, HERE = ROOT / "infra" / "monitoring", Path(__file__).parent

@@ -12,7 +12,7 @@ from modelcast.infra.ablation import OWN_HTTP, VARIABLE
 from modelcast.infra.stores import S3Store, open_store, s3_answers
 from modelcast.schemas.errors import ContentError, StoreUnavailable
 from modelcast.schemas.ports import PreconditionFailed
-from tests.support.http_server import ScriptedServer
+from tests.support.servers.http_server import ScriptedServer
 
 BODY = bytes(range(256)) * 40
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"

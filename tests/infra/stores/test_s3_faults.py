@@ -14,8 +14,8 @@ from modelcast.infra.stores.s3_errors import of_status
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ModelcastError, NotFound, Refused, StoreUnavailable, UsageError
 from modelcast.schemas.ports import ObjectInfo, PreconditionFailed
-from tests.support.http_server import Answer, Request, ScriptedServer
-from tests.support.servers import S3ForTests
+from tests.support.servers.http_server import Answer, Request, ScriptedServer
+from tests.support.servers.stores import S3ForTests
 
 Script = Callable[[str, int], Answer]  # (method, number of the request) -> answer
 

@@ -11,8 +11,8 @@ from botocore.httpsession import URLLib3Session
 from modelcast.infra.ablation import OWN_HTTP, VARIABLE
 from modelcast.infra.stores import S3Store, open_store
 from modelcast.schemas.errors import Refused, StoreUnavailable
-from tests.support.servers import S3ForTests
-from tests.support.tls import TlsFront, TunnelProxy, make_authority
+from tests.support.network.tls import TlsFront, TunnelProxy, make_authority
+from tests.support.servers.stores import S3ForTests
 
 FROM_OUTSIDE = ("AWS_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 """What the names of variables begin with that say how a store is reached."""

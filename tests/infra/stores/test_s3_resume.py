@@ -17,8 +17,8 @@ from modelcast.infra.stores.parts import PART_SIZE_MIN_BYTES, PARTS_MAX, part_si
 from modelcast.infra.stores.s3_upload import PARTS_IN_FLIGHT
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import StoreUnavailable, VerificationFailed
-from tests.support.cutting_proxy import CuttingProxy
-from tests.support.servers import S3ForTests
+from tests.support.network.cutting_proxy import CuttingProxy
+from tests.support.servers.stores import S3ForTests
 
 MIB = 1024 * 1024
 SIZE = 73 * MIB + 12_345

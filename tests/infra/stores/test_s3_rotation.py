@@ -12,8 +12,8 @@ from modelcast.infra.ablation import OWN_HTTP, VARIABLE
 from modelcast.infra.stores import S3Store, open_store, s3_credentials
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import Refused
-from tests.support.http_server import Answer, Request, ScriptedServer
-from tests.support.servers import S3ForTests
+from tests.support.servers.http_server import Answer, Request, ScriptedServer
+from tests.support.servers.stores import S3ForTests
 
 Rotate = Callable[[str, str], None]
 OLD = ("AKIAFORMER", "formersecret")

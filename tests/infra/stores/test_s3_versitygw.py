@@ -5,7 +5,7 @@ import pytest
 from modelcast.infra.stores import open_store
 from modelcast.schemas.ports import ObjectStore
 from tests.infra.stores.conformance import ObjectStoreConformance
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 
 pytestmark = pytest.mark.real
 

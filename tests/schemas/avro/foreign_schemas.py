@@ -11,7 +11,7 @@ from modelcast.schemas.avro.schema_book import SchemaBook, schema_files
 from modelcast.schemas.avro.schema_guard import parse_schema
 from modelcast.schemas.avro.schema_nodes import canonical, fingerprint
 from modelcast.schemas.codec import MARKER
-from tests.support import example_records
+from tests.support.records import example_records
 
 
 def todays(name: str) -> dict[str, Any]:

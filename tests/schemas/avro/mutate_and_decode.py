@@ -14,7 +14,7 @@ from modelcast.schemas.errors import DecodeError
 from modelcast.schemas.records import ModelAck
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 from tests.schemas.avro.foreign_schemas import foreign_payloads
-from tests.support import example_records
+from tests.support.records import example_records
 
 SECONDS_MAX_ONE = 2.0
 BOMBS = (

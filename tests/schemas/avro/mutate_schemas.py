@@ -15,7 +15,7 @@ from modelcast.schemas.avro.schema_nodes import fingerprint
 from modelcast.schemas.codec import MARKER, decode, encode
 from modelcast.schemas.errors import DecodeError
 from tests.schemas.avro.foreign_schemas import EXTRAS, todays, with_every_kind_of_field, written
-from tests.support import example_records
+from tests.support.records import example_records
 
 NOTHING: tuple[Any, ...] = (None, 0, -1, 2**70, 1.5, "", True, [], {})
 TYPES: tuple[Any, ...] = (

@@ -17,8 +17,8 @@ from modelcast.schemas.errors import DecodeError, UnknownSchema
 from modelcast.schemas.records import Activation, ModelAck, ModelUpdate
 from modelcast.schemas.states import PodState, State
 from tests.schemas.avro.foreign_schemas import EXTRAS, field, learn, todays, with_every_kind_of_field, written
-from tests.support import example_records
-from tests.support.forged_schemas import forged_schema
+from tests.support.records import example_records
+from tests.support.records.forged_schemas import forged_schema
 
 EXAMPLES = {path.stem: path for path in example_records.json_files()}
 FULL = EXAMPLES["ModelUpdate.v1.full"]

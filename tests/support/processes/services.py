@@ -8,7 +8,7 @@ from modelcast.infra.local.process import Child
 from modelcast.infra.local.service import DaemonService
 from tests.support.processes.fork_server import COMMAND_LINE
 from tests.support.processes.forked import start_forked
-from tests.support.shared_servers import shared
+from tests.support.servers.shared_servers import shared
 
 
 class ForkedService(DaemonService):

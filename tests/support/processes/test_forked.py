@@ -14,7 +14,7 @@ from modelcast.infra.local.layout import inherited_env
 from modelcast.infra.local.process import Child
 from tests.consumers.pod.pod_process import TOKEN
 from tests.support.processes.forked import run_command, start_forked
-from tests.support.shared_servers import shared
+from tests.support.servers.shared_servers import shared
 from tests.support.waiting import until
 
 POD = "modelcast.consumers.pod"

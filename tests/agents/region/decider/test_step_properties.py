@@ -45,8 +45,8 @@ from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Activation, CommandKind
 from modelcast.schemas.states import State
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest, memory_of
-from tests.support.folding import may_move
 from tests.support.lanes import often
+from tests.support.records.folding import may_move
 
 PODS = ("a", "b", "c")
 MEAN = settings(max_examples=often(150, 50), deadline=None, suppress_health_check=[HealthCheck.too_slow])

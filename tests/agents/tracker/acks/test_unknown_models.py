@@ -14,7 +14,7 @@ from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelAck, ModelUpdate
 from tests.agents.tracker.bench import Bench
 from tests.agents.tracker.makers import MODEL, REGISTRY, log_of, pages, pod, update
-from tests.support.folding import stated
+from tests.support.records.folding import stated
 
 MADE_UP = [f"made-up-{number}" for number in range(100)]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from modelcast.agents.tracker.decider.announcements import ANNOUNCED_AT_ONCE_MAX, objection, unannounced
 from modelcast.schemas.records import CommandKind, Entry
 from tests.agents.tracker.makers import command, log_of, update
-from tests.support.folding import stated
+from tests.support.records.folding import stated
 
 ENTRIES: tuple[Entry, ...] = (update(1, 1), update(2, 2), command(3, CommandKind.ROLLBACK, 1))
 LOG = log_of(*ENTRIES)

@@ -7,7 +7,7 @@ from modelcast.agents.tracker.decider.rows import ModelRow
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, CommandTarget, LogPosition, ModelAck, ModelCommand
 from tests.agents.tracker.makers import MODEL, REGISTRY, log_of, pages, pod, snapshots_of, update
-from tests.support.folding import apply_all
+from tests.support.records.folding import apply_all
 
 OLD = log_of(update(1, 1), update(2, 2), update(3, 3))
 NEW = log_of(update(1, 1), update(2, 2), replace(update(3, 4), event_id="after-the-restore"))

@@ -20,7 +20,7 @@ from modelcast.schemas import keys
 from modelcast.schemas.errors import Refused, StoreUnavailable
 from modelcast.schemas.ports import ByteStream, ObjectInfo, ObjectStore, StoredObject
 from tests.consumers.fetch.publishing import MIB, Wrapped, noise, publish, tree
-from tests.support.servers import S3ForTests
+from tests.support.servers.stores import S3ForTests
 from tests.support.waiting import until
 
 FILES = {"weights": noise(5 * MIB + 77, 1), "vocab": noise(200_000, 2)}

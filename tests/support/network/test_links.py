@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.links_apart import LinksApart
-from tests.support.slow_link import Links, Network
+from tests.support.network.links_apart import LinksApart
+from tests.support.network.slow_link import Links, Network
 
 BODY = os.urandom(1 << 20)
 PATIENCE_SECONDS = 60.0
@@ -95,7 +95,7 @@ def test_links_of_one_process_do_not_share_their_pace(links: Links, store: str) 
 
 PARENT = """
 import os, signal
-from tests.support.links_apart import LinksApart
+from tests.support.network.links_apart import LinksApart
 links = LinksApart()
 links.link("http://127.0.0.1:1")
 print(links.pid, flush=True)

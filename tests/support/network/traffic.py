@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from tests.support.slow_link import Network
+from tests.support.network.slow_link import Network
 
 REQUEST_SECONDS_MAX = 20.0
 INPUT = [1.25, -3.0]

@@ -15,8 +15,8 @@ from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.client import make_admin
 from modelcast.infra.local.ports import LOOPBACK
 from modelcast.infra.settings import KafkaSettings, Settings
-from tests.support.secured_kafka import start_broker
-from tests.support.tls import make_authority
+from tests.support.network.tls import make_authority
+from tests.support.servers.secured_kafka import start_broker
 
 USER, PASSWORD = "modelcast", "a password that nobody may see"
 TIMEOUT_SECONDS = 60.0

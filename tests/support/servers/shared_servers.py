@@ -17,7 +17,7 @@ from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.local.servers.s3 import S3Server
 from tests.support.processes.forked import ForkServer
-from tests.support.servers import required_binary, start_versitygw
+from tests.support.servers.stores import required_binary, start_versitygw
 
 
 class Server(Protocol):

@@ -4,7 +4,7 @@ import socket
 import threading
 from contextlib import suppress
 
-from tests.support.tcp_front import TcpFront, address_of, pump_both
+from tests.support.network.tcp_front import TcpFront, address_of, pump_both
 
 
 class CuttingProxy(TcpFront):

@@ -9,11 +9,11 @@ from typing import Literal
 
 import pytest
 
-from tests.support.report import too_slow
-from tests.support.scheduling import SPREAD, TOGETHER, rank, scope_of
-from tests.support.shared_servers import ServerOwner, ask
+from tests.support.servers.shared_servers import ServerOwner, ask
+from tests.support.suite.report import too_slow
+from tests.support.suite.scheduling import SPREAD, TOGETHER, rank, scope_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 UNSTEADY = """
 from pathlib import Path
 

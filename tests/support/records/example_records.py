@@ -1,6 +1,6 @@
 """The example records that lie beside the schemas: readable JSON, and the bytes that they must become.
 
-``python -m tests.support.example_records`` writes the ``.hex`` files anew from the JSON; read the diff.
+``python -m tests.support.records.example_records`` writes the ``.hex`` files anew from the JSON; read the diff.
 """
 
 import json

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.support.tcp_front import TcpFront, address_of, pump_both
+from tests.support.network.tcp_front import TcpFront, address_of, pump_both
 
 CLIENT_KEY_PASSWORD = "the password of the client's key"
 

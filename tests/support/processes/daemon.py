@@ -14,7 +14,7 @@ from modelcast.infra.local.process import Child
 from modelcast.schemas.states import State
 from tests.support.processes.fork_server import FORKED
 from tests.support.processes.forked import start_forked
-from tests.support.shared_servers import is_test_run, shared
+from tests.support.servers.shared_servers import is_test_run, shared
 from tests.support.waiting import until
 
 KILL_SECONDS_MAX = 10.0

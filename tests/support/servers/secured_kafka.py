@@ -25,7 +25,7 @@ from modelcast.infra.local.servers.kafka import JVM_FLAGS, cluster_at, java
 from modelcast.infra.local.servers.kafka_folder import cluster_id, format_data, write_settings
 from modelcast.infra.settings import KafkaSettings, Settings
 
-SCRIPT = Path(__file__).parents[2] / "infra" / "deploy" / "kafka" / "acls.sh"
+SCRIPT = Path(__file__).parents[3] / "infra" / "deploy" / "kafka" / "acls.sh"
 START_ATTEMPTS = 3
 TIMEOUT_SECONDS = 60.0
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from tests.support.http_server import Answer, Request, ScriptedServer, passed_on
+from tests.support.servers.http_server import Answer, Request, ScriptedServer, passed_on
 
 
 class StormyProxy(ScriptedServer):

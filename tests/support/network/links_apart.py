@@ -1,6 +1,6 @@
 """Links in a process of their own, so that what they carry takes no turns with whoever asks for it.
 
-``python -m tests.support.links_apart`` is that process: a line of JSON on its stdin is an order, a line of JSON on its
+``python -m tests.support.network.links_apart`` is that process: a line of JSON on its stdin is an order, one on its
 stdout says how the link stands then. It ends when its stdin closes, which the kernel sees to however its parent ends.
 """
 
@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from typing import Any, Self
 
-from tests.support.slow_link import Network, SlowLink
+from tests.support.network.slow_link import Network, SlowLink
 
 END_SECONDS_MAX = 10.0
 NICENESS = -10

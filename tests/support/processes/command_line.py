@@ -11,7 +11,7 @@ from typing import Any
 from modelcast.infra.local.layout import inherited_env
 from tests.consumers.pod.models import adder
 from tests.support.processes.forked import run_command
-from tests.support.shared_servers import shared
+from tests.support.servers.shared_servers import shared
 
 INPUT = [1.25, -3.0]
 SECONDS_MAX = 150.0

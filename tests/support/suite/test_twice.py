@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TWICE = ROOT / ".ci" / "twice"
 FAILS = "def test_that_fails():\n    assert False\n"
 BREAKS = "import pytest\n\ndef test_that_breaks_off():\n    pytest.exit('the machine goes down', returncode=3)\n"

@@ -19,9 +19,9 @@ from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import VersionState
-from tests.support.daemon import Daemon
-from tests.support.servers import S3ForTests
-from tests.support.slow_link import Link, Links
+from tests.support.network.slow_link import Link, Links
+from tests.support.processes.daemon import Daemon
+from tests.support.servers.stores import S3ForTests
 from tests.support.waiting import until
 
 TOKEN = "token-of-the-region"

@@ -270,7 +270,9 @@ class Checks:
         """A worker of the tracker has taken a record."""
         for region, rows in after.items():
             old, new = before.get(region, EMPTY).complete, rows.complete
-            if old is not None and (new is None or new.order < old.order) and not self._is_a_lie(old):
+            went_back = old is not None and (new is None or new.order < old.order)
+            # One that was forged later under a lower number, too, stands until the next true one.
+            if went_back and not (self._is_a_lie(old) or self._is_a_lie(new)):
                 self.broken(
                     REPLACED_IS_POWERLESS, f"{worker.name} went back to snapshot {new and new.order} of {region}"
                 )

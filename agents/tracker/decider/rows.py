@@ -54,7 +54,7 @@ class ModelRow:
     previous: VersionState | None = None
     alarm: str = ""
     strangers: dict[str, str] = field(default_factory=dict)  # region or topic -> what foreign thing came from there
-    beyond: dict[str, str] = field(default_factory=dict)  # region -> what it has accepted above the end of the log
+    unheld: dict[str, int] = field(default_factory=dict)  # region -> generation it reported, which a read did not find
     announced: int | None = None  # highest that was announced and is in the log; None: unknown
 
     def take(self, ack: ModelAck, raw: bytes, now_us: int) -> Change:
@@ -79,7 +79,7 @@ class ModelRow:
         kept = (*((rows.complete,) if rows.complete is not None else ()), *rows.pending)
         self.unwritten.update((page_key(self.model, region, place), None) for s in kept for place in s.places)
         self.strangers.pop(region, None)
-        self.beyond.pop(region, None)
+        self.unheld.pop(region, None)
         return True
 
     def read(self, log: ModelLog, times_us: Mapping[int, int]) -> None:
@@ -93,14 +93,23 @@ class ModelRow:
 
     def ended(self, accepted: Mapping[str, int]) -> bool:
         """The log ends where it was just read to, although regions had ``accepted`` more; whether that is news."""
-        head = self.log.head if self.log is not None else 0
-        beyond = {
-            region: f"{region} has accepted generation {generation}, but the log ends at {head}"
-            for region, generation in sorted(accepted.items())
-            if generation > head
-        }
-        news, self.beyond = beyond != self.beyond, beyond
+        unheld = {region: generation for region, generation in sorted(accepted.items()) if generation > self._head}
+        news, self.unheld = unheld != self.unheld, unheld
         return news
+
+    @property
+    def beyond(self) -> dict[str, str]:
+        """Region to what it has accepted above the end of the log, by the reports that stand now."""
+        accepted, head = self.accepted(), self._head
+        return {
+            region: f"{region} has accepted generation {generation}, but the log ends at {head}"
+            for region, generation in self.unheld.items()
+            if head < generation <= accepted.get(region, 0)
+        }
+
+    @property
+    def _head(self) -> int:
+        return self.log.head if self.log is not None else 0
 
     def heard_announced(self, generation: int) -> None:
         """Note an announcement that the log bears out."""

@@ -10,6 +10,10 @@ from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState
 from modelcast.schemas.topics import partition_of
 
+STRANGER_SECONDS = 300.0
+"""How long the alarm about a record of another registry outlasts the last one: one may be made up, a true registry's
+regions and publishers keep sending."""
+
 _ROW, _ANNOUNCED = b"row", b"announced"
 
 
@@ -40,6 +44,14 @@ def parse_announced_key(key: bytes) -> str | None:
     return model.decode(errors="replace") if kind == _ANNOUNCED and b"/" not in model else None
 
 
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """What a region or a topic reported for another registry; ``heard_at``: the last time, monotonic seconds."""
+
+    text: str
+    heard_at: float
+
+
 @dataclass(slots=True)
 class ModelRow:
     """One model."""
@@ -53,7 +65,7 @@ class ModelRow:
     )  # for the table, at the next chance; None: delete
     previous: VersionState | None = None
     alarm: str = ""
-    strangers: dict[str, str] = field(default_factory=dict)  # region or topic -> what foreign thing came from there
+    strangers: dict[str, Stranger] = field(default_factory=dict)  # region or topic -> what came from there last
     unheld: dict[str, int] = field(default_factory=dict)  # region -> generation it reported, which a read did not find
     announced: int | None = None  # highest that was announced and is in the log; None: unknown
 
@@ -111,6 +123,19 @@ class ModelRow:
     def _head(self) -> int:
         return self.log.head if self.log is not None else 0
 
+    def hear_stranger(self, source: str, registry_id: str, now: float) -> bool:
+        """A region or a topic reported for another registry, at ``now`` (monotonic seconds); whether that is news."""
+        text, before = f"{source} reports for another registry ({registry_id[:40]})", self.strangers.get(source)
+        self.strangers[source] = Stranger(text, now)
+        return before is None or before.text != text
+
+    def end_strangers(self, now: float) -> bool:
+        """Drop the strangers that were not heard for ``STRANGER_SECONDS``; whether there was any."""
+        old = [source for source, s in self.strangers.items() if now - s.heard_at >= STRANGER_SECONDS]
+        for source in old:
+            del self.strangers[source]
+        return bool(old)
+
     def heard_announced(self, generation: int) -> None:
         """Note an announcement that the log bears out."""
         if self.announced is not None and generation <= self.announced:
@@ -134,7 +159,15 @@ class ModelRow:
             unread_after_seconds=everywhere.unread_after_seconds,
             as_of_us=as_of_us,
             alarm="; ".join(
-                filter(None, (everywhere.alarm, self.alarm, *self.strangers.values(), *self.beyond.values()))
+                filter(
+                    None,
+                    (
+                        everywhere.alarm,
+                        self.alarm,
+                        *(stranger.text for stranger in self.strangers.values()),
+                        *self.beyond.values(),
+                    ),
+                )
             ),
         )
 

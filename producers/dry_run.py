@@ -1,6 +1,7 @@
 """What a publication would do, found out by reading alone."""
 
 from modelcast.producers.intent import read_intent
+from modelcast.producers.log_refusal import refused
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Conflict, plan_publication
 from modelcast.producers.planning.request import PublishRequest
@@ -25,7 +26,7 @@ def dry_run(origin: Origin, request: PublishRequest) -> Publication:
         registry_id, log, intent = "", ModelLog(request.model, ""), None
     plan = plan_publication(log, request, intent.event_id if intent else None)
     if isinstance(plan, Conflict):
-        raise plan.error()
+        raise refused(origin.reader, request.model, plan)
     return Publication(
         model=request.model,
         version=plan.version,

@@ -124,11 +124,10 @@ class Judging:
                 self._partitions[model] = partition
         ours = self.registry_id or await self._read_registry_id()
         if registry_id != ours:
-            if row is not None:
-                row.strangers[source] = f"{source} reports for another registry ({registry_id[:40]})"
+            if row is not None and row.hear_stranger(source, registry_id, self._ports.clock.monotonic()):
                 self._changed(model)
             raise Unusable(FOREIGN, f"registry {registry_id}, ours is {ours}")
-        if row is not None and row.strangers.pop(source, ""):
+        if row is not None and row.strangers.pop(source, None):
             self._changed(model)
 
     async def _read_registry_id(self) -> str | None:

@@ -50,6 +50,13 @@ def test_bad_names_are_usage_errors(publisher: Publisher, store: MemoryStore, tm
         {"labels": {"x": "y" * 5000}},
         {"labels": {str(n): "" for n in range(300)}},
         {"activation": "later"},
+        {"allow_pickle": "no"},
+        {"dry_run": 1},
+        {"verify": None},
+        {"deltas": "off"},
+        {"allow_version_jump": "no"},
+        {"progress": 3},
+        {"progress": print},
     ],
 )
 def test_values_that_make_no_sense_are_usage_errors(
@@ -68,6 +75,8 @@ def test_a_name_of_another_type_is_a_usage_error(publisher: Publisher, tmp_path:
         publisher.publish(name, model(tmp_path, "1"))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="no path"):
         publisher.publish("fraud", 7)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="path is empty"):
+        publisher.publish("fraud", "")
 
 
 def test_a_slip_of_the_finger_does_not_use_up_all_versions(

@@ -156,7 +156,7 @@ def _region(
         paused=aspiration.paused,
     )
     if snapshot is None or pods is None:
-        return replace(row, behind_since_us=_behind_since_us(known, name, None, before, now_us))
+        return replace(row, behind_since_us=_behind_since_us(known, name, None, before, now_us, gets_on=True))
     header = snapshot.header
     count = sum(g.count for g in pods)
     expected = max(count, header.pods_expected)
@@ -167,6 +167,7 @@ def _region(
     known_now = not silent and not unread
     behind = tuple(g for g in pods if served(log, g) != aspiration.version)
     late = bool(behind) or count < expected or count == 0
+    gets_on = count == expected > 0 and all(served(log, g) is not None for g in behind)
     # A report of an older generation says nothing of the one that is aspired now, unless both want the same bytes.
     about_this = header.generation >= aspiration.generation or header.manifest_digest == aspiration.manifest_digest
     row = replace(
@@ -178,7 +179,7 @@ def _region(
         served_generation=min((g.generation_min for g in pods), default=0),
         pods_serving=count - sum(g.count for g in behind) if aspiration.version is not None and known_now else 0,
         pods_expected=expected,
-        behind_since_us=_behind_since_us(known, name, behind, before, now_us) if late else 0,
+        behind_since_us=_behind_since_us(known, name, behind, before, now_us, gets_on=gets_on) if late else 0,
         reported_at_us=header.reported_at_us,
         error=trim.cut(header.error, trim.ERROR_CHARS_MAX),
         error_generation=header.generation if header.error else 0,
@@ -218,12 +219,19 @@ def readable_until_us(known: Known, region: str) -> int | None:
 
 
 def _behind_since_us(
-    known: Known, region: str, behind: tuple[Group, ...] | None, before: RegionState | None, now_us: int
+    known: Known,
+    region: str,
+    behind: tuple[Group, ...] | None,
+    before: RegionState | None,
+    now_us: int,
+    *,
+    gets_on: bool,
 ) -> int:
     """Since when the region owes something, given that it does.
 
     A region that served all that it should when the last state was said is behind since then: since the store received
-    what came later, or since now, if nothing did (a pod has restarted).
+    what came later, or since now, if nothing did (a pod has restarted). One whose pods all serve something, and get on,
+    is behind since what they owe now; one with a pod that serves nothing, or is missing, does not get on.
     """
     owed = owed_generations(known.log, region, behind)
     since_us = waiting_since_us(owed, known.entry_times_us) or 0
@@ -231,7 +239,7 @@ def _behind_since_us(
     if not owed or previous is None or before is None or before.state is None:
         return since_us
     if before.behind_since_us:
-        return max(before.behind_since_us, since_us)
+        return max(before.behind_since_us, since_us) if gets_on else before.behind_since_us
     newer = tuple(g for g in owed if g > previous.head_generation)
     return (waiting_since_us(newer, known.entry_times_us) or now_us) if newer else now_us
 

@@ -17,7 +17,7 @@ from modelcast.producers.log_refusal import refused
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
 from modelcast.producers.planning.request import PublishRequest
-from modelcast.producers.planning.standing import standing_notes
+from modelcast.producers.planning.standing import standing_notes, unserved_notes
 from modelcast.producers.publication import Publication, Unannounced
 from modelcast.producers.step_timer import StepTimer
 from modelcast.producers.upload import Uploader
@@ -198,7 +198,9 @@ class Publishing:
 
     def _publication(self, standing: _Standing) -> Publication:
         entry, notes = standing.entry, self._artifact.notes
-        if not standing.created:
+        if standing.created:
+            notes += unserved_notes(standing.log, entry)
+        else:
             notes += standing_notes(standing.log, entry, self._request)
         return Publication(
             model=entry.model,

@@ -1,10 +1,11 @@
 """What a publication would do, found out by reading alone."""
 
 from modelcast.producers.intent import read_intent
+from modelcast.producers.log_refusal import refused
 from modelcast.producers.origin import Origin
-from modelcast.producers.planning.publication import Announce, Conflict, plan_publication
+from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
 from modelcast.producers.planning.request import PublishRequest
-from modelcast.producers.planning.standing import standing_notes
+from modelcast.producers.planning.standing import standing_notes, unserved_notes
 from modelcast.producers.publication import Publication
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.log.fold import ModelLog
@@ -25,7 +26,7 @@ def dry_run(origin: Origin, request: PublishRequest) -> Publication:
         registry_id, log, intent = "", ModelLog(request.model, ""), None
     plan = plan_publication(log, request, intent.event_id if intent else None)
     if isinstance(plan, Conflict):
-        raise plan.error()
+        raise refused(origin.reader, request.model, plan)
     return Publication(
         model=request.model,
         version=plan.version,
@@ -40,5 +41,12 @@ def dry_run(origin: Origin, request: PublishRequest) -> Publication:
         file_count=request.artifact.file_count,
         framework=request.artifact.framework,
         dry_run=True,
-        notes=standing_notes(log, log.updates[plan.version], request) if isinstance(plan, Announce) else (),
+        notes=_notes(log, request, plan),
     )
+
+
+def _notes(log: ModelLog, request: PublishRequest, plan: Announce | Claim) -> tuple[str, ...]:
+    if isinstance(plan, Announce):
+        return standing_notes(log, log.updates[plan.version], request)
+    entry = entry_of(request, plan, registry_id=log.registry_id, event_id="", now_us=0)
+    return unserved_notes(log.apply(entry), entry)

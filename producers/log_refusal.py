@@ -1,11 +1,23 @@
-"""What a model's log says of a version while somebody waits for it: read on each time it is asked."""
+"""Why a model's log refuses a version or a publication, with the person who commanded it: read when it is asked."""
+
+from contextlib import suppress
 
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores import configured
-from modelcast.producers.planning.refusals import quarantine_line
-from modelcast.schemas.errors import ModelcastError
+from modelcast.producers.planning.publication import Conflict
+from modelcast.producers.planning.refusals import by_whom, quarantine_line
+from modelcast.schemas.errors import ModelcastError, Refused
 from modelcast.schemas.log.fold import ModelLog
+
+
+def refused(reader: RegistryReader, model: str, conflict: Conflict) -> Refused:
+    """The error of a publication that the log forbids, with who commanded what forbids it, where that can be read."""
+    timed = None
+    if conflict.commanded_at is not None:
+        with suppress(ModelcastError):
+            timed = reader.entry(model, conflict.commanded_at)
+    return conflict.error(by_whom(timed.entry if timed is not None else None))
 
 
 class LogRefusal:

@@ -16,6 +16,7 @@ from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.request import PublishRequest
+from modelcast.producers.planning.values import switch_of, value_and_type
 from modelcast.producers.publication import Publication, Published, PublishProgress, Unannounced
 from modelcast.producers.publishing import Publishing
 from modelcast.producers.step_timer import StepTimer
@@ -116,19 +117,23 @@ class Publisher(LogWriter):
             allow_version_jump=allow_version_jump,
         )
         files = _path_of(path)
+        pickles = switch_of("allow_pickle", allow_pickle) or self._settings.publish.allow_pickle
+        only_asked, checked = switch_of("dry_run", dry_run), switch_of("verify", verify)
+        wanted = switch_of("deltas", deltas) if deltas is not None else None
+        _check_progress(progress)
         located(files)  # before a store is asked that may not answer
         timer = StepTimer(progress)
         timer.begin("scan")
         origin = self._connected()
         origin.warm_up()
-        artifact = scan(files, allow_pickle=allow_pickle or self._settings.publish.allow_pickle, progress=progress)
+        artifact = scan(files, allow_pickle=pickles, progress=progress)
         request = asked.of(_reference(artifact))
         try:
-            if dry_run:
+            if only_asked:
                 found = find_out(origin, request)
                 done = replace(found, notes=artifact.notes + found.notes)
             else:
-                done = self._publish(origin, request, artifact, timer, deltas=deltas, verify=verify)
+                done = self._publish(origin, request, artifact, timer, deltas=wanted, verify=checked)
         except Unannounced:
             PUBLICATIONS.labels(model, "unannounced").inc()
             raise
@@ -179,6 +184,16 @@ def _path_of(path: str | os.PathLike[str]) -> Path:
         name = os.fsdecode(path)
     except TypeError:
         raise UsageError(f"a {type(path).__name__} is no path", hint="name a file or a folder") from None
+    if not name:  # most likely a variable that is not set
+        raise UsageError("the path is empty", hint='name a file or a folder; "." is the folder that you are in')
     if "\0" in name:
         raise UsageError(f"bad path {brief(name)}", hint="it holds a NUL character: name a file or a folder")
     return Path(name)
+
+
+def _check_progress(progress: object) -> None:
+    if progress is None or all(callable(getattr(progress, name, None)) for name in ("step", "advance", "delta")):
+        return
+    raise UsageError(
+        f"progress is {value_and_type(progress)}", hint="hand in an object with step(), advance() and delta(), or None"
+    )

@@ -13,10 +13,11 @@ from modelcast.infra.telemetry.metrics import PUBLICATIONS, UPLOADED_BYTES
 from modelcast.producers.accelerator import Acceleration
 from modelcast.producers.artifact import Artifact
 from modelcast.producers.intent import Intent, note_intent
+from modelcast.producers.log_refusal import refused
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
 from modelcast.producers.planning.request import PublishRequest
-from modelcast.producers.planning.standing import standing_notes
+from modelcast.producers.planning.standing import standing_notes, unserved_notes
 from modelcast.producers.publication import Publication, Unannounced
 from modelcast.producers.step_timer import StepTimer
 from modelcast.producers.upload import Uploader
@@ -149,12 +150,12 @@ class Publishing:
         if isinstance(claimed, Claimed):
             standing = plan_publication(claimed.log, self._request, event_id)
             if isinstance(standing, Conflict):  # what stands under our event is not what we asked for
-                raise standing.error()
+                raise refused(self._origin.reader, self._request.model, standing)
             assert isinstance(claimed.entry, ModelUpdate)
             return _Standing(claimed.entry, claimed.log, claimed.last_modified_us, claimed.encoded, created=True)
         overtaken = plan_publication(claimed.log, self._request, event_id)
         if isinstance(overtaken, Conflict):
-            raise overtaken.error()
+            raise refused(self._origin.reader, self._request.model, overtaken)
         assert isinstance(overtaken, Announce)
         return self._standing(claimed.log, overtaken)
 
@@ -165,14 +166,14 @@ class Publishing:
             log = self._origin.model_log(self._request.model)
             plan = plan_publication(log, self._request, event_id)
         if isinstance(plan, Conflict):
-            raise plan.error()
+            raise refused(self._origin.reader, self._request.model, plan)
         return log, plan
 
     def _entry(self, event_id: str, hints: tuple[DeltaHint, ...], log: ModelLog) -> ModelUpdate | None:
         """The entry that follows ``log``; None: the bytes stand in it already."""
         plan = plan_publication(log, self._request, event_id)
         if isinstance(plan, Conflict):
-            raise plan.error()
+            raise refused(self._origin.reader, self._request.model, plan)
         if isinstance(plan, Announce):
             return None
         return entry_of(
@@ -197,7 +198,9 @@ class Publishing:
 
     def _publication(self, standing: _Standing) -> Publication:
         entry, notes = standing.entry, self._artifact.notes
-        if not standing.created:
+        if standing.created:
+            notes += unserved_notes(standing.log, entry)
+        else:
             notes += standing_notes(standing.log, entry, self._request)
         return Publication(
             model=entry.model,

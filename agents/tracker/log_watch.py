@@ -160,6 +160,7 @@ class LogWatch:
 
     async def list_registry(self) -> bool:
         """Look once for models and entries that were not announced; whether the registry could be listed."""
+        self._end_strangers()
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._threads, self._reader.read_registry_id)
@@ -184,6 +185,11 @@ class LogWatch:
         still = [row for row in self._rows.models.values() if row.log is not None and self._rows.owns(row.model)]
         await asyncio.gather(*(self._prove(row) for row in still))
         return True
+
+    def _end_strangers(self) -> None:
+        for row in self._rows.models.values():
+            if row.end_strangers(self._clock.monotonic()):
+                self._outlets.changed(row.model)
 
     async def _prove(self, row: ModelRow) -> None:
         """Find out whether the store still holds the newest entry read: also where nothing is new, or all is gone."""

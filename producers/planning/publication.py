@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from modelcast.producers.planning.request import PublishRequest
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.names import VERSION_MAX
 from modelcast.schemas.records import DeltaHint, ModelUpdate
 
 JUMP_MAX = 1_000
@@ -36,15 +37,23 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The log forbids it."""
+    """The log forbids it.
+
+    Attributes:
+        message: why, for people.
+        subject: the version or object that stands in the way.
+        hint: what to do.
+        commanded_at: the generation of the command that forbids it, if one does.
+    """
 
     message: str
     subject: str
     hint: str
+    commanded_at: int | None = None
 
-    def error(self) -> Refused:
-        """As it is raised."""
-        return Refused(self.message, subject=self.subject, hint=self.hint)
+    def error(self, by_whom: str = "") -> Refused:
+        """As it is raised; ``by_whom`` commanded it and why, to go behind the message."""
+        return Refused(self.message + by_whom, subject=self.subject, hint=self.hint)
 
 
 def plan_publication(log: ModelLog, request: PublishRequest, event_id: str | None) -> Claim | Announce | Conflict:
@@ -81,7 +90,36 @@ def plan_publication(log: ModelLog, request: PublishRequest, event_id: str | Non
             hint=f"only higher ones can follow it; publish without --version to get {log.next_version}, or add "
             "--allow-version-jump (allow_version_jump=True) if it is meant",
         )
-    return Claim(request.version if request.version is not None else log.next_version, log.head + 1)
+    return (
+        _quarantined(log, request)
+        or _used_up(log, request)
+        or Claim(request.version if request.version is not None else log.next_version, log.head + 1)
+    )
+
+
+def _quarantined(log: ModelLog, request: PublishRequest) -> Conflict | None:
+    """Bytes that a person took out of service must not come back under another number."""
+    digest = request.artifact.manifest_digest
+    same = [v for v in log.quarantined if v in log.updates and log.updates[v].artifact.manifest_digest == digest]
+    if not same:
+        return None
+    subject = f"{request.model}/{max(same)}"
+    return Conflict(
+        "this version has the same bytes, and it is quarantined",
+        subject=subject,
+        hint=f"modelcast release {subject}, then publish again, if they are to be served after all",
+        commanded_at=log.quarantined[max(same)],
+    )
+
+
+def _used_up(log: ModelLog, request: PublishRequest) -> Conflict | None:
+    if request.version is not None or log.next_version <= VERSION_MAX:
+        return None
+    return Conflict(
+        "it is the highest version that there can be, so none can follow it",
+        subject=f"{request.model}/{log.latest_version}",
+        hint="publish under another model's name, and have the serving pods load that one",
+    )
 
 
 def _completed(log: ModelLog, request: PublishRequest, generation: int) -> Announce | Conflict:

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from modelcast.producers.planning.values import activation_of, labels_of, metrics_of, region_names_of, text_of
+from modelcast.producers.planning.values import (
+    activation_of,
+    labels_of,
+    metrics_of,
+    region_names_of,
+    switch_of,
+    text_of,
+)
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import UsageError
@@ -41,7 +48,7 @@ class PublishRequest:
         metrics: object,
         labels: object,
         publisher: object,
-        allow_version_jump: bool,
+        allow_version_jump: object,
     ) -> "PublishRequest":
         """From what a caller handed in, of whatever types.
 
@@ -56,7 +63,7 @@ class PublishRequest:
             metrics=metrics_of(metrics),
             labels=labels_of(labels),
             publisher=text_of("publisher", publisher),
-            allow_version_jump=allow_version_jump,
+            allow_version_jump=switch_of("allow_version_jump", allow_version_jump),
         )
         if len(set(request.placement)) != len(request.placement):
             raise UsageError("a region stands twice in the placement", subject=request.model, hint="name it once")

@@ -1,7 +1,8 @@
-"""What becomes of a version that is published already: what was asked for and is not so, and who is to serve it."""
+"""What becomes of a version that was published: what was asked for and is not so, and where it won't be served."""
 
 from modelcast.producers.planning.request import PublishRequest
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.region_view import RegionView
 from modelcast.schemas.records import ALL_REGIONS, ModelUpdate
 
 
@@ -13,7 +14,28 @@ def standing_notes(log: ModelLog, entry: ModelUpdate, request: PublishRequest) -
         entry: the one that published it.
         request: what is asked for now.
     """
-    return (*_differences(entry, request), *_unserved(log, entry))
+    return (*_differences(entry, request), *unserved_notes(log, entry))
+
+
+def unserved_notes(log: ModelLog, entry: ModelUpdate) -> tuple[str, ...]:
+    """Where something else is to be served, and what would change that: a pin, a pause, a rollback, a quarantine.
+
+    Args:
+        log: the fold, with the entry in it.
+        entry: the one that published the version.
+    """
+    reference = f"{entry.model}/{entry.version}"
+    if entry.version in log.quarantined:
+        return (f"is quarantined: no region serves it before modelcast release {reference}",)
+    headed: dict[tuple[int | None, str], list[str]] = {}
+    for region in entry.placement or (ALL_REGIONS, *sorted(log.regions_named)):
+        view, aspired = log.view(region), log.aspired_version(region)
+        if entry.version not in {aspired, view.staged_version}:
+            headed.setdefault((aspired, _remedy(view, entry)), []).append(region)
+    return tuple(
+        f"is not what regions are headed for ({_named(regions)}: version {aspired}): {remedy}"
+        for (aspired, remedy), regions in headed.items()
+    )
 
 
 def _differences(entry: ModelUpdate, request: PublishRequest) -> list[str]:
@@ -25,22 +47,14 @@ def _differences(entry: ModelUpdate, request: PublishRequest) -> list[str]:
     return found
 
 
-def _unserved(log: ModelLog, entry: ModelUpdate) -> list[str]:
-    """Where something else is to be served, and what would change that."""
-    reference = f"{entry.model}/{entry.version}"
-    if entry.version in log.quarantined:
-        return [f"is quarantined: no region serves it before modelcast release {reference}"]
-    headed: dict[tuple[int | None, str], list[str]] = {}
-    for region in entry.placement or (ALL_REGIONS, *sorted(log.regions_named)):
-        view, aspired = log.view(region), log.aspired_version(region)
-        if entry.version not in {aspired, view.staged_version}:
-            verb = "unpin" if view.pinned_version is not None else "resume" if view.paused else ""
-            remedy = f"modelcast {verb} {entry.model}, then " if verb else ""
-            headed.setdefault((aspired, f"{remedy}modelcast activate {reference}"), []).append(region)
-    return [
-        f"is not what regions are headed for ({_named(regions)}: version {aspired}): {remedy}"
-        for (aspired, remedy), regions in headed.items()
-    ]
+def _remedy(view: RegionView, entry: ModelUpdate) -> str:
+    """The commands after which a region serves the version: what is activated last is served once nothing holds it."""
+    held = ["unpin"] if view.pinned_version is not None else []
+    held += ["resume"] if view.paused else []
+    commands = [f"modelcast {verb} {entry.model}" for verb in held]
+    if not commands or view.activations[-1:] != ((entry.generation, entry.version),):
+        commands.append(f"modelcast activate {entry.model}/{entry.version}")
+    return ", then ".join(commands)
 
 
 def _named(regions: list[str]) -> str:

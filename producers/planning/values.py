@@ -100,6 +100,18 @@ def number_of_seconds(what: str, value: Any) -> float:
     return found
 
 
+def switch_of(what: str, value: object) -> bool:
+    """True or False, also numpy's; ``what`` names it in errors. A text is none: "no" would count as true.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    found = value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    if not isinstance(found, bool):
+        raise UsageError(f"{what} is {value_and_type(value)}", hint="write True or False")
+    return found
+
+
 def _pairs(what: str, values: Any) -> dict[Any, Any]:
     try:
         return dict(values or {})

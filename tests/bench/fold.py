@@ -34,6 +34,7 @@ from modelcast.schemas import keys
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import encode
 from modelcast.schemas.log.chain import origin_digest
+from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import ArtifactRef, ModelAck, ModelUpdate, PodReport
 from modelcast.schemas.states import PodState, State
@@ -99,7 +100,7 @@ class Bench:
             access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         )
-        store.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+        store.put(keys.REGISTRY_ID, encode_registry_id(REGISTRY))
         for model in MODELS:
             artifact = ArtifactRef("origin", "manifests/1", DIGEST, 1, 1, "onnx")
             entry = ModelUpdate(REGISTRY, f"e-{model}", model, 1, 1, artifact, 1)

@@ -8,6 +8,7 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.registry.restore_id import named_ids, restore_id
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ForeignRegistry, NotFound, Refused, RegistryIdLost
+from modelcast.schemas.log.registry_id import encode_registry_id
 from tests.infra.registry_parts import CountingStore, filled
 
 
@@ -100,7 +101,15 @@ def test_a_store_without_logs_has_lost_no_id(store: CountingStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"", b"rubbish", b'{"registry_id": 7}', b'{"registry_ie": "x"}', b"\xff" * 100_000]
+    "damaged",
+    [
+        b"",
+        b"rubbish",
+        b'{"registry_id": 7}',
+        b'{"registry_ie": "x"}',
+        b"\xff" * 100_000,
+        encode_registry_id("0a").replace(b'"0a"', b'"1a"'),
+    ],
 )
 def test_damaged_bytes_give_way_to_the_id_that_the_logs_name_and_are_kept_beside_it(
     store: CountingStore, reader: RegistryReader, damaged: bytes

@@ -78,6 +78,17 @@ def test_who_publishes_again_what_was_rolled_back_is_told_so(
         assert again.notes == ("is not what regions are headed for (all: version 1): modelcast activate fraud/2",)
 
 
+def test_who_publishes_into_a_pin_is_told_that_it_is_not_served(
+    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
+) -> None:
+    publisher.publish("fraud", model(tmp_path, "1"))
+    Commander(SETTINGS, store=store, announcer=heard).pin("fraud", 1)
+    for dry_run in (True, False):
+        new = publisher.publish("fraud", model(tmp_path, "2"), dry_run=dry_run)
+        assert new.created is True
+        assert new.notes == ("is not what regions are headed for (all: version 1): modelcast unpin fraud",)
+
+
 def test_the_latest_versions_own_bytes_mean_already_published_and_are_announced_again(
     publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path
 ) -> None:

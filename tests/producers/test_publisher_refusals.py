@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.stores import MemoryStore
-from modelcast.producers import Publisher
+from modelcast.producers import Commander, Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.errors import (
     ExitCode,
@@ -50,6 +50,13 @@ def test_bad_names_are_usage_errors(publisher: Publisher, store: MemoryStore, tm
         {"labels": {"x": "y" * 5000}},
         {"labels": {str(n): "" for n in range(300)}},
         {"activation": "later"},
+        {"allow_pickle": "no"},
+        {"dry_run": 1},
+        {"verify": None},
+        {"deltas": "off"},
+        {"allow_version_jump": "no"},
+        {"progress": 3},
+        {"progress": print},
     ],
 )
 def test_values_that_make_no_sense_are_usage_errors(
@@ -68,6 +75,8 @@ def test_a_name_of_another_type_is_a_usage_error(publisher: Publisher, tmp_path:
         publisher.publish(name, model(tmp_path, "1"))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="no path"):
         publisher.publish("fraud", 7)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="path is empty"):
+        publisher.publish("fraud", "")
 
 
 def test_a_slip_of_the_finger_does_not_use_up_all_versions(
@@ -80,6 +89,20 @@ def test_a_slip_of_the_finger_does_not_use_up_all_versions(
     assert log_of(store).head == 1
     meant = publisher.publish("fraud", model(tmp_path, "2"), version=20_261_130, allow_version_jump=True)
     assert meant.version == 20_261_130
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_quarantined_bytes_are_refused_with_who_quarantined_them(
+    publisher: Publisher, store: MemoryStore, heard: Heard, tmp_path: Path, dry_run: bool
+) -> None:
+    publisher.publish("fraud", model(tmp_path, "1"))
+    publisher.publish("fraud", model(tmp_path, "2"))
+    with Commander(SETTINGS, store=store, announcer=heard) as commander:
+        commander.quarantine("fraud", 1, reason="wrong labels", requested_by="ann")
+    with pytest.raises(Refused, match=r"quarantined by ann \(wrong labels\)") as caught:
+        publisher.publish("fraud", model(tmp_path, "1"), dry_run=dry_run)
+    assert exit_code(caught) == ExitCode.REFUSED
+    assert log_of(store).head == 3
 
 
 def test_what_the_scan_refuses_leaves_nothing_in_the_store(

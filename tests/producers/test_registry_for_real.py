@@ -14,6 +14,7 @@ from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.publisher import _reference
 from modelcast.schemas import keys
 from modelcast.schemas.errors import DecodeError, ExitCode, ForeignRegistry, Refused, RegistryIdLost, UsageError
+from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import Activation, CommandKind, LogPosition
 from tests.producers.fakes import SETTINGS, Heard
@@ -52,7 +53,7 @@ def test_a_deleted_id_is_never_made_anew_where_logs_stand(store: ObjectStore, tm
     assert store.head(keys.REGISTRY_ID) is None
     with pytest.raises(ForeignRegistry):
         RegistryReader(store).registry_id()
-    store.put(keys.REGISTRY_ID, json.dumps({"registry_id": first.registry_id}).encode())
+    store.put(keys.REGISTRY_ID, encode_registry_id(first.registry_id))
     assert publisher(store).publish("fraud", model(tmp_path, "2")).version == 2
 
 

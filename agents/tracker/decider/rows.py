@@ -10,6 +10,10 @@ from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ModelAck, VersionState
 from modelcast.schemas.topics import partition_of
 
+STRANGER_SECONDS = 300.0
+"""How long the alarm about a record of another registry outlasts the last one: one may be made up, a true registry's
+regions and publishers keep sending."""
+
 _ROW, _ANNOUNCED = b"row", b"announced"
 
 
@@ -40,6 +44,14 @@ def parse_announced_key(key: bytes) -> str | None:
     return model.decode(errors="replace") if kind == _ANNOUNCED and b"/" not in model else None
 
 
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """What a region or a topic reported for another registry; ``heard_at``: the last time, monotonic seconds."""
+
+    text: str
+    heard_at: float
+
+
 @dataclass(slots=True)
 class ModelRow:
     """One model."""
@@ -53,8 +65,8 @@ class ModelRow:
     )  # for the table, at the next chance; None: delete
     previous: VersionState | None = None
     alarm: str = ""
-    strangers: dict[str, str] = field(default_factory=dict)  # region or topic -> what foreign thing came from there
-    beyond: dict[str, str] = field(default_factory=dict)  # region -> what it has accepted above the end of the log
+    strangers: dict[str, Stranger] = field(default_factory=dict)  # region or topic -> what came from there last
+    unheld: dict[str, int] = field(default_factory=dict)  # region -> generation it reported, which a read did not find
     announced: int | None = None  # highest that was announced and is in the log; None: unknown
 
     def take(self, ack: ModelAck, raw: bytes, now_us: int) -> Change:
@@ -79,7 +91,7 @@ class ModelRow:
         kept = (*((rows.complete,) if rows.complete is not None else ()), *rows.pending)
         self.unwritten.update((page_key(self.model, region, place), None) for s in kept for place in s.places)
         self.strangers.pop(region, None)
-        self.beyond.pop(region, None)
+        self.unheld.pop(region, None)
         return True
 
     def read(self, log: ModelLog, times_us: Mapping[int, int]) -> None:
@@ -93,14 +105,36 @@ class ModelRow:
 
     def ended(self, accepted: Mapping[str, int]) -> bool:
         """The log ends where it was just read to, although regions had ``accepted`` more; whether that is news."""
-        head = self.log.head if self.log is not None else 0
-        beyond = {
-            region: f"{region} has accepted generation {generation}, but the log ends at {head}"
-            for region, generation in sorted(accepted.items())
-            if generation > head
-        }
-        news, self.beyond = beyond != self.beyond, beyond
+        unheld = {region: generation for region, generation in sorted(accepted.items()) if generation > self._head}
+        news, self.unheld = unheld != self.unheld, unheld
         return news
+
+    @property
+    def beyond(self) -> dict[str, str]:
+        """Region to what it has accepted above the end of the log, by the reports that stand now."""
+        accepted, head = self.accepted(), self._head
+        return {
+            region: f"{region} has accepted generation {generation}, but the log ends at {head}"
+            for region, generation in self.unheld.items()
+            if head < generation <= accepted.get(region, 0)
+        }
+
+    @property
+    def _head(self) -> int:
+        return self.log.head if self.log is not None else 0
+
+    def hear_stranger(self, source: str, registry_id: str, now: float) -> bool:
+        """A region or a topic reported for another registry, at ``now`` (monotonic seconds); whether that is news."""
+        text, before = f"{source} reports for another registry ({registry_id[:40]})", self.strangers.get(source)
+        self.strangers[source] = Stranger(text, now)
+        return before is None or before.text != text
+
+    def end_strangers(self, now: float) -> bool:
+        """Drop the strangers that were not heard for ``STRANGER_SECONDS``; whether there was any."""
+        old = [source for source, s in self.strangers.items() if now - s.heard_at >= STRANGER_SECONDS]
+        for source in old:
+            del self.strangers[source]
+        return bool(old)
 
     def heard_announced(self, generation: int) -> None:
         """Note an announcement that the log bears out."""
@@ -125,7 +159,15 @@ class ModelRow:
             unread_after_seconds=everywhere.unread_after_seconds,
             as_of_us=as_of_us,
             alarm="; ".join(
-                filter(None, (everywhere.alarm, self.alarm, *self.strangers.values(), *self.beyond.values()))
+                filter(
+                    None,
+                    (
+                        everywhere.alarm,
+                        self.alarm,
+                        *(stranger.text for stranger in self.strangers.values()),
+                        *self.beyond.values(),
+                    ),
+                )
             ),
         )
 

@@ -1,7 +1,6 @@
 """Which models a worker takes, keeps, gives up and takes again."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +17,7 @@ from modelcast.infra.settings import RegionSettings
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import NotFound, StoreUnavailable
+from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.states import State
@@ -74,7 +74,7 @@ class Post:
         self.watching = asyncio.create_task(self.agent.watch())
 
     def publish(self, version: int) -> None:
-        self.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+        self.origin.put(keys.REGISTRY_ID, encode_registry_id(REGISTRY))
         entry = self.log.publish(version).entries[-1]
         self.origin.put(keys.log_entry(MODEL, entry.generation), self.log.stated(entry.generation).body)
 
@@ -250,7 +250,7 @@ async def test_a_claim_that_fails_in_an_unforeseen_way_is_tried_again(
 
 async def test_a_model_that_was_spoken_of_too_early_is_taken_as_soon_as_it_exists(hasty: Post) -> None:
     post = hasty
-    post.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+    post.origin.put(keys.REGISTRY_ID, encode_registry_id(REGISTRY))
     post.agent.assigned(MINE)
     await post.until(lambda: post.watch.registry_id, "the registry was met")
     too_early = await post.agent.meet(MODEL)
@@ -283,7 +283,7 @@ async def test_names_that_nobody_knows_are_not_all_tried_at_once(hasty: Post) ->
 
 
 async def test_while_the_origin_is_away_a_new_owner_takes_what_the_region_remembers(post: Post) -> None:
-    post.bucket.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+    post.bucket.put(keys.REGISTRY_ID, encode_registry_id(REGISTRY))
     post.bucket.put(keys.region_state(MODEL), memory_of(1, 1).encode())
     post.origin.away = True
     post.agent.assigned(MINE)
@@ -300,10 +300,10 @@ async def test_a_swapped_registry_stops_every_model_and_makes_the_worker_unready
     post.publish(1)
     post.agent.assigned(MINE)
     await post.serves(1)
-    post.origin.put(keys.REGISTRY_ID, b'{"registry_id": "another"}')
+    post.origin.put(keys.REGISTRY_ID, encode_registry_id("another"))
     await post.until(lambda: post.reports.last[MODEL].facts.alarm, "the alarm is told")
     assert "another" in post.agent.trouble
-    post.origin.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+    post.origin.put(keys.REGISTRY_ID, encode_registry_id(REGISTRY))
     await post.until(lambda: not post.reports.last[MODEL].facts.alarm, "it is over")
 
 

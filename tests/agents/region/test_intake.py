@@ -15,6 +15,7 @@ from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ForeignRegistry, NotFound, Refused, StoreUnavailable
 from modelcast.schemas.log.chain import StatedEntry
+from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.ports import StoredObject
 from modelcast.schemas.records import ModelCommand, ModelUpdate, RegionHeartbeat, Statement
 from modelcast.schemas.topics import partition_of
@@ -330,10 +331,10 @@ def test_the_first_registry_that_is_met_is_obeyed_for_ever() -> None:
     origin, bucket = MemoryStore("origin"), MemoryStore("region")
     with pytest.raises(NotFound):
         RegistryWatch(origin, bucket).check()
-    origin.put(keys.REGISTRY_ID, b'{"registry_id": "one"}')
+    origin.put(keys.REGISTRY_ID, encode_registry_id("one"))
     assert RegistryWatch(origin, bucket).check() == "one"
     assert RegistryWatch(origin, bucket).remembered() == "one"
-    origin.put(keys.REGISTRY_ID, b'{"registry_id": "two"}')
+    origin.put(keys.REGISTRY_ID, encode_registry_id("two"))
     with pytest.raises(ForeignRegistry):
         RegistryWatch(origin, bucket).check()
     origin.delete(keys.REGISTRY_ID)

@@ -18,6 +18,7 @@ from modelcast.infra.local.servers.s3 import S3Server, client_for
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Commander, Publisher
+from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.records import Activation
 from modelcast.schemas.states import State
 from modelcast.schemas.topics import Topic, partition_of
@@ -237,7 +238,7 @@ def test_a_store_that_was_swapped_is_not_obeyed(stack: Stack, topics: Topics, pu
     until(lambda: topics.serving("fraud", 1), "version 1 serves")
     from modelcast.schemas import keys
 
-    origin_store(stack.settings).put(keys.REGISTRY_ID, b'{"registry_id": "another"}')
+    origin_store(stack.settings).put(keys.REGISTRY_ID, encode_registry_id("another"))
     until(lambda: (a := topics.latest("fraud")) and "another" in a.error, "the alarm is told")
     assert agent.get("/readyz")[0] == 503
     assert {v for v, _ in served_by(stack)} == {"1"}

@@ -1,6 +1,5 @@
 """An intake and the few parts that it speaks to: what a test reports comes in, what becomes of it is looked at."""
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.codec import encode, writer_schema
+from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.ports import ObjectInfo, StoredObject
 from modelcast.schemas.topics import Topic, partition_of
 from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, pages, pod
@@ -64,7 +64,7 @@ class Bench:
         self.may_look.set()
         self.at_us = NOW_US
         self.store = Store()
-        self.store.put(keys.REGISTRY_ID, json.dumps({"registry_id": REGISTRY}).encode())
+        self.store.put(keys.REGISTRY_ID, encode_registry_id(REGISTRY))
         self.reader = RegistryReader(self.store, book=SchemaBook(own=()))
         self.rows, self.heartbeats = Rows(), Heartbeats()
         self.rows.owned = frozenset(range(12))

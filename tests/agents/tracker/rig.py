@@ -23,6 +23,7 @@ from modelcast.schemas import keys
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import DEFAULT, decode_as, encode
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.log.statements import read_stated
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import (
@@ -65,7 +66,7 @@ class Rig:
             access_key_id=self.s3.access_key_id,
             secret_access_key=self.s3.secret_access_key,
         )
-        self.store.put(keys.REGISTRY_ID, json.dumps({"registry_id": self.registry_id}).encode())
+        self.store.put(keys.REGISTRY_ID, encode_registry_id(self.registry_id))
         self.settings = Settings(
             kafka={"bootstrap_servers": self.bootstrap_servers},  # type: ignore[arg-type]
             redis={"url": self.redis_url},  # type: ignore[arg-type]

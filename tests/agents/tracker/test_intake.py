@@ -3,6 +3,10 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
+from modelcast.agents.tracker import judging
+from modelcast.agents.tracker.decider import rows
 from modelcast.infra.registry.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode
@@ -123,3 +127,41 @@ async def test_a_damaged_newest_entry_is_an_alarm_until_it_is_mended(bench: Benc
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_forged_announcement_of_another_registry_is_no_alarm_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.knows(ModelUpdate)
+    bench.store.put(keys.log_entry(MODEL, 1), stated(log_of(update(1, 1)), update(1, 1)).body)
+    forged = update(1, 1, registry_id="forged")
+    await bench.announce(stated(log_of(forged, registry_id="forged"), forged).body)
+    await bench.watch.list_registry()
+    assert list(bench.rows.row(MODEL).strangers) == ["model-updates"]
+    monkeypatch.setattr(rows, "STRANGER_SECONDS", 0.0)
+    bench.changes.clear()
+    await bench.watch.list_registry()
+    assert bench.rows.row(MODEL).strangers == {}
+    assert bench.changes == [MODEL]
+
+
+@pytest.mark.parametrize("left", [None, b"{}"], ids=["deleted", "damaged"])
+async def test_reports_wait_while_the_registrys_id_can_not_be_read(
+    bench: Bench, left: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "RETRY_SECONDS", 0.01)
+    bench.knows(ModelAck)
+    bench.epochs.update(eu=3)
+    bench.store.put(keys.log_entry(MODEL, 1), stated(log_of(update(1, 1)), update(1, 1)).body)
+    found = bench.store.get(keys.REGISTRY_ID, size_max=1000)
+    assert found is not None
+    bench.store.delete(keys.REGISTRY_ID)
+    if left is not None:
+        bench.store.put(keys.REGISTRY_ID, left)
+    reporting = asyncio.create_task(bench.report(epoch=3, sequence=7))
+    await bench.until(lambda: bench.store.requests.count(keys.REGISTRY_ID) >= 5)
+    assert not reporting.done()
+    bench.store.put(keys.REGISTRY_ID, found.body)
+    await reporting
+    await bench.until(lambda: bench.order() == (3, 7))
+    assert bench.buried == []

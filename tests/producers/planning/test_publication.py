@@ -9,7 +9,8 @@ from modelcast.producers.planning.request import PublishRequest
 from modelcast.schemas import keys
 from modelcast.schemas.errors import Refused
 from modelcast.schemas.log.fold import ModelLog
-from modelcast.schemas.records import ArtifactRef
+from modelcast.schemas.names import VERSION_MAX
+from modelcast.schemas.records import ALL_REGIONS, ArtifactRef, CommandKind, CommandTarget, ModelCommand
 
 
 def asked(content: str, version: int | None = None) -> PublishRequest:
@@ -73,3 +74,28 @@ def test_versions_only_go_up(log: ModelLog) -> None:
     assert isinstance(plan, Conflict)
     assert (plan.message, plan.subject) == ("version 9 exists, and versions only go up", "fraud/5")
     assert "10" in plan.hint
+
+
+def quarantined(log: ModelLog, version: int) -> ModelLog:
+    target = CommandTarget(ALL_REGIONS, version)
+    kind = CommandKind.QUARANTINE
+    return log.apply(ModelCommand("r", f"q{log.head}", "fraud", log.head + 1, kind, (target,), 0, "ann"))
+
+
+@pytest.mark.parametrize("version", [None, 3])
+def test_quarantined_bytes_do_not_come_back_under_another_version(log: ModelLog, version: int | None) -> None:
+    after = quarantined(log, 1)
+    plan = plan_publication(after, asked("a", version), "new")
+    assert isinstance(plan, Conflict)
+    assert (plan.subject, plan.commanded_at) == ("fraud/1", 3)
+    assert "modelcast release fraud/1" in plan.hint
+    assert plan_publication(after, asked("a", 1), "new") == Announce(1, 1)
+    assert plan_publication(after, asked("c"), "new") == Claim(3, 4)
+
+
+def test_no_version_follows_the_highest(log: ModelLog) -> None:
+    full = published(log, replace(asked("c", VERSION_MAX), allow_version_jump=True), "e3")
+    plan = plan_publication(full, asked("d"), "new")
+    assert isinstance(plan, Conflict)
+    assert (plan.subject, "another model" in plan.hint) == (f"fraud/{VERSION_MAX}", True)
+    assert plan_publication(full, asked("c"), "new") == Announce(VERSION_MAX, 3)

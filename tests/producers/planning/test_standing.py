@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.producers.planning.publication import Claim, entry_of
 from modelcast.producers.planning.request import PublishRequest
-from modelcast.producers.planning.standing import standing_notes
+from modelcast.producers.planning.standing import standing_notes, unserved_notes
 from modelcast.schemas import keys
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import ALL_REGIONS, Activation, ArtifactRef, CommandKind, CommandTarget, ModelCommand
@@ -52,9 +52,30 @@ def test_what_was_rolled_back_is_named_with_what_serves_it_again(log: ModelLog) 
 
 def test_a_pin_or_a_pause_has_to_end_first(log: ModelLog) -> None:
     (pinned,) = notes(commanded(log, CommandKind.PIN, 1))
-    assert pinned.endswith("modelcast unpin fraud, then modelcast activate fraud/2")
+    assert pinned.endswith("(all: version 1): modelcast unpin fraud")
     (paused,) = notes(commanded(commanded(log, CommandKind.ROLLBACK, 1), CommandKind.PAUSE))
     assert paused.endswith("modelcast resume fraud, then modelcast activate fraud/2")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "remedy"),
+    [
+        ([CommandKind.PIN], "modelcast unpin fraud"),
+        ([CommandKind.PAUSE], "modelcast resume fraud"),
+        ([CommandKind.PAUSE, CommandKind.PIN], "modelcast unpin fraud, then modelcast resume fraud"),
+    ],
+)
+def test_what_is_published_into_a_pin_or_a_pause_is_served_once_that_ends(
+    log: ModelLog, kinds: list[CommandKind], remedy: str
+) -> None:
+    for kind in kinds:
+        log = commanded(log, kind, 2)
+    log = published(log, request("c"))
+    assert unserved_notes(log, log.updates[3]) == (f"is not what regions are headed for (all: version 2): {remedy}",)
+    for kind in kinds:
+        log = commanded(log, CommandKind.UNPIN if kind is CommandKind.PIN else CommandKind.RESUME)
+    assert log.aspired_version(ALL_REGIONS) == 3
+    assert unserved_notes(log, log.updates[3]) == ()
 
 
 def test_a_quarantine_has_to_be_released(log: ModelLog) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.ports import ObjectInfo, ObjectStore, StoredObject
 from tests.simulation import artifacts
 from tests.simulation.artifacts import Stored
@@ -33,7 +33,7 @@ class Origin(MemoryStore):
         self._world = world
         self._nested = False
         self.artifacts: dict[str, Stored] = {}
-        super().put(keys.REGISTRY_ID, json.dumps({"registry_id": world.registry_id}).encode())
+        super().put(keys.REGISTRY_ID, encode_registry_id(world.registry_id))
 
     def is_intact(self, digest: str) -> bool:
         """Whether an artifact's bytes are those that were published."""

@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 
-from modelcast.agents.tracker.decider.fold import Known, fold
-from modelcast.agents.tracker.decider.rows import ModelRow
+from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold
+from modelcast.agents.tracker.decider.rows import STRANGER_SECONDS, ModelRow
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind, CommandTarget, LogPosition, ModelAck, ModelCommand
-from tests.agents.tracker.makers import MODEL, REGISTRY, log_of, pages, pod, snapshots_of, update
+from tests.agents.tracker.makers import MODEL, REGISTRY, SECOND, log_of, pages, pod, snapshots_of, update
 from tests.support.records.folding import apply_all
 
 OLD = log_of(update(1, 1), update(2, 2), update(3, 3))
 NEW = log_of(update(1, 1), update(2, 2), replace(update(3, 4), event_id="after-the-restore"))
+
+EVERYWHERE = Everywhere({}, {}, ("eu",), 15.0, 600.0)
 
 
 def acked(region: str, log: ModelLog, generation: int, alarm: str = "") -> ModelAck:
@@ -56,3 +58,28 @@ def test_a_log_that_ends_below_what_a_region_reported_before_it_was_read_is_an_a
     row.log = OLD
     assert row.ended(reported)
     assert row.beyond == {}
+
+
+def test_what_only_an_overruled_report_had_accepted_is_no_alarm_any_more() -> None:
+    row = ModelRow(MODEL, log=log_of(update(1, 1)))
+    (made_up,) = pages("eu", [pod("eu-1", 1, 1)], epoch=3, sequence=2**62, generation=1000)
+    row.take(made_up, b"", 10 * SECOND)
+    assert row.ended(row.accepted())
+    assert list(row.beyond) == ["eu"]
+    (true,) = pages("eu", [pod("eu-1", 1, 1)], epoch=3, sequence=8, generation=1)
+    assert row.take(replace(true, reported_at_us=made_up.reported_at_us + 1), b"", 10 * SECOND).overruled
+    assert row.beyond == {}, "although the log was not read again"
+
+
+def test_an_alarm_about_another_registry_stands_while_its_records_keep_coming_and_then_ends_by_itself() -> None:
+    row = ModelRow(MODEL, log=log_of(update(1, 1)))
+    assert row.hear_stranger("model-updates", "restored", 0.0)
+    assert not row.hear_stranger("model-updates", "restored", 100.0), "which is no news"
+    assert not row.end_strangers(STRANGER_SECONDS)
+    known = row.known(EVERYWHERE)
+    assert known is not None
+    assert known.alarm == "model-updates reports for another registry (restored)"
+    assert row.end_strangers(100.0 + STRANGER_SECONDS)
+    known = row.known(EVERYWHERE)
+    assert known is not None
+    assert known.alarm == ""

@@ -21,6 +21,8 @@ TELL_AGAIN_SECONDS = 600.0
 """Seconds between two dead letters about the same kind of record, which a writer could send in any number."""
 NO_REGISTRY_SECONDS = 1.0
 """How long it is believed that the store holds no registry: each record would cost a request otherwise."""
+RETRY_SECONDS = 1.0
+"""Between two questions for a registry's id that can't be read."""
 
 log = structlog.get_logger(__name__)
 
@@ -127,11 +129,15 @@ class Judging:
             if row is not None and row.hear_stranger(source, registry_id, self._ports.clock.monotonic()):
                 self._changed(model)
             raise Unusable(FOREIGN, f"registry {registry_id}, ours is {ours}")
-        if row is not None and row.strangers.pop(source, None):
+        if row is not None and row.strangers.pop(source, None) is not None:
             self._changed(model)
 
     async def _read_registry_id(self) -> str | None:
-        """Our registry's id; None if there is none yet. Waits for the store: nothing can be judged without it."""
+        """Our registry's id; None if there is none yet.
+
+        Waits while it can't be read, be it that a person must mend it: nothing can be judged without it, and what
+        is not taken stays in Kafka and counts as unread.
+        """
         told = False
         while self._ports.clock.monotonic() >= self._no_registry_until:
             try:
@@ -141,12 +147,10 @@ class Judging:
             except NotFound:
                 self._no_registry_until = self._ports.clock.monotonic() + NO_REGISTRY_SECONDS
             except ModelcastError as error:
-                if not error.retryable:
-                    raise
                 if not told:
-                    log.warning("waiting for the origin store", error=error)
+                    log.error("records wait: the registry's id can't be read", error=error)
                 told = True
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._mirror.open(self.registry_id)
                 return self.registry_id

@@ -20,6 +20,10 @@ PINNED, PLACEMENT, UNEXPECTED = "pinned", "placement", "unexpected"
 """Why a region does not count: pinned elsewhere, outside the placement, or not among those that settings expect."""
 ALARM_CHARS_MAX = 1000
 
+UNDER_WAY = frozenset({State.ANNOUNCED, State.FETCHING, State.STAGED, State.LOADING})
+REPLACE_SECONDS_MAX = 600.0
+"""Seconds from a quarantine on in which a replacement that is under way is awaited without an alarm."""
+
 
 @dataclass(frozen=True, slots=True)
 class Everywhere:
@@ -92,7 +96,7 @@ def fold(known: Known, now_us: int) -> VersionState:
         skew_since_us=_skew_since_us(previous, skew, now_us),
         updated_at_us=now_us,
         regions=_with_pods(rows, tallies, log),
-        alarm=_alarm(known, tallies),
+        alarm=_alarm(known, rows, tallies, now_us),
         as_of_us=min(known.as_of_us or now_us, now_us),
     )
 
@@ -156,7 +160,7 @@ def _region(
         paused=aspiration.paused,
     )
     if snapshot is None or pods is None:
-        return replace(row, behind_since_us=_behind_since_us(known, name, None, before, now_us))
+        return replace(row, behind_since_us=_behind_since_us(known, name, None, before, now_us, gets_on=True))
     header = snapshot.header
     count = sum(g.count for g in pods)
     expected = max(count, header.pods_expected)
@@ -167,6 +171,7 @@ def _region(
     known_now = not silent and not unread
     behind = tuple(g for g in pods if served(log, g) != aspiration.version)
     late = bool(behind) or count < expected or count == 0
+    gets_on = count == expected > 0 and all(served(log, g) is not None for g in behind)
     # A report of an older generation says nothing of the one that is aspired now, unless both want the same bytes.
     about_this = header.generation >= aspiration.generation or header.manifest_digest == aspiration.manifest_digest
     row = replace(
@@ -178,7 +183,7 @@ def _region(
         served_generation=min((g.generation_min for g in pods), default=0),
         pods_serving=count - sum(g.count for g in behind) if aspiration.version is not None and known_now else 0,
         pods_expected=expected,
-        behind_since_us=_behind_since_us(known, name, behind, before, now_us) if late else 0,
+        behind_since_us=_behind_since_us(known, name, behind, before, now_us, gets_on=gets_on) if late else 0,
         reported_at_us=header.reported_at_us,
         error=trim.cut(header.error, trim.ERROR_CHARS_MAX),
         error_generation=header.generation if header.error else 0,
@@ -218,12 +223,19 @@ def readable_until_us(known: Known, region: str) -> int | None:
 
 
 def _behind_since_us(
-    known: Known, region: str, behind: tuple[Group, ...] | None, before: RegionState | None, now_us: int
+    known: Known,
+    region: str,
+    behind: tuple[Group, ...] | None,
+    before: RegionState | None,
+    now_us: int,
+    *,
+    gets_on: bool,
 ) -> int:
     """Since when the region owes something, given that it does.
 
     A region that served all that it should when the last state was said is behind since then: since the store received
-    what came later, or since now, if nothing did (a pod has restarted).
+    what came later, or since now, if nothing did (a pod has restarted). One whose pods all serve something, and get on,
+    is behind since what they owe now; one with a pod that serves nothing, or is missing, does not get on.
     """
     owed = owed_generations(known.log, region, behind)
     since_us = waiting_since_us(owed, known.entry_times_us) or 0
@@ -231,7 +243,7 @@ def _behind_since_us(
     if not owed or previous is None or before is None or before.state is None:
         return since_us
     if before.behind_since_us:
-        return max(before.behind_since_us, since_us)
+        return max(before.behind_since_us, since_us) if gets_on else before.behind_since_us
     newer = tuple(g for g in owed if g > previous.head_generation)
     return (waiting_since_us(newer, known.entry_times_us) or now_us) if newer else now_us
 
@@ -289,15 +301,28 @@ def _region_alarm(log: ModelLog, header: ModelAck) -> str:
     return f"it accepted the log up to generation {accepted.generation} as {found}, but the store holds {read}"
 
 
-def _alarm(known: Known, tallies: Mapping[str, Tally]) -> str:
+def _is_being_replaced(known: Known, row: RegionState, version: int, now_us: int) -> bool:
+    """Whether what takes a quarantined version's place in a region is on its way, and has not been for too long."""
+    since_us = known.entry_times_us.get(known.log.quarantined[version], 0)
+    in_time = now_us - since_us <= REPLACE_SECONDS_MAX * 1_000_000
+    return row.aspired_version is not None and row.state in UNDER_WAY and in_time
+
+
+def _alarm(known: Known, rows: Iterable[RegionState], tallies: Mapping[str, Tally], now_us: int) -> str:
     log, found = known.log, [known.alarm] if known.alarm else []
-    for region in sorted(tallies):
-        if log.aspired_version(region) is None:
-            found += [
-                f"{region}: {g.count} pods serve version {version}, which is quarantined"
-                for g in tallies[region]
-                if (version := served(log, g)) in log.quarantined
-            ]
+    for row in rows:
+        region = row.region
+        if region not in tallies:
+            continue
+        for g in tallies[region]:
+            version = served(log, g)
+            if (
+                version is not None
+                and version in log.quarantined
+                and not _is_being_replaced(known, row, version, now_us)
+            ):
+                instead = f", and version {row.aspired_version} has not taken its place" if row.aspired_version else ""
+                found.append(f"{region}: {g.count} pods serve version {version}, which is quarantined{instead}")
         if told := _region_alarm(log, known.snapshots[region].header):
             found.append(f"{region}: {told}")
         strange = sum(

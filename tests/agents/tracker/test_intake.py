@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from modelcast.agents.tracker import judging
 from modelcast.agents.tracker.decider import rows
 from modelcast.infra.registry.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.schemas import keys
@@ -142,3 +143,25 @@ async def test_a_forged_announcement_of_another_registry_is_no_alarm_for_ever(
     await bench.watch.list_registry()
     assert bench.rows.row(MODEL).strangers == {}
     assert bench.changes == [MODEL]
+
+
+@pytest.mark.parametrize("left", [None, b"{}"], ids=["deleted", "damaged"])
+async def test_reports_wait_while_the_registrys_id_can_not_be_read(
+    bench: Bench, left: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "RETRY_SECONDS", 0.01)
+    bench.knows(ModelAck)
+    bench.epochs.update(eu=3)
+    bench.store.put(keys.log_entry(MODEL, 1), stated(log_of(update(1, 1)), update(1, 1)).body)
+    found = bench.store.get(keys.REGISTRY_ID, size_max=1000)
+    assert found is not None
+    bench.store.delete(keys.REGISTRY_ID)
+    if left is not None:
+        bench.store.put(keys.REGISTRY_ID, left)
+    reporting = asyncio.create_task(bench.report(epoch=3, sequence=7))
+    await bench.until(lambda: bench.store.requests.count(keys.REGISTRY_ID) >= 5)
+    assert not reporting.done()
+    bench.store.put(keys.REGISTRY_ID, found.body)
+    await reporting
+    await bench.until(lambda: bench.order() == (3, 7))
+    assert bench.buried == []

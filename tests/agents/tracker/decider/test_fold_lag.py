@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from modelcast.agents.tracker.decider.fold import fold
-from modelcast.schemas.records import CommandKind, Entry, ModelAck, RegionState, VersionState
+from modelcast.schemas.records import CommandKind, Entry, ModelAck, PodReport, RegionState, VersionState
+from modelcast.schemas.states import PodState
 from tests.agents.tracker.folded import NOW_US, TIMES, known, row, serving, state_of
 from tests.agents.tracker.makers import SECOND, command, log_of, pages, pod, update
 
@@ -114,3 +115,29 @@ def test_a_region_that_gets_on_and_is_still_behind_counts_from_what_it_owes_now(
     behind = state_of(entries, serving("eu", 1, 1), expected=("eu",))
     assert row(behind, "eu").behind_since_us == TIMES[2]
     assert then(behind, entries, serving("eu", 2, 2, sequence=2), 5).behind_since_us == TIMES[3]
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        [pod("eu-0", None, 0, PodState.UNREACHABLE)],
+        [pod("eu-0", 1, 1, PodState.UNREACHABLE)],
+        [],
+        [pod("eu-0", None), pod("eu-1", 1, 1)],
+        [pod("eu-0", 1, 1)],
+    ],
+    ids=["none reachable", "its last answer is none", "none", "one of two serves nothing", "one of two is missing"],
+)
+def test_a_region_with_a_pod_that_serves_nothing_is_behind_since_it_served_all_whatever_is_published(
+    pods: list[PodReport],
+) -> None:
+    entries: list[Entry] = [update(1, 1)]
+    state = state_of(entries, serving("eu", 1, 1), expected=("eu",))
+    for version in range(1, 6):
+        if version > 1:
+            entries.append(update(version, version))
+        now_us = NOW_US + version * 50 * SECOND
+        dead = pages("eu", pods, sequence=1 + version, generation=version, pods_expected=2, version=version)
+        times = TIMES | {v: NOW_US + (v * 50 - 5) * SECOND for v in range(2, version + 1)}
+        state = fold(known(log_of(*entries), dead, expected=("eu",), previous=state, entry_times_us=times), now_us)
+        assert row(state, "eu").behind_since_us == NOW_US + 50 * SECOND

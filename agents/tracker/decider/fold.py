@@ -20,6 +20,10 @@ PINNED, PLACEMENT, UNEXPECTED = "pinned", "placement", "unexpected"
 """Why a region does not count: pinned elsewhere, outside the placement, or not among those that settings expect."""
 ALARM_CHARS_MAX = 1000
 
+UNDER_WAY = frozenset({State.ANNOUNCED, State.FETCHING, State.STAGED, State.LOADING})
+REPLACE_SECONDS_MAX = 600.0
+"""Seconds from a quarantine on in which a replacement that is under way is awaited without an alarm."""
+
 
 @dataclass(frozen=True, slots=True)
 class Everywhere:
@@ -92,7 +96,7 @@ def fold(known: Known, now_us: int) -> VersionState:
         skew_since_us=_skew_since_us(previous, skew, now_us),
         updated_at_us=now_us,
         regions=_with_pods(rows, tallies, log),
-        alarm=_alarm(known, tallies),
+        alarm=_alarm(known, rows, tallies, now_us),
         as_of_us=min(known.as_of_us or now_us, now_us),
     )
 
@@ -297,15 +301,28 @@ def _region_alarm(log: ModelLog, header: ModelAck) -> str:
     return f"it accepted the log up to generation {accepted.generation} as {found}, but the store holds {read}"
 
 
-def _alarm(known: Known, tallies: Mapping[str, Tally]) -> str:
+def _is_being_replaced(known: Known, row: RegionState, version: int, now_us: int) -> bool:
+    """Whether what takes a quarantined version's place in a region is on its way, and has not been for too long."""
+    since_us = known.entry_times_us.get(known.log.quarantined[version], 0)
+    in_time = now_us - since_us <= REPLACE_SECONDS_MAX * 1_000_000
+    return row.aspired_version is not None and row.state in UNDER_WAY and in_time
+
+
+def _alarm(known: Known, rows: Iterable[RegionState], tallies: Mapping[str, Tally], now_us: int) -> str:
     log, found = known.log, [known.alarm] if known.alarm else []
-    for region in sorted(tallies):
-        if log.aspired_version(region) is None:
-            found += [
-                f"{region}: {g.count} pods serve version {version}, which is quarantined"
-                for g in tallies[region]
-                if (version := served(log, g)) in log.quarantined
-            ]
+    for row in rows:
+        region = row.region
+        if region not in tallies:
+            continue
+        for g in tallies[region]:
+            version = served(log, g)
+            if (
+                version is not None
+                and version in log.quarantined
+                and not _is_being_replaced(known, row, version, now_us)
+            ):
+                instead = f", and version {row.aspired_version} has not taken its place" if row.aspired_version else ""
+                found.append(f"{region}: {g.count} pods serve version {version}, which is quarantined{instead}")
         if told := _region_alarm(log, known.snapshots[region].header):
             found.append(f"{region}: {told}")
         strange = sum(

@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.agents.tracker.decider.fold import fold, readable_until_us
 from modelcast.schemas.codec import decode, encode
-from modelcast.schemas.records import CommandKind, Entry, ModelAck
+from modelcast.schemas.records import CommandKind, Entry, ModelAck, VersionState
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 from tests.agents.tracker.folded import BOTH, NOW_US, TIMES, known, row, serving, state_of
@@ -290,11 +290,29 @@ def test_a_quarantined_version_that_pods_still_serve_is_served_nowhere_and_an_al
     assert state.alarm == "; ".join(f"{r}: 2 pods serve version 1, which is quarantined" for r in BOTH)
 
 
-def test_a_quarantined_version_is_no_alarm_where_another_takes_its_place() -> None:
-    entries: list[Entry] = [update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, 2)]
-    state = state_of(entries, serving("eu", 2, 2) + serving("us", 1, 1))
-    assert state.alarm == ""
-    assert row(state, "eu").served_version is None
+QUARANTINED_2: list[Entry] = [update(1, 1), update(2, 2), command(3, CommandKind.QUARANTINE, 2)]
+
+
+def after_quarantine(seconds: float, state: State, *, version: int = 1, generation: int = 3) -> VersionState:
+    """A region in ``state``, whose pod serves version 2, which was quarantined so many seconds ago."""
+    eu = pages("eu", [pod("eu-0", 2, 2)], generation=generation, version=version, state=state, refused_version=2)
+    times = TIMES | {3: NOW_US - int(seconds * SECOND)}
+    return state_of(QUARANTINED_2, eu, expected=("eu",), entry_times_us=times)
+
+
+@pytest.mark.parametrize("state", [State.FETCHING, State.STAGED, State.LOADING])
+def test_a_quarantined_version_is_no_alarm_while_another_is_about_to_take_its_place(state: State) -> None:
+    told = after_quarantine(599, state)
+    assert told.alarm == ""
+    assert row(told, "eu").served_version is None
+    not_read_yet = after_quarantine(599, State.SERVING, version=2, generation=2)
+    assert not_read_yet.alarm == ""
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(1, State.QUARANTINED), (1, State.FAILED), (601, State.FETCHING)])
+def test_a_quarantined_version_is_an_alarm_where_nothing_takes_its_place(seconds: float, state: State) -> None:
+    alarm = "eu: 1 pods serve version 2, which is quarantined, and version 1 has not taken its place"
+    assert after_quarantine(seconds, state).alarm == alarm
 
 
 def test_a_state_is_as_old_as_the_oldest_unread_acknowledgement() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from modelcast.agents.region.decider import absorb, plan, step
+from modelcast.agents.region.decider import absorb, absorb_pods, plan, step
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
@@ -145,20 +145,20 @@ def _without_turns_at_the_state_object() -> Iterator[None]:
 
 @contextmanager
 def _without_mercy_for_refused_requests() -> Iterator[None]:
-    refused = absorb._on_refused
+    refused = absorb.on_refused
 
     def blames(replica: Replica, event: LoadRefused, now: float) -> Replica:
         if event.code != "request_refused":
             return refused(replica, event, now)
-        return absorb._on_broken(replica, LoadBroken(event.pod, event.order, BLAMES_THE_VERSION, event.message), now)
+        return absorb.on_broken(replica, LoadBroken(event.pod, event.order, BLAMES_THE_VERSION, event.message), now)
 
-    with patch.object(absorb, "_on_refused", blames):
+    with patch.object(absorb, "on_refused", blames):
         yield
 
 
 @contextmanager
 def _without_mercy_for_the_environment() -> Iterator[None]:
-    with patch.object(absorb, "blames_version", lambda code: True):
+    with patch.object(absorb_pods, "blames_version", lambda code: True):
         yield
 
 

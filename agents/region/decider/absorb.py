@@ -1,10 +1,11 @@
 """Taking in: how an event changes what the replica knows. Total: an event that no longer matters changes nothing."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from modelcast.agents.region.decider.knowledge import NEVER, Attempts, PodView
-from modelcast.agents.region.decider.memory import Contradiction, Memory, Quarantine
+from modelcast.agents.region.decider.absorb_pods import lost, on_broken, on_pods_known, on_pods_out, on_read, on_refused
+from modelcast.agents.region.decider.blame import damaged
+from modelcast.agents.region.decider.knowledge import NEVER, Attempts
+from modelcast.agents.region.decider.memory import Contradiction, Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.values import (
     Contradicted,
@@ -24,19 +25,11 @@ from modelcast.agents.region.decider.values import (
     PodRead,
     PodsKnown,
     PodsOut,
-    PodTraits,
     Replaced,
     Saved,
     SaveFailed,
     Tick,
     Unreadable,
-)
-from modelcast.consumers.pod_clients.port import (
-    BLAMES_THE_BYTES,
-    BLAMES_THE_VERSION,
-    CONFIRMING,
-    LoadOrder,
-    PodReading,
 )
 from modelcast.schemas.digests import short
 from modelcast.schemas.log.fold import ModelLog
@@ -70,7 +63,7 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
         case Contradicted(reason):
             return _contradicted(replica, reason)
         case PodsKnown():
-            return _on_pods_known(replica, event)
+            return on_pods_known(replica, event)
         case Fetching(digest, transfer):
             if digest not in replica.pending.fetching:  # its own end has overtaken it
                 return replica
@@ -85,19 +78,19 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
                 pod, lambda v: replace(v, loading=order, awaits_read_back=True, overtaken=v.reading_now)
             )
         case LoadRefused():
-            return _on_refused(replica, event, now)
+            return on_refused(replica, event, now)
         case LoadBroken():
-            return _on_broken(replica, event, now)
+            return on_broken(replica, event, now)
         case PodRead(reading):
-            return _on_read(replica, reading, now)
+            return on_read(replica, reading, now)
         case PodLost(pod, message):
-            return replica.with_pod(pod, lambda v: _lost(replica, pod, v, message, now))
+            return replica.with_pod(pod, lambda v: lost(replica, pod, v, message, now))
         case PodBusy(pod, model):
             return replica.with_pod(pod, lambda v: replace(v, loading=None, loads_another=model, ordered_at=NEVER))
         case PodFree(pod):
             return replica.with_pod(pod, lambda v: replace(v, loads_another=""))
         case PodsOut(loads):
-            return _on_pods_out(replica, loads)
+            return on_pods_out(replica, loads)
         case Saved(memory):
             return _on_saved(replica, memory, now)
         case SaveFailed(message):
@@ -266,7 +259,7 @@ def _on_fetch_failed(replica: Replica, event: FetchFailed, now: float) -> Replic
     if event.cancelled:
         return replica
     if event.damaged:
-        replica = _damaged(replica, digest, event.message)
+        replica = damaged(replica, digest, event.message)
     facts, attempts = replica.facts, replica.attempts
     failures = attempts.failures.get(digest, 0) + 1
     attempts = replace(
@@ -276,162 +269,3 @@ def _on_fetch_failed(replica: Replica, event: FetchFailed, now: float) -> Replic
         error=event.message if digest == replica.digest else attempts.error,
     )
     return replace(replica, facts=replace(facts, held=facts.held - {digest}), attempts=attempts)
-
-
-def _damaged(replica: Replica, digest: str, message: str) -> Replica:
-    attempts = replica.attempts
-    count = attempts.damages.get(digest, 0) + 1
-    replica = replace(replica, attempts=replace(attempts, damages={**attempts.damages, digest: count}))
-    if count >= replica.policy.damage_attempts:
-        return _quarantine(replica, digest, f"damaged {count} times: {message}")
-    return replica
-
-
-def _quarantine(replica: Replica, digest: str, reason: str) -> Replica:
-    facts, aspiration = replica.facts, replica.facts.aspiration
-    updates = (aspiration.update, aspiration.staged) if aspiration else ()
-    version = next((u.version for u in updates if u and u.artifact.manifest_digest == digest), 0)
-    if replica.is_quarantined(digest) or not version:
-        return replica
-    entry = Quarantine(digest, version, replica.generation, reason)
-    facts = replace(facts, quarantined=(*facts.quarantined, entry))
-    return replace(replica, facts=facts, attempts=replace(replica.attempts, error=reason))
-
-
-# --- pods --------------------------------------------------------------------------------------------------
-
-
-def _on_pods_known(replica: Replica, event: PodsKnown) -> Replica:
-    """Pods that left are forgotten; one that has taken another's name is as unknown as one that came."""
-    old = {name: view for name, view in replica.pods.items() if name not in event.replaced}
-    facts = replace(
-        replica.facts,
-        pods_known=bool(event.names) or not event.fleets_unknown,
-        fleets_unknown=event.fleets_unknown,
-        fleet_trouble=event.trouble,
-    )
-    known = {name: old.get(name, PodView()) for name in event.names}
-    pods = {name: replace(view, traits=event.traits.get(name, PodTraits())) for name, view in known.items()}
-    return replace(replica, pods=pods, facts=facts)
-
-
-def _on_pods_out(replica: Replica, loads: Mapping[str, str]) -> Replica:
-    pods = {
-        name: replace(view, loads_another=loads.get(name, ""))
-        if view.reading is not None and not view.reading.gapless
-        else view
-        for name, view in replica.pods.items()
-    }
-    return replace(replica, pods=pods)
-
-
-def _on_refused(replica: Replica, event: LoadRefused, now: float) -> Replica:
-    pending = replica.pending
-    if event.code in {"stale", "conflict", "superseded"}:
-        pending = replace(pending, suspects_owner=True, suspects_log=True)
-    if event.code == "stale" and event.order.generation < replica.generation:
-        # The pod promised a generation that cannot be had; only a higher epoch of ours lets it serve an older one.
-        pending = replace(pending, outbids=max(pending.outbids, event.order.epoch + 1))
-    return _load_failed(replace(replica, pending=pending), event.pod, event.code, event.message, now)
-
-
-def _on_broken(replica: Replica, event: LoadBroken, now: float) -> Replica:
-    digest, facts = event.order.manifest_digest, replica.facts
-    if event.code in {BLAMES_THE_BYTES, "artifact_missing"}:
-        facts = replace(facts, held=facts.held - {digest}, missing=facts.missing | {digest})
-        replica = replace(replica, facts=facts)
-        if event.code == BLAMES_THE_BYTES:
-            replica = _damaged(replica, digest, event.message)
-    elif blames_version(event.code) and digest == replica.digest:
-        broken_loads = replica.attempts.broken_loads + 1
-        replica = replace(replica, attempts=replace(replica.attempts, broken_loads=broken_loads))
-        nowhere = not any(replica.confirms(v) for v in replica.pods.values())
-        if nowhere and broken_loads >= replica.policy.load_attempts:
-            replica = _quarantine(replica, digest, f"loads nowhere: {event.message}")
-    return _load_failed(replica, event.pod, event.code, event.message, now)
-
-
-def blames_version(code: str) -> bool:
-    """Whether a failed load counts against the version: a pod that had the bytes whole tried, and reported why."""
-    return code == BLAMES_THE_VERSION
-
-
-def _load_failed(replica: Replica, pod: str, code: str, message: str, now: float) -> Replica:
-    def change(view: PodView) -> PodView:
-        failures = view.failures + 1
-        wait = replica.backoff(failures, pod)
-        return replace(
-            view, loading=None, awaits_read_back=False, failures=failures, retry_at=now + wait, error=message,
-            code=code, failure=message, failure_code=code, read_at=NEVER,
-            ended_at=view.ended_at if view.failures else now,
-        )  # fmt: skip
-
-    return replica.with_pod(pod, change)
-
-
-def _lost(replica: Replica, pod: str, view: PodView, message: str, now: float) -> PodView:
-    """A pod does not answer. While it loads, or has not served for long enough, that is a failure, too."""
-    gone = replace(
-        view, reading=None, read_at=now, known=True, lost=True, loading=None, awaits_read_back=False,
-        reading_now=False, overtaken=False, loads_another="", error=message, code="",
-    )  # fmt: skip
-    settles_until = view.ended_at + replica.policy.rollover_of(view.traits.fleet).min_ready_seconds
-    settles = view.ordered_at > NEVER and now < settles_until and replica.confirms(view)
-    if view.loading is None and not settles:
-        return gone
-    failures = view.failures + 1
-    return replace(
-        gone, failures=failures, retry_at=now + replica.backoff(failures, pod), failure=message, failure_code="lost",
-        ended_at=view.ended_at if view.failures else now,
-    )  # fmt: skip
-
-
-def _on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
-    view = replica.pods.get(reading.pod)
-    if view is None:
-        return replica
-    if reading.epoch is not None and reading.epoch > replica.facts.saved.epoch:
-        replica = replace(replica, pending=replace(replica.pending, suspects_owner=True))
-    if reading.generation is not None and reading.generation > replica.generation:
-        replica = replace(replica, pending=replace(replica.pending, suspects_log=True))
-    order, awaited = view.loading, view.awaits_read_back and not view.overtaken
-    seen = replace(
-        view,
-        reading=reading, read_at=now, known=True, lost=False, reading_now=False, overtaken=False,
-        awaits_read_back=view.awaits_read_back and not awaited,
-        loading=None if awaited else order,
-        error="" if view.lost else view.error,
-        code="" if view.lost else view.code,
-        loads_another="" if reading.gapless else view.loads_another,
-    )  # fmt: skip
-    if order is not None and awaited:
-        if message := _contradicts(order, reading):
-            replica = replica.with_pod(reading.pod, lambda _: seen)
-            replica = _load_failed(replica, reading.pod, "unconfirmed", message, now)
-            return replica.with_pod(reading.pod, lambda v: replace(v, read_at=now))
-        seen = replace(seen, obeyed=max(seen.obeyed, order.generation))
-    if replica.confirms(seen):
-        first = view.ended_at == NEVER or view.ended_at < view.ordered_at
-        seen = replace(seen, error="", code="", failure="", failure_code="", ended_at=now if first else view.ended_at)
-        # One that serves what it should, and refuses to learn of its new owner, is not asked again without a pause.
-        if reading.epoch is None or reading.epoch >= replica.facts.saved.epoch:
-            seen = replace(seen, failures=0, retry_at=NEVER)
-    return replica.with_pod(reading.pod, lambda _: seen)
-
-
-def _contradicts(order: LoadOrder, reading: PodReading) -> str:
-    """Why a pod does not serve what it reports as loaded; "": it may. Else it would be ordered again and again.
-
-    A pod that names neither digest nor generation is believed by its version.
-    """
-    said = f"reported that it serves {order.version}, but read back "
-    if reading.version != order.version:
-        return said + ("no version" if reading.version is None else f"{reading.version}")
-    if reading.manifest_digest not in {None, order.manifest_digest}:
-        return said + f"other bytes under that number: {reading.manifest_digest}"
-    if reading.proof not in CONFIRMING:
-        return said + "only what lies on its disk, which does not prove what it serves"
-    pair = (reading.epoch, reading.generation)
-    if reading.generation is not None and reading.epoch is not None and pair < (order.epoch, order.generation):
-        return said + f"the older order (epoch {reading.epoch}, generation {reading.generation})"
-    return ""

@@ -50,5 +50,5 @@ class RegionDesired:
                     epoch=memory.epoch,
                     registry_id=memory.registry_id,
                 )
-                orders.append(Desired(order, memory.refusal))
+                orders.append(Desired(order, memory.refusal, frozenset(memory.log_quarantined)))
         return orders

@@ -16,10 +16,12 @@ class Desired:
     Attributes:
         order: the order to load it.
         refused: why no pod may load it now, for people; "": it may.
+        quarantined: versions of the model that no pod may go back to.
     """
 
     order: LoadOrder
     refused: str = ""
+    quarantined: frozenset[int] = frozenset()
 
 
 class DesiredSource(Protocol):

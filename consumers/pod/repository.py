@@ -178,11 +178,11 @@ class Repository:
                 self._metrics.active.labels(model, str(old.order.version)).set(0)
             await self._engine.retire(model)
 
-    async def restore(self, desired: LoadOrder | None, model: str) -> None:
+    async def restore(self, desired: LoadOrder | None, model: str, quarantined: frozenset[int] = frozenset()) -> None:
         """At start: serve what is desired, or else what this pod served before it restarted.
 
         The second lowers nothing: it is where the pod was. So a restart after a failed load does not leave the
-        model unserved.
+        model unserved. A ``quarantined`` version is not loaded again.
 
         Raises:
             PodRefused, LoadFailed: neither could be had.
@@ -193,7 +193,7 @@ class Repository:
                 await self.load(desired)
                 return
         except (PodRefused, LoadFailed) as error:
-            if before is None:
+            if before is None or before.version in quarantined:
                 raise
             log.warning("desired version not loaded, going back to the last served", model=model, error=str(error))
         if before is None:

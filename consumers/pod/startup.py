@@ -112,8 +112,10 @@ class Startup:
     async def _restore(self, model: str, desired: Desired | None) -> None:
         if desired is not None and desired.refused:
             await self._repository.resume(model)  # a server that outlived this process loads nothing anew
+        elif desired is not None:
+            await self._repository.restore(desired.order, model, desired.quarantined)
         else:
-            await self._repository.restore(desired.order if desired else None, model)
+            await self._repository.restore(None, model)
 
     async def _load(self, model: str, desired: Desired | None) -> None:
         if desired is not None and not desired.refused:

@@ -12,6 +12,8 @@ from modelcast.schemas.errors import ContentError
 from modelcast.schemas.records import LogPosition, ModelUpdate
 
 MEMORY_SIZE_MAX = 1024 * 1024
+LOG_QUARANTINED_MAX = 10_000
+"""Versions kept that people quarantined; of more, those that were quarantined last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Memory:
     served: Held | None = None
     quarantined: tuple[Quarantine, ...] = ()
     served_quarantined: int = 0  # the log's entry by which no pod may load ``served`` any more; 0: none
+    log_quarantined: tuple[int, ...] = ()  # versions that the log quarantines: no pod loads them, whatever it served
     contradiction: Contradiction | None = None  # stays until the log, read from entry 1, agrees with it again
     halt: Halt | None = None  # no pod is moved to this generation any more; a higher one ends it
 
@@ -120,8 +123,10 @@ class Memory:
             staged, served, found = body.pop("staged"), body.pop("served"), body.pop("contradiction")
             halt = body.pop("halt")
             quarantined = tuple(Quarantine(**q) for q in body.pop("quarantined"))
+            log_quarantined = tuple(body.pop("log_quarantined"))
             return cls(
                 **body,
+                log_quarantined=log_quarantined,
                 staged=Held(**staged) if staged else None,
                 served=Held(**served) if served else None,
                 quarantined=quarantined,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts, Facts, Pending, PodView
-from modelcast.agents.region.decider.memory import Held, Memory
+from modelcast.agents.region.decider.memory import LOG_QUARANTINED_MAX, Held, Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.consumers.pod_clients.port import CONFIRMING
 from modelcast.schemas.records import LogPosition, ModelUpdate, PodReport
@@ -249,8 +249,10 @@ class Replica:
         memory = replace(memory, staged=self._staged(generation))
         if target and self.settled:
             memory = replace(memory, served=Held.of(target, generation))
-        quarantined = self.facts.aspiration.quarantined.get(memory.served.version, 0) if memory.served else 0
-        return replace(memory, served_quarantined=quarantined)
+        by_log = self.facts.aspiration.quarantined
+        quarantined = by_log.get(memory.served.version, 0) if memory.served else 0
+        newest = sorted(by_log, key=by_log.__getitem__)[-LOG_QUARANTINED_MAX:]
+        return replace(memory, served_quarantined=quarantined, log_quarantined=tuple(sorted(newest)))
 
     @property
     def only_accepts(self) -> bool:

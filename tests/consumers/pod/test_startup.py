@@ -64,11 +64,12 @@ class Source:
 
     away: bool = False
     orders: list[LoadOrder] = field(default_factory=list)
+    quarantined: frozenset[int] = frozenset()
 
     def desired(self) -> Sequence[Desired]:
         if self.away:
             raise StoreUnavailable("no answer")
-        return [Desired(order) for order in self.orders]
+        return [Desired(order, quarantined=self.quarantined) for order in self.orders]
 
 
 class Pod:
@@ -154,6 +155,18 @@ async def test_a_pod_that_falls_back_to_what_it_served_is_not_ready_before_the_r
     pod.start()
     await pod.until(Phase.INCOMPLETE, "m")
     assert pod.engine.memory["m"].version == 1
+    pod.engine.missing.clear()
+    await pod.repository.load(order("m", 2))
+    await pod.until(Phase.READY)
+
+
+async def test_a_pod_does_not_fall_back_to_a_quarantined_version(served_before: Path, make: Callable[[], Pod]) -> None:
+    pod = make()
+    pod.source.orders, pod.engine.missing = [order("m", 2)], {("m", 2)}
+    pod.source.quarantined = frozenset({1})
+    pod.start()
+    await pod.until(Phase.INCOMPLETE, "m")
+    assert pod.engine.memory == {}
     pod.engine.missing.clear()
     await pod.repository.load(order("m", 2))
     await pod.until(Phase.READY)

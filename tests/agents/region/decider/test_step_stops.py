@@ -146,6 +146,7 @@ def test_a_pod_that_comes_back_does_not_get_a_version_that_people_quarantined_un
     region.on(log.folded)
     region.save_all()
     assert region.replica.facts.saved.served_quarantined == 2
+    assert region.replica.facts.saved.log_quarantined == (1,)
     assert region.replica.facts.saved.refusal == "fraud/1 is quarantined (generation 2): modelcast release fraud/1"
     region.all_read(None)
     assert region.loads == []
@@ -158,4 +159,5 @@ def test_a_pod_that_comes_back_does_not_get_a_version_that_people_quarantined_un
     log.say(CommandKind.RELEASE, 1)
     region.settle(log)
     assert region.replica.settled
+    assert region.replica.facts.saved.log_quarantined == ()
     assert region.replica.facts.saved.refusal == ""

@@ -9,6 +9,7 @@ import structlog
 from modelcast.agents.tracker.acks.newcomers import Newcomers
 from modelcast.agents.tracker.decider.announcements import FOREIGN, NOT_IN_LOG, objection, unannounced
 from modelcast.agents.tracker.decider.rows import ModelRow, Rows
+from modelcast.agents.tracker.decider.silence import Silence
 from modelcast.agents.tracker.ports import TrackerPorts
 from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.infra.registry.shared_listing import SharedListing
@@ -21,6 +22,8 @@ READS_AT_ONCE = 8
 RETRY_SECONDS = 2.0
 GRACE_SECONDS = 4.0
 """How long a publisher has for its own announcement, and this worker's stream to bring what was announced before."""
+REGISTRY = ""
+"""Stands for the list of all models, where a model's name stands for its log."""
 PENDING_MAX, NEWCOMER_PENDING_MAX = 1_000, 32
 """Announcements that wait for the log of one model; of a model that may not exist, fewer."""
 
@@ -82,6 +85,7 @@ class LogWatch:
         self._noticed: dict[str, tuple[int, float]] = {}
         self._contradicted: set[str] = set()  # these logs are read anew from entry 1
         self._newcomers = Newcomers(SharedListing(reader.models, ports.stores), self._found, self._unknown)
+        self._silence = Silence()
         self.alarm = ""
 
     # --- wishes -------------------------------------------------------------------------------------------
@@ -166,13 +170,23 @@ class LogWatch:
             await loop.run_in_executor(self._threads, self._reader.read_registry_id)
             heads = await loop.run_in_executor(self._threads, self._reader.heads, self._rows.owns)
         except ForeignRegistry as error:
+            self._silence.answered(REGISTRY)
             self._raise_alarm(str(error))
             return False
-        except NotFound:
-            return True  # nothing was ever published
+        except NotFound:  # nothing was ever published
+            self._silence.answered(REGISTRY)
+            self._raise_alarm("")
+            return True
         except ModelcastError as error:
             log.warning("the registry can't be listed", error=error)
+            if not error.retryable:
+                self._silence.answered(REGISTRY)
+                self._raise_alarm(f"the registry can't be read: {error}")
+                await self._prove_all()
+            elif not self.alarm and (since := self._unanswered(REGISTRY)):
+                self._raise_alarm(f"the registry can't be listed since {since}: what came since then is not known")
             return False
+        self._silence.answered(REGISTRY)
         self._raise_alarm("")
         for model, head in heads.items():
             if not self._rows.owns(model):
@@ -182,9 +196,15 @@ class LogWatch:
                 self.wake(model, head)
             else:
                 self._notice(row)
+        await self._prove_all()
+        return True
+
+    async def _prove_all(self) -> None:
         still = [row for row in self._rows.models.values() if row.log is not None and self._rows.owns(row.model)]
         await asyncio.gather(*(self._prove(row) for row in still))
-        return True
+
+    def _unanswered(self, question: str) -> str:
+        return self._silence.unanswered(question, self._clock.monotonic(), self._clock.wall_us())
 
     def _end_strangers(self) -> None:
         for row in self._rows.models.values():
@@ -211,7 +231,7 @@ class LogWatch:
         if text == self.alarm:
             return
         if text:
-            log.error("the registry is another one", error=text)
+            log.error("alarm", error=text)
         self.alarm = text
         for model in self._rows.models:
             self._outlets.changed(model)
@@ -241,6 +261,7 @@ class LogWatch:
     async def _read(self, model: str, generation: int) -> None:
         if not self._rows.owns(model):
             self._pending.pop(model, None)
+            self._silence.answered(model)
             return
         row = self._rows.row(model)
         began, accepted = self._clock.monotonic(), row.accepted()
@@ -249,6 +270,7 @@ class LogWatch:
         except NotFound:
             tail = None  # no registry yet: whatever is announced is not in it
         except ForeignRegistry as error:
+            self._silence.answered(model)
             self._contradicted.add(model)
             self._alarm(row, str(error))
             self._refuse_pending(model, FOREIGN, error.message)
@@ -256,10 +278,14 @@ class LogWatch:
         except ModelcastError as error:
             if error.retryable:
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self.wake, model, generation)
+                if not row.alarm and (since := self._unanswered(model)):
+                    self._alarm(row, f"the log can't be read since {since}: what came since then is not known")
             else:
+                self._silence.answered(model)
                 self._alarm(row, f"the log can't be read: {error}")
             log.warning("a log can't be read", model=model, error=error)
             return
+        self._silence.answered(model)
         LOG_READ_SECONDS.observe(self._clock.monotonic() - began)
         trouble = f"the log can't be read on: {tail.unread}" if tail and tail.unread else ""
         if trouble:

@@ -19,13 +19,18 @@ IGNORE_FILE_SIZE_MAX = 1024**2
 BY_DEFAULT = "by default"
 _NAMES = (  # names wherever they are; with a slash: of folders
     IGNORE_FILE,
-    # version control, and what Hugging Face downloaded when
+    # version control; what Hugging Face and ModelScope downloaded when, and with which locks
     ".git",
     ".hg/",
     ".svn/",
     ".bzr/",
     ".jj/",
     ".huggingface/",
+    ".locks/",
+    "*.*.lock",  # of a file that it is called after; poetry.lock and its like are carried
+    ".msc",
+    ".mv",
+    ".mdl",
     # Python and notebooks
     "__pycache__/",
     ".ipynb_checkpoints/",
@@ -48,6 +53,7 @@ _NAMES = (  # names wherever they are; with a slash: of folders
     "mlruns/",
     "mlartifacts/",
     "lightning_logs/",
+    "events.out.tfevents.*",
     ".neptune/",
     ".dvc/",
     # desktops

@@ -22,7 +22,7 @@ _NUMBERED = (
     re.compile(r"(?P<before>.*[-_.])(?P<number>\d{5})(?P<of>-of-)(?P<total>\d{5})(?P<after>.*)", re.DOTALL),
     re.compile(r"(?P<before>.*-shard)(?P<number>\d{1,5})(?P<of>of)(?P<total>\d{1,5})(?P<after>.*)", re.DOTALL),
 )
-_INDEX = re.compile(r"\.index(\.[\w-]+)?\.json$")
+_INDEX = re.compile(r"\.index(\.[\w-]+)?\.json$", re.IGNORECASE)
 _SAFETENSORS_NAMES = {"pytorch_model": "model", "tf_model": "model", "flax_model": "model"}
 """What a model is called in safetensors that has another name in the framework's own files."""
 _CHECKPOINT_DATA = re.compile(r"(.*)\.data-\d{5}-of-\d{5}", re.DOTALL)
@@ -84,7 +84,7 @@ def _same_in_safetensors(name: str, sizes: Mapping[str, int], whole: set[str]) -
     """The file in which the model of an index is there as safetensors: all of it, or the list of its shards."""
     folder, _, last = name.rpartition("/")
     stem = last.partition(".")[0]
-    if ".safetensors." in last:
+    if ".safetensors." in last.lower():
         return None
     names = [f"{known}.safetensors" for known in (stem, _SAFETENSORS_NAMES.get(stem)) if known]
     there = [file for file in names if posixpath.join(folder, file) in sizes]

@@ -1,4 +1,4 @@
-"""Files that are not what their names say: pointers, half downloads, web pages.
+"""Files that are not what their names say: pointers, half downloads, web pages, error messages.
 
 Published, they would reach every region, and be quarantined there.
 """
@@ -10,10 +10,11 @@ from typing import BinaryIO
 
 import orjson
 
+from modelcast.producers.artifact.whole_size import least_size
 from modelcast.schemas.errors import Refused
 
-SAFETENSORS_HEADER_MAX = 16 * 1024**2
 HEAD_BYTES = 1024
+ERROR_SIZE_MAX = 64 * 1024
 MODEL_ENDINGS = frozenset(
     [
         ".onnx",
@@ -72,6 +73,8 @@ _POINTERS = (
 )
 _POINTED_SIZE = re.compile(rb"^size (\d{1,20})\r?$", re.MULTILINE)
 _PAGE = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
+_XML_ERROR = re.compile(rb"(<\?xml[^>]*\?>\s*)?<Error>")
+_JSON_ERROR_KEYS = frozenset(["error", "errors", "message", "detail"])
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 """Byte order marks, as editors and shells of Windows write them in front of a text."""
 
@@ -99,10 +102,10 @@ def check_content(name: str, size_bytes: int, stream: BinaryIO) -> None:
     Args:
         name: its path.
         size_bytes: all of it.
-        stream: its bytes, at the start; it is left anywhere.
+        stream: its bytes, at the start, to be read and sought; it is left anywhere.
 
     Raises:
-        Refused: a pointer, an empty or cut off model, a web page in its place.
+        Refused: a pointer, an empty or cut off model, a web page or a server's error in its place.
         OSError: the disk.
     """
     ending = PurePosixPath(name).suffix.lower()
@@ -119,10 +122,28 @@ def check_content(name: str, size_bytes: int, stream: BinaryIO) -> None:
             raise Refused(f"{what}{of}, and not the file itself", subject=name, hint=f"{remedy}, then publish again")
     if ending in MODEL_ENDINGS and _PAGE.match(text):
         raise Refused("a web page, and no model", subject=name, hint="download it again; was a login needed?")
-    if ending == ".safetensors" and (told := _safetensors_size(head, stream)) and size_bytes < told:
+    if ending in MODEL_ENDINGS and (_XML_ERROR.match(text) or _is_json_error(text, size_bytes, stream)):
         raise Refused(
-            f"cut off: {size_bytes} bytes of {told}", subject=name, hint="write or download it again, to its end"
+            "a server's error message, and no model", subject=name, hint="read it, then download the model again"
         )
+    if (least := least_size(ending, head, stream)) and size_bytes < least:
+        raise Refused(
+            f"cut off: {size_bytes} bytes of at least {least}",
+            subject=name,
+            hint="write or download it again, to its end",
+        )
+
+
+def _is_json_error(text: bytes, size_bytes: int, stream: BinaryIO) -> bool:
+    """Whether all of it is what a web service answers in place of a file."""
+    if not text.startswith(b"{") or size_bytes > ERROR_SIZE_MAX:
+        return False
+    stream.seek(0)
+    try:
+        found = orjson.loads(_without_mark(stream.read(ERROR_SIZE_MAX)))
+    except ValueError:
+        return False
+    return isinstance(found, dict) and not _JSON_ERROR_KEYS.isdisjoint(key.lower() for key in found)
 
 
 def _without_mark(head: bytes) -> bytes:
@@ -131,23 +152,3 @@ def _without_mark(head: bytes) -> bytes:
         if head.startswith(mark):
             head = head[len(mark) :].decode(encoding, "ignore").encode()
     return head.lstrip()
-
-
-def _safetensors_size(head: bytes, stream: BinaryIO) -> int | None:
-    """Bytes of the whole file by its header; None if that says nothing that makes sense."""
-    size = int.from_bytes(head[:8], "little")
-    if len(head) < 8 or not 2 <= size <= SAFETENSORS_HEADER_MAX:
-        return None
-    if head[8:9] != b"{":
-        return None
-    header = head[8 : 8 + size]
-    while len(header) < size and (more := stream.read(size - len(header))):
-        header += more
-    if len(header) < size:
-        return 8 + size
-    try:
-        tensors = orjson.loads(header)
-        ends = [t["data_offsets"][1] for name, t in tensors.items() if name != "__metadata__"]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        return None
-    return 8 + size + max((end for end in ends if isinstance(end, int)), default=0)

@@ -31,6 +31,8 @@ LONG_MAX = 2**63 - 1
 TIME_US_MAX = 253_402_300_800_000_000
 """Microseconds to the year 10000: later times break every calendar that would show them."""
 PODS_PER_PAGE_MAX = 1_000
+PAGES_MAX = 100
+"""Pages of a snapshot: 100,000 pods of a region. What never completes is kept, so it must have an end."""
 IDENTITY_CHARS_MAX = 256
 POSITIONS_MAX = 1_000
 
@@ -103,8 +105,10 @@ def _ack(r: ModelAck) -> None:
     for name in ("bytes_moved", "bytes_saved", "bytes_total", "bytes_planned"):
         _count(name, getattr(r, name))
     _rate("bytes_per_second", r.bytes_per_second)
-    if not 0 <= r.page < r.pages <= LONG_MAX:
+    if not 0 <= r.page < r.pages:
         raise BadValue(f"page is {r.page} of {r.pages}")
+    if r.pages > PAGES_MAX:
+        raise BadValue(f"pages is {r.pages} of at most {PAGES_MAX}, which hold {PAGES_MAX * PODS_PER_PAGE_MAX:,} pods")
     _version_or_none("version", r.version)
     _version_or_none("staged_version", r.staged_version)
     _version_or_none("refused_version", r.refused_version)

@@ -7,11 +7,15 @@ from modelcast.schemas.records import RegionHeartbeat
 
 SAMPLES = 32
 REGION_SAMPLES = 8
+WORKERS_MAX = 256
+"""Workers kept a region; of more, those that were not heard for longest go."""
+WORKER_SECONDS_MAX = 24 * 3600.0
+"""Seconds after which a silent worker is forgotten: as long as the live view shows it."""
 
 
 @dataclass(slots=True)
 class Heartbeats:
-    """The last heartbeat of every worker of every region.
+    """The last heartbeat of each region's workers, ``WORKERS_MAX`` at most.
 
     Kafka stamps heartbeats as it appends them (LogAppendTime). How far its clock is from ours shows in the ones
     that arrive live: the least difference among the last few is the clocks', what exceeds it is delay.
@@ -32,11 +36,22 @@ class Heartbeats:
             live_at_us: our clock when it arrived; None if it lay there before we began to read.
         """
         self.heard_us[beat.region] = max(appended_us, self.heard_us.get(beat.region, 0))
-        self.workers[f"{beat.region}/{beat.worker}"] = (appended_us, raw)
+        name = f"{beat.region}/{beat.worker}"
+        if name not in self.workers:
+            self._make_room(beat.region)
+        self.workers[name] = (appended_us, raw)
         offsets = self._offsets_us.setdefault(beat.region, deque(maxlen=REGION_SAMPLES))
         offsets.append(appended_us - beat.sent_at_us)
         if live_at_us is not None:
             self._differences_us.append(live_at_us - appended_us)
+
+    def _make_room(self, region: str) -> None:
+        """Forget what is silent for too long, and the longest silent where there are too many."""
+        oldest_first = sorted(self.workers_of(region), key=lambda name: self.workers[name][0])
+        silent_us = self.heard_us[region] - int(WORKER_SECONDS_MAX * 1_000_000)
+        for count, name in zip(range(len(oldest_first), 0, -1), oldest_first, strict=True):
+            if count >= WORKERS_MAX or self.workers[name][0] < silent_us:
+                del self.workers[name]
 
     def workers_of(self, region: str) -> list[str]:
         """The region's workers that were heard of, as ``region/worker``."""

@@ -44,18 +44,25 @@ LEFT_BEHIND = {
     "env/pyvenv.cfg": "home = /usr/bin",
     "sub/wandb/run-1/a.json": "{}",
     "mlruns/0/meta.yaml": "x",
+    "runs/events.out.tfevents.1700000000.host.1.0": "x",
+    "model.onnx.lock": "",
+    ".msc": "x",
+    ".mv": "x",
     ".env": "AWS_SECRET_ACCESS_KEY=x",
 }
 
 
 def test_what_tools_leave_behind_makes_no_new_version(tmp_path: Path) -> None:
-    write(tmp_path, {"model.onnx": "graph", "sub/vocab.txt": "a", ".config": "kept", ".cache/other": "kept"})
+    write(
+        tmp_path,
+        {"model.onnx": "graph", "sub/vocab.txt": "a", ".config": "kept", ".cache/other": "kept", "uv.lock": "kept"},
+    )
     clean = scan(tmp_path)
     assert clean.left_out == ()
     write(tmp_path, LEFT_BEHIND)
     littered = scan(tmp_path)
     assert littered.digest == clean.digest
-    assert paths(tmp_path) == [".cache/other", ".config", "model.onnx", "sub/vocab.txt"]
+    assert paths(tmp_path) == [".cache/other", ".config", "model.onnx", "sub/vocab.txt", "uv.lock"]
     assert ".git/ (by default)" in littered.left_out
     assert ".cache/huggingface/ (by default)" in littered.left_out
     assert len(littered.left_out) == len(LEFT_BEHIND) - 1  # two lie in one folder

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.agents.tracker.decider.heartbeats import SAMPLES, Heartbeats
+from modelcast.agents.tracker.decider.heartbeats import SAMPLES, WORKER_SECONDS_MAX, WORKERS_MAX, Heartbeats
 from modelcast.schemas.records import RegionHeartbeat
 from tests.agents.tracker.makers import REGISTRY, SECOND
 
@@ -52,3 +52,22 @@ def test_a_clock_that_was_set_is_believed_after_a_while() -> None:
     for n in range(SAMPLES):
         hear(beats, "eu", NOW_US + n * SECOND, NOW_US + (n + 100) * SECOND)
     assert beats.ahead_us == 100 * SECOND
+
+
+def test_made_up_workers_are_kept_in_a_bounded_number_and_those_heard_last_stay() -> None:
+    beats = Heartbeats()
+    hear(beats, "us", NOW_US, None, "true")
+    for n in range(WORKERS_MAX + 50):
+        hear(beats, "eu", NOW_US + n * 2, None, f"made-up-{n}")
+        hear(beats, "eu", NOW_US + n * 2 + 1, None, "true")
+    assert len(beats.workers_of("eu")) == WORKERS_MAX
+    assert {"eu/true", f"eu/made-up-{WORKERS_MAX + 49}", "us/true"} <= set(beats.workers)
+    assert "eu/made-up-0" not in beats.workers
+
+
+def test_a_worker_that_is_silent_for_a_day_is_forgotten_when_another_comes() -> None:
+    beats = Heartbeats()
+    hear(beats, "eu", NOW_US, None, "gone")
+    hear(beats, "eu", NOW_US + 1, None, "late")
+    hear(beats, "eu", NOW_US + 1 + int(WORKER_SECONDS_MAX * SECOND), None, "new")
+    assert beats.workers_of("eu") == ["eu/late", "eu/new"]

@@ -12,7 +12,14 @@ PACKAGE = "modelcast.deltas"
 
 def deltas_installed() -> bool:
     """Whether the accelerator that makes and applies deltas is here, with the libraries that it needs."""
-    return all(find_spec(name) is not None for name in (PACKAGE, *EXTRA_MODULES))
+    return all(map(_is_there, (PACKAGE, *EXTRA_MODULES)))
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a finder that says so itself
+        return False
 
 
 @contextmanager

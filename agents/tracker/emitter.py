@@ -11,7 +11,7 @@ import structlog
 from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
-from modelcast.agents.tracker.decider.rows import ModelRow, Rows
+from modelcast.agents.tracker.decider.rows import ModelRow, Rows, said_before
 from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.ports import TrackerPorts
@@ -214,16 +214,16 @@ class Emitter:
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
         unread_since_us = self._reading.unread_since_us(row.model)
         known = row.known(self._everywhere(), unread_since_us and unread_since_us + self._heartbeats.ahead_us)
-        if known is None:
+        state = fold(known, now_us) if known is not None else said_before(row, self._alarm(), now_us)
+        if state is None:
             return
-        state = fold(known, now_us)
         reported = self._reported.get(row.model)
         news = reported is None or timeless(state) != timeless(reported.state)
         news |= reported is not None and _is_behind(reported.state) and not _is_behind(state)  # it has caught up
         due = reported is None or now - reported.at >= self._refresh_seconds
         FOLD_SECONDS.observe(self._clock.monotonic() - now)
         next_fold_at = max(now, reported.next_fold_at if reported is not None else 0.0) + COALESCE_SECONDS
-        until_us = _readable_until_us(known, now_us)
+        until_us = _readable_until_us(known, now_us) if known is not None else 0
         if reported is not None and not news and not due:
             reported.next_fold_at, reported.readable_until_us = next_fold_at, until_us
             return
@@ -231,7 +231,8 @@ class Emitter:
         if reported is not None:
             latest.snapshots, latest.refreshed_at = reported.snapshots, reported.refreshed_at
         self._reported[row.model] = latest
-        row.previous = state
+        if known is not None:
+            row.previous = state
         encoded = _encoded(state)
         self._sender.send(Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model))
         self.metrics.show(state)

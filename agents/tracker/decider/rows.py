@@ -1,9 +1,10 @@
 """What this worker knows of each model that it owns: the tracker's state between fold and fold. No I/O."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from modelcast.agents.tracker.decider.fold import Everywhere, Known
+from modelcast.agents.tracker.decider import trim
+from modelcast.agents.tracker.decider.fold import ALARM_CHARS_MAX, Everywhere, Known
 from modelcast.agents.tracker.decider.snapshots import EMPTY, Change, Place, RegionRows, restore, take
 from modelcast.agents.tracker.decider.waiting import Waiting
 from modelcast.schemas.log.fold import ModelLog
@@ -170,6 +171,18 @@ class ModelRow:
                 )
             ),
         )
+
+
+def said_before(row: ModelRow, alarm: str, now_us: int) -> VersionState | None:
+    """What was said of a model before its log could not be read: with the alarm that says so, and as old as it is.
+
+    None where nothing was said, or nothing is wrong.
+    """
+    alarm = row.alarm or alarm
+    if row.previous is None or not alarm:
+        return None
+    as_of_us = row.previous.as_of_us or row.previous.updated_at_us
+    return replace(row.previous, alarm=trim.cut(alarm, ALARM_CHARS_MAX), updated_at_us=now_us, as_of_us=as_of_us)
 
 
 class Rows:

@@ -200,6 +200,28 @@ def test_an_alarm_about_the_registry_is_said_of_every_model(settled: Bench) -> N
     assert {(s.model, s.alarm) for s in settled.fold()} == {(MODEL, settled.alarm), (OTHER, settled.alarm)}
 
 
+def test_while_a_log_can_not_be_read_what_was_said_before_is_said_with_an_alarm_and_its_age(settled: Bench) -> None:
+    before = settled.ears.heard[-1]
+    fresh = Bench()  # the next worker: the registry's id is damaged
+    for model in (MODEL, OTHER):
+        fresh.rows.row(model).log = None
+    fresh.rows.row(before.model).previous = before
+    fresh.emitter.settle(True)
+    assert fresh.fold() == [], "no news"
+    fresh.alarm = "the registry can't be read"
+    fresh.emitter.all_changed()
+    (said,) = fresh.fold()
+    assert said.alarm == fresh.alarm
+    assert said.as_of_us == before.as_of_us
+    assert said.updated_at_us > before.updated_at_us
+    assert timeless(replace(said, alarm="")) == timeless(before)
+    assert fresh.rows.row(before.model).previous == before
+    fresh.alarm = ""
+    fresh.rows.row(before.model).log = log_of(update(1, 1, model=before.model), model=before.model)
+    fresh.emitter.changed(before.model)
+    assert [s.alarm for s in fresh.fold()] == [""]
+
+
 def test_of_models_that_went_to_another_worker_nothing_more_is_said(settled: Bench) -> None:
     settled.rows.reassign(frozenset({partition_of(OTHER)}))
     settled.emitter.settle(True)

@@ -1,6 +1,6 @@
 """Pods counted: each in one group, the least generation remembered, names bounded."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.agents.tracker.decider.tally import SAMPLES_MAX, merge, tally
@@ -17,6 +17,7 @@ def test_two_tallies_merge_to_the_tally_of_both(one: list, other: list) -> None:
     assert plain(merge([tally(one), tally(other)])) == plain(tally([*one, *other]))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3 * SAMPLES_MAX))
 def test_names_are_bounded_and_counts_are_not(count: int) -> None:
     (group,) = tally(pod(f"p{n}", 1, 7 + n) for n in range(count))

@@ -21,7 +21,7 @@ class PodsFound:
 
 @dataclass(frozen=True, slots=True)
 class LookFailed:
-    """A source could not say."""
+    """A source could not be read, and why."""
 
     reason: str
 

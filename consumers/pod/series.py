@@ -30,7 +30,7 @@ class InferenceSeries:
         self._in_flight += 1
 
     def ended(self, model: str, version: int, status: int, seconds: float) -> None:
-        """One that had begun was answered."""
+        """A request that had begun was answered with ``status`` after ``seconds``."""
         self._in_flight -= 1
         versions = self._series.get(model)
         series = versions.get(version) if versions else None

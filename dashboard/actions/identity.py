@@ -19,7 +19,7 @@ class Unwelcome(Exception):
     """The request is not obeyed.
 
     Attributes:
-        status: 401: nobody known asks; 403: it may not ask, or not so.
+        status: 401: no known person asks; 403: the person, or the page that sent the request, may not.
         hint: what to do.
     """
 

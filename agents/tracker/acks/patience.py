@@ -1,14 +1,14 @@
-"""How long the stream waits for answers that come soon: what they let in is then written into the table at once."""
+"""How long the stream waits for answers about a report: a report that is decided soon goes into the table at once."""
 
 import asyncio
 from collections.abc import Callable
 
 WAIT_SECONDS = 0.25
-"""For one answer."""
+"""Seconds that it waits for one answer."""
 BURST_SECONDS, SHARE = 0.5, 0.1
-"""For all of them: so long at once, and such a part of the time. It may be a flood."""
+"""Limits on all waits together, because reports may come as a flood: seconds in a row, and a part of all time."""
 AGAIN_SECONDS = 1.0
-"""Between two waits for the same."""
+"""Seconds between two waits for the same report."""
 REMEMBERED_MAX = 10_000
 
 

@@ -74,7 +74,7 @@ class Reports:
                     row.forget(region)
 
     def close(self) -> None:
-        """Ask nobody any more."""
+        """Stop looking at registry and buckets."""
         self._proofs.close()
 
     # --- one record -----------------------------------------------------------------------------------------

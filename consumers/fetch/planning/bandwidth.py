@@ -1,7 +1,7 @@
 """What the long link is believed to carry, by transfers that a limit may have held. Pure.
 
 A transfer held by a limit shows that the link carries the limit, not what it would carry without. So such a
-transfer counts only as "at least", and no belief is above what is allowed now.
+transfer counts only as "at least", and no estimate is above what is allowed now.
 """
 
 from collections.abc import Sequence

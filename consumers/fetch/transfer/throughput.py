@@ -51,8 +51,8 @@ class Throughput:
 
     def of_the_region(self) -> float:
         """What the long link gives the whole region, bytes a second, within its limit; 0: not known."""
-        belief = self._believed(self._allowance().limit_bytes_per_second)
-        return belief.bytes_per_second if belief.measured else 0.0
+        estimate = self._believed(self._allowance().limit_bytes_per_second)
+        return estimate.bytes_per_second if estimate.measured else 0.0
 
     def speeds(self) -> LinkSpeeds:
         """What is known by now; guesses for the rest. Of the long link no more than what may be taken of it now."""

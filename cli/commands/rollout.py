@@ -12,7 +12,9 @@ from modelcast.schemas.words import duration
 if TYPE_CHECKING:
     from modelcast.schemas.evidence.forecast import Forecast, Wait
 
-rollout = typer.Typer(no_args_is_help=True, help="How long a new version must meet traffic until it is proved harmless.")
+rollout = typer.Typer(
+    no_args_is_help=True, help="How long a new version must meet traffic until it is proved harmless."
+)
 
 
 def register(app: typer.Typer) -> None:

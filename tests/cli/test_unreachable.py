@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.cli.delta_extra import deltas_installed
 from modelcast.cli.examples import EXAMPLES
 from tests.cli.conftest import Cli
 
@@ -37,7 +38,12 @@ def nothing() -> Iterator[Mapping[str, str]]:
         yield found
 
 
-@pytest.mark.parametrize("name", [*STORE, *KAFKA])
+def _case(name: str) -> object:
+    unable = name.startswith("delta ") and not deltas_installed()
+    return pytest.param(name, marks=pytest.mark.skipif(unable, reason="needs deltas, which look for the store"))
+
+
+@pytest.mark.parametrize("name", map(_case, [*STORE, *KAFKA]))
 def test_what_does_not_answer_is_named(cli: Cli, tmp_path: Path, nothing: Mapping[str, str], name: str) -> None:
     (tmp_path / "model").write_bytes(b"weights")
     words = ["get", "fraud"] if name == "get" else shlex.split(EXAMPLES[name])[1:]

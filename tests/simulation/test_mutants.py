@@ -14,6 +14,9 @@ SELDOM_NOTICED = frozenset(
         "generation compare of the region",
         "mercy for refused requests",
         "comparison of regions by the tracker",
+        "hash check of the pod",
+        "minimum healthy of a rollover",
+        "waiting for a save that is late",
     }
 )
 """Mutants that take more worlds than a quick run has: for the soak."""

@@ -5,8 +5,6 @@ import { plural, version } from "./format.js";
 import { Said } from "./parts.js";
 import { ask } from "./store.js";
 
-const NEEDS_VERSION = new Set(["PIN", "RELEASE"]), TAKES_VERSION = new Set(["PIN", "RELEASE", "ROLLBACK"]);
-const FOR_ALL = new Set(["RELEASE"]);
 let token = ""; // held in memory alone, until the page is left
 let known = null;
 
@@ -40,11 +38,12 @@ export function Actions({ model, regions, generation }) {
   const opened = useRef(generation);
   useEffect(() => { if (!known) ask("actions").then((body) => { known = body; setMay(body); }).catch(() => {}); }, []);
   if (!may?.enabled) return null;
+  const verb = may.kinds.find((each) => each.kind === asked.kind);
   const change = (part) => { setAsked({ ...asked, ...part }); setSeen(null); setSaid(""); };
   const command = () => ({
     kind: asked.kind.toLowerCase(), reason: asked.reason, expected_generation: opened.current,
-    regions: asked.region && !FOR_ALL.has(asked.kind) ? [asked.region] : [],
-    ...(TAKES_VERSION.has(asked.kind) && asked.version ? { version: Number(asked.version) } : {}),
+    regions: asked.region && verb.by_region ? [asked.region] : [],
+    ...(verb.takes_version && asked.version ? { version: Number(asked.version) } : {}),
   });
   const look = async (event) => {
     event.preventDefault();
@@ -65,9 +64,9 @@ export function Actions({ model, regions, generation }) {
   if (!open) return html`<p><button type="button" onClick=${() => { opened.current = generation; setOpen(true); }}>command from here …</button></p>`;
   return html`<form class="actions" aria-label="command" onSubmit=${look}>
     ${!may.by_proxy && html`<label>token <input type="password" autocomplete="off" onInput=${(event) => { token = event.target.value.trim(); }} /></label>`}
-    <label>do <select value=${asked.kind} onChange=${(event) => change({ kind: event.target.value })}>${may.kinds.map((kind) => html`<option key=${kind} value=${kind}>${kind.toLowerCase()}</option>`)}</select></label>
-    ${TAKES_VERSION.has(asked.kind) && html`<label>version <input type="number" min="1" required=${NEEDS_VERSION.has(asked.kind)} value=${asked.version} onInput=${(event) => change({ version: event.target.value })} /></label>`}
-    ${!FOR_ALL.has(asked.kind) && html`<label>where <select value=${asked.region} onChange=${(event) => change({ region: event.target.value })}><option value="">all regions</option>${regions.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label>`}
+    <label>do <select value=${asked.kind} onChange=${(event) => change({ kind: event.target.value })}>${may.kinds.map(({ kind }) => html`<option key=${kind} value=${kind}>${kind.toLowerCase()}</option>`)}</select></label>
+    ${verb.takes_version && html`<label>version <input type="number" min="1" required=${verb.needs_version} value=${asked.version} onInput=${(event) => change({ version: event.target.value })} /></label>`}
+    ${verb.by_region && html`<label>where <select value=${asked.region} onChange=${(event) => change({ region: event.target.value })}><option value="">all regions</option>${regions.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label>`}
     <label>why <input type="text" maxlength="1024" value=${asked.reason} onInput=${(event) => change({ reason: event.target.value })} /></label>
     <button type="submit">show what it would change</button>
     <div role="status">${seen && html`<${Effect} effect=${seen.effect} />`}

@@ -8,7 +8,7 @@ from aiohttp import web
 from modelcast.dashboard.actions import CommandWriter, Identities, Requester, Unwelcome
 from modelcast.dashboard.board import Board
 from modelcast.dashboard.stream import dumps
-from modelcast.dashboard.web.answers import Actions, Fault
+from modelcast.dashboard.web.answers import Actions, Fault, action_line
 from modelcast.schemas.errors import MovedOn, NotAnnounced, NotFound, Refused
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -35,7 +35,9 @@ class Acting:
     async def actions(self, _request: web.Request) -> web.Response:
         """Whether this dashboard takes commands, and which."""
         known = self._identities
-        answer = Actions(known.enabled, known.by_proxy, self._commands.kinds if known.enabled else ())
+        answer = Actions(
+            known.enabled, known.by_proxy, tuple(map(action_line, self._commands.kinds)) if known.enabled else ()
+        )
         return web.Response(body=dumps(answer), content_type="application/json", headers=NO_STORE)
 
     async def command(self, request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from modelcast.dashboard.view.fleet import Fleet, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.verdict import FleetVerdict
+from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.records import CommandKind, PodReport
 from modelcast.schemas.words import LOOKS, Word, worst
 
@@ -244,12 +245,29 @@ class Groups:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionLine:
+    """What a verb takes, by the table of verbs."""
+
+    kind: CommandKind
+    takes_version: bool
+    needs_version: bool
+    by_region: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Actions:
     """Whether this dashboard takes commands. ``by_proxy``: people are signed in before they come here."""
 
     enabled: bool
     by_proxy: bool
-    kinds: tuple[CommandKind, ...]
+    kinds: tuple[ActionLine, ...]
+
+
+def action_line(kind: CommandKind) -> ActionLine:
+    """A verb as it is answered. A rollback finds its version where none is named."""
+    rule = RULES[kind]
+    needed = rule.takes_version and kind is not CommandKind.ROLLBACK
+    return ActionLine(kind, rule.takes_version, needed, rule.by_region)
 
 
 @dataclass(frozen=True, slots=True)

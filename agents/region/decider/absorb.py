@@ -74,9 +74,9 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
         case FetchFailed():
             return _on_fetch_failed(replica, event, now)
         case Loaded(pod, order):
-            return replica.with_pod(
-                pod, lambda v: replace(v, loading=order, awaits_read_back=True, overtaken=v.reading_now)
-            )
+            view = replica.view_of(pod)
+            view = replace(view, loading=order, awaits_read_back=True, overtaken=view.reading_now)
+            return replica.with_pod(pod, view)
         case LoadRefused():
             return on_refused(replica, event, now)
         case LoadBroken():
@@ -84,11 +84,12 @@ def _taken_in(replica: Replica, event: Event, now: float) -> Replica:
         case PodRead(reading):
             return on_read(replica, reading, now)
         case PodLost(pod, message):
-            return replica.with_pod(pod, lambda v: lost(replica, pod, v, message, now))
+            return replica.with_pod(pod, lost(replica, pod, replica.view_of(pod), message, now))
         case PodBusy(pod, model):
-            return replica.with_pod(pod, lambda v: replace(v, loading=None, loads_another=model, ordered_at=NEVER))
+            view = replace(replica.view_of(pod), loading=None, loads_another=model, ordered_at=NEVER)
+            return replica.with_pod(pod, view)
         case PodFree(pod):
-            return replica.with_pod(pod, lambda v: replace(v, loads_another=""))
+            return replica.with_pod(pod, replace(replica.view_of(pod), loads_another=""))
         case PodsOut(loads):
             return on_pods_out(replica, loads)
         case Saved(memory):

@@ -61,16 +61,14 @@ def on_broken(replica: Replica, event: LoadBroken, now: float) -> Replica:
 
 
 def _load_failed(replica: Replica, pod: str, code: str, message: str, now: float) -> Replica:
-    def change(view: PodView) -> PodView:
-        failures = view.failures + 1
-        wait = replica.backoff(failures, pod)
-        return replace(
-            view, loading=None, awaits_read_back=False, failures=failures, retry_at=now + wait, error=message,
-            code=code, failure=message, failure_code=code, read_at=NEVER,
-            ended_at=view.ended_at if view.failures else now,
-        )  # fmt: skip
-
-    return replica.with_pod(pod, change)
+    view = replica.view_of(pod)
+    failures = view.failures + 1
+    failed = replace(
+        view, loading=None, awaits_read_back=False, failures=failures, retry_at=now + replica.backoff(failures, pod),
+        error=message, code=code, failure=message, failure_code=code, read_at=NEVER,
+        ended_at=view.ended_at if view.failures else now,
+    )  # fmt: skip
+    return replica.with_pod(pod, failed)
 
 
 def lost(replica: Replica, pod: str, view: PodView, message: str, now: float) -> PodView:
@@ -110,9 +108,9 @@ def on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
     )  # fmt: skip
     if order is not None and awaited:
         if message := _contradicts(order, reading):
-            replica = replica.with_pod(reading.pod, lambda _: seen)
+            replica = replica.with_pod(reading.pod, seen)
             replica = _load_failed(replica, reading.pod, "unconfirmed", message, now)
-            return replica.with_pod(reading.pod, lambda v: replace(v, read_at=now))
+            return replica.with_pod(reading.pod, replace(replica.view_of(reading.pod), read_at=now))
         seen = replace(seen, obeyed=max(seen.obeyed, order.generation))
     if replica.confirms(seen):
         first = view.ended_at == NEVER or view.ended_at < view.ordered_at
@@ -120,7 +118,7 @@ def on_read(replica: Replica, reading: PodReading, now: float) -> Replica:
         # One that serves what it should, and refuses to learn of its new owner, is not asked again without a pause.
         if reading.epoch is None or reading.epoch >= replica.facts.saved.epoch:
             seen = replace(seen, failures=0, retry_at=NEVER)
-    return replica.with_pod(reading.pod, lambda _: seen)
+    return replica.with_pod(reading.pod, seen)
 
 
 def _contradicts(order: LoadOrder, reading: PodReading) -> str:

@@ -41,7 +41,7 @@ def _plan_reads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
         due = now >= view.read_at + replica.policy.read_every or view.awaits_read_back
         # Also while it loads: a pod that died half-way is found out in seconds, not when the load times out.
         if due and not view.reading_now:
-            replica = replica.with_pod(name, lambda v: replace(v, reading_now=True))
+            replica = replica.with_pod(name, replace(view, reading_now=True))
             effects.append(Read(name))
     return replica, effects
 
@@ -105,7 +105,7 @@ def _plan_loads(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
         pending = decided.pending if asked else replace(decided.pending, suspects_owner=True)
         return replace(decided, pending=pending), effects
     for name in names:
-        decided = decided.with_pod(name, lambda v, name=name: _ordered(v, wanted[name], now))  # type: ignore[misc]
+        decided = decided.with_pod(name, _ordered(decided.view_of(name), wanted[name], now))
         effects.append(Load(name, wanted[name]))
     return decided, effects
 

@@ -1,6 +1,6 @@
 """What the owner of one model in one region knows, and what follows from it. ``step`` decides."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from modelcast.agents.region.decider.knowledge import NEVER, Attempts, Facts, Pending, PodView
@@ -285,10 +285,13 @@ class Replica:
 
     # --- change --------------------------------------------------------------------------------------------
 
-    def with_pod(self, name: str, change: Callable[[PodView], PodView]) -> "Replica":
-        """The replica with one pod's view changed; a pod that is gone stays gone."""
-        view = self.pods.get(name)
-        return self if view is None else replace(self, pods={**self.pods, name: change(view)})
+    def view_of(self, name: str) -> PodView:
+        """What is known of one pod; of one that is gone: nothing."""
+        return self.pods.get(name, PodView())
+
+    def with_pod(self, name: str, view: PodView) -> "Replica":
+        """The replica with another view of one pod; a pod that is gone stays gone."""
+        return replace(self, pods={**self.pods, name: view}) if name in self.pods else self
 
     def backoff(self, failures: int, what: str) -> float:
         """Seconds until the next try of ``what`` (a pod, a digest)."""

@@ -135,6 +135,15 @@ async def test_a_dashboard_that_is_only_read_says_so(board: Board, serve: Serve)
     assert told == {"enabled": False, "by_proxy": False, "kinds": []}
 
 
+async def test_what_a_verb_takes_is_told_by_the_table_of_verbs(client: TestClient) -> None:
+    told = await (await client.get("/api/v1/actions")).json()
+    takes = {each.pop("kind"): each for each in told["kinds"]}
+    assert takes["PIN"] == {"takes_version": True, "needs_version": True, "by_region": True}
+    assert takes["ROLLBACK"] == {"takes_version": True, "needs_version": False, "by_region": True}
+    assert takes["RELEASE"] == {"takes_version": True, "needs_version": True, "by_region": False}
+    assert takes["PAUSE"] == {"takes_version": False, "needs_version": False, "by_region": True}
+
+
 async def test_a_name_from_a_listed_proxy_stands_in_the_log(
     board: Board, serve: Serve, client: TestClient, origin: MemoryStore
 ) -> None:

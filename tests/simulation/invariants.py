@@ -26,6 +26,7 @@ from tests.support.records.folding import may_move
 
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod, Serving
+    from tests.simulation.actors.process import Process
     from tests.simulation.actors.region import Region
     from tests.simulation.actors.tracker import TrackerWorker
     from tests.simulation.actors.worker import Worker
@@ -54,6 +55,12 @@ CLEAN_IN_TIME = "6 a region without faults is in time"
 ONCE = "7 an artifact crosses once"
 RESTART_CHANGES_NOTHING = "8 a restart of everything changes nothing"
 OVER_IS_OVER = "2 an answer that comes after the takeover is not obeyed"
+STOPPING_BEGINS_NOTHING = "4 a worker that stops begins nothing more"
+LOADS_ARE_AWAITED = "4 a worker that stops abandons no load before its time is up"
+WHOSE_ANSWER = "5 what a pod says that has left says nothing of the one that has its name"
+ONLY_PODS_THERE = "5 a region reports only pods that it has"
+ONLY_KNOWN_MODELS = "5 nothing is owned or told of a model that the registry does not hold"
+FLOOD_IS_CHEAP = "6 models that were made up cost the origin little"
 SPEAKS_OF_ITS_OWN = "2 a tracker says nothing of a model that it was told is not its own"
 RIGHT_OWNER_STAYS = "whoever has slept pushes nobody out"
 LEGAL_MOVES = "states move only as allowed"
@@ -65,6 +72,7 @@ SLEEPY_SECONDS = 10.0  # after its sleep the group may not have told a worker ye
 SOON_SECONDS = 3.0
 OVERDUE_SECONDS = 1.0
 LOADS_MAX, LOADS_SECONDS = 12, 5.0  # orders to one pod by one owner
+DRAIN_SECONDS = 30.0
 
 
 class Violation(AssertionError):
@@ -151,6 +159,8 @@ class Checks:
 
     def state_written(self, region: Region, old: Memory | None, new: Memory) -> None:
         """The state object has changed."""
+        if new.model not in self.world.models:
+            self.broken(ONLY_KNOWN_MODELS, f"{new.owner} owns {new.model}")
         if old is None:
             return
         if new.epoch < old.epoch or (new.epoch == old.epoch and new.owner != old.owner):
@@ -179,6 +189,12 @@ class Checks:
         """A fetch says that it has brought ``digest``."""
         if (really := digest_of(stored.data)) != digest:
             self.broken(STAGED_IS_VERIFIED, f"{region.name} holds {really[7:13]} as {digest[7:13]}")
+
+    def drained(self, worker: Worker, began: float) -> None:
+        """A worker that was told to stop at ``began`` is about to leave."""
+        if worker.loads_under_way and self.world.now < began + DRAIN_SECONDS:
+            what = f"{worker.name} leaves {worker.loads_under_way} loads after {self.world.now - began:.1f} seconds"
+            self.broken(LOADS_ARE_AWAITED, what)
 
     def let_go(self, worker: Worker) -> None:
         """A worker gives the model up."""
@@ -211,9 +227,19 @@ class Checks:
             self.broken(NEVER_TOO_MANY, f"{worker.name}: {what}")
         if what := too_few(after, effects):
             self.broken(NEVER_TOO_FEW, f"{worker.name}: {what}")
+        if isinstance(event, values.PodRead):
+            self._is_of_who_has_the_name(worker, event.reading)
         for effect in effects:
+            if worker.drains and isinstance(effect, values.Load | values.Fetch):
+                self.broken(STOPPING_BEGINS_NOTHING, f"{worker.name} begins a {type(effect).__name__}")
             if isinstance(effect, values.Load):
                 self._has_paused(worker, effect)
+
+    def _is_of_who_has_the_name(self, worker: Worker, reading: PodReading) -> None:
+        pod = worker.pod_called(reading.pod)
+        if pod is None or reading.incarnation.partition("#")[0] not in {"", pod.url}:
+            what = f"{worker.name} takes {reading.incarnation or reading.pod} for {pod and pod.url}"
+            self.broken(WHOSE_ANSWER, what)
 
     def _alarm_may_end(self, worker: Worker, before: Replica) -> None:
         lost = [position for position in before.positions if not self.world.truth.answers(position)]
@@ -257,7 +283,21 @@ class Checks:
         if len(times) > LOADS_MAX:
             self.broken(NO_BUSY_LOOP, f"{worker.name}: {len(times)} orders to {load.pod} in {LOADS_SECONDS} seconds")
 
+    def flood_is_dear(self, process: Process, looks: int, seconds: float) -> None:
+        """A process asks for too much about models that were made up."""
+        self.broken(FLOOD_IS_CHEAP, f"{process.name} asked the origin {looks} times within {seconds:.0f} seconds")
+
     # --- reports ------------------------------------------------------------------------------------------
+
+    def reports(self, worker: Worker, ack: ModelAck) -> None:
+        """A worker is about to report."""
+        if strangers := {pod.pod for pod in ack.pods} - worker.roster.pods.keys():
+            self.broken(ONLY_PODS_THERE, f"{worker.name} reports {', '.join(sorted(strangers))}")
+
+    def told_of(self, worker: TrackerWorker, model: str) -> None:
+        """A worker of the tracker tells the world of a model, or announces an entry of it."""
+        if model not in self.world.models:
+            self.broken(ONLY_KNOWN_MODELS, f"{worker.name} tells of {model}")
 
     def ack_sent(self, ack: ModelAck) -> None:
         """A region reports."""

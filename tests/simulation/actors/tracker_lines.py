@@ -49,6 +49,8 @@ class SenderLine:
     def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None) -> None:
         """See ``Sender``."""
         worker, world = self._worker, self._world
+        if topic in {Topic.VERSION_STATE, Topic.MODEL_UPDATES}:
+            world.checks.told_of(worker, key)
         if key != world.model and topic in {Topic.VERSION_STATE, Topic.MODEL_UPDATES}:
             self._send_of_the_neighbour(topic, on_delivery)
             return

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.printable import escaped_json, is_printable, one_line, printable
-from modelcast.schemas.words import SIZES, size
+from modelcast.schemas.quantities import SIZES, size
 
 
 class Format(StrEnum):

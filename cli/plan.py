@@ -14,7 +14,7 @@ from modelcast.cli.options import Output
 from modelcast.cli.views.registry import ReferenceArgument, read_log
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference
-from modelcast.schemas.words import duration, size
+from modelcast.schemas.quantities import duration, size
 
 if TYPE_CHECKING:
     from modelcast.deltas.fetch.planning.explain import Considered, Explained

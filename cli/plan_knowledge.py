@@ -12,7 +12,7 @@ from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ModelUpdate
-from modelcast.schemas.words import duration
+from modelcast.schemas.quantities import duration
 
 if TYPE_CHECKING:
     from modelcast.consumers.fetch import LinkSpeeds, Step

@@ -14,7 +14,7 @@ from modelcast.cli.options import path as path_of
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import Activation
-from modelcast.schemas.words import size
+from modelcast.schemas.quantities import size
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

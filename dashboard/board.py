@@ -13,7 +13,7 @@ from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.dashboard.view.problems import Problem, problems
 from modelcast.dashboard.view.verdict import FleetVerdict, fleet_verdict
-from modelcast.schemas.words import Limits
+from modelcast.schemas.statuses import Limits
 
 ENTRIES_KEPT = 100
 TICK_SECONDS = 5.0
@@ -162,7 +162,7 @@ class Board:
         if (self._seen[1] != self.fleet.shape and self._seen[1] >= 0) or len(changed) > PAIRS_MAX:
             self.stream.send("resync", {}, now)
         elif changed:
-            rows = [(p.model, p.row.region, p.word, p.since_us) for p in changed.values()]
+            rows = [(p.model, p.row.region, p.status, p.since_us) for p in changed.values()]
             self.stream.send("pairs", rows, now)
         self._seen = seen
         self.problems = problems(self.fleet, now_us)

@@ -18,7 +18,7 @@ from modelcast.dashboard.sources.redis_poller import RedisPoller
 from modelcast.dashboard.web.app import make_web_app, on_loopback
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import ModelcastError
-from modelcast.schemas.words import Limits
+from modelcast.schemas.statuses import Limits
 
 CLOSE_SECONDS = 2.0
 

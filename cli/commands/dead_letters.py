@@ -10,7 +10,7 @@ from modelcast.cli.configured import load
 from modelcast.cli.console import Format, TextTable, emit, out, say
 from modelcast.cli.options import DryRun, Output, Yes, confirm
 from modelcast.schemas.digests import short
-from modelcast.schemas.words import duration, size
+from modelcast.schemas.quantities import duration, size
 
 if TYPE_CHECKING:
     from modelcast.infra.kafka.replays import Replay

@@ -15,7 +15,7 @@ from modelcast.schemas.log.verbs import RULES, Rule
 from modelcast.schemas.names import Reference
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, ModelCommand
 from modelcast.schemas.states import STALE_SECONDS
-from modelcast.schemas.words import duration
+from modelcast.schemas.quantities import duration
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings

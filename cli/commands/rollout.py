@@ -7,7 +7,7 @@ import typer
 from modelcast.cli.console import Format, TextTable, emit, out
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.words import duration
+from modelcast.schemas.quantities import duration
 
 if TYPE_CHECKING:
     from modelcast.schemas.evidence.forecast import Forecast, Wait

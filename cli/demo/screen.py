@@ -17,7 +17,7 @@ from modelcast.cli.console import SafeConsole, err, say
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.subject import Subject
 from modelcast.cli.views import tables
-from modelcast.schemas.words import duration, size
+from modelcast.schemas.quantities import duration, size
 
 LINES_KEPT = 12
 PICTURE_COLUMNS = 112

@@ -18,7 +18,7 @@ from modelcast.producers.publisher import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, NotAnnounced, NotConverged, TransportError
 from modelcast.schemas.manifest import MANIFEST_SIZE_MAX, Manifest
-from modelcast.schemas.words import size
+from modelcast.schemas.quantities import size
 
 RATE_PER_POD, RATE_PER_POD_LARGE = 25.0, 5.0
 LINK_BYTES_PER_SECOND = 12_500_000

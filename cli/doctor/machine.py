@@ -170,7 +170,7 @@ def judge_lock(folder: Folder, trouble: str) -> Check:
 
 def judge_room(folder: Folder, room: Room) -> Check:
     """Whether there is room for what is to come."""
-    from modelcast.schemas.words import size
+    from modelcast.schemas.quantities import size
 
     subject = f"{folder.setting} {folder.path}: room"
     detail = f"{size(room.free_bytes)} free of {size(room.total_bytes)}"

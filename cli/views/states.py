@@ -21,7 +21,8 @@ from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
-from modelcast.schemas.words import Limits, duration
+from modelcast.schemas.quantities import duration
+from modelcast.schemas.statuses import Limits
 
 if TYPE_CHECKING:
     from modelcast.dashboard.view.pairs import Pair
@@ -108,15 +109,15 @@ def _models(settings: "Settings") -> View:
 
 
 def limits_of(settings: "Settings") -> Limits:
-    """When words turn worse: as the dashboard has it."""
+    """When statuses turn worse: as the dashboard has it."""
     return Limits(late_seconds=settings.dashboard.lag_slo_seconds)
 
 
 def _in_words(seen: Sighting, limits: Limits) -> dict[str, Any]:
-    """A sighting as programs get it: with the model's word, and that of each region."""
+    """A sighting as programs get it: with the model's status, and that of each region."""
     view = tables.view_of(seen.state, seen.at_us, limits)
-    words = {region: pair.word.value for region, pair in sorted(view.pairs.items())}
-    return {"word": view.word.value, "words": words, **plain(seen)}
+    statuses = {region: pair.status.value for region, pair in sorted(view.pairs.items())}
+    return {"status": view.status.value, "statuses": statuses, **plain(seen)}
 
 
 def _verdict(found: list[Sighting], limits: Limits) -> Text:
@@ -130,7 +131,7 @@ def _verdict(found: list[Sighting], limits: Limits) -> Text:
         fleet.take(seen.state, now_us - int(seen.said_seconds_ago * 1_000_000), seen.at_us, seen.source)
     verdict = fleet_verdict(fleet, problems(fleet, now_us))
     told = " · ".join([f"{verdict.label}: {verdict.sentence}", *verdict.notes])
-    return Text(one_line(told), style=tables.style_of(verdict.word))
+    return Text(one_line(told), style=tables.style_of(verdict.status))
 
 
 def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
@@ -139,10 +140,10 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
     state = seen.state
     consistent = state.consistent_version
     limits = limits_of(settings)
-    word = tables.view_of(state, seen.at_us, limits).word
+    status = tables.view_of(state, seen.at_us, limits).status
     head = Text.assemble(
         f"{state.model}: ",
-        (word.value, tables.style_of(word)),
+        (status.value, tables.style_of(status)),
         f", consistent version {consistent if consistent is not None else 'none'}, "
         f"latest {state.latest_version}, skew {state.skew}, as of {duration(seen.age_seconds)} ago",
     )
@@ -183,7 +184,7 @@ def _regions(settings: "Settings") -> View:
         lag = max((pair.row.lag_seconds(at_us[model]) for model, pair in rows[name].items()), default=0.0)
         lines.append((name, len(alive), software, heard, rows[name], free, lag))
         models = [
-            {"model": model, "word": pair.word.value, **plain(pair.row)} for model, pair in sorted(rows[name].items())
+            {"model": model, "status": pair.status.value, **plain(pair.row)} for model, pair in sorted(rows[name].items())
         ]
         data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": models})
     return data, Group(tables.regions_table(lines), *_fetches(found), *_remarks(source, found))

@@ -4,14 +4,14 @@ from modelcast.dashboard.groups.judging import GroupView, PartitionView, judge
 from modelcast.dashboard.groups.reader import GroupReader
 from modelcast.dashboard.groups.values import GroupLook, GroupsLook, PartitionLook
 from modelcast.dashboard.groups.watch import GroupsWatch
-from modelcast.dashboard.groups.words import GROUP_WORDS, GroupWord, group_rank
+from modelcast.dashboard.groups.statuses import GROUP_STATUSES, GroupStatus, group_rank
 
 __all__ = [
-    "GROUP_WORDS",
+    "GROUP_STATUSES",
     "GroupLook",
     "GroupReader",
     "GroupView",
-    "GroupWord",
+    "GroupStatus",
     "GroupsLook",
     "GroupsWatch",
     "PartitionLook",

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from modelcast.dashboard.board import Board
-from modelcast.dashboard.groups import GROUP_WORDS, GroupsWatch, group_rank
+from modelcast.dashboard.groups import GROUP_STATUSES, GroupsWatch, group_rank
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.redis_poller import read_pods
 from modelcast.dashboard.stream import dumps
@@ -19,7 +19,7 @@ from modelcast.dashboard.web.paging import LIMIT_MAX, Key, limit_of, page
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import NotFound, RedisUnavailable, UsageError
 from modelcast.schemas.names import check_model, check_region
-from modelcast.schemas.words import TROUBLE, Word, rank
+from modelcast.schemas.statuses import TROUBLE, Status, rank
 
 BASE = "/api/v1"
 FOREVER_US = 2**62
@@ -53,7 +53,7 @@ class Api:
             web.get(BASE + "/entries", self.entries),
             web.get(BASE + "/kafka/groups", self.groups),
             web.get(BASE + "/grid", self.grid),
-            web.get(BASE + "/words", self.words),
+            web.get(BASE + "/statuses", self.statuses),
         ]
 
     async def verdict(self, request: web.Request) -> web.Response:
@@ -76,16 +76,16 @@ class Api:
         return self._answer(request, answer)
 
     async def models(self, request: web.Request) -> web.Response:
-        """Models, worst first or by name, all or those with a word or a part of a name."""
+        """Models, worst first or by name, all or those with a status or a part of a name."""
         board, query = self._board, request.query
         sort = _one_of(query.get("sort", "worst"), "sort", tuple(_MODEL_KEYS))
-        words = tuple(word.value for word in Word)
-        word = _one_of(query["word"], "word", words) if "word" in query else None
+        statuses = tuple(status.value for status in Status)
+        status = _one_of(query["status"], "status", statuses) if "status" in query else None
         part = query.get("q", "")
         rows = [
             view
             for name, view in board.fleet.models.items()
-            if part in name and (word is None or view.word.value == word)
+            if part in name and (status is None or view.status.value == status)
         ]
         found = page(
             rows,
@@ -145,7 +145,7 @@ class Api:
         """All regions, worst first."""
         fleet = self._board.fleet
         lines = sorted(
-            (answers.region_line(fleet, region) for region in fleet.regions), key=lambda r: (rank(r.word), r.region)
+            (answers.region_line(fleet, region) for region in fleet.regions), key=lambda r: (rank(r.status), r.region)
         )
         return self._answer(
             request, answers.Regions(self._board.freshness(), fleet.revision, tuple(lines)), cached=False
@@ -170,7 +170,7 @@ class Api:
     async def refused(self, request: web.Request) -> web.Response:
         """What regions refuse."""
         fleet = self._board.fleet
-        pairs = sorted((p for p in fleet.pairs() if p.word is Word.REFUSED), key=_pair_key)
+        pairs = sorted((p for p in fleet.pairs() if p.status is Status.REFUSED), key=_pair_key)
         lines = tuple(map(answers.pair_line, pairs[:LIMIT_MAX]))
         return self._answer(request, answers.Refusals(self._board.freshness(), fleet.revision, lines, len(pairs)))
 
@@ -184,9 +184,9 @@ class Api:
     async def groups(self, request: web.Request) -> web.Response:
         """How far the consumer groups have read, worst first."""
         watch = self._groups
-        found = sorted(watch.groups, key=lambda g: (group_rank(g.word), -(g.lag_seconds or 0.0), g.group))
-        words = tuple(answers.GroupWordLine(word, means) for word, means in GROUP_WORDS.items())
-        answer = answers.Groups(self._board.freshness(), watch.looked_at_us, watch.error, tuple(found), words)
+        found = sorted(watch.groups, key=lambda g: (group_rank(g.status), -(g.lag_seconds or 0.0), g.group))
+        statuses = tuple(answers.GroupStatusLine(status, means) for status, means in GROUP_STATUSES.items())
+        answer = answers.Groups(self._board.freshness(), watch.looked_at_us, watch.error, tuple(found), statuses)
         return self._answer(request, answer, cached=False)
 
     async def grid(self, request: web.Request) -> web.Response:
@@ -194,9 +194,9 @@ class Api:
         board = self._board
         return self._bytes(request, grid(board.fleet, board.freshness().as_of_us), "application/octet-stream")
 
-    async def words(self, request: web.Request) -> web.Response:
-        """The status words."""
-        return self._answer(request, answers.words(), cached=False)
+    async def statuses(self, request: web.Request) -> web.Response:
+        """The statuses."""
+        return self._answer(request, answers.statuses(), cached=False)
 
     # -------------------------------------------------------------------------------------------------------------
 
@@ -224,26 +224,26 @@ class Api:
 
 
 def _problem_key(problem: Problem) -> Key:
-    return (rank(problem.word), -problem.pairs, problem.since_us or FOREVER_US, problem.id)
+    return (rank(problem.status), -problem.pairs, problem.since_us or FOREVER_US, problem.id)
 
 
 def _pair_key(pair: Pair) -> Key:
-    return (not pair.counted, rank(pair.word), pair.since_us or FOREVER_US, pair.model, pair.row.region)
+    return (not pair.counted, rank(pair.status), pair.since_us or FOREVER_US, pair.model, pair.row.region)
 
 
 _MODEL_KEYS: dict[str, Callable[[ModelView], Key]] = {
-    "worst": lambda view: (rank(view.word), *_trouble(view), _since(view), view.state.model),
+    "worst": lambda view: (rank(view.status), *_trouble(view), _since(view), view.state.model),
     "name": lambda view: (view.state.model,),
 }
 
 
 def _trouble(view: ModelView) -> Iterator[int]:
-    """How many pairs have each word, worst first: models that a silent region makes equal differ in what else is so."""
-    return (-view.words.get(word, 0) for word in Word if word in TROUBLE)
+    """How many pairs have each status, worst first: models that a silent region makes equal differ in what else is so."""
+    return (-view.statuses.get(status, 0) for status in Status if status in TROUBLE)
 
 
 def _since(view: ModelView) -> int:
-    return min((p.since_us for p in view.pairs.values() if p.word is view.word and p.since_us), default=FOREVER_US)
+    return min((p.since_us for p in view.pairs.values() if p.status is view.status and p.since_us), default=FOREVER_US)
 
 
 def _one_of(value: str, subject: str, known: Sequence[str]) -> str:

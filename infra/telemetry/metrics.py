@@ -43,12 +43,12 @@ FETCHES = Counter("modelcast_fetches", "Fetches by outcome: done, failed, damage
 FETCH_SECONDS = Histogram("modelcast_fetch_seconds", "Time to fetch and verify an artifact.", buckets=SECONDS)
 FETCHED_BYTES = Counter(
     "modelcast_fetched_bytes",
-    "Bytes over the long link, by how most came: delta, chain, packed, blocks, resumed, whole, region, cache.",
+    "Bytes over the long link, by how most came: delta, chain, compressed, blocks, resumed, whole, region, cache.",
     ("model", "way"),
 )
 SAVED_BYTES = Counter("modelcast_saved_bytes", "Bytes that did not have to move, by the same ways.", ("model", "way"))
-RELOADS = Counter("modelcast_reloads", "Loads asked of pods: served, failed, refused.", ("model", "outcome"))
-RELOAD_SECONDS = Histogram("modelcast_reload_seconds", "Time from asking a pod to its read-back.", buckets=SECONDS)
+LOADS = Counter("modelcast_loads", "Loads asked of pods: served, failed, refused.", ("model", "outcome"))
+LOAD_ORDER_SECONDS = Histogram("modelcast_load_seconds", "Time from asking a pod to its read-back.", buckets=SECONDS)
 ROLLOVER_STOPPED = Gauge(
     "modelcast_rollover_stopped",
     "1 while a rollover in the region was stopped, or can't go on before a person changes its bounds.",

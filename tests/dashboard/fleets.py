@@ -122,7 +122,7 @@ def refused(model_count: int = 10, region_count: int = 8) -> dict[str, VersionSt
 
 
 def everything() -> dict[str, VersionState]:
-    """Some of each word."""
+    """Some of each status."""
     states = late()
     for name, region, it in (
         ("fraud", "eu-west", as_of_now(refusing("eu-west", error="expected dd2b…, got 9dc2…"))),

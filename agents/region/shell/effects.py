@@ -115,17 +115,17 @@ class EffectRunner:
             async with asyncio.timeout(self._ports.load_seconds_max):
                 await pod.load(order)
         except PodRefused as error:
-            metrics.RELOADS.labels(self._model, "refused").inc()
+            metrics.LOADS.labels(self._model, "refused").inc()
             if error.code == "stale":
                 metrics.FENCED.labels(self._model).inc()
             self._log.warning("a pod refused an order", error=error, code=error.code, epoch=order.epoch, **subject)
             return LoadRefused(name, order, error.code, str(error))
         except LoadFailed as error:
-            metrics.RELOADS.labels(self._model, "failed").inc()
+            metrics.LOADS.labels(self._model, "failed").inc()
             self._log.error("a pod could not load", error=error, code=error.code, **subject)
             return LoadBroken(name, order, error.code, str(error))
         except (PodUnreachable, TimeoutError) as error:
-            metrics.RELOADS.labels(self._model, "failed").inc()
+            metrics.LOADS.labels(self._model, "failed").inc()
             reason = str(error) or f"no answer to a load within {self._ports.load_seconds_max:g} s"
             self._log.warning("a pod did not answer", error=reason, **subject)
             return PodLost(name, reason)
@@ -133,8 +133,8 @@ class EffectRunner:
             self._log.exception("loading failed in an unforeseen way", **subject)
             return PodLost(name, f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - began
-        metrics.RELOADS.labels(self._model, "served").inc()
-        metrics.RELOAD_SECONDS.observe(seconds)
+        metrics.LOADS.labels(self._model, "served").inc()
+        metrics.LOAD_ORDER_SECONDS.observe(seconds)
         self._log.info("a pod reported that it serves", seconds=round(seconds, 4), **subject)
         return Loaded(name, order)
 

@@ -26,7 +26,7 @@ class Way(StrEnum):
     REGION = "region"  # the regional bucket holds them
     DELTA = "delta"  # accelerated: one delta and its base
     CHAIN = "chain"  # accelerated: several, one after the other
-    PACKED = "packed"  # accelerated: a compressed whole, or a chain that starts with one
+    COMPRESSED = "compressed"  # accelerated: a compressed whole, or a chain that starts with one
     BLOCKS = "blocks"  # some of its blocks are taken from other files here; the others come from the origin
     RESUMED = "resumed"  # an earlier attempt brought a part of it; the rest comes from the origin
     WHOLE = "whole"  # all of it from the origin
@@ -37,7 +37,7 @@ class Way(StrEnum):
         return self in _ACCELERATED
 
 
-_ACCELERATED = {Way.DELTA, Way.CHAIN, Way.PACKED}
+_ACCELERATED = {Way.DELTA, Way.CHAIN, Way.COMPRESSED}
 RANK = {way: number for number, way in enumerate(Way)}
 """Nearest first."""
 
@@ -83,7 +83,7 @@ _LABELS = {
     Way.REGION: Label("from the region", "from the region"),
     Way.DELTA: Label("delta", "deltas"),
     Way.CHAIN: Label("chain of deltas", "chains of deltas"),
-    Way.PACKED: Label("compressed whole", "compressed wholes"),
+    Way.COMPRESSED: Label("compressed whole", "compressed wholes"),
     Way.BLOCKS: Label("in changed blocks", "in changed blocks"),
     Way.RESUMED: Label("resumed whole", "resumed wholes"),
     Way.WHOLE: Label("whole", "wholes"),

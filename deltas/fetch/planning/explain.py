@@ -111,7 +111,7 @@ def _told(option: Option, versions: Mapping[str, int], why: str, *, chosen: bool
 
 
 def _left_out(offer: Offer, have: set[str], versions: Mapping[str, int]) -> Considered:
-    way = Way.DELTA if offer.old else Way.PACKED
+    way = Way.DELTA if offer.old else Way.COMPRESSED
     words = _in_words(Option(way, 0, 0.0, 0.0, (offer,), offer.old or ""), versions)
     known = not offer.old or offer.old in have
     whose = f" of version {versions[offer.old]}" if offer.old and offer.old in versions else ""

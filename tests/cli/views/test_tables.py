@@ -14,7 +14,7 @@ from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
-from modelcast.schemas.words import Limits
+from modelcast.schemas.statuses import Limits
 
 MIB = 1024 * 1024
 SECOND = 1_000_000
@@ -231,11 +231,11 @@ def test_a_terminal_says_the_same_words_as_the_dashboard() -> None:
     said = state(*rows)
     fleet = Fleet(Limits())
     fleet.take(said, NOW_US, NOW_US, "kafka")
-    words = {region: pair.word.value for region, pair in fleet.models["fraud"].pairs.items()}
+    statuses = {region: pair.status.value for region, pair in fleet.models["fraud"].pairs.items()}
     lines = [line.split() for line in shown(tables.model_table(said), columns=120)[1:]]
-    assert {line[0]: line[1] for line in lines} == words
+    assert {line[0]: line[1] for line in lines} == statuses
     assert [line[0] for line in lines] == ["me", "sa", "na", "us", "eu-west", "af", "ap"], "worst first"
-    assert set(words.values()) == {"OK", "LAG", "LATE", "REFUSED", "SILENT", "HELD", "FAILED"}
+    assert set(statuses.values()) == {"OK", "LAG", "LATE", "REFUSED", "SILENT", "HELD", "FAILED"}
     alarmed = shown(tables.models_table([Sighting(replace(said, alarm="a flipped bit"), 1.0, "redis")]), columns=120)
     assert alarmed[1].split()[4] == "ALARM"
 

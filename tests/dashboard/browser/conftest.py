@@ -24,7 +24,7 @@ from modelcast.infra.settings import ActionSettings, DashboardSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import Entry, RegionHeartbeat, VersionState
-from modelcast.schemas.words import Limits
+from modelcast.schemas.statuses import Limits
 from tests.dashboard.makers import REGISTRY, SECOND
 from tests.dashboard.web.conftest import nowhere
 from tests.producers.fakes import SETTINGS, Heard

@@ -11,7 +11,7 @@ import pytest
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.producers import Publisher
 from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCommand
-from modelcast.schemas.words import duration, size
+from modelcast.schemas.quantities import duration, size
 from tests.dashboard import fleets
 from tests.dashboard.browser.conftest import TOKEN, Shown
 from tests.dashboard.makers import SECOND, now_state, row

@@ -10,7 +10,7 @@ from modelcast.dashboard.view.problems import problems
 from modelcast.dashboard.view.verdict import fleet_verdict
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
-from modelcast.schemas.words import Limits
+from modelcast.schemas.statuses import Limits
 from tests.dashboard.makers import NOW, SECOND, fetching, refusing, row, state
 
 MODELS = [f"m{n:02}" for n in range(20)]
@@ -98,6 +98,6 @@ def test_the_verdict_and_the_first_three_lines_name_what_is_guilty(name: str) ->
         shown.take(each, each.updated_at_us, NOW, "kafka")
     found = problems(shown, NOW)
     said = fleet_verdict(shown, found)
-    lines = [f"{p.word} {p.title} {p.region} {p.pairs} of {p.pairs_of} {p.reason}" for p in found[:3]]
+    lines = [f"{p.status} {p.title} {p.region} {p.pairs} of {p.pairs_of} {p.reason}" for p in found[:3]]
     seen = "\n".join([said.label, said.sentence, *lines])
     assert [word for word in guilty if word not in seen] == [], seen

@@ -15,7 +15,7 @@ from modelcast.dashboard.web.app import make_web_app
 from modelcast.infra.settings import DashboardSettings, RedisSettings, Settings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.records import VersionState
-from modelcast.schemas.words import Limits
+from modelcast.schemas.statuses import Limits
 from tests.producers.fakes import SETTINGS, Heard
 
 Client = TestClient

@@ -53,7 +53,7 @@ async def test_who_watches_hears_what_changes(board: Board, serve: Serve) -> Non
     assert [p[:3] for p in pairs["data"]] == [["fraud", "us", "LAG"]]
     assert pairs["id"].startswith(board.stream.boot)
     verdict = await frame(watching)
-    assert (verdict["event"], verdict["data"]["word"]) == ("verdict", "LAG")
+    assert (verdict["event"], verdict["data"]["status"]) == ("verdict", "LAG")
     problem = await until(watching, "problem")
     assert problem["data"]["model"] == "fraud"
     said(board, now_state("fraud", [row("eu"), row("us")]))

@@ -28,9 +28,9 @@ FIRING: dict[str, list[tuple[str, str]]] = {
     ],
     "RegionLagBudgetBurn": [('modelcast_region_behind_since_timestamp_seconds{region="eu"}', "1x60")],
     "ModelLagBudgetBurn": [('modelcast_model_behind_since_timestamp_seconds{model="fraud"}', "1x60")],
-    "Stalled": [('modelcast_model_pairs{model="fraud",word="STALLED"}', "2x60")],
+    "Stalled": [('modelcast_model_pairs{model="fraud",status="STALLED"}', "2x60")],
     "Alarm": [('modelcast_alarm{model="fraud"}', "1x60")],
-    "VersionRefused": [('modelcast_model_pairs{model="fraud",word="REFUSED"}', "3x60")],
+    "VersionRefused": [('modelcast_model_pairs{model="fraud",status="REFUSED"}', "3x60")],
     "RolloverStopped": [('modelcast_rollover_stopped{model="fraud"}', "1x60")],
     "SkewTooLong": [('modelcast_skew{model="fraud"}', "1x200")],
     "ConsumerStopped": [('modelcast_consumer_status{group="modelcast-region-eu",status="STALL"}', "1x60")],
@@ -51,7 +51,7 @@ FIRING: dict[str, list[tuple[str, str]]] = {
         ("modelcast_dashboard_state_timestamp_seconds", "1x100"),
         ('up{job="modelcast-dashboard"}', "1x100"),
     ],
-    "HeldLong": [('modelcast_model_pairs{model="fraud",word="HELD"}', "2x10300")],
+    "HeldLong": [('modelcast_model_pairs{model="fraud",status="HELD"}', "2x10300")],
 }
 """What makes each alert fire: series, a sample every 15 s."""
 

@@ -43,7 +43,7 @@ class Look:
         light: its colour on white, ``#rrggbb``.
         dark: its colour on black.
         means: a sentence for people.
-        serves_aspired: whether such a pair counts as serving what the log wants there.
+        serves_aspired: whether such a pair counts as serving the aspired version.
     """
 
     shape: str
@@ -123,7 +123,7 @@ def counts(row: RegionState) -> bool:
 
 
 def serves_aspired(row: RegionState) -> bool:
-    """Whether every expected pod serves what the log wants there, by the last report."""
+    """Whether every expected pod serves the aspired version, by the last report."""
     return (
         row.aspired_version is not None
         and row.served_version == row.aspired_version

@@ -141,7 +141,7 @@ def _pod_config(
 ) -> "PodConfig":
     import functools
 
-    from modelcast.cli.pod_sources import RegionDesired, make_source
+    from modelcast.cli.pod_sources import RegionAspired, make_source
     from modelcast.consumers.discovery.registration import make_presence
     from modelcast.consumers.pod.config import PodConfig
 
@@ -165,7 +165,7 @@ def _pod_config(
         token=_token(here, region),
         artifacts=functools.partial(make_source, here, cache),
         state_dir=state,
-        desired=RegionDesired(here.store) if here.store else None,
+        aspired=RegionAspired(here.store) if here.store else None,
         presence=make_presence(here, region, name, advertise) if advertise else None,
         host=host,
         port=port,

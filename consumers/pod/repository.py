@@ -57,7 +57,7 @@ class Slot:
     model: str
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)
     serving: Serving | None = None
-    wanted: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
+    aspired: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
     bringing_up: "asyncio.Task[None] | None" = None
     bringing_up_order: LoadOrder | None = None
     failures: int = 0  # losses and failed respawns in a row
@@ -132,7 +132,7 @@ class Repository:
                 return self._bring_up_in_task(slot, order, delay=0.0)
             if verdict is Admission.ADOPT:
                 slot.serving = replace(serving, order=order)
-                slot.wanted = order
+                slot.aspired = order
                 slot.reason = ""
                 self._reached(slot, order.generation)
                 self._metrics.generation.labels(order.model).set(order.generation)
@@ -171,15 +171,15 @@ class Repository:
                 check_pair(model, accepted, epoch=epoch, generation=generation)
                 await self._record(model, Accepted(accepted.registry_id, epoch, generation, None, None))
             await self._stop_bringing_up(slot)
-            old, slot.serving, slot.wanted = slot.serving, None, None
+            old, slot.serving, slot.aspired = slot.serving, None, None
             slot.reason = "unloaded"
             self._reached(slot, generation)
             if old is not None:
                 self._metrics.active.labels(model, str(old.order.version)).set(0)
             await self._engine.retire(model)
 
-    async def restore(self, desired: LoadOrder | None, model: str, quarantined: frozenset[int] = frozenset()) -> None:
-        """At start: serve what is desired, or else what this pod served before it restarted.
+    async def restore(self, aspired: LoadOrder | None, model: str, quarantined: frozenset[int] = frozenset()) -> None:
+        """At start: serve what is aspired, or else what this pod served before it restarted.
 
         The second lowers nothing: it is where the pod was. So a restart after a failed load does not leave the
         model unserved. A ``quarantined`` version is not loaded again.
@@ -189,13 +189,13 @@ class Repository:
         """
         before = await self.resume(model)
         try:
-            if desired is not None:
-                await self.load(desired)
+            if aspired is not None:
+                await self.load(aspired)
                 return
         except (PodRefused, LoadFailed) as error:
             if before is None or before.version in quarantined:
                 raise
-            log.warning("desired version not loaded, going back to the last served", model=model, error=str(error))
+            log.warning("aspired version not loaded, going back to the last served", model=model, error=str(error))
         if before is None:
             return
         slot = self.slots.setdefault(model, Slot(model))
@@ -203,7 +203,7 @@ class Repository:
             if slot.serving is not None or slot.bringing_up is not None:
                 return  # it serves still, or an order came meanwhile
             if self._watch_seconds is not None:
-                slot.wanted = before  # the server may start later than we: tried until it is there
+                slot.aspired = before  # the server may start later than we: tried until it is there
             task = self._bring_up_in_task(slot, before, delay=0.0)
         await self._finish(slot, before, task)
 
@@ -220,7 +220,7 @@ class Repository:
             return before
         if served is not None and _is(served, before):
             slot = self.slots.setdefault(before.model, Slot(before.model))
-            slot.serving, slot.wanted = Serving(before, served, time.monotonic()), before
+            slot.serving, slot.aspired = Serving(before, served, time.monotonic()), before
             self._reached(slot, before.generation)
             self._count_active(before, None)
             log.info("still serving", model=before.model, version=before.version, generation=before.generation)
@@ -271,7 +271,7 @@ class Repository:
     def _brought_up(self, slot: Slot, task: "asyncio.Task[None]") -> None:
         if slot.bringing_up is task:
             slot.bringing_up = slot.bringing_up_order = None
-            if slot.serving is None and slot.wanted is not None and not self._closed:
+            if slot.serving is None and slot.aspired is not None and not self._closed:
                 self._respawn(slot)  # it failed while the old one was lost, or was lost at once itself
 
     async def _stop_bringing_up(self, slot: Slot) -> None:
@@ -294,10 +294,10 @@ class Repository:
             raise
         # From here to the end nothing waits: who sees the engine's new version sees whose order it is.
         old = slot.serving
-        if order != slot.wanted:
+        if order != slot.aspired:
             slot.failures = 0
         slot.serving = Serving(order, served, time.monotonic())
-        slot.wanted, slot.reason = order, ""
+        slot.aspired, slot.reason = order, ""
         self._reached(slot, order.generation)
         self._unreachable = ""
         seconds = {**served.seconds, "total": time.monotonic() - started}
@@ -347,7 +347,7 @@ class Repository:
             self._respawn(slot)
 
     def _respawn(self, slot: Slot) -> None:
-        order = slot.wanted
+        order = slot.aspired
         if order is None:
             return
         slot.failures += 1
@@ -377,7 +377,7 @@ class Repository:
         slot = self.slots[order.model]
         async with slot.admission:
             accepted = self._ledger.entries.get(order.model)
-            if accepted is not None and slot.wanted == order and accepted.served != order:
+            if accepted is not None and slot.aspired == order and accepted.served != order:
                 await self._record(order.model, replace(accepted, served=order))
 
     async def _record(self, model: str, accepted: Accepted) -> None:

@@ -163,7 +163,7 @@ class Routes:
     def _slot(self, target: PathTarget) -> Slot:
         model = target.model
         slot = self._repository.slots.get(model)
-        if slot is None or (slot.serving is None and slot.wanted is None):
+        if slot is None or (slot.serving is None and slot.aspired is None):
             raise _NotFound(f"model {model[:80]!r} is not loaded" + (f" ({slot.reason})" if slot else ""))
         return slot
 
@@ -283,7 +283,7 @@ async def _expect(request: web.BaseRequest) -> None:
 
 
 def _row(slot: Slot) -> dict[str, Any]:
-    order = slot.serving.order if slot.serving else slot.wanted
+    order = slot.serving.order if slot.serving else slot.aspired
     return {
         "name": slot.model,
         "version": str(order.version) if order else "",

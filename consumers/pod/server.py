@@ -1,4 +1,4 @@
-"""``modelcast run pod``: binds, loads what the region wants, serves, drains."""
+"""``modelcast run pod``: binds, loads what the region should serve, serves, drains."""
 
 import asyncio
 import contextlib
@@ -96,7 +96,7 @@ async def serve_until(
         if on_bound is not None:
             on_bound(port)
         known = {model for model, entry in ledger.entries.items() if entry.served} | set(config.expected)
-        startup = Startup(config.name, config.desired, known, repository, lifecycle)
+        startup = Startup(config.name, config.aspired, known, repository, lifecycle)
         loop = asyncio.get_running_loop()
         starting = loop.create_task(_start(repository, startup))
         registering = loop.create_task(config.presence.run()) if config.presence else None

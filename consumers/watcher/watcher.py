@@ -1,4 +1,4 @@
-"""``Watcher``: the versions of some models that a region wants served, handed to this process one by one."""
+"""``Watcher``: the versions of some models that a region should serve, handed to this process one by one."""
 
 import asyncio
 import functools

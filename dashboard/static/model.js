@@ -62,12 +62,12 @@ function why(each) {
 /** One line a region (or, in a region, a model). */
 export function PairTable({ rows, name, chosen, choose }) {
   const [shown, more] = useMore(25);
-  return html`<table class="table"><thead><tr><th scope="col">${name}</th><th scope="col">status</th><th scope="col">since</th><th scope="col">serves → wants</th><th scope="col">pods</th><th scope="col">bytes</th><th scope="col">why, how</th></tr></thead>
+  return html`<table class="table"><thead><tr><th scope="col">${name}</th><th scope="col">status</th><th scope="col">since</th><th scope="col">served → aspired</th><th scope="col">pods</th><th scope="col">bytes</th><th scope="col">why, how</th></tr></thead>
     <tbody>${rows.slice(0, shown).map((each) => html`<tr key=${each[name]} class=${`w-${each.status}`} id=${name === "region" ? each.region : undefined}>
       <th scope="row">${choose ? html`<button type="button" class="link" data-row aria-expanded=${chosen === each.region} onClick=${() => choose(each.region)}>${each.region}</button>` : html`<a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}</a>`}</th>
       <td data-label="status"><${Badge} status=${each.status} /></td>
       <td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>
-      <td data-label="serves → wants">${each.status === "SILENT" ? html`${version(each.reported_version)} <small>when last heard ${clock(each.heard_at_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
+      <td data-label="served → aspired">${each.status === "SILENT" ? html`${version(each.reported_version)} <small>when last heard ${clock(each.heard_at_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
       <td data-label="pods">${number(each.pods_serving)}/${number(each.pods_expected)}</td>
       <td data-label="bytes"><${Fetch} each=${each} /></td>
       <td data-label="why, how"><${Said} text=${why(each)} max=${140} /></td></tr>`)}</tbody></table>${more(rows.length)}`;

@@ -36,7 +36,7 @@ class Problem:
         model: the only model that it is about, or "".
         region: the only region that it is about, or "".
         version_from: what is served; None: several, or nothing.
-        version_to: what is wanted, or refused.
+        version_to: the aspired version, or the refused one.
         bytes_moved: of the fetch under way.
         bytes_planned: of the fetch under way; 0: none.
         bytes_per_second: of the fetch under way.
@@ -163,7 +163,7 @@ def _of_region(status: Status, region: str, members: Sequence[Pair], of: int) ->
         reason = reasons.pop() if len(reasons) == 1 else ""
         command = "modelcast get regions"
     versions = {(p.row.served_version, p.row.aspired_version) for p in members} if len(members) == 1 else set()
-    served, wanted = versions.pop() if versions else (None, None)
+    served, aspired = versions.pop() if versions else (None, None)
     return Problem(
         id=f"{status.value.lower()}:@{region}",
         status=status,
@@ -177,7 +177,7 @@ def _of_region(status: Status, region: str, members: Sequence[Pair], of: int) ->
         model=members[0].model if of == 1 else "",
         region=region,
         version_from=served,
-        version_to=wanted,
+        version_to=aspired,
         models=tuple(sorted(p.model for p in members)[:NAMES_KEPT]),
         regions=(region,),
     )

@@ -52,7 +52,7 @@ class PairLine:
 
 @dataclass(frozen=True, slots=True)
 class ModelLine:
-    """One model in a list. ``serving`` of ``counted`` regions serve what the log wants there."""
+    """One model in a list. ``serving`` of ``counted`` regions serve the aspired version."""
 
     model: str
     status: Status
@@ -75,7 +75,7 @@ class ModelLine:
 
 @dataclass(frozen=True, slots=True)
 class RegionLine:
-    """One region in a list. ``serving`` of ``counted`` models serve what the log wants there."""
+    """One region in a list. ``serving`` of ``counted`` models serve the aspired version."""
 
     region: str
     status: Status
@@ -378,7 +378,7 @@ def worker_line(worker: Worker) -> WorkerLine:
 
 
 def _serving(pairs: list[Pair]) -> int:
-    """How many serve what is wanted; what was not heard of in time does not."""
+    """How many serve the aspired version; what was not heard of in time does not."""
     return sum(LOOKS[p.status].serves_aspired for p in pairs)
 
 

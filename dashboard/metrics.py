@@ -28,7 +28,7 @@ class _Own(Collector):
         yield GaugeMetricFamily(
             "modelcast_dashboard_state_timestamp_seconds",
             "When the tracker last wrote a version-state, by this machine's clock; 0: never.",
-            board.fleet.newest_us() / 1_000_000,
+            board.overview.newest_us() / 1_000_000,
         )
         yield GaugeMetricFamily(
             "modelcast_dashboard_kafka_up", "1 while version-state is read.", int(board.kafka_reads)
@@ -37,7 +37,7 @@ class _Own(Collector):
 
     def _pairs(self) -> Iterator[Metric]:
         """How many counted pairs have each status; statuses that no pair has are left out."""
-        fleet = self._board.fleet
+        overview = self._board.overview
         models = GaugeMetricFamily(
             "modelcast_model_pairs", "Regions of the model, by status.", labels=("model", "status")
         )
@@ -45,7 +45,7 @@ class _Own(Collector):
             "modelcast_region_pairs", "Models in the region, by status.", labels=("region", "status")
         )
         found: Counter[tuple[str, Status]] = Counter()
-        for name, view in fleet.models.items():
+        for name, view in overview.models.items():
             for status, count in view.statuses.items():
                 models.add_metric((name, status.value), count)
             found.update((pair.row.region, pair.status) for pair in view.pairs.values() if pair.counted)

@@ -122,14 +122,14 @@ def _in_words(seen: Sighting, limits: Limits) -> dict[str, Any]:
 
 def _verdict(found: list[Sighting], limits: Limits) -> Text:
     """The head of the dashboard's page, in one line."""
-    from modelcast.dashboard.view.fleet import Fleet
+    from modelcast.dashboard.view.overview import Overview
     from modelcast.dashboard.view.problems import problems
-    from modelcast.dashboard.view.verdict import fleet_verdict
+    from modelcast.dashboard.view.verdict import overview_verdict
 
-    now_us, fleet = time.time_ns() // 1000, Fleet(limits)
+    now_us, overview = time.time_ns() // 1000, Overview(limits)
     for seen in found:
-        fleet.take(seen.state, now_us - int(seen.said_seconds_ago * 1_000_000), seen.at_us, seen.source)
-    verdict = fleet_verdict(fleet, problems(fleet, now_us))
+        overview.take(seen.state, now_us - int(seen.said_seconds_ago * 1_000_000), seen.at_us, seen.source)
+    verdict = overview_verdict(overview, problems(overview, now_us))
     told = " · ".join([f"{verdict.label}: {verdict.sentence}", *verdict.notes])
     return Text(one_line(told), style=tables.style_of(verdict.status))
 

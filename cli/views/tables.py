@@ -43,12 +43,12 @@ _POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodStat
 
 def view_of(state: VersionState, at_us: int | None = None, limits: Limits = USUAL) -> "ModelView":
     """A model in words, at ``at_us`` by the tracker's clock (None: when it was said): as the dashboard has it."""
-    from modelcast.dashboard.view.fleet import Fleet
+    from modelcast.dashboard.view.overview import Overview
 
     now_us = state.updated_at_us if at_us is None else at_us
-    fleet = Fleet(limits)
-    fleet.take(state, now_us, now_us, "")
-    return fleet.models[state.model]
+    overview = Overview(limits)
+    overview.take(state, now_us, now_us, "")
+    return overview.models[state.model]
 
 
 def _badness(pair: "Pair") -> tuple[int, int]:

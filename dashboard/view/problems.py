@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.statuses import BEHIND, Status, rank
@@ -66,18 +66,18 @@ class Problem:
     regions: tuple[str, ...] = ()
 
 
-def problems(fleet: Fleet, now_us: int) -> list[Problem]:
+def problems(overview: Overview, now_us: int) -> list[Problem]:
     """All of them, worst first, the longest first among equals."""
-    found = [*_stale(fleet, now_us), *_alarms(fleet)]
+    found = [*_stale(overview, now_us), *_alarms(overview)]
     by_status: dict[Status, list[Pair]] = defaultdict(list)
-    for pair in filter(_matters, fleet.troubled()):
+    for pair in filter(_matters, overview.troubled()):
         by_status[pair.status].append(pair)
-    models_in = _ModelsIn(fleet)
+    models_in = _ModelsIn(overview)
     for status in (Status.SILENT, Status.NONE):
         found += _by_region(status, by_status[status], models_in, share=0.0)
-    found += _by_version(by_status[Status.REFUSED], fleet)
+    found += _by_version(by_status[Status.REFUSED], overview)
     for status in (*BEHIND, Status.EMPTY):
-        found += _behind(status, by_status[status], models_in, fleet)
+        found += _behind(status, by_status[status], models_in, overview)
     return sorted(found, key=lambda p: (rank(p.status), -p.pairs, p.since_us or now_us, p.id))
 
 
@@ -89,29 +89,29 @@ def _matters(pair: Pair) -> bool:
 class _ModelsIn(dict[str, int]):
     """How many models count in a region; looked up when it is asked for."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, overview: Overview) -> None:
         super().__init__()
-        self._fleet = fleet
+        self._overview = overview
 
     def __missing__(self, region: str) -> int:
-        pairs = (view.pairs.get(region) for view in self._fleet.models.values())
+        pairs = (view.pairs.get(region) for view in self._overview.models.values())
         self[region] = count = sum(pair is not None and pair.counted for pair in pairs)
         return count
 
 
-def _stale(fleet: Fleet, now_us: int) -> Iterable[Problem]:
+def _stale(overview: Overview, now_us: int) -> Iterable[Problem]:
     """Some models were not spoken of for long, others were: one tracker of several stands still."""
-    old = sorted(n for n, view in fleet.models.items() if now_us - view.appended_us > STALE_SECONDS * 1_000_000)
+    old = sorted(n for n, view in overview.models.items() if now_us - view.appended_us > STALE_SECONDS * 1_000_000)
     if not old:
         return
-    since_us = min(fleet.models[name].appended_us for name in old)
+    since_us = min(overview.models[name].appended_us for name in old)
     yield Problem(
         id="stale",
         status=Status.SILENT,
         cause="tracker",
-        title="the tracker" if len(old) == len(fleet.models) else "one of the trackers",
+        title="the tracker" if len(old) == len(overview.models) else "one of the trackers",
         pairs=len(old),
-        pairs_of=len(fleet.models),
+        pairs_of=len(overview.models),
         since_us=since_us,
         reason="it has not reported who serves what since; what is shown of these models is as of then",
         command="modelcast doctor --only kafka",
@@ -119,8 +119,8 @@ def _stale(fleet: Fleet, now_us: int) -> Iterable[Problem]:
     )
 
 
-def _alarms(fleet: Fleet) -> Iterable[Problem]:
-    for name, view in fleet.models.items():
+def _alarms(overview: Overview) -> Iterable[Problem]:
+    for name, view in overview.models.items():
         if view.state.alarm:
             yield Problem(
                 id=f"alarm:{name}",
@@ -183,7 +183,7 @@ def _of_region(status: Status, region: str, members: Sequence[Pair], of: int) ->
     )
 
 
-def _by_version(pairs: Sequence[Pair], fleet: Fleet) -> list[Problem]:
+def _by_version(pairs: Sequence[Pair], overview: Overview) -> list[Problem]:
     grouped: dict[tuple[str, int | None], list[Pair]] = defaultdict(list)
     for pair in pairs:
         version = pair.row.refused_version if pair.row.refused_version is not None else pair.row.aspired_version
@@ -198,7 +198,7 @@ def _by_version(pairs: Sequence[Pair], fleet: Fleet) -> list[Problem]:
                 cause="version",
                 title=reference,
                 pairs=len(members),
-                pairs_of=_counted(fleet, model),
+                pairs_of=_counted(overview, model),
                 since_us=_oldest(members),
                 reason=next((p.row.error for p in members if p.row.error), "quarantined")[:REASON_CHARS_MAX],
                 command=f"modelcast describe {shlex.quote(reference)}",
@@ -213,15 +213,15 @@ def _by_version(pairs: Sequence[Pair], fleet: Fleet) -> list[Problem]:
     return found
 
 
-def _behind(status: Status, pairs: Sequence[Pair], models_in: dict[str, int], fleet: Fleet) -> list[Problem]:
-    found = _by_region(status, pairs, models_in, share=REGION_SHARE) if len(fleet.models) > 1 else []
+def _behind(status: Status, pairs: Sequence[Pair], models_in: dict[str, int], overview: Overview) -> list[Problem]:
+    found = _by_region(status, pairs, models_in, share=REGION_SHARE) if len(overview.models) > 1 else []
     whole = {p.region for p in found}
     grouped: dict[tuple[str, int | None], list[Pair]] = defaultdict(list)
     for pair in pairs:
         if pair.row.region not in whole:
             grouped[pair.model, pair.row.aspired_version].append(pair)
     for (model, version), members in grouped.items():
-        found.append(_of_model(status, model, version, members, _counted(fleet, model)))
+        found.append(_of_model(status, model, version, members, _counted(overview, model)))
     return found
 
 
@@ -258,8 +258,8 @@ def _stands(row: RegionState) -> str:
     return row.rollover or f"{row.pods_serving} of {row.pods_expected} pods serve it"
 
 
-def _counted(fleet: Fleet, model: str) -> int:
-    return sum(p.counted for p in fleet.models[model].pairs.values())
+def _counted(overview: Overview, model: str) -> int:
+    return sum(p.counted for p in overview.models[model].pairs.values())
 
 
 def _names(members: Sequence[Pair]) -> tuple[str, ...]:

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.problems import Problem
 from modelcast.schemas.quantities import number, plural
 from modelcast.schemas.statuses import LOOKS, Status, rank
 
 SILENT_SHARE_MAX = 0.3
-"""A smaller share of silent regions is named, but is no verdict over the fleet."""
+"""A smaller share of silent regions is named, but is no verdict over all."""
 NO_TRACKER = "No tracker has reported in time: what is shown is its last report."
 _SAYING = {
     Status.ALARM: "raise an alarm",
@@ -26,7 +26,7 @@ _SAYING = {
 
 
 @dataclass(frozen=True, slots=True)
-class FleetVerdict:
+class OverviewVerdict:
     """The head of the page.
 
     Attributes:
@@ -52,29 +52,29 @@ class FleetVerdict:
     pairs: Mapping[str, int]
 
 
-def fleet_verdict(fleet: Fleet, found: Sequence[Problem]) -> FleetVerdict:
-    """The fleet's status and sentence. One silent region of many is named, and is no verdict over the rest."""
-    pairs, counts = list(fleet.troubled()), fleet.counts()
-    regions = fleet.regions
+def overview_verdict(overview: Overview, found: Sequence[Problem]) -> OverviewVerdict:
+    """The status and the sentence over all models and regions. One silent region of many is named, and is no verdict over the rest."""
+    pairs, counts = list(overview.troubled()), overview.counts()
+    regions = overview.regions
     silent = sorted({p.row.region for p in pairs if p.status is Status.SILENT and p.row.silent})
     unread = any(p.status is Status.SILENT and not p.row.silent for p in pairs)
     few_silent = bool(silent) and not unread and len(silent) < SILENT_SHARE_MAX * len(regions)
     statuses = {p.status for p in found if p.cause != "tracker"} - ({Status.SILENT} if few_silent else set())
-    status = min(statuses, key=rank, default=Status.OK if fleet.models else Status.NONE)
+    status = min(statuses, key=rank, default=Status.OK if overview.models else Status.NONE)
     label = status.value
     if few_silent and (status is Status.OK or rank(status) >= rank(Status.LAG)):
         status, label = Status.SILENT, f"SILENT ({number(len(silent))} of {number(len(regions))})"
-    unspoken = bool(fleet.models) and any(p.cause == "tracker" and p.pairs == len(fleet.models) for p in found)
+    unspoken = bool(overview.models) and any(p.cause == "tracker" and p.pairs == len(overview.models) for p in found)
     if unspoken:
         status, label = Status.SILENT, Status.SILENT.value
     of_status = [p for p in pairs if p.status is status]
     models_in, regions_in = {p.model for p in of_status}, {p.row.region for p in of_status}
-    return FleetVerdict(
+    return OverviewVerdict(
         status=status,
         label=label,
-        sentence=NO_TRACKER if unspoken else _sentence(fleet, status, len(models_in), regions_in, counts),
+        sentence=NO_TRACKER if unspoken else _sentence(overview, status, len(models_in), regions_in, counts),
         notes=_notes(found, status, len(silent)),
-        models=len(fleet.models),
+        models=len(overview.models),
         regions=len(regions),
         models_in_trouble=len({p.model for p in pairs}),
         regions_in_trouble=len({p.row.region for p in pairs}),
@@ -82,10 +82,10 @@ def fleet_verdict(fleet: Fleet, found: Sequence[Problem]) -> FleetVerdict:
     )
 
 
-def _sentence(fleet: Fleet, status: Status, models: int, regions: set[str], counts: Counter[Status]) -> str:
-    if not fleet.models:
+def _sentence(overview: Overview, status: Status, models: int, regions: set[str], counts: Counter[Status]) -> str:
+    if not overview.models:
         return "Nothing is known yet: nothing was published, or no tracker runs."
-    all_models, all_regions = len(fleet.models), len(fleet.regions)
+    all_models, all_regions = len(overview.models), len(overview.regions)
     if status is Status.OK:
         served = counts[Status.OK] + counts[Status.HELD]
         held = f", {number(counts[Status.HELD])} of them held" if counts[Status.HELD] else ""
@@ -94,7 +94,7 @@ def _sentence(fleet: Fleet, status: Status, models: int, regions: set[str], coun
         who = next(iter(regions)) if len(regions) == 1 else f"{number(len(regions))} of {plural(all_regions, 'region')}"
         return f"{who} {'has' if len(regions) == 1 else 'have'} not reported in time."
     if models == 1 == all_models:
-        name = next(iter(fleet.models))
+        name = next(iter(overview.models))
         return f"{name} {_singular(_SAYING[status])} in {number(len(regions))} of {plural(all_regions, 'region')}."
     saying = _SAYING[status] if models != 1 else _singular(_SAYING[status])
     many = f"{number(models)} of {plural(all_models, 'model')} {saying}"

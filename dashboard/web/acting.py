@@ -51,7 +51,7 @@ class Acting:
         if request.content_type != "application/json":
             hint = "send Content-Type: application/json"
             return _fault(415, Fault("the request is no JSON", request.content_type[:100], hint))
-        view = self._board.fleet.models.get(request.match_info["model"])
+        view = self._board.overview.models.get(request.match_info["model"])
         if view is None:
             raise NotFound("no such model", subject=request.match_info["model"][:80], hint="see /api/v1/models")
         model, body = view.state.model, await request.read()

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from modelcast.dashboard.board import Freshness
 from modelcast.dashboard.groups import GroupView, GroupStatus
 from modelcast.dashboard.view.entries import EntryLine
-from modelcast.dashboard.view.fleet import Fleet, Worker
+from modelcast.dashboard.view.overview import Overview, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
-from modelcast.dashboard.view.verdict import FleetVerdict
+from modelcast.dashboard.view.verdict import OverviewVerdict
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.records import CommandKind, PodReport
 from modelcast.schemas.statuses import LOOKS, Status, worst
@@ -128,7 +128,7 @@ class VerdictAnswer:
     fresh: Freshness
     boot: str
     revision: int
-    verdict: FleetVerdict
+    verdict: OverviewVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,10 +344,10 @@ def model_line(view: ModelView) -> ModelLine:
     )
 
 
-def region_line(fleet: Fleet, region: str) -> RegionLine:
+def region_line(overview: Overview, region: str) -> RegionLine:
     """A region as it is answered."""
-    pairs = [view.pairs[region] for view in fleet.models.values() if region in view.pairs]
-    counted, workers = [p for p in pairs if p.counted], fleet.workers.get(region, ())
+    pairs = [view.pairs[region] for view in overview.models.values() if region in view.pairs]
+    counted, workers = [p for p in pairs if p.counted], overview.workers.get(region, ())
     return RegionLine(
         region=region,
         status=worst(p.status for p in counted),

@@ -59,7 +59,7 @@ class Api:
     async def verdict(self, request: web.Request) -> web.Response:
         """Is everything as it should be?"""
         board = self._board
-        answer = answers.VerdictAnswer(board.freshness(), board.stream.boot, board.fleet.revision, board.verdict)
+        answer = answers.VerdictAnswer(board.freshness(), board.stream.boot, board.overview.revision, board.verdict)
         return self._answer(request, answer)
 
     async def problems(self, request: web.Request) -> web.Response:
@@ -70,9 +70,9 @@ class Api:
             _problem_key,
             after=request.query.get("after", ""),
             limit=limit_of(request.query.get("limit")),
-            revision=board.fleet.revision,
+            revision=board.overview.revision,
         )
-        answer = answers.Problems(board.freshness(), board.fleet.revision, len(board.problems), found.rows, found.next)
+        answer = answers.Problems(board.freshness(), board.overview.revision, len(board.problems), found.rows, found.next)
         return self._answer(request, answer)
 
     async def models(self, request: web.Request) -> web.Response:
@@ -84,7 +84,7 @@ class Api:
         part = query.get("q", "")
         rows = [
             view
-            for name, view in board.fleet.models.items()
+            for name, view in board.overview.models.items()
             if part in name and (status is None or view.status.value == status)
         ]
         found = page(
@@ -92,10 +92,10 @@ class Api:
             _MODEL_KEYS[sort],
             after=query.get("after", ""),
             limit=limit_of(query.get("limit")),
-            revision=board.fleet.revision,
+            revision=board.overview.revision,
         )
         lines = tuple(answers.model_line(view) for view in found.rows)
-        answer = answers.Models(board.freshness(), board.fleet.revision, len(rows), lines, found.next, found.moved_on)
+        answer = answers.Models(board.freshness(), board.overview.revision, len(rows), lines, found.next, found.moved_on)
         return self._answer(request, answer)
 
     async def model(self, request: web.Request) -> web.Response:
@@ -108,7 +108,7 @@ class Api:
         pairs = sorted(view.pairs.values(), key=_pair_key)
         answer = answers.Model(
             fresh=board.freshness(),
-            revision=board.fleet.revision,
+            revision=board.overview.revision,
             model=answers.model_line(view),
             regions=tuple(map(answers.pair_line, pairs[:LIMIT_MAX])),
             regions_total=len(pairs),
@@ -143,25 +143,25 @@ class Api:
 
     async def regions(self, request: web.Request) -> web.Response:
         """All regions, worst first."""
-        fleet = self._board.fleet
+        overview = self._board.overview
         lines = sorted(
-            (answers.region_line(fleet, region) for region in fleet.regions), key=lambda r: (rank(r.status), r.region)
+            (answers.region_line(overview, region) for region in overview.regions), key=lambda r: (rank(r.status), r.region)
         )
         return self._answer(
-            request, answers.Regions(self._board.freshness(), fleet.revision, tuple(lines)), cached=False
+            request, answers.Regions(self._board.freshness(), overview.revision, tuple(lines)), cached=False
         )
 
     async def region(self, request: web.Request) -> web.Response:
         """One region: workers and models."""
-        fleet, region = self._board.fleet, check_region(request.match_info["region"])
-        if region not in fleet.regions:
+        overview, region = self._board.overview, check_region(request.match_info["region"])
+        if region not in overview.regions:
             raise NotFound("the tracker knows of no such region", subject=region, hint="see /api/v1/regions")
-        pairs = sorted((v.pairs[region] for v in fleet.models.values() if region in v.pairs), key=_pair_key)
+        pairs = sorted((v.pairs[region] for v in overview.models.values() if region in v.pairs), key=_pair_key)
         answer = answers.Region(
             fresh=self._board.freshness(),
-            revision=fleet.revision,
-            region=answers.region_line(fleet, region),
-            workers=tuple(map(answers.worker_line, fleet.workers.get(region, ()))),
+            revision=overview.revision,
+            region=answers.region_line(overview, region),
+            workers=tuple(map(answers.worker_line, overview.workers.get(region, ()))),
             models=tuple(map(answers.pair_line, pairs[:LIMIT_MAX])),
             models_total=len(pairs),
         )
@@ -169,10 +169,10 @@ class Api:
 
     async def refused(self, request: web.Request) -> web.Response:
         """What regions refuse."""
-        fleet = self._board.fleet
-        pairs = sorted((p for p in fleet.pairs() if p.status is Status.REFUSED), key=_pair_key)
+        overview = self._board.overview
+        pairs = sorted((p for p in overview.pairs() if p.status is Status.REFUSED), key=_pair_key)
         lines = tuple(map(answers.pair_line, pairs[:LIMIT_MAX]))
-        return self._answer(request, answers.Refusals(self._board.freshness(), fleet.revision, lines, len(pairs)))
+        return self._answer(request, answers.Refusals(self._board.freshness(), overview.revision, lines, len(pairs)))
 
     async def entries(self, request: web.Request) -> web.Response:
         """The newest log entries."""
@@ -192,7 +192,7 @@ class Api:
     async def grid(self, request: web.Request) -> web.Response:
         """All pairs, a byte each."""
         board = self._board
-        return self._bytes(request, grid(board.fleet, board.freshness().as_of_us), "application/octet-stream")
+        return self._bytes(request, grid(board.overview, board.freshness().as_of_us), "application/octet-stream")
 
     async def statuses(self, request: web.Request) -> web.Response:
         """The statuses."""
@@ -203,7 +203,7 @@ class Api:
     def _view(self, request: web.Request) -> ModelView:
         name = check_model(request.match_info["model"])
         try:
-            return self._board.fleet.models[name]
+            return self._board.overview.models[name]
         except KeyError:
             hint = f"modelcast history {name}"
             raise NotFound("the tracker knows of no such model", subject=name, hint=hint) from None
@@ -214,7 +214,7 @@ class Api:
     def _bytes(self, request: web.Request, body: bytes, kind: str, *, cached: bool = True) -> web.Response:
         headers = {"Cache-Control": "no-cache"}
         if cached:
-            tag = f"{self._board.stream.boot}-{self._board.fleet.revision}-{int(self._board.freshness().stale)}"
+            tag = f"{self._board.stream.boot}-{self._board.overview.revision}-{int(self._board.freshness().stale)}"
             headers["ETag"] = f'"{tag}"'
             if any(etag.value == tag for etag in request.if_none_match or ()):
                 return web.Response(status=304, headers=headers)

@@ -60,7 +60,7 @@ class Events:
                     "boot": stream.boot,
                     "id": stream.number,
                     "fresh": fresh,
-                    "revision": self._board.fleet.revision,
+                    "revision": self._board.overview.revision,
                 }
                 await _write(response, f"retry: {RETRY_MS}\n\n".encode() + stream.frame("hello", hello))
                 for frame in missed:

@@ -18,7 +18,7 @@ from modelcast.dashboard.board import Board
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
-from modelcast.dashboard.view.fleet import Worker
+from modelcast.dashboard.view.overview import Worker
 from modelcast.dashboard.web.app import make_web_app
 from modelcast.infra.settings import ActionSettings, DashboardSettings
 from modelcast.infra.stores import MemoryStore

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.problems import Problem, problems
-from modelcast.dashboard.view.verdict import FleetVerdict, fleet_verdict
+from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.states import State
 from modelcast.schemas.statuses import Limits, Status
@@ -13,12 +13,12 @@ from tests.dashboard.makers import NOW, SECOND, fetching, refusing, row, state
 REGIONS = [f"r{n:02}" for n in range(20)]
 
 
-def shown(*states: VersionState, now_us: int = NOW) -> tuple[list[Problem], FleetVerdict]:
-    fleet = Fleet(Limits())
+def shown(*states: VersionState, now_us: int = NOW) -> tuple[list[Problem], OverviewVerdict]:
+    overview = Overview(Limits())
     for each in states:
-        fleet.take(each, each.updated_at_us, now_us, "kafka")
-    found = problems(fleet, now_us)
-    return found, fleet_verdict(fleet, found)
+        overview.take(each, each.updated_at_us, now_us, "kafka")
+    found = problems(overview, now_us)
+    return found, overview_verdict(overview, found)
 
 
 def healthy(model: str, but: str = "") -> VersionState:

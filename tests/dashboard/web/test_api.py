@@ -38,7 +38,7 @@ async def test_the_verdict_says_what_is_so_and_how_old_it_is(board: Board, serve
     assert answer["fresh"]["stale"] is False
 
 
-async def test_a_fleet_that_is_empty_says_so(board: Board, serve: Serve) -> None:
+async def test_an_overview_that_is_empty_says_so(board: Board, serve: Serve) -> None:
     board.take(NewsBatch("kafka", Reach.LIVE, complete=frozenset()))
     answer = await read(await serve(board), "/api/v1/verdict")
     assert answer["verdict"]["sentence"] == "Nothing is known yet: nothing was published, or no tracker runs."

@@ -18,7 +18,7 @@ class Worker:
 
 
 @dataclass(slots=True)
-class Fleet:
+class Overview:
     """What is shown.
 
     Attributes:

@@ -33,7 +33,7 @@ class AspiredSource(Protocol):
 
 
 class Presence(Protocol):
-    """How the region learns of this pod (``Registration``)."""
+    """How the region learns of this pod (``Registrar``)."""
 
     @property
     def trouble(self) -> str:

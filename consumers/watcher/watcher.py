@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from modelcast.consumers.discovery.registration import make_presence
+from modelcast.consumers.discovery.registrar import make_registrar
 from modelcast.consumers.fetch import Link, RegionalArtifacts, as_set
 from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.config import PodConfig
@@ -53,8 +53,8 @@ class Watcher:
         host, port: where it listens; port 0 is any free one, see ``url``.
         state_dir: what it has accepted, this process's alone; None: beside the cache.
         cache_dir: artifacts; may be shared on a machine; None: the region's ``cache_dir``.
-        advertise: the URL under which it registers itself in the region's bucket, for fleets discovered by lease; "":
-            the region's settings name it.
+        advertise: the URL under which it registers itself in the region's bucket, for fleets discovered by registration;
+            "": the region's settings name it.
         on_retire: called, on a thread, with a model that is no longer to be served.
         artifacts: where the files come from; None: the region's bucket, through the cache.
         settings: None: from ``modelcast.toml`` and the environment.
@@ -100,7 +100,7 @@ class Watcher:
             state_dir=state_dir or cache.parent / f"pod-{name}",
             host=host,
             port=port,
-            presence=make_presence(here, region, name, advertise) if advertise else None,
+            presence=make_registrar(here, region, name, advertise) if advertise else None,
             expected=tuple(check_model(model) for model in models),
         )
         self._deliver: Deliver = lambda _update: None

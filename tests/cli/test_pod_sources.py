@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from modelcast.cli import pod_sources
-from modelcast.consumers.discovery.registration import make_presence
+from modelcast.consumers.discovery.registrar import make_registrar
 from modelcast.consumers.fetch.transfer.disks import Disks
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.settings import RegionSettings, StoreSettings
@@ -74,4 +74,4 @@ def test_a_pod_that_can_not_register_as_it_is_told_to_is_refused_at_start(
 ) -> None:
     region = RegionSettings(store=StoreSettings(url=store) if store else None)
     with pytest.raises(UsageError, match=said):
-        make_presence(region, "eu", name, url)
+        make_registrar(region, "eu", name, url)

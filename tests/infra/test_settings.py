@@ -91,17 +91,17 @@ def test_the_pods_of_a_region_are_those_of_its_fleets_and_of_the_short_form(tmp_
         ('[{"kind": "triton", "pods": []}]', r"fleet\.0\.kind"),
         ('[{"pods": ["pod:8080"]}]', r"fleet\.0\.pods"),
         ('[{"kind": "v2"}]', r"fleet\.0: name its pods .* or say how they are discovered"),
-        ('[{"pods": ["http://b:1"], "discover": {"by": "lease"}}]', r"fleet\.0: write pods or discover, not both"),
-        ('[{"discover": {"by": "consul"}}]', r"fleet\.0\.discover: .*'lease', 'file', 'dns', 'kubernetes'"),
-        ('[{"discover": {"by": "lease", "every": 5}}]', r"discover\.lease\.every: no such setting"),
-        ('[{"kind": "v2", "discover": {"by": "lease"}}]', "servers of kind v2 register nowhere"),
+        ('[{"pods": ["http://b:1"], "discover": {"by": "registration"}}]', r"fleet\.0: write pods or discover, not both"),
+        ('[{"discover": {"by": "consul"}}]', r"fleet\.0\.discover: .*'registration', 'file', 'dns', 'kubernetes'"),
+        ('[{"discover": {"by": "registration", "every": 5}}]', r"discover\.registration\.every: no such setting"),
+        ('[{"kind": "v2", "discover": {"by": "registration"}}]', "servers of kind v2 register nowhere"),
         ('[{"discover": {"by": "file", "path": "/pods.yml"}}]', r"end it in \.json or \.toml"),
         ('[{"discover": {"by": "dns", "name": "pods"}}]', "A records name no port: set port"),
         ('[{"discover": {"by": "dns", "name": "p", "record": "SRV", "port": 1}}]', "leave port out"),
         ('[{"discover": {"by": "dns", "name": "p", "port": 1, "nameservers": ["ns"]}}]', "'ns' is no address"),
         ('[{"discover": {"by": "kubernetes", "service": "Pods"}}]', r"discover\.kubernetes\.service"),
         ('[{"discover": {"by": "kubernetes", "service": "p", "ca_file": "/ca"}}]', "go with api_url"),
-        ('[{"discover": {"by": "lease"}}, {"discover": {"by": "lease"}}]', "discovered twice: lease"),
+        ('[{"discover": {"by": "registration"}}, {"discover": {"by": "registration"}}]', "discovered twice: registration"),
         ('[{"pods": ["http://a:1/"]}]', "named twice: http://a:1"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_fleet_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch,
 
 def test_a_fleets_pods_may_be_discovered_in_four_ways(tmp_path: Path) -> None:
     (tmp_path / "modelcast.toml").write_text(
-        '[regions.eu]\n[[regions.eu.fleet]]\ndiscover = { by = "lease" }\n'
+        '[regions.eu]\n[[regions.eu.fleet]]\ndiscover = { by = "registration" }\n'
         '[[regions.eu.fleet]]\ndiscover = { by = "file", path = "/etc/pods.toml" }\n'
         '[[regions.eu.fleet]]\nkind = "v2"\n'
         'discover = { by = "dns", name = "pods", port = 80, nameservers = ["10.0.0.2", "[fd00::2]:5353", "fd00::3"] }\n'
@@ -125,7 +125,7 @@ def test_a_fleets_pods_may_be_discovered_in_four_ways(tmp_path: Path) -> None:
         fleets = load().region("eu").fleets
     assert [fleet.label for fleet in fleets] == [
         "settings",
-        "lease",
+        "registration",
         "file /etc/pods.toml",
         "dns A pods:80",
         "kubernetes models/pods:web",

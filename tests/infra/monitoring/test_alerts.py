@@ -40,7 +40,7 @@ FIRING: dict[str, list[tuple[str, str]]] = {
         ('modelcast_model_pods_serving{model="fraud"}', "17x60"),
         ('modelcast_model_pods_expected{model="fraud"}', "20x60"),
     ],
-    "FleetUnseen": [('modelcast_fleet_seen_timestamp_seconds{instance="eu-1:9464",fleet="lease"}', "1x100")],
+    "FleetUnseen": [('modelcast_fleet_seen_timestamp_seconds{instance="eu-1:9464",fleet="registration"}', "1x100")],
     "OwnerFlapping": [('modelcast_fenced_total{model="fraud"}', "0+1x60")],
     "DiskFull": [('modelcast_disk_free_bytes{instance="eu-1:9464"}', "100000000000-500000000x200")],
     "ViewUnwritten": [

@@ -40,7 +40,7 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     here = settings.dashboard
-    board = Board(Limits(late_seconds=here.lag_slo_seconds))
+    board = Board(Limits(late_seconds=here.late_seconds))
 
     def from_thread(batch: NewsBatch) -> None:
         if not loop.is_closed():

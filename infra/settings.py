@@ -256,7 +256,7 @@ class DashboardSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=9470, ge=0, le=65535)  # 0: any free one
     hosts: tuple[str, ...] = ()  # names that it answers to besides loopback's: those of a proxy before it
-    lag_slo_seconds: float = Field(default=60.0, gt=0)  # behind for longer is late
+    late_seconds: float = Field(default=60.0, gt=0)  # behind for longer is late
     watchers_max: int = Field(default=5000, ge=1)
     actions: ActionSettings = ActionSettings()
 

@@ -110,7 +110,7 @@ def _models(settings: "Settings") -> View:
 
 def limits_of(settings: "Settings") -> Limits:
     """When statuses turn worse: as the dashboard has it."""
-    return Limits(late_seconds=settings.dashboard.lag_slo_seconds)
+    return Limits(late_seconds=settings.dashboard.late_seconds)
 
 
 def _in_words(seen: Sighting, limits: Limits) -> dict[str, Any]:

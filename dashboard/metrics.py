@@ -7,13 +7,13 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupsWatch, GroupStatus
 from modelcast.schemas.statuses import Status
 
 
 class _Own(Collector):
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Dashboard) -> None:
         self._board = board
 
     def collect(self) -> Iterator[Metric]:
@@ -90,7 +90,7 @@ class _Groups(Collector):
         )
 
 
-def collected(board: Board, groups: GroupsWatch) -> CollectorRegistry:
+def collected(board: Dashboard, groups: GroupsWatch) -> CollectorRegistry:
     """A registry of the board's metrics, those of the consumer groups and the process'."""
     registry = CollectorRegistry()
     registry.register(_Own(board))

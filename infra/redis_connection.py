@@ -41,9 +41,9 @@ def _check_readable(path: Path) -> None:
         with path.open("rb") as file:
             file.read(1)
     except OSError as error:
-        told = error.strerror or str(error)
+        message = error.strerror or str(error)
         hint = "name the CA's file, in PEM format"
-        raise UsageError(told[:1].lower() + told[1:], subject=f"redis.ssl_ca_location: {path}", hint=hint) from None
+        raise UsageError(message[:1].lower() + message[1:], subject=f"redis.ssl_ca_location: {path}", hint=hint) from None
 
 
 def unavailable(error: BaseException) -> RedisUnavailable:

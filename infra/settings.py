@@ -234,7 +234,7 @@ class DaemonSettings(Section):
 
 
 class ActionSettings(Section):
-    """Who may command by the dashboard; all may read it. Without tokens and proxies, nobody may.
+    """Who may command by the dashboard; all may read it. Without tokens and proxies, no one may.
 
     Attributes:
         enabled: whether anybody may.
@@ -365,11 +365,11 @@ def load(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        told = (
+        found_lines = (
             (".".join(map(str, e["loc"])), "no such setting" if e["type"] == "extra_forbidden" else e["msg"])
             for e in error.errors(include_input=False)
         )
-        lines = (f"{place}: {what.removeprefix('Value error, ')}" for place, what in told)
+        lines = (f"{place}: {what.removeprefix('Value error, ')}" for place, what in found_lines)
         path = config_path()
         where = f"in {path}, or in its MODELCAST_… variable" if path else "in its MODELCAST_… variable"
         raise UsageError(

@@ -81,7 +81,7 @@ class LogWriter:
 
 
 def _from_environment() -> Settings:
-    for told in unknown_variables(os.environ):
-        _logger.warning(told)
+    for message in unknown_variables(os.environ):
+        _logger.warning(message)
     with heard_at_exit("reading the settings"):
         return load()

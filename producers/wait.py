@@ -31,11 +31,11 @@ class StateReport:
 
     Attributes:
         state: the words.
-        said_seconds_ago: how old it was when it was found there; 0: it came while we listened.
+        reported_seconds_ago: how old it was when it was found there; 0: it came while we listened.
     """
 
     state: VersionState
-    said_seconds_ago: float = 0.0
+    reported_seconds_ago: float = 0.0
 
 
 def wait_for(
@@ -103,7 +103,7 @@ def _reached(
         if registry_id and state.registry_id != registry_id:
             continue
         found = judged(state)
-        late = lateness(state, report.said_seconds_ago)
+        late = lateness(state, report.reported_seconds_ago)
         hint = f"modelcast describe {model}; after mending it, modelcast release {subject}"
         if state.head_generation != asked_at:
             asked_at = state.head_generation
@@ -136,7 +136,7 @@ def versions_refused(settings: Settings, model: str, *, timeout_seconds: float =
         report = next(reports(settings, model, timeout_seconds=timeout_seconds), None)
     except KafkaUnavailable:
         return None
-    if report is None or lateness(report.state, report.said_seconds_ago):
+    if report is None or lateness(report.state, report.reported_seconds_ago):
         return None
     return refused_versions(report.state)
 

@@ -64,11 +64,11 @@ def demo(
         links = {f"MODELCAST_REGIONS__{r.upper()}__BANDWIDTH_BYTES_PER_SECOND": LINK_BYTES_PER_SECOND for r in names}
         env = {name: str(value) for name, value in links.items()}
         with LocalStack.start(folder, regions=names, pods_per_region=pods, extra_env=env, progress=screen) as stack:
-            screen.tell(
+            screen.report(
                 f"{len(names)} regions with {pods} pods each are up, each {LINK_BYTES_PER_SECOND * 8 // 10**6} Mbit/s "
                 f"from the origin: {stack.ready_seconds['all']:.1f} s"
             )
-            screen.tell(f"the dashboard: {dashboard_url(stack.env)}")
+            screen.report(f"the dashboard: {dashboard_url(stack.env)}")
             with _environment({**stack.env, "MODELCAST_PUBLISH__BASE_CACHE_DIR": str(folder / "bases")}):
                 outcome = Demo(load(), training, screen, deltas=deltas_installed()).run()
             if picture is not None:

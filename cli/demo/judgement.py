@@ -40,7 +40,7 @@ class Judgement:
     Attributes:
         broken: promises that did not hold.
         late: what came later or slower than is usual.
-        unfinished: what nobody waited for to its end.
+        unfinished: what was not waited for to its end.
     """
 
     broken: tuple[str, ...] = ()

@@ -143,8 +143,8 @@ def _room(machine: Machine, folder: Folder, there: Path) -> Check:
     try:
         return judge_room(folder, machine.room(there))
     except OSError as error:
-        told = f"its disk can't be asked for its room: {error.strerror or error}"
-        return Check(f"{folder.setting} {folder.path}: room", Result.warning, told, "mend its permissions")
+        message = f"its disk can't be asked for its room: {error.strerror or error}"
+        return Check(f"{folder.setting} {folder.path}: room", Result.warning, message, "mend its permissions")
 
 
 def judge_open_files(soft: int, hard: int) -> Check:

@@ -128,10 +128,10 @@ def _verdict(found: list[Sighting], limits: Limits) -> Text:
 
     now_us, overview = time.time_ns() // 1000, Overview(limits)
     for seen in found:
-        overview.take(seen.state, now_us - int(seen.said_seconds_ago * 1_000_000), seen.at_us, seen.source)
+        overview.take(seen.state, now_us - int(seen.reported_seconds_ago * 1_000_000), seen.at_us, seen.source)
     verdict = overview_verdict(overview, problems(overview, now_us))
-    told = " · ".join([f"{verdict.label}: {verdict.sentence}", *verdict.notes])
-    return Text(one_line(told), style=tables.style_of(verdict.status))
+    reported = " · ".join([f"{verdict.label}: {verdict.sentence}", *verdict.notes])
+    return Text(one_line(reported), style=tables.style_of(verdict.status))
 
 
 def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
@@ -205,7 +205,7 @@ def _pods(settings: "Settings") -> View:
 
 def _remarks(source: StateSource, found: list[Sighting]) -> list[Text]:
     lines = [Text(one_line(remark), style="yellow") for remark in source.remarks]
-    oldest = max((s.said_seconds_ago for s in found), default=0.0)
+    oldest = max((s.reported_seconds_ago for s in found), default=0.0)
     behind = max((s.behind_seconds for s in found), default=0.0)
     if oldest > STALE_SECONDS:
         lines.append(
@@ -295,13 +295,13 @@ def wait(
     seconds = seconds_of(timeout)
     version = wanted.version if wanted.version is not None else _version_of(settings, wanted)
     started = time.monotonic()
-    log, told = LogRefusal(settings, wanted.model, version), False
+    log, reported = LogRefusal(settings, wanted.model, version), False
 
     def refused() -> str:
-        nonlocal told
+        nonlocal reported
         why = log()
-        if log.log is not None and version not in log.log.updates and not told:
-            told = True
+        if log.log is not None and version not in log.log.updates and not reported:
+            reported = True
             latest = f"{wanted.model}/{log.log.latest_version or 0}"
             say(f"note: {wanted.model}/{version} is not published yet, {latest} is the latest")
         return why

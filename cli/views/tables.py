@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 from modelcast.cli.console import TextTable, size_of
-from modelcast.cli.views.holds import held_line, told_by
+from modelcast.cli.views.holds import held_line, reported_holds
 from modelcast.cli.views.state_source import Sighting
 from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import PodReport, RegionState, VersionState
@@ -64,21 +64,21 @@ def models_table(sightings: Iterable[Sighting], limits: Limits = USUAL) -> Rende
     for seen, view in sorted(views, key=lambda each: _model_badness(*each)):
         state = seen.state
         serving = f"{serving_in(view)}/{sum(view.statuses.values()) + state.regions_omitted}"
-        told = _worst_text(view)
+        worst = _worst_text(view)
         consistent, lag_seconds = _version(state.consistent_version), state.lag_seconds_max(seen.at_us)
         full.add_row(
             state.model,
             _version(state.latest_version),
             consistent,
             serving,
-            told,
+            worst,
             duration(lag_seconds) if lag_seconds else "-",
             str(state.skew),
             f"{duration(seen.age_seconds)} ago",
             _held(state),
         )
-        fewer.add_row(state.model, consistent, serving, told)
-        lines.add_row(Text.assemble(f"{state.model}: {consistent} in {serving}, ", told))
+        fewer.add_row(state.model, consistent, serving, worst)
+        lines.add_row(Text.assemble(f"{state.model}: {consistent} in {serving}, ", worst))
     return Fitting((full, fewer, lines), FULL_COLUMNS_MIN)
 
 
@@ -126,9 +126,9 @@ def notes(state: VersionState, limits: Limits = USUAL) -> list[Text]:
     for pair in _worst_first(view_of(state, limits=limits)):
         lines.setdefault((note(pair.row, state.updated_at_us), pair.status), []).append(pair.row.region)
     return [
-        Text(one_line(f"{', '.join(who)}: {told}"), style=_STYLE.get(status, ""))
-        for (told, status), who in lines.items()
-        if told
+        Text(one_line(f"{', '.join(who)}: {worst}"), style=_STYLE.get(status, ""))
+        for (worst, status), who in lines.items()
+        if worst
     ]
 
 
@@ -201,7 +201,7 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
             duration(lag) if lag else "-",
             size(free) if free is not None else "-",
             software,
-            Text("; ".join(f"{name} {told}" for name, pair in models.items() if (told := held_line(pair.row))) or "-"),
+            Text("; ".join(f"{name} {worst}" for name, pair in models.items() if (worst := held_line(pair.row))) or "-"),
         )
     return Fitting((table, fewer, lines), FULL_COLUMNS_MIN)
 
@@ -271,7 +271,7 @@ def error_of(row: RegionState, now_us: int) -> str:
 def _held(state: VersionState) -> Text:
     """What holds its regions; which they are is left out where it holds them all."""
     ways = {held_line(row) for row in state.regions}
-    return Text(ways.pop() if len(ways) == 1 else "; ".join(told_by(state))) if any(ways) else Text("-")
+    return Text(ways.pop() if len(ways) == 1 else "; ".join(reported_holds(state))) if any(ways) else Text("-")
 
 
 @dataclass(frozen=True, slots=True)

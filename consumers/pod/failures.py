@@ -33,5 +33,5 @@ def failure_code(error: Exception) -> str:
 
 def failure_message(error: Exception) -> str:
     """What is reported of it."""
-    said = str(error) if isinstance(error, ModelcastError | MemoryError) else f"{type(error).__name__}: {error}"
-    return said[:2000] or type(error).__name__
+    message = str(error) if isinstance(error, ModelcastError | MemoryError) else f"{type(error).__name__}: {error}"
+    return message[:2000] or type(error).__name__

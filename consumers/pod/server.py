@@ -87,9 +87,9 @@ async def serve_until(
         try:
             await site.start()
         except OSError as error:  # asyncio's own words repeat the address; an unknown host name has no errno
-            told = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            message = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             where = f"{config.host}:{config.port}"
-            raise ModelcastError(f"can't listen: {told}", subject=where, hint="set --host and --port") from error
+            raise ModelcastError(f"can't listen: {message}", subject=where, hint="set --host and --port") from error
         port = runner.addresses[0][1]
         log.info("listening", pod=config.name, region=config.region, host=config.host, port=port)
         _write_port(config, port)

@@ -51,11 +51,11 @@ class Startup:
             orders = await self._ask_until_told(orders)
             self._weigh(orders)
             await self._all(self._load, orders)
-        told = False
+        reported = False
         while not self._weigh(orders):
-            if not told:
+            if not reported:
                 log.warning("not ready: the region serves more than could be restored", lacking=self._life.lacking)
-                told = True
+                reported = True
             await self._repository.changed.wait()
 
     def _weigh(self, orders: AspiredByModel, unknown: str = "") -> bool:

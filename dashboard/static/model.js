@@ -84,7 +84,7 @@ export function Model({ name }) {
   return html`<section class=${`verdict w-${model.status}`} aria-label="verdict">
       <p class="sentence"><${Badge} status=${model.status} /> ${number(model.serving)} of ${plural(model.counted, "region")} serve the aspired version; the latest version is ${latest}</p>
       <p class="notes">consistent version ${model.consistent_version === null ? `none${model.last_consistent_version ? `, last ${model.last_consistent_version}` : ""} ` : html`${model.consistent_version} since <${Ago} us=${model.consistent_since_us} ago=${false} /> `}
-        · generation ${model.head_generation} · ${model.skew ? html`${plural(model.skew, "digest")} too many served since <${Ago} us=${model.skew_since_us} ago=${false} />` : "one digest served"} · the tracker spoke of it <${Ago} us=${model.said_at_us} /></p>
+        · generation ${model.head_generation} · ${model.skew ? html`${plural(model.skew, "digest")} too many served since <${Ago} us=${model.skew_since_us} ago=${false} />` : "one digest served"} · the tracker spoke of it <${Ago} us=${model.reported_at_us} /></p>
       ${model.alarm && html`<p class="alarm"><b>ALARM</b> <${Said} text=${model.alarm} /></p>`}
     </section>
     ${body.problems.length ? html`<section aria-label="what is wrong"><h2>What is wrong</h2><${Problems} ids=${body.problems.map((each) => each.id)} find="" /></section>` : null}

@@ -6,7 +6,7 @@ import structlog
 from aiohttp import web
 
 from modelcast.dashboard.actions import CommandWriter, Identities, Requester, Unwelcome
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.web.answers import Actions, Fault, action_line
 from modelcast.schemas.errors import MovedOn, NotAnnounced, NotFound, Refused
@@ -25,7 +25,7 @@ class Acting:
         commands: writes commands.
     """
 
-    def __init__(self, board: Board, identities: Identities, commands: CommandWriter) -> None:
+    def __init__(self, board: Dashboard, identities: Identities, commands: CommandWriter) -> None:
         self._board, self._identities, self._commands = board, identities, commands
 
     def routes(self, base: str) -> list[web.RouteDef]:

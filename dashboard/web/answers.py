@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modelcast.dashboard.board import Freshness
+from modelcast.dashboard.dashboard import Freshness
 from modelcast.dashboard.groups import GroupView, GroupStatus
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.overview import Overview, Worker
@@ -69,7 +69,7 @@ class ModelLine:
     head_generation: int
     regions_omitted: int
     alarm: str
-    said_at_us: int
+    reported_at_us: int
     statuses: dict[str, int]
 
 
@@ -339,7 +339,7 @@ def model_line(view: ModelView) -> ModelLine:
         head_generation=state.head_generation,
         regions_omitted=state.regions_omitted,
         alarm=state.alarm,
-        said_at_us=view.appended_us,
+        reported_at_us=view.appended_us,
         statuses={status.value: view.statuses[status] for status in LOOKS if view.statuses.get(status)},
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GROUP_STATUSES, GroupsWatch, group_rank
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.redis_poller import read_pods
@@ -35,7 +35,7 @@ class Api:
         groups: looks at consumer groups.
     """
 
-    def __init__(self, settings: Settings, board: Board, logs: LogSource, groups: GroupsWatch) -> None:
+    def __init__(self, settings: Settings, board: Dashboard, logs: LogSource, groups: GroupsWatch) -> None:
         self._settings, self._board, self._logs, self._groups = settings, board, logs, groups
 
     def routes(self) -> list[web.RouteDef]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from aiohttp import ClientConnectionResetError, web
 
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.web.api import BASE
 
 WRITE_SECONDS_MAX = 30.0
@@ -26,7 +26,7 @@ class Events:
         watchers_max: how many streams may be open.
     """
 
-    def __init__(self, board: Board, watchers_max: int) -> None:
+    def __init__(self, board: Dashboard, watchers_max: int) -> None:
         self._board, self._watchers_max = board, watchers_max
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -185,8 +185,8 @@ def why_unreachable(settings: Settings, seconds: float = WHY_SECONDS) -> KafkaEr
             if client.list_topics(timeout=WHY_STEP_SECONDS).brokers:
                 return None
         client.poll(0)
-        if telling := [error for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN]:
-            return telling[-1]
+        if reasons := [error for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN]:
+            return reasons[-1]
     return HANGS_UP if heard else None
 
 

@@ -139,7 +139,7 @@ def tar_members(stream: Forward) -> Iterator[tuple[str, Forward]]:
     Raises:
         NotLookedInto: it is damaged further on.
     """
-    size_told: int | None = None
+    declared_size: int | None = None
     first = True
     while len(block := stream.peek(BLOCK)) == BLOCK:
         if not block.strip(b"\0"):
@@ -155,7 +155,7 @@ def tar_members(stream: Forward) -> Iterator[tuple[str, Forward]]:
         if header.type in {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}:
             if header.size > PAX_MAX_BYTES:
                 raise NotLookedInto("is a tar with a very long header")
-            size_told = _pax_size(stream.read(header.size)) or size_told
+            declared_size = _pax_size(stream.read(header.size)) or declared_size
             stream.skip(-header.size % BLOCK)
             continue
         if header.type in {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}:
@@ -163,7 +163,7 @@ def tar_members(stream: Forward) -> Iterator[tuple[str, Forward]]:
             continue
         if header.type == tarfile.GNUTYPE_SPARSE:
             raise NotLookedInto("is a tar with sparse files")
-        size, size_told = size_told if size_told is not None else header.size, None
+        size, declared_size = declared_size if declared_size is not None else header.size, None
         if not header.isreg() and header.type in tarfile.SUPPORTED_TYPES:
             continue  # folders and links have no bytes
         member = _Part(stream, size)

@@ -94,8 +94,8 @@ def _behind(file: BinaryIO, bytes_max: int) -> str | None:
     left = OPCODES_MAX
     for found in islice(_BEGINNING.finditer(window), PLACES_MAX):
         file.seek(found.start())
-        told, count = calls_imported(Forward(file.read, lambda count: _leap(file, count, end)), left)
-        if told:
+        named, count = calls_imported(Forward(file.read, lambda count: _leap(file, count, end)), left)
+        if named:
             return f"it holds pickle opcodes behind {found.start()} other bytes"
         left -= count
     return None
@@ -154,11 +154,11 @@ def _is_plain_array(stream: Forward) -> bool:
     return isinstance(header, dict) and _is_plain_type(header.get("descr"))
 
 
-def _is_plain_type(told: object) -> bool:
-    if isinstance(told, str):
-        return _PLAIN_TYPE.fullmatch(told) is not None
-    if isinstance(told, tuple):  # a type and its shape
-        return len(told) == 2 and _is_plain_type(told[0])
-    if isinstance(told, list):
-        return all(isinstance(field, tuple) and len(field) in {2, 3} and _is_plain_type(field[1]) for field in told)
+def _is_plain_type(named: object) -> bool:
+    if isinstance(named, str):
+        return _PLAIN_TYPE.fullmatch(named) is not None
+    if isinstance(named, tuple):  # a type and its shape
+        return len(named) == 2 and _is_plain_type(named[0])
+    if isinstance(named, list):
+        return all(isinstance(field, tuple) and len(field) in {2, 3} and _is_plain_type(field[1]) for field in named)
     return False

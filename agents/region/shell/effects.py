@@ -51,19 +51,19 @@ class EffectRunner:
         self._ports = ports
         self._state = state
 
-    async def fetch(self, update: ModelUpdate, cancel: threading.Event, tell: Callable[[Event], None]) -> Event:
-        """``Fetched`` or ``FetchFailed``. ``tell`` is called on the event loop with what is known meanwhile."""
+    async def fetch(self, update: ModelUpdate, cancel: threading.Event, emit: Callable[[Event], None]) -> Event:
+        """``Fetched`` or ``FetchFailed``. ``emit`` is called on the event loop with what is known meanwhile."""
         digest, subject = update.artifact.manifest_digest, {"version": update.version}
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
 
-        def told(event: Event) -> None:
+        def report(event: Event) -> None:
             with suppress(RuntimeError):  # the loop is closed: the event has no reader any more
-                loop.call_soon_threadsafe(tell, event)
+                loop.call_soon_threadsafe(emit, event)
 
         def fetch() -> Transfer:
             with self._ports.report_rate.fetching():
-                reporter = ProgressReporter(digest, self._ports.report_rate, len(self._ports.pods), told)
+                reporter = ProgressReporter(digest, self._ports.report_rate, len(self._ports.pods), report)
                 return self._ports.artifacts.fetch(update, cancel, reporter)
 
         try:

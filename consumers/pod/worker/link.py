@@ -231,8 +231,8 @@ class WorkerLink(asyncio.Protocol):
             self._parts = {name: number for number, name in enumerate(loaded.parts)}
             self._loaded.set_result(loaded)
         elif frame.kind == FrameKind.FAILED:
-            said = orjson.loads(frame.body)
-            self._fail(LoadFailed(said["error"], code=said["code"]))
+            failure = orjson.loads(frame.body)
+            self._fail(LoadFailed(failure["error"], code=failure["code"]))
         elif frame.kind == FrameKind.STAGE:
             self._stage = frame.body.decode()
         elif frame.kind == FrameKind.NEEDS:

@@ -115,8 +115,8 @@ class PodWorker:
         from modelcast.consumers.pod.failures import failure_code, failure_message
 
         if self._artifacts is None:  # this pod's fault, not the version's, which other pods may well load
-            said = f"the artifact source can't be had: {self._unprepared}"
-            self._send(FrameKind.FAILED, orjson.dumps({"code": "no_source", "error": said[:2000]}))
+            message = f"the artifact source can't be had: {self._unprepared}"
+            self._send(FrameKind.FAILED, orjson.dumps({"code": "no_source", "error": message[:2000]}))
             return
         seconds: dict[str, float] = {}
         try:

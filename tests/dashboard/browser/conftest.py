@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from modelcast.dashboard.actions import CommandWriter
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
@@ -52,9 +52,9 @@ class Shown:
     def _on_loop(self, what: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(30)
 
-    async def _start(self) -> Board:
+    async def _start(self) -> Dashboard:
         board, settings = (
-            Board(Limits()),
+            Dashboard(Limits()),
             nowhere().model_copy(update={"dashboard": DashboardSettings(actions=ENABLED)}),
         )
         self.origin = MemoryStore()

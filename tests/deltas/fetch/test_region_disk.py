@@ -17,7 +17,7 @@ from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.producers import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.records import ModelUpdate
-from tests.deltas.fetch.offering import Told
+from tests.deltas.fetch.offering import GivenThroughput
 from tests.producers.fakes import Heard
 from tests.support.processes.command_line import CommandLine
 from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights
@@ -75,7 +75,7 @@ def disk(settings: Settings) -> Disk:
         cache,
         frozenset,
         versions,
-        Link(throughput=Told()),
+        Link(throughput=GivenThroughput()),
         DeltaFetchAccelerator(),
     )
 

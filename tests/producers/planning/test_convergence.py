@@ -141,7 +141,7 @@ def test_a_refused_version_is_seen_also_where_it_is_not_what_is_aspired(staged: 
 
 
 @pytest.mark.parametrize(
-    ("said_seconds_ago", "unread_seconds", "told"),
+    ("reported_seconds_ago", "unread_seconds", "told"),
     [
         (0.0, 0, ""),
         (60.0, 4, ""),
@@ -150,10 +150,10 @@ def test_a_refused_version_is_seen_also_where_it_is_not_what_is_aspired(staged: 
     ],
 )
 def test_what_was_said_long_ago_or_behind_the_times_is_told_as_such(
-    said_seconds_ago: float, unread_seconds: int, told: str
+    reported_seconds_ago: float, unread_seconds: int, told: str
 ) -> None:
     said = replace(state(eu=SERVING), updated_at_us=1 + unread_seconds * 1_000_000, as_of_us=1)
-    assert lateness(said, said_seconds_ago) == told
+    assert lateness(said, reported_seconds_ago) == told
 
 
 def test_a_refusal_tells_where_the_version_is_served_still() -> None:

@@ -1,4 +1,4 @@
-"""What is shown at the moment: takes in what sources bring, lets the clock work, and tells watchers what changed."""
+"""What is shown at the moment: takes in what sources bring, lets the clock work, and sends watchers what changed."""
 
 import asyncio
 import secrets
@@ -54,8 +54,8 @@ class Freshness:
     missing: tuple[str, ...]
 
 
-class Board:
-    """For one event loop."""
+class Dashboard:
+    """All that the pages show, kept current by sources and the clock. For one event loop."""
 
     def __init__(self, limits: Limits) -> None:
         self.overview = Overview(limits)
@@ -116,7 +116,7 @@ class Board:
     # --- what goes out -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Tell watchers until cancelled."""
+        """Send watchers what changed, until cancelled."""
         clock, tick = asyncio.create_task(self._clock()), asyncio.create_task(self._tick())
         try:
             while True:
@@ -151,7 +151,7 @@ class Board:
             self._models.add(pair.model)
 
     def flush(self) -> None:
-        """Find out what is wrong now, and tell watchers what is different."""
+        """Find out what is wrong now, and send watchers what is different."""
         now_us, now = time.time_ns() // 1000, time.monotonic()
         stale = any(now_us - v.appended_us > STALE_SECONDS * 1_000_000 for v in self.overview.models.values())
         seen = (self.overview.revision, self.overview.shape)
@@ -170,11 +170,11 @@ class Board:
         if found != self.verdict:
             self.verdict = found
             self.stream.send("verdict", found, now)
-        self._tell_problems(now)
+        self._send_problems(now)
         if models:
             self.stream.send("models", sorted(models)[:PROBLEMS_SENT], now)
 
-    def _tell_problems(self, now: float) -> None:
+    def _send_problems(self, now: float) -> None:
         top = {p.id: p for p in self.problems[:PROBLEMS_SENT]}
         for gone in self._sent.keys() - top.keys():
             self.stream.send("gone", gone, now)

@@ -33,7 +33,7 @@ class Plug(Protocol):
 
 def fetch_accelerator(settings: Settings) -> Accelerator | None:
     """What saves bytes of the long link, if it is installed."""
-    plug = cast("Plug | None", accelerators.load("fetch"))
+    plug = cast("Plug | None", accelerators.load_accelerator("fetch"))
     return None if plug is None else plug(size_min_bytes=settings.publish.delta_size_min_bytes)
 
 

@@ -48,7 +48,7 @@ def demo(
     from modelcast.infra.local.layout import check_shape, dashboard_url
     from modelcast.infra.local.scratch import scratch_dir
     from modelcast.infra.local.stack import LocalStack
-    from modelcast.infra.settings import load
+    from modelcast.infra.settings import load_settings
 
     names = tuple(name.strip() for name in regions.split(",") if name.strip())
     check_shape(names, pods)
@@ -70,7 +70,7 @@ def demo(
             )
             screen.report(f"the dashboard: {dashboard_url(stack.env)}")
             with _environment({**stack.env, "MODELCAST_PUBLISH__BASE_CACHE_DIR": str(folder / "bases")}):
-                outcome = Demo(load(), training, screen, deltas=deltas_installed()).run()
+                outcome = Demo(load_settings(), training, screen, deltas=deltas_installed()).run()
             if picture is not None:
                 screen.save(picture)
             if keep:

@@ -11,7 +11,7 @@ import structlog
 from multidict import CIMultiDict
 
 from modelcast.consumers.pod.engine import Engine, Served
-from modelcast.consumers.pod.fence import Accepted, Admission, check_pair, judge
+from modelcast.consumers.pod.fence import Accepted, Admission, check_pair, admission_of
 from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics
@@ -103,7 +103,7 @@ class Repository:
         """Obey an order; return when its version serves.
 
         Raises:
-            PodRefused: see ``fence.judge``; ``superseded`` if a higher order arrived meanwhile.
+            PodRefused: see ``fence.admission_of``; ``superseded`` if a higher order arrived meanwhile.
             LoadFailed: it can't be loaded; what served before still does.
         """
         slot = self.slots.setdefault(order.model, Slot(order.model))
@@ -118,7 +118,7 @@ class Repository:
     async def _admit(self, slot: Slot, order: LoadOrder) -> "asyncio.Task[None] | None":
         async with slot.admission:
             accepted = self._ledger.entries.get(order.model)
-            verdict = judge(order, accepted, slot.serving.order if slot.serving else None)
+            verdict = admission_of(order, accepted, slot.serving.order if slot.serving else None)
             running = slot.bringing_up
             if running is not None and _same(slot.bringing_up_order, order):
                 return running  # asked twice: one load, both callers wait for it

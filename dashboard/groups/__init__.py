@@ -1,6 +1,6 @@
 """Consumer groups: how far each has read, in seconds, and whether it still reads."""
 
-from modelcast.dashboard.groups.judging import GroupView, PartitionView, judge
+from modelcast.dashboard.groups.judging import GroupView, PartitionView, group_view
 from modelcast.dashboard.groups.reader import GroupReader
 from modelcast.dashboard.groups.values import GroupLook, GroupsLook, PartitionLook
 from modelcast.dashboard.groups.watch import GroupsWatch
@@ -17,5 +17,5 @@ __all__ = [
     "PartitionLook",
     "PartitionView",
     "group_rank",
-    "judge",
+    "group_view",
 ]

@@ -62,7 +62,7 @@ class GroupView:
     error: str
 
 
-def judge(looks: Sequence[tuple[int, GroupLook]]) -> GroupView:
+def group_view(looks: Sequence[tuple[int, GroupLook]]) -> GroupView:
     """A group by its looks.
 
     Args:

@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
-from modelcast.infra.kafka.client import make_consumer, passes, unavailable
+from modelcast.infra.kafka.client import make_consumer, passes, kafka_unavailable
 from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import DEFAULT
@@ -95,10 +95,10 @@ class KafkaFollower:
         try:
             known = consumer.list_topics(Topic.VERSION_STATE, timeout=self._settings.kafka.timeout_seconds)
         except KafkaException as error:
-            raise unavailable(error, self._settings, Topic.VERSION_STATE) from error
+            raise kafka_unavailable(error, self._settings, Topic.VERSION_STATE) from error
         topic = known.topics[Topic.VERSION_STATE]
         if topic.error is not None:
-            raise unavailable(topic.error, self._settings, Topic.VERSION_STATE)
+            raise kafka_unavailable(topic.error, self._settings, Topic.VERSION_STATE)
         self._ends, self._positions = {}, dict.fromkeys(topic.partitions, 0)
         places = [TopicPartition(Topic.VERSION_STATE, each, 0) for each in topic.partitions]
         for each in places:
@@ -181,7 +181,7 @@ class KafkaFollower:
         if message.topic() == Topic.MODEL_UPDATES:
             self._missing["entries"] = f"{Topic.MODEL_UPDATES}: {error.str()}: the last entries are not shown"
             return
-        raise unavailable(error, self._settings, Topic.VERSION_STATE)
+        raise kafka_unavailable(error, self._settings, Topic.VERSION_STATE)
 
     def _ask(self, consumer: Consumer) -> None:
         """Ask one partition after the other for its end.
@@ -206,7 +206,7 @@ class KafkaFollower:
                     f"partition {partition} of {Topic.VERSION_STATE} has no leader"
                 )
                 return
-            raise unavailable(error, self._settings, Topic.VERSION_STATE) from error
+            raise kafka_unavailable(error, self._settings, Topic.VERSION_STATE) from error
         self._missing.pop(f"partition {partition}", None)
         reached = consumer.position([place])[0].offset  # a compacted topic's last offsets may hold nothing
         self._positions[partition] = max(self._positions[partition], reached)

@@ -11,7 +11,7 @@ from botocore.config import Config
 from modelcast.infra.stores.s3 import S3Store
 from modelcast.infra.stores.s3_clients import Clients
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests
-from modelcast.infra.stores.s3_errors import CERTIFICATES_HINT, translated, unavailable
+from modelcast.infra.stores.s3_errors import CERTIFICATES_HINT, translated, s3_unavailable
 from modelcast.schemas.errors import ModelcastError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _sent(direct: DirectRequests, subject: str) -> ModelcastError | None:
     except ssl.SSLCertVerificationError as error:
         return StoreUnavailable(f"store unreachable: {error}", subject=subject, hint=CERTIFICATES_HINT)
     except LINK_ERRORS as error:
-        return unavailable(error, subject)
+        return s3_unavailable(error, subject)
     return None
 
 

@@ -47,7 +47,7 @@ def level_of(level: object) -> Level:
     raise UsageError(f"bad level {value_and_type(level)}", hint=f"use one of {', '.join(LEVELS)}")
 
 
-def judge(
+def convergence_of(
     state: VersionState | None,
     version: int,
     level: Level = "all",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.dashboard.groups import GroupLook, GroupView, GroupStatus, PartitionLook, judge
+from modelcast.dashboard.groups import GroupLook, GroupView, GroupStatus, PartitionLook, group_view
 from modelcast.dashboard.groups.judging import WINDOW
 
 BEGAN_US, STEP_US = 1_700_000_000_000_000, 5_000_000
@@ -12,7 +12,7 @@ def looks(committed: list[int | None], ends: list[int], members: int | None = 1)
     """A group of one partition whose first unread record was appended ten seconds before the last look."""
     assert len(committed) == len(ends)
     last_us = BEGAN_US + (len(ends) - 1) * STEP_US
-    return judge(
+    return group_view(
         [
             (
                 BEGAN_US + place * STEP_US,
@@ -73,19 +73,19 @@ def test_what_is_all_read_has_no_lag_whatever_time_is_known() -> None:
 
 def test_records_that_were_deleted_unread_make_the_lag_at_least() -> None:
     look = PartitionLook("t", 0, committed=5, start=50, end=60, unread_since_us=BEGAN_US - 1_000_000)
-    view = judge([(BEGAN_US, GroupLook("g", 1, (look,)))])
+    view = group_view([(BEGAN_US, GroupLook("g", 1, (look,)))])
     assert (view.lag_seconds, view.lag_records, view.at_least) == (1.0, 10, True)
 
 
 def test_a_time_that_could_not_be_read_is_not_known_and_never_zero() -> None:
-    view = judge([(BEGAN_US, GroupLook("g", 1, (PartitionLook("t", 0, 5, 0, 60),)))])
+    view = group_view([(BEGAN_US, GroupLook("g", 1, (PartitionLook("t", 0, 5, 0, 60),)))])
     assert (view.lag_seconds, view.lag_records) == (None, 55)
 
 
 def test_one_partition_without_a_leader_leaves_the_others_known() -> None:
     away = PartitionLook("t", 1, 7, error="t/1: no leader")
     behind = PartitionLook("t", 0, 5, 0, 6, unread_since_us=BEGAN_US - 3_000_000)
-    view = judge([(BEGAN_US, GroupLook("g", 1, (away, behind)))])
+    view = group_view([(BEGAN_US, GroupLook("g", 1, (away, behind)))])
     assert (view.status, view.lag_seconds, view.error) == (GroupStatus.ERR, 3.0, "t/1: no leader")
     assert {(p.partition, p.lag_seconds, p.status) for p in view.partitions} == {
         (0, 3.0, GroupStatus.OK),
@@ -99,7 +99,7 @@ def test_the_group_has_the_word_of_its_worst_partition_and_the_lag_of_its_slowes
         stands = PartitionLook("t", 3, 10, 0, 12, unread_since_us=now_us - 90_000_000)
         return GroupLook("g", 2, (PartitionLook("t", 0, 4, 0, 4), stands))
 
-    view = judge([(BEGAN_US + n * STEP_US, at(n)) for n in range(WINDOW)])
+    view = group_view([(BEGAN_US + n * STEP_US, at(n)) for n in range(WINDOW)])
     assert (view.status, view.lag_seconds, view.partitions[0].partition) == (GroupStatus.STALL, 90.0, 3)
 
 
@@ -111,5 +111,5 @@ def test_when_it_last_read_on_is_known() -> None:
 
 
 def test_a_group_whose_offsets_kafka_keeps_to_itself_is_not_said_to_be_well() -> None:
-    view = judge([(BEGAN_US, GroupLook("g", None, (), "its offsets: not authorized"))])
+    view = group_view([(BEGAN_US, GroupLook("g", None, (), "its offsets: not authorized"))])
     assert (view.status, view.lag_records, view.lag_seconds) == (GroupStatus.ERR, None, None)

@@ -147,7 +147,7 @@ class Pod:
     def _admit(self, order: LoadOrder, reply: Reply) -> None:
         accepted, serving = self.accepted, self.serving
         try:
-            verdict = fence.judge(order, accepted, serving.order if serving else None)
+            verdict = fence.admission_of(order, accepted, serving.order if serving else None)
         except PodRefused as refusal:
             self.world.trace(self.name, f"refuses {show(order)}: {refusal.code}")
             self.world.stats[f"refused: {refusal.code}"] += 1

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from modelcast.dashboard.dashboard import Dashboard
-from modelcast.dashboard.groups import GroupsWatch, GroupStatus
+from modelcast.dashboard.groups import GroupStatus, GroupsWatch
 from modelcast.schemas.statuses import Status
 
 

@@ -43,7 +43,9 @@ def _check_readable(path: Path) -> None:
     except OSError as error:
         message = error.strerror or str(error)
         hint = "name the CA's file, in PEM format"
-        raise UsageError(message[:1].lower() + message[1:], subject=f"redis.ssl_ca_location: {path}", hint=hint) from None
+        raise UsageError(
+            message[:1].lower() + message[1:], subject=f"redis.ssl_ca_location: {path}", hint=hint
+        ) from None
 
 
 def redis_unavailable(error: BaseException) -> RedisUnavailable:

@@ -126,7 +126,9 @@ class KubernetesDiscovery(Section):
         return f"kubernetes {place}" + (f":{self.port}" if self.port else "")
 
 
-Discovery = Annotated[RegistrationDiscovery | FileDiscovery | DnsDiscovery | KubernetesDiscovery, Field(discriminator="by")]
+Discovery = Annotated[
+    RegistrationDiscovery | FileDiscovery | DnsDiscovery | KubernetesDiscovery, Field(discriminator="by")
+]
 
 
 class FleetSettings(Section):

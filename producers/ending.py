@@ -20,7 +20,7 @@ EXIT_CODE = 120
 
 @contextmanager
 def heard_at_exit(what: str) -> Iterator[None]:
-    """Around a call whose failure must be known: if its error reaches no caller while the interpreter ends, exit with 120.
+    """Around a call: if its error reaches no caller while the interpreter ends, the process exits with 120.
 
     Args:
         what: it is, for people.

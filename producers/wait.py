@@ -7,7 +7,7 @@ from functools import partial
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from modelcast.infra.kafka.client import make_consumer, passes, kafka_unavailable
+from modelcast.infra.kafka.client import kafka_unavailable, make_consumer, passes
 from modelcast.infra.registry.newer_records import NewerRecords, newer_records
 from modelcast.infra.settings import Settings
 from modelcast.producers.log_refusal import LogRefusal

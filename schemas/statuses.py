@@ -54,9 +54,13 @@ class Look:
 
 
 LOOKS: dict[Status, Look] = {
-    Status.ALARM: Look("‼", "#7f1d1d", "#fecaca", "bytes that are not in the log, a foreign registry or a rewritten log"),
+    Status.ALARM: Look(
+        "‼", "#7f1d1d", "#fecaca", "bytes that are not in the log, a foreign registry or a rewritten log"
+    ),
     Status.SILENT: Look("▯", "#6b21a8", "#c4a1ff", "no report came in time; what is shown is the last report"),
-    Status.REFUSED: Look("⊘", "#9d174d", "#f9a8d4", "the aspired version is damaged or quarantined; the old one serves"),
+    Status.REFUSED: Look(
+        "⊘", "#9d174d", "#f9a8d4", "the aspired version is damaged or quarantined; the old one serves"
+    ),
     Status.FAILED: Look("✕", "#b42318", "#ff8a80", "tried, and will be tried again"),
     Status.STALLED: Look("▬", "#a33c00", "#fb923c", "behind, and nothing moves"),
     Status.LATE: Look("▮", "#a33c00", "#fb923c", "behind for longer than `late_seconds`"),
@@ -69,7 +73,17 @@ LOOKS: dict[Status, Look] = {
 }
 _RANK = {status: rank for rank, status in enumerate(Status)}
 TROUBLE = frozenset(
-    {Status.ALARM, Status.SILENT, Status.REFUSED, Status.FAILED, Status.STALLED, Status.LATE, Status.LAG, Status.EMPTY, Status.NONE}
+    {
+        Status.ALARM,
+        Status.SILENT,
+        Status.REFUSED,
+        Status.FAILED,
+        Status.STALLED,
+        Status.LATE,
+        Status.LAG,
+        Status.EMPTY,
+        Status.NONE,
+    }
 )
 """Statuses that a person wants to see; the others are as they should be."""
 BEHIND = frozenset({Status.FAILED, Status.STALLED, Status.LATE, Status.LAG})

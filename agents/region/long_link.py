@@ -40,7 +40,7 @@ def fetch_accelerator(settings: Settings) -> Accelerator | None:
 def reload_limit(link: Link, region: str) -> None:
     """Read the settings again (on SIGHUP) and go by their limit from now on; settings that are wrong change nothing."""
     try:
-        limit = settings_module.load().region(region).bandwidth_bytes_per_second
+        limit = settings_module.load_settings().region(region).bandwidth_bytes_per_second
     except ModelcastError as error:
         log.error("the settings can't be read again: the limit stays", error=error)
         return

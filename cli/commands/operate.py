@@ -13,9 +13,9 @@ from modelcast.cli.options import DryRun, Output, Reason, Regions, UnknownRegion
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.log.verbs import RULES, Rule
 from modelcast.schemas.names import Reference
+from modelcast.schemas.quantities import duration
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, ModelCommand
 from modelcast.schemas.states import STALE_SECONDS
-from modelcast.schemas.quantities import duration
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings

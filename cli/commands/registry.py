@@ -100,9 +100,7 @@ def restore_id_(
         (registry_id,) = named
     elif registry_id not in named:
         hint = "the id must be the one that its entries name; see `modelcast doctor --only logs`"
-        raise Refused(
-            f"no log names {registry_id} ({ids or 'none can be read'})", subject=reader.store.name, hint=hint
-        )
+        raise Refused(f"no log names {registry_id} ({ids or 'none can be read'})", subject=reader.store.name, hint=hint)
     confirm(f"Put {registry_id} back as the registry's id?", yes=yes)
     kept = restore_id(reader, registry_id)
     if kept:

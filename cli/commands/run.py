@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 # As in consumers/companion/kinds.py, whose libraries are not loaded for a help text.
 SERVER_KINDS = ("triton", "mlserver", "kserve", "tensorflow", "torchserve", "sglang", "vllm", "webhook", "folder")
-ADVERTISE_HELP = 'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "registration" }).'
+ADVERTISE_HELP = (
+    'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "registration" }).'
+)
 PortFile = Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.", parser=path)]
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.", parser=path)]
 CacheDir = Annotated[

@@ -39,5 +39,7 @@ def run_units(units: Sequence[Unit]) -> list[Check]:
         found.extend(list(each.found))
         if late:
             message = f"no end after {each.unit.seconds_max:g} s"
-            found.append(Check(each.unit.subject, Result.unreachable, message, "what it looks at hangs, or is very slow"))
+            found.append(
+                Check(each.unit.subject, Result.unreachable, message, "what it looks at hangs, or is very slow")
+            )
     return found

@@ -19,9 +19,9 @@ from modelcast.cli.views.state_source import Sighting, StateSource
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.printable import one_line
+from modelcast.schemas.quantities import duration
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
-from modelcast.schemas.quantities import duration
 from modelcast.schemas.statuses import Limits
 
 if TYPE_CHECKING:
@@ -184,7 +184,8 @@ def _regions(settings: "Settings") -> View:
         lag = max((pair.row.lag_seconds(at_us[model]) for model, pair in rows[name].items()), default=0.0)
         lines.append((name, len(alive), software, heard, rows[name], free, lag))
         models = [
-            {"model": model, "status": pair.status.value, **plain(pair.row)} for model, pair in sorted(rows[name].items())
+            {"model": model, "status": pair.status.value, **plain(pair.row)}
+            for model, pair in sorted(rows[name].items())
         ]
         data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": models})
     return data, Group(tables.regions_table(lines), *_fetches(found), *_remarks(source, found))

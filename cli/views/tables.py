@@ -12,9 +12,9 @@ from modelcast.cli.console import TextTable, size_of
 from modelcast.cli.views.holds import held_line, reported_holds
 from modelcast.cli.views.state_source import Sighting
 from modelcast.schemas.printable import one_line
+from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
-from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.statuses import BEHIND, LOOKS, Limits, Status, rank
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def model_table(state: VersionState, at_us: int | None = None, limits: Limits = 
             size(row.bytes_saved) if row.bytes_saved else "-",
         )
         fewer.add_row(row.region, pair_text(pair), served, lag)
-        lines.add_row(Text.assemble(f"{row.region}: ", (pair.status.value, style_of(pair.status)), f", serves {served}"))
+        lines.add_row(
+            Text.assemble(f"{row.region}: ", (pair.status.value, style_of(pair.status)), f", serves {served}")
+        )
     return Fitting((full, fewer, lines), FULL_COLUMNS_MIN)
 
 
@@ -201,7 +203,9 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
             duration(lag) if lag else "-",
             size(free) if free is not None else "-",
             software,
-            Text("; ".join(f"{name} {worst}" for name, pair in models.items() if (worst := held_line(pair.row))) or "-"),
+            Text(
+                "; ".join(f"{name} {worst}" for name, pair in models.items() if (worst := held_line(pair.row))) or "-"
+            ),
         )
     return Fitting((table, fewer, lines), FULL_COLUMNS_MIN)
 

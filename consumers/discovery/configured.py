@@ -1,8 +1,8 @@
 """The sources that the settings name."""
 
 from modelcast.consumers.discovery.file import FileSource
-from modelcast.consumers.discovery.registration_source import RegistrationSource
 from modelcast.consumers.discovery.port import PodAddress, PodSource
+from modelcast.consumers.discovery.registration_source import RegistrationSource
 from modelcast.infra.settings_fleets import DnsDiscovery, FileDiscovery, FleetSettings, KubernetesDiscovery
 from modelcast.infra.urls import host_and_path
 from modelcast.schemas.errors import UsageError

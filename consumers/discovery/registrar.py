@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from modelcast.consumers.discovery.registration import EXPIRY_SECONDS, REGISTRATION_SIZE_MAX, RENEW_SECONDS, Registration
+from modelcast.consumers.discovery.registration import (
+    EXPIRY_SECONDS,
+    REGISTRATION_SIZE_MAX,
+    RENEW_SECONDS,
+    Registration,
+)
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.stores.configured import store_of
 from modelcast.infra.urls import check_url
@@ -151,7 +156,7 @@ class Registrar:
             raise NameTaken(
                 f"a pod at {other.url} is registered by that name",
                 subject=self._registration.name,
-                hint="give each pod a name of its own (--name); if that pod has ended, its registration ends in seconds",
+                hint="give each pod a name of its own (--name); if that pod has ended, its entry expires in seconds",
             )
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import structlog
 
+from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
 from modelcast.consumers.discovery.registration import (
     EXPIRY_SECONDS,
     FORGET_SECONDS,
@@ -15,7 +16,6 @@ from modelcast.consumers.discovery.registration import (
     Registration,
     StoreClock,
 )
-from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
 from modelcast.infra.urls import check_url
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError

@@ -11,7 +11,7 @@ import structlog
 from multidict import CIMultiDict
 
 from modelcast.consumers.pod.engine import Engine, Served
-from modelcast.consumers.pod.fence import Accepted, Admission, check_pair, admission_of
+from modelcast.consumers.pod.fence import Accepted, Admission, admission_of, check_pair
 from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics

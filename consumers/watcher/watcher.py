@@ -53,7 +53,7 @@ class Watcher:
         host, port: where it listens; port 0 is any free one, see ``url``.
         state_dir: what it has accepted, this process's alone; None: beside the cache.
         cache_dir: artifacts; may be shared on a machine; None: the region's ``cache_dir``.
-        advertise: the URL under which it registers itself in the region's bucket, for fleets discovered by registration;
+        advertise: the URL under which it registers itself in the bucket, for fleets discovered by registration;
             "": the region's settings name it.
         on_retire: called, on a thread, with a model that is no longer to be served.
         artifacts: where the files come from; None: the region's bucket, through the cache.
@@ -81,7 +81,7 @@ class Watcher:
     ) -> None:
         if not models:
             raise UsageError("a watcher needs the name of a model")
-        here = (settings or settings_module.load()).region(region)
+        here = (settings or settings_module.load_settings()).region(region)
         cache = cache_dir or here.cache_dir
         if here.token is None or cache is None:
             lacking = "TOKEN" if here.token is None else "CACHE_DIR"

@@ -2,16 +2,16 @@
 
 from modelcast.dashboard.groups.judging import GroupView, PartitionView, group_view
 from modelcast.dashboard.groups.reader import GroupReader
+from modelcast.dashboard.groups.statuses import GROUP_STATUSES, GroupStatus, group_rank
 from modelcast.dashboard.groups.values import GroupLook, GroupsLook, PartitionLook
 from modelcast.dashboard.groups.watch import GroupsWatch
-from modelcast.dashboard.groups.statuses import GROUP_STATUSES, GroupStatus, group_rank
 
 __all__ = [
     "GROUP_STATUSES",
     "GroupLook",
     "GroupReader",
-    "GroupView",
     "GroupStatus",
+    "GroupView",
     "GroupsLook",
     "GroupsWatch",
     "PartitionLook",

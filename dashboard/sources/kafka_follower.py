@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
-from modelcast.infra.kafka.client import make_consumer, passes, kafka_unavailable
+from modelcast.infra.kafka.client import kafka_unavailable, make_consumer, passes
 from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import DEFAULT

@@ -14,8 +14,8 @@ def grid(overview: Overview, as_of_us: int) -> bytes:
     """The matrix, models by regions, row after row.
 
     Returns:
-        One line of JSON (``models``, ``regions``, ``statuses``, ``as_of_us``, ``shape``), then ``models × regions`` bytes:
-        each the place of its status in ``statuses``, or 255.
+        A line of JSON (``models``, ``regions``, ``statuses``, ``as_of_us``, ``shape``), then models × regions bytes,
+        each the place of a status in ``statuses``, or 255.
     """
     models, regions = sorted(overview.models), overview.regions
     column = {region: place for place, region in enumerate(regions)}

@@ -53,7 +53,7 @@ class OverviewVerdict:
 
 
 def overview_verdict(overview: Overview, found: Sequence[Problem]) -> OverviewVerdict:
-    """The status and the sentence over all models and regions. One silent region of many is named, and is no verdict over the rest."""
+    """The verdict over all models and regions. One silent region of many is named, and is no verdict over the rest."""
     pairs, counts = list(overview.troubled()), overview.counts()
     regions = overview.regions
     silent = sorted({p.row.region for p in pairs if p.status is Status.SILENT and p.row.silent})

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelcast.dashboard.dashboard import Freshness
-from modelcast.dashboard.groups import GroupView, GroupStatus
+from modelcast.dashboard.groups import GroupStatus, GroupView
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.overview import Overview, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair

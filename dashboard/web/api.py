@@ -72,7 +72,9 @@ class Api:
             limit=limit_of(request.query.get("limit")),
             revision=board.overview.revision,
         )
-        answer = answers.Problems(board.freshness(), board.overview.revision, len(board.problems), found.rows, found.next)
+        answer = answers.Problems(
+            board.freshness(), board.overview.revision, len(board.problems), found.rows, found.next
+        )
         return self._answer(request, answer)
 
     async def models(self, request: web.Request) -> web.Response:
@@ -95,7 +97,9 @@ class Api:
             revision=board.overview.revision,
         )
         lines = tuple(answers.model_line(view) for view in found.rows)
-        answer = answers.Models(board.freshness(), board.overview.revision, len(rows), lines, found.next, found.moved_on)
+        answer = answers.Models(
+            board.freshness(), board.overview.revision, len(rows), lines, found.next, found.moved_on
+        )
         return self._answer(request, answer)
 
     async def model(self, request: web.Request) -> web.Response:
@@ -145,7 +149,8 @@ class Api:
         """All regions, worst first."""
         overview = self._board.overview
         lines = sorted(
-            (answers.region_line(overview, region) for region in overview.regions), key=lambda r: (rank(r.status), r.region)
+            (answers.region_line(overview, region) for region in overview.regions),
+            key=lambda r: (rank(r.status), r.region),
         )
         return self._answer(
             request, answers.Regions(self._board.freshness(), overview.revision, tuple(lines)), cached=False
@@ -238,7 +243,7 @@ _MODEL_KEYS: dict[str, Callable[[ModelView], Key]] = {
 
 
 def _trouble(view: ModelView) -> Iterator[int]:
-    """How many pairs have each status, worst first: models that a silent region makes equal differ in what else is so."""
+    """How many pairs have each status, worst first: it tells models apart that one silent region makes equal."""
     return (-view.statuses.get(status, 0) for status in Status if status in TROUBLE)
 
 

@@ -10,7 +10,7 @@ from typing import Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from modelcast.infra.forks import never_freed, renew_in_children
-from modelcast.infra.kafka.client import connection_properties, make_producer, kafka_unavailable
+from modelcast.infra.kafka.client import connection_properties, kafka_unavailable, make_producer
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import KafkaUnavailable, UsageError
 

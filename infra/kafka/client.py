@@ -152,7 +152,9 @@ def passes(error: KafkaError) -> bool:
     return bool(error.retriable()) or error.code() in harmless
 
 
-def kafka_unavailable(error: KafkaError | KafkaException | str, settings: Settings, subject: str = "") -> KafkaUnavailable:
+def kafka_unavailable(
+    error: KafkaError | KafkaException | str, settings: Settings, subject: str = ""
+) -> KafkaUnavailable:
     """The error that Kafka's own one means, with a hint that fits it."""
     bare = _bare(error)
     code = None if isinstance(bare, str) else bare.code()
@@ -161,7 +163,7 @@ def kafka_unavailable(error: KafkaError | KafkaException | str, settings: Settin
 
 
 def unreachable(error: KafkaError | KafkaException | str, settings: Settings, subject: str = "") -> KafkaUnavailable:
-    """``kafka_unavailable``, after a look at why: requests that got no answer don't tell. Takes up to ``WHY_SECONDS``."""
+    """``kafka_unavailable``, after a look at why: requests without an answer lack it. Takes up to ``WHY_SECONDS``."""
     bare = _bare(error)
     if isinstance(bare, str) or bare.code() in _SAYS_NOTHING:
         bare = why_unreachable(settings) or bare

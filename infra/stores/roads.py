@@ -11,7 +11,7 @@ from botocore.config import Config
 from modelcast.infra.stores.s3 import S3Store
 from modelcast.infra.stores.s3_clients import Clients
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests
-from modelcast.infra.stores.s3_errors import CERTIFICATES_HINT, translated, s3_unavailable
+from modelcast.infra.stores.s3_errors import CERTIFICATES_HINT, s3_unavailable, translated
 from modelcast.schemas.errors import ModelcastError, StoreUnavailable
 
 if TYPE_CHECKING:

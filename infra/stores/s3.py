@@ -17,7 +17,7 @@ from modelcast.infra.forks import renew_in_children
 from modelcast.infra.stores.s3_answers import AnswerRange, ForeignAnswer, Headers, check_answer, check_page, part_of
 from modelcast.infra.stores.s3_clients import Clients, Endpoint, clients_of
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, DirectRequests, last_modified_us
-from modelcast.infra.stores.s3_errors import foreign, of_status, translated, s3_unavailable
+from modelcast.infra.stores.s3_errors import foreign, of_status, s3_unavailable, translated
 from modelcast.infra.stores.s3_streams import BotoStream, EmptyStream, HttpStream, object_info, stream_of
 from modelcast.infra.stores.s3_upload import PIECE_BYTES, STREAM_MAX_BYTES, growing, read_checked, upload_file
 from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, UsageError

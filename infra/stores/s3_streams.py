@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from modelcast.infra.stores.s3_answers import AnswerRange, Headers
 from modelcast.infra.stores.s3_direct import LINK_ERRORS, last_modified_us
-from modelcast.infra.stores.s3_errors import translated, s3_unavailable
+from modelcast.infra.stores.s3_errors import s3_unavailable, translated
 from modelcast.schemas.ports import ByteStream, ObjectInfo
 
 if TYPE_CHECKING:

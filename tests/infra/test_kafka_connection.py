@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelcast.infra.kafka.agent_connection import agent_connection
-from modelcast.infra.kafka.client import make_producer, kafka_unavailable
+from modelcast.infra.kafka.client import kafka_unavailable, make_producer
 from modelcast.infra.kafka.connection import connection_of
 from modelcast.infra.settings import KafkaSettings, Settings, load_settings
 from modelcast.schemas.errors import UsageError

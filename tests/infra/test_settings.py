@@ -91,7 +91,10 @@ def test_the_pods_of_a_region_are_those_of_its_fleets_and_of_the_short_form(tmp_
         ('[{"kind": "triton", "pods": []}]', r"fleet\.0\.kind"),
         ('[{"pods": ["pod:8080"]}]', r"fleet\.0\.pods"),
         ('[{"kind": "v2"}]', r"fleet\.0: name its pods .* or say how they are discovered"),
-        ('[{"pods": ["http://b:1"], "discover": {"by": "registration"}}]', r"fleet\.0: write pods or discover, not both"),
+        (
+            '[{"pods": ["http://b:1"], "discover": {"by": "registration"}}]',
+            r"fleet\.0: write pods or discover, not both",
+        ),
         ('[{"discover": {"by": "consul"}}]', r"fleet\.0\.discover: .*'registration', 'file', 'dns', 'kubernetes'"),
         ('[{"discover": {"by": "registration", "every": 5}}]', r"discover\.registration\.every: no such setting"),
         ('[{"kind": "v2", "discover": {"by": "registration"}}]', "servers of kind v2 register nowhere"),
@@ -101,7 +104,10 @@ def test_the_pods_of_a_region_are_those_of_its_fleets_and_of_the_short_form(tmp_
         ('[{"discover": {"by": "dns", "name": "p", "port": 1, "nameservers": ["ns"]}}]', "'ns' is no address"),
         ('[{"discover": {"by": "kubernetes", "service": "Pods"}}]', r"discover\.kubernetes\.service"),
         ('[{"discover": {"by": "kubernetes", "service": "p", "ca_file": "/ca"}}]', "go with api_url"),
-        ('[{"discover": {"by": "registration"}}, {"discover": {"by": "registration"}}]', "discovered twice: registration"),
+        (
+            '[{"discover": {"by": "registration"}}, {"discover": {"by": "registration"}}]',
+            "discovered twice: registration",
+        ),
         ('[{"pods": ["http://a:1/"]}]', "named twice: http://a:1"),
     ],
 )

@@ -67,7 +67,12 @@ TABLE = [
     ("paused", row("eu", paused=True), {}, Status.HELD),
     ("pinned, and not there yet", row("eu", pinned_version=7, served_version=6), {"behind": 5}, Status.LAG),
     ("outside the placement, serves the older", row("eu", left_out="placement"), {}, Status.OUT),
-    ("outside the placement, and its pods fail", row("eu", left_out="placement", state=State.FAILED), {}, Status.FAILED),
+    (
+        "outside the placement, and its pods fail",
+        row("eu", left_out="placement", state=State.FAILED),
+        {},
+        Status.FAILED,
+    ),
     ("taken out of service", row("eu", left_out="unexpected", silent=True), {}, Status.OUT),
     ("nothing is to be served", row("eu", aspired_version=None, served_version=None), {}, Status.NONE),
 ]

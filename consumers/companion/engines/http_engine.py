@@ -19,7 +19,7 @@ _DIGEST_FILE = ".digest-"
 
 
 class HttpEngine(ABC):
-    """See ``Engine``. A kind of server says how it is told (``send_load``, ``undo_load``, ``retire``) and asked (``serving``).
+    """See ``Engine``. A kind of server implements the requests: ``send_load``, ``undo_load``, ``retire``, ``serving``.
 
     Args:
         url: its HTTP service.

@@ -95,7 +95,7 @@ def test_pods_that_register_themselves_come_leave_and_come_back_elsewhere(
     second = fleet.pod("b", ports[1])
     fleet.serve(1, "a", "b")
     assert second.terminate() == 0
-    assert region_store(fleet.stack.settings, "eu").head(keys.pod_registration("b")) is None  # it took its registration along
+    assert region_store(fleet.stack.settings, "eu").head(keys.pod_registration("b")) is None  # it deleted its entry
     fleet.serve(1, "a")
     fleet.publish(2)
     fleet.serve(2, "a")

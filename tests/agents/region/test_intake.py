@@ -185,7 +185,9 @@ async def test_a_model_that_the_registry_does_not_hold_is_asked_for_a_few_times_
     assert harness.prefetched == []
 
 
-async def test_while_the_store_is_away_an_unknown_model_is_neither_refused_nor_asked_for_again(harness: IntakeHarness) -> None:
+async def test_while_the_store_is_away_an_unknown_model_is_neither_refused_nor_asked_for_again(
+    harness: IntakeHarness,
+) -> None:
     del harness.owners.ours[MODEL]
     harness.owners.new[MODEL], harness.owners.away = None, True
     harness.take(in_statement(update()))
@@ -242,7 +244,9 @@ async def test_before_there_is_a_registry_a_record_is_a_reason_to_look_for_one(h
     assert (harness.owners.doubts, harness.refused.reasons) == (1, [])
 
 
-async def test_a_record_that_differs_from_the_log_is_refused_and_has_the_store_looked_at_again(harness: IntakeHarness) -> None:
+async def test_a_record_that_differs_from_the_log_is_refused_and_has_the_store_looked_at_again(
+    harness: IntakeHarness,
+) -> None:
     harness.fraud.lies["event-1"] = "another event stands there"
     harness.take(in_statement(update()))
     await harness.until(lambda: harness.refused.reasons == ["differs-from-log"])
@@ -266,7 +270,9 @@ async def test_what_belongs_to_another_worker_is_left_to_it(harness: IntakeHarne
     assert harness.refused.reasons == []
 
 
-async def test_a_flood_still_wakes_but_is_not_all_compared(harness: IntakeHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flood_still_wakes_but_is_not_all_compared(
+    harness: IntakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("modelcast.agents.region.intake.UNREAD_MAX", 2)
     for generation in (1, 2, 3):
         harness.take(in_statement(update(generation)))

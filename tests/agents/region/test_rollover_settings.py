@@ -85,4 +85,6 @@ def test_what_makes_no_sense_is_refused_by_name(
 def test_variables_say_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELCAST_REGIONS__EU__ROLLOVER__AT_ONCE", "3")
     monkeypatch.setenv("MODELCAST_REGIONS__EU__ROLLOVER__MIN_HEALTHY", "75%")
-    assert policy_for(load_settings().region("eu"), "fraud").rollover == RolloverPolicy(Amount(3), Amount(75, percent=True))
+    assert policy_for(load_settings().region("eu"), "fraud").rollover == RolloverPolicy(
+        Amount(3), Amount(75, percent=True)
+    )

@@ -15,7 +15,7 @@ import numpy as np
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
 from modelcast.schemas.evidence.plan import Gate, Measure, Plan
 from modelcast.schemas.evidence.ratio import BETTER, WORSE
-from modelcast.schemas.evidence.verdict import Kind, empty, harm_needed, add_counts, verdict
+from modelcast.schemas.evidence.verdict import Kind, add_counts, empty, harm_needed, verdict
 from tests.bench.gating.traffic import BASE_P99, STEP_SECONDS, Floats, Ints, Runs, percentile
 
 WINDOW_SECONDS = 60

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelcast.consumers.discovery.registration_source import RegistrationSource
-from modelcast.consumers.discovery.registration import EXPIRY_SECONDS, FORGET_SECONDS, Registration, StoreClock
 from modelcast.consumers.discovery.merging import FleetView
 from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
 from modelcast.consumers.discovery.registrar import NameTaken, Registrar
+from modelcast.consumers.discovery.registration import EXPIRY_SECONDS, FORGET_SECONDS, Registration, StoreClock
+from modelcast.consumers.discovery.registration_source import RegistrationSource
 from modelcast.consumers.discovery.watching import FleetWatch
 from modelcast.infra.stores.memory import MemoryStore
 from modelcast.schemas import keys
@@ -54,7 +54,7 @@ def test_a_registered_pod_is_found_as_long_as_it_renews() -> None:
     assert clock.pods == ()
 
 
-def test_a_registration_that_ended_before_anyone_looked_is_not_taken_for_a_pod_where_another_has_shown_the_time() -> None:
+def test_a_registration_that_ended_before_anyone_looked_is_no_pod_where_another_has_shown_the_time() -> None:
     clock = Clock()
     clock.registration("dead", "http://dead:1").renew(clock.now)
     clock.after(EXPIRY_SECONDS + 1.0)
@@ -152,7 +152,9 @@ async def test_a_store_that_is_away_is_a_failed_look() -> None:
 async def test_a_pod_registers_while_it_runs_and_leaves_when_it_is_cancelled() -> None:
     store = MemoryStore()
     views: list[FleetView] = []
-    watch = FleetWatch("registration", RegistrationSource(store, every_seconds=0.02), lambda view, _: views.append(view))
+    watch = FleetWatch(
+        "registration", RegistrationSource(store, every_seconds=0.02), lambda view, _: views.append(view)
+    )
     following = asyncio.create_task(watch.run())
     pods = [
         asyncio.create_task(Registrar(store, Registration(n, f"http://{n}:1", n), renew_seconds=0.02).run())

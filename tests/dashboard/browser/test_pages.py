@@ -10,8 +10,8 @@ import pytest
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.producers import Publisher
-from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCommand
 from modelcast.schemas.quantities import duration, size
+from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCommand
 from tests.dashboard import overviews
 from tests.dashboard.browser.conftest import TOKEN, Shown
 from tests.dashboard.makers import SECOND, now_state, row

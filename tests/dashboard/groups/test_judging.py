@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.dashboard.groups import GroupLook, GroupView, GroupStatus, PartitionLook, group_view
+from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupView, PartitionLook, group_view
 from modelcast.dashboard.groups.judging import WINDOW
 
 BEGAN_US, STEP_US = 1_700_000_000_000_000, 5_000_000

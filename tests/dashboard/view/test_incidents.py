@@ -64,7 +64,9 @@ INCIDENTS: dict[str, tuple[list[VersionState], tuple[str, ...]]] = {
         ("STALLED", "m05", "r03"),
     ),
     "a model is too large for the memory of its pods": (
-        overview(lambda m, r: row(r, state=State.FAILED, served_version=6, error="out of memory") if m == "m02" else None),
+        overview(
+            lambda m, r: row(r, state=State.FAILED, served_version=6, error="out of memory") if m == "m02" else None
+        ),
         ("m02", "out of memory"),
     ),
     "pods are gone in one region": (
@@ -73,7 +75,9 @@ INCIDENTS: dict[str, tuple[list[VersionState], tuple[str, ...]]] = {
     ),
     "a pod serves foreign bytes": (with_alarm(), ("ALARM", "m07", "not in the log")),
     "a region was set up and never started": (
-        overview(lambda m, r: row(r, state=None, silent=True, heard_at_us=0, served_version=None) if r == "r10" else None),
+        overview(
+            lambda m, r: row(r, state=None, silent=True, heard_at_us=0, served_version=None) if r == "r10" else None
+        ),
         ("r10", "never reported"),
     ),
     "the tracker died": (

@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from modelcast.dashboard.dashboard import Dashboard
-from modelcast.dashboard.groups import GroupLook, GroupsWatch, GroupStatus, PartitionLook
+from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupsWatch, PartitionLook
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.web.app import host_allowed
 from modelcast.schemas.log.statements import state
@@ -162,7 +162,9 @@ async def test_nothing_can_be_written(board: Dashboard, serve: Serve) -> None:
     assert (await client.post("/api/v1/verdict", data=b"{}")).status == 405
 
 
-async def test_what_strangers_say_is_sent_as_text_without_what_turns_its_direction(board: Dashboard, serve: Serve) -> None:
+async def test_what_strangers_say_is_sent_as_text_without_what_turns_its_direction(
+    board: Dashboard, serve: Serve
+) -> None:
     evil = "<script>alert(1)</script>\u202egnp.exe\u2066"
     said(board, now_state("fraud", [refusing("eu", error=evil)]))
     answer = await (await serve(board)).get("/api/v1/problems")

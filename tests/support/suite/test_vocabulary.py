@@ -25,12 +25,12 @@ OWN_WORDS_MAX = 25
 
 
 def typed(group: Any) -> Iterator[str]:
-    """Every command and option as people type them, and every value that an option offers."""
+    """Every command and option as people type them."""
     for name, command in getattr(group, "commands", {}).items():
         yield name
         yield from typed(command)
     for each in getattr(group, "params", ()):
-        yield from (*each.opts, *each.secondary_opts, *getattr(each.type, "choices", ()))
+        yield from (*each.opts, *each.secondary_opts)
 
 
 def alert_names() -> Iterator[str]:

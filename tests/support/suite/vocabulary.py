@@ -73,7 +73,12 @@ def metric_calls() -> Iterator[tuple[str, tuple[str, ...]]]:
         if "prometheus" not in text and "Shown(" not in text:
             continue
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _METRICS and node.args:
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in _METRICS
+                and node.args
+            ):
                 given = [node.args[2]] if len(node.args) > 2 else []
                 given += [k.value for k in node.keywords if k.arg in {"labels", "labelnames"}]
                 labels = [ast.literal_eval(each) for each in given if isinstance(each, ast.Tuple | ast.List)]

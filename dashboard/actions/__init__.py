@@ -4,4 +4,4 @@ from modelcast.dashboard.actions.commands import CommandRequest, CommandWriter
 from modelcast.dashboard.actions.effects import CommandEffect, RegionEffect
 from modelcast.dashboard.actions.identity import Identities, Requester, Unwelcome
 
-__all__ = ["CommandEffect", "CommandRequest", "CommandWriter", "Identities", "Requester", "Unwelcome", "RegionEffect"]
+__all__ = ["CommandEffect", "CommandRequest", "CommandWriter", "Identities", "RegionEffect", "Requester", "Unwelcome"]

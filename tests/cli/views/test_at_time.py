@@ -97,9 +97,7 @@ def test_programs_get_the_times_too(cli: Cli) -> None:
     assert f'"until_us": {BEGIN_US + 600 * SECOND}' in ended.out
 
 
-def test_a_model_of_which_nothing_is_archived_is_named_with_what_to_do(
-    cli: Cli, archived: MemoryStore
-) -> None:
+def test_a_model_of_which_nothing_is_archived_is_named_with_what_to_do(cli: Cli, archived: MemoryStore) -> None:
     entry = update(1, 1, model="other")
     archived.put(keys.log_entry("other", 1), stated(ModelLog("other", entry.registry_id), entry).body)
     ended = cli("history", "other", "--at", "2026-11-30T02:05:00Z")

@@ -169,6 +169,9 @@ VIEW_WRITES = Counter("modelcast_view_writes", "Writes to the live view in Redis
 
 RECORDS = Counter("modelcast_records", "Records read: folded, stale, dead-letter.", ("topic", "outcome"))
 DEAD_LETTERS = Counter("modelcast_dead_letters", "Records that could not be used.", ("topic", "reason"))
+DEAD_LETTER_TIMESTAMP = Gauge(
+    "modelcast_dead_letter_timestamp_seconds", "When the last record that could not be used was found.", ("topic",)
+)
 LOG_READ_SECONDS = Histogram("modelcast_log_read_seconds", "Time to bring one model's log up to date.", buckets=SECONDS)
 
 # --- serving pod ----------------------------------------------------------------------------------------------

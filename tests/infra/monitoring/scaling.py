@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 _RANGE = re.compile(r"\[(\w+)(?::(\w+))?\]")
+_OFFSET = re.compile(r"\boffset (\w+)")
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -19,7 +20,8 @@ def scaled(rules: str, factor: float) -> str:
         _scale(group, factor, "interval")
         for rule in group["rules"]:
             _scale(rule, factor, "for", "keep_firing_for")
-            rule["expr"] = _RANGE.sub(lambda found: _range(found, factor), rule["expr"])
+            expr = _RANGE.sub(lambda found: _range(found, factor), rule["expr"])
+            rule["expr"] = _OFFSET.sub(lambda found: f"offset {_duration(found[1], factor)}", expr)
     return yaml.safe_dump(file, sort_keys=False, width=1000)
 
 

@@ -66,7 +66,11 @@ class Emitter:
     ) -> None:
         self._pace, self._rows, self._heartbeats, self._reading = settings.tracker, rows, heartbeats, reading
         self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
-        self.metrics = StateMetrics(pairs=settings.tracker.metrics == "pairs")
+        self.metrics = StateMetrics(
+            pairs=settings.tracker.metrics == "pairs",
+            late_seconds=settings.dashboard.lag_slo_seconds,
+            now=lambda: ports.clock.wall_us() / 1_000_000,
+        )
         self._listed = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
         self._expected = self._listed
         self._reported: dict[str, Reported] = {}

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from modelcast.infra.settings_section import Section
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import check_model
 

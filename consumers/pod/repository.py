@@ -11,8 +11,8 @@ import structlog
 from multidict import CIMultiDict
 
 from modelcast.consumers.pod.engine import Engine, Served
-from modelcast.consumers.pod.fence import Accepted, Admission, check_pair, judge
-from modelcast.consumers.pod.ledger import Ledger
+from modelcast.consumers.pod.admission.fence import Accepted, Admission, check_pair, judge
+from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError

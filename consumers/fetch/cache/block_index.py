@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from modelcast.consumers.fetch.accelerator import HeldArtifacts
-from modelcast.consumers.pod.artifacts import ArtifactMissing
+from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.schemas.errors import VerificationFailed
 
 REUSE_FROM_BYTES = 256 * 1024

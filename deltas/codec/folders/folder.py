@@ -22,7 +22,7 @@ from modelcast.infra.files.files import hidden_name, written_aside
 from modelcast.infra.files.syncing import folders_of, sync, sync_all
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.manifest import check_paths
-from modelcast.schemas.partners import FileTensors, partners
+from modelcast.deltas.pairing.partners import FileTensors, partners
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from modelcast.consumers.companion.delivery import Delivery
 from modelcast.consumers.companion.layouts.folder import folder_layout
 from modelcast.consumers.companion.placing import STAGING, ModelRepository
-from modelcast.consumers.pod.artifacts import FolderArtifacts
+from modelcast.consumers.artifacts.sources import FolderArtifacts
 from modelcast.consumers.pod_clients.port import LoadFailed
 from tests.consumers.pod.models import Artifact, order
 

@@ -17,7 +17,7 @@ from modelcast.schemas.ports import ObjectInfo
 from tests.simulation import artifacts
 from tests.simulation.actors.group import Group
 from tests.simulation.actors.pod import Pod
-from tests.simulation.actors.stepwise import wait_here
+from tests.simulation.time.stepwise import wait_here
 from tests.simulation.actors.worker import Worker
 
 if TYPE_CHECKING:

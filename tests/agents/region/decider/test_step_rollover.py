@@ -20,7 +20,7 @@ from modelcast.agents.region.decider.values import (
     Save,
     Tick,
 )
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 from modelcast.schemas.records import CommandKind, ModelAck
 from modelcast.schemas.states import State
 from tests.agents.region.words import EAGER, Log, Region, digest, memory_of, reading

@@ -1,0 +1,1 @@
+"""Publishing: an artifact is uploaded, its version claimed in the log and announced."""

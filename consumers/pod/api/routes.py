@@ -16,7 +16,8 @@ from modelcast.consumers.pod.api.inference import OnnxInference, no_such_part
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.admission.orders import authorized, read_load, read_unload
 from modelcast.consumers.pod.api.paths import PathTarget, read_path
-from modelcast.consumers.pod.repository import Repository, Serving, Slot
+from modelcast.consumers.pod.repository import Repository
+from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod.worker.tensors import BadRequest
 from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics

@@ -7,14 +7,17 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from unittest.mock import patch
 
 from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.takeover import Pause, Takeover
 from modelcast.agents.region.decider.values import Event, SaveFailed
 from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.shell import reconciler
 from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.agents.region.shell.reconciler import Reconciler
+from modelcast.schemas.errors import ModelcastError
 from tests.simulation.invariants import (
     ACCEPTED_NEVER_FALLS,
     CLEAN_IN_TIME,
@@ -72,6 +75,15 @@ def _without_heartbeats() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_another_claim() -> Iterator[None]:
+    def claim_failed(self: Takeover, error: ModelcastError) -> Takeover:
+        return replace(self, failures=1, todo=Pause(1e9))
+
+    with patch.object(Takeover, "claim_failed", claim_failed):
+        yield
+
+
 SHELL_MUTANTS = (
     Mutant("end of a reconciler that was replaced", _without_an_end_of_the_reconciler, frozenset({OVER_IS_OVER})),
     Mutant("guard against answers after the takeover", _without_a_guard_against_late_answers,
@@ -81,4 +93,6 @@ SHELL_MUTANTS = (
     Mutant("waiting for a save that is late", _without_waiting_for_a_save,
            frozenset({ACCEPTED_NEVER_FALLS, REPLACED_IS_POWERLESS})),
     Mutant("heartbeats", _without_heartbeats, frozenset({CONVERGES})),
+    Mutant("another try after a claim that failed", _without_another_claim,
+           frozenset({CONVERGES, CLEAN_IN_TIME, NOT_OVERDUE})),
 )  # fmt: skip

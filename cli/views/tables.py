@@ -11,11 +11,11 @@ from rich.text import Text
 from modelcast.cli.console import TextTable, size_of
 from modelcast.cli.views.holds import held_line, reported_holds
 from modelcast.cli.views.state_source import Sighting
-from modelcast.schemas.printable import one_line
 from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.statuses import BEHIND, LOOKS, Limits, Status, rank
+from modelcast.schemas.text.printable import one_line
 
 if TYPE_CHECKING:
     from modelcast.dashboard.view.pairs import ModelView, Pair

@@ -129,7 +129,8 @@ FLEET_STROKES = frozenset({"pod comes", "pod leaves", "pod takes a name"})
 """Only a region that discovers its pods has them."""
 # These do not hurt a region: it must be as fast, and as thrifty, as without them.
 HARMLESS = frozenset({"announcement dropped", "announcement doubled", "announcement late", "announcement redelivered",
-                      "announcement read late", "topic replayed", "kafka lost", "ack dropped", "ack doubled", "ack late"})  # fmt: skip
+                      "announcement read late", "topic replayed", "kafka lost", "ack dropped", "ack doubled",
+                      "ack late"})  # fmt: skip
 
 
 @dataclass

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.actions.attempts import BURST, PERIOD_SECONDS
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.infra.settings import ActionSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher
@@ -24,7 +25,7 @@ PATH = "/api/v1/models/fraud/commands"
 
 
 @pytest.fixture
-async def client(board: Board, serve: Serve, origin: MemoryStore, tmp_path: Path) -> TestClient:
+async def client(board: Dashboard, serve: Serve, origin: MemoryStore, tmp_path: Path) -> TestClient:
     """Three versions of fraud in the origin; the tracker knows eu and us."""
     with Publisher(SETTINGS, store=origin, announcer=Heard()) as publisher:
         for number in (1, 2, 3):
@@ -126,7 +127,7 @@ async def test_bytes_that_are_no_json_are_refused(client: TestClient) -> None:
     assert (await client.post(PATH.replace("fraud", "none"), data=b"{}", headers=headers)).status == 404
 
 
-async def test_a_dashboard_that_is_only_read_says_so(board: Board, serve: Serve) -> None:
+async def test_a_dashboard_that_is_only_read_says_so(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu")]))
     client = await serve(board)
     answer = await client.post(PATH, json={}, headers={"Authorization": f"Bearer {TOKEN}"})
@@ -145,7 +146,7 @@ async def test_what_a_verb_takes_is_told_by_the_table_of_verbs(client: TestClien
 
 
 async def test_a_name_from_a_listed_proxy_stands_in_the_log(
-    board: Board, serve: Serve, client: TestClient, origin: MemoryStore
+    board: Dashboard, serve: Serve, client: TestClient, origin: MemoryStore
 ) -> None:
     behind = ActionSettings(enabled=True, proxy_header="X-Forwarded-User", proxies=("127.0.0.0/8",))
     proxied = await serve(board, actions=behind)
@@ -153,3 +154,13 @@ async def test_a_name_from_a_listed_proxy_stands_in_the_log(
     answer = await proxied.post(PATH, json={"kind": "pause", "expected_generation": 3}, headers=headers)
     assert (await answer.json())["requested_by"] == "bert@example"
     assert log_of(origin).head == 4
+
+
+async def test_who_tries_many_tokens_is_told_when_to_come_back(client: TestClient, origin: MemoryStore) -> None:
+    for _ in range(BURST):
+        await ask(client, 401, token="wrong", kind="pause", expected_generation=3)
+    answer = await client.post(PATH, json={}, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= PERIOD_SECONDS
+    assert (await answer.json())["hint"].startswith("wait ")
+    assert log_of(origin).head == 3

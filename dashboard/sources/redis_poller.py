@@ -19,7 +19,7 @@ SHARE_MAX = 0.2
 
 
 class RedisPoller:
-    """Asks Redis again and again.
+    """Polls Redis.
 
     Args:
         settings: where Redis is.
@@ -33,7 +33,7 @@ class RedisPoller:
         self._settings, self._deliver, self._states_wanted = settings, deliver, states_wanted
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Poll until cancelled."""
         while True:
             began, wanted = time.monotonic(), self._states_wanted()
             self._deliver(await asyncio.to_thread(self._look, wanted))

@@ -280,7 +280,7 @@ class Fault:
 
 
 def statuses() -> Statuses:
-    """The statuses."""
+    """All statuses, worst first."""
     return Statuses(tuple(StatusLine(status, k.shape, k.light, k.dark, k.means) for status, k in LOOKS.items()))
 
 

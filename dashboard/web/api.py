@@ -57,7 +57,7 @@ class Api:
         ]
 
     async def verdict(self, request: web.Request) -> web.Response:
-        """Is everything as it should be?"""
+        """The verdict over all models and regions."""
         board = self._board
         answer = answers.VerdictAnswer(board.freshness(), board.stream.boot, board.overview.revision, board.verdict)
         return self._answer(request, answer)
@@ -103,7 +103,7 @@ class Api:
         return self._answer(request, answer)
 
     async def model(self, request: web.Request) -> web.Response:
-        """One model, everywhere."""
+        """One model in every region."""
         board, view = self._board, self._view(request)
         name = view.state.model
         entries = await self._logs.newest(name, view.state.head_generation)
@@ -173,7 +173,7 @@ class Api:
         return self._answer(request, answer, cached=False)
 
     async def refused(self, request: web.Request) -> web.Response:
-        """What regions refuse."""
+        """Every pair that refuses a version."""
         overview = self._board.overview
         pairs = sorted((p for p in overview.pairs() if p.status is Status.REFUSED), key=_pair_key)
         lines = tuple(map(answers.pair_line, pairs[:LIMIT_MAX]))
@@ -200,7 +200,7 @@ class Api:
         return self._bytes(request, grid(board.overview, board.freshness().as_of_us), "application/octet-stream")
 
     async def statuses(self, request: web.Request) -> web.Response:
-        """The statuses."""
+        """All statuses and what they mean."""
         return self._answer(request, answers.statuses(), cached=False)
 
     # -------------------------------------------------------------------------------------------------------------

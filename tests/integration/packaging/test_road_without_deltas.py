@@ -111,9 +111,7 @@ def test_publishing_and_fetching_pass_their_tests(tree: Path) -> None:
 @pytest.mark.road
 @pytest.mark.integration
 @pytest.mark.timeout(1800)
-def test_every_test_but_those_of_deltas_passes(
-    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_test_but_those_of_deltas_passes(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Those of ``make test``. What is about deltas by nature is skipped, says so, and is counted here."""
     results = tmp_path / "results.xml"
     lane = ("-m", "not real and not soak and not road", "-n", JOBS, "--dist", "loadfile")

@@ -135,9 +135,8 @@ class Recorder:
                 if change.word == Word.SILENT and pair.change is not None:
                     confirmed_us = max(confirmed_us, min(row.heard_at_us, now_us))
                 self._send(record, replace(change, confirmed_at_us=min(confirmed_us, now_us) // MS * MS))
-                pair.confirmed_us = now_us
-            elif row.reported_at_us != pair.reported_at_us and change.word != Word.SILENT:
-                pair.confirmed_us = now_us
+            if row.reported_at_us != pair.reported_at_us and change.word != Word.SILENT:
+                pair.confirmed_us = now_us  # it was reported; what the log or time alone changes is not
             pair.reported_at_us = row.reported_at_us
         for region in record.pairs.keys() - {row.region for row in state.regions} - {ALL_OF_THEM}:
             gone = record.pairs[region].change

@@ -12,6 +12,7 @@ from modelcast.dashboard.actions import CommandWriter, Identities
 from modelcast.dashboard.board import Board
 from modelcast.dashboard.groups import GroupsWatch
 from modelcast.dashboard.metrics import collected
+from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.web import pages
@@ -19,6 +20,7 @@ from modelcast.dashboard.web.acting import Acting
 from modelcast.dashboard.web.answers import Fault
 from modelcast.dashboard.web.api import BASE, Api
 from modelcast.dashboard.web.events import Events
+from modelcast.dashboard.web.history_api import HistoryApi
 from modelcast.dashboard.web.openapi import document
 from modelcast.dashboard.web.pages import Pages
 from modelcast.infra.settings import Settings
@@ -32,7 +34,12 @@ log = structlog.get_logger(__name__)
 
 
 def make_web_app(
-    settings: Settings, board: Board, logs: LogSource, groups: GroupsWatch, commands: CommandWriter
+    settings: Settings,
+    board: Board,
+    logs: LogSource,
+    groups: GroupsWatch,
+    commands: CommandWriter,
+    history: HistorySource,
 ) -> web.Application:
     """The application over a board.
 
@@ -46,6 +53,7 @@ def make_web_app(
         [
             *Api(settings, board, logs, groups).routes(),
             *acting.routes(BASE),
+            *HistoryApi(board, history).routes(BASE),
             *events.routes(),
             *Pages().routes(),
             *_probes(board, groups),

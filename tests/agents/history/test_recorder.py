@@ -84,6 +84,16 @@ def test_a_change_tells_when_the_last_report_bore_out_what_was_before() -> None:
     assert scene.cluster.changes[-1].confirmed_at_us == confirmed_us
 
 
+def test_what_the_log_alone_changes_confirms_nothing() -> None:
+    scene = Scene()
+    scene.say(row("eu"))
+    reported_us = scene.now_us
+    scene.say(row("eu", behind_seconds=1, aspired_version=8, pods_serving=0), after=60)
+    done = {"aspired_version": 8, "served_version": 8, "reported_version": 8, "reported_at_us": NOW + 65 * SECOND}
+    scene.say(row("eu", **done), after=5)
+    assert [c.confirmed_at_us for c in scene.cluster.changes[1:]] == [reported_us, reported_us]
+
+
 def test_a_silent_region_keeps_its_version_and_tells_when_it_was_last_heard() -> None:
     scene = Scene()
     scene.say(row("eu"))

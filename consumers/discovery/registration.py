@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from modelcast.consumers.discovery.leases import EXPIRY_SECONDS, LEASE_SIZE_MAX, RENEW_SECONDS, PodLease
+from modelcast.consumers.discovery.port import checked_zone
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.stores.configured import store_of
 from modelcast.infra.urls import check_url
@@ -152,7 +153,7 @@ class Registration:
             )
 
 
-def make_presence(region: RegionSettings, region_name: str, name: str, url: str) -> Registration:
+def make_presence(region: RegionSettings, region_name: str, name: str, url: str, zone: str = "") -> Registration:
     """What registers a pod in its region's bucket.
 
     Args:
@@ -160,9 +161,10 @@ def make_presence(region: RegionSettings, region_name: str, name: str, url: str)
         region_name: for messages.
         name: the pod's.
         url: where the region reaches it.
+        zone: where it stands; "": as its fleet's settings say.
 
     Raises:
-        UsageError: name or URL make no sense, or the region has no bucket.
+        UsageError: name, URL or zone make no sense, or the region has no bucket.
     """
     if region.store is None:
         raise UsageError(
@@ -177,4 +179,8 @@ def make_presence(region: RegionSettings, region_name: str, name: str, url: str)
         raise UsageError(
             f"can't be advertised, {url!r}: {error}", hint="as the region's workers reach this pod"
         ) from None
-    return Registration(store_of(region.store), PodLease(name, url.rstrip("/"), secrets.token_hex(8)))
+    try:
+        checked_zone(zone)
+    except ValueError as error:
+        raise UsageError(str(error), hint="--zone eu-1a") from None
+    return Registration(store_of(region.store), PodLease(name, url.rstrip("/"), secrets.token_hex(8), zone))

@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 
 from modelcast.consumers.pod_clients.port import PodUnreachable
-from modelcast.schemas.printable import bounded
+from modelcast.schemas.text.printable import bounded
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 CONNECT_SECONDS = 3.0

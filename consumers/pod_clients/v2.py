@@ -23,7 +23,7 @@ from modelcast.consumers.pod_clients.port import (
     PodUnreachable,
     Proof,
 )
-from modelcast.schemas.printable import bounded
+from modelcast.schemas.text.printable import bounded
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 DIGITS_MAX = 18

@@ -11,8 +11,8 @@ from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.names import VERSION_MAX
-from modelcast.schemas.printable import bounded
 from modelcast.schemas.records import ModelAck, ModelUpdate, PodReport
+from modelcast.schemas.text.printable import bounded
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
 PODS_PER_PAGE = 1000

@@ -145,7 +145,7 @@ class PodReport:
     read_at_us: int = 0
     error: str = ""
     kind: str = ""  # what serves there, as it says itself: "modelcast", "triton"; "": not known
-    fleet: str = ""  # where its region knows it from: "settings", "lease", "kubernetes shop/fraud"
+    fleet: str = ""  # where its region knows it from: "settings", "registration", "kubernetes shop/fraud"
     zone: str = ""  # where it stands
 
 

@@ -24,11 +24,11 @@ class KServeEngine(V2Engine):
     capabilities = Capabilities("kserve", gapless=True, watch_seconds=1.0)
     settings_file = VERSION_FILE
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         if (await self._in_memory(delivered.order.model)).status == 404:  # it would say 200 and load nothing
             raise LoadFailed("the server does not run our model class", code="unsupported", hint=_HINT)
-        await super().tell(delivered)
+        await super().send_load(delivered)
 
     def trial_settings(self, delivered: Delivered) -> Mapping[str, Any]:
         """See ``V2Engine.trial_settings``."""

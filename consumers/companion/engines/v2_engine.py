@@ -43,8 +43,8 @@ class V2Engine(HttpEngine):
         """The settings of what serves."""
         return await self.read(model, self.settings_file)
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         model = delivered.order.model
         if delivered.samples:
             trial = trial_name(model)
@@ -56,8 +56,8 @@ class V2Engine(HttpEngine):
         await self._load(model, delivered.layout.settings)
         await compare_answers(model, delivered.samples, self._ask)  # now it is warm, too
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
-        """See ``HttpEngine.untell``."""
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
+        """See ``HttpEngine.undo_load``."""
         await self.write(model, self.settings_file, noted)
 
     async def retire(self, model: str) -> None:

@@ -29,7 +29,9 @@ class Watched:
         self.told: list[PodsKnown] = []
         self.clients: list[Client] = []
         named = FleetView({"s": PodAddress("s", "http://s:1")}, seen_at=0.0)
-        self.roster = FleetRoster(["settings", "lease"], [named, FleetView()], self._client, self.told.append, traits)
+        self.roster = FleetRoster(
+            ["settings", "registration"], [named, FleetView()], self._client, self.told.append, traits
+        )
 
     def _client(self, member: Member) -> Client:
         self.clients.append(Client(member))
@@ -46,12 +48,12 @@ async def test_pods_that_settings_name_are_known_at_once_and_a_fleet_is_unknown_
     watched = Watched()
     known = watched.roster.known()
     assert (known.names, known.fleets_unknown) == (("s",), 1)
-    assert known.trouble == "the pods of fleet lease are not known: it was not looked at yet"
+    assert known.trouble == "the pods of fleet registration are not known: it was not looked at yet"
     watched.finds(A, B)
     assert watched.told == [PodsKnown(("a", "b", "s"))]
     assert sorted(watched.roster.pods) == ["a", "b", "s"]
-    assert metrics.FLEET_PODS.labels("lease")._value.get() == 2
-    assert metrics.FLEET_SEEN_TIMESTAMP.labels("lease")._value.get() > 1e9
+    assert metrics.FLEET_PODS.labels("registration")._value.get() == 2
+    assert metrics.FLEET_SEEN_TIMESTAMP.labels("registration")._value.get() > 1e9
 
 
 async def test_a_look_that_finds_nothing_new_is_not_told() -> None:
@@ -71,11 +73,11 @@ async def test_a_pod_at_another_address_gets_another_client_and_the_old_one_is_c
 
 
 async def test_a_pods_own_zone_goes_before_its_fleets_and_a_change_of_it_is_told_and_replaces_no_pod() -> None:
-    watched = Watched(PodTraits(zone="z0", source="settings"), PodTraits(zone="z0", source="lease"))
+    watched = Watched(PodTraits(zone="z0", source="settings"), PodTraits(zone="z0", source="registration"))
     watched.finds(PodAddress("a", "http://a:1", zone="z1"), B)
     assert watched.told[-1].traits == {
-        "a": PodTraits(zone="z1", source="lease"),
-        "b": PodTraits(zone="z0", source="lease"),
+        "a": PodTraits(zone="z1", source="registration"),
+        "b": PodTraits(zone="z0", source="registration"),
         "s": PodTraits(zone="z0", source="settings"),
     }
     watched.finds(PodAddress("a", "http://a:1", zone="z2"), B)
@@ -100,7 +102,7 @@ async def test_a_fleet_that_fails_is_told_once_with_the_time_of_what_is_known() 
     watched.finds(A, error="HTTP 503")
     assert len(watched.told) == 2
     assert watched.told[-1].names == ("a", "s")
-    assert watched.told[-1].trouble.startswith("the pods of fleet lease are those of ")
+    assert watched.told[-1].trouble.startswith("the pods of fleet registration are those of ")
     assert watched.told[-1].trouble.endswith("UTC: HTTP 503")
 
 

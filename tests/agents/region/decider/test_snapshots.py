@@ -160,11 +160,11 @@ def test_no_pods_is_one_empty_page() -> None:
 
 def test_a_row_says_what_serves_there_where_its_region_knows_it_from_and_its_zone() -> None:
     region = Region("a", "b")
-    region.on(PodsKnown(("a", "b"), traits={"a": PodTraits(zone="z\n1", source="lease")}))
+    region.on(PodsKnown(("a", "b"), traits={"a": PodTraits(zone="z\n1", source="registration")}))
     region.on(PodRead(PodReading("a", True, "i", None, None, None, None, kind="tri\x1bton" + "x" * 100)))
     (page,) = pages(region)
     rows = {row.pod: (row.kind, row.fleet, row.zone) for row in page.pods}
-    assert rows == {"a": ("triton" + "x" * 74, "lease", "z1"), "b": ("", "", "")}
+    assert rows == {"a": ("triton" + "x" * 74, "registration", "z1"), "b": ("", "", "")}
 
 
 @settings(max_examples=40, deadline=None)

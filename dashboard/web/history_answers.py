@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modelcast.dashboard.board import Freshness
+from modelcast.dashboard.dashboard import Freshness
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.infra.history import PairAt
 from modelcast.schemas.history.difference import VersionDifference

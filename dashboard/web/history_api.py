@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.view.entries import entry_line
@@ -31,7 +31,7 @@ class HistoryApi:
         source: the origin store.
     """
 
-    def __init__(self, board: Board, source: HistorySource) -> None:
+    def __init__(self, board: Dashboard, source: HistorySource) -> None:
         self._board, self._source = board, source
 
     def routes(self, base: str) -> list[web.RouteDef]:

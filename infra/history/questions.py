@@ -7,6 +7,7 @@ from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.history.timeline import Recorded, ServedAt, regions_of_changes, served_at
 from modelcast.schemas.history.wanted import StoredEntry, WantedAt, log_at, wanted_at
+from modelcast.schemas.log.fold import ModelLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ class ModelHistory:
             raise tail.unread or NotFound(
                 "no such model", subject=model, hint="modelcast get models; modelcast publish MODEL PATH"
             )
-        self.log = tail.log
-        self.entries = {**(known.entries if known is not None else {}), **_stored(tail)}
+        self.log: ModelLog = tail.log
+        self.entries: dict[int, StoredEntry] = {**(known.entries if known is not None else {}), **_stored(tail)}
         self._empty = registry.open_log(model)
 
     def read_on(self) -> "ModelHistory":

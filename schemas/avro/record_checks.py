@@ -38,7 +38,7 @@ PAGES_MAX = 100
 IDENTITY_CHARS_MAX = 256
 POSITIONS_MAX = 1_000
 
-_WORD = re.compile(r"[A-Z]{2,16}")
+_STATUS = re.compile(r"[A-Z]{2,16}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -198,7 +198,7 @@ def _version_change(r: VersionChange) -> None:
     _matches("model", r.model, MODEL_PATTERN)
     if r.region != ALL_OF_THEM:
         _matches("region", r.region, REGION_PATTERN)
-    _matches("word", r.word, _WORD)
+    _matches("status", r.status, _STATUS)
     for name in ("changed_at_us", "confirmed_at_us", "reported_at_us"):
         _time(name, getattr(r, name))
     for name in ("generation", "pods_serving", "pods_expected"):

@@ -7,18 +7,18 @@ from itertools import pairwise
 from modelcast.schemas.history.timeline import Certainty, Recorded, regions_of_changes, served_at
 from modelcast.schemas.history.wanted import StoredEntry
 from modelcast.schemas.records import ALL_OF_THEM, ModelUpdate, VersionChange
-from modelcast.schemas.words import Word
+from modelcast.schemas.statuses import Status
 
 PIECES_MAX = 400
 """Of one lane; more can't be told apart on any screen."""
-ARRIVED = frozenset({Word.OK.value, Word.HELD.value})
+ARRIVED = frozenset({Status.OK.value, Status.HELD.value})
 
 
 @dataclass(frozen=True, slots=True)
 class LanePiece:
     """From ``from_us`` to ``to_us`` (UTC microseconds) this was served, and so well it is known.
 
-    ``after`` is what came next where it is between two reports; ``word`` the status word; ``why`` why it is not known.
+    ``after`` is what came next where it is between two reports; ``status`` the status; ``why`` why it is not known.
     """
 
     from_us: int
@@ -26,7 +26,7 @@ class LanePiece:
     certainty: Certainty
     version: int | None
     after: int | None
-    word: str
+    status: str
     why: str
 
 
@@ -89,7 +89,7 @@ def _lane(recorded: Recorded, region: str, from_us: int, to_us: int) -> Lane:
             found.certainty,
             found.change.version if found.change else None,
             found.after.version if found.after and found.certainty is Certainty.BETWEEN else None,
-            found.change.word if found.change else Word.NONE.value,
+            found.change.status if found.change else Status.NONE.value,
             found.why,
         )
         if pieces and replace(pieces[-1], from_us=begin, to_us=end) == piece:
@@ -138,7 +138,7 @@ def _took(changes: Iterable[VersionChange], version: int, received_us: int, unti
     took: dict[str, float] = {}
     for change in changes:
         in_time = received_us <= change.changed_at_us <= until_us
-        if in_time and change.version == version and change.word in ARRIVED and change.region not in took:
+        if in_time and change.version == version and change.status in ARRIVED and change.region not in took:
             took[change.region] = (change.changed_at_us - received_us) / 1_000_000
     return took
 

@@ -9,8 +9,8 @@ from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.records import ALL_OF_THEM, ArtifactRef, ModelUpdate, VersionChange
 from modelcast.schemas.topics import partition_of
 from tests.consumers.fetch.publishing import noise, publish
-from tests.dashboard.fleets import regions
 from tests.dashboard.makers import REGISTRY, SECOND
+from tests.dashboard.overviews import regions
 from tests.support.records.folding import stated
 
 MODEL = "ranker"
@@ -55,6 +55,6 @@ def past(store: MemoryStore, now_us: int) -> None:
     archive.mark(now_us)
 
 
-def change(region: str, word: str, at_us: int, confirmed_us: int, version: int | None) -> VersionChange:
+def change(region: str, status: str, at_us: int, confirmed_us: int, version: int | None) -> VersionChange:
     at_us, confirmed_us = at_us // 1000 * 1000, confirmed_us // 1000 * 1000
-    return VersionChange(REGISTRY, MODEL, region, word, at_us, confirmed_us, version, "", version or 0, 3, 3, at_us)
+    return VersionChange(REGISTRY, MODEL, region, status, at_us, confirmed_us, version, "", version or 0, 3, 3, at_us)

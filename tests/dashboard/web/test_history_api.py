@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pytest
 
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.infra.stores import MemoryStore
 from tests.dashboard.pasts import HOUR_US, MODEL, REGIONS, past
 from tests.dashboard.web.conftest import Client
@@ -29,7 +29,9 @@ async def asked(client: Client, path: str, status: int = 200) -> dict:  # type: 
     return body
 
 
-async def test_a_span_has_a_lane_for_each_region_and_the_publications(serve: Serve, board: Board, now_us: int) -> None:
+async def test_a_span_has_a_lane_for_each_region_and_the_publications(
+    serve: Serve, board: Dashboard, now_us: int
+) -> None:
     client = await serve(board)
     found = await asked(client, f"models/{MODEL}/history?from={now_us - 6 * HOUR_US}&to={now_us}")
     assert [lane["region"] for lane in found["lanes"]] == sorted(REGIONS)
@@ -53,7 +55,7 @@ async def test_a_span_has_a_lane_for_each_region_and_the_publications(serve: Ser
     assert found["through_us"] < now_us
 
 
-async def test_a_moment_says_what_was_served_and_wanted(serve: Serve, board: Board, now_us: int) -> None:
+async def test_a_moment_says_what_was_served_and_wanted(serve: Serve, board: Dashboard, now_us: int) -> None:
     client = await serve(board)
     at_us = now_us - HOUR_US // 2
     found = await asked(client, f"at?model={MODEL}&region={REGIONS[0]}&time={at_us}")
@@ -63,7 +65,7 @@ async def test_a_moment_says_what_was_served_and_wanted(serve: Serve, board: Boa
     assert (await asked(client, f"at?model={MODEL}&time={when:%Y-%m-%dT%H:%M:%SZ}"))["at_us"] == at_us
 
 
-async def test_two_versions_are_compared(serve: Serve, board: Board, now_us: int) -> None:
+async def test_two_versions_are_compared(serve: Serve, board: Dashboard, now_us: int) -> None:
     client = await serve(board)
     found = (await asked(client, f"models/{MODEL}/diff?from=1&to=3"))["difference"]
     assert [(f["path"], f["differs"]) for f in found["files"]] == [("weights", "changed")]
@@ -84,7 +86,7 @@ async def test_two_versions_are_compared(serve: Serve, board: Board, now_us: int
     ],
 )
 async def test_what_can_not_be_answered_is_named(
-    serve: Serve, board: Board, now_us: int, path: str, status: int, subject: str
+    serve: Serve, board: Dashboard, now_us: int, path: str, status: int, subject: str
 ) -> None:
     found = await asked(await serve(board), path, status)
     assert found["subject"] == subject

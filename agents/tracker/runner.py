@@ -64,6 +64,7 @@ async def run_tracker(settings: Settings) -> None:
     parts = agent.parts | {
         "follower": lambda: follower.run(agent.intake.heartbeat, agent.heartbeats_are_read),
         "pulse": pulse.beat,
+        "beat": agent.mirror.beat,
     }
     REGISTRY.register(agent.emitter.metrics)
     background = [asyncio.create_task(_forever(name, run)) for name, run in parts.items()]

@@ -7,8 +7,10 @@ from modelcast.dashboard.board import Freshness
 from modelcast.dashboard.groups import GroupView, GroupWord
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.fleet import Fleet, Worker
+from modelcast.dashboard.view.letters import LetterGroup
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
+from modelcast.dashboard.view.rollouts import Rollout
 from modelcast.dashboard.view.verdict import FleetVerdict
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.records import CommandKind, PodReport
@@ -182,11 +184,12 @@ class Pods:
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """All regions, worst first."""
+    """Regions, worst first."""
 
     fresh: Freshness
     revision: int
     regions: tuple[RegionLine, ...]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,26 @@ class Refusals:
     revision: int
     refused: tuple[PairLine, ...]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The newest ``total`` dead letters, by topic and reason; those with the newest letter first."""
+
+    fresh: Freshness
+    looked_at_us: int
+    total: int
+    groups: tuple[LetterGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """Versions that are on their way, worst first."""
+
+    fresh: Freshness
+    revision: int
+    total: int
+    rollouts: tuple[Rollout, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +327,7 @@ def pair_line(pair: Pair) -> PairLine:
         paused=row.paused,
         pods_serving=0 if pair.word is Word.SILENT else row.pods_serving,
         pods_expected=row.pods_expected,
-        behind_since_us=pair.behind_since_us,
+        behind_since_us=row.behind_since_us,
         reported_at_us=row.reported_at_us,
         heard_at_us=row.heard_at_us,
         bytes_moved=row.bytes_moved,
@@ -335,7 +358,7 @@ def model_line(view: ModelView) -> ModelLine:
         counted=len(counted),
         skew=state.skew,
         skew_since_us=state.skew_since_us,
-        behind_since_us=_oldest(p.behind_since_us for p in counted if p.behind_since_us),
+        behind_since_us=_oldest(p.row.behind_since_us for p in counted if p.row.behind_since_us),
         head_generation=state.head_generation,
         regions_omitted=state.regions_omitted,
         alarm=state.alarm,
@@ -355,7 +378,7 @@ def region_line(fleet: Fleet, region: str) -> RegionLine:
         workers=len(workers),
         serving=_serving(counted),
         counted=len(counted),
-        behind_since_us=_oldest(p.behind_since_us for p in counted if p.behind_since_us),
+        behind_since_us=_oldest(p.row.behind_since_us for p in counted if p.row.behind_since_us),
         disk_free_bytes=min((w.heartbeat.disk_free_bytes for w in workers), default=None),
         words=_words_of(counted),
     )

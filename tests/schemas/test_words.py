@@ -1,10 +1,12 @@
 """Each status word, when it stands, and how quantities read."""
 
+from dataclasses import replace
+
 import pytest
 
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import State
-from modelcast.schemas.words import LOOKS, Limits, PairFacts, Word, counts, duration, rank, size, word_of, worst
+from modelcast.schemas.words import LOOKS, Limits, Word, counts, duration, rank, size, word_of, worst
 from tests.dashboard.makers import row
 
 SECOND = 1_000_000
@@ -12,12 +14,16 @@ NOW = 1_800_000_000 * SECOND
 LIMITS = Limits()
 
 
+def timed(it: RegionState, behind: float, moved: float, read: float) -> RegionState:
+    """The row, of which things were so many seconds ago; 0: it is not behind."""
+    since_us = NOW - int(behind * SECOND) if behind else 0
+    ago = {"moved_at_us": NOW - int(moved * SECOND), "read_at_us": NOW - int(read * SECOND)}
+    return replace(it, behind_since_us=since_us, **ago)
+
+
 def word(it: RegionState, *, alarm: bool = False, behind: float = 0, moved: float = 1, read: float = 1) -> Word:
     """The word of a row; ages in seconds."""
-    facts = PairFacts(
-        it, alarm, NOW - int(behind * SECOND) if behind else 0, NOW - int(moved * SECOND), NOW - int(read * SECOND)
-    )
-    return word_of(facts, NOW, LIMITS).word
+    return word_of(timed(it, behind, moved, read), NOW, LIMITS, alarm=alarm).word
 
 
 BEHIND = row("eu", state=State.FETCHING, served_version=6)
@@ -93,16 +99,16 @@ def test_every_word_is_in_the_table() -> None:
 def test_a_word_says_until_when_it_stands_by_the_clock_alone(
     it: RegionState, behind: int, moved: int, changes_in: int, into: Word
 ) -> None:
-    facts = PairFacts(it, False, NOW - behind * SECOND if behind else 0, NOW - moved * SECOND, NOW)
-    now = word_of(facts, NOW, LIMITS)
+    it = timed(it, behind, moved, 0)
+    now = word_of(it, NOW, LIMITS)
     assert now.until_us == NOW + changes_in * SECOND + 1
-    assert word_of(facts, now.until_us - 1, LIMITS).word is now.word
-    assert word_of(facts, now.until_us, LIMITS).word is into
+    assert word_of(it, now.until_us - 1, LIMITS).word is now.word
+    assert word_of(it, now.until_us, LIMITS).word is into
 
 
 def test_what_only_news_can_change_has_no_end() -> None:
     for it in (row("eu", silent=True), row("eu", state=State.QUARANTINED), row("eu", state=State.FAILED)):
-        assert word_of(PairFacts(it, False, 0, NOW, NOW), NOW, LIMITS).until_us == 0
+        assert word_of(it, NOW, LIMITS).until_us == 0
 
 
 def test_words_are_ordered_worst_first_and_the_worst_is_taken() -> None:

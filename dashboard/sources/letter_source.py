@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from modelcast.dashboard.view.letters import LetterGroup, letter_groups
+from modelcast.dashboard.sources.letters import LetterGroup, letter_groups
 from modelcast.infra.kafka.dead_letters import read
 from modelcast.infra.settings import Settings
 

@@ -104,10 +104,13 @@ class Acting:
     def _who(self, request: web.Request) -> str | web.Response:
         """Who asks, or why that is not listened to."""
         try:
-            who = self._identities.who(Requester(request.headers, request.remote, request.host))
+            now = asyncio.get_running_loop().time()
+            who = self._identities.who(Requester(request.headers, request.remote, request.host), now)
         except Unwelcome as error:
             log.warning("a command is refused", peer=request.remote, path=request.path, error=error.message)
             headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+            if error.retry_after_seconds:
+                headers["Retry-After"] = str(error.retry_after_seconds)
             return _fault(error.status, Fault(error.message, request.path[:200], error.hint), headers)
         if request.content_type != "application/json":
             hint = "send Content-Type: application/json"

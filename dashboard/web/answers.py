@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from modelcast.dashboard.board import Freshness
 from modelcast.dashboard.groups import GroupView, GroupWord
+from modelcast.dashboard.sources.letters import LetterGroup
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.fleet import Fleet, Worker
-from modelcast.dashboard.view.letters import LetterGroup
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.rollouts import Rollout

@@ -247,12 +247,17 @@ def _moved_at_us(known: Known, row: RegionState, before: RegionState | None, now
     if before is None or not before.moved_at_us:
         reported_at_us = row.reported_at_us + known.ahead_of_us.get(row.region, 0)
         return min(max(reported_at_us, 0), now_us)  # whatever the region's clock says
-    return before.moved_at_us if progress_of(before) == progress_of(row) else now_us
+    return now_us if _moves(before, row) else before.moved_at_us
 
 
-def progress_of(row: RegionState) -> tuple[object, ...]:
-    """What moves in a region that gets on."""
-    return (row.state, row.bytes_moved, row.pods_serving, row.staged_version, row.aspired_generation)
+def _moves(before: RegionState, row: RegionState) -> bool:
+    """Whether a region got on; that its pods are not known to serve for a while is no movement."""
+    known = not (before.silent or before.unread or row.silent or row.unread)
+    return _progress(before) != _progress(row) or (known and before.pods_serving != row.pods_serving)
+
+
+def _progress(row: RegionState) -> tuple[object, ...]:
+    return (row.state, row.bytes_moved, row.staged_version, row.aspired_generation)
 
 
 def _behind_since_us(

@@ -13,7 +13,7 @@ from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.decider.snapshots import Snapshot
-from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, _encoded, is_news
+from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, _encoded, has_news
 from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import ModelAck, RegionHeartbeat, VersionState
@@ -214,7 +214,7 @@ def test_while_a_log_can_not_be_read_what_was_said_before_is_said_with_an_alarm_
     assert said.alarm == fresh.alarm
     assert said.as_of_us == before.as_of_us
     assert said.updated_at_us > before.updated_at_us
-    assert not is_news(replace(said, alarm=""), before)
+    assert not has_news(replace(said, alarm=""), before)
     assert fresh.rows.row(before.model).previous == before
     fresh.alarm = ""
     fresh.rows.row(before.model).log = log_of(update(1, 1, model=before.model), model=before.model)
@@ -263,9 +263,9 @@ def test_only_time_is_no_news(settled: Bench) -> None:
         state, updated_at_us=state.updated_at_us + 1, as_of_us=state.as_of_us + 1,
         regions=tuple(replace(r, heard_at_us=r.heard_at_us + 1) for r in state.regions),
     )  # fmt: skip
-    assert not is_news(later, state)
+    assert not has_news(later, state)
     refusing = replace(state, regions=tuple(replace(r, refused_version=2) for r in state.regions))
-    assert is_news(refusing, state)
+    assert has_news(refusing, state)
 
 
 def test_what_regions_repeat_is_no_news_and_is_said_with_the_next_repetition(settled: Bench) -> None:
@@ -385,3 +385,16 @@ def test_what_was_said_while_reports_waited_is_said_again_once_they_are_read(set
     settled.emitter._tick()
     (state,) = settled.fold()
     assert (state.model, state.unread_seconds) == (MODEL, 0.0)
+
+
+def test_who_listens_hears_what_is_said_and_what_was_said_before(settled: Bench) -> None:
+    heard: list[tuple[int | None, int | None]] = []
+
+    def on_said(state: VersionState, updates: object, before: VersionState | None, now_us: int) -> None:
+        assert state.updated_at_us == now_us
+        heard.append((before and before.consistent_version, state.consistent_version))
+
+    settled.emitter.on_said = on_said
+    settled.report("eu", serves=None)
+    settled.fold()
+    assert heard == [(1, None)]

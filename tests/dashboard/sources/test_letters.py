@@ -1,6 +1,6 @@
 """Dead letters, together by topic and reason."""
 
-from modelcast.dashboard.view.letters import LINES_EACH, letter_groups
+from modelcast.dashboard.sources.letters import LINES_EACH, letter_groups
 from modelcast.infra.kafka.dead_letters import StoredDeadLetter
 from modelcast.infra.kafka.replays import Replay
 from modelcast.schemas.records import DeadLetter

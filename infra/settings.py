@@ -235,7 +235,7 @@ class DaemonSettings(Section):
 
 
 class ActionSettings(Section):
-    """Who may command by the dashboard; all may read it. Without tokens and proxies, nobody may.
+    """Who may command by the dashboard; all may read it. Without tokens and proxies, no one may.
 
     Attributes:
         enabled: whether anybody may.
@@ -257,7 +257,7 @@ class DashboardSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=9470, ge=0, le=65535)  # 0: any free one
     hosts: tuple[str, ...] = ()  # names that it answers to besides loopback's: those of a proxy before it
-    lag_slo_seconds: float = Field(default=60.0, gt=0)  # behind for longer is late
+    late_seconds: float = Field(default=60.0, gt=0)  # behind for longer is late
     watchers_max: int = Field(default=5000, ge=1)
     actions: ActionSettings = ActionSettings()
 
@@ -357,7 +357,7 @@ def config_path() -> Path | None:
     return next((p for p in (Path("modelcast.toml"), Path("/etc/modelcast/modelcast.toml")) if p.is_file()), None)
 
 
-def load(**overrides: Any) -> Settings:
+def load_settings(**overrides: Any) -> Settings:
     """Read the settings.
 
     Raises:
@@ -366,11 +366,11 @@ def load(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        told = (
+        found_lines = (
             (".".join(map(str, e["loc"])), "no such setting" if e["type"] == "extra_forbidden" else e["msg"])
             for e in error.errors(include_input=False)
         )
-        lines = (f"{place}: {what.removeprefix('Value error, ')}" for place, what in told)
+        lines = (f"{place}: {what.removeprefix('Value error, ')}" for place, what in found_lines)
         path = config_path()
         where = f"in {path}, or in its MODELCAST_… variable" if path else "in its MODELCAST_… variable"
         raise UsageError(

@@ -14,15 +14,15 @@ Scheme = Literal["http", "https"]
 DNS_PORT = 53
 
 
-class LeaseDiscovery(Section):
+class RegistrationDiscovery(Section):
     """Pods register themselves in the region's bucket (``run pod --advertise URL``)."""
 
-    by: Literal["lease"]
+    by: Literal["registration"]
 
     @property
     def label(self) -> str:
         """For people and metrics."""
-        return "lease"
+        return "registration"
 
 
 class FileDiscovery(Section):
@@ -126,7 +126,9 @@ class KubernetesDiscovery(Section):
         return f"kubernetes {place}" + (f":{self.port}" if self.port else "")
 
 
-Discovery = Annotated[LeaseDiscovery | FileDiscovery | DnsDiscovery | KubernetesDiscovery, Field(discriminator="by")]
+Discovery = Annotated[
+    RegistrationDiscovery | FileDiscovery | DnsDiscovery | KubernetesDiscovery, Field(discriminator="by")
+]
 
 
 class FleetSettings(Section):
@@ -155,7 +157,7 @@ class FleetSettings(Section):
             raise ValueError("name its pods (pods = […]), or say how they are discovered (discover = { by = … })")
         if self.discover is not None and self.pods:
             raise ValueError("write pods or discover, not both: a fleet each")
-        if self.kind == "v2" and isinstance(self.discover, LeaseDiscovery):
+        if self.kind == "v2" and isinstance(self.discover, RegistrationDiscovery):
             raise ValueError("servers of kind v2 register nowhere: write pods, or discover them otherwise")
         return self
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from modelcast.infra.settings import Settings
 from modelcast.producers.artifact import Artifact
-from modelcast.producers.publication import Publication
-from modelcast.producers.step_timer import StepTimer
+from modelcast.producers.publish.publication import Publication
+from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.schemas.delta_reports import DeltaOffer
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore
@@ -37,7 +37,7 @@ class Acceleration(Protocol):
         ...
 
     def before(self, timer: StepTimer) -> tuple[DeltaHint, ...]:
-        """Return once the version may be claimed: what its entry is to foretell."""
+        """Return once the version may be claimed: what its entry is to predict."""
         ...
 
     def after(self, publication: Publication, timer: StepTimer) -> Additions:

@@ -222,10 +222,10 @@ class RegionAgent:
                 await self._look_around()
                 await loop.run_in_executor(self._ports.stores, also)
             except ModelcastError as error:
-                self._say(str(error))
+                self._set_trouble(str(error))
             except Exception as error:
                 log.exception("looking at the registry failed in an unforeseen way")
-                self._say(f"{type(error).__name__}: {error}")
+                self._set_trouble(f"{type(error).__name__}: {error}")
             pause = self._settings.reconcile_seconds * self._rng.uniform(0.8, 1.2)
             if self.trouble or not self._watch.registry_id:
                 pause = min(pause, TROUBLE_SECONDS)
@@ -237,17 +237,17 @@ class RegionAgent:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._ports.log_reads, self._watch.check)
-            self._say("")
+            self._set_trouble("")
         except NotFound:
-            self._say("")  # nothing was ever published: there is nothing to do, and that is well
+            self._set_trouble("")  # nothing was ever published: there is nothing to do, and that is well
             return
         except ForeignRegistry as error:
-            self._say(str(error))
+            self._set_trouble(str(error))
             for reconciler in self._reconcilers.values():
                 reconciler.contradicted(str(error))
             return
         except ModelcastError as error:
-            self._say(str(error))
+            self._set_trouble(str(error))
         if not self._watch.registry_id:
             return
         for model in sorted(await loop.run_in_executor(self._ports.log_reads, self._watch.models)):
@@ -267,7 +267,7 @@ class RegionAgent:
 
         await asyncio.gather(*(refresh(r) for r in list(self._reconcilers.values())))
 
-    def _say(self, trouble: str) -> None:
+    def _set_trouble(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
             log.warning("the registry can't be followed now", error=trouble)
         self.trouble = trouble

@@ -8,7 +8,7 @@ from modelcast.agents.region.decider.values import PodTraits
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.settings_fleets import FleetSettings
 from modelcast.infra.settings_rollovers import RolloverSettings
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 
 _AMOUNTS = frozenset({"at_once", "min_healthy"})
 
@@ -39,6 +39,6 @@ def fleet_name(number: int) -> str:
 
 def _rollover(*layers: RolloverSettings) -> RolloverPolicy:
     names = RolloverSettings.model_fields.keys()
-    said: dict[str, Any] = {n: getattr(layer, n) for layer in layers for n in layer.model_fields_set & names}
-    amounts = {name: Amount.parse(value) for name, value in said.items() if name in _AMOUNTS}
-    return RolloverPolicy(**said | amounts)
+    given: dict[str, Any] = {n: getattr(layer, n) for layer in layers for n in layer.model_fields_set & names}
+    amounts = {name: Amount.parse(value) for name, value in given.items() if name in _AMOUNTS}
+    return RolloverPolicy(**given | amounts)

@@ -94,8 +94,8 @@ class FleetRoster:
         return changed
 
     def _trouble(self) -> str:
-        told = [self._trouble_of(number, view) for number, view in enumerate(self._views)]
-        return "; ".join(filter(None, (*told, *self._conflicts)))
+        troubles = [self._trouble_of(number, view) for number, view in enumerate(self._views)]
+        return "; ".join(filter(None, (*troubles, *self._conflicts)))
 
     def _trouble_of(self, number: int, view: FleetView) -> str:
         if view.seen_at is None:

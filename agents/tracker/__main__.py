@@ -12,7 +12,7 @@ from modelcast.schemas.errors import ModelcastError
 def main() -> int:
     """Run until stopped; the exit code says how it went."""
     try:
-        read = settings.load()
+        read = settings.load_settings()
         logs.set_up(read.log)
         logs.warn_of_variables()
         asyncio.run(run_tracker(read))

@@ -11,7 +11,7 @@ import structlog
 from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
-from modelcast.agents.tracker.decider.rows import ModelRow, Rows, said_before
+from modelcast.agents.tracker.decider.rows import ModelRow, Rows, reported_before
 from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.ports import TrackerPorts
@@ -68,7 +68,7 @@ class Emitter:
         self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
         self.metrics = StateMetrics(
             pairs=settings.tracker.metrics == "pairs",
-            late_seconds=settings.dashboard.lag_slo_seconds,
+            late_seconds=settings.dashboard.late_seconds,
             now=lambda: ports.clock.wall_us() / 1_000_000,
         )
         self._listed = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
@@ -204,7 +204,7 @@ class Emitter:
             waiting.discard(model)
             if row is not None and self._rows.owns(model):
                 try:
-                    self.say(row)
+                    self.emit(row)
                     waiting.succeeded(model)
                 except Exception as error:  # one model's trouble is not the others'
                     log.exception("a model could not be folded", model=model, error=repr(error))
@@ -215,12 +215,12 @@ class Emitter:
                 return 0.0
         return min(waits, default=0.0)
 
-    def say(self, row: ModelRow) -> None:
-        """Fold one model and say it if that is news."""
+    def emit(self, row: ModelRow) -> None:
+        """Fold one model and send its state if that is news."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
         unread_since_us = self._reading.unread_since_us(row.model)
         known = row.known(self._everywhere(), unread_since_us and unread_since_us + self._heartbeats.ahead_us)
-        state = fold(known, now_us) if known is not None else said_before(row, self._alarm(), now_us)
+        state = fold(known, now_us) if known is not None else reported_before(row, self._alarm(), now_us)
         if state is None:
             return
         reported = self._reported.get(row.model)

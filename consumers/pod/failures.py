@@ -2,7 +2,7 @@
 
 import errno
 
-from modelcast.consumers.pod.artifacts import ArtifactMissing
+from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION
 from modelcast.schemas.errors import ModelcastError, TransportError, VerificationFailed
@@ -33,5 +33,5 @@ def failure_code(error: Exception) -> str:
 
 def failure_message(error: Exception) -> str:
     """What is reported of it."""
-    said = str(error) if isinstance(error, ModelcastError | MemoryError) else f"{type(error).__name__}: {error}"
-    return said[:2000] or type(error).__name__
+    message = str(error) if isinstance(error, ModelcastError | MemoryError) else f"{type(error).__name__}: {error}"
+    return message[:2000] or type(error).__name__

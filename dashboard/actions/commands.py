@@ -86,7 +86,7 @@ class CommandWriter:
         with Commander(
             self._settings, dry_run=asked.dry_run, store=self._store, announcer=self._announcer
         ) as commander:
-            command = commander.say(
+            command = commander.command(
                 asked.kind,
                 model,
                 version=asked.version,

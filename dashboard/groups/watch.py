@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from modelcast.dashboard.groups.judging import WINDOW, GroupView, judge
+from modelcast.dashboard.groups.judging import WINDOW, GroupView, group_view
 from modelcast.dashboard.groups.values import GroupLook
 from modelcast.schemas.errors import ModelcastError
 
@@ -76,4 +76,4 @@ class GroupsWatch:
             del self._looks[name]
         for group in found:
             self._looks[group.group].append((now_us, group))
-        self.groups = tuple(judge(tuple(self._looks[group.group])) for group in found)
+        self.groups = tuple(group_view(tuple(self._looks[group.group])) for group in found)

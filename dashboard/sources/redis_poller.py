@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
-from modelcast.dashboard.view.fleet import Worker
+from modelcast.dashboard.view.overview import Worker
 from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import RedisUnavailable
@@ -25,14 +25,14 @@ class RedisPoller:
 
     Args:
         settings: where Redis is.
-        tell: called on the event loop with what was read.
+        deliver: called on the event loop with what was read.
         states_wanted: whether states are to be read, too.
     """
 
     def __init__(
-        self, settings: Settings, tell: Callable[[NewsBatch], None], states_wanted: Callable[[], bool]
+        self, settings: Settings, deliver: Callable[[NewsBatch], None], states_wanted: Callable[[], bool]
     ) -> None:
-        self._settings, self._tell, self._states_wanted = settings, tell, states_wanted
+        self._settings, self._deliver, self._states_wanted = settings, deliver, states_wanted
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -44,7 +44,7 @@ class RedisPoller:
                 states = self._states_wanted() and began >= next_states
                 beats = began >= next_beats
                 batch = await asyncio.to_thread(_look, view, beats=beats, states=states)
-                self._tell(batch)
+                self._deliver(batch)
                 now = time.monotonic()
                 rest = (now - began) / SHARE_MAX
                 if batch.reach is Reach.LIVE:

@@ -141,8 +141,8 @@ class Announced:
         changed = []
         for number, line in enumerate(self.lines):
             missing = _missing(line, heads.get(line.model), now_us)
-            is_said = line.trouble.startswith(NOT_THERE)
-            if (missing and not line.trouble) or (is_said and line.trouble != missing):
+            is_noted = line.trouble.startswith(NOT_THERE)
+            if (missing and not line.trouble) or (is_noted and line.trouble != missing):
                 self.lines[number] = replace(line, trouble=missing)
                 changed.append(self.lines[number])
         return changed

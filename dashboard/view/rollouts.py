@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import ModelView, Pair
-from modelcast.schemas.words import BEHIND, LOOKS, Word, rank, worst
+from modelcast.schemas.statuses import BEHIND, LOOKS, Status, rank, worst
 
 CLOCKS_US = 2_000_000
 """How far the store's clock and the tracker's may be apart."""
@@ -31,7 +31,7 @@ class Rollout:
 
     model: str
     version: int
-    word: Word
+    status: Status
     since_us: int
     serving: int
     counted: int
@@ -41,10 +41,12 @@ class Rollout:
     slowest: str
 
 
-def rollouts(fleet: Fleet) -> list[Rollout]:
+def rollouts(overview: Overview) -> list[Rollout]:
     """All of them, worst first, the longest under way first among equals."""
-    found = [each for view in fleet.models.values() if view.troubled for each in _of(view, fleet.limits.late_seconds)]
-    return sorted(found, key=lambda r: (rank(r.word), r.since_us, r.model, r.version))
+    found = [
+        each for view in overview.models.values() if view.troubled for each in _of(view, overview.limits.late_seconds)
+    ]
+    return sorted(found, key=lambda r: (rank(r.status), r.since_us, r.model, r.version))
 
 
 def _of(view: ModelView, budget_seconds: float) -> Iterable[Rollout]:
@@ -54,9 +56,9 @@ def _of(view: ModelView, budget_seconds: float) -> Iterable[Rollout]:
         version = pair.row.aspired_version
         if not pair.counted or version is None:
             continue
-        if pair.word in BEHIND:
+        if pair.status in BEHIND:
             behind[version].append(pair)
-        elif LOOKS[pair.word].serves_wanted:
+        elif LOOKS[pair.status].serves_aspired:
             done[version].append(pair)
     for version, waiting in behind.items():
         slowest = min(waiting, key=lambda p: (p.row.behind_since_us or 1 << 62, p.row.region))
@@ -67,7 +69,7 @@ def _of(view: ModelView, budget_seconds: float) -> Iterable[Rollout]:
         yield Rollout(
             view.state.model,
             version,
-            worst(p.word for p in waiting),
+            worst(p.status for p in waiting),
             since_us,
             len(served),
             sum(p.counted and p.row.aspired_version == version for p in view.pairs.values()),

@@ -6,7 +6,7 @@ import structlog
 from aiohttp import web
 
 from modelcast.dashboard.actions import CommandWriter, Identities, ReplayWriter, Requester, Unwelcome
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.web.answers import Actions, Fault, action_line
@@ -31,7 +31,7 @@ class Acting:
 
     def __init__(
         self,
-        board: Board,
+        board: Dashboard,
         identities: Identities,
         commands: CommandWriter,
         replays: ReplayWriter,
@@ -61,7 +61,7 @@ class Acting:
         who = self._who(request)
         if isinstance(who, web.Response):
             return who
-        view = self._board.fleet.models.get(request.match_info["model"])
+        view = self._board.overview.models.get(request.match_info["model"])
         if view is None:
             raise NotFound("no such model", subject=request.match_info["model"][:80], hint="see /api/v1/models")
         model, body = view.state.model, await request.read()

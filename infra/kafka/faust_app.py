@@ -156,16 +156,16 @@ async def wait_for_kafka(settings: Settings, *, stop: asyncio.Event) -> bool:
     """
     from modelcast.infra.kafka.admin import create_topics
 
-    pause_seconds, told = 0.5, False
+    pause_seconds, reported = 0.5, False
     while not stop.is_set():
         try:
             await asyncio.to_thread(create_topics, settings)
         except ModelcastError as error:
             if not error.retryable:
                 raise
-            if not told:
+            if not reported:
                 log.warning("waiting for kafka", error=str(error), servers=settings.kafka.bootstrap_servers)
-                told = True
+                reported = True
         else:
             return True
         await _first(stop.wait(), timeout_seconds=pause_seconds)
@@ -274,16 +274,16 @@ async def _topics_lost(settings: Settings) -> None:
     from modelcast.infra.kafka.admin import create_topics, topic_ids
     from modelcast.infra.kafka.client import make_admin
 
-    admin, known, lost, told = make_admin(settings), None, False, False
+    admin, known, lost, reported = make_admin(settings), None, False, False
     while True:
         try:
             found = await asyncio.to_thread(topic_ids, settings, admin)
             known = known or found
             # Seen twice: a broker that has just started may not know all topics yet.
             if found != known and lost:
-                if not told:
+                if not reported:
                     log.error("the cluster has lost its topics", lacking=sorted(known.keys() - found.keys()))
-                told = True
+                reported = True
                 await asyncio.to_thread(create_topics, settings)
                 return
             lost = found != known

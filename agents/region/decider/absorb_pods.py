@@ -126,14 +126,14 @@ def _contradicts(order: LoadOrder, reading: PodReading) -> str:
 
     A pod that names neither digest nor generation is believed by its version.
     """
-    said = f"reported that it serves {order.version}, but read back "
+    mismatch = f"reported that it serves {order.version}, but read back "
     if reading.version != order.version:
-        return said + ("no version" if reading.version is None else f"{reading.version}")
+        return mismatch + ("no version" if reading.version is None else f"{reading.version}")
     if reading.manifest_digest not in {None, order.manifest_digest}:
-        return said + f"other bytes under that number: {reading.manifest_digest}"
+        return mismatch + f"other bytes under that number: {reading.manifest_digest}"
     if reading.proof not in CONFIRMING:
-        return said + "only what lies on its disk, which does not prove what it serves"
+        return mismatch + "only what lies on its disk, which does not prove what it serves"
     pair = (reading.epoch, reading.generation)
     if reading.generation is not None and reading.epoch is not None and pair < (order.epoch, order.generation):
-        return said + f"the older order (epoch {reading.epoch}, generation {reading.generation})"
+        return mismatch + f"the older order (epoch {reading.epoch}, generation {reading.generation})"
     return ""

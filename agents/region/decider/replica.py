@@ -115,8 +115,8 @@ class Replica:
     def refused_version(self) -> int | None:
         """The newest version in the log that this region refuses: damaged, loading nowhere, or quarantined."""
         aspiration = self.facts.aspiration
-        told = (aspiration.update, aspiration.staged) if aspiration else ()
-        refused = {u.version for u in told if u and self.is_quarantined(u.artifact.manifest_digest)}
+        known = (aspiration.update, aspiration.staged) if aspiration else ()
+        refused = {u.version for u in known if u and self.is_quarantined(u.artifact.manifest_digest)}
         serving = self.target.version if self.target and self.target.version not in refused else 0
         refused |= {q.version for q in self.facts.quarantined if q.version > serving}
         if aspiration and aspiration.refused_version is not None:

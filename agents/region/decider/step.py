@@ -40,7 +40,7 @@ def _outlook(replica: Replica) -> object:
     pods = {
         name: (v.reading, v.lost, v.error, bool(v.loading), replica.confirms(v)) for name, v in replica.pods.items()
     }
-    under_way = {digest: told for digest in replica.pending.fetching if (told := facts.transfers.get(digest))}
+    under_way = {digest: progress for digest in replica.pending.fetching if (progress := facts.transfers.get(digest))}
     staged = replica.wished_memory().staged  # what is reported: to have saved it is no news
     rollover = replica.pending.rollover
     return (replica.state, replica.generation, staged, facts.held, facts.quarantined, replica.attempts.error,

@@ -53,13 +53,13 @@ class ProgressReporter:
         manifest_digest: what is fetched.
         report_rate: shared with the other fetches of the worker.
         pods: of the region.
-        tell: must not block.
+        report: called with each report; must not block.
     """
 
     def __init__(
-        self, manifest_digest: str, report_rate: ReportRate, pods: int, tell: Callable[[Fetching], None]
+        self, manifest_digest: str, report_rate: ReportRate, pods: int, report: Callable[[Fetching], None]
     ) -> None:
-        self._digest, self._report_rate, self._pods, self._tell = manifest_digest, report_rate, pods, tell
+        self._digest, self._report_rate, self._pods, self._report = manifest_digest, report_rate, pods, report
         self._lock = threading.Lock()
         self._next_at = report_rate.clock() + report_rate.gap_seconds(pods)
 
@@ -76,4 +76,4 @@ class ProgressReporter:
             bytes_per_second=status.bytes_per_second,
             way=status.way,
         )
-        self._tell(Fetching(self._digest, transfer))
+        self._report(Fetching(self._digest, transfer))

@@ -52,14 +52,14 @@ class Newcomers:
             self._task.cancel()
 
     async def _answer(self) -> None:
-        told = False
+        reported = False
         while asked := tuple(self._waiting):
             try:
                 names = await self._listing.names()
             except ModelcastError as error:
-                if not told:
+                if not reported:
                     log.warning("the registry can't be listed", error=error)
-                told = True
+                reported = True
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             for model in asked:

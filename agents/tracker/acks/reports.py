@@ -202,7 +202,7 @@ class Reports:
 
     def _refuse(self, page: SetAside, reason: str, detail: str) -> None:
         RECORDS.labels(str(Topic.MODEL_ACKS), reason).inc()
-        if self._judging.may_tell(reason):
+        if self._judging.may_report(reason):
             log.warning("reports are refused", reason=reason, detail=detail)
             self._judging.dead_letter(
                 Topic.MODEL_ACKS, page.raw, Unusable(reason, detail), page.partition, page.offset, page.key

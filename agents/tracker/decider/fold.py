@@ -208,10 +208,10 @@ def _region(
 
 def _refused_version(log: ModelLog, aspiration: Aspiration, snapshot: Snapshot | None) -> int | None:
     """What the log or the region itself refuses; a region's word is void once the version was released."""
-    said = snapshot.header.refused_version if snapshot is not None else None
-    if snapshot is not None and said is not None and log.released.get(said, 0) > snapshot.header.generation:
-        said = None
-    return max((v for v in (aspiration.refused_version, said) if v is not None), default=None)
+    refused = snapshot.header.refused_version if snapshot is not None else None
+    if snapshot is not None and refused is not None and log.released.get(refused, 0) > snapshot.header.generation:
+        refused = None
+    return max((v for v in (aspiration.refused_version, refused) if v is not None), default=None)
 
 
 def read_back_at_us(known: Known, region: str, before: RegionState | None, now_us: int) -> int | None:
@@ -361,8 +361,8 @@ def _alarm(known: Known, rows: Iterable[RegionState], tallies: Mapping[str, Tall
             ):
                 instead = f", and version {row.aspired_version} has not taken its place" if row.aspired_version else ""
                 found.append(f"{region}: {g.count} pods serve version {version}, which is quarantined{instead}")
-        if told := _region_alarm(log, known.snapshots[region].header):
-            found.append(f"{region}: {told}")
+        if alarm := _region_alarm(log, known.snapshots[region].header):
+            found.append(f"{region}: {alarm}")
         strange = sum(
             g.count
             for g in tallies[region]

@@ -190,11 +190,11 @@ def _refused(status: int, raw: bytes, url: str) -> None:
     if status == 410:
         raise VersionGone
     try:
-        said = orjson.loads(raw).get("message") or ""
+        message = orjson.loads(raw).get("message") or ""
     except (orjson.JSONDecodeError, AttributeError):
-        said = ""
+        message = ""
     hint = _RBAC_HINT if status in {401, 403} else ""
-    raise DiscoveryFailed(f"HTTP {status}: {said}" if said else f"HTTP {status}", subject=url, hint=hint)
+    raise DiscoveryFailed(f"HTTP {status}: {message}" if message else f"HTTP {status}", subject=url, hint=hint)
 
 
 def _parsed(raw: bytes, url: str) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ class Way(StrEnum):
     REGION = "region"  # the regional bucket holds them
     DELTA = "delta"  # accelerated: one delta and its base
     CHAIN = "chain"  # accelerated: several, one after the other
-    PACKED = "packed"  # accelerated: a compressed whole, or a chain that starts with one
+    COMPRESSED = "compressed"  # accelerated: a compressed whole, or a chain that starts with one
     BLOCKS = "blocks"  # some of its blocks are taken from other files here; the others come from the origin
     RESUMED = "resumed"  # an earlier attempt brought a part of it; the rest comes from the origin
     WHOLE = "whole"  # all of it from the origin
@@ -37,7 +37,7 @@ class Way(StrEnum):
         return self in _ACCELERATED
 
 
-_ACCELERATED = {Way.DELTA, Way.CHAIN, Way.PACKED}
+_ACCELERATED = {Way.DELTA, Way.CHAIN, Way.COMPRESSED}
 RANK = {way: number for number, way in enumerate(Way)}
 """Nearest first."""
 
@@ -57,7 +57,7 @@ class Step:
     Attributes:
         origin_bytes: what it brings over the long link.
         local_bytes: what is taken from files on this machine instead.
-        told_as: an accelerator's own label; None: the way's.
+        own_label: an accelerator's own label; None: the way's.
     """
 
     file: FileEntry
@@ -65,13 +65,13 @@ class Step:
     also_at: tuple[str, ...] = ()
     origin_bytes: int = 0
     local_bytes: int = 0
-    told_as: Label | None = None
+    own_label: Label | None = None
 
     @property
     def label(self) -> Label:
         """For people."""
-        if self.told_as is not None:
-            return self.told_as
+        if self.own_label is not None:
+            return self.own_label
         if self.way is Way.RESUMED and not self.origin_bytes:
             return _BROUGHT_BEFORE
         return _LABELS[self.way]
@@ -83,7 +83,7 @@ _LABELS = {
     Way.REGION: Label("from the region", "from the region"),
     Way.DELTA: Label("delta", "deltas"),
     Way.CHAIN: Label("chain of deltas", "chains of deltas"),
-    Way.PACKED: Label("compressed whole", "compressed wholes"),
+    Way.COMPRESSED: Label("compressed whole", "compressed wholes"),
     Way.BLOCKS: Label("in changed blocks", "in changed blocks"),
     Way.RESUMED: Label("resumed whole", "resumed wholes"),
     Way.WHOLE: Label("whole", "wholes"),
@@ -142,7 +142,7 @@ def without_detour(step: Step, missing: Set[int], held: Mapping[str, tuple[str, 
     lacking = bytes_of(file, missing) - local
     whole = Way.RESUMED if brought else Way.WHOLE
     way = Way.BLOCKS if lacking + brought + blank < file.size_bytes else whole
-    return replace(step, way=way, origin_bytes=lacking, local_bytes=local, told_as=None)
+    return replace(step, way=way, origin_bytes=lacking, local_bytes=local, own_label=None)
 
 
 def origin_bytes_of(steps: Iterable[Step]) -> int:

@@ -118,8 +118,8 @@ class OnnxEngine:
         used = sum(private_bytes(link.pid) for link in self._living)
         promised = sum(link.promised_bytes for link in self._living)
         found = room(self._config.memory_max_bytes, used, promised, machine_limits())
-        if said := refusal(need_bytes, found):
-            raise LoadFailed(said, code="out_of_resources", hint="give the pod more memory, or unload a model")
+        if message := refusal(need_bytes, found):
+            raise LoadFailed(message, code="out_of_resources", hint="give the pod more memory, or unload a model")
         return found.free_bytes
 
     def _nice(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.pod.worker.frames import ALL_JSON, NO_PART, FrameKind, WorkerFrame, header, take_frame
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod_clients.port import LoadFailed
@@ -231,8 +231,8 @@ class WorkerLink(asyncio.Protocol):
             self._parts = {name: number for number, name in enumerate(loaded.parts)}
             self._loaded.set_result(loaded)
         elif frame.kind == FrameKind.FAILED:
-            said = orjson.loads(frame.body)
-            self._fail(LoadFailed(said["error"], code=said["code"]))
+            failure = orjson.loads(frame.body)
+            self._fail(LoadFailed(failure["error"], code=failure["code"]))
         elif frame.kind == FrameKind.STAGE:
             self._stage = frame.body.decode()
         elif frame.kind == FrameKind.NEEDS:

@@ -33,7 +33,7 @@ from modelcast.consumers.pod.worker.answering import Answering
 from modelcast.consumers.pod.worker.frames import FrameKind, FrameReader, header
 
 if TYPE_CHECKING:
-    from modelcast.consumers.pod.artifacts import ArtifactSource, ArtifactSourceFactory
+    from modelcast.consumers.artifacts.sources import ArtifactSource, ArtifactSourceFactory
     from modelcast.consumers.pod.worker.models.version import LoadedVersion
 
 _PR_SET_PDEATHSIG = 1
@@ -115,8 +115,8 @@ class PodWorker:
         from modelcast.consumers.pod.failures import failure_code, failure_message
 
         if self._artifacts is None:  # this pod's fault, not the version's, which other pods may well load
-            said = f"the artifact source can't be had: {self._unprepared}"
-            self._send(FrameKind.FAILED, orjson.dumps({"code": "no_source", "error": said[:2000]}))
+            message = f"the artifact source can't be had: {self._unprepared}"
+            self._send(FrameKind.FAILED, orjson.dumps({"code": "no_source", "error": message[:2000]}))
             return
         seconds: dict[str, float] = {}
         try:

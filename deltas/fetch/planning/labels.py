@@ -15,8 +15,8 @@ def labelled(step: Step, option: Option, versions: Mapping[str, int]) -> Step:
     """
     if option.way is Way.CACHE:
         return step  # the road found a file there, or knows that it is damaged
-    told_as = _label(option, versions) if option.way.is_accelerated else None
-    return replace(step, way=option.way, origin_bytes=option.origin_bytes, told_as=told_as)
+    own_label = _label(option, versions) if option.way.is_accelerated else None
+    return replace(step, way=option.way, origin_bytes=option.origin_bytes, own_label=own_label)
 
 
 def _label(option: Option, versions: Mapping[str, int]) -> Label:

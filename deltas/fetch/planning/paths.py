@@ -138,7 +138,7 @@ def _rebuilt(path: Sequence[Offer], wanted: Step, whole: Option, graph: "_Graph"
     seconds = graph.start_seconds(base) + sum(graph.seconds_of(offer) for offer in path)
     left = sum(offer.left_bytes for offer in path)
     risked = left / max(1, sum(offer.size_bytes for offer in path))  # what has come before is not lost once more
-    way = Way.PACKED if not base else Way.DELTA if len(path) == 1 else Way.CHAIN
+    way = Way.COMPRESSED if not base else Way.DELTA if len(path) == 1 else Way.CHAIN
     return Option(
         way,
         left,

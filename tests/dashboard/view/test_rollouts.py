@@ -1,10 +1,10 @@
 """What is on its way, and what only looks like it."""
 
-from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.rollouts import Rollout, rollouts
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
-from modelcast.schemas.words import Limits, Word
+from modelcast.schemas.statuses import Limits, Status
 from tests.dashboard.makers import NOW, SECOND, fetching, row, state
 
 
@@ -15,10 +15,10 @@ def done(region: str, seconds_after: float, *, began_seconds_ago: float = 100) -
 
 
 def shown(*states: VersionState) -> list[Rollout]:
-    fleet = Fleet(Limits())
+    overview = Overview(Limits())
     for each in states:
-        fleet.take(each, NOW, NOW, "kafka")
-    return rollouts(fleet)
+        overview.take(each, NOW, NOW, "kafka")
+    return rollouts(overview)
 
 
 def test_a_rollout_tells_how_many_serve_it_how_long_they_took_and_who_is_slowest() -> None:
@@ -26,7 +26,7 @@ def test_a_rollout_tells_how_many_serve_it_how_long_they_took_and_who_is_slowest
     (found,) = shown(state("ranker", [*regions, fetching("slow", 100), fetching("slower", 100, moved_at_us=NOW)]))
     assert (found.model, found.version, found.serving, found.counted) == ("ranker", 8, 20, 22)
     assert (found.p50_seconds, found.p95_seconds, found.budget_seconds) == (11.0, 20.0, 60.0)
-    assert (found.since_us, found.slowest, found.word) == (NOW - 100 * SECOND, "slow", Word.LATE)
+    assert (found.since_us, found.slowest, found.status) == (NOW - 100 * SECOND, "slow", Status.LATE)
 
 
 def test_a_first_version_that_no_region_serves_yet_has_no_median() -> None:
@@ -44,7 +44,7 @@ def test_a_pod_that_restarts_is_no_rollout() -> None:
 def test_a_fleet_in_which_all_is_well_has_none_and_the_worst_comes_first() -> None:
     assert shown(state("fraud", [row("eu")])) == []
     found = shown(state("a", [fetching("eu", 9)]), state("b", [fetching("eu", 99)]), state("c", [fetching("eu", 300)]))
-    assert [(each.model, each.word) for each in found] == [("c", Word.LATE), ("b", Word.LATE), ("a", Word.LAG)]
+    assert [(each.model, each.status) for each in found] == [("c", Status.LATE), ("b", Status.LATE), ("a", Status.LAG)]
 
 
 def test_a_region_that_is_silent_or_outside_is_not_counted_as_serving() -> None:

@@ -1,7 +1,7 @@
 """Which pods get their order now: one function of what is known of them, the policy and the time.
 
-It is stateless, as TensorFlow Serving's ``AspiredVersionPolicy`` is: whoever takes over a rollover goes on where it
-stands, for that can be read from the pods.
+It is stateless, as TensorFlow Serving's ``AspiredVersionPolicy`` is: a worker that takes over a rollover goes on
+where it stands, for that can be read from the pods.
 """
 
 from collections.abc import Iterable, Sequence

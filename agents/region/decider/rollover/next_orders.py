@@ -69,9 +69,9 @@ def _policy(replica: Replica, fleet: str) -> RolloverPolicy:
 
 def _remembered(decisions: list[Decision]) -> Rollover:
     """What holds the fleet that is held for the gravest reason."""
-    told = min((d for d in decisions if d.waits), key=lambda d: not d.blocked, default=Decision())
+    shown = min((d for d in decisions if d.waits), key=lambda d: not d.blocked, default=Decision())
     asked_at = min((d.ask_again_at for d in decisions), default=float("inf"))
-    return Rollover(told.waits, told.waits_until, asked_at, told.blocked)
+    return Rollover(shown.waits, shown.waits_until, asked_at, shown.blocked)
 
 
 def _is_hurried(replica: Replica) -> bool:

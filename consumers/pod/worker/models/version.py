@@ -90,9 +90,9 @@ class LoadedVersion:
         model = self._models[self.parts.index(sample.part)]
         status, split, body = model.infer(orjson.dumps(sample.request), ALL_JSON)
         answer = orjson.loads(body if split == ALL_JSON else body[:split])
-        said = answer_difference(sample, answer) if status == 200 else f"it is refused: {answer['error']}"
-        if said:
-            raise NotLoadable(f"the recorded sample is answered otherwise: {said}", subject=model.name)
+        difference = answer_difference(sample, answer) if status == 200 else f"it is refused: {answer['error']}"
+        if difference:
+            raise NotLoadable(f"the recorded sample is answered otherwise: {difference}", subject=model.name)
 
     def infer(self, part: int, body: bytes, json_size_bytes: int) -> tuple[int, int, bytes]:
         """See ``V2Model.infer``; ``part`` is a place in ``parts``."""

@@ -1,4 +1,4 @@
-"""What is shown at the moment: takes in what sources bring, lets the clock work, and sends watchers what changed."""
+"""What is shown now: takes in what sources bring, advances the clock, and sends watchers what changed."""
 
 import asyncio
 import secrets
@@ -30,7 +30,7 @@ STALE_SECONDS = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How old what is shown is. Ages in seconds; None: never.
+    """The age of what is shown. Ages are in seconds; None: never.
 
     Attributes:
         as_of_us: this machine's clock, UTC microseconds.
@@ -113,7 +113,7 @@ class Dashboard:
 
     @property
     def kafka_reads(self) -> bool:
-        """Whether Kafka brings the states."""
+        """Whether states come from Kafka now."""
         return self._reach["kafka"] is Reach.LIVE
 
     @property
@@ -197,7 +197,7 @@ class Dashboard:
         self._sent = top
 
     def freshness(self) -> Freshness:
-        """How old what is shown is."""
+        """The age of what is shown."""
         now_us, now = time.time_ns() // 1000, time.monotonic()
         newest = self.overview.newest_us()
         age = max(0, now_us - newest) / 1_000_000 if newest else None

@@ -1,4 +1,4 @@
-"""Running the dashboard from its settings until it is stopped."""
+"""Runs the dashboard from its settings until it is stopped."""
 
 import asyncio
 import os

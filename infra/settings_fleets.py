@@ -21,7 +21,7 @@ class RegistrationDiscovery(Section):
 
     @property
     def label(self) -> str:
-        """For people and metrics."""
+        """The source's name, for people and metrics."""
         return "registration"
 
 
@@ -40,7 +40,7 @@ class FileDiscovery(Section):
 
     @property
     def label(self) -> str:
-        """For people and metrics."""
+        """The source's name, for people and metrics."""
         return f"file {self.path}"
 
 
@@ -71,12 +71,12 @@ class DnsDiscovery(Section):
 
     @property
     def resolvers(self) -> tuple[tuple[str, int], ...]:
-        """(address, port) of each of the name servers."""
+        """Address and port of each name server."""
         return tuple(map(_resolver, self.nameservers))
 
     @property
     def label(self) -> str:
-        """For people and metrics."""
+        """The source's name, for people and metrics."""
         return f"dns {self.record} {self.name}" + (f":{self.port}" if self.port else "")
 
 
@@ -121,7 +121,7 @@ class KubernetesDiscovery(Section):
 
     @property
     def label(self) -> str:
-        """For people and metrics."""
+        """The source's name, for people and metrics."""
         place = f"{self.namespace}/{self.service}" if self.namespace else self.service
         return f"kubernetes {place}" + (f":{self.port}" if self.port else "")
 
@@ -163,5 +163,5 @@ class FleetSettings(Section):
 
     @property
     def label(self) -> str:
-        """The fleet, for people and metrics."""
+        """The fleet's name, for people and metrics."""
         return self.discover.label if self.discover else "settings"

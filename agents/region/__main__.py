@@ -11,7 +11,7 @@ from modelcast.schemas.errors import ModelcastError
 
 
 def main() -> int:
-    """Work until stopped; the exit code says how it went."""
+    """Run one worker until it is stopped; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m modelcast.agents.region")
     parser.add_argument("--region", required=True)
     arguments = parser.parse_args()

@@ -33,7 +33,7 @@ def traits_of(number: int, fleet: FleetSettings) -> PodTraits:
 
 
 def fleet_name(number: int) -> str:
-    """Of a fleet that has a rollover policy of its own."""
+    """The name of a fleet that has a rollover policy of its own."""
     return f"fleet {number}"
 
 

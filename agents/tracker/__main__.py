@@ -10,7 +10,7 @@ from modelcast.schemas.errors import ModelcastError
 
 
 def main() -> int:
-    """Run until stopped; the exit code says how it went."""
+    """Run until stopped; return the exit code."""
     try:
         read = settings.load_settings()
         logs.set_up(read.log)

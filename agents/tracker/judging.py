@@ -38,7 +38,7 @@ class Unusable(Exception):
 
 
 class Judging:
-    """For the event loop's thread."""
+    """Judges records. It belongs to the event loop."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Judging:
     def dead_letter(
         self, topic: Topic, raw: bytes, refused: Unusable, partition: int, offset: int, key: bytes | None
     ) -> None:
-        """Put what can't be used where people find it."""
+        """Write a dead letter for a record that can't be used."""
         self._ports.sender.dead_letter(
             raw,
             reason=refused.reason,
@@ -86,7 +86,7 @@ class Judging:
         return region in self._listed
 
     def counts(self, region: str, raw: bytes, message: Message) -> bool:
-        """Whether reports of the region count. One letter a while tells of regions not listed, the rest is counted."""
+        """Whether the region's reports count. Of a region that is not listed, a dead letter is written now and then."""
         if region in self._listed:
             return region not in self.forgotten
         if self.may_report(UNKNOWN_REGION):
@@ -98,7 +98,7 @@ class Judging:
         return False
 
     async def decoded(self, raw: bytes, read: Callable[..., T]) -> T:
-        """What a record says.
+        """Decode a record.
 
         Raises:
             Unusable: it can't be read.

@@ -1,4 +1,4 @@
-"""The sources that the settings name."""
+"""The sources of pods that the settings name."""
 
 from modelcast.consumers.discovery.file import FileSource
 from modelcast.consumers.discovery.port import PodAddress, PodSource
@@ -53,7 +53,7 @@ def _made(fleet: FleetSettings, region_store: ObjectStore | None) -> PodSource:
 
 
 def keep_seconds(fleet: FleetSettings) -> float:
-    """For how long what a failing source said last is taken to be so."""
+    """Seconds for which the last answer of a failing source still counts."""
     if not isinstance(fleet.discover, DnsDiscovery):
         return float("inf")
     from modelcast.consumers.discovery.dns import KEEP_SECONDS
@@ -62,7 +62,7 @@ def keep_seconds(fleet: FleetSettings) -> float:
 
 
 async def look_once(fleet: FleetSettings, region_store: ObjectStore | None) -> tuple[PodAddress, ...]:
-    """A fleet's pods now, asked for once.
+    """Ask once for a fleet's pods.
 
     Raises:
         DiscoveryFailed: they can't be had.

@@ -15,7 +15,7 @@ from modelcast.schemas.errors import DecodeError
 RENEW_SECONDS = 5.0
 EXPIRY_SECONDS = 15.0
 FORGET_SECONDS = 3600.0
-"""After so long a dead pod's object is deleted; many pods never have the same name twice."""
+"""After so long without renewal an object is deleted: a pod's name may never come back."""
 REGISTRATION_SIZE_MAX = 4096
 
 

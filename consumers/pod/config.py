@@ -28,7 +28,7 @@ class AspiredSource(Protocol):
     """What the region should serve, known without Kafka."""
 
     def aspired(self) -> Sequence[Aspired]:
-        """One a model. May block; raises ``ModelcastError`` if it can't be read now."""
+        """What each model should serve. May block; raises ``ModelcastError`` if it can't be read now."""
         ...
 
 
@@ -41,7 +41,7 @@ class Presence(Protocol):
         ...
 
     async def run(self) -> None:
-        """Say that the pod is there, until cancelled; then that it leaves."""
+        """Announce the pod until cancelled; then announce that it leaves."""
         ...
 
 

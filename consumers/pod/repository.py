@@ -133,7 +133,7 @@ class Repository:
             await self._engine.retire(model)
 
     async def restore(self, aspired: LoadOrder | None, model: str, quarantined: frozenset[int] = frozenset()) -> None:
-        """At start: serve what is aspired, or else what this pod served before it restarted.
+        """Serve at start what is aspired, or else what this pod served before it restarted.
 
         The second lowers nothing: it is where the pod was. So a restart after a failed load does not leave the
         model unserved. A ``quarantined`` version is not loaded again.
@@ -181,7 +181,7 @@ class Repository:
         return before
 
     async def confirmed(self, slot: Slot) -> Serving | None:
-        """What serves, by the engine's own word of this moment; None: nothing, or not what was ordered.
+        """What serves, as the engine answers now; None: nothing, or not what was ordered.
 
         Raises:
             PodUnreachable: its server does not answer.
@@ -302,7 +302,7 @@ class Repository:
             self._bring_up_in_task(slot, slot.aspired, delay=slot.respawn_seconds())
 
     async def _watch(self, seconds: float) -> None:
-        """Notice a server that restarted, or that was made to load something by another client."""
+        """Ask the server every ``seconds``: it may have restarted, or another client had it load something."""
         while True:
             await asyncio.sleep(seconds)
             for slot in list(self.slots.values()):

@@ -16,7 +16,7 @@ STEADY_SECONDS = 60.0  # what served this long starts a new count of crashes
 
 @dataclass(frozen=True)
 class Serving:
-    """What serves, by whose order, and what every one of its answers says of that."""
+    """What serves, by which order, and the headers of its answers."""
 
     order: LoadOrder
     served: Served

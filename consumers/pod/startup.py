@@ -1,4 +1,4 @@
-"""What a pod does before it takes traffic: learn what its region serves, load that, and say what it lacks."""
+"""What a pod does before it takes traffic: learn what its region serves, load that, and report what it lacks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,7 @@ ASK_AGAIN_SECONDS = 2.0
 NOT_KNOWN = "what the region serves is not known: "
 
 AspiredByModel = Mapping[str, Aspired | None]
-"""By model; None: it was served before the start, and no one has said yet what the region serves now."""
+"""By model; None: it was served before the start, and what the region serves now is not known yet."""
 Bring = Callable[[str, Aspired | None], Awaitable[None]]
 
 
@@ -59,7 +59,7 @@ class Startup:
             await self._repository.changed.wait()
 
     def _weigh(self, orders: AspiredByModel, unknown: str = "") -> bool:
-        """Set the phase by what is served; whether nothing is lacking."""
+        """Set the phase by what is served; return whether nothing is lacking."""
         life = self._life
         # One that takes traffic already goes on with an older version, as in any rollout, but not without a model.
         strict = life.phase is not Phase.READY

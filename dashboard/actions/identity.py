@@ -35,7 +35,7 @@ class Unwelcome(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """What a request tells of who sent it.
+    """What a request carries of who sent it.
 
     Attributes:
         headers: by name, without regard to case.
@@ -83,7 +83,7 @@ class Identities:
         return bool(self._header)
 
     def who(self, asked: Requester, now: float) -> str:
-        """The name of who asks. ``now``: monotonic seconds.
+        """The name of the person who sent a request. ``now``: monotonic seconds.
 
         Raises:
             Unwelcome: actions are off, the asker is not known, another site's page does, or too many wrong tokens came
@@ -144,7 +144,7 @@ class Identities:
 
 
 def _check_site(asked: Requester) -> None:
-    """No other site's page may have a browser ask."""
+    """Raise unless the request comes from this site's page or from no page."""
     site, origin = asked.headers.get(_SITE), asked.headers.get(_ORIGIN)
     hint = "use this dashboard's own page, or the command line"
     if site is not None and site not in {"same-origin", "none"}:

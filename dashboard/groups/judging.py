@@ -1,4 +1,4 @@
-"""What looks at a consumer group say of it. Pure.
+"""A consumer group's status and lag, from several looks at it. Pure.
 
 The statuses follow Burrow's evaluation rules (github.com/linkedin/Burrow, core/internal/evaluator/caching.go): a lag of
 zero anywhere in the window is well, then rewind, stop, stall, and a lag that never falls. Burrow reads the times of
@@ -63,7 +63,7 @@ class GroupView:
 
 
 def group_view(looks: Sequence[tuple[int, GroupLook]]) -> GroupView:
-    """A group by its looks.
+    """A group's view, from the looks at it.
 
     Args:
         looks: (when, UTC microseconds; what was found), oldest first, at least one; the last ``WINDOW`` count.

@@ -24,10 +24,10 @@ class Reader(Protocol):
     """Looks at the groups; see ``GroupReader``."""
 
     def look(self) -> tuple[GroupLook, ...]:
-        """All groups now."""
+        """Look at all groups."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close its connections."""
 
 
 class GroupsWatch:
@@ -70,7 +70,7 @@ class GroupsWatch:
                 reader.close()
 
     def take(self, found: tuple[GroupLook, ...], now_us: int) -> None:
-        """Judge what a look found."""
+        """Take in what a look found."""
         self.error, self.looked_at_us = "", now_us
         for name in self._looks.keys() - {group.group for group in found}:
             del self._looks[name]

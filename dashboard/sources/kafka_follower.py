@@ -55,7 +55,7 @@ class KafkaFollower:
         self._next_ask, self._turn = 0.0, 0
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start the thread that reads."""
         self._thread.start()
 
     def close(self, timeout_seconds: float) -> None:

@@ -21,7 +21,7 @@ SHARE_MAX = 0.2
 
 
 class RedisPoller:
-    """Asks Redis again and again, over one connection.
+    """Polls Redis over one connection.
 
     Args:
         settings: where Redis is.
@@ -35,7 +35,7 @@ class RedisPoller:
         self._settings, self._deliver, self._states_wanted = settings, deliver, states_wanted
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Poll until cancelled."""
         view = await asyncio.to_thread(RedisView, self._settings)
         next_beats = next_states = 0.0
         try:

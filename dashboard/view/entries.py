@@ -137,7 +137,7 @@ class Announced:
         return f"another entry was announced as generation {entry.generation}" if contradicts else ""
 
     def compare(self, heads: Mapping[str, int], now_us: int) -> list[EntryLine]:
-        """Compare with where logs end, by model; the lines that have come to say something else."""
+        """Compare the lines with where logs end, by model; return the lines that changed."""
         changed = []
         for number, line in enumerate(self.lines):
             missing = _missing(line, heads.get(line.model), now_us)

@@ -19,7 +19,7 @@ class Worker:
 
 @dataclass(slots=True)
 class Overview:
-    """What is shown.
+    """All models and regions as they are shown.
 
     Attributes:
         limits: when statuses turn worse.
@@ -36,7 +36,7 @@ class Overview:
     shape: int = 0
 
     def take(self, state: VersionState, appended_us: int, now_us: int, source: str) -> tuple[Pair, ...]:
-        """Take a model's state in.
+        """Take in a model's state.
 
         Returns:
             The pairs whose status is another one now, or that are new.
@@ -65,13 +65,13 @@ class Overview:
         return changed
 
     def drop(self, model: str) -> None:
-        """A model is gone from the topic."""
+        """Forget a model that is gone from the topic."""
         if self.models.pop(model, None) is not None:
             self.shape += 1
             self.revision += 1
 
     def tick(self, now_us: int) -> tuple[Pair, ...]:
-        """What the clock alone changes.
+        """Apply what the clock alone changes.
 
         Returns:
             The pairs whose status is another one now.

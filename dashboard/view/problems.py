@@ -67,7 +67,7 @@ class Problem:
 
 
 def problems(overview: Overview, now_us: int) -> list[Problem]:
-    """All of them, worst first, the longest first among equals."""
+    """All problems, worst first; among equals, those that last longest."""
     found = [*_stale(overview, now_us), *_alarms(overview)]
     by_status: dict[Status, list[Pair]] = defaultdict(list)
     for pair in filter(_matters, overview.troubled()):
@@ -100,7 +100,7 @@ class _ModelsIn(dict[str, int]):
 
 
 def _stale(overview: Overview, now_us: int) -> Iterable[Problem]:
-    """Some models were not spoken of for long, others were: one tracker of several stands still."""
+    """The problem of states that are old while others are new: one tracker of several stands still."""
     old = sorted(n for n, view in overview.models.items() if now_us - view.appended_us > STALE_SECONDS * 1_000_000)
     if not old:
         return

@@ -1,4 +1,4 @@
-"""One sentence: is everything as it should be, and if not, what and where."""
+"""The verdict over everything: one status and one sentence."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

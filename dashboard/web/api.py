@@ -16,7 +16,7 @@ from modelcast.dashboard.view.grid import grid
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.rollouts import rollouts
-from modelcast.dashboard.web import answers
+from modelcast.dashboard.web import answers, rows
 from modelcast.dashboard.web.paging import LIMIT_MAX, Key, fitting, limit_of, page
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import NotFound, RedisUnavailable, UsageError
@@ -66,7 +66,7 @@ class Api:
         ]
 
     async def verdict(self, request: web.Request) -> web.Response:
-        """Is everything as it should be?"""
+        """The verdict over all models and regions."""
         board = self._board
         answer = answers.VerdictAnswer(board.freshness(), board.stream.boot, board.overview.revision, board.verdict)
         return self._answer(request, answer)
@@ -94,26 +94,26 @@ class Api:
         statuses = tuple(status.value for status in Status)
         status = Status(_one_of(query["status"], "status", statuses)) if "status" in query else None
         part = query.get("q", "")
-        rows = [
+        views = [
             view
             for name, view in board.overview.models.items()
             if part in name and (status is None or view.status is status or status in view.statuses)
         ]
         found = page(
-            rows,
+            views,
             _MODEL_KEYS[sort],
-            answers.model_line,
+            rows.model_line,
             after=query.get("after", ""),
             limit=limit_of(query.get("limit")),
             revision=board.overview.revision,
         )
         answer = answers.Models(
-            board.freshness(), board.overview.revision, len(rows), found.rows, found.next, found.moved_on
+            board.freshness(), board.overview.revision, len(views), found.rows, found.next, found.moved_on
         )
         return self._answer(request, answer)
 
     async def model(self, request: web.Request) -> web.Response:
-        """One model, everywhere."""
+        """One model in every region."""
         board, view = self._board, self._view(request)
         name = view.state.model
         entries = await self._logs.newest(name, view.state.head_generation)
@@ -123,7 +123,7 @@ class Api:
         answer = answers.Model(
             fresh=board.freshness(),
             revision=board.overview.revision,
-            model=answers.model_line(view),
+            model=rows.model_line(view),
             regions=_pair_lines(pairs),
             regions_total=len(pairs),
             problems=tuple(p for p in board.problems if name in {p.model, *p.models}),
@@ -160,7 +160,7 @@ class Api:
         """All regions, worst first."""
         overview = self._board.overview
         lines = sorted(
-            (answers.region_line(overview, region) for region in overview.regions),
+            (rows.region_line(overview, region) for region in overview.regions),
             key=lambda r: (rank(r.status), r.region),
         )
         return self._answer(
@@ -178,15 +178,15 @@ class Api:
         answer = answers.Region(
             fresh=self._board.freshness(),
             revision=overview.revision,
-            region=answers.region_line(overview, region),
-            workers=tuple(map(answers.worker_line, overview.workers.get(region, ()))),
+            region=rows.region_line(overview, region),
+            workers=tuple(map(rows.worker_line, overview.workers.get(region, ()))),
             models=_pair_lines(pairs),
             models_total=len(pairs),
         )
         return self._answer(request, answer, cached=False)
 
     async def refused(self, request: web.Request) -> web.Response:
-        """What regions refuse."""
+        """Every pair that refuses a version."""
         overview = self._board.overview
         pairs = sorted((p for p in overview.pairs() if p.status is Status.REFUSED), key=_pair_key)
         lines = _pair_lines(pairs)
@@ -227,7 +227,7 @@ class Api:
         return self._bytes(request, grid(board.overview, board.freshness().as_of_us), "application/octet-stream")
 
     async def statuses(self, request: web.Request) -> web.Response:
-        """The statuses."""
+        """All statuses and what they mean."""
         return self._answer(request, answers.statuses(), cached=False)
 
     # -------------------------------------------------------------------------------------------------------------
@@ -259,8 +259,8 @@ def _as_is(row: T) -> T:
     return row
 
 
-def _pair_lines(pairs: Sequence[Pair]) -> tuple[answers.PairLine, ...]:
-    return fitting(map(answers.pair_line, pairs[:LIMIT_MAX]))
+def _pair_lines(pairs: Sequence[Pair]) -> tuple[rows.PairLine, ...]:
+    return fitting(map(rows.pair_line, pairs[:LIMIT_MAX]))
 
 
 def _problem_key(problem: Problem) -> Key:

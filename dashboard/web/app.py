@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 def make_web_app(
     settings: Settings, board: Dashboard, logs: LogSource, groups: GroupsWatch, commands: CommandWriter
 ) -> web.Application:
-    """The application over a board.
+    """The application over a dashboard's state.
 
     Raises:
         UsageError: ``dashboard.actions`` contradicts itself.

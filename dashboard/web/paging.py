@@ -68,7 +68,7 @@ def fitting(lines: Iterable[L], bytes_max: int = BYTES_MAX) -> tuple[L, ...]:
 
 
 def limit_of(text: str | None) -> int:
-    """How many rows are asked for.
+    """The number of rows that a request asks for.
 
     Raises:
         UsageError: it is no number from 1 to 1,000.

@@ -11,7 +11,7 @@ from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, CONFIRMING, L
 
 
 def on_pods_known(replica: Replica, event: PodsKnown) -> Replica:
-    """Pods that left are forgotten; one that has taken another's name is as unknown as one that came."""
+    """Forget pods that left; a pod under a name that another had is new."""
     old = {name: view for name, view in replica.pods.items() if name not in event.replaced}
     facts = replace(
         replica.facts,
@@ -72,7 +72,7 @@ def _load_failed(replica: Replica, pod: str, code: str, message: str, now: float
 
 
 def lost(replica: Replica, pod: str, view: PodView, message: str, now: float) -> PodView:
-    """A pod does not answer. While it loads, or has not served for long enough, that is a failure, too."""
+    """The pod does not answer. While it loads, or before it has served for long enough, that counts as a failure."""
     gone = replace(
         view, reading=None, read_at=now, known=True, lost=True, loading=None, awaits_read_back=False,
         reading_now=False, overtaken=False, loads_another="", error=message, code="",

@@ -77,7 +77,7 @@ def _update_reported(replica: Replica) -> ModelUpdate | None:
 
 
 def _error(replica: Replica) -> str:
-    """What a person should know first; why a version is refused is known also after a restart."""
+    """The first thing that a person should know; a refusal's reason is known after a restart, too."""
     refused = replica.refused_version
     fault = replica.facts.alarm or replica.facts.unreadable or _stopped(replica) or replica.attempts.error
     refusal = next((q.reason for q in replica.facts.quarantined if q.version == refused), "")

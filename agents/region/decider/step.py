@@ -35,7 +35,7 @@ def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Eff
 
 
 def _outlook(replica: Replica) -> object:
-    """What people can see of it; when it changes, a report is due."""
+    """What people can see of the replica; a change of it is reported."""
     facts = replica.facts
     pods = {
         name: (v.reading, v.lost, v.error, bool(v.loading), replica.confirms(v)) for name, v in replica.pods.items()

@@ -31,7 +31,7 @@ class ReportRate:
 
     @contextmanager
     def fetching(self) -> Iterator[None]:
-        """One more is under way, from entry to exit."""
+        """Count one more fetch as under way, from entry to exit."""
         with self._lock:
             self._fetches += 1
         try:
@@ -41,7 +41,7 @@ class ReportRate:
                 self._fetches -= 1
 
     def gap_seconds(self, pods: int) -> float:
-        """For each of them."""
+        """Seconds between two reports of each fetch under way."""
         with self._lock:
             return gap_seconds(self._fetches, pods)
 
@@ -64,7 +64,7 @@ class ProgressReporter:
         self._next_at = report_rate.clock() + report_rate.gap_seconds(pods)
 
     def __call__(self, status: FetchStatus) -> None:
-        """It has come this far."""
+        """Report ``status``, or drop it if the last report is too recent."""
         with self._lock:
             now = self._report_rate.clock()
             if now < self._next_at:

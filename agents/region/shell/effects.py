@@ -154,7 +154,7 @@ class EffectRunner:
         return await self._on_state(lambda: self._state.save(memory))
 
     async def check(self, epoch_seen: int) -> Event:
-        """As ``save``."""
+        """See ``save``."""
         return await self._on_state(lambda: self._state.check(epoch_seen))
 
     async def claim(self, registry_id: str) -> Memory:

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class Newcomers:
-    """For one event loop.
+    """Looks up models that are not known yet. It belongs to one event loop.
 
     Args:
         listing: of the registry's models.
@@ -47,7 +47,7 @@ class Newcomers:
         return answer
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop looking models up."""
         if self._task is not None:
             self._task.cancel()
 

@@ -42,7 +42,7 @@ class ApiAccess:
 
 
 def in_cluster() -> ApiAccess:
-    """ApiAccess as a pod of the cluster has it.
+    """The access that every pod of the cluster has.
 
     Raises:
         DiscoveryFailed: this is no pod of a cluster.
@@ -186,7 +186,7 @@ class ApiServer:
 
 
 def _refused(status: int, raw: bytes, url: str) -> None:
-    """Raises ``VersionGone`` or ``DiscoveryFailed``."""
+    """Raise ``VersionGone`` or ``DiscoveryFailed`` for an answer that is no success."""
     if status == 410:
         raise VersionGone
     try:

@@ -173,7 +173,7 @@ class Routes:
         return self._as_asked(target, slot, slot.serving)
 
     async def _confirmed(self, target: PathTarget) -> Serving:
-        """As ``_serving``, but by the engine's own word of this moment."""
+        """As ``_serving``, but as the engine answers now."""
         slot = self._slot(target)
         try:
             return self._as_asked(target, slot, await self._repository.confirmed(slot))
@@ -301,7 +301,7 @@ def _error(
 
 
 def _closing(response: R) -> R:
-    """End the connection after this answer, and say so: ``force_close`` alone may come too late for the header."""
+    """End the connection after this answer, and announce it: ``force_close`` alone may come too late for the header."""
     response.force_close()
     response.headers["Connection"] = "close"
     return response

@@ -35,7 +35,7 @@ class OnnxEngine:
         self._closed = False
 
     async def start(self, on_lost: Callable[[str, str], None]) -> None:
-        """Warm the spares."""
+        """Start the spare workers."""
         self._on_lost = on_lost
         await self._spares.refill()
 
@@ -123,7 +123,7 @@ class OnnxEngine:
         return found.free_bytes
 
     def _nice(self) -> int:
-        """Where nothing serves, nothing is disturbed, and a pod that starts should be quick."""
+        """The niceness of a load: 0 where nothing serves that it could disturb."""
         return self._config.load_nice if self._serving else 0
 
     async def _refill(self) -> None:

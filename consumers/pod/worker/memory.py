@@ -20,7 +20,7 @@ class MemoryRoom:
 
 
 def room(max_bytes: int | None, used_bytes: int, promised_bytes: int, limits: Iterable[MemoryRoom]) -> MemoryRoom:
-    """The tightest: the pod's own limit, or what the machine or its control group has left.
+    """The tightest limit: the pod's own, or what the machine or its control group has left.
 
     Args:
         max_bytes: what the pod's workers may take together; None: no limit.
@@ -43,7 +43,7 @@ def refusal(need_bytes: int, found: MemoryRoom) -> str:
 
 
 def shown(size_bytes: int) -> str:
-    """In MiB."""
+    """A size as people read it, in MiB."""
     return f"{size_bytes / MIB:,.0f} MiB"
 
 

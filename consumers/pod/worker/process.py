@@ -64,7 +64,7 @@ class PodWorker:
         self._held = ExitStack()  # the artifact, kept from eviction for as long as this process lives
 
     def run(self) -> None:
-        """Be a spare, load, serve until the front hangs up."""
+        """Wait for a load, load, and serve until the front process closes the connection."""
         self._lowered(self._prepare)
         frame = self._reader.read()
         if frame is None:

@@ -159,7 +159,7 @@ def _zone(pods: Sequence[PodFacts], under_way: Sequence[PodFacts]) -> str | None
 
 
 def _rank(pod: PodFacts, policy: RolloverPolicy, seed: str) -> tuple[object, ...]:
-    """Who serves nothing comes first, who failed comes last."""
+    """The order of pods: those that serve nothing first, those that failed last."""
     drawn = _draw(seed, pod.name) if policy.order == "random" else 0.0
     zone = pod.zone if policy.order == "zone" else ""
     return (pod.need is Need.VERSION, pod.failures, zone, drawn, pod.name)

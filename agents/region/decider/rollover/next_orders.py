@@ -60,7 +60,7 @@ def _noted(replica: Replica, rollover: Rollover) -> Replica:
 
 
 def _policy(replica: Replica, fleet: str) -> RolloverPolicy:
-    """Of a fleet. What is ordered although a rollover was stopped, or no log is obeyed, stops at nothing."""
+    """A fleet's policy; without a stop for orders given after a stop or while no log is obeyed."""
     policy = replica.policy.rollover_of(fleet)
     if not replica.is_halted and replica.facts.contradiction is None:
         return policy

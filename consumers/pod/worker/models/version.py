@@ -27,7 +27,7 @@ class VersionFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Look, without loading anything.
+        """Find the models, without loading anything.
 
         Raises:
             NotLoadable, Unsupported: see ``find_models``.
@@ -53,7 +53,7 @@ class LoadedVersion:
     """
 
     def __init__(self, files: VersionFiles, *, model: str, version: int, intra_op_threads: int) -> None:
-        """Load it.
+        """Load the version.
 
         Raises:
             NotLoadable, Unsupported, MemoryError: see the runtimes.

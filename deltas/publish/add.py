@@ -15,7 +15,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import PublishProgress, StepTimer
 from modelcast.schemas import keys
-from modelcast.schemas.delta_reports import DeltaMade, DeltaOffer, offered
+from modelcast.deltas.publish.reports import DeltaMade, DeltaOffer, offered
 from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
@@ -89,7 +89,7 @@ def _add(
             def show(made: DeltaMade) -> None:
                 if progress:
                     progress.advance(made.whole_bytes)
-                    progress.delta(made)
+                    progress.added(made)
 
             made, failed = tools.builder.make(target, planned, show)
         finally:

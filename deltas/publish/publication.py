@@ -22,7 +22,7 @@ from modelcast.infra.ablation import FORECAST, without
 from modelcast.producers.accelerator import Additions
 from modelcast.producers.artifact import Artifact
 from modelcast.producers import Publication, StepTimer
-from modelcast.schemas.delta_reports import offered
+from modelcast.deltas.publish.reports import offered
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint
 

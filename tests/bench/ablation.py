@@ -163,7 +163,7 @@ class Situations:
         began = time.perf_counter()
         staged_after: list[float] = []
         with self._watching(model, generation, began, staged_after):
-            (publisher or self._publisher).publish(model, path, deltas=deltas)
+            (publisher or self._publisher).publish(model, path, accelerate=deltas)
         return {
             "bytes": self._carried() - carried,
             "seconds": staged_after[0],

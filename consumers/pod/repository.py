@@ -8,15 +8,16 @@ from typing import Any
 
 import structlog
 
-from modelcast.consumers.pod.engine import Engine, Served
 from modelcast.consumers.pod.admission.fence import Accepted, Admission, check_pair, judge
 from modelcast.consumers.pod.admission.ledger import Ledger
+from modelcast.consumers.pod.engine import Engine, Served
 from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError
 
 log = structlog.get_logger("modelcast.pod")
+
 
 class Repository:
     """V2's model repository. All methods run on the event loop's thread."""

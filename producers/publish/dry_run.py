@@ -1,11 +1,11 @@
 """What a publication would do, found out by reading alone."""
 
-from modelcast.producers.publish.intent import read_intent
 from modelcast.producers.log_refusal import refused
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
 from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.planning.standing import standing_notes, unserved_notes
+from modelcast.producers.publish.intent import read_intent
 from modelcast.producers.publish.publication import Publication
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.log.fold import ModelLog

@@ -12,12 +12,12 @@ from modelcast.infra.registry.claim import Claimed, claim, put_schema
 from modelcast.infra.telemetry.metrics import PUBLICATIONS, UPLOADED_BYTES
 from modelcast.producers.accelerator import Acceleration
 from modelcast.producers.artifact import Artifact
-from modelcast.producers.publish.intent import Intent, note_intent
 from modelcast.producers.log_refusal import refused
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.publication import Announce, Claim, Conflict, entry_of, plan_publication
 from modelcast.producers.planning.request import PublishRequest
 from modelcast.producers.planning.standing import standing_notes, unserved_notes
+from modelcast.producers.publish.intent import Intent, note_intent
 from modelcast.producers.publish.publication import Publication, Unannounced
 from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.producers.publish.upload import Uploader

@@ -1,9 +1,9 @@
 """How a worker takes a model, step by step: pure. The shell does what ``todo`` says and reports what came of it.
 
-    known    ClaimModel ─ it stands ─▶ the replica begins
-             ClaimModel ─ it failed ─▶ Pause ─▶ ClaimModel …, however long the bucket is away
-    on trial LookInLog ─ an entry ─▶ ClaimModel …
-             LookInLog ─ none ─▶ Pause ─▶ LookInLog …, then GiveUp: nobody but an announcement speaks of it
+known    ClaimModel ─ it stands ─▶ the replica begins
+         ClaimModel ─ it failed ─▶ Pause ─▶ ClaimModel …, however long the bucket is away
+on trial LookInLog ─ an entry ─▶ ClaimModel …
+         LookInLog ─ none ─▶ Pause ─▶ LookInLog …, then GiveUp: nobody but an announcement speaks of it
 """
 
 from dataclasses import dataclass, replace

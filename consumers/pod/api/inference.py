@@ -7,10 +7,10 @@ import structlog
 from aiohttp import web
 from multidict import istr
 
-from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.api.paths import PathTarget
-from modelcast.consumers.pod.slot import Serving
 from modelcast.consumers.pod.api.series import InferenceSeries
+from modelcast.consumers.pod.config import PodConfig
+from modelcast.consumers.pod.slot import Serving
 from modelcast.consumers.pod.worker.engine import OnnxEngine
 from modelcast.consumers.pod.worker.frames import ALL_JSON
 from modelcast.consumers.pod.worker.link import WorkerGone

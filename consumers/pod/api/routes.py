@@ -11,11 +11,11 @@ from aiohttp.http import HttpProcessingError
 from multidict import istr
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from modelcast.consumers.pod.config import PodConfig
-from modelcast.consumers.pod.api.inference import OnnxInference, no_such_part
-from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.admission.orders import authorized, read_load, read_unload
+from modelcast.consumers.pod.api.inference import OnnxInference, no_such_part
 from modelcast.consumers.pod.api.paths import PathTarget, read_path
+from modelcast.consumers.pod.config import PodConfig
+from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod.worker.tensors import BadRequest

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from botocore.config import Config
 
-from modelcast.infra.stores.s3.store import S3Store
 from modelcast.infra.stores.s3.clients import Clients
 from modelcast.infra.stores.s3.direct import LINK_ERRORS, DirectRequests
 from modelcast.infra.stores.s3.errors import CERTIFICATES_HINT, translated, unavailable
+from modelcast.infra.stores.s3.store import S3Store
 from modelcast.schemas.errors import ModelcastError, StoreUnavailable
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ Each server is asked at a fixed rate (open loop) while nothing happens and while
 is compared with the versions that may answer then. Then 16 connections ask as fast as they are answered, for the
 processor time of a request; then the same version is loaded again and again, for what memory remains.
 
-    python -m tests.bench.serving.pods --json pods.json [--rounds 20] [--megabytes 205] [--only ours triton] [pod options]
+    python -m tests.bench.serving.pods --json pods.json [--rounds 20] [--megabytes 205] [--only ours] [pod options]
     python -m tests.bench.serving.pods --quick     small, all parts, two minutes
 """
 

@@ -1,8 +1,8 @@
 """What a pod is compared with: an aiohttp application of a few lines that answers from ONNX Runtime.
 
-``python -m tests.bench.serving.pods_bare PORT FOLDER [--isolated]``: ONNX Runtime in the event loop's own process, or, with
-``--isolated``, in a process of its own behind a socket, as a pod has it. ``POST /load`` with a folder loads another
-version in a thread and replaces the session: no fence, no verification, no read-back.
+``python -m tests.bench.serving.pods_bare PORT FOLDER [--isolated]``: ONNX Runtime in the event loop's own process, or,
+with ``--isolated``, in a process of its own behind a socket, as a pod has it. ``POST /load`` with a folder loads
+another version in a thread and replaces the session: no fence, no verification, no read-back.
 """
 
 import argparse

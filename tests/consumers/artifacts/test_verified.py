@@ -8,9 +8,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from modelcast.consumers.fetch import RegionalArtifacts
 from modelcast.consumers.artifacts import verified
 from modelcast.consumers.artifacts.verified import SETTLED_NS, is_settled, verify_once
+from modelcast.consumers.fetch import RegionalArtifacts
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.errors import VerificationFailed
 from tests.consumers.fetch.publishing import publish

@@ -1,4 +1,4 @@
-"""``tests/producers/publish/publish_large.py``, whose announcement waits for the first deltas, begun beside the upload."""
+"""``producers/publish/publish_large.py``, whose announcement waits for the first deltas, begun beside the upload."""
 
 import sys
 

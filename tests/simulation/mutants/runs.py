@@ -7,9 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from tests.simulation.mutants.checks import MUTANTS, Mutant
-from tests.simulation.run import Outcome, run_seed
 from tests.simulation.mutants.shell import SHELL_MUTANTS
 from tests.simulation.mutants.tracker import TRACKER_MUTANTS
+from tests.simulation.run import Outcome, run_seed
 
 ALL_MUTANTS = {mutant.name: mutant for mutant in (*MUTANTS, *SHELL_MUTANTS, *TRACKER_MUTANTS)}
 SEEDS_MAX = 300

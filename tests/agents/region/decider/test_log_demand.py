@@ -6,7 +6,9 @@ from modelcast.agents.region.decider.policy import Policy
 POLICY = Policy(whole_read_pause=5.0)
 
 
-def begun(demand: LogDemand, now: float = 100.0, *, known: bool = True, obeyed: bool = True) -> tuple[LogReading, LogDemand]:
+def begun(
+    demand: LogDemand, now: float = 100.0, *, known: bool = True, obeyed: bool = True
+) -> tuple[LogReading, LogDemand]:
     return demand.next(now, POLICY, known=known, obeyed=obeyed)
 
 

@@ -10,11 +10,11 @@ from modelcast.infra.local.ports import free_ports
 from modelcast.producers import Commander, Publisher
 from modelcast.schemas.states import State
 from tests.agents.region.stack import Stack, Topics
-from tests.consumers.companion.servers.server_rig import ServerRig
 from tests.consumers.companion.engines.test_folder import LinkServer
 from tests.consumers.companion.engines.test_kserve import KServeServer
 from tests.consumers.companion.engines.test_mlserver import MLServer
 from tests.consumers.companion.engines.test_triton import TritonServer
+from tests.consumers.companion.servers.server_rig import ServerRig
 from tests.consumers.pod.models import Artifact
 from tests.support.processes.daemon import Daemon
 from tests.support.waiting import until

@@ -10,8 +10,8 @@ import pytest
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.producers import Publisher
 from modelcast.schemas.topics import partition_of
-from tests.agents.region.stack import Stack, Topics
 from tests.agents.region.for_real.test_region_for_real import publish_unheard, served_by
+from tests.agents.region.stack import Stack, Topics
 from tests.support.processes.daemon import Daemon
 from tests.support.waiting import until
 

@@ -189,6 +189,7 @@ class TrackerSettings(Section):
     unread_seconds: float = Field(default=600.0, gt=0)  # pods not read back for longer count as serving nothing
     # What /metrics shows: sums by model and by region, or also every pair of both (three series each).
     metrics: Literal["sums", "pairs"] = "sums"
+    history: bool = True  # record what regions serve when: to version-changes, and into the origin store's history/
 
 
 class PublishSettings(Section):

@@ -42,12 +42,12 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
         needs = _needs(
             read=[Topic.MODEL_UPDATES, group_of(f"region-{region}")],
             write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS],
-            describe=[Topic.VERSION_STATE, Topic.DEAD_LETTERS],
+            describe=[Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.DEAD_LETTERS],
         )
         found.append(Role(f"region {region}", needs, _ACLS))
     tracker = _needs(
-        read=[*_EVERY_TOPIC[:4], group_of("tracker")],
-        write=[Topic.VERSION_STATE, Topic.MODEL_UPDATES, Topic.DEAD_LETTERS],
+        read=[*_EVERY_TOPIC[:4], Topic.VERSION_CHANGES, group_of("tracker")],
+        write=[Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.MODEL_UPDATES, Topic.DEAD_LETTERS],
     )
     return [
         *found,
@@ -78,9 +78,17 @@ ORIGIN_ROLES: Sequence[Role] = (
         ),
         _POLICY.format("publisher"),
     ),
-    Role("operator", _READS_REGISTRY | _READS_ARTIFACTS | _needs(put=["registry/"]), _POLICY.format("operator")),
+    Role(
+        "operator",
+        _READS_REGISTRY | _READS_ARTIFACTS | _needs(get=["history/"], put=["registry/"]),
+        _POLICY.format("operator"),
+    ),
     Role("region", _READS_REGISTRY | _READS_ARTIFACTS | _needs(get=["deltas/"]), _POLICY.format("region-origin")),
-    Role("tracker", _READS_REGISTRY, _POLICY.format("tracker")),
+    Role(
+        "tracker",
+        _READS_REGISTRY | _needs(get=["history/"], put=["history/"], delete=["history/"]),
+        _POLICY.format("tracker"),
+    ),
 )
 REGION_ROLES: Sequence[Role] = (
     Role(

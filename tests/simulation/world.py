@@ -3,7 +3,8 @@
 The region's agent with its shell, heartbeats and reporter, the tracker's agent, the pod's fence, and the registry's
 reader and claim are production code. Modelled are Kafka and its groups (``actors/kafka.py``, ``group.py``), what Faust
 does with them (positions, commits, rebalances: ``actors/tracker.py``;
-``tests/infra/kafka/test_faust_positions.py`` tests the real ones), transfers of artifacts (``actors/region.py``), and the stores below their ports.
+``tests/infra/kafka/test_faust_positions.py`` tests the real ones), transfers of
+artifacts (``actors/region.py``), and the stores below their ports.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import structlog
 
 from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.fetch import Context, HeldFiles, Request, Step, find_manifest
+from modelcast.deltas.ablation import CHAIN, COMPRESSED_WHOLE, DELTA, DELTAS, WAITING
 from modelcast.deltas.fetch.bad_offers import BadOffers
 from modelcast.deltas.fetch.codec_speeds import CodecSpeeds
 from modelcast.deltas.fetch.offers import read_offers
@@ -14,7 +15,6 @@ from modelcast.deltas.fetch.planning.costs import Speeds
 from modelcast.deltas.fetch.planning.explain import Explained, explain
 from modelcast.deltas.fetch.planning.paths import FilePlan, Holdings, Offer, plan_files
 from modelcast.deltas.fetch.planning.patience import between, older, patience, transfer_seconds, unoffered, worth_a_look
-from modelcast.deltas.ablation import DELTAS, CHAIN, COMPRESSED_WHOLE, DELTA, WAITING
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest

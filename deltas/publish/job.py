@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from modelcast.deltas.publish.bases.copies import Copies
 from modelcast.deltas.publish.builder import DeltaBuilder
+from modelcast.deltas.publish.reports import DeltaMade
 from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget
 from modelcast.producers import StepTimer
-from modelcast.deltas.publish.reports import DeltaMade
 
 T = TypeVar("T")
 

@@ -10,19 +10,19 @@ from itertools import chain
 from pathlib import Path
 from threading import Event, Lock
 
+from modelcast.deltas.ablation import DELTAS, FORECAST
 from modelcast.deltas.publish.bases.copies import Copies
 from modelcast.deltas.publish.job import DeltaJob
 from modelcast.deltas.publish.layouts import is_model, layouts_by_digest
 from modelcast.deltas.publish.planning.choice import bases_of
 from modelcast.deltas.publish.planning.links import held_by
 from modelcast.deltas.publish.planning.timing import deltas_awaited
+from modelcast.deltas.publish.reports import offered
 from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget
 from modelcast.deltas.publish.tools import DeltaTools
-from modelcast.deltas.ablation import DELTAS, FORECAST
 from modelcast.producers import Publication, StepTimer
 from modelcast.producers.accelerator import Additions
 from modelcast.producers.artifact import Artifact
-from modelcast.deltas.publish.reports import offered
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint
 

@@ -1,7 +1,7 @@
 """The stores that the settings name."""
 
 from modelcast.infra.settings import ORIGIN, Settings, StoreSettings
-from modelcast.infra.stores.s3.store import S3Store, open_store
+from modelcast.infra.stores.s3 import S3Store, open_store
 from modelcast.schemas.errors import NotFound
 
 

@@ -30,7 +30,7 @@ class PublishProgress(Protocol):
     """Called with what a publication is doing."""
 
     def step(self, name: str, total_bytes: int = 0) -> None:
-        """A step begins: ``scan`` (again once its size is known), ``upload``, ``claim``, ``announce``, an accelerator's."""
+        """A step begins: ``scan`` (again once its size is known), ``upload``, ``claim``, ``announce``, and others."""
         ...
 
     def advance(self, done_bytes: int) -> None:

@@ -78,7 +78,8 @@ class Publisher(LogWriter):
 
         Interrupted anywhere and called again with the same bytes, it completes what was begun. Called from ``atexit``,
         where Python drops errors, a failure makes the process exit with 120. It returns once what
-        accelerators add (deltas) is in the store, too; regions were told before that unless waiting serves the slowest of them.
+        accelerators add (deltas) is in the store, too; regions were told before that, unless waiting serves the slowest
+        of them.
 
         Args:
             model: its name.

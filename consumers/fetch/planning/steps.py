@@ -36,7 +36,7 @@ RANK = {way: number for number, way in enumerate(Way)}
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What people read of a way: for one file, and after a number of files. ``kind``: an accelerator's way in a word."""
+    """What people read of a way: for one file, after a number of files; ``kind``: an accelerator's, in a word."""
 
     one: str
     many: str

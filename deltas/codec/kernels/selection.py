@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelcast.deltas.codec.kernels import plain
 from modelcast.deltas.ablation import DELTAS, NUMBA
+from modelcast.deltas.codec.kernels import plain
 from modelcast.schemas.errors import UsageError
 
 VARIABLE = "MODELCAST_DELTA_KERNELS"

@@ -11,8 +11,8 @@ from modelcast.cli.demo.offered import Offered
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.seen import Asked, Crossing, Seen
 from modelcast.cli.demo.traffic import Tally
-from modelcast.producers.publish.publication import Publication
 from modelcast.deltas.publish.reports import DeltaOffer
+from modelcast.producers.publish.publication import Publication
 from modelcast.schemas.errors import ExitCode
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from modelcast.deltas.publish import publication
+from modelcast.deltas.publish.reports import DeltaMade
 from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
-from modelcast.deltas.publish.reports import DeltaMade
 from modelcast.schemas.records import ModelUpdate
 from tests.producers.fakes import Heard
 

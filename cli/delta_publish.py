@@ -10,7 +10,7 @@ from modelcast.cli.delta_extra import needs_deltas
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference, check_version
-from modelcast.schemas.words import size
+from modelcast.schemas.quantities import size
 
 if TYPE_CHECKING:
     from modelcast.producers import Addition

@@ -13,8 +13,8 @@ from modelcast.cli.options import DryRun, Output, UnknownRegionOk, pairs_of, sec
 from modelcast.cli.options import path as path_of
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import UsageError
+from modelcast.schemas.quantities import size
 from modelcast.schemas.records import Activation
-from modelcast.schemas.words import size
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

@@ -36,7 +36,7 @@ class Acceleration(Protocol):
         ...
 
     def before(self, timer: StepTimer) -> tuple[DeltaHint, ...]:
-        """Return once the version may be claimed: what its entry is to foretell."""
+        """Return once the version may be claimed: what its entry is to predict."""
         ...
 
     def after(self, publication: Publication, timer: StepTimer) -> Additions:

@@ -140,6 +140,6 @@ def accept_positions(
     return written
 
 
-def told(position: LogPosition) -> str:
+def position_text(position: LogPosition) -> str:
     """A position, for people."""
     return f"generation {position.generation} ({short(position.digest)})"

@@ -33,12 +33,12 @@ def traits_of(number: int, fleet: FleetSettings) -> PodTraits:
 
 
 def fleet_name(number: int) -> str:
-    """Of a fleet that has a rollover policy of its own."""
+    """The name of a fleet that has a rollover policy of its own."""
     return f"fleet {number}"
 
 
 def _rollover(*layers: RolloverSettings) -> RolloverPolicy:
     names = RolloverSettings.model_fields.keys()
-    said: dict[str, Any] = {n: getattr(layer, n) for layer in layers for n in layer.model_fields_set & names}
-    amounts = {name: Amount.parse(value) for name, value in said.items() if name in _AMOUNTS}
-    return RolloverPolicy(**said | amounts)
+    given: dict[str, Any] = {n: getattr(layer, n) for layer in layers for n in layer.model_fields_set & names}
+    amounts = {name: Amount.parse(value) for name, value in given.items() if name in _AMOUNTS}
+    return RolloverPolicy(**given | amounts)

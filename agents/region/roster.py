@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class FleetRoster:
-    """See the module. Lives on one event loop.
+    """The pods of a region's fleets, each with its client. Not thread-safe: it belongs to one event loop.
 
     Args:
         labels: the fleets, in the settings' order.
@@ -63,7 +63,7 @@ class FleetRoster:
         return PodsKnown(tuple(sorted(self._pods)), fleets_unknown=unknown, trouble=self._trouble(), traits=traits)
 
     def looked(self, fleet: int, view: FleetView) -> None:
-        """A fleet was looked at."""
+        """Take in what a look at a fleet found."""
         before = self.known()
         self._views[fleet] = view
         if not view.error:
@@ -94,8 +94,8 @@ class FleetRoster:
         return changed
 
     def _trouble(self) -> str:
-        told = [self._trouble_of(number, view) for number, view in enumerate(self._views)]
-        return "; ".join(filter(None, (*told, *self._conflicts)))
+        troubles = [self._trouble_of(number, view) for number, view in enumerate(self._views)]
+        return "; ".join(filter(None, (*troubles, *self._conflicts)))
 
     def _trouble_of(self, number: int, view: FleetView) -> str:
         if view.seen_at is None:

@@ -121,7 +121,7 @@ class _Worker:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set."""
+        """Work until ``stop`` is set."""
         daemon = self._settings.daemon
         leave = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_limit, self._link, self._region)
@@ -141,7 +141,7 @@ class _Worker:
                 await asyncio.gather(*beside, return_exceptions=True)
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Close every connection and stop every thread."""
         self._intake.close()
         await self._agent.close()
         await self._fleets.roster.aclose()

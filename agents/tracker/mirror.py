@@ -1,4 +1,4 @@
-"""Feeding the live view: what changed is put down here and written in the background, never waited for."""
+"""Feeds the live view: changes are noted here and written in the background; no caller waits."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -43,30 +43,30 @@ class Mirror:
         self.refused = 0
 
     def open(self, registry_id: str) -> None:
-        """The registry is known: from now on things can be put down."""
+        """Note the registry's id: from now on changes can be noted."""
         if self._view is None:
             self._view = self._ports.open_view(registry_id)
 
     def new_owner(self) -> None:
-        """Partitions were assigned: what was put down before is void, and a new fence is needed."""
+        """Drop what was noted before: partitions were assigned, and a new fence is needed."""
         self._fence = self._refused_since = None
         self._pending = {key: write for key, write in self._pending.items() if write.fence}
         self._wake.set()
 
     def state(self, model: str, encoded: bytes) -> None:
-        """Put a model's state down."""
+        """Note a model's state."""
         if self._view is not None:
             self._names.setdefault(self._view.keys.models, set()).add(model)
             self._put(Write(self._view.keys.model(model), {"v": encoded}, 0))
 
     def pods(self, model: str, region: str, snapshot: Snapshot) -> None:
-        """Put all pods of a region down, as the pages that it sent."""
+        """Note all pods of a region, as the pages that it sent."""
         if self._view is not None:
             pages = {f"p{number}": page.raw for number, page in snapshot.pages.items()}
             self._put(Write(self._view.keys.pods(model, region), pages, 0, whole=True))
 
     def heartbeat(self, name: str, raw: bytes, heard_us: int, age_us: int) -> None:
-        """Put a worker's heartbeat down; when Kafka received it is its fence."""
+        """Note a worker's heartbeat; its fence is the time at which Kafka received it."""
         if self._view is not None:
             self._names.setdefault(self._view.keys.heartbeats, set()).add(name)
             self._put(Write(self._view.keys.heartbeat(name), {"v": raw}, max(1, heard_us), age_us=max(0, age_us)))

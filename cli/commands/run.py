@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 # As in consumers/companion/kinds.py, whose libraries are not loaded for a help text.
 SERVER_KINDS = ("triton", "mlserver", "kserve", "tensorflow", "torchserve", "sglang", "vllm", "webhook", "folder")
-ADVERTISE_HELP = 'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "lease" }).'
+ADVERTISE_HELP = (
+    'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "registration" }).'
+)
 PortFile = Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.", parser=path)]
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.", parser=path)]
 CacheDir = Annotated[
@@ -141,8 +143,8 @@ def _pod_config(
 ) -> "PodConfig":
     import functools
 
-    from modelcast.cli.pod_sources import RegionDesired, make_source
-    from modelcast.consumers.discovery.registration import make_presence
+    from modelcast.cli.pod_sources import RegionAspired, make_source
+    from modelcast.consumers.discovery.registrar import make_registrar
     from modelcast.consumers.pod.config import PodConfig
 
     if advertise and port == 0:
@@ -165,8 +167,8 @@ def _pod_config(
         token=_token(here, region),
         artifacts=functools.partial(make_source, here, cache),
         state_dir=state,
-        desired=RegionDesired(here.store) if here.store else None,
-        presence=make_presence(here, region, name, advertise) if advertise else None,
+        aspired=RegionAspired(here.store) if here.store else None,
+        presence=make_registrar(here, region, name, advertise) if advertise else None,
         host=host,
         port=port,
         port_file=port_file,

@@ -1,4 +1,4 @@
-"""Files that need not be hashed again: they were, since this machine started, and nothing has touched them since.
+"""Files that need not be hashed again: they were since this machine started, and have not changed since.
 
 The kernel sets a file's change time at every write, rename, link or change of its rights, and no program can set it.
 As long as inode, size and both times of each file are what they were before it was hashed, the bytes are those that
@@ -93,7 +93,7 @@ def is_settled(stamps: Stamps, now_ns: int) -> bool:
 
 
 def stamps_of(folder: Path, manifest: Manifest) -> Stamps | None:
-    """Those of the manifest's files; None: one can't be looked at."""
+    """The stamps of the manifest's files; None: one can't be read."""
     stamps = {}
     for entry in manifest.files:
         try:

@@ -77,7 +77,7 @@ def _answer(status: int, raw: bytes) -> ServerAnswer:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
         body = None
-    said = next((body[name] for name in _SAID if body.get(name)), None) if isinstance(body, dict) else None
-    if isinstance(said, dict):  # as OpenAI's API has it
-        said = said.get("message")
-    return ServerAnswer(status, body, str(said)[:1000] if said else f"HTTP {status}")
+    message = next((body[name] for name in _SAID if body.get(name)), None) if isinstance(body, dict) else None
+    if isinstance(message, dict):  # as OpenAI's API has it
+        message = message.get("message")
+    return ServerAnswer(status, body, str(message)[:1000] if message else f"HTTP {status}")

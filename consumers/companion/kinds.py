@@ -137,8 +137,8 @@ def _repository(settings: ServerSettings) -> ModelRepository:
         return ModelRepository(settings.repository)
     except OSError as error:
         hint = "mend its permissions, or name another folder in --repository"
-        told = f"can't be written: {error.strerror}"
-        raise ModelcastError(told, subject=str(settings.repository), hint=hint) from None
+        message = f"can't be written: {error.strerror}"
+        raise ModelcastError(message, subject=str(settings.repository), hint=hint) from None
 
 
 def _http(settings: ServerSettings) -> str:

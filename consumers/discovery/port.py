@@ -22,11 +22,11 @@ class PodAddress:
 
 
 class DiscoveryFailed(TransportError):
-    """A source could not say which pods there are. What it said before is kept."""
+    """A source could not answer. The pods that it named before are kept."""
 
 
 class PodSource(Protocol):
-    """Where one fleet's pods are known. Used by one task at a time."""
+    """A source of one fleet's pods. Used by one task at a time."""
 
     async def look(self) -> tuple[PodAddress, ...]:
         """All pods there are now, asked anew; pods that are not ready are among them.
@@ -45,5 +45,5 @@ class PodSource(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Close its connections."""
         ...

@@ -1,4 +1,4 @@
-"""Following one source for as long as the region runs."""
+"""Follows one source of pods for as long as the region runs."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class FleetWatch:
-    """What is known of one fleet, kept up to date by ``run``. Lives on one event loop.
+    """What is known of one fleet, kept up to date by ``run``. It belongs to one event loop.
 
     Args:
         label: the fleet, for people.
@@ -50,7 +50,7 @@ class FleetWatch:
         self._failures = 0
 
     async def run(self) -> None:
-        """Look and follow, for ever."""
+        """Look, then follow the source, until cancelled."""
         try:
             while True:
                 try:
@@ -65,7 +65,7 @@ class FleetWatch:
             await self._source.aclose()
 
     async def _follow(self) -> None:
-        """Until the source fails, or an answer without pods is to be confirmed."""
+        """Follow the source until it fails, or an answer without pods is to be confirmed."""
         found: tuple[PodAddress, ...] | None = None
         while True:
             if found is None:

@@ -44,11 +44,11 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Fixed for its life."""
+        """What the engine can do; it never changes."""
         ...
 
     async def start(self, on_lost: Callable[[str, str], None]) -> None:
-        """Begin. ``on_lost(model, why)`` is called when a model that was serving is gone."""
+        """Start. ``on_lost(model, why)`` is called when a model that was serving is gone."""
         ...
 
     async def prepare(self, order: LoadOrder) -> None:

@@ -17,7 +17,7 @@ STEADY_SECONDS = 60.0  # what served this long starts a new count of crashes
 
 @dataclass(frozen=True)
 class Serving:
-    """What serves, by whose order, and what every one of its answers says of that."""
+    """What serves, by which order, and the headers of its answers."""
 
     order: LoadOrder
     served: Served
@@ -48,7 +48,7 @@ class Slot:
     model: str
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)
     serving: Serving | None = None
-    wanted: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
+    aspired: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
     bringing_up: "asyncio.Task[None] | None" = None
     bringing_up_order: LoadOrder | None = None
     failures: int = 0  # losses and failed respawns in a row

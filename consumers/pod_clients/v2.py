@@ -60,8 +60,8 @@ class _Answer:
     @property
     def message(self) -> str:
         """The server's own words, or its status."""
-        said = self.body.get("error") if isinstance(self.body, dict) else None
-        return f"{said}" if isinstance(said, str) and said else f"HTTP {self.status}"
+        message = self.body.get("error") if isinstance(self.body, dict) else None
+        return f"{message}" if isinstance(message, str) and message else f"HTTP {self.status}"
 
 
 class V2Pod:
@@ -189,8 +189,8 @@ class V2Pod:
                 self._ours = answer.ours
                 return answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            said = str(error) or type(error).__name__
-            raise PodUnreachable(f"{method} {path}: {said}", subject=self._name) from None
+            message = str(error) or type(error).__name__
+            raise PodUnreachable(f"{method} {path}: {message}", subject=self._name) from None
 
 
 def _refused_by_ours(answer: _Answer, subject: str) -> NoReturn:

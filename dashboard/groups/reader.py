@@ -18,7 +18,7 @@ NO_GROUPS = frozenset({"modelcast-reader"})
 FIRST_RECORDS_SECONDS = 4.0
 """How long a look waits for the first unread records; those that come later are not known."""
 LITTLE = {"queued.min.messages": 1, "fetch.message.max.bytes": 16 * 1024, "queued.max.messages.kbytes": 1024}
-"""One record of each partition is wanted, not what follows it."""
+"""Bytes of a read: one record of each partition is enough."""
 
 _EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 

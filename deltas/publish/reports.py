@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelcast.schemas.words import size
+from modelcast.schemas.quantities import size
 
 
 @dataclass(frozen=True, slots=True)

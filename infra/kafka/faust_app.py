@@ -273,16 +273,16 @@ async def _topics_lost(settings: Settings) -> None:
     from modelcast.infra.kafka.admin import create_topics, topic_ids
     from modelcast.infra.kafka.client import make_admin
 
-    admin, known, lost, told = make_admin(settings), None, False, False
+    admin, known, lost, reported = make_admin(settings), None, False, False
     while True:
         try:
             found = await asyncio.to_thread(topic_ids, settings, admin)
             known = known or found
             # Seen twice: a broker that has just started may not know all topics yet.
             if found != known and lost:
-                if not told:
+                if not reported:
                     log.error("the cluster has lost its topics", lacking=sorted(known.keys() - found.keys()))
-                told = True
+                reported = True
                 await asyncio.to_thread(create_topics, settings)
                 return
             lost = found != known

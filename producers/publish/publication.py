@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Protocol, Self
 
-from modelcast.infra.settings import Settings, load
+from modelcast.infra.settings import Settings, load_settings
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.planning.convergence import Level
 from modelcast.producers.planning.values import number_of_seconds
@@ -117,7 +117,7 @@ class Published(Publication):
         from modelcast.producers.wait import wait_for
 
         wait_for(
-            self._settings or load(),
+            self._settings or load_settings(),
             self.model,
             self.version,
             level,

@@ -164,7 +164,7 @@ class Publisher(LogWriter):
     def _accelerated(self, origin: Origin) -> PublishAccelerator:
         with self._lock:
             if self._accelerator is None:
-                make = cast("MakeAccelerator | None", accelerators.load("publish"))
+                make = cast("MakeAccelerator | None", accelerators.load_accelerator("publish"))
                 self._accelerator = make(self._settings, origin.store) if make else NoPublishAccelerator()
             return self._accelerator
 

@@ -65,7 +65,7 @@ class Noting:
 @pytest.fixture
 def noting(monkeypatch: pytest.MonkeyPatch) -> "list[Noting]":
     monkeypatch.setattr(Noting, "made", [])
-    monkeypatch.setattr(accelerators, "load", lambda name: Noting if name == "publish" else None)
+    monkeypatch.setattr(accelerators, "load_accelerator", lambda name: Noting if name == "publish" else None)
     return Noting.made
 
 
@@ -137,7 +137,7 @@ def test_a_dry_run_needs_none(noting: "list[Noting]", publisher: Publisher, tmp_
 def test_without_one_everything_is_published_whole(
     publisher: Publisher, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accelerators, "load", lambda name: None)
+    monkeypatch.setattr(accelerators, "load_accelerator", lambda name: None)
     (tmp_path / "large").write_bytes(bytes(2_000_000))
     done = publisher.publish("fraud", tmp_path, accelerate=True)
     assert (done.announced, done.additions, done.notes) == (True, (), ())

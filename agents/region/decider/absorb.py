@@ -38,7 +38,7 @@ REASON_CHARS_MAX = 500
 
 
 def absorb(replica: Replica, event: Event, now: float) -> Replica:
-    """The replica that knows of ``event``."""
+    """The replica after ``event``."""
     return _concluded(_taken_in(replica, event, now))
 
 
@@ -170,7 +170,7 @@ def _on_folded(replica: Replica, folded: Folded) -> Replica:
 
 
 def _begun_anew(replica: Replica) -> Replica:
-    """A new generation is tried at once, whatever failed before; only bytes that were damaged stay counted."""
+    """The attempts of a new generation: it is tried at once; only failures by damaged bytes still count."""
     before = replica.attempts
     attempts = Attempts(
         damages=before.damages, state_failures=before.state_failures, state_retry_at=before.state_retry_at

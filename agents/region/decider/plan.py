@@ -12,7 +12,7 @@ from modelcast.schemas.records import ModelUpdate
 
 
 def plan(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
-    """What to do at ``now``, and the replica that knows it to be under way."""
+    """The effects to carry out at ``now``, and the replica with them under way."""
     effects: list[Effect] = []
     for decide in (_plan_log, _plan_reads, _plan_fetches, _plan_loads, _plan_state):
         replica, more = decide(replica, now)
@@ -188,7 +188,7 @@ def _plan_state(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
 
 
 def _plan_check(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
-    """Ask whose the model is, if that is in doubt."""
+    """Ask which worker owns the model, if that is in doubt."""
     pending = replica.pending
     if not pending.suspects_owner or _is_busy(replica, now):
         return replica, []

@@ -10,7 +10,7 @@ from modelcast.schemas.backoff import backoff_seconds
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Times in seconds."""
+    """Pauses and limits of a reconciler. Times are in seconds."""
 
     damage_attempts: int = 3  # damaged bytes are fetched again this often in all, then quarantined
     load_attempts: int = 3  # tries after which a version that loads nowhere is quarantined

@@ -27,7 +27,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
     pages = list(_pages(reports))
     memory, target = replica.wished_memory(), replica.target
     staged = memory.staged
-    about = _told_of(replica)
+    about = _update_reported(replica)
     transfer = replica.facts.transfers.get(about.artifact.manifest_digest, Transfer()) if about else Transfer()
     digest = about.artifact.manifest_digest if about else ""
     return tuple(
@@ -68,7 +68,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
     )
 
 
-def _told_of(replica: Replica) -> ModelUpdate | None:
+def _update_reported(replica: Replica) -> ModelUpdate | None:
     """Whose bytes are reported: what is aspired, unless only what is fetched ahead of it is on its way."""
     aspiration = replica.facts.aspiration
     aspired, ahead = (aspiration.update, aspiration.staged) if aspiration else (None, None)
@@ -77,11 +77,11 @@ def _told_of(replica: Replica) -> ModelUpdate | None:
 
 
 def _error(replica: Replica) -> str:
-    """What a person should know first; why a version is refused is known also after a restart."""
+    """The first thing that a person should know; a refusal's reason is known after a restart, too."""
     refused = replica.refused_version
-    said = replica.facts.alarm or replica.facts.unreadable or _stopped(replica) or replica.attempts.error
+    fault = replica.facts.alarm or replica.facts.unreadable or _stopped(replica) or replica.attempts.error
     refusal = next((q.reason for q in replica.facts.quarantined if q.version == refused), "")
-    return said or refusal or replica.facts.fleet_trouble
+    return fault or refusal or replica.facts.fleet_trouble
 
 
 def _stopped(replica: Replica) -> str:

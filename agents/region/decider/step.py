@@ -35,12 +35,12 @@ def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Eff
 
 
 def _outlook(replica: Replica) -> object:
-    """What people can see of it; when it changes, a report is due."""
+    """What people can see of the replica; a change of it is reported."""
     facts = replica.facts
     pods = {
         name: (v.reading, v.lost, v.error, bool(v.loading), replica.confirms(v)) for name, v in replica.pods.items()
     }
-    under_way = {digest: told for digest in replica.pending.fetching if (told := facts.transfers.get(digest))}
+    under_way = {digest: progress for digest in replica.pending.fetching if (progress := facts.transfers.get(digest))}
     staged = replica.wished_memory().staged  # what is reported: to have saved it is no news
     rollover = replica.pending.rollover
     return (replica.state, replica.generation, staged, facts.held, facts.quarantined, replica.attempts.error,

@@ -99,7 +99,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class FetchFailed:
-    """It does not. ``damaged``: bytes arrived, but not those; ``cancelled``: we asked it to stop."""
+    """A fetch failed. ``damaged``: other bytes arrived; ``cancelled``: it was asked to stop."""
 
     manifest_digest: str
     message: str
@@ -109,7 +109,7 @@ class FetchFailed:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A pod says that it serves the order. Believed only once it has been read back."""
+    """A pod reports that it serves the order; it counts once the pod has been read back."""
 
     pod: str
     order: LoadOrder
@@ -127,7 +127,7 @@ class LoadRefused:
 
 @dataclass(frozen=True, slots=True)
 class LoadBroken:
-    """A pod tried and could not; it serves what it served before."""
+    """A pod failed to load; it serves what it served before."""
 
     pod: str
     order: LoadOrder
@@ -174,7 +174,7 @@ class PodLost:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """This is durable, and ours: it was written, or read back."""
+    """The memory is durable under this worker's epoch: it was written, or read back."""
 
     memory: Memory
 
@@ -247,7 +247,7 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class CancelFetch:
-    """It is not wanted any more; the fetch answers ``FetchFailed(cancelled=True)`` (or what it came to)."""
+    """Stop a fetch; it answers ``FetchFailed(cancelled=True)``, or its outcome if it was over."""
 
     manifest_digest: str
 
@@ -292,7 +292,7 @@ class CheckOwner:
 
 @dataclass(frozen=True, slots=True)
 class Refold:
-    """Something knows of a higher generation than we do: read the log now; answers ``Folded``."""
+    """Read the log now, for a higher generation than the known one exists; answers ``Folded``."""
 
 
 Effect = Fetch | CancelFetch | Load | Read | Save | Report | CheckOwner | Refold

@@ -24,7 +24,7 @@ YIELD_SECONDS_FIRST = 1.0
 
 
 class Liveness:
-    """Marks of time. ``stands`` may be asked from any thread, the rest belongs to the event loop.
+    """When this process last ran and was last heard. ``stands`` is thread-safe, the rest belongs to the event loop.
 
     Args:
         heartbeat_seconds: how often something is sent that ``heard`` hears of.
@@ -46,7 +46,7 @@ class Liveness:
         return awake and heard and now >= self._doubted_until
 
     def ticked(self) -> None:
-        """The event loop turns."""
+        """Note that the event loop runs."""
         now = self._clock()
         if now - self._ticked_at > SLEPT_SECONDS:
             self._woke_at = now
@@ -54,7 +54,7 @@ class Liveness:
         self._ticked_at = now
 
     def heard(self) -> None:
-        """The cluster has confirmed a record of ours."""
+        """Note that the cluster has confirmed a record of this process."""
         now = self._clock()
         if self._heard_at is not None and now - self._heard_at > self._unheard_seconds:
             self._doubted_until = now + DOUBT_SECONDS
@@ -63,7 +63,7 @@ class Liveness:
         self._heard_at = now
 
     def assigned(self) -> None:
-        """The group has assigned partitions to this worker."""
+        """Note that the group has assigned partitions to this worker."""
         self.ticked()
         now = self._clock()
         cut_off = self._heard_at is not None and self._heard_at < self._woke_at

@@ -1,4 +1,4 @@
-"""What people want to know of a step, in the log and the metrics: acceptance, states, alarms."""
+"""What a step changed, in the log and the metrics: acceptance, states, alarms."""
 
 import structlog
 from structlog.typing import FilteringBoundLogger

@@ -1,4 +1,4 @@
-"""What a reconciler needs of the world, as small Protocols: it is tested without servers."""
+"""What a reconciler needs from outside, as small Protocols: it is tested without servers."""
 
 import threading
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Asking regions' state objects which owner epochs are true, in the background: no look holds up a record."""
+"""Reads regions' state objects to learn which owner epochs are true, in the background: no record waits for it."""
 
 import asyncio
 from collections.abc import Callable
@@ -60,7 +60,7 @@ class _Looks:
 
 
 class EpochProofs:
-    """For one event loop.
+    """Which owner epochs regions' state objects confirm. It belongs to one event loop.
 
     Args:
         rows: of whom a wrongly believed snapshot is dropped.
@@ -115,7 +115,7 @@ class EpochProofs:
             self.ask(model, region)
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop reading state objects."""
         for looks in self._regions.values():
             for task in tuple(looks.tasks):
                 task.cancel()

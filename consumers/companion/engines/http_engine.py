@@ -19,7 +19,7 @@ _DIGEST_FILE = ".digest-"
 
 
 class HttpEngine(ABC):
-    """See ``Engine``. A kind of server says how it is told (``tell``, ``untell``, ``retire``) and asked (``serving``).
+    """See ``Engine``. A kind of server implements the requests: ``send_load``, ``undo_load``, ``retire``, ``serving``.
 
     Args:
         url: its HTTP service.
@@ -49,10 +49,10 @@ class HttpEngine(ABC):
 
     @abstractmethod
     async def note(self, model: str) -> bytes | None:
-        """What ``untell`` needs after a load that failed: taken before the server is told."""
+        """What ``undo_load`` needs after a load that failed: taken before the server is told."""
 
     @abstractmethod
-    async def tell(self, delivered: Delivered) -> None:
+    async def send_load(self, delivered: Delivered) -> None:
         """Have the server load what was placed; return once it should serve it.
 
         Raises:
@@ -61,7 +61,7 @@ class HttpEngine(ABC):
         """
 
     @abstractmethod
-    async def untell(self, model: str, noted: bytes | None) -> None:
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
         """After a load that failed: what served before is what a restarted server loads. Raises ``LoadFailed``."""
 
     @abstractmethod
@@ -99,17 +99,17 @@ class HttpEngine(ABC):
         order = delivered.order
         noted = await self.note(order.model)
         try:
-            await self.tell(delivered)
+            await self.send_load(delivered)
             served = await self.serving(order.model)
             if served is None or (served.version, served.manifest_digest) != (order.version, order.manifest_digest):
                 found = f"version {served.version}" if served else "none of ours"
                 raise LoadFailed(f"{self.name} took the load, but its memory names {found}", code="unconfirmed")
             return served
         except PodUnreachable as error:
-            await self.untell(order.model, noted)
+            await self.undo_load(order.model, noted)
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
         except BaseException:
-            await self.untell(order.model, noted)
+            await self.undo_load(order.model, noted)
             raise
 
     # --- for the kinds ---

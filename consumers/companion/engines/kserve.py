@@ -30,8 +30,8 @@ class KServeEngine(HttpEngine):
         """The version file of what serves."""
         return await self.read(model, VERSION_FILE)
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         model = delivered.order.model
         if (await self._in_memory(model)).status == 404:  # it would say 200 and load nothing
             raise LoadFailed("the server does not run our model class", code="unsupported", hint=_HINT)
@@ -41,8 +41,8 @@ class KServeEngine(HttpEngine):
         if answer.status >= 300:
             raise load_refused(answer, _load_code(answer))
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
-        """See ``HttpEngine.untell``."""
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
+        """See ``HttpEngine.undo_load``."""
         await self.write(model, VERSION_FILE, noted)
 
     async def serving(self, model: str) -> Served | None:

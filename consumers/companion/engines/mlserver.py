@@ -27,8 +27,8 @@ class MLServerEngine(HttpEngine):
         """The settings of what serves."""
         return await self.read(model, SETTINGS_FILE)
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         model = delivered.order.model
         await self.write(model, SETTINGS_FILE, settings_bytes(delivered.layout))
         path = f"/v2/repository/models/{quote(model, safe='')}/load"
@@ -36,8 +36,8 @@ class MLServerEngine(HttpEngine):
         if answer.status >= 300:
             raise load_refused(answer, _load_code(answer))
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
-        """See ``HttpEngine.untell``."""
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
+        """See ``HttpEngine.undo_load``."""
         await self.write(model, SETTINGS_FILE, noted)
 
     async def serving(self, model: str) -> Served | None:

@@ -22,11 +22,11 @@ class SGLangEngine(HttpEngine):
     async def note(self, model: str) -> bytes | None:
         """Nothing: SGLang goes back to the weights that it had."""
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
         """Nothing, see ``note``."""
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         order = delivered.order
         other = await self._named()
         if other is not None and other[0] != order.model:

@@ -37,8 +37,8 @@ class TensorFlowServingEngine(HttpEngine):
         """The version that the configuration names."""
         return await self.read(model, _VERSION_FILE)
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         order = delivered.order
         await self.remember_digest(order)
         await self.write(order.model, _VERSION_FILE, str(order.version).encode())
@@ -53,8 +53,8 @@ class TensorFlowServingEngine(HttpEngine):
                 raise LoadFailed(f"did not serve it in {self.load_seconds_max:g} s", code="load_timeout", hint=_HINT)
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
-        """See ``HttpEngine.untell``."""
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
+        """See ``HttpEngine.undo_load``."""
         await self.write(model, _VERSION_FILE, noted)
         await self._configure()
 

@@ -26,11 +26,11 @@ class TorchServeEngine(HttpEngine):
     async def note(self, model: str) -> bytes | None:
         """Nothing: what serves stays registered until its successor is the default."""
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
         """Nothing, see ``note``."""
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         order = delivered.order
         await self.remember_digest(order)
         name = delivered.layout.places[0].path

@@ -26,11 +26,11 @@ class VLLMEngine(HttpEngine):
     async def note(self, model: str) -> bytes | None:
         """Nothing: an adapter that can't be loaded replaces none."""
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
         """Nothing, see ``note``."""
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         order = delivered.order
         await self.remember_digest(order)
         await self._reset_cache()  # asked first: a server that can't must not be given new weights

@@ -17,7 +17,7 @@ _FAMILIES = {"IPv4": 0, "IPv6": 1, "FQDN": 2}
 
 @dataclass(frozen=True, slots=True)
 class PodPort:
-    """Which port of a pod is ours.
+    """Which of a pod's ports serves models.
 
     Attributes:
         name: of the port, or its number; "": the slices name only one.

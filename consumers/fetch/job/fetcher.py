@@ -158,7 +158,7 @@ class Fetcher:
                 link=self._link,
                 lease=lease,
                 context=context,
-                tell=on_status,
+                on_status=on_status,
             )
             try:
                 with self._cache.fetching(manifest_digest, context=context) as incoming:

@@ -50,7 +50,7 @@ class Step:
     Attributes:
         origin_bytes: what it brings over the long link.
         local_bytes: what is taken from files on this machine instead.
-        told_as: an accelerator's own label; None: the way's.
+        own_label: an accelerator's own label; None: the way's.
     """
 
     file: FileEntry
@@ -58,13 +58,13 @@ class Step:
     also_at: tuple[str, ...] = ()
     origin_bytes: int = 0
     local_bytes: int = 0
-    told_as: Label | None = None
+    own_label: Label | None = None
 
     @property
     def label(self) -> Label:
         """For people."""
-        if self.told_as is not None:
-            return self.told_as
+        if self.own_label is not None:
+            return self.own_label
         if self.way is Way.RESUMED and not self.origin_bytes:
             return _BROUGHT_BEFORE
         return _LABELS[self.way]
@@ -72,7 +72,7 @@ class Step:
     @property
     def kind(self) -> str:
         """Its way in a word: few enough for a label of metrics."""
-        return (self.told_as.kind if self.told_as else "") or self.way
+        return (self.own_label.kind if self.own_label else "") or self.way
 
 
 _BROUGHT_BEFORE = Label("brought before", "brought before")
@@ -138,7 +138,7 @@ def without_detour(step: Step, missing: Set[int], held: Mapping[str, tuple[str, 
     lacking = bytes_of(file, missing) - local
     whole = Way.RESUMED if brought else Way.WHOLE
     way = Way.BLOCKS if lacking + brought + blank < file.size_bytes else whole
-    return replace(step, way=way, origin_bytes=lacking, local_bytes=local, told_as=None)
+    return replace(step, way=way, origin_bytes=lacking, local_bytes=local, own_label=None)
 
 
 def origin_bytes_of(steps: Iterable[Step]) -> int:

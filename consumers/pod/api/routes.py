@@ -164,7 +164,7 @@ class Routes:
     def _slot(self, target: PathTarget) -> Slot:
         model = target.model
         slot = self._repository.slots.get(model)
-        if slot is None or (slot.serving is None and slot.wanted is None):
+        if slot is None or (slot.serving is None and slot.aspired is None):
             raise _NotFound(f"model {model[:80]!r} is not loaded" + (f" ({slot.reason})" if slot else ""))
         return slot
 
@@ -173,7 +173,7 @@ class Routes:
         return self._as_asked(target, slot, slot.serving)
 
     async def _confirmed(self, target: PathTarget) -> Serving:
-        """As ``_serving``, but by the engine's own word of this moment."""
+        """As ``_serving``, but as the engine answers now."""
         slot = self._slot(target)
         try:
             return self._as_asked(target, slot, await self._repository.confirmed(slot))
@@ -284,7 +284,7 @@ async def _expect(request: web.BaseRequest) -> None:
 
 
 def _row(slot: Slot) -> dict[str, Any]:
-    order = slot.serving.order if slot.serving else slot.wanted
+    order = slot.serving.order if slot.serving else slot.aspired
     return {
         "name": slot.model,
         "version": str(order.version) if order else "",
@@ -301,7 +301,7 @@ def _error(
 
 
 def _closing(response: R) -> R:
-    """End the connection after this answer, and say so: ``force_close`` alone may come too late for the header."""
+    """End the connection after this answer, and announce it: ``force_close`` alone may come too late for the header."""
     response.force_close()
     response.headers["Connection"] = "close"
     return response

@@ -87,13 +87,13 @@ def _considered(option: Option, best: Option, versions: Mapping[str, int], *, pl
         why = f"costs least: {option.seconds:.2f} s + {option.risk_seconds:.2f} s risk"
     if option.base_in_region:
         why += "; its base is read from the region's bucket"
-    return _told(option, versions, why, chosen=place == 0)
+    return _explained(option, versions, why, chosen=place == 0)
 
 
 def _dropped(option: Option, whole: Option, versions: Mapping[str, int]) -> Considered:
     if option.score < whole.score:
-        return _told(option, versions, "enough others cost less")
-    return _told(option, versions, _compared(option, whole, " than the whole"))
+        return _explained(option, versions, "enough others cost less")
+    return _explained(option, versions, _compared(option, whole, " than the whole"))
 
 
 def _compared(option: Option, better: Option, than: str = "") -> str:
@@ -104,14 +104,14 @@ def _compared(option: Option, better: Option, than: str = "") -> str:
     return f"{sooner:.2f} s sooner{than}, but {risk:.2f} s more risk: a failure would cost more than that saves"
 
 
-def _told(option: Option, versions: Mapping[str, int], why: str, *, chosen: bool = False) -> Considered:
+def _explained(option: Option, versions: Mapping[str, int], why: str, *, chosen: bool = False) -> Considered:
     return Considered(
         option.way, _in_words(option, versions), option.origin_bytes, option.seconds, option.risk_seconds, chosen, why
     )
 
 
 def _left_out(offer: Offer, have: set[str], versions: Mapping[str, int]) -> Considered:
-    way = Detour.DELTA if offer.old else Detour.PACKED
+    way = Detour.DELTA if offer.old else Detour.COMPRESSED
     words = _in_words(Option(way, 0, 0.0, 0.0, (offer,), offer.old or ""), versions)
     known = not offer.old or offer.old in have
     whose = f" of version {versions[offer.old]}" if offer.old and offer.old in versions else ""

@@ -16,9 +16,9 @@ def labelled(step: Step, option: Option, versions: Mapping[str, int]) -> Step:
     if option.way is Way.CACHE:
         return step  # the road found a file there, or knows that it is damaged
     if isinstance(option.way, Way):
-        return replace(step, way=option.way, origin_bytes=option.origin_bytes, told_as=None)
+        return replace(step, way=option.way, origin_bytes=option.origin_bytes, own_label=None)
     label = replace(_label(option, versions), kind=option.way)
-    return replace(step, way=Way.ACCELERATED, origin_bytes=option.origin_bytes, told_as=label)
+    return replace(step, way=Way.ACCELERATED, origin_bytes=option.origin_bytes, own_label=label)
 
 
 def _label(option: Option, versions: Mapping[str, int]) -> Label:

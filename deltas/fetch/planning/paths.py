@@ -25,7 +25,7 @@ class Detour(StrEnum):
 
     DELTA = "delta"  # one, and its base
     CHAIN = "chain"  # several, one after the other
-    PACKED = "packed"  # a compressed whole, or a chain that starts with one
+    COMPRESSED = "compressed"  # a compressed whole, or a chain that starts with one
 
 
 _RANK = {way: number for number, way in enumerate(Detour)}
@@ -147,7 +147,7 @@ def _rebuilt(path: Sequence[Offer], wanted: Step, whole: Option, graph: "_Graph"
     seconds = graph.start_seconds(base) + sum(graph.seconds_of(offer) for offer in path)
     left = sum(offer.left_bytes for offer in path)
     risked = left / max(1, sum(offer.size_bytes for offer in path))  # what has come before is not lost once more
-    way = Detour.PACKED if not base else Detour.DELTA if len(path) == 1 else Detour.CHAIN
+    way = Detour.COMPRESSED if not base else Detour.DELTA if len(path) == 1 else Detour.CHAIN
     return Option(
         way,
         left,

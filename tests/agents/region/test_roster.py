@@ -29,7 +29,7 @@ class Watched:
         self.told: list[PodsKnown] = []
         self.clients: list[Client] = []
         named = FleetView({"s": PodAddress("s", "http://s:1")}, seen_at=0.0)
-        self.roster = FleetRoster(["settings", "lease"], [named, FleetView()], self._client, self.told.append)
+        self.roster = FleetRoster(["settings", "registration"], [named, FleetView()], self._client, self.told.append)
 
     def _client(self, member: Member) -> Client:
         self.clients.append(Client(member))
@@ -46,12 +46,12 @@ async def test_pods_that_settings_name_are_known_at_once_and_a_fleet_is_unknown_
     watched = Watched()
     known = watched.roster.known()
     assert (known.names, known.fleets_unknown) == (("s",), 1)
-    assert known.trouble == "the pods of fleet lease are not known: it was not looked at yet"
+    assert known.trouble == "the pods of fleet registration are not known: it was not looked at yet"
     watched.finds(A, B)
     assert watched.told == [PodsKnown(("a", "b", "s"))]
     assert sorted(watched.roster.pods) == ["a", "b", "s"]
-    assert metrics.FLEET_PODS.labels("lease")._value.get() == 2
-    assert metrics.FLEET_SEEN_TIMESTAMP.labels("lease")._value.get() > 1e9
+    assert metrics.FLEET_PODS.labels("registration")._value.get() == 2
+    assert metrics.FLEET_SEEN_TIMESTAMP.labels("registration")._value.get() > 1e9
 
 
 async def test_a_look_that_finds_nothing_new_is_not_told() -> None:
@@ -86,7 +86,7 @@ async def test_a_fleet_that_fails_is_told_once_with_the_time_of_what_is_known() 
     watched.finds(A, error="HTTP 503")
     assert len(watched.told) == 2
     assert watched.told[-1].names == ("a", "s")
-    assert watched.told[-1].trouble.startswith("the pods of fleet lease are those of ")
+    assert watched.told[-1].trouble.startswith("the pods of fleet registration are those of ")
     assert watched.told[-1].trouble.endswith("UTC: HTTP 503")
 
 

@@ -85,7 +85,7 @@ def make_fleet(make_stack: Callable[..., Stack], tmp_path: Path) -> Iterator[Cal
 def test_pods_that_register_themselves_come_leave_and_come_back_elsewhere(
     make_fleet: Callable[[object], Fleet],
 ) -> None:
-    fleet = make_fleet({"by": "lease"})
+    fleet = make_fleet({"by": "registration"})
     ports = free_ports(3)
     fleet.publish(1)
     until(lambda: fleet.ack is not None, "the region reports")
@@ -95,7 +95,7 @@ def test_pods_that_register_themselves_come_leave_and_come_back_elsewhere(
     second = fleet.pod("b", ports[1])
     fleet.serve(1, "a", "b")
     assert second.terminate() == 0
-    assert region_store(fleet.stack.settings, "eu").head(keys.pod_lease("b")) is None  # it took its lease along
+    assert region_store(fleet.stack.settings, "eu").head(keys.pod_registration("b")) is None  # it deleted its entry
     fleet.serve(1, "a")
     fleet.publish(2)
     fleet.serve(2, "a")
@@ -104,10 +104,10 @@ def test_pods_that_register_themselves_come_leave_and_come_back_elsewhere(
 
 
 @pytest.mark.soak
-def test_a_registered_pod_that_is_killed_is_left_out_once_its_lease_ends_and_is_back_when_it_starts_again(
+def test_a_registered_pod_that_is_killed_is_left_out_once_its_registration_ends_and_is_back_when_it_starts_again(
     make_fleet: Callable[[object], Fleet],
 ) -> None:
-    fleet = make_fleet({"by": "lease"})
+    fleet = make_fleet({"by": "registration"})
     ports = free_ports(3)
     fleet.publish(1)
     killed, _ = fleet.pod("a", ports[0]), fleet.pod("b", ports[1])

@@ -28,7 +28,7 @@ def test_what_is_taken_stands_first_and_what_is_not_says_why() -> None:
     assert told[0] == (Detour.DELTA, "delta from 6", "costs least: 4.54 s + 25.19 s risk")
     assert told[1] == (Detour.DELTA, "delta from 3", "costs 4.19 s more")
     assert told[2] == (Way.WHOLE, "whole", "costs 54.24 s more")
-    assert told[3] == (Detour.PACKED, "compressed whole", "costs 5.25 s more than the whole")
+    assert told[3] == (Detour.COMPRESSED, "compressed whole", "costs 5.25 s more than the whole")
     assert told[4] == (Detour.DELTA, "delta", "its base is not held, and nothing leads there")
     assert ways[4].seconds is None
 

@@ -76,7 +76,7 @@ def test_a_chain_is_taken_where_no_direct_delta_leads() -> None:
 
 def test_a_first_arrival_takes_the_compressed_whole() -> None:
     found = the_plan(Holdings(), offer("v7", None, 660 * MIB), offer("v7", "v6", MIB))
-    assert [o.way for o in found.options] == [Detour.PACKED, Way.WHOLE]
+    assert [o.way for o in found.options] == [Detour.COMPRESSED, Way.WHOLE]
 
 
 def test_a_base_that_only_the_regional_bucket_has_is_brought_from_there() -> None:

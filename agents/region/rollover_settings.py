@@ -29,7 +29,7 @@ def policy_for(settings: RegionSettings, model: str) -> Policy:
 
 def traits_of(number: int, fleet: FleetSettings) -> PodTraits:
     """Where the pods of a region's fleet stand; ``number`` is its place among ``RegionSettings.fleets``."""
-    return PodTraits(fleet_name(number) if fleet.rollover.model_fields_set else "", fleet.zone)
+    return PodTraits(fleet_name(number) if fleet.rollover.model_fields_set else "", fleet.zone, fleet.label)
 
 
 def fleet_name(number: int) -> str:

@@ -72,6 +72,13 @@ def _by_name(files: Files) -> dict[str, Any]:
     raise unsupported("mlserver", files, " or ".join(_BY_NAME))
 
 
+def settings_elsewhere(layout: VersionLayout, name: str, base: str) -> Mapping[str, Any]:
+    """The settings that load the same files as a model ``name``, whose folder sees the version's folder in ``base``."""
+    parameters = layout.settings["parameters"]
+    uri = base + parameters["uri"].removeprefix(".")
+    return {**layout.settings, "name": name, "parameters": {**parameters, "uri": uri}}
+
+
 def served_in(platform: object) -> tuple[int, str] | None:
     """The (version, manifest digest) that a loaded model's ``platform`` names; None: it is none of ours."""
     words = platform.split() if isinstance(platform, str) else []

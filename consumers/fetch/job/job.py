@@ -160,6 +160,7 @@ class Job:
             self._context.check()  # before it is forgotten what has crossed
         with self._meter.timed("stage"):
             incoming.publish()
+            self._cache.note_verified(manifest)
         taken = [self._taken[s.file.digest] for s in steps]
         return self._report(manifest, in_words(taken), main_way(taken))
 

@@ -22,7 +22,7 @@ log = structlog.get_logger("modelcast.pod")
 class OnnxEngine:
     """See ``Engine``. A version is loaded and warmed up in a process beside the one that serves."""
 
-    capabilities = Capabilities(gapless=True, watch_seconds=None)
+    capabilities = Capabilities("modelcast", gapless=True, watch_seconds=None)
 
     def __init__(self, config: PodConfig) -> None:
         self._config = config

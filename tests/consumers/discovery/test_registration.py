@@ -54,6 +54,12 @@ def test_a_registered_pod_is_found_as_long_as_it_renews() -> None:
     assert clock.pods == ()
 
 
+def test_a_registered_pod_stands_in_the_zone_that_it_names() -> None:
+    clock = Clock()
+    Registrar(clock.store, Registration("a", "http://a:1", "i", "eu-1a")).renew(clock.now)
+    assert [pod.zone for pod in clock.pods] == ["eu-1a"]
+
+
 def test_a_registration_that_ended_before_anyone_looked_is_no_pod_where_another_has_shown_the_time() -> None:
     clock = Clock()
     clock.registration("dead", "http://dead:1").renew(clock.now)

@@ -2,11 +2,7 @@
 
 import asyncio
 
-<<<<<<< HEAD
-from modelcast.agents.region.decider.events_and_effects import PodsKnown
-=======
 from modelcast.agents.region.decider.events_and_effects import PodsKnown, PodTraits
->>>>>>> main
 from modelcast.agents.region.roster import FleetRoster
 from modelcast.consumers.discovery.merging import FleetView, Member
 from modelcast.consumers.discovery.port import PodAddress

@@ -6,8 +6,8 @@ from typing import Protocol, Self
 
 from modelcast.infra.settings import Settings, load_settings
 from modelcast.producers.ending import heard_at_exit
+from modelcast.producers.planning.arguments import number_of_seconds
 from modelcast.producers.planning.convergence import Level
-from modelcast.producers.planning.values import number_of_seconds
 from modelcast.schemas.errors import NotAnnounced
 from modelcast.schemas.records import Activation
 

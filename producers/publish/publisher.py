@@ -14,8 +14,8 @@ from modelcast.producers.artifact import Artifact, located, scan
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.origin import Origin
+from modelcast.producers.planning.arguments import switch_of, value_and_type
 from modelcast.producers.planning.request import PublishRequest
-from modelcast.producers.planning.values import switch_of, value_and_type
 from modelcast.producers.publish.dry_run import dry_run as find_out
 from modelcast.producers.publish.publication import Publication, Published, PublishProgress, Unannounced
 from modelcast.producers.publish.publishing import Publishing

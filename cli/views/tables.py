@@ -38,6 +38,7 @@ USUAL = Limits()
 _AHEAD_OF = (State.STAGED, State.LOADING, State.SERVING)
 FULL_COLUMNS_MIN = 80
 FETCHES_COLUMNS_MIN = 60
+PODS_COLUMNS_MIN = 120
 _POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodState.LOADING, PodState.SERVING)
 
 
@@ -209,13 +210,15 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     return Fitting((table, fewer, lines), FULL_COLUMNS_MIN)
 
 
-def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> TextTable:
-    """One line a pod and model: (region, model, report)."""
-    table = TextTable("POD", "REGION", "MODEL", "STATE", "VERSION", "GENERATION", "READ", "NOTE", box=None)
+def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> RenderableType:
+    """One line a pod and model: (region, model, report); in a narrow terminal without where the pods stand."""
+    names = ("POD", "REGION", "MODEL", "STATE", "VERSION", "GENERATION", "READ")
+    table = TextTable(*names, "KIND", "FLEET", "ZONE", "NOTE", box=None)
+    fewer = TextTable(*names, "NOTE", box=None)
     ordered = sorted(rows, key=lambda r: (_POD_BADNESS.index(r[2].state), r[0], r[2].pod, r[1]))
     for region, model, pod in ordered:
         style = "green" if pod.state is PodState.SERVING else "red" if pod.error else ""
-        table.add_row(
+        cells = (
             pod.pod,
             region,
             model,
@@ -223,9 +226,10 @@ def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> TextT
             _version(pod.version),
             str(pod.generation or "-"),
             f"{duration((now_us - pod.read_at_us) / 1e6)} ago" if pod.read_at_us else "-",
-            pod.error,
         )
-    return table
+        table.add_row(*cells, pod.kind or "-", pod.fleet or "-", pod.zone or "-", pod.error)
+        fewer.add_row(*cells, pod.error)
+    return Fitting((table, fewer), PODS_COLUMNS_MIN)
 
 
 def pair_text(pair: "Pair") -> Text:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from modelcast.producers.planning.values import region_names_of, value_and_type
+from modelcast.producers.planning.arguments import region_names_of, value_and_type
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
-from modelcast.consumers.companion.layouts.values import Files, ReadFile, VersionLayout
+from modelcast.consumers.companion.layouts.version_layout import Files, ReadFile, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.samples import samples_of
 from modelcast.consumers.pod.failures import failure_code

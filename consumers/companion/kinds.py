@@ -28,7 +28,7 @@ from modelcast.consumers.companion.layouts.known_files import (
 from modelcast.consumers.companion.layouts.kserve import kserve_layout
 from modelcast.consumers.companion.layouts.mlserver import mlserver_layout
 from modelcast.consumers.companion.layouts.triton import triton_layout
-from modelcast.consumers.companion.layouts.values import Files, VersionLayout
+from modelcast.consumers.companion.layouts.version_layout import Files, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.webhook_settings import read_webhook
 from modelcast.consumers.pod.engine import Engine

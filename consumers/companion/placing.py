@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from modelcast.consumers.companion.layouts.values import VersionLayout
+from modelcast.consumers.companion.layouts.version_layout import VersionLayout
 from modelcast.infra.files.files import written_aside
 from modelcast.infra.files.locks import acquire
 from modelcast.infra.files.syncing import sync

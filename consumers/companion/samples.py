@@ -7,7 +7,7 @@ one. So an answer that is not the recorded one reaches nobody.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from modelcast.consumers.companion.layouts.values import Files, ReadFile
+from modelcast.consumers.companion.layouts.version_layout import Files, ReadFile
 from modelcast.consumers.pod.engine import NotLoadable
 from modelcast.consumers.pod.sample import SAMPLE_FILE, SAMPLE_SIZE_MAX, RecordedSample, answer_difference, read_samples
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed

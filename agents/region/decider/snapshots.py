@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from modelcast.agents.region.decider.events_and_effects import Transfer
 from modelcast.agents.region.decider.knowledge import NEVER
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Transfer
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import DIGEST_PATTERN

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from modelcast.consumers.companion.layouts.values import (
+from modelcast.consumers.companion.layouts.version_layout import (
     HINTS_FOLDER,
     Files,
     ReadFile,

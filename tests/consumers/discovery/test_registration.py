@@ -11,7 +11,7 @@ from modelcast.consumers.discovery.registrar import NameTaken, Registrar
 from modelcast.consumers.discovery.registration import EXPIRY_SECONDS, FORGET_SECONDS, Registration, StoreClock
 from modelcast.consumers.discovery.registration_source import RegistrationSource
 from modelcast.consumers.discovery.watching import FleetWatch
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ObjectInfo

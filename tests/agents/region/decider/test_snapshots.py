@@ -5,8 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelcast.agents.region.decider.snapshots import ERROR_KEPT_MAX, PODS_PER_PAGE, encoded, snapshot
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Contradicted,
     Fetched,
     FetchFailed,
@@ -20,6 +19,7 @@ from modelcast.agents.region.decider.values import (
     Transfer,
     Unreadable,
 )
+from modelcast.agents.region.decider.snapshots import ERROR_KEPT_MAX, PODS_PER_PAGE, encoded, snapshot
 from modelcast.consumers.pod_clients.port import PodReading
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.records import Activation, CommandKind, ModelAck

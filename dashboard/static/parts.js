@@ -2,7 +2,7 @@
 
 import { html, useState } from "./vendor/htm-preact-standalone.mjs";
 import { clock, duration, MISSING, utc } from "./format.js";
-import { live, nowUs, old, pageAge, store, trackerAge } from "./store.js";
+import { live, nowUs, old, pageAge, store, trackerAge, trackerUnheard } from "./store.js";
 
 const SPACES = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
@@ -58,6 +58,7 @@ function state() {
   const age = trackerAge();
   if (!live()) return ["◌", `reconnecting, ${duration(pageAge())} old`, "wait"];
   if (age !== null && age > 90) return ["▲", `OLD: the tracker last reported ${duration(age)} ago`, "old"];
+  if (trackerUnheard()) return ["◐", `no tracker was heard for ${duration(trackerUnheard())}`, "wait"];
   if (store.fresh.kafka !== "live") return ["◐", `Kafka is ${store.fresh.kafka}; shown from ${store.fresh.source}`, "wait"];
   return ["●", `live, ${duration(pageAge())} old`, "live"];
 }

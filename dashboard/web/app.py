@@ -8,10 +8,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from modelcast.dashboard.actions import CommandWriter, Identities
+from modelcast.dashboard.actions import CommandWriter, Identities, ReplayWriter
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupsWatch
 from modelcast.dashboard.metrics import collected
+from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.web import pages
@@ -41,10 +42,11 @@ def make_web_app(
     """
     events = Events(board, settings.dashboard.watchers_max)
     app = web.Application(middlewares=[_guard(settings)], client_max_size=64 * 1024)
-    acting = Acting(board, Identities(settings.dashboard.actions), commands)
+    letters = LetterSource(settings)
+    acting = Acting(board, Identities(settings.dashboard.actions), commands, ReplayWriter(settings), letters)
     app.add_routes(
         [
-            *Api(settings, board, logs, groups).routes(),
+            *Api(settings, board, logs, groups, letters).routes(),
             *acting.routes(BASE),
             *events.routes(),
             *Pages().routes(),

@@ -213,9 +213,9 @@ async def test_every_answer_is_described(board: Dashboard, serve: Serve) -> None
     client = await serve(board)
     document = await read(client, "/openapi.json")
     for path in document["paths"]:
-        answer = await client.get(path.format(model="fraud", region="eu"), timeout=5) if "events" not in path else None
-        if answer is None or "grid" in path or "get" not in document["paths"][path]:
+        if "get" not in document["paths"][path] or path.rpartition("/")[2] in {"events", "grid", "dead-letters"}:
             continue
+        answer = await client.get(path.format(model="fraud", region="eu"), timeout=5)
         reference = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
         described = document["components"]["schemas"][reference.rpartition("/")[2]]
         assert set(await answer.json()) == set(described["properties"])

@@ -11,9 +11,9 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import COMMANDS
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
+from modelcast.producers.planning.arguments import region_names_of, text_of, verb_of
 from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
 from modelcast.producers.planning.needless import changes_nothing
-from modelcast.producers.planning.values import region_names_of, text_of, verb_of
 from modelcast.schemas.errors import KafkaUnavailable, MovedOn, NotAnnounced, UsageError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.verbs import RULES

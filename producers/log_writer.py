@@ -12,7 +12,7 @@ from modelcast.infra.variables import unknown_variables
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.identity import whoami
 from modelcast.producers.origin import Origin
-from modelcast.producers.planning.values import text_of
+from modelcast.producers.planning.arguments import text_of
 from modelcast.schemas.ports import Announcer, ObjectStore
 
 _logger = logging.getLogger(__name__)

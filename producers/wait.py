@@ -11,9 +11,9 @@ from modelcast.infra.kafka.client import kafka_unavailable, make_consumer, passe
 from modelcast.infra.registry.newer_records import NewerRecords, newer_records
 from modelcast.infra.settings import Settings
 from modelcast.producers.log_refusal import LogRefusal
+from modelcast.producers.planning.arguments import number_of_seconds, region_names_of
 from modelcast.producers.planning.convergence import Convergence, Level, convergence_of, lateness, level_of
 from modelcast.producers.planning.refusals import refused_versions
-from modelcast.producers.planning.values import number_of_seconds, region_names_of
 from modelcast.schemas.errors import DecodeError, KafkaUnavailable, NotConverged, Quarantined
 from modelcast.schemas.names import check_model, check_version
 from modelcast.schemas.records import VersionState

@@ -13,8 +13,8 @@ from contextlib import suppress
 
 import structlog
 
+from modelcast.agents.region.decider.events_and_effects import PodsKnown
 from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.values import PodsKnown
 from modelcast.agents.region.ownership.liveness import Liveness, yield_seconds
 from modelcast.agents.region.ownership.others_keep import OthersKeep
 from modelcast.agents.region.ownership.owned_state import OwnedState

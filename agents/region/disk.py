@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 
-from modelcast.agents.region.decider.values import Transfer
+from modelcast.agents.region.decider.events_and_effects import Transfer
 from modelcast.consumers.fetch import (
     Accelerator,
     ArtifactCache,

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import structlog
 
-from modelcast.agents.region.decider.values import PodsKnown, PodTraits
+from modelcast.agents.region.decider.events_and_effects import PodsKnown, PodTraits
 from modelcast.consumers.discovery.merging import FleetView, Member, PodChanges, members_of, pod_changes
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.infra.telemetry import metrics
@@ -59,7 +59,7 @@ class FleetRoster:
     def known(self) -> PodsKnown:
         """See ``Roster.known``."""
         unknown = sum(view.seen_at is None for view in self._views)
-        traits = {n: self._traits[m.fleet] for n, m in self._members.items()} if self._traits else {}
+        traits = {n: self._traits_of(m) for n, m in self._members.items()} if self._traits else {}
         return PodsKnown(tuple(sorted(self._pods)), fleets_unknown=unknown, trouble=self._trouble(), traits=traits)
 
     def looked(self, fleet: int, view: FleetView) -> None:
@@ -92,6 +92,10 @@ class FleetRoster:
             self._pods[name] = self._client(members[name])
         self._members, self._conflicts = members, conflicts
         return changed
+
+    def _traits_of(self, member: Member) -> PodTraits:
+        traits, zone = self._traits[member.fleet], member.endpoint.zone
+        return replace(traits, zone=zone) if zone else traits
 
     def _trouble(self) -> str:
         troubles = [self._trouble_of(number, view) for number, view in enumerate(self._views)]

@@ -16,7 +16,7 @@ import structlog
 
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.app import build_app
-from modelcast.agents.region.decider.values import PodsKnown
+from modelcast.agents.region.decider.events_and_effects import PodsKnown
 from modelcast.agents.region.disk import Disk
 from modelcast.agents.region.fleets import RegionFleets
 from modelcast.agents.region.intake import UpdateIntake

@@ -9,12 +9,15 @@ from modelcast.agents.tracker.decider.snapshots import Snapshot
 from modelcast.agents.tracker.ports import TrackerPorts, View
 from modelcast.infra.redis_view import Batch, Write
 from modelcast.infra.telemetry.metrics import VIEW_WRITES
+from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.errors import RedisUnavailable
 
 BATCH_WRITES_MAX = 200
 REST_SECONDS = 0.05
 """After a write: what comes meanwhile goes together, so that a burst costs a few round trips, not one each."""
-RETRY_SECONDS_MAX = 5.0
+BEAT_SECONDS = 1.0
+"""How often a tracker tells that it lives, whatever else it has to tell."""
+RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.5, 5.0
 REFUSED_SECONDS_MAX = 15.0
 """Seconds of refused writes after which a worker that still owns its models takes a new fence: the worker with the
 higher one may have slept before it took it."""
@@ -74,24 +77,29 @@ class Mirror:
         self._pending[write.key] = write
         self._wake.set()
 
+    async def beat(self) -> None:
+        """Tell that this tracker lives, until cancelled."""
+        while True:
+            self._wake.set()
+            await asyncio.sleep(BEAT_SECONDS)
+
     async def run(self) -> None:
         """Write until cancelled."""
-        away, pause_seconds = False, 0.5
+        failures = 0
         while True:
             await self._wake.wait()
             try:
                 await self._write_some()
             except RedisUnavailable as error:
                 VIEW_WRITES.labels("unavailable").inc()
-                if not away:
+                if not failures:
                     log.warning("the live view can't be written", error=error)
-                away = True
-                await asyncio.sleep(pause_seconds)
-                pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)
+                failures += 1
+                await asyncio.sleep(backoff_seconds(RETRY_SECONDS_FIRST, failures, RETRY_SECONDS_MAX))
                 continue
-            if away:
+            if failures:
                 log.info("the live view is written again")
-                away, pause_seconds = False, 0.5
+                failures = 0
                 self._on_back()
             await asyncio.sleep(0 if len(self._pending) >= BATCH_WRITES_MAX else REST_SECONDS)
 
@@ -108,6 +116,7 @@ class Mirror:
         if not self._pending:
             self._wake.clear()
         writes = [Write(w.key, w.fields, w.fence or fence, w.whole, w.age_us) for w in taken.values()]
+        names.setdefault(self._view.keys.trackers, set()).add(self._worker)
         alive = Write(self._view.keys.tracker(self._worker), {}, max(1, self._ports.clock.wall_us()))
         try:
             refused = await self._view.write(

@@ -31,13 +31,14 @@ _STYLE = {
     Status.HELD: "blue",
     Status.OK: "green",
 }
-RegionLine: TypeAlias = "tuple[str, int, str, float | None, Mapping[str, Pair], int | None, float]"
-"""(name, workers, newest software, seconds since its heartbeat, its pair with each model, free disk, longest lag)."""
+RegionLine: TypeAlias = "tuple[str, int, str, float | None, bool, Mapping[str, Pair], int | None, float]"
+"""(name, workers, newest software, seconds since it was heard, whether it is silent, its pair with each model, free
+disk, longest lag)."""
 USUAL = Limits()
 _AHEAD_OF = (State.STAGED, State.LOADING, State.SERVING)
 FULL_COLUMNS_MIN = 80
 FETCHES_COLUMNS_MIN = 60
-SILENT_SECONDS = 15
+PODS_COLUMNS_MIN = 120
 _POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodState.LOADING, PodState.SERVING)
 
 
@@ -183,14 +184,13 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     table = TextTable("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", "HELD", box=None)
 
     def badness(row: RegionLine) -> tuple[float, float]:
-        behind = sum(p.counted and not LOOKS[p.status].serves_aspired for p in row[4].values())
-        return (float("inf") if row[3] is None else row[3] if row[3] > SILENT_SECONDS else 0.0, behind)
+        behind = sum(p.counted and not LOOKS[p.status].serves_aspired for p in row[5].values())
+        return (float("inf") if row[3] is None else row[3] if row[4] else 0.0, behind)
 
-    for name, workers, software, heard, models, free, lag in sorted(
+    for name, workers, software, heard, silent, models, free, lag in sorted(
         rows, key=lambda r: (badness(r), r[0]), reverse=True
     ):
         counted = [pair for pair in models.values() if pair.counted]
-        silent = heard is None or heard > SILENT_SECONDS
         last = Text("never" if heard is None else f"{duration(heard)} ago", style="bold red" if silent else "")
         serving = f"{0 if silent else sum(LOOKS[p.status].serves_aspired for p in counted)}/{len(counted)}"
         fewer.add_row(name, last, serving)
@@ -210,13 +210,15 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     return Fitting((table, fewer, lines), FULL_COLUMNS_MIN)
 
 
-def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> TextTable:
-    """One line a pod and model: (region, model, report)."""
-    table = TextTable("POD", "REGION", "MODEL", "STATE", "VERSION", "GENERATION", "READ", "NOTE", box=None)
+def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> RenderableType:
+    """One line a pod and model: (region, model, report); in a narrow terminal without where the pods stand."""
+    names = ("POD", "REGION", "MODEL", "STATE", "VERSION", "GENERATION", "READ")
+    table = TextTable(*names, "KIND", "FLEET", "ZONE", "NOTE", box=None)
+    fewer = TextTable(*names, "NOTE", box=None)
     ordered = sorted(rows, key=lambda r: (_POD_BADNESS.index(r[2].state), r[0], r[2].pod, r[1]))
     for region, model, pod in ordered:
         style = "green" if pod.state is PodState.SERVING else "red" if pod.error else ""
-        table.add_row(
+        cells = (
             pod.pod,
             region,
             model,
@@ -224,9 +226,10 @@ def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> TextT
             _version(pod.version),
             str(pod.generation or "-"),
             f"{duration((now_us - pod.read_at_us) / 1e6)} ago" if pod.read_at_us else "-",
-            pod.error,
         )
-    return table
+        table.add_row(*cells, pod.kind or "-", pod.fleet or "-", pod.zone or "-", pod.error)
+        fewer.add_row(*cells, pod.error)
+    return Fitting((table, fewer), PODS_COLUMNS_MIN)
 
 
 def pair_text(pair: "Pair") -> Text:

@@ -43,8 +43,22 @@ def verify_once(folder: Path, manifest: Manifest, record: Path) -> None:
         return
     verify_folder(folder, manifest)
     if stamps and boot and is_settled(stamps, now_ns) and _is_local(folder):
-        with suppress(OSError), written_aside(record, durable=False) as file:  # else it is hashed again
-            file.write(orjson.dumps(known))
+        _record(record, known)
+
+
+def note_verified(folder: Path, manifest: Manifest, record: Path) -> None:
+    """Record that ``folder`` holds the manifest's bytes, for a caller that hashed them as it wrote them.
+
+    Nothing is recorded where ``verify_once`` would record nothing; then they are hashed once more.
+    """
+    boot, now_ns, stamps = _boot(), time.time_ns(), stamps_of(folder, manifest)
+    if stamps and boot and is_settled(stamps, now_ns) and _is_local(folder):
+        _record(record, {"boot": boot, "manifest": manifest.digest, "files": stamps})
+
+
+def _record(record: Path, known: Mapping[str, object]) -> None:
+    with suppress(OSError), written_aside(record, durable=False) as file:  # else it is hashed again
+        file.write(orjson.dumps(known))
 
 
 def verify_folder(folder: Path, manifest: Manifest) -> None:

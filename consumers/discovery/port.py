@@ -1,6 +1,6 @@
 """The port through which a region learns which pods a fleet has, and the values that cross it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelcast.schemas.errors import TransportError
@@ -14,11 +14,23 @@ class PodAddress:
         name: how reports call it; unique in its fleet.
         url: base URL, without a slash at the end.
         identity: changes when another pod takes the name (a pod's uid, a process' incarnation); "": not known.
+        zone: where it stands; "": the source does not say. A pod whose zone alone changes is the same pod.
     """
 
     name: str
     url: str
     identity: str = ""
+    zone: str = field(default="", compare=False)
+
+
+ZONE_CHARS_MAX = 63
+
+
+def checked_zone(zone: object) -> str:
+    """A pod's zone as it was named. Raises ``ValueError``: it is none."""
+    if not isinstance(zone, str) or not zone.isprintable() or len(zone) > ZONE_CHARS_MAX:
+        raise ValueError(f"{str(zone)[:80]!r} is no zone: write up to {ZONE_CHARS_MAX} characters")
+    return zone
 
 
 class DiscoveryFailed(TransportError):

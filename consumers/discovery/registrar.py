@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from modelcast.consumers.discovery.port import checked_zone
 from modelcast.consumers.discovery.registration import (
     EXPIRY_SECONDS,
     REGISTRATION_SIZE_MAX,
@@ -160,7 +161,7 @@ class Registrar:
             )
 
 
-def make_registrar(region: RegionSettings, region_name: str, name: str, url: str) -> Registrar:
+def make_registrar(region: RegionSettings, region_name: str, name: str, url: str, zone: str = "") -> Registrar:
     """What registers a pod in its region's bucket.
 
     Args:
@@ -168,9 +169,10 @@ def make_registrar(region: RegionSettings, region_name: str, name: str, url: str
         region_name: for messages.
         name: the pod's.
         url: where the region reaches it.
+        zone: where it stands; "": as its fleet's settings say.
 
     Raises:
-        UsageError: name or URL make no sense, or the region has no bucket.
+        UsageError: name, URL or zone make no sense, or the region has no bucket.
     """
     if region.store is None:
         raise UsageError(
@@ -185,4 +187,9 @@ def make_registrar(region: RegionSettings, region_name: str, name: str, url: str
         raise UsageError(
             f"can't be advertised, {url!r}: {error}", hint="as the region's workers reach this pod"
         ) from None
-    return Registrar(store_of(region.store), Registration(name, url.rstrip("/"), secrets.token_hex(8)))
+    try:
+        checked_zone(zone)
+    except ValueError as error:
+        raise UsageError(str(error), hint="--zone eu-1a") from None
+    registration = Registration(name, url.rstrip("/"), secrets.token_hex(8), zone)
+    return Registrar(store_of(region.store), registration)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from modelcast.consumers.discovery.port import PodAddress
+from modelcast.consumers.discovery.port import PodAddress, checked_zone
 from modelcast.schemas.errors import DecodeError
 
 RENEW_SECONDS = 5.0
@@ -26,6 +26,7 @@ class Registration:
     name: str
     url: str
     incarnation: str
+    zone: str = ""  # where it stands
 
     def encode(self) -> bytes:
         """The object's bytes: JSON."""
@@ -40,7 +41,7 @@ class Registration:
         """
         try:
             fields = json.loads(body)
-            registration = cls(fields["name"], fields["url"], fields["incarnation"])
+            registration = cls(fields["name"], fields["url"], fields["incarnation"], checked_zone(fields["zone"]))
         except (ValueError, TypeError, KeyError, RecursionError):
             raise DecodeError("is no registration of a pod", subject=key) from None
         if not all(isinstance(value, str) and value.isprintable() for value in (registration.name, registration.url)):
@@ -50,7 +51,7 @@ class Registration:
     @property
     def endpoint(self) -> PodAddress:
         """The pod that it announces."""
-        return PodAddress(self.name, self.url.rstrip("/"), str(self.incarnation))
+        return PodAddress(self.name, self.url.rstrip("/"), str(self.incarnation), self.zone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from modelcast.consumers.discovery.merging import (
     merge_look,
 )
 from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress, PodSource
+from modelcast.schemas.backoff import backoff_seconds
 
 PAUSE_SECONDS_FIRST = 1.0
 PAUSE_SECONDS_MAX = 30.0
@@ -99,5 +100,5 @@ class FleetWatch:
     def _pause_seconds(self) -> float:
         if self.view.doubted:
             return CONFIRM_SECONDS
-        full = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_FIRST * 2.0 ** min(max(0, self._failures - 1), 30))
+        full = backoff_seconds(PAUSE_SECONDS_FIRST, self._failures, PAUSE_SECONDS_MAX)
         return full * self._rng.uniform(0.5, 1.0)

@@ -20,6 +20,7 @@ class Unsupported(ContentError):
 class Capabilities:
     """What a pod must know of its engine."""
 
+    kind: str  # what runs the models, in one word, for people
     gapless: bool  # a swap fails no request; else the pod says that it is not ready around each
     # How often it has to be asked what it serves, in seconds; None: it says by itself when it has lost a model.
     watch_seconds: float | None

@@ -30,7 +30,7 @@ class Repository:
         self._unreachable = ""  # why the server could not be asked last
         self._grace_seconds = grace_seconds
         self._engine = engine
-        self.gapless = engine.capabilities.gapless
+        self.kind, self.gapless = engine.capabilities.kind, engine.capabilities.gapless
         self._watch_seconds = engine.capabilities.watch_seconds
         self._ledger = ledger
         self._metrics = metrics

@@ -8,6 +8,7 @@ from multidict import CIMultiDict
 
 from modelcast.consumers.pod.engine import Served
 from modelcast.consumers.pod_clients.port import LoadOrder
+from modelcast.schemas.backoff import backoff_seconds
 
 RESPAWN_SECONDS_MIN = 0.1
 RESPAWN_SECONDS_MAX = 30.0
@@ -72,5 +73,5 @@ class Slot:
     def respawn_seconds(self) -> float:
         """Count one more attempt to bring up what was lost; seconds until it may begin: none, then doubling."""
         self.failures += 1
-        n = self.failures
-        return 0.0 if n == 1 else min(RESPAWN_SECONDS_MAX, RESPAWN_SECONDS_MIN * 2.0 ** min(n - 2, 20))
+        again = self.failures - 1
+        return backoff_seconds(RESPAWN_SECONDS_MIN, again, RESPAWN_SECONDS_MAX) if again else 0.0

@@ -55,6 +55,7 @@ class Watcher:
         cache_dir: artifacts; may be shared on a machine; None: the region's ``cache_dir``.
         advertise: the URL under which it registers itself in the bucket, for fleets discovered by registration;
             "": the region's settings name it.
+        zone: where it stands, registered with ``advertise``.
         on_retire: called, on a thread, with a model that is no longer to be served.
         artifacts: where the files come from; None: the region's bucket, through the cache.
         settings: None: from ``modelcast.toml`` and the environment.
@@ -75,6 +76,7 @@ class Watcher:
         state_dir: Path | None = None,
         cache_dir: Path | None = None,
         advertise: str = "",
+        zone: str = "",
         on_retire: Callable[[str], None] | None = None,
         artifacts: ArtifactSourceFactory | None = None,
         settings: "Settings | None" = None,
@@ -100,7 +102,7 @@ class Watcher:
             state_dir=state_dir or cache.parent / f"pod-{name}",
             host=host,
             port=port,
-            presence=make_registrar(here, region, name, advertise) if advertise else None,
+            presence=make_registrar(here, region, name, advertise, zone) if advertise else None,
             expected=tuple(check_model(model) for model in models),
         )
         self._deliver: Deliver = lambda _update: None

@@ -41,9 +41,9 @@ function Pods({ model, region }) {
   if (!body) return html`<p>Loading the pods of ${region}…</p>`;
   if (!body.total) return html`<p>No list of pods: ${body.fresh.redis === "live" ? `${region} reported none` : "Redis can't be read"}.</p>`;
   return html`<section aria-label=${`pods of ${region}`}><h3>${plural(body.total, "pod")} in ${region}</h3>
-    <table class="table"><thead><tr><th scope="col">pod</th><th scope="col">state</th><th scope="col">version</th><th scope="col">generation</th><th scope="col">read back</th><th scope="col">note</th></tr></thead>
+    <table class="table"><thead><tr><th scope="col">pod</th><th scope="col">state</th><th scope="col">version</th><th scope="col">generation</th><th scope="col">read back</th><th scope="col">where</th><th scope="col">note</th></tr></thead>
     <tbody>${body.pods.map((pod) => html`<tr key=${pod.pod}><th scope="row"><bdi>${pod.pod}</bdi></th><td data-label="state">${pod.state}</td><td data-label="version">${version(pod.version)}</td>
-      <td data-label="generation">${pod.generation || "—"}</td><td data-label="read back"><${Ago} us=${pod.read_at_us} /></td><td data-label="note"><${Said} text=${pod.error} /></td></tr>`)}</tbody></table>
+      <td data-label="generation">${pod.generation || "—"}</td><td data-label="read back"><${Ago} us=${pod.read_at_us} /></td><td data-label="where"><bdi>${[pod.kind, pod.fleet, pod.zone].filter(Boolean).join(" · ") || "—"}</bdi></td><td data-label="note"><${Said} text=${pod.error} /></td></tr>`)}</tbody></table>
     ${body.next && html`<p>More pods are there: <code>modelcast get pods</code> lists them all.</p>`}</section>`;
 }
 

@@ -25,7 +25,7 @@ from modelcast.deltas.codec.kernels.selection import choose
 from modelcast.deltas.codec.layouts.detection import layout_of_data
 from modelcast.deltas.codec.layouts.pooling import pooled, row_of
 from modelcast.deltas.codec.layouts.tensors import Layout, layout
-from modelcast.deltas.codec.plan import Work, plan_file, plan_tensors, plan_whole
+from modelcast.deltas.codec.work import Work, plan_file, plan_tensors, plan_whole
 
 Layouts = tuple[Layout | None, Layout | None]
 

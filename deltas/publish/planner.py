@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+from modelcast.deltas.ablation import COMPRESSED_WHOLE, DELTA, DELTAS
 from modelcast.deltas.codec import Layout, sizes_of
 from modelcast.deltas.publish.artifacts import OriginArtifacts
 from modelcast.deltas.publish.bases.cache import BaseCache
@@ -11,7 +12,6 @@ from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, OldLayouts
 from modelcast.deltas.publish.planning.choice import FilePair, file_pairs
 from modelcast.deltas.publish.planning.timing import DeltaTiming
 from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget, PlannedDelta, delta_key
-from modelcast.infra.ablation import COMPRESSED_WHOLE, DELTA, without
 from modelcast.infra.settings import PublishSettings
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.log.fold import ModelLog
@@ -85,9 +85,9 @@ class DeltaPlanner:
             if f.size_bytes >= self.size_min_bytes and f.digest not in older
         )
         batches.append(self._batch(target, 0, 0, wholes, None, {}, samples_left, fetch=fetch))
-        if without(DELTA):
+        if DELTAS.without(DELTA):
             batches = [b for b in batches if not b.offer.base_version]
-        if without(COMPRESSED_WHOLE):
+        if DELTAS.without(COMPRESSED_WHOLE):
             batches = [b for b in batches if b.offer.base_version]
         return [b for b in batches if b.deltas]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from modelcast.schemas.errors import ContentError, DecodeError
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.plan import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import Gate, Measure, Plan
 from modelcast.schemas.evidence.verdict import Verdict, fold_counts, verdict
 
 FORMAT = 1

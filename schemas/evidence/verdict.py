@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
-from modelcast.schemas.evidence.plan import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import Gate, Measure, Plan
 from modelcast.schemas.evidence.portable_math import log, log_mean_exp
 from modelcast.schemas.evidence.ratio import (
     BETTER,

@@ -20,7 +20,7 @@ ALIKE = {
     "build_app": "the streams of a daemon",
 }
 """Functions that are alike in each module that defines one, and are called by the module's name; why."""
-COMMANDS = {"apply", "describe", "down", "forecast", "info", "make", "plan", "publish", "pull", "replay", "show", "up"}
+COMMANDS = {"apply", "describe", "down", "forecast", "info", "make", "publish", "pull", "replay", "show", "up"}
 """Commands of the command line, named as they are typed, and the function that does what one asks for."""
 PROTOCOL_FUNCTIONS: dict[str, str] = {}
 """Functions that two facades export because a Protocol asks for that name; which one."""

@@ -12,21 +12,22 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
-from modelcast.agents.region.decider import values
+from modelcast.agents.region.decider.events_and_effects import Effect, Event, Load
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.tracker.decider.fold import fold
 from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
-from modelcast.schemas.records import ModelAck, PodReport, VersionState
+from modelcast.schemas.records import ModelAck, PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
 from tests.simulation.actors.kafka import FORGER
 from tests.simulation.artifacts import Stored, digest_of
+from tests.simulation.comings_and_goings import check_model, check_step
 from tests.simulation.rollovers import NEVER_TOO_FEW, NEVER_TOO_MANY, too_few, too_many
 from tests.support.records.folding import may_move
 
 if TYPE_CHECKING:
     from tests.simulation.actors.pod import Pod, Serving
-    from tests.simulation.actors.process import Process
     from tests.simulation.actors.region import Region
     from tests.simulation.actors.tracker import TrackerWorker
     from tests.simulation.actors.worker import Worker
@@ -55,12 +56,6 @@ CLEAN_IN_TIME = "6 a region without faults is in time"
 ONCE = "7 an artifact crosses once"
 RESTART_CHANGES_NOTHING = "8 a restart of everything changes nothing"
 OVER_IS_OVER = "2 an answer that comes after the takeover is not obeyed"
-STOPPING_BEGINS_NOTHING = "4 a worker that stops begins nothing more"
-LOADS_ARE_AWAITED = "4 a worker that stops abandons no load before its time is up"
-WHOSE_ANSWER = "5 what a pod says that has left says nothing of the one that has its name"
-ONLY_PODS_THERE = "5 a region reports only pods that it has"
-ONLY_KNOWN_MODELS = "5 nothing is owned or told of a model that the registry does not hold"
-FLOOD_IS_CHEAP = "6 models that were made up cost the origin little"
 SPEAKS_OF_ITS_OWN = "2 a tracker says nothing of a model that it was told is not its own"
 RIGHT_OWNER_STAYS = "whoever has slept pushes nobody out"
 LEGAL_MOVES = "states move only as allowed"
@@ -72,7 +67,6 @@ SLEEPY_SECONDS = 10.0  # after its sleep the group may not have told a worker ye
 SOON_SECONDS = 3.0
 OVERDUE_SECONDS = 1.0
 LOADS_MAX, LOADS_SECONDS = 12, 5.0  # orders to one pod by one owner
-DRAIN_SECONDS = 30.0
 
 
 class Violation(AssertionError):
@@ -159,8 +153,7 @@ class Checks:
 
     def state_written(self, region: Region, old: Memory | None, new: Memory) -> None:
         """The state object has changed."""
-        if new.model not in self.world.models:
-            self.broken(ONLY_KNOWN_MODELS, f"{new.owner} owns {new.model}")
+        check_model(self.world, new.owner, new.model)
         if old is None:
             return
         if new.epoch < old.epoch or (new.epoch == old.epoch and new.owner != old.owner):
@@ -190,18 +183,17 @@ class Checks:
         if (really := digest_of(stored.data)) != digest:
             self.broken(STAGED_IS_VERIFIED, f"{region.name} holds {really[7:13]} as {digest[7:13]}")
 
-    def drained(self, worker: Worker, began: float) -> None:
-        """A worker that was told to stop at ``began`` is about to leave."""
-        if worker.loads_under_way and self.world.now < began + DRAIN_SECONDS:
-            what = f"{worker.name} leaves {worker.loads_under_way} loads after {self.world.now - began:.1f} seconds"
-            self.broken(LOADS_ARE_AWAITED, what)
-
     def let_go(self, worker: Worker) -> None:
         """A worker gives the model up."""
         self._let_go[worker, worker.identity] = self._epochs[worker, worker.identity]
 
     def stepped(
-        self, worker: Worker, before: Replica, event: values.Event, after: Replica, effects: Iterable[values.Effect]
+        self,
+        worker: Worker,
+        before: Replica,
+        event: Event,
+        after: Replica,
+        effects: Iterable[Effect],
     ) -> None:
         """The decider has taken a step."""
         world = self.world
@@ -227,19 +219,10 @@ class Checks:
             self.broken(NEVER_TOO_MANY, f"{worker.name}: {what}")
         if what := too_few(after, effects):
             self.broken(NEVER_TOO_FEW, f"{worker.name}: {what}")
-        if isinstance(event, values.PodRead):
-            self._is_of_who_has_the_name(worker, event.reading)
+        check_step(world, worker, event, effects)
         for effect in effects:
-            if worker.drains and isinstance(effect, values.Load | values.Fetch):
-                self.broken(STOPPING_BEGINS_NOTHING, f"{worker.name} begins a {type(effect).__name__}")
-            if isinstance(effect, values.Load):
+            if isinstance(effect, Load):
                 self._has_paused(worker, effect)
-
-    def _is_of_who_has_the_name(self, worker: Worker, reading: PodReading) -> None:
-        pod = worker.pod_called(reading.pod)
-        if pod is None or reading.incarnation.partition("#")[0] not in {"", pod.url}:
-            what = f"{worker.name} takes {reading.incarnation or reading.pod} for {pod and pod.url}"
-            self.broken(WHOSE_ANSWER, what)
 
     def _alarm_may_end(self, worker: Worker, before: Replica) -> None:
         lost = [position for position in before.positions if not self.world.truth.answers(position)]
@@ -252,7 +235,7 @@ class Checks:
         if regions and (state is None or not state.alarm):
             self.broken(ALARM_SHOWN, f"nothing is said of {', '.join(sorted(regions))}")
 
-    def _moves_are_legal(self, worker: Worker, before: Replica, event: values.Event, after: Replica) -> None:
+    def _moves_are_legal(self, worker: Worker, before: Replica, event: Event, after: Replica) -> None:
         known, old, at = self._states.get(worker, (None, State.ANNOUNCED, 0.0))
         if known is not before:
             old = before.state
@@ -275,7 +258,7 @@ class Checks:
         if late > OVERDUE_SECONDS and worker.woken_at < at:
             self.broken(NOT_OVERDUE, f"{worker.name} did nothing for {late:.1f} seconds after something was due")
 
-    def _has_paused(self, worker: Worker, load: values.Load) -> None:
+    def _has_paused(self, worker: Worker, load: Load) -> None:
         times, now = self._loads[(load.order.epoch, load.pod)], self.world.now
         times.append(now)
         while times[0] < now - LOADS_SECONDS:
@@ -283,21 +266,7 @@ class Checks:
         if len(times) > LOADS_MAX:
             self.broken(NO_BUSY_LOOP, f"{worker.name}: {len(times)} orders to {load.pod} in {LOADS_SECONDS} seconds")
 
-    def flood_is_dear(self, process: Process, looks: int, seconds: float) -> None:
-        """A process asks for too much about models that were made up."""
-        self.broken(FLOOD_IS_CHEAP, f"{process.name} asked the origin {looks} times within {seconds:.0f} seconds")
-
     # --- reports ------------------------------------------------------------------------------------------
-
-    def reports(self, worker: Worker, ack: ModelAck) -> None:
-        """A worker is about to report."""
-        if strangers := {pod.pod for pod in ack.pods} - worker.roster.pods.keys():
-            self.broken(ONLY_PODS_THERE, f"{worker.name} reports {', '.join(sorted(strangers))}")
-
-    def told_of(self, worker: TrackerWorker, model: str) -> None:
-        """A worker of the tracker tells the world of a model, or announces an entry of it."""
-        if model not in self.world.models:
-            self.broken(ONLY_KNOWN_MODELS, f"{worker.name} tells of {model}")
 
     def ack_sent(self, ack: ModelAck) -> None:
         """A region reports."""
@@ -340,7 +309,8 @@ class Checks:
 
     def _is_said_soon(self, worker: TrackerWorker, region: str, snapshot: Snapshot) -> None:
         life, told_at, began = worker.life, worker.told_at, self.world.now
-        if worker.agent.rows.row(self.world.model).log is None:
+        wanted = _reported_by(worker, region)
+        if wanted is None:
             return  # nothing can be said before
 
         def check() -> None:
@@ -350,7 +320,7 @@ class Checks:
             if worker.last_said_at >= began:
                 return
             said = worker.last_said.regions if worker.last_said else ()
-            if (region, snapshot.header.reported_at_us) not in {(r.region, r.reported_at_us) for r in said}:
+            if wanted not in map(_of_the_report, said):  # what is only repeated may wait
                 self.broken(SAID_SOON, f"{worker.name} did not say {snapshot.order} of {region} in {SOON_SECONDS} s")
 
         self.world.after(SOON_SECONDS, check)
@@ -390,3 +360,20 @@ class Checks:
         fact = (pod.pod, pod.version, pod.manifest_digest, pod.generation)
         if pod.state is PodState.SERVING and fact not in self._read:
             self.broken(CONFIRMED, f"{who} {pod.pod} to serve version {pod.version}, generation {pod.generation}")
+
+
+def _reported_by(worker: TrackerWorker, region: str) -> tuple[object, ...] | None:
+    """What a worker must say of a region by what it has taken; None while it can't."""
+    model, emitter = worker.agent.rows.row(worker.world.model), worker.agent.emitter
+    known = model.known(emitter._everywhere())
+    if known is None:
+        return None
+    rows = fold(known, worker.world.now_us).regions
+    return next((_of_the_report(row) for row in rows if row.region == region), None)
+
+
+def _of_the_report(row: RegionState) -> tuple[object, ...]:
+    """What a row has of the region's report, but for its times."""
+    moved = row.bytes_moved, row.bytes_planned, row.bytes_per_second, row.way, row.error
+    held = row.staged_version, row.staged_generation, row.reported_version, row.served_generation, row.refused_version
+    return (row.region, row.state, row.pods_expected, *held, *moved)

@@ -4,10 +4,7 @@ from dataclasses import replace
 
 from modelcast.agents.region.decider.absorb_pods import lost, on_broken, on_pods_known, on_pods_out, on_read, on_refused
 from modelcast.agents.region.decider.blame import damaged
-from modelcast.agents.region.decider.knowledge import NEVER, Attempts
-from modelcast.agents.region.decider.memory import Contradiction, Memory
-from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Contradicted,
     Event,
     Fetched,
@@ -31,6 +28,9 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Unreadable,
 )
+from modelcast.agents.region.decider.knowledge import NEVER, Attempts
+from modelcast.agents.region.decider.memory import Contradiction, Memory
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.schemas.digests import short
 from modelcast.schemas.log.fold import ModelLog
 

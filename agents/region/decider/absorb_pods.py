@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from modelcast.agents.region.decider.blame import blames_version, damaged, quarantine
+from modelcast.agents.region.decider.events_and_effects import LoadBroken, LoadRefused, PodsKnown, PodTraits
 from modelcast.agents.region.decider.knowledge import NEVER, PodView
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import LoadBroken, LoadRefused, PodsKnown, PodTraits
 from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, CONFIRMING, LoadOrder, PodReading
 
 

@@ -218,6 +218,9 @@ class Replica:
             incarnation=reading.incarnation if reading else "",
             read_at_us=max(read_at_us, 0),
             error=f"{view.code}: {view.error}" if view.code and view.error else view.error,
+            kind=reading.kind if reading else "",
+            fleet=view.traits.source,
+            zone=view.traits.zone,
         )
 
     def wakes_at(self, now: float = NEVER) -> float:

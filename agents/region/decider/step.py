@@ -13,9 +13,9 @@ and by the store.
 """
 
 from modelcast.agents.region.decider.absorb import absorb
-from modelcast.agents.region.decider.plan import plan, plan_alarmed
+from modelcast.agents.region.decider.events_and_effects import Effect, Event, Report
+from modelcast.agents.region.decider.next_effects import effects_in_alarm, next_effects
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Effect, Event, Report
 
 
 def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Effect, ...]]:
@@ -28,7 +28,7 @@ def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Eff
     after = absorb(replica, event, now)
     if after.facts.replaced:
         return after, ()
-    after, effects = plan(after, now) if after.facts.contradiction is None else plan_alarmed(after, now)
+    after, effects = next_effects(after, now) if after.facts.contradiction is None else effects_in_alarm(after, now)
     if _outlook(after) != _outlook(replica):
         effects = (*effects, Report())
     return after, effects

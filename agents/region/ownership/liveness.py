@@ -8,6 +8,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from modelcast.schemas.backoff import backoff_seconds
+
 SLEPT_SECONDS = 6.0
 """The group gives a member up 8 s after its last heartbeat, and it sends one every 2 s."""
 UNHEARD_BEATS, UNHEARD_SECONDS = 3, 3.0
@@ -86,4 +88,4 @@ def yield_seconds(times: int, most: float, chance: float) -> float:
         most: never longer, in seconds.
         chance: a random number from 0 to 1.
     """
-    return float(min(most, YIELD_SECONDS_FIRST * 2.0 ** min(times, 30)) * (0.5 + chance / 2))
+    return backoff_seconds(YIELD_SECONDS_FIRST, times + 1, most) * (0.5 + chance / 2)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from modelcast.agents.region.decider.values import Fetching, Transfer
+from modelcast.agents.region.decider.events_and_effects import Fetching, Transfer
 from modelcast.consumers.fetch import FetchStatus
 
 GAP_SECONDS = 1.0

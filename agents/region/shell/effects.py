@@ -10,8 +10,7 @@ from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Event,
     Fetched,
     FetchFailed,
@@ -25,6 +24,7 @@ from modelcast.agents.region.decider.values import (
     SaveFailed,
     Transfer,
 )
+from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.reporting.progress import ProgressReporter
 from modelcast.agents.region.shell.ports import RegionPorts, StateObject

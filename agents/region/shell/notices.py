@@ -3,8 +3,8 @@
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from modelcast.agents.region.decider.events_and_effects import Effect, Event
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Effect, Event
 from modelcast.infra.telemetry import metrics
 
 _log = structlog.get_logger(__name__)

@@ -11,12 +11,7 @@ from typing import Any
 
 import structlog
 
-from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.step import step
-from modelcast.agents.region.decider.takeover import ClaimModel, GiveUp, LookInLog, Pause, Takeover
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     CancelFetch,
     CheckOwner,
     Contradicted,
@@ -38,6 +33,11 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Unreadable,
 )
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.step import step
+from modelcast.agents.region.decider.takeover import ClaimModel, GiveUp, LookInLog, Pause, Takeover
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.agents.region.shell.log_follower import LogFollower

@@ -14,6 +14,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import region_store
 from modelcast.infra.telemetry.metrics import LOOKS_PUT_OFF
 from modelcast.schemas import keys
+from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.ports import ObjectStore
 
@@ -171,7 +172,7 @@ class EpochProofs:
                 )
             except ModelcastError as error:
                 if error.retryable and attempt + 1 < ATTEMPTS:
-                    await asyncio.sleep(RETRY_SECONDS * 2**attempt)
+                    await asyncio.sleep(backoff_seconds(RETRY_SECONDS, attempt + 1))
                     continue
                 if region not in self._unreadable:
                     self._unreadable.add(region)

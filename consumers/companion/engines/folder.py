@@ -45,7 +45,7 @@ class FolderEngine:
         load_seconds_max: how long ``command`` may take.
     """
 
-    capabilities = Capabilities(gapless=True, watch_seconds=2.0)
+    capabilities = Capabilities("folder", gapless=True, watch_seconds=2.0)
 
     def __init__(
         self, commands: Commands, delivery: Delivery, repository: ModelRepository, load_seconds_max: float

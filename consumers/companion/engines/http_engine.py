@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
+from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
 from modelcast.consumers.companion.http import ServerAnswer, ServerClient
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.pod.engine import Capabilities, Served
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodUnreachable
 
-EXHAUSTED = ("cannot allocate memory", "no space left", "memoryerror", "out of memory", "unable to allocate")
-"""Words of a server that lacks room, in small letters: whatever it was loading is not to blame."""
 _DIGEST_FILE = ".digest-"
 
 
@@ -147,6 +146,10 @@ class HttpEngine(ABC):
 
 
 def load_refused(answer: ServerAnswer, code: str) -> LoadFailed:
-    """A load that the server answered with an error; want of room is told from its words."""
-    exhausted = any(words in answer.message.lower() for words in EXHAUSTED)
-    return LoadFailed(answer.message, code="out_of_resources" if exhausted else code)
+    """A load that the server answered with an error; a fault of its machine is told from its words."""
+    silent = answer.message == f"HTTP {answer.status}"
+    return LoadFailed(
+        answer.message,
+        code=environment_code(answer.message) or code,
+        hint="it gives no reason: look into its log" if silent else "",
+    )

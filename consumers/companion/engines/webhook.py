@@ -32,7 +32,7 @@ class WebhookEngine(HttpEngine):
     """
 
     name = "the server"
-    capabilities = Capabilities(gapless=True, watch_seconds=2.0)
+    capabilities = Capabilities("webhook", gapless=True, watch_seconds=2.0)
 
     def __init__(self, webhook: Webhook, delivery: Delivery, repository: ModelRepository) -> None:
         super().__init__(webhook.load.url, delivery, repository, webhook.load.seconds)

@@ -27,7 +27,7 @@ from modelcast.consumers.fetch.planning.steps import (
     Way,
     bytes_of,
     in_words,
-    main_way,
+    main_kind,
     origin_bytes_of,
     reusable,
     steps_of,
@@ -160,8 +160,9 @@ class Job:
             self._context.check()  # before it is forgotten what has crossed
         with self._meter.timed("stage"):
             incoming.publish()
+            self._cache.note_verified(manifest)
         taken = [self._taken[s.file.digest] for s in steps]
-        return self._report(manifest, in_words(taken), main_way(taken))
+        return self._report(manifest, in_words(taken), main_kind(taken))
 
     def _take_lease(self, manifest: Manifest) -> None:
         """Of all workers of the region one brings the artifact; the others find it in the regional bucket then."""
@@ -233,8 +234,8 @@ class Job:
             lengthy = any(step.file.size_bytes >= REUSE_FROM_BYTES for step in (*near, *far.values()))
             if lengthy or len(lacking) >= MANY_FILES:  # else it is over before a person could read of it
                 self._log_plan(steps)
-            direct = [step for step in steps if not step.way.is_accelerated]
-            detours = [step for step in steps if step.way.is_accelerated]
+            direct = [step for step in steps if step.way is not Way.ACCELERATED]
+            detours = [step for step in steps if step.way is Way.ACCELERATED]
             with self._making(incoming, detours, missing) as made:
                 self._copy_blocks(incoming, direct, missing, here)
                 far_most = self._throughput.part_blocks(self._link.readers)
@@ -373,7 +374,7 @@ class Job:
             doubtful = [found for digest, found in files.items() if digest not in self._rebuilt]
             check_digests(doubtful, self._origin.name, self._context)
 
-    def _report(self, manifest: Manifest, words: str, way: Way = Way.CACHE) -> FetchReport:
+    def _report(self, manifest: Manifest, words: str, kind: str = Way.CACHE) -> FetchReport:
         moved = self._meter.moved_bytes(Source.ORIGIN)
         return FetchReport(
             bytes_moved=moved,
@@ -383,7 +384,7 @@ class Job:
             bytes_planned=self._meter.planned_bytes,
             bytes_per_second=self._throughput.origin_bytes_per_second,
             way=words,
-            kind=way,
+            kind=kind,
             files=len(manifest.files),
         )
 

@@ -29,7 +29,7 @@ Handler = Callable[[web.BaseRequest, PathTarget], Awaitable[web.Response]]
 _CHUNKED_BYTES_GUESS = 1024 * 1024  # a body that doesn't say its size counts as this much
 _ALWAYS = {"live", "ready", "metrics"}
 _INCARNATION, _READY, _EXPECT = istr("modelcast-incarnation"), istr("modelcast-ready"), istr("Expect")
-_GAPLESS = istr("modelcast-gapless")
+_GAPLESS, _KIND = istr("modelcast-gapless"), istr("modelcast-kind")
 _FAILED_STATUS = {"artifact_missing": 404, "verification_failed": 422, "unsupported": 422, "load_timeout": 504}
 
 
@@ -120,6 +120,7 @@ class Routes:
         headers[_INCARNATION] = self._incarnation
         headers[_READY] = "true" if self._life.restored else "false"  # of the model asked for
         headers[_GAPLESS] = "true" if self._repository.gapless else "false"
+        headers[_KIND] = self._repository.kind
         if self._life.leaving:
             _closing(response)
         return response

@@ -11,7 +11,7 @@ import structlog
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Capabilities, Served
 from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink, WorkerLoaded
-from modelcast.consumers.pod.worker.memory import machine_limits, private_bytes, refusal, room
+from modelcast.consumers.pod.worker.memory_room import machine_limits, private_bytes, refusal, room
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod.worker.spares import Spares
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
@@ -22,7 +22,7 @@ log = structlog.get_logger("modelcast.pod")
 class OnnxEngine:
     """See ``Engine``. A version is loaded and warmed up in a process beside the one that serves."""
 
-    capabilities = Capabilities(gapless=True, watch_seconds=None)
+    capabilities = Capabilities("modelcast", gapless=True, watch_seconds=None)
 
     def __init__(self, config: PodConfig) -> None:
         self._config = config

@@ -9,7 +9,7 @@ import pytest
 from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.infra.registry.schema_lookup import LOOKUPS_AT_ONCE
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import sha256_of

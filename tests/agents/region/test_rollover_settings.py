@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.agents.region.decider.events_and_effects import PodTraits
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.agents.region.decider.values import PodTraits
 from modelcast.agents.region.rollover_settings import policy_for, traits_of
 from modelcast.infra.settings import RegionSettings, load_settings
 from modelcast.infra.settings_rollovers import RolloverSettings
@@ -57,7 +57,11 @@ def test_what_is_set_for_a_model_holds_before_its_fleet_and_that_before_its_regi
         Amount(1), Amount(2), pause_seconds=30, stop_after_failures=2
     )
     traits = [traits_of(number, fleet) for number, fleet in enumerate(here.fleets)]
-    assert traits == [PodTraits(), PodTraits("", "z1"), PodTraits("fleet 2")]
+    assert traits == [
+        PodTraits(source="settings"),
+        PodTraits(zone="z1", source="settings"),
+        PodTraits("fleet 2", source="settings"),
+    ]
 
 
 @pytest.mark.parametrize(

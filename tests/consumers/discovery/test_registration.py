@@ -11,7 +11,7 @@ from modelcast.consumers.discovery.registrar import NameTaken, Registrar
 from modelcast.consumers.discovery.registration import EXPIRY_SECONDS, FORGET_SECONDS, Registration, StoreClock
 from modelcast.consumers.discovery.registration_source import RegistrationSource
 from modelcast.consumers.discovery.watching import FleetWatch
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ObjectInfo
@@ -52,6 +52,12 @@ def test_a_registered_pod_is_found_as_long_as_it_renews() -> None:
         assert clock.pods != ()
         clock.after(5.0)
     assert clock.pods == ()
+
+
+def test_a_registered_pod_stands_in_the_zone_that_it_names() -> None:
+    clock = Clock()
+    Registrar(clock.store, Registration("a", "http://a:1", "i", "eu-1a")).renew(clock.now)
+    assert [pod.zone for pod in clock.pods] == ["eu-1a"]
 
 
 def test_a_registration_that_ended_before_anyone_looked_is_no_pod_where_another_has_shown_the_time() -> None:

@@ -31,7 +31,7 @@ def order(model: str, version: int) -> LoadOrder:
 class Engine:
     """Loads whatever is not ``missing``, by model and version."""
 
-    capabilities = Capabilities(gapless=True, watch_seconds=None)
+    capabilities = Capabilities("idle", gapless=True, watch_seconds=None)
 
     def __init__(self) -> None:
         self.missing: set[tuple[str, int]] = set()

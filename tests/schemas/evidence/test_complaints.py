@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.plan import ERRORS, LATENCY, Plan
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Plan
 from modelcast.schemas.evidence.verdict import Kind, fold_counts, verdict
 from tests.bench.gating.rules import mann_whitney_high
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelcast.schemas.errors import DecodeError
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.plan import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
 from modelcast.schemas.evidence.replay import Evidence, decode_evidence, encode_evidence, replayed
 from modelcast.schemas.evidence.verdict import Kind, fold_counts, verdict
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.evidence.counts import REQUESTS_MAX, Arm, Counts
-from modelcast.schemas.evidence.plan import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
 from modelcast.schemas.evidence.verdict import Kind, Verdict, add_counts, empty, fold_counts, verdict
 
 PLAN = Plan()

@@ -12,6 +12,7 @@ from modelcast.schemas.log.chain import origin_digest
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import ArtifactRef, ModelUpdate
 from modelcast.schemas.topics import Topic, partition_of
+from tests.simulation.comings_and_goings import check_looks
 
 if TYPE_CHECKING:
     from tests.simulation.actors.process import Process
@@ -62,7 +63,7 @@ class Floods:
         while times[0] < now - LOOKS_SECONDS:
             times.popleft()
         if len(times) > LOOKS_MAX:
-            self.world.checks.flood_is_dear(process, len(times), LOOKS_SECONDS)
+            check_looks(self.world, process, len(times), LOOKS_SECONDS)
 
 
 @lru_cache

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.agent import RegionAgent
+from modelcast.agents.region.decider.events_and_effects import Effect, Event
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Effect, Event
 from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.agents.region.ownership.liveness import Liveness
 from modelcast.agents.region.ownership.owned_state import OwnedState
@@ -32,7 +32,7 @@ from tests.simulation.actors.line import BucketLine, OriginLine
 from tests.simulation.actors.origin import reader_for
 from tests.simulation.actors.pod_client import PodClient
 from tests.simulation.actors.process import Process
-from tests.simulation.invariants import DRAIN_SECONDS
+from tests.simulation.comings_and_goings import DRAIN_SECONDS, check_drained, check_report
 from tests.simulation.time.threads import SimulatedThreads
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Worker(Process):
     async def _drain_then_leave(self) -> None:
         self.drains, began = True, self.world.now
         await self.agent.drain(DRAIN_SECONDS)
-        self.world.checks.drained(self, began)
+        check_drained(self.world, self, began)
         self._reporter.flush()
         self._heartbeats.beat(draining=True)
         self._intake.close()
@@ -233,7 +233,7 @@ class Outbox:
         """See ``infra.kafka.outbox.Outbox``."""
         worker, kafka = self._worker, self._worker.world.kafka
         if topic is Topic.MODEL_ACKS:
-            worker.world.checks.reports(worker, decode_as(ModelAck, value))
+            check_report(worker.world, worker, decode_as(ModelAck, value))
 
         def arrives() -> None:
             if topic is Topic.MODEL_ACKS:

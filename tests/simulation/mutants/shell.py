@@ -13,29 +13,31 @@ from unittest.mock import patch
 from modelcast.agents.region import agent
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.decider import absorb, absorb_pods
+from modelcast.agents.region.decider.events_and_effects import Event, PodsKnown, SaveFailed
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.takeover import Pause, Takeover
-from modelcast.agents.region.decider.values import Event, PodsKnown, SaveFailed
 from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.shell import reconciler
 from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.schemas.errors import ModelcastError
+from tests.simulation.comings_and_goings import (
+    FLOOD_IS_CHEAP,
+    LOADS_ARE_AWAITED,
+    ONLY_KNOWN_MODELS,
+    ONLY_PODS_THERE,
+    STOPPING_BEGINS_NOTHING,
+    WHOSE_ANSWER,
+)
 from tests.simulation.invariants import (
     ACCEPTED_NEVER_FALLS,
     CLEAN_IN_TIME,
     CONVERGES,
-    FLOOD_IS_CHEAP,
-    LOADS_ARE_AWAITED,
     NOT_OVERDUE,
-    ONLY_KNOWN_MODELS,
-    ONLY_PODS_THERE,
     OVER_IS_OVER,
     REPLACED_IS_POWERLESS,
-    STOPPING_BEGINS_NOTHING,
-    WHOSE_ANSWER,
 )
 from tests.simulation.mutants.checks import Mutant
 

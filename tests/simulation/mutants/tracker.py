@@ -18,12 +18,11 @@ from modelcast.agents.tracker.judging import Judging
 from modelcast.infra.registry.shared_listing import SharedListing
 from modelcast.schemas.records import ModelAck
 from tests.simulation.actors.tracker import TrackerWorker
+from tests.simulation.comings_and_goings import FLOOD_IS_CHEAP, ONLY_KNOWN_MODELS
 from tests.simulation.invariants import (
     CONFIRMED,
     CONVERGES,
-    FLOOD_IS_CHEAP,
     LIE_ENDS,
-    ONLY_KNOWN_MODELS,
     ONLY_LISTED,
     REPLACED_IS_POWERLESS,
     SAID_SOON,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from modelcast.agents.region.decider.knowledge import NEVER
+from modelcast.agents.region.decider.rollover.pod_facts import Decision, Need, PodFacts
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.agents.region.decider.rollover.values import Decision, Need, PodFacts
 
 NAMES_SHOWN = 3
 

@@ -8,8 +8,8 @@ from modelcast.agents.region.decider.knowledge import NEVER, PodView, Rollover
 from modelcast.agents.region.decider.memory import Halt
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.rollover.decide import decide
+from modelcast.agents.region.decider.rollover.pod_facts import Decision, Need, PodFacts
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.agents.region.decider.rollover.values import Decision, Need, PodFacts
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 
 BLAMELESS = frozenset({"stale", "conflict", "superseded", "artifact_missing"})

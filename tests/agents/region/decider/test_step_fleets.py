@@ -1,7 +1,7 @@
 """The decider when pods come and go: what is not known is never taken for done, what left is not waited for."""
 
+from modelcast.agents.region.decider.events_and_effects import Loaded, PodLost, PodRead, PodsKnown, Report
 from modelcast.agents.region.decider.snapshots import snapshot
-from modelcast.agents.region.decider.values import Loaded, PodLost, PodRead, PodsKnown, Report
 from modelcast.schemas.records import ModelAck
 from modelcast.schemas.states import PodState, State
 from tests.agents.region.words import Log, Region, reading, serving

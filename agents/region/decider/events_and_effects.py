@@ -28,10 +28,17 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class PodTraits:
-    """Where a pod stands: the fleet whose policy holds for it ("": the region's), and its zone."""
+    """Where a pod stands.
+
+    Attributes:
+        fleet: the one whose rollover policy holds for it; "": the region's does.
+        zone: as its discovery names it, else as its fleet's settings do.
+        source: where the region knows it from, for people.
+    """
 
     fleet: str = ""
     zone: str = ""
+    source: str = ""
 
 
 # --- events ------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from tests.simulation.mutants.tracker import TRACKER_MUTANTS
 from tests.simulation.run import Outcome, run_seed
 
 ALL_MUTANTS = {mutant.name: mutant for mutant in (*MUTANTS, *SHELL_MUTANTS, *TRACKER_MUTANTS)}
-SEEDS_MAX = 300
+SEEDS_MAX = 50
+"""In which each must be noticed."""
 
 
 def dies_in(mutant: Mutant, seeds: Iterable[int]) -> Outcome | None:

@@ -118,7 +118,9 @@ TRACKER_MUTANTS = (
     Mutant("fair queue of the tracker", _without_a_fair_queue, frozenset({SAID_SOON, SILENT_IS_SAID, CONVERGES})),
     Mutant("overruling of forged numbers", _without_overruling, frozenset({LIE_ENDS, CONVERGES}),
            ("acks forged under the true epoch",)),
-    Mutant("list of regions", _without_a_list_of_regions, frozenset({ONLY_LISTED, CONFIRMED})),
+    Mutant("list of regions", _without_a_list_of_regions, frozenset({ONLY_LISTED, CONFIRMED}),
+           ("acks of made-up regions",)),
     Mutant("question whether a newcomer exists", _without_an_answer_about_newcomers,
-           frozenset({FLOOD_IS_CHEAP, ONLY_KNOWN_MODELS, CONVERGES})),
+           frozenset({FLOOD_IS_CHEAP, ONLY_KNOWN_MODELS, CONVERGES}),
+           ("records of made-up models",)),
 )  # fmt: skip

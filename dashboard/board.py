@@ -11,8 +11,10 @@ from modelcast.dashboard.stream import EventStream
 from modelcast.dashboard.view.entries import Announced
 from modelcast.dashboard.view.fleet import Fleet
 from modelcast.dashboard.view.pairs import Pair
+from modelcast.dashboard.view.probe import ProbeBoard
 from modelcast.dashboard.view.problems import Problem, problems
 from modelcast.dashboard.view.verdict import FleetVerdict, fleet_verdict
+from modelcast.infra.telemetry.metrics import PROBE_SECONDS
 from modelcast.schemas.words import Limits
 
 ENTRIES_KEPT = 100
@@ -61,6 +63,7 @@ class Board:
         self.fleet = Fleet(limits)
         self.stream = EventStream(secrets.token_hex(4))
         self.announced = Announced(ENTRIES_KEPT)
+        self.probes = ProbeBoard()
         self.problems: list[Problem] = []
         self.verdict: FleetVerdict = fleet_verdict(self.fleet, ())
         self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
@@ -94,6 +97,10 @@ class Board:
         if batch.complete is not None:
             for gone in self.fleet.models.keys() - batch.complete:
                 self.fleet.drop(gone)
+        for probe in batch.probes:
+            self.probes.take(probe)
+            if probe.page_seconds is not None:
+                PROBE_SECONDS.labels("page").observe(probe.page_seconds)
         if batch.workers is not None:
             self.fleet.workers = batch.workers
         for stated, at_us in sorted(batch.entries, key=lambda pair: pair[1]):

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from modelcast.dashboard.board import Board
 from modelcast.dashboard.groups import GroupsWatch, GroupWord
+from modelcast.infra.telemetry.metrics import PROBE_SECONDS
 from modelcast.schemas.words import Word
 
 
@@ -95,6 +96,7 @@ def collected(board: Board, groups: GroupsWatch) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(_Own(board))
     registry.register(_Groups(groups))
+    registry.register(PROBE_SECONDS)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry

@@ -68,10 +68,11 @@ class Emitter:
         self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
         self.metrics = StateMetrics(pairs=settings.tracker.metrics == "pairs")
         self._listed = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
-        self._expected = self._listed
+        self.expected = self._listed
+        """Regions that ought to report."""
         self._reported: dict[str, Reported] = {}
         self._silent: frozenset[str] = frozenset()
-        self._unheard = frozenset(self._expected)  # at the last tick; states sent since count these as silent
+        self._unheard = frozenset(self.expected)  # at the last tick; states sent since count these as silent
         self._wake = asyncio.Event()
         self._began = self._clock.monotonic()
         self._changes = 0
@@ -93,7 +94,7 @@ class Emitter:
 
     def leave_out(self, regions: Set[str]) -> None:
         """These were forgotten: they are not expected any more, whatever the settings list; all others are."""
-        self._expected = tuple(name for name in self._listed if name not in regions)
+        self.expected = tuple(name for name in self._listed if name not in regions)
         self.all_changed()
 
     def _delivered(self, model: str, done: bool) -> None:
@@ -155,10 +156,10 @@ class Emitter:
     def _tick(self) -> None:
         """What time alone changes: regions fall silent or are unread, everything is reported again now and then."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
-        silent = unheard = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
+        silent = unheard = self._heartbeats.silent(self.expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
             silent &= self._silent  # not heard yet is not silent yet
-        self.metrics.show_regions(self._expected, silent, self._heartbeats.by_our_clock())
+        self.metrics.show_regions(self.expected, silent, self._heartbeats.by_our_clock())
         self.metrics.show_unread(self._reading.unread_by_partition_us(self._rows.owned))
         waiting = self._rows.waiting
         if silent != self._silent:
@@ -241,7 +242,7 @@ class Emitter:
     def _everywhere(self) -> Everywhere:
         beats, pace = self._heartbeats, self._pace
         return Everywhere(
-            beats.by_our_clock(), beats.ahead_of_us(), self._expected, pace.silent_seconds, pace.unread_seconds,
+            beats.by_our_clock(), beats.ahead_of_us(), self.expected, pace.silent_seconds, pace.unread_seconds,
             self._alarm(),
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from modelcast.dashboard.view.fleet import Worker
+from modelcast.dashboard.view.probe import SeenProbe
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.records import VersionState
 
@@ -38,6 +39,7 @@ class NewsBatch:
         workers: heartbeats by region; None: not looked at.
         missing: what could not be read, for people.
         complete: the names of all models, once all of the topic was read anew: others are gone; else None.
+        probes: what trackers told of probes.
     """
 
     source: str
@@ -47,3 +49,4 @@ class NewsBatch:
     workers: dict[str, tuple[Worker, ...]] | None = None
     missing: tuple[str, ...] = ()
     complete: frozenset[str] | None = None
+    probes: tuple[SeenProbe, ...] = ()

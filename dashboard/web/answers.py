@@ -8,6 +8,7 @@ from modelcast.dashboard.groups import GroupView, GroupWord
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.dashboard.view.fleet import Fleet, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair
+from modelcast.dashboard.view.probe import ProbeView
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.verdict import FleetVerdict
 from modelcast.schemas.log.verbs import RULES
@@ -242,6 +243,14 @@ class Groups:
     error: str
     groups: tuple[GroupView, ...]
     words: tuple[GroupWordLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """The probe that goes the whole way to every region and back; None: none was ever seen."""
+
+    fresh: Freshness
+    probe: ProbeView | None
 
 
 @dataclass(frozen=True, slots=True)

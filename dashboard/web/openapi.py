@@ -34,6 +34,7 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/refused": ("What regions refuse.", answers.Refusals, []),
     "/entries": ("The newest log entries.", answers.Entries, []),
     "/kafka/groups": ("How far the consumer groups on Kafka have read, worst first.", answers.Groups, []),
+    "/kafka/probe": ("The probe that goes the whole way to every region and back.", answers.Probing, []),
     "/actions": ("Whether this dashboard takes commands.", answers.Actions, []),
     "/words": ("The status words.", answers.Words, []),
 }

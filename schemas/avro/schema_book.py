@@ -32,6 +32,9 @@ RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
             records.VersionState,
             records.DeadLetter,
             records.Statement,
+            records.Probe,
+            records.ProbeAnswer,
+            records.ProbeState,
         )
     }
 )

@@ -17,7 +17,8 @@ from modelcast.schemas.errors import ForeignRegistry, NotFound, Refused, StoreUn
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.ports import StoredObject
-from modelcast.schemas.records import ModelCommand, ModelUpdate, RegionHeartbeat, Statement
+from modelcast.schemas.probes import PROBE_KEYS
+from modelcast.schemas.records import ModelCommand, ModelUpdate, Probe, RegionHeartbeat, Statement
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.words import MODEL, REGISTRY, Log
 from tests.support.records.folding import NOWHERE, in_statement
@@ -124,10 +125,17 @@ class Desk:
         self.watch = RegistryWatch(self.origin, self.bucket)
         self.watch.registry_id = REGISTRY
         self.prefetched: list[ModelUpdate] = []
-        self.intake = UpdateIntake(self.owners, self.watch, self.prefetched.append, self.refused)  # type: ignore[arg-type]
+        self.answered: list[tuple[Probe, int, int]] = []
+        self.intake = UpdateIntake(
+            self.owners,  # type: ignore[arg-type]
+            self.watch,
+            self.prefetched.append,
+            self.refused,
+            answer=lambda *probe: self.answered.append(probe),
+        )
 
     def take(self, raw: bytes, *, key: bytes = MODEL.encode(), partition: int = PARTITION) -> None:
-        self.intake.take(Heard(raw, key, partition, 7))
+        self.intake.take(Heard(raw, key, partition, 7, 1234))
 
     async def until(self, condition: Callable[[], object]) -> None:
         await until_async(condition)
@@ -223,6 +231,44 @@ async def test_what_cannot_be_used_is_refused_with_its_reason(desk: Desk, raw: b
     assert desk.fraud.woken == []
     desk.take(in_statement(update()))
     await desk.until(lambda: desk.fraud.woken == [1])
+
+
+PROBE = Probe(REGISTRY, "probe", "tracker", 1)
+
+
+async def test_a_probe_is_answered_and_looks_nothing_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk.origin, "get", pytest.fail)
+    for partition, key in enumerate(PROBE_KEYS):
+        desk.take(encode(PROBE), key=key.encode(), partition=partition)
+    assert desk.answered == [(PROBE, 1234, partition) for partition in range(12)]
+    assert (desk.refused.reasons, desk.owners.met, desk.owners.doubts, desk.fraud.woken) == ([], [], 0, [])
+
+
+@pytest.mark.parametrize(
+    ("raw", "partition", "reason"),
+    [
+        (b"", 3, "framing"),
+        (encode(PROBE)[:-1], 3, "malformed"),
+        (encode(RegionHeartbeat(REGISTRY, "eu", "w", 1, 1, 1)), 3, "bad-value"),
+        (in_statement(update()), 3, "bad-value"),
+        (encode(PROBE), 4, "wrong-partition"),
+        (encode(replace(PROBE, registry_id="another")), 3, "foreign-registry"),
+    ],
+)
+async def test_a_probe_that_cannot_be_used_is_refused_with_its_reason(
+    desk: Desk, raw: bytes, partition: int, reason: str
+) -> None:
+    desk.take(raw, key=PROBE_KEYS[3].encode(), partition=partition)
+    assert desk.refused.reasons == [reason]
+    assert desk.answered == []
+    assert desk.fraud.woken == []
+
+
+async def test_a_probe_under_a_models_key_is_no_probe(desk: Desk) -> None:
+    desk.take(encode(PROBE))
+    desk.take(encode(PROBE), key=b"probe/no-key-of-ours")
+    assert desk.refused.reasons == ["bad-value", "bad-value"]
+    assert desk.answered == []
 
 
 async def test_a_wrong_key_or_partition_is_refused(desk: Desk) -> None:

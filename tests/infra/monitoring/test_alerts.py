@@ -35,6 +35,11 @@ FIRING: dict[str, list[tuple[str, str]]] = {
     "SkewTooLong": [('modelcast_skew{model="fraud"}', "1x200")],
     "ConsumerStopped": [('modelcast_consumer_status{group="modelcast-region-eu",status="STALL"}', "1x60")],
     "ConsumerLag": [('modelcast_consumer_lag_seconds{group="modelcast-tracker",topic="model-acks"}', "70+15x60")],
+    "ProbeLost": [
+        ('modelcast_probe_last_success_timestamp_seconds{region="eu"}', "1x60"),
+        ('modelcast_region_silent{region="eu"}', "0x60"),
+        ('modelcast_region_silent{region="us"}', "0x60"),
+    ],
     "DeadLetters": [('modelcast_dead_letters_total{topic="model-acks",reason="framing"}', "0x30 1x30")],
     "PodsMissing": [
         ('modelcast_model_pods_serving{model="fraud"}', "17x60"),

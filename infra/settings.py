@@ -191,6 +191,7 @@ class TrackerSettings(Section):
     probe_seconds: float = Field(default=30.0, ge=0)
     # What /metrics shows: sums by model and by region, or also every pair of both (three series each).
     metrics: Literal["sums", "pairs"] = "sums"
+    history: bool = True  # record what regions serve when: to version-changes, and into the origin store's history/
 
     @field_validator("probe_seconds")
     @classmethod

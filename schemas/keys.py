@@ -69,6 +69,36 @@ def intent(model: str, manifest_digest: str) -> str:
     return f"publications/{model}/{hex_of(manifest_digest)}"
 
 
+HISTORY_PREFIX = "history/"
+_SEGMENT = re.compile(r"history/changes/([0-9]{3})/([0-9]{20})-([0-9]{20})\.(avro|through)")
+
+
+def changes_prefix(partition: int) -> str:
+    """The folder of the archived changes of one partition of ``version-changes``."""
+    return f"{HISTORY_PREFIX}changes/{partition:03d}/"
+
+
+def changes_segment(partition: int, first_at_us: int, first_offset: int) -> str:
+    """Archived changes, by the time and offset of the first; who archives the same ones makes the same key."""
+    return f"{changes_prefix(partition)}{first_at_us:020d}-{first_offset:020d}.avro"
+
+
+def changes_through(partition: int, at_us: int, offset: int) -> str:
+    """A mark: all changes up to this time, and below this offset, are archived."""
+    return f"{changes_prefix(partition)}{at_us:020d}-{offset:020d}.through"
+
+
+def parse_changes(key: str) -> tuple[int, int, bool] | None:
+    """(time, offset, whether it is a segment) of a key in a folder of changes; None for any other key."""
+    match = _SEGMENT.fullmatch(key)
+    return (int(match[2]), int(match[3]), match[4] == "avro") if match else None
+
+
+def generation_record(model: str, generation: int) -> str:
+    """How one generation of a model went, once it is over."""
+    return f"{HISTORY_PREFIX}generations/{model}/{generation:020d}.json.gz"
+
+
 def region_state(model: str) -> str:
     """What a region has accepted, staged and serves of a model (in the region's own bucket)."""
     return f"{STATE_PREFIX}{model}"

@@ -283,6 +283,28 @@ class VersionState:
         return _since(self.as_of_us, self.updated_at_us)
 
 
+ALL_OF_THEM = ""
+"""As a change's region: no tracker spoke of the model, anywhere, for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionChange:
+    """What a region serves of a model has changed, or how well it is known. Times are the tracker's clock."""
+
+    registry_id: str
+    model: str
+    region: str  # ``ALL_OF_THEM``: no tracker spoke from ``confirmed_at_us`` to ``changed_at_us``
+    word: str  # from now on; LAG also stands for what time alone makes of it
+    changed_at_us: int  # when the tracker learnt of it; whole milliseconds
+    confirmed_at_us: int = 0  # when the last report came that bore out what was so before; 0: nothing was known
+    version: int | None = None  # what all its pods serve, or did when last heard; None if they differ
+    manifest_digest: str = ""
+    generation: int = 0  # the lowest among its pods
+    pods_serving: int = 0
+    pods_expected: int = 0
+    reported_at_us: int = 0  # region's clock at its last report
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """Asks every region for an answer, on ``model-updates``. It is about no model and stands in no log."""
@@ -364,6 +386,7 @@ Record = (
     | ModelAck
     | RegionHeartbeat
     | VersionState
+    | VersionChange
     | DeadLetter
     | Statement
     | Probe

@@ -1,7 +1,7 @@
 """Saying what changed: folds the models that wait for it, and puts the outcome on Kafka and into the live view."""
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +20,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import FOLD_SECONDS
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
-from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.records import ModelUpdate, RegionState, VersionState
 from modelcast.schemas.states import BEHIND_SECONDS
 from modelcast.schemas.topics import Topic
 
@@ -66,7 +66,11 @@ class Emitter:
     ) -> None:
         self._pace, self._rows, self._heartbeats, self._reading = settings.tracker, rows, heartbeats, reading
         self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
-        self.metrics = StateMetrics(pairs=settings.tracker.metrics == "pairs")
+        self.metrics = StateMetrics(
+            pairs=settings.tracker.metrics == "pairs",
+            late_seconds=settings.dashboard.lag_slo_seconds,
+            now=lambda: ports.clock.wall_us() / 1_000_000,
+        )
         self._listed = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
         self.expected = self._listed
         """Regions that ought to report."""
@@ -76,6 +80,8 @@ class Emitter:
         self._wake = asyncio.Event()
         self._began = self._clock.monotonic()
         self._changes = 0
+        self.on_said: Callable[[VersionState, Mapping[int, ModelUpdate], VersionState | None, int], None] | None = None
+        """Hears what is said of a model, the log's publications by version, what was said before, and when."""
         self.settled = False
         """Nothing is reported while partitions change hands: tables and logs may be half read."""
 
@@ -232,6 +238,8 @@ class Emitter:
         if reported is not None:
             latest.snapshots, latest.refreshed_at = reported.snapshots, reported.refreshed_at
         self._reported[row.model] = latest
+        if self.on_said is not None:
+            self.on_said(state, row.log.updates if row.log is not None else {}, row.previous, now_us)
         if known is not None:
             row.previous = state
         encoded = _encoded(state)

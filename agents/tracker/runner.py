@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 from prometheus_client import REGISTRY
 
+from modelcast.agents import history
+from modelcast.agents.history import Hears
 from modelcast.agents.tracker.acks.epoch_proofs import RegionStates
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.app import build_app
@@ -65,10 +67,17 @@ async def run_tracker(settings: Settings) -> None:
         "follower": lambda: follower.run(agent.intake.heartbeat, agent.heartbeats_are_read),
         "pulse": pulse.beat,
     }
+
+    def hears(said: Hears) -> None:
+        agent.emitter.on_said = said
+
     REGISTRY.register(agent.emitter.metrics)
     background = [asyncio.create_task(_forever(name, run)) for name, run in parts.items()]
     try:
-        with HealthServer(settings.daemon.host, settings.daemon.port, live=pulse.live, ready=ready) as health:
+        with (
+            HealthServer(settings.daemon.host, settings.daemon.port, live=pulse.live, ready=ready) as health,
+            history.plugged(settings, reader, outbox, lambda: agent.rows.owned, hears),
+        ):
             log.info("tracker starts", worker=worker, health=health.url)
             await run_app(lambda: build_app(settings, agent), settings, stop=stop, on_running=pulse.on_running)
     finally:

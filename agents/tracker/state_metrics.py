@@ -1,6 +1,8 @@
 """The tracker's findings as Prometheus metrics, made at the scrape from what is known then."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import Metric
@@ -23,6 +25,8 @@ class _Model:
     state: VersionState
     values: tuple[tuple[Shown, float], ...]
     behind_us: Mapping[str, int]  # region -> since when, of those that are behind
+    counted: tuple[str, ...]  # regions that count
+    late_us: Mapping[str, int]  # as behind_us, without those that do not count or are silent: they have their own alert
     pairs: tuple[Labels, ...]  # of each region's row; none where only sums are shown
 
 
@@ -33,10 +37,14 @@ class StateMetrics(Collector):
 
     Args:
         pairs: show every pair: three series each.
+        late_seconds: behind for longer is late.
+        now: seconds since 1970, at the scrape.
     """
 
-    def __init__(self, *, pairs: bool = False) -> None:
-        self._pairs = pairs
+    def __init__(
+        self, *, pairs: bool = False, late_seconds: float = 60.0, now: Callable[[], float] = time.time
+    ) -> None:
+        self._pairs, self._late_us, self._now = pairs, round(late_seconds * SECOND_US), now
         self._models: dict[str, _Model] = {}
         self._regions: dict[str, tuple[Labels, bool, float]] = {}  # name -> labels, silent, when heard
         self._unread_us: Mapping[int, int] = {}
@@ -61,9 +69,14 @@ class StateMetrics(Collector):
             old = dict(zip((r.region for r in known.state.regions), known.pairs, strict=True)) if known else {}
             pairs = tuple(old.get(r.region) or {"model": state.model, "region": r.region} for r in state.regions)
         behind = {row.region: row.behind_since_us for row in state.regions if row.behind_since_us}
+        heard = {r.region: r.behind_since_us for r in counted if r.behind_since_us and not (r.silent or r.unread)}
+        if known and known.state.behind_since_us and not state.behind_since_us:
+            took_us = state.updated_at_us - known.state.behind_since_us
+            metrics.CONVERGENCE_SECONDS.observe(max(0, took_us) / SECOND_US)
         labels = known.labels if known else {"model": state.model}
         metrics.ALARM.labels(state.model).set(1 if state.alarm else 0)
-        self._models[state.model] = _Model(labels, state, values, behind, pairs)
+        names = tuple(row.region for row in counted)
+        self._models[state.model] = _Model(labels, state, values, behind, names, heard, pairs)
 
     def show_regions(self, expected: Iterable[str], silent: frozenset[str], heard_us: Mapping[str, int]) -> None:
         """Show which regions are heard of."""
@@ -86,21 +99,30 @@ class StateMetrics(Collector):
         """See ``Collector``."""
         models, regions = list(self._models.values()), dict(self._regions)
         by_model: dict[Shown, list[Sample]] = {}
-        for model in models:
+        late_since_us = round(self._now() * SECOND_US) - self._late_us
+        late = [[name for name, at in model.late_us.items() if at < late_since_us] for model in models]
+        for model, names in zip(models, late, strict=True):
+            by_model.setdefault(metrics.MODEL_REGIONS_LATE, []).append((model.labels, len(names)))
             for shown, value in model.values:
                 by_model.setdefault(shown, []).append((model.labels, value))
         for shown, samples in by_model.items():
             yield _metric(shown, samples)
-        yield from _of_regions(models, regions)
+        yield from _of_regions(models, regions, late)
         yield from _of_pairs(models)
         unread = [({"partition": str(number)}, at / SECOND_US) for number, at in sorted(self._unread_us.items())]
         yield _metric(metrics.UNREAD_SINCE, unread)
 
 
-def _of_regions(models: list[_Model], regions: Mapping[str, tuple[Labels, bool, float]]) -> Iterator[Metric]:
+def _of_regions(
+    models: list[_Model], regions: Mapping[str, tuple[Labels, bool, float]], late: Iterable[Iterable[str]]
+) -> Iterator[Metric]:
     oldest: dict[str, int] = {}
     count: dict[str, int] = {}
+    counted, lagging = Counter[str](), Counter[str]()
+    for names in late:
+        lagging.update(names)
     for model in models:
+        counted.update(model.counted)
         for region, since_us in model.behind_us.items():
             oldest[region] = min(since_us, oldest.get(region, since_us))
             count[region] = count.get(region, 0) + 1
@@ -108,6 +130,8 @@ def _of_regions(models: list[_Model], regions: Mapping[str, tuple[Labels, bool, 
         (metrics.REGION_SILENT, {name: float(silent) for name, (_, silent, _) in regions.items()}),
         (metrics.REGION_HEARD_TIMESTAMP, {name: heard for name, (_, _, heard) in regions.items() if heard}),
         (metrics.REGION_BEHIND_SINCE, {name: oldest.get(name, 0) / SECOND_US for name in regions}),
+        (metrics.REGION_MODELS, {name: counted[name] for name in regions}),
+        (metrics.REGION_MODELS_LATE, {name: lagging[name] for name in regions}),
         (metrics.REGION_MODELS_BEHIND, {name: count.get(name, 0) for name in regions}),
     ):
         yield _metric(shown, [(regions[name][0], value) for name, value in values.items()])

@@ -25,7 +25,6 @@ def _needs(**objects: Iterable[str]) -> Rights:
 
 _ACLS = "infra/deploy/kafka/acls.sh grants it"
 _EVERY_TOPIC = tuple(str(topic) for topic in Topic)
-_READ_TOPICS = tuple(topic for topic in _EVERY_TOPIC if topic != Topic.DEAD_LETTERS)
 _PUBLISHER = _needs(write=[Topic.MODEL_UPDATES], read=[Topic.VERSION_STATE])
 _OPERATOR = _PUBLISHER | _needs(
     read=[Topic.DEAD_LETTERS, Topic.MODEL_UPDATES],
@@ -43,17 +42,24 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
         needs = _needs(
             read=[Topic.MODEL_UPDATES, group_of(f"region-{region}")],
             write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS],
-            describe=[Topic.VERSION_STATE, Topic.PROBE_STATE, Topic.DEAD_LETTERS],
+            describe=[Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.PROBE_STATE, Topic.DEAD_LETTERS],
         )
         found.append(Role(f"region {region}", needs, _ACLS))
     tracker = _needs(
-        read=[*_READ_TOPICS, group_of("tracker")],
-        write=[Topic.VERSION_STATE, Topic.PROBE_STATE, Topic.MODEL_UPDATES, Topic.DEAD_LETTERS],
+        read=[*_EVERY_TOPIC[:4], Topic.VERSION_CHANGES, Topic.PROBE_STATE, group_of("tracker")],
+        write=[
+            *(Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.PROBE_STATE),
+            *(Topic.MODEL_UPDATES, Topic.DEAD_LETTERS),
+        ],
     )
     return [
         *found,
         Role("tracker", tracker, _ACLS),
-        Role("viewer", _needs(read=_READ_TOPICS, describe=[group_of("tracker"), *regional]), _ACLS),
+        Role(
+            "viewer",
+            _needs(read=[*_EVERY_TOPIC[:4], Topic.PROBE_STATE], describe=[group_of("tracker"), *regional]),
+            _ACLS,
+        ),
     ]
 
 
@@ -79,9 +85,17 @@ ORIGIN_ROLES: Sequence[Role] = (
         ),
         _POLICY.format("publisher"),
     ),
-    Role("operator", _READS_REGISTRY | _READS_ARTIFACTS | _needs(put=["registry/"]), _POLICY.format("operator")),
+    Role(
+        "operator",
+        _READS_REGISTRY | _READS_ARTIFACTS | _needs(get=["history/"], put=["registry/"]),
+        _POLICY.format("operator"),
+    ),
     Role("region", _READS_REGISTRY | _READS_ARTIFACTS | _needs(get=["deltas/"]), _POLICY.format("region-origin")),
-    Role("tracker", _READS_REGISTRY, _POLICY.format("tracker")),
+    Role(
+        "tracker",
+        _READS_REGISTRY | _needs(get=["history/"], put=["history/"], delete=["history/"]),
+        _POLICY.format("tracker"),
+    ),
 )
 REGION_ROLES: Sequence[Role] = (
     Role(

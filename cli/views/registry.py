@@ -10,8 +10,9 @@ import typer
 from modelcast.cli.configured import load, origin_registry, warnings_only
 from modelcast.cli.console import Format, TextTable, emit, err, say
 from modelcast.cli.options import Output, path
+from modelcast.cli.views.at_time import show_at
 from modelcast.schemas.digests import short
-from modelcast.schemas.errors import NotFound
+from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.names import Reference, check_model
 from modelcast.schemas.records import ALL_REGIONS, Activation, Entry, ModelUpdate
@@ -56,10 +57,21 @@ def _tail(reader: "RegistryReader", model: str) -> "Tail":
 def history(
     model: ModelArgument,
     last: Annotated[int | None, typer.Option("--last", min=1, help="The newest so many.")] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="What was served then: 2026-11-30T03:41Z, 03:41, or 20m (ago).")
+    ] = None,
+    region: Annotated[str | None, typer.Option("--region", "-r", help="With --at: only this region.")] = None,
     output: Output = Format.table,
 ) -> None:
-    """Every entry of a model's log, newest first: who, when, what, why."""
+    """Every entry of a model's log, newest first: who, when, what, why. With --at: what each region served then."""
     name = check_model(model)
+    if at is not None:
+        if last is not None:
+            raise UsageError("--last and --at exclude each other", hint="name one of them")
+        show_at(name, at, region, output)
+        return
+    if region is not None:
+        raise UsageError("--region goes with --at", hint="entries name their regions themselves: leave it out")
     tail = _tail(origin_registry(load()), name)
     newest = sorted(tail.new.items(), reverse=True)[:last]
     now = time.time()

@@ -1,7 +1,7 @@
 """CommandWriter from the page and from programs: who asks, whether he may, what it would change."""
 
 from modelcast.dashboard.actions.commands import CommandRequest, CommandWriter
-from modelcast.dashboard.actions.effects import CommandEffect, VersionChange
+from modelcast.dashboard.actions.effects import CommandEffect, RegionEffect
 from modelcast.dashboard.actions.identity import Identities, Requester, Unwelcome
 
-__all__ = ["CommandEffect", "CommandRequest", "CommandWriter", "Identities", "Requester", "Unwelcome", "VersionChange"]
+__all__ = ["CommandEffect", "CommandRequest", "CommandWriter", "Identities", "RegionEffect", "Requester", "Unwelcome"]

@@ -8,7 +8,7 @@ from modelcast.schemas.records import ALL_REGIONS, CommandKind, ModelCommand
 
 
 @dataclass(frozen=True, slots=True)
-class VersionChange:
+class RegionEffect:
     """A region that would serve another version. None: nothing."""
 
     region: str
@@ -36,7 +36,7 @@ class CommandEffect:
     written: bool
     requested_by: str
     regions: int
-    changes: tuple[VersionChange, ...]
+    changes: tuple[RegionEffect, ...]
     reloads: int = 0
 
 
@@ -51,7 +51,7 @@ def effect(log: ModelLog, command: ModelCommand, regions: Iterable[str], *, writ
     """
     after, names = log.apply(command), sorted(set(regions))
     changes = tuple(
-        VersionChange(region, before, then)
+        RegionEffect(region, before, then)
         for region in names
         if (before := log.aspired_version(region)) != (then := after.aspired_version(region))
     )

@@ -1,12 +1,14 @@
-"""Who asks. Pure: a request's headers and address, and what the settings say of them."""
+"""Who asks: a request's headers and address, and what the settings say of them. No I/O, no clock."""
 
 import hashlib
 import hmac
 import ipaddress
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modelcast.dashboard.actions.attempts import WrongTokens
 from modelcast.infra.settings import ActionSettings
 from modelcast.schemas.errors import UsageError
 
@@ -19,13 +21,16 @@ class Unwelcome(Exception):
     """The request is not obeyed.
 
     Attributes:
-        status: 401: no known person asks; 403: the person, or the page that sent the request, may not.
+        status: 401: no known person asks; 403: the person, or the page that sent the request, may not; 429: too many
+            wrong tokens came from there.
         hint: what to do.
+        retry_after_seconds: when to ask again; 0: waiting does not help.
     """
 
-    def __init__(self, status: int, message: str, hint: str) -> None:
+    def __init__(self, status: int, message: str, hint: str, *, retry_after_seconds: int = 0) -> None:
         super().__init__(message)
         self.status, self.message, self.hint = status, message, hint
+        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Identities:
             (name, bytes.fromhex(each)) for name, text in settings.tokens.items() for each in _digests(name, text)
         ]
         self._proxies = [_network(each) for each in settings.proxies]
+        self._wrong = WrongTokens()
         if self._header and not self._proxies:
             hint = "name the proxy's addresses in dashboard.actions.proxies: anyone could send the header"
             raise UsageError("proxy_header is set, and no proxies are", subject="dashboard.actions", hint=hint)
@@ -76,11 +82,12 @@ class Identities:
         """Whether a proxy names people: then the page needs no token."""
         return bool(self._header)
 
-    def who(self, asked: Requester) -> str:
-        """The name of who asks.
+    def who(self, asked: Requester, now: float) -> str:
+        """The name of who asks. ``now``: monotonic seconds.
 
         Raises:
-            Unwelcome: actions are off, nobody known asks, or another site's page does.
+            Unwelcome: actions are off, nobody known asks, another site's page does, or too many wrong tokens came
+                from there.
         """
         if not self._enabled:
             raise Unwelcome(
@@ -89,20 +96,30 @@ class Identities:
         _check_site(asked)
         scheme, _, token = asked.headers.get(_AUTHORIZATION, "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
-            return self._by_token(token.strip())
+            return self._by_token(token.strip(), self._source(asked), now)
         if self._header:
             return self._by_proxy(asked)
         raise Unwelcome(401, "no token", "send Authorization: Bearer TOKEN")
 
-    def _by_token(self, token: str) -> str:
+    def _by_token(self, token: str, source: str, now: float) -> str:
+        if wait := math.ceil(self._wrong.wait_seconds(source, now)):
+            hint = f"wait {wait} s, then send a token that is known"
+            raise Unwelcome(429, "too many wrong tokens came from there", hint, retry_after_seconds=wait)
         given = hashlib.sha256(token.encode(errors="surrogateescape")).digest()
         found = ""
         for name, digest in self._tokens:  # all of them: how long it takes tells nothing
             if hmac.compare_digest(given, digest):
                 found = name
         if not found:
+            self._wrong.wrong(source, now)
             raise Unwelcome(401, "the token is not known", "ask for one: dashboard.actions.tokens lists them")
         return found
+
+    def _source(self, asked: Requester) -> str:
+        """Where a token comes from: people behind one proxy are told apart by the name that it gives them."""
+        peer = asked.peer or "unix socket"
+        named = asked.headers.get(self._header, "").strip()[:NAME_MAX] if self._is_proxy(asked.peer) else ""
+        return f"{peer} {named}" if named else peer
 
     def _by_proxy(self, asked: Requester) -> str:
         name = asked.headers.get(self._header, "").strip()

@@ -43,10 +43,14 @@ class Acting:
     async def command(self, request: web.Request) -> web.Response:
         """Write a command into the model's log, or say what it would change."""
         try:
-            who = self._identities.who(Requester(request.headers, request.remote, request.host))
+            who = self._identities.who(
+                Requester(request.headers, request.remote, request.host), asyncio.get_running_loop().time()
+            )
         except Unwelcome as error:
             log.warning("a command is refused", peer=request.remote, path=request.path, error=error.message)
             headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+            if error.retry_after_seconds:
+                headers["Retry-After"] = str(error.retry_after_seconds)
             return _fault(error.status, Fault(error.message, request.path[:200], error.hint), headers)
         if request.content_type != "application/json":
             hint = "send Content-Type: application/json"

@@ -82,7 +82,7 @@ def _command(refs: Mapping[Any, Any], fault: dict[str, Any]) -> dict[str, Any]:
             "parameters": [_MODEL],
             "requestBody": {"required": True, "content": asked},
             "responses": answers_of
-            | dict.fromkeys(("202", "400", "401", "403", "404", "409", "415", "422", "503"), fault),
+            | dict.fromkeys(("202", "400", "401", "403", "404", "409", "415", "422", "429", "503"), fault),
             "security": [{"bearer": []}],
         }
     }

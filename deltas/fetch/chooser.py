@@ -243,7 +243,7 @@ class PathChooser:
     def _read_offers(self, context: Context) -> None:
         early, self._prefetched = self._prefetched() if self._prefetched else None, None
         direct = {hint.base_version for hint in self._request.candidates.hints}
-        if early is not None and len(early) < len(direct):
+        if early is not None and len(early) < len(direct) and not self._makes_all(early):
             early = None  # what was announced came to the store after the look
         asked = [] if early is not None else [self._request.manifest_digest]
         held = self._bases_here()
@@ -253,6 +253,11 @@ class PathChooser:
         if self._older is None:
             self._older = self._read_older([self._request.manifest_digest, *asked], context)
         self.offers += self._older
+
+    def _makes_all(self, offers: Iterable[Offer]) -> bool:
+        """Whether the offers make every large file from what this region holds: a look again would find no better."""
+        held = self._sizes().keys() | self.regional_bases.keys()
+        return {file.digest for file in self._large} <= {offer.new for offer in offers if offer.old in held}
 
     def _read_older(self, asked: Iterable[str], context: Context) -> tuple[Offer, ...]:
         """What earlier versions offer, where that may help a file of which nothing is offered under this one."""

@@ -28,6 +28,7 @@ class DeadLetterWriter:
     ) -> None:
         """Write ``raw`` to the dead letters; the rest is as in ``dead_letter``. Never raises."""
         metrics.DEAD_LETTERS.labels(topic, reason).inc()
+        metrics.DEAD_LETTER_TIMESTAMP.labels(topic).set_to_current_time()
         log.warning("dead letter", topic=topic, partition=partition, offset=offset, reason=reason, detail=detail[:200])
         letter = dead_letter(
             raw,

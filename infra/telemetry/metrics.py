@@ -13,6 +13,7 @@ LATENCY_SECONDS = (
     *(0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05),
     *(0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
+CONVERGENCE_BUCKETS_SECONDS = (1, 2.5, 5, 10, 20, 30, 45, 60, 120, 300, 600, 1800, 3600)
 LOAD_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 # --- publisher and commands ---------------------------------------------------------------------------------
@@ -41,6 +42,12 @@ ACCEPTED_GENERATION = Gauge("modelcast_accepted_generation", "Generation that th
 SERVED_VERSION = Gauge("modelcast_served_version", "Version that all pods of the region serve; 0: none.", ("model",))
 FETCHES = Counter("modelcast_fetches", "Fetches by outcome: done, failed, damaged.", ("model", "outcome"))
 FETCH_SECONDS = Histogram("modelcast_fetch_seconds", "Time to fetch and verify an artifact.", buckets=SECONDS)
+STAGE_SECONDS = Histogram(
+    "modelcast_stage_seconds",
+    "Time of one stage of a fetch: manifest, plan, lease, regional, origin, rebuild, verify, stage.",
+    ("stage",),
+    buckets=SECONDS,
+)
 FETCHED_BYTES = Counter(
     "modelcast_fetched_bytes",
     "Bytes over the long link, by how most came: delta, chain, packed, blocks, resumed, whole, region, cache.",
@@ -103,6 +110,11 @@ MODEL_REGIONS = Shown("modelcast_model_regions", "Regions that count.", ("model"
 MODEL_REGIONS_SERVING = Shown(
     "modelcast_model_regions_serving", "Regions that count and are known to serve the aspired version.", ("model",)
 )
+MODEL_REGIONS_LATE = Shown(
+    "modelcast_model_regions_late",
+    "Regions that count, are heard, and have been behind for longer than dashboard.lag_slo_seconds.",
+    ("model",),
+)
 MODEL_PODS_SERVING = Shown(
     "modelcast_model_pods_serving", "Pods confirmed to serve the aspired version, of all regions.", ("model",)
 )
@@ -114,6 +126,12 @@ REGION_HEARD_TIMESTAMP = Shown(
 REGION_BEHIND_SINCE = Shown(
     "modelcast_region_behind_since_timestamp_seconds",
     "When the model that is behind there for longest fell behind; 0: none is.",
+    ("region",),
+)
+REGION_MODELS = Shown("modelcast_region_models", "Models that count there.", ("region",))
+REGION_MODELS_LATE = Shown(
+    "modelcast_region_models_late",
+    "Models that count there and have been behind for longer than dashboard.lag_slo_seconds; 0 while it is silent.",
     ("region",),
 )
 REGION_MODELS_BEHIND = Shown("modelcast_region_models_behind", "Models that are behind there.", ("region",))
@@ -132,6 +150,11 @@ UNREAD_SINCE = Shown(
     "modelcast_unread_since_timestamp_seconds",
     "When the oldest acknowledgement not yet read or not yet decided was written; 0: all were read.",
     ("partition",),
+)
+CONVERGENCE_SECONDS = Histogram(
+    "modelcast_convergence_seconds",
+    "From when the store received an entry until the tracker knew the last region that counts to serve what it should.",
+    buckets=CONVERGENCE_BUCKETS_SECONDS,
 )
 FOLD_SECONDS = Histogram("modelcast_fold_seconds", "Time to fold one model's state.", buckets=SECONDS)
 LOOKS_PUT_OFF = Counter(
@@ -158,6 +181,9 @@ PROBE_LAST_SUCCESS = Gauge(
 
 RECORDS = Counter("modelcast_records", "Records read: folded, stale, dead-letter.", ("topic", "outcome"))
 DEAD_LETTERS = Counter("modelcast_dead_letters", "Records that could not be used.", ("topic", "reason"))
+DEAD_LETTER_TIMESTAMP = Gauge(
+    "modelcast_dead_letter_timestamp_seconds", "When the last record that could not be used was found.", ("topic",)
+)
 LOG_READ_SECONDS = Histogram("modelcast_log_read_seconds", "Time to bring one model's log up to date.", buckets=SECONDS)
 
 # --- serving pod ----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.manifest import FILES_MAX
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, REGION_PATTERN, VERSION_MAX
 from modelcast.schemas.records import (
+    ALL_OF_THEM,
     ALL_REGIONS,
     DeadLetter,
     LogPosition,
@@ -26,6 +27,7 @@ from modelcast.schemas.records import (
     RegionHeartbeat,
     RegionState,
     Statement,
+    VersionChange,
     VersionState,
 )
 from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, MODEL_PARTITIONS
@@ -39,6 +41,7 @@ PAGES_MAX = 100
 IDENTITY_CHARS_MAX = 256
 POSITIONS_MAX = 1_000
 
+_WORD = re.compile(r"[A-Z]{2,16}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -193,6 +196,20 @@ def _region_state(r: RegionState) -> None:
     _pods(r.pods)
 
 
+def _version_change(r: VersionChange) -> None:
+    _identity("registry_id", r.registry_id)
+    _matches("model", r.model, MODEL_PATTERN)
+    if r.region != ALL_OF_THEM:
+        _matches("region", r.region, REGION_PATTERN)
+    _matches("word", r.word, _WORD)
+    for name in ("changed_at_us", "confirmed_at_us", "reported_at_us"):
+        _time(name, getattr(r, name))
+    for name in ("generation", "pods_serving", "pods_expected"):
+        _count(name, getattr(r, name))
+    _version_or_none("version", r.version)
+    _digest_or_empty("manifest_digest", r.manifest_digest)
+
+
 def _dead_letter(r: DeadLetter) -> None:
     _identity("source_topic", r.source_topic)
     _identity("reason", r.reason)
@@ -252,6 +269,7 @@ _CHECKS: dict[type, Callable[..., None]] = {
     ModelAck: _ack,
     RegionHeartbeat: _heartbeat,
     VersionState: _version_state,
+    VersionChange: _version_change,
     DeadLetter: _dead_letter,
     Statement: _statement,
     Probe: _probe,

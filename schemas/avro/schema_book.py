@@ -30,6 +30,7 @@ RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
             records.ModelAck,
             records.RegionHeartbeat,
             records.VersionState,
+            records.VersionChange,
             records.DeadLetter,
             records.Statement,
             records.Probe,

@@ -55,7 +55,7 @@ def test_every_topic_is_specified_once() -> None:
 
 def test_the_topics_keyed_by_model_have_one_partition_count() -> None:
     by_name = {spec.name: spec for spec in TOPICS}
-    for name in (Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.VERSION_STATE):
+    for name in (Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.VERSION_STATE, Topic.VERSION_CHANGES):
         assert by_name[name].partitions == MODEL_PARTITIONS
 
 

@@ -85,6 +85,8 @@ class EffectRunner:
         seconds = time.perf_counter() - began
         metrics.FETCHES.labels(self._model, "done").inc()
         metrics.FETCH_SECONDS.observe(seconds)
+        for stage, took_seconds in transfer.stage_seconds.items():
+            metrics.STAGE_SECONDS.labels(stage).observe(took_seconds)
         metrics.FETCHED_BYTES.labels(self._model, transfer.kind).inc(transfer.bytes_moved)
         metrics.SAVED_BYTES.labels(self._model, transfer.kind).inc(transfer.bytes_saved)
         self._log.info(

@@ -371,3 +371,16 @@ def test_what_was_said_while_reports_waited_is_said_again_once_they_are_read(set
     settled.emitter._tick()
     (state,) = settled.fold()
     assert (state.model, state.unread_seconds) == (MODEL, 0.0)
+
+
+def test_who_listens_hears_what_is_said_and_what_was_said_before(settled: Bench) -> None:
+    heard: list[tuple[int | None, int | None]] = []
+
+    def on_said(state: VersionState, updates: object, before: VersionState | None, now_us: int) -> None:
+        assert state.updated_at_us == now_us
+        heard.append((before and before.consistent_version, state.consistent_version))
+
+    settled.emitter.on_said = on_said
+    settled.report("eu", serves=None)
+    settled.fold()
+    assert heard == [(1, None)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from modelcast.agents.tracker.state_metrics import StateMetrics
@@ -41,7 +41,7 @@ def test_a_large_fleet_has_few_series_and_pairs_only_where_they_are_asked_for() 
         metrics.show_unread(dict.fromkeys(range(12), 0))
         for n in range(50):
             metrics.show(state(f"model-{n}", (row(name) for name in regions)))
-    assert len(series(sums)) == 50 * 9 + 20 * 4 + 12  # so 500 models in 200 regions have 5,812 with their alarms
+    assert len(series(sums)) == 50 * 10 + 20 * 6 + 12
     assert len(series(pairs)) == len(series(sums)) + 3 * 50 * 20
 
 
@@ -82,3 +82,54 @@ def test_a_region_that_nobody_knows_to_serve_is_in_no_sum() -> None:
     assert value("modelcast_model_regions_serving", labels) == 1
     assert value("modelcast_model_pods_serving", labels) == 2
     assert value("modelcast_model_pods_expected", labels) == 4
+
+
+def test_500_models_in_200_regions_that_are_all_behind_have_fewer_than_10_000_series() -> None:
+    metrics = StateMetrics()
+    regions = [f"region-{n}" for n in range(200)]
+    metrics.show_regions(regions, frozenset(), dict.fromkeys(regions, SECOND))
+    metrics.show_unread(dict.fromkeys(range(12), 0))
+    for n in range(500):
+        metrics.show(state(f"model-{n}", (row(name, since_us=SECOND) for name in regions)))
+    alarms = 500  # a gauge of its own, beside the collector
+    assert len(series(metrics)) + alarms < 10_000
+    metrics.keep([])
+    assert not any("model=" in line for line in series(metrics))
+
+
+def test_what_is_late_is_counted_by_the_clock_of_the_scrape_and_a_silent_region_is_not_late() -> None:
+    now = [60.0]
+    metrics = StateMetrics(late_seconds=45, now=lambda: now[0])
+    metrics.show_regions(["eu", "us", "ap"], frozenset({"ap"}), {})
+    rows = [row("eu", since_us=10 * SECOND), row("us", since_us=40 * SECOND)]
+    silent = replace(row("ap", served=None, since_us=SECOND), silent=True)
+    metrics.show(state("fraud", [*rows, silent]))
+    metrics.show(state("churn", [row("eu"), row("us"), replace(row("ap"), left_out="placement")]))
+
+    def late() -> dict[str, float | None]:
+        value = seen(metrics).get_sample_value
+        return {
+            "fraud": value("modelcast_model_regions_late", {"model": "fraud"}),
+            **{name: value("modelcast_region_models_late", {"region": name}) for name in ("eu", "us", "ap")},
+        }
+
+    assert late() == {"fraud": 1, "eu": 1, "us": 0, "ap": 0}
+    now[0] = 90.0  # nothing was heard meanwhile: time alone makes it late
+    assert late() == {"fraud": 2, "eu": 1, "us": 1, "ap": 0}
+    value = seen(metrics).get_sample_value
+    assert [value("modelcast_region_models", {"region": name}) for name in ("eu", "us", "ap")] == [2, 2, 1]
+
+
+def test_how_long_a_rollout_took_is_observed_once_the_last_region_serves() -> None:
+    def observed() -> tuple[float, float]:
+        value = REGISTRY.get_sample_value
+        return value("modelcast_convergence_seconds_count") or 0, value("modelcast_convergence_seconds_sum") or 0
+
+    metrics, (count, total) = StateMetrics(), observed()
+    metrics.show(state("fraud", [row("eu"), row("us")]))
+    metrics.show(state("fraud", [row("eu", since_us=2 * SECOND), row("us", since_us=3 * SECOND)]))
+    metrics.show(state("fraud", [row("eu"), row("us", since_us=3 * SECOND)]))
+    assert observed() == (count, total)
+    metrics.show(state("fraud", [row("eu"), row("us")]))
+    metrics.show(state("fraud", [row("eu"), row("us")]))
+    assert observed() == (count + 1, total + 4)  # from 3 s, when the last of them fell behind, to 7 s

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
+from modelcast.dashboard.actions.attempts import BURST, PERIOD_SECONDS
 from modelcast.dashboard.board import Board
 from modelcast.infra.settings import ActionSettings
 from modelcast.infra.stores import MemoryStore
@@ -153,3 +154,13 @@ async def test_a_name_from_a_listed_proxy_stands_in_the_log(
     answer = await proxied.post(PATH, json={"kind": "pause", "expected_generation": 3}, headers=headers)
     assert (await answer.json())["requested_by"] == "bert@example"
     assert log_of(origin).head == 4
+
+
+async def test_who_tries_many_tokens_is_told_when_to_come_back(client: TestClient, origin: MemoryStore) -> None:
+    for _ in range(BURST):
+        await ask(client, 401, token="wrong", kind="pause", expected_generation=3)
+    answer = await client.post(PATH, json={}, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= PERIOD_SECONDS
+    assert (await answer.json())["hint"].startswith("wait ")
+    assert log_of(origin).head == 3

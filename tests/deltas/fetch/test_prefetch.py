@@ -72,3 +72,18 @@ def test_a_look_that_came_before_the_deltas_is_repeated(
     offer(origin, versions[2], OLD, NEW, deltas[0])
     offer(origin, wanted, NEW, NEXT, deltas[1])
     assert fetcher.fetch(wanted.digest, candidates=candidates).way == "chain of 2 deltas from 1"
+
+
+def test_a_look_that_found_a_delta_of_every_file_is_not_repeated_for_what_else_was_announced(
+    origin: MemoryStore, cache: ArtifactCache, versions: dict[int, Manifest]
+) -> None:
+    """A compressed whole is announced beside the delta and comes later: over a long link another look costs a tenth of
+    a second, and finds nothing better."""
+    listed_origin = Listed(origin)
+    accelerator = DeltaFetchAccelerator(clock=lambda: 100.0)
+    fetcher = by_delta(listed_origin, None, cache, deltas=Patient(accelerator, SLOW_LINK, Experience()))
+    wanted, candidates = versions[2], kin(versions, {1: 1000, 0: 1000})
+    offer(origin, wanted, OLD, NEW)
+    fetcher.prefetch(wanted.digest, size_bytes=wanted.size_bytes, candidates=candidates)
+    assert fetcher.fetch(wanted.digest, candidates=candidates).way == "1 unchanged, 1 delta from 1"
+    assert listed_origin.listed == [keys.delta_prefix(wanted.digest)]

@@ -199,6 +199,21 @@ version_states = st.builds(
     as_of_us=times_us,
     regions_omitted=counts,
 )
+version_changes = st.builds(
+    r.VersionChange,
+    registry_id=identity,
+    model=model_names,
+    region=st.just(r.ALL_OF_THEM) | model_names,
+    word=st.sampled_from(["OK", "LAG", "SILENT"]),
+    changed_at_us=times_us,
+    confirmed_at_us=times_us,
+    version=maybe_version,
+    manifest_digest=maybe_digest,
+    generation=counts,
+    pods_serving=counts,
+    pods_expected=counts,
+    reported_at_us=times_us,
+)
 dead_letters = st.binary(max_size=64).flatmap(
     lambda raw: st.builds(
         r.DeadLetter,
@@ -261,6 +276,6 @@ probe_states = st.builds(
     regions=_tuples(probe_regions, 2),
 )
 records = st.one_of(
-    *(model_updates, model_commands(), model_acks(), region_heartbeats, version_states, dead_letters, statements),
-    *(probes, probe_answers, probe_states),
+    *(model_updates, model_commands(), model_acks(), region_heartbeats, version_states, version_changes),
+    *(dead_letters, statements, probes, probe_answers, probe_states),
 )

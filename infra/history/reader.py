@@ -1,0 +1,109 @@
+"""The archive of changes, read for one model and a span of time. Keys hold times: one listing, and few objects."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from modelcast.schemas import keys
+from modelcast.schemas.errors import ContentError
+from modelcast.schemas.history.segments import SEGMENT_SIZE_MAX, ChangesSegment, decode_segment
+from modelcast.schemas.history.timeline import Recorded
+from modelcast.schemas.ports import ObjectStore
+from modelcast.schemas.records import ALL_OF_THEM, VersionChange
+from modelcast.schemas.topics import partition_of
+from modelcast.schemas.words import Word
+
+SECOND = 1_000_000
+BEFORE_US = 25 * 3600 * SECOND
+"""While a tracker runs, segments begin at most a day apart."""
+AFTER_US = 11 * 60 * SECOND
+"""Who is not heard or read back for ten minutes is silent, which is a change: later ones tell nothing of a time."""
+SEGMENTS_MAX = 400
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A segment and where it lies."""
+
+    key: str
+    at_us: int
+
+
+class HistoryReader:
+    """Reads the archive in one store. Stateless; blocking.
+
+    Args:
+        store: the origin store.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def recorded(self, model: str, from_us: int, to_us: int) -> Recorded:
+        """What is archived of a model that bears on the times from ``from_us`` to ``to_us``.
+
+        Raises:
+            ContentError: a segment is damaged, or the span takes more than ``SEGMENTS_MAX`` of them.
+        """
+        partition = partition_of(model)
+        until_us = to_us + AFTER_US
+        listed, through_us = self._list(partition, max(0, from_us - BEFORE_US), until_us)
+        if not any(each.at_us <= from_us for each in listed):  # no tracker ran for a day, or there is nothing before
+            listed, through_us = self._list(partition, 0, until_us)
+        first = max((n for n, each in enumerate(listed) if each.at_us <= from_us), default=0)
+        segments: list[ChangesSegment] = []
+        for each in listed[first:]:
+            if each.at_us > until_us and _spoken_after(to_us, segments):
+                break
+            if len(segments) >= SEGMENTS_MAX:
+                raise ContentError(
+                    f"that span takes more than {SEGMENTS_MAX} segments of the archive",
+                    subject=model,
+                    hint="ask for a shorter one",
+                )
+            if (segment := self._read(each)) is not None:
+                segments.append(segment)
+        ends = [c.changed_at_us for s in segments[-1:] for c in (*s.checkpoint, *s.changes)]
+        later = [each.at_us for each in listed[first + len(segments) :]]
+        return Recorded(tuple(_of(model, segments)), max([through_us, *ends, *later], default=0))
+
+    def _list(self, partition: int, from_us: int, until_us: int) -> tuple[list[_Listed], int]:
+        """Segments from a time on up to the first after another, and up to when a mark says that all is archived."""
+        found, through_us = [], 0
+        for info in self._store.list(
+            keys.changes_prefix(partition), start_after=keys.changes_segment(partition, from_us, 0)
+        ):
+            parsed = keys.parse_changes(info.key)
+            if parsed is None:
+                continue
+            if parsed[2]:
+                found.append(_Listed(info.key, parsed[0]))
+                if parsed[0] > until_us:
+                    break
+            else:
+                through_us = max(through_us, parsed[0])
+        return found, through_us
+
+    def _read(self, listed: _Listed) -> ChangesSegment | None:
+        found = self._store.get(listed.key, size_max=SEGMENT_SIZE_MAX)
+        return decode_segment(found.body, f"{self._store.name}/{listed.key}") if found is not None else None
+
+
+def _spoken_after(at_us: int, segments: Iterable[ChangesSegment]) -> bool:
+    """Whether a tracker is known to have spoken after a time: else the next change may tell that none did."""
+    return any(c.changed_at_us > at_us and c.region != ALL_OF_THEM for s in segments for c in s.changes)
+
+
+def _of(model: str, segments: Iterable[ChangesSegment]) -> Iterable[VersionChange]:
+    """A model's changes; where changes were lost between segments, no tracker is taken to have spoken."""
+    segments = list(segments)
+    if not segments:
+        return
+    yield from (c for c in segments[0].checkpoint if c.model == model)
+    yield from (c for c in segments[0].changes if c.model == model)
+    for before, segment in pairwise(segments):
+        if segment.lost_before:
+            last_us = max((c.changed_at_us for c in (*before.checkpoint, *before.changes)), default=0)
+            first_us = min((c.changed_at_us for c in segment.changes), default=last_us)
+            yield VersionChange(segment.registry_id, model, ALL_OF_THEM, Word.NONE, first_us, last_us)
+        yield from (c for c in segment.changes if c.model == model)

@@ -11,7 +11,6 @@ from tests.support.processes.command_line import CommandLine
 from tests.support.processes.services import ForkedService
 from tests.support.servers.topic_reader import TopicReader
 
-
 SOON = {"MODELCAST_TRACKER__PROBE_SECONDS": "2"}
 
 

@@ -106,9 +106,23 @@ def _register() -> None:
     from modelcast.cli.commands import registry as registry_commands
     from modelcast.cli.demo import command as demo
     from modelcast.cli.doctor import command as doctor
-    from modelcast.cli.views import config, registry, states
+    from modelcast.cli.views import config, diff, registry, states
 
-    modules = (demo, up_down, publish, states, registry, plan, operate, registry_commands, run, topics, config, doctor)
+    modules = (
+        demo,
+        up_down,
+        publish,
+        states,
+        registry,
+        diff,
+        plan,
+        operate,
+        registry_commands,
+        run,
+        topics,
+        config,
+        doctor,
+    )
     for module in (*modules, rollout, dead_letters, regions):
         module.register(app)
     delta.register(app)

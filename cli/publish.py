@@ -63,7 +63,7 @@ def publish(
     output: Output = Format.table,
 ) -> None:
     """Publish a version of a model. Interrupted anywhere and run again, it completes the same publication."""
-    from modelcast.producers.publisher import Publisher
+    from modelcast.producers import Publisher
 
     _check_bare(model)
     chosen, seconds = _activation(activation), seconds_of(timeout)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from modelcast.schemas.printable import printable
+from modelcast.schemas.text.printable import printable
 
 RING_SECONDS = 60.0
 RING_EVENTS_MAX = 10_000

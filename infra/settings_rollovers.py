@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from modelcast.infra.settings_section import Section
-from modelcast.schemas.amounts import Amount
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import check_model
+from modelcast.schemas.text.amounts import Amount
 
 Pods = Annotated[str, BeforeValidator(lambda text: str(Amount.parse(text)))]
 """A number of pods, or a share of them, which is rounded down."""

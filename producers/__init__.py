@@ -1,8 +1,9 @@
 """What a training job or an operator calls to publish and to command."""
 
 from modelcast.producers.commands import Commander
-from modelcast.producers.publication import Publication, Published, PublishProgress, Unannounced
-from modelcast.producers.publisher import Publisher
+from modelcast.producers.publish.publication import Publication, Published, PublishProgress, Unannounced
+from modelcast.producers.publish.publisher import Publisher
+from modelcast.producers.publish.step_timer import StepTimer
 
 __all__ = [
     "Commander",
@@ -10,6 +11,7 @@ __all__ = [
     "PublishProgress",
     "Published",
     "Publisher",
+    "StepTimer",
     "Unannounced",
     "accelerator",
     "acceptance",
@@ -18,8 +20,5 @@ __all__ = [
     "identity",
     "log_refusal",
     "planning",
-    "publication",
-    "publisher",
-    "step_timer",
     "wait",
 ]

@@ -8,7 +8,7 @@ from modelcast.agents.region.decider.values import PodTraits
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.settings_fleets import FleetSettings
 from modelcast.infra.settings_rollovers import RolloverSettings
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 
 _AMOUNTS = frozenset({"at_once", "min_healthy"})
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from modelcast.producers.publication import Publication
+from modelcast.producers import Publication
 from modelcast.schemas.delta_reports import DeltaOffer
 
 

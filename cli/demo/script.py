@@ -12,9 +12,8 @@ from modelcast.cli.demo.subject import Subject, ThreadedTraining
 from modelcast.cli.demo.watch import all_refuse, all_serve
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
+from modelcast.producers import Publication, Publisher
 from modelcast.producers.commands import Commander
-from modelcast.producers.publication import Publication
-from modelcast.producers.publisher import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, NotAnnounced, NotConverged, TransportError
 from modelcast.schemas.manifest import MANIFEST_SIZE_MAX, Manifest

@@ -65,7 +65,7 @@ def _check_registry(settings: "Settings") -> Iterator[Check]:
 
 def _check_store(subject: str, store: "S3Store", roles: Sequence[Role], role: str) -> Iterator[Check]:
     from modelcast.infra.stores import probe_conditional_puts
-    from modelcast.infra.stores.roads import try_roads
+    from modelcast.infra.stores.s3.roads import try_roads
 
     roads = try_roads(store)
     yield from judge_roads(subject, roads.answers, roads.host, roads.other_style)

@@ -18,9 +18,9 @@ from modelcast.cli.views.hold_source import HoldSource
 from modelcast.cli.views.state_source import Sighting, StateSource
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.names import Reference, check_model
-from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
+from modelcast.schemas.text.printable import one_line
 from modelcast.schemas.words import Limits, duration
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from rich.text import Text
 from modelcast.cli.console import TextTable, size_of
 from modelcast.cli.views.holds import held_line, told_by
 from modelcast.cli.views.state_source import Sighting
-from modelcast.schemas.printable import one_line
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
+from modelcast.schemas.text.printable import one_line
 from modelcast.schemas.words import BEHIND, LOOKS, Limits, Word, duration, rank, size
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import functools
 import os
 from pathlib import Path
 
+from modelcast.consumers.artifacts.sources import FolderArtifacts
 from modelcast.consumers.companion.kinds import KINDS, ServerSettings, make_engine
-from modelcast.consumers.pod.artifacts import FolderArtifacts
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.server import serve
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.companion.layouts.values import Files, ReadFile, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.failures import failure_code
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
 from modelcast.schemas.errors import ModelcastError

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.companion.delivery import Delivery, MakeLayout
 from modelcast.consumers.companion.engines.folder import Commands, FolderEngine
 from modelcast.consumers.companion.engines.http_engine import HttpEngine
@@ -29,7 +30,6 @@ from modelcast.consumers.companion.layouts.triton import triton_layout
 from modelcast.consumers.companion.layouts.values import Files, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.webhook_settings import read_webhook
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.engine import Engine
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.errors import ModelcastError, UsageError

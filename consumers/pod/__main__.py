@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from modelcast.consumers.pod.artifacts import FolderArtifacts
+from modelcast.consumers.artifacts.sources import FolderArtifacts
 from modelcast.consumers.pod.config import Desired, PodConfig
 from modelcast.consumers.pod.server import serve
 from modelcast.consumers.pod_clients.port import LoadOrder

@@ -2,7 +2,7 @@
 
 import errno
 
-from modelcast.consumers.pod.artifacts import ArtifactMissing
+from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION
 from modelcast.schemas.errors import ModelcastError, TransportError, VerificationFailed

@@ -3,66 +3,20 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import structlog
-from multidict import CIMultiDict
 
+from modelcast.consumers.pod.admission.fence import Accepted, Admission, check_pair, judge
+from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.engine import Engine, Served
-from modelcast.consumers.pod.fence import Accepted, Admission, check_pair, judge
-from modelcast.consumers.pod.ledger import Ledger
+from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError
 
 log = structlog.get_logger("modelcast.pod")
-
-RESPAWN_SECONDS_MIN = 0.1
-RESPAWN_SECONDS_MAX = 30.0
-STEADY_SECONDS = 60.0  # what served this long starts a new count of crashes
-
-
-@dataclass(frozen=True)
-class Serving:
-    """What serves, by whose order, and what every one of its answers says of that."""
-
-    order: LoadOrder
-    served: Served
-    since: float  # monotonic seconds
-
-    @cached_property
-    def headers(self) -> dict[str, str]:
-        """The headers that name version and authority. Not to be changed: each answer copies them."""
-        return {
-            "modelcast-version": str(self.order.version),
-            "modelcast-digest": self.order.manifest_digest,
-            "modelcast-generation": str(self.order.generation),
-            "modelcast-epoch": str(self.order.epoch),
-            "modelcast-registry": self.order.registry_id,
-            "modelcast-proof": self.served.proof,
-        }
-
-    @cached_property
-    def answer_headers(self) -> "CIMultiDict[str]":
-        """The same for an answer in JSON, as a client library wants them: to copy them costs little."""
-        return CIMultiDict({**self.headers, "Content-Type": "application/json"})
-
-
-@dataclass(slots=True, eq=False)
-class Slot:
-    """One model's place in the pod."""
-
-    model: str
-    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
-    serving: Serving | None = None
-    wanted: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
-    bringing_up: "asyncio.Task[None] | None" = None
-    bringing_up_order: LoadOrder | None = None
-    failures: int = 0  # losses and failed respawns in a row
-    reason: str = ""  # why the latest attempt failed
-    reached: int = -1  # the generation whose order was carried out last since the start; -1: none
 
 
 class Repository:
@@ -120,7 +74,7 @@ class Repository:
             accepted = self._ledger.entries.get(order.model)
             verdict = judge(order, accepted, slot.serving.order if slot.serving else None)
             running = slot.bringing_up
-            if running is not None and _same(slot.bringing_up_order, order):
+            if running is not None and slot.brings_up(order):
                 return running  # asked twice: one load, both callers wait for it
             served = order if verdict is Admission.ADOPT else accepted.served if accepted else None
             promise = Accepted(order.registry_id, order.epoch, order.generation, order.manifest_digest, served)
@@ -336,10 +290,7 @@ class Repository:
         serving = slot.serving
         if self._closed or serving is None:
             return
-        slot.serving = None
-        if time.monotonic() - serving.since > STEADY_SECONDS:
-            slot.failures = 0
-        slot.reason = why
+        slot.lost(why, time.monotonic())
         self._metrics.crashes.labels(slot.model).inc()
         self._metrics.active.labels(slot.model, str(serving.order.version)).set(0)
         log.error("no longer serving", model=slot.model, version=serving.order.version, why=why, failures=slot.failures)
@@ -347,13 +298,8 @@ class Repository:
             self._respawn(slot)
 
     def _respawn(self, slot: Slot) -> None:
-        order = slot.wanted
-        if order is None:
-            return
-        slot.failures += 1
-        n = slot.failures
-        delay = 0.0 if n == 1 else min(RESPAWN_SECONDS_MAX, RESPAWN_SECONDS_MIN * 2.0 ** min(n - 2, 20))
-        self._bring_up_in_task(slot, order, delay=delay)
+        if slot.wanted is not None:
+            self._bring_up_in_task(slot, slot.wanted, delay=slot.respawn_seconds())
 
     async def _watch(self, seconds: float) -> None:
         """Notice a server that restarted, or that was made to load something by another client."""
@@ -398,10 +344,6 @@ def _note_failure(task: "asyncio.Task[None]") -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, ModelcastError):
         log.error("task failed", exc_info=error)
-
-
-def _same(a: LoadOrder | None, b: LoadOrder) -> bool:
-    return a is not None and (a.epoch, a.generation, a.manifest_digest) == (b.epoch, b.generation, b.manifest_digest)
 
 
 def _is(served: Served, order: LoadOrder) -> bool:

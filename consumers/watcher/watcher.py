@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.discovery.registration import make_presence
 from modelcast.consumers.fetch import Link, RegionalArtifacts, as_set
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.server import serve_until
 from modelcast.consumers.watcher.engine import WatcherEngine

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.fetch import Context, HeldFiles, Request, Step, find_manifest
-from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.deltas.fetch.bad_offers import BadOffers
 from modelcast.deltas.fetch.codec_speeds import CodecSpeeds
 from modelcast.deltas.fetch.offers import read_offers

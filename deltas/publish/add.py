@@ -13,8 +13,7 @@ from modelcast.deltas.publish.tools import DeltaTools
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
-from modelcast.producers.publication import PublishProgress
-from modelcast.producers.step_timer import StepTimer
+from modelcast.producers import PublishProgress, StepTimer
 from modelcast.schemas import keys
 from modelcast.schemas.delta_reports import DeltaMade, DeltaOffer, offered
 from modelcast.schemas.errors import ModelcastError, NotFound

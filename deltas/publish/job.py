@@ -8,7 +8,7 @@ from typing import TypeVar
 from modelcast.deltas.publish.bases.copies import Copies
 from modelcast.deltas.publish.builder import DeltaBuilder
 from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget
-from modelcast.producers.step_timer import StepTimer
+from modelcast.producers import StepTimer
 from modelcast.schemas.delta_reports import DeltaMade
 
 T = TypeVar("T")

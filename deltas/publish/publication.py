@@ -19,10 +19,9 @@ from modelcast.deltas.publish.planning.timing import deltas_awaited
 from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget
 from modelcast.deltas.publish.tools import DeltaTools
 from modelcast.infra.ablation import FORECAST, without
+from modelcast.producers import Publication, StepTimer
 from modelcast.producers.accelerator import Additions
 from modelcast.producers.artifact import Artifact
-from modelcast.producers.publication import Publication
-from modelcast.producers.step_timer import StepTimer
 from modelcast.schemas.delta_reports import offered
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint

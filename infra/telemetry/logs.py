@@ -18,7 +18,7 @@ import structlog
 from modelcast.infra.settings import LogSettings
 from modelcast.infra.variables import unknown_variables
 from modelcast.schemas.errors import ModelcastError
-from modelcast.schemas.printable import escaped_json, printable
+from modelcast.schemas.text.printable import escaped_json, printable
 
 CONTEXT = ("model", "version", "generation", "region")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}

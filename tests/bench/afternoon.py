@@ -33,7 +33,7 @@ from modelcast.infra.kafka.client import make_admin, make_producer
 from modelcast.infra.local.layout import PODS_PER_REGION, REGIONS
 from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.settings import Settings, load
-from modelcast.producers.publisher import Publisher
+from modelcast.producers.publish.publisher import Publisher
 from tests.bench.afternoon_consumer import ACKS, BUCKET, NEWS
 from tests.bench.figures import conditions, spread
 from tests.bench.road import MODEL, SETTLE_SECONDS, Listener, listening, small_model, stack_on_real_files

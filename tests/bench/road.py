@@ -37,7 +37,7 @@ from modelcast.infra.local.layout import ORIGIN_BUCKET, REGIONS, bucket_of
 from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import Settings, load
-from modelcast.producers.publisher import Publisher
+from modelcast.producers.publish.publisher import Publisher
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import Activation, ModelAck, VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of

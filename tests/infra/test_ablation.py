@@ -30,7 +30,7 @@ def test_a_name_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.integration
 def test_without_own_http_boto3_does_all(s3: S3ForTests, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, OWN_HTTP)
-    monkeypatch.setattr("modelcast.infra.stores.s3_direct.ConnectionPool", None)
+    monkeypatch.setattr("modelcast.infra.stores.s3.direct.ConnectionPool", None)
     store = open_store(
         f"s3://{s3.bucket()}",
         endpoint_url=s3.endpoint_url,

@@ -11,7 +11,7 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publication, Publisher, Unannounced
 from modelcast.producers.accelerator import Additions
 from modelcast.producers.artifact import Artifact
-from modelcast.producers.step_timer import StepTimer
+from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.schemas.delta_reports import DeltaOffer
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore

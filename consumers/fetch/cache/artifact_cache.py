@@ -21,12 +21,12 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from modelcast.consumers.artifacts.sources import ArtifactMissing
+from modelcast.consumers.artifacts.verified import verify_folder, verify_once
 from modelcast.consumers.fetch.cache.incoming import Incoming
 from modelcast.consumers.fetch.cache.locks import CacheLocks
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import disk_full, full_disk_named
-from modelcast.consumers.pod.artifacts import ArtifactMissing
-from modelcast.consumers.pod.verified import verify_folder, verify_once
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import ContentError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest

@@ -33,7 +33,7 @@ from modelcast.consumers.pod.worker.answering import Answering
 from modelcast.consumers.pod.worker.frames import FrameKind, FrameReader, header
 
 if TYPE_CHECKING:
-    from modelcast.consumers.pod.artifacts import ArtifactSource, ArtifactSourceFactory
+    from modelcast.consumers.artifacts.sources import ArtifactSource, ArtifactSourceFactory
     from modelcast.consumers.pod.worker.models.version import LoadedVersion
 
 _PR_SET_PDEATHSIG = 1

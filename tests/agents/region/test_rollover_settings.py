@@ -9,8 +9,8 @@ from modelcast.agents.region.decider.values import PodTraits
 from modelcast.agents.region.rollover_settings import policy_for, traits_of
 from modelcast.infra.settings import RegionSettings, load
 from modelcast.infra.settings_rollovers import RolloverSettings
-from modelcast.schemas.amounts import Amount
 from modelcast.schemas.errors import UsageError
+from modelcast.schemas.text.amounts import Amount
 
 SETTINGS = """
 [regions.eu]

@@ -11,7 +11,7 @@ from modelcast.cli.demo.offered import Offered
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.seen import Asked, Crossing, Seen
 from modelcast.cli.demo.traffic import Tally
-from modelcast.producers.publication import Publication
+from modelcast.producers.publish.publication import Publication
 from modelcast.schemas.delta_reports import DeltaOffer
 from modelcast.schemas.errors import ExitCode
 from modelcast.schemas.records import RegionState, VersionState

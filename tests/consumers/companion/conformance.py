@@ -19,7 +19,7 @@ from modelcast.consumers.pod_clients.port import (
 )
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.companion.server_rig import ServerRig
+from tests.consumers.companion.servers.server_rig import ServerRig
 from tests.consumers.pod.models import order
 from tests.consumers.pod.pod_process import TOKEN
 from tests.support.waiting import until_async

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from modelcast.infra.stores.s3_upload import HELD_MAX_BYTES
-from tests.producers.test_large import publish_twice
+from modelcast.infra.stores.s3.upload import HELD_MAX_BYTES
+from tests.producers.publish.test_large import publish_twice
 from tests.support.records.pairs import adam_step, safetensors_bytes, weights
 from tests.support.servers.stores import S3ForTests
 

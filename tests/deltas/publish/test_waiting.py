@@ -13,7 +13,8 @@ from modelcast.deltas import codec as delta
 from modelcast.deltas.publish import builder, planner, publication
 from modelcast.deltas.publish.job import DeltaJob
 from modelcast.infra.stores import MemoryStore
-from modelcast.producers import Publisher, publishing
+from modelcast.producers import Publisher
+from modelcast.producers.publish import publishing
 from modelcast.schemas.delta_reports import DeltaMade
 from modelcast.schemas.errors import Refused
 from tests.deltas.publish.training import Watcher, offers_in, settings, updates, waits_for_one

@@ -125,12 +125,28 @@ def test_every_alert_has_a_series_that_makes_it_fire_and_one_that_keeps_it_quiet
     assert {each["alertname"] for each in quiet} == set(names)
 
 
-def test_rules_name_only_what_the_daemons_show() -> None:
+def shown() -> set[str]:
+    """The metrics that our processes declare, as they are queried, less what a counter or histogram adds."""
     sources = [ROOT / "infra" / "telemetry" / "metrics.py", ROOT / "dashboard" / "metrics.py"]
-    shown = set(re.findall(r'"(modelcast_\w+)"', "".join(path.read_text() for path in sources)))
-    named = {name for text in expressions() for name in re.findall(r"(?<![:\w])modelcast_\w+", text)}
+    names = re.findall(r'"(modelcast_\w+)"', "".join(path.read_text() for path in sources))
+    return {name.removesuffix("_total") for name in names}
+
+
+def metrics_in(expr: str) -> set[str]:
+    """The metrics of ours that an expression asks for."""
+    return {re.sub("_(total|bucket|count)$", "", name) for name in re.findall(r"(?<![:\w])modelcast_\w+(?!:|\w)", expr)}
+
+
+def recorded() -> set[str]:
+    """What the recording rules make."""
+    (group,) = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
+    return {rule["record"] for rule in group["rules"]}
+
+
+def test_rules_name_only_what_the_daemons_show() -> None:
+    named = {name for text in expressions() for name in metrics_in(text)}
     assert named
-    assert {re.sub("_(total|bucket)$", "", name) for name in named} <= shown
+    assert named <= shown()
 
 
 @pytest.mark.real

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.consumers.pod import fence
+from modelcast.consumers.pod.admission import fence
 from modelcast.consumers.pod_clients.port import (
     BLAMES_THE_BYTES,
     BLAMES_THE_VERSION,

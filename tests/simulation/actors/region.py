@@ -17,8 +17,8 @@ from modelcast.schemas.ports import ObjectInfo
 from tests.simulation import artifacts
 from tests.simulation.actors.group import Group
 from tests.simulation.actors.pod import Pod
-from tests.simulation.actors.stepwise import wait_here
 from tests.simulation.actors.worker import Worker
+from tests.simulation.time.stepwise import wait_here
 
 if TYPE_CHECKING:
     from modelcast.schemas.records import ModelUpdate

@@ -28,7 +28,7 @@ from tests.simulation.actors.line import BucketLine, OriginLine
 from tests.simulation.actors.origin import reader_for
 from tests.simulation.actors.pod_client import PodClient
 from tests.simulation.actors.process import Process
-from tests.simulation.actors.threads import SimulatedThreads
+from tests.simulation.time.threads import SimulatedThreads
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region

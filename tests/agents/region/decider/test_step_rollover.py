@@ -20,9 +20,9 @@ from modelcast.agents.region.decider.values import (
     Save,
     Tick,
 )
-from modelcast.schemas.amounts import Amount
 from modelcast.schemas.records import CommandKind, ModelAck
 from modelcast.schemas.states import State
+from modelcast.schemas.text.amounts import Amount
 from tests.agents.region.words import EAGER, Log, Region, digest, memory_of, reading
 
 FOUR = ("a", "b", "c", "d")

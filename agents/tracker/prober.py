@@ -97,15 +97,11 @@ class Prober:
 
     async def _probe(self, partition: int) -> None:
         clock, loop = self._ports.clock, asyncio.get_running_loop()
-        log_seconds, began = None, clock.monotonic()
+        began = clock.monotonic()
         asked = loop.run_in_executor(self._ports.stores, self._reader.read_registry_id)
-        try:
-            self._registry_id = await asyncio.wait_for(asyncio.shield(asked), LOG_SECONDS_MAX)
-            log_seconds = clock.monotonic() - began
-            PROBE_SECONDS.labels("log").observe(log_seconds)
-        except (TimeoutError, ModelcastError) as error:
-            asked.add_done_callback(lambda done: done.cancelled() or done.exception())  # it was said once
-            log.debug("the registry did not answer a probe", error=str(error))
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may come too late for anyone
+        await asyncio.wait({asked}, timeout=LOG_SECONDS_MAX)
+        log_seconds = self._log_answered(asked, clock.monotonic() - began)
         if not self._registry_id:
             return  # no region could tell whether the probe is ours
         if (owned := self._owned()) - self._known:
@@ -121,6 +117,20 @@ class Prober:
         self._ports.sender.send(
             Topic.MODEL_UPDATES, PROBE_KEYS[partition], encode(probe), partial(self._delivered, probe.probe_id)
         )
+
+    def _log_answered(self, asked: asyncio.Future[str], took_seconds: float) -> float | None:
+        """Seconds that the store took to tell the registry's id; None: it has not."""
+        if not asked.done():
+            asked.add_done_callback(
+                lambda late: late.cancelled() or late.exception()
+            )  # looked at, so that none is lost
+            return None
+        if (error := asked.exception()) is not None:
+            log.debug("the registry did not answer a probe", error=str(error))
+            return None
+        self._registry_id = asked.result()
+        PROBE_SECONDS.labels("log").observe(took_seconds)
+        return took_seconds
 
     def _delivered(self, probe_id: str, done: bool) -> None:
         clock = self._ports.clock

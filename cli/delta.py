@@ -12,7 +12,7 @@ from modelcast.cli.delta_publish import publish
 from modelcast.cli.options import Output, path
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import ContentError, UsageError
-from modelcast.schemas.words import size
+from modelcast.schemas.quantities import size
 
 if TYPE_CHECKING:
     from modelcast.deltas.codec import DeltaInfo

@@ -17,7 +17,7 @@ EXTRA_MODULES = frozenset({"numpy", "pcodec", "zstandard"})
 _absent: set[str] = set()  # by name, so that it is logged once
 
 
-def load(name: str) -> object | None:
+def load_accelerator(name: str) -> object | None:
     """What the entry point ``name`` points to; None: it is not declared, its package is gone, or its extra is missing.
 
     Raises:

@@ -26,7 +26,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import redis
 import redis.asyncio
 
-from modelcast.infra.redis_connection import ERRORS, connection_options, unavailable
+from modelcast.infra.redis_connection import ERRORS, connection_options, redis_unavailable
 from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import DecodeError, RedisUnavailable
@@ -125,7 +125,7 @@ class RedisMirror:
             await self._without_scripts()
             return time.time_ns() // 1000
         except ERRORS as error:
-            raise unavailable(error) from error
+            raise redis_unavailable(error) from error
 
     async def write(self, batch: Batch) -> int:
         """Write a batch in one round trip.
@@ -150,7 +150,7 @@ class RedisMirror:
             if isinstance(error, redis.ResponseError) and self._scripts and _no_scripts(error):
                 await self._without_scripts()
                 return await self.write(batch)
-            raise unavailable(error) from error
+            raise redis_unavailable(error) from error
         return sum(answer == 0 for answer in answers[-len(batch.writes) :]) if batch.writes and self._scripts else 0
 
     async def _without_scripts(self) -> None:
@@ -248,14 +248,14 @@ class RedisView:
         try:
             found = cast(bytes | None, self._client.get(REGISTRY_KEY))
         except ERRORS as error:
-            raise unavailable(error) from error
+            raise redis_unavailable(error) from error
         return Keys(found.decode()) if found else None
 
     def _names(self, key: str) -> list[str]:
         try:
             return sorted(name.decode() for name in cast(set[bytes], self._client.smembers(key)))
         except ERRORS as error:
-            raise unavailable(error) from error
+            raise redis_unavailable(error) from error
 
     def _fetch(self, keys: Iterable[str]) -> tuple[list[dict[bytes, bytes]], int]:
         pipeline = self._client.pipeline(transaction=False)
@@ -265,7 +265,7 @@ class RedisView:
         try:
             (seconds, micros), *found = pipeline.execute()
         except ERRORS as error:
-            raise unavailable(error) from error
+            raise redis_unavailable(error) from error
         return found, seconds * 1_000_000 + micros
 
     def _read(self, keys: Iterable[str], cls: type[R]) -> list[Aged[R]]:

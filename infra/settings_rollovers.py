@@ -14,7 +14,7 @@ Pods = Annotated[str, BeforeValidator(lambda text: str(Amount.parse(text)))]
 
 
 class RolloverSettings(Section):
-    """What is not set is as in the layer below: model, fleet, region, default."""
+    """Bounds of a rollover. What a model does not set is as its fleet, its region or the default has it."""
 
     at_once: Pods = "25%"  # load at once; at least one does
     min_healthy: Pods = "50%"  # go on taking traffic; counts where a swap has a gap
@@ -34,7 +34,7 @@ class RolloverSettings(Section):
 
 
 class RegionRolloverSettings(RolloverSettings):
-    """A region's, with those of models that have their own."""
+    """The bounds of a region, and those of models that have their own."""
 
     models: dict[str, RolloverSettings] = Field(default_factory=dict)
 

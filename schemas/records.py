@@ -144,6 +144,9 @@ class PodReport:
     incarnation: str = ""
     read_at_us: int = 0
     error: str = ""
+    kind: str = ""  # what serves there, as it says itself: "modelcast", "triton"; "": not known
+    fleet: str = ""  # where its region knows it from: "settings", "registration", "kubernetes shop/fraud"
+    zone: str = ""  # where it stands
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 
 from modelcast.agents.history.archive import PartitionArchive
-from modelcast.infra.kafka.client import make_admin, make_consumer, passes, unavailable
+from modelcast.infra.kafka.client import kafka_unavailable, make_admin, make_consumer, passes
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import decode_as
@@ -122,7 +122,7 @@ class ChangesFollower:
         try:
             return str(asked[name].result(timeout).topic_id)
         except KafkaException as error:
-            raise unavailable(error, self._settings, name) from error
+            raise kafka_unavailable(error, self._settings, name) from error
         except TimeoutError:
             raise KafkaUnavailable("Kafka: no answer in time", subject=name) from None
 
@@ -163,7 +163,7 @@ class ChangesFollower:
             if error.code() == KafkaError._PARTITION_EOF:
                 self._ends_here(partition, archive)
             elif not passes(error):
-                raise unavailable(error, self._settings, f"{Topic.VERSION_CHANGES}[{partition}]")
+                raise kafka_unavailable(error, self._settings, f"{Topic.VERSION_CHANGES}[{partition}]")
             return
         self._at_the_end.discard(partition)
         try:

@@ -11,7 +11,7 @@ import structlog
 from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
-from modelcast.agents.tracker.decider.rows import ModelRow, Rows, said_before
+from modelcast.agents.tracker.decider.rows import ModelRow, Rows, reported_before
 from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.ports import TrackerPorts
@@ -52,7 +52,7 @@ class Reported:
 
 
 class Emitter:
-    """Folds and speaks. For one event loop."""
+    """Folds models and publishes their states. It belongs to one event loop."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Emitter:
         self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
         self.metrics = StateMetrics(
             pairs=settings.tracker.metrics == "pairs",
-            late_seconds=settings.dashboard.lag_slo_seconds,
+            late_seconds=settings.dashboard.late_seconds,
             now=lambda: ports.clock.wall_us() / 1_000_000,
         )
         self._listed = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
@@ -99,17 +99,17 @@ class Emitter:
         self._wake.set()
 
     def leave_out(self, regions: Set[str]) -> None:
-        """These were forgotten: they are not expected any more, whatever the settings list; all others are."""
+        """Expect these regions no more, whatever the settings list: a person had them forgotten."""
         self.expected = tuple(name for name in self._listed if name not in regions)
         self.all_changed()
 
     def _delivered(self, model: str, done: bool) -> None:
-        """What was reported of a model has arrived, or was lost: then the next tick says it again."""
+        """Note whether a state arrived; a lost one is sent again at the next tick."""
         if not done and model in self._reported:
             self._reported[model].at = float("-inf")
 
     def settle(self, settled: bool) -> None:
-        """Partitions have changed hands (or are about to)."""
+        """Note that partitions have changed (``settled``), or are about to."""
         self.settled = settled
         if settled:
             # Not by the rows that exist: a late record of a lost model makes one anew.
@@ -136,7 +136,7 @@ class Emitter:
             tick.cancel()
 
     async def _wait_for_change(self, seconds: float) -> None:
-        """For so long at most: what is new need not wait until a model that failed is tried again."""
+        """Wait for a change, for at most ``seconds``: news need not wait for the retry of a model that failed."""
         if seconds > 0:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), seconds)
@@ -160,7 +160,7 @@ class Emitter:
             self._tick()
 
     def _tick(self) -> None:
-        """What time alone changes: regions fall silent or are unread, everything is reported again now and then."""
+        """Apply what time alone changes: regions fall silent or are unread; every state is repeated now and then."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
         silent = unheard = self._heartbeats.silent(self.expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
@@ -205,7 +205,7 @@ class Emitter:
             waiting.discard(model)
             if row is not None and self._rows.owns(model):
                 try:
-                    self.say(row)
+                    self.emit(row)
                     waiting.succeeded(model)
                 except Exception as error:  # one model's trouble is not the others'
                     log.exception("a model could not be folded", model=model, error=repr(error))
@@ -216,12 +216,12 @@ class Emitter:
                 return 0.0
         return min(waits, default=0.0)
 
-    def say(self, row: ModelRow) -> None:
-        """Fold one model and say it if that is news."""
+    def emit(self, row: ModelRow) -> None:
+        """Fold one model and send its state if that is news."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
         unread_since_us = self._reading.unread_since_us(row.model)
         known = row.known(self._everywhere(), unread_since_us and unread_since_us + self._heartbeats.ahead_us)
-        state = fold(known, now_us) if known is not None else said_before(row, self._alarm(), now_us)
+        state = fold(known, now_us) if known is not None else reported_before(row, self._alarm(), now_us)
         if state is None:
             return
         reported = self._reported.get(row.model)
@@ -273,7 +273,7 @@ def _readable_until_us(known: Known, now_us: int) -> int:
 
 
 def _is_behind(state: VersionState) -> bool:
-    """Whether reports that came long before the state was said are not in it."""
+    """Whether the state lacks reports that came long before it was made."""
     return state.unread_seconds > BEHIND_SECONDS
 
 
@@ -284,7 +284,7 @@ def timeless(state: VersionState) -> VersionState:
 
 
 def _encoded(state: VersionState) -> bytes:
-    """A state as it is sent; one that is larger than estimated names fewer pods, and says how many it leaves out."""
+    """A state's bytes; one that is larger than estimated names fewer pods, and how many it omits."""
     named = max((len(r.pods) for r in state.regions), default=0)
     while True:
         try:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 # As in consumers/companion/kinds.py, whose libraries are not loaded for a help text.
 SERVER_KINDS = ("triton", "mlserver", "kserve", "tensorflow", "torchserve", "sglang", "vllm", "webhook", "folder")
-ADVERTISE_HELP = 'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "lease" }).'
+ADVERTISE_HELP = (
+    'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "registration" }).'
+)
+ZONE_HELP = "The zone in which it stands, registered with --advertise; else as its fleet's settings say."
 PortFile = Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.", parser=path)]
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.", parser=path)]
 CacheDir = Annotated[
@@ -72,6 +75,7 @@ def pod(
     state_dir: StateDir = None,
     cache_dir: CacheDir = None,
     advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
+    zone: Annotated[str, typer.Option("--zone", help=ZONE_HELP)] = "",
     memory_max_bytes: Annotated[
         int | None, typer.Option("--memory-max-bytes", min=1, help="Of all its models together; else what is free.")
     ] = None,
@@ -82,7 +86,7 @@ def pod(
     from modelcast.consumers.pod.server import serve
 
     settings = load()
-    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise, zone)
     _run(serve(replace(config, memory_max_bytes=memory_max_bytes)), settings, daemon="pod", region=region, pod=name)
 
 
@@ -108,6 +112,7 @@ def companion(
     state_dir: StateDir = None,
     cache_dir: CacheDir = None,
     advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
+    zone: Annotated[str, typer.Option("--zone", help=ZONE_HELP)] = "",
 ) -> None:
     """Beside a server of another kind: a pod towards the region, files and swaps towards the server.
 
@@ -119,7 +124,7 @@ def companion(
     from modelcast.consumers.pod.server import serve
 
     settings = load()
-    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise, zone)
     server_token = os.environ.get("MODELCAST_SERVER_TOKEN", "")
     beside = ServerSettings(
         kind, server, repository, command, check, webhook, server_token, load_seconds_max=config.load_seconds_max
@@ -138,17 +143,20 @@ def _pod_config(
     state_dir: Path | None,
     cache_dir: Path | None,
     advertise: str,
+    zone: str,
 ) -> "PodConfig":
     import functools
 
-    from modelcast.cli.pod_sources import RegionDesired, make_source
-    from modelcast.consumers.discovery.registration import make_presence
+    from modelcast.cli.pod_sources import RegionAspired, make_source
+    from modelcast.consumers.discovery.registrar import make_registrar
     from modelcast.consumers.pod.config import PodConfig
 
     if advertise and port == 0:
         raise UsageError(
             "a pod that registers itself needs a port of its own", hint="set --port to that of --advertise"
         )
+    if zone and not advertise:
+        raise UsageError("a zone is registered with --advertise", hint="or set zone in the fleet's settings")
     here = settings.region(region)
     check_pod(name)
     cache = cache_dir or here.cache_dir
@@ -165,8 +173,8 @@ def _pod_config(
         token=_token(here, region),
         artifacts=functools.partial(make_source, here, cache),
         state_dir=state,
-        desired=RegionDesired(here.store) if here.store else None,
-        presence=make_presence(here, region, name, advertise) if advertise else None,
+        aspired=RegionAspired(here.store) if here.store else None,
+        presence=make_registrar(here, region, name, advertise, zone) if advertise else None,
         host=host,
         port=port,
         port_file=port_file,

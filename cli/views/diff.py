@@ -10,7 +10,7 @@ from modelcast.cli.options import Output
 from modelcast.cli.views.registry import ReferenceArgument, read_log
 from modelcast.schemas.errors import ExitCode, UsageError
 from modelcast.schemas.names import Reference
-from modelcast.schemas.words import MISSING, size
+from modelcast.schemas.quantities import MISSING, size
 
 if TYPE_CHECKING:
     from modelcast.schemas.history.difference import TensorShape, VersionDifference

@@ -15,8 +15,8 @@ from modelcast.schemas.digests import short
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.names import Reference, check_model
+from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.records import ALL_REGIONS, Activation, Entry, ModelUpdate
-from modelcast.schemas.words import duration, size
 
 if TYPE_CHECKING:
     from modelcast.infra.registry.reader import RegistryReader, Tail, TimedEntry

@@ -29,20 +29,20 @@ class Sighting:
     behind_seconds: float = 0.0
 
     @classmethod
-    def of(cls, state: VersionState, said_seconds_ago: float, source: str) -> Self:
+    def of(cls, state: VersionState, reported_seconds_ago: float, source: str) -> Self:
         """A state that the tracker wrote that many seconds ago."""
         behind_seconds = state.unread_seconds
-        return cls(state, said_seconds_ago + behind_seconds, source, behind_seconds)
+        return cls(state, reported_seconds_ago + behind_seconds, source, behind_seconds)
 
     @property
-    def said_seconds_ago(self) -> float:
+    def reported_seconds_ago(self) -> float:
         """Seconds since it was written."""
         return self.age_seconds - self.behind_seconds
 
     @property
     def at_us(self) -> int:
         """Now, by the clock of the tracker that wrote it; UTC microseconds."""
-        return self.state.updated_at_us + int(self.said_seconds_ago * 1_000_000)
+        return self.state.updated_at_us + int(self.reported_seconds_ago * 1_000_000)
 
 
 class StateSource:

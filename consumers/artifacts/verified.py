@@ -1,4 +1,4 @@
-"""Files that need not be hashed again: they were, since this machine started, and nothing has touched them since.
+"""Files that need not be hashed again: they were since this machine started, and have not changed since.
 
 The kernel sets a file's change time at every write, rename, link or change of its rights, and no program can set it.
 As long as inode, size and both times of each file are what they were before it was hashed, the bytes are those that
@@ -43,8 +43,22 @@ def verify_once(folder: Path, manifest: Manifest, record: Path) -> None:
         return
     verify_folder(folder, manifest)
     if stamps and boot and is_settled(stamps, now_ns) and _is_local(folder):
-        with suppress(OSError), written_aside(record, durable=False) as file:  # else it is hashed again
-            file.write(orjson.dumps(known))
+        _record(record, known)
+
+
+def note_verified(folder: Path, manifest: Manifest, record: Path) -> None:
+    """Record that ``folder`` holds the manifest's bytes, for a caller that hashed them as it wrote them.
+
+    Nothing is recorded where ``verify_once`` would record nothing; then they are hashed once more.
+    """
+    boot, now_ns, stamps = _boot(), time.time_ns(), stamps_of(folder, manifest)
+    if stamps and boot and is_settled(stamps, now_ns) and _is_local(folder):
+        _record(record, {"boot": boot, "manifest": manifest.digest, "files": stamps})
+
+
+def _record(record: Path, known: Mapping[str, object]) -> None:
+    with suppress(OSError), written_aside(record, durable=False) as file:  # else it is hashed again
+        file.write(orjson.dumps(known))
 
 
 def verify_folder(folder: Path, manifest: Manifest) -> None:
@@ -93,7 +107,7 @@ def is_settled(stamps: Stamps, now_ns: int) -> bool:
 
 
 def stamps_of(folder: Path, manifest: Manifest) -> Stamps | None:
-    """Those of the manifest's files; None: one can't be looked at."""
+    """The stamps of the manifest's files; None: one can't be read."""
     stamps = {}
     for entry in manifest.files:
         try:

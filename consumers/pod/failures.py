@@ -1,4 +1,4 @@
-"""Why a load failed, as the stable word that decides whether the version is to blame."""
+"""Why a load failed, as the stable code that decides whether the version is to blame."""
 
 import errno
 
@@ -32,6 +32,6 @@ def failure_code(error: Exception) -> str:
 
 
 def failure_message(error: Exception) -> str:
-    """What is reported of it."""
-    said = str(error) if isinstance(error, ModelcastError | MemoryError) else f"{type(error).__name__}: {error}"
-    return said[:2000] or type(error).__name__
+    """The error's message, at most 2,000 characters."""
+    message = str(error) if isinstance(error, ModelcastError | MemoryError) else f"{type(error).__name__}: {error}"
+    return message[:2000] or type(error).__name__

@@ -8,6 +8,7 @@ from multidict import CIMultiDict
 
 from modelcast.consumers.pod.engine import Served
 from modelcast.consumers.pod_clients.port import LoadOrder
+from modelcast.schemas.backoff import backoff_seconds
 
 RESPAWN_SECONDS_MIN = 0.1
 RESPAWN_SECONDS_MAX = 30.0
@@ -16,7 +17,7 @@ STEADY_SECONDS = 60.0  # what served this long starts a new count of crashes
 
 @dataclass(frozen=True)
 class Serving:
-    """What serves, by whose order, and what every one of its answers says of that."""
+    """What serves, by which order, and the headers of its answers."""
 
     order: LoadOrder
     served: Served
@@ -47,7 +48,7 @@ class Slot:
     model: str
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)
     serving: Serving | None = None
-    wanted: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
+    aspired: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
     bringing_up: "asyncio.Task[None] | None" = None
     bringing_up_order: LoadOrder | None = None
     failures: int = 0  # losses and failed respawns in a row
@@ -72,5 +73,5 @@ class Slot:
     def respawn_seconds(self) -> float:
         """Count one more attempt to bring up what was lost; seconds until it may begin: none, then doubling."""
         self.failures += 1
-        n = self.failures
-        return 0.0 if n == 1 else min(RESPAWN_SECONDS_MAX, RESPAWN_SECONDS_MIN * 2.0 ** min(n - 2, 20))
+        again = self.failures - 1
+        return backoff_seconds(RESPAWN_SECONDS_MIN, again, RESPAWN_SECONDS_MAX) if again else 0.0

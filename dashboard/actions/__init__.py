@@ -1,4 +1,4 @@
-"""CommandWriter from the page and from programs: who asks, whether he may, what it would change."""
+"""Commands from the page and from programs: who sends them, whether they may, what they would change."""
 
 from modelcast.dashboard.actions.commands import CommandRequest, CommandWriter
 from modelcast.dashboard.actions.effects import CommandEffect, RegionEffect

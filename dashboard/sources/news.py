@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from modelcast.dashboard.view.fleet import Worker
+from modelcast.dashboard.view.overview import Worker
 from modelcast.dashboard.view.probe import SeenProbe
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.records import VersionState

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
-from modelcast.dashboard.view.fleet import Worker
+from modelcast.dashboard.view.overview import Worker
 from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import RedisUnavailable
@@ -19,24 +19,24 @@ SHARE_MAX = 0.2
 
 
 class RedisPoller:
-    """Asks Redis again and again.
+    """Polls Redis.
 
     Args:
         settings: where Redis is.
-        tell: called on the event loop with what was read.
+        deliver: called on the event loop with what was read.
         states_wanted: whether states are to be read, too.
     """
 
     def __init__(
-        self, settings: Settings, tell: Callable[[NewsBatch], None], states_wanted: Callable[[], bool]
+        self, settings: Settings, deliver: Callable[[NewsBatch], None], states_wanted: Callable[[], bool]
     ) -> None:
-        self._settings, self._tell, self._states_wanted = settings, tell, states_wanted
+        self._settings, self._deliver, self._states_wanted = settings, deliver, states_wanted
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Poll until cancelled."""
         while True:
             began, wanted = time.monotonic(), self._states_wanted()
-            self._tell(await asyncio.to_thread(self._look, wanted))
+            self._deliver(await asyncio.to_thread(self._look, wanted))
             took = time.monotonic() - began
             await asyncio.sleep(max(STATES_SECONDS if wanted else BEATS_SECONDS, took / SHARE_MAX))
 

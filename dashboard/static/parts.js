@@ -14,11 +14,11 @@ export function Said({ text, max = 300 }) {
   return html`<details class="said"><summary><bdi>${clean.slice(0, max)}…</bdi></summary><bdi>${clean}</bdi></details>`;
 }
 
-/** A status word with its shape. */
-export function Badge({ word, label }) {
-  const look = store.words.get(word);
-  const then = word === "OK" && old() ? "OK then" : label || word;
-  return html`<span class=${`badge w-${word}`} title=${look?.means}><span aria-hidden="true">${look?.shape.trim() || " "}</span> ${then}</span>`;
+/** A status with its shape. */
+export function Badge({ status, label }) {
+  const look = store.statuses.get(status);
+  const then = status === "OK" && old() ? "OK then" : label || status;
+  return html`<span class=${`badge w-${status}`} title=${look?.means}><span aria-hidden="true">${look?.shape.trim() || " "}</span> ${then}</span>`;
 }
 
 /** How long ago, counted on; the moment itself on hover. */

@@ -6,7 +6,7 @@ const RECOVERED_SECONDS = 120;
 const QUIET_SECONDS = 12; // two missed ticks: the stream may be open and dead
 
 export const store = {
-  words: new Map(), // word -> {shape, light, dark, means}
+  statuses: new Map(), // status -> {shape, light, dark, means}
   rank: new Map(),
   verdict: null, fresh: null, revision: -1, boot: "",
   problems: new Map(), order: [], recovered: [], total: 0,
@@ -83,10 +83,10 @@ let loading = null;
 export function load() {
   loading ??= (async () => {
     try {
-      const [words, verdict, problems, entries, grid] = await Promise.all(
-        [ask("words"), ask("verdict"), ask("problems?limit=200"), ask("entries"), askGrid()]);
-      store.words = new Map(words.words.map((each) => [each.word, each]));
-      store.rank = new Map(words.words.map((each, place) => [each.word, place]));
+      const [statuses, verdict, problems, entries, grid] = await Promise.all(
+        [ask("statuses"), ask("verdict"), ask("problems?limit=200"), ask("entries"), askGrid()]);
+      store.statuses = new Map(statuses.statuses.map((each) => [each.status, each]));
+      store.rank = new Map(statuses.statuses.map((each, place) => [each.status, place]));
       Object.assign(store, { verdict: verdict.verdict, boot: verdict.boot, revision: verdict.revision, grid, entries: entries.entries });
       store.problems = new Map(problems.problems.map((each) => [each.id, each]));
       store.order = problems.problems.map((each) => each.id);
@@ -124,7 +124,7 @@ const HEAR = {
   gone(id) {
     const problem = store.problems.get(id);
     store.problems.delete(id);
-    const told = problem && store.rank.get(problem.word) < store.rank.get("LAG"); // a rollout that ended is no recovery
+    const told = problem && store.rank.get(problem.status) < store.rank.get("LAG"); // a rollout that ended is no recovery
     if (told) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
     store.recovered.length = Math.min(store.recovered.length, 5);
   },
@@ -137,10 +137,10 @@ const HEAR = {
   pairs(rows) {
     const { grid } = store;
     if (!grid) return;
-    for (const [model, region, word] of rows) {
+    for (const [model, region, status] of rows) {
       const row = grid.model.get(model), column = grid.region.get(region);
       if (row === undefined || column === undefined) { load(); return; }
-      grid.cells[row * grid.regions.length + column] = store.rank.get(word);
+      grid.cells[row * grid.regions.length + column] = store.rank.get(status);
     }
     grid.version += 1;
   },

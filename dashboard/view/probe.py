@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelcast.schemas.records import ProbeState
-from modelcast.schemas.words import duration
+from modelcast.schemas.quantities import duration
 
 DAY_US = 86_400 * 1_000_000
 OVERDUE_TURNS = 3

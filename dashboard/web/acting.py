@@ -6,7 +6,7 @@ import structlog
 from aiohttp import web
 
 from modelcast.dashboard.actions import CommandWriter, Identities, Requester, Unwelcome
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.web.answers import Actions, Fault, action_line
 from modelcast.schemas.errors import MovedOn, NotAnnounced, NotFound, Refused
@@ -25,7 +25,7 @@ class Acting:
         commands: writes commands.
     """
 
-    def __init__(self, board: Board, identities: Identities, commands: CommandWriter) -> None:
+    def __init__(self, board: Dashboard, identities: Identities, commands: CommandWriter) -> None:
         self._board, self._identities, self._commands = board, identities, commands
 
     def routes(self, base: str) -> list[web.RouteDef]:
@@ -55,7 +55,7 @@ class Acting:
         if request.content_type != "application/json":
             hint = "send Content-Type: application/json"
             return _fault(415, Fault("the request is no JSON", request.content_type[:100], hint))
-        view = self._board.fleet.models.get(request.match_info["model"])
+        view = self._board.overview.models.get(request.match_info["model"])
         if view is None:
             raise NotFound("no such model", subject=request.match_info["model"][:80], hint="see /api/v1/models")
         model, body = view.state.model, await request.read()

@@ -3,17 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modelcast.dashboard.board import Freshness
-from modelcast.dashboard.groups import GroupView, GroupWord
+from modelcast.dashboard.dashboard import Freshness
+from modelcast.dashboard.groups import GroupStatus, GroupView
 from modelcast.dashboard.view.entries import EntryLine
-from modelcast.dashboard.view.fleet import Fleet, Worker
+from modelcast.dashboard.view.overview import Overview, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.probe import ProbeView
 from modelcast.dashboard.view.problems import Problem
-from modelcast.dashboard.view.verdict import FleetVerdict
+from modelcast.dashboard.view.verdict import OverviewVerdict
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.records import CommandKind, PodReport
-from modelcast.schemas.words import LOOKS, Word, worst
+from modelcast.schemas.statuses import LOOKS, Status, worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class PairLine:
 
     model: str
     region: str
-    word: Word
+    status: Status
     since_us: int
     counted: bool
     left_out: str
@@ -53,10 +53,10 @@ class PairLine:
 
 @dataclass(frozen=True, slots=True)
 class ModelLine:
-    """One model in a list. ``serving`` of ``counted`` regions serve what the log wants there."""
+    """One model in a list. ``serving`` of ``counted`` regions serve the aspired version."""
 
     model: str
-    word: Word
+    status: Status
     since_us: int
     latest_version: int | None
     consistent_version: int | None
@@ -70,23 +70,23 @@ class ModelLine:
     head_generation: int
     regions_omitted: int
     alarm: str
-    said_at_us: int
-    words: dict[str, int]
+    reported_at_us: int
+    statuses: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class RegionLine:
-    """One region in a list. ``serving`` of ``counted`` models serve what the log wants there."""
+    """One region in a list. ``serving`` of ``counted`` models serve the aspired version."""
 
     region: str
-    word: Word
+    status: Status
     heard_at_us: int
     workers: int
     serving: int
     counted: int
     behind_since_us: int
     disk_free_bytes: int | None
-    words: dict[str, int]
+    statuses: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,10 @@ class WorkerLine:
 
 
 @dataclass(frozen=True, slots=True)
-class WordLine:
-    """How a status word looks, and what it means."""
+class StatusLine:
+    """How a status looks, and what it means."""
 
-    word: Word
+    status: Status
     shape: str
     light: str
     dark: str
@@ -116,10 +116,10 @@ class WordLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """All status words, worst first."""
+class Statuses:
+    """All statuses, worst first."""
 
-    words: tuple[WordLine, ...]
+    statuses: tuple[StatusLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class VerdictAnswer:
     fresh: Freshness
     boot: str
     revision: int
-    verdict: FleetVerdict
+    verdict: OverviewVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +221,10 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupWordLine:
-    """What a status word of consumer groups means."""
+class GroupStatusLine:
+    """What a status of consumer groups means."""
 
-    word: GroupWord
+    status: GroupStatus
     means: str
 
 
@@ -235,14 +235,14 @@ class Groups:
     Attributes:
         looked_at_us: when they were looked at; 0: not yet.
         error: why the last look failed; what is shown is from ``looked_at_us``.
-        words: worst first.
+        statuses: worst first.
     """
 
     fresh: Freshness
     looked_at_us: int
     error: str
     groups: tuple[GroupView, ...]
-    words: tuple[GroupWordLine, ...]
+    statuses: tuple[GroupStatusLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,9 +288,9 @@ class Fault:
     hint: str
 
 
-def words() -> Words:
-    """The status words."""
-    return Words(tuple(WordLine(word, k.shape, k.light, k.dark, k.means) for word, k in LOOKS.items()))
+def statuses() -> Statuses:
+    """All statuses, worst first."""
+    return Statuses(tuple(StatusLine(status, k.shape, k.light, k.dark, k.means) for status, k in LOOKS.items()))
 
 
 def pair_line(pair: Pair) -> PairLine:
@@ -299,7 +299,7 @@ def pair_line(pair: Pair) -> PairLine:
     return PairLine(
         model=pair.model,
         region=row.region,
-        word=pair.word,
+        status=pair.status,
         since_us=pair.since_us,
         counted=pair.counted,
         left_out=row.left_out,
@@ -311,7 +311,7 @@ def pair_line(pair: Pair) -> PairLine:
         refused_version=row.refused_version,
         pinned_version=row.pinned_version,
         paused=row.paused,
-        pods_serving=0 if pair.word is Word.SILENT else row.pods_serving,
+        pods_serving=0 if pair.status is Status.SILENT else row.pods_serving,
         pods_expected=row.pods_expected,
         behind_since_us=pair.behind_since_us,
         reported_at_us=row.reported_at_us,
@@ -334,8 +334,8 @@ def model_line(view: ModelView) -> ModelLine:
     state, counted = view.state, [p for p in view.pairs.values() if p.counted]
     return ModelLine(
         model=state.model,
-        word=view.word,
-        since_us=_oldest(p.since_us for p in counted if p.word is view.word),
+        status=view.status,
+        since_us=_oldest(p.since_us for p in counted if p.status is view.status),
         latest_version=state.latest_version,
         consistent_version=state.consistent_version if _serving(counted) == len(counted) else None,
         consistent_since_us=state.consistent_since_us,
@@ -348,25 +348,25 @@ def model_line(view: ModelView) -> ModelLine:
         head_generation=state.head_generation,
         regions_omitted=state.regions_omitted,
         alarm=state.alarm,
-        said_at_us=view.appended_us,
-        words={word.value: view.words[word] for word in LOOKS if view.words.get(word)},
+        reported_at_us=view.appended_us,
+        statuses={status.value: view.statuses[status] for status in LOOKS if view.statuses.get(status)},
     )
 
 
-def region_line(fleet: Fleet, region: str) -> RegionLine:
+def region_line(overview: Overview, region: str) -> RegionLine:
     """A region as it is answered."""
-    pairs = [view.pairs[region] for view in fleet.models.values() if region in view.pairs]
-    counted, workers = [p for p in pairs if p.counted], fleet.workers.get(region, ())
+    pairs = [view.pairs[region] for view in overview.models.values() if region in view.pairs]
+    counted, workers = [p for p in pairs if p.counted], overview.workers.get(region, ())
     return RegionLine(
         region=region,
-        word=worst(p.word for p in counted),
+        status=worst(p.status for p in counted),
         heard_at_us=max([*(w.heard_at_us for w in workers), *(p.row.heard_at_us for p in pairs)], default=0),
         workers=len(workers),
         serving=_serving(counted),
         counted=len(counted),
         behind_since_us=_oldest(p.behind_since_us for p in counted if p.behind_since_us),
         disk_free_bytes=min((w.heartbeat.disk_free_bytes for w in workers), default=None),
-        words=_words_of(counted),
+        statuses=_statuses_of(counted),
     )
 
 
@@ -387,15 +387,15 @@ def worker_line(worker: Worker) -> WorkerLine:
 
 
 def _serving(pairs: list[Pair]) -> int:
-    """How many serve what is wanted; what was not heard of in time does not."""
-    return sum(LOOKS[p.word].serves_wanted for p in pairs)
+    """How many serve the aspired version; what was not heard of in time does not."""
+    return sum(LOOKS[p.status].serves_aspired for p in pairs)
 
 
-def _words_of(pairs: list[Pair]) -> dict[str, int]:
+def _statuses_of(pairs: list[Pair]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for word in LOOKS:
-        if count := sum(p.word is word for p in pairs):
-            found[word.value] = count
+    for status in LOOKS:
+        if count := sum(p.status is status for p in pairs):
+            found[status.value] = count
     return found
 
 

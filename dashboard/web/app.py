@@ -9,7 +9,7 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from modelcast.dashboard.actions import CommandWriter, Identities
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupsWatch
 from modelcast.dashboard.metrics import collected
 from modelcast.dashboard.sources.log_reader import LogSource
@@ -32,9 +32,9 @@ log = structlog.get_logger(__name__)
 
 
 def make_web_app(
-    settings: Settings, board: Board, logs: LogSource, groups: GroupsWatch, commands: CommandWriter
+    settings: Settings, board: Dashboard, logs: LogSource, groups: GroupsWatch, commands: CommandWriter
 ) -> web.Application:
-    """The application over a board.
+    """The application over a dashboard's state.
 
     Raises:
         UsageError: ``dashboard.actions`` contradicts itself.
@@ -130,7 +130,7 @@ def _fault(status: int, fault: Fault) -> web.Response:
     return web.Response(status=status, body=dumps(fault), content_type="application/json")
 
 
-def _probes(board: Board, groups: GroupsWatch) -> list[web.RouteDef]:
+def _probes(board: Dashboard, groups: GroupsWatch) -> list[web.RouteDef]:
     async def live(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 

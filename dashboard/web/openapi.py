@@ -14,7 +14,7 @@ from modelcast.dashboard.web.paging import LIMIT_MAX
 _LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}}
 _AFTER = {"name": "after", "in": "query", "description": "`next` of the page before", "schema": {"type": "string"}}
 _SORT = {"name": "sort", "in": "query", "schema": {"type": "string", "enum": ["worst", "name"]}}
-_WORD = {"name": "word", "in": "query", "description": "a status word", "schema": {"type": "string"}}
+_STATUS = {"name": "status", "in": "query", "description": "a status", "schema": {"type": "string"}}
 _PART = {"name": "q", "in": "query", "description": "a part of the name", "schema": {"type": "string"}}
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
 _REGION = {"name": "region", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -22,7 +22,7 @@ _REGION = {"name": "region", "in": "path", "required": True, "schema": {"type": 
 _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/verdict": ("Is everything as it should be?", answers.VerdictAnswer, []),
     "/problems": ("What is wrong, worst first.", answers.Problems, [_LIMIT, _AFTER]),
-    "/models": ("All models.", answers.Models, [_WORD, _PART, _SORT, _LIMIT, _AFTER]),
+    "/models": ("All models.", answers.Models, [_STATUS, _PART, _SORT, _LIMIT, _AFTER]),
     "/models/{model}": ("One model, everywhere.", answers.Model, [_MODEL]),
     "/models/{model}/regions/{region}/pods": (
         "Pods of a model in a region.",
@@ -36,7 +36,7 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/kafka/groups": ("How far the consumer groups on Kafka have read, worst first.", answers.Groups, []),
     "/kafka/probe": ("The probe that goes the whole way to every region and back.", answers.Probing, []),
     "/actions": ("Whether this dashboard takes commands.", answers.Actions, []),
-    "/words": ("The status words.", answers.Words, []),
+    "/statuses": ("The statuses.", answers.Statuses, []),
 }
 
 

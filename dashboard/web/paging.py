@@ -51,7 +51,7 @@ def page(rows: Sequence[T], key: Callable[[T], Key], *, after: str, limit: int, 
 
 
 def limit_of(text: str | None) -> int:
-    """How many rows are asked for.
+    """The number of rows that a request asks for.
 
     Raises:
         UsageError: it is no number from 1 to 1,000.

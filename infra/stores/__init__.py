@@ -1,6 +1,6 @@
 """Object stores: S3 and whatever speaks it, and one in memory for simulation and unit tests."""
 
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.infra.stores.probe import probe_conditional_puts
 from modelcast.infra.stores.s3 import S3Store, open_store
 

@@ -81,8 +81,8 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None, **always: str
 
 def warn_of_variables() -> None:
     """A line for each ``MODELCAST_…`` variable that has no effect, when a daemon starts."""
-    for told in unknown_variables(os.environ):
-        logging.getLogger(__name__).warning(told)
+    for message in unknown_variables(os.environ):
+        logging.getLogger(__name__).warning(message)
 
 
 @contextmanager

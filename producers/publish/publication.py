@@ -4,28 +4,41 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Protocol, Self
 
-from modelcast.infra.settings import Settings, load
+from modelcast.infra.settings import Settings, load_settings
 from modelcast.producers.ending import heard_at_exit
+from modelcast.producers.planning.arguments import number_of_seconds
 from modelcast.producers.planning.convergence import Level
-from modelcast.producers.planning.values import number_of_seconds
-from modelcast.schemas.delta_reports import DeltaMade, DeltaOffer
 from modelcast.schemas.errors import NotAnnounced
 from modelcast.schemas.records import Activation
+
+
+class Addition(Protocol):
+    """What an accelerator has put beside an artifact: a frozen dataclass of its own; as text, for people."""
+
+    @property
+    def files(self) -> int:
+        """How many of the artifact's files it is for."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """How large it is in the store."""
+        ...
 
 
 class PublishProgress(Protocol):
     """Called with what a publication is doing."""
 
     def step(self, name: str, total_bytes: int = 0) -> None:
-        """A step begins: ``scan`` (again once its size is known), ``upload``, ``deltas``, ``claim``, ``announce``."""
+        """A step begins: ``scan`` (again once its size is known), ``upload``, ``claim``, ``announce``, and others."""
         ...
 
     def advance(self, done_bytes: int) -> None:
         """Further bytes of the step are done."""
         ...
 
-    def delta(self, made: DeltaMade) -> None:
-        """One delta of a file is in the store."""
+    def added(self, addition: Addition) -> None:
+        """An accelerator has put one more thing beside the artifact."""
         ...
 
 
@@ -41,7 +54,7 @@ class Publication:
         step_seconds: where the time went.
         notes: what was found and not carried, or put right.
         log_head: up to where the log had been read when this was found, this entry included.
-        deltas: made by this call, by the version that they start from (0: compressed wholes).
+        additions: what accelerators put beside the artifact in this call.
     """
 
     model: str
@@ -61,7 +74,7 @@ class Publication:
     dry_run: bool = False
     step_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    deltas: tuple[DeltaOffer, ...] = ()
+    additions: tuple[Addition, ...] = ()
     log_head: int = 0
 
     def __str__(self) -> str:
@@ -104,7 +117,7 @@ class Published(Publication):
         from modelcast.producers.wait import wait_for
 
         wait_for(
-            self._settings or load(),
+            self._settings or load_settings(),
             self.model,
             self.version,
             level,

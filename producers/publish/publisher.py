@@ -14,8 +14,8 @@ from modelcast.producers.artifact import Artifact, located, scan
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.origin import Origin
+from modelcast.producers.planning.arguments import switch_of, value_and_type
 from modelcast.producers.planning.request import PublishRequest
-from modelcast.producers.planning.values import switch_of, value_and_type
 from modelcast.producers.publish.dry_run import dry_run as find_out
 from modelcast.producers.publish.publication import Publication, Published, PublishProgress, Unannounced
 from modelcast.producers.publish.publishing import Publishing
@@ -70,15 +70,16 @@ class Publisher(LogWriter):
         allow_pickle: bool = False,
         progress: PublishProgress | None = None,
         dry_run: bool = False,
-        deltas: bool | None = None,
+        accelerate: bool | None = None,
         verify: bool = False,
         allow_version_jump: bool = False,
     ) -> Published:
         """Put a version into the registry's log, and say so on Kafka.
 
         Interrupted anywhere and called again with the same bytes, it completes what was begun. Called from ``atexit``,
-        where Python drops errors, a failure makes the process exit with 120. It returns once the
-        deltas are in the store, too; regions were told before that unless waiting serves the slowest of them.
+        where Python drops errors, a failure makes the process exit with 120. It returns once what
+        accelerators add (deltas) is in the store, too; regions were told before that, unless waiting serves the slowest
+        of them.
 
         Args:
             model: its name.
@@ -92,7 +93,7 @@ class Publisher(LogWriter):
             allow_pickle: pickles are refused unless this is set.
             progress: called with each step.
             dry_run: check everything and write nothing.
-            deltas: whether to make them; None: as ``publish.deltas`` says.
+            accelerate: whether accelerators add what saves regions bytes; None: as ``publish.deltas`` says.
             verify: read back what the store has of these bytes already, and put right what is damaged there.
             allow_version_jump: ``version`` may be more than 1,000 above the latest; none below it can follow.
 
@@ -119,7 +120,7 @@ class Publisher(LogWriter):
         files = _path_of(path)
         pickles = switch_of("allow_pickle", allow_pickle) or self._settings.publish.allow_pickle
         only_asked, checked = switch_of("dry_run", dry_run), switch_of("verify", verify)
-        wanted = switch_of("deltas", deltas) if deltas is not None else None
+        wanted = switch_of("accelerate", accelerate) if accelerate is not None else None
         _check_progress(progress)
         located(files)  # before a store is asked that may not answer
         timer = StepTimer(progress)
@@ -133,7 +134,7 @@ class Publisher(LogWriter):
                 found = find_out(origin, request)
                 done = replace(found, notes=artifact.notes + found.notes)
             else:
-                done = self._publish(origin, request, artifact, timer, deltas=wanted, verify=checked)
+                done = self._publish(origin, request, artifact, timer, accelerate=wanted, verify=checked)
         except Unannounced:
             PUBLICATIONS.labels(model, "unannounced").inc()
             raise
@@ -151,10 +152,10 @@ class Publisher(LogWriter):
         artifact: Artifact,
         timer: StepTimer,
         *,
-        deltas: bool | None,
+        accelerate: bool | None,
         verify: bool,
     ) -> Publication:
-        acceleration = self._accelerated(origin).accelerate(request.model, artifact, wanted=deltas)
+        acceleration = self._accelerated(origin).accelerate(request.model, artifact, wanted=accelerate)
         try:
             return Publishing(origin, request, artifact, acceleration, timer, verify=verify).run()
         finally:
@@ -163,7 +164,7 @@ class Publisher(LogWriter):
     def _accelerated(self, origin: Origin) -> PublishAccelerator:
         with self._lock:
             if self._accelerator is None:
-                make = cast("MakeAccelerator | None", accelerators.load("publish"))
+                make = cast("MakeAccelerator | None", accelerators.load_accelerator("publish"))
                 self._accelerator = make(self._settings, origin.store) if make else NoPublishAccelerator()
             return self._accelerator
 
@@ -192,8 +193,8 @@ def _path_of(path: str | os.PathLike[str]) -> Path:
 
 
 def _check_progress(progress: object) -> None:
-    if progress is None or all(callable(getattr(progress, name, None)) for name in ("step", "advance", "delta")):
+    if progress is None or all(callable(getattr(progress, name, None)) for name in ("step", "advance", "added")):
         return
     raise UsageError(
-        f"progress is {value_and_type(progress)}", hint="hand in an object with step(), advance() and delta(), or None"
+        f"progress is {value_and_type(progress)}", hint="hand in an object with step(), advance() and added(), or None"
     )

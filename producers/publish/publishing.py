@@ -107,7 +107,7 @@ class Publishing:
         added = self._acceleration.after(publication, self._timer)
         return replace(
             publication,
-            deltas=added.deltas,
+            additions=added.made,
             notes=publication.notes + added.notes,
             step_seconds=dict(self._timer.seconds),
         )

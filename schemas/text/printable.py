@@ -25,3 +25,8 @@ def escaped_json(text: str) -> str:
 def one_line(text: str) -> str:
     """``text`` without line breaks and tabs: a space stands for each."""
     return text if text.isprintable() else _BREAKS.sub(" ", text)
+
+
+def bounded(text: str, chars_max: int) -> str:
+    """``text`` as a record can hold it: printable, at most so many characters, all of which UTF-8 can write."""
+    return printable(text[:chars_max]).encode("utf-8", "replace").decode()

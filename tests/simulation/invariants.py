@@ -12,7 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
-from modelcast.agents.region.decider import values
+from modelcast.agents.region.decider.events_and_effects import Effect, Event, Load
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot
@@ -185,7 +185,12 @@ class Checks:
         self._let_go[worker, worker.identity] = self._epochs[worker, worker.identity]
 
     def stepped(
-        self, worker: Worker, before: Replica, event: values.Event, after: Replica, effects: Iterable[values.Effect]
+        self,
+        worker: Worker,
+        before: Replica,
+        event: Event,
+        after: Replica,
+        effects: Iterable[Effect],
     ) -> None:
         """The decider has taken a step."""
         world = self.world
@@ -212,7 +217,7 @@ class Checks:
         if what := too_few(after, effects):
             self.broken(NEVER_TOO_FEW, f"{worker.name}: {what}")
         for effect in effects:
-            if isinstance(effect, values.Load):
+            if isinstance(effect, Load):
                 self._has_paused(worker, effect)
 
     def _alarm_may_end(self, worker: Worker, before: Replica) -> None:
@@ -226,7 +231,7 @@ class Checks:
         if regions and (state is None or not state.alarm):
             self.broken(ALARM_SHOWN, f"nothing is said of {', '.join(sorted(regions))}")
 
-    def _moves_are_legal(self, worker: Worker, before: Replica, event: values.Event, after: Replica) -> None:
+    def _moves_are_legal(self, worker: Worker, before: Replica, event: Event, after: Replica) -> None:
         known, old, at = self._states.get(worker, (None, State.ANNOUNCED, 0.0))
         if known is not before:
             old = before.state
@@ -249,7 +254,7 @@ class Checks:
         if late > OVERDUE_SECONDS and worker.woken_at < at:
             self.broken(NOT_OVERDUE, f"{worker.name} did nothing for {late:.1f} seconds after something was due")
 
-    def _has_paused(self, worker: Worker, load: values.Load) -> None:
+    def _has_paused(self, worker: Worker, load: Load) -> None:
         times, now = self._loads[(load.order.epoch, load.pod)], self.world.now
         times.append(now)
         while times[0] < now - LOADS_SECONDS:

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from modelcast.agents.region.decider.events_and_effects import Contradicted, Folded, Unreadable
 from modelcast.agents.region.decider.log_demand import LogDemand, LogReading
 from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.values import Contradicted, Folded, Unreadable
 from modelcast.agents.region.shell.effects import in_thread
 from modelcast.agents.region.shell.ports import LogReader
 from modelcast.schemas.errors import ForeignRegistry, ModelcastError

@@ -11,12 +11,7 @@ from typing import Any
 
 import structlog
 
-from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.step import step
-from modelcast.agents.region.decider.takeover import ClaimModel, GiveUp, LookInLog, Pause, Takeover
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     CancelFetch,
     CheckOwner,
     Contradicted,
@@ -38,6 +33,11 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Unreadable,
 )
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.step import step
+from modelcast.agents.region.decider.takeover import ClaimModel, GiveUp, LookInLog, Pause, Takeover
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.agents.region.shell.log_follower import LogFollower
@@ -216,11 +216,11 @@ class Reconciler:
         gapless = view is None or view.reading is None or view.reading.gapless
         other = turns.begin(pod, self.model, lambda: self._feed(PodFree(pod)), gapless=gapless)
         if other:
-            self.spawn(self._tell(PodBusy(pod, other)))
+            self.spawn(self._feed_later(PodBusy(pod, other)))
         else:
             self.spawn(self._carry_out(load)).add_done_callback(lambda _: turns.end(pod))
 
-    async def _tell(self, event: Event) -> None:
+    async def _feed_later(self, event: Event) -> None:
         self._feed(event)
 
     async def _carry_out(self, effect: Fetch | Load | Read | Save | CheckOwner) -> None:
@@ -273,9 +273,9 @@ class Reconciler:
         """What came of a reading of the log."""
         self._feed(event)
         if isinstance(event, Folded):
-            self._tell_unread()
+            self._report_unread()
 
-    def _tell_unread(self) -> None:
+    def _report_unread(self) -> None:
         if self.replica is not None and self.replica.facts.unreadable != self.log_reader.unread:
             self._feed(Unreadable(self.log_reader.unread))
 
@@ -341,7 +341,7 @@ class Reconciler:
         self._feed(self._ports.pods_known())
         if (known := self.log_reader.log) is not None:
             self._feed(Folded(known, asked_at=self._follower.asked_at))
-            self._tell_unread()
+            self._report_unread()
         if self.log_reader.log is None or self.alarmed:
             self.refresh()
 

@@ -27,7 +27,7 @@ REPLACE_SECONDS_MAX = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Everywhere:
-    """What concerns every model; see ``Known``."""
+    """What is known and concerns every model; see ``Known``."""
 
     heard_us: Mapping[str, int]
     ahead_of_us: Mapping[str, int]
@@ -69,7 +69,7 @@ class Known:
 
 
 def fold(known: Known, now_us: int) -> VersionState:
-    """Who serves what, as of ``now_us``."""
+    """The state of a model as of ``now_us`` (UTC microseconds)."""
     log = known.log
     names = sorted({*known.expected, *known.snapshots})
     tallies = {name: s.pods for name, s in known.snapshots.items()}
@@ -206,11 +206,11 @@ def _region(
 
 
 def _refused_version(log: ModelLog, aspiration: Aspiration, snapshot: Snapshot | None) -> int | None:
-    """What the log or the region itself refuses; a region's word is void once the version was released."""
-    said = snapshot.header.refused_version if snapshot is not None else None
-    if snapshot is not None and said is not None and log.released.get(said, 0) > snapshot.header.generation:
-        said = None
-    return max((v for v in (aspiration.refused_version, said) if v is not None), default=None)
+    """The version that the log or the region refuses; a region's refusal ends with the version's release."""
+    refused = snapshot.header.refused_version if snapshot is not None else None
+    if snapshot is not None and refused is not None and log.released.get(refused, 0) > snapshot.header.generation:
+        refused = None
+    return max((v for v in (aspiration.refused_version, refused) if v is not None), default=None)
 
 
 def readable_until_us(known: Known, region: str) -> int | None:
@@ -323,8 +323,8 @@ def _alarm(known: Known, rows: Iterable[RegionState], tallies: Mapping[str, Tall
             ):
                 instead = f", and version {row.aspired_version} has not taken its place" if row.aspired_version else ""
                 found.append(f"{region}: {g.count} pods serve version {version}, which is quarantined{instead}")
-        if told := _region_alarm(log, known.snapshots[region].header):
-            found.append(f"{region}: {told}")
+        if alarm := _region_alarm(log, known.snapshots[region].header):
+            found.append(f"{region}: {alarm}")
         strange = sum(
             g.count
             for g in tallies[region]

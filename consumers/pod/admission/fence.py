@@ -25,7 +25,7 @@ class Admission(Enum):
     ALREADY = "already"  # done before
 
 
-def judge(order: LoadOrder, accepted: Accepted | None, serving: LoadOrder | None) -> Admission:
+def admission_of(order: LoadOrder, accepted: Accepted | None, serving: LoadOrder | None) -> Admission:
     """Decide on a load order.
 
     Raises:

@@ -33,13 +33,13 @@ class Ledger:
         self.entries = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
 
     def record(self, model: str, accepted: Accepted) -> None:
-        """Remember durably."""
+        """Write what was accepted, durably."""
         with written_aside(self._folder / f"{check_model(model)}.json") as file:
             file.write(orjson.dumps(asdict(accepted)))
         self.entries[model] = accepted
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the folder for another process."""
         os.close(self._lock)
 
 

@@ -67,7 +67,7 @@ class OnnxInference:
 
 
 def no_such_part(target: PathTarget, parts: list[str]) -> str:
-    """What a client is told that asks for a part of a model that is not there."""
+    """The error for a request for a part that the model lacks."""
     there = ", ".join(f"{target.model}/{part}" for part in parts) or target.model
     return f"model {target.model!r} has no part {target.part[:80]!r}; served here: {there}"
 

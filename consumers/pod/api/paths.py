@@ -9,7 +9,7 @@ _PATH_CHARACTERS_MAX = 1024
 
 @dataclass(frozen=True, slots=True)
 class PathTarget:
-    """What is asked for."""
+    """What a path asks for."""
 
     what: str  # a key of ``Routes``' table
     model: str = ""

@@ -29,7 +29,7 @@ Handler = Callable[[web.BaseRequest, PathTarget], Awaitable[web.Response]]
 _CHUNKED_BYTES_GUESS = 1024 * 1024  # a body that doesn't say its size counts as this much
 _ALWAYS = {"live", "ready", "metrics"}
 _INCARNATION, _READY, _EXPECT = istr("modelcast-incarnation"), istr("modelcast-ready"), istr("Expect")
-_GAPLESS = istr("modelcast-gapless")
+_GAPLESS, _KIND = istr("modelcast-gapless"), istr("modelcast-kind")
 _FAILED_STATUS = {"artifact_missing": 404, "verification_failed": 422, "unsupported": 422, "load_timeout": 504}
 
 
@@ -120,6 +120,7 @@ class Routes:
         headers[_INCARNATION] = self._incarnation
         headers[_READY] = "true" if self._life.restored else "false"  # of the model asked for
         headers[_GAPLESS] = "true" if self._repository.gapless else "false"
+        headers[_KIND] = self._repository.kind
         if self._life.leaving:
             _closing(response)
         return response
@@ -164,7 +165,7 @@ class Routes:
     def _slot(self, target: PathTarget) -> Slot:
         model = target.model
         slot = self._repository.slots.get(model)
-        if slot is None or (slot.serving is None and slot.wanted is None):
+        if slot is None or (slot.serving is None and slot.aspired is None):
             raise _NotFound(f"model {model[:80]!r} is not loaded" + (f" ({slot.reason})" if slot else ""))
         return slot
 
@@ -173,7 +174,7 @@ class Routes:
         return self._as_asked(target, slot, slot.serving)
 
     async def _confirmed(self, target: PathTarget) -> Serving:
-        """As ``_serving``, but by the engine's own word of this moment."""
+        """As ``_serving``, but as the engine answers now."""
         slot = self._slot(target)
         try:
             return self._as_asked(target, slot, await self._repository.confirmed(slot))
@@ -284,7 +285,7 @@ async def _expect(request: web.BaseRequest) -> None:
 
 
 def _row(slot: Slot) -> dict[str, Any]:
-    order = slot.serving.order if slot.serving else slot.wanted
+    order = slot.serving.order if slot.serving else slot.aspired
     return {
         "name": slot.model,
         "version": str(order.version) if order else "",
@@ -301,7 +302,7 @@ def _error(
 
 
 def _closing(response: R) -> R:
-    """End the connection after this answer, and say so: ``force_close`` alone may come too late for the header."""
+    """End the connection after this answer, and announce it: ``force_close`` alone may come too late for the header."""
     response.force_close()
     response.headers["Connection"] = "close"
     return response

@@ -26,7 +26,7 @@ class InferenceSeries:
         metrics.in_flight.set_function(lambda: self._in_flight)
 
     def begun(self) -> None:
-        """A request has begun."""
+        """Count a request that begins."""
         self._in_flight += 1
 
     def ended(self, model: str, version: int, status: int, seconds: float) -> None:

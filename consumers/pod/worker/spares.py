@@ -49,7 +49,7 @@ class Spares:
                 self._links.append(await self._start())
 
     async def close(self) -> None:
-        """End them all."""
+        """End every spare worker."""
         self._closed = True
         async with self._refilling:
             while self._links:

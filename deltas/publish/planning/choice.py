@@ -1,4 +1,4 @@
-"""Which versions deltas start from, and which old file foretells which new one. Pure."""
+"""Which versions deltas start from, and which old file predicts which new one. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -51,14 +51,14 @@ def translated(subject: str) -> Iterator[None]:
     except SSLError as error:
         raise StoreUnavailable(f"store unreachable: {error}", subject=subject, hint=CERTIFICATES_HINT) from error
     except (HTTPClientError, BotoConnectionError, IncompleteReadError, ResponseParserError) as error:
-        raise unavailable(error, subject) from error
+        raise s3_unavailable(error, subject) from error
     except BotoCoreError as error:
         raise Refused(str(error), subject=subject, hint="check the store's url, endpoint_url and region") from error
     except OSError as error:
-        raise unavailable(error, subject) from error
+        raise s3_unavailable(error, subject) from error
 
 
-def unavailable(error: BaseException | str, subject: str) -> StoreUnavailable:
+def s3_unavailable(error: BaseException | str, subject: str) -> StoreUnavailable:
     """The store could not be reached, or the link broke."""
     return StoreUnavailable(f"store unreachable: {error}", subject=subject, hint="is the endpoint right and up?")
 

@@ -10,7 +10,7 @@ from botocore.config import Config
 
 from modelcast.infra.stores.s3.clients import Clients
 from modelcast.infra.stores.s3.direct import LINK_ERRORS, DirectRequests
-from modelcast.infra.stores.s3.errors import CERTIFICATES_HINT, translated, unavailable
+from modelcast.infra.stores.s3.errors import CERTIFICATES_HINT, s3_unavailable, translated
 from modelcast.infra.stores.s3.store import S3Store
 from modelcast.schemas.errors import ModelcastError, StoreUnavailable
 
@@ -69,7 +69,7 @@ def _sent(direct: DirectRequests, subject: str) -> ModelcastError | None:
     except ssl.SSLCertVerificationError as error:
         return StoreUnavailable(f"store unreachable: {error}", subject=subject, hint=CERTIFICATES_HINT)
     except LINK_ERRORS as error:
-        return unavailable(error, subject)
+        return s3_unavailable(error, subject)
     return None
 
 

@@ -17,7 +17,7 @@ from modelcast.infra.forks import renew_in_children
 from modelcast.infra.stores.s3.answers import AnswerRange, ForeignAnswer, Headers, check_answer, check_page, part_of
 from modelcast.infra.stores.s3.clients import Clients, Endpoint, clients_of
 from modelcast.infra.stores.s3.direct import LINK_ERRORS, DirectRequests, last_modified_us
-from modelcast.infra.stores.s3.errors import foreign, of_status, translated, unavailable
+from modelcast.infra.stores.s3.errors import foreign, of_status, s3_unavailable, translated
 from modelcast.infra.stores.s3.streams import BotoStream, EmptyStream, HttpStream, object_info, stream_of
 from modelcast.infra.stores.s3.upload import PIECE_BYTES, STREAM_MAX_BYTES, growing, read_checked, upload_file
 from modelcast.schemas.errors import ContentError, ModelcastError, NotFound, UsageError
@@ -118,7 +118,7 @@ class S3Store:
                 while view and (count := stream.readinto(view)):
                     view = view[count:]
                 if view:
-                    raise unavailable(f"{len(view)} bytes are missing at the end", self._at(key))
+                    raise s3_unavailable(f"{len(view)} bytes are missing at the end", self._at(key))
                 return StoredObject(bytes(body), stream.info)
         except NotFound:
             return None
@@ -152,7 +152,7 @@ class S3Store:
                 if yielded:
                     raise
                 if "Range" in headers and not isinstance(error, _NOT_SENT):
-                    raise unavailable(error, self._at(key)) from error
+                    raise s3_unavailable(error, self._at(key)) from error
         request: GetObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key}
         if "Range" in headers:
             request["Range"] = headers["Range"]
@@ -243,7 +243,7 @@ class S3Store:
         except LINK_ERRORS as error:
             if not conditions or isinstance(error, _NOT_SENT):
                 return None
-            raise unavailable(error, self._at(key)) from error
+            raise s3_unavailable(error, self._at(key)) from error
         raise self._refusal(key, response.status, answer)
 
     def upload(

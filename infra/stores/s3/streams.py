@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from modelcast.infra.stores.s3.answers import AnswerRange, Headers
 from modelcast.infra.stores.s3.direct import LINK_ERRORS, last_modified_us
-from modelcast.infra.stores.s3.errors import translated, unavailable
+from modelcast.infra.stores.s3.errors import s3_unavailable, translated
 from modelcast.schemas.ports import ByteStream, ObjectInfo
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ class HttpStream:
         try:
             count: int = self._response.fp.readinto1(buffer[: self._left])
         except LINK_ERRORS as error:
-            raise unavailable(error, self._subject) from error
+            raise s3_unavailable(error, self._subject) from error
         if count == 0:
-            raise unavailable(f"the link broke {self._left} bytes before the end", self._subject)
+            raise s3_unavailable(f"the link broke {self._left} bytes before the end", self._subject)
         self._left -= count
         self._response.length = self._left + self._beyond  # http.client's own count, by which a connection is kept
         return count
@@ -55,7 +55,7 @@ class BotoStream:
         with translated(self._subject):
             chunk = self._body.read(min(len(buffer), self._left, BOTO_READ_BYTES)) if self._left else b""
         if self._left and buffer and not chunk:
-            raise unavailable(f"the link broke {self._left} bytes before the end", self._subject)
+            raise s3_unavailable(f"the link broke {self._left} bytes before the end", self._subject)
         buffer[: len(chunk)] = chunk
         self._left -= len(chunk)
         return len(chunk)
@@ -90,7 +90,7 @@ class SkippingStream:
             count = self._stream.readinto(buffer[: self._skip])
             self._skip -= count
             if count == 0 or time.monotonic() > ends_at:
-                raise unavailable("it ignores Range, and what was asked for did not come in time", self._subject)
+                raise s3_unavailable("it ignores Range, and what was asked for did not come in time", self._subject)
         return self._stream.readinto(buffer)
 
 

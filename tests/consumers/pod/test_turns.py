@@ -20,7 +20,7 @@ class EngineInMemory:
     """Serves whatever it is told, and knows how many swaps were under way at once."""
 
     def __init__(self, *, gapless: bool) -> None:
-        self.capabilities = Capabilities(gapless=gapless, watch_seconds=None)
+        self.capabilities = Capabilities("counted", gapless=gapless, watch_seconds=None)
         self.memory: dict[str, Served] = {}
         self.under_way = self.most_under_way = 0
 

@@ -23,7 +23,7 @@ CODEC_MAX_BYTES = 256 * 1024 * 1024
 
 
 @pytest.mark.soak
-def test_a_changed_shard_of_a_folder_is_offered_as_a_delta_and_packed(
+def test_a_changed_shard_of_a_folder_is_offered_as_a_delta_and_compressed(
     s3: S3ForTests, aws_env: Callable[[S3ForTests], None], tmp_path: Path
 ) -> None:
     said = publish_twice(s3, aws_env, tmp_path)

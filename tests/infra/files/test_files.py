@@ -17,7 +17,7 @@ from modelcast.infra.files.copies import copy
 from modelcast.infra.files.files import hidden_name, sha256_of_file, written_aside
 from modelcast.infra.files.locks import NoLocks, acquire, held, held_if_free
 from modelcast.infra.files.syncing import folders_of, sync_all
-from modelcast.infra.memory import give_back
+from modelcast.infra.freed_memory import give_back
 from modelcast.schemas.digests import sha256_of
 
 HOLDER = """

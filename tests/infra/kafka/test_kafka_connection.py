@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from modelcast.infra.kafka.agent_connection import agent_connection
-from modelcast.infra.kafka.client import make_producer, unavailable
+from modelcast.infra.kafka.client import kafka_unavailable, make_producer
 from modelcast.infra.kafka.connection import connection_of
-from modelcast.infra.settings import KafkaSettings, Settings, load
+from modelcast.infra.settings import KafkaSettings, Settings, load_settings
 from modelcast.schemas.errors import UsageError
 from tests.support.network.tls import CLIENT_KEY_PASSWORD, make_authority
 
@@ -156,7 +156,7 @@ def test_properties_are_written_as_toml_has_them(tmp_path: Path, monkeypatch: py
         '"metadata.max.age.ms" = 60000\n"ssl.key.password" = "hidden"\n'
     )
     monkeypatch.setenv("MODELCAST_CONFIG", str(path))
-    read = load()
+    read = load_settings()
     told = dict(read.kafka.properties)
     assert "hidden" not in repr(read)
     assert told.pop("ssl.key.password").get_secret_value() == "hidden"  # type: ignore[union-attr]
@@ -171,12 +171,12 @@ def test_a_property_that_is_a_list_is_refused(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "modelcast.toml").write_text('[kafka.properties]\n"client.id" = ["a"]\n')
     monkeypatch.setenv("MODELCAST_CONFIG", str(tmp_path / "modelcast.toml"))
     with pytest.raises(UsageError, match=r"kafka\.properties: client\.id: write a text"):
-        load()
+        load_settings()
 
 
 def test_a_handshake_that_was_hung_up_on_names_both_causes() -> None:
     """Which of its errors librdkafka tells first is a race."""
     text = "127.0.0.1:1/bootstrap: Disconnected: SSL connection closed by peer (after 3ms in state SSL_HANDSHAKE)"
-    hint = unavailable(text, settings(security_protocol="SSL")).hint
+    hint = kafka_unavailable(text, settings(security_protocol="SSL")).hint
     assert "kafka.security_protocol is SSL" in hint
     assert "ssl.certificate.location" in hint

@@ -84,7 +84,7 @@ def test_no_delta_is_there(tree: Path) -> None:
     script = (
         "from importlib.util import find_spec\n"
         "import modelcast.consumers.fetch as fetch\n"
-        "from modelcast.infra.accelerators import load\n"
+        "from modelcast.infra.accelerators import load_accelerator as load\n"
         "print(fetch.__file__, find_spec('modelcast.deltas'), load('fetch'), load('publish'))\n"
     )
     done = run(tree, "-c", script, seconds=60)

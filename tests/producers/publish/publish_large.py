@@ -50,7 +50,7 @@ def main(folder: str, bases: str, url: str, endpoint_url: str) -> None:
         "version": done.version,
         "manifest_digest": done.manifest_digest,
         "uploaded_bytes": done.uploaded_bytes,
-        "deltas": [[d.base_version, d.files, d.size_bytes] for d in done.deltas],
+        "deltas": [[d.base_version, d.files, d.size_bytes] for d in done.additions],
         "notes": done.notes,
         "memory_bytes": peak - start,
         "seconds": round(time.monotonic() - began, 1),

@@ -12,8 +12,7 @@ import pytest
 
 from modelcast.infra.settings import KafkaSettings, PublishSettings
 from modelcast.infra.stores import MemoryStore
-from modelcast.producers import Commander, Publication, Publisher
-from modelcast.schemas.delta_reports import DeltaMade
+from modelcast.producers import Addition, Commander, Publication, Publisher
 from modelcast.schemas.errors import (
     ExitCode,
     KafkaUnavailable,
@@ -278,7 +277,7 @@ def test_progress_adds_up_to_the_artifacts_size(store: MemoryStore, heard: Heard
         def advance(self, done_bytes: int) -> None:
             moved[steps[-1][0]] += done_bytes
 
-        def delta(self, made: DeltaMade) -> None:
+        def added(self, addition: Addition) -> None:
             raise AssertionError("nothing to make it of")
 
     for name, size in (("a", 10), ("same-as-a", 10), ("b", 3_000_000)):

@@ -53,7 +53,7 @@ def test_bad_names_are_usage_errors(publisher: Publisher, store: MemoryStore, tm
         {"allow_pickle": "no"},
         {"dry_run": 1},
         {"verify": None},
-        {"deltas": "off"},
+        {"accelerate": "off"},
         {"allow_version_jump": "no"},
         {"progress": 3},
         {"progress": print},

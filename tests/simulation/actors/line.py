@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ObjectInfo, PreconditionFailed, StoredObject

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from modelcast.agents.region.decider.events_and_effects import Transfer
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.values import Transfer
 from modelcast.consumers.fetch import FetchCancelled, FetchStatus
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable, VerificationFailed
 from modelcast.schemas.ports import ObjectInfo

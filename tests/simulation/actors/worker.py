@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.agent import RegionAgent
+from modelcast.agents.region.decider.events_and_effects import Effect, Event
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Effect, Event
 from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.agents.region.ownership.liveness import Liveness
 from modelcast.agents.region.ownership.owned_state import OwnedState

@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from modelcast.agents.region.decider import absorb, absorb_pods, plan, step
+from modelcast.agents.region.decider import absorb, absorb_pods, next_effects, step
+from modelcast.agents.region.decider.events_and_effects import Event, LoadBroken, Loaded, LoadRefused, PodRead
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Event, LoadBroken, Loaded, LoadRefused, PodRead
 from modelcast.agents.region.ownership import liveness
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.agents.tracker.decider import fold
 from modelcast.consumers.pod.admission import fence
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, PodReading, PodRefused
 from modelcast.infra.registry.reader import RegistryReader
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log import statements
 from modelcast.schemas.log.chain import StatedEntry, chain
@@ -139,7 +139,7 @@ def _without_turns_at_the_state_object() -> Iterator[None]:
     def never_busy(replica: Replica, now: float) -> bool:
         return now < replica.attempts.state_retry_at
 
-    with patch.object(plan, "_is_busy", never_busy):
+    with patch.object(next_effects, "_is_busy", never_busy):
         yield
 
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
+from modelcast.agents.region.decider.events_and_effects import Event, SaveFailed
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.takeover import Pause, Takeover
-from modelcast.agents.region.decider.values import Event, SaveFailed
 from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.shell import reconciler
 from modelcast.agents.region.shell.effects import EffectRunner

@@ -35,12 +35,13 @@ class Fleet:
         self.agent = stack.agent()
         self.publisher = Publisher(stack.settings)
 
-    def pod(self, name: str, port: int, *, advertise: bool = True, state: str = "") -> Daemon:
+    def pod(self, name: str, port: int, *, advertise: bool = True, state: str = "", zone: str = "") -> Daemon:
         """Start a pod; its state is kept under its name, or as ``state``."""
         command = [
             *("-m", "modelcast.cli.main", "run", "pod", "--name", name, "--region", "eu", "--port", str(port)),
             *("--state-dir", str(self.folder / f"{state or name}-state")),
             *(("--advertise", f"http://127.0.0.1:{port}") if advertise else ()),
+            *(("--zone", zone) if zone else ()),
         ]
         home = self.folder / f"{name}-{port}"
         home.mkdir(exist_ok=True)
@@ -53,6 +54,11 @@ class Fleet:
     @property
     def ack(self) -> ModelAck | None:
         return self.topics.latest("adder")
+
+    @property
+    def places(self) -> dict[str, tuple[str, str, str]]:
+        """What is reported of each pod: kind, fleet and zone."""
+        return {pod.pod: (pod.kind, pod.fleet, pod.zone) for pod in self.ack.pods} if self.ack else {}
 
     def serve(self, version: int, *names: str) -> None:
         """Wait until just these pods are reported to serve the version."""
@@ -85,17 +91,18 @@ def make_fleet(make_stack: Callable[..., Stack], tmp_path: Path) -> Iterator[Cal
 def test_pods_that_register_themselves_come_leave_and_come_back_elsewhere(
     make_fleet: Callable[[object], Fleet],
 ) -> None:
-    fleet = make_fleet({"by": "lease"})
+    fleet = make_fleet({"by": "registration"})
     ports = free_ports(3)
     fleet.publish(1)
     until(lambda: fleet.ack is not None, "the region reports")
     assert fleet.ack is not None
     assert (fleet.ack.pods_expected, str(fleet.ack.state)) != (0, "SERVING")
-    fleet.pod("a", ports[0])
+    fleet.pod("a", ports[0], zone="eu-1a")
     second = fleet.pod("b", ports[1])
     fleet.serve(1, "a", "b")
+    assert fleet.places == {"a": ("modelcast", "registration", "eu-1a"), "b": ("modelcast", "registration", "")}
     assert second.terminate() == 0
-    assert region_store(fleet.stack.settings, "eu").head(keys.pod_lease("b")) is None  # it took its lease along
+    assert region_store(fleet.stack.settings, "eu").head(keys.pod_registration("b")) is None  # it deleted its entry
     fleet.serve(1, "a")
     fleet.publish(2)
     fleet.serve(2, "a")
@@ -104,10 +111,10 @@ def test_pods_that_register_themselves_come_leave_and_come_back_elsewhere(
 
 
 @pytest.mark.soak
-def test_a_registered_pod_that_is_killed_is_left_out_once_its_lease_ends_and_is_back_when_it_starts_again(
+def test_a_registered_pod_that_is_killed_is_left_out_once_its_registration_ends_and_is_back_when_it_starts_again(
     make_fleet: Callable[[object], Fleet],
 ) -> None:
-    fleet = make_fleet({"by": "lease"})
+    fleet = make_fleet({"by": "registration"})
     ports = free_ports(3)
     fleet.publish(1)
     killed, _ = fleet.pod("a", ports[0]), fleet.pod("b", ports[1])
@@ -234,8 +241,10 @@ def test_the_pods_of_a_service_are_followed_by_its_endpoint_slices(
             fleet.pod(name, port, advertise=False)
         cluster.do(api.put(a_slice("slice-a", endpoint("a", "127.0.0.1", ready=False), port=ports[0])))
         fleet.serve(1, "a")
-        cluster.do(api.put(a_slice("slice-b", endpoint("b", "127.0.0.1", ready=False), port=ports[1])))
+        cluster.do(api.put(a_slice("slice-b", endpoint("b", "127.0.0.1", ready=False, zone="eu-1b"), port=ports[1])))
         fleet.serve(1, "a", "b")
+        label = f"kubernetes {NAMESPACE}/{SERVICE}"
+        assert fleet.places == {"a": ("modelcast", label, ""), "b": ("modelcast", label, "eu-1b")}
         api.token = "another"
         cluster.do(api.end_watches())
         until(lambda: fleet.ack and "HTTP 401" in fleet.ack.error, "the account is refused")

@@ -22,7 +22,7 @@ def test_a_program_serves_what_is_published_and_says_what_it_refuses(
 ) -> None:
     stack = make_stack(pods_per_region=0)
     port, memory = free_ports(1)[0], tmp_path / "memory"
-    stack.env["MODELCAST_REGIONS__EU__FLEET"] = json.dumps([{"discover": {"by": "lease"}}])
+    stack.env["MODELCAST_REGIONS__EU__FLEET"] = json.dumps([{"discover": {"by": "registration"}}])
     program = Daemon("program", [str(PROGRAM), "eu", str(port), str(memory)], stack.env, tmp_path)
     topics = Topics(stack.settings)
     stack.processes.append(program.start())

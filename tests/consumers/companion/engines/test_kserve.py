@@ -9,7 +9,7 @@ import pytest
 from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.companion.conformance import Conformance
+from tests.consumers.companion.conformance import ComparingConformance
 from tests.consumers.companion.servers.server_process import PROGRAMS, ROOT, ServerProcess, running
 from tests.consumers.pod.models import Artifact, order
 from tests.consumers.pod.pod_process import TOKEN
@@ -43,7 +43,7 @@ class PlainKServeServer(KServeServer):
     program = "plain_kserve_server.py"
 
 
-class TestKServe(Conformance):
+class TestKServe(ComparingConformance):
     @pytest.fixture
     def rig(self, tmp_path: Path) -> Iterator[KServeServer]:
         with running(KServeServer(tmp_path)) as server:

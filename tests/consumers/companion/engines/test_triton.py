@@ -9,9 +9,9 @@ import pytest
 from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.companion.conformance import Conformance
+from tests.consumers.companion.conformance import ComparingConformance
 from tests.consumers.companion.servers.server_process import ServerProcess, running
-from tests.consumers.companion.servers.triton_model import CONFIG, MODEL
+from tests.consumers.companion.servers.triton_model import CONFIG, FLOATS, MODEL
 from tests.consumers.pod.models import Artifact, order
 from tests.consumers.pod.pod_process import TOKEN
 from tests.support.servers.serving_peers import triton_command, triton_folder
@@ -35,17 +35,18 @@ class TritonServer(ServerProcess):
 
     def artifact(self, number: int | str, **more: bytes) -> Artifact:
         model = MODEL.replace("SITE", str(triton_folder() / "site"))
+        config = {**CONFIG, "output": FLOATS} if "floats" in more else CONFIG
         return Artifact(
             {
                 "model.py": model.encode(),
                 "number.txt": str(number).encode(),
-                "modelcast/triton.json": json.dumps({"config": CONFIG}).encode(),
+                "modelcast/triton.json": json.dumps({"config": config}).encode(),
                 **{f"{name}.txt": value for name, value in more.items()},
             }
         )
 
 
-class TestTriton(Conformance):
+class TestTriton(ComparingConformance):
     @pytest.fixture
     def rig(self, tmp_path: Path) -> Iterator[TritonServer]:
         with running(TritonServer(tmp_path)) as server:
@@ -62,6 +63,11 @@ class TestTriton(Conformance):
             rig.artifact(version).put(companion.cache)
             await driver.load(order(rig.artifact(version), version))
             await self.is_served(version, rig, driver)
+        bad = rig.sampled(3, "3 4", [3.0, 5.0])
+        bad.put(companion.cache)
+        with pytest.raises(LoadFailed, match="is 4 at 1, recorded is 5"):
+            await driver.load(order(bad, 3))
+        await self.is_served(2, rig, driver)
         assert list(rig.repository.iterdir()) == []
         await driver.aclose()
         companion.stop()

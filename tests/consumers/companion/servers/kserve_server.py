@@ -14,14 +14,19 @@ class NumberModel(ModelcastModel):
         if not number.exists():
             raise UnsupportedArtifact("no number.txt")
         self.number = int(number.read_text())
+        floats = self.folder / "floats.txt"
+        self.floats = [float(word) for word in floats.read_text().split()] if floats.exists() else []
         return True
 
     def predict(self, payload: object, headers: object = None, response_headers: object = None) -> object:
+        output = {"name": "y", "shape": [1], "datatype": "INT32", "data": [self.number]}
+        if self.floats:
+            output = {"name": "y", "shape": [len(self.floats)], "datatype": "FP32", "data": self.floats}
         return {
             "model_name": self.name,
             "model_version": str(self.version),
             "id": "1",
-            "outputs": [{"name": "y", "shape": [1], "datatype": "INT32", "data": [self.number]}],
+            "outputs": [output],
         }
 
 

@@ -14,8 +14,12 @@ class NumberModel(MLModel):
         wait = folder / "wait.txt"
         time.sleep(float(wait.read_text()) if wait.exists() else 0.0)  # loads block, as real ones do
         self.number = int((folder / "number.txt").read_text())
+        floats = folder / "floats.txt"
+        self.floats = [float(word) for word in floats.read_text().split()] if floats.exists() else []
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         output = ResponseOutput(name="y", shape=[1], datatype="INT32", data=[self.number])
+        if self.floats:
+            output = ResponseOutput(name="y", shape=[len(self.floats)], datatype="FP32", data=self.floats)
         return InferenceResponse(model_name=self.name, model_version=self.version, outputs=[output])

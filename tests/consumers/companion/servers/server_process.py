@@ -1,16 +1,17 @@
 """What the rigs of the conformance suite share: a server process on a repository of its own, started, killed, asked."""
 
+import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.process import Child
-from tests.consumers.companion.asked import alive, infer
+from tests.consumers.companion.asked import QUESTION, alive, infer
 from tests.consumers.pod.models import Artifact
 from tests.support.waiting import until
 
@@ -25,6 +26,7 @@ class ServerProcess(ABC):
 
     name: ClassVar[str]
     gapless: ClassVar[bool] = True
+    says_why = True
     ports = 1
 
     def __init__(self, root: Path) -> None:
@@ -60,6 +62,12 @@ class ServerProcess(ABC):
 
     def slow(self, number: int) -> Artifact:
         return self.artifact(number, wait=b"4")
+
+    def sampled(self, number: int, answers: str, recorded: Sequence[float], asked: object = QUESTION) -> Artifact:
+        answer = {"name": "y", "datatype": "FP32", "shape": [len(recorded)], "data": list(recorded)}
+        sample = {"request": asked, "response": {"outputs": [answer]}}
+        files = self.artifact(number, floats=answers.encode()).files
+        return Artifact({**files, "modelcast/sample.json": json.dumps(sample).encode()})
 
     def start(self) -> None:
         assert self._child is None, f"{self.name} runs"

@@ -1,8 +1,10 @@
 """A server for the conformance suite: what every rig of a kind gives to it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from tests.consumers.companion.asked import QUESTION
 from tests.consumers.pod.models import Artifact
 
 
@@ -10,10 +12,16 @@ class ServerRig(Protocol):
     """One server of one kind on this machine, that may be killed and started again."""
 
     repository: Path
+    http_port: int
 
     @property
     def gapless(self) -> bool:
         """Whether it answers every request while it loads."""
+        ...
+
+    @property
+    def says_why(self) -> bool:
+        """Whether it answers to a load with what went wrong."""
         ...
 
     @property
@@ -31,6 +39,10 @@ class ServerRig(Protocol):
 
     def foreign(self) -> Artifact:
         """A format that this kind does not serve."""
+        ...
+
+    def sampled(self, number: int, answers: str, recorded: Sequence[float], asked: object = QUESTION) -> Artifact:
+        """A version that answers ``answers`` (numbers with spaces between), with a sample that records others."""
         ...
 
     def slow(self, number: int) -> Artifact:

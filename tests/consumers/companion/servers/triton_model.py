@@ -15,12 +15,16 @@ class TritonPythonModel:
         folder = Path(__file__).parent
         wait = folder / "wait.txt"
         time.sleep(float(wait.read_text()) if wait.exists() else 0.0)
-        self.number = int((folder / "number.txt").read_text())
+        self.answer = np.array([int((folder / "number.txt").read_text())], dtype=np.int32)
+        floats = folder / "floats.txt"
+        if floats.exists():
+            self.answer = np.array(floats.read_text().split(), dtype=np.float32)
 
     def execute(self, requests):
-        answer = np.array([self.number], dtype=np.int32)
+        answer = self.answer
         return [pb_utils.InferenceResponse([pb_utils.Tensor("y", answer)]) for _ in requests]
 """
+FLOATS = [{"name": "y", "data_type": "TYPE_FP32", "dims": [-1]}]
 CONFIG = {
     "backend": "python",
     "max_batch_size": 0,

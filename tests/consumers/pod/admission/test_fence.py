@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelcast.consumers.pod.admission.fence import Accepted, Admission, judge
+from modelcast.consumers.pod.admission.fence import Accepted, Admission, admission_of
 from modelcast.consumers.pod_clients.port import LoadOrder, PodRefused
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -20,12 +20,12 @@ def accepted(epoch: int, generation: int, digest: str | None = A) -> Accepted:
 
 def code_of(*args: object) -> str:
     with pytest.raises(PodRefused) as caught:
-        judge(*args)  # type: ignore[arg-type]
+        admission_of(*args)  # type: ignore[arg-type]
     return caught.value.code
 
 
 def test_the_first_order_is_loaded() -> None:
-    assert judge(order(1, 1), None, None) is Admission.LOAD
+    assert admission_of(order(1, 1), None, None) is Admission.LOAD
 
 
 @pytest.mark.parametrize("pair", [(3, 11), (2, 12), (2, 99), (0, 0)])
@@ -34,17 +34,17 @@ def test_a_lower_pair_is_stale_and_the_epoch_counts_first(pair: tuple[int, int])
 
 
 def test_a_higher_epoch_is_obeyed() -> None:
-    assert judge(order(4, 12, B), accepted(3, 12), order(3, 12)) is Admission.LOAD
+    assert admission_of(order(4, 12, B), accepted(3, 12), order(3, 12)) is Admission.LOAD
 
 
 def test_the_same_order_again_changes_nothing() -> None:
-    assert judge(order(3, 12), accepted(3, 12), order(3, 12)) is Admission.ALREADY
-    assert judge(order(3, 12, reload=True), accepted(3, 12), order(3, 12)) is Admission.ALREADY
+    assert admission_of(order(3, 12), accepted(3, 12), order(3, 12)) is Admission.ALREADY
+    assert admission_of(order(3, 12, reload=True), accepted(3, 12), order(3, 12)) is Admission.ALREADY
 
 
 def test_the_same_pair_is_loaded_again_if_it_is_not_served() -> None:
-    assert judge(order(3, 12), accepted(3, 12), None) is Admission.LOAD
-    assert judge(order(3, 12, B), accepted(3, 12, B), order(3, 11, A)) is Admission.LOAD
+    assert admission_of(order(3, 12), accepted(3, 12), None) is Admission.LOAD
+    assert admission_of(order(3, 12, B), accepted(3, 12, B), order(3, 11, A)) is Admission.LOAD
 
 
 def test_the_same_pair_with_other_bytes_is_a_conflict() -> None:
@@ -52,17 +52,17 @@ def test_the_same_pair_with_other_bytes_is_a_conflict() -> None:
 
 
 def test_after_an_unload_the_same_pair_may_load_again() -> None:
-    assert judge(order(3, 12, B), accepted(3, 12, None), None) is Admission.LOAD
+    assert admission_of(order(3, 12, B), accepted(3, 12, None), None) is Admission.LOAD
 
 
 def test_the_same_bytes_under_a_newer_order_are_adopted_not_loaded() -> None:
-    assert judge(order(3, 13), accepted(3, 12), order(3, 12)) is Admission.ADOPT
-    assert judge(order(3, 13, reload=True), accepted(3, 12), order(3, 12)) is Admission.LOAD
+    assert admission_of(order(3, 13), accepted(3, 12), order(3, 12)) is Admission.ADOPT
+    assert admission_of(order(3, 13, reload=True), accepted(3, 12), order(3, 12)) is Admission.LOAD
 
 
 def test_the_same_bytes_as_another_version_are_loaded_so_that_answers_name_it() -> None:
     newer = LoadOrder("fraud", 2, A, 13, 3, "r")
-    assert judge(newer, accepted(3, 12), order(3, 12)) is Admission.LOAD
+    assert admission_of(newer, accepted(3, 12), order(3, 12)) is Admission.LOAD
 
 
 def test_another_registry_is_refused_however_high_its_numbers() -> None:
@@ -80,7 +80,7 @@ def test_whatever_arrives_the_accepted_pair_never_goes_down(orders: list[tuple[i
         new = order(epoch, generation, digest, reload=reload)
         before = (promise.epoch, promise.generation) if promise else (-1, -1)
         try:
-            judge(new, promise, serving)
+            admission_of(new, promise, serving)
         except PodRefused:
             continue
         assert (epoch, generation) >= before
@@ -91,4 +91,4 @@ def test_whatever_arrives_the_accepted_pair_never_goes_down(orders: list[tuple[i
 
 def test_what_is_served_never_goes_back_not_even_for_a_higher_epoch() -> None:
     assert code_of(order(4, 11, B), accepted(3, 12), order(3, 12)) == "stale"
-    assert judge(order(4, 11, B), accepted(3, 12), None) is Admission.LOAD  # better an older version than none
+    assert admission_of(order(4, 11, B), accepted(3, 12), None) is Admission.LOAD  # better an older version than none

@@ -35,8 +35,8 @@ async def test_a_pod_comes_up_with_what_the_region_wants_and_is_ready_only_then(
     good, missing = adder(1), adder(2)
     good.put(tmp_path / "cache")
     wanted = [order(good, 1), order(missing, 3, model="gone")]
-    (tmp_path / "desired.json").write_bytes(orjson.dumps([asdict(o) for o in wanted]))
-    pod = make_pod("--desired", str(tmp_path / "desired.json"))
+    (tmp_path / "aspired.json").write_bytes(orjson.dumps([asdict(o) for o in wanted]))
+    pod = make_pod("--aspired", str(tmp_path / "aspired.json"))
     driver = V2Pod("pod-a", pod.url, TOKEN)
     await ready(driver, "any")
     assert (await driver.read("adder")).version == 1
@@ -69,7 +69,7 @@ async def until_ready(http: aiohttp.ClientSession, pod: PodProcess) -> None:
 async def test_a_new_pod_that_can_not_learn_what_is_wanted_takes_no_traffic_and_obeys(
     tmp_path: Path, make_pod: MakePod, http: aiohttp.ClientSession
 ) -> None:
-    pod = make_pod("--desired", str(tmp_path / "desired.json"))
+    pod = make_pod("--aspired", str(tmp_path / "aspired.json"))
     driver = V2Pod("pod-a", pod.url, TOKEN)
     await ready(driver, "any")  # it has restored what it could: nothing
     status, body = await readiness(http, pod)
@@ -79,7 +79,7 @@ async def test_a_new_pod_that_can_not_learn_what_is_wanted_takes_no_traffic_and_
     await driver.load(order(good, 1))
     assert (await driver.read("adder")).ready
     assert (await readiness(http, pod))[0] == 503
-    (tmp_path / "desired.json").write_bytes(orjson.dumps([asdict(order(good, 1))]))
+    (tmp_path / "aspired.json").write_bytes(orjson.dumps([asdict(order(good, 1))]))
     await until_ready(http, pod)
     await driver.aclose()
 
@@ -96,7 +96,7 @@ async def test_a_pod_that_can_not_learn_what_is_wanted_serves_what_it_served(
     await driver.aclose()
     pod.signal(signal.SIGTERM)
     pod.wait()
-    pod = make_pod("--desired", str(tmp_path / "nowhere.json"))
+    pod = make_pod("--aspired", str(tmp_path / "nowhere.json"))
     driver = V2Pod("pod-a", pod.url, TOKEN)
     assert not (await driver.read("adder")).ready
     await ready(driver)
@@ -118,8 +118,8 @@ async def test_a_pod_goes_where_the_region_went_while_it_was_away(
     await driver.aclose()
     pod.signal(signal.SIGTERM)
     pod.wait()
-    (tmp_path / "desired.json").write_bytes(orjson.dumps([asdict(order(new, 2))]))
-    pod = make_pod("--desired", str(tmp_path / "desired.json"))
+    (tmp_path / "aspired.json").write_bytes(orjson.dumps([asdict(order(new, 2))]))
+    pod = make_pod("--aspired", str(tmp_path / "aspired.json"))
     driver = V2Pod("pod-a", pod.url, TOKEN)
     await ready(driver)
     assert await value(http, pod) == 2.0

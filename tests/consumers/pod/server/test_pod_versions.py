@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
 TENSOR = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
 RUNTIME = {"runtime": "adds", "inputs": [TENSOR], "outputs": [{**TENSOR, "name": "y"}]}
-BUDGET_BYTES = 700 * 1024 * 1024
+MEMORY_MAX_BYTES = 700 * 1024 * 1024
 
 
 def own(number: float, how: str = "", runtime: str = "adds") -> Artifact:
@@ -44,7 +44,7 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PodProcess]
     package = tmp_path / "package"
     package.mkdir()
     monkeypatch.setenv("PYTHONPATH", str(install(package)))
-    pod = PodProcess(tmp_path, "--load-seconds-max", "60", "--memory-max-bytes", str(BUDGET_BYTES))
+    pod = PodProcess(tmp_path, "--load-seconds-max", "60", "--memory-max-bytes", str(MEMORY_MAX_BYTES))
     yield pod.start()
     pod.stop()
 
@@ -88,7 +88,7 @@ async def test_a_version_that_takes_too_much_memory_or_time_is_named_and_the_pod
     error = await refused(driver, pod, own(2, "takes 8 GB"), 2)
     assert error.code == "out_of_resources"
     assert "its load takes more than the" in error.message
-    large = Artifact({**adder(3).files, "weights.bin": bytes(BUDGET_BYTES)})
+    large = Artifact({**adder(3).files, "weights.bin": bytes(MEMORY_MAX_BYTES)})
     error = await refused(driver, pod, large, 3)
     assert error.code == "out_of_resources"
     assert "it needs at least 700 MiB" in error.message

@@ -1,4 +1,4 @@
-"""Whole fleets for the page: what a person may find at three in the morning."""
+"""Whole overviews for the page: what a person may find at three in the morning."""
 
 import random
 import time
@@ -54,8 +54,8 @@ def silent_row(region: str, heard_at_us: int) -> RegionState:
     return replace(said, heard_at_us=heard_at_us, reported_at_us=heard_at_us - 20 * SECOND)
 
 
-def fleet(model_count: int = 10, region_count: int = 8) -> dict[str, VersionState]:
-    """A fleet in which all is well."""
+def overview(model_count: int = 10, region_count: int = 8) -> dict[str, VersionState]:
+    """An overview in which all is well."""
     now_us = time.time_ns() // 1000
     return {
         name: state(name, [well(r) for r in regions(region_count)], updated_at_us=now_us)
@@ -78,7 +78,7 @@ def changed(states: dict[str, VersionState], model: str, region: str, it: Region
 
 def late(model_count: int = 10, region_count: int = 8) -> dict[str, VersionState]:
     """One region is late with one model, another has just begun."""
-    states = fleet(model_count, region_count)
+    states = overview(model_count, region_count)
     for region in regions(region_count):
         done = replace(well(region), aspired_version=8, served_version=8, staged_version=8)
         changed(states, "ranker", region, done)
@@ -97,7 +97,7 @@ def late(model_count: int = 10, region_count: int = 8) -> dict[str, VersionState
 
 def silent(model_count: int = 10, region_count: int = 8, region: str = "ap-south") -> dict[str, VersionState]:
     """One region has not been heard of for six minutes."""
-    states = fleet(model_count, region_count)
+    states = overview(model_count, region_count)
     heard = time.time_ns() // 1000 - 372 * SECOND
     for name in states:
         changed(
@@ -111,7 +111,7 @@ def silent(model_count: int = 10, region_count: int = 8, region: str = "ap-south
 
 def refused(model_count: int = 10, region_count: int = 8) -> dict[str, VersionState]:
     """A version was damaged in the store."""
-    states = fleet(model_count, region_count)
+    states = overview(model_count, region_count)
     why = (
         "model.onnx: expected sha256:dd2b1c9e0f7a4b6c8d9e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e, "
         "got sha256:9dc2aa00b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c; fetched 3 times, the origin first"
@@ -122,7 +122,7 @@ def refused(model_count: int = 10, region_count: int = 8) -> dict[str, VersionSt
 
 
 def everything() -> dict[str, VersionState]:
-    """Some of each word."""
+    """Some of each status."""
     states = late()
     for name, region, it in (
         ("fraud", "eu-west", as_of_now(refusing("eu-west", error="expected dd2b…, got 9dc2…"))),
@@ -153,9 +153,9 @@ def everything() -> dict[str, VersionState]:
 
 
 def large(model_count: int = 500, region_count: int = 200) -> dict[str, VersionState]:
-    """A fleet of 100,000 pairs with a few of each trouble."""
+    """An overview of 100,000 pairs with a few of each trouble."""
     chance = random.Random(7)
-    states = fleet(model_count, region_count)
+    states = overview(model_count, region_count)
     names, places = list(states), regions(region_count)
     heard = time.time_ns() // 1000 - 372 * SECOND
     for name in names:
@@ -181,7 +181,7 @@ EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\u2
 
 def hostile() -> dict[str, VersionState]:
     """Strangers chose the reasons, ways and errors; names are as long as they may be."""
-    states = fleet(3, 3)
+    states = overview(3, 3)
     long = "a" * 63
     states[long] = replace(next(iter(states.values())), model=long)
     changed(states, "fraud", "eu-west", as_of_now(refusing("eu-west", error=EVIL + "x" * 380)))

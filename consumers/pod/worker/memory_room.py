@@ -19,19 +19,19 @@ class MemoryRoom:
     why: str  # what sets it, for people
 
 
-def room(budget_bytes: int | None, used_bytes: int, promised_bytes: int, limits: Iterable[MemoryRoom]) -> MemoryRoom:
-    """The tightest: the pod's own budget, or what the machine or its control group has left.
+def room(max_bytes: int | None, used_bytes: int, promised_bytes: int, limits: Iterable[MemoryRoom]) -> MemoryRoom:
+    """The tightest limit: the pod's own, or what the machine or its control group has left.
 
     Args:
-        budget_bytes: what the pod's workers may take together; None: no budget.
+        max_bytes: what the pod's workers may take together; None: no limit.
         used_bytes: what they take.
         promised_bytes: what loads under way have been promised and not taken yet.
         limits: what is left on the machine and in the control group.
     """
     rooms = [MemoryRoom(limit.free_bytes - promised_bytes, limit.why) for limit in limits]
-    if budget_bytes is not None:
-        free = budget_bytes - used_bytes - promised_bytes
-        rooms.append(MemoryRoom(free, f"of the pod's {shown(budget_bytes)}, {shown(used_bytes)} are in use"))
+    if max_bytes is not None:
+        free = max_bytes - used_bytes - promised_bytes
+        rooms.append(MemoryRoom(free, f"of the pod's {shown(max_bytes)}, {shown(used_bytes)} are in use"))
     return min(rooms, key=lambda r: r.free_bytes)
 
 
@@ -43,7 +43,7 @@ def refusal(need_bytes: int, found: MemoryRoom) -> str:
 
 
 def shown(size_bytes: int) -> str:
-    """In MiB."""
+    """A size as people read it, in MiB."""
     return f"{size_bytes / MIB:,.0f} MiB"
 
 

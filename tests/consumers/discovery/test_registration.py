@@ -1,17 +1,17 @@
-"""Pods that register themselves: who has a name, when a lease ends, and whose clock tells."""
+"""Pods that register themselves: who has a name, when a registration ends, and whose clock tells."""
 
 import asyncio
 from collections.abc import Iterator
 
 import pytest
 
-from modelcast.consumers.discovery.lease import LeaseSource
-from modelcast.consumers.discovery.leases import EXPIRY_SECONDS, FORGET_SECONDS, PodLease, StoreClock
 from modelcast.consumers.discovery.merging import FleetView
 from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
-from modelcast.consumers.discovery.registration import NameTaken, Registration
+from modelcast.consumers.discovery.registrar import NameTaken, Registrar
+from modelcast.consumers.discovery.registration import EXPIRY_SECONDS, FORGET_SECONDS, Registration, StoreClock
+from modelcast.consumers.discovery.registration_source import RegistrationSource
 from modelcast.consumers.discovery.watching import FleetWatch
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ObjectInfo
@@ -27,14 +27,14 @@ class Clock:
     def __init__(self) -> None:
         self.now = 100.0
         self.store = MemoryStore(now_us=lambda: int((self.now + WRONG) * 1e6))
-        self.source = LeaseSource(self.store, clock=lambda: self.now)
+        self.source = RegistrationSource(self.store, clock=lambda: self.now)
 
     def after(self, seconds: float) -> "Clock":
         self.now += seconds
         return self
 
-    def registration(self, name: str = "a", url: str = "http://a:1", incarnation: str = "i") -> Registration:
-        return Registration(self.store, PodLease(name, url, incarnation))
+    def registration(self, name: str = "a", url: str = "http://a:1", incarnation: str = "i") -> Registrar:
+        return Registrar(self.store, Registration(name, url, incarnation))
 
     @property
     def pods(self) -> tuple[PodAddress, ...]:
@@ -54,7 +54,13 @@ def test_a_registered_pod_is_found_as_long_as_it_renews() -> None:
     assert clock.pods == ()
 
 
-def test_a_lease_that_ended_before_anyone_looked_is_not_taken_for_a_pod_where_another_has_shown_the_time() -> None:
+def test_a_registered_pod_stands_in_the_zone_that_it_names() -> None:
+    clock = Clock()
+    Registrar(clock.store, Registration("a", "http://a:1", "i", "eu-1a")).renew(clock.now)
+    assert [pod.zone for pod in clock.pods] == ["eu-1a"]
+
+
+def test_a_registration_that_ended_before_anyone_looked_is_no_pod_where_another_has_shown_the_time() -> None:
     clock = Clock()
     clock.registration("dead", "http://dead:1").renew(clock.now)
     clock.after(EXPIRY_SECONDS + 1.0)
@@ -71,14 +77,14 @@ def test_the_stores_clock_as_known_here_is_never_ahead_of_it() -> None:
     assert known.age_seconds(int(50e6), 31.0) == 25.0
 
 
-def test_a_pod_that_ends_takes_its_lease_along_and_says_nothing_afterwards() -> None:
+def test_a_pod_that_ends_takes_its_registration_along_and_says_nothing_afterwards() -> None:
     clock = Clock()
     ours = clock.registration()
     ours.renew(clock.now)
     ours.release()
     ours.renew(clock.now)
     assert clock.pods == ()
-    assert clock.store.head(keys.pod_lease("a")) is None
+    assert clock.store.head(keys.pod_registration("a")) is None
 
 
 def test_a_pod_that_restarts_in_its_place_has_its_name_at_once_and_is_another_pod() -> None:
@@ -117,24 +123,24 @@ def test_two_processes_that_say_they_are_one_pod_do_not_push_each_other_out_in_t
     assert clock.pods[0].identity == "2"
 
 
-def test_what_is_no_lease_is_left_out_and_keeps_no_name() -> None:
+def test_what_is_no_registration_is_left_out_and_keeps_no_name() -> None:
     clock = Clock()
-    clock.store.put(keys.pod_lease("a"), b"{}")
-    clock.store.put(keys.pod_lease("b"), PodLease("another", "http://b:1", "i").encode())
-    clock.store.put(keys.pod_lease("c"), PodLease("c", "ftp://c", "i").encode())
+    clock.store.put(keys.pod_registration("a"), b"{}")
+    clock.store.put(keys.pod_registration("b"), Registration("another", "http://b:1", "i").encode())
+    clock.store.put(keys.pod_registration("c"), Registration("c", "ftp://c", "i").encode())
     assert clock.pods == ()
     clock.registration().renew(clock.now)
     assert [pod.name for pod in clock.pods] == ["a"]
 
 
-def test_leases_that_ended_long_ago_are_deleted_and_those_that_stand_are_read_once() -> None:
+def test_registrations_that_ended_long_ago_are_deleted_and_those_that_stand_are_read_once() -> None:
     clock = Clock()
     clock.registration("dead", "http://dead:1").renew(clock.now)
     clock.after(FORGET_SECONDS + 1.0)
     ours = clock.registration()
     ours.renew(clock.now)
     assert [pod.name for pod in clock.pods] == ["a"]
-    assert clock.store.head(keys.pod_lease("dead")) is None
+    assert clock.store.head(keys.pod_registration("dead")) is None
     ours.renew(clock.after(5.0).now)
     clock.store.get = None  # type: ignore[assignment,method-assign]  # it would be read by this
     assert [pod.name for pod in clock.pods] == ["a"]
@@ -146,16 +152,18 @@ async def test_a_store_that_is_away_is_a_failed_look() -> None:
             raise StoreUnavailable("no route")
 
     with pytest.raises(DiscoveryFailed, match="no route"):
-        await LeaseSource(Away()).look()
+        await RegistrationSource(Away()).look()
 
 
 async def test_a_pod_registers_while_it_runs_and_leaves_when_it_is_cancelled() -> None:
     store = MemoryStore()
     views: list[FleetView] = []
-    watch = FleetWatch("lease", LeaseSource(store, every_seconds=0.02), lambda view, _: views.append(view))
+    watch = FleetWatch(
+        "registration", RegistrationSource(store, every_seconds=0.02), lambda view, _: views.append(view)
+    )
     following = asyncio.create_task(watch.run())
     pods = [
-        asyncio.create_task(Registration(store, PodLease(n, f"http://{n}:1", n), renew_seconds=0.02).run())
+        asyncio.create_task(Registrar(store, Registration(n, f"http://{n}:1", n), renew_seconds=0.02).run())
         for n in "ab"
     ]
     try:
@@ -170,10 +178,10 @@ async def test_a_pod_registers_while_it_runs_and_leaves_when_it_is_cancelled() -
 
 async def test_a_pod_whose_name_another_has_says_so_until_it_has_it() -> None:
     store = MemoryStore()
-    lease = PodLease("a", "http://b:1", "j")
-    first = Registration(store, PodLease("a", "http://a:1", "i"))
+    registration = Registration("a", "http://b:1", "j")
+    first = Registrar(store, Registration("a", "http://a:1", "i"))
     first.renew(0.0)
-    second = Registration(store, lease, renew_seconds=0.02, expiry_seconds=0.2)
+    second = Registrar(store, registration, renew_seconds=0.02, expiry_seconds=0.2)
     running = asyncio.create_task(second.run())
     try:
         await until_async(lambda: "a pod at http://a:1 is registered by that name" in second.trouble, "it says so")
@@ -192,7 +200,7 @@ def test_after_an_outage_of_the_store_pods_that_were_known_have_the_time_to_rene
     assert len(clock.pods) == 2
     clock.after(FORGET_SECONDS + 600.0)  # neither pods nor we could reach it
     assert len(clock.pods) == 2
-    assert clock.store.head(keys.pod_lease("gone")) is not None
+    assert clock.store.head(keys.pod_registration("gone")) is not None
     ours.renew(clock.after(5.0).now)
     assert len(clock.pods) == 2
     for _ in range(3):
@@ -201,7 +209,7 @@ def test_after_an_outage_of_the_store_pods_that_were_known_have_the_time_to_rene
     assert [pod.name for pod in found] == ["a"]
 
 
-def test_a_listing_that_takes_long_ends_no_lease_early() -> None:
+def test_a_listing_that_takes_long_ends_no_registration_early() -> None:
     clock = Clock()
     ours, other = clock.registration(), clock.registration("b", "http://b:1")
     ours.renew(clock.now)

@@ -1,7 +1,9 @@
-"""What was made, as it is shown to people and programs."""
+"""What was made, as it is shown to people and programs (``producers.Addition``)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from modelcast.schemas.quantities import size
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,15 @@ class DeltaMade:
     def ratio(self) -> float:
         """How many times smaller than the whole."""
         return self.whole_bytes / max(self.size_bytes, 1)
+
+    @property
+    def files(self) -> int:
+        """One."""
+        return 1
+
+    def __str__(self) -> str:
+        what = f"delta from {self.base_version}" if self.base_version else "compressed whole"
+        return f"{self.path}: {what}, {size(self.size_bytes)}, {self.ratio:.1f}× smaller, {self.seconds:.1f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,10 @@ class DeltaOffer:
     ratio: float
     seconds: float
 
+    def __str__(self) -> str:
+        what = f"delta(s) from {self.base_version}" if self.base_version else "compressed whole(s)"
+        return f"{self.files} {what}, {size(self.size_bytes)}"
+
 
 def offered(made: Sequence[DeltaMade]) -> tuple[DeltaOffer, ...]:
     """What was made, by base version, in the order in which it was."""
@@ -47,8 +62,7 @@ def offered(made: Sequence[DeltaMade]) -> tuple[DeltaOffer, ...]:
         by_base.setdefault(one.base_version, []).append(one)
     found = []
     for base, several in by_base.items():
-        size, whole = sum(m.size_bytes for m in several), sum(m.whole_bytes for m in several)
-        found.append(
-            DeltaOffer(base, len(several), size, whole, round(whole / max(size, 1), 4), sum(m.seconds for m in several))
-        )
+        made_bytes, whole = sum(m.size_bytes for m in several), sum(m.whole_bytes for m in several)
+        ratio, seconds = round(whole / max(made_bytes, 1), 4), sum(m.seconds for m in several)
+        found.append(DeltaOffer(base, len(several), made_bytes, whole, ratio, seconds))
     return tuple(found)

@@ -28,10 +28,17 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class PodTraits:
-    """Where a pod stands: the fleet whose policy holds for it ("": the region's), and its zone."""
+    """Where a pod stands.
+
+    Attributes:
+        fleet: the one whose rollover policy holds for it; "": the region's does.
+        zone: as its discovery names it, else as its fleet's settings do.
+        source: where the region knows it from, for people.
+    """
 
     fleet: str = ""
     zone: str = ""
+    source: str = ""
 
 
 # --- events ------------------------------------------------------------------------------------------------
@@ -99,7 +106,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class FetchFailed:
-    """It does not. ``damaged``: bytes arrived, but not those; ``cancelled``: we asked it to stop."""
+    """A fetch failed. ``damaged``: other bytes arrived; ``cancelled``: it was asked to stop."""
 
     manifest_digest: str
     message: str
@@ -109,7 +116,7 @@ class FetchFailed:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A pod says that it serves the order. Believed only once it has been read back."""
+    """A pod reports that it serves the order; it counts once the pod has been read back."""
 
     pod: str
     order: LoadOrder
@@ -127,7 +134,7 @@ class LoadRefused:
 
 @dataclass(frozen=True, slots=True)
 class LoadBroken:
-    """A pod tried and could not; it serves what it served before."""
+    """A pod failed to load; it serves what it served before."""
 
     pod: str
     order: LoadOrder
@@ -174,7 +181,7 @@ class PodLost:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """This is durable, and ours: it was written, or read back."""
+    """The memory is durable under this worker's epoch: it was written, or read back."""
 
     memory: Memory
 
@@ -247,7 +254,7 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class CancelFetch:
-    """It is not wanted any more; the fetch answers ``FetchFailed(cancelled=True)`` (or what it came to)."""
+    """Stop a fetch; it answers ``FetchFailed(cancelled=True)``, or its outcome if it was over."""
 
     manifest_digest: str
 
@@ -292,7 +299,7 @@ class CheckOwner:
 
 @dataclass(frozen=True, slots=True)
 class Refold:
-    """Something knows of a higher generation than we do: read the log now; answers ``Folded``."""
+    """Read the log now, for a higher generation than the known one exists; answers ``Folded``."""
 
 
 Effect = Fetch | CancelFetch | Load | Read | Save | Report | CheckOwner | Refold

@@ -7,15 +7,15 @@ from contextlib import suppress
 
 import structlog
 
-from modelcast.consumers.discovery.leases import (
+from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
+from modelcast.consumers.discovery.registration import (
     EXPIRY_SECONDS,
     FORGET_SECONDS,
-    LEASE_SIZE_MAX,
+    REGISTRATION_SIZE_MAX,
     RENEW_SECONDS,
-    PodLease,
+    Registration,
     StoreClock,
 )
-from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
 from modelcast.infra.urls import check_url
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError
@@ -24,8 +24,8 @@ from modelcast.schemas.ports import ObjectInfo, ObjectStore
 log = structlog.get_logger(__name__)
 
 
-class LeaseSource:
-    """A ``PodSource``: the pods whose lease stands. Leases that ended long ago are deleted.
+class RegistrationSource:
+    """A ``PodSource``: the pods whose registration stands. Registrations that ended long ago are deleted.
 
     After an outage of the store, in which no pod could renew, those that were known have the time to do so.
 
@@ -50,8 +50,8 @@ class LeaseSource:
         self._now = clock
         self._clock = StoreClock()
         self._looked_at: float | None = None  # when the last look had its answer
-        self._kept_until = float("-inf")  # until then, leases that stood go on standing
-        self._read: dict[str, tuple[str, PodAddress | None]] = {}  # key: (etag, pod; None: it is no lease)
+        self._kept_until = float("-inf")  # until then, registrations that stood go on standing
+        self._read: dict[str, tuple[str, PodAddress | None]] = {}  # key: (etag, pod; None: it is no registration)
 
     async def look(self) -> tuple[PodAddress, ...]:
         """See ``PodSource.look``."""
@@ -89,15 +89,15 @@ class LeaseSource:
         known = self._read.get(info.key)
         if known is not None and known[0] == info.etag:
             return known[1]
-        found = self._store.get(info.key, size_max=LEASE_SIZE_MAX)
+        found = self._store.get(info.key, size_max=REGISTRATION_SIZE_MAX)
         if found is None:
             return None
         try:
-            lease = PodLease.decode(found.body, key=info.key)
-            check_url(lease.url, ("http", "https"))
-            if keys.pod_lease(lease.name) != info.key:
-                raise ValueError(f"it names {lease.name!r}")
+            registration = Registration.decode(found.body, key=info.key)
+            check_url(registration.url, ("http", "https"))
+            if keys.pod_registration(registration.name) != info.key:
+                raise ValueError(f"it names {registration.name!r}")
         except (ModelcastError, ValueError) as error:
-            log.warning("what lies there is no lease of a pod; it is left out", key=info.key, error=str(error))
+            log.warning("what lies there is no registration of a pod; it is left out", key=info.key, error=str(error))
             return None
-        return lease.endpoint
+        return registration.endpoint

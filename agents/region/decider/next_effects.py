@@ -1,18 +1,27 @@
-"""Deciding: what to do next, from comparing what is aspired with what is known."""
+"""What to do next, from comparing what is aspired with what is known. Pure."""
 
 from dataclasses import replace
 
+from modelcast.agents.region.decider.events_and_effects import (
+    CancelFetch,
+    CheckOwner,
+    Effect,
+    Fetch,
+    Load,
+    Read,
+    Refold,
+    Save,
+)
 from modelcast.agents.region.decider.knowledge import NEVER, PodView
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.rollover.next_orders import need_of, next_orders
-from modelcast.agents.region.decider.rollover.values import Need
-from modelcast.agents.region.decider.values import CancelFetch, CheckOwner, Effect, Fetch, Load, Read, Refold, Save
+from modelcast.agents.region.decider.rollover.pod_facts import Need
 from modelcast.consumers.pod_clients.port import CONFIRMING, LoadOrder, PodReading
 from modelcast.schemas.records import ModelUpdate
 
 
-def plan(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
-    """What to do at ``now``, and the replica that knows it to be under way."""
+def next_effects(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
+    """The effects to carry out at ``now``, and the replica with them under way."""
     effects: list[Effect] = []
     for decide in (_plan_log, _plan_reads, _plan_fetches, _plan_loads, _plan_state):
         replica, more = decide(replica, now)
@@ -20,7 +29,7 @@ def plan(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
     return replica, tuple(effects)
 
 
-def plan_alarmed(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
+def effects_in_alarm(replica: Replica, now: float) -> tuple[Replica, tuple[Effect, ...]]:
     """What to do while no log is obeyed: read pods, and give one that serves nothing what the region served last."""
     effects: list[Effect] = []
     for decide in (_plan_reads, _plan_loads, _plan_state):
@@ -188,7 +197,7 @@ def _plan_state(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
 
 
 def _plan_check(replica: Replica, now: float) -> tuple[Replica, list[Effect]]:
-    """Ask whose the model is, if that is in doubt."""
+    """Ask which worker owns the model, if that is in doubt."""
     pending = replica.pending
     if not pending.suspects_owner or _is_busy(replica, now):
         return replica, []

@@ -1,4 +1,4 @@
-"""Which bytes of the old file foretell which bytes of the new one. Pure: two layouts in, work out.
+"""Which bytes of the old file predict which bytes of the new one. Pure: two layouts in, work out.
 
 Ranges of one type are pooled into blocks of about 4 Mi values, whatever tensors they belong to: statistics shared
 between small tensors are worth more than borders kept.

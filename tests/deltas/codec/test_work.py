@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.deltas.codec.layouts.dtypes import DTYPES, DType
 from modelcast.deltas.codec.layouts.tensors import Layout, Tensor
-from modelcast.deltas.codec.plan import BLOCK_BYTES_MAX, TAIL_BYTES, TAIL_FROM_BYTES, Work, plan_tensors
+from modelcast.deltas.codec.work import BLOCK_BYTES_MAX, TAIL_BYTES, TAIL_FROM_BYTES, Work, plan_tensors
 
 FP16 = next(d for d in DTYPES if d.name == "fp16")
 FP32 = next(d for d in DTYPES if d.name == "fp32")

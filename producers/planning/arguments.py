@@ -78,11 +78,11 @@ def verb_of(verb: object) -> CommandKind:
     Raises:
         UsageError: there is none of that name.
     """
-    said = [kind for kind, rule in RULES.items() if not rule.takes_positions]
-    for kind in said:
+    known = [kind for kind, rule in RULES.items() if not rule.takes_positions]
+    for kind in known:
         if isinstance(verb, str) and verb.upper() == kind:
             return kind
-    raise UsageError(f"bad verb {value_and_type(verb)}", hint=f"use one of {', '.join(k.lower() for k in said)}")
+    raise UsageError(f"bad verb {value_and_type(verb)}", hint=f"use one of {', '.join(k.lower() for k in known)}")
 
 
 def number_of_seconds(what: str, value: Any) -> float:

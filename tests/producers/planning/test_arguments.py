@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelcast.producers.planning.values import (
+from modelcast.producers.planning.arguments import (
     activation_of,
     labels_of,
     metrics_of,

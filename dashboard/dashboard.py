@@ -1,4 +1,4 @@
-"""What is shown at the moment: takes in what sources bring, lets the clock work, and tells watchers what changed."""
+"""What is shown now: takes in what sources bring, advances the clock, and sends watchers what changed."""
 
 import asyncio
 import secrets
@@ -9,13 +9,13 @@ from dataclasses import dataclass, fields
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.stream import EventStream
 from modelcast.dashboard.view.entries import Announced
-from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.dashboard.view.probe import ProbeBoard
 from modelcast.dashboard.view.problems import Problem, problems
-from modelcast.dashboard.view.verdict import FleetVerdict, fleet_verdict
+from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
 from modelcast.infra.telemetry.metrics import PROBE_SECONDS
-from modelcast.schemas.words import Limits
+from modelcast.schemas.statuses import Limits
 
 ENTRIES_KEPT = 100
 TICK_SECONDS = 5.0
@@ -31,7 +31,7 @@ STALE_SECONDS = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How old what is shown is. Ages in seconds; None: never.
+    """The age of what is shown. Ages are in seconds; None: never.
 
     Attributes:
         as_of_us: this machine's clock, UTC microseconds.
@@ -56,16 +56,16 @@ class Freshness:
     missing: tuple[str, ...]
 
 
-class Board:
-    """For one event loop."""
+class Dashboard:
+    """All that the pages show, kept current by sources and the clock. For one event loop."""
 
     def __init__(self, limits: Limits) -> None:
-        self.fleet = Fleet(limits)
+        self.overview = Overview(limits)
         self.stream = EventStream(secrets.token_hex(4))
         self.announced = Announced(ENTRIES_KEPT)
         self.probes = ProbeBoard()
         self.problems: list[Problem] = []
-        self.verdict: FleetVerdict = fleet_verdict(self.fleet, ())
+        self.verdict: OverviewVerdict = overview_verdict(self.overview, ())
         self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
         self._alive_at: dict[str, float] = {}
         self._missing: dict[str, tuple[str, ...]] = {}
@@ -85,24 +85,24 @@ class Board:
             self._alive_at[batch.source] = now
         if self._missing.get(batch.source, ()) != batch.missing:
             self._missing[batch.source] = batch.missing
-            self.fleet.revision += 1
+            self.overview.revision += 1
         for seen in batch.states:
-            before = self.fleet.revision
+            before = self.overview.revision
             if seen.state is None:
-                self.fleet.drop(seen.model)
+                self.overview.drop(seen.model)
             else:
-                self._note(self.fleet.take(seen.state, seen.appended_us, now_us, batch.source))
-            if self.fleet.revision != before:
+                self._note(self.overview.take(seen.state, seen.appended_us, now_us, batch.source))
+            if self.overview.revision != before:
                 self._models.add(seen.model)
         if batch.complete is not None:
-            for gone in self.fleet.models.keys() - batch.complete:
-                self.fleet.drop(gone)
+            for gone in self.overview.models.keys() - batch.complete:
+                self.overview.drop(gone)
         for probe in batch.probes:
             self.probes.take(probe)
             if probe.page_seconds is not None:
                 PROBE_SECONDS.labels("page").observe(probe.page_seconds)
         if batch.workers is not None:
-            self.fleet.workers = batch.workers
+            self.overview.workers = batch.workers
         for stated, at_us in sorted(batch.entries, key=lambda pair: pair[1]):
             if (line := self.announced.take(stated, at_us)) is not None:
                 self.stream.send("entry", line, now)
@@ -110,20 +110,20 @@ class Board:
 
     @property
     def kafka_reads(self) -> bool:
-        """Whether Kafka brings the states."""
+        """Whether states come from Kafka now."""
         return self._reach["kafka"] is Reach.LIVE
 
     @property
     def ready(self) -> str:
         """Why nothing can be shown yet, or ""."""
-        if self._reach["kafka"] is Reach.LIVE or (self._reach["kafka"] is Reach.AWAY and self.fleet.models):
+        if self._reach["kafka"] is Reach.LIVE or (self._reach["kafka"] is Reach.AWAY and self.overview.models):
             return ""
         return f"Kafka: {self._reach['kafka'].value}; Redis: {self._reach['redis'].value}"
 
     # --- what goes out -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Tell watchers until cancelled."""
+        """Send watchers what changed, until cancelled."""
         clock, tick = asyncio.create_task(self._clock()), asyncio.create_task(self._tick())
         try:
             while True:
@@ -141,8 +141,8 @@ class Board:
         while True:
             await asyncio.sleep(CLOCK_SECONDS)
             now_us = time.time_ns() // 1000
-            self._note(self.fleet.tick(now_us))
-            heads = {name: view.state.head_generation for name, view in self.fleet.models.items()}
+            self._note(self.overview.tick(now_us))
+            heads = {name: view.state.head_generation for name, view in self.overview.models.items()}
             for line in self.announced.compare(heads, now_us) if heads else ():
                 self.stream.send("entry", line, time.monotonic())
             self._wake.set()
@@ -158,30 +158,30 @@ class Board:
             self._models.add(pair.model)
 
     def flush(self) -> None:
-        """Find out what is wrong now, and tell watchers what is different."""
+        """Find out what is wrong now, and send watchers what is different."""
         now_us, now = time.time_ns() // 1000, time.monotonic()
-        stale = any(now_us - v.appended_us > STALE_SECONDS * 1_000_000 for v in self.fleet.models.values())
-        seen = (self.fleet.revision, self.fleet.shape)
+        stale = any(now_us - v.appended_us > STALE_SECONDS * 1_000_000 for v in self.overview.models.values())
+        seen = (self.overview.revision, self.overview.shape)
         if seen == self._seen and not self._changed and not self._models and not stale:
             return
         changed, self._changed = self._changed, {}
         models, self._models = self._models, set()
-        if (self._seen[1] != self.fleet.shape and self._seen[1] >= 0) or len(changed) > PAIRS_MAX:
+        if (self._seen[1] != self.overview.shape and self._seen[1] >= 0) or len(changed) > PAIRS_MAX:
             self.stream.send("resync", {}, now)
         elif changed:
-            rows = [(p.model, p.row.region, p.word, p.since_us) for p in changed.values()]
+            rows = [(p.model, p.row.region, p.status, p.since_us) for p in changed.values()]
             self.stream.send("pairs", rows, now)
         self._seen = seen
-        self.problems = problems(self.fleet, now_us)
-        found = fleet_verdict(self.fleet, self.problems)
+        self.problems = problems(self.overview, now_us)
+        found = overview_verdict(self.overview, self.problems)
         if found != self.verdict:
             self.verdict = found
             self.stream.send("verdict", found, now)
-        self._tell_problems(now)
+        self._send_problems(now)
         if models:
             self.stream.send("models", sorted(models)[:PROBLEMS_SENT], now)
 
-    def _tell_problems(self, now: float) -> None:
+    def _send_problems(self, now: float) -> None:
         top = {p.id: p for p in self.problems[:PROBLEMS_SENT]}
         for gone in self._sent.keys() - top.keys():
             self.stream.send("gone", gone, now)
@@ -193,11 +193,11 @@ class Board:
         self._sent = top
 
     def freshness(self) -> Freshness:
-        """How old what is shown is."""
+        """The age of what is shown."""
         now_us, now = time.time_ns() // 1000, time.monotonic()
-        newest = self.fleet.newest_us()
+        newest = self.overview.newest_us()
         age = max(0, now_us - newest) / 1_000_000 if newest else None
-        sources = {view.source for view in self.fleet.models.values()}
+        sources = {view.source for view in self.overview.models.values()}
         source = "kafka" if self.kafka_reads else "redis" if "redis" in sources else next(iter(sources), "none")
         ages = {name: now - at for name, at in self._alive_at.items()}
         return Freshness(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from modelcast.dashboard.view.pairs import ModelView, Pair, make_pair
 from modelcast.schemas.records import RegionHeartbeat, VersionState
-from modelcast.schemas.words import TROUBLE, Limits, Word, worst
+from modelcast.schemas.statuses import TROUBLE, Limits, Status, worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,14 @@ class Worker:
 
 
 @dataclass(slots=True)
-class Fleet:
-    """What is shown.
+class Overview:
+    """All models and regions as they are shown.
 
     Attributes:
-        limits: when words turn worse.
+        limits: when statuses turn worse.
         models: by name.
         workers: heartbeats, by region; empty while Redis can't be read.
-        revision: grows with every change of a word, a version or a name.
+        revision: grows with every change of a status, a version or a name.
         shape: grows with every model or region that comes or goes: a page that drew a grid draws it anew.
     """
 
@@ -36,10 +36,10 @@ class Fleet:
     shape: int = 0
 
     def take(self, state: VersionState, appended_us: int, now_us: int, source: str) -> tuple[Pair, ...]:
-        """Take a model's state in.
+        """Take in a model's state.
 
         Returns:
-            The pairs whose word is another one now, or that are new.
+            The pairs whose status is another one now, or that are new.
         """
         before = self.models.get(state.model)
         if before is not None and state.updated_at_us < before.state.updated_at_us and source != before.source:
@@ -58,23 +58,23 @@ class Fleet:
             for region, pair in pairs.items()
             if before is None
             or (old := before.pairs.get(region)) is None
-            or (old.word, old.since_us) != (pair.word, pair.since_us)
+            or (old.status, old.since_us) != (pair.status, pair.since_us)
         )
         if before is None or changed or _news(before) != _news(view):
             self.revision += 1
         return changed
 
     def drop(self, model: str) -> None:
-        """A model is gone from the topic."""
+        """Forget a model that is gone from the topic."""
         if self.models.pop(model, None) is not None:
             self.shape += 1
             self.revision += 1
 
     def tick(self, now_us: int) -> tuple[Pair, ...]:
-        """What the clock alone changes.
+        """Apply what the clock alone changes.
 
         Returns:
-            The pairs whose word is another one now.
+            The pairs whose status is another one now.
         """
         changed: list[Pair] = []
         for name, view in self.models.items():
@@ -85,7 +85,7 @@ class Fleet:
                 region: make_pair(state, pair.row, pair, now_us, self.limits) if 0 < pair.until_us <= now_us else pair
                 for region, pair in view.pairs.items()
             }
-            changed += [pair for region, pair in pairs.items() if pair.word is not view.pairs[region].word]
+            changed += [pair for region, pair in pairs.items() if pair.status is not view.pairs[region].status]
             self.models[name] = _view(state, pairs, view.appended_us, view.source)
         if changed:
             self.revision += 1
@@ -102,15 +102,15 @@ class Fleet:
             yield from view.pairs.values()
 
     def troubled(self) -> Iterable[Pair]:
-        """Every counted pair whose word a person wants to see."""
+        """Every counted pair whose status a person wants to see."""
         for view in self.models.values():
             yield from view.troubled
 
-    def counts(self) -> Counter[Word]:
-        """How many counted pairs have each word."""
-        found: Counter[Word] = Counter()
+    def counts(self) -> Counter[Status]:
+        """How many counted pairs have each status."""
+        found: Counter[Status] = Counter()
         for view in self.models.values():
-            found.update(view.words)
+            found.update(view.statuses)
         return found
 
     def newest_us(self) -> int:
@@ -120,11 +120,11 @@ class Fleet:
 
 def _view(state: VersionState, pairs: Mapping[str, Pair], appended_us: int, source: str) -> ModelView:
     counted = [p for p in pairs.values() if p.counted]
-    words = Counter(p.word for p in counted)
-    troubled = tuple(p for p in counted if p.word in TROUBLE)
+    statuses = Counter(p.status for p in counted)
+    troubled = tuple(p for p in counted if p.status in TROUBLE)
     until_us = min((p.until_us for p in pairs.values() if p.until_us), default=0)
-    word = Word.ALARM if state.alarm else worst(words)
-    return ModelView(state, pairs, word, appended_us, source, until_us, words, troubled)
+    status = Status.ALARM if state.alarm else worst(statuses)
+    return ModelView(state, pairs, status, appended_us, source, until_us, statuses, troubled)
 
 
 def _news(view: ModelView) -> object:

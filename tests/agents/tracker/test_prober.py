@@ -13,7 +13,7 @@ from modelcast.agents.tracker.decider.probes import LOST_SECONDS
 from modelcast.agents.tracker.ports import TrackerPorts, WorkerClocks
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.errors import StoreUnavailable

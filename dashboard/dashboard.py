@@ -18,7 +18,8 @@ from modelcast.infra.telemetry.metrics import PROBE_SECONDS
 from modelcast.schemas.statuses import Limits
 
 ENTRIES_KEPT = 100
-TICK_SECONDS = 5.0
+TICK_SECONDS = 2.0
+"""How often watchers hear how old things are: two missed, and a page says that it is cut off."""
 CLOCK_SECONDS = 0.5
 FLUSH_SECONDS = 0.05
 SHARE_MAX = 0.2
@@ -39,6 +40,7 @@ class Freshness:
         age_seconds: seconds since the tracker's last report.
         kafka: how Kafka is.
         redis: how Redis is.
+        tracker_seconds: since any tracker told that it lives, each second, by Redis; None: not known.
         kafka_age_seconds: since Kafka was last known to be there.
         redis_age_seconds: since Redis was last known to be there.
         stale: whether what is shown is how things were, not how they are.
@@ -50,6 +52,7 @@ class Freshness:
     age_seconds: float | None
     kafka: str
     redis: str
+    tracker_seconds: float | None
     kafka_age_seconds: float | None
     redis_age_seconds: float | None
     stale: bool
@@ -68,6 +71,8 @@ class Dashboard:
         self.verdict: OverviewVerdict = overview_verdict(self.overview, ())
         self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
         self._alive_at: dict[str, float] = {}
+        self._tracker_at: float | None = None
+        self._stale = False
         self._missing: dict[str, tuple[str, ...]] = {}
         self._changed: dict[tuple[str, str], Pair] = {}
         self._models: set[str] = set()
@@ -80,6 +85,7 @@ class Dashboard:
     def take(self, batch: NewsBatch) -> None:
         """Take in what a source brought."""
         now_us, now = time.time_ns() // 1000, time.monotonic()
+        changed = self._reach[batch.source] is not batch.reach
         self._reach[batch.source] = batch.reach
         if batch.reach in {Reach.LIVE, Reach.CATCHING_UP}:
             self._alive_at[batch.source] = now
@@ -103,9 +109,13 @@ class Dashboard:
                 PROBE_SECONDS.labels("page").observe(probe.page_seconds)
         if batch.workers is not None:
             self.overview.workers = batch.workers
+        if batch.source == "redis":
+            self._tracker_at = None if batch.tracker_seconds is None else now - batch.tracker_seconds
         for stated, at_us in sorted(batch.entries, key=lambda pair: pair[1]):
             if (line := self.announced.take(stated, at_us)) is not None:
                 self.stream.send("entry", line, now)
+        if changed:
+            self.stream.send("tick", self.freshness(), now)
         self._wake.set()
 
     @property
@@ -162,8 +172,9 @@ class Dashboard:
         now_us, now = time.time_ns() // 1000, time.monotonic()
         stale = any(now_us - v.appended_us > STALE_SECONDS * 1_000_000 for v in self.overview.models.values())
         seen = (self.overview.revision, self.overview.shape)
-        if seen == self._seen and not self._changed and not self._models and not stale:
+        if seen == self._seen and not self._changed and not self._models and not (stale or self._stale):
             return
+        self._stale = stale
         changed, self._changed = self._changed, {}
         models, self._models = self._models, set()
         if (self._seen[1] != self.overview.shape and self._seen[1] >= 0) or len(changed) > PAIRS_MAX:
@@ -206,6 +217,7 @@ class Dashboard:
             age_seconds=age,
             kafka=self._reach["kafka"].value,
             redis=self._reach["redis"].value,
+            tracker_seconds=None if self._tracker_at is None else now - self._tracker_at,
             kafka_age_seconds=ages.get("kafka"),
             redis_age_seconds=ages.get("redis"),
             stale=age is not None and age > STALE_SECONDS,

@@ -6,7 +6,8 @@
     modelcast:<registry>:pods:<model>:<region>  f, t, p0 … pN: the pages (ModelAck) of the region's snapshot
     modelcast:<registry>:heartbeats             names of all region/worker (set)
     modelcast:<registry>:heartbeat:<region>/<worker>   f, t, v: a RegionHeartbeat
-    modelcast:<registry>:tracker:<worker>       when that tracker last wrote
+    modelcast:<registry>:trackers               names of all trackers (set)
+    modelcast:<registry>:tracker:<worker>       when that tracker last wrote: every second while it lives
 
 **The fence** is a number that only grows from owner to owner. A tracker takes one (``take_fence``) each time that
 it is given partitions: Redis' own clock, and in any case more than the last one given out. So it grows also when
@@ -83,6 +84,7 @@ class Keys:
         self._root = f"modelcast:{registry_id}:"
         self.models = self._root + "models"
         self.heartbeats = self._root + "heartbeats"
+        self.trackers = self._root + "trackers"
         self.fence = self._root + "fence"
 
     def model(self, model: str) -> str:
@@ -227,6 +229,13 @@ class RedisView:
         keys = self._keys()
         names = self._names(keys.heartbeats) if keys else []
         return self._read([keys.heartbeat(n) for n in names], RegionHeartbeat) if keys else []
+
+    def tracker_seconds(self) -> float | None:
+        """Seconds since any tracker told that it lives; None: none has within a day."""
+        keys = self._keys()
+        names = self._names(keys.trackers) if keys else []
+        found, now_us = self._fetch([keys.tracker(n) for n in names]) if keys else ([], 0)
+        return min((_age(fields, now_us) for fields in found if fields), default=None)
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -245,6 +245,8 @@ class RegionState:
     reported_version: int | None = None  # what all its pods served when they were last heard of
     unread: bool = False  # its pods were not read back for too long
     rollover: str = ""  # why pods there wait for their orders, for people
+    read_at_us: int = 0  # when the pod that was read back longest ago was, tracker's clock; 0: none was
+    moved_at_us: int = 0  # when bytes or state last moved, tracker's clock; 0: not known
 
     @property
     def serves(self) -> bool:
@@ -297,7 +299,7 @@ class VersionChange:
     registry_id: str
     model: str
     region: str  # ``ALL_OF_THEM``: no tracker spoke from ``confirmed_at_us`` to ``changed_at_us``
-    word: str  # from now on; LAG also stands for what time alone makes of it
+    status: str  # from now on; LAG also stands for what time alone makes of it
     changed_at_us: int  # when the tracker learnt of it; whole milliseconds
     confirmed_at_us: int = 0  # when the last report came that bore out what was so before; 0: nothing was known
     version: int | None = None  # what all its pods serve, or did when last heard; None if they differ

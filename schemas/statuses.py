@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import State
 
 MICROS = 1_000_000
 PLACEMENT, UNEXPECTED = "placement", "unexpected"
-REPORT_US = 300 * MICROS
-"""How often a region repeats what it reported, in microseconds."""
 
 
 class Status(StrEnum):
@@ -105,25 +103,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class PairFacts:
-    """What a status is made of. Times are UTC microseconds; 0: not known.
-
-    Attributes:
-        row: the region's row of the model's state.
-        alarm: the model's alarm.
-        behind_since_us: when the store received the oldest entry that the region does not serve; 0: it is not behind.
-        moved_at_us: when bytes or state last moved.
-        read_at_us: when the pods were last read back.
-    """
-
-    row: RegionState
-    alarm: bool = False
-    behind_since_us: int = 0
-    moved_at_us: int = 0
-    read_at_us: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class StatusUntil:
     """A status, and until when it stands if nothing is heard (UTC microseconds; 0: until something is heard)."""
 
@@ -145,19 +124,16 @@ def serves_aspired(row: RegionState) -> bool:
     )
 
 
-def first_facts(state: VersionState, row: RegionState, now_us: int) -> PairFacts:
-    """What is known of a pair by who sees its model's state for the first time, at ``now_us``.
+def status_of(row: RegionState, now_us: int, limits: Limits, *, alarm: bool = False) -> StatusUntil:
+    """A pair's status at ``now_us``, by the clock of the tracker that wrote the row.
 
-    A region's own clock may be wrong: what it reported counts from when the tracker can have published it.
+    Args:
+        row: the region's row of the model's state.
+        now_us: UTC microseconds.
+        limits: when a status turns into a worse one.
+        alarm: whether the model has an alarm.
     """
-    read_at_us = min(max(row.reported_at_us, state.updated_at_us - REPORT_US), state.updated_at_us)
-    return PairFacts(row, bool(state.alarm), row.behind_since_us, min(row.reported_at_us, now_us), read_at_us)
-
-
-def status_of(facts: PairFacts, now_us: int, limits: Limits) -> StatusUntil:
-    """The pair's status at ``now_us``."""
-    row = facts.row
-    if facts.alarm:
+    if alarm:
         return StatusUntil(Status.ALARM)
     if row.left_out == UNEXPECTED:
         return StatusUntil(Status.OUT)  # before the rest: a region that was taken out of service is no trouble
@@ -171,20 +147,20 @@ def status_of(facts: PairFacts, now_us: int, limits: Limits) -> StatusUntil:
     if row.state is not None and row.aspired_version is not None and not row.pods_expected:
         return StatusUntil(Status.EMPTY)  # no lag of its own making: who scaled it to zero knows
     if reported and row.aspired_version is not None and not serves_aspired(row):
-        return _behind(facts, now_us, limits)
+        return _behind(row, now_us, limits)
     if row.left_out == PLACEMENT:
         return StatusUntil(Status.OUT)
     if row.state is None or row.aspired_version is None:
         return StatusUntil(Status.NONE)
-    expires_us = facts.read_at_us + round(limits.read_back_seconds * MICROS)
+    expires_us = row.read_at_us + round(limits.read_back_seconds * MICROS)
     if now_us > expires_us:
         return StatusUntil(Status.SILENT)
     return StatusUntil(Status.HELD if row.paused or row.pinned_version is not None else Status.OK, expires_us + 1)
 
 
-def _behind(facts: PairFacts, now_us: int, limits: Limits) -> StatusUntil:
-    stalled_us = facts.moved_at_us + round(limits.stalled_seconds * MICROS) if facts.moved_at_us else 0
-    late_us = facts.behind_since_us + round(limits.late_seconds * MICROS) if facts.behind_since_us else 0
+def _behind(row: RegionState, now_us: int, limits: Limits) -> StatusUntil:
+    stalled_us = row.moved_at_us + round(limits.stalled_seconds * MICROS) if row.moved_at_us else 0
+    late_us = row.behind_since_us + round(limits.late_seconds * MICROS) if row.behind_since_us else 0
     if stalled_us and now_us > stalled_us:
         return StatusUntil(Status.STALLED)
     soonest = min((at for at in (stalled_us, late_us) if at >= now_us), default=0)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from modelcast.schemas.records import RegionState, VersionChange, VersionState
-from modelcast.schemas.statuses import Limits, Status, first_facts, status_of
+from modelcast.schemas.statuses import Limits, Status, status_of
 
 MS = 1000
 BY_TIME_ALONE = frozenset({Status.LATE, Status.STALLED})
@@ -42,5 +42,5 @@ def change_of(state: VersionState, row: RegionState, digests: Mapping[int, str],
 def _status(state: VersionState, row: RegionState, now_us: int) -> Status:
     if row.unread or (row.silent and (row.heard_at_us or row.state is not None)):
         return Status.SILENT  # also where the model is in ALARM: what is served is not known
-    status = status_of(first_facts(state, row, now_us), now_us, _LIMITS).status
+    status = status_of(row, now_us, _LIMITS, alarm=bool(state.alarm)).status
     return Status.LAG if status in BY_TIME_ALONE else status

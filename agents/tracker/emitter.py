@@ -20,7 +20,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import FOLD_SECONDS
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
-from modelcast.schemas.records import ModelUpdate, RegionState, VersionState
+from modelcast.schemas.records import ModelUpdate, PodReport, RegionState, VersionState
 from modelcast.schemas.states import BEHIND_SECONDS
 from modelcast.schemas.topics import Topic
 
@@ -225,7 +225,7 @@ class Emitter:
         if state is None:
             return
         reported = self._reported.get(row.model)
-        news = reported is None or timeless(state) != timeless(reported.state)
+        news = reported is None or has_news(state, reported.state)
         news |= reported is not None and _is_behind(reported.state) and not _is_behind(state)  # it has caught up
         due = reported is None or now - reported.at >= self._refresh_seconds
         FOLD_SECONDS.observe(self._clock.monotonic() - now)
@@ -268,7 +268,7 @@ class Emitter:
 
 def _readable_until_us(known: Known, now_us: int) -> int:
     """The next time at which a region's pods are unread; 0: none."""
-    times = (readable_until_us(known, region) for region in known.snapshots)
+    times = (readable_until_us(known, region, now_us) for region in known.snapshots)
     return min((at for at in times if at is not None and at >= now_us), default=0)
 
 
@@ -277,10 +277,28 @@ def _is_behind(state: VersionState) -> bool:
     return state.unread_seconds > BEHIND_SECONDS
 
 
-def timeless(state: VersionState) -> VersionState:
-    """A state without what time alone changes: equal ones need not be reported again."""
-    regions = tuple(replace(r, heard_at_us=0) for r in state.regions)
+def has_news(state: VersionState, before: VersionState) -> bool:
+    """Whether a state tells more than that time has passed and that regions have repeated what they reported.
+
+    When pods were read back is told with the next repetition, long before it matters.
+    """
+    if _bare(state) != _bare(before):
+        return True
+    pairs = zip(state.regions, before.regions, strict=True)
+    return any(
+        len(row.pods) != len(old.pods) or any(map(_differ, row.pods, old.pods))
+        for row, old in pairs
+        if row.pods is not old.pods
+    )
+
+
+def _bare(state: VersionState) -> VersionState:
+    regions = tuple(replace(r, heard_at_us=0, reported_at_us=0, read_at_us=0, pods=()) for r in state.regions)
     return replace(state, updated_at_us=0, as_of_us=0, regions=regions)
+
+
+def _differ(pod: PodReport, other: PodReport) -> bool:
+    return pod != other and replace(pod, read_at_us=other.read_at_us) != other
 
 
 def _encoded(state: VersionState) -> bytes:

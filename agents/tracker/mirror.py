@@ -15,6 +15,8 @@ from modelcast.schemas.errors import RedisUnavailable
 BATCH_WRITES_MAX = 200
 REST_SECONDS = 0.05
 """After a write: what comes meanwhile goes together, so that a burst costs a few round trips, not one each."""
+BEAT_SECONDS = 1.0
+"""How often a tracker tells that it lives, whatever else it has to tell."""
 RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.5, 5.0
 REFUSED_SECONDS_MAX = 15.0
 """Seconds of refused writes after which a worker that still owns its models takes a new fence: the worker with the
@@ -75,6 +77,12 @@ class Mirror:
         self._pending[write.key] = write
         self._wake.set()
 
+    async def beat(self) -> None:
+        """Tell that this tracker lives, until cancelled."""
+        while True:
+            self._wake.set()
+            await asyncio.sleep(BEAT_SECONDS)
+
     async def run(self) -> None:
         """Write until cancelled."""
         failures = 0
@@ -108,6 +116,7 @@ class Mirror:
         if not self._pending:
             self._wake.clear()
         writes = [Write(w.key, w.fields, w.fence or fence, w.whole, w.age_us) for w in taken.values()]
+        names.setdefault(self._view.keys.trackers, set()).add(self._worker)
         alive = Write(self._view.keys.tracker(self._worker), {}, max(1, self._ports.clock.wall_us()))
         try:
             refused = await self._view.write(

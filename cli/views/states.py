@@ -179,16 +179,26 @@ def _regions(settings: "Settings") -> View:
         newest = min(mine, key=lambda pair: pair[1], default=None)
         alive = [b for b, a in mine if a <= settings.tracker.silent_seconds and not b.draining]
         software = newest[0].software.get("modelcast", "") if newest else ""
-        heard = newest[1] if newest else None
+        heard, silent = _heard(newest[1] if newest else None, rows[name], at_us, settings.tracker.silent_seconds)
         free = min((b.disk_free_bytes for b in alive), default=None)
         lag = max((pair.row.lag_seconds(at_us[model]) for model, pair in rows[name].items()), default=0.0)
-        lines.append((name, len(alive), software, heard, rows[name], free, lag))
+        lines.append((name, len(alive), software, heard, silent, rows[name], free, lag))
         models = [
             {"model": model, "status": pair.status.value, **plain(pair.row)}
             for model, pair in sorted(rows[name].items())
         ]
         data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": models})
     return data, Group(tables.regions_table(lines), *_fetches(found), *_remarks(source, found))
+
+
+def _heard(
+    beat_seconds: float | None, pairs: "dict[str, Pair]", at_us: dict[str, int], silent_seconds: float
+) -> tuple[float | None, bool]:
+    """How long ago a region was heard, and whether it is silent: by its newest heartbeat, else as the tracker said."""
+    if beat_seconds is not None:
+        return beat_seconds, beat_seconds > silent_seconds
+    times = [(at_us[model] - pair.row.heard_at_us) / 1e6 for model, pair in pairs.items() if pair.row.heard_at_us]
+    return min(times, default=None), all(pair.row.silent for pair in pairs.values())
 
 
 def _pods(settings: "Settings") -> View:
@@ -285,7 +295,7 @@ def wait(
     reference: Annotated[str, typer.Argument(help="The version to wait for, as in fraud/7.")],
     level: Annotated[str, typer.Option("--level", help="all, quorum or one: how many regions are enough.")] = "all",
     timeout: Annotated[str, typer.Option("--timeout", help="How long, as in 30s, 5m.")] = "5m",
-    staged: Annotated[bool, typer.Option("--staged", help="Staged is enough.")] = False,
+    staged: Annotated[bool, typer.Option("--staged", help="Wait only until it is staged.")] = False,
     output: Output = Format.table,
 ) -> None:
     """Wait until regions serve a version. Ends with 3 if not in time, at once with 4 if it is quarantined."""

@@ -31,14 +31,14 @@ _STYLE = {
     Status.HELD: "blue",
     Status.OK: "green",
 }
-RegionLine: TypeAlias = "tuple[str, int, str, float | None, Mapping[str, Pair], int | None, float]"
-"""(name, workers, newest software, seconds since its heartbeat, its pair with each model, free disk, longest lag)."""
+RegionLine: TypeAlias = "tuple[str, int, str, float | None, bool, Mapping[str, Pair], int | None, float]"
+"""(name, workers, newest software, seconds since it was heard, whether it is silent, its pair with each model, free
+disk, longest lag)."""
 USUAL = Limits()
 _AHEAD_OF = (State.STAGED, State.LOADING, State.SERVING)
 FULL_COLUMNS_MIN = 80
 FETCHES_COLUMNS_MIN = 60
 PODS_COLUMNS_MIN = 120
-SILENT_SECONDS = 15
 _POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodState.LOADING, PodState.SERVING)
 
 
@@ -184,14 +184,13 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     table = TextTable("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", "HELD", box=None)
 
     def badness(row: RegionLine) -> tuple[float, float]:
-        behind = sum(p.counted and not LOOKS[p.status].serves_aspired for p in row[4].values())
-        return (float("inf") if row[3] is None else row[3] if row[3] > SILENT_SECONDS else 0.0, behind)
+        behind = sum(p.counted and not LOOKS[p.status].serves_aspired for p in row[5].values())
+        return (float("inf") if row[3] is None else row[3] if row[4] else 0.0, behind)
 
-    for name, workers, software, heard, models, free, lag in sorted(
+    for name, workers, software, heard, silent, models, free, lag in sorted(
         rows, key=lambda r: (badness(r), r[0]), reverse=True
     ):
         counted = [pair for pair in models.values() if pair.counted]
-        silent = heard is None or heard > SILENT_SECONDS
         last = Text("never" if heard is None else f"{duration(heard)} ago", style="bold red" if silent else "")
         serving = f"{0 if silent else sum(LOOKS[p.status].serves_aspired for p in counted)}/{len(counted)}"
         fewer.add_row(name, last, serving)

@@ -3,5 +3,17 @@
 from modelcast.dashboard.actions.commands import CommandRequest, CommandWriter
 from modelcast.dashboard.actions.effects import CommandEffect, RegionEffect
 from modelcast.dashboard.actions.identity import Identities, Requester, Unwelcome
+from modelcast.dashboard.actions.replays import ReplayEffect, ReplayRequest, ReplayWriter
 
-__all__ = ["CommandEffect", "CommandRequest", "CommandWriter", "Identities", "RegionEffect", "Requester", "Unwelcome"]
+__all__ = [
+    "CommandEffect",
+    "CommandRequest",
+    "CommandWriter",
+    "Identities",
+    "RegionEffect",
+    "ReplayEffect",
+    "ReplayRequest",
+    "ReplayWriter",
+    "Requester",
+    "Unwelcome",
+]

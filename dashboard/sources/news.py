@@ -38,6 +38,7 @@ class NewsBatch:
         entries: log entries that were announced, with when Kafka received them (UTC microseconds).
         workers: heartbeats by region; None: not looked at.
         missing: what could not be read, for people.
+        tracker_seconds: seconds since any tracker told that it lives; None: not known.
         complete: the names of all models, once all of the topic was read anew: others are gone; else None.
         probes: what trackers told of probes.
     """
@@ -48,5 +49,6 @@ class NewsBatch:
     entries: tuple[tuple[StatedEntry, int], ...] = ()
     workers: dict[str, tuple[Worker, ...]] | None = None
     missing: tuple[str, ...] = ()
+    tracker_seconds: float | None = None
     complete: frozenset[str] | None = None
     probes: tuple[SeenProbe, ...] = ()

@@ -2,7 +2,7 @@
 
 import { html, useState } from "./vendor/htm-preact-standalone.mjs";
 import { clock, duration, MISSING, utc } from "./format.js";
-import { live, nowUs, old, pageAge, store, trackerAge } from "./store.js";
+import { live, nowUs, old, pageAge, store, trackerAge, trackerUnheard } from "./store.js";
 
 const SPACES = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
@@ -58,6 +58,7 @@ function state() {
   const age = trackerAge();
   if (!live()) return ["◌", `reconnecting, ${duration(pageAge())} old`, "wait"];
   if (age !== null && age > 90) return ["▲", `OLD: the tracker last reported ${duration(age)} ago`, "old"];
+  if (trackerUnheard()) return ["◐", `no tracker was heard for ${duration(trackerUnheard())}`, "wait"];
   if (store.fresh.kafka !== "live") return ["◐", `Kafka is ${store.fresh.kafka}; shown from ${store.fresh.source}`, "wait"];
   return ["●", `live, ${duration(pageAge())} old`, "live"];
 }
@@ -69,7 +70,7 @@ export function Header({ title }) {
   const at = (seconds) => (seconds === null || seconds === undefined ? MISSING : duration(seconds + (fresh ? (performance.now() - store.heardAt) / 1000 : 0)));
   const link = (href, label) => html`<a href=${href} aria-current=${location.pathname === href ? "page" : undefined}>${label}</a>`;
   return html`<header>
-    <nav aria-label="pages"><span class="brand">Modelcast</span>${link("/", "now")}${link("/regions", "regions")}${link("/kafka", "kafka")}${link("/refused", "refused")}</nav>
+    <nav aria-label="pages"><span class="brand">Modelcast</span>${link("/", "now")}${link("/regions", "regions")}${link("/kafka", "kafka")}${link("/history", "history")}${link("/refused", "refused")}</nav>
     <div class="fresh">
       <p class=${`state ${kind}`}><span aria-hidden="true">${shape}</span> ${text}</p><p class="unseen" role="status">${SPOKEN[kind]}</p>
       ${fresh && html`<p class="ages">page ${duration(pageAge())} · Kafka ${at(fresh.kafka_age_seconds)} · Redis ${fresh.redis === "away" ? "away" : at(fresh.redis_age_seconds)} · tracker ${duration(trackerAge())}</p>`}

@@ -2,20 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GROUP_STATUSES, GroupsWatch, group_rank
+from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.redis_poller import read_pods
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.view.grid import grid
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
-from modelcast.dashboard.web import answers
-from modelcast.dashboard.web.paging import LIMIT_MAX, Key, limit_of, page
+from modelcast.dashboard.view.rollouts import rollouts
+from modelcast.dashboard.web import answers, rows
+from modelcast.dashboard.web.paging import LIMIT_MAX, Key, fitting, limit_of, page
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import NotFound, RedisUnavailable, UsageError
 from modelcast.schemas.names import check_model, check_region
@@ -23,6 +25,7 @@ from modelcast.schemas.statuses import TROUBLE, Status, rank
 
 BASE = "/api/v1"
 FOREVER_US = 2**62
+T = TypeVar("T")
 
 
 class Api:
@@ -33,10 +36,14 @@ class Api:
         board: what is shown.
         logs: reads registry logs, for who and why.
         groups: looks at consumer groups.
+        letters: what lies on the dead letters.
     """
 
-    def __init__(self, settings: Settings, board: Dashboard, logs: LogSource, groups: GroupsWatch) -> None:
+    def __init__(
+        self, settings: Settings, board: Dashboard, logs: LogSource, groups: GroupsWatch, letters: LetterSource
+    ) -> None:
         self._settings, self._board, self._logs, self._groups = settings, board, logs, groups
+        self._letters = letters
 
     def routes(self) -> list[web.RouteDef]:
         """Paths and handlers."""
@@ -50,6 +57,8 @@ class Api:
             web.get(BASE + "/regions", self.regions),
             web.get(BASE + "/regions/{region}", self.region),
             web.get(BASE + "/refused", self.refused),
+            web.get(BASE + "/dead-letters", self.dead_letters),
+            web.get(BASE + "/rollouts", self.rollouts),
             web.get(BASE + "/entries", self.entries),
             web.get(BASE + "/kafka/groups", self.groups),
             web.get(BASE + "/kafka/probe", self.probe),
@@ -69,6 +78,7 @@ class Api:
         found = page(
             board.problems,
             _problem_key,
+            _as_is,
             after=request.query.get("after", ""),
             limit=limit_of(request.query.get("limit")),
             revision=board.overview.revision,
@@ -83,23 +93,23 @@ class Api:
         board, query = self._board, request.query
         sort = _one_of(query.get("sort", "worst"), "sort", tuple(_MODEL_KEYS))
         statuses = tuple(status.value for status in Status)
-        status = _one_of(query["status"], "status", statuses) if "status" in query else None
+        status = Status(_one_of(query["status"], "status", statuses)) if "status" in query else None
         part = query.get("q", "")
-        rows = [
+        views = [
             view
             for name, view in board.overview.models.items()
-            if part in name and (status is None or view.status.value == status)
+            if part in name and (status is None or view.status is status or status in view.statuses)
         ]
         found = page(
-            rows,
+            views,
             _MODEL_KEYS[sort],
+            rows.model_line,
             after=query.get("after", ""),
             limit=limit_of(query.get("limit")),
             revision=board.overview.revision,
         )
-        lines = tuple(answers.model_line(view) for view in found.rows)
         answer = answers.Models(
-            board.freshness(), board.overview.revision, len(rows), lines, found.next, found.moved_on
+            board.freshness(), board.overview.revision, len(views), found.rows, found.next, found.moved_on
         )
         return self._answer(request, answer)
 
@@ -114,8 +124,8 @@ class Api:
         answer = answers.Model(
             fresh=board.freshness(),
             revision=board.overview.revision,
-            model=answers.model_line(view),
-            regions=tuple(map(answers.pair_line, pairs[:LIMIT_MAX])),
+            model=rows.model_line(view),
+            regions=_pair_lines(pairs),
             regions_total=len(pairs),
             problems=tuple(p for p in board.problems if name in {p.model, *p.models}),
             entries=entries,
@@ -136,6 +146,7 @@ class Api:
         found = page(
             pods,
             lambda pod: (pod.pod, pod.incarnation),
+            _as_is,
             after=request.query.get("after", ""),
             limit=limit_of(request.query.get("limit")),
             revision=0,
@@ -150,11 +161,13 @@ class Api:
         """All regions, worst first."""
         overview = self._board.overview
         lines = sorted(
-            (answers.region_line(overview, region) for region in overview.regions),
+            (rows.region_line(overview, region) for region in overview.regions),
             key=lambda r: (rank(r.status), r.region),
         )
         return self._answer(
-            request, answers.Regions(self._board.freshness(), overview.revision, tuple(lines)), cached=False
+            request,
+            answers.Regions(self._board.freshness(), overview.revision, fitting(lines[:LIMIT_MAX]), len(lines)),
+            cached=False,
         )
 
     async def region(self, request: web.Request) -> web.Response:
@@ -166,9 +179,9 @@ class Api:
         answer = answers.Region(
             fresh=self._board.freshness(),
             revision=overview.revision,
-            region=answers.region_line(overview, region),
-            workers=tuple(map(answers.worker_line, overview.workers.get(region, ()))),
-            models=tuple(map(answers.pair_line, pairs[:LIMIT_MAX])),
+            region=rows.region_line(overview, region),
+            workers=tuple(map(rows.worker_line, overview.workers.get(region, ()))),
+            models=_pair_lines(pairs),
             models_total=len(pairs),
         )
         return self._answer(request, answer, cached=False)
@@ -177,8 +190,22 @@ class Api:
         """Every pair that refuses a version."""
         overview = self._board.overview
         pairs = sorted((p for p in overview.pairs() if p.status is Status.REFUSED), key=_pair_key)
-        lines = tuple(map(answers.pair_line, pairs[:LIMIT_MAX]))
+        lines = _pair_lines(pairs)
         return self._answer(request, answers.Refusals(self._board.freshness(), overview.revision, lines, len(pairs)))
+
+    async def dead_letters(self, request: web.Request) -> web.Response:
+        """What could not be read or obeyed."""
+        look = await self._letters.newest()
+        groups = fitting(look.groups[:LIMIT_MAX])
+        answer = answers.DeadLetters(self._board.freshness(), look.looked_at_us, look.total, groups)
+        return self._answer(request, answer, cached=False)
+
+    async def rollouts(self, request: web.Request) -> web.Response:
+        """What is on its way, worst first."""
+        overview = self._board.overview
+        found = rollouts(overview)
+        lines = fitting(found[:LIMIT_MAX])
+        return self._answer(request, answers.Rollouts(self._board.freshness(), overview.revision, len(found), lines))
 
     async def entries(self, request: web.Request) -> web.Response:
         """The newest log entries."""
@@ -233,6 +260,14 @@ class Api:
         response = web.Response(body=body, content_type=kind, headers=headers)
         response.enable_compression()
         return response
+
+
+def _as_is(row: T) -> T:
+    return row
+
+
+def _pair_lines(pairs: Sequence[Pair]) -> tuple[rows.PairLine, ...]:
+    return fitting(map(rows.pair_line, pairs[:LIMIT_MAX]))
 
 
 def _problem_key(problem: Problem) -> Key:

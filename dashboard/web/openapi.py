@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from modelcast.dashboard.actions import CommandEffect, CommandRequest
-from modelcast.dashboard.web import answers
+from modelcast.dashboard.actions import CommandEffect, CommandRequest, ReplayEffect, ReplayRequest
+from modelcast.dashboard.web import answers, history_answers
 from modelcast.dashboard.web.api import BASE
 from modelcast.dashboard.web.paging import LIMIT_MAX
 
@@ -17,7 +17,22 @@ _SORT = {"name": "sort", "in": "query", "schema": {"type": "string", "enum": ["w
 _STATUS = {"name": "status", "in": "query", "description": "a status", "schema": {"type": "string"}}
 _PART = {"name": "q", "in": "query", "description": "a part of the name", "schema": {"type": "string"}}
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+_OFFSET = {"name": "offset", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
 _REGION = {"name": "region", "in": "path", "required": True, "schema": {"type": "string"}}
+
+_INSTANT = "ISO 8601, or microseconds since 1970"
+
+
+def _query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "required": required, "schema": {"type": "string"}}
+
+
+def _version(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}}
+
+
+_FROM, _TO, _TIME = (_query(name, _INSTANT) for name in ("from", "to", "time"))
+_OF_MODEL, _IN_REGION = _query("model", "its name", required=True), _query("region", "only this one")
 
 _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/verdict": ("Is everything as it should be?", answers.VerdictAnswer, []),
@@ -32,9 +47,26 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/regions": ("All regions, worst first.", answers.Regions, []),
     "/regions/{region}": ("One region.", answers.Region, [_REGION]),
     "/refused": ("What regions refuse.", answers.Refusals, []),
+    "/dead-letters": ("What could not be read or obeyed.", answers.DeadLetters, []),
+    "/rollouts": ("What is on its way, worst first.", answers.Rollouts, []),
     "/entries": ("The newest log entries.", answers.Entries, []),
     "/kafka/groups": ("How far the consumer groups on Kafka have read, worst first.", answers.Groups, []),
     "/kafka/probe": ("The probe that goes the whole way to every region and back.", answers.Probing, []),
+    "/at": (
+        "What regions served at a time, and should have.",
+        history_answers.AtAnswer,
+        [_OF_MODEL, _IN_REGION, _TIME],
+    ),
+    "/models/{model}/history": (
+        "What each region served in a span, and how long publications took.",
+        history_answers.HistoryAnswer,
+        [_MODEL, _FROM, _TO],
+    ),
+    "/models/{model}/diff": (
+        "What differs between two versions.",
+        history_answers.DiffAnswer,
+        [_MODEL, _version("from"), _version("to")],
+    ),
     "/actions": ("Whether this dashboard takes commands.", answers.Actions, []),
     "/statuses": ("The statuses.", answers.Statuses, []),
 }
@@ -44,7 +76,8 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
 def document() -> dict[str, Any]:
     """The document."""
     adapters: list[tuple[type, TypeAdapter[Any]]] = [(kind, TypeAdapter(kind)) for _, kind, _ in _READS.values()] + [
-        (each, TypeAdapter(each)) for each in (answers.Fault, CommandEffect, CommandRequest)
+        (each, TypeAdapter(each))
+        for each in (answers.Fault, CommandEffect, CommandRequest, ReplayEffect, ReplayRequest)
     ]
     refs, schemas = TypeAdapter.json_schemas(
         [(kind, "serialization", adapter) for kind, adapter in adapters], ref_template="#/components/schemas/{model}"
@@ -58,7 +91,10 @@ def document() -> dict[str, Any]:
         content = {"application/json": {"schema": refs[kind, "serialization"]}}
         responses = {"200": {"description": summary, "content": content}, "400": fault, "404": fault, "421": fault}
         paths[BASE + path] = {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
-    paths[BASE + "/models/{model}/commands"] = _command(refs, fault)
+    models = "Write a command into the model's log, or say what it would change."
+    paths[BASE + "/models/{model}/commands"] = _post(refs, fault, models, _MODEL, CommandRequest, CommandEffect)
+    letters = "Send a dead letter back to where it came from, or say what would be sent."
+    paths[BASE + "/dead-letters/{offset}/replay"] = _post(refs, fault, letters, _OFFSET, ReplayRequest, ReplayEffect)
     paths[BASE + "/grid"] = _plain("All pairs: a line of JSON, then a byte a pair.", "application/octet-stream")
     paths[BASE + "/events"] = _plain("What changes, as server-sent events.", "text/event-stream")
     return {
@@ -72,14 +108,16 @@ def document() -> dict[str, Any]:
     }
 
 
-def _command(refs: Mapping[Any, Any], fault: dict[str, Any]) -> dict[str, Any]:
-    done = {"application/json": {"schema": refs[CommandEffect, "serialization"]}}
-    asked = {"application/json": {"schema": refs[CommandRequest, "serialization"]}}
+def _post(
+    refs: Mapping[Any, Any], fault: dict[str, Any], summary: str, parameter: dict[str, Any], request: type, effect: type
+) -> dict[str, Any]:
+    done = {"application/json": {"schema": refs[effect, "serialization"]}}
+    asked = {"application/json": {"schema": refs[request, "serialization"]}}
     answers_of = {"200": {"description": "what it changes", "content": done}}
     return {
         "post": {
-            "summary": "Write a command into the model's log, or say what it would change.",
-            "parameters": [_MODEL],
+            "summary": summary,
+            "parameters": [parameter],
             "requestBody": {"required": True, "content": asked},
             "responses": answers_of
             | dict.fromkeys(("202", "400", "401", "403", "404", "409", "415", "422", "429", "503"), fault),

@@ -8,7 +8,7 @@ from modelcast.producers.planning.arguments import region_names_of, value_and_ty
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
-from modelcast.schemas.statuses import Limits, first_facts, status_of
+from modelcast.schemas.statuses import Limits, status_of
 
 Level = Literal["all", "quorum", "one"]
 LEVELS: tuple[Level, ...] = ("all", "quorum", "one")
@@ -123,7 +123,7 @@ def _is_past(region: RegionState, version: int, generation: int) -> bool:
 def _why(state: VersionState, region: RegionState, version: int) -> str:
     """How a region stands that does not have the version, by its status, as it is shown everywhere."""
     now_us = state.updated_at_us
-    parts = [status_of(first_facts(state, region, now_us), now_us, Limits()).status.value]
+    parts = [status_of(region, now_us, Limits(), alarm=bool(state.alarm)).status.value]
     parts.append(region.state.value.lower() if region.state else "never reported")
     if region.aspired_version != version:
         parts.append(f"aspires to {region.aspired_version}")

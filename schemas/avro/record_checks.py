@@ -41,7 +41,7 @@ PAGES_MAX = 100
 IDENTITY_CHARS_MAX = 256
 POSITIONS_MAX = 1_000
 
-_WORD = re.compile(r"[A-Z]{2,16}")
+_STATUS = re.compile(r"[A-Z]{2,16}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -192,6 +192,8 @@ def _region_state(r: RegionState) -> None:
     _time("regions.behind_since_us", r.behind_since_us)
     _time("regions.reported_at_us", r.reported_at_us)
     _time("regions.heard_at_us", r.heard_at_us)
+    _time("regions.read_at_us", r.read_at_us)
+    _time("regions.moved_at_us", r.moved_at_us)
     _numbers("regions.stage_seconds", r.stage_seconds)
     _pods(r.pods)
 
@@ -201,7 +203,7 @@ def _version_change(r: VersionChange) -> None:
     _matches("model", r.model, MODEL_PATTERN)
     if r.region != ALL_OF_THEM:
         _matches("region", r.region, REGION_PATTERN)
-    _matches("word", r.word, _WORD)
+    _matches("status", r.status, _STATUS)
     for name in ("changed_at_us", "confirmed_at_us", "reported_at_us"):
         _time(name, getattr(r, name))
     for name in ("generation", "pods_serving", "pods_expected"):

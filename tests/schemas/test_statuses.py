@@ -1,10 +1,12 @@
 """Each status, and when it stands."""
 
+from dataclasses import replace
+
 import pytest
 
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import State
-from modelcast.schemas.statuses import LOOKS, Limits, PairFacts, Status, counts, rank, status_of, worst
+from modelcast.schemas.statuses import LOOKS, Limits, Status, counts, rank, status_of, worst
 from tests.dashboard.makers import row
 
 SECOND = 1_000_000
@@ -12,12 +14,16 @@ NOW = 1_800_000_000 * SECOND
 LIMITS = Limits()
 
 
+def timed(it: RegionState, behind: float, moved: float, read: float) -> RegionState:
+    """The row, of which things were so many seconds ago; 0: it is not behind."""
+    since_us = NOW - int(behind * SECOND) if behind else 0
+    ago = {"moved_at_us": NOW - int(moved * SECOND), "read_at_us": NOW - int(read * SECOND)}
+    return replace(it, behind_since_us=since_us, **ago)
+
+
 def status(it: RegionState, *, alarm: bool = False, behind: float = 0, moved: float = 1, read: float = 1) -> Status:
     """The status of a row; ages in seconds."""
-    facts = PairFacts(
-        it, alarm, NOW - int(behind * SECOND) if behind else 0, NOW - int(moved * SECOND), NOW - int(read * SECOND)
-    )
-    return status_of(facts, NOW, LIMITS).status
+    return status_of(timed(it, behind, moved, read), NOW, LIMITS, alarm=alarm).status
 
 
 BEHIND = row("eu", state=State.FETCHING, served_version=6)
@@ -98,16 +104,16 @@ def test_every_status_is_in_the_table() -> None:
 def test_a_word_says_until_when_it_stands_by_the_clock_alone(
     it: RegionState, behind: int, moved: int, changes_in: int, into: Status
 ) -> None:
-    facts = PairFacts(it, False, NOW - behind * SECOND if behind else 0, NOW - moved * SECOND, NOW)
-    now = status_of(facts, NOW, LIMITS)
+    it = timed(it, behind, moved, 0)
+    now = status_of(it, NOW, LIMITS)
     assert now.until_us == NOW + changes_in * SECOND + 1
-    assert status_of(facts, now.until_us - 1, LIMITS).status is now.status
-    assert status_of(facts, now.until_us, LIMITS).status is into
+    assert status_of(it, now.until_us - 1, LIMITS).status is now.status
+    assert status_of(it, now.until_us, LIMITS).status is into
 
 
 def test_what_only_news_can_change_has_no_end() -> None:
     for it in (row("eu", silent=True), row("eu", state=State.QUARANTINED), row("eu", state=State.FAILED)):
-        assert status_of(PairFacts(it, False, 0, NOW, NOW), NOW, LIMITS).until_us == 0
+        assert status_of(it, NOW, LIMITS).until_us == 0
 
 
 def test_statuses_are_ordered_worst_first_and_the_worst_is_taken() -> None:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NoReturn
 from modelcast.agents.region.decider.events_and_effects import Effect, Event, Load
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.tracker.decider.fold import fold
 from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
-from modelcast.schemas.records import ModelAck, PodReport, VersionState
+from modelcast.schemas.records import ModelAck, PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
 from tests.simulation.actors.kafka import FORGER
 from tests.simulation.artifacts import Stored, digest_of
@@ -305,7 +306,8 @@ class Checks:
 
     def _is_said_soon(self, worker: TrackerWorker, region: str, snapshot: Snapshot) -> None:
         life, told_at, began = worker.life, worker.told_at, self.world.now
-        if worker.agent.rows.row(self.world.model).log is None:
+        wanted = _reported_by(worker, region)
+        if wanted is None:
             return  # nothing can be said before
 
         def check() -> None:
@@ -315,7 +317,7 @@ class Checks:
             if worker.last_said_at >= began:
                 return
             said = worker.last_said.regions if worker.last_said else ()
-            if (region, snapshot.header.reported_at_us) not in {(r.region, r.reported_at_us) for r in said}:
+            if wanted not in map(_of_the_report, said):  # what is only repeated may wait
                 self.broken(SAID_SOON, f"{worker.name} did not say {snapshot.order} of {region} in {SOON_SECONDS} s")
 
         self.world.after(SOON_SECONDS, check)
@@ -355,3 +357,20 @@ class Checks:
         fact = (pod.pod, pod.version, pod.manifest_digest, pod.generation)
         if pod.state is PodState.SERVING and fact not in self._read:
             self.broken(CONFIRMED, f"{who} {pod.pod} to serve version {pod.version}, generation {pod.generation}")
+
+
+def _reported_by(worker: TrackerWorker, region: str) -> tuple[object, ...] | None:
+    """What a worker must say of a region by what it has taken; None while it can't."""
+    model, emitter = worker.agent.rows.row(worker.world.model), worker.agent.emitter
+    known = model.known(emitter._everywhere())
+    if known is None:
+        return None
+    rows = fold(known, worker.world.now_us).regions
+    return next((_of_the_report(row) for row in rows if row.region == region), None)
+
+
+def _of_the_report(row: RegionState) -> tuple[object, ...]:
+    """What a row has of the region's report, but for its times."""
+    moved = row.bytes_moved, row.bytes_planned, row.bytes_per_second, row.way, row.error
+    held = row.staged_version, row.staged_generation, row.reported_version, row.served_generation, row.refused_version
+    return (row.region, row.state, row.pods_expected, *held, *moved)

@@ -23,7 +23,7 @@ SINCE_US = NOW_US - 12_300_000
 FETCHING = RegionState(
     "eu-west", State.FETCHING, 7, 9, "", 6, 6, 6, 6, 0, 2, SINCE_US, False,
     bytes_moved=17 * MIB, bytes_planned=68 * MIB, bytes_total=68 * MIB, bytes_per_second=8.5 * MIB,
-    way="1 file unchanged, 1 delta from 6",
+    way="1 file unchanged, 1 delta from 6", read_at_us=NOW_US - SECOND,
 )  # fmt: skip
 STANDING = replace(FETCHING, region="us", behind_since_us=SINCE_US - 87 * SECOND, bytes_per_second=0.0, way="whole")
 DONE = replace(
@@ -145,7 +145,7 @@ def test_models_are_readable_in_a_narrow_terminal_too() -> None:
 
 
 def test_regions_are_readable_in_a_narrow_terminal_too() -> None:
-    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, pairs(fraud=DONE), None, 0.0)])
+    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, False, pairs(fraud=DONE), None, 0.0)])
     assert shown(table, columns=38) == ["REGION  HEARD     SERVING", "eu-west 2.0 s ago 1/1"]
     assert shown(table, columns=24) == ["eu-west: 1/1, heard 2.0", "s ago"]
 
@@ -196,7 +196,8 @@ def test_models_tell_what_holds_them_and_where_unless_it_is_everywhere() -> None
 def test_regions_tell_which_models_are_held_there() -> None:
     rows = pairs(fraud=PINNED, digits=DONE, churn=replace(DONE, paused=True))
     lines = shown(
-        tables.regions_table([("ap", 1, "1.0", 2.0, rows, None, 0.0), ("eu", 0, "", None, {}, None, 0.0)]), columns=200
+        tables.regions_table([("ap", 1, "1.0", 2.0, False, rows, None, 0.0), ("eu", 0, "", None, True, {}, None, 0.0)]),
+        columns=200,
     )
     assert lines[1].split()[:3] == ["eu", "0", "never"]
     assert lines[2].endswith("fraud pinned to 6; churn paused")

@@ -58,9 +58,7 @@ INCIDENTS: dict[str, tuple[list[VersionState], tuple[str, ...]]] = {
         ("r09", "20 of 20"),
     ),
     "one fetch stands": (
-        only(
-            "m05", "r03", fetching("r03", 14 * MINUTE, bytes_per_second=0.0, reported_at_us=NOW - 5 * MINUTE * SECOND)
-        ),
+        only("m05", "r03", fetching("r03", 14 * MINUTE, bytes_per_second=0.0, moved_at_us=NOW - 5 * MINUTE * SECOND)),
         ("STALLED", "m05", "r03"),
     ),
     "a model is too large for the memory of its pods": (

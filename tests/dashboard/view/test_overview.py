@@ -34,7 +34,7 @@ def test_what_the_tracker_repeats_is_no_news() -> None:
 
 def test_a_word_turns_worse_by_the_clock_alone() -> None:
     shown = overview()
-    moving = state("fraud", [fetching("eu", 30, reported_at_us=NOW), row("us")])
+    moving = state("fraud", [fetching("eu", 30, moved_at_us=NOW), row("us")])
     shown.take(moving, NOW, NOW, "kafka")
     assert shown.tick(NOW + 29 * SECOND) == ()
     (late,) = shown.tick(NOW + 31 * SECOND)
@@ -47,7 +47,7 @@ def test_a_word_turns_worse_by_the_clock_alone() -> None:
 def test_bytes_that_move_keep_a_pair_from_being_stalled() -> None:
     shown = overview()
     shown.take(state("fraud", [fetching("eu", 30)]), NOW, NOW, "kafka")
-    moved = state("fraud", [fetching("eu", 70, bytes_moved=20 * 2**20)], updated_at_us=NOW + 40 * SECOND)
+    moved = state("fraud", [fetching("eu", 70, moved_at_us=NOW + 40 * SECOND)], updated_at_us=NOW + 40 * SECOND)
     shown.take(moved, NOW + 40 * SECOND, NOW + 40 * SECOND, "kafka")
     shown.tick(NOW + 99 * SECOND)
     assert statuses(shown) == {"eu": Status.LATE}
@@ -55,7 +55,7 @@ def test_bytes_that_move_keep_a_pair_from_being_stalled() -> None:
 
 def test_ok_expires_when_nothing_is_read_back() -> None:
     shown = overview()
-    shown.take(state("fraud", [row("eu", reported_at_us=NOW)]), NOW, NOW, "kafka")
+    shown.take(state("fraud", [row("eu", read_at_us=NOW)]), NOW, NOW, "kafka")
     shown.tick(NOW + 599 * SECOND)
     assert statuses(shown) == {"eu": Status.OK}
     shown.tick(NOW + 601 * SECOND)
@@ -70,7 +70,10 @@ def test_a_region_whose_clock_is_wrong_is_not_silent_for_that() -> None:
     assert statuses(shown) == {"eu": Status.OK}
     later = NOW + 290 * SECOND
     shown.take(
-        state("fraud", [row("eu", reported_at_us=later - 5 * hours)], updated_at_us=later), later, later, "kafka"
+        state("fraud", [row("eu", reported_at_us=later - 5 * hours, read_at_us=later)], updated_at_us=later),
+        later,
+        later,
+        "kafka",
     )
     shown.tick(later + 400 * SECOND)
     assert statuses(shown) == {"eu": Status.OK}

@@ -180,6 +180,8 @@ region_states = st.builds(
     error_generation=counts,
     reported_version=maybe_version,
     unread=st.booleans(),
+    read_at_us=times_us,
+    moved_at_us=times_us,
 )
 version_states = st.builds(
     r.VersionState,
@@ -204,7 +206,7 @@ version_changes = st.builds(
     registry_id=identity,
     model=model_names,
     region=st.just(r.ALL_OF_THEM) | model_names,
-    word=st.sampled_from(["OK", "LAG", "SILENT"]),
+    status=st.sampled_from(["OK", "LAG", "SILENT"]),
     changed_at_us=times_us,
     confirmed_at_us=times_us,
     version=maybe_version,

@@ -64,7 +64,7 @@ def test_a_redis_that_writes_for_a_newer_owner_refuses_the_older_one(rig: Rig) -
 
 def remembered(state: VersionState) -> VersionState:
     """A state without its durations."""
-    regions = tuple(replace(r, behind_since_us=0, heard_at_us=0, silent=False) for r in state.regions)
+    regions = tuple(replace(r, behind_since_us=0, heard_at_us=0, read_at_us=0, silent=False) for r in state.regions)
     return replace(state, updated_at_us=0, as_of_us=0, behind_since_us=0, regions=regions)
 
 

@@ -108,9 +108,7 @@ class Reading:
         lost = (LostLease(self._lease),) if self._lease is not None else ()
         return self._context.narrowed(*ends, Deadline(self._clock, ends_at), *lost)
 
-    def bring(
-        self, span: S, source: Source, target: Target, context: Context, listener: SpanListener[S]
-    ) -> None:
+    def bring(self, span: S, source: Source, target: Target, context: Context, listener: SpanListener[S]) -> None:
         """Read what is left of ``span`` into ``target``; ``listener`` hears of every piece.
 
         Raises:
@@ -133,9 +131,7 @@ class Reading:
 
         retried(read, context, position=lambda: span.position)
 
-    def _read(
-        self, span: S, source: Source, target: Target, context: Context, listener: SpanListener[S]
-    ) -> None:
+    def _read(self, span: S, source: Source, target: Target, context: Context, listener: SpanListener[S]) -> None:
         store, at = self._stores[source], (source, span.key)
         try:
             with store.open(span.key, start=span.position, length=span.left_bytes, etag=self._etags.get(at)) as stream:
@@ -216,9 +212,7 @@ class _Block(Generic[S]):
         room: for the bytes that come next.
     """
 
-    def __init__(
-        self, span: S, target: Target, buffer: memoryview, listener: SpanListener[S], now: float
-    ) -> None:
+    def __init__(self, span: S, target: Target, buffer: memoryview, listener: SpanListener[S], now: float) -> None:
         at = span.position % BLOCK_SIZE_BYTES  # bytes lie in the memory's pages as in the file's: direct writes need it
         self.room = buffer[at : at + span.next_bytes]
         self._span = span

@@ -53,7 +53,7 @@ class _Said:
 
 
 class Recorder:
-    """Sends the changes of a worker's models, once all that is recorded of their partition was read. For one event loop.
+    """Sends the changes of a worker's models, once what is recorded of their partition was read. On one event loop.
 
     Args:
         sender: to Kafka.

@@ -7,12 +7,22 @@ from modelcast.infra.telemetry.metrics import PUBLISH_SECONDS
 from modelcast.producers.publication import PublishProgress
 
 
+@dataclass(frozen=True, slots=True)
+class TimedStep:
+    """A step that is over; UTC nanoseconds."""
+
+    name: str
+    began_ns: int
+    ended_ns: int
+
+
 @dataclass(slots=True)
 class StepTimer:
     """Times the steps, one after the other, and tells ``progress`` of each; ``seconds`` by step name."""
 
     progress: PublishProgress | None
     seconds: dict[str, float] = field(default_factory=dict)
+    steps: list[TimedStep] = field(default_factory=list)
     _name: str = ""
     _began: float = 0.0
 
@@ -29,4 +39,6 @@ class StepTimer:
             took = time.perf_counter() - self._began
             self.seconds[self._name] = self.seconds.get(self._name, 0.0) + took
             PUBLISH_SECONDS.labels(self._name).observe(took)
+            ended_ns = time.time_ns()
+            self.steps.append(TimedStep(self._name, ended_ns - int(took * 1e9), ended_ns))
         self._name = ""

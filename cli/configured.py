@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def load() -> "Settings":
-    """See ``modelcast.infra.settings.load``."""
+    """See ``modelcast.infra.settings.load_settings``."""
     from modelcast.infra import settings
 
-    return settings.load()
+    return settings.load_settings()
 
 
 def warnings_only() -> None:

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from modelcast.schemas.errors import ModelcastError
-from modelcast.schemas.printable import escaped_json, is_printable, one_line, printable
-from modelcast.schemas.words import SIZES, size
+from modelcast.schemas.quantities import SIZES, size
+from modelcast.schemas.text.printable import escaped_json, is_printable, one_line, printable
 
 
 class Format(StrEnum):

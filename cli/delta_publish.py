@@ -10,10 +10,10 @@ from modelcast.cli.delta_extra import needs_deltas
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference, check_version
-from modelcast.schemas.words import size
+from modelcast.schemas.quantities import size
 
 if TYPE_CHECKING:
-    from modelcast.schemas.delta_reports import DeltaMade
+    from modelcast.producers import Addition
 
 
 def publish(
@@ -49,7 +49,5 @@ class _Teller:
 
     def advance(self, done_bytes: int) -> None: ...
 
-    def delta(self, made: "DeltaMade") -> None:
-        from modelcast.cli.publish import delta_line
-
-        say(delta_line(made))
+    def added(self, addition: "Addition") -> None:
+        say(str(addition))

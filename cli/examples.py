@@ -15,6 +15,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "describe": "modelcast describe fraud/7",
         "wait": "modelcast wait fraud/7 --level quorum --timeout 10m",
         "history": "modelcast history fraud --last 20",
+        "diff": "modelcast diff fraud/7 fraud/8",
         "inspect": "modelcast inspect fraud@champion -o json",
         "pull": "modelcast pull fraud/7 ./fraud-7",
         "plan": "modelcast plan fraud/7 --region eu --link 100Mbit",

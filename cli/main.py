@@ -80,9 +80,9 @@ def run() -> None:
     except OSError as error:
         if error.filename is None and error.errno not in DISK_FULL:
             raise  # nothing that a person could mend: the traceback tells more
-        told = error.strerror or str(error)
+        message = error.strerror or str(error)
         hint = HINTS.get(error.errno or 0, "look at it, or name another place")
-        console.complain(ModelcastError(told[:1].lower() + told[1:], subject=_named(error), hint=hint))
+        console.complain(ModelcastError(message[:1].lower() + message[1:], subject=_named(error), hint=hint))
         sys.exit(int(ExitCode.FAILED))
     except ImportError as error:
         if (error.name or "").split(".")[0] == "modelcast":
@@ -106,9 +106,23 @@ def _register() -> None:
     from modelcast.cli.commands import registry as registry_commands
     from modelcast.cli.demo import command as demo
     from modelcast.cli.doctor import command as doctor
-    from modelcast.cli.views import config, registry, states
+    from modelcast.cli.views import config, diff, registry, states
 
-    modules = (demo, up_down, publish, states, registry, plan, operate, registry_commands, run, topics, config, doctor)
+    modules = (
+        demo,
+        up_down,
+        publish,
+        states,
+        registry,
+        diff,
+        plan,
+        operate,
+        registry_commands,
+        run,
+        topics,
+        config,
+        doctor,
+    )
     for module in (*modules, rollout, dead_letters, regions):
         module.register(app)
     delta.register(app)

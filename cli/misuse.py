@@ -19,7 +19,7 @@ def explain_misuse(misuse: Exception) -> int:
         return int(ExitCode.USAGE)
     if context is not None:
         console.say(context.get_usage())
-    told = str(error.format_message()).replace("Value error, ", "").removesuffix(".")
+    message = str(error.format_message()).replace("Value error, ", "").removesuffix(".")
     command = context.command_path if context is not None else "modelcast"
-    console.complain(UsageError(told[:1].lower() + told[1:], hint=f"{command} --help"))
+    console.complain(UsageError(message[:1].lower() + message[1:], hint=f"{command} --help"))
     return int(ExitCode.USAGE)

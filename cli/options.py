@@ -10,7 +10,7 @@ import typer
 
 from modelcast.cli.console import Format
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.printable import printable
+from modelcast.schemas.text.printable import printable
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="How data is written.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -14,7 +14,7 @@ from modelcast.cli.options import Output
 from modelcast.cli.views.registry import ReferenceArgument, read_log
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import Reference
-from modelcast.schemas.words import duration, size
+from modelcast.schemas.quantities import duration, size
 
 if TYPE_CHECKING:
     from modelcast.deltas.fetch.planning.explain import Considered, Explained
@@ -68,7 +68,7 @@ def plan(
     origin = origin_store(settings)
     log, _ = read_log(origin_registry(settings), wanted.model)
     update = log.resolve(wanted, region)
-    speeds, told_by = known.speeds_of(settings, region, rate)
+    speeds, known_from = known.speeds_of(settings, region, rate)
     holding = known.supposed(log, held) if held else known.reported(own, update, time.time_ns() // 1000)
     size_min = settings.publish.delta_size_min_bytes
     planned = known.planned(origin, None if held else own, log, update, holding, speeds, size_min)
@@ -90,7 +90,7 @@ def plan(
         "held_seconds_ago": holding.reported_seconds_ago,
         "bucket_lacks": holding.lost,
         "link_bytes_per_second": speeds.origin_bytes_per_second,
-        "link_known_from": told_by,
+        "link_known_from": known_from,
         "speeds": planned.chooser.speeds(),
         "announced": update.delta_hints,
         "deltas_offered": len(planned.chooser.offers),
@@ -101,7 +101,7 @@ def plan(
             placed = ", ".join(update.placement)
             say(f"{update.model}/{update.version} is placed in {placed} only: {region} will not fetch it")
         say(f"{update.model}/{update.version}: {known.holding_in_words(holding, region)}")
-        say(f"long link: {size(speeds.origin_bytes_per_second)}/s ({told_by})")
+        say(f"long link: {size(speeds.origin_bytes_per_second)}/s ({known_from})")
     emit(data, output, _table(planned.explained))
     if output is Format.table:
         say(f"{words}: {size(crossing)} of {size(total)} cross, about {duration(seconds)}")

@@ -11,8 +11,8 @@ from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectStore
+from modelcast.schemas.quantities import duration
 from modelcast.schemas.records import ModelUpdate
-from modelcast.schemas.words import duration
 
 if TYPE_CHECKING:
     from modelcast.consumers.fetch import LinkSpeeds, Step

@@ -1,4 +1,4 @@
-"""What a serving pod is wired to: the artifacts of its region, and what the region wants served."""
+"""What a serving pod is wired to: the artifacts of its region, and what the region should serve."""
 
 import functools
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.consumers.fetch import Link, RegionalArtifacts, as_set
-from modelcast.consumers.pod.config import Desired
+from modelcast.consumers.pod.config import Aspired
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.settings import RegionSettings, StoreSettings
 from modelcast.infra.stores.configured import store_of
@@ -23,13 +23,13 @@ def make_source(region: RegionSettings, cache_dir: Path) -> RegionalArtifacts:
     return RegionalArtifacts(cache_dir, open_region, region.cache_size_max_bytes, link)
 
 
-class RegionDesired:
-    """A ``DesiredSource``: the region's state objects say what it served last."""
+class RegionAspired:
+    """An ``AspiredSource``: the region's state objects say what it served last."""
 
     def __init__(self, store: StoreSettings) -> None:
         self._settings = store
 
-    def desired(self) -> Sequence[Desired]:
+    def aspired(self) -> Sequence[Aspired]:
         """One a model that the region serves, also where its version was quarantined since.
 
         Raises:
@@ -50,5 +50,5 @@ class RegionDesired:
                     epoch=memory.epoch,
                     registry_id=memory.registry_id,
                 )
-                orders.append(Desired(order, memory.refusal, frozenset(memory.log_quarantined)))
+                orders.append(Aspired(order, memory.refusal, frozenset(memory.log_quarantined)))
         return orders

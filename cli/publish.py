@@ -13,13 +13,13 @@ from modelcast.cli.options import DryRun, Output, UnknownRegionOk, pairs_of, sec
 from modelcast.cli.options import path as path_of
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import UsageError
+from modelcast.schemas.quantities import size
 from modelcast.schemas.records import Activation
-from modelcast.schemas.words import size
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from modelcast.schemas.delta_reports import DeltaMade
+    from modelcast.producers import Addition
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +32,11 @@ def publish(
     path: Annotated[
         Path, typer.Argument(help="A file, or a folder; what its .modelcastignore names is left out.", parser=path_of)
     ],
-    version: Annotated[int | None, typer.Option("--version", min=1, help="Without it, the next one.")] = None,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Its number; without it, the next one.")
+    ] = None,
     region: Annotated[
-        list[str] | None, typer.Option("--region", "-r", help="Only regions so named may have it. Without it, all.")
+        list[str] | None, typer.Option("--region", "-r", help="Only these regions may have it; without it, all.")
     ] = None,
     unknown_region_ok: UnknownRegionOk = False,
     activation: Annotated[
@@ -63,7 +65,7 @@ def publish(
     output: Output = Format.table,
 ) -> None:
     """Publish a version of a model. Interrupted anywhere and run again, it completes the same publication."""
-    from modelcast.producers.publisher import Publisher
+    from modelcast.producers import Publisher
 
     _check_bare(model)
     chosen, seconds = _activation(activation), seconds_of(timeout)
@@ -77,7 +79,7 @@ def publish(
     with Publisher(settings) as publisher_, _Bar() as bar:
         publication = publisher_.publish(
             model, path, version=version, placement=placement, activation=chosen, metrics=metrics, labels=labels,
-            publisher=publisher, allow_pickle=allow_pickle, progress=bar, dry_run=dry_run, deltas=deltas,
+            publisher=publisher, allow_pickle=allow_pickle, progress=bar, dry_run=dry_run, accelerate=deltas,
             verify=verify, allow_version_jump=allow_version_jump,
         )  # fmt: skip
         bar.stop()
@@ -87,8 +89,8 @@ def publish(
         if dry_run and not publication.created:
             done = "is published already"
         data = plain(publication) | {"outcome": done}
-        if not publication.created and publication.deltas:
-            done += f", {sum(d.files for d in publication.deltas)} delta(s) added"
+        if not publication.created and publication.additions:
+            done += ", added: " + "; ".join(map(str, publication.additions))
         moved = f", {size(publication.uploaded_bytes)} uploaded" if publication.created and not dry_run else ""
         line = (
             f"{publication}: {done} as generation {publication.generation}, "
@@ -162,12 +164,6 @@ class _Bar:
             if self._task is not None:
                 self._progress.advance(self._task, done_bytes)
 
-    def delta(self, made: "DeltaMade") -> None:
+    def added(self, addition: "Addition") -> None:
         """See ``PublishProgress``."""
-        say(delta_line(made))
-
-
-def delta_line(made: "DeltaMade") -> str:
-    """One delta, for people."""
-    what = f"delta from {made.base_version}" if made.base_version else "compressed whole"
-    return f"{made.path}: {what}, {size(made.size_bytes)}, {made.ratio:.1f}× smaller, {made.seconds:.1f} s"
+        say(str(addition))

@@ -1,4 +1,4 @@
-"""The dashboard's metrics: its own, and how many pairs have each status word."""
+"""The dashboard's metrics: its own, and how many pairs have each status."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from modelcast.dashboard.board import Board
-from modelcast.dashboard.groups import GroupsWatch, GroupWord
-from modelcast.schemas.words import Word
+from modelcast.dashboard.dashboard import Dashboard
+from modelcast.dashboard.groups import GroupStatus, GroupsWatch
+from modelcast.schemas.statuses import Status
 
 
 class _Own(Collector):
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Dashboard) -> None:
         self._board = board
 
     def collect(self) -> Iterator[Metric]:
@@ -28,7 +28,7 @@ class _Own(Collector):
         yield GaugeMetricFamily(
             "modelcast_dashboard_state_timestamp_seconds",
             "When the tracker last wrote a version-state, by this machine's clock; 0: never.",
-            board.fleet.newest_us() / 1_000_000,
+            board.overview.newest_us() / 1_000_000,
         )
         yield GaugeMetricFamily(
             "modelcast_dashboard_kafka_up", "1 while version-state is read.", int(board.kafka_reads)
@@ -36,21 +36,21 @@ class _Own(Collector):
         yield from self._pairs()
 
     def _pairs(self) -> Iterator[Metric]:
-        """How many counted pairs have each word; words that no pair has are left out."""
-        fleet = self._board.fleet
+        """How many counted pairs have each status; statuses that no pair has are left out."""
+        overview = self._board.overview
         models = GaugeMetricFamily(
-            "modelcast_model_pairs", "Regions of the model, by status word.", labels=("model", "word")
+            "modelcast_model_pairs", "Regions of the model, by status.", labels=("model", "status")
         )
         regions = GaugeMetricFamily(
-            "modelcast_region_pairs", "Models in the region, by status word.", labels=("region", "word")
+            "modelcast_region_pairs", "Models in the region, by status.", labels=("region", "status")
         )
-        found: Counter[tuple[str, Word]] = Counter()
-        for name, view in fleet.models.items():
-            for word, count in view.words.items():
-                models.add_metric((name, word.value), count)
-            found.update((pair.row.region, pair.word) for pair in view.pairs.values() if pair.counted)
-        for (region, word), count in sorted(found.items()):
-            regions.add_metric((region, word.value), count)
+        found: Counter[tuple[str, Status]] = Counter()
+        for name, view in overview.models.items():
+            for status, count in view.statuses.items():
+                models.add_metric((name, status.value), count)
+            found.update((pair.row.region, pair.status) for pair in view.pairs.values() if pair.counted)
+        for (region, status), count in sorted(found.items()):
+            regions.add_metric((region, status.value), count)
         yield models
         yield regions
 
@@ -70,8 +70,8 @@ class _Groups(Collector):
         records = GaugeMetricFamily(
             "modelcast_consumer_lag_records", "Records that a consumer group has not read.", labels=("group", "topic")
         )
-        status = GaugeMetricFamily(
-            "modelcast_consumer_status", "1 for the group's status word, 0 for the others.", labels=("group", "status")
+        each = GaugeMetricFamily(
+            "modelcast_consumer_status", "1 for the group's status, 0 for the others.", labels=("group", "status")
         )
         for group in self._watch.groups:
             topics = sorted({p.topic for p in group.partitions})
@@ -80,9 +80,9 @@ class _Groups(Collector):
                 records.add_metric((group.group, topic), sum(p.lag_records for p in those))
                 if known := [p.lag_seconds for p in those if p.lag_seconds is not None]:
                     seconds.add_metric((group.group, topic), max(known))
-            for word in GroupWord:
-                status.add_metric((group.group, word.value), int(group.word is word))
-        yield from (seconds, records, status)
+            for status in GroupStatus:
+                each.add_metric((group.group, status.value), int(group.status is status))
+        yield from (seconds, records, each)
         yield GaugeMetricFamily(
             "modelcast_consumer_looked_timestamp_seconds",
             "When the consumer groups were last looked at, by this machine's clock; 0: never.",
@@ -90,7 +90,7 @@ class _Groups(Collector):
         )
 
 
-def collected(board: Board, groups: GroupsWatch) -> CollectorRegistry:
+def collected(board: Dashboard, groups: GroupsWatch) -> CollectorRegistry:
     """A registry of the board's metrics, those of the consumer groups and the process'."""
     registry = CollectorRegistry()
     registry.register(_Own(board))

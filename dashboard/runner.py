@@ -1,4 +1,4 @@
-"""Running the dashboard from its settings until it is stopped."""
+"""Runs the dashboard from its settings until it is stopped."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from modelcast.dashboard.actions import CommandWriter
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.kafka_follower import KafkaFollower
 from modelcast.dashboard.sources.log_reader import LogSource
@@ -18,7 +18,7 @@ from modelcast.dashboard.sources.redis_poller import RedisPoller
 from modelcast.dashboard.web.app import make_web_app, on_loopback
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import ModelcastError
-from modelcast.schemas.words import Limits
+from modelcast.schemas.statuses import Limits
 
 CLOSE_SECONDS = 2.0
 
@@ -40,7 +40,7 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     here = settings.dashboard
-    board = Board(Limits(late_seconds=here.lag_slo_seconds))
+    board = Dashboard(Limits(late_seconds=here.late_seconds))
 
     def from_thread(batch: NewsBatch) -> None:
         if not loop.is_closed():
@@ -83,9 +83,9 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
     try:
         await web.TCPSite(runner, host, port, backlog=1024).start()
     except OSError as error:  # a name that no one knows has no errno
-        told = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        message = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ModelcastError(
-            f"can't listen: {told}", subject=f"{host}:{port}", hint="set MODELCAST_DASHBOARD__HOST and __PORT"
+            f"can't listen: {message}", subject=f"{host}:{port}", hint="set MODELCAST_DASHBOARD__HOST and __PORT"
         ) from error
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{runner.addresses[0][1]}/"

@@ -1,4 +1,4 @@
-"""Events to all clients: encoded once, kept for a minute, never waited for."""
+"""Events to all clients: encoded once and kept for a minute; no client is waited for."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from modelcast.schemas.printable import printable
+from modelcast.schemas.text.printable import printable
 
 RING_SECONDS = 60.0
 RING_EVENTS_MAX = 10_000
@@ -41,7 +41,7 @@ class StreamWatcher:
 
 
 class EventStream:
-    """The events of one life of the dashboard.
+    """The events since this dashboard started.
 
     Args:
         boot: names that life.
@@ -87,7 +87,7 @@ class EventStream:
         return watcher, self._missed(last_event_id)
 
     def leave(self, watcher: StreamWatcher) -> None:
-        """It is gone."""
+        """Forget a watcher that is gone."""
         self.watchers.discard(watcher)
 
     def _missed(self, last_event_id: str) -> list[bytes]:

@@ -1,8 +1,8 @@
 """Accelerators: packages beside the road that save bytes or seconds, found by the entry points that they declare.
 
 The road is complete without any. An entry point of the group ``modelcast.accelerators`` names what plugs in. The
-publisher (``producers/publisher.py``) and the region agent's long link (``agents/region/long_link.py``) load it; where
-there is none, a null object takes its place.
+publisher (``producers/publish/publisher.py``) and the region agent's long link (``agents/region/long_link.py``) load
+it; where there is none, a null object takes its place.
 """
 
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ EXTRA_MODULES = frozenset({"numpy", "pcodec", "zstandard"})
 _absent: set[str] = set()  # by name, so that it is logged once
 
 
-def load(name: str) -> object | None:
+def load_accelerator(name: str) -> object | None:
     """What the entry point ``name`` points to; None: it is not declared, its package is gone, or its extra is missing.
 
     Raises:

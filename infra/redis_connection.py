@@ -41,12 +41,14 @@ def _check_readable(path: Path) -> None:
         with path.open("rb") as file:
             file.read(1)
     except OSError as error:
-        told = error.strerror or str(error)
+        message = error.strerror or str(error)
         hint = "name the CA's file, in PEM format"
-        raise UsageError(told[:1].lower() + told[1:], subject=f"redis.ssl_ca_location: {path}", hint=hint) from None
+        raise UsageError(
+            message[:1].lower() + message[1:], subject=f"redis.ssl_ca_location: {path}", hint=hint
+        ) from None
 
 
-def unavailable(error: BaseException) -> RedisUnavailable:
+def redis_unavailable(error: BaseException) -> RedisUnavailable:
     """The error that Redis' own one means, with a hint that fits. The URL, which may hold a password, is left out."""
     text = str(error) or type(error).__name__
     hint = "is it up? set MODELCAST_REDIS__URL; the view refills itself"
@@ -69,7 +71,7 @@ def server_info(settings: Settings) -> dict[str, Any]:
     try:
         return {**_info(client, "server"), **_info(client, "memory")}
     except ERRORS as error:
-        raise unavailable(error) from error
+        raise redis_unavailable(error) from error
     finally:
         client.close()
 

@@ -6,7 +6,8 @@
     modelcast:<registry>:pods:<model>:<region>  f, t, p0 … pN: the pages (ModelAck) of the region's snapshot
     modelcast:<registry>:heartbeats             names of all region/worker (set)
     modelcast:<registry>:heartbeat:<region>/<worker>   f, t, v: a RegionHeartbeat
-    modelcast:<registry>:tracker:<worker>       when that tracker last wrote
+    modelcast:<registry>:trackers               names of all trackers (set)
+    modelcast:<registry>:tracker:<worker>       when that tracker last wrote: every second while it lives
 
 **The fence** is a number that only grows from owner to owner. A tracker takes one (``take_fence``) each time that
 it is given partitions: Redis' own clock, and in any case more than the last one given out. So it grows also when
@@ -26,7 +27,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import redis
 import redis.asyncio
 
-from modelcast.infra.redis_connection import ERRORS, connection_options, unavailable
+from modelcast.infra.redis_connection import ERRORS, connection_options, redis_unavailable
 from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import DecodeError, RedisUnavailable
@@ -83,6 +84,7 @@ class Keys:
         self._root = f"modelcast:{registry_id}:"
         self.models = self._root + "models"
         self.heartbeats = self._root + "heartbeats"
+        self.trackers = self._root + "trackers"
         self.fence = self._root + "fence"
 
     def model(self, model: str) -> str:
@@ -125,7 +127,7 @@ class RedisMirror:
             await self._without_scripts()
             return time.time_ns() // 1000
         except ERRORS as error:
-            raise unavailable(error) from error
+            raise redis_unavailable(error) from error
 
     async def write(self, batch: Batch) -> int:
         """Write a batch in one round trip.
@@ -150,7 +152,7 @@ class RedisMirror:
             if isinstance(error, redis.ResponseError) and self._scripts and _no_scripts(error):
                 await self._without_scripts()
                 return await self.write(batch)
-            raise unavailable(error) from error
+            raise redis_unavailable(error) from error
         return sum(answer == 0 for answer in answers[-len(batch.writes) :]) if batch.writes and self._scripts else 0
 
     async def _without_scripts(self) -> None:
@@ -228,6 +230,13 @@ class RedisView:
         names = self._names(keys.heartbeats) if keys else []
         return self._read([keys.heartbeat(n) for n in names], RegionHeartbeat) if keys else []
 
+    def tracker_seconds(self) -> float | None:
+        """Seconds since any tracker told that it lives; None: none has within a day."""
+        keys = self._keys()
+        names = self._names(keys.trackers) if keys else []
+        found, now_us = self._fetch([keys.tracker(n) for n in names]) if keys else ([], 0)
+        return min((_age(fields, now_us) for fields in found if fields), default=None)
+
     def close(self) -> None:
         """Let go of the connection."""
         self._client.close()
@@ -248,14 +257,14 @@ class RedisView:
         try:
             found = cast(bytes | None, self._client.get(REGISTRY_KEY))
         except ERRORS as error:
-            raise unavailable(error) from error
+            raise redis_unavailable(error) from error
         return Keys(found.decode()) if found else None
 
     def _names(self, key: str) -> list[str]:
         try:
             return sorted(name.decode() for name in cast(set[bytes], self._client.smembers(key)))
         except ERRORS as error:
-            raise unavailable(error) from error
+            raise redis_unavailable(error) from error
 
     def _fetch(self, keys: Iterable[str]) -> tuple[list[dict[bytes, bytes]], int]:
         pipeline = self._client.pipeline(transaction=False)
@@ -265,7 +274,7 @@ class RedisView:
         try:
             (seconds, micros), *found = pipeline.execute()
         except ERRORS as error:
-            raise unavailable(error) from error
+            raise redis_unavailable(error) from error
         return found, seconds * 1_000_000 + micros
 
     def _read(self, keys: Iterable[str], cls: type[R]) -> list[Aged[R]]:

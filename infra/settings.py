@@ -36,7 +36,7 @@ _SWITCH = TypeAdapter(bool)  # a variable's text also says yes, on, 1
 
 
 class KafkaSettings(Section):
-    """The cluster. ``properties`` are in librdkafka's words; the agents' streams obey them too, or do not start."""
+    """The cluster. ``properties`` are librdkafka's; the agents' streams honour them, too, or do not start."""
 
     bootstrap_servers: str = Field(default="localhost:9092", min_length=1)
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -51,7 +51,7 @@ class KafkaSettings(Section):
     @field_validator("bootstrap_servers")
     @classmethod
     def _servers(cls, value: str) -> str:
-        """librdkafka takes port 99999 for another one, and says nothing."""
+        """Refuse ports that librdkafka would silently take for others, as 99999."""
         for server in value.split(","):
             _, colon, port = server.strip().rpartition(":")
             if colon and not (port.isdecimal() and 0 < int(port) < 65536):
@@ -61,7 +61,7 @@ class KafkaSettings(Section):
     @field_validator("properties", mode="before")
     @classmethod
     def _flat(cls, value: Any) -> Any:
-        """One level: TOML reads ``ssl.ca.location = "…"`` without quotes as tables in tables."""
+        """Flatten to one level: TOML reads ``ssl.ca.location = "…"`` without quotes as tables in tables."""
         return dict(_properties(value)) if isinstance(value, dict) else value
 
 
@@ -180,7 +180,7 @@ class RegionSettings(Section):
 
 
 class TrackerSettings(Section):
-    """The tracker's pace."""
+    """How often the tracker works and reports, and what it shows."""
 
     announce_seconds: float = Field(default=15.0, gt=0)  # how often it looks for what was claimed but not announced
     silent_seconds: float = Field(default=15.0, gt=0)
@@ -235,7 +235,7 @@ class DaemonSettings(Section):
 
 
 class ActionSettings(Section):
-    """Who may command by the dashboard; all may read it. Without tokens and proxies, nobody may.
+    """Who may send commands by the dashboard; without tokens and proxies no one. Everyone may read it.
 
     Attributes:
         enabled: whether anybody may.
@@ -252,12 +252,12 @@ class ActionSettings(Section):
 
 
 class DashboardSettings(Section):
-    """Where the dashboard listens, and when it calls things late. Who can reach it can read it: keep it private."""
+    """Where the dashboard listens, and what it calls late. Everyone who reaches it can read it: keep it private."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=9470, ge=0, le=65535)  # 0: any free one
     hosts: tuple[str, ...] = ()  # names that it answers to besides loopback's: those of a proxy before it
-    lag_slo_seconds: float = Field(default=60.0, gt=0)  # behind for longer is late
+    late_seconds: float = Field(default=60.0, gt=0)  # behind for longer is late
     watchers_max: int = Field(default=5000, ge=1)
     actions: ActionSettings = ActionSettings()
 
@@ -302,7 +302,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment above file; nothing else."""
+        """Read the environment, then the file, and nothing else."""
         path = config_path()
         toml = (TomlConfigSettingsSource(settings_cls, path),) if path else ()
         return (init_settings, env_settings, *toml)
@@ -357,7 +357,7 @@ def config_path() -> Path | None:
     return next((p for p in (Path("modelcast.toml"), Path("/etc/modelcast/modelcast.toml")) if p.is_file()), None)
 
 
-def load(**overrides: Any) -> Settings:
+def load_settings(**overrides: Any) -> Settings:
     """Read the settings.
 
     Raises:
@@ -366,11 +366,11 @@ def load(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        told = (
+        found_lines = (
             (".".join(map(str, e["loc"])), "no such setting" if e["type"] == "extra_forbidden" else e["msg"])
             for e in error.errors(include_input=False)
         )
-        lines = (f"{place}: {what.removeprefix('Value error, ')}" for place, what in told)
+        lines = (f"{place}: {what.removeprefix('Value error, ')}" for place, what in found_lines)
         path = config_path()
         where = f"in {path}, or in its MODELCAST_… variable" if path else "in its MODELCAST_… variable"
         raise UsageError(

@@ -14,15 +14,15 @@ Scheme = Literal["http", "https"]
 DNS_PORT = 53
 
 
-class LeaseDiscovery(Section):
+class RegistrationDiscovery(Section):
     """Pods register themselves in the region's bucket (``run pod --advertise URL``)."""
 
-    by: Literal["lease"]
+    by: Literal["registration"]
 
     @property
     def label(self) -> str:
-        """For people and metrics."""
-        return "lease"
+        """The source's name, for people and metrics."""
+        return "registration"
 
 
 class FileDiscovery(Section):
@@ -40,7 +40,7 @@ class FileDiscovery(Section):
 
     @property
     def label(self) -> str:
-        """For people and metrics."""
+        """The source's name, for people and metrics."""
         return f"file {self.path}"
 
 
@@ -71,12 +71,12 @@ class DnsDiscovery(Section):
 
     @property
     def resolvers(self) -> tuple[tuple[str, int], ...]:
-        """(address, port) of each of the name servers."""
+        """Address and port of each name server."""
         return tuple(map(_resolver, self.nameservers))
 
     @property
     def label(self) -> str:
-        """For people and metrics."""
+        """The source's name, for people and metrics."""
         return f"dns {self.record} {self.name}" + (f":{self.port}" if self.port else "")
 
 
@@ -121,12 +121,14 @@ class KubernetesDiscovery(Section):
 
     @property
     def label(self) -> str:
-        """For people and metrics."""
+        """The source's name, for people and metrics."""
         place = f"{self.namespace}/{self.service}" if self.namespace else self.service
         return f"kubernetes {place}" + (f":{self.port}" if self.port else "")
 
 
-Discovery = Annotated[LeaseDiscovery | FileDiscovery | DnsDiscovery | KubernetesDiscovery, Field(discriminator="by")]
+Discovery = Annotated[
+    RegistrationDiscovery | FileDiscovery | DnsDiscovery | KubernetesDiscovery, Field(discriminator="by")
+]
 
 
 class FleetSettings(Section):
@@ -155,11 +157,11 @@ class FleetSettings(Section):
             raise ValueError("name its pods (pods = […]), or say how they are discovered (discover = { by = … })")
         if self.discover is not None and self.pods:
             raise ValueError("write pods or discover, not both: a fleet each")
-        if self.kind == "v2" and isinstance(self.discover, LeaseDiscovery):
+        if self.kind == "v2" and isinstance(self.discover, RegistrationDiscovery):
             raise ValueError("servers of kind v2 register nowhere: write pods, or discover them otherwise")
         return self
 
     @property
     def label(self) -> str:
-        """The fleet, for people and metrics."""
+        """The fleet's name, for people and metrics."""
         return self.discover.label if self.discover else "settings"

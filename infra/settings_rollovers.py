@@ -5,16 +5,16 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from modelcast.infra.settings_section import Section
-from modelcast.schemas.amounts import Amount
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.names import check_model
+from modelcast.schemas.text.amounts import Amount
 
 Pods = Annotated[str, BeforeValidator(lambda text: str(Amount.parse(text)))]
 """A number of pods, or a share of them, which is rounded down."""
 
 
 class RolloverSettings(Section):
-    """What is not set is as in the layer below: model, fleet, region, default."""
+    """Bounds of a rollover. What a model does not set is as its fleet, its region or the default has it."""
 
     at_once: Pods = "25%"  # load at once; at least one does
     min_healthy: Pods = "50%"  # go on taking traffic; counts where a swap has a gap
@@ -34,7 +34,7 @@ class RolloverSettings(Section):
 
 
 class RegionRolloverSettings(RolloverSettings):
-    """A region's, with those of models that have their own."""
+    """The bounds of a region, and those of models that have their own."""
 
     models: dict[str, RolloverSettings] = Field(default_factory=dict)
 

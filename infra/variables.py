@@ -32,7 +32,7 @@ FOR_TESTS = (
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """A line for each variable without effect, with the one that was perhaps meant."""
-    return [_told(name) for name in sorted(environ) if name.upper().startswith(PREFIX) and not _is_known(name)]
+    return [_hint_of(name) for name in sorted(environ) if name.upper().startswith(PREFIX) and not _is_known(name)]
 
 
 def _is_known(name: str) -> bool:
@@ -40,7 +40,7 @@ def _is_known(name: str) -> bool:
     return name in OTHERS or rest.startswith(FOR_TESTS) or rest.split("__")[0].lower() in SECTIONS
 
 
-def _told(name: str) -> str:
+def _hint_of(name: str) -> str:
     wanted = name.upper().removeprefix(PREFIX)
     known = [each.removeprefix(PREFIX) for each in _known_names(wanted)]
     close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.7)

@@ -1,15 +1,18 @@
 """What a training job or an operator calls to publish and to command."""
 
 from modelcast.producers.commands import Commander
-from modelcast.producers.publication import Publication, Published, PublishProgress, Unannounced
-from modelcast.producers.publisher import Publisher
+from modelcast.producers.publish.publication import Addition, Publication, Published, PublishProgress, Unannounced
+from modelcast.producers.publish.publisher import Publisher
+from modelcast.producers.publish.step_timer import StepTimer
 
 __all__ = [
+    "Addition",
     "Commander",
     "Publication",
     "PublishProgress",
     "Published",
     "Publisher",
+    "StepTimer",
     "Unannounced",
     "accelerator",
     "acceptance",
@@ -18,8 +21,5 @@ __all__ = [
     "identity",
     "log_refusal",
     "planning",
-    "publication",
-    "publisher",
-    "step_timer",
     "wait",
 ]

@@ -9,9 +9,8 @@ from typing import Protocol
 
 from modelcast.infra.settings import Settings
 from modelcast.producers.artifact import Artifact
-from modelcast.producers.publication import Publication
-from modelcast.producers.step_timer import StepTimer
-from modelcast.schemas.delta_reports import DeltaOffer
+from modelcast.producers.publish.publication import Addition, Publication
+from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import DeltaHint
@@ -21,7 +20,7 @@ from modelcast.schemas.records import DeltaHint
 class Additions:
     """What an accelerator put beside an artifact, and what people should know of it."""
 
-    deltas: tuple[DeltaOffer, ...] = ()
+    made: tuple[Addition, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -37,7 +36,7 @@ class Acceleration(Protocol):
         ...
 
     def before(self, timer: StepTimer) -> tuple[DeltaHint, ...]:
-        """Return once the version may be claimed: what its entry is to foretell."""
+        """Return once the version may be claimed: what its entry is to predict."""
         ...
 
     def after(self, publication: Publication, timer: StepTimer) -> Additions:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from modelcast.infra.registry.claim import DEADLINE_SECONDS, Claimed, claim
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.producers.log_writer import LogWriter
-from modelcast.producers.planning.values import text_of
+from modelcast.producers.planning.arguments import text_of
 from modelcast.schemas.digests import short
 from modelcast.schemas.errors import KafkaUnavailable, NotAnnounced, Refused, UsageError
 from modelcast.schemas.log.fold import ModelLog
@@ -140,6 +140,6 @@ def accept_positions(
     return written
 
 
-def told(position: LogPosition) -> str:
+def position_text(position: LogPosition) -> str:
     """A position, for people."""
     return f"generation {position.generation} ({short(position.digest)})"

@@ -12,9 +12,9 @@ from modelcast.infra.telemetry.metrics import COMMANDS
 from modelcast.infra.telemetry.tracing import trace_of
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
+from modelcast.producers.planning.arguments import region_names_of, text_of, verb_of
 from modelcast.producers.planning.commands import Targets, check_command, rollback_targets, targets_of
 from modelcast.producers.planning.needless import changes_nothing
-from modelcast.producers.planning.values import region_names_of, text_of, verb_of
 from modelcast.schemas.errors import KafkaUnavailable, MovedOn, NotAnnounced, UsageError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.verbs import RULES
@@ -71,7 +71,7 @@ class Commander(LogWriter):
         return self._logs.get(check_model(model))
 
     @heard_at_exit("a command")
-    def say(
+    def command(
         self,
         kind: CommandKind | str,
         model: str,
@@ -119,7 +119,7 @@ class Commander(LogWriter):
     ) -> ModelCommand | None:
         """Serve a version, from now until the next publication or command."""
         kind = CommandKind.ACTIVATE
-        return self.say(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
+        return self.command(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
 
     def rollback(
         self,
@@ -142,7 +142,7 @@ class Commander(LogWriter):
             reason: why.
             requested_by: who asked.
         """
-        return self.say(
+        return self.command(
             CommandKind.ROLLBACK, model, version=to, regions=regions, last_consistent=last_consistent,
             reason=reason, requested_by=requested_by,
         )  # fmt: skip
@@ -152,46 +152,46 @@ class Commander(LogWriter):
     ) -> ModelCommand | None:
         """Serve a version whatever is published or activated, until ``unpin``."""
         kind = CommandKind.PIN
-        return self.say(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
+        return self.command(kind, model, version=version, regions=regions, reason=reason, requested_by=requested_by)
 
     def unpin(
         self, model: str, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Follow the log again."""
-        return self.say(CommandKind.UNPIN, model, regions=regions, reason=reason, requested_by=requested_by)
+        return self.command(CommandKind.UNPIN, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def pause(
         self, model: str, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Stay at what is aspired now."""
-        return self.say(CommandKind.PAUSE, model, regions=regions, reason=reason, requested_by=requested_by)
+        return self.command(CommandKind.PAUSE, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def resume(
         self, model: str, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """End a pause."""
-        return self.say(CommandKind.RESUME, model, regions=regions, reason=reason, requested_by=requested_by)
+        return self.command(CommandKind.RESUME, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def reload(
         self, model: str, *, regions: str | Iterable[str] = (), reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Have pods load again what they serve."""
-        return self.say(CommandKind.RELOAD, model, regions=regions, reason=reason, requested_by=requested_by)
+        return self.command(CommandKind.RELOAD, model, regions=regions, reason=reason, requested_by=requested_by)
 
     def quarantine(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
         """Have no pod serve a version until it is released."""
-        return self.say(CommandKind.QUARANTINE, model, version=version, reason=reason, requested_by=requested_by)
+        return self.command(CommandKind.QUARANTINE, model, version=version, reason=reason, requested_by=requested_by)
 
     def release(self, model: str, version: int, *, reason: str = "", requested_by: str = "") -> ModelCommand | None:
         """End a quarantine, a person's or a region's own; None, and a warning, where there is none."""
-        return self.say(CommandKind.RELEASE, model, version=version, reason=reason, requested_by=requested_by)
+        return self.command(CommandKind.RELEASE, model, version=version, reason=reason, requested_by=requested_by)
 
     def alias(
         self, model: str, alias: str, version: int, *, reason: str = "", requested_by: str = ""
     ) -> ModelCommand | None:
         """Let ``model@alias`` mean a version."""
         kind = CommandKind.ALIAS
-        return self.say(kind, model, version=version, alias=alias, reason=reason, requested_by=requested_by)
+        return self.command(kind, model, version=version, alias=alias, reason=reason, requested_by=requested_by)
 
     def _refused_by_regions(self, model: str, asked: frozenset[int]) -> frozenset[int]:
         """What regions refuse of their own accord, by the tracker; all that is ``asked`` about if that is not known."""

@@ -20,7 +20,7 @@ EXIT_CODE = 120
 
 @contextmanager
 def heard_at_exit(what: str) -> Iterator[None]:
-    """Around a call whose failure must be known: if its error reaches nobody while the interpreter ends, exit with 120.
+    """Around a call: if its error reaches no caller while the interpreter ends, the process exits with 120.
 
     Args:
         what: it is, for people.
@@ -33,19 +33,19 @@ def heard_at_exit(what: str) -> Iterator[None]:
         raise
 
 
-def _watch(error: Exception, told: str) -> None:
+def _watch(error: Exception, message: str) -> None:
     """Have the exit code set if the error is the end of a callback or thread. A caller may still handle it."""
     of_callbacks, of_threads = sys.unraisablehook, threading.excepthook
 
     def in_callback(unraisable: "sys.UnraisableHookArgs") -> None:
         of_callbacks(unraisable)
         if _comes_of(unraisable.exc_value, error):
-            _fail_last_flush(told)
+            _fail_last_flush(message)
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
         of_threads(args)
         if _comes_of(args.exc_value, error):
-            _fail_last_flush(told)
+            _fail_last_flush(message)
 
     sys.unraisablehook, threading.excepthook = in_callback, in_thread
 
@@ -60,17 +60,17 @@ def _comes_of(raised: BaseException | None, error: Exception) -> bool:
     return False
 
 
-def _fail_last_flush(told: str) -> None:
+def _fail_last_flush(message: str) -> None:
     if not isinstance(sys.stdout, _LastFlush):
         there = sys.stdout is not None and not sys.stdout.closed
-        sys.stdout = _LastFlush(sys.stdout if there else io.StringIO(), told)
+        sys.stdout = _LastFlush(sys.stdout if there else io.StringIO(), message)
 
 
 class _LastFlush:
     """A stream as it is, but that the interpreter's own flush at the end fails once everything is written."""
 
-    def __init__(self, stream: TextIO, told: str) -> None:
-        self._stream, self._told = stream, told
+    def __init__(self, stream: TextIO, message: str) -> None:
+        self._stream, self._message = stream, message
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -83,4 +83,4 @@ class _LastFlush:
         self._stream.flush()
         here = inspect.currentframe()
         if here is not None and here.f_back is None:
-            raise OSError(self._told)
+            raise OSError(self._message)

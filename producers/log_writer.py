@@ -8,15 +8,14 @@ from types import TracebackType
 from typing import Self
 
 from modelcast.infra.forks import renew_in_children
-from modelcast.infra.settings import Settings, load
+from modelcast.infra.settings import Settings, load_settings
 from modelcast.infra.telemetry.tracing import SpanSink, TraceKey, span_sink
 from modelcast.infra.variables import unknown_variables
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.identity import whoami
 from modelcast.producers.origin import Origin
-from modelcast.producers.planning.values import text_of
-from modelcast.producers.spans import TracedAnnouncer, spans_of
-from modelcast.producers.step_timer import TimedStep
+from modelcast.producers.planning.arguments import text_of
+from modelcast.producers.spans import TimedStep, TracedAnnouncer, spans_of
 from modelcast.schemas.ports import Announcer, ObjectStore
 
 _logger = logging.getLogger(__name__)
@@ -107,7 +106,7 @@ class LogWriter:
 
 
 def _from_environment() -> Settings:
-    for told in unknown_variables(os.environ):
-        _logger.warning(told)
+    for message in unknown_variables(os.environ):
+        _logger.warning(message)
     with heard_at_exit("reading the settings"):
-        return load()
+        return load_settings()

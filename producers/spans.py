@@ -2,10 +2,19 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from modelcast.infra.kafka.announcer import KafkaAnnouncer
 from modelcast.infra.telemetry.tracing import SpanRecord, TraceKey, announcement_headers
-from modelcast.producers.step_timer import TimedStep
+
+
+@dataclass(frozen=True, slots=True)
+class TimedStep:
+    """A step that is over; UTC nanoseconds."""
+
+    name: str
+    began_ns: int
+    ended_ns: int
 
 
 def spans_of(

@@ -7,13 +7,13 @@ from functools import partial
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from modelcast.infra.kafka.client import make_consumer, passes, unavailable
+from modelcast.infra.kafka.client import kafka_unavailable, make_consumer, passes
 from modelcast.infra.registry.newer_records import NewerRecords, newer_records
 from modelcast.infra.settings import Settings
 from modelcast.producers.log_refusal import LogRefusal
-from modelcast.producers.planning.convergence import Convergence, Level, judge, lateness, level_of
+from modelcast.producers.planning.arguments import number_of_seconds, region_names_of
+from modelcast.producers.planning.convergence import Convergence, Level, convergence_of, lateness, level_of
 from modelcast.producers.planning.refusals import refused_versions
-from modelcast.producers.planning.values import number_of_seconds, region_names_of
 from modelcast.schemas.errors import DecodeError, KafkaUnavailable, NotConverged, Quarantined
 from modelcast.schemas.names import check_model, check_version
 from modelcast.schemas.records import VersionState
@@ -31,11 +31,11 @@ class StateReport:
 
     Attributes:
         state: the words.
-        said_seconds_ago: how old it was when it was found there; 0: it came while we listened.
+        reported_seconds_ago: how old it was when it was found there; 0: it came while we listened.
     """
 
     state: VersionState
-    said_seconds_ago: float = 0.0
+    reported_seconds_ago: float = 0.0
 
 
 def wait_for(
@@ -53,7 +53,7 @@ def wait_for(
     refused: Callable[[], str] | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Convergence:
-    """Return once enough regions (of ``regions``, if any are named) have the version (see ``judge``).
+    """Return once enough regions (of ``regions``, if any are named) have the version (see ``convergence_of``).
 
     Old data decides nothing: what a tracker said long ago, or says while it is behind with its reading, is only waited
     out (see ``lateness``). ``note`` is told so once.
@@ -71,7 +71,7 @@ def wait_for(
     model, version, regions = check_model(model), check_version(version), region_names_of(regions)
     log = LogRefusal(settings, model, version)
     judged = partial(
-        judge, version=version, level=level, generation=generation, head=head, staged=staged, regions=regions
+        convergence_of, version=version, level=level, generation=generation, head=head, staged=staged, regions=regions
     )
     try:
         return _reached(
@@ -103,7 +103,7 @@ def _reached(
         if registry_id and state.registry_id != registry_id:
             continue
         found = judged(state)
-        late = lateness(state, report.said_seconds_ago)
+        late = lateness(state, report.reported_seconds_ago)
         hint = f"modelcast describe {model}; after mending it, modelcast release {subject}"
         if state.head_generation != asked_at:
             asked_at = state.head_generation
@@ -136,7 +136,7 @@ def versions_refused(settings: Settings, model: str, *, timeout_seconds: float =
         report = next(reports(settings, model, timeout_seconds=timeout_seconds), None)
     except KafkaUnavailable:
         return None
-    if report is None or lateness(report.state, report.said_seconds_ago):
+    if report is None or lateness(report.state, report.reported_seconds_ago):
         return None
     return refused_versions(report.state)
 
@@ -163,7 +163,7 @@ def reports(settings: Settings, model: str, *, timeout_seconds: float) -> Iterat
         consumer.assign([where])
         yield from _of_model(consumer, settings, model, deadline, high)
     except KafkaException as error:
-        raise unavailable(error, settings, Topic.VERSION_STATE) from error
+        raise kafka_unavailable(error, settings, Topic.VERSION_STATE) from error
     finally:
         consumer.close()
 
@@ -183,7 +183,7 @@ def _of_model(
         if (error := message.error()) is not None:
             if passes(error):
                 continue
-            raise unavailable(error, settings, Topic.VERSION_STATE)
+            raise kafka_unavailable(error, settings, Topic.VERSION_STATE)
         offset, state = message.offset() or 0, _state(records, message.value(), message.key(), model)
         if state is not None:
             newest = StateReport(state, _seconds_since(message) if offset < old_until else 0.0)

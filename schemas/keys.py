@@ -104,6 +104,6 @@ def region_state(model: str) -> str:
     return f"{STATE_PREFIX}{model}"
 
 
-def pod_lease(name: str) -> str:
+def pod_registration(name: str) -> str:
     """What a pod that registers itself says of itself (in the region's own bucket)."""
     return f"{PODS_PREFIX}{name}"

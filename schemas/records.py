@@ -144,6 +144,9 @@ class PodReport:
     incarnation: str = ""
     read_at_us: int = 0
     error: str = ""
+    kind: str = ""  # what serves there, as it says itself: "modelcast", "triton"; "": not known
+    fleet: str = ""  # where its region knows it from: "settings", "registration", "kubernetes shop/fraud"
+    zone: str = ""  # where it stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,8 @@ class RegionState:
     reported_version: int | None = None  # what all its pods served when they were last heard of
     unread: bool = False  # its pods were not read back for too long
     rollover: str = ""  # why pods there wait for their orders, for people
+    read_at_us: int = 0  # when the pod that was read back longest ago was, tracker's clock; 0: none was
+    moved_at_us: int = 0  # when bytes or state last moved, tracker's clock; 0: not known
 
     @property
     def serves(self) -> bool:

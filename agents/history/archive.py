@@ -131,6 +131,11 @@ class PartitionArchive:
         self._last_us = max(self._last_us, first_us)
         return True
 
+    def seal_the_rest(self, now_us: int) -> None:
+        """Write what was taken, due or not: this worker stops, and others may not run soon."""
+        if self._changes:
+            self.seal(now_us)
+
     def wants_mark(self, now_us: int) -> bool:
         """Whether it should be noted that all is archived up to now, if that is so."""
         return bool(self.stood) and not self._changes and now_us - self._marked_us >= MARK_EVERY_US

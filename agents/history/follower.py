@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 
 from modelcast.agents.history.archive import PartitionArchive
-from modelcast.infra.kafka.client import make_admin, make_consumer, passes, unavailable
+from modelcast.infra.kafka.client import kafka_unavailable, make_admin, make_consumer, passes
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import decode_as
@@ -20,7 +20,7 @@ from modelcast.schemas.topics import Topic
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 1.0
 """How often it is looked which partitions are owned, and what is due."""
-RETRY_SECONDS = 10.0
+RETRY_SECONDS = 3.0
 LIMITS = {"enable.partition.eof": 1, "queued.max.messages.kbytes": 8 * 1024, "fetch.message.max.bytes": 1024 * 1024}
 
 log = structlog.get_logger(__name__)
@@ -109,18 +109,20 @@ class ChangesFollower:
                     self._closed.wait(POLL_SECONDS)
                 elif (message := consumer.poll(POLL_SECONDS)) is not None:
                     self._take(message)
+            for archive in self._archives.values():
+                archive.seal_the_rest(time.time_ns() // 1000)
         finally:
             consumer.close()
 
     def _topic_id(self) -> str:
         name = str(Topic.VERSION_CHANGES)
-        asked = make_admin(self._settings).describe_topics(
-            TopicCollection([name]), request_timeout=self._settings.kafka.timeout_seconds
-        )
+        timeout = self._settings.kafka.timeout_seconds
+        admin = make_admin(self._settings)  # kept until the answer is here: what it asked ends with it
+        asked = admin.describe_topics(TopicCollection([name]), request_timeout=timeout)
         try:
-            return str(asked[name].result(self._settings.kafka.timeout_seconds).topic_id)
+            return str(asked[name].result(timeout).topic_id)
         except KafkaException as error:
-            raise unavailable(error, self._settings, name) from error
+            raise kafka_unavailable(error, self._settings, name) from error
         except TimeoutError:
             raise KafkaUnavailable("Kafka: no answer in time", subject=name) from None
 
@@ -161,7 +163,7 @@ class ChangesFollower:
             if error.code() == KafkaError._PARTITION_EOF:
                 self._ends_here(partition, archive)
             elif not passes(error):
-                raise unavailable(error, self._settings, f"{Topic.VERSION_CHANGES}[{partition}]")
+                raise kafka_unavailable(error, self._settings, f"{Topic.VERSION_CHANGES}[{partition}]")
             return
         self._at_the_end.discard(partition)
         try:

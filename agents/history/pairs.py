@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from modelcast.schemas.records import RegionState, VersionChange, VersionState
-from modelcast.schemas.words import Limits, Word, first_facts, word_of
+from modelcast.schemas.statuses import Limits, Status, status_of
 
 MS = 1000
-BY_TIME_ALONE = frozenset({Word.LATE, Word.STALLED})
+BY_TIME_ALONE = frozenset({Status.LATE, Status.STALLED})
 """What LAG becomes although nothing is reported: readers know the time, too."""
 _LIMITS = Limits()
 
@@ -27,7 +27,7 @@ def change_of(state: VersionState, row: RegionState, digests: Mapping[int, str],
         state.registry_id,
         state.model,
         row.region,
-        _word(state, row, now_us).value,
+        _status(state, row, now_us).value,
         now_us // MS * MS,
         0,
         version,
@@ -39,8 +39,8 @@ def change_of(state: VersionState, row: RegionState, digests: Mapping[int, str],
     )
 
 
-def _word(state: VersionState, row: RegionState, now_us: int) -> Word:
+def _status(state: VersionState, row: RegionState, now_us: int) -> Status:
     if row.unread or (row.silent and (row.heard_at_us or row.state is not None)):
-        return Word.SILENT  # also where the model is in ALARM: what is served is not known
-    word = word_of(first_facts(state, row, now_us), now_us, _LIMITS).word
-    return Word.LAG if word in BY_TIME_ALONE else word
+        return Status.SILENT  # also where the model is in ALARM: what is served is not known
+    status = status_of(row, now_us, _LIMITS, alarm=bool(state.alarm)).status
+    return Status.LAG if status in BY_TIME_ALONE else status

@@ -11,8 +11,8 @@ from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
 from modelcast.schemas.history.segments import content
 from modelcast.schemas.records import ALL_OF_THEM, VersionChange, VersionState
+from modelcast.schemas.statuses import Status
 from modelcast.schemas.topics import Topic, partition_of
-from modelcast.schemas.words import Word
 
 OUTSTANDING_MAX = 5_000
 """Changes on their way at once; what changes meanwhile waits, and only its newest state goes."""
@@ -132,17 +132,17 @@ class Recorder:
                 pair.confirmed_us = max(pair.confirmed_us, min(known_us, now_us))
             if pair.change is None or content(pair.change) != content(change):
                 confirmed_us = pair.confirmed_us if pair.change is not None else 0
-                if change.word == Word.SILENT and pair.change is not None:
+                if change.word == Status.SILENT and pair.change is not None:
                     confirmed_us = max(confirmed_us, min(row.heard_at_us, now_us))
                 self._send(record, replace(change, confirmed_at_us=min(confirmed_us, now_us) // MS * MS))
                 pair.confirmed_us = now_us
-            elif row.reported_at_us != pair.reported_at_us and change.word != Word.SILENT:
+            elif row.reported_at_us != pair.reported_at_us and change.word != Status.SILENT:
                 pair.confirmed_us = now_us
             pair.reported_at_us = row.reported_at_us
         for region in record.pairs.keys() - {row.region for row in state.regions} - {ALL_OF_THEM}:
             gone = record.pairs[region].change
-            if gone is not None and gone.word != Word.OUT:
-                out = VersionChange(state.registry_id, state.model, region, Word.OUT, now_us // MS * MS)
+            if gone is not None and gone.word != Status.OUT:
+                out = VersionChange(state.registry_id, state.model, region, Status.OUT, now_us // MS * MS)
                 self._send(record, replace(out, confirmed_at_us=record.pairs[region].confirmed_us // MS * MS))
 
     def _send(self, record: _ModelRecord, change: VersionChange) -> None:
@@ -168,4 +168,6 @@ class Recorder:
 
 def _silence(state: VersionState, from_us: int, now_us: int) -> VersionChange:
     """No tracker spoke of the model in between."""
-    return VersionChange(state.registry_id, state.model, ALL_OF_THEM, Word.NONE, now_us // MS * MS, from_us // MS * MS)
+    return VersionChange(
+        state.registry_id, state.model, ALL_OF_THEM, Status.NONE, now_us // MS * MS, from_us // MS * MS
+    )

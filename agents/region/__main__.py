@@ -5,18 +5,18 @@ import asyncio
 import sys
 
 from modelcast.agents.region.runner import run_region
-from modelcast.infra.settings import load
+from modelcast.infra.settings import load_settings
 from modelcast.infra.telemetry import logs
 from modelcast.schemas.errors import ModelcastError
 
 
 def main() -> int:
-    """Work until stopped; the exit code says how it went."""
+    """Run one worker until it is stopped; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m modelcast.agents.region")
     parser.add_argument("--region", required=True)
     arguments = parser.parse_args()
     try:
-        settings = load()
+        settings = load_settings()
         settings.region(arguments.region)
         logs.set_up(settings.log, daemon="region", region=arguments.region)
         logs.warn_of_variables()

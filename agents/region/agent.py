@@ -13,8 +13,8 @@ from contextlib import suppress
 
 import structlog
 
+from modelcast.agents.region.decider.events_and_effects import PodsKnown
 from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.values import PodsKnown
 from modelcast.agents.region.ownership.liveness import Liveness, yield_seconds
 from modelcast.agents.region.ownership.others_keep import OthersKeep
 from modelcast.agents.region.ownership.owned_state import OwnedState
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 class RegionAgent:
-    """See the module. Use it on one event loop.
+    """The models of one worker and their reconcilers. Not thread-safe: it belongs to one event loop.
 
     Args:
         region: its name.
@@ -101,7 +101,7 @@ class RegionAgent:
     # --- Kafka says which models ought to be ours -----------------------------------------------------------
 
     def assigned(self, partitions: Iterable[int]) -> None:
-        """These partitions are ours now, and no others."""
+        """Take over the models of these partitions, and let go of all others."""
         self._partitions = frozenset(partitions)
         log.info("partitions assigned", partitions=sorted(self._partitions))
         self.liveness.assigned()
@@ -118,7 +118,7 @@ class RegionAgent:
         self._look.set()
 
     def revoked(self) -> None:
-        """A rebalance has begun: begin nothing until it is over."""
+        """A rebalance has begun: no fetch and no load begins until it is over."""
         self._rebalancing = True
         for reconciler in self._reconcilers.values():
             reconciler.hold()
@@ -133,7 +133,7 @@ class RegionAgent:
         return self._reconcilers.get(model)
 
     def may_take(self, model: str) -> bool:
-        """Whether the model ought to be ours, should it exist."""
+        """Whether this worker is assigned the model's partition; the model need not exist."""
         return self._ought(model) and model not in self._yielded and not self._draining
 
     async def meet(self, model: str) -> Reconciler | None:
@@ -166,12 +166,12 @@ class RegionAgent:
         return sum(1 for reconciler in self._reconcilers.values() if reconciler.on_trial)
 
     def pods_changed(self, known: PodsKnown) -> None:
-        """The region's pods are others now."""
+        """Pass the region's pods, which have changed, to every reconciler."""
         for reconciler in list(self._reconcilers.values()):
             reconciler.pods_changed(known)
 
     def registry_doubted(self) -> None:
-        """Look at the store's registry soon."""
+        """Have the store's registry checked soon."""
         self._look.set()
 
     # --- what others want to know -----------------------------------------------------------------------------
@@ -202,7 +202,7 @@ class RegionAgent:
     # --- the registry, from time to time ----------------------------------------------------------------------
 
     async def watch(self, also: Callable[[], object] = lambda: None) -> None:
-        """Look at the registry now, every ``reconcile_seconds``, and when asked to; for ever.
+        """Check the registry now, every ``reconcile_seconds`` and on request, until cancelled.
 
         Args:
             also: something blocking that is to be put right as often.
@@ -222,10 +222,10 @@ class RegionAgent:
                 await self._look_around()
                 await loop.run_in_executor(self._ports.stores, also)
             except ModelcastError as error:
-                self._say(str(error))
+                self._set_trouble(str(error))
             except Exception as error:
                 log.exception("looking at the registry failed in an unforeseen way")
-                self._say(f"{type(error).__name__}: {error}")
+                self._set_trouble(f"{type(error).__name__}: {error}")
             pause = self._settings.reconcile_seconds * self._rng.uniform(0.8, 1.2)
             if self.trouble or not self._watch.registry_id:
                 pause = min(pause, TROUBLE_SECONDS)
@@ -237,17 +237,17 @@ class RegionAgent:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._ports.log_reads, self._watch.check)
-            self._say("")
+            self._set_trouble("")
         except NotFound:
-            self._say("")  # nothing was ever published: there is nothing to do, and that is well
+            self._set_trouble("")  # nothing was ever published: there is nothing to do, and that is well
             return
         except ForeignRegistry as error:
-            self._say(str(error))
+            self._set_trouble(str(error))
             for reconciler in self._reconcilers.values():
                 reconciler.contradicted(str(error))
             return
         except ModelcastError as error:
-            self._say(str(error))
+            self._set_trouble(str(error))
         if not self._watch.registry_id:
             return
         for model in sorted(await loop.run_in_executor(self._ports.log_reads, self._watch.models)):
@@ -257,7 +257,7 @@ class RegionAgent:
         await self._refresh_all()
 
     async def _refresh_all(self) -> None:
-        """Few at a time, so that what is announced meanwhile need not wait."""
+        """Refresh every log, a few at a time, so that announcements need not wait for all of them."""
         room = asyncio.Semaphore(REFRESHES_AT_ONCE)
 
         async def refresh(reconciler: Reconciler) -> None:
@@ -267,7 +267,7 @@ class RegionAgent:
 
         await asyncio.gather(*(refresh(r) for r in list(self._reconcilers.values())))
 
-    def _say(self, trouble: str) -> None:
+    def _set_trouble(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
             log.warning("the registry can't be followed now", error=trouble)
         self.trouble = trouble
@@ -278,7 +278,7 @@ class RegionAgent:
         return partition_of(model) in self._partitions and MODEL_PATTERN.fullmatch(model) is not None
 
     def _may_replace(self, model: str) -> bool:
-        """Whether we may push the owner of a model out. Any thread may ask."""
+        """Whether this worker may replace the owner of a model. Thread-safe."""
         return self._ought(model) and not self._rebalancing and self.liveness.stands()
 
     def _take_if_due(self, model: str) -> None:
@@ -338,7 +338,7 @@ class RegionAgent:
     # --- sleep and death ------------------------------------------------------------------------------------------
 
     def woke(self) -> None:
-        """We were not running for a while: what is ours may have been taken over."""
+        """The process was suspended for a while: its models may have been taken over."""
         for reconciler in self._reconcilers.values():
             reconciler.check_owner()
 

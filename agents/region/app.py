@@ -17,7 +17,7 @@ HEARTBEAT_SECONDS = 2.0
 
 
 def build_app(settings: Settings, region: str, agent: RegionAgent, intake: UpdateIntake) -> faust.App:
-    """A fresh app that tells ``agent`` its partitions and ``intake`` its records."""
+    """A new Faust app that passes partitions to ``agent`` and records to ``intake``."""
     app = make_app(
         settings,
         f"region-{region}",

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 
-from modelcast.agents.region.decider.values import Transfer
+from modelcast.agents.region.decider.events_and_effects import Transfer
 from modelcast.consumers.fetch import (
     Accelerator,
     ArtifactCache,
@@ -84,7 +84,7 @@ class Disk:
         return _transfer(report)
 
     def prefetch(self, update: ModelUpdate) -> None:
-        """This was announced: ask for what its fetch begins with. Never raises, nor waits long."""
+        """Ask ahead for what the fetch of an announced version begins with. Never raises; returns soon."""
         artifact = update.artifact
         with suppress(ModelcastError):  # nothing rests on it
             self._fetcher(artifact.store).prefetch(

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from modelcast.agents.region.decider.values import PodsKnown
+from modelcast.agents.region.decider.events_and_effects import PodsKnown
 from modelcast.agents.region.rollover_settings import traits_of
 from modelcast.agents.region.roster import FleetRoster
 from modelcast.consumers.discovery.configured import keep_seconds, named_pods, source_of

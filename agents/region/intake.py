@@ -45,13 +45,13 @@ class Heard:
 
 
 def log_refusal(heard: Heard, reason: str, detail: str) -> None:
-    """Say in the log what was not used, and why."""
+    """Log a record that was not used, and why."""
     where = f"{Topic.MODEL_UPDATES}[{heard.partition}]@{heard.offset}"
     log.warning("a record is not used", record=where, reason=reason, detail=detail[:200])
 
 
 class Owners(Protocol):
-    """Who reconciles what on this worker (``RegionAgent``)."""
+    """The reconcilers of this worker (``RegionAgent``)."""
 
     def reconciler(self, model: str) -> Reconciler | None:
         """The model's reconciler; None if there is none here."""
@@ -111,7 +111,7 @@ class UpdateIntake:
         self._wake(heard, stated)
 
     def close(self) -> None:
-        """Leave what is still being looked up; the log says it all again."""
+        """Drop lookups under way; the log holds the same entries."""
         for task in self._tasks:
             task.cancel()
         self._schemas.close()
@@ -155,7 +155,7 @@ class UpdateIntake:
             reconciler.wake(entry.generation)
 
     async def _meet(self, heard: Heard, stated: StatedEntry) -> None:
-        """A model without a reconciler here: it is new, or was never published."""
+        """Look up a model that has no reconciler here: it is new, or was never published."""
         entry = stated.entry
         for pause in (0.0, *NOT_IN_LOG_SECONDS):
             await asyncio.sleep(pause)

@@ -32,15 +32,15 @@ class Plug(Protocol):
 
 
 def fetch_accelerator(settings: Settings) -> Accelerator | None:
-    """What saves bytes of the long link, if it is installed."""
-    plug = cast("Plug | None", accelerators.load("fetch"))
+    """The accelerator of fetches, if one is installed."""
+    plug = cast("Plug | None", accelerators.load_accelerator("fetch"))
     return None if plug is None else plug(size_min_bytes=settings.publish.delta_size_min_bytes)
 
 
 def reload_limit(link: Link, region: str) -> None:
-    """Read the settings again (on SIGHUP) and go by their limit from now on; settings that are wrong change nothing."""
+    """Read the settings again (on SIGHUP) and apply their rate limit; settings that are wrong change nothing."""
     try:
-        limit = settings_module.load().region(region).bandwidth_bytes_per_second
+        limit = settings_module.load_settings().region(region).bandwidth_bytes_per_second
     except ModelcastError as error:
         log.error("the settings can't be read again: the limit stays", error=error)
         return

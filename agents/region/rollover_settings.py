@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from modelcast.agents.region.decider.events_and_effects import PodTraits
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.agents.region.decider.values import PodTraits
 from modelcast.infra.settings import RegionSettings
 from modelcast.infra.settings_fleets import FleetSettings
 from modelcast.infra.settings_rollovers import RolloverSettings
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 
 _AMOUNTS = frozenset({"at_once", "min_healthy"})
 
@@ -29,16 +29,16 @@ def policy_for(settings: RegionSettings, model: str) -> Policy:
 
 def traits_of(number: int, fleet: FleetSettings) -> PodTraits:
     """Where the pods of a region's fleet stand; ``number`` is its place among ``RegionSettings.fleets``."""
-    return PodTraits(fleet_name(number) if fleet.rollover.model_fields_set else "", fleet.zone)
+    return PodTraits(fleet_name(number) if fleet.rollover.model_fields_set else "", fleet.zone, fleet.label)
 
 
 def fleet_name(number: int) -> str:
-    """Of a fleet that has a rollover policy of its own."""
+    """The name of a fleet that has a rollover policy of its own."""
     return f"fleet {number}"
 
 
 def _rollover(*layers: RolloverSettings) -> RolloverPolicy:
     names = RolloverSettings.model_fields.keys()
-    said: dict[str, Any] = {n: getattr(layer, n) for layer in layers for n in layer.model_fields_set & names}
-    amounts = {name: Amount.parse(value) for name, value in said.items() if name in _AMOUNTS}
-    return RolloverPolicy(**said | amounts)
+    given: dict[str, Any] = {n: getattr(layer, n) for layer in layers for n in layer.model_fields_set & names}
+    amounts = {name: Amount.parse(value) for name, value in given.items() if name in _AMOUNTS}
+    return RolloverPolicy(**given | amounts)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import structlog
 
-from modelcast.agents.region.decider.values import PodsKnown, PodTraits
+from modelcast.agents.region.decider.events_and_effects import PodsKnown, PodTraits
 from modelcast.consumers.discovery.merging import FleetView, Member, PodChanges, members_of, pod_changes
 from modelcast.consumers.pod_clients.port import Pod
 from modelcast.infra.telemetry import metrics
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class FleetRoster:
-    """See the module. Lives on one event loop.
+    """The pods of a region's fleets, each with its client. Not thread-safe: it belongs to one event loop.
 
     Args:
         labels: the fleets, in the settings' order.
@@ -59,11 +59,11 @@ class FleetRoster:
     def known(self) -> PodsKnown:
         """See ``Roster.known``."""
         unknown = sum(view.seen_at is None for view in self._views)
-        traits = {n: self._traits[m.fleet] for n, m in self._members.items()} if self._traits else {}
+        traits = {n: self._traits_of(m) for n, m in self._members.items()} if self._traits else {}
         return PodsKnown(tuple(sorted(self._pods)), fleets_unknown=unknown, trouble=self._trouble(), traits=traits)
 
     def looked(self, fleet: int, view: FleetView) -> None:
-        """A fleet was looked at."""
+        """Take in what a look at a fleet found."""
         before = self.known()
         self._views[fleet] = view
         if not view.error:
@@ -93,9 +93,13 @@ class FleetRoster:
         self._members, self._conflicts = members, conflicts
         return changed
 
+    def _traits_of(self, member: Member) -> PodTraits:
+        traits, zone = self._traits[member.fleet], member.endpoint.zone
+        return replace(traits, zone=zone) if zone else traits
+
     def _trouble(self) -> str:
-        told = [self._trouble_of(number, view) for number, view in enumerate(self._views)]
-        return "; ".join(filter(None, (*told, *self._conflicts)))
+        troubles = [self._trouble_of(number, view) for number, view in enumerate(self._views)]
+        return "; ".join(filter(None, (*troubles, *self._conflicts)))
 
     def _trouble_of(self, number: int, view: FleetView) -> str:
         if view.seen_at is None:

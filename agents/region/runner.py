@@ -16,7 +16,7 @@ import structlog
 
 from modelcast.agents.region.agent import RegionAgent
 from modelcast.agents.region.app import build_app
-from modelcast.agents.region.decider.values import PodsKnown
+from modelcast.agents.region.decider.events_and_effects import PodsKnown
 from modelcast.agents.region.disk import Disk
 from modelcast.agents.region.fleets import RegionFleets
 from modelcast.agents.region.intake import UpdateIntake
@@ -127,7 +127,7 @@ class _Worker:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set."""
+        """Work until ``stop`` is set."""
         daemon = self._settings.daemon
         leave = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_limit, self._link, self._region)
@@ -147,7 +147,7 @@ class _Worker:
                 await asyncio.gather(*beside, return_exceptions=True)
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Close every connection and stop every thread."""
         self._intake.close()
         await self._agent.close()
         await self._fleets.roster.aclose()

@@ -1,3 +1,3 @@
-"""The tracker: folds what regions report into who serves what, and says so."""
+"""The tracker: folds the regions' reports into one state of each model, and publishes it."""
 
 __all__ = ["runner"]

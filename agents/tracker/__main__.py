@@ -10,9 +10,9 @@ from modelcast.schemas.errors import ModelcastError
 
 
 def main() -> int:
-    """Run until stopped; the exit code says how it went."""
+    """Run until stopped; return the exit code."""
     try:
-        read = settings.load()
+        read = settings.load_settings()
         logs.set_up(read.log)
         logs.warn_of_variables()
         asyncio.run(run_tracker(read))

@@ -1,4 +1,4 @@
-"""One worker of the tracker: its parts, and what happens as partitions change hands."""
+"""One worker of the tracker: its parts, and what it does when its partitions change."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -28,7 +28,7 @@ from modelcast.schemas.topics import Topic, partition_of
 SETTLE_SECONDS_MAX = 10.0
 ROWS_AT_ONCE = 64
 LOG_NEWS_SECONDS = 0.03
-"""How long news of a log wait: most often the regions have something to say of them at once, and it goes together."""
+"""Seconds for which news of a log wait: most often the regions' reports on them follow at once."""
 DEAR_BYTES = 4096
 """Reading records from this size on costs so much that looking ahead is worth more."""
 BEHIND_RECORDS, BEHIND_DEAR_RECORDS = 32, 4
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 class TrackerAgent:
-    """See the module. Use it on one event loop; ``parts`` run beside the streams.
+    """A worker's parts, wired. It belongs to one event loop; ``parts`` run beside the streams.
 
     Args:
         settings: which regions are expected, and the tracker's pace.
@@ -79,7 +79,7 @@ class TrackerAgent:
 
     @property
     def parts(self) -> dict[str, Run]:
-        """What runs beside the streams until it is cancelled, by name."""
+        """What runs beside the streams until cancelled, by name."""
         return {"log watch": self.watch.run, "emitter": self.emitter.run, "mirror": self.mirror.run}
 
     async def close(self, timeout_seconds: float) -> None:
@@ -90,7 +90,7 @@ class TrackerAgent:
     # --- what Kafka brings ----------------------------------------------------------------------------------
 
     def begins_anew(self) -> None:
-        """A new stream app is made: no partition is ours."""
+        """Note that a new stream app is made: no partition is assigned."""
         self.revoked()
         self.rows.reassign(frozenset())
 
@@ -108,7 +108,7 @@ class TrackerAgent:
         self._heartbeats_read.set()
 
     def revoked(self) -> None:
-        """A rebalance has begun: nothing is published until it is over."""
+        """Publish nothing until the rebalance that has begun is over."""
         self._assignment += 1
         if self._restoring:
             self._restoring = False
@@ -168,7 +168,7 @@ class TrackerAgent:
         self.emitter.settle(True)
 
     async def _read(self, kind: type[R], raw: bytes) -> R:
-        """What a tracker wrote, be it a newer one with schemas of its own."""
+        """Read what a tracker wrote, also a newer one with schemas of its own."""
         return await self.intake.schemas.decoding(lambda: decode_as(kind, raw, book=self._reader.book))
 
     async def _remember(self, model: str, raw: bytes) -> None:

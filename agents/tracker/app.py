@@ -24,7 +24,7 @@ CHANGELOG_CONFIG = {
 
 
 def build_app(settings: Settings, agent: TrackerAgent) -> faust.App:
-    """A fresh app that hands ``agent`` its partitions and records. Its table holds pages, and what was announced."""
+    """A new Faust app that passes partitions and records to ``agent``. Its table holds pages and announcements."""
     agent.begins_anew()
     app = make_app(settings, APP_NAME, table_standby_replicas=0, consumer_max_fetch_size=FETCH_BYTES_MAX)
     table: Any = app.Table(TABLE_NAME, key_type=bytes, value_type=bytes, extra_topic_configs=CHANGELOG_CONFIG)

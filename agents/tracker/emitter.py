@@ -11,7 +11,7 @@ import structlog
 from modelcast.agents.tracker.decider.fold import Everywhere, Known, fold, readable_until_us
 from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
-from modelcast.agents.tracker.decider.rows import ModelRow, Rows, said_before
+from modelcast.agents.tracker.decider.rows import ModelRow, Rows, reported_before
 from modelcast.agents.tracker.decider.snapshots import Order
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.ports import TrackerPorts
@@ -20,7 +20,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import FOLD_SECONDS
 from modelcast.schemas.codec import encode
 from modelcast.schemas.errors import ContentError
-from modelcast.schemas.records import ModelUpdate, RegionState, VersionState
+from modelcast.schemas.records import ModelUpdate, PodReport, RegionState, VersionState
 from modelcast.schemas.states import BEHIND_SECONDS
 from modelcast.schemas.topics import Topic
 
@@ -52,7 +52,7 @@ class Reported:
 
 
 class Emitter:
-    """Folds and speaks. For one event loop."""
+    """Folds models and publishes their states. It belongs to one event loop."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Emitter:
         self._observe = ports.reported
         self.metrics = StateMetrics(
             pairs=settings.tracker.metrics == "pairs",
-            late_seconds=settings.dashboard.lag_slo_seconds,
+            late_seconds=settings.dashboard.late_seconds,
             now=lambda: ports.clock.wall_us() / 1_000_000,
         )
         self._listed = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
@@ -99,19 +99,19 @@ class Emitter:
         self._wake.set()
 
     def leave_out(self, regions: Set[str]) -> None:
-        """These were forgotten: they are not expected any more, whatever the settings list; all others are."""
+        """Expect these regions no more, whatever the settings list: a person had them forgotten."""
         self._expected = tuple(name for name in self._listed if name not in regions)
         self.all_changed()
 
     def _delivered(self, model: str, done: bool, at_us: int = 0) -> None:
-        """What was reported of a model at ``at_us`` has arrived, or was lost: then the next tick says it again."""
+        """Note whether the state of ``at_us`` arrived; a lost one is sent again at the next tick."""
         if done:
             self.metrics.written(model, at_us)
         elif model in self._reported:
             self._reported[model].at = float("-inf")
 
     def settle(self, settled: bool) -> None:
-        """Partitions have changed hands (or are about to)."""
+        """Note that partitions have changed (``settled``), or are about to."""
         self.settled = settled
         if settled:
             # Not by the rows that exist: a late record of a lost model makes one anew.
@@ -138,7 +138,7 @@ class Emitter:
             tick.cancel()
 
     async def _wait_for_change(self, seconds: float) -> None:
-        """For so long at most: what is new need not wait until a model that failed is tried again."""
+        """Wait for a change, for at most ``seconds``: news need not wait for the retry of a model that failed."""
         if seconds > 0:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), seconds)
@@ -162,7 +162,7 @@ class Emitter:
             self._tick()
 
     def _tick(self) -> None:
-        """What time alone changes: regions fall silent or are unread, everything is reported again now and then."""
+        """Apply what time alone changes: regions fall silent or are unread; every state is repeated now and then."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
         silent = unheard = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
@@ -207,7 +207,7 @@ class Emitter:
             waiting.discard(model)
             if row is not None and self._rows.owns(model):
                 try:
-                    self.say(row)
+                    self.emit(row)
                     waiting.succeeded(model)
                 except Exception as error:  # one model's trouble is not the others'
                     log.exception("a model could not be folded", model=model, error=repr(error))
@@ -218,16 +218,16 @@ class Emitter:
                 return 0.0
         return min(waits, default=0.0)
 
-    def say(self, row: ModelRow) -> None:
-        """Fold one model and say it if that is news."""
+    def emit(self, row: ModelRow) -> None:
+        """Fold one model and send its state if that is news."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
         unread_since_us = self._reading.unread_since_us(row.model)
         known = row.known(self._everywhere(), unread_since_us and unread_since_us + self._heartbeats.ahead_us)
-        state = fold(known, now_us) if known is not None else said_before(row, self._alarm(), now_us)
+        state = fold(known, now_us) if known is not None else reported_before(row, self._alarm(), now_us)
         if state is None:
             return
         reported = self._reported.get(row.model)
-        news = reported is None or timeless(state) != timeless(reported.state)
+        news = reported is None or has_news(state, reported.state)
         news |= reported is not None and _is_behind(reported.state) and not _is_behind(state)  # it has caught up
         due = reported is None or now - reported.at >= self._refresh_seconds
         FOLD_SECONDS.observe(self._clock.monotonic() - now)
@@ -273,23 +273,41 @@ class Emitter:
 
 def _readable_until_us(known: Known, now_us: int) -> int:
     """The next time at which a region's pods are unread; 0: none."""
-    times = (readable_until_us(known, region) for region in known.snapshots)
+    times = (readable_until_us(known, region, now_us) for region in known.snapshots)
     return min((at for at in times if at is not None and at >= now_us), default=0)
 
 
 def _is_behind(state: VersionState) -> bool:
-    """Whether reports that came long before the state was said are not in it."""
+    """Whether the state lacks reports that came long before it was made."""
     return state.unread_seconds > BEHIND_SECONDS
 
 
-def timeless(state: VersionState) -> VersionState:
-    """A state without what time alone changes: equal ones need not be reported again."""
-    regions = tuple(replace(r, heard_at_us=0) for r in state.regions)
+def has_news(state: VersionState, before: VersionState) -> bool:
+    """Whether a state tells more than that time has passed and that regions have repeated what they reported.
+
+    When pods were read back is told with the next repetition, long before it matters.
+    """
+    if _bare(state) != _bare(before):
+        return True
+    pairs = zip(state.regions, before.regions, strict=True)
+    return any(
+        len(row.pods) != len(old.pods) or any(map(_differ, row.pods, old.pods))
+        for row, old in pairs
+        if row.pods is not old.pods
+    )
+
+
+def _bare(state: VersionState) -> VersionState:
+    regions = tuple(replace(r, heard_at_us=0, reported_at_us=0, read_at_us=0, pods=()) for r in state.regions)
     return replace(state, updated_at_us=0, as_of_us=0, regions=regions)
 
 
+def _differ(pod: PodReport, other: PodReport) -> bool:
+    return pod != other and replace(pod, read_at_us=other.read_at_us) != other
+
+
 def _encoded(state: VersionState) -> bytes:
-    """A state as it is sent; one that is larger than estimated names fewer pods, and says how many it leaves out."""
+    """A state's bytes; one that is larger than estimated names fewer pods, and how many it omits."""
     named = max((len(r.pods) for r in state.regions), default=0)
     while True:
         try:

@@ -26,7 +26,7 @@ OnHeartbeat = Callable[[bytes, bytes | None, int, int, int | None], None]
 
 
 class Follower:
-    """Reads the heartbeats from the topic's beginning (it is compacted), then goes along.
+    """Reads the heartbeats from the beginning of the compacted topic, then follows it.
 
     ``version-state`` is not followed: most of what comes there is this worker's own word.
     """

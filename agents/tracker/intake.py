@@ -46,7 +46,7 @@ class Heartbeat:
 
 
 class Intake:
-    """Everything that arrives comes here. For the event loop's thread."""
+    """Takes every record that arrives. It belongs to the event loop."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Intake:
         table: Table,
         take: Callable[[Message, Table], Awaitable[str]],
     ) -> None:
-        """Nothing that arrives may stop the stream."""
+        """Take a record; no error of one may stop the stream."""
         try:
             outcome = await take(message, table)
         except Exception as error:
@@ -128,7 +128,7 @@ class Intake:
         return "folded"
 
     def refuse_announcement(self, announcement: Announcement, reason: str, detail: str) -> None:
-        """The log does not bear an announcement out."""
+        """Write a dead letter for an announcement that the log does not hold."""
         refused = Unusable(reason, detail)
         where = announcement.partition, announcement.offset, announcement.key
         self._judging.dead_letter(Topic.MODEL_UPDATES, announcement.raw, refused, *where)
@@ -136,15 +136,15 @@ class Intake:
     # --- partitions change hands ----------------------------------------------------------------------------
 
     def rebalanced(self) -> None:
-        """What waited may never come."""
+        """Forget the records that waited: after a rebalance they may never come."""
         self.reports.rebalanced()
 
     def assigned(self) -> None:
-        """Other models are ours now."""
+        """Note that this worker owns other models now."""
         self.reports.assigned()
 
     def close(self) -> None:
-        """Look nothing up any more."""
+        """Stop every lookup."""
         for task in self._learning:
             task.cancel()
         self.schemas.close()

@@ -17,7 +17,7 @@ from modelcast.schemas.topics import Topic, partition_of
 
 WRONG_PARTITION, EMPTY = "wrong-partition", "empty"
 UNKNOWN_SCHEMA, UNKNOWN_REGION = "unknown-schema", "unknown-region"
-TELL_AGAIN_SECONDS = 600.0
+REPORT_AGAIN_SECONDS = 600.0
 """Seconds between two dead letters about the same kind of record, which a writer could send in any number."""
 NO_REGISTRY_SECONDS = 1.0
 """How long it is believed that the store holds no registry: each record would cost a request otherwise."""
@@ -38,7 +38,7 @@ class Unusable(Exception):
 
 
 class Judging:
-    """For the event loop's thread."""
+    """Judges records. It belongs to the event loop."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class Judging:
         """Regions that a person had forgotten."""
         self.registry_id: str | None = None
         self.schemas = SchemaLookup(reader.learn_schema, ports.clock.monotonic, threads=ports.schemas)
-        self._told_at: dict[str, float] = {}
+        self._reported_at: dict[str, float] = {}
         self._partitions: dict[str, int] = {}  # of models that have a row: hashing costs more than looking up
         self._no_registry_until = float("-inf")
 
     def dead_letter(
         self, topic: Topic, raw: bytes, refused: Unusable, partition: int, offset: int, key: bytes | None
     ) -> None:
-        """Put what can't be used where people find it."""
+        """Write a dead letter for a record that can't be used."""
         self._ports.sender.dead_letter(
             raw,
             reason=refused.reason,
@@ -73,12 +73,12 @@ class Judging:
             key=key,
         )
 
-    def may_tell(self, reason: str) -> bool:
-        """Whether a dead letter may tell of this kind of record now; others like it are only counted."""
+    def may_report(self, reason: str) -> bool:
+        """Whether a dead letter may report this kind of record now; others like it are only counted."""
         now = self._ports.clock.monotonic()
-        if now - self._told_at.get(reason, float("-inf")) < TELL_AGAIN_SECONDS:
+        if now - self._reported_at.get(reason, float("-inf")) < REPORT_AGAIN_SECONDS:
             return False
-        self._told_at[reason] = now
+        self._reported_at[reason] = now
         return True
 
     def lists(self, region: str) -> bool:
@@ -86,10 +86,10 @@ class Judging:
         return region in self._listed
 
     def counts(self, region: str, raw: bytes, message: Message) -> bool:
-        """Whether reports of the region count. One letter a while tells of regions not listed, the rest is counted."""
+        """Whether the region's reports count. Of a region that is not listed, a dead letter is written now and then."""
         if region in self._listed:
             return region not in self.forgotten
-        if self.may_tell(UNKNOWN_REGION):
+        if self.may_report(UNKNOWN_REGION):
             detail = (
                 f"the settings list no region {region[:80]!r}: add [regions.{region[:40]}]; others are only counted"
             )
@@ -98,7 +98,7 @@ class Judging:
         return False
 
     async def decoded(self, raw: bytes, read: Callable[..., T]) -> T:
-        """What a record says.
+        """Decode a record.
 
         Raises:
             Unusable: it can't be read.
@@ -138,7 +138,7 @@ class Judging:
         Waits while it can't be read, be it that a person must mend it: nothing can be judged without it, and what
         is not taken stays in Kafka and counts as unread.
         """
-        told = False
+        reported = False
         while self._ports.clock.monotonic() >= self._no_registry_until:
             try:
                 self.registry_id = await asyncio.get_running_loop().run_in_executor(
@@ -147,9 +147,9 @@ class Judging:
             except NotFound:
                 self._no_registry_until = self._ports.clock.monotonic() + NO_REGISTRY_SECONDS
             except ModelcastError as error:
-                if not told:
+                if not reported:
                     log.error("records wait: the registry's id can't be read", error=error)
-                told = True
+                reported = True
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._mirror.open(self.registry_id)

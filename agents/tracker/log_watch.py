@@ -21,7 +21,7 @@ from modelcast.schemas.records import Entry
 READS_AT_ONCE = 8
 RETRY_SECONDS = 2.0
 GRACE_SECONDS = 4.0
-"""How long a publisher has for its own announcement, and this worker's stream to bring what was announced before."""
+"""Seconds that a publisher has for its own announcement, and the stream for bringing earlier ones."""
 REGISTRY = ""
 """Stands for the list of all models, where a model's name stands for its log."""
 PENDING_MAX, NEWCOMER_PENDING_MAX = 1_000, 32
@@ -52,7 +52,7 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """Where findings go.
+    """The callbacks that findings are passed to.
 
     Attributes:
         refuse: a refused announcement with its reason and details.
@@ -126,7 +126,7 @@ class LogWatch:
         return True
 
     def _found(self, model: str) -> None:
-        """The registry holds a model that was named."""
+        """Add a model that the registry was found to hold."""
         if not self._rows.owns(model):
             self._pending.pop(model, None)
             return
@@ -163,7 +163,7 @@ class LogWatch:
                 task.cancel()
 
     async def list_registry(self) -> bool:
-        """Look once for models and entries that were not announced; whether the registry could be listed."""
+        """Look once for models and entries that were not announced; return whether the registry could be listed."""
         self._end_strangers()
         loop = asyncio.get_running_loop()
         try:
@@ -253,7 +253,7 @@ class LogWatch:
                     self._wanted.pop(model, None)
 
     def _has_read(self, model: str, generation: int) -> bool:
-        """Whether what was wished for meanwhile has been read already; 0 is a wish for whatever is new."""
+        """Whether the log was read up to ``generation``; 0 asks for whatever is new."""
         row = self._rows.models.get(model)
         read = 0 if row is None or row.log is None else row.log.head
         return 0 < generation <= read and model not in self._pending
@@ -350,7 +350,7 @@ class LogWatch:
             self._outlets.refuse(announcement, reason, detail)
 
     def _notice(self, row: ModelRow) -> None:
-        """Give what is not announced its grace, then announce it."""
+        """Announce entries that were not announced in their time of grace."""
         if row.log is None or row.alarm or not unannounced(row.log.head, row.announced):
             self._noticed.pop(row.model, None)
             return

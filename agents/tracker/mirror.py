@@ -1,4 +1,4 @@
-"""Feeding the live view: what changed is put down here and written in the background, never waited for."""
+"""Feeds the live view: changes are noted here and written in the background; no caller waits."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -9,12 +9,15 @@ from modelcast.agents.tracker.decider.snapshots import Snapshot
 from modelcast.agents.tracker.ports import TrackerPorts, View
 from modelcast.infra.redis_view import Batch, Write
 from modelcast.infra.telemetry.metrics import VIEW_WRITES
+from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.errors import RedisUnavailable
 
 BATCH_WRITES_MAX = 200
 REST_SECONDS = 0.05
 """After a write: what comes meanwhile goes together, so that a burst costs a few round trips, not one each."""
-RETRY_SECONDS_MAX = 5.0
+BEAT_SECONDS = 1.0
+"""How often a tracker tells that it lives, whatever else it has to tell."""
+RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.5, 5.0
 REFUSED_SECONDS_MAX = 15.0
 """Seconds of refused writes after which a worker that still owns its models takes a new fence: the worker with the
 higher one may have slept before it took it."""
@@ -42,30 +45,30 @@ class Mirror:
         self.refused = 0
 
     def open(self, registry_id: str) -> None:
-        """The registry is known: from now on things can be put down."""
+        """Note the registry's id: from now on changes can be noted."""
         if self._view is None:
             self._view = self._ports.open_view(registry_id)
 
     def new_owner(self) -> None:
-        """Partitions were assigned: what was put down before is void, and a new fence is needed."""
+        """Drop what was noted before: partitions were assigned, and a new fence is needed."""
         self._fence = self._refused_since = None
         self._pending = {key: write for key, write in self._pending.items() if write.fence}
         self._wake.set()
 
     def state(self, model: str, encoded: bytes) -> None:
-        """Put a model's state down."""
+        """Note a model's state."""
         if self._view is not None:
             self._names.setdefault(self._view.keys.models, set()).add(model)
             self._put(Write(self._view.keys.model(model), {"v": encoded}, 0))
 
     def pods(self, model: str, region: str, snapshot: Snapshot) -> None:
-        """Put all pods of a region down, as the pages that it sent."""
+        """Note all pods of a region, as the pages that it sent."""
         if self._view is not None:
             pages = {f"p{number}": page.raw for number, page in snapshot.pages.items()}
             self._put(Write(self._view.keys.pods(model, region), pages, 0, whole=True))
 
     def heartbeat(self, name: str, raw: bytes, heard_us: int, age_us: int) -> None:
-        """Put a worker's heartbeat down; when Kafka received it is its fence."""
+        """Note a worker's heartbeat; its fence is the time at which Kafka received it."""
         if self._view is not None:
             self._names.setdefault(self._view.keys.heartbeats, set()).add(name)
             self._put(Write(self._view.keys.heartbeat(name), {"v": raw}, max(1, heard_us), age_us=max(0, age_us)))
@@ -74,24 +77,29 @@ class Mirror:
         self._pending[write.key] = write
         self._wake.set()
 
+    async def beat(self) -> None:
+        """Tell that this tracker lives, until cancelled."""
+        while True:
+            self._wake.set()
+            await asyncio.sleep(BEAT_SECONDS)
+
     async def run(self) -> None:
         """Write until cancelled."""
-        away, pause_seconds = False, 0.5
+        failures = 0
         while True:
             await self._wake.wait()
             try:
                 await self._write_some()
             except RedisUnavailable as error:
                 VIEW_WRITES.labels("unavailable").inc()
-                if not away:
+                if not failures:
                     log.warning("the live view can't be written", error=error)
-                away = True
-                await asyncio.sleep(pause_seconds)
-                pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)
+                failures += 1
+                await asyncio.sleep(backoff_seconds(RETRY_SECONDS_FIRST, failures, RETRY_SECONDS_MAX))
                 continue
-            if away:
+            if failures:
                 log.info("the live view is written again")
-                away, pause_seconds = False, 0.5
+                failures = 0
                 self._on_back()
             await asyncio.sleep(0 if len(self._pending) >= BATCH_WRITES_MAX else REST_SECONDS)
 
@@ -108,6 +116,7 @@ class Mirror:
         if not self._pending:
             self._wake.clear()
         writes = [Write(w.key, w.fields, w.fence or fence, w.whole, w.age_us) for w in taken.values()]
+        names.setdefault(self._view.keys.trackers, set()).add(self._worker)
         alive = Write(self._view.keys.tracker(self._worker), {}, max(1, self._ports.clock.wall_us()))
         try:
             refused = await self._view.write(

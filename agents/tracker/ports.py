@@ -1,4 +1,4 @@
-"""What the tracker needs of the world, as small Protocols: clocks, Kafka, the live view, states published before."""
+"""What the tracker needs from outside, as small Protocols: clocks, Kafka, the live view, states published before."""
 
 import random
 import time
@@ -75,7 +75,7 @@ class View(Protocol):
 
     @property
     def keys(self) -> Keys:
-        """Where things lie in it."""
+        """The keys of the view."""
         ...
 
     async def take_fence(self) -> int:
@@ -83,11 +83,11 @@ class View(Protocol):
         ...
 
     async def write(self, batch: Batch) -> int:
-        """Write; how much was refused for a newer owner. Raises ``RedisUnavailable``."""
+        """Write a batch; return how many writes a newer owner's fence refused. Raises ``RedisUnavailable``."""
         ...
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         ...
 
 
@@ -105,7 +105,7 @@ def _unobserved(_before: VersionState | None, _now: VersionState) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TrackerPorts:
-    """The world of one worker.
+    """What one worker needs from outside.
 
     Attributes:
         sender: to Kafka.

@@ -71,6 +71,7 @@ async def run_tracker(settings: Settings) -> None:
     parts = agent.parts | {
         "follower": lambda: follower.run(agent.intake.heartbeat, agent.heartbeats_are_read),
         "pulse": pulse.beat,
+        "beat": agent.mirror.beat,
     }
 
     def hears(said: Hears) -> None:

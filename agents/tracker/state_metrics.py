@@ -83,7 +83,7 @@ class StateMetrics(Collector):
         self._written_us[model] = max(at_us, self._written_us.get(model, 0))
 
     def show_regions(self, expected: Iterable[str], silent: frozenset[str], heard_us: Mapping[str, int]) -> None:
-        """Show which regions are heard of."""
+        """Show which regions are silent, and when each was last heard."""
         self._regions = {
             name: ({"region": name}, name in silent, heard_us.get(name, 0) / SECOND_US) for name in expected
         }
@@ -93,7 +93,7 @@ class StateMetrics(Collector):
         self._unread_us = dict(since_us)
 
     def keep(self, models: Iterable[str]) -> None:
-        """Show nothing of any other model."""
+        """Drop all models but these."""
         kept = set(models)
         for name in self._models.keys() - kept:
             metrics.ALARM.remove(name)

@@ -10,7 +10,7 @@ from modelcast.cli.configured import load
 from modelcast.cli.console import Format, TextTable, emit, out, say
 from modelcast.cli.options import DryRun, Output, Yes, confirm
 from modelcast.schemas.digests import short
-from modelcast.schemas.words import duration, size
+from modelcast.schemas.quantities import duration, size
 
 if TYPE_CHECKING:
     from modelcast.infra.kafka.replays import Replay
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 @dead_letters.command("list")
 def list_(
-    last: Annotated[int, typer.Option("--last", min=1, help="The newest so many.")] = 50,
+    last: Annotated[int, typer.Option("--last", min=1, help="How many of the newest to show.")] = 50,
     output: Output = Format.table,
 ) -> None:
     """The newest dead letters."""
@@ -44,7 +44,7 @@ def list_(
             letter.reason,
             size(letter.raw_size_bytes),
             letter.reported_by,
-            "; ".join(_told(r) for r in stored.replays) or "-",
+            "; ".join(_replay_text(r) for r in stored.replays) or "-",
             letter.detail,
         )
     emit(found, output, table)
@@ -67,7 +67,7 @@ def show(offset: Offset, output: Output = Format.table) -> None:
         ("key", repr(letter.key)),
         ("size", f"{size(letter.raw_size_bytes)} (kept: {size(len(letter.raw))})"),
         ("sha256", short(letter.raw_digest)),
-        *(("replayed", _told(r) + (f": {r.reason}" if r.reason else "")) for r in stored.replays),
+        *(("replayed", _replay_text(r) + (f": {r.reason}" if r.reason else "")) for r in stored.replays),
     ):
         table.add_row(name, value)
     emit(stored, output, table)
@@ -94,7 +94,7 @@ def replay(
     letter, by = stored.letter, settings.publish.publisher or whoami()
     check_replayable(letter)
     for before in stored.replays:
-        say(f"note: it was replayed before, {_told(before)}")
+        say(f"note: it was replayed before, {_replay_text(before)}")
     what = f"{size(letter.raw_size_bytes)} to {letter.source_topic}"
     data = {"offset": offset, "topic": letter.source_topic, "by": by, "reason": reason, "dry_run": dry_run}
     if dry_run:
@@ -106,7 +106,7 @@ def replay(
     emit(data, output, Text(f"sent {what}, as {by}"))
 
 
-def _told(replay: "Replay") -> str:
+def _replay_text(replay: "Replay") -> str:
     return f"{duration(time.time() - replay.at_us / 1e6)} ago by {replay.by}"
 
 

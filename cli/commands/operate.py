@@ -13,9 +13,9 @@ from modelcast.cli.options import DryRun, Output, Reason, Regions, UnknownRegion
 from modelcast.schemas.errors import ModelcastError, UsageError
 from modelcast.schemas.log.verbs import RULES, Rule
 from modelcast.schemas.names import Reference
+from modelcast.schemas.quantities import duration
 from modelcast.schemas.records import ALL_REGIONS, CommandKind, ModelCommand
 from modelcast.schemas.states import STALE_SECONDS
-from modelcast.schemas.words import duration
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
@@ -27,7 +27,7 @@ Alias = Annotated[str, typer.Argument(help="The alias, as in champion.")]
 To = Annotated[int | None, typer.Option("--to", min=1, help="The version; without it, the last consistent one.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until every region serves it.")]
 Timeout = Annotated[str, typer.Option("--timeout", help="With --wait: how long, as in 30s, 5m.")]
-Say = Callable[["Commander"], ModelCommand | None]
+Write = Callable[["Commander"], ModelCommand | None]
 Command = Callable[..., None]
 
 
@@ -59,15 +59,15 @@ def _serving(kind: CommandKind, rule: Rule) -> Command:
         seconds, settings = seconds_of(timeout), load()
         regions = regions_of(settings, region, unknown_ok=unknown_region_ok)
         model, number = _version(version)
-        said, generation = _do(
+        command, generation = _do(
             settings,
             model,
             rule.question.format(model=model, version=number, where=_where(regions)),
-            lambda c: c.say(kind, model, version=number, regions=regions, reason=reason),
+            lambda c: c.command(kind, model, version=number, regions=regions, reason=reason),
             yes=yes, dry_run=dry_run, output=output, retried=regions,
         )  # fmt: skip
         if wait and not dry_run:
-            _wait(settings, model, said, generation, {number: regions}, seconds)
+            _wait(settings, model, command, generation, {number: regions}, seconds)
 
     return command
 
@@ -87,7 +87,7 @@ def _rollback(
         settings,
         name,
         RULES[kind].question.format(model=name, goal=goal, where=_where(regions)),
-        lambda c: c.say(kind, name, version=to, last_consistent=consistent, regions=regions, reason=reason),
+        lambda c: c.command(kind, name, version=to, last_consistent=consistent, regions=regions, reason=reason),
         yes=yes, dry_run=dry_run, output=output, retried=regions,
     )  # fmt: skip
     if wait and not dry_run:
@@ -105,7 +105,7 @@ def _of_regions(kind: CommandKind, rule: Rule) -> Command:
             settings,
             name,
             rule.question.format(model=name, where=_where(regions)),
-            lambda c: c.say(kind, name, regions=regions, reason=reason),
+            lambda c: c.command(kind, name, regions=regions, reason=reason),
             yes=yes, dry_run=dry_run, output=output,
         )  # fmt: skip
 
@@ -125,7 +125,7 @@ def _of_version(kind: CommandKind, rule: Rule) -> Command:
             settings,
             model,
             rule.question.format(model=model, version=number),
-            lambda c: c.say(kind, model, version=number, reason=reason),
+            lambda c: c.command(kind, model, version=number, reason=reason),
             yes=yes, dry_run=dry_run, output=output,
         )  # fmt: skip
 
@@ -142,7 +142,7 @@ def _naming(kind: CommandKind, rule: Rule) -> Command:
             load(),
             model,
             rule.question.format(model=model, version=number, alias=name),
-            lambda c: c.say(kind, model, version=number, alias=name, reason=reason),
+            lambda c: c.command(kind, model, version=number, alias=name, reason=reason),
             yes=yes, dry_run=dry_run, output=output,
         )  # fmt: skip
 
@@ -150,10 +150,10 @@ def _naming(kind: CommandKind, rule: Rule) -> Command:
 
 
 def _do(
-    settings: "Settings", model: str, question: str, say_it: Say, *, yes: bool, dry_run: bool, output: Format,
+    settings: "Settings", model: str, question: str, write: Write, *, yes: bool, dry_run: bool, output: Format,
     retried: Sequence[str] | None = None,
 ) -> tuple[ModelCommand | None, int]:  # fmt: skip
-    """Ask a person, then say it: the command, and the generation to wait for.
+    """Ask a person, then write it: the command, and the generation to wait for.
 
     The command is None after a dry run, and where it would change nothing. ``retried``: regions (none: all) in which
     such an entry would have made regions try again what failed; the answer then names the command that does so.
@@ -164,7 +164,7 @@ def _do(
     if not dry_run:
         confirm(question, yes=yes)
     with Commander(settings, dry_run=dry_run) as commander:
-        command = say_it(commander)
+        command = write(commander)
         decided_on = commander.decided_on(model)
     if command is None:
         answer = f"{model}: nothing to change"

@@ -11,12 +11,12 @@ from modelcast.cli.console import Format, emit, say
 from modelcast.cli.options import DryRun, Output, Yes, confirm
 from modelcast.schemas.errors import NotFound, Refused, UsageError
 from modelcast.schemas.names import check_region
-from modelcast.schemas.words import duration
+from modelcast.schemas.quantities import duration
 
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
 
-regions = typer.Typer(no_args_is_help=True, help="What is known of a region.")
+regions = typer.Typer(no_args_is_help=True, help="Regions, as trackers know them.")
 
 
 @dataclass(frozen=True, slots=True)

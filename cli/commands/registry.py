@@ -36,7 +36,7 @@ def accept(
     Reads what the regions of the settings had accepted, from their buckets. Entries that say who accepted, why, and
     what was given up are written into the log; there is no other way to end such an alarm but to restore the log.
     """
-    from modelcast.producers.acceptance import Acceptor, told
+    from modelcast.producers.acceptance import Acceptor, position_text
 
     warnings_only()
     settings, name = load(), check_model(model)
@@ -44,13 +44,13 @@ def accept(
         raise UsageError("accepting a log that was rewritten needs --reason", subject=name, hint="it stays in the log")
     accepted = positions(settings, name)
     for region, found in accepted.items():
-        say(f"{region} had read it up to " + ", ".join(map(told, found)))
+        say(f"{region} had read it up to " + ", ".join(map(position_text, found)))
     confirm(RULES[CommandKind.ACCEPT].question.format(model=name), yes=yes)
     with Acceptor(settings) as acceptor:
         written = acceptor.accept(name, [p for found in accepted.values() for p in found], reason=reason)
     last = written[-1]
     line = f"{name}: the log is accepted as generation {last.generation}, instead of " + ", ".join(
-        map(told, last.replaces)
+        map(position_text, last.replaces)
     )
     emit(written, output, Text(line))
 
@@ -92,17 +92,15 @@ def restore_id_(
     warnings_only()
     reader = origin_registry(load())
     named = named_ids(reader)
-    told = "; ".join(f"{found} in {len(models)} log(s), as {models[0]}" for found, models in named.items())
+    ids = "; ".join(f"{found} in {len(models)} log(s), as {models[0]}" for found, models in named.items())
     if registry_id is None:
         if len(named) != 1:
-            what = f"the logs name several ids: {told}" if named else "no log's first entry can be read"
+            what = f"the logs name several ids: {ids}" if named else "no log's first entry can be read"
             raise Refused(what, subject=reader.store.name, hint="name the right one: modelcast registry restore-id ID")
         (registry_id,) = named
     elif registry_id not in named:
         hint = "the id must be the one that its entries name; see `modelcast doctor --only logs`"
-        raise Refused(
-            f"no log names {registry_id} ({told or 'none can be read'})", subject=reader.store.name, hint=hint
-        )
+        raise Refused(f"no log names {registry_id} ({ids or 'none can be read'})", subject=reader.store.name, hint=hint)
     confirm(f"Put {registry_id} back as the registry's id?", yes=yes)
     kept = restore_id(reader, registry_id)
     if kept:

@@ -7,7 +7,7 @@ import typer
 from modelcast.cli.console import Format, TextTable, emit, out
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.words import duration
+from modelcast.schemas.quantities import duration
 
 if TYPE_CHECKING:
     from modelcast.schemas.evidence.forecast import Forecast, Wait
@@ -25,7 +25,10 @@ def register(app: typer.Typer) -> None:
 @rollout.command()
 def forecast(
     requests_per_second: Annotated[
-        float, typer.Option("--requests-per-second", help="Of both versions together.", show_default=False)
+        float,
+        typer.Option(
+            "--requests-per-second", help="Requests per second of both versions together.", show_default=False
+        ),
     ],
     error_rate: Annotated[
         str, typer.Option("--error-rate", help="Of the version that serves now: 0.5% or 0.005.", show_default=False)
@@ -37,12 +40,12 @@ def forecast(
     output: Output = Format.table,
 ) -> None:
     """How long until a candidate is shown to be harmful or harmless, by steady traffic. Reads and changes nothing."""
-    from modelcast.schemas.evidence.forecast import forecast as foretell
+    from modelcast.schemas.evidence.forecast import forecast as forecast_of
     from modelcast.schemas.evidence.forecast import sentence
 
     errors = _fraction(error_rate, "--error-rate")
     shares = [_fraction(each, "--share") for each in share or ["1%", "10%", "50%"]]
-    found = [foretell(requests_per_second, errors, each) for each in shares]
+    found = [forecast_of(requests_per_second, errors, each) for each in shares]
     emit(found, output, _table(found))
     if output is Format.table:
         for each in found:
@@ -55,11 +58,11 @@ def _table(found: "list[Forecast]") -> TextTable:
     table = TextTable("SHARE", *shown, limit, box=None, caption="median (nine of ten)", caption_justify="left")
     for each in found:
         waits = [*each.harmful, each.harmless]
-        table.add_row(f"{100 * each.share:g} %", *(_told(wait) for wait in waits))
+        table.add_row(f"{100 * each.share:g} %", *(_wait_text(wait) for wait in waits))
     return table
 
 
-def _told(wait: "Wait") -> str:
+def _wait_text(wait: "Wait") -> str:
     if wait.median_seconds is None:
         return "-"
     late = duration(wait.nine_of_ten_seconds) if wait.nine_of_ten_seconds is not None else "more"

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 # As in consumers/companion/kinds.py, whose libraries are not loaded for a help text.
 SERVER_KINDS = ("triton", "mlserver", "kserve", "tensorflow", "torchserve", "sglang", "vllm", "webhook", "folder")
-ADVERTISE_HELP = 'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "lease" }).'
+ADVERTISE_HELP = (
+    'Register in the region\'s bucket as reachable at this URL (fleets with discover = { by = "registration" }).'
+)
+ZONE_HELP = "The zone in which it stands, registered with --advertise; else as its fleet's settings say."
 PortFile = Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.", parser=path)]
-StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.", parser=path)]
+StateDir = Annotated[
+    Path | None, typer.Option("--state-dir", help="A folder of its own for what it has accepted.", parser=path)
+]
 CacheDir = Annotated[
     Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.", parser=path)
 ]
@@ -66,12 +71,15 @@ def dashboard() -> None:
 def pod(
     name: Annotated[str, typer.Option("--name", help="This pod's name, as it stands in reports.")],
     region: Annotated[str, typer.Option("--region", help="The region that it serves in.")],
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="The port; 0: any free one (see --port-file).")
+    ] = 0,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
     port_file: PortFile = None,
     state_dir: StateDir = None,
     cache_dir: CacheDir = None,
     advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
+    zone: Annotated[str, typer.Option("--zone", help=ZONE_HELP)] = "",
     memory_max_bytes: Annotated[
         int | None, typer.Option("--memory-max-bytes", min=1, help="Of all its models together; else what is free.")
     ] = None,
@@ -82,7 +90,7 @@ def pod(
     from modelcast.consumers.pod.server import serve
 
     settings = load()
-    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise, zone)
     _run(serve(replace(config, memory_max_bytes=memory_max_bytes)), settings, daemon="pod", region=region, pod=name)
 
 
@@ -102,12 +110,15 @@ def companion(
     webhook: Annotated[
         Path | None, typer.Option("--webhook", help="Kind webhook: its requests, a TOML file.", parser=path)
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="The port; 0: any free one (see --port-file).")
+    ] = 0,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
     port_file: PortFile = None,
     state_dir: StateDir = None,
     cache_dir: CacheDir = None,
     advertise: Annotated[str, typer.Option("--advertise", help=ADVERTISE_HELP)] = "",
+    zone: Annotated[str, typer.Option("--zone", help=ZONE_HELP)] = "",
 ) -> None:
     """Beside a server of another kind: a pod towards the region, files and swaps towards the server.
 
@@ -119,7 +130,7 @@ def companion(
     from modelcast.consumers.pod.server import serve
 
     settings = load()
-    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise)
+    config = _pod_config(settings, region, name, host, port, port_file, state_dir, cache_dir, advertise, zone)
     server_token = os.environ.get("MODELCAST_SERVER_TOKEN", "")
     beside = ServerSettings(
         kind, server, repository, command, check, webhook, server_token, load_seconds_max=config.load_seconds_max
@@ -138,17 +149,20 @@ def _pod_config(
     state_dir: Path | None,
     cache_dir: Path | None,
     advertise: str,
+    zone: str,
 ) -> "PodConfig":
     import functools
 
-    from modelcast.cli.pod_sources import RegionDesired, make_source
-    from modelcast.consumers.discovery.registration import make_presence
+    from modelcast.cli.pod_sources import RegionAspired, make_source
+    from modelcast.consumers.discovery.registrar import make_registrar
     from modelcast.consumers.pod.config import PodConfig
 
     if advertise and port == 0:
         raise UsageError(
             "a pod that registers itself needs a port of its own", hint="set --port to that of --advertise"
         )
+    if zone and not advertise:
+        raise UsageError("a zone is registered with --advertise", hint="or set zone in the fleet's settings")
     here = settings.region(region)
     check_pod(name)
     cache = cache_dir or here.cache_dir
@@ -165,8 +179,8 @@ def _pod_config(
         token=_token(here, region),
         artifacts=functools.partial(make_source, here, cache),
         state_dir=state,
-        desired=RegionDesired(here.store) if here.store else None,
-        presence=make_presence(here, region, name, advertise) if advertise else None,
+        aspired=RegionAspired(here.store) if here.store else None,
+        presence=make_registrar(here, region, name, advertise, zone) if advertise else None,
         host=host,
         port=port,
         port_file=port_file,

@@ -27,9 +27,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    json: Annotated[Path | None, typer.Option("--json", help="Write the summary there.", parser=path)] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Where to write the summary.", parser=path)] = None,
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Write the last screen there, as SVG.", parser=path)
+        Path | None, typer.Option("--picture", help="Where to write the last screen, as SVG.", parser=path)
     ] = None,
     regions: Annotated[str, typer.Option("--regions", help="Names, with commas.")] = "eu,us,ap",
     pods: Annotated[int, typer.Option("--pods", min=1, help="Serving pods a region.")] = 2,
@@ -48,7 +48,7 @@ def demo(
     from modelcast.infra.local.layout import check_shape, dashboard_url
     from modelcast.infra.local.scratch import scratch_dir
     from modelcast.infra.local.stack import LocalStack
-    from modelcast.infra.settings import load
+    from modelcast.infra.settings import load_settings
 
     names = tuple(name.strip() for name in regions.split(",") if name.strip())
     check_shape(names, pods)
@@ -64,13 +64,13 @@ def demo(
         links = {f"MODELCAST_REGIONS__{r.upper()}__BANDWIDTH_BYTES_PER_SECOND": LINK_BYTES_PER_SECOND for r in names}
         env = {name: str(value) for name, value in links.items()}
         with LocalStack.start(folder, regions=names, pods_per_region=pods, extra_env=env, progress=screen) as stack:
-            screen.tell(
+            screen.report(
                 f"{len(names)} regions with {pods} pods each are up, each {LINK_BYTES_PER_SECOND * 8 // 10**6} Mbit/s "
                 f"from the origin: {stack.ready_seconds['all']:.1f} s"
             )
-            screen.tell(f"the dashboard: {dashboard_url(stack.env)}")
+            screen.report(f"the dashboard: {dashboard_url(stack.env)}")
             with _environment({**stack.env, "MODELCAST_PUBLISH__BASE_CACHE_DIR": str(folder / "bases")}):
-                outcome = Demo(load(), training, screen, deltas=deltas_installed()).run()
+                outcome = Demo(load_settings(), training, screen, deltas=deltas_installed()).run()
             if picture is not None:
                 screen.save(picture)
             if keep:

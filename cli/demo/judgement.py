@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from modelcast.cli.demo.offered import Offered
 from modelcast.cli.demo.seen import Crossing, Seen
 from modelcast.cli.demo.traffic import REQUEST_SECONDS_MAX, Tally
-from modelcast.schemas.words import size
+from modelcast.schemas.quantities import size
 
 DAMAGED = 3
 """The version of the small model whose bytes the demo damages."""
@@ -40,7 +40,7 @@ class Judgement:
     Attributes:
         broken: promises that did not hold.
         late: what came later or slower than is usual.
-        unfinished: what nobody waited for to its end.
+        unfinished: what was not waited for to its end.
     """
 
     broken: tuple[str, ...] = ()

@@ -1,10 +1,12 @@
 """The deltas that were beside a version before any region fetched it."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from modelcast.producers.publication import Publication
-from modelcast.schemas.delta_reports import DeltaOffer
+from modelcast.producers import Publication
+
+if TYPE_CHECKING:
+    from modelcast.deltas.publish.reports import DeltaOffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Offered:
     """
 
     complete: bool = False
-    made: tuple[DeltaOffer, ...] = ()
+    made: "tuple[DeltaOffer, ...]" = ()
     notes: str = ""
 
     @classmethod
@@ -26,5 +28,10 @@ class Offered:
         """What a publication made; None: it ended before everything was. A compressed whole is no delta."""
         if publication is None:
             return cls()
-        deltas = tuple(offer for offer in publication.deltas if offer.base_version)
-        return cls(True, deltas, "; ".join(publication.notes))
+        notes = "; ".join(publication.notes)
+        if not publication.additions:
+            return cls(True, (), notes)
+        from modelcast.deltas.publish.reports import DeltaOffer
+
+        made = tuple(each for each in publication.additions if isinstance(each, DeltaOffer) and each.base_version)
+        return cls(True, made, notes)

@@ -17,7 +17,7 @@ from modelcast.cli.console import SafeConsole, err, say
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.subject import Subject
 from modelcast.cli.views import tables
-from modelcast.schemas.words import duration, size
+from modelcast.schemas.quantities import duration, size
 
 LINES_KEPT = 12
 PICTURE_COLUMNS = 112
@@ -46,14 +46,14 @@ class Screen:
             self._live.stop()
 
     def step(self, text: str) -> None:
-        """What is happening right now."""
+        """Show what is happening right now."""
         with self._lock:
             self._doing = text
         if not self._live:
             say(f"{self._clock():>6}  {text}")
 
-    def tell(self, text: str) -> None:
-        """What has happened: stays on the screen."""
+    def report(self, text: str) -> None:
+        """Show what has happened; it stays on the screen."""
         with self._lock:
             self._lines = [*self._lines, (time.monotonic() - self._began, text)][-LINES_KEPT:]
             self._doing = ""
@@ -74,9 +74,9 @@ class Screen:
 
     def _picture(self) -> RenderableType:
         with self._lock:
-            told = [Text(f"{at:5.1f} s  {text}") for at, text in self._lines]
+            lines = [Text(f"{at:5.1f} s  {text}") for at, text in self._lines]
             doing = [Text(f"{self._clock():>7}  {self._doing} …", style="dim")] if self._doing else []
-        parts: list[RenderableType] = [Panel(Group(*told, *doing), title="modelcast demo", title_align="left")]
+        parts: list[RenderableType] = [Panel(Group(*lines, *doing), title="modelcast demo", title_align="left")]
         for subject in list(self.subjects):
             parts += _subject(subject)
         return Group(*parts)

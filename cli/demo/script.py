@@ -12,13 +12,12 @@ from modelcast.cli.demo.subject import Subject, ThreadedTraining
 from modelcast.cli.demo.watch import all_refuse, all_serve
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
+from modelcast.producers import Publication, Publisher
 from modelcast.producers.commands import Commander
-from modelcast.producers.publication import Publication
-from modelcast.producers.publisher import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, NotAnnounced, NotConverged, TransportError
 from modelcast.schemas.manifest import MANIFEST_SIZE_MAX, Manifest
-from modelcast.schemas.words import size
+from modelcast.schemas.quantities import size
 
 RATE_PER_POD, RATE_PER_POD_LARGE = 25.0, 5.0
 LINK_BYTES_PER_SECOND = 12_500_000
@@ -78,7 +77,7 @@ class Demo:
         background.start(large.traffic)
         self._steady("both models under load", {small: 2, large: 1})
         if not self._deltas:
-            self._screen.tell("deltas are not installed: the large model crosses whole, or in its changed blocks")
+            self._screen.report("deltas are not installed: the large model crosses whole, or in its changed blocks")
         self._publish_with_deltas(publisher, large, 2)
         self._serving(large, 2)
         self._damaged(publisher, small)
@@ -113,15 +112,15 @@ class Demo:
     def _serving(self, subject: Subject, version: int) -> None:
         accuracy = subject.trained.versions[version].accuracy
         self._screen.step(f"waiting for {subject.trained.model}/{version}")
-        told = f"replaced version {version - 1} under load in every pod" if version > 1 else "serves in every pod"
-        self._served(subject, version, str(version), f"{subject.trained.model}/{version} ({accuracy:.0%} right) {told}")
+        text = f"replaced version {version - 1} under load in every pod" if version > 1 else "serves in every pod"
+        self._served(subject, version, str(version), f"{subject.trained.model}/{version} ({accuracy:.0%} right) {text}")
 
-    def _served(self, subject: Subject, version: int, label: str, told: str) -> None:
+    def _served(self, subject: Subject, version: int, label: str, text: str) -> None:
         what = f"version {version} in all regions"
         subject.watch.until(all_serve(version), timeout_seconds=STEP_SECONDS_MAX, what=what)
         most = max(subject.watch.seen.crossings.get(label, {}).values(), key=lambda c: c.bytes_moved, default=None)
         moved = f", {size(most.bytes_moved)} of {size(most.bytes_total)} moved" if most else ""
-        self._screen.tell(f"{told}, after {subject.watch.slowest(label):.2f} s{moved}")
+        self._screen.report(f"{text}, after {subject.watch.slowest(label):.2f} s{moved}")
 
     def _damaged(self, publisher: Publisher, subject: Subject) -> None:
         """Regions are paused while the bytes are damaged, so that all of them meet the damage."""
@@ -135,7 +134,7 @@ class Demo:
         what = f"version {DAMAGED} refused everywhere"
         subject.watch.until(all_refuse(DAMAGED), timeout_seconds=STEP_SECONDS_MAX, what=what)
         reason = next(iter(subject.watch.seen.refused.get(DAMAGED, {}).values()), "")
-        self._screen.tell(f"{model}/{DAMAGED} was damaged in the store and is refused everywhere: {reason}")
+        self._screen.report(f"{model}/{DAMAGED} was damaged in the store and is refused everywhere: {reason}")
 
     def _flip_a_bit(self, manifest_digest: str) -> None:
         store = origin_store(self._settings)

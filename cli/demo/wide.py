@@ -75,8 +75,8 @@ def _export(table: Array, head: Array, folder: Path) -> None:
         tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
         tensor.dims.extend(value.shape)
         place = {"location": WEIGHTS_FILE, "offset": str(offset_bytes), "length": str(value.nbytes)}
-        for key, said in place.items():
-            tensor.external_data.add(key=key, value=said)
+        for key, text in place.items():
+            tensor.external_data.add(key=key, value=text)
         return tensor
 
     nodes = [

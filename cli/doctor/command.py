@@ -14,7 +14,7 @@ from modelcast.cli.configured import load
 from modelcast.cli.console import Format, emit
 from modelcast.cli.options import Output
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.printable import one_line
+from modelcast.schemas.text.printable import one_line
 
 if TYPE_CHECKING:
     from modelcast.cli.doctor.checks import Check, Unit

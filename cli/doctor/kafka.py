@@ -37,8 +37,8 @@ def _check_cluster(settings: "Settings") -> Iterator[Check]:
     except KafkaUnavailable as error:
         if not lacks_rights(error):
             raise
-        told = f"this user may not read the topics' settings ({error.message})"
-        yield Check("kafka: topics", Result.skipped, told, "run `doctor` as the operator")
+        message = f"this user may not read the topics' settings ({error.message})"
+        yield Check("kafka: topics", Result.skipped, message, "run `doctor` as the operator")
         return
     yield Check("kafka", Result.ok, f"cluster {cluster.cluster_id}, {len(cluster.brokers)} broker(s)")
     yield judge_release(broker_version(settings))
@@ -65,8 +65,8 @@ def _check_agents(settings: "Settings") -> Iterator[Check]:
     try:
         connection = agent_connection(settings)
     except UsageError as error:
-        told = failed("kafka: agents", error)
-        yield Check(told.subject, Result.warning, f"none would start here: {told.detail}", told.hint)
+        check = failed("kafka: agents", error)
+        yield Check(check.subject, Result.warning, f"none would start here: {check.detail}", check.hint)
     else:
         how = connection.protocol + (f" with {connection.mechanism}" if connection.mechanism else "")
         yield Check("kafka: agents", Result.ok, f"{how}, for both client libraries")

@@ -143,8 +143,8 @@ def _room(machine: Machine, folder: Folder, there: Path) -> Check:
     try:
         return judge_room(folder, machine.room(there))
     except OSError as error:
-        told = f"its disk can't be asked for its room: {error.strerror or error}"
-        return Check(f"{folder.setting} {folder.path}: room", Result.warning, told, "mend its permissions")
+        message = f"its disk can't be asked for its room: {error.strerror or error}"
+        return Check(f"{folder.setting} {folder.path}: room", Result.warning, message, "mend its permissions")
 
 
 def judge_open_files(soft: int, hard: int) -> Check:
@@ -170,7 +170,7 @@ def judge_lock(folder: Folder, trouble: str) -> Check:
 
 def judge_room(folder: Folder, room: Room) -> Check:
     """Whether there is room for what is to come."""
-    from modelcast.schemas.words import size
+    from modelcast.schemas.quantities import size
 
     subject = f"{folder.setting} {folder.path}: room"
     detail = f"{size(room.free_bytes)} free of {size(room.total_bytes)}"

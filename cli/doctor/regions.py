@@ -101,12 +101,12 @@ def judge_contents(region: str, url: str, contents: Contents) -> Check:
     subject = f"bucket of region {region}"
     setting = f"correct regions.{region}.store.url: a region needs a bucket, or a prefix, of its own"
     if contents.logs:
-        told = f"{url} holds registry logs ({', '.join(contents.logs)}): it is an origin"
-        return Check(subject, Result.error, told, setting)
+        message = f"{url} holds registry logs ({', '.join(contents.logs)}): it is an origin"
+        return Check(subject, Result.error, message, setting)
     others = contents.regions - {region}
     if others:
-        told = f"{url} holds the state of region {', '.join(sorted(others))}"
-        return Check(subject, Result.error, told, setting)
+        message = f"{url} holds the state of region {', '.join(sorted(others))}"
+        return Check(subject, Result.error, message, setting)
     return Check(subject, Result.ok, f"{url} is its own")
 
 

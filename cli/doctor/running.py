@@ -24,8 +24,8 @@ class _Run:
         except ModelcastError as error:
             self.found.append(failed(self.unit.subject, error))
         except Exception as error:  # a check that fails by itself is told like any other
-            told = f"the check itself failed: {type(error).__name__}: {error}"
-            self.found.append(Check(self.unit.subject, Result.error, told, "report it with the output of `doctor`"))
+            message = f"the check itself failed: {type(error).__name__}: {error}"
+            self.found.append(Check(self.unit.subject, Result.error, message, "report it with the output of `doctor`"))
 
 
 def run_units(units: Sequence[Unit]) -> list[Check]:
@@ -38,6 +38,8 @@ def run_units(units: Sequence[Unit]) -> list[Check]:
         late = each.thread.is_alive()
         found.extend(list(each.found))
         if late:
-            told = f"no end after {each.unit.seconds_max:g} s"
-            found.append(Check(each.unit.subject, Result.unreachable, told, "what it looks at hangs, or is very slow"))
+            message = f"no end after {each.unit.seconds_max:g} s"
+            found.append(
+                Check(each.unit.subject, Result.unreachable, message, "what it looks at hangs, or is very slow")
+            )
     return found

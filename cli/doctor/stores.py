@@ -65,7 +65,7 @@ def _check_registry(settings: "Settings") -> Iterator[Check]:
 
 def _check_store(subject: str, store: "S3Store", roles: Sequence[Role], role: str) -> Iterator[Check]:
     from modelcast.infra.stores import probe_conditional_puts
-    from modelcast.infra.stores.roads import try_roads
+    from modelcast.infra.stores.s3.roads import try_roads
 
     roads = try_roads(store)
     yield from judge_roads(subject, roads.answers, roads.host, roads.other_style)
@@ -81,8 +81,8 @@ def _check_store(subject: str, store: "S3Store", roles: Sequence[Role], role: st
         if "denied" not in error.message:
             yield failed(subject, error)
             return
-        told = f"{store.name}: these credentials may not write below probes/, so conditional puts are not proved"
-        yield Check(f"{subject}: conditional puts", Result.skipped, told, "run `doctor` as the publisher once")
+        message = f"{store.name}: these credentials may not write below probes/, so conditional puts are not proved"
+        yield Check(f"{subject}: conditional puts", Result.skipped, message, "run `doctor` as the publisher once")
     yield from judge_roles(subject, roles, try_rights(store, calls_of(roles), conditional=proved), role)
 
 
@@ -118,8 +118,8 @@ def judge_roads(
             hint = f"it answers {other_style} style: set addressing_style = {other_style} below `s3 =` in ~/.aws/config"
             yield Check(check.subject, Result.error, detail, hint)
         elif answers[BOTO3] is None:
-            told = f"{detail}; {BOTO3} gets through"
-            yield Check(check.subject, Result.error, told, check.hint)
+            message = f"{detail}; {BOTO3} gets through"
+            yield Check(check.subject, Result.error, message, check.hint)
         else:
             yield Check(check.subject, check.result, detail, check.hint)
             return  # the other fails alike

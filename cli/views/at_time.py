@@ -9,7 +9,7 @@ from modelcast.cli.console import Format, TextTable, emit
 from modelcast.cli.options import seconds_of
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.names import check_region
-from modelcast.schemas.words import MISSING
+from modelcast.schemas.quantities import MISSING
 
 if TYPE_CHECKING:
     from modelcast.schemas.history.timeline import ServedAt

@@ -4,7 +4,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from modelcast.cli.configured import origin_registry
-from modelcast.cli.views.holds import holds, told_by
+from modelcast.cli.views.holds import holds, reported_holds
 from modelcast.schemas.errors import ModelcastError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class HoldSource:
             self._reading = threading.Thread(target=self._look, args=[state], daemon=True)
             self._reading.start()
             self._reading.join(self._wait_seconds_max)
-        return self._lines if self._read == wanted else [*told_by(state), UNREAD]
+        return self._lines if self._read == wanted else [*reported_holds(state), UNREAD]
 
     def _look(self, state: "VersionState") -> None:
         try:

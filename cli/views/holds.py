@@ -18,17 +18,17 @@ def holds(log: ModelLog, entries: "Mapping[int, TimedEntry]", regions: Iterable[
         entries: what stands in it, by generation.
         regions: those to be told of.
     """
-    told: dict[str, list[str]] = {}
+    by_line: dict[str, list[str]] = {}
     for region in regions:
         view = log.view(region)
         if view.paused:
             at = "" if view.paused_version is None else f" at version {view.paused_version}"
             line = f"paused{at}{_by(entries, view.pause_generation)}"
-            told.setdefault(line, []).append(region)
+            by_line.setdefault(line, []).append(region)
         if view.pinned_version is not None:
             line = f"pinned to version {view.pinned_version}{_by(entries, view.pin_generation)}"
-            told.setdefault(line, []).append(region)
-    return [f"{', '.join(where)}: {line}" for line, where in told.items()]
+            by_line.setdefault(line, []).append(region)
+    return [f"{', '.join(where)}: {line}" for line, where in by_line.items()]
 
 
 def held_line(row: RegionState) -> str:
@@ -37,13 +37,13 @@ def held_line(row: RegionState) -> str:
     return ", ".join([*pinned, *(["paused"] if row.paused else [])])
 
 
-def told_by(state: VersionState) -> list[str]:
+def reported_holds(state: VersionState) -> list[str]:
     """A line for whatever holds regions, as the tracker knows it; regions that are held alike share one."""
-    told: dict[str, list[str]] = {}
+    by_line: dict[str, list[str]] = {}
     for row in state.regions:
         if line := held_line(row):
-            told.setdefault(line, []).append(row.region)
-    return [f"{', '.join(where)}: {line}" for line, where in told.items()]
+            by_line.setdefault(line, []).append(row.region)
+    return [f"{', '.join(where)}: {line}" for line, where in by_line.items()]
 
 
 def _by(entries: "Mapping[int, TimedEntry]", generation: int) -> str:

@@ -15,8 +15,8 @@ from modelcast.schemas.digests import short
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.names import Reference, check_model
+from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.records import ALL_REGIONS, Activation, Entry, ModelUpdate
-from modelcast.schemas.words import duration, size
 
 if TYPE_CHECKING:
     from modelcast.infra.registry.reader import RegistryReader, Tail, TimedEntry
@@ -56,7 +56,7 @@ def _tail(reader: "RegistryReader", model: str) -> "Tail":
 
 def history(
     model: ModelArgument,
-    last: Annotated[int | None, typer.Option("--last", min=1, help="The newest so many.")] = None,
+    last: Annotated[int | None, typer.Option("--last", min=1, help="How many of the newest to show.")] = None,
     at: Annotated[
         str | None, typer.Option("--at", help="What was served then: 2026-11-30T03:41Z, 03:41, or 20m (ago).")
     ] = None,

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Self
 
 from modelcast.schemas.errors import DecodeError, ModelcastError, RedisUnavailable
 from modelcast.schemas.records import PodReport, RegionHeartbeat, VersionState
-from modelcast.schemas.topics import TOPICS, Topic
+from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from modelcast.infra.redis_view import Aged, RedisView
     from modelcast.infra.settings import Settings
 
 
@@ -29,20 +32,20 @@ class Sighting:
     behind_seconds: float = 0.0
 
     @classmethod
-    def of(cls, state: VersionState, said_seconds_ago: float, source: str) -> Self:
+    def of(cls, state: VersionState, reported_seconds_ago: float, source: str) -> Self:
         """A state that the tracker wrote that many seconds ago."""
         behind_seconds = state.unread_seconds
-        return cls(state, said_seconds_ago + behind_seconds, source, behind_seconds)
+        return cls(state, reported_seconds_ago + behind_seconds, source, behind_seconds)
 
     @property
-    def said_seconds_ago(self) -> float:
+    def reported_seconds_ago(self) -> float:
         """Seconds since it was written."""
         return self.age_seconds - self.behind_seconds
 
     @property
     def at_us(self) -> int:
         """Now, by the clock of the tracker that wrote it; UTC microseconds."""
-        return self.state.updated_at_us + int(self.said_seconds_ago * 1_000_000)
+        return self.state.updated_at_us + int(self.reported_seconds_ago * 1_000_000)
 
 
 class StateSource:
@@ -58,12 +61,18 @@ class StateSource:
         Raises:
             KafkaUnavailable: neither Redis nor Kafka could be read.
         """
-        found = self._from_redis()
-        return found if found is not None else self._from_kafka()
+        found = self._from_redis(lambda view: view.models())
+        return found or self._from_kafka(range(MODEL_PARTITIONS))
 
     def model(self, name: str) -> Sighting | None:
-        """One model; None if the tracker has reported nothing of it."""
-        return next((s for s in self.models() if s.state.model == name), None)
+        """One model, and nothing is read of others that need not be; None if the tracker has reported nothing of it.
+
+        Raises:
+            KafkaUnavailable: neither Redis nor Kafka could be read.
+        """
+        found = self._from_redis(lambda view: filter(None, [view.model(name)]))
+        found = found or self._from_kafka([partition_of(name)])
+        return next((s for s in found if s.state.model == name), None)
 
     def heartbeats(self) -> list[tuple[RegionHeartbeat, float]]:
         """The last heartbeat of every worker, with its age in seconds; nothing if Redis is away."""
@@ -93,28 +102,27 @@ class StateSource:
             self.remarks.append(f"{region}: {row.pods_omitted} pods are not shown")
             return carried
 
-    def _from_redis(self) -> list[Sighting] | None:
+    def _from_redis(self, read: "Callable[[RedisView], Iterable[Aged[VersionState]]]") -> list[Sighting]:
+        """What the view holds; nothing if Redis is away."""
         from modelcast.infra.redis_view import RedisView
 
         try:
             with RedisView(self._settings) as view:
-                found = [Sighting.of(s.value, s.age_seconds, "redis") for s in view.models()]
+                return [Sighting.of(s.value, s.age_seconds, "redis") for s in read(view)]
         except RedisUnavailable as error:
             self._remark(error)
-            return None
-        return found or None
+            return []
 
-    def _from_kafka(self) -> list[Sighting]:
+    def _from_kafka(self, partitions: "Iterable[int]") -> list[Sighting]:
         from modelcast.infra.kafka.client import make_consumer, read_partition
         from modelcast.infra.registry.newer_records import newer_records
 
         settings = self._settings
-        partitions = next(t.partitions for t in TOPICS if t.name is Topic.VERSION_STATE)
         newest: dict[str, Sighting] = {}
         records = newer_records(settings)
         consumer = make_consumer(settings)
         try:
-            for partition in range(partitions):
+            for partition in partitions:
                 for message in read_partition(
                     consumer, settings, Topic.VERSION_STATE, partition, timeout_seconds=settings.kafka.timeout_seconds
                 ):

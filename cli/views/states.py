@@ -18,10 +18,11 @@ from modelcast.cli.views.hold_source import HoldSource
 from modelcast.cli.views.state_source import Sighting, StateSource
 from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.names import Reference, check_model
-from modelcast.schemas.printable import one_line
+from modelcast.schemas.quantities import duration
 from modelcast.schemas.records import RegionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
-from modelcast.schemas.words import Limits, duration
+from modelcast.schemas.statuses import Limits
+from modelcast.schemas.text.printable import one_line
 
 if TYPE_CHECKING:
     from modelcast.dashboard.view.pairs import Pair
@@ -108,29 +109,29 @@ def _models(settings: "Settings") -> View:
 
 
 def limits_of(settings: "Settings") -> Limits:
-    """When words turn worse: as the dashboard has it."""
-    return Limits(late_seconds=settings.dashboard.lag_slo_seconds)
+    """When statuses turn worse: as the dashboard has it."""
+    return Limits(late_seconds=settings.dashboard.late_seconds)
 
 
 def _in_words(seen: Sighting, limits: Limits) -> dict[str, Any]:
-    """A sighting as programs get it: with the model's word, and that of each region."""
+    """A sighting as programs get it: with the model's status, and that of each region."""
     view = tables.view_of(seen.state, seen.at_us, limits)
-    words = {region: pair.word.value for region, pair in sorted(view.pairs.items())}
-    return {"word": view.word.value, "words": words, **plain(seen)}
+    statuses = {region: pair.status.value for region, pair in sorted(view.pairs.items())}
+    return {"status": view.status.value, "statuses": statuses, **plain(seen)}
 
 
 def _verdict(found: list[Sighting], limits: Limits) -> Text:
     """The head of the dashboard's page, in one line."""
-    from modelcast.dashboard.view.fleet import Fleet
+    from modelcast.dashboard.view.overview import Overview
     from modelcast.dashboard.view.problems import problems
-    from modelcast.dashboard.view.verdict import fleet_verdict
+    from modelcast.dashboard.view.verdict import overview_verdict
 
-    now_us, fleet = time.time_ns() // 1000, Fleet(limits)
+    now_us, overview = time.time_ns() // 1000, Overview(limits)
     for seen in found:
-        fleet.take(seen.state, now_us - int(seen.said_seconds_ago * 1_000_000), seen.at_us, seen.source)
-    verdict = fleet_verdict(fleet, problems(fleet, now_us))
-    told = " · ".join([f"{verdict.label}: {verdict.sentence}", *verdict.notes])
-    return Text(one_line(told), style=tables.style_of(verdict.word))
+        overview.take(seen.state, now_us - int(seen.reported_seconds_ago * 1_000_000), seen.at_us, seen.source)
+    verdict = overview_verdict(overview, problems(overview, now_us))
+    reported = " · ".join([f"{verdict.label}: {verdict.sentence}", *verdict.notes])
+    return Text(one_line(reported), style=tables.style_of(verdict.status))
 
 
 def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
@@ -139,10 +140,10 @@ def _model(settings: "Settings", name: str, held: HoldSource | None) -> View:
     state = seen.state
     consistent = state.consistent_version
     limits = limits_of(settings)
-    word = tables.view_of(state, seen.at_us, limits).word
+    status = tables.view_of(state, seen.at_us, limits).status
     head = Text.assemble(
         f"{state.model}: ",
-        (word.value, tables.style_of(word)),
+        (status.value, tables.style_of(status)),
         f", consistent version {consistent if consistent is not None else 'none'}, "
         f"latest {state.latest_version}, skew {state.skew}, as of {duration(seen.age_seconds)} ago",
     )
@@ -178,15 +179,26 @@ def _regions(settings: "Settings") -> View:
         newest = min(mine, key=lambda pair: pair[1], default=None)
         alive = [b for b, a in mine if a <= settings.tracker.silent_seconds and not b.draining]
         software = newest[0].software.get("modelcast", "") if newest else ""
-        heard = newest[1] if newest else None
+        heard, silent = _heard(newest[1] if newest else None, rows[name], at_us, settings.tracker.silent_seconds)
         free = min((b.disk_free_bytes for b in alive), default=None)
         lag = max((pair.row.lag_seconds(at_us[model]) for model, pair in rows[name].items()), default=0.0)
-        lines.append((name, len(alive), software, heard, rows[name], free, lag))
+        lines.append((name, len(alive), software, heard, silent, rows[name], free, lag))
         models = [
-            {"model": model, "word": pair.word.value, **plain(pair.row)} for model, pair in sorted(rows[name].items())
+            {"model": model, "status": pair.status.value, **plain(pair.row)}
+            for model, pair in sorted(rows[name].items())
         ]
         data.append({"region": name, "heard_seconds_ago": heard, "workers": [b for b, _ in mine], "models": models})
     return data, Group(tables.regions_table(lines), *_fetches(found), *_remarks(source, found))
+
+
+def _heard(
+    beat_seconds: float | None, pairs: "dict[str, Pair]", at_us: dict[str, int], silent_seconds: float
+) -> tuple[float | None, bool]:
+    """How long ago a region was heard, and whether it is silent: by its newest heartbeat, else as the tracker said."""
+    if beat_seconds is not None:
+        return beat_seconds, beat_seconds > silent_seconds
+    times = [(at_us[model] - pair.row.heard_at_us) / 1e6 for model, pair in pairs.items() if pair.row.heard_at_us]
+    return min(times, default=None), all(pair.row.silent for pair in pairs.values())
 
 
 def _pods(settings: "Settings") -> View:
@@ -204,7 +216,7 @@ def _pods(settings: "Settings") -> View:
 
 def _remarks(source: StateSource, found: list[Sighting]) -> list[Text]:
     lines = [Text(one_line(remark), style="yellow") for remark in source.remarks]
-    oldest = max((s.said_seconds_ago for s in found), default=0.0)
+    oldest = max((s.reported_seconds_ago for s in found), default=0.0)
     behind = max((s.behind_seconds for s in found), default=0.0)
     if oldest > STALE_SECONDS:
         lines.append(
@@ -283,7 +295,7 @@ def wait(
     reference: Annotated[str, typer.Argument(help="The version to wait for, as in fraud/7.")],
     level: Annotated[str, typer.Option("--level", help="all, quorum or one: how many regions are enough.")] = "all",
     timeout: Annotated[str, typer.Option("--timeout", help="How long, as in 30s, 5m.")] = "5m",
-    staged: Annotated[bool, typer.Option("--staged", help="Staged is enough.")] = False,
+    staged: Annotated[bool, typer.Option("--staged", help="Wait only until it is staged.")] = False,
     output: Output = Format.table,
 ) -> None:
     """Wait until regions serve a version. Ends with 3 if not in time, at once with 4 if it is quarantined."""
@@ -294,13 +306,13 @@ def wait(
     seconds = seconds_of(timeout)
     version = wanted.version if wanted.version is not None else _version_of(settings, wanted)
     started = time.monotonic()
-    log, told = LogRefusal(settings, wanted.model, version), False
+    log, reported = LogRefusal(settings, wanted.model, version), False
 
     def refused() -> str:
-        nonlocal told
+        nonlocal reported
         why = log()
-        if log.log is not None and version not in log.log.updates and not told:
-            told = True
+        if log.log is not None and version not in log.log.updates and not reported:
+            reported = True
             latest = f"{wanted.model}/{log.log.latest_version or 0}"
             say(f"note: {wanted.model}/{version} is not published yet, {latest} is the latest")
         return why

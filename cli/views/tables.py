@@ -9,95 +9,97 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 from modelcast.cli.console import TextTable, size_of
-from modelcast.cli.views.holds import held_line, told_by
+from modelcast.cli.views.holds import held_line, reported_holds
 from modelcast.cli.views.state_source import Sighting
-from modelcast.schemas.printable import one_line
+from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.records import PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
-from modelcast.schemas.words import BEHIND, LOOKS, Limits, Word, duration, rank, size
+from modelcast.schemas.statuses import BEHIND, LOOKS, Limits, Status, rank
+from modelcast.schemas.text.printable import one_line
 
 if TYPE_CHECKING:
     from modelcast.dashboard.view.pairs import ModelView, Pair
 
 _STYLE = {
-    Word.ALARM: "bold red",
-    Word.SILENT: "bold red",
-    Word.REFUSED: "bold red",
-    Word.FAILED: "red",
-    Word.STALLED: "bold yellow",
-    Word.LATE: "bold yellow",
-    Word.LAG: "yellow",
-    Word.HELD: "blue",
-    Word.OK: "green",
+    Status.ALARM: "bold red",
+    Status.SILENT: "bold red",
+    Status.REFUSED: "bold red",
+    Status.FAILED: "red",
+    Status.STALLED: "bold yellow",
+    Status.LATE: "bold yellow",
+    Status.LAG: "yellow",
+    Status.HELD: "blue",
+    Status.OK: "green",
 }
-RegionLine: TypeAlias = "tuple[str, int, str, float | None, Mapping[str, Pair], int | None, float]"
-"""(name, workers, newest software, seconds since its heartbeat, its pair with each model, free disk, longest lag)."""
+RegionLine: TypeAlias = "tuple[str, int, str, float | None, bool, Mapping[str, Pair], int | None, float]"
+"""(name, workers, newest software, seconds since it was heard, whether it is silent, its pair with each model, free
+disk, longest lag)."""
 USUAL = Limits()
 _AHEAD_OF = (State.STAGED, State.LOADING, State.SERVING)
 FULL_COLUMNS_MIN = 80
 FETCHES_COLUMNS_MIN = 60
-SILENT_SECONDS = 15
+PODS_COLUMNS_MIN = 120
 _POD_BADNESS = (PodState.UNREACHABLE, PodState.FAILED, PodState.PENDING, PodState.LOADING, PodState.SERVING)
 
 
 def view_of(state: VersionState, at_us: int | None = None, limits: Limits = USUAL) -> "ModelView":
     """A model in words, at ``at_us`` by the tracker's clock (None: when it was said): as the dashboard has it."""
-    from modelcast.dashboard.view.fleet import Fleet
+    from modelcast.dashboard.view.overview import Overview
 
     now_us = state.updated_at_us if at_us is None else at_us
-    fleet = Fleet(limits)
-    fleet.take(state, now_us, now_us, "")
-    return fleet.models[state.model]
+    overview = Overview(limits)
+    overview.take(state, now_us, now_us, "")
+    return overview.models[state.model]
 
 
 def _badness(pair: "Pair") -> tuple[int, int]:
     """Sorts worst first."""
-    return rank(pair.word), pair.since_us or 1 << 62
+    return rank(pair.status), pair.since_us or 1 << 62
 
 
 def models_table(sightings: Iterable[Sighting], limits: Limits = USUAL) -> RenderableType:
     """One line a model, the worst first; in a narrow terminal fewer columns."""
     full = TextTable("MODEL", "LATEST", "CONSISTENT", "REGIONS", "WORST", "LAG", "SKEW", "UPDATED", "HELD", box=None)
-    fewer, words = _table("MODEL", "SERVED", "REGIONS", "WORST"), _table()
+    fewer, lines = _table("MODEL", "SERVED", "REGIONS", "WORST"), _table()
     views = [(seen, view_of(seen.state, seen.at_us, limits)) for seen in sightings]
     for seen, view in sorted(views, key=lambda each: _model_badness(*each)):
         state = seen.state
-        serving = f"{serving_in(view)}/{sum(view.words.values()) + state.regions_omitted}"
-        told = _worst_text(view)
+        serving = f"{serving_in(view)}/{sum(view.statuses.values()) + state.regions_omitted}"
+        worst = _worst_text(view)
         consistent, lag_seconds = _version(state.consistent_version), state.lag_seconds_max(seen.at_us)
         full.add_row(
             state.model,
             _version(state.latest_version),
             consistent,
             serving,
-            told,
+            worst,
             duration(lag_seconds) if lag_seconds else "-",
             str(state.skew),
             f"{duration(seen.age_seconds)} ago",
             _held(state),
         )
-        fewer.add_row(state.model, consistent, serving, told)
-        words.add_row(Text.assemble(f"{state.model}: {consistent} in {serving}, ", told))
-    return Fitting((full, fewer, words), FULL_COLUMNS_MIN)
+        fewer.add_row(state.model, consistent, serving, worst)
+        lines.add_row(Text.assemble(f"{state.model}: {consistent} in {serving}, ", worst))
+    return Fitting((full, fewer, lines), FULL_COLUMNS_MIN)
 
 
 def _model_badness(seen: Sighting, view: "ModelView") -> tuple[int, float, str]:
-    return rank(view.word), -seen.state.lag_seconds_max(seen.at_us), seen.state.model
+    return rank(view.status), -seen.state.lag_seconds_max(seen.at_us), seen.state.model
 
 
 def serving_in(view: "ModelView") -> int:
     """How many counted regions serve what they should."""
-    return sum(count for word, count in view.words.items() if LOOKS[word].serves_wanted)
+    return sum(count for status, count in view.statuses.items() if LOOKS[status].serves_aspired)
 
 
 def model_table(state: VersionState, at_us: int | None = None, limits: Limits = USUAL) -> RenderableType:
-    """One line a region, worst first; words and lags are as at ``at_us`` (None: when it was said).
+    """One line a region, worst first; statuses and lags are as at ``at_us`` (None: when it was said).
 
     ``notes`` has the rest. In a narrow terminal what fits: fewer columns, or a few words a region.
     """
     full = _table("REGION", "STATE", "ASPIRED", "STAGED", "SERVED", "PODS", "LAG", "MOVED", "SAVED")
     fewer = _table("REGION", "STATE", "SERVED", "LAG")
-    words = _table()
+    lines = _table()
     for pair in _worst_first(view_of(state, at_us, limits)):
         row = pair.row
         lag_seconds = row.lag_seconds(state.updated_at_us if at_us is None else at_us)
@@ -115,19 +117,21 @@ def model_table(state: VersionState, at_us: int | None = None, limits: Limits = 
             size(row.bytes_saved) if row.bytes_saved else "-",
         )
         fewer.add_row(row.region, pair_text(pair), served, lag)
-        words.add_row(Text.assemble(f"{row.region}: ", (pair.word.value, style_of(pair.word)), f", serves {served}"))
-    return Fitting((full, fewer, words), FULL_COLUMNS_MIN)
+        lines.add_row(
+            Text.assemble(f"{row.region}: ", (pair.status.value, style_of(pair.status)), f", serves {served}")
+        )
+    return Fitting((full, fewer, lines), FULL_COLUMNS_MIN)
 
 
 def notes(state: VersionState, limits: Limits = USUAL) -> list[Text]:
     """Why regions are as they are, and how their bytes came; regions with equal notes share a line."""
-    lines: dict[tuple[str, Word], list[str]] = {}
+    lines: dict[tuple[str, Status], list[str]] = {}
     for pair in _worst_first(view_of(state, limits=limits)):
-        lines.setdefault((note(pair.row, state.updated_at_us), pair.word), []).append(pair.row.region)
+        lines.setdefault((note(pair.row, state.updated_at_us), pair.status), []).append(pair.row.region)
     return [
-        Text(one_line(f"{', '.join(who)}: {told}"), style=_STYLE.get(word, ""))
-        for (told, word), who in lines.items()
-        if told
+        Text(one_line(f"{', '.join(who)}: {worst}"), style=_STYLE.get(status, ""))
+        for (worst, status), who in lines.items()
+        if worst
     ]
 
 
@@ -161,37 +165,36 @@ def fetches_table(rows: Iterable[tuple[str, RegionState]]) -> RenderableType | N
     under_way = sorted((each for each in rows if is_fetching(each[1])), key=lambda e: (-seconds_left(e[1]), e[0]))
     if not under_way:
         return None
-    full, words = _table("FETCHING", "BYTES", "RATE", "LEFT", "WAY"), _table()
+    full, lines = _table("FETCHING", "BYTES", "RATE", "LEFT", "WAY"), _table()
     for name, row in under_way:
         if not row.bytes_planned:
             full.add_row(name, "-", "-", "-", row.way)
-            words.add_row(f"{name}: {row.way}")
+            lines.add_row(f"{name}: {row.way}")
             continue
         left = seconds_left(row)
         done, until = size_of(row.bytes_moved, row.bytes_planned), duration(left) if left < math.inf else "stands"
         full.add_row(name, done, f"{size(row.bytes_per_second)}/s", until, row.way)
-        words.add_row(f"{name}: {done}, {until}" + (" left" if left < math.inf else ""))
-    return Fitting((full, words), FETCHES_COLUMNS_MIN)
+        lines.add_row(f"{name}: {done}, {until}" + (" left" if left < math.inf else ""))
+    return Fitting((full, lines), FETCHES_COLUMNS_MIN)
 
 
 def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
     """One line a region; in a narrow terminal fewer columns."""
-    fewer, words = _table("REGION", "HEARD", "SERVING"), _table()
+    fewer, lines = _table("REGION", "HEARD", "SERVING"), _table()
     table = TextTable("REGION", "WORKERS", "HEARD", "MODELS SERVING", "LAG", "DISK FREE", "SOFTWARE", "HELD", box=None)
 
     def badness(row: RegionLine) -> tuple[float, float]:
-        behind = sum(p.counted and not LOOKS[p.word].serves_wanted for p in row[4].values())
-        return (float("inf") if row[3] is None else row[3] if row[3] > SILENT_SECONDS else 0.0, behind)
+        behind = sum(p.counted and not LOOKS[p.status].serves_aspired for p in row[5].values())
+        return (float("inf") if row[3] is None else row[3] if row[4] else 0.0, behind)
 
-    for name, workers, software, heard, models, free, lag in sorted(
+    for name, workers, software, heard, silent, models, free, lag in sorted(
         rows, key=lambda r: (badness(r), r[0]), reverse=True
     ):
         counted = [pair for pair in models.values() if pair.counted]
-        silent = heard is None or heard > SILENT_SECONDS
         last = Text("never" if heard is None else f"{duration(heard)} ago", style="bold red" if silent else "")
-        serving = f"{0 if silent else sum(LOOKS[p.word].serves_wanted for p in counted)}/{len(counted)}"
+        serving = f"{0 if silent else sum(LOOKS[p.status].serves_aspired for p in counted)}/{len(counted)}"
         fewer.add_row(name, last, serving)
-        words.add_row(Text.assemble(f"{name}: {serving}, heard ", last))
+        lines.add_row(Text.assemble(f"{name}: {serving}, heard ", last))
         table.add_row(
             name,
             str(workers),
@@ -200,18 +203,22 @@ def regions_table(rows: Sequence[RegionLine]) -> RenderableType:
             duration(lag) if lag else "-",
             size(free) if free is not None else "-",
             software,
-            Text("; ".join(f"{name} {told}" for name, pair in models.items() if (told := held_line(pair.row))) or "-"),
+            Text(
+                "; ".join(f"{name} {worst}" for name, pair in models.items() if (worst := held_line(pair.row))) or "-"
+            ),
         )
-    return Fitting((table, fewer, words), FULL_COLUMNS_MIN)
+    return Fitting((table, fewer, lines), FULL_COLUMNS_MIN)
 
 
-def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> TextTable:
-    """One line a pod and model: (region, model, report)."""
-    table = TextTable("POD", "REGION", "MODEL", "STATE", "VERSION", "GENERATION", "READ", "NOTE", box=None)
+def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> RenderableType:
+    """One line a pod and model: (region, model, report); in a narrow terminal without where the pods stand."""
+    names = ("POD", "REGION", "MODEL", "STATE", "VERSION", "GENERATION", "READ")
+    table = TextTable(*names, "KIND", "FLEET", "ZONE", "NOTE", box=None)
+    fewer = TextTable(*names, "NOTE", box=None)
     ordered = sorted(rows, key=lambda r: (_POD_BADNESS.index(r[2].state), r[0], r[2].pod, r[1]))
     for region, model, pod in ordered:
         style = "green" if pod.state is PodState.SERVING else "red" if pod.error else ""
-        table.add_row(
+        cells = (
             pod.pod,
             region,
             model,
@@ -219,26 +226,27 @@ def pods_table(rows: Sequence[tuple[str, str, PodReport]], now_us: int) -> TextT
             _version(pod.version),
             str(pod.generation or "-"),
             f"{duration((now_us - pod.read_at_us) / 1e6)} ago" if pod.read_at_us else "-",
-            pod.error,
         )
-    return table
+        table.add_row(*cells, pod.kind or "-", pod.fleet or "-", pod.zone or "-", pod.error)
+        fewer.add_row(*cells, pod.error)
+    return Fitting((table, fewer), PODS_COLUMNS_MIN)
 
 
 def pair_text(pair: "Pair") -> Text:
-    """A pair's word, coloured; of one that is behind, also what it is doing."""
-    doing = f" {pair.row.state.lower()}" if pair.word in BEHIND and pair.row.state is not None else ""
-    return Text(pair.word.value + (doing if pair.word is not Word.FAILED else ""), style=style_of(pair.word))
+    """A pair's status, coloured; of one that is behind, also what it is doing."""
+    doing = f" {pair.row.state.lower()}" if pair.status in BEHIND and pair.row.state is not None else ""
+    return Text(pair.status.value + (doing if pair.status is not Status.FAILED else ""), style=style_of(pair.status))
 
 
-def style_of(word: Word) -> str:
-    """How a word is coloured."""
-    return _STYLE.get(word, "dim")
+def style_of(status: Status) -> str:
+    """How a status is coloured."""
+    return _STYLE.get(status, "dim")
 
 
 def _worst_text(view: "ModelView") -> Text:
     counted = [pair for pair in view.pairs.values() if pair.counted]
-    if view.word is Word.ALARM or not counted:
-        return Text(view.word.value, style=style_of(view.word))
+    if view.status is Status.ALARM or not counted:
+        return Text(view.status.value, style=style_of(view.status))
     return pair_text(min(counted, key=_badness))
 
 
@@ -270,7 +278,7 @@ def error_of(row: RegionState, now_us: int) -> str:
 def _held(state: VersionState) -> Text:
     """What holds its regions; which they are is left out where it holds them all."""
     ways = {held_line(row) for row in state.regions}
-    return Text(ways.pop() if len(ways) == 1 else "; ".join(told_by(state))) if any(ways) else Text("-")
+    return Text(ways.pop() if len(ways) == 1 else "; ".join(reported_holds(state))) if any(ways) else Text("-")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from modelcast.consumers.companion.layouts.values import Files, ReadFile, VersionLayout
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
+from modelcast.consumers.companion.layouts.version_layout import Files, ReadFile, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
+from modelcast.consumers.companion.samples import samples_of
 from modelcast.consumers.pod.failures import failure_code
+from modelcast.consumers.pod.sample import RecordedSample
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
 from modelcast.schemas.errors import ModelcastError
 
@@ -26,6 +28,7 @@ class Delivered:
     order: LoadOrder
     layout: VersionLayout
     contents: dict[str, bytes]  # by path below the version's folder; only where no folder is shared
+    samples: tuple[RecordedSample, ...] = ()  # what it must answer
 
 
 class Delivery:
@@ -36,6 +39,7 @@ class Delivery:
         repository: where the server looks for models; None: the bytes travel with the load call.
         make_layout: the kind's layout.
         contents_size_max_bytes: the most that a load call carries.
+        compares: whether the server can be asked the artifact's samples.
     """
 
     def __init__(
@@ -44,11 +48,14 @@ class Delivery:
         repository: ModelRepository | None,
         make_layout: MakeLayout,
         contents_size_max_bytes: int = 0,
+        *,
+        compares: bool = False,
     ) -> None:
         self._artifacts = artifacts
         self._repository = repository
         self._make_layout = make_layout
         self._contents_size_max_bytes = contents_size_max_bytes
+        self._compares = compares
 
     async def deliver(self, order: LoadOrder) -> Delivered:
         """Bring a version where the server can load it.
@@ -69,10 +76,15 @@ class Delivery:
     def _deliver(self, order: LoadOrder, cancel: threading.Event) -> Delivered:
         with self._artifacts().open(order.manifest_digest) as folder:
             files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
-            layout = self._make_layout(files, order, lambda path: (folder / path).read_bytes())
+
+            def read(path: str) -> bytes:
+                return (folder / path).read_bytes()
+
+            layout = self._make_layout(files, order, read)
+            samples = samples_of(files, read) if self._compares else ()
             if self._repository is not None:
                 self._repository.place(order.model, layout, folder, cancel)
-                return Delivered(order, layout, {})
+                return Delivered(order, layout, {}, samples)
             size_bytes = sum(files[place.source] for place in layout.places)
             if size_bytes > self._contents_size_max_bytes:
                 raise LoadFailed(
@@ -81,7 +93,7 @@ class Delivery:
                     hint="share a folder with the server and name it with --repository",
                 )
             contents = {place.path: (folder / place.source).read_bytes() for place in layout.places}
-            return Delivered(order, layout, contents)
+            return Delivered(order, layout, contents, samples)
 
 
 async def cancellable(work: Callable[[threading.Event], T]) -> T:

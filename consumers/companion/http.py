@@ -8,10 +8,12 @@ import aiohttp
 import orjson
 
 from modelcast.consumers.pod_clients.port import PodUnreachable
+from modelcast.schemas.text.printable import bounded
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 5.0
+MESSAGE_CHARS_MAX = 1000
 _SAID = ("error", "detail", "message")
 """Where servers put their words."""
 _JSON = {"content-type": "application/json"}
@@ -44,7 +46,11 @@ class ServerClient:
     ) -> ServerAnswer:
         """One request; its body is JSON unless a header says what else. Raises ``PodUnreachable``."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(headers=self._headers)
+            self._session = aiohttp.ClientSession(
+                headers={**self._headers, "Accept-Encoding": "identity"},
+                auto_decompress=False,  # a few bytes may stand for gigabytes
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
         timeout = aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS)
         given = {name.lower(): value for name, value in headers.items()}
         try:
@@ -54,7 +60,8 @@ class ServerClient:
             ) as response:  # fmt: skip
                 return _answer(response.status, await _bounded(response))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise PodUnreachable(f"{method} {url}: {str(error) or type(error).__name__}", subject=self.url) from None
+            said = bounded(str(error), MESSAGE_CHARS_MAX) or type(error).__name__
+            raise PodUnreachable(f"{method} {url}: {said}", subject=self.url) from None
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -77,7 +84,7 @@ def _answer(status: int, raw: bytes) -> ServerAnswer:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
         body = None
-    said = next((body[name] for name in _SAID if body.get(name)), None) if isinstance(body, dict) else None
-    if isinstance(said, dict):  # as OpenAI's API has it
-        said = said.get("message")
-    return ServerAnswer(status, body, str(said)[:1000] if said else f"HTTP {status}")
+    message = next((body[name] for name in _SAID if body.get(name)), None) if isinstance(body, dict) else None
+    if isinstance(message, dict):  # as OpenAI's API has it
+        message = message.get("message")
+    return ServerAnswer(status, body, bounded(str(message), MESSAGE_CHARS_MAX) if message else f"HTTP {status}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.companion.delivery import Delivery, MakeLayout
 from modelcast.consumers.companion.engines.folder import Commands, FolderEngine
 from modelcast.consumers.companion.engines.http_engine import HttpEngine
@@ -14,6 +15,7 @@ from modelcast.consumers.companion.engines.mlserver import MLServerEngine
 from modelcast.consumers.companion.engines.sglang import SGLangEngine
 from modelcast.consumers.companion.engines.tensorflow import TensorFlowServingEngine
 from modelcast.consumers.companion.engines.torchserve import TorchServeEngine
+from modelcast.consumers.companion.engines.v2_engine import V2Engine
 from modelcast.consumers.companion.engines.vllm import VLLMEngine
 from modelcast.consumers.companion.engines.webhook import WebhookEngine
 from modelcast.consumers.companion.layouts.folder import folder_layout
@@ -26,10 +28,9 @@ from modelcast.consumers.companion.layouts.known_files import (
 from modelcast.consumers.companion.layouts.kserve import kserve_layout
 from modelcast.consumers.companion.layouts.mlserver import mlserver_layout
 from modelcast.consumers.companion.layouts.triton import triton_layout
-from modelcast.consumers.companion.layouts.values import Files, VersionLayout
+from modelcast.consumers.companion.layouts.version_layout import Files, VersionLayout
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.webhook_settings import read_webhook
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.engine import Engine
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.errors import ModelcastError, UsageError
@@ -83,6 +84,7 @@ def _triton(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engin
         repository,
         lambda files, order, read: triton_layout(files, order, read, parse_config),
         CONTENTS_SIZE_MAX_BYTES,
+        compares=True,
     )
     return TritonEngine(parts.netloc, delivery, repository, settings.load_seconds_max)
 
@@ -111,7 +113,8 @@ def _by_http(engine: type[HttpEngine], layout: MakeLayout) -> MakeEngine:
     def make(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
         url, repository = _http(settings), _repository(settings)
         headers = {"authorization": f"Bearer {settings.token}"} if settings.token else {}
-        return engine(url, Delivery(artifacts, repository, layout), repository, settings.load_seconds_max, headers)
+        delivery = Delivery(artifacts, repository, layout, compares=issubclass(engine, V2Engine))
+        return engine(url, delivery, repository, settings.load_seconds_max, headers)
 
     return make
 
@@ -137,8 +140,8 @@ def _repository(settings: ServerSettings) -> ModelRepository:
         return ModelRepository(settings.repository)
     except OSError as error:
         hint = "mend its permissions, or name another folder in --repository"
-        told = f"can't be written: {error.strerror}"
-        raise ModelcastError(told, subject=str(settings.repository), hint=hint) from None
+        message = f"can't be written: {error.strerror}"
+        raise ModelcastError(message, subject=str(settings.repository), hint=hint) from None
 
 
 def _http(settings: ServerSettings) -> str:

@@ -10,13 +10,14 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from modelcast.consumers.companion.layouts.values import VersionLayout
+from modelcast.consumers.companion.layouts.version_layout import VersionLayout
 from modelcast.infra.files.files import written_aside
 from modelcast.infra.files.locks import acquire
 from modelcast.infra.files.syncing import sync
@@ -101,11 +102,22 @@ class ModelRepository:
             return None
 
     def point(self, model: str, name: str, folder: str) -> None:
-        """Make the symbolic link ``<model>/<name>`` lead to ``folder`` beside it, by one rename."""
+        """Make the symbolic link ``<model>/<name>`` lead to ``folder``, as seen from beside it, by one rename."""
         aside = self._staging / f"link-{secrets.token_hex(4)}"
+        (self.root / model).mkdir(exist_ok=True)
         aside.symlink_to(folder)
         aside.replace(self.root / model / name)
         sync(self.root / model)
+
+    def models(self, suffix: str) -> list[str]:
+        """The models whose name ends so."""
+        return [folder.name for folder in self.root.iterdir() if folder.name.endswith(suffix)]
+
+    def discard(self, model: str) -> None:
+        """Remove a model's whole folder. Failing leaves it."""
+        with suppress(OSError):
+            if aside := self._set_aside(self.root / model):
+                shutil.rmtree(aside, ignore_errors=True)
 
     def prune(self, model: str, keep: Iterable[str]) -> None:
         """Remove the model's numeric folders but those of ``keep``. Failing leaves them for the next time."""
@@ -128,9 +140,9 @@ class ModelRepository:
         return aside
 
 
-def settings_bytes(layout: VersionLayout) -> bytes:
+def settings_bytes(settings: Mapping[str, Any]) -> bytes:
     """A layout's settings as a JSON file."""
-    return orjson.dumps(dict(layout.settings), option=orjson.OPT_INDENT_2)
+    return orjson.dumps(dict(settings), option=orjson.OPT_INDENT_2)
 
 
 def _copy(source: Path, target: Path, cancel: threading.Event) -> None:

@@ -1,8 +1,8 @@
-"""The sources that the settings name."""
+"""The sources of pods that the settings name."""
 
 from modelcast.consumers.discovery.file import FileSource
-from modelcast.consumers.discovery.lease import LeaseSource
 from modelcast.consumers.discovery.port import PodAddress, PodSource
+from modelcast.consumers.discovery.registration_source import RegistrationSource
 from modelcast.infra.settings_fleets import DnsDiscovery, FileDiscovery, FleetSettings, KubernetesDiscovery
 from modelcast.infra.urls import host_and_path
 from modelcast.schemas.errors import UsageError
@@ -19,10 +19,10 @@ def source_of(fleet: FleetSettings, region_store: ObjectStore | None) -> PodSour
 
     Args:
         fleet: one with ``discover``.
-        region_store: the region's own bucket; None: it has none, and only leases need one.
+        region_store: the region's own bucket; None: it has none, and only registrations need one.
 
     Raises:
-        UsageError: a library that it takes is not installed, or leases have no bucket.
+        UsageError: a library that it takes is not installed, or registrations have no bucket.
     """
     try:
         return _made(fleet, region_store)
@@ -49,11 +49,11 @@ def _made(fleet: FleetSettings, region_store: ObjectStore | None) -> PodSource:
                     subject=fleet.label,
                     hint="set [regions.NAME.store] url = 's3://…'",
                 )
-            return LeaseSource(region_store)
+            return RegistrationSource(region_store)
 
 
 def keep_seconds(fleet: FleetSettings) -> float:
-    """For how long what a failing source said last is taken to be so."""
+    """Seconds for which the last answer of a failing source still counts."""
     if not isinstance(fleet.discover, DnsDiscovery):
         return float("inf")
     from modelcast.consumers.discovery.dns import KEEP_SECONDS
@@ -62,7 +62,7 @@ def keep_seconds(fleet: FleetSettings) -> float:
 
 
 async def look_once(fleet: FleetSettings, region_store: ObjectStore | None) -> tuple[PodAddress, ...]:
-    """A fleet's pods now, asked for once.
+    """Ask once for a fleet's pods.
 
     Raises:
         DiscoveryFailed: they can't be had.

@@ -64,8 +64,8 @@ class DnsSource:
         except dns.resolver.NXDOMAIN:
             raise DiscoveryFailed("DNS knows no such name", subject=subject) from None
         except (dns.exception.DNSException, OSError) as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise DiscoveryFailed(f"DNS does not answer: {said}", subject=subject) from None
+            message = " ".join(str(error).split()) or type(error).__name__
+            raise DiscoveryFailed(f"DNS does not answer: {message}", subject=subject) from None
         found = self._endpoints(answer)
         longest = TTL_SECONDS_MAX if found else NONE_SECONDS_MAX
         self._ttl_seconds = min(max(float(answer.chaining_result.minimum_ttl), TTL_SECONDS_MIN), longest)

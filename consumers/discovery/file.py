@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress
+from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress, checked_zone
 from modelcast.infra.urls import check_url, host_and_path
 
 LOOK_SECONDS = 1.0
@@ -92,7 +92,7 @@ def _pod(listed: Any) -> PodAddress:
     fields = {"url": listed} if isinstance(listed, str) else listed
     if not isinstance(fields, dict) or not isinstance(fields.get("url"), str):
         raise ValueError(f"{listed!r} is neither a URL nor a table with one")
-    if unknown := sorted(fields.keys() - {"name", "url"}):
+    if unknown := sorted(fields.keys() - {"name", "url", "zone"}):
         raise ValueError(f"unknown: {', '.join(map(str, unknown))}")
     url = fields["url"].rstrip("/")
     try:
@@ -102,4 +102,4 @@ def _pod(listed: Any) -> PodAddress:
     name = fields.get("name", host_and_path(url))
     if not isinstance(name, str) or not name or not name.isprintable():
         raise ValueError(f"{name!r} is no name")
-    return PodAddress(name, url)
+    return PodAddress(name, url, zone=checked_zone(fields.get("zone", "")))

@@ -1,4 +1,4 @@
-"""What is known of fleets, as it follows from what their sources say. Pure.
+"""What is known of fleets, by the answers of their sources. Pure.
 
 A source that fails takes nothing away, and neither does a single answer that names no pods: a fleet falls to none
 only when a second look, ``CONFIRM_SECONDS`` later, finds none either. ``now`` is in seconds on any monotonic clock.
@@ -85,7 +85,7 @@ def merge_look(
 
 
 def pod_changes(old: Mapping[str, object], new: Mapping[str, object]) -> PodChanges:
-    """What became of ``old``."""
+    """The pods that came, left or moved between ``old`` and ``new``."""
     return PodChanges(
         came=frozenset(new.keys() - old.keys()),
         left=frozenset(old.keys() - new.keys()),

@@ -1,6 +1,6 @@
 """The port through which a region learns which pods a fleet has, and the values that cross it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelcast.schemas.errors import TransportError
@@ -14,19 +14,31 @@ class PodAddress:
         name: how reports call it; unique in its fleet.
         url: base URL, without a slash at the end.
         identity: changes when another pod takes the name (a pod's uid, a process' incarnation); "": not known.
+        zone: where it stands; "": the source does not say. A pod whose zone alone changes is the same pod.
     """
 
     name: str
     url: str
     identity: str = ""
+    zone: str = field(default="", compare=False)
+
+
+ZONE_CHARS_MAX = 63
+
+
+def checked_zone(zone: object) -> str:
+    """A pod's zone as it was named. Raises ``ValueError``: it is none."""
+    if not isinstance(zone, str) or not zone.isprintable() or len(zone) > ZONE_CHARS_MAX:
+        raise ValueError(f"{str(zone)[:80]!r} is no zone: write up to {ZONE_CHARS_MAX} characters")
+    return zone
 
 
 class DiscoveryFailed(TransportError):
-    """A source could not say which pods there are. What it said before is kept."""
+    """A source could not answer. The pods that it named before are kept."""
 
 
 class PodSource(Protocol):
-    """Where one fleet's pods are known. Used by one task at a time."""
+    """A source of one fleet's pods. Used by one task at a time."""
 
     async def look(self) -> tuple[PodAddress, ...]:
         """All pods there are now, asked anew; pods that are not ready are among them.
@@ -45,5 +57,5 @@ class PodSource(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Close its connections."""
         ...

@@ -1,180 +1,69 @@
-"""A pod's own part of a lease: it registers itself in the region's bucket and says that it lives."""
+"""Pods that register themselves: an object each below ``pods/`` in the region's bucket, renewed by being written again.
 
-import asyncio
-import secrets
-import threading
-import time
-from contextlib import suppress
-from dataclasses import dataclass
+The store's clock alone decides whether a registration stands: the time of its last write is compared with the newest
+time that the store has given plus the seconds that have passed here since. That is never ahead of the store's own
+clock, so no registration ends early, however wrong the clocks of pods and workers are.
+"""
 
-import structlog
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 
-from modelcast.consumers.discovery.leases import EXPIRY_SECONDS, LEASE_SIZE_MAX, RENEW_SECONDS, PodLease
-from modelcast.infra.settings import RegionSettings
-from modelcast.infra.stores.configured import store_of
-from modelcast.infra.urls import check_url
-from modelcast.schemas import keys
-from modelcast.schemas.errors import DecodeError, ModelcastError, Refused, UsageError
-from modelcast.schemas.ports import ObjectStore, PreconditionFailed
+from modelcast.consumers.discovery.port import PodAddress, checked_zone
+from modelcast.schemas.errors import DecodeError
 
-log = structlog.get_logger(__name__)
-
-NAME_CHARS_MAX = 200
-
-
-class NameTaken(Refused):
-    """Another pod that lives is registered by that name."""
+RENEW_SECONDS = 5.0
+EXPIRY_SECONDS = 15.0
+FORGET_SECONDS = 3600.0
+"""After so long without renewal an object is deleted: a pod's name may never come back."""
+REGISTRATION_SIZE_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """What lies under the name; ``modified_us`` by the store's clock, ``since`` by ours when that was first seen."""
-
-    etag: str
-    modified_us: int
-    since: float
-
-
 class Registration:
-    """One pod's lease. Blocking calls run on threads; one task runs it.
+    """A pod's name and URL, and ``incarnation``, which no other process of that name has."""
 
-    A process that starts where the last one of that name was (same URL) replaces it at once, for it holds the port.
-    Another URL means another pod: it waits until the one that is registered has been silent for ``expiry_seconds``.
+    name: str
+    url: str
+    incarnation: str
+    zone: str = ""  # where it stands
 
-    Args:
-        store: the region's bucket.
-        lease: what is registered.
-        renew_seconds: how often.
-        expiry_seconds: after which silence another pod has ended.
+    def encode(self) -> bytes:
+        """The object's bytes: JSON."""
+        return json.dumps(asdict(self), sort_keys=True).encode()
 
-    Attributes:
-        trouble: why this pod must take no traffic: another has its name, and its region drives that one; "": none.
-    """
-
-    def __init__(
-        self,
-        store: ObjectStore,
-        lease: PodLease,
-        *,
-        renew_seconds: float = RENEW_SECONDS,
-        expiry_seconds: float = EXPIRY_SECONDS,
-    ) -> None:
-        self.trouble = ""
-        self._store = store
-        self._lease = lease
-        self._key = keys.pod_lease(lease.name)
-        self._renew_seconds = renew_seconds
-        self._expiry = expiry_seconds
-        self._etag: str | None = None  # None: it is not ours
-        self._was_ours = False
-        self._ended = False
-        self._lock = threading.Lock()
-        self._other: _Held | None = None
-
-    async def run(self) -> None:
-        """Register and renew until cancelled; then take the lease away, so that nobody waits for this pod."""
-        told = ""
-        try:
-            while True:
-                try:
-                    held = self._etag is not None
-                    await asyncio.to_thread(self.renew, time.monotonic())
-                    if not held or told:
-                        log.info("registered", pod=self._lease.name, url=self._lease.url)
-                    self.trouble = told = ""
-                except ModelcastError as error:
-                    if str(error) != told:
-                        log.error("this pod is not registered: its region does not know it", error=error)
-                    told = str(error)
-                    self.trouble = told if isinstance(error, NameTaken) else self.trouble
-                await asyncio.sleep(self._renew_seconds)
-        finally:
-            with suppress(ModelcastError):
-                await asyncio.to_thread(self.release)
-
-    def renew(self, now: float) -> None:
-        """Say that the pod lives; ``now`` is any monotonic clock's. After ``release`` nothing is said any more.
+    @classmethod
+    def decode(cls, body: bytes, *, key: str) -> "Registration":
+        """Read a registration from the object below ``key``.
 
         Raises:
-            NameTaken: another pod is registered by the name.
-            ModelcastError: the store did not take it.
+            DecodeError: it is no registration.
         """
-        with self._lock:
-            if not self._ended:
-                self._renew(now)
-
-    def release(self) -> None:
-        """Take the lease away if it is ours, for good. Raises ``ModelcastError``."""
-        with self._lock:
-            self._ended = True
-            if self._etag is None:
-                return
-            found = self._store.get(self._key, size_max=LEASE_SIZE_MAX)
-            if found is not None and found.body == self._lease.encode():
-                self._store.delete(self._key)
-
-    def _renew(self, now: float) -> None:
-        body = self._lease.encode()
-        if self._etag is not None:
-            try:
-                self._etag = self._store.put(self._key, body, if_match=self._etag).etag
-                return
-            except PreconditionFailed:
-                self._etag = None
-        found = self._store.get(self._key, size_max=LEASE_SIZE_MAX)
-        if found is not None and found.body != body:
-            self._check_free(found.body, found.info.etag, found.info.last_modified_us, now)
         try:
-            if found is None:
-                put = self._store.put(self._key, body, if_absent=True)
-            else:
-                put = self._store.put(self._key, body, if_match=found.info.etag)
-        except PreconditionFailed:
-            raise NameTaken("another pod was quicker to take the name", subject=self._lease.name) from None
-        self._etag, self._was_ours, self._other = put.etag, True, None
+            fields = json.loads(body)
+            registration = cls(fields["name"], fields["url"], fields["incarnation"], checked_zone(fields["zone"]))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise DecodeError("is no registration of a pod", subject=key) from None
+        if not all(isinstance(value, str) and value.isprintable() for value in (registration.name, registration.url)):
+            raise DecodeError("is no registration of a pod", subject=key)
+        return registration
 
-    def _check_free(self, body: bytes, etag: str, modified_us: int, now: float) -> None:
-        """Raises ``NameTaken`` unless what lies there may be replaced."""
-        try:
-            other = PodLease.decode(body, key=self._key)
-        except DecodeError:
-            return  # it keeps no one alive
-        if other.url == self._lease.url and not self._was_ours:
-            return
-        seen = self._other
-        if seen is None or (seen.etag, seen.modified_us) != (etag, modified_us):
-            seen = self._other = _Held(etag, modified_us, now)
-        if now - seen.since <= self._expiry:
-            raise NameTaken(
-                f"a pod at {other.url} is registered by that name",
-                subject=self._lease.name,
-                hint="give each pod a name of its own (--name); if that pod has ended, its lease ends in seconds",
-            )
+    @property
+    def endpoint(self) -> PodAddress:
+        """The pod that it announces."""
+        return PodAddress(self.name, self.url.rstrip("/"), str(self.incarnation), self.zone)
 
 
-def make_presence(region: RegionSettings, region_name: str, name: str, url: str) -> Registration:
-    """What registers a pod in its region's bucket.
+@dataclass(frozen=True, slots=True)
+class StoreClock:
+    """What is known of a store's clock: it is at least ``ahead_seconds`` ahead of our monotonic one."""
 
-    Args:
-        region: the region's settings.
-        region_name: for messages.
-        name: the pod's.
-        url: where the region reaches it.
+    ahead_seconds: float = field(default=float("-inf"))
 
-    Raises:
-        UsageError: name or URL make no sense, or the region has no bucket.
-    """
-    if region.store is None:
-        raise UsageError(
-            "a pod registers itself in its region's bucket, and the settings name none",
-            hint=f"set MODELCAST_REGIONS__{region_name.upper()}__STORE__URL, or advertise nothing",
-        )
-    if not name.isprintable() or "/" in name or len(name) > NAME_CHARS_MAX:
-        raise UsageError(f"bad pod name {name!r}", hint="a registered pod's name has up to 200 characters and no slash")
-    try:
-        check_url(url, ("http", "https"))
-    except ValueError as error:
-        raise UsageError(
-            f"can't be advertised, {url!r}: {error}", hint="as the region's workers reach this pod"
-        ) from None
-    return Registration(store_of(region.store), PodLease(name, url.rstrip("/"), secrets.token_hex(8)))
+    def seen(self, modified_us: Iterable[int], now: float) -> "StoreClock":
+        """The clock once the store has given these times; ``now`` is ours."""
+        return StoreClock(max([self.ahead_seconds, *(us / 1e6 - now for us in modified_us)]))
+
+    def age_seconds(self, modified_us: int, now: float) -> float:
+        """How long ago something was written, at least."""
+        return self.ahead_seconds + now - modified_us / 1e6

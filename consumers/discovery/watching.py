@@ -1,4 +1,4 @@
-"""Following one source for as long as the region runs."""
+"""Follows one source of pods for as long as the region runs."""
 
 import asyncio
 import random
@@ -16,6 +16,7 @@ from modelcast.consumers.discovery.merging import (
     merge_look,
 )
 from modelcast.consumers.discovery.port import DiscoveryFailed, PodAddress, PodSource
+from modelcast.schemas.backoff import backoff_seconds
 
 PAUSE_SECONDS_FIRST = 1.0
 PAUSE_SECONDS_MAX = 30.0
@@ -24,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class FleetWatch:
-    """What is known of one fleet, kept up to date by ``run``. Lives on one event loop.
+    """What is known of one fleet, kept up to date by ``run``. It belongs to one event loop.
 
     Args:
         label: the fleet, for people.
@@ -49,7 +50,7 @@ class FleetWatch:
         self._failures = 0
 
     async def run(self) -> None:
-        """Look and follow, for ever."""
+        """Look, then follow the source, until cancelled."""
         try:
             while True:
                 try:
@@ -64,7 +65,7 @@ class FleetWatch:
             await self._source.aclose()
 
     async def _follow(self) -> None:
-        """Until the source fails, or an answer without pods is to be confirmed."""
+        """Follow the source until it fails, or an answer without pods is to be confirmed."""
         found: tuple[PodAddress, ...] | None = None
         while True:
             if found is None:
@@ -96,5 +97,5 @@ class FleetWatch:
     def _pause_seconds(self) -> float:
         if self.view.doubted:
             return CONFIRM_SECONDS
-        full = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_FIRST * 2.0 ** min(max(0, self._failures - 1), 30))
+        full = backoff_seconds(PAUSE_SECONDS_FIRST, self._failures, PAUSE_SECONDS_MAX)
         return full * random.uniform(0.5, 1.0)

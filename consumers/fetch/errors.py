@@ -83,8 +83,8 @@ def full_disk_named(subject: str) -> Iterator[None]:
         if error.errno in _FULL:
             raise disk_full("the disk is full", subject) from error
         if error.errno == errno.EFBIG:
-            told = "a file is larger than the file system, or this process's limit (ulimit -f), allows"
-            raise disk_full(told, error.filename or subject) from error
+            message = "a file is larger than the file system, or this process's limit (ulimit -f), allows"
+            raise disk_full(message, error.filename or subject) from error
         if error.filename is None and error.errno in _NAMELESS:
             raise OSError(error.errno, error.strerror, subject) from error
         raise

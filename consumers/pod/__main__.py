@@ -9,23 +9,23 @@ from pathlib import Path
 
 import orjson
 
-from modelcast.consumers.pod.artifacts import FolderArtifacts
-from modelcast.consumers.pod.config import Desired, PodConfig
+from modelcast.consumers.artifacts.sources import FolderArtifacts
+from modelcast.consumers.pod.config import Aspired, PodConfig
 from modelcast.consumers.pod.server import serve
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.schemas.errors import ContentError
 
 
-class DesiredFile:
+class AspiredFile:
     """Orders in a JSON file, each an object with ``LoadOrder``'s fields."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def desired(self) -> Sequence[Desired]:
-        """See ``DesiredSource.desired``."""
+    def aspired(self) -> Sequence[Aspired]:
+        """See ``AspiredSource.aspired``."""
         try:
-            return [Desired(LoadOrder(**item)) for item in orjson.loads(self._path.read_bytes())]
+            return [Aspired(LoadOrder(**item)) for item in orjson.loads(self._path.read_bytes())]
         except (OSError, ValueError, TypeError) as error:
             raise ContentError(f"can't be read: {error}", subject=str(self._path)) from None
 
@@ -36,12 +36,12 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--region", required=True)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0: any free one (see --port-file)")
+    parser.add_argument("--port", type=int, default=0, help="The port; 0: any free one (see --port-file)")
     parser.add_argument("--port-file", type=Path)
     parser.add_argument("--cache-dir", type=Path, required=True, help="artifacts, in folders named by manifest digest")
-    parser.add_argument("--state-dir", type=Path, required=True, help="this pod's alone")
+    parser.add_argument("--state-dir", type=Path, required=True, help="a folder of its own for what it has accepted")
     parser.add_argument("--token-file", type=Path)
-    parser.add_argument("--desired", type=Path, help="what to serve at start: a JSON list of load orders")
+    parser.add_argument("--aspired", type=Path, help="what to serve at start: a JSON list of load orders")
     parser.add_argument("--grace-seconds", type=float, default=1.0)
     parser.add_argument("--drain-seconds", type=float, default=30.0)
     parser.add_argument("--load-seconds-max", type=float, default=300.0)
@@ -59,7 +59,7 @@ def main() -> None:
         token=token,
         artifacts=functools.partial(FolderArtifacts, arguments.cache_dir),
         state_dir=arguments.state_dir,
-        desired=DesiredFile(arguments.desired) if arguments.desired else None,
+        aspired=AspiredFile(arguments.aspired) if arguments.aspired else None,
         host=arguments.host,
         port=arguments.port,
         port_file=arguments.port_file,

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.pod_clients.port import LoadOrder
 
 
 @dataclass(frozen=True, slots=True)
-class Desired:
+class Aspired:
     """What a pod should serve of one model.
 
     Attributes:
@@ -24,16 +24,16 @@ class Desired:
     quarantined: frozenset[int] = frozenset()
 
 
-class DesiredSource(Protocol):
-    """What the region wants served, known without Kafka."""
+class AspiredSource(Protocol):
+    """What the region should serve, known without Kafka."""
 
-    def desired(self) -> Sequence[Desired]:
-        """One a model. May block; raises ``ModelcastError`` if it can't be read now."""
+    def aspired(self) -> Sequence[Aspired]:
+        """What each model should serve. May block; raises ``ModelcastError`` if it can't be read now."""
         ...
 
 
 class Presence(Protocol):
-    """How the region learns of this pod (``Registration``)."""
+    """How the region learns of this pod (``Registrar``)."""
 
     @property
     def trouble(self) -> str:
@@ -41,7 +41,7 @@ class Presence(Protocol):
         ...
 
     async def run(self) -> None:
-        """Say that the pod is there, until cancelled; then that it leaves."""
+        """Announce the pod until cancelled; then announce that it leaves."""
         ...
 
 
@@ -54,8 +54,8 @@ class PodConfig:
     token: str  # the region's; who has it may load and unload
     artifacts: ArtifactSourceFactory  # pickled, called in the worker processes
     state_dir: Path  # this pod's alone; holds what it has accepted
-    desired: DesiredSource | None = None
-    expected: tuple[str, ...] = ()  # models without which it is not ready, where ``desired`` does not say which
+    aspired: AspiredSource | None = None
+    expected: tuple[str, ...] = ()  # models without which it is not ready, where ``aspired`` does not say which
     presence: Presence | None = None  # None: the region's settings name it, or others discover it
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one

@@ -20,6 +20,7 @@ class Unsupported(ContentError):
 class Capabilities:
     """What a pod must know of its engine."""
 
+    kind: str  # what runs the models, in one word, for people
     gapless: bool  # a swap fails no request; else the pod says that it is not ready around each
     # How often it has to be asked what it serves, in seconds; None: it says by itself when it has lost a model.
     watch_seconds: float | None
@@ -44,11 +45,11 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Fixed for its life."""
+        """What the engine can do; it never changes."""
         ...
 
     async def start(self, on_lost: Callable[[str, str], None]) -> None:
-        """Begin. ``on_lost(model, why)`` is called when a model that was serving is gone."""
+        """Start. ``on_lost(model, why)`` is called when a model that was serving is gone."""
         ...
 
     async def prepare(self, order: LoadOrder) -> None:

@@ -1,8 +1,8 @@
-"""Why a load failed, as the stable word that decides whether the version is to blame."""
+"""Why a load failed, as the stable code that decides whether the version is to blame."""
 
 import errno
 
-from modelcast.consumers.pod.artifacts import ArtifactMissing
+from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION
 from modelcast.schemas.errors import ModelcastError, TransportError, VerificationFailed
@@ -32,6 +32,6 @@ def failure_code(error: Exception) -> str:
 
 
 def failure_message(error: Exception) -> str:
-    """What is reported of it."""
-    said = str(error) if isinstance(error, ModelcastError | MemoryError) else f"{type(error).__name__}: {error}"
-    return said[:2000] or type(error).__name__
+    """The error's message, at most 2,000 characters."""
+    message = str(error) if isinstance(error, ModelcastError | MemoryError) else f"{type(error).__name__}: {error}"
+    return message[:2000] or type(error).__name__

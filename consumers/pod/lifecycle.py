@@ -36,7 +36,7 @@ class Lifecycle:
 
     @property
     def restored(self) -> bool:
-        """Whether each model's answers stand for themselves: all that could be restored is, and it does not leave."""
+        """Whether the readiness of each model is its own: restoring is over, and the pod does not leave."""
         return self.phase in {Phase.INCOMPLETE, Phase.READY}
 
     @property
@@ -45,13 +45,13 @@ class Lifecycle:
         return self.phase in {Phase.DRAINING, Phase.CLOSED}
 
     def begun(self, size_bytes: int) -> None:
-        """A request has begun."""
+        """Count a request that begins."""
         self.in_flight += 1
         self.in_flight_bytes += size_bytes
         self._idle.clear()
 
     def ended(self, size_bytes: int) -> None:
-        """A request that had begun is over."""
+        """Count a request that ends."""
         self.in_flight -= 1
         self.in_flight_bytes -= size_bytes
         if self.in_flight == 0:

@@ -3,66 +3,20 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import structlog
-from multidict import CIMultiDict
 
+from modelcast.consumers.pod.admission.fence import Accepted, Admission, admission_of, check_pair
+from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.engine import Engine, Served
-from modelcast.consumers.pod.fence import Accepted, Admission, check_pair, judge
-from modelcast.consumers.pod.ledger import Ledger
+from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError
 
 log = structlog.get_logger("modelcast.pod")
-
-RESPAWN_SECONDS_MIN = 0.1
-RESPAWN_SECONDS_MAX = 30.0
-STEADY_SECONDS = 60.0  # what served this long starts a new count of crashes
-
-
-@dataclass(frozen=True)
-class Serving:
-    """What serves, by whose order, and what every one of its answers says of that."""
-
-    order: LoadOrder
-    served: Served
-    since: float  # monotonic seconds
-
-    @cached_property
-    def headers(self) -> dict[str, str]:
-        """The headers that name version and authority. Not to be changed: each answer copies them."""
-        return {
-            "modelcast-version": str(self.order.version),
-            "modelcast-digest": self.order.manifest_digest,
-            "modelcast-generation": str(self.order.generation),
-            "modelcast-epoch": str(self.order.epoch),
-            "modelcast-registry": self.order.registry_id,
-            "modelcast-proof": self.served.proof,
-        }
-
-    @cached_property
-    def answer_headers(self) -> "CIMultiDict[str]":
-        """The same for an answer in JSON, as a client library wants them: to copy them costs little."""
-        return CIMultiDict({**self.headers, "Content-Type": "application/json"})
-
-
-@dataclass(slots=True, eq=False)
-class Slot:
-    """One model's place in the pod."""
-
-    model: str
-    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
-    serving: Serving | None = None
-    wanted: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
-    bringing_up: "asyncio.Task[None] | None" = None
-    bringing_up_order: LoadOrder | None = None
-    failures: int = 0  # losses and failed respawns in a row
-    reason: str = ""  # why the latest attempt failed
-    reached: int = -1  # the generation whose order was carried out last since the start; -1: none
 
 
 class Repository:
@@ -76,7 +30,7 @@ class Repository:
         self._unreachable = ""  # why the server could not be asked last
         self._grace_seconds = grace_seconds
         self._engine = engine
-        self.gapless = engine.capabilities.gapless
+        self.kind, self.gapless = engine.capabilities.kind, engine.capabilities.gapless
         self._watch_seconds = engine.capabilities.watch_seconds
         self._ledger = ledger
         self._metrics = metrics
@@ -103,7 +57,7 @@ class Repository:
         """Obey an order; return when its version serves.
 
         Raises:
-            PodRefused: see ``fence.judge``; ``superseded`` if a higher order arrived meanwhile.
+            PodRefused: see ``fence.admission_of``; ``superseded`` if a higher order arrived meanwhile.
             LoadFailed: it can't be loaded; what served before still does.
         """
         slot = self.slots.setdefault(order.model, Slot(order.model))
@@ -118,9 +72,9 @@ class Repository:
     async def _admit(self, slot: Slot, order: LoadOrder) -> "asyncio.Task[None] | None":
         async with slot.admission:
             accepted = self._ledger.entries.get(order.model)
-            verdict = judge(order, accepted, slot.serving.order if slot.serving else None)
+            verdict = admission_of(order, accepted, slot.serving.order if slot.serving else None)
             running = slot.bringing_up
-            if running is not None and _same(slot.bringing_up_order, order):
+            if running is not None and slot.brings_up(order):
                 return running  # asked twice: one load, both callers wait for it
             served = order if verdict is Admission.ADOPT else accepted.served if accepted else None
             promise = Accepted(order.registry_id, order.epoch, order.generation, order.manifest_digest, served)
@@ -132,7 +86,7 @@ class Repository:
                 return self._bring_up_in_task(slot, order, delay=0.0)
             if verdict is Admission.ADOPT:
                 slot.serving = replace(serving, order=order)
-                slot.wanted = order
+                slot.aspired = order
                 slot.reason = ""
                 self._reached(slot, order.generation)
                 self._metrics.generation.labels(order.model).set(order.generation)
@@ -171,15 +125,15 @@ class Repository:
                 check_pair(model, accepted, epoch=epoch, generation=generation)
                 await self._record(model, Accepted(accepted.registry_id, epoch, generation, None, None))
             await self._stop_bringing_up(slot)
-            old, slot.serving, slot.wanted = slot.serving, None, None
+            old, slot.serving, slot.aspired = slot.serving, None, None
             slot.reason = "unloaded"
             self._reached(slot, generation)
             if old is not None:
                 self._metrics.active.labels(model, str(old.order.version)).set(0)
             await self._engine.retire(model)
 
-    async def restore(self, desired: LoadOrder | None, model: str, quarantined: frozenset[int] = frozenset()) -> None:
-        """At start: serve what is desired, or else what this pod served before it restarted.
+    async def restore(self, aspired: LoadOrder | None, model: str, quarantined: frozenset[int] = frozenset()) -> None:
+        """Serve at start what is aspired, or else what this pod served before it restarted.
 
         The second lowers nothing: it is where the pod was. So a restart after a failed load does not leave the
         model unserved. A ``quarantined`` version is not loaded again.
@@ -189,13 +143,13 @@ class Repository:
         """
         before = await self.resume(model)
         try:
-            if desired is not None:
-                await self.load(desired)
+            if aspired is not None:
+                await self.load(aspired)
                 return
         except (PodRefused, LoadFailed) as error:
             if before is None or before.version in quarantined:
                 raise
-            log.warning("desired version not loaded, going back to the last served", model=model, error=str(error))
+            log.warning("aspired version not loaded, going back to the last served", model=model, error=str(error))
         if before is None:
             return
         slot = self.slots.setdefault(model, Slot(model))
@@ -203,7 +157,7 @@ class Repository:
             if slot.serving is not None or slot.bringing_up is not None:
                 return  # it serves still, or an order came meanwhile
             if self._watch_seconds is not None:
-                slot.wanted = before  # the server may start later than we: tried until it is there
+                slot.aspired = before  # the server may start later than we: tried until it is there
             task = self._bring_up_in_task(slot, before, delay=0.0)
         await self._finish(slot, before, task)
 
@@ -220,14 +174,14 @@ class Repository:
             return before
         if served is not None and _is(served, before):
             slot = self.slots.setdefault(before.model, Slot(before.model))
-            slot.serving, slot.wanted = Serving(before, served, time.monotonic()), before
+            slot.serving, slot.aspired = Serving(before, served, time.monotonic()), before
             self._reached(slot, before.generation)
             self._count_active(before, None)
             log.info("still serving", model=before.model, version=before.version, generation=before.generation)
         return before
 
     async def confirmed(self, slot: Slot) -> Serving | None:
-        """What serves, by the engine's own word of this moment; None: nothing, or not what was ordered.
+        """What serves, as the engine answers now; None: nothing, or not what was ordered.
 
         Raises:
             PodUnreachable: its server does not answer.
@@ -271,7 +225,7 @@ class Repository:
     def _brought_up(self, slot: Slot, task: "asyncio.Task[None]") -> None:
         if slot.bringing_up is task:
             slot.bringing_up = slot.bringing_up_order = None
-            if slot.serving is None and slot.wanted is not None and not self._closed:
+            if slot.serving is None and slot.aspired is not None and not self._closed:
                 self._respawn(slot)  # it failed while the old one was lost, or was lost at once itself
 
     async def _stop_bringing_up(self, slot: Slot) -> None:
@@ -294,10 +248,10 @@ class Repository:
             raise
         # From here to the end nothing waits: who sees the engine's new version sees whose order it is.
         old = slot.serving
-        if order != slot.wanted:
+        if order != slot.aspired:
             slot.failures = 0
         slot.serving = Serving(order, served, time.monotonic())
-        slot.wanted, slot.reason = order, ""
+        slot.aspired, slot.reason = order, ""
         self._reached(slot, order.generation)
         self._unreachable = ""
         seconds = {**served.seconds, "total": time.monotonic() - started}
@@ -336,10 +290,7 @@ class Repository:
         serving = slot.serving
         if self._closed or serving is None:
             return
-        slot.serving = None
-        if time.monotonic() - serving.since > STEADY_SECONDS:
-            slot.failures = 0
-        slot.reason = why
+        slot.lost(why, time.monotonic())
         self._metrics.crashes.labels(slot.model).inc()
         self._metrics.active.labels(slot.model, str(serving.order.version)).set(0)
         log.error("no longer serving", model=slot.model, version=serving.order.version, why=why, failures=slot.failures)
@@ -347,16 +298,11 @@ class Repository:
             self._respawn(slot)
 
     def _respawn(self, slot: Slot) -> None:
-        order = slot.wanted
-        if order is None:
-            return
-        slot.failures += 1
-        n = slot.failures
-        delay = 0.0 if n == 1 else min(RESPAWN_SECONDS_MAX, RESPAWN_SECONDS_MIN * 2.0 ** min(n - 2, 20))
-        self._bring_up_in_task(slot, order, delay=delay)
+        if slot.aspired is not None:
+            self._bring_up_in_task(slot, slot.aspired, delay=slot.respawn_seconds())
 
     async def _watch(self, seconds: float) -> None:
-        """Notice a server that restarted, or that was made to load something by another client."""
+        """Ask the server every ``seconds``: it may have restarted, or another client had it load something."""
         while True:
             await asyncio.sleep(seconds)
             for slot in list(self.slots.values()):
@@ -377,7 +323,7 @@ class Repository:
         slot = self.slots[order.model]
         async with slot.admission:
             accepted = self._ledger.entries.get(order.model)
-            if accepted is not None and slot.wanted == order and accepted.served != order:
+            if accepted is not None and slot.aspired == order and accepted.served != order:
                 await self._record(order.model, replace(accepted, served=order))
 
     async def _record(self, model: str, accepted: Accepted) -> None:
@@ -398,10 +344,6 @@ def _note_failure(task: "asyncio.Task[None]") -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, ModelcastError):
         log.error("task failed", exc_info=error)
-
-
-def _same(a: LoadOrder | None, b: LoadOrder) -> bool:
-    return a is not None and (a.epoch, a.generation, a.manifest_digest) == (b.epoch, b.generation, b.manifest_digest)
 
 
 def _is(served: Served, order: LoadOrder) -> bool:

@@ -68,8 +68,8 @@ def answer_difference(sample: RecordedSample, answer: Mapping[str, Any]) -> str:
         for field in ("datatype", "shape"):
             if output.get(field) != recorded[field]:
                 return f"output {name!r} has {field} {output.get(field)}, recorded is {recorded[field]}"
-        if said := _values_differ(sample, recorded, output):
-            return f"output {name!r} {said}"
+        if difference := _values_differ(sample, recorded, output):
+            return f"output {name!r} {difference}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""``modelcast run pod``: binds, loads what the region wants, serves, drains."""
+"""``modelcast run pod``: binds, loads what the region should serve, serves, drains."""
 
 import asyncio
 import contextlib
@@ -10,13 +10,13 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
+from modelcast.consumers.pod.admission.ledger import Ledger
+from modelcast.consumers.pod.api.inference import OnnxInference
+from modelcast.consumers.pod.api.routes import Routes
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Engine
-from modelcast.consumers.pod.inference import OnnxInference
-from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
-from modelcast.consumers.pod.routes import Routes
 from modelcast.consumers.pod.startup import Startup
 from modelcast.consumers.pod.worker.engine import OnnxEngine
 from modelcast.consumers.pod_clients.port import LoadFailed
@@ -87,16 +87,16 @@ async def serve_until(
         try:
             await site.start()
         except OSError as error:  # asyncio's own words repeat the address; an unknown host name has no errno
-            told = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            message = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             where = f"{config.host}:{config.port}"
-            raise ModelcastError(f"can't listen: {told}", subject=where, hint="set --host and --port") from error
+            raise ModelcastError(f"can't listen: {message}", subject=where, hint="set --host and --port") from error
         port = runner.addresses[0][1]
         log.info("listening", pod=config.name, region=config.region, host=config.host, port=port)
         _write_port(config, port)
         if on_bound is not None:
             on_bound(port)
         known = {model for model, entry in ledger.entries.items() if entry.served} | set(config.expected)
-        startup = Startup(config.name, config.desired, known, repository, lifecycle)
+        startup = Startup(config.name, config.aspired, known, repository, lifecycle)
         loop = asyncio.get_running_loop()
         starting = loop.create_task(_start(repository, startup))
         registering = loop.create_task(config.presence.run()) if config.presence else None

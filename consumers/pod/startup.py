@@ -1,4 +1,4 @@
-"""What a pod does before it takes traffic: learn what its region serves, load that, and say what it lacks."""
+"""What a pod does before it takes traffic: learn what its region serves, load that, and report what it lacks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import stamina
 import structlog
 
-from modelcast.consumers.pod.config import Desired, DesiredSource
+from modelcast.consumers.pod.config import Aspired, AspiredSource
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
@@ -17,9 +17,9 @@ log = structlog.get_logger("modelcast.pod")
 ASK_AGAIN_SECONDS = 2.0
 NOT_KNOWN = "what the region serves is not known: "
 
-Wanted = Mapping[str, Desired | None]
-"""By model; None: it was served before the start, and no one has said yet what the region serves now."""
-Bring = Callable[[str, Desired | None], Awaitable[None]]
+AspiredByModel = Mapping[str, Aspired | None]
+"""By model; None: it was served before the start, and what the region serves now is not known yet."""
+Bring = Callable[[str, Aspired | None], Awaitable[None]]
 
 
 class Startup:
@@ -30,7 +30,7 @@ class Startup:
     """
 
     def __init__(
-        self, name: str, source: DesiredSource | None, served_before: set[str], repository: Repository, life: Lifecycle
+        self, name: str, source: AspiredSource | None, served_before: set[str], repository: Repository, life: Lifecycle
     ) -> None:
         self._name = name
         self._source = source
@@ -41,82 +41,82 @@ class Startup:
 
     async def run(self) -> None:
         """Return once the pod has been ready with all that its region serves."""
-        desired = await self._ask()
+        aspired = await self._ask()
         # A source that answered has the last word on which models; without one, all that were served before.
-        wanted: Wanted = dict.fromkeys(self._served_before) if desired is None else desired
-        await self._all(self._restore, wanted)
+        orders: AspiredByModel = dict.fromkeys(self._served_before) if aspired is None else aspired
+        await self._all(self._restore, orders)
         if self._life.phase is Phase.STARTING:
             self._life.phase = Phase.INCOMPLETE
-        if desired is None and self._source is not None:
-            wanted = await self._ask_until_told(wanted)
-            self._weigh(wanted)
-            await self._all(self._load, wanted)
-        told = False
-        while not self._weigh(wanted):
-            if not told:
+        if aspired is None and self._source is not None:
+            orders = await self._ask_until_told(orders)
+            self._weigh(orders)
+            await self._all(self._load, orders)
+        reported = False
+        while not self._weigh(orders):
+            if not reported:
                 log.warning("not ready: the region serves more than could be restored", lacking=self._life.lacking)
-                told = True
+                reported = True
             await self._repository.changed.wait()
 
-    def _weigh(self, wanted: Wanted, unknown: str = "") -> bool:
-        """Set the phase by what is served; whether nothing is lacking."""
+    def _weigh(self, orders: AspiredByModel, unknown: str = "") -> bool:
+        """Set the phase by what is served; return whether nothing is lacking."""
         life = self._life
         # One that takes traffic already goes on with an older version, as in any rollout, but not without a model.
         strict = life.phase is not Phase.READY
         lacking = {
-            (desired.refused or model) if desired else model
-            for model, desired in wanted.items()
-            if self._repository.reached(model) < (desired.order.generation if desired and strict else 0)
+            (aspired.refused or model) if aspired else model
+            for model, aspired in orders.items()
+            if self._repository.reached(model) < (aspired.order.generation if aspired and strict else 0)
         }
         life.lacking = (*sorted(lacking), *([unknown] if unknown else []))
         if life.lacking and life.phase is Phase.READY:
             life.phase = Phase.INCOMPLETE
         elif not life.lacking and life.phase is Phase.INCOMPLETE:
             life.phase = Phase.READY
-            log.info("ready", pod=self._name, models=sorted(wanted))
+            log.info("ready", pod=self._name, models=sorted(orders))
         return not life.lacking
 
-    async def _ask_until_told(self, wanted: Wanted) -> Wanted:
+    async def _ask_until_told(self, orders: AspiredByModel) -> AspiredByModel:
         """What the region serves. Meanwhile a pod that has restored what it served takes traffic for that.
 
         A new pod does not: it would take traffic for models that it does not have.
         """
         while True:
-            self._weigh(wanted, "" if wanted else f"{NOT_KNOWN}{self._unknown}")
+            self._weigh(orders, "" if orders else f"{NOT_KNOWN}{self._unknown}")
             await asyncio.sleep(ASK_AGAIN_SECONDS)
-            if (desired := await self._ask()) is not None:
-                return desired
+            if (aspired := await self._ask()) is not None:
+                return aspired
 
-    async def _ask(self) -> dict[str, Desired] | None:
+    async def _ask(self) -> dict[str, Aspired] | None:
         source = self._source
         if source is None:
             return None
         try:
             async for attempt in stamina.retry_context(on=ModelcastError, attempts=4, timeout=20.0, wait_initial=0.2):
                 with attempt:
-                    return {desired.order.model: desired for desired in await asyncio.to_thread(source.desired)}
+                    return {aspired.order.model: aspired for aspired in await asyncio.to_thread(source.aspired)}
         except ModelcastError as error:
             self._unknown = str(error)
             log.error("what the region serves is not known now", error=str(error))
         return None
 
-    async def _all(self, bring: Bring, wanted: Wanted) -> None:
-        async def one(model: str, desired: Desired | None) -> None:
+    async def _all(self, bring: Bring, orders: AspiredByModel) -> None:
+        async def one(model: str, aspired: Aspired | None) -> None:
             try:
-                await bring(model, desired)
+                await bring(model, aspired)
             except (PodRefused, LoadFailed) as error:
                 log.error("given up at start; the region will order it", model=model, error=str(error))
 
-        await asyncio.gather(*(one(model, desired) for model, desired in wanted.items()))
+        await asyncio.gather(*(one(model, aspired) for model, aspired in orders.items()))
 
-    async def _restore(self, model: str, desired: Desired | None) -> None:
-        if desired is not None and desired.refused:
+    async def _restore(self, model: str, aspired: Aspired | None) -> None:
+        if aspired is not None and aspired.refused:
             await self._repository.resume(model)  # a server that outlived this process loads nothing anew
-        elif desired is not None:
-            await self._repository.restore(desired.order, model, desired.quarantined)
+        elif aspired is not None:
+            await self._repository.restore(aspired.order, model, aspired.quarantined)
         else:
             await self._repository.restore(None, model)
 
-    async def _load(self, model: str, desired: Desired | None) -> None:
-        if desired is not None and not desired.refused:
-            await self._repository.load(desired.order)
+    async def _load(self, model: str, aspired: Aspired | None) -> None:
+        if aspired is not None and not aspired.refused:
+            await self._repository.load(aspired.order)

@@ -48,6 +48,7 @@ class PodReading:
     registry_id: str | None = None
     proof: Proof = "bytes"
     gapless: bool = True  # loading beside what serves, it fails no request; else it takes no traffic while it loads
+    kind: str = ""  # what serves there, in its own word: "modelcast", "triton"; "": it did not say
 
 
 class PodUnreachable(TransportError):

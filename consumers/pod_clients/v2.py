@@ -23,11 +23,14 @@ from modelcast.consumers.pod_clients.port import (
     PodUnreachable,
     Proof,
 )
+from modelcast.schemas.text.printable import bounded
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 DIGITS_MAX = 18
+MESSAGE_CHARS_MAX = 2000
 COMPANION_HINT = "run `modelcast run companion` beside the server: it places the files and loads them"
 _NOTHING = (None, None, None, None)  # neither version nor digest, generation, epoch
+_FOREIGN_KIND = "v2"
 _PROOFS: dict[str, Proof] = {"bytes": "bytes", "memory": "memory", "disk": "disk"}
 
 
@@ -60,8 +63,8 @@ class _Answer:
     @property
     def message(self) -> str:
         """The server's own words, or its status."""
-        said = self.body.get("error") if isinstance(self.body, dict) else None
-        return f"{said}" if isinstance(said, str) and said else f"HTTP {self.status}"
+        message = self.body.get("error") if isinstance(self.body, dict) else None
+        return bounded(message, MESSAGE_CHARS_MAX) if isinstance(message, str) and message else f"HTTP {self.status}"
 
 
 class V2Pod:
@@ -119,19 +122,23 @@ class V2Pod:
         if not self._foreign:
             return PodReading(self._name, False, "", None, None, None, None, proof="disk")  # a load says why
         if answer.status != 200:
-            return PodReading(self._name, answer.status < 500, "", *_NOTHING, proof="memory", gapless=False)
+            ready = answer.status < 500
+            return PodReading(self._name, ready, "", *_NOTHING, proof="memory", gapless=False, kind=_FOREIGN_KIND)
         # By model: a server's own readiness counts models that others failed to load (Triton), or none (MLServer).
         health = await self._ask("GET", f"{path}/ready", self._timeouts.read)
         ready = health.status == 200 and not (isinstance(health.body, dict) and health.body.get("ready") is False)
-        return PodReading(self._name, ready, "", _version(answer.body), None, None, None, proof="memory", gapless=False)
+        version = _version(answer.body)
+        return PodReading(
+            self._name, ready, "", version, None, None, None, proof="memory", gapless=False, kind=_FOREIGN_KIND
+        )
 
     def _of_ours(self, answer: _Answer) -> PodReading:
         headers = answer.headers
         ready, incarnation = headers.get("modelcast-ready") == "true", headers["modelcast-incarnation"]
-        gapless = headers.get("modelcast-gapless") == "true"
+        gapless, kind = headers.get("modelcast-gapless") == "true", headers.get("modelcast-kind", "")
         if answer.status != 200:
             ready = ready and answer.status < 500
-            return PodReading(self._name, ready, incarnation, *_NOTHING, gapless=gapless)
+            return PodReading(self._name, ready, incarnation, *_NOTHING, gapless=gapless, kind=kind)
         return PodReading(
             pod=self._name,
             ready=ready,
@@ -143,6 +150,7 @@ class V2Pod:
             registry_id=headers.get("modelcast-registry"),
             proof=_PROOFS.get(headers.get("modelcast-proof", "bytes"), "disk"),
             gapless=gapless,
+            kind=kind,
         )
 
     async def aclose(self) -> None:
@@ -175,7 +183,10 @@ class V2Pod:
             # A pod that restarted has closed the connections that we keep; aiohttp retries idempotent requests.
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=16, keepalive_timeout=30.0),
-                headers={"Authorization": f"Bearer {self._token}"},
+                # No compression: a few bytes may stand for gigabytes. No cookies: nothing that it sends is kept.
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Authorization": f"Bearer {self._token}", "Accept-Encoding": "identity"},
                 json_serialize=lambda value: orjson.dumps(value).decode(),
             )
         timeout = aiohttp.ClientTimeout(total=seconds, connect=self._timeouts.connect)
@@ -189,8 +200,8 @@ class V2Pod:
                 self._ours = answer.ours
                 return answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            said = str(error) or type(error).__name__
-            raise PodUnreachable(f"{method} {path}: {said}", subject=self._name) from None
+            message = bounded(str(error), MESSAGE_CHARS_MAX) or type(error).__name__
+            raise PodUnreachable(f"{method} {path}: {message}", subject=self._name) from None
 
 
 def _refused_by_ours(answer: _Answer, subject: str) -> NoReturn:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.pod.engine import Capabilities, Served
 from modelcast.consumers.pod.failures import failure_code
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder
@@ -34,7 +34,7 @@ class WatcherEngine:
         on_retire: called with a model that is no longer to be served.
     """
 
-    capabilities = Capabilities(gapless=True, watch_seconds=1.0)
+    capabilities = Capabilities("watcher", gapless=True, watch_seconds=1.0)
 
     def __init__(
         self,

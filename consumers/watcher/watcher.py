@@ -1,4 +1,4 @@
-"""``Watcher``: the versions of some models that a region wants served, handed to this process one by one."""
+"""``Watcher``: the versions of some models that a region should serve, handed to this process one by one."""
 
 import asyncio
 import functools
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from modelcast.consumers.discovery.registration import make_presence
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
+from modelcast.consumers.discovery.registrar import make_registrar
 from modelcast.consumers.fetch import Link, RegionalArtifacts, as_set
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.server import serve_until
 from modelcast.consumers.watcher.engine import WatcherEngine
@@ -53,8 +53,9 @@ class Watcher:
         host, port: where it listens; port 0 is any free one, see ``url``.
         state_dir: what it has accepted, this process's alone; None: beside the cache.
         cache_dir: artifacts; may be shared on a machine; None: the region's ``cache_dir``.
-        advertise: the URL under which it registers itself in the region's bucket, for fleets discovered by lease; "":
-            the region's settings name it.
+        advertise: the URL under which it registers itself in the bucket, for fleets discovered by registration;
+            "": the region's settings name it.
+        zone: where it stands, registered with ``advertise``.
         on_retire: called, on a thread, with a model that is no longer to be served.
         artifacts: where the files come from; None: the region's bucket, through the cache.
         settings: None: from ``modelcast.toml`` and the environment.
@@ -75,13 +76,14 @@ class Watcher:
         state_dir: Path | None = None,
         cache_dir: Path | None = None,
         advertise: str = "",
+        zone: str = "",
         on_retire: Callable[[str], None] | None = None,
         artifacts: ArtifactSourceFactory | None = None,
         settings: "Settings | None" = None,
     ) -> None:
         if not models:
             raise UsageError("a watcher needs the name of a model")
-        here = (settings or settings_module.load()).region(region)
+        here = (settings or settings_module.load_settings()).region(region)
         cache = cache_dir or here.cache_dir
         if here.token is None or cache is None:
             lacking = "TOKEN" if here.token is None else "CACHE_DIR"
@@ -100,7 +102,7 @@ class Watcher:
             state_dir=state_dir or cache.parent / f"pod-{name}",
             host=host,
             port=port,
-            presence=make_presence(here, region, name, advertise) if advertise else None,
+            presence=make_registrar(here, region, name, advertise, zone) if advertise else None,
             expected=tuple(check_model(model) for model in models),
         )
         self._deliver: Deliver = lambda _update: None

@@ -1,4 +1,4 @@
-"""Takes commands: reads what is asked, has it written into the model's log, and says what it changes."""
+"""Takes commands: reads the request, writes it into the model's log, and answers what it changes."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ HINT = "a JSON object of " + ", ".join(sorted(FIELDS))
 
 @dataclass(frozen=True, slots=True)
 class CommandRequest:
-    """A command as it is asked for. ``regions``: none: all."""
+    """A command as it was requested. Without ``regions`` it means all."""
 
     kind: CommandKind
     version: int | None
@@ -64,7 +64,7 @@ class CommandWriter:
         regions: Collection[str],
         last_consistent: int | None = None,
     ) -> CommandEffect:
-        """Do what ``body`` asks, or say what it would change.
+        """Write the command that ``body`` asks for, or answer what it would change.
 
         Args:
             model: its name.
@@ -86,7 +86,7 @@ class CommandWriter:
         with Commander(
             self._settings, dry_run=asked.dry_run, store=self._store, announcer=self._announcer
         ) as commander:
-            command = commander.say(
+            command = commander.command(
                 asked.kind,
                 model,
                 version=asked.version,
@@ -103,7 +103,7 @@ class CommandWriter:
 
 
 def request_of(model: str, body: bytes) -> CommandRequest:
-    """What a body asks.
+    """The command that a body asks for.
 
     Raises:
         UsageError: it is not the JSON that ``CommandWriter.take`` names.

@@ -18,7 +18,7 @@ class RegionEffect:
 
 @dataclass(frozen=True, slots=True)
 class CommandEffect:
-    """What a command comes to.
+    """What a command changes.
 
     Attributes:
         kind: the verb.

@@ -35,7 +35,7 @@ class Unwelcome(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """What a request tells of who sent it.
+    """What a request carries of who sent it.
 
     Attributes:
         headers: by name, without regard to case.
@@ -70,7 +70,7 @@ class Identities:
             raise UsageError("proxies are set, and no proxy_header is", subject="dashboard.actions", hint=hint)
         if self._enabled and not self._tokens and not self._header:
             hint = "add a token to dashboard.actions.tokens, or a proxy_header with proxies"
-            raise UsageError("actions are enabled, and nobody may take them", subject="dashboard.actions", hint=hint)
+            raise UsageError("actions are enabled, and no one may take them", subject="dashboard.actions", hint=hint)
 
     @property
     def enabled(self) -> bool:
@@ -83,10 +83,10 @@ class Identities:
         return bool(self._header)
 
     def who(self, asked: Requester, now: float) -> str:
-        """The name of who asks. ``now``: monotonic seconds.
+        """The name of the person who sent a request. ``now``: monotonic seconds.
 
         Raises:
-            Unwelcome: actions are off, nobody known asks, another site's page does, or too many wrong tokens came
+            Unwelcome: actions are off, the asker is not known, another site's page does, or too many wrong tokens came
                 from there.
         """
         if not self._enabled:
@@ -126,7 +126,7 @@ class Identities:
         if not self._is_proxy(asked.peer):
             raise Unwelcome(401, "the request did not come by the proxy", "use the proxy's address, or a token")
         if not name or len(name) > NAME_MAX or not name.isprintable():
-            raise Unwelcome(401, f"the proxy names nobody in {self._header}", "sign in")
+            raise Unwelcome(401, f"the proxy names no one in {self._header}", "sign in")
         if _SITE not in asked.headers and _ORIGIN not in asked.headers:
             # A browser signs in by itself, so a request must prove that this dashboard's page sent it.
             raise Unwelcome(403, "the request does not say which site sent it", f"send {_ORIGIN}, or a token")
@@ -144,7 +144,7 @@ class Identities:
 
 
 def _check_site(asked: Requester) -> None:
-    """No other site's page may have a browser ask."""
+    """Raise unless the request comes from this site's page or from no page."""
     site, origin = asked.headers.get(_SITE), asked.headers.get(_ORIGIN)
     hint = "use this dashboard's own page, or the command line"
     if site is not None and site not in {"same-origin", "none"}:

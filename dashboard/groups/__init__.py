@@ -1,21 +1,21 @@
 """Consumer groups: how far each has read, in seconds, and whether it still reads."""
 
-from modelcast.dashboard.groups.judging import GroupView, PartitionView, judge
+from modelcast.dashboard.groups.judging import GroupView, PartitionView, group_view
+from modelcast.dashboard.groups.looks import GroupLook, GroupsLook, PartitionLook
 from modelcast.dashboard.groups.reader import GroupReader
-from modelcast.dashboard.groups.values import GroupLook, GroupsLook, PartitionLook
+from modelcast.dashboard.groups.statuses import GROUP_STATUSES, GroupStatus, group_rank
 from modelcast.dashboard.groups.watch import GroupsWatch
-from modelcast.dashboard.groups.words import GROUP_WORDS, GroupWord, group_rank
 
 __all__ = [
-    "GROUP_WORDS",
+    "GROUP_STATUSES",
     "GroupLook",
     "GroupReader",
+    "GroupStatus",
     "GroupView",
-    "GroupWord",
     "GroupsLook",
     "GroupsWatch",
     "PartitionLook",
     "PartitionView",
     "group_rank",
-    "judge",
+    "group_view",
 ]

@@ -1,6 +1,6 @@
-"""What looks at a consumer group say of it. Pure.
+"""A consumer group's status and lag, from several looks at it. Pure.
 
-The words follow Burrow's evaluation rules (github.com/linkedin/Burrow, core/internal/evaluator/caching.go): a lag of
+The statuses follow Burrow's evaluation rules (github.com/linkedin/Burrow, core/internal/evaluator/caching.go): a lag of
 zero anywhere in the window is well, then rewind, stop, stall, and a lag that never falls. Burrow reads the times of
 commits; Kafka's admin API tells none, so that STOP is what Kafka does tell: no member. Seconds are exact, not
 interpolated: Kafka's own time of the first record that was not read.
@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelcast.dashboard.groups.values import GroupLook, PartitionLook
-from modelcast.dashboard.groups.words import GroupWord, group_rank
+from modelcast.dashboard.groups.looks import GroupLook, PartitionLook
+from modelcast.dashboard.groups.statuses import GroupStatus, group_rank
 
 WINDOW = 13
 """Looks that are judged together."""
@@ -28,7 +28,7 @@ class PartitionView:
 
     topic: str
     partition: int
-    word: GroupWord
+    status: GroupStatus
     lag_records: int
     lag_seconds: float | None
     at_least: bool
@@ -51,7 +51,7 @@ class GroupView:
     """
 
     group: str
-    word: GroupWord
+    status: GroupStatus
     members: int | None
     lag_records: int | None
     lag_seconds: float | None
@@ -62,8 +62,8 @@ class GroupView:
     error: str
 
 
-def judge(looks: Sequence[tuple[int, GroupLook]]) -> GroupView:
-    """A group by its looks.
+def group_view(looks: Sequence[tuple[int, GroupLook]]) -> GroupView:
+    """A group's view, from the looks at it.
 
     Args:
         looks: (when, UTC microseconds; what was found), oldest first, at least one; the last ``WINDOW`` count.
@@ -74,12 +74,12 @@ def judge(looks: Sequence[tuple[int, GroupLook]]) -> GroupView:
         _partition(each, [_of(look, each.topic, each.partition) for _, look in window[:-1]], newest.members, now_us)
         for each in newest.partitions
     ]
-    views.sort(key=lambda v: (group_rank(v.word), -(v.lag_seconds or 0.0), -v.lag_records, v.topic, v.partition))
+    views.sort(key=lambda v: (group_rank(v.status), -(v.lag_seconds or 0.0), -v.lag_records, v.topic, v.partition))
     known = [v.lag_seconds for v in views if v.lag_seconds is not None]
     faults = list(dict.fromkeys(filter(None, [newest.error, *(v.error for v in views)])))
     return GroupView(
         group=newest.group,
-        word=_word(newest, views),
+        status=_status(newest, views),
         members=newest.members,
         lag_records=sum(v.lag_records for v in views) if views or not newest.error else None,
         lag_seconds=max(known) if known else None,
@@ -91,13 +91,13 @@ def judge(looks: Sequence[tuple[int, GroupLook]]) -> GroupView:
     )
 
 
-def _word(newest: GroupLook, views: list[PartitionView]) -> GroupWord:
+def _status(newest: GroupLook, views: list[PartitionView]) -> GroupStatus:
     if newest.error:
-        return GroupWord.ERR
+        return GroupStatus.ERR
     if all(p.committed is None for p in newest.partitions):
         waiting = any(p.unread for p in newest.partitions)
-        return GroupWord.STOP if waiting and newest.members == 0 else GroupWord.NONE
-    return min((v.word for v in views), key=group_rank, default=GroupWord.NONE)
+        return GroupStatus.STOP if waiting and newest.members == 0 else GroupStatus.NONE
+    return min((v.status for v in views), key=group_rank, default=GroupStatus.NONE)
 
 
 def _of(look: GroupLook, topic: str, partition: int) -> PartitionLook | None:
@@ -115,7 +115,7 @@ def _partition(
     return PartitionView(
         topic=newest.topic,
         partition=newest.partition,
-        word=GroupWord.ERR if newest.error else _partition_word(looks, members),
+        status=GroupStatus.ERR if newest.error else _partition_status(looks, members),
         lag_records=newest.unread,
         lag_seconds=lag_seconds,
         at_least=newest.lost,
@@ -125,23 +125,23 @@ def _partition(
     )
 
 
-def _partition_word(looks: list[PartitionLook], members: int | None) -> GroupWord:
+def _partition_status(looks: list[PartitionLook], members: int | None) -> GroupStatus:
     """Burrow's rules, in its order."""
     if not all(look.unread for look in looks):
-        return GroupWord.OK
+        return GroupStatus.OK
     positions = [look.position for look in looks]
     steps = list(itertools.pairwise(positions))
     if any(later < earlier for earlier, later in steps):
-        return GroupWord.REWIND
+        return GroupStatus.REWIND
     if members == 0:
-        return GroupWord.STOP
+        return GroupStatus.STOP
     if len(looks) < WINDOW:
-        return GroupWord.OK  # too little was seen to say more
+        return GroupStatus.OK  # too little was seen to say more
     if positions[0] == positions[-1]:
-        return GroupWord.STALL
+        return GroupStatus.STALL
     unread = [look.unread for look in looks]
     falls = any(later < earlier for earlier, later in itertools.pairwise(unread))
-    return GroupWord.WARN if not falls and unread[-1] > unread[0] else GroupWord.OK
+    return GroupStatus.WARN if not falls and unread[-1] > unread[0] else GroupStatus.OK
 
 
 def _moved_at_us(looks: Sequence[tuple[int, GroupLook]]) -> int:

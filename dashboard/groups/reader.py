@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it exports it without saying so
 
-from modelcast.dashboard.groups.values import GroupLook, PartitionLook
+from modelcast.dashboard.groups.looks import GroupLook, PartitionLook
 from modelcast.infra.kafka.client import make_admin, make_consumer, passes, unreachable
 from modelcast.infra.settings import Settings
 
@@ -18,7 +18,7 @@ NO_GROUPS = frozenset({"modelcast-reader"})
 FIRST_RECORDS_SECONDS = 4.0
 """How long a look waits for the first unread records; those that come later are not known."""
 LITTLE = {"queued.min.messages": 1, "fetch.message.max.bytes": 16 * 1024, "queued.max.messages.kbytes": 1024}
-"""One record of each partition is wanted, not what follows it."""
+"""Bytes of a read: one record of each partition is enough."""
 
 _EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import structlog
 
-from modelcast.dashboard.groups.judging import WINDOW, GroupView, judge
-from modelcast.dashboard.groups.values import GroupLook
+from modelcast.dashboard.groups.judging import WINDOW, GroupView, group_view
+from modelcast.dashboard.groups.looks import GroupLook
 from modelcast.schemas.errors import ModelcastError
 
 LOOK_SECONDS = 5.0
@@ -24,10 +24,10 @@ class Reader(Protocol):
     """Looks at the groups; see ``GroupReader``."""
 
     def look(self) -> tuple[GroupLook, ...]:
-        """All groups now."""
+        """Look at all groups."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close its connections."""
 
 
 class GroupsWatch:
@@ -70,10 +70,10 @@ class GroupsWatch:
                 reader.close()
 
     def take(self, found: tuple[GroupLook, ...], now_us: int) -> None:
-        """Judge what a look found."""
+        """Take in what a look found."""
         self.error, self.looked_at_us = "", now_us
         for name in self._looks.keys() - {group.group for group in found}:
             del self._looks[name]
         for group in found:
             self._looks[group.group].append((now_us, group))
-        self.groups = tuple(judge(tuple(self._looks[group.group])) for group in found)
+        self.groups = tuple(group_view(tuple(self._looks[group.group])) for group in found)

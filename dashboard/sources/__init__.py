@@ -1,3 +1,3 @@
-"""Where it is read: Kafka, Redis, the registry log."""
+"""What the dashboard reads: Kafka, Redis, registry logs."""
 
-__all__ = ["kafka_follower", "log_reader", "news", "redis_poller"]
+__all__ = ["kafka_follower", "letter_source", "letters", "log_reader", "news", "redis_poller"]

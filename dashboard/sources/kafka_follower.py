@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
-from modelcast.infra.kafka.client import make_consumer, passes, unavailable
+from modelcast.infra.kafka.client import kafka_unavailable, make_consumer, passes
 from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import DEFAULT
@@ -37,11 +37,11 @@ class KafkaFollower:
 
     Args:
         settings: where Kafka is.
-        tell: called from the thread with what changed, and whenever the cluster went away or came back.
+        deliver: called from the thread with what changed, and whenever the cluster went away or came back.
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[NewsBatch], None]) -> None:
-        self._settings, self._tell = settings, tell
+    def __init__(self, settings: Settings, deliver: Callable[[NewsBatch], None]) -> None:
+        self._settings, self._deliver = settings, deliver
         self._records = newer_records(settings)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="version-state", daemon=True)
@@ -49,13 +49,13 @@ class KafkaFollower:
         self._ends: dict[int, int] = {}
         self._positions: dict[int, int] = {}
         self._missing: dict[str, str] = {}
-        self._told: tuple[Reach, tuple[str, ...]] = (Reach.STARTING, ())
+        self._delivered: tuple[Reach, tuple[str, ...]] = (Reach.STARTING, ())
         self._newest: dict[str, Message] = {}
         self._differences_us: deque[int] = deque(maxlen=CLOCK_SAMPLES)
         self._next_ask, self._turn = 0.0, 0
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start the thread that reads."""
         self._thread.start()
 
     def close(self, timeout_seconds: float) -> None:
@@ -95,10 +95,10 @@ class KafkaFollower:
         try:
             known = consumer.list_topics(Topic.VERSION_STATE, timeout=self._settings.kafka.timeout_seconds)
         except KafkaException as error:
-            raise unavailable(error, self._settings, Topic.VERSION_STATE) from error
+            raise kafka_unavailable(error, self._settings, Topic.VERSION_STATE) from error
         topic = known.topics[Topic.VERSION_STATE]
         if topic.error is not None:
-            raise unavailable(topic.error, self._settings, Topic.VERSION_STATE)
+            raise kafka_unavailable(topic.error, self._settings, Topic.VERSION_STATE)
         self._ends, self._positions = {}, dict.fromkeys(topic.partitions, 0)
         places = [TopicPartition(Topic.VERSION_STATE, each, 0) for each in topic.partitions]
         for each in places:
@@ -145,25 +145,25 @@ class KafkaFollower:
         reach = Reach.LIVE if live or complete is not None else Reach.CATCHING_UP
         missing = tuple(self._missing.values())
         self._reach = reach
-        if states or entries or (reach, missing) != self._told:
-            self._told = reach, missing
-            self._tell(NewsBatch("kafka", reach, states, tuple(entries), missing=missing, complete=complete))
+        if states or entries or (reach, missing) != self._delivered:
+            self._delivered = reach, missing
+            self._deliver(NewsBatch("kafka", reach, states, tuple(entries), missing=missing, complete=complete))
 
     def _decoded(self, key: str, message: Message, now_us: int, live: bool) -> list[SeenState]:
         appended_us = message.timestamp()[1] * 1000
         if live:
             self._differences_us.append(now_us - appended_us)
-        said_us = min(now_us, appended_us + min(self._differences_us, default=0))
+        reported_us = min(now_us, appended_us + min(self._differences_us, default=0))
         body = message.value()
         if not body:
-            return [SeenState(key, None, said_us)]
+            return [SeenState(key, None, reported_us)]
         try:
             state = self._records.decode_as(VersionState, body)
         except DecodeError as error:
             self._missing[f"model {key}"] = f"{key[:63]}: its state can't be read: {error.message}"
             return []
         self._missing.pop(f"model {key}", None)
-        return [SeenState(state.model, state, said_us)]
+        return [SeenState(state.model, state, reported_us)]
 
     def _entry(self, message: Message) -> list[tuple[StatedEntry, int]]:
         try:
@@ -181,7 +181,7 @@ class KafkaFollower:
         if message.topic() == Topic.MODEL_UPDATES:
             self._missing["entries"] = f"{Topic.MODEL_UPDATES}: {error.str()}: the last entries are not shown"
             return
-        raise unavailable(error, self._settings, Topic.VERSION_STATE)
+        raise kafka_unavailable(error, self._settings, Topic.VERSION_STATE)
 
     def _ask(self, consumer: Consumer) -> None:
         """Ask one partition after the other for its end.
@@ -206,11 +206,11 @@ class KafkaFollower:
                     f"partition {partition} of {Topic.VERSION_STATE} has no leader"
                 )
                 return
-            raise unavailable(error, self._settings, Topic.VERSION_STATE) from error
+            raise kafka_unavailable(error, self._settings, Topic.VERSION_STATE) from error
         self._missing.pop(f"partition {partition}", None)
         reached = consumer.position([place])[0].offset  # a compacted topic's last offsets may hold nothing
         self._positions[partition] = max(self._positions[partition], reached)
-        self._tell(NewsBatch("kafka", self._reach, missing=self._told[1]))  # it is there
+        self._deliver(NewsBatch("kafka", self._reach, missing=self._delivered[1]))  # it is there
 
     def _read_to_the_end(self) -> bool:
         return all(self._positions[each] >= end for each, end in self._ends.items())
@@ -218,5 +218,5 @@ class KafkaFollower:
     def _away(self, why: str) -> None:
         if self._reach is not Reach.AWAY:
             log.warning("version-state can't be read", error=why)
-        self._reach, self._told = Reach.AWAY, (Reach.AWAY, ())
-        self._tell(NewsBatch("kafka", Reach.AWAY, missing=(why if "Kafka" in why else f"Kafka: {why}",)))
+        self._reach, self._delivered = Reach.AWAY, (Reach.AWAY, ())
+        self._deliver(NewsBatch("kafka", Reach.AWAY, missing=(why if "Kafka" in why else f"Kafka: {why}",)))

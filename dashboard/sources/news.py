@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from modelcast.dashboard.view.fleet import Worker
+from modelcast.dashboard.view.overview import Worker
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.records import VersionState
 
@@ -37,6 +37,7 @@ class NewsBatch:
         entries: log entries that were announced, with when Kafka received them (UTC microseconds).
         workers: heartbeats by region; None: not looked at.
         missing: what could not be read, for people.
+        tracker_seconds: seconds since any tracker told that it lives; None: not known.
         complete: the names of all models, once all of the topic was read anew: others are gone; else None.
     """
 
@@ -46,4 +47,5 @@ class NewsBatch:
     entries: tuple[tuple[StatedEntry, int], ...] = ()
     workers: dict[str, tuple[Worker, ...]] | None = None
     missing: tuple[str, ...] = ()
+    tracker_seconds: float | None = None
     complete: frozenset[str] | None = None

@@ -1,4 +1,4 @@
-"""Heartbeats and pods from Redis; states, too, while Kafka is away."""
+"""Heartbeats and pods from Redis, and whether a tracker lives; states, too, while Kafka is away."""
 
 import asyncio
 import time
@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
-from modelcast.dashboard.view.fleet import Worker
+from modelcast.dashboard.view.overview import Worker
 from modelcast.infra.redis_view import RedisView
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import RedisUnavailable
 from modelcast.schemas.records import PodReport
 
+ALIVE_SECONDS = 1.0
+"""How often is asked whether Redis and the trackers are there."""
 BEATS_SECONDS = 5.0
 STATES_SECONDS = 2.0
 SHARE_MAX = 0.2
@@ -19,43 +21,58 @@ SHARE_MAX = 0.2
 
 
 class RedisPoller:
-    """Asks Redis again and again.
+    """Polls Redis over one connection.
 
     Args:
         settings: where Redis is.
-        tell: called on the event loop with what was read.
+        deliver: called on the event loop with what was read.
         states_wanted: whether states are to be read, too.
     """
 
     def __init__(
-        self, settings: Settings, tell: Callable[[NewsBatch], None], states_wanted: Callable[[], bool]
+        self, settings: Settings, deliver: Callable[[NewsBatch], None], states_wanted: Callable[[], bool]
     ) -> None:
-        self._settings, self._tell, self._states_wanted = settings, tell, states_wanted
+        self._settings, self._deliver, self._states_wanted = settings, deliver, states_wanted
 
     async def run(self) -> None:
-        """Ask until cancelled."""
-        while True:
-            began, wanted = time.monotonic(), self._states_wanted()
-            self._tell(await asyncio.to_thread(self._look, wanted))
-            took = time.monotonic() - began
-            await asyncio.sleep(max(STATES_SECONDS if wanted else BEATS_SECONDS, took / SHARE_MAX))
-
-    def _look(self, states: bool) -> NewsBatch:
+        """Poll until cancelled."""
+        view = await asyncio.to_thread(RedisView, self._settings)
+        next_beats = next_states = 0.0
         try:
-            with RedisView(self._settings) as view:
-                beats = view.heartbeats()
-                found = view.models() if states else []
-        except RedisUnavailable as error:
-            return NewsBatch(
-                "redis", Reach.AWAY, missing=(f"{error.message}: lists of pods and workers are not shown",)
-            )
-        now_us = time.time_ns() // 1000
+            while True:
+                began = time.monotonic()
+                states = self._states_wanted() and began >= next_states
+                beats = began >= next_beats
+                batch = await asyncio.to_thread(_look, view, beats=beats, states=states)
+                self._deliver(batch)
+                now = time.monotonic()
+                rest = (now - began) / SHARE_MAX
+                if batch.reach is Reach.LIVE:
+                    next_beats = now + max(BEATS_SECONDS, rest) if beats else next_beats
+                    next_states = now + max(STATES_SECONDS, rest) if states else next_states
+                else:
+                    next_beats = next_states = 0.0  # all of it, once it is back
+                await asyncio.sleep(ALIVE_SECONDS)
+        finally:
+            view.close()
+
+
+def _look(view: RedisView, *, beats: bool, states: bool) -> NewsBatch:
+    try:
+        tracker_seconds = view.tracker_seconds()
+        heard = view.heartbeats() if beats else None
+        found = view.models() if states else []
+    except RedisUnavailable as error:
+        return NewsBatch("redis", Reach.AWAY, missing=(f"{error.message}: lists of pods and workers are not shown",))
+    now_us = time.time_ns() // 1000
+    seen = tuple(SeenState(s.value.model, s.value, now_us - round(s.age_seconds * 1_000_000)) for s in found)
+    by_region: dict[str, tuple[Worker, ...]] | None = None
+    if heard is not None:
         workers: dict[str, list[Worker]] = defaultdict(list)
-        for beat in beats:
+        for beat in heard:
             workers[beat.value.region].append(Worker(beat.value, now_us - round(beat.age_seconds * 1_000_000)))
-        seen = tuple(SeenState(s.value.model, s.value, now_us - round(s.age_seconds * 1_000_000)) for s in found)
         by_region = {region: tuple(those) for region, those in workers.items()}
-        return NewsBatch("redis", Reach.LIVE, seen, workers=by_region)
+    return NewsBatch("redis", Reach.LIVE, seen, workers=by_region, tracker_seconds=tracker_seconds)
 
 
 def read_pods(settings: Settings, model: str, region: str) -> tuple[tuple[PodReport, ...], float] | None:

@@ -1,4 +1,4 @@
-// Quantities as people read them; the same figures as schemas/words.py, which a test compares.
+// Quantities as people read them; the same figures as schemas/quantities.py, which a test compares.
 
 export const MISSING = "—";
 const TIMES = [[1, "s"], [60, "min"], [3600, "h"], [86400, "d"]];

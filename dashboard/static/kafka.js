@@ -33,9 +33,9 @@ function useEvery(path) {
   return answer;
 }
 
-function GroupBadge({ word, words }) {
-  const [shape, colour] = BADGES[word];
-  return html`<span class=${`badge w-${colour}`} title=${words.find((each) => each.word === word)?.means}><span aria-hidden="true">${shape}</span> ${word}</span>`;
+function GroupBadge({ status, statuses }) {
+  const [shape, colour] = BADGES[status];
+  return html`<span class=${`badge w-${colour}`} title=${statuses.find((each) => each.status === status)?.means}><span aria-hidden="true">${shape}</span> ${status}</span>`;
 }
 
 const seconds = ({ lag_seconds: lag, lag_records: waiting, at_least: more }) => {
@@ -59,15 +59,15 @@ function Slowest({ group }) {
   return first ? html`<bdi>${first.topic}/${first.partition}</bdi>` : MISSING;
 }
 
-function Group({ group, words }) {
+function Group({ group, statuses }) {
   const waiting = group.partitions.filter((each) => each.lag_records || each.error);
   const [shown, more] = useMore(12);
-  return html`<tr><th scope="row"><bdi>${group.group}</bdi></th><td data-label="status"><${GroupBadge} word=${group.word} words=${words} /></td>
+  return html`<tr><th scope="row"><bdi>${group.group}</bdi></th><td data-label="status"><${GroupBadge} status=${group.status} statuses=${statuses} /></td>
       <td data-label="oldest unread">${seconds(group)}</td><td data-label="unread records"><${Trend} values=${group.trend} /> ${group.lag_records === null ? MISSING : number(group.lag_records)}</td>
       <td data-label="slowest partition"><${Slowest} group=${group} /></td><td data-label="members">${group.members ?? MISSING}</td>
       <td data-label="last read"><${Ago} us=${group.moved_at_us} /></td></tr>
-    ${(group.error || group.word === "STOP" || NEXT[group.word]) && html`<tr class="below"><td colspan="7">${group.error ? html`<${Said} text=${group.error} />` : group.word === "STOP" ? html`<${Command} text=${start(group.group)} />` : NEXT[group.word]}</td></tr>`}
-    ${waiting.length > 1 && html`<tr class="below"><td colspan="7"><details><summary>${plural(waiting.length, "partition")} with unread records</summary><ul class="plain">${waiting.slice(0, shown).map((each) => html`<li key=${`${each.topic}/${each.partition}`}><bdi>${each.topic}/${each.partition}</bdi>: ${each.word}, ${seconds(each)}, ${plural(each.lag_records, "record")}${each.error ? html`, <${Said} text=${each.error} />` : ""}</li>`)}</ul>${more(waiting.length)}</details></td></tr>`}`;
+    ${(group.error || group.status === "STOP" || NEXT[group.status]) && html`<tr class="below"><td colspan="7">${group.error ? html`<${Said} text=${group.error} />` : group.status === "STOP" ? html`<${Command} text=${start(group.group)} />` : NEXT[group.status]}</td></tr>`}
+    ${waiting.length > 1 && html`<tr class="below"><td colspan="7"><details><summary>${plural(waiting.length, "partition")} with unread records</summary><ul class="plain">${waiting.slice(0, shown).map((each) => html`<li key=${`${each.topic}/${each.partition}`}><bdi>${each.topic}/${each.partition}</bdi>: ${each.status}, ${seconds(each)}, ${plural(each.lag_records, "record")}${each.error ? html`, <${Said} text=${each.error} />` : ""}</li>`)}</ul>${more(waiting.length)}</details></td></tr>`}`;
 }
 
 export function Kafka() {
@@ -82,5 +82,5 @@ export function Kafka() {
   return html`${wrong}<section aria-label="consumer groups"><h2>${plural(body.groups.length, "consumer group")}, worst first</h2>
     <p class="notes">looked at <${Ago} us=${body.looked_at_us} /></p>
     <table class="table"><thead><tr><th scope="col">group</th><th scope="col">status</th><th scope="col">oldest unread</th><th scope="col">unread records</th><th scope="col">slowest partition</th><th scope="col">members</th><th scope="col">last read</th></tr></thead>
-    <tbody>${body.groups.map((each) => html`<${Group} key=${each.group} group=${each} words=${body.words} />`)}</tbody></table></section>`;
+    <tbody>${body.groups.map((each) => html`<${Group} key=${each.group} group=${each} statuses=${body.statuses} />`)}</tbody></table></section>`;
 }

@@ -26,13 +26,13 @@ function ordered(sort) {
   const { grid } = store, columns = grid.regions.length;
   const rows = grid.models.map((name, place) => place);
   if (sort === "name") return rows;
-  const score = rows.map((row) => { // how many pairs have each word, the worst word first
-    const found = new Int32Array(grid.words.length);
+  const score = rows.map((row) => { // how many pairs have each status, the worst status first
+    const found = new Int32Array(grid.statuses.length);
     for (let at = row * columns; at < (row + 1) * columns; at += 1) if (grid.cells[at] !== ABSENT) found[grid.cells[at]] += 1;
     return found;
   });
   const compare = (a, b) => {
-    for (let code = 0; code < grid.words.length; code += 1) if (score[a][code] !== score[b][code]) return score[b][code] - score[a][code];
+    for (let code = 0; code < grid.statuses.length; code += 1) if (score[a][code] !== score[b][code]) return score[b][code] - score[a][code];
     return a - b;
   };
   return rows.sort(compare);
@@ -48,7 +48,7 @@ function draw(canvas, box, rows, cursor, cache) {
   }
   const style = getComputedStyle(box), ink = style.color, paper = style.backgroundColor;
   const key = `${place.cell}/${ratio}/${ink}`;
-  if (cache.key !== key) Object.assign(cache, { key, sprites: sprites(grid.words, Math.min(place.cell, 18), ROW - 3, ratio) });
+  if (cache.key !== key) Object.assign(cache, { key, sprites: sprites(grid.statuses, Math.min(place.cell, 18), ROW - 3, ratio) });
   const c = canvas.getContext("2d"), { scrollLeft: left, scrollTop: top } = box;
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
   c.clearRect(0, 0, width, height);
@@ -99,14 +99,14 @@ function told(rows, cursor) {
   const { grid } = store;
   if (!cursor || !grid.models.length || !grid.regions.length) return "";
   const row = rows[cursor.row], code = grid.cells[row * grid.regions.length + cursor.column];
-  const word = code === ABSENT ? "not there" : grid.words[code];
-  return `${grid.models[row]} in ${grid.regions[cursor.column]}: ${word === "OK" && old() ? "OK then" : word}`;
+  const status = code === ABSENT ? "not there" : grid.statuses[code];
+  return `${grid.models[row]} in ${grid.regions[cursor.column]}: ${status === "OK" && old() ? "OK then" : status}`;
 }
 
 function summary() {
   const { grid } = store, found = new Map();
   for (const code of grid.cells) if (code !== ABSENT) found.set(code, (found.get(code) ?? 0) + 1);
-  const counts = [...found].sort((a, b) => a[0] - b[0]).map(([code, count]) => `${number(count)} ${grid.words[code]}`);
+  const counts = [...found].sort((a, b) => a[0] - b[0]).map(([code, count]) => `${number(count)} ${grid.statuses[code]}`);
   return `${plural(grid.models.length, "model")} by ${plural(grid.regions.length, "region")}: ${counts.join(", ")}. The table of models says the same.`;
 }
 
@@ -169,5 +169,5 @@ export function Matrix() {
 }
 
 function Legend() {
-  return html`<span class="legend">${[...store.words.values()].filter((each) => each.word !== "OUT").map((each) => html`<span class=${`w-${each.word}`} title=${each.means}><b aria-hidden="true">${each.shape}</b> ${each.word}</span>`)}</span>`;
+  return html`<span class="legend">${[...store.statuses.values()].filter((each) => each.status !== "OUT").map((each) => html`<span class=${`w-${each.status}`} title=${each.means}><b aria-hidden="true">${each.shape}</b> ${each.status}</span>`)}</span>`;
 }

@@ -41,9 +41,9 @@ function Pods({ model, region }) {
   if (!body) return html`<p>Loading the pods of ${region}…</p>`;
   if (!body.total) return html`<p>No list of pods: ${body.fresh.redis === "live" ? `${region} reported none` : "Redis can't be read"}.</p>`;
   return html`<section aria-label=${`pods of ${region}`}><h3>${plural(body.total, "pod")} in ${region}</h3>
-    <table class="table"><thead><tr><th scope="col">pod</th><th scope="col">state</th><th scope="col">version</th><th scope="col">generation</th><th scope="col">read back</th><th scope="col">note</th></tr></thead>
+    <table class="table"><thead><tr><th scope="col">pod</th><th scope="col">state</th><th scope="col">version</th><th scope="col">generation</th><th scope="col">read back</th><th scope="col">where</th><th scope="col">note</th></tr></thead>
     <tbody>${body.pods.map((pod) => html`<tr key=${pod.pod}><th scope="row"><bdi>${pod.pod}</bdi></th><td data-label="state">${pod.state}</td><td data-label="version">${version(pod.version)}</td>
-      <td data-label="generation">${pod.generation || "—"}</td><td data-label="read back"><${Ago} us=${pod.read_at_us} /></td><td data-label="note"><${Said} text=${pod.error} /></td></tr>`)}</tbody></table>
+      <td data-label="generation">${pod.generation || "—"}</td><td data-label="read back"><${Ago} us=${pod.read_at_us} /></td><td data-label="where"><bdi>${[pod.kind, pod.fleet, pod.zone].filter(Boolean).join(" · ") || "—"}</bdi></td><td data-label="note"><${Said} text=${pod.error} /></td></tr>`)}</tbody></table>
     ${body.next && html`<p>More pods are there: <code>modelcast get pods</code> lists them all.</p>`}</section>`;
 }
 
@@ -62,12 +62,12 @@ function why(each) {
 /** One line a region (or, in a region, a model). */
 export function PairTable({ rows, name, chosen, choose }) {
   const [shown, more] = useMore(25);
-  return html`<table class="table"><thead><tr><th scope="col">${name}</th><th scope="col">status</th><th scope="col">since</th><th scope="col">serves → wants</th><th scope="col">pods</th><th scope="col">bytes</th><th scope="col">why, how</th></tr></thead>
-    <tbody>${rows.slice(0, shown).map((each) => html`<tr key=${each[name]} class=${`w-${each.word}`} id=${name === "region" ? each.region : undefined}>
+  return html`<table class="table"><thead><tr><th scope="col">${name}</th><th scope="col">status</th><th scope="col">since</th><th scope="col">served → aspired</th><th scope="col">pods</th><th scope="col">bytes</th><th scope="col">why, how</th></tr></thead>
+    <tbody>${rows.slice(0, shown).map((each) => html`<tr key=${each[name]} class=${`w-${each.status}`} id=${name === "region" ? each.region : undefined}>
       <th scope="row">${choose ? html`<button type="button" class="link" data-row aria-expanded=${chosen === each.region} onClick=${() => choose(each.region)}>${each.region}</button>` : html`<a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}</a>`}</th>
-      <td data-label="status"><${Badge} word=${each.word} /></td>
+      <td data-label="status"><${Badge} status=${each.status} /></td>
       <td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>
-      <td data-label="serves → wants">${each.word === "SILENT" ? html`${version(each.reported_version)} <small>when last heard ${clock(each.heard_at_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
+      <td data-label="served → aspired">${each.status === "SILENT" ? html`${version(each.reported_version)} <small>when last heard ${clock(each.heard_at_us, nowUs())}</small>` : html`${version(each.served_version)} → ${version(each.aspired_version)}`}</td>
       <td data-label="pods">${number(each.pods_serving)}/${number(each.pods_expected)}</td>
       <td data-label="bytes"><${Fetch} each=${each} /></td>
       <td data-label="why, how"><${Said} text=${why(each)} max=${140} /></td></tr>`)}</tbody></table>${more(rows.length)}`;
@@ -76,15 +76,15 @@ export function PairTable({ rows, name, chosen, choose }) {
 export function Model({ name }) {
   const { body, error } = useAnswer(`models/${name}`, (each) => each === name);
   const [region, setRegion] = useState(decodeURIComponent(location.hash.slice(1)));
-  useEffect(() => { document.title = `${body?.model.word ?? ""} ${name} · Modelcast`.trim(); });
+  useEffect(() => { document.title = `${body?.model.status ?? ""} ${name} · Modelcast`.trim(); });
   if (error && !body) return html`<p>${error}</p>`;
   if (!body || !store.loaded) return html`<p>Loading ${name}…</p>`;
   const { model } = body;
   const latest = version(model.latest_version);
-  return html`<section class=${`verdict w-${model.word}`} aria-label="verdict">
-      <p class="sentence"><${Badge} word=${model.word} /> ${number(model.serving)} of ${plural(model.counted, "region")} serve the aspired version; the latest version is ${latest}</p>
+  return html`<section class=${`verdict w-${model.status}`} aria-label="verdict">
+      <p class="sentence"><${Badge} status=${model.status} /> ${number(model.serving)} of ${plural(model.counted, "region")} serve the aspired version; the latest version is ${latest}</p>
       <p class="notes">consistent version ${model.consistent_version === null ? `none${model.last_consistent_version ? `, last ${model.last_consistent_version}` : ""} ` : html`${model.consistent_version} since <${Ago} us=${model.consistent_since_us} ago=${false} /> `}
-        · generation ${model.head_generation} · ${model.skew ? html`${plural(model.skew, "digest")} too many served since <${Ago} us=${model.skew_since_us} ago=${false} />` : "one digest served"} · the tracker spoke of it <${Ago} us=${model.said_at_us} /></p>
+        · generation ${model.head_generation} · ${model.skew ? html`${plural(model.skew, "digest")} too many served since <${Ago} us=${model.skew_since_us} ago=${false} />` : "one digest served"} · the tracker spoke of it <${Ago} us=${model.reported_at_us} /></p>
       ${model.alarm && html`<p class="alarm"><b>ALARM</b> <${Said} text=${model.alarm} /></p>`}
     </section>
     ${body.problems.length ? html`<section aria-label="what is wrong"><h2>What is wrong</h2><${Problems} ids=${body.problems.map((each) => each.id)} find="" /></section>` : null}

@@ -45,7 +45,7 @@ export function ModelTable() {
     <table class="table"><thead><tr><th scope="col">model</th><th scope="col">status</th><th scope="col">serving</th><th scope="col">consistent</th><th scope="col">latest</th><th scope="col">behind</th><th scope="col">digests too many</th></tr></thead>
     <tbody>${body.models.map((each) => html`<tr key=${each.model}>
       <th scope="row"><a href=${`/models/${each.model}`}>${each.model}</a></th>
-      <td data-label="status"><${Badge} word=${each.word} /><${Others} words=${each.words} but=${each.word} /></td>
+      <td data-label="status"><${Badge} status=${each.status} /><${Others} statuses=${each.statuses} but=${each.status} /></td>
       <td data-label="serving"><${Bar} done=${each.serving} of=${each.counted} /> ${number(each.serving)}/${number(each.counted)}</td>
       <td data-label="consistent">${version(each.consistent_version)}</td>
       <td data-label="latest">${version(each.latest_version)}</td>
@@ -56,9 +56,9 @@ export function ModelTable() {
 }
 
 /** What else is so in some regions. */
-function Others({ words, but }) {
-  const others = Object.entries(words).filter(([word]) => word !== but && word !== "OK" && word !== "HELD");
-  return html`<span class="others">${others.map(([word, count]) => html` <span class=${`count w-${word}`}>${number(count)} ${word}</span>`)}</span>`;
+function Others({ statuses, but }) {
+  const others = Object.entries(statuses).filter(([status]) => status !== but && status !== "OK" && status !== "HELD");
+  return html`<span class="others">${others.map(([status, count]) => html` <span class=${`count w-${status}`}>${number(count)} ${status}</span>`)}</span>`;
 }
 
 /** How many of how many, drawn; the figures stand beside it. */

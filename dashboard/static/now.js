@@ -22,9 +22,9 @@ function where(problem) {
   return problem.pairs_of ? `in ${number(problem.pairs)} of ${plural(problem.pairs_of, "region")}` : "";
 }
 
-function versions({ version_from: from, version_to: to, word }) {
+function versions({ version_from: from, version_to: to, status }) {
   if (to === null || to === undefined) return null;
-  if (word === "REFUSED") return from === null ? null : html`<span>serves ${from}</span>`;
+  if (status === "REFUSED") return from === null ? null : html`<span>serves ${from}</span>`;
   if (from === to) return html`<span>version ${to}</span>`;
   return html`<span><span class="unseen">from version </span>${version(from)}<span aria-hidden="true"> → </span><span class="unseen"> to </span>${version(to)}</span>`;
 }
@@ -39,13 +39,13 @@ function Progress({ problem }) {
 
 function Row({ problem, recovered }) {
   const named = problem.regions.length && !problem.region && problem.cause !== "region" ? problem.regions : problem.cause === "tracker" || problem.pairs > 1 && problem.cause === "region" ? problem.models : [];
-  return html`<li class=${`row w-${problem.word}${recovered ? " recovered" : ""}`}>
+  return html`<li class=${`row w-${problem.status}${recovered ? " recovered" : ""}`}>
     <a data-row href=${target(problem)}>
-      <${Badge} word=${problem.word} /> <strong>${problem.title}</strong> <span class="where">${where(problem)}</span>
+      <${Badge} status=${problem.status} /> <strong>${problem.title}</strong> <span class="where">${where(problem)}</span>
       <span class="when">${recovered ? `recovered ${clock(problem.recovered_us, nowUs())}, after ${duration((problem.recovered_us - problem.since_us) / 1e6)}` : html`<${Ago} us=${problem.since_us} ago=${false} />`}</span>
       <span class="versions">${versions(problem)}</span>
     </a>
-    ${!recovered && html`<div class="why"><${Said} text=${problem.reason} max=${160} />${problem.reason && problem.word === "SILENT" ? ` ${clock(problem.since_us, nowUs())}` : ""} <${Progress} problem=${problem} />
+    ${!recovered && html`<div class="why"><${Said} text=${problem.reason} max=${160} />${problem.reason && problem.status === "SILENT" ? ` ${clock(problem.since_us, nowUs())}` : ""} <${Progress} problem=${problem} />
       ${named.length > 1 && html`<span class="names">${named.join(", ")}${named.length < problem.pairs ? ", …" : ""}</span>`}</div>
     <${Command} text=${problem.command} />`}
   </li>`;
@@ -66,7 +66,7 @@ export function Problems({ ids, find }) {
   const list = useRef(null);
   const [shown, setShown] = useState(ROWS);
   const wanted = find.trim().toLowerCase();
-  const matches = (problem) => !wanted || JSON.stringify([problem.title, problem.word, problem.models, problem.regions, problem.reason]).toLowerCase().includes(wanted);
+  const matches = (problem) => !wanted || JSON.stringify([problem.title, problem.status, problem.models, problem.regions, problem.reason]).toLowerCase().includes(wanted);
   const order = useHeldOrder(ids, list).map((id) => store.problems.get(id)).filter((each) => each && matches(each));
   return html`<ol class="problems" ref=${list}>
       ${order.slice(0, shown).map((problem) => html`<${Row} key=${problem.id} problem=${problem} />`)}
@@ -79,17 +79,17 @@ function asText() {
   const lines = [`[${store.verdict.label}] ${store.verdict.sentence}`, ...store.verdict.notes];
   for (const id of store.order.slice(0, 10)) {
     const p = store.problems.get(id);
-    if (p) lines.push(`[${p.word}] ${p.title} ${where(p)}, since ${utc(p.since_us)}${p.reason ? `: ${p.reason}` : ""}`);
+    if (p) lines.push(`[${p.status}] ${p.title} ${where(p)}, since ${utc(p.since_us)}${p.reason ? `: ${p.reason}` : ""}`);
   }
   return [...lines, `as of ${utc(nowUs())}${old() ? " (OLD)" : ""}, ${location.origin}/`].join("\n");
 }
 
 function VerdictBox() {
   const { verdict, fresh } = store;
-  const counts = Object.entries(verdict.pairs).map(([word, count]) => html`<span class=${`count w-${word}`}>${number(count)} ${word === "OK" && old() ? "OK then" : word}</span>`);
+  const counts = Object.entries(verdict.pairs).map(([status, count]) => html`<span class=${`count w-${status}`}>${number(count)} ${status === "OK" && old() ? "OK then" : status}</span>`);
   const reading = { live: "Kafka read to its end", "catching up": "Kafka is being read", starting: "Kafka is being asked", away: "Kafka is away" }[fresh.kafka];
-  return html`<section class=${`verdict w-${verdict.word}`} aria-label="verdict">
-    <p class="sentence"><${Badge} word=${verdict.word} label=${verdict.label} /> ${live() ? "" : `As of ${clock(nowUs(), nowUs())}: `}${verdict.sentence}</p>
+  return html`<section class=${`verdict w-${verdict.status}`} aria-label="verdict">
+    <p class="sentence"><${Badge} status=${verdict.status} label=${verdict.label} /> ${live() ? "" : `As of ${clock(nowUs(), nowUs())}: `}${verdict.sentence}</p>
     <p class="notes">${[...verdict.notes, reading].join(" · ")}</p>
     <p class="counts">${counts} <${Copy} text=${asText()} label="copy as text" name="copy the verdict as text" /></p>
   </section>`;
@@ -120,8 +120,8 @@ export function Now() {
   return html`<${VerdictBox} />
     ${!store.verdict.models && html`<${Empty} />`}
     ${!quiet || store.recovered.length ? html`<section aria-label="what is wrong">
-      <div class="bar"><h2>${store.verdict.word === "LAG" ? "What is rolling out" : "What is wrong, worst first"}</h2>
-        <label>find <input id="find" type="search" value=${find} onInput=${(event) => setFind(event.target.value)} placeholder="model, region, word" /></label></div>
+      <div class="bar"><h2>${store.verdict.status === "LAG" ? "What is rolling out" : "What is wrong, worst first"}</h2>
+        <label>find <input id="find" type="search" value=${find} onInput=${(event) => setFind(event.target.value)} placeholder="model, region, status" /></label></div>
       <p class="keys"><kbd>j</kbd> <kbd>k</kbd> move · <kbd>Enter</kbd> opens · <kbd>c</kbd> copies the command · <kbd>/</kbd> finds</p>
       <${Problems} ids=${store.order} find=${find} />
       ${store.recovered.length ? html`<ol class="problems">${store.recovered.map((problem) => html`<${Row} key=${problem.id} problem=${problem} recovered=${true} />`)}</ol>` : null}

@@ -2,7 +2,7 @@
 
 import { html, useState } from "./vendor/htm-preact-standalone.mjs";
 import { clock, duration, MISSING, utc } from "./format.js";
-import { live, nowUs, old, pageAge, store, trackerAge } from "./store.js";
+import { live, nowUs, old, pageAge, store, trackerAge, trackerUnheard } from "./store.js";
 
 const SPACES = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
@@ -14,11 +14,11 @@ export function Said({ text, max = 300 }) {
   return html`<details class="said"><summary><bdi>${clean.slice(0, max)}…</bdi></summary><bdi>${clean}</bdi></details>`;
 }
 
-/** A status word with its shape. */
-export function Badge({ word, label }) {
-  const look = store.words.get(word);
-  const then = word === "OK" && old() ? "OK then" : label || word;
-  return html`<span class=${`badge w-${word}`} title=${look?.means}><span aria-hidden="true">${look?.shape.trim() || " "}</span> ${then}</span>`;
+/** A status with its shape. */
+export function Badge({ status, label }) {
+  const look = store.statuses.get(status);
+  const then = status === "OK" && old() ? "OK then" : label || status;
+  return html`<span class=${`badge w-${status}`} title=${look?.means}><span aria-hidden="true">${look?.shape.trim() || " "}</span> ${then}</span>`;
 }
 
 /** How long ago, counted on; the moment itself on hover. */
@@ -58,6 +58,7 @@ function state() {
   const age = trackerAge();
   if (!live()) return ["◌", `reconnecting, ${duration(pageAge())} old`, "wait"];
   if (age !== null && age > 90) return ["▲", `OLD: the tracker last reported ${duration(age)} ago`, "old"];
+  if (trackerUnheard()) return ["◐", `no tracker was heard for ${duration(trackerUnheard())}`, "wait"];
   if (store.fresh.kafka !== "live") return ["◐", `Kafka is ${store.fresh.kafka}; shown from ${store.fresh.source}`, "wait"];
   return ["●", `live, ${duration(pageAge())} old`, "live"];
 }

@@ -16,19 +16,19 @@ export function Regions() {
   return html`<section aria-label="regions"><h2>${plural(body.regions.length, "region")}, worst first</h2>
     <table class="table"><thead><tr><th scope="col">region</th><th scope="col">status</th><th scope="col">heard</th><th scope="col">workers</th><th scope="col">models serving</th><th scope="col">behind</th><th scope="col">disk free</th></tr></thead>
     <tbody>${body.regions.slice(0, shown).map((each) => html`<tr key=${each.region}><th scope="row"><a data-row href=${`/regions/${each.region}`}>${each.region}</a></th>
-      <td data-label="status"><${Badge} word=${each.word} /></td><td data-label="heard"><${Ago} us=${each.heard_at_us} /></td><td data-label="workers">${each.workers || "—"}</td>
+      <td data-label="status"><${Badge} status=${each.status} /></td><td data-label="heard"><${Ago} us=${each.heard_at_us} /></td><td data-label="workers">${each.workers || "—"}</td>
       <td data-label="models serving"><${Bar} done=${each.serving} of=${each.counted} /> ${number(each.serving)}/${number(each.counted)}</td>
       <td data-label="behind"><${Ago} us=${each.behind_since_us} ago=${false} /></td><td data-label="disk free">${size(each.disk_free_bytes)}</td></tr>`)}</tbody></table>${more(body.regions.length)}</section>`;
 }
 
 export function Region({ name }) {
   const { body, error } = useAnswer(`regions/${name}`);
-  useEffect(() => { document.title = `${body?.region.word ?? ""} ${name} · Modelcast`.trim(); });
+  useEffect(() => { document.title = `${body?.region.status ?? ""} ${name} · Modelcast`.trim(); });
   if (error && !body) return html`<p>${error}</p>`;
   if (!body) return html`<p>Loading ${name}…</p>`;
   const { region } = body;
-  return html`<section class=${`verdict w-${region.word}`} aria-label="verdict">
-      <p class="sentence"><${Badge} word=${region.word} /> ${number(region.serving)} of ${plural(region.counted, "model")} served as wanted</p>
+  return html`<section class=${`verdict w-${region.status}`} aria-label="verdict">
+      <p class="sentence"><${Badge} status=${region.status} /> ${number(region.serving)} of ${plural(region.counted, "model")} serve the aspired version</p>
       <p class="notes">heard <${Ago} us=${region.heard_at_us} /></p></section>
     <section aria-label="workers"><h2>${body.workers.length ? plural(body.workers.length, "worker") : "Workers"}</h2>${body.workers.length ? html`
       <table class="table"><thead><tr><th scope="col">worker</th><th scope="col">heard</th><th scope="col">started</th><th scope="col">models</th><th scope="col">disk free</th><th scope="col">cache</th><th scope="col">from the origin</th><th scope="col">software</th></tr></thead>
@@ -48,8 +48,8 @@ export function Refused() {
   if (!body.total) return html`<p>No region refuses a version.</p>`;
   return html`<section aria-label="refused versions"><h2>${plural(body.total, "refusal")}</h2>
     <table class="table"><thead><tr><th scope="col">version</th><th scope="col">region</th><th scope="col">since</th><th scope="col">serves</th><th scope="col">why</th><th scope="col">once it is mended</th></tr></thead>
-    <tbody>${body.refused.slice(0, shown).map((each) => { const wanted = each.refused_version ?? each.aspired_version; return html`<tr key=${`${each.model}@${each.region}`}>
-      <th scope="row"><a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}/${version(wanted)}</a></th><td data-label="region">${each.region}</td><td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>
+    <tbody>${body.refused.slice(0, shown).map((each) => { const aspired = each.refused_version ?? each.aspired_version; return html`<tr key=${`${each.model}@${each.region}`}>
+      <th scope="row"><a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}/${version(aspired)}</a></th><td data-label="region">${each.region}</td><td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>
       <td data-label="serves">${version(each.served_version)}</td><td data-label="why"><${Said} text=${each.error || "quarantined"} /></td>
-      <td data-label="once it is mended"><${Command} text=${`modelcast release ${each.model}/${version(wanted)}`} /></td></tr>`; })}</tbody></table>${more(body.refused.length)}</section>`;
+      <td data-label="once it is mended"><${Command} text=${`modelcast release ${each.model}/${version(aspired)}`} /></td></tr>`; })}</tbody></table>${more(body.refused.length)}</section>`;
 }

@@ -1,4 +1,4 @@
-// The words' shapes as they are drawn in the matrix: each differs in form, not only in colour.
+// The statuses' shapes as they are drawn in the matrix: each differs in form, not only in colour.
 
 const DRAW = {
   ALARM(c, w, h) { c.fillRect(0, 0, w, h); c.globalCompositeOperation = "destination-out"; cross(c, w, h, 0.28); },
@@ -22,17 +22,17 @@ function cross(c, w, h, inset) {
   c.stroke();
 }
 
-/** One small picture a word, `w` by `h` in CSS pixels, drawn once. */
-export function sprites(words, w, h, ratio, dark) {
-  return words.map((word) => {
+/** One small picture a status, `w` by `h` in CSS pixels, drawn once. */
+export function sprites(statuses, w, h, ratio, dark) {
+  return statuses.map((status) => {
     const picture = document.createElement("canvas");
     picture.width = Math.ceil(w * ratio);
     picture.height = Math.ceil(h * ratio);
     const c = picture.getContext("2d");
     c.scale(ratio, ratio);
-    c.fillStyle = c.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue(`--${word}`).trim() || (dark ? "#fff" : "#000");
+    c.fillStyle = c.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue(`--${status}`).trim() || (dark ? "#fff" : "#000");
     c.lineWidth = Math.max(1.2, Math.min(w, h) * 0.14);
-    (DRAW[word] ?? DRAW.NONE)(c, w, h);
+    (DRAW[status] ?? DRAW.NONE)(c, w, h);
     return picture;
   });
 }

@@ -3,10 +3,11 @@
 import { listen } from "./link.js";
 
 const RECOVERED_SECONDS = 120;
-const QUIET_SECONDS = 12; // two missed ticks: the stream may be open and dead
+const QUIET_SECONDS = 4.5; // two missed ticks: the stream may be open and dead
+const UNHEARD_SECONDS = 5; // a tracker tells each second that it lives
 
 export const store = {
-  words: new Map(), // word -> {shape, light, dark, means}
+  statuses: new Map(), // status -> {shape, light, dark, means}
   rank: new Map(),
   verdict: null, fresh: null, revision: -1, boot: "",
   problems: new Map(), order: [], recovered: [], total: 0,
@@ -48,14 +49,27 @@ export function trackerAge() {
   return store.fresh.age_seconds + (store.offsetUs + performance.now() * 1000 - store.fresh.as_of_us) / 1e6;
 }
 
+/** Seconds since a tracker told that it lives, if that is too long; else 0. */
+export function trackerUnheard() {
+  if (!store.fresh || store.fresh.tracker_seconds === null) return 0;
+  const seconds = store.fresh.tracker_seconds + (store.offsetUs + performance.now() * 1000 - store.fresh.as_of_us) / 1e6;
+  return seconds > UNHEARD_SECONDS ? seconds : 0;
+}
+
 /** Whether the page shows how things were. */
 export const old = () => store.loaded && (!live() || (trackerAge() ?? 0) > 90);
 
-function takeFresh(fresh) {
+function takeFresh(fresh, ageMs = 0) {
   if (!fresh) return;
-  store.heardAt = performance.now();
+  store.heardAt = performance.now() - ageMs;
   store.offsetUs = fresh.as_of_us - store.heardAt * 1000;
   store.fresh = fresh;
+}
+
+/** An answer may be one that the browser had kept: then it says less than what is known. */
+function takeAnswered(fresh) {
+  if (!store.fresh || fresh.as_of_us > store.fresh.as_of_us) takeFresh(fresh);
+  else store.heardAt = performance.now();
 }
 
 /** One answer of the API; throws with what the dashboard says is wrong. */
@@ -63,7 +77,7 @@ export async function ask(path) {
   const response = await fetch(`/api/v1/${path}`);
   const body = await response.json();
   if (!response.ok) throw new Error([body.error, body.subject, body.hint].filter(Boolean).join(" · "));
-  takeFresh(body.fresh);
+  if (body.fresh) takeAnswered(body.fresh);
   return body;
 }
 
@@ -83,10 +97,10 @@ let loading = null;
 export function load() {
   loading ??= (async () => {
     try {
-      const [words, verdict, problems, entries, grid] = await Promise.all(
-        [ask("words"), ask("verdict"), ask("problems?limit=200"), ask("entries"), askGrid()]);
-      store.words = new Map(words.words.map((each) => [each.word, each]));
-      store.rank = new Map(words.words.map((each, place) => [each.word, place]));
+      const [statuses, verdict, problems, entries, grid] = await Promise.all(
+        [ask("statuses"), ask("verdict"), ask("problems?limit=200"), ask("entries"), askGrid()]);
+      store.statuses = new Map(statuses.statuses.map((each) => [each.status, each]));
+      store.rank = new Map(statuses.statuses.map((each, place) => [each.status, place]));
       Object.assign(store, { verdict: verdict.verdict, boot: verdict.boot, revision: verdict.revision, grid, entries: entries.entries });
       store.problems = new Map(problems.problems.map((each) => [each.id, each]));
       store.order = problems.problems.map((each) => each.id);
@@ -113,8 +127,8 @@ export function watchModels(watcher) {
 }
 
 const HEAR = {
-  hello(data) {
-    takeFresh(data.fresh);
+  hello(data, ageMs) {
+    takeFresh(data.fresh, ageMs);
     if (store.loaded && data.boot !== store.boot) HEAR.resync();
   },
   tick: takeFresh,
@@ -124,7 +138,7 @@ const HEAR = {
   gone(id) {
     const problem = store.problems.get(id);
     store.problems.delete(id);
-    const told = problem && store.rank.get(problem.word) < store.rank.get("LAG"); // a rollout that ended is no recovery
+    const told = problem && store.rank.get(problem.status) < store.rank.get("LAG"); // a rollout that ended is no recovery
     if (told) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
     store.recovered.length = Math.min(store.recovered.length, 5);
   },
@@ -137,10 +151,10 @@ const HEAR = {
   pairs(rows) {
     const { grid } = store;
     if (!grid) return;
-    for (const [model, region, word] of rows) {
+    for (const [model, region, status] of rows) {
       const row = grid.model.get(model), column = grid.region.get(region);
       if (row === undefined || column === undefined) { load(); return; }
-      grid.cells[row * grid.regions.length + column] = store.rank.get(word);
+      grid.cells[row * grid.regions.length + column] = store.rank.get(status);
     }
     grid.version += 1;
   },
@@ -152,9 +166,10 @@ const HEAR = {
 /** Loads, and follows. */
 export function start() {
   load();
-  listen(({ kind, data }) => {
-    if (kind !== "lost" && kind !== "open") store.heardAt = performance.now();
-    HEAR[kind]?.(data);
+  listen(({ kind, data, at }) => {
+    const ageMs = at ? Math.max(0, Date.now() - at) : 0; // the worker tells who comes late what it heard last
+    if (kind !== "lost" && kind !== "open") store.heardAt = performance.now() - ageMs;
+    HEAR[kind]?.(data, ageMs);
     changed();
   });
   setInterval(() => {

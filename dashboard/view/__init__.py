@@ -1,3 +1,3 @@
 """What is shown, as values: pure, `now` is passed in."""
 
-__all__ = ["entries", "fleet", "grid", "pairs", "problems", "verdict"]
+__all__ = ["entries", "grid", "overview", "pairs", "problems", "rollouts", "verdict"]

@@ -137,12 +137,12 @@ class Announced:
         return f"another entry was announced as generation {entry.generation}" if contradicts else ""
 
     def compare(self, heads: Mapping[str, int], now_us: int) -> list[EntryLine]:
-        """Compare with where logs end, by model; the lines that have come to say something else."""
+        """Compare the lines with where logs end, by model; return the lines that changed."""
         changed = []
         for number, line in enumerate(self.lines):
             missing = _missing(line, heads.get(line.model), now_us)
-            is_said = line.trouble.startswith(NOT_THERE)
-            if (missing and not line.trouble) or (is_said and line.trouble != missing):
+            is_noted = line.trouble.startswith(NOT_THERE)
+            if (missing and not line.trouble) or (is_noted and line.trouble != missing):
                 self.lines[number] = replace(line, trouble=missing)
                 changed.append(self.lines[number])
         return changed

@@ -2,32 +2,32 @@
 
 import json
 
-from modelcast.dashboard.view.fleet import Fleet
-from modelcast.schemas.words import LOOKS, Word
+from modelcast.dashboard.view.overview import Overview
+from modelcast.schemas.statuses import LOOKS, Status
 
 ABSENT = 255
 """The byte of a pair that there is not."""
-_CODES = {word: code for code, word in enumerate(Word)}
+_CODES = {status: code for code, status in enumerate(Status)}
 
 
-def grid(fleet: Fleet, as_of_us: int) -> bytes:
+def grid(overview: Overview, as_of_us: int) -> bytes:
     """The matrix, models by regions, row after row.
 
     Returns:
-        One line of JSON (``models``, ``regions``, ``words``, ``as_of_us``, ``shape``), then ``models × regions`` bytes:
-        each the place of its word in ``words``, or 255.
+        A line of JSON (``models``, ``regions``, ``statuses``, ``as_of_us``, ``shape``), then models × regions bytes,
+        each the place of a status in ``statuses``, or 255.
     """
-    models, regions = sorted(fleet.models), fleet.regions
+    models, regions = sorted(overview.models), overview.regions
     column = {region: place for place, region in enumerate(regions)}
     cells = bytearray([ABSENT]) * (len(models) * len(regions))
     for at, model in enumerate(models):
-        for region, pair in fleet.models[model].pairs.items():
-            cells[at * len(regions) + column[region]] = _CODES[pair.word]
+        for region, pair in overview.models[model].pairs.items():
+            cells[at * len(regions) + column[region]] = _CODES[pair.status]
     head = {
         "models": models,
         "regions": regions,
-        "words": [word.value for word in LOOKS],
+        "statuses": [status.value for status in LOOKS],
         "as_of_us": as_of_us,
-        "shape": fleet.shape,
+        "shape": overview.shape,
     }
     return json.dumps(head, separators=(",", ":")).encode() + b"\n" + bytes(cells)

@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.schemas.records import RegionState
-from modelcast.schemas.words import BEHIND, Word, rank
+from modelcast.schemas.statuses import BEHIND, Status, rank
 
 STALE_SECONDS = 90.0
 """A model's state that is older says more about the tracker than about the model: it repeats itself every 30 s."""
@@ -25,7 +25,7 @@ class Problem:
 
     Attributes:
         id: stays the same while the cause does.
-        word: how it stands.
+        status: how it stands.
         cause: ``tracker``, ``region``, ``version``, ``model`` or ``pair``.
         title: what it is about, for people.
         pairs: how many pairs it is about.
@@ -36,7 +36,7 @@ class Problem:
         model: the only model that it is about, or "".
         region: the only region that it is about, or "".
         version_from: what is served; None: several, or nothing.
-        version_to: what is wanted, or refused.
+        version_to: the aspired version, or the refused one.
         bytes_moved: of the fetch under way.
         bytes_planned: of the fetch under way; 0: none.
         bytes_per_second: of the fetch under way.
@@ -46,7 +46,7 @@ class Problem:
     """
 
     id: str
-    word: Word
+    status: Status
     cause: str
     title: str
     pairs: int
@@ -66,52 +66,52 @@ class Problem:
     regions: tuple[str, ...] = ()
 
 
-def problems(fleet: Fleet, now_us: int) -> list[Problem]:
-    """All of them, worst first, the longest first among equals."""
-    found = [*_stale(fleet, now_us), *_alarms(fleet)]
-    by_word: dict[Word, list[Pair]] = defaultdict(list)
-    for pair in filter(_matters, fleet.troubled()):
-        by_word[pair.word].append(pair)
-    models_in = _ModelsIn(fleet)
-    for word in (Word.SILENT, Word.NONE):
-        found += _by_region(word, by_word[word], models_in, share=0.0)
-    found += _by_version(by_word[Word.REFUSED], fleet)
-    for word in (*BEHIND, Word.EMPTY):
-        found += _behind(word, by_word[word], models_in, fleet)
-    return sorted(found, key=lambda p: (rank(p.word), -p.pairs, p.since_us or now_us, p.id))
+def problems(overview: Overview, now_us: int) -> list[Problem]:
+    """All problems, worst first; among equals, those that last longest."""
+    found = [*_stale(overview, now_us), *_alarms(overview)]
+    by_status: dict[Status, list[Pair]] = defaultdict(list)
+    for pair in filter(_matters, overview.troubled()):
+        by_status[pair.status].append(pair)
+    models_in = _ModelsIn(overview)
+    for status in (Status.SILENT, Status.NONE):
+        found += _by_region(status, by_status[status], models_in, share=0.0)
+    found += _by_version(by_status[Status.REFUSED], overview)
+    for status in (*BEHIND, Status.EMPTY):
+        found += _behind(status, by_status[status], models_in, overview)
+    return sorted(found, key=lambda p: (rank(p.status), -p.pairs, p.since_us or now_us, p.id))
 
 
 def _matters(pair: Pair) -> bool:
     """A region that has nothing to serve is no trouble, and an alarm is shown once for its model."""
-    return pair.word is not Word.ALARM and (pair.word is not Word.NONE or pair.row.aspired_version is not None)
+    return pair.status is not Status.ALARM and (pair.status is not Status.NONE or pair.row.aspired_version is not None)
 
 
 class _ModelsIn(dict[str, int]):
     """How many models count in a region; looked up when it is asked for."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, overview: Overview) -> None:
         super().__init__()
-        self._fleet = fleet
+        self._overview = overview
 
     def __missing__(self, region: str) -> int:
-        pairs = (view.pairs.get(region) for view in self._fleet.models.values())
+        pairs = (view.pairs.get(region) for view in self._overview.models.values())
         self[region] = count = sum(pair is not None and pair.counted for pair in pairs)
         return count
 
 
-def _stale(fleet: Fleet, now_us: int) -> Iterable[Problem]:
-    """Some models were not spoken of for long, others were: one tracker of several stands still."""
-    old = sorted(n for n, view in fleet.models.items() if now_us - view.appended_us > STALE_SECONDS * 1_000_000)
+def _stale(overview: Overview, now_us: int) -> Iterable[Problem]:
+    """The problem of states that are old while others are new: one tracker of several stands still."""
+    old = sorted(n for n, view in overview.models.items() if now_us - view.appended_us > STALE_SECONDS * 1_000_000)
     if not old:
         return
-    since_us = min(fleet.models[name].appended_us for name in old)
+    since_us = min(overview.models[name].appended_us for name in old)
     yield Problem(
         id="stale",
-        word=Word.SILENT,
+        status=Status.SILENT,
         cause="tracker",
-        title="the tracker" if len(old) == len(fleet.models) else "one of the trackers",
+        title="the tracker" if len(old) == len(overview.models) else "one of the trackers",
         pairs=len(old),
-        pairs_of=len(fleet.models),
+        pairs_of=len(overview.models),
         since_us=since_us,
         reason="it has not reported who serves what since; what is shown of these models is as of then",
         command="modelcast doctor --only kafka",
@@ -119,12 +119,12 @@ def _stale(fleet: Fleet, now_us: int) -> Iterable[Problem]:
     )
 
 
-def _alarms(fleet: Fleet) -> Iterable[Problem]:
-    for name, view in fleet.models.items():
+def _alarms(overview: Overview) -> Iterable[Problem]:
+    for name, view in overview.models.items():
         if view.state.alarm:
             yield Problem(
                 id=f"alarm:{name}",
-                word=Word.ALARM,
+                status=Status.ALARM,
                 cause="model",
                 title=name,
                 pairs=len(view.pairs),
@@ -137,36 +137,36 @@ def _alarms(fleet: Fleet) -> Iterable[Problem]:
             )
 
 
-def _by_region(word: Word, pairs: Sequence[Pair], models_in: dict[str, int], *, share: float) -> list[Problem]:
+def _by_region(status: Status, pairs: Sequence[Pair], models_in: dict[str, int], *, share: float) -> list[Problem]:
     """One line a region that has at least ``share`` of its models among ``pairs``."""
     grouped: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
         grouped[pair.row.region].append(pair)
     return [
-        _of_region(word, region, members, models_in[region])
+        _of_region(status, region, members, models_in[region])
         for region, members in grouped.items()
         if share == 0.0 or (len(members) >= GROUP_MIN and len(members) >= share * models_in[region])
     ]
 
 
-def _of_region(word: Word, region: str, members: Sequence[Pair], of: int) -> Problem:
+def _of_region(status: Status, region: str, members: Sequence[Pair], of: int) -> Problem:
     reasons = {p.row.error for p in members if p.row.error}
-    if word is Word.SILENT:
+    if status is Status.SILENT:
         unheard = any(p.row.silent for p in members)
         reason = "no heartbeat since" if unheard else "its pods were not read back since"
         command = "modelcast get regions"
-    elif word is Word.NONE:
+    elif status is Status.NONE:
         reason, command = "never reported; is its region agent running?", f"modelcast run region {shlex.quote(region)}"
-    elif word is Word.EMPTY:
+    elif status is Status.EMPTY:
         reason, command = "no pods are known there: nothing serves what it has", "modelcast doctor --only pods"
     else:
         reason = reasons.pop() if len(reasons) == 1 else ""
         command = "modelcast get regions"
     versions = {(p.row.served_version, p.row.aspired_version) for p in members} if len(members) == 1 else set()
-    served, wanted = versions.pop() if versions else (None, None)
+    served, aspired = versions.pop() if versions else (None, None)
     return Problem(
-        id=f"{word.value.lower()}:@{region}",
-        word=word,
+        id=f"{status.value.lower()}:@{region}",
+        status=status,
         cause="region",
         title=region,
         pairs=len(members),
@@ -177,13 +177,13 @@ def _of_region(word: Word, region: str, members: Sequence[Pair], of: int) -> Pro
         model=members[0].model if of == 1 else "",
         region=region,
         version_from=served,
-        version_to=wanted,
+        version_to=aspired,
         models=tuple(sorted(p.model for p in members)[:NAMES_KEPT]),
         regions=(region,),
     )
 
 
-def _by_version(pairs: Sequence[Pair], fleet: Fleet) -> list[Problem]:
+def _by_version(pairs: Sequence[Pair], overview: Overview) -> list[Problem]:
     grouped: dict[tuple[str, int | None], list[Pair]] = defaultdict(list)
     for pair in pairs:
         version = pair.row.refused_version if pair.row.refused_version is not None else pair.row.aspired_version
@@ -194,11 +194,11 @@ def _by_version(pairs: Sequence[Pair], fleet: Fleet) -> list[Problem]:
         found.append(
             Problem(
                 id=f"refused:{reference}",
-                word=Word.REFUSED,
+                status=Status.REFUSED,
                 cause="version",
                 title=reference,
                 pairs=len(members),
-                pairs_of=_counted(fleet, model),
+                pairs_of=_counted(overview, model),
                 since_us=_oldest(members),
                 reason=next((p.row.error for p in members if p.row.error), "quarantined")[:REASON_CHARS_MAX],
                 command=f"modelcast describe {shlex.quote(reference)}",
@@ -213,25 +213,25 @@ def _by_version(pairs: Sequence[Pair], fleet: Fleet) -> list[Problem]:
     return found
 
 
-def _behind(word: Word, pairs: Sequence[Pair], models_in: dict[str, int], fleet: Fleet) -> list[Problem]:
-    found = _by_region(word, pairs, models_in, share=REGION_SHARE) if len(fleet.models) > 1 else []
+def _behind(status: Status, pairs: Sequence[Pair], models_in: dict[str, int], overview: Overview) -> list[Problem]:
+    found = _by_region(status, pairs, models_in, share=REGION_SHARE) if len(overview.models) > 1 else []
     whole = {p.region for p in found}
     grouped: dict[tuple[str, int | None], list[Pair]] = defaultdict(list)
     for pair in pairs:
         if pair.row.region not in whole:
             grouped[pair.model, pair.row.aspired_version].append(pair)
     for (model, version), members in grouped.items():
-        found.append(_of_model(word, model, version, members, _counted(fleet, model)))
+        found.append(_of_model(status, model, version, members, _counted(overview, model)))
     return found
 
 
-def _of_model(word: Word, model: str, version: int | None, members: Sequence[Pair], of: int) -> Problem:
+def _of_model(status: Status, model: str, version: int | None, members: Sequence[Pair], of: int) -> Problem:
     slowest = min(members, key=lambda p: p.since_us)
     row, one = slowest.row, len(members) == 1
     where = f"@{row.region}" if one else ""
     return Problem(
-        id=f"{word.value.lower()}:{model}/{version}{where}",
-        word=word,
+        id=f"{status.value.lower()}:{model}/{version}{where}",
+        status=status,
         cause="pair" if one else "model",
         title=model,
         pairs=len(members),
@@ -258,8 +258,8 @@ def _stands(row: RegionState) -> str:
     return row.rollover or f"{row.pods_serving} of {row.pods_expected} pods serve it"
 
 
-def _counted(fleet: Fleet, model: str) -> int:
-    return sum(p.counted for p in fleet.models[model].pairs.values())
+def _counted(overview: Overview, model: str) -> int:
+    return sum(p.counted for p in overview.models[model].pairs.values())
 
 
 def _names(members: Sequence[Pair]) -> tuple[str, ...]:

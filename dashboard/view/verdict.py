@@ -1,46 +1,47 @@
-"""One sentence: is everything as it should be, and if not, what and where."""
+"""The verdict over everything: one status and one sentence."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.problems import Problem
-from modelcast.schemas.words import LOOKS, Word, number, plural, rank
+from modelcast.schemas.quantities import number, plural
+from modelcast.schemas.statuses import LOOKS, Status, rank
 
 SILENT_SHARE_MAX = 0.3
-"""A smaller share of silent regions is named, but is no verdict over the fleet."""
+"""A smaller share of silent regions is named, but is no verdict over all."""
 NO_TRACKER = "No tracker has reported in time: what is shown is its last report."
 _SAYING = {
-    Word.ALARM: "raise an alarm",
-    Word.REFUSED: "have a version that is refused",
-    Word.FAILED: "fail to load",
-    Word.STALLED: "stand still",
-    Word.LATE: "are late",
-    Word.LAG: "are rolling out",
-    Word.EMPTY: "have no pods",
-    Word.NONE: "were never reported",
-    Word.SILENT: "have not reported",
+    Status.ALARM: "raise an alarm",
+    Status.REFUSED: "have a version that is refused",
+    Status.FAILED: "fail to load",
+    Status.STALLED: "stand still",
+    Status.LATE: "are late",
+    Status.LAG: "are rolling out",
+    Status.EMPTY: "have no pods",
+    Status.NONE: "were never reported",
+    Status.SILENT: "have not reported",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class FleetVerdict:
+class OverviewVerdict:
     """The head of the page.
 
     Attributes:
-        word: the worst that counts.
-        label: the word as it is shown, such as ``SILENT (1 of 200)``.
+        status: the worst that counts.
+        label: the status as it is shown, such as ``SILENT (1 of 200)``.
         sentence: for people.
         notes: what else is so, each a few words.
         models: how many there are.
         regions: how many there are.
-        models_in_trouble: how many have a word that a person wants to see.
+        models_in_trouble: how many have a status that a person wants to see.
         regions_in_trouble: how many regions those are in.
-        pairs: how many counted pairs have each word.
+        pairs: how many counted pairs have each status.
     """
 
-    word: Word
+    status: Status
     label: str
     sentence: str
     notes: tuple[str, ...]
@@ -51,29 +52,29 @@ class FleetVerdict:
     pairs: Mapping[str, int]
 
 
-def fleet_verdict(fleet: Fleet, found: Sequence[Problem]) -> FleetVerdict:
-    """The fleet's word and sentence. One silent region of many is named, and is no verdict over the rest."""
-    pairs, counts = list(fleet.troubled()), fleet.counts()
-    regions = fleet.regions
-    silent = sorted({p.row.region for p in pairs if p.word is Word.SILENT and p.row.silent})
-    unread = any(p.word is Word.SILENT and not p.row.silent for p in pairs)
+def overview_verdict(overview: Overview, found: Sequence[Problem]) -> OverviewVerdict:
+    """The verdict over all models and regions. One silent region of many is named, and is no verdict over the rest."""
+    pairs, counts = list(overview.troubled()), overview.counts()
+    regions = overview.regions
+    silent = sorted({p.row.region for p in pairs if p.status is Status.SILENT and p.row.silent})
+    unread = any(p.status is Status.SILENT and not p.row.silent for p in pairs)
     few_silent = bool(silent) and not unread and len(silent) < SILENT_SHARE_MAX * len(regions)
-    words = {p.word for p in found if p.cause != "tracker"} - ({Word.SILENT} if few_silent else set())
-    word = min(words, key=rank, default=Word.OK if fleet.models else Word.NONE)
-    label = word.value
-    if few_silent and (word is Word.OK or rank(word) >= rank(Word.LAG)):
-        word, label = Word.SILENT, f"SILENT ({number(len(silent))} of {number(len(regions))})"
-    unspoken = bool(fleet.models) and any(p.cause == "tracker" and p.pairs == len(fleet.models) for p in found)
+    statuses = {p.status for p in found if p.cause != "tracker"} - ({Status.SILENT} if few_silent else set())
+    status = min(statuses, key=rank, default=Status.OK if overview.models else Status.NONE)
+    label = status.value
+    if few_silent and (status is Status.OK or rank(status) >= rank(Status.LAG)):
+        status, label = Status.SILENT, f"SILENT ({number(len(silent))} of {number(len(regions))})"
+    unspoken = bool(overview.models) and any(p.cause == "tracker" and p.pairs == len(overview.models) for p in found)
     if unspoken:
-        word, label = Word.SILENT, Word.SILENT.value
-    of_word = [p for p in pairs if p.word is word]
-    models_in, regions_in = {p.model for p in of_word}, {p.row.region for p in of_word}
-    return FleetVerdict(
-        word=word,
+        status, label = Status.SILENT, Status.SILENT.value
+    of_status = [p for p in pairs if p.status is status]
+    models_in, regions_in = {p.model for p in of_status}, {p.row.region for p in of_status}
+    return OverviewVerdict(
+        status=status,
         label=label,
-        sentence=NO_TRACKER if unspoken else _sentence(fleet, word, len(models_in), regions_in, counts),
-        notes=_notes(found, word, len(silent)),
-        models=len(fleet.models),
+        sentence=NO_TRACKER if unspoken else _sentence(overview, status, len(models_in), regions_in, counts),
+        notes=_notes(found, status, len(silent)),
+        models=len(overview.models),
         regions=len(regions),
         models_in_trouble=len({p.model for p in pairs}),
         regions_in_trouble=len({p.row.region for p in pairs}),
@@ -81,21 +82,21 @@ def fleet_verdict(fleet: Fleet, found: Sequence[Problem]) -> FleetVerdict:
     )
 
 
-def _sentence(fleet: Fleet, word: Word, models: int, regions: set[str], counts: Counter[Word]) -> str:
-    if not fleet.models:
+def _sentence(overview: Overview, status: Status, models: int, regions: set[str], counts: Counter[Status]) -> str:
+    if not overview.models:
         return "Nothing is known yet: nothing was published, or no tracker runs."
-    all_models, all_regions = len(fleet.models), len(fleet.regions)
-    if word is Word.OK:
-        served = counts[Word.OK] + counts[Word.HELD]
-        held = f", {number(counts[Word.HELD])} of them held" if counts[Word.HELD] else ""
+    all_models, all_regions = len(overview.models), len(overview.regions)
+    if status is Status.OK:
+        served = counts[Status.OK] + counts[Status.HELD]
+        held = f", {number(counts[Status.HELD])} of them held" if counts[Status.HELD] else ""
         return f"Nothing is wrong. {plural(served, 'pair')} of model and region OK{held}."
-    if word is Word.SILENT:
+    if status is Status.SILENT:
         who = next(iter(regions)) if len(regions) == 1 else f"{number(len(regions))} of {plural(all_regions, 'region')}"
         return f"{who} {'has' if len(regions) == 1 else 'have'} not reported in time."
     if models == 1 == all_models:
-        name = next(iter(fleet.models))
-        return f"{name} {_singular(_SAYING[word])} in {number(len(regions))} of {plural(all_regions, 'region')}."
-    saying = _SAYING[word] if models != 1 else _singular(_SAYING[word])
+        name = next(iter(overview.models))
+        return f"{name} {_singular(_SAYING[status])} in {number(len(regions))} of {plural(all_regions, 'region')}."
+    saying = _SAYING[status] if models != 1 else _singular(_SAYING[status])
     many = f"{number(models)} of {plural(all_models, 'model')} {saying}"
     return f"{many} in {number(len(regions))} of {plural(all_regions, 'region')}."
 
@@ -106,15 +107,15 @@ def _singular(verb: str) -> str:
     return f"{head} {rest}"
 
 
-def _notes(found: Sequence[Problem], word: Word, silent: int) -> tuple[str, ...]:
-    refused = sum(p.word is Word.REFUSED for p in found)
-    late = Counter(p.word for p in found)
-    notes = [f"{plural(silent, 'region')} silent"] if silent and word is not Word.SILENT else []
-    if refused and word is not Word.REFUSED:
+def _notes(found: Sequence[Problem], status: Status, silent: int) -> tuple[str, ...]:
+    refused = sum(p.status is Status.REFUSED for p in found)
+    late = Counter(p.status for p in found)
+    notes = [f"{plural(silent, 'region')} silent"] if silent and status is not Status.SILENT else []
+    if refused and status is not Status.REFUSED:
         notes.append(f"{plural(refused, 'version')} refused")
     notes += [
         f"{number(late[each])} × {each.value}"
-        for each in (Word.FAILED, Word.STALLED, Word.LATE)
-        if late[each] and each is not word
+        for each in (Status.FAILED, Status.STALLED, Status.LATE)
+        if late[each] and each is not status
     ]
     return tuple(notes)

@@ -1,113 +1,25 @@
 """What the API answers, as records: the OpenAPI document is made from these. Times are UTC microseconds."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modelcast.dashboard.board import Freshness
-from modelcast.dashboard.groups import GroupView, GroupWord
+from modelcast.dashboard.dashboard import Freshness
+from modelcast.dashboard.groups import GroupStatus, GroupView
+from modelcast.dashboard.sources.letters import LetterGroup
 from modelcast.dashboard.view.entries import EntryLine
-from modelcast.dashboard.view.fleet import Fleet, Worker
-from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
-from modelcast.dashboard.view.verdict import FleetVerdict
+from modelcast.dashboard.view.rollouts import Rollout
+from modelcast.dashboard.view.verdict import OverviewVerdict
+from modelcast.dashboard.web.rows import ModelLine, PairLine, RegionLine, WorkerLine
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.records import CommandKind, PodReport
-from modelcast.schemas.words import LOOKS, Word, worst
+from modelcast.schemas.statuses import LOOKS, Status
 
 
 @dataclass(frozen=True, slots=True)
-class PairLine:
-    """One model in one region."""
+class StatusLine:
+    """How a status looks, and what it means."""
 
-    model: str
-    region: str
-    word: Word
-    since_us: int
-    counted: bool
-    left_out: str
-    state: str
-    served_version: int | None
-    reported_version: int | None
-    aspired_version: int | None
-    staged_version: int | None
-    refused_version: int | None
-    pinned_version: int | None
-    paused: bool
-    pods_serving: int
-    pods_expected: int
-    behind_since_us: int
-    reported_at_us: int
-    heard_at_us: int
-    bytes_moved: int
-    bytes_saved: int
-    bytes_total: int
-    bytes_planned: int
-    bytes_per_second: float
-    way: str
-    rollover: str
-    stage_seconds: dict[str, float]
-    error: str
-    error_generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class ModelLine:
-    """One model in a list. ``serving`` of ``counted`` regions serve what the log wants there."""
-
-    model: str
-    word: Word
-    since_us: int
-    latest_version: int | None
-    consistent_version: int | None
-    consistent_since_us: int
-    last_consistent_version: int | None
-    serving: int
-    counted: int
-    skew: int
-    skew_since_us: int
-    behind_since_us: int
-    head_generation: int
-    regions_omitted: int
-    alarm: str
-    said_at_us: int
-    words: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class RegionLine:
-    """One region in a list. ``serving`` of ``counted`` models serve what the log wants there."""
-
-    region: str
-    word: Word
-    heard_at_us: int
-    workers: int
-    serving: int
-    counted: int
-    behind_since_us: int
-    disk_free_bytes: int | None
-    words: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLine:
-    """A worker of a region, by its last heartbeat."""
-
-    worker: str
-    heard_at_us: int
-    started_at_us: int
-    models_owned: int
-    disk_free_bytes: int
-    cache_used_bytes: int
-    origin_bytes_per_second: float
-    draining: bool
-    software: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class WordLine:
-    """How a status word looks, and what it means."""
-
-    word: Word
+    status: Status
     shape: str
     light: str
     dark: str
@@ -115,10 +27,10 @@ class WordLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """All status words, worst first."""
+class Statuses:
+    """All statuses, worst first."""
 
-    words: tuple[WordLine, ...]
+    statuses: tuple[StatusLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +40,7 @@ class VerdictAnswer:
     fresh: Freshness
     boot: str
     revision: int
-    verdict: FleetVerdict
+    verdict: OverviewVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +94,12 @@ class Pods:
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """All regions, worst first."""
+    """Regions, worst first."""
 
     fresh: Freshness
     revision: int
     regions: tuple[RegionLine, ...]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +125,26 @@ class Refusals:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The newest ``total`` dead letters, by topic and reason; those with the newest letter first."""
+
+    fresh: Freshness
+    looked_at_us: int
+    total: int
+    groups: tuple[LetterGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """Versions that are on their way, worst first."""
+
+    fresh: Freshness
+    revision: int
+    total: int
+    rollouts: tuple[Rollout, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Entries:
     """The newest log entries of all models, newest first."""
 
@@ -220,10 +153,10 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupWordLine:
-    """What a status word of consumer groups means."""
+class GroupStatusLine:
+    """What a status of consumer groups means."""
 
-    word: GroupWord
+    status: GroupStatus
     means: str
 
 
@@ -234,14 +167,14 @@ class Groups:
     Attributes:
         looked_at_us: when they were looked at; 0: not yet.
         error: why the last look failed; what is shown is from ``looked_at_us``.
-        words: worst first.
+        statuses: worst first.
     """
 
     fresh: Freshness
     looked_at_us: int
     error: str
     groups: tuple[GroupView, ...]
-    words: tuple[GroupWordLine, ...]
+    statuses: tuple[GroupStatusLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,116 +212,6 @@ class Fault:
     hint: str
 
 
-def words() -> Words:
-    """The status words."""
-    return Words(tuple(WordLine(word, k.shape, k.light, k.dark, k.means) for word, k in LOOKS.items()))
-
-
-def pair_line(pair: Pair) -> PairLine:
-    """A pair as it is answered."""
-    row = pair.row
-    return PairLine(
-        model=pair.model,
-        region=row.region,
-        word=pair.word,
-        since_us=pair.since_us,
-        counted=pair.counted,
-        left_out=row.left_out,
-        state=row.state.value if row.state else "",
-        served_version=row.served_version,
-        reported_version=row.reported_version,
-        aspired_version=row.aspired_version,
-        staged_version=row.staged_version,
-        refused_version=row.refused_version,
-        pinned_version=row.pinned_version,
-        paused=row.paused,
-        pods_serving=0 if pair.word is Word.SILENT else row.pods_serving,
-        pods_expected=row.pods_expected,
-        behind_since_us=pair.behind_since_us,
-        reported_at_us=row.reported_at_us,
-        heard_at_us=row.heard_at_us,
-        bytes_moved=row.bytes_moved,
-        bytes_saved=row.bytes_saved,
-        bytes_total=row.bytes_total,
-        bytes_planned=row.bytes_planned,
-        bytes_per_second=row.bytes_per_second,
-        way=row.way,
-        rollover=row.rollover,
-        stage_seconds=dict(row.stage_seconds),
-        error=row.error,
-        error_generation=row.error_generation,
-    )
-
-
-def model_line(view: ModelView) -> ModelLine:
-    """A model as it is answered."""
-    state, counted = view.state, [p for p in view.pairs.values() if p.counted]
-    return ModelLine(
-        model=state.model,
-        word=view.word,
-        since_us=_oldest(p.since_us for p in counted if p.word is view.word),
-        latest_version=state.latest_version,
-        consistent_version=state.consistent_version if _serving(counted) == len(counted) else None,
-        consistent_since_us=state.consistent_since_us,
-        last_consistent_version=state.last_consistent_version,
-        serving=_serving(counted),
-        counted=len(counted),
-        skew=state.skew,
-        skew_since_us=state.skew_since_us,
-        behind_since_us=_oldest(p.behind_since_us for p in counted if p.behind_since_us),
-        head_generation=state.head_generation,
-        regions_omitted=state.regions_omitted,
-        alarm=state.alarm,
-        said_at_us=view.appended_us,
-        words={word.value: view.words[word] for word in LOOKS if view.words.get(word)},
-    )
-
-
-def region_line(fleet: Fleet, region: str) -> RegionLine:
-    """A region as it is answered."""
-    pairs = [view.pairs[region] for view in fleet.models.values() if region in view.pairs]
-    counted, workers = [p for p in pairs if p.counted], fleet.workers.get(region, ())
-    return RegionLine(
-        region=region,
-        word=worst(p.word for p in counted),
-        heard_at_us=max([*(w.heard_at_us for w in workers), *(p.row.heard_at_us for p in pairs)], default=0),
-        workers=len(workers),
-        serving=_serving(counted),
-        counted=len(counted),
-        behind_since_us=_oldest(p.behind_since_us for p in counted if p.behind_since_us),
-        disk_free_bytes=min((w.heartbeat.disk_free_bytes for w in workers), default=None),
-        words=_words_of(counted),
-    )
-
-
-def worker_line(worker: Worker) -> WorkerLine:
-    """A worker as it is answered."""
-    beat = worker.heartbeat
-    return WorkerLine(
-        worker=beat.worker,
-        heard_at_us=worker.heard_at_us,
-        started_at_us=beat.started_at_us,
-        models_owned=beat.models_owned,
-        disk_free_bytes=beat.disk_free_bytes,
-        cache_used_bytes=beat.cache_used_bytes,
-        origin_bytes_per_second=beat.origin_bytes_per_second,
-        draining=beat.draining,
-        software=dict(beat.software),
-    )
-
-
-def _serving(pairs: list[Pair]) -> int:
-    """How many serve what is wanted; what was not heard of in time does not."""
-    return sum(LOOKS[p.word].serves_wanted for p in pairs)
-
-
-def _words_of(pairs: list[Pair]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for word in LOOKS:
-        if count := sum(p.word is word for p in pairs):
-            found[word.value] = count
-    return found
-
-
-def _oldest(times: Iterable[int]) -> int:
-    return min((at for at in times if at), default=0)
+def statuses() -> Statuses:
+    """All statuses, worst first."""
+    return Statuses(tuple(StatusLine(status, k.shape, k.light, k.dark, k.means) for status, k in LOOKS.items()))

@@ -2,27 +2,30 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from modelcast.dashboard.board import Board
-from modelcast.dashboard.groups import GROUP_WORDS, GroupsWatch, group_rank
+from modelcast.dashboard.dashboard import Dashboard
+from modelcast.dashboard.groups import GROUP_STATUSES, GroupsWatch, group_rank
+from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.redis_poller import read_pods
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.view.grid import grid
 from modelcast.dashboard.view.pairs import ModelView, Pair
 from modelcast.dashboard.view.problems import Problem
-from modelcast.dashboard.web import answers
-from modelcast.dashboard.web.paging import LIMIT_MAX, Key, limit_of, page
+from modelcast.dashboard.view.rollouts import rollouts
+from modelcast.dashboard.web import answers, rows
+from modelcast.dashboard.web.paging import LIMIT_MAX, Key, fitting, limit_of, page
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import NotFound, RedisUnavailable, UsageError
 from modelcast.schemas.names import check_model, check_region
-from modelcast.schemas.words import TROUBLE, Word, rank
+from modelcast.schemas.statuses import TROUBLE, Status, rank
 
 BASE = "/api/v1"
 FOREVER_US = 2**62
+T = TypeVar("T")
 
 
 class Api:
@@ -33,10 +36,14 @@ class Api:
         board: what is shown.
         logs: reads registry logs, for who and why.
         groups: looks at consumer groups.
+        letters: what lies on the dead letters.
     """
 
-    def __init__(self, settings: Settings, board: Board, logs: LogSource, groups: GroupsWatch) -> None:
+    def __init__(
+        self, settings: Settings, board: Dashboard, logs: LogSource, groups: GroupsWatch, letters: LetterSource
+    ) -> None:
         self._settings, self._board, self._logs, self._groups = settings, board, logs, groups
+        self._letters = letters
 
     def routes(self) -> list[web.RouteDef]:
         """Paths and handlers."""
@@ -50,16 +57,18 @@ class Api:
             web.get(BASE + "/regions", self.regions),
             web.get(BASE + "/regions/{region}", self.region),
             web.get(BASE + "/refused", self.refused),
+            web.get(BASE + "/dead-letters", self.dead_letters),
+            web.get(BASE + "/rollouts", self.rollouts),
             web.get(BASE + "/entries", self.entries),
             web.get(BASE + "/kafka/groups", self.groups),
             web.get(BASE + "/grid", self.grid),
-            web.get(BASE + "/words", self.words),
+            web.get(BASE + "/statuses", self.statuses),
         ]
 
     async def verdict(self, request: web.Request) -> web.Response:
-        """Is everything as it should be?"""
+        """The verdict over all models and regions."""
         board = self._board
-        answer = answers.VerdictAnswer(board.freshness(), board.stream.boot, board.fleet.revision, board.verdict)
+        answer = answers.VerdictAnswer(board.freshness(), board.stream.boot, board.overview.revision, board.verdict)
         return self._answer(request, answer)
 
     async def problems(self, request: web.Request) -> web.Response:
@@ -68,38 +77,43 @@ class Api:
         found = page(
             board.problems,
             _problem_key,
+            _as_is,
             after=request.query.get("after", ""),
             limit=limit_of(request.query.get("limit")),
-            revision=board.fleet.revision,
+            revision=board.overview.revision,
         )
-        answer = answers.Problems(board.freshness(), board.fleet.revision, len(board.problems), found.rows, found.next)
+        answer = answers.Problems(
+            board.freshness(), board.overview.revision, len(board.problems), found.rows, found.next
+        )
         return self._answer(request, answer)
 
     async def models(self, request: web.Request) -> web.Response:
-        """Models, worst first or by name, all or those with a word or a part of a name."""
+        """Models, worst first or by name, all or those with a status or a part of a name."""
         board, query = self._board, request.query
         sort = _one_of(query.get("sort", "worst"), "sort", tuple(_MODEL_KEYS))
-        words = tuple(word.value for word in Word)
-        word = _one_of(query["word"], "word", words) if "word" in query else None
+        statuses = tuple(status.value for status in Status)
+        status = Status(_one_of(query["status"], "status", statuses)) if "status" in query else None
         part = query.get("q", "")
-        rows = [
+        views = [
             view
-            for name, view in board.fleet.models.items()
-            if part in name and (word is None or view.word.value == word)
+            for name, view in board.overview.models.items()
+            if part in name and (status is None or view.status is status or status in view.statuses)
         ]
         found = page(
-            rows,
+            views,
             _MODEL_KEYS[sort],
+            rows.model_line,
             after=query.get("after", ""),
             limit=limit_of(query.get("limit")),
-            revision=board.fleet.revision,
+            revision=board.overview.revision,
         )
-        lines = tuple(answers.model_line(view) for view in found.rows)
-        answer = answers.Models(board.freshness(), board.fleet.revision, len(rows), lines, found.next, found.moved_on)
+        answer = answers.Models(
+            board.freshness(), board.overview.revision, len(views), found.rows, found.next, found.moved_on
+        )
         return self._answer(request, answer)
 
     async def model(self, request: web.Request) -> web.Response:
-        """One model, everywhere."""
+        """One model in every region."""
         board, view = self._board, self._view(request)
         name = view.state.model
         entries = await self._logs.newest(name, view.state.head_generation)
@@ -108,9 +122,9 @@ class Api:
         pairs = sorted(view.pairs.values(), key=_pair_key)
         answer = answers.Model(
             fresh=board.freshness(),
-            revision=board.fleet.revision,
-            model=answers.model_line(view),
-            regions=tuple(map(answers.pair_line, pairs[:LIMIT_MAX])),
+            revision=board.overview.revision,
+            model=rows.model_line(view),
+            regions=_pair_lines(pairs),
             regions_total=len(pairs),
             problems=tuple(p for p in board.problems if name in {p.model, *p.models}),
             entries=entries,
@@ -131,6 +145,7 @@ class Api:
         found = page(
             pods,
             lambda pod: (pod.pod, pod.incarnation),
+            _as_is,
             after=request.query.get("after", ""),
             limit=limit_of(request.query.get("limit")),
             revision=0,
@@ -143,36 +158,53 @@ class Api:
 
     async def regions(self, request: web.Request) -> web.Response:
         """All regions, worst first."""
-        fleet = self._board.fleet
+        overview = self._board.overview
         lines = sorted(
-            (answers.region_line(fleet, region) for region in fleet.regions), key=lambda r: (rank(r.word), r.region)
+            (rows.region_line(overview, region) for region in overview.regions),
+            key=lambda r: (rank(r.status), r.region),
         )
         return self._answer(
-            request, answers.Regions(self._board.freshness(), fleet.revision, tuple(lines)), cached=False
+            request,
+            answers.Regions(self._board.freshness(), overview.revision, fitting(lines[:LIMIT_MAX]), len(lines)),
+            cached=False,
         )
 
     async def region(self, request: web.Request) -> web.Response:
         """One region: workers and models."""
-        fleet, region = self._board.fleet, check_region(request.match_info["region"])
-        if region not in fleet.regions:
+        overview, region = self._board.overview, check_region(request.match_info["region"])
+        if region not in overview.regions:
             raise NotFound("the tracker knows of no such region", subject=region, hint="see /api/v1/regions")
-        pairs = sorted((v.pairs[region] for v in fleet.models.values() if region in v.pairs), key=_pair_key)
+        pairs = sorted((v.pairs[region] for v in overview.models.values() if region in v.pairs), key=_pair_key)
         answer = answers.Region(
             fresh=self._board.freshness(),
-            revision=fleet.revision,
-            region=answers.region_line(fleet, region),
-            workers=tuple(map(answers.worker_line, fleet.workers.get(region, ()))),
-            models=tuple(map(answers.pair_line, pairs[:LIMIT_MAX])),
+            revision=overview.revision,
+            region=rows.region_line(overview, region),
+            workers=tuple(map(rows.worker_line, overview.workers.get(region, ()))),
+            models=_pair_lines(pairs),
             models_total=len(pairs),
         )
         return self._answer(request, answer, cached=False)
 
     async def refused(self, request: web.Request) -> web.Response:
-        """What regions refuse."""
-        fleet = self._board.fleet
-        pairs = sorted((p for p in fleet.pairs() if p.word is Word.REFUSED), key=_pair_key)
-        lines = tuple(map(answers.pair_line, pairs[:LIMIT_MAX]))
-        return self._answer(request, answers.Refusals(self._board.freshness(), fleet.revision, lines, len(pairs)))
+        """Every pair that refuses a version."""
+        overview = self._board.overview
+        pairs = sorted((p for p in overview.pairs() if p.status is Status.REFUSED), key=_pair_key)
+        lines = _pair_lines(pairs)
+        return self._answer(request, answers.Refusals(self._board.freshness(), overview.revision, lines, len(pairs)))
+
+    async def dead_letters(self, request: web.Request) -> web.Response:
+        """What could not be read or obeyed."""
+        look = await self._letters.newest()
+        groups = fitting(look.groups[:LIMIT_MAX])
+        answer = answers.DeadLetters(self._board.freshness(), look.looked_at_us, look.total, groups)
+        return self._answer(request, answer, cached=False)
+
+    async def rollouts(self, request: web.Request) -> web.Response:
+        """What is on its way, worst first."""
+        overview = self._board.overview
+        found = rollouts(overview)
+        lines = fitting(found[:LIMIT_MAX])
+        return self._answer(request, answers.Rollouts(self._board.freshness(), overview.revision, len(found), lines))
 
     async def entries(self, request: web.Request) -> web.Response:
         """The newest log entries."""
@@ -184,26 +216,26 @@ class Api:
     async def groups(self, request: web.Request) -> web.Response:
         """How far the consumer groups have read, worst first."""
         watch = self._groups
-        found = sorted(watch.groups, key=lambda g: (group_rank(g.word), -(g.lag_seconds or 0.0), g.group))
-        words = tuple(answers.GroupWordLine(word, means) for word, means in GROUP_WORDS.items())
-        answer = answers.Groups(self._board.freshness(), watch.looked_at_us, watch.error, tuple(found), words)
+        found = sorted(watch.groups, key=lambda g: (group_rank(g.status), -(g.lag_seconds or 0.0), g.group))
+        statuses = tuple(answers.GroupStatusLine(status, means) for status, means in GROUP_STATUSES.items())
+        answer = answers.Groups(self._board.freshness(), watch.looked_at_us, watch.error, tuple(found), statuses)
         return self._answer(request, answer, cached=False)
 
     async def grid(self, request: web.Request) -> web.Response:
         """All pairs, a byte each."""
         board = self._board
-        return self._bytes(request, grid(board.fleet, board.freshness().as_of_us), "application/octet-stream")
+        return self._bytes(request, grid(board.overview, board.freshness().as_of_us), "application/octet-stream")
 
-    async def words(self, request: web.Request) -> web.Response:
-        """The status words."""
-        return self._answer(request, answers.words(), cached=False)
+    async def statuses(self, request: web.Request) -> web.Response:
+        """All statuses and what they mean."""
+        return self._answer(request, answers.statuses(), cached=False)
 
     # -------------------------------------------------------------------------------------------------------------
 
     def _view(self, request: web.Request) -> ModelView:
         name = check_model(request.match_info["model"])
         try:
-            return self._board.fleet.models[name]
+            return self._board.overview.models[name]
         except KeyError:
             hint = f"modelcast history {name}"
             raise NotFound("the tracker knows of no such model", subject=name, hint=hint) from None
@@ -214,7 +246,7 @@ class Api:
     def _bytes(self, request: web.Request, body: bytes, kind: str, *, cached: bool = True) -> web.Response:
         headers = {"Cache-Control": "no-cache"}
         if cached:
-            tag = f"{self._board.stream.boot}-{self._board.fleet.revision}-{int(self._board.freshness().stale)}"
+            tag = f"{self._board.stream.boot}-{self._board.overview.revision}-{int(self._board.freshness().stale)}"
             headers["ETag"] = f'"{tag}"'
             if any(etag.value == tag for etag in request.if_none_match or ()):
                 return web.Response(status=304, headers=headers)
@@ -223,27 +255,35 @@ class Api:
         return response
 
 
+def _as_is(row: T) -> T:
+    return row
+
+
+def _pair_lines(pairs: Sequence[Pair]) -> tuple[rows.PairLine, ...]:
+    return fitting(map(rows.pair_line, pairs[:LIMIT_MAX]))
+
+
 def _problem_key(problem: Problem) -> Key:
-    return (rank(problem.word), -problem.pairs, problem.since_us or FOREVER_US, problem.id)
+    return (rank(problem.status), -problem.pairs, problem.since_us or FOREVER_US, problem.id)
 
 
 def _pair_key(pair: Pair) -> Key:
-    return (not pair.counted, rank(pair.word), pair.since_us or FOREVER_US, pair.model, pair.row.region)
+    return (not pair.counted, rank(pair.status), pair.since_us or FOREVER_US, pair.model, pair.row.region)
 
 
 _MODEL_KEYS: dict[str, Callable[[ModelView], Key]] = {
-    "worst": lambda view: (rank(view.word), *_trouble(view), _since(view), view.state.model),
+    "worst": lambda view: (rank(view.status), *_trouble(view), _since(view), view.state.model),
     "name": lambda view: (view.state.model,),
 }
 
 
 def _trouble(view: ModelView) -> Iterator[int]:
-    """How many pairs have each word, worst first: models that a silent region makes equal differ in what else is so."""
-    return (-view.words.get(word, 0) for word in Word if word in TROUBLE)
+    """How many pairs have each status, worst first: it tells models apart that one silent region makes equal."""
+    return (-view.statuses.get(status, 0) for status in Status if status in TROUBLE)
 
 
 def _since(view: ModelView) -> int:
-    return min((p.since_us for p in view.pairs.values() if p.word is view.word and p.since_us), default=FOREVER_US)
+    return min((p.since_us for p in view.pairs.values() if p.status is view.status and p.since_us), default=FOREVER_US)
 
 
 def _one_of(value: str, subject: str, known: Sequence[str]) -> str:

@@ -8,10 +8,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from modelcast.dashboard.actions import CommandWriter, Identities
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.actions import CommandWriter, Identities, ReplayWriter
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupsWatch
 from modelcast.dashboard.metrics import collected
+from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.web import pages
@@ -32,19 +33,20 @@ log = structlog.get_logger(__name__)
 
 
 def make_web_app(
-    settings: Settings, board: Board, logs: LogSource, groups: GroupsWatch, commands: CommandWriter
+    settings: Settings, board: Dashboard, logs: LogSource, groups: GroupsWatch, commands: CommandWriter
 ) -> web.Application:
-    """The application over a board.
+    """The application over a dashboard's state.
 
     Raises:
         UsageError: ``dashboard.actions`` contradicts itself.
     """
     events = Events(board, settings.dashboard.watchers_max)
     app = web.Application(middlewares=[_guard(settings)], client_max_size=64 * 1024)
-    acting = Acting(board, Identities(settings.dashboard.actions), commands)
+    letters = LetterSource(settings)
+    acting = Acting(board, Identities(settings.dashboard.actions), commands, ReplayWriter(settings), letters)
     app.add_routes(
         [
-            *Api(settings, board, logs, groups).routes(),
+            *Api(settings, board, logs, groups, letters).routes(),
             *acting.routes(BASE),
             *events.routes(),
             *Pages().routes(),
@@ -130,7 +132,7 @@ def _fault(status: int, fault: Fault) -> web.Response:
     return web.Response(status=status, body=dumps(fault), content_type="application/json")
 
 
-def _probes(board: Board, groups: GroupsWatch) -> list[web.RouteDef]:
+def _probes(board: Dashboard, groups: GroupsWatch) -> list[web.RouteDef]:
     async def live(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 

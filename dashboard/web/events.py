@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from aiohttp import ClientConnectionResetError, web
 
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.web.api import BASE
 
 WRITE_SECONDS_MAX = 30.0
@@ -26,7 +26,7 @@ class Events:
         watchers_max: how many streams may be open.
     """
 
-    def __init__(self, board: Board, watchers_max: int) -> None:
+    def __init__(self, board: Dashboard, watchers_max: int) -> None:
         self._board, self._watchers_max = board, watchers_max
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -60,7 +60,7 @@ class Events:
                     "boot": stream.boot,
                     "id": stream.number,
                     "fresh": fresh,
-                    "revision": self._board.fleet.revision,
+                    "revision": self._board.overview.revision,
                 }
                 await _write(response, f"retry: {RETRY_MS}\n\n".encode() + stream.frame("hello", hello))
                 for frame in missed:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from modelcast.dashboard.actions import CommandEffect, CommandRequest
+from modelcast.dashboard.actions import CommandEffect, CommandRequest, ReplayEffect, ReplayRequest
 from modelcast.dashboard.web import answers
 from modelcast.dashboard.web.api import BASE
 from modelcast.dashboard.web.paging import LIMIT_MAX
@@ -14,15 +14,16 @@ from modelcast.dashboard.web.paging import LIMIT_MAX
 _LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}}
 _AFTER = {"name": "after", "in": "query", "description": "`next` of the page before", "schema": {"type": "string"}}
 _SORT = {"name": "sort", "in": "query", "schema": {"type": "string", "enum": ["worst", "name"]}}
-_WORD = {"name": "word", "in": "query", "description": "a status word", "schema": {"type": "string"}}
+_STATUS = {"name": "status", "in": "query", "description": "a status", "schema": {"type": "string"}}
 _PART = {"name": "q", "in": "query", "description": "a part of the name", "schema": {"type": "string"}}
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+_OFFSET = {"name": "offset", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
 _REGION = {"name": "region", "in": "path", "required": True, "schema": {"type": "string"}}
 
 _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/verdict": ("Is everything as it should be?", answers.VerdictAnswer, []),
     "/problems": ("What is wrong, worst first.", answers.Problems, [_LIMIT, _AFTER]),
-    "/models": ("All models.", answers.Models, [_WORD, _PART, _SORT, _LIMIT, _AFTER]),
+    "/models": ("All models.", answers.Models, [_STATUS, _PART, _SORT, _LIMIT, _AFTER]),
     "/models/{model}": ("One model, everywhere.", answers.Model, [_MODEL]),
     "/models/{model}/regions/{region}/pods": (
         "Pods of a model in a region.",
@@ -32,10 +33,12 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/regions": ("All regions, worst first.", answers.Regions, []),
     "/regions/{region}": ("One region.", answers.Region, [_REGION]),
     "/refused": ("What regions refuse.", answers.Refusals, []),
+    "/dead-letters": ("What could not be read or obeyed.", answers.DeadLetters, []),
+    "/rollouts": ("What is on its way, worst first.", answers.Rollouts, []),
     "/entries": ("The newest log entries.", answers.Entries, []),
     "/kafka/groups": ("How far the consumer groups on Kafka have read, worst first.", answers.Groups, []),
     "/actions": ("Whether this dashboard takes commands.", answers.Actions, []),
-    "/words": ("The status words.", answers.Words, []),
+    "/statuses": ("The statuses.", answers.Statuses, []),
 }
 
 
@@ -43,7 +46,8 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
 def document() -> dict[str, Any]:
     """The document."""
     adapters: list[tuple[type, TypeAdapter[Any]]] = [(kind, TypeAdapter(kind)) for _, kind, _ in _READS.values()] + [
-        (each, TypeAdapter(each)) for each in (answers.Fault, CommandEffect, CommandRequest)
+        (each, TypeAdapter(each))
+        for each in (answers.Fault, CommandEffect, CommandRequest, ReplayEffect, ReplayRequest)
     ]
     refs, schemas = TypeAdapter.json_schemas(
         [(kind, "serialization", adapter) for kind, adapter in adapters], ref_template="#/components/schemas/{model}"
@@ -57,7 +61,10 @@ def document() -> dict[str, Any]:
         content = {"application/json": {"schema": refs[kind, "serialization"]}}
         responses = {"200": {"description": summary, "content": content}, "400": fault, "404": fault, "421": fault}
         paths[BASE + path] = {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
-    paths[BASE + "/models/{model}/commands"] = _command(refs, fault)
+    models = "Write a command into the model's log, or say what it would change."
+    paths[BASE + "/models/{model}/commands"] = _post(refs, fault, models, _MODEL, CommandRequest, CommandEffect)
+    letters = "Send a dead letter back to where it came from, or say what would be sent."
+    paths[BASE + "/dead-letters/{offset}/replay"] = _post(refs, fault, letters, _OFFSET, ReplayRequest, ReplayEffect)
     paths[BASE + "/grid"] = _plain("All pairs: a line of JSON, then a byte a pair.", "application/octet-stream")
     paths[BASE + "/events"] = _plain("What changes, as server-sent events.", "text/event-stream")
     return {
@@ -71,14 +78,16 @@ def document() -> dict[str, Any]:
     }
 
 
-def _command(refs: Mapping[Any, Any], fault: dict[str, Any]) -> dict[str, Any]:
-    done = {"application/json": {"schema": refs[CommandEffect, "serialization"]}}
-    asked = {"application/json": {"schema": refs[CommandRequest, "serialization"]}}
+def _post(
+    refs: Mapping[Any, Any], fault: dict[str, Any], summary: str, parameter: dict[str, Any], request: type, effect: type
+) -> dict[str, Any]:
+    done = {"application/json": {"schema": refs[effect, "serialization"]}}
+    asked = {"application/json": {"schema": refs[request, "serialization"]}}
     answers_of = {"200": {"description": "what it changes", "content": done}}
     return {
         "post": {
-            "summary": "Write a command into the model's log, or say what it would change.",
-            "parameters": [_MODEL],
+            "summary": summary,
+            "parameters": [parameter],
             "requestBody": {"required": True, "content": asked},
             "responses": answers_of
             | dict.fromkeys(("202", "400", "401", "403", "404", "409", "415", "422", "429", "503"), fault),

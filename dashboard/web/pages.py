@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from modelcast.schemas.words import LOOKS
+from modelcast.schemas.statuses import LOOKS
 
 STATIC = Path(__file__).parents[1] / "static"
 KINDS = {
@@ -59,7 +59,7 @@ class Pages:
             for path in sorted(STATIC.rglob("*"))
             if path.suffix in KINDS
         }
-        self._parts["words.css"] = _part(words_css().encode(), "text/css")
+        self._parts["statuses.css"] = _part(statuses_css().encode(), "text/css")
 
     def routes(self) -> list[web.RouteDef]:
         """Paths and handlers."""
@@ -89,9 +89,9 @@ def _part(body: bytes, kind: str) -> PageFile:
     return PageFile(body, kind, hashlib.sha256(body).hexdigest()[:16])
 
 
-def words_css() -> str:
-    """The words' colours as custom properties, for light and dark."""
-    light = "".join(f"--{word.value}:{look.light};" for word, look in LOOKS.items())
-    dark = "".join(f"--{word.value}:{look.dark};" for word, look in LOOKS.items())
-    words = "\n".join(f".w-{word.value}{{--word:var(--{word.value})}}" for word in LOOKS)
-    return f":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n{words}\n"
+def statuses_css() -> str:
+    """The statuses' colours as custom properties, for light and dark."""
+    light = "".join(f"--{status.value}:{look.light};" for status, look in LOOKS.items())
+    dark = "".join(f"--{status.value}:{look.dark};" for status, look in LOOKS.items())
+    statuses = "\n".join(f".w-{status.value}{{--status:var(--{status.value})}}" for status in LOOKS)
+    return f":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n{statuses}\n"

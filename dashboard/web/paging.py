@@ -2,37 +2,44 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import orjson
 
+from modelcast.dashboard.stream import dumps
 from modelcast.schemas.errors import UsageError
 
 T = TypeVar("T")
+L = TypeVar("L")
 LIMIT_MAX = 1000
 LIMIT_DEFAULT = 100
+BYTES_MAX = 900_000
+"""Of the rows of one answer, so that all of it stays below 1 MiB."""
 Key = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(Generic[L]):
     """Some rows, and what to ask for next ("": that was all)."""
 
-    rows: tuple[T, ...]
+    rows: tuple[L, ...]
     next: str
     moved_on: bool
 
 
-def page(rows: Sequence[T], key: Callable[[T], Key], *, after: str, limit: int, revision: int) -> Page[T]:
+def page(
+    rows: Sequence[T], key: Callable[[T], Key], line: Callable[[T], L], *, after: str, limit: int, revision: int
+) -> Page[L]:
     """The rows after ``after``.
 
     Args:
         rows: all of them.
         key: sorts them; no two rows have the same one.
+        line: a row as it is answered.
         after: a cursor that an earlier page gave, or "".
-        limit: how many at most.
+        limit: how many at most; fewer if they are long.
         revision: of what is listed; the cursor carries that of its first page.
 
     Raises:
@@ -44,14 +51,24 @@ def page(rows: Sequence[T], key: Callable[[T], Key], *, after: str, limit: int, 
         left = keyed if last is None else [each for each in keyed if each[0] > last]
     except TypeError:
         raise _not_ours() from None
-    taken = left[:limit]
-    more = len(left) > limit
-    cursor = _write(began, taken[-1][0]) if more and taken else ""
-    return Page(tuple(rows[place] for _, place in taken), cursor, began != revision)
+    taken = fitting(line(rows[place]) for _, place in left[:limit])
+    cursor = _write(began, left[len(taken) - 1][0]) if len(left) > len(taken) and taken else ""
+    return Page(taken, cursor, began != revision)
+
+
+def fitting(lines: Iterable[L], bytes_max: int = BYTES_MAX) -> tuple[L, ...]:
+    """The first lines, as many as fit into ``bytes_max`` as JSON; one at least, if there is any."""
+    taken: list[L] = []
+    for each in lines:
+        bytes_max -= len(dumps(each)) + 1
+        if bytes_max < 0 and taken:
+            break
+        taken.append(each)
+    return tuple(taken)
 
 
 def limit_of(text: str | None) -> int:
-    """How many rows are asked for.
+    """The number of rows that a request asks for.
 
     Raises:
         UsageError: it is no number from 1 to 1,000.

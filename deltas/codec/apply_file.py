@@ -8,7 +8,7 @@ from pathlib import Path
 from modelcast.deltas.codec.container import HEADER_SIZE, decode_header, digest_text
 from modelcast.deltas.codec.errors import BadDelta, WrongBase, WrongResult
 from modelcast.deltas.codec.files import mapped
-from modelcast.deltas.codec.rebuilding import Told, check_base, check_promises, rebuild
+from modelcast.deltas.codec.rebuilding import OnFinal, check_base, check_promises, rebuild
 from modelcast.infra.files.files import written_aside
 
 
@@ -58,7 +58,7 @@ def apply_arriving(
     expected_digest: str,
     size_bytes_max: int,
     ready: Callable[[int], None],
-    told: Told | None = None,
+    on_final: OnFinal | None = None,
     threads: int | None = None,
 ) -> float:
     """Make ``out`` in place while ``delta`` still arrives; on any error what stands there then is worth nothing.
@@ -72,7 +72,7 @@ def apply_arriving(
         expected_digest: what the manifest says of the result.
         size_bytes_max: refuse a delta that makes more.
         ready: returns once so many bytes of the delta are there from its start; raises if they will not come.
-        told: called with the bytes of ``out`` in order, once they are final (though not yet known to be right).
+        on_final: called with the bytes of ``out`` in order, once they are final (though not yet known to be right).
         threads: at most so many at once (default: all cores that this process may use).
 
     Returns:
@@ -91,7 +91,7 @@ def apply_arriving(
                 check_base(header, old_data, None)
             handle = os.open(out, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                return rebuild(old_data, data, handle, threads=threads, kernels=None, ready=ready, told=told)
+                return rebuild(old_data, data, handle, threads=threads, kernels=None, ready=ready, on_final=on_final)
             finally:
                 os.close(handle)
 

@@ -25,7 +25,7 @@ def odd_kind(path: Path) -> str:
         OSError: nothing is there, or it can't be looked at.
     """
     mode = path.stat().st_mode
-    return next((told for is_kind, told in _KINDS if is_kind(mode)), "")
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "")
 
 
 def check_readable(path: Path) -> None:

@@ -12,7 +12,7 @@ from modelcast.deltas.codec.errors import BadDelta
 from modelcast.deltas.codec.kernels import planes, zstd
 from modelcast.deltas.codec.kernels.selection import Kernels
 from modelcast.deltas.codec.layouts.dtypes import DType
-from modelcast.deltas.codec.plan import Work
+from modelcast.deltas.codec.work import Work
 
 COPY_CHUNK_BYTES = 4 * 1024 * 1024
 STRONG_BELOW_BYTES = 32 * 1024 * 1024  # files up to here are worth zstd's slow levels

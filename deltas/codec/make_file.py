@@ -25,7 +25,7 @@ from modelcast.deltas.codec.kernels.selection import choose
 from modelcast.deltas.codec.layouts.detection import layout_of_data
 from modelcast.deltas.codec.layouts.pooling import pooled, row_of
 from modelcast.deltas.codec.layouts.tensors import Layout, layout
-from modelcast.deltas.codec.plan import Work, plan_file, plan_tensors, plan_whole
+from modelcast.deltas.codec.work import Work, plan_file, plan_tensors, plan_whole
 
 Layouts = tuple[Layout | None, Layout | None]
 
@@ -93,9 +93,9 @@ def plan_of(
     return pooled(plan, old, new, check)
 
 
-def _fitting(told: Layout | None, data: memoryview) -> Layout | None:
+def _fitting(given: Layout | None, data: memoryview) -> Layout | None:
     """What the caller says of a file, as far as the file goes; else what the file says of itself."""
-    return layout(told.tensors, len(data)) if told else layout_of_data(data)
+    return layout(given.tensors, len(data)) if given else layout_of_data(data)
 
 
 def _encoded(

@@ -24,7 +24,7 @@ from modelcast.deltas.codec.files import write_at
 from modelcast.deltas.codec.kernels.pipeline import in_order, threads_for
 from modelcast.deltas.codec.kernels.selection import Kernels, choose
 
-Told = Callable[[memoryview], None]
+OnFinal = Callable[[memoryview], None]
 """Called with the bytes of the new file, piece by piece from its start, once they are final."""
 
 
@@ -54,13 +54,13 @@ def rebuild(
     threads: int | None,
     kernels: str | None,
     ready: Callable[[int], None] | None = None,
-    told: Told | None = None,
+    on_final: OnFinal | None = None,
 ) -> float:
     """Write the new file to ``handle``; the seconds of work that it took, without those of waiting.
 
     Args:
         ready: returns once so many bytes of ``delta`` are there; None: all of them are.
-        told: see ``Told``.
+        on_final: see ``OnFinal``.
 
     Raises:
         BadDelta, WrongResult: see ``apply_file``. What is written then is worth nothing.
@@ -89,7 +89,7 @@ def rebuild(
         for f, at in zip(index.frames, starts, strict=False)
     )
     count = threads_for(threads, max(needs, default=0))
-    hashing = _Hashing(handle, told)
+    hashing = _Hashing(handle, on_final)
     final = _final_after(index.frames, size)
     with closing(in_order(build, range(len(index.frames)), count)) as built:  # no thread outlives the handle
         for at, _ in built:
@@ -102,9 +102,9 @@ def rebuild(
 class _Hashing:
     """Reads back what was written, in order."""
 
-    def __init__(self, handle: int, told: Told | None) -> None:
+    def __init__(self, handle: int, on_final: OnFinal | None) -> None:
         self._handle = handle
-        self._told = told
+        self._on_final = on_final
         self._found = hashlib.sha256()
         self._buffer = memoryview(bytearray(1 << 20))
         self._at = 0
@@ -117,8 +117,8 @@ class _Hashing:
             if os.preadv(self._handle, [part], self._at) != len(part):
                 raise WrongResult("what was rebuilt can't be read back")
             self._found.update(part)
-            if self._told:
-                self._told(part)
+            if self._on_final:
+                self._on_final(part)
             self._at += len(part)
         self.seconds += time.perf_counter() - began
 

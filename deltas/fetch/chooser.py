@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.fetch import Context, HeldFiles, Request, Step, find_manifest
-from modelcast.consumers.pod.artifacts import ArtifactMissing
+from modelcast.deltas.ablation import CHAIN, COMPRESSED_WHOLE, DELTA, DELTAS, WAITING
 from modelcast.deltas.fetch.bad_offers import BadOffers
 from modelcast.deltas.fetch.codec_speeds import CodecSpeeds
 from modelcast.deltas.fetch.offers import read_offers
@@ -14,7 +15,6 @@ from modelcast.deltas.fetch.planning.costs import Speeds
 from modelcast.deltas.fetch.planning.explain import Explained, explain
 from modelcast.deltas.fetch.planning.paths import FilePlan, Holdings, Offer, plan_files
 from modelcast.deltas.fetch.planning.patience import between, older, patience, transfer_seconds, unoffered, worth_a_look
-from modelcast.infra.ablation import CHAIN, COMPRESSED_WHOLE, DELTA, WAITING, without
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ModelcastError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest
@@ -138,7 +138,7 @@ class PathChooser:
         files = self._plan(steps, here_bytes)
         if not self._looked or self._waited:
             return files
-        wait, good_enough = self._patience(files) if not without(WAITING) else (0.0, 0.0)
+        wait, good_enough = self._patience(files) if not DELTAS.without(WAITING) else (0.0, 0.0)
         self._waited = True
         clock, options = context.clock, self._options
         until = clock.monotonic() + min(wait, options.wait_seconds_max)
@@ -182,11 +182,11 @@ class PathChooser:
     def _usable(self, here_bytes: Callable[[Offer], int]) -> list[Offer]:
         bad = self._failed | self._experience.bad.of(self._request.manifest_digest)
         usable = [replace(o, here_bytes=here_bytes(o)) for o in self.offers if (o.key, o.etag) not in bad]
-        if without(COMPRESSED_WHOLE):
+        if DELTAS.without(COMPRESSED_WHOLE):
             usable = [o for o in usable if o.old is not None]
-        if without(DELTA):
+        if DELTAS.without(DELTA):
             usable = [o for o in usable if o.old is None]
-        if without(CHAIN):
+        if DELTAS.without(CHAIN):
             held = self._holdings()
             usable = [o for o in usable if o.old is None or o.old in held.cached or o.old in held.regional]
         return usable
@@ -273,9 +273,9 @@ class PathChooser:
             held |= set(self.versions.values())
         bad = self._experience.bad.of(self._request.manifest_digest) | self._failed
         usable = [h for h in self._request.candidates.hints if h.base_version == 0 or h.base_version in held]
-        if without(COMPRESSED_WHOLE):
+        if DELTAS.without(COMPRESSED_WHOLE):
             usable = [h for h in usable if h.base_version]
-        if without(DELTA):
+        if DELTAS.without(DELTA):
             usable = [h for h in usable if not h.base_version]
         if bad:
             return 0.0, transfer_seconds(files)

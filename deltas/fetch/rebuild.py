@@ -133,7 +133,7 @@ class Rebuilder:
                 expected_digest=arrival.offer.new,
                 size_bytes_max=size_max,
                 ready=ready,
-                told=checked,
+                on_final=checked,
                 threads=self._threads,
             )
             if checked:

@@ -1,3 +1,3 @@
 """Deltas beside an artifact: which ones a publisher makes, when, and out of what."""
 
-__all__ = ["add"]
+__all__ = ["add", "reports"]

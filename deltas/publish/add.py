@@ -8,15 +8,14 @@ from modelcast.deltas.codec import Layout
 from modelcast.deltas.publish.layouts import is_model, layouts_by_digest
 from modelcast.deltas.publish.planning.choice import bases_of, file_pairs
 from modelcast.deltas.publish.planning.links import held_by
+from modelcast.deltas.publish.reports import DeltaMade, DeltaOffer, offered
 from modelcast.deltas.publish.targets import DeltaTarget
 from modelcast.deltas.publish.tools import DeltaTools
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
-from modelcast.producers.publication import PublishProgress
-from modelcast.producers.step_timer import StepTimer
+from modelcast.producers import PublishProgress, StepTimer
 from modelcast.schemas import keys
-from modelcast.schemas.delta_reports import DeltaMade, DeltaOffer, offered
 from modelcast.schemas.errors import ModelcastError, NotFound
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import Manifest
@@ -90,7 +89,7 @@ def _add(
             def show(made: DeltaMade) -> None:
                 if progress:
                     progress.advance(made.whole_bytes)
-                    progress.delta(made)
+                    progress.added(made)
 
             made, failed = tools.builder.make(target, planned, show)
         finally:

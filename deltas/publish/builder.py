@@ -12,16 +12,16 @@ from modelcast.deltas.publish.bases.copies import Copies
 from modelcast.deltas.publish.forecast import DeltaForecast
 from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, is_model
 from modelcast.deltas.publish.planner import KEPT_RATIO_MAX, WHOLE_RATIO_MAX
+from modelcast.deltas.publish.reports import DeltaMade
 from modelcast.deltas.publish.targets import DeltaTarget, PlannedDelta, delta_key
 from modelcast.infra.files.files import sha256_of_file
 from modelcast.infra.settings import PublishSettings
-from modelcast.schemas.delta_reports import DeltaMade
 from modelcast.schemas.errors import ContentError, Refused, TransportError
 from modelcast.schemas.ports import ObjectStore
 
 _logger = logging.getLogger(__name__)
 
-Told = Callable[[DeltaMade], None]
+OnMade = Callable[[DeltaMade], None]
 
 
 class _Stopped(Exception):
@@ -55,14 +55,14 @@ class DeltaBuilder:
         self,
         target: DeltaTarget,
         deltas: Iterable[PlannedDelta],
-        told: Told | None = None,
+        on_made: OnMade | None = None,
         stopped: Callable[[], bool] = lambda: False,
         copies: Copies | None = None,
     ) -> tuple[list[DeltaMade], list[str]]:
         """Make deltas and put them into the store.
 
         Args:
-            told: called with each that was made.
+            on_made: called with each that was made.
             stopped: asked between blocks; once it is true, what was made so far is all.
             copies: of the files of the target; None: no other process writes them.
 
@@ -91,8 +91,8 @@ class DeltaBuilder:
                 continue
             if done is not None:
                 made.append(done)
-                if told:
-                    told(done)
+                if on_made:
+                    on_made(done)
         return made, failed
 
     def keep(self, target: DeltaTarget, copies: Copies) -> None:

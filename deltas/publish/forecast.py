@@ -12,7 +12,7 @@ from modelcast.deltas.codec.frames import STRONG_BELOW_BYTES
 from modelcast.deltas.codec.layouts.tensors import Layout, Tensor, layout
 from modelcast.deltas.codec.make_file import Layouts
 from modelcast.deltas.codec.pieces import Bytes, in_pieces
-from modelcast.deltas.codec.plan import Pair, Renames, no_renames, partners_of
+from modelcast.deltas.codec.work import Pair, Renames, no_renames, partners_of
 from modelcast.schemas.errors import ModelcastError
 
 SLICE_BYTES = 256 * 1024

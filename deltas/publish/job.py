@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from modelcast.deltas.publish.bases.copies import Copies
 from modelcast.deltas.publish.builder import DeltaBuilder
+from modelcast.deltas.publish.reports import DeltaMade
 from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget
-from modelcast.producers.step_timer import StepTimer
-from modelcast.schemas.delta_reports import DeltaMade
+from modelcast.producers import StepTimer
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ class DeltaJob:
             return
         self._shown_count += 1
         self._guarded(self._timer.progress.advance, made.whole_bytes)
-        self._guarded(self._timer.progress.delta, made)
+        self._guarded(self._timer.progress.added, made)
 
     def _guarded(self, show: Callable[[T], None], what: T) -> None:
         """What others show is no reason to make no more."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+from modelcast.deltas.ablation import COMPRESSED_WHOLE, DELTA, DELTAS
 from modelcast.deltas.codec import Layout, sizes_of
 from modelcast.deltas.publish.artifacts import OriginArtifacts
 from modelcast.deltas.publish.bases.cache import BaseCache
@@ -11,7 +12,6 @@ from modelcast.deltas.publish.layouts import MODELS_BYTES_MAX, OldLayouts
 from modelcast.deltas.publish.planning.choice import FilePair, file_pairs
 from modelcast.deltas.publish.planning.timing import DeltaTiming
 from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget, PlannedDelta, delta_key
-from modelcast.infra.ablation import COMPRESSED_WHOLE, DELTA, without
 from modelcast.infra.settings import PublishSettings
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.log.fold import ModelLog
@@ -60,7 +60,7 @@ class DeltaPlanner:
             bases: versions, the most useful first.
             fetch: bases that are not kept here may be read from the origin, however large.
         """
-        batches, budget = [], [SAMPLES_MAX]
+        batches, samples_left = [], [SAMPLES_MAX]
         older: set[str] = set()  # digests of files that regions have had before
         distances = {
             v: k for k, v in enumerate(sorted((v for v in log.updates if v < target.version), reverse=True), 1)
@@ -77,17 +77,17 @@ class DeltaPlanner:
             older |= {f.digest for f in old.files}
             if pairs:
                 batches.append(
-                    self._batch(target, version, distances[version], pairs, old, layouts, budget, fetch=fetch)
+                    self._batch(target, version, distances[version], pairs, old, layouts, samples_left, fetch=fetch)
                 )
         wholes = tuple(
             FilePair(f, None)
             for f in {f.digest: f for f in target.manifest.files}.values()
             if f.size_bytes >= self.size_min_bytes and f.digest not in older
         )
-        batches.append(self._batch(target, 0, 0, wholes, None, {}, budget, fetch=fetch))
-        if without(DELTA):
+        batches.append(self._batch(target, 0, 0, wholes, None, {}, samples_left, fetch=fetch))
+        if DELTAS.without(DELTA):
             batches = [b for b in batches if not b.offer.base_version]
-        if without(COMPRESSED_WHOLE):
+        if DELTAS.without(COMPRESSED_WHOLE):
             batches = [b for b in batches if b.offer.base_version]
         return [b for b in batches if b.deltas]
 
@@ -109,7 +109,7 @@ class DeltaPlanner:
         pairs: Sequence[FilePair],
         old: Manifest | None,
         layouts: Mapping[str, Layout | None],  # of the old files, by path
-        budget: list[int],
+        samples_left: list[int],
         *,
         fetch: bool,
     ) -> DeltaBatch:
@@ -130,7 +130,7 @@ class DeltaPlanner:
             if key in target.present or not (kept or may_fetch):
                 continue
             planned = PlannedDelta(version, pair, distance, layouts.get(pair.old.path) if pair.old else None)
-            ratio = self._ratio(target, planned, budget)
+            ratio = self._ratio(target, planned, samples_left)
             if ratio <= limit:
                 deltas.append(planned)
                 estimated_bytes[pair.new.digest] = int(ratio * pair.new.size_bytes)
@@ -138,12 +138,12 @@ class DeltaPlanner:
         brought_bytes = sum(estimated_bytes.get(d, size) for d, size in lacking.items())
         return DeltaBatch(DeltaTiming(version, brought_bytes, seconds), tuple(deltas), sum(lacking.values()))
 
-    def _ratio(self, target: DeltaTarget, planned: PlannedDelta, budget: list[int]) -> float:
+    def _ratio(self, target: DeltaTarget, planned: PlannedDelta, samples_left: list[int]) -> float:
         pair, distance = planned.pair, planned.distance
         new = target.files.get(pair.new.digest)
         old = self._cache.find(pair.old.digest, pair.old.size_bytes) if pair.old else None
-        if new is not None and (pair.old is None or old is not None) and budget[0] > 0:
-            budget[0] -= 1
+        if new is not None and (pair.old is None or old is not None) and samples_left[0] > 0:
+            samples_left[0] -= 1
             with self._cache.scratch() as folder:
                 return sampled_ratio(old, new, (planned.old_layout, target.layouts.get(pair.new.digest)), folder)
         known = self._forecast.ratio((target.model, distance))

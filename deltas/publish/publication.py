@@ -10,20 +10,19 @@ from itertools import chain
 from pathlib import Path
 from threading import Event, Lock
 
+from modelcast.deltas.ablation import DELTAS, FORECAST
 from modelcast.deltas.publish.bases.copies import Copies
 from modelcast.deltas.publish.job import DeltaJob
 from modelcast.deltas.publish.layouts import is_model, layouts_by_digest
 from modelcast.deltas.publish.planning.choice import bases_of
 from modelcast.deltas.publish.planning.links import held_by
 from modelcast.deltas.publish.planning.timing import deltas_awaited
+from modelcast.deltas.publish.reports import offered
 from modelcast.deltas.publish.targets import DeltaBatch, DeltaTarget
 from modelcast.deltas.publish.tools import DeltaTools
-from modelcast.infra.ablation import FORECAST, without
+from modelcast.producers import Publication, StepTimer
 from modelcast.producers.accelerator import Additions
 from modelcast.producers.artifact import Artifact
-from modelcast.producers.publication import Publication
-from modelcast.producers.step_timer import StepTimer
-from modelcast.schemas.delta_reports import offered
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import DeltaHint
 
@@ -163,7 +162,7 @@ class PublicationDeltas:
         )
         self._batches = self._tools.planner.plan(log, self._target, bases)
         whole = max((b.whole_bytes for b in self._batches), default=0)
-        waits = not without(FORECAST)
+        waits = not DELTAS.without(FORECAST)
         self._waited_for = deltas_awaited(whole, [b.offer for b in self._batches], links) if waits else 0
 
     def _read(self, files: Mapping[str, Path]) -> dict[str, Path]:

@@ -10,8 +10,8 @@ from modelcast.schemas.history.segments import SEGMENT_SIZE_MAX, ChangesSegment,
 from modelcast.schemas.history.timeline import Recorded
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ALL_OF_THEM, VersionChange
+from modelcast.schemas.statuses import Status
 from modelcast.schemas.topics import partition_of
-from modelcast.schemas.words import Word
 
 SECOND = 1_000_000
 BEFORE_US = 25 * 3600 * SECOND
@@ -105,5 +105,5 @@ def _of(model: str, segments: Iterable[ChangesSegment]) -> Iterable[VersionChang
         if segment.lost_before:
             last_us = max((c.changed_at_us for c in (*before.checkpoint, *before.changes)), default=0)
             first_us = min((c.changed_at_us for c in segment.changes), default=last_us)
-            yield VersionChange(segment.registry_id, model, ALL_OF_THEM, Word.NONE, first_us, last_us)
+            yield VersionChange(segment.registry_id, model, ALL_OF_THEM, Status.NONE, first_us, last_us)
         yield from (c for c in segment.changes if c.model == model)

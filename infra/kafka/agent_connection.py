@@ -164,8 +164,8 @@ def _load_certificate(context: ssl.SSLContext, connection: Mapping[str, str]) ->
 
 
 def _unusable(name: str, value: str, error: Exception) -> UsageError:
-    told = getattr(error, "reason", None) or str(error)
+    message = getattr(error, "reason", None) or str(error)
     return UsageError(
-        f"it can't be used: {str(told).lower().replace('_', ' ')}", subject=f"{named(name)}: {value}".rstrip(": "),
+        f"it can't be used: {str(message).lower().replace('_', ' ')}", subject=f"{named(name)}: {value}".rstrip(": "),
         hint="is it in PEM format, with the key that belongs to it and that key's password?",
     )  # fmt: skip

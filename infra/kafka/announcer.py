@@ -10,7 +10,7 @@ from typing import Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from modelcast.infra.forks import never_freed, renew_in_children
-from modelcast.infra.kafka.client import connection_properties, make_producer, unavailable
+from modelcast.infra.kafka.client import connection_properties, kafka_unavailable, make_producer
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import KafkaUnavailable, UsageError
 
@@ -85,20 +85,20 @@ class KafkaAnnouncer:
         except BufferError as error:
             raise KafkaUnavailable("too much is waiting to be sent", subject=topic, hint="is Kafka slow?") from error
         except KafkaException as error:
-            raise unavailable(error, self._settings, topic) from error
+            raise kafka_unavailable(error, self._settings, topic) from error
         while not delivered.is_set():
             left = deadline - time.monotonic()
             if left <= 0:
                 why = self._trouble or f"no confirmation within {timeout_seconds:g} s"
-                raise unavailable(why, self._settings, topic)
+                raise kafka_unavailable(why, self._settings, topic)
             try:
                 producer.poll(min(left, POLL_SECONDS))
             except KafkaException as error:  # fatal for this producer: this user may write nowhere, say
                 self._forget(producer)
-                raise unavailable(error, self._settings, topic) from error
+                raise kafka_unavailable(error, self._settings, topic) from error
         if failure:
             timed_out = failure[0].code() == KafkaError._MSG_TIMED_OUT
-            raise unavailable((self._trouble if timed_out else None) or failure[0], self._settings, topic)
+            raise kafka_unavailable((self._trouble if timed_out else None) or failure[0], self._settings, topic)
         self._trouble = None
 
     def close(self) -> None:

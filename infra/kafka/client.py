@@ -137,7 +137,7 @@ def _made(kind: Callable[[dict[str, Any]], Client], properties: dict[str, Any], 
         return kind(properties)
     except KafkaException as error:
         if error.args[0].code() != KafkaError._INVALID_ARG:
-            raise unavailable(error, settings) from error
+            raise kafka_unavailable(error, settings) from error
         hint = "check kafka.properties and kafka.ssl_ca_location: librdkafka takes certificates and keys in PEM format"
         raise UsageError(f"Kafka's client can't use its settings: {error.args[0].str()}", hint=hint) from None
 
@@ -152,7 +152,9 @@ def passes(error: KafkaError) -> bool:
     return bool(error.retriable()) or error.code() in harmless
 
 
-def unavailable(error: KafkaError | KafkaException | str, settings: Settings, subject: str = "") -> KafkaUnavailable:
+def kafka_unavailable(
+    error: KafkaError | KafkaException | str, settings: Settings, subject: str = ""
+) -> KafkaUnavailable:
     """The error that Kafka's own one means, with a hint that fits it."""
     bare = _bare(error)
     code = None if isinstance(bare, str) else bare.code()
@@ -161,11 +163,11 @@ def unavailable(error: KafkaError | KafkaException | str, settings: Settings, su
 
 
 def unreachable(error: KafkaError | KafkaException | str, settings: Settings, subject: str = "") -> KafkaUnavailable:
-    """``unavailable``, after a look at why: requests that got no answer don't tell. Takes up to ``WHY_SECONDS``."""
+    """``kafka_unavailable``, after a look at why: requests without an answer lack it. Takes up to ``WHY_SECONDS``."""
     bare = _bare(error)
     if isinstance(bare, str) or bare.code() in _SAYS_NOTHING:
         bare = why_unreachable(settings) or bare
-    return unavailable(bare, settings, subject)
+    return kafka_unavailable(bare, settings, subject)
 
 
 def _bare(error: KafkaError | KafkaException | str) -> KafkaError | str:
@@ -185,8 +187,8 @@ def why_unreachable(settings: Settings, seconds: float = WHY_SECONDS) -> KafkaEr
             if client.list_topics(timeout=WHY_STEP_SECONDS).brokers:
                 return None
         client.poll(0)
-        if telling := [error for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN]:
-            return telling[-1]
+        if reasons := [error for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN]:
+            return reasons[-1]
     return HANGS_UP if heard else None
 
 

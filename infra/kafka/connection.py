@@ -71,7 +71,7 @@ def connection_of(kafka: KafkaSettings) -> dict[str, str]:
         value = getattr(kafka, field)
         if value is None or value == KafkaSettings.model_fields[field].default:
             continue
-        if (said := found.get(name)) is not None and _mentions(kafka, name) and said != _text(value):
+        if (other := found.get(name)) is not None and _mentions(kafka, name) and other != _text(value):
             raise _wrong(name, f"it contradicts kafka.{field}", f"keep kafka.{field}, and remove the property")
         found[name] = _text(value)
     _check_whole(found)
@@ -93,9 +93,9 @@ def check_files(connection: Mapping[str, str]) -> None:
                 with Path(path).open("rb") as file:
                     file.read(1)
         except OSError as error:
-            told = error.strerror or str(error)
+            message = error.strerror or str(error)
             raise UsageError(
-                f"{told[:1].lower()}{told[1:]}", subject=f"{named(name)}: {path}", hint=_FILE_HINT
+                f"{message[:1].lower()}{message[1:]}", subject=f"{named(name)}: {path}", hint=_FILE_HINT
             ) from None
 
 

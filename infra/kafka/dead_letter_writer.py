@@ -16,12 +16,12 @@ class DeadLetterWriter:
     """What a daemon does with records that it can't use: counted, logged, and put where people find them.
 
     Args:
-        say: hands (topic, key, value) to a producer, without waiting.
+        produce: hands (topic, key, value) to a producer, without waiting.
         reported_by: who writes it there.
     """
 
-    def __init__(self, say: Callable[[Topic, str, bytes], object], reported_by: str) -> None:
-        self._say, self._reported_by = say, reported_by
+    def __init__(self, produce: Callable[[Topic, str, bytes], object], reported_by: str) -> None:
+        self._produce, self._reported_by = produce, reported_by
 
     def __call__(
         self, raw: bytes, *, reason: str, detail: str, topic: str, partition: int, offset: int, key: bytes | None
@@ -45,4 +45,4 @@ class DeadLetterWriter:
         except ModelcastError as error:
             log.error("a dead letter could not be written", error=str(error))
             return
-        self._say(Topic.DEAD_LETTERS, letter_key.decode(), value)
+        self._produce(Topic.DEAD_LETTERS, letter_key.decode(), value)

@@ -25,6 +25,7 @@ from faust.types.serializers import SchemaT
 from modelcast.infra.kafka.agent_connection import AgentConnection, agent_connection
 from modelcast.infra.kafka.faust_consumer import PositionedApp
 from modelcast.infra.settings import Settings
+from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.topics import MODEL_PARTITIONS, TopicSpec
 
@@ -32,7 +33,7 @@ SESSION_TIMEOUT_SECONDS = 10.0
 HEARTBEAT_SECONDS = 3.0
 TOPICS_LOOK_SECONDS = 5.0
 OFFSETS_ATTEMPTS = 8
-RESTART_SECONDS_MAX = 15.0
+RESTART_SECONDS_FIRST, RESTART_SECONDS_MAX = 0.5, 15.0
 STOP_GRACE_SECONDS = 15.0
 CONSUMER_GROUP_PREFIX = "modelcast-"
 
@@ -156,20 +157,19 @@ async def wait_for_kafka(settings: Settings, *, stop: asyncio.Event) -> bool:
     """
     from modelcast.infra.kafka.admin import create_topics
 
-    pause_seconds, told = 0.5, False
+    failures = 0
     while not stop.is_set():
         try:
             await asyncio.to_thread(create_topics, settings)
         except ModelcastError as error:
             if not error.retryable:
                 raise
-            if not told:
+            if not failures:
                 log.warning("waiting for kafka", error=str(error), servers=settings.kafka.bootstrap_servers)
-                told = True
+            failures += 1
         else:
             return True
-        await _first(stop.wait(), timeout_seconds=pause_seconds)
-        pause_seconds = min(pause_seconds * 2, 5.0)
+        await _first(stop.wait(), timeout_seconds=backoff_seconds(RESTART_SECONDS_FIRST, failures, 5.0))
     return False
 
 
@@ -188,7 +188,7 @@ async def run_app(
     On ``stop`` the app finishes what it has in hand, commits and leaves its group, so that another worker takes
     over at once. ``on_running(True)`` follows each complete start, ``on_running(False)`` each end.
     """
-    pause_seconds = 0.5
+    crashes = 0
     while await wait_for_kafka(settings, stop=stop):
         app = build()
         began = asyncio.get_running_loop().time()
@@ -202,11 +202,10 @@ async def run_app(
         if ending is _Ending.TOPICS_LOST:
             await _forget_offsets(settings, app.conf.id)
             continue
-        if asyncio.get_running_loop().time() - began > 60:
-            pause_seconds = 0.5
+        crashes = 1 if asyncio.get_running_loop().time() - began > 60 else crashes + 1
+        pause_seconds = backoff_seconds(RESTART_SECONDS_FIRST, crashes, RESTART_SECONDS_MAX)
         log.error("the stream app crashed and is made anew", reason=repr(app.crash_reason), pause_seconds=pause_seconds)
         await _first(stop.wait(), timeout_seconds=pause_seconds)
-        pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
 
 
 class _Ending(Enum):
@@ -274,16 +273,16 @@ async def _topics_lost(settings: Settings) -> None:
     from modelcast.infra.kafka.admin import create_topics, topic_ids
     from modelcast.infra.kafka.client import make_admin
 
-    admin, known, lost, told = make_admin(settings), None, False, False
+    admin, known, lost, reported = make_admin(settings), None, False, False
     while True:
         try:
             found = await asyncio.to_thread(topic_ids, settings, admin)
             known = known or found
             # Seen twice: a broker that has just started may not know all topics yet.
             if found != known and lost:
-                if not told:
+                if not reported:
                     log.error("the cluster has lost its topics", lacking=sorted(known.keys() - found.keys()))
-                told = True
+                reported = True
                 await asyncio.to_thread(create_topics, settings)
                 return
             lost = found != known

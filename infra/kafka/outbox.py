@@ -52,7 +52,7 @@ class Outbox:
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
                 log.warning("not delivered", topic=str(topic), key=key, error=error.str())
-            self._tell(on_delivery, error is None)
+            self._settle(on_delivery, error is None)
 
         try:
             self._producer.produce(
@@ -72,6 +72,6 @@ class Outbox:
         while not self._closed.is_set():
             self._producer.poll(POLL_SECONDS)
 
-    def _tell(self, on_delivery: Delivered, done: bool) -> None:
+    def _settle(self, on_delivery: Delivered, done: bool) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(on_delivery, done)

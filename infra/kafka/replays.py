@@ -46,10 +46,10 @@ def read_note(key: bytes | None, value: bytes | None, at_us: int) -> Replay | No
     if key != NOTE_KEY.encode() or not value or len(value) > NOTE_SIZE_MAX:
         return None
     try:
-        said = orjson.loads(value)
+        fields = orjson.loads(value)
     except orjson.JSONDecodeError:
         return None
-    match said:
+    match fields:
         case {"replayed_offset": int(offset), "by": str(by), "reason": str(reason)}:
             return Replay(offset, at_us, by, reason)
     return None

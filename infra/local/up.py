@@ -155,13 +155,13 @@ def _spawn(
 
 def _wait_ready(directory: Path, supervisor: subprocess.Popen[bytes] | None, progress: Progress) -> StackInfo:
     deadline = time.monotonic() + READY_SECONDS_MAX
-    said = ""
+    step = ""
     while time.monotonic() < deadline:
         ended = supervisor.poll() is not None if supervisor else not is_alive(directory)
         found = read_state(directory)
-        if found is not None and found.step != said:
-            said = found.step
-            progress.step(said)
+        if found is not None and found.step != step:
+            step = found.step
+            progress.step(step)
         if ended:
             if found is not None and found.error:
                 raise ServerFailed(found.error, hint=f"logs are in {directory / 'logs'}")

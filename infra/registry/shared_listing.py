@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 
+from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.errors import StoreUnavailable
 
 LISTING_SECONDS_MIN = 1.0
@@ -85,8 +86,8 @@ class SharedListing:
         try:
             found = await loop.run_in_executor(self._threads, lambda: frozenset(self._names()))
         except StoreUnavailable:
-            seconds = min(AWAY_SECONDS_MAX, AWAY_SECONDS_FIRST * 2.0 ** min(self._failures, 10))
             self._failures += 1
+            seconds = backoff_seconds(AWAY_SECONDS_FIRST, self._failures, AWAY_SECONDS_MAX)
             self._away_until = loop.time() + seconds
             raise
         self._failures = 0

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ByteStream, ObjectInfo, ObjectStore, Progress, Ready, StoredObject
 
@@ -62,8 +63,8 @@ class Breaker:
             if now - began < SLOW_SECONDS:
                 return
             self._failures += 1
-            doublings = max(0, min(self._failures - FAILURES_MAX, 10))
-            self._until = now + min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_FIRST * 2.0**doublings)
+            trips = self._failures - FAILURES_MAX + 1
+            self._until = now + backoff_seconds(PAUSE_SECONDS_FIRST, trips, PAUSE_SECONDS_MAX)
 
 
 class BreakerStore:

@@ -112,10 +112,10 @@ class HealthServer:
         if path not in checks:
             return 404, "text/plain", b"/livez /readyz /metrics\n"
         try:
-            said = checks[path]()
+            answer = checks[path]()
         except Exception as error:
-            said = f"the check itself failed: {error}"
-        if said is True or said is None or said == "":
+            answer = f"the check itself failed: {error}"
+        if answer is True or answer is None or answer == "":
             return 200, "text/plain", b"ok\n"
-        reason = said if isinstance(said, str) else "not " + path[1:-1]
+        reason = answer if isinstance(answer, str) else "not " + path[1:-1]
         return 503, "text/plain; charset=utf-8", f"{reason}\n".encode()

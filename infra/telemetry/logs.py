@@ -18,7 +18,7 @@ import structlog
 from modelcast.infra.settings import LogSettings
 from modelcast.infra.variables import unknown_variables
 from modelcast.schemas.errors import ModelcastError
-from modelcast.schemas.printable import escaped_json, printable
+from modelcast.schemas.text.printable import escaped_json, printable
 
 CONTEXT = ("model", "version", "generation", "region")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -81,8 +81,8 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = None, **always: str
 
 def warn_of_variables() -> None:
     """A line for each ``MODELCAST_…`` variable that has no effect, when a daemon starts."""
-    for told in unknown_variables(os.environ):
-        logging.getLogger(__name__).warning(told)
+    for message in unknown_variables(os.environ):
+        logging.getLogger(__name__).warning(message)
 
 
 @contextmanager

@@ -50,12 +50,12 @@ STAGE_SECONDS = Histogram(
 )
 FETCHED_BYTES = Counter(
     "modelcast_fetched_bytes",
-    "Bytes over the long link, by how most came: delta, chain, packed, blocks, resumed, whole, region, cache.",
+    "Bytes over the long link, by how most came: delta, chain, compressed, blocks, resumed, whole, region, cache.",
     ("model", "way"),
 )
 SAVED_BYTES = Counter("modelcast_saved_bytes", "Bytes that did not have to move, by the same ways.", ("model", "way"))
-RELOADS = Counter("modelcast_reloads", "Loads asked of pods: served, failed, refused.", ("model", "outcome"))
-RELOAD_SECONDS = Histogram("modelcast_reload_seconds", "Time from asking a pod to its read-back.", buckets=SECONDS)
+LOADS = Counter("modelcast_loads", "Loads asked of pods: served, failed, refused.", ("model", "outcome"))
+LOAD_ORDER_SECONDS = Histogram("modelcast_load_seconds", "Time from asking a pod to its read-back.", buckets=SECONDS)
 ROLLOVER_STOPPED = Gauge(
     "modelcast_rollover_stopped",
     "1 while a rollover in the region was stopped, or can't go on before a person changes its bounds.",
@@ -114,7 +114,7 @@ MODEL_REGIONS_SERVING = Shown(
 )
 MODEL_REGIONS_LATE = Shown(
     "modelcast_model_regions_late",
-    "Regions that count, are heard, and have been behind for longer than dashboard.lag_slo_seconds.",
+    "Regions that count, are heard, and have been behind for longer than dashboard.late_seconds.",
     ("model",),
 )
 MODEL_PODS_SERVING = Shown(
@@ -133,7 +133,7 @@ REGION_BEHIND_SINCE = Shown(
 REGION_MODELS = Shown("modelcast_region_models", "Models that count there.", ("region",))
 REGION_MODELS_LATE = Shown(
     "modelcast_region_models_late",
-    "Models that count there and have been behind for longer than dashboard.lag_slo_seconds; 0 while it is silent.",
+    "Models that count there and have been behind for longer than dashboard.late_seconds; 0 while it is silent.",
     ("region",),
 )
 REGION_MODELS_BEHIND = Shown("modelcast_region_models_behind", "Models that are behind there.", ("region",))

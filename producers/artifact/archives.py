@@ -45,7 +45,7 @@ class NotLookedInto(Exception):
     """What it holds can't be determined, and why."""
 
 
-class Budget:
+class DecompressionLimit:
     """How much may still be decompressed."""
 
     def __init__(self) -> None:
@@ -95,16 +95,16 @@ def compression_of(head: bytes) -> str | None:
     return next((name for magic, name, _ in _COMPRESSED if head.startswith(magic)), None)
 
 
-def decompressed(stream: Forward, budget: Budget) -> Forward:
+def decompressed(stream: Forward, limit: DecompressionLimit) -> Forward:
     """What a compressed stream holds; nothing if it turns out to be none, and what there is of one that is cut off."""
     head = stream.peek(6)
     new = next(make for magic, _, make in _COMPRESSED if head.startswith(magic))
-    return Forward(_Decompressed(stream, new, budget).more)
+    return Forward(_Decompressed(stream, new, limit).more)
 
 
 class _Decompressed:
-    def __init__(self, stream: Forward, new: Callable[[], _Decompressor], budget: Budget) -> None:
-        self._stream, self._new, self._budget = stream, new, budget
+    def __init__(self, stream: Forward, new: Callable[[], _Decompressor], limit: DecompressionLimit) -> None:
+        self._stream, self._new, self._limit = stream, new, limit
         self._tool = new()
         self._waiting = b""
 
@@ -122,7 +122,7 @@ class _Decompressed:
                 return b""
             self._waiting = getattr(self._tool, "unconsumed_tail", b"")
             if found:
-                self._budget.spend(len(found))
+                self._limit.spend(len(found))
                 return found
             if not data:
                 return b""
@@ -139,7 +139,7 @@ def tar_members(stream: Forward) -> Iterator[tuple[str, Forward]]:
     Raises:
         NotLookedInto: it is damaged further on.
     """
-    size_told: int | None = None
+    declared_size: int | None = None
     first = True
     while len(block := stream.peek(BLOCK)) == BLOCK:
         if not block.strip(b"\0"):
@@ -155,7 +155,7 @@ def tar_members(stream: Forward) -> Iterator[tuple[str, Forward]]:
         if header.type in {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}:
             if header.size > PAX_MAX_BYTES:
                 raise NotLookedInto("is a tar with a very long header")
-            size_told = _pax_size(stream.read(header.size)) or size_told
+            declared_size = _pax_size(stream.read(header.size)) or declared_size
             stream.skip(-header.size % BLOCK)
             continue
         if header.type in {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}:
@@ -163,7 +163,7 @@ def tar_members(stream: Forward) -> Iterator[tuple[str, Forward]]:
             continue
         if header.type == tarfile.GNUTYPE_SPARSE:
             raise NotLookedInto("is a tar with sparse files")
-        size, size_told = size_told if size_told is not None else header.size, None
+        size, declared_size = declared_size if declared_size is not None else header.size, None
         if not header.isreg() and header.type in tarfile.SUPPORTED_TYPES:
             continue  # folders and links have no bytes
         member = _Part(stream, size)
@@ -207,12 +207,12 @@ def _pax_size(records: bytes) -> int | None:
     return size
 
 
-def zip_members(file: BinaryIO, budget: Budget, *, certain: bool) -> Iterator[tuple[str, Forward]]:
+def zip_members(file: BinaryIO, limit: DecompressionLimit, *, certain: bool) -> Iterator[tuple[str, Forward]]:
     """Names and bytes of a zip's files; none if the file is no zip.
 
     Args:
         file: seekable.
-        budget: of what is compressed.
+        limit: of what is compressed.
         certain: it begins like a zip, so that it must be one; else only its end may be that of one.
 
     Raises:
@@ -226,7 +226,7 @@ def zip_members(file: BinaryIO, budget: Budget, *, certain: bool) -> Iterator[tu
                 if info.is_dir() and not info.file_size:
                     continue
                 with closing(archive.open(info)) as member:
-                    yield info.filename, Forward(_counted(member, budget, stored=info.compress_type == 0))
+                    yield info.filename, Forward(_counted(member, limit, stored=info.compress_type == 0))
     except _DAMAGED as error:
         if certain:
             raise _zip_not_read(error) from None
@@ -238,7 +238,7 @@ def _zip_not_read(error: Exception) -> NotLookedInto:
     return NotLookedInto(f"is a zip that can't be read ({error})")
 
 
-def _counted(member: object, budget: Budget, *, stored: bool) -> Callable[[int], bytes]:
+def _counted(member: object, limit: DecompressionLimit, *, stored: bool) -> Callable[[int], bytes]:
     def more(count: int) -> bytes:
         try:
             found: bytes = member.read(count)  # type: ignore[attr-defined]
@@ -249,7 +249,7 @@ def _counted(member: object, budget: Budget, *, stored: bool) -> Callable[[int],
                 raise
             raise _zip_not_read(error) from None  # of bz2
         if not stored:
-            budget.spend(len(found))
+            limit.spend(len(found))
         return found
 
     return more

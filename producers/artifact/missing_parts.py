@@ -188,11 +188,11 @@ def _outputs_of(pointer: bytes) -> Iterator[str]:
     import yaml  # few folders have such a file
 
     try:
-        told = yaml.safe_load(pointer)
+        parsed = yaml.safe_load(pointer)
     except (yaml.YAMLError, RecursionError, ValueError):
         return
-    outputs = told.get("outs") if isinstance(told, Mapping) else None
-    folder = str(told.get("wdir") or "") if isinstance(told, Mapping) else ""
+    outputs = parsed.get("outs") if isinstance(parsed, Mapping) else None
+    folder = str(parsed.get("wdir") or "") if isinstance(parsed, Mapping) else ""
     for output in outputs if isinstance(outputs, list) else []:
         if isinstance(output, Mapping) and isinstance(output.get("path"), str):
             yield posixpath.join(folder, output["path"])
@@ -209,8 +209,8 @@ def _beside(name: str, relative: Iterable[str]) -> set[str]:
 
 
 def _shards_of(index: bytes) -> set[str]:
-    told = _json(index)
-    weights = told.get("weight_map") if isinstance(told, Mapping) else None
+    parsed = _json(index)
+    weights = parsed.get("weight_map") if isinstance(parsed, Mapping) else None
     return {shard for shard in weights.values() if isinstance(shard, str)} if isinstance(weights, Mapping) else set()
 
 

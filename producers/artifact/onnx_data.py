@@ -91,15 +91,15 @@ class _Walk:
                 self.graph(s, e, depth + 1)
 
     def _tensor(self, start: int, end: int) -> None:
-        told: dict[str, str] = {}
+        parsed: dict[str, str] = {}
         for field, s, e in self.fields(start, end):
             if field == _TENSOR_EXTERNAL:
                 pair = {f: self._text(a, b) for f, a, b in self.fields(s, e)}
-                told[pair.get(1, "")] = pair.get(2, "")
-        location = told.get("location")
+                parsed[pair.get(1, "")] = pair.get(2, "")
+        location = parsed.get("location")
         if location:
             try:
-                ends = int(told.get("offset") or 0) + int(told.get("length") or 0)
+                ends = int(parsed.get("offset") or 0) + int(parsed.get("length") or 0)
             except ValueError:
                 raise _Unsound from None
             self.found[location] = max(self.found.get(location, 0), ends)

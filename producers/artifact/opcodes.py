@@ -60,7 +60,7 @@ def holds_pickle(stream: Forward) -> bool:
             left -= 1
             if not walk.takes(opcode, argument):
                 return walk.header and walk.count >= 3
-            if walk.is_told:
+            if walk.is_certain:
                 return True
             if opcode.name == "STOP":
                 break
@@ -107,7 +107,7 @@ class _Walk:
         return bool(self._stack)
 
     @property
-    def is_told(self) -> bool:
+    def is_certain(self) -> bool:
         """Whether it is a pickle, whatever follows."""
         many = self.count >= OPCODES_ENOUGH
         return (self.imports and (self.calls or many)) or (self.header and many)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from modelcast.producers.artifact.archives import (
     BLOCK,
-    Budget,
+    DecompressionLimit,
     NotLookedInto,
     compression_of,
     decompressed,
@@ -60,7 +60,7 @@ def pickle_reason(name: str, stream: BinaryIO) -> str | None:
     if named := _named(name):
         return f"a pickle: its name ends in {named}"
     try:
-        found = _of_file(stream, Budget())
+        found = _of_file(stream, DecompressionLimit())
     except NotLookedInto as error:
         return f"perhaps a pickle: it {error}"
     return f"a pickle: {found}" if found else None
@@ -73,16 +73,16 @@ def _named(name: str) -> str | None:
     return suffixes[-1] if suffixes and suffixes[-1] in _NAMES else None
 
 
-def _of_file(file: BinaryIO, budget: Budget) -> str | None:
+def _of_file(file: BinaryIO, limit: DecompressionLimit) -> str | None:
     end = file.seek(0, io.SEEK_END)
     file.seek(0)
     stream = Forward(file.read, lambda count: _leap(file, count, end))
     if stream.peek(len(_ZIP)) == _ZIP:
-        return _of_members(zip_members(file, budget, certain=True), budget, 0)
-    if found := _of_stream(stream, budget, 0):
+        return _of_members(zip_members(file, limit, certain=True), limit, 0)
+    if found := _of_stream(stream, limit, 0):
         return found
     if zipfile.is_zipfile(file):  # behind something else: zips are read from their ends
-        return _of_members(zip_members(file, budget, certain=False), budget, 0)
+        return _of_members(zip_members(file, limit, certain=False), limit, 0)
     return _behind(file, BEHIND_MAX_BYTES)
 
 
@@ -94,8 +94,8 @@ def _behind(file: BinaryIO, bytes_max: int) -> str | None:
     left = OPCODES_MAX
     for found in islice(_BEGINNING.finditer(window), PLACES_MAX):
         file.seek(found.start())
-        told, count = calls_imported(Forward(file.read, lambda count: _leap(file, count, end)), left)
-        if told:
+        named, count = calls_imported(Forward(file.read, lambda count: _leap(file, count, end)), left)
+        if named:
             return f"it holds pickle opcodes behind {found.start()} other bytes"
         left -= count
     return None
@@ -105,21 +105,21 @@ def _leap(file: BinaryIO, count: int, end: int) -> None:
     file.seek(min(file.tell() + count, end))  # what looks like a length may be one that no file has
 
 
-def _of_stream(stream: Forward, budget: Budget, depth: int) -> str | None:
+def _of_stream(stream: Forward, limit: DecompressionLimit, depth: int) -> str | None:
     if depth > DEPTH_MAX:
         raise NotLookedInto("holds archives in archives in archives")
     head = stream.peek(BLOCK)
     if head.startswith(_ZIP):
         with closing(spooled(stream)) as file:
-            return _of_members(zip_members(file, budget, certain=True), budget, depth)
+            return _of_members(zip_members(file, limit, certain=True), limit, depth)
     if head.startswith(_NPY):
         return None if _is_plain_array(stream) else "it holds a numpy array of objects"
     if _is_joblib_zlib(head):
         return "it is what joblib wrote before 0.10, compressed"
     if compression := compression_of(head):
-        found = _of_stream(decompressed(stream, budget), budget, depth + 1)
+        found = _of_stream(decompressed(stream, limit), limit, depth + 1)
         return f"in {compression}, {found}" if found else None
-    if may_be_tar(head) and (found := _of_members(tar_members(stream), budget, depth)):
+    if may_be_tar(head) and (found := _of_members(tar_members(stream), limit, depth)):
         return found
     window = stream.peek(CHUNK_BYTES) if depth else b""
     return "it holds pickle opcodes" if holds_pickle(stream) else _behind(io.BytesIO(window), CHUNK_BYTES)
@@ -130,11 +130,11 @@ def _is_joblib_zlib(head: bytes) -> bool:
     return head.startswith(b"ZF") and len(size) == 19 and _HEXADECIMAL.fullmatch(size) is not None
 
 
-def _of_members(members: Iterator[tuple[str, Forward]], budget: Budget, depth: int) -> str | None:
+def _of_members(members: Iterator[tuple[str, Forward]], limit: DecompressionLimit, depth: int) -> str | None:
     for name, stream in members:
         if _named(name):
             return f"an archive with {name[:80]} in it"
-        if found := _of_stream(stream, budget, depth + 1):
+        if found := _of_stream(stream, limit, depth + 1):
             return f"an archive with {name[:80]} in it: {found}"
     return None
 
@@ -154,11 +154,11 @@ def _is_plain_array(stream: Forward) -> bool:
     return isinstance(header, dict) and _is_plain_type(header.get("descr"))
 
 
-def _is_plain_type(told: object) -> bool:
-    if isinstance(told, str):
-        return _PLAIN_TYPE.fullmatch(told) is not None
-    if isinstance(told, tuple):  # a type and its shape
-        return len(told) == 2 and _is_plain_type(told[0])
-    if isinstance(told, list):
-        return all(isinstance(field, tuple) and len(field) in {2, 3} and _is_plain_type(field[1]) for field in told)
+def _is_plain_type(named: object) -> bool:
+    if isinstance(named, str):
+        return _PLAIN_TYPE.fullmatch(named) is not None
+    if isinstance(named, tuple):  # a type and its shape
+        return len(named) == 2 and _is_plain_type(named[0])
+    if isinstance(named, list):
+        return all(isinstance(field, tuple) and len(field) in {2, 3} and _is_plain_type(field[1]) for field in named)
     return False

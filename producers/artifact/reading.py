@@ -41,7 +41,7 @@ def read_all(found: Sequence[Found], threads: int, advance: Callable[[int], None
     """
     lock = threading.Lock()
 
-    def told(count: int) -> None:
+    def report(count: int) -> None:
         with lock:
             advance(count)
 
@@ -50,13 +50,13 @@ def read_all(found: Sequence[Found], threads: int, advance: Callable[[int], None
         keep.append(file.size_bytes <= min(KEPT_SIZE_MAX, room))
         room -= file.size_bytes if keep[-1] else 0
     if len(found) == 1:
-        return [read_file(found[0], keep[0], told)]
+        return [read_file(found[0], keep[0], report)]
     done: list[LocalFile] = []
     with Threads(threads, "hash") as pool:
         reading: deque[Future[LocalFile]] = deque()
         try:
             for file, kept in zip(found, keep, strict=True):
-                reading.append(pool.submit(read_file, file, kept, told))
+                reading.append(pool.submit(read_file, file, kept, report))
                 if len(reading) > threads * WAITING_MAX:
                     done.append(reading.popleft().result())
             done += [future.result() for future in reading]

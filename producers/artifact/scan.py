@@ -16,7 +16,7 @@ from modelcast.producers.artifact.onnx_data import check_external_data
 from modelcast.producers.artifact.reading import LocalFile, read_all
 from modelcast.producers.artifact.unfinished import check_finished
 from modelcast.producers.artifact.walk import Found, Walk, reason, regular, unreadable
-from modelcast.producers.publication import PublishProgress
+from modelcast.producers.publish.publication import PublishProgress
 from modelcast.schemas.errors import Refused, UsageError
 from modelcast.schemas.manifest import FILES_MAX, Manifest
 
@@ -81,7 +81,7 @@ def scan(
     remarks += tuple(_check_together(files))
     manifest = Manifest(tuple(f.entry for f in files), framework_of(files))
     encoded = manifest.encode()
-    notes = (*_told_of(left_out), *empty, *remarks)
+    notes = (*_left_out_note(left_out), *empty, *remarks)
     digest = "sha256:" + hashlib.sha256(encoded).hexdigest()
     return Artifact(manifest, encoded, digest, tuple(files), tuple(left_out), notes)
 
@@ -96,8 +96,8 @@ def located(path: Path) -> Path:
         return path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        told = "no such file or folder" if missing else f"can't be read: {reason(error)}"
-        raise UsageError(told, subject=str(path), hint="check its path") from None
+        message = "no such file or folder" if missing else f"can't be read: {reason(error)}"
+        raise UsageError(message, subject=str(path), hint="check its path") from None
 
 
 def framework_of(files: Sequence[LocalFile]) -> str:
@@ -150,7 +150,7 @@ def _content(file: LocalFile) -> bytes:
         raise unreadable(error, file.path) from None
 
 
-def _told_of(left_out: Sequence[str]) -> list[str]:
+def _left_out_note(left_out: Sequence[str]) -> list[str]:
     """What is left out, and how it can be carried."""
     if not left_out:
         return []

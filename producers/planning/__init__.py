@@ -1,3 +1,3 @@
 """What publishing and commanding come to, decided on values alone: no module in this folder does I/O."""
 
-__all__ = ["commands", "convergence", "needless", "publication", "refusals", "request", "standing", "values"]
+__all__ = ["arguments", "commands", "convergence", "needless", "publication", "refusals", "request", "standing"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from modelcast.producers.planning.values import region_names_of
+from modelcast.producers.planning.arguments import region_names_of
 from modelcast.schemas.errors import NotFound, Refused
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.verbs import RULES

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from modelcast.producers.planning.values import region_names_of, value_and_type
+from modelcast.producers.planning.arguments import region_names_of, value_and_type
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import BEHIND_SECONDS, STALE_SECONDS, State
-from modelcast.schemas.words import Limits, first_facts, word_of
+from modelcast.schemas.statuses import Limits, status_of
 
 Level = Literal["all", "quorum", "one"]
 LEVELS: tuple[Level, ...] = ("all", "quorum", "one")
@@ -47,7 +47,7 @@ def level_of(level: object) -> Level:
     raise UsageError(f"bad level {value_and_type(level)}", hint=f"use one of {', '.join(LEVELS)}")
 
 
-def judge(
+def convergence_of(
     state: VersionState | None,
     version: int,
     level: Level = "all",
@@ -64,7 +64,7 @@ def judge(
         version: the one waited for.
         level: how many regions are enough. Those left out (pinned, outside the placement) don't count.
         generation: the entry waited for; a state that has not folded it proves nothing. 0: any.
-        head: how far the log was read by whoever waits; a state that has not folded it proves nothing either.
+        head: how far the log was read by the caller that waits; a state that has not folded it proves nothing either.
         staged: verified on the regions' disks is enough.
         regions: only these count (or this one), left out or not; none: all.
 
@@ -110,8 +110,8 @@ def _serves_still(region: RegionState, version: int) -> bool:
 
 
 def _refusal(region: RegionState, version: int) -> str:
-    told = f"{region.region}: {region.error or 'quarantined'}"
-    return f"{told}; {region.region}: serves a quarantined version" if _serves_still(region, version) else told
+    text = f"{region.region}: {region.error or 'quarantined'}"
+    return f"{text}; {region.region}: serves a quarantined version" if _serves_still(region, version) else text
 
 
 def _is_past(region: RegionState, version: int, generation: int) -> bool:
@@ -121,9 +121,9 @@ def _is_past(region: RegionState, version: int, generation: int) -> bool:
 
 
 def _why(state: VersionState, region: RegionState, version: int) -> str:
-    """How a region stands that does not have the version, in the words that are shown everywhere."""
+    """How a region stands that does not have the version, by its status, as it is shown everywhere."""
     now_us = state.updated_at_us
-    parts = [word_of(first_facts(state, region, now_us), now_us, Limits()).word.value]
+    parts = [status_of(region, now_us, Limits(), alarm=bool(state.alarm)).status.value]
     parts.append(region.state.value.lower() if region.state else "never reported")
     if region.aspired_version != version:
         parts.append(f"aspires to {region.aspired_version}")
@@ -140,15 +140,15 @@ def _why(state: VersionState, region: RegionState, version: int) -> str:
     return f"{region.region}: {', '.join(parts)}"
 
 
-def lateness(state: VersionState, said_seconds_ago: float) -> str:
+def lateness(state: VersionState, reported_seconds_ago: float) -> str:
     """How far behind the tracker is, for people; "": what it said is of now, as far as such things can be.
 
     Args:
         state: what it said.
-        said_seconds_ago: since then.
+        reported_seconds_ago: since then.
     """
-    if said_seconds_ago > STALE_SECONDS:
-        return f"the tracker last spoke {said_seconds_ago:.0f} s ago"
+    if reported_seconds_ago > STALE_SECONDS:
+        return f"the tracker last spoke {reported_seconds_ago:.0f} s ago"
     if state.unread_seconds > BEHIND_SECONDS:
         return f"the tracker is {state.unread_seconds:.0f} s behind: acknowledgements that came since wait to be read"
     return ""

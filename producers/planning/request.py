@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from modelcast.producers.planning.values import (
+from modelcast.producers.planning.arguments import (
     activation_of,
     labels_of,
     metrics_of,

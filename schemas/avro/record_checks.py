@@ -189,6 +189,8 @@ def _region_state(r: RegionState) -> None:
     _time("regions.behind_since_us", r.behind_since_us)
     _time("regions.reported_at_us", r.reported_at_us)
     _time("regions.heard_at_us", r.heard_at_us)
+    _time("regions.read_at_us", r.read_at_us)
+    _time("regions.moved_at_us", r.moved_at_us)
     _numbers("regions.stage_seconds", r.stage_seconds)
     _pods(r.pods)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelcast.schemas.errors import UsageError
-from modelcast.schemas.evidence.plan import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import Gate, Measure, Plan
 from modelcast.schemas.evidence.ratio import BETTER, WORSE
 from modelcast.schemas.evidence.verdict import harm_needed
 

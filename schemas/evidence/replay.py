@@ -12,8 +12,8 @@ from typing import Any
 
 from modelcast.schemas.errors import ContentError, DecodeError
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.plan import Gate, Measure, Plan
-from modelcast.schemas.evidence.verdict import Verdict, fold, verdict
+from modelcast.schemas.evidence.gates import Gate, Measure, Plan
+from modelcast.schemas.evidence.verdict import Verdict, fold_counts, verdict
 
 FORMAT = 1
 SIZE_MAX_BYTES = 256 * 1024 * 1024
@@ -29,12 +29,12 @@ class Evidence:
     counts: tuple[Counts, ...]
 
 
-def replay(evidence: Evidence) -> Verdict:
+def replayed(evidence: Evidence) -> Verdict:
     """The verdict of this evidence: the same floats on every machine."""
-    return verdict(fold(evidence.counts, evidence.plan), evidence.plan)
+    return verdict(fold_counts(evidence.counts, evidence.plan), evidence.plan)
 
 
-def encode(evidence: Evidence) -> bytes:
+def encode_evidence(evidence: Evidence) -> bytes:
     """Evidence as bytes of format 1; the order of the counts is kept."""
     strata = list(dict.fromkeys(each.stratum for each in evidence.counts))
     index = {name: number for number, name in enumerate(strata)}
@@ -49,8 +49,8 @@ def encode(evidence: Evidence) -> bytes:
     return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
 
 
-def decode(data: bytes) -> Evidence:
-    """Read what ``encode`` wrote.
+def decode_evidence(data: bytes) -> Evidence:
+    """Read what ``encode_evidence`` wrote.
 
     Raises:
         DecodeError: it is not evidence, too large, or of a format that is not known here.

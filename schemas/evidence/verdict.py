@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
-from modelcast.schemas.evidence.plan import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import Gate, Measure, Plan
 from modelcast.schemas.evidence.portable_math import log, log_mean_exp
 from modelcast.schemas.evidence.ratio import (
     BETTER,
@@ -106,7 +106,7 @@ def empty(plan: Plan) -> EvidenceState:
     )
 
 
-def step(state: EvidenceState, counts: Counts, plan: Plan) -> EvidenceState:
+def add_counts(state: EvidenceState, counts: Counts, plan: Plan) -> EvidenceState:
     """The evidence with one more second of one stratum. Any order gives the same state.
 
     Counts are taken as they are: the same ones twice count twice.
@@ -131,11 +131,11 @@ def step(state: EvidenceState, counts: Counts, plan: Plan) -> EvidenceState:
     )
 
 
-def fold(counts: Iterable[Counts], plan: Plan) -> EvidenceState:
+def fold_counts(counts: Iterable[Counts], plan: Plan) -> EvidenceState:
     """The evidence of all these counts."""
     state = empty(plan)
     for each in counts:
-        state = step(state, each, plan)
+        state = add_counts(state, each, plan)
     return state
 
 

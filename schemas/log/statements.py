@@ -51,6 +51,6 @@ def read_stated(body: bytes | None, *, book: SchemaBook) -> StatedEntry:
     if not isinstance(record, ModelUpdate | ModelCommand):
         raise DecodeError(f"a {type(record).__name__}, not a log entry", reason="bad-value")
     if record.generation != statement.log_generation:
-        told = f"entry {record.generation} in a statement about {statement.log_generation}"
-        raise DecodeError(told, reason="bad-value")
+        message = f"entry {record.generation} in a statement about {statement.log_generation}"
+        raise DecodeError(message, reason="bad-value")
     return StatedEntry(record, statement.log_digest, body or b"")

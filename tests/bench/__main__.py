@@ -18,17 +18,23 @@ BENCHES = {
     "road": ("tests.bench.road", "publish() to staged and serving in three regions, as a ratio to a raw round trip"),
     "fold": ("tests.bench.fold", "pod states folded a second, as a ratio to a plain Faust agent"),
     "delta": ("tests.bench.delta", "deltas: size against the entropy bound, speed against memcpy"),
-    "download": ("tests.bench.download", "1 GiB from a store to the disk, verified: beside boto3, obstore and curl"),
+    "download": (
+        "tests.bench.transfer.download",
+        "1 GiB from a store to the disk, verified: beside boto3, obstore and curl",
+    ),
     "link": ("tests.bench.link", "publish to staged behind 100 Mbit/s and 80 ms, as a ratio to bytes / rate"),
     "ablation": ("tests.bench.ablation", "what each accelerator saves: one off at a time, behind 100 Mbit/s and 80 ms"),
     "files": (
-        "tests.bench.many_files",
+        "tests.bench.transfer.many_files",
         "10,000 small files: hashed, fetched, pulled, rebuilt, beside cp -r and sync",
     ),
     "gates": ("tests.bench.gates", "simulated rollouts: healthy versions rolled back, bad ones promoted, by rule"),
     "rollover": ("tests.bench.rollover", "1,000 simulated pods get a version: seconds and herd, beside the prediction"),
-    "pods": ("tests.bench.pods", "swaps, latency, processor time, memory: ours, Triton, MLServer, bare aiohttp"),
-    "pod": ("tests.bench.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
+    "pods": (
+        "tests.bench.serving.pods",
+        "swaps, latency, processor time, memory: ours, Triton, MLServer, bare aiohttp",
+    ),
+    "pod": ("tests.bench.serving.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
 }
 
 

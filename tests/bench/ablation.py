@@ -35,7 +35,8 @@ from typing import Any
 
 import numpy as np
 
-from modelcast.infra.ablation import NAMES, VARIABLE
+from modelcast.deltas.ablation import DELTAS
+from modelcast.infra.ablation import ROAD, VARIABLE
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.local.servers.redis import RedisServer
 from modelcast.infra.settings import RedisSettings
@@ -163,7 +164,7 @@ class Situations:
         began = time.perf_counter()
         staged_after: list[float] = []
         with self._watching(model, generation, began, staged_after):
-            (publisher or self._publisher).publish(model, path, deltas=deltas)
+            (publisher or self._publisher).publish(model, path, accelerate=deltas)
         return {
             "bytes": self._carried() - carried,
             "seconds": staged_after[0],
@@ -309,7 +310,7 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--mib", type=int, default=64)
-    parser.add_argument("--only", nargs="+", choices=sorted(NAMES))
+    parser.add_argument("--only", nargs="+", choices=sorted(ROAD.names | DELTAS.names))
     parser.add_argument("--situations", nargs="+", choices=SITUATIONS, default=SITUATIONS)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
@@ -318,7 +319,7 @@ def main() -> None:
         print(json.dumps(one_variant(options.mib, options.seed, options.situations)))
         return
     begun = conditions()
-    names = [NOTHING, *(options.only or sorted(NAMES))]
+    names = [NOTHING, *(options.only or sorted(ROAD.names | DELTAS.names))]
     rounds: dict[str, list[dict[str, dict[str, float]]]] = {name: [] for name in names}
     for number in range(options.rounds):
         for name, runs in rounds.items():

@@ -32,8 +32,8 @@ from onnx import TensorProto, helper, numpy_helper
 from modelcast.infra.kafka.client import make_admin, make_producer
 from modelcast.infra.local.layout import PODS_PER_REGION, REGIONS
 from modelcast.infra.local.servers.s3 import client_for
-from modelcast.infra.settings import Settings, load
-from modelcast.producers.publisher import Publisher
+from modelcast.infra.settings import Settings, load_settings
+from modelcast.producers.publish.publisher import Publisher
 from tests.bench.afternoon_consumer import ACKS, BUCKET, NEWS
 from tests.bench.figures import conditions, spread
 from tests.bench.road import MODEL, SETTLE_SECONDS, Listener, listening, small_model, stack_on_real_files
@@ -156,7 +156,7 @@ def one_round(publications: int, mib: int) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="afternoon-bench-") as name, stack_on_real_files(Path(name)) as (env, _):
         os.environ.update(env)
-        settings = load()
+        settings = load_settings()
         endpoint = env["MODELCAST_STORES__ORIGIN__ENDPOINT_URL"]
         listener, script = Listener(settings), Afternoon(settings, endpoint)
         with scripted_regions(Path(name) / "script", settings, endpoint), Publisher(settings) as publisher:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelcast.schemas.evidence.forecast import forecast
-from modelcast.schemas.evidence.plan import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
 from tests.bench.figures import conditions
 from tests.bench.gating.plot import svg
 from tests.bench.gating.rules import Ends, agrees, ours, rules, windows

@@ -6,7 +6,7 @@ from typing import Any
 import faust
 
 from modelcast.infra.kafka.faust_app import BYTES, make_app, run_app, stop_on_signals
-from modelcast.infra.settings import Settings, load
+from modelcast.infra.settings import Settings, load_settings
 from modelcast.infra.telemetry.health import HealthServer
 from modelcast.infra.telemetry.metrics import FOLDED_PODS
 from modelcast.schemas.topics import Topic
@@ -28,7 +28,7 @@ def build(settings: Settings) -> faust.App:
 
 async def main() -> None:
     """Run until stopped."""
-    settings = load()
+    settings = load_settings()
     with HealthServer(settings.daemon.host, settings.daemon.port):
         await run_app(lambda: build(settings), settings, stop=stop_on_signals())
 

@@ -36,8 +36,8 @@ from modelcast.infra.kafka.client import consumer_properties, make_admin, make_p
 from modelcast.infra.local.layout import ORIGIN_BUCKET, REGIONS, bucket_of
 from modelcast.infra.local.servers.s3 import client_for
 from modelcast.infra.local.stack import LocalStack
-from modelcast.infra.settings import Settings, load
-from modelcast.producers.publisher import Publisher
+from modelcast.infra.settings import Settings, load_settings
+from modelcast.producers.publish.publisher import Publisher
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import Activation, ModelAck, VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic, partition_of
@@ -236,7 +236,7 @@ def one_round(publications: int) -> dict[str, Any]:
     """A fresh stack; medians over its publications of either kind, and the raw round trips made between them."""
     with tempfile.TemporaryDirectory(prefix="road-bench-") as name, stack_on_real_files(Path(name)) as (env, pids):
         os.environ.update(env)
-        settings = load()
+        settings = load_settings()
         listener, raw = Listener(settings), RawRoundTrip(settings)
         path, trips = Path(name) / "model.onnx", []
         rows: list[dict[str, float]] = []

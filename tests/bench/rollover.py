@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 from tests.agents.region.decider.rollover.world import PodActor, RolloverWorld
 from tests.bench.figures import conditions
 

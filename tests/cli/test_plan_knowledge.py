@@ -51,7 +51,7 @@ def test_a_region_that_has_said_nothing_and_one_that_is_supposed_to_hold_somethi
 def test_no_guess_is_above_the_limit_of_the_settings(limit: int, rate: float) -> None:
     nobody = RedisSettings.model_validate({"url": "redis://127.0.0.1:1/0"})
     settings = Settings(redis=nobody, regions={"eu": RegionSettings(bandwidth_bytes_per_second=limit)})
-    speeds, told_by = speeds_of(settings, "eu", None)
+    speeds, known_from = speeds_of(settings, "eu", None)
     assert speeds.origin_bytes_per_second == rate
     assert not speeds.measured
-    assert "not measured it" in told_by
+    assert "not measured it" in known_from

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from modelcast.cli import pod_sources
-from modelcast.consumers.discovery.registration import make_presence
+from modelcast.consumers.discovery.registrar import make_registrar
 from modelcast.consumers.fetch.transfer.disks import Disks
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.settings import RegionSettings, StoreSettings
@@ -54,7 +54,7 @@ def test_a_pod_is_told_which_version_it_may_not_load_any_more(monkeypatch: pytes
     recalled = memory_of(1, 1, served_quarantined=2, log_quarantined=(1,))
     bucket.put("state/churn", replace(memory_of(1, 1), model="churn").encode())
     bucket.put("state/fraud", recalled.encode())
-    found = pod_sources.RegionDesired(StoreSettings(url="s3://unused")).desired()
+    found = pod_sources.RegionAspired(StoreSettings(url="s3://unused")).aspired()
     assert [(d.order.model, d.order.version, d.refused, d.quarantined) for d in found] == [
         ("churn", 1, "", frozenset()),
         ("fraud", 1, "fraud/1 is quarantined (generation 2): modelcast release fraud/1", {1}),
@@ -74,4 +74,4 @@ def test_a_pod_that_can_not_register_as_it_is_told_to_is_refused_at_start(
 ) -> None:
     region = RegionSettings(store=StoreSettings(url=store) if store else None)
     with pytest.raises(UsageError, match=said):
-        make_presence(region, "eu", name, url)
+        make_registrar(region, "eu", name, url)

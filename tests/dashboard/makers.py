@@ -32,6 +32,8 @@ def row(region: str, *, behind_seconds: float = 0.0, **changes: Any) -> RegionSt
         silent=False,
         reported_at_us=NOW - 5 * SECOND,
         heard_at_us=NOW - 2 * SECOND,
+        read_at_us=NOW - 6 * SECOND,
+        moved_at_us=NOW - 5 * SECOND,
     )
     return replace(well, **changes)
 
@@ -71,7 +73,14 @@ def as_of_now(it: RegionState) -> RegionState:
     """The row as if it was reported a moment ago."""
     now_us = time.time_ns() // 1000
     since_us = it.behind_since_us and now_us - (NOW - it.behind_since_us)
-    return replace(it, reported_at_us=now_us - 5 * SECOND, heard_at_us=now_us - 2 * SECOND, behind_since_us=since_us)
+    return replace(
+        it,
+        reported_at_us=now_us - 5 * SECOND,
+        heard_at_us=now_us - 2 * SECOND,
+        read_at_us=now_us - 6 * SECOND,
+        moved_at_us=now_us - 5 * SECOND,
+        behind_since_us=since_us,
+    )
 
 
 def now_state(model: str, rows: Iterable[RegionState], **changes: Any) -> VersionState:

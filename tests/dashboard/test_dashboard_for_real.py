@@ -75,8 +75,8 @@ class Dashboard:
         producer.produce(Topic.VERSION_STATE, None, key=model)
         assert producer.flush(20) == 0
 
-    def words(self, model: str) -> dict[str, str]:
-        return {r["region"]: r["word"] for r in self.get(f"/api/v1/models/{model}")["regions"]}
+    def statuses(self, model: str) -> dict[str, str]:
+        return {r["region"]: r["status"] for r in self.get(f"/api/v1/models/{model}")["regions"]}
 
 
 @pytest.fixture
@@ -95,10 +95,10 @@ def fresh_name() -> str:
 def test_what_the_tracker_says_is_shown_within_a_moment(dashboard: Dashboard) -> None:
     model = fresh_name()
     dashboard.say(now_state(model, [row("eu"), fetching("us", 9)]))
-    until(lambda: dashboard.words(model) == {"eu": "OK", "us": "LAG"}, "the model is shown")
+    until(lambda: dashboard.statuses(model) == {"eu": "OK", "us": "LAG"}, "the model is shown")
     said = time.monotonic()
     dashboard.say(now_state(model, [row("eu"), refusing("us")]))
-    until(lambda: dashboard.words(model) == {"eu": "OK", "us": "REFUSED"}, "the change is shown")
+    until(lambda: dashboard.statuses(model) == {"eu": "OK", "us": "REFUSED"}, "the change is shown")
     assert time.monotonic() - said < 20
     assert dashboard.get("/api/v1/verdict")["fresh"]["kafka"] == "live"
     dashboard.forget(model)
@@ -120,7 +120,7 @@ def test_a_record_that_can_not_be_read_hides_nothing_else(dashboard: Dashboard) 
     producer.produce(Topic.VERSION_STATE, b"\xc3\x01rubbish", key=f"{model}-bad")
     assert producer.flush(20) == 0
     dashboard.say(now_state(model, [row("eu")]))
-    until(lambda: dashboard.words(model) == {"eu": "OK"}, "the other model is shown")
+    until(lambda: dashboard.statuses(model) == {"eu": "OK"}, "the other model is shown")
     missing = dashboard.get("/api/v1/verdict")["fresh"]["missing"]
     assert any(f"{model}-bad" in line for line in missing)
     dashboard.forget(f"{model}-bad")
@@ -163,15 +163,15 @@ def test_kafka_that_went_away_is_named_and_its_return_noticed(
     try:
         until(dashboard.ready, lambda: dashboard.log.read_text())
         dashboard.say(now_state("fraud", [row("eu")]))
-        until(lambda: dashboard.words("fraud") == {"eu": "OK"}, "the model is shown")
+        until(lambda: dashboard.statuses("fraud") == {"eu": "OK"}, "the model is shown")
         kafka_of_its_own.child.kill()
         took = until(lambda: dashboard.get("/api/v1/verdict")["fresh"]["kafka"] == "away", "Kafka's absence is noticed")
         assert took < 30
         assert any("Kafka" in line for line in dashboard.get("/api/v1/verdict")["fresh"]["missing"])
-        assert dashboard.words("fraud") == {"eu": "OK"}
+        assert dashboard.statuses("fraud") == {"eu": "OK"}
         kafka_of_its_own.restart()
         until(lambda: dashboard.get("/api/v1/verdict")["fresh"]["kafka"] == "live", "Kafka is read again")
         dashboard.say(now_state("fraud", [refusing("eu")]))
-        until(lambda: dashboard.words("fraud") == {"eu": "REFUSED"}, "news are shown again")
+        until(lambda: dashboard.statuses("fraud") == {"eu": "REFUSED"}, "news are shown again")
     finally:
         dashboard.child.stop()

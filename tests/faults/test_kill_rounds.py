@@ -23,7 +23,7 @@ import pytest
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.stores.configured import origin_store
 from modelcast.producers import Publisher
-from modelcast.producers.publication import Publication
+from modelcast.producers.publish.publication import Publication
 from modelcast.schemas.states import State
 from tests.consumers.pod.models import adder
 from tests.support.lanes import often

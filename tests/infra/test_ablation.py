@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelcast.infra.ablation import NAMES, OWN_HTTP, VARIABLE, without
+from modelcast.infra.ablation import OWN_HTTP, ROAD, VARIABLE, Mechanisms, without
 from modelcast.infra.stores import open_store
 from modelcast.infra.variables import unknown_variables
 from tests.support.servers.stores import S3ForTests
@@ -10,7 +10,7 @@ from tests.support.servers.stores import S3ForTests
 
 def test_all_is_on_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert not any(map(without, NAMES))
+    assert not any(map(without, ROAD.names))
 
 
 @pytest.mark.parametrize("value", [OWN_HTTP, f" {OWN_HTTP} ,"])
@@ -27,10 +27,21 @@ def test_a_name_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch,
         without(asked)
 
 
+def test_each_package_answers_for_its_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Mechanisms("other", frozenset({"other/leap", "other/hop"}))
+    monkeypatch.setenv(VARIABLE, f"{OWN_HTTP}, other/leap")
+    assert without(OWN_HTTP)
+    assert (other.without("other/leap"), other.without("other/hop")) == (True, False)
+    monkeypatch.setenv(VARIABLE, "other/laep")
+    assert not without(OWN_HTTP)
+    with pytest.raises(ValueError, match="no such mechanism: other/laep"):
+        other.without("other/hop")
+
+
 @pytest.mark.integration
 def test_without_own_http_boto3_does_all(s3: S3ForTests, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, OWN_HTTP)
-    monkeypatch.setattr("modelcast.infra.stores.s3_direct.ConnectionPool", None)
+    monkeypatch.setattr("modelcast.infra.stores.s3.direct.ConnectionPool", None)
     store = open_store(
         f"s3://{s3.bucket()}",
         endpoint_url=s3.endpoint_url,

@@ -18,13 +18,13 @@ def test_what_an_entry_point_names_is_loaded(monkeypatch: pytest.MonkeyPatch) ->
 
     from modelcast.schemas.digests import sha256_of
 
-    assert accelerators.load("fetch") is sha256_of
+    assert accelerators.load_accelerator("fetch") is sha256_of
 
 
 def test_nothing_is_loaded_where_nothing_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     declare(monkeypatch)
 
-    assert accelerators.load("fetch") is None
+    assert accelerators.load_accelerator("fetch") is None
 
 
 @pytest.mark.parametrize("value", ["modelcast.no_such_package.fetch:plug", "pcodec_is.not_here:plug"])
@@ -35,7 +35,7 @@ def test_a_package_that_was_removed_is_reported_once(
     monkeypatch.setattr(accelerators, "EXTRA_MODULES", {"pcodec_is"})
 
     with caplog.at_level("INFO"):
-        assert [accelerators.load("fetch"), accelerators.load("fetch")] == [None, None]
+        assert [accelerators.load_accelerator("fetch"), accelerators.load_accelerator("fetch")] == [None, None]
 
     assert [(each.levelname, "'fetch'" in each.message) for each in caplog.records] == [("INFO", True)]
 
@@ -44,4 +44,4 @@ def test_a_package_that_is_there_and_broken_is_an_error(monkeypatch: pytest.Monk
     declare(monkeypatch, "modelcast.schemas.no_such_module:plug")
 
     with pytest.raises(ImportError, match="no_such_module"):
-        accelerators.load("fetch")
+        accelerators.load_accelerator("fetch")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.stack import LocalStack
-from modelcast.infra.settings import KafkaSettings, Settings, load
+from modelcast.infra.settings import KafkaSettings, Settings, load_settings
 from tests.support.processes.command_line import CommandLine
 from tests.support.processes.services import ForkedService
 from tests.support.servers.topic_reader import TopicReader
@@ -37,4 +37,4 @@ def settings(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The stack's settings, in this process too."""
     for name, value in stack.env.items():
         monkeypatch.setenv(name, value)
-    return load()
+    return load_settings()

@@ -22,8 +22,8 @@ def read(stack: LocalStack, path: str) -> Any:
         return json.load(answer)
 
 
-def words(stack: LocalStack, model: str) -> dict[str, str]:
-    return {each["region"]: each["word"] for each in read(stack, f"models/{model}")["regions"]}
+def statuses(stack: LocalStack, model: str) -> dict[str, str]:
+    return {each["region"]: each["status"] for each in read(stack, f"models/{model}")["regions"]}
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def standing_still(stack: LocalStack, name: str) -> Iterator[None]:
 
 def test_who_serves_what_who_wanted_it_and_which_pods_are_shown(modelcast: CommandLine, stack: LocalStack) -> None:
     modelcast("publish", "shown", modelcast.model(1), "--label", "git=4f2c1a", "--wait")
-    until(lambda: words(stack, "shown") == {"eu": "OK", "us": "OK"}, "both regions are shown as serving")
+    until(lambda: statuses(stack, "shown") == {"eu": "OK", "us": "OK"}, "both regions are shown as serving")
     answer = read(stack, "models/shown")
     assert (answer["model"]["serving"], answer["model"]["counted"], answer["model"]["consistent_version"]) == (2, 2, 1)
     assert [(e["kind"], e["version"], e["why"]) for e in answer["entries"]] == [("PUBLISH", 1, "git=4f2c1a")]
@@ -46,7 +46,7 @@ def test_who_serves_what_who_wanted_it_and_which_pods_are_shown(modelcast: Comma
     assert [(p["version"], p["state"]) for p in pods["pods"]] == [(1, "SERVING")]
 
     modelcast("pin", "shown/1", "--region", "us", "--yes", "--reason", "the drill")
-    until(lambda: words(stack, "shown") == {"eu": "OK", "us": "HELD"}, "the pin is shown")
+    until(lambda: statuses(stack, "shown") == {"eu": "OK", "us": "HELD"}, "the pin is shown")
     newest = read(stack, "models/shown")["entries"][0]
     assert (newest["kind"], newest["why"], newest["regions"]) == ("PIN", "the drill", ["us"])
     assert any(e["model"] == "shown" and e["kind"] == "PIN" for e in read(stack, "entries")["entries"])
@@ -55,13 +55,13 @@ def test_who_serves_what_who_wanted_it_and_which_pods_are_shown(modelcast: Comma
 @pytest.mark.soak
 def test_a_region_that_stands_still_counts_in_no_n_of_n(modelcast: CommandLine, stack: LocalStack) -> None:
     modelcast("publish", "quiet", modelcast.model(2), "--wait")
-    until(lambda: words(stack, "quiet") == {"eu": "OK", "us": "OK"}, "both regions are shown as serving")
+    until(lambda: statuses(stack, "quiet") == {"eu": "OK", "us": "OK"}, "both regions are shown as serving")
     with standing_still(stack, "region-us"):
-        until(lambda: words(stack, "quiet") == {"eu": "OK", "us": "SILENT"}, "the silence is shown")
+        until(lambda: statuses(stack, "quiet") == {"eu": "OK", "us": "SILENT"}, "the silence is shown")
         model = read(stack, "models/quiet")
         assert (model["model"]["serving"], model["model"]["counted"]) == (1, 2)
         assert model["model"]["consistent_version"] is None
         (silent,) = [each for each in model["regions"] if each["region"] == "us"]
         assert (silent["reported_version"], silent["pods_serving"]) == (1, 0)
         until(lambda: "silent:@us" in {p["id"] for p in read(stack, "problems")["problems"]}, "it is told as a problem")
-    until(lambda: words(stack, "quiet") == {"eu": "OK", "us": "OK"}, "the region is heard again")
+    until(lambda: statuses(stack, "quiet") == {"eu": "OK", "us": "OK"}, "the region is heard again")

@@ -37,7 +37,7 @@ READS = {
         Topic.VERSION_STATE,
         Topic.VERSION_CHANGES,
     },
-    VIEWER: {Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.VERSION_STATE},
+    VIEWER: set(Topic) - {Topic.VERSION_CHANGES},
     EU: {Topic.MODEL_UPDATES},
     US: {Topic.MODEL_UPDATES},
     "stranger": set(),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.kafka.admin import describe
-from modelcast.infra.settings import Settings, load
+from modelcast.infra.settings import Settings, load_settings
 from modelcast.schemas.errors import KafkaUnavailable
 from tests.agents.region.stack import Stack
 from tests.support.network.tls import CLIENT_KEY_PASSWORD, TlsFront, make_authority
@@ -56,7 +56,7 @@ def mutual(broker: TlsKafka, **changes: str) -> dict[str, str]:
 def settings_of(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> Settings:
     for name, value in {**env, "MODELCAST_KAFKA__TIMEOUT_SECONDS": "10"}.items():
         monkeypatch.setenv(name, value)
-    return load()
+    return load_settings()
 
 
 @pytest.mark.parametrize("kind", ["password", pytest.param("certificate", marks=pytest.mark.soak)])

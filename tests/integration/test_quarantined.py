@@ -8,7 +8,7 @@ import pytest
 
 from modelcast.infra.local.stack import LocalStack
 from modelcast.infra.settings import Settings
-from modelcast.producers.publisher import Publisher
+from modelcast.producers.publish.publisher import Publisher
 from modelcast.schemas.errors import Quarantined
 from tests.support.processes.command_line import CommandLine, pods_of, predicts
 from tests.support.waiting import until

@@ -1,5 +1,6 @@
 """What a publisher asks of an accelerator, and that it does without."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,15 +12,23 @@ from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publication, Publisher, Unannounced
 from modelcast.producers.accelerator import Additions
 from modelcast.producers.artifact import Artifact
-from modelcast.producers.step_timer import StepTimer
-from modelcast.schemas.delta_reports import DeltaOffer
+from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import DeltaHint
 from tests.producers.fakes import SETTINGS, Heard, HookedStore
 from tests.producers.published import log_of, model
 
-OFFER = DeltaOffer(1, 1, 10, 100, 10.0, 0.5)
+
+@dataclass(frozen=True)
+class Shortcut:
+    """What the accelerator of these tests adds."""
+
+    files: int = 1
+    size_bytes: int = 10
+
+
+ADDED = Shortcut()
 
 
 class Noting:
@@ -47,7 +56,7 @@ class Noting:
     def after(self, publication: Publication, timer: StepTimer) -> Additions:
         told = "announced" if publication.announced else "unannounced"
         self.calls.append(f"after {publication}, {told}, with {len(list(self.store.list('registry/fraud/')))} entries")
-        return Additions((OFFER,), ("a remark",))
+        return Additions((ADDED,), ("a remark",))
 
     def close(self) -> None:
         self.calls.append("close")
@@ -56,14 +65,14 @@ class Noting:
 @pytest.fixture
 def noting(monkeypatch: pytest.MonkeyPatch) -> "list[Noting]":
     monkeypatch.setattr(Noting, "made", [])
-    monkeypatch.setattr(accelerators, "load", lambda name: Noting if name == "publish" else None)
+    monkeypatch.setattr(accelerators, "load_accelerator", lambda name: Noting if name == "publish" else None)
     return Noting.made
 
 
 def test_it_works_beside_the_upload_before_the_claim_and_after_the_announcement(
     noting: "list[Noting]", publisher: Publisher, store: MemoryStore, tmp_path: Path
 ) -> None:
-    done = publisher.publish("fraud", model(tmp_path, "1"), deltas=True)
+    done = publisher.publish("fraud", model(tmp_path, "1"), accelerate=True)
     (mine,) = noting
     assert mine.calls == [
         "accelerate fraud",
@@ -73,7 +82,7 @@ def test_it_works_beside_the_upload_before_the_claim_and_after_the_announcement(
         "close",
     ]
     assert mine.wanted is True
-    assert (done.deltas, done.notes) == ((OFFER,), ("a remark",))
+    assert (done.additions, done.notes) == ((ADDED,), ("a remark",))
     assert log_of(store).updates[1].delta_hints == (DeltaHint(1, 10),)
 
 
@@ -91,7 +100,7 @@ def test_what_is_published_already_is_claimed_by_nobody_and_may_still_gain(
 ) -> None:
     publisher.publish("fraud", model(tmp_path, "1"))
     noting[0].calls.clear()
-    assert publisher.publish("fraud", model(tmp_path, "1")).deltas == (OFFER,)
+    assert publisher.publish("fraud", model(tmp_path, "1")).additions == (ADDED,)
     assert [call.split()[0] for call in noting[0].calls] == ["accelerate", "beside", "after", "close"]
 
 
@@ -103,7 +112,7 @@ def test_it_learns_that_an_announcement_failed_and_adds_nothing_to_the_error(
         publisher.publish("fraud", model(tmp_path, "1"))
     assert noting[0].calls[-2:] == ["after fraud/1, unannounced, with 1 entries", "close"]
     assert caught.value.publication is not None
-    assert caught.value.publication.deltas == ()
+    assert caught.value.publication.additions == ()
 
 
 def test_it_is_closed_when_the_publication_fails(
@@ -128,9 +137,9 @@ def test_a_dry_run_needs_none(noting: "list[Noting]", publisher: Publisher, tmp_
 def test_without_one_everything_is_published_whole(
     publisher: Publisher, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accelerators, "load", lambda name: None)
+    monkeypatch.setattr(accelerators, "load_accelerator", lambda name: None)
     (tmp_path / "large").write_bytes(bytes(2_000_000))
-    done = publisher.publish("fraud", tmp_path, deltas=True)
-    assert (done.announced, done.deltas, done.notes) == (True, (), ())
+    done = publisher.publish("fraud", tmp_path, accelerate=True)
+    assert (done.announced, done.additions, done.notes) == (True, (), ())
     assert list(store.list("deltas/")) == []
     assert log_of(store).updates[1].delta_hints == ()

@@ -351,13 +351,13 @@ def test_regions_may_be_an_array_and_a_verb_its_name(commander: Commander) -> No
     said = commander.pin("fraud", 1, regions=np.array(["us", "ap"]))
     assert said is not None
     assert said.targets == (CommandTarget("us", 1), CommandTarget("ap", 1))
-    unpinned = commander.say("unpin", "fraud", regions=np.array(["us"]))
+    unpinned = commander.command("unpin", "fraud", regions=np.array(["us"]))
     assert unpinned is not None
     assert (unpinned.kind, unpinned.targets) == (CommandKind.UNPIN, (CommandTarget("us", None),))
     with pytest.raises(UsageError, match="regions are array"):
         commander.pin("fraud", 1, regions=np.array("us"))
     with pytest.raises(UsageError, match="bad verb 'pinn'"):
-        commander.say("pinn", "fraud")
+        commander.command("pinn", "fraud")
 
 
 @pytest.mark.parametrize(

@@ -7,24 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.facades import declared_in
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("agents", "cli", "consumers", "dashboard", "deltas", "infra", "producers", "schemas")
 ALIKE = {
     "main": "the entry point of a process",
     "register": "adds a module's commands to the command line",
     "units": "what one kind of check of doctor looks at",
-    "unavailable": "a client library's error as ours: one for each library",
-    "encode": "pairs with decode: records, kept evidence, and the codec's payloads",
+    "encode": "pairs with decode: records, and the codec's payloads",
     "decode": "pairs with encode",
-    "step": "one step of a pure fold, named by its module",
-    "fold": "the same, over many",
-    "judge": "the decision of a pure module: a demo's run, an order, a state",
     "build_app": "the streams of a daemon",
-    "load": "settings, settings for a command, an accelerator: called by their module",
 }
 """Functions that are alike in each module that defines one, and are called by the module's name; why."""
-COMMANDS = {"apply", "describe", "down", "forecast", "info", "make", "plan", "publish", "pull", "replay", "show", "up"}
+COMMANDS = {"apply", "describe", "down", "forecast", "info", "make", "publish", "pull", "replay", "show", "up"}
 """Commands of the command line, named as they are typed, and the function that does what one asks for."""
+PROTOCOL_FUNCTIONS: dict[str, str] = {}
+"""Functions that two facades export because a Protocol asks for that name; which one."""
 
 
 @cache
@@ -41,9 +40,29 @@ def defined() -> dict[str, list[str]]:
     return found
 
 
+def exported(path: str) -> bool:
+    """Whether a module can be reached from outside its package: every facade above it names the way, or is open."""
+    parts = Path(path).with_suffix("").parts
+    for depth in range(1, len(parts)):
+        init = ROOT.joinpath(*parts[:depth], "__init__.py")
+        names = declared_in(init) if init.exists() else None
+        if names is not None and parts[depth] not in names:
+            return False
+    return True
+
+
 def test_no_public_name_is_defined_twice() -> None:
     twice = {name: paths for name, paths in defined().items() if len(paths) > 1}
     assert {n: p for n, p in twice.items() if n not in ALIKE and n not in COMMANDS} == {}
+
+
+def test_no_two_facades_export_functions_of_one_name() -> None:
+    apart = {
+        name: modules
+        for name, paths in defined().items()
+        if name not in COMMANDS and len(modules := [p for p in paths if not p.startswith("cli/") and exported(p)]) > 1
+    }
+    assert {n: p for n, p in apart.items() if n not in PROTOCOL_FUNCTIONS} == {}
 
 
 @pytest.mark.skipif(not (ROOT / "deltas").exists(), reason="needs deltas, which define some of them")

@@ -17,7 +17,7 @@ from tests.support.records.record_strategies import model_names
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_murmur2_is_aiokafkas(key: bytes) -> None:
     from aiokafka.partitioner import murmur2 as theirs
 
@@ -41,7 +41,7 @@ def test_murmur2_is_kafkas_own(key: bytes, value: int) -> None:
 
 
 @given(model_names, st.integers(1, 50))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_model_has_the_partition_that_aiokafkas_partitioner_gives_it(model: str, partitions: int) -> None:
     from aiokafka.partitioner import DefaultPartitioner
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 from tests.simulation.faults import RATES, STROKES
-from tests.simulation.mutant_runs import table
+from tests.simulation.mutants.runs import table
 from tests.simulation.run import Outcome, run_many, run_seed
 
 

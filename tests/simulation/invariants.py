@@ -12,12 +12,13 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
-from modelcast.agents.region.decider import values
+from modelcast.agents.region.decider.events_and_effects import Effect, Event, Load
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.tracker.decider.fold import fold
 from modelcast.agents.tracker.decider.snapshots import EMPTY, RegionRows, Snapshot
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
-from modelcast.schemas.records import ModelAck, PodReport, VersionState
+from modelcast.schemas.records import ModelAck, PodReport, RegionState, VersionState
 from modelcast.schemas.states import PodState, State
 from tests.simulation.actors.kafka import FORGER
 from tests.simulation.artifacts import Stored, digest_of
@@ -185,7 +186,12 @@ class Checks:
         self._let_go[worker, worker.identity] = self._epochs[worker, worker.identity]
 
     def stepped(
-        self, worker: Worker, before: Replica, event: values.Event, after: Replica, effects: Iterable[values.Effect]
+        self,
+        worker: Worker,
+        before: Replica,
+        event: Event,
+        after: Replica,
+        effects: Iterable[Effect],
     ) -> None:
         """The decider has taken a step."""
         world = self.world
@@ -212,7 +218,7 @@ class Checks:
         if what := too_few(after, effects):
             self.broken(NEVER_TOO_FEW, f"{worker.name}: {what}")
         for effect in effects:
-            if isinstance(effect, values.Load):
+            if isinstance(effect, Load):
                 self._has_paused(worker, effect)
 
     def _alarm_may_end(self, worker: Worker, before: Replica) -> None:
@@ -226,7 +232,7 @@ class Checks:
         if regions and (state is None or not state.alarm):
             self.broken(ALARM_SHOWN, f"nothing is said of {', '.join(sorted(regions))}")
 
-    def _moves_are_legal(self, worker: Worker, before: Replica, event: values.Event, after: Replica) -> None:
+    def _moves_are_legal(self, worker: Worker, before: Replica, event: Event, after: Replica) -> None:
         known, old, at = self._states.get(worker, (None, State.ANNOUNCED, 0.0))
         if known is not before:
             old = before.state
@@ -249,7 +255,7 @@ class Checks:
         if late > OVERDUE_SECONDS and worker.woken_at < at:
             self.broken(NOT_OVERDUE, f"{worker.name} did nothing for {late:.1f} seconds after something was due")
 
-    def _has_paused(self, worker: Worker, load: values.Load) -> None:
+    def _has_paused(self, worker: Worker, load: Load) -> None:
         times, now = self._loads[(load.order.epoch, load.pod)], self.world.now
         times.append(now)
         while times[0] < now - LOADS_SECONDS:
@@ -300,7 +306,8 @@ class Checks:
 
     def _is_said_soon(self, worker: TrackerWorker, region: str, snapshot: Snapshot) -> None:
         life, told_at, began = worker.life, worker.told_at, self.world.now
-        if worker.agent.rows.row(self.world.model).log is None:
+        wanted = _reported_by(worker, region)
+        if wanted is None:
             return  # nothing can be said before
 
         def check() -> None:
@@ -310,7 +317,7 @@ class Checks:
             if worker.last_said_at >= began:
                 return
             said = worker.last_said.regions if worker.last_said else ()
-            if (region, snapshot.header.reported_at_us) not in {(r.region, r.reported_at_us) for r in said}:
+            if wanted not in map(_of_the_report, said):  # what is only repeated may wait
                 self.broken(SAID_SOON, f"{worker.name} did not say {snapshot.order} of {region} in {SOON_SECONDS} s")
 
         self.world.after(SOON_SECONDS, check)
@@ -350,3 +357,20 @@ class Checks:
         fact = (pod.pod, pod.version, pod.manifest_digest, pod.generation)
         if pod.state is PodState.SERVING and fact not in self._read:
             self.broken(CONFIRMED, f"{who} {pod.pod} to serve version {pod.version}, generation {pod.generation}")
+
+
+def _reported_by(worker: TrackerWorker, region: str) -> tuple[object, ...] | None:
+    """What a worker must say of a region by what it has taken; None while it can't."""
+    model, emitter = worker.agent.rows.row(worker.world.model), worker.agent.emitter
+    known = model.known(emitter._everywhere())
+    if known is None:
+        return None
+    rows = fold(known, worker.world.now_us).regions
+    return next((_of_the_report(row) for row in rows if row.region == region), None)
+
+
+def _of_the_report(row: RegionState) -> tuple[object, ...]:
+    """What a row has of the region's report, but for its times."""
+    moved = row.bytes_moved, row.bytes_planned, row.bytes_per_second, row.way, row.error
+    held = row.staged_version, row.staged_generation, row.reported_version, row.served_generation, row.refused_version
+    return (row.region, row.state, row.pods_expected, *held, *moved)

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
+from modelcast.agents.region.decider.events_and_effects import Effect, Load
 from modelcast.agents.region.decider.knowledge import PodView
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.rollover import decide
 from modelcast.agents.region.decider.rollover.next_orders import need_of
+from modelcast.agents.region.decider.rollover.pod_facts import Need
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.agents.region.decider.rollover.values import Need
-from modelcast.agents.region.decider.values import Effect, Load
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 
 NEVER_TOO_MANY = "no more pods load at once than may"
 NEVER_TOO_FEW = "no fewer pods take traffic, by a rollover, than must"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.simulation.mutant_runs import ALL_MUTANTS, SEEDS_MAX, dies_in
-from tests.simulation.mutants import Mutant
+from tests.simulation.mutants.checks import Mutant
+from tests.simulation.mutants.runs import ALL_MUTANTS, SEEDS_MAX, dies_in
 
 SELDOM_NOTICED = frozenset(
     {

@@ -2,8 +2,9 @@
 
 The region's agent with its shell, heartbeats and reporter, the tracker's agent, the pod's fence, and the registry's
 reader and claim are production code. Modelled are Kafka and its groups (``actors/kafka.py``, ``group.py``), what Faust
-does with them (positions, commits, rebalances: ``actors/tracker.py``; ``tests/infra/test_faust_positions.py`` tests the
-real ones), transfers of artifacts (``actors/region.py``), and the stores below their ports.
+does with them (positions, commits, rebalances: ``actors/tracker.py``;
+``tests/infra/kafka/test_faust_positions.py`` tests the real ones), transfers of
+artifacts (``actors/region.py``), and the stores below their ports.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from tests.simulation.deadlines import Deadlines
 from tests.simulation.faults import GLOBAL_STROKES, HARMLESS, Faults
 from tests.simulation.invariants import ONE_LOG, Checks
 from tests.simulation.rollovers import drawn_policy
-from tests.simulation.scheduler import Scheduler
+from tests.simulation.time.scheduler import Scheduler
 
 Trace = Callable[[str], None]
 ACCEPTED_AFTER_PEACE_SECONDS = 200.0

@@ -4,10 +4,7 @@ from dataclasses import replace
 
 from modelcast.agents.region.decider.absorb_pods import lost, on_broken, on_pods_known, on_pods_out, on_read, on_refused
 from modelcast.agents.region.decider.blame import damaged
-from modelcast.agents.region.decider.knowledge import NEVER, Attempts
-from modelcast.agents.region.decider.memory import Contradiction, Memory
-from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Contradicted,
     Event,
     Fetched,
@@ -31,6 +28,9 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Unreadable,
 )
+from modelcast.agents.region.decider.knowledge import NEVER, Attempts
+from modelcast.agents.region.decider.memory import Contradiction, Memory
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.schemas.digests import short
 from modelcast.schemas.log.fold import ModelLog
 
@@ -38,7 +38,7 @@ REASON_CHARS_MAX = 500
 
 
 def absorb(replica: Replica, event: Event, now: float) -> Replica:
-    """The replica that knows of ``event``."""
+    """The replica after ``event``."""
     return _concluded(_taken_in(replica, event, now))
 
 
@@ -170,7 +170,7 @@ def _on_folded(replica: Replica, folded: Folded) -> Replica:
 
 
 def _begun_anew(replica: Replica) -> Replica:
-    """A new generation is tried at once, whatever failed before; only bytes that were damaged stay counted."""
+    """The attempts of a new generation: it is tried at once; only failures by damaged bytes still count."""
     before = replica.attempts
     attempts = Attempts(
         damages=before.damages, state_failures=before.state_failures, state_retry_at=before.state_retry_at

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from modelcast.agents.region.decider.blame import blames_version, damaged, quarantine
+from modelcast.agents.region.decider.events_and_effects import LoadBroken, LoadRefused, PodsKnown, PodTraits
 from modelcast.agents.region.decider.knowledge import NEVER, PodView
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import LoadBroken, LoadRefused, PodsKnown, PodTraits
 from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, CONFIRMING, LoadOrder, PodReading
 
 
 def on_pods_known(replica: Replica, event: PodsKnown) -> Replica:
-    """Pods that left are forgotten; one that has taken another's name is as unknown as one that came."""
+    """Forget pods that left; a pod under a name that another had is new."""
     old = {name: view for name, view in replica.pods.items() if name not in event.replaced}
     facts = replace(
         replica.facts,
@@ -72,7 +72,7 @@ def _load_failed(replica: Replica, pod: str, code: str, message: str, now: float
 
 
 def lost(replica: Replica, pod: str, view: PodView, message: str, now: float) -> PodView:
-    """A pod does not answer. While it loads, or has not served for long enough, that is a failure, too."""
+    """The pod does not answer. While it loads, or before it has served for long enough, that counts as a failure."""
     gone = replace(
         view, reading=None, read_at=now, known=True, lost=True, loading=None, awaits_read_back=False,
         reading_now=False, overtaken=False, loads_another="", error=message, code="",
@@ -126,14 +126,14 @@ def _contradicts(order: LoadOrder, reading: PodReading) -> str:
 
     A pod that names neither digest nor generation is believed by its version.
     """
-    said = f"reported that it serves {order.version}, but read back "
+    mismatch = f"reported that it serves {order.version}, but read back "
     if reading.version != order.version:
-        return said + ("no version" if reading.version is None else f"{reading.version}")
+        return mismatch + ("no version" if reading.version is None else f"{reading.version}")
     if reading.manifest_digest not in {None, order.manifest_digest}:
-        return said + f"other bytes under that number: {reading.manifest_digest}"
+        return mismatch + f"other bytes under that number: {reading.manifest_digest}"
     if reading.proof not in CONFIRMING:
-        return said + "only what lies on its disk, which does not prove what it serves"
+        return mismatch + "only what lies on its disk, which does not prove what it serves"
     pair = (reading.epoch, reading.generation)
     if reading.generation is not None and reading.epoch is not None and pair < (order.epoch, order.generation):
-        return said + f"the older order (epoch {reading.epoch}, generation {reading.generation})"
+        return mismatch + f"the older order (epoch {reading.epoch}, generation {reading.generation})"
     return ""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from modelcast.agents.region.decider.events_and_effects import PodTraits, Transfer
 from modelcast.agents.region.decider.memory import Contradiction, Halt, Memory, Quarantine
-from modelcast.agents.region.decider.values import PodTraits, Transfer
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log.fold import Aspiration
 from modelcast.schemas.records import ModelUpdate

@@ -13,7 +13,7 @@ from modelcast.schemas.records import LogPosition, ModelUpdate
 
 MEMORY_SIZE_MAX = 1024 * 1024
 LOG_QUARANTINED_MAX = 10_000
-"""Versions kept that people quarantined; of more, those that were quarantined last."""
+"""How many versions quarantined by people are kept, the newest quarantines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Memory:
 
     @classmethod
     def decode(cls, data: bytes, *, key: str = "") -> "Memory":
-        """Read it back.
+        """Read what ``encode`` wrote.
 
         Raises:
             ContentError: damaged, or written by a newer modelcast. The region must not act as if it knew nothing.

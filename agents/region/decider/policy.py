@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.schemas.backoff import backoff_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Times in seconds."""
+    """Pauses and limits of a reconciler. Times are in seconds."""
 
     damage_attempts: int = 3  # damaged bytes are fetched again this often in all, then quarantined
     load_attempts: int = 3  # tries after which a version that loads nowhere is quarantined
@@ -34,7 +35,7 @@ class Policy:
 
     def backoff(self, failures: int, salt: str) -> float:
         """Seconds until try ``failures + 1``: doubling, jittered by half so that regions do not march in step."""
-        full = min(self.backoff_max, self.backoff_first * 2.0 ** min(failures - 1, 30))
+        full = backoff_seconds(self.backoff_first, failures, self.backoff_max)
         spread = zlib.crc32(f"{salt}/{failures}".encode()) / 2**32
         return full * (0.5 + spread / 2)
 

@@ -62,7 +62,7 @@ class Replica:
 
     @property
     def accepted(self) -> LogPosition:
-        """How far the region follows the log; generation 0: it has followed none."""
+        """The last log position that the region follows; generation 0: none yet."""
         facts = self.facts
         if self.generation >= facts.saved.accepted_generation:
             return LogPosition(self.generation, facts.accepted_digest)
@@ -115,8 +115,8 @@ class Replica:
     def refused_version(self) -> int | None:
         """The newest version in the log that this region refuses: damaged, loading nowhere, or quarantined."""
         aspiration = self.facts.aspiration
-        told = (aspiration.update, aspiration.staged) if aspiration else ()
-        refused = {u.version for u in told if u and self.is_quarantined(u.artifact.manifest_digest)}
+        known = (aspiration.update, aspiration.staged) if aspiration else ()
+        refused = {u.version for u in known if u and self.is_quarantined(u.artifact.manifest_digest)}
         serving = self.target.version if self.target and self.target.version not in refused else 0
         refused |= {q.version for q in self.facts.quarantined if q.version > serving}
         if aspiration and aspiration.refused_version is not None:
@@ -218,6 +218,9 @@ class Replica:
             incarnation=reading.incarnation if reading else "",
             read_at_us=max(read_at_us, 0),
             error=f"{view.code}: {view.error}" if view.code and view.error else view.error,
+            kind=reading.kind if reading else "",
+            fleet=view.traits.source,
+            zone=view.traits.zone,
         )
 
     def wakes_at(self, now: float = NEVER) -> float:
@@ -235,7 +238,7 @@ class Replica:
         return min((t for t in times if t > now), default=float("inf"))
 
     def wished_memory(self) -> Memory:
-        """What ``state/<model>`` should say."""
+        """What the object ``state/<model>`` should hold now."""
         saved, target, generation = self.facts.saved, self.target, self.generation
         memory = replace(
             saved,
@@ -264,7 +267,7 @@ class Replica:
         return wished != saved and wished == accepted
 
     def is_proved(self, now: float) -> bool:
-        """Whether the model was ours so lately that a pod may be given an order."""
+        """Whether ownership was proved recently enough to order a pod."""
         return now - self.facts.proved_at <= self.policy.proof_seconds
 
     def _staged(self, generation: int) -> Held | None:
@@ -286,7 +289,7 @@ class Replica:
     # --- change --------------------------------------------------------------------------------------------
 
     def view_of(self, name: str) -> PodView:
-        """What is known of one pod; of one that is gone: nothing."""
+        """The view of one pod; an empty one for a pod that is gone."""
         return self.pods.get(name, PodView())
 
     def with_pod(self, name: str, view: PodView) -> "Replica":

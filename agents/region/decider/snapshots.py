@@ -4,19 +4,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from modelcast.agents.region.decider.events_and_effects import Transfer
 from modelcast.agents.region.decider.knowledge import NEVER
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Transfer
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.names import VERSION_MAX
 from modelcast.schemas.records import ModelAck, ModelUpdate, PodReport
+from modelcast.schemas.text.printable import bounded
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 
 PODS_PER_PAGE = 1000
 ERROR_KEPT_MAX = 500
 TEXT_KEPT_MAX = 200
+PLACE_KEPT_MAX = 80  # of what stands in each pod's row
 SIZE_AIMED_AT_BYTES = RECORD_SIZE_MAX - 16 * 1024
 """Pods' rows fill a page up to here; the rest is for the page's own fields."""
 
@@ -27,7 +29,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
     pages = list(_pages(reports))
     memory, target = replica.wished_memory(), replica.target
     staged = memory.staged
-    about = _told_of(replica)
+    about = _update_reported(replica)
     transfer = replica.facts.transfers.get(about.artifact.manifest_digest, Transfer()) if about else Transfer()
     digest = about.artifact.manifest_digest if about else ""
     return tuple(
@@ -68,7 +70,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
     )
 
 
-def _told_of(replica: Replica) -> ModelUpdate | None:
+def _update_reported(replica: Replica) -> ModelUpdate | None:
     """Whose bytes are reported: what is aspired, unless only what is fetched ahead of it is on its way."""
     aspiration = replica.facts.aspiration
     aspired, ahead = (aspiration.update, aspiration.staged) if aspiration else (None, None)
@@ -77,11 +79,11 @@ def _told_of(replica: Replica) -> ModelUpdate | None:
 
 
 def _error(replica: Replica) -> str:
-    """What a person should know first; why a version is refused is known also after a restart."""
+    """The first thing that a person should know; a refusal's reason is known after a restart, too."""
     refused = replica.refused_version
-    said = replica.facts.alarm or replica.facts.unreadable or _stopped(replica) or replica.attempts.error
+    fault = replica.facts.alarm or replica.facts.unreadable or _stopped(replica) or replica.attempts.error
     refusal = next((q.reason for q in replica.facts.quarantined if q.version == refused), "")
-    return said or refusal or replica.facts.fleet_trouble
+    return fault or refusal or replica.facts.fleet_trouble
 
 
 def _stopped(replica: Replica) -> str:
@@ -132,7 +134,10 @@ def _pages(reports: list[PodReport]) -> Iterator[list[PodReport]]:
 
 def _row_bytes(report: PodReport) -> int:
     """At least what the row takes encoded: its texts, and ten bytes for each number."""
-    texts = (report.pod, report.manifest_digest, report.incarnation, report.error)
+    texts = (
+        *(report.pod, report.manifest_digest, report.incarnation, report.error),
+        *(report.kind, report.fleet, report.zone),
+    )
     return sum(len(t.encode()) + 5 for t in texts) + 50
 
 
@@ -140,9 +145,20 @@ def _clean(report: PodReport) -> PodReport:
     """The row with nothing in it that a record may not hold: a strange server must not silence its region."""
     version = report.version if report.version is not None and 1 <= report.version <= VERSION_MAX else None
     digest = report.manifest_digest if DIGEST_PATTERN.fullmatch(report.manifest_digest) else ""
-    incarnation = "".join(c for c in report.incarnation if c.isprintable())[:TEXT_KEPT_MAX]
-    error = report.error[:ERROR_KEPT_MAX]
-    return replace(report, version=version, manifest_digest=digest, incarnation=incarnation, error=error)
+    return replace(
+        report,
+        version=version,
+        manifest_digest=digest,
+        incarnation=_word(report.incarnation, TEXT_KEPT_MAX),
+        error=bounded(report.error, ERROR_KEPT_MAX),
+        kind=_word(report.kind, PLACE_KEPT_MAX),
+        fleet=_word(report.fleet, PLACE_KEPT_MAX),
+        zone=_word(report.zone, PLACE_KEPT_MAX),
+    )
+
+
+def _word(text: str, chars_max: int) -> str:
+    return "".join(c for c in text if c.isprintable())[:chars_max]
 
 
 def _seconds(stages: Mapping[str, float]) -> dict[str, float]:

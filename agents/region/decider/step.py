@@ -13,9 +13,9 @@ and by the store.
 """
 
 from modelcast.agents.region.decider.absorb import absorb
-from modelcast.agents.region.decider.plan import plan, plan_alarmed
+from modelcast.agents.region.decider.events_and_effects import Effect, Event, Report
+from modelcast.agents.region.decider.next_effects import effects_in_alarm, next_effects
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Effect, Event, Report
 
 
 def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Effect, ...]]:
@@ -28,19 +28,19 @@ def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Eff
     after = absorb(replica, event, now)
     if after.facts.replaced:
         return after, ()
-    after, effects = plan(after, now) if after.facts.contradiction is None else plan_alarmed(after, now)
+    after, effects = next_effects(after, now) if after.facts.contradiction is None else effects_in_alarm(after, now)
     if _outlook(after) != _outlook(replica):
         effects = (*effects, Report())
     return after, effects
 
 
 def _outlook(replica: Replica) -> object:
-    """What people can see of it; when it changes, a report is due."""
+    """What people can see of the replica; a change of it is reported."""
     facts = replica.facts
     pods = {
         name: (v.reading, v.lost, v.error, bool(v.loading), replica.confirms(v)) for name, v in replica.pods.items()
     }
-    under_way = {digest: told for digest in replica.pending.fetching if (told := facts.transfers.get(digest))}
+    under_way = {digest: progress for digest in replica.pending.fetching if (progress := facts.transfers.get(digest))}
     staged = replica.wished_memory().staged  # what is reported: to have saved it is no news
     rollover = replica.pending.rollover
     return (replica.state, replica.generation, staged, facts.held, facts.quarantined, replica.attempts.error,

@@ -8,6 +8,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from modelcast.schemas.backoff import backoff_seconds
+
 SLEPT_SECONDS = 6.0
 """The group gives a member up 8 s after its last heartbeat, and it sends one every 2 s."""
 UNHEARD_BEATS, UNHEARD_SECONDS = 3, 3.0
@@ -22,7 +24,7 @@ YIELD_SECONDS_FIRST = 1.0
 
 
 class Liveness:
-    """Marks of time. ``stands`` may be asked from any thread, the rest belongs to the event loop.
+    """When this process last ran and was last heard. ``stands`` is thread-safe, the rest belongs to the event loop.
 
     Args:
         heartbeat_seconds: how often something is sent that ``heard`` hears of.
@@ -44,7 +46,7 @@ class Liveness:
         return awake and heard and now >= self._doubted_until
 
     def ticked(self) -> None:
-        """The event loop turns."""
+        """Note that the event loop runs."""
         now = self._clock()
         if now - self._ticked_at > SLEPT_SECONDS:
             self._woke_at = now
@@ -52,7 +54,7 @@ class Liveness:
         self._ticked_at = now
 
     def heard(self) -> None:
-        """The cluster has confirmed a record of ours."""
+        """Note that the cluster has confirmed a record of this process."""
         now = self._clock()
         if self._heard_at is not None and now - self._heard_at > self._unheard_seconds:
             self._doubted_until = now + DOUBT_SECONDS
@@ -61,7 +63,7 @@ class Liveness:
         self._heard_at = now
 
     def assigned(self) -> None:
-        """The group has assigned partitions to this worker."""
+        """Note that the group has assigned partitions to this worker."""
         self.ticked()
         now = self._clock()
         cut_off = self._heard_at is not None and self._heard_at < self._woke_at
@@ -86,4 +88,4 @@ def yield_seconds(times: int, most: float, chance: float) -> float:
         most: never longer, in seconds.
         chance: a random number from 0 to 1.
     """
-    return float(min(most, YIELD_SECONDS_FIRST * 2.0 ** min(times, 30)) * (0.5 + chance / 2))
+    return backoff_seconds(YIELD_SECONDS_FIRST, times + 1, most) * (0.5 + chance / 2)

@@ -35,7 +35,7 @@ def _wall_clock_us() -> int:
 
 
 class MeasuredDisk(Protocol):
-    """What is told of the worker's disk (``ArtifactCache``). Both raise ``OSError``."""
+    """What a heartbeat reports of the worker's disk (``ArtifactCache``). Both raise ``OSError``."""
 
     def used_bytes(self) -> int:
         """Bytes of all artifacts on it. Blocking."""
@@ -47,7 +47,7 @@ class MeasuredDisk(Protocol):
 
 
 class HeartbeatSender:
-    """Sends them; also notices that the process has slept.
+    """Sends heartbeats, and notices that the process was suspended.
 
     Args:
         outbox: where to.
@@ -99,7 +99,7 @@ class HeartbeatSender:
         self.beat_at = asyncio.get_running_loop().time()
 
     async def run(self) -> None:
-        """Beat for ever."""
+        """Send heartbeats until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
@@ -116,7 +116,7 @@ class HeartbeatSender:
             await asyncio.sleep(self._every if self._registry_id() else min(self._every, UNKNOWN_SECONDS))
 
     def beat(self, *, draining: bool = False) -> None:
-        """One heartbeat."""
+        """Send one heartbeat."""
         self._sequence += 1
         free_bytes = self._disk_free_bytes()
         metrics.CACHE_USED_BYTES.set(self._cache_used_bytes)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from modelcast.agents.region.decider.values import Fetching, Transfer
+from modelcast.agents.region.decider.events_and_effects import Fetching, Transfer
 from modelcast.consumers.fetch import FetchStatus
 
 GAP_SECONDS = 1.0
@@ -31,7 +31,7 @@ class ReportRate:
 
     @contextmanager
     def fetching(self) -> Iterator[None]:
-        """One more is under way, from entry to exit."""
+        """Count one more fetch as under way, from entry to exit."""
         with self._lock:
             self._fetches += 1
         try:
@@ -41,7 +41,7 @@ class ReportRate:
                 self._fetches -= 1
 
     def gap_seconds(self, pods: int) -> float:
-        """For each of them."""
+        """Seconds between two reports of each fetch under way."""
         with self._lock:
             return gap_seconds(self._fetches, pods)
 
@@ -53,18 +53,18 @@ class ProgressReporter:
         manifest_digest: what is fetched.
         report_rate: shared with the other fetches of the worker.
         pods: of the region.
-        tell: must not block.
+        report: called with each report; must not block.
     """
 
     def __init__(
-        self, manifest_digest: str, report_rate: ReportRate, pods: int, tell: Callable[[Fetching], None]
+        self, manifest_digest: str, report_rate: ReportRate, pods: int, report: Callable[[Fetching], None]
     ) -> None:
-        self._digest, self._report_rate, self._pods, self._tell = manifest_digest, report_rate, pods, tell
+        self._digest, self._report_rate, self._pods, self._report = manifest_digest, report_rate, pods, report
         self._lock = threading.Lock()
         self._next_at = report_rate.clock() + report_rate.gap_seconds(pods)
 
     def __call__(self, status: FetchStatus) -> None:
-        """It has come this far."""
+        """Report ``status``, or drop it if the last report is too recent."""
         with self._lock:
             now = self._report_rate.clock()
             if now < self._next_at:
@@ -76,4 +76,4 @@ class ProgressReporter:
             bytes_per_second=status.bytes_per_second,
             way=status.way,
         )
-        self._tell(Fetching(self._digest, transfer))
+        self._report(Fetching(self._digest, transfer))

@@ -101,7 +101,7 @@ class SnapshotReporter:
         self._send_at(model, line.due_at)
 
     def forget(self, model: str) -> None:
-        """Say nothing more about a model that is not ours any more."""
+        """Report no more of a model that another worker owns."""
         line = self._lines.pop(model, None)
         if line is not None and line.timer is not None:
             line.timer.cancel()

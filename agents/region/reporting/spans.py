@@ -6,8 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Effect,
     Event,
     Fetch,
@@ -20,6 +19,7 @@ from modelcast.agents.region.decider.values import (
     LoadRefused,
     PodLost,
 )
+from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.reporting.snapshot_reporter import RecordOutbox
 from modelcast.agents.region.shell.ports import StepObserver
 from modelcast.infra.kafka.outbox import Delivered

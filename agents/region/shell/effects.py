@@ -10,8 +10,7 @@ from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Event,
     Fetched,
     FetchFailed,
@@ -25,6 +24,7 @@ from modelcast.agents.region.decider.values import (
     SaveFailed,
     Transfer,
 )
+from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.ownership.owned_state import Superseded
 from modelcast.agents.region.reporting.progress import ProgressReporter
 from modelcast.agents.region.shell.ports import RegionPorts, StateObject
@@ -51,19 +51,19 @@ class EffectRunner:
         self._ports = ports
         self._state = state
 
-    async def fetch(self, update: ModelUpdate, cancel: threading.Event, tell: Callable[[Event], None]) -> Event:
-        """``Fetched`` or ``FetchFailed``. ``tell`` is called on the event loop with what is known meanwhile."""
+    async def fetch(self, update: ModelUpdate, cancel: threading.Event, emit: Callable[[Event], None]) -> Event:
+        """``Fetched`` or ``FetchFailed``. ``emit`` is called on the event loop with what is known meanwhile."""
         digest, subject = update.artifact.manifest_digest, {"version": update.version}
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
 
-        def told(event: Event) -> None:
+        def report(event: Event) -> None:
             with suppress(RuntimeError):  # the loop is closed: the event has no reader any more
-                loop.call_soon_threadsafe(tell, event)
+                loop.call_soon_threadsafe(emit, event)
 
         def fetch() -> Transfer:
             with self._ports.report_rate.fetching():
-                reporter = ProgressReporter(digest, self._ports.report_rate, len(self._ports.pods), told)
+                reporter = ProgressReporter(digest, self._ports.report_rate, len(self._ports.pods), report)
                 return self._ports.artifacts.fetch(update, cancel, reporter)
 
         try:
@@ -117,17 +117,17 @@ class EffectRunner:
             async with asyncio.timeout(self._ports.load_seconds_max):
                 await pod.load(order)
         except PodRefused as error:
-            metrics.RELOADS.labels(self._model, "refused").inc()
+            metrics.LOADS.labels(self._model, "refused").inc()
             if error.code == "stale":
                 metrics.FENCED.labels(self._model).inc()
             self._log.warning("a pod refused an order", error=error, code=error.code, epoch=order.epoch, **subject)
             return LoadRefused(name, order, error.code, str(error))
         except LoadFailed as error:
-            metrics.RELOADS.labels(self._model, "failed").inc()
+            metrics.LOADS.labels(self._model, "failed").inc()
             self._log.error("a pod could not load", error=error, code=error.code, **subject)
             return LoadBroken(name, order, error.code, str(error))
         except (PodUnreachable, TimeoutError) as error:
-            metrics.RELOADS.labels(self._model, "failed").inc()
+            metrics.LOADS.labels(self._model, "failed").inc()
             reason = str(error) or f"no answer to a load within {self._ports.load_seconds_max:g} s"
             self._log.warning("a pod did not answer", error=reason, **subject)
             return PodLost(name, reason)
@@ -135,8 +135,8 @@ class EffectRunner:
             self._log.exception("loading failed in an unforeseen way", **subject)
             return PodLost(name, f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - began
-        metrics.RELOADS.labels(self._model, "served").inc()
-        metrics.RELOAD_SECONDS.observe(seconds)
+        metrics.LOADS.labels(self._model, "served").inc()
+        metrics.LOAD_ORDER_SECONDS.observe(seconds)
         self._log.info("a pod reported that it serves", seconds=round(seconds, 4), **subject)
         return Loaded(name, order)
 
@@ -154,7 +154,7 @@ class EffectRunner:
         return await self._on_state(lambda: self._state.save(memory))
 
     async def check(self, epoch_seen: int) -> Event:
-        """As ``save``."""
+        """See ``save``."""
         return await self._on_state(lambda: self._state.check(epoch_seen))
 
     async def claim(self, registry_id: str) -> Memory:

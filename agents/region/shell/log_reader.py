@@ -1,4 +1,4 @@
-"""What was read of a model's log, kept so that an announcement can be compared with it without asking the store."""
+"""A model's log as far as it was read, so that announcements are compared with it without a request to the store."""
 
 import threading
 

@@ -1,10 +1,10 @@
-"""What people want to know of a step, in the log and the metrics: acceptance, states, alarms."""
+"""What a step changed, in the log and the metrics: acceptance, states, alarms."""
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from modelcast.agents.region.decider.events_and_effects import Effect, Event
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Effect, Event
 from modelcast.infra.telemetry import metrics
 
 _log = structlog.get_logger(__name__)

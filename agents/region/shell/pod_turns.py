@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class PodTurns:
-    """Which model each pod loads, and who waits for that. All reconcilers of a worker share one."""
+    """Which model each pod loads, and which models wait for it. All reconcilers of a worker share one."""
 
     def __init__(self) -> None:
         self._loads: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What a reconciler needs of the world, as small Protocols: it is tested without servers."""
+"""What a reconciler needs from outside, as small Protocols: it is tested without servers."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -6,9 +6,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from modelcast.agents.region.decider.events_and_effects import Effect, Event, PodsKnown, Transfer
 from modelcast.agents.region.decider.memory import Memory
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Effect, Event, PodsKnown, Transfer
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.agents.region.shell.pod_turns import PodTurns

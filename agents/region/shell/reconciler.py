@@ -7,15 +7,11 @@ epoch until it is replaced or stopped, and is never used again.
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any
 
 import structlog
 
-from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.step import step
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     CancelFetch,
     CheckOwner,
     Contradicted,
@@ -37,13 +33,18 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Unreadable,
 )
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.step import step
+from modelcast.agents.region.decider.takeover import ClaimModel, GiveUp, LookInLog, Pause, Takeover
 from modelcast.agents.region.ownership.owned_state import Superseded
-from modelcast.agents.region.shell.effects import EffectRunner, in_thread
+from modelcast.agents.region.shell.effects import EffectRunner
+from modelcast.agents.region.shell.log_follower import LogFollower
 from modelcast.agents.region.shell.ports import LogReader, RegionPorts, StateObject
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.telemetry import metrics
-from modelcast.schemas.errors import ContentError, ForeignRegistry, ModelcastError
-from modelcast.schemas.log.fold import ModelLog
+from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.records import ModelUpdate
 
 TICK_SECONDS_MIN = 0.02
@@ -86,14 +87,10 @@ class Reconciler:
         self._loads: set[asyncio.Task[None]] = set()
         self._out: dict[str, str] = {}  # pods that were told to be out of traffic for another model
         self._cancels: dict[str, threading.Event] = {}
-        self._reading: asyncio.Task[None] | None = None
-        self._wanted = 0
-        self._refresh_wanted = False
-        self._whole_read_at = float("-inf")  # when the next whole reading of a log that is not obeyed may begin
-        self._log_asked_at = float("-inf")  # when the reading began that the reader's log is from, or an earlier one
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._log = log.bind(model=model, region=ports.region)
+        self._follower = LogFollower(log_reader, ports.log_reads, policy, self, self._log)
         self._effects = EffectRunner(model, ports, state, self._log)
 
     # --- what others call ---------------------------------------------------------------------------------
@@ -104,7 +101,7 @@ class Reconciler:
         A model that was only announced is not claimed before its log holds an entry.
         """
         self.on_trial = not known_to_exist
-        self._spawn(self._begin(registry_id, known_to_exist))
+        self.spawn(self._begin(registry_id, Takeover.of(self._policy, known=known_to_exist)))
 
     @property
     def stopped(self) -> bool:
@@ -113,29 +110,24 @@ class Reconciler:
 
     def knows(self, generation: int) -> bool:
         """Whether the log was read that far."""
-        return self.log_reader.log is not None and self.log_reader.log.head >= generation
+        return self._follower.knows(generation)
 
     def wake(self, generation: int) -> None:
         """Read the log up to ``generation`` and act on it."""
-        self._wanted = max(self._wanted, generation)
-        if not self.knows(generation):
-            self._read_log()
+        self._follower.reach(generation)
 
     async def announced(self, generation: int) -> None:
         """``wake``, and return once the log was read, or can't be."""
-        self._wanted = max(self._wanted, generation)
-        if not self.knows(generation):
-            await asyncio.wait({self._read_log()})
+        if (reading := self._follower.reach(generation)) is not None:
+            await asyncio.wait({reading})
 
     def refresh(self) -> None:
         """Look for news in the log, and prove that what was read still stands."""
-        self._refresh_wanted = True
-        self._read_log()
+        self._follower.refresh()
 
     async def refreshed(self) -> None:
         """``refresh``, and return once it was done, or can't be."""
-        self._refresh_wanted = True
-        await asyncio.wait({self._read_log()})
+        await asyncio.wait({self._follower.refresh()})
 
     def contradicted(self, reason: str) -> None:
         """The registry as a whole is not what it was."""
@@ -215,7 +207,7 @@ class Reconciler:
             case Load(pod):
                 self._begin_load(effect, pod)
             case Fetch() | Read() | Save() | CheckOwner():
-                self._spawn(self._carry_out(effect))
+                self.spawn(self._carry_out(effect))
 
     def _begin_load(self, load: Load, pod: str) -> None:
         """Take the pod's turn before anyone else decides."""
@@ -224,11 +216,11 @@ class Reconciler:
         gapless = view is None or view.reading is None or view.reading.gapless
         other = turns.begin(pod, self.model, lambda: self._feed(PodFree(pod)), gapless=gapless)
         if other:
-            self._spawn(self._tell(PodBusy(pod, other)))
+            self.spawn(self._feed_later(PodBusy(pod, other)))
         else:
-            self._spawn(self._carry_out(load)).add_done_callback(lambda _: turns.end(pod))
+            self.spawn(self._carry_out(load)).add_done_callback(lambda _: turns.end(pod))
 
-    async def _tell(self, event: Event) -> None:
+    async def _feed_later(self, event: Event) -> None:
         self._feed(event)
 
     async def _carry_out(self, effect: Fetch | Load | Read | Save | CheckOwner) -> None:
@@ -277,51 +269,13 @@ class Reconciler:
 
     # --- the log ---------------------------------------------------------------------------------------------
 
-    def _read_log(self) -> asyncio.Task[None]:
-        if self._reading is None or self._reading.done():
-            self._reading = self._spawn(self._read_on())
-        return self._reading
+    def heard(self, event: Folded | Contradicted | Unreadable) -> None:
+        """What came of a reading of the log."""
+        self._feed(event)
+        if isinstance(event, Folded):
+            self._report_unread()
 
-    async def _read_on(self) -> None:
-        """Read until what is wanted was read, however long the store is away."""
-        failures = 0
-        while not self._stopped:
-            until, refresh, whole = self._wanted, self._refresh_wanted, self.alarmed or self.log_reader.log is None
-            self._refresh_wanted = False
-            if whole and self.alarmed:
-                await self._wait_for_a_whole_read()
-            asks = whole or refresh or not self.knows(until)
-            asked_at = asyncio.get_running_loop().time() if asks else self._log_asked_at
-            try:
-                known = await in_thread(self._ports.log_reads, partial(self._read, until, refresh, whole))
-            except ForeignRegistry as error:
-                self._log.error("the store contradicts what this region obeys: the model is stopped", error=error)
-                self._feed(Contradicted(str(error)))
-                return
-            except ModelcastError as error:
-                if not error.retryable:
-                    self._feed(Unreadable(str(error)))
-                    return
-                if failures == 0:
-                    self._log.warning("the log can't be read now", error=error)
-                failures += 1
-                self._refresh_wanted |= refresh
-                await asyncio.sleep(self._policy.store_pause(failures))
-                continue
-            self._log_asked_at = asked_at
-            self._feed(Folded(known, whole, asked_at))
-            self._tell_unread()
-            if self._wanted <= until and not self._refresh_wanted:
-                return
-
-    async def _wait_for_a_whole_read(self) -> None:
-        """Announcements may come in any number, and each asks for the log."""
-        now = asyncio.get_running_loop().time()
-        due = max(now, self._whole_read_at)
-        self._whole_read_at = due + self._policy.whole_read_pause
-        await asyncio.sleep(due - now)
-
-    def _tell_unread(self) -> None:
+    def _report_unread(self) -> None:
         if self.replica is not None and self.replica.facts.unreadable != self.log_reader.unread:
             self._feed(Unreadable(self.log_reader.unread))
 
@@ -330,16 +284,11 @@ class Reconciler:
         """Whether the log contradicts what the region had read of it, and is not obeyed."""
         return self.replica is not None and self.replica.facts.contradiction is not None
 
-    def _read(self, until: int, refresh: bool, whole: bool) -> ModelLog:
-        if whole:
-            return self.log_reader.refold()
-        return self.log_reader.refresh() if refresh else self.log_reader.read(until)
-
     # --- life and death -------------------------------------------------------------------------------------
 
-    async def _begin(self, registry_id: str, known_to_exist: bool) -> None:
+    async def _begin(self, registry_id: str, takeover: Takeover) -> None:
         try:
-            await self._take_over(registry_id, known_to_exist)
+            await self._take_over(registry_id, takeover)
         except Exception as error:
             self._log.exception("taking the model failed in an unforeseen way")
             self._give_up(f"{type(error).__name__}: {error}")
@@ -348,45 +297,51 @@ class Reconciler:
         self._end(reason)
         self._on_replaced(self.model)
 
-    async def _take_over(self, registry_id: str, known_to_exist: bool) -> None:
-        for pause in self._policy.store_pauses:
-            if known_to_exist:
-                break
-            await self.refreshed()
-            known_to_exist = self.knows(1)
-            if not known_to_exist:
-                await asyncio.sleep(pause)
-                known_to_exist = self.knows(1)  # it may have been announced, and read, meanwhile
-        self.on_trial = False
-        if not known_to_exist:
-            self.unknown = True
-            self._give_up("the registry does not know it")
-            return
-        failures, policy = 0, self._policy
+    async def _take_over(self, registry_id: str, takeover: Takeover) -> None:
         while True:
-            began = asyncio.get_running_loop().time()
-            try:
-                memory = await self._effects.claim(registry_id)
-                break
-            except Superseded as error:
-                self._give_up(str(error))
-                return
-            except ModelcastError as error:
-                stuck = isinstance(error, ContentError)
-                metrics.ALARM.labels(self.model).set(int(stuck))
-                if stuck or failures == 0:
-                    self._log.log(40 if stuck else 30, "the model can't be claimed", error=error)
-                failures += 1
-                await asyncio.sleep(policy.damaged_state_pause if stuck else policy.store_pause(failures))
+            match takeover.todo:
+                case LookInLog():
+                    await self.refreshed()
+                    takeover = takeover.looked(self._follower.knows(1))
+                case Pause(seconds):
+                    await asyncio.sleep(seconds)
+                    takeover = takeover.paused(self._follower.knows(1))
+                case GiveUp(reason):
+                    self.on_trial, self.unknown = False, True
+                    self._give_up(reason)
+                    return
+                case ClaimModel():
+                    self.on_trial = False
+                    began = asyncio.get_running_loop().time()
+                    try:
+                        memory = await self._effects.claim(registry_id)
+                    except Superseded as error:
+                        self._give_up(str(error))
+                        return
+                    except ModelcastError as error:
+                        takeover = takeover.claim_failed(error)
+                        self._tell_of_claim(takeover, error)
+                        continue
+                    self._own(memory, began)
+                    return
+
+    def _tell_of_claim(self, takeover: Takeover, error: ModelcastError) -> None:
+        metrics.ALARM.labels(self.model).set(int(takeover.stuck))
+        if takeover.stuck or takeover.failures == 1:
+            self._log.log(40 if takeover.stuck else 30, "the model can't be claimed", error=error)
+
+    def _own(self, memory: Memory, proved_at: float) -> None:
         metrics.EPOCH.labels(self.model).set(memory.epoch)
         metrics.ALARM.labels(self.model).set(int(memory.contradiction is not None))
         self._log.info("owned", epoch=memory.epoch, accepted_generation=memory.accepted_generation)
         self.owned_at = asyncio.get_running_loop().time()
-        self.replica = Replica.owning(memory, policy, proved_at=began, owned_at=self.owned_at, holding=self._holding)
+        self.replica = Replica.owning(
+            memory, self._policy, proved_at=proved_at, owned_at=self.owned_at, holding=self._holding
+        )
         self._feed(self._ports.pods_known())
         if (known := self.log_reader.log) is not None:
-            self._feed(Folded(known, asked_at=self._log_asked_at))
-            self._tell_unread()
+            self._feed(Folded(known, asked_at=self._follower.asked_at))
+            self._report_unread()
         if self.log_reader.log is None or self.alarmed:
             self.refresh()
 
@@ -403,7 +358,8 @@ class Reconciler:
                 task.cancel()
         self._log.info("no longer owned", reason=reason)
 
-    def _spawn(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do it beside everything else; it is cancelled when the reconciler ends."""
         task = asyncio.get_running_loop().create_task(doing)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

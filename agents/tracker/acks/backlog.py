@@ -1,4 +1,4 @@
-"""Which snapshots need not be read: a newer one of the same model and region was fetched already.
+"""Which snapshots need not be read, because a newer one of the same model and region was already fetched.
 
 Headers tell which (``schemas/ack_headers.py``). They only leave work out: what is folded is decoded, checked whole and
 compared with its headers; should the newer one turn out to be unusable, the one that it overtook is folded in its
@@ -21,7 +21,7 @@ class Overtaken(NamedTuple):
 
 
 class Backlog:
-    """What was fetched and waits behind the record that is being taken."""
+    """The records that were fetched and wait behind the one that is being taken."""
 
     def __init__(self) -> None:
         self.noted = 0
@@ -32,7 +32,7 @@ class Backlog:
         self._overtaken: dict[Whose, Overtaken] = {}
 
     def fetched(self, partition: int, offset: int, headers: AckHeaders | None) -> None:
-        """A record was fetched; it will be taken after those before it."""
+        """Note a fetched record; it is taken after those before it."""
         self.noted += 1
         self._until[partition] = offset
         if headers is not None and headers.pages == 1:
@@ -68,11 +68,11 @@ class Backlog:
         return True
 
     def in_place_of(self, partition: int, headers: AckHeaders | None) -> Overtaken | None:
-        """What the record of these headers overtook; the record itself turned out to be unusable."""
+        """The records that an unusable record with these headers overtook."""
         return None if headers is None else self._overtaken.pop(_whose(partition, headers), None)
 
     def read(self, partition: int, headers: AckHeaders) -> None:
-        """A record was found usable: what it overtook is not needed any more."""
+        """Forget the records that a usable record overtook."""
         self._overtaken.pop(_whose(partition, headers), None)
 
 

@@ -1,4 +1,4 @@
-"""Asking regions' state objects which owner epochs are true, in the background: no look holds up a record."""
+"""Reads regions' state objects to learn which owner epochs are true, in the background: no record waits for it."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import region_store
 from modelcast.infra.telemetry.metrics import LOOKS_PUT_OFF
 from modelcast.schemas import keys
+from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.ports import ObjectStore
 
@@ -59,7 +60,7 @@ class _Looks:
 
 
 class EpochProofs:
-    """For one event loop.
+    """Which owner epochs regions' state objects confirm. It belongs to one event loop.
 
     Args:
         rows: of whom a wrongly believed snapshot is dropped.
@@ -114,7 +115,7 @@ class EpochProofs:
             self.ask(model, region)
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop reading state objects."""
         for looks in self._regions.values():
             for task in tuple(looks.tasks):
                 task.cancel()
@@ -171,7 +172,7 @@ class EpochProofs:
                 )
             except ModelcastError as error:
                 if error.retryable and attempt + 1 < ATTEMPTS:
-                    await asyncio.sleep(RETRY_SECONDS * 2**attempt)
+                    await asyncio.sleep(backoff_seconds(RETRY_SECONDS, attempt + 1))
                     continue
                 if region not in self._unreadable:
                     self._unreadable.add(region)

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class Newcomers:
-    """For one event loop.
+    """Looks up models that are not known yet. It belongs to one event loop.
 
     Args:
         listing: of the registry's models.
@@ -47,19 +47,19 @@ class Newcomers:
         return answer
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop looking models up."""
         if self._task is not None:
             self._task.cancel()
 
     async def _answer(self) -> None:
-        told = False
+        reported = False
         while asked := tuple(self._waiting):
             try:
                 names = await self._listing.names()
             except ModelcastError as error:
-                if not told:
+                if not reported:
                     log.warning("the registry can't be listed", error=error)
-                told = True
+                reported = True
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             for model in asked:

@@ -13,7 +13,7 @@ REMEMBERED_MAX = 10_000
 
 
 class Patience:
-    """For one event loop.
+    """Bounds how long the stream waits for answers. It belongs to one event loop.
 
     Args:
         now: monotonic seconds.

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Reports:
-    """For the event loop's thread. Hand ``met`` and ``unknown`` what the log watch finds out about models."""
+    """Takes regions' reports. It belongs to the event loop; the log watch calls ``met`` and ``unknown``."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Reports:
         return self._backlog.noted
 
     def fetched(self, records: Iterable[Message]) -> None:
-        """Records were fetched and will come one after the other."""
+        """Note fetched records, which come one after the other."""
         for record in records:
             if record.topic == Topic.MODEL_ACKS:
                 self._backlog.fetched(record.partition, record.offset, AckHeaders.read(record.headers))
@@ -60,7 +60,7 @@ class Reports:
         return self._backlog.is_last(message.partition, message.offset)
 
     def rebalanced(self) -> None:
-        """What was fetched may never come."""
+        """Forget the fetched records: after a rebalance they may never come."""
         self._backlog = Backlog()
 
     def assigned(self) -> None:
@@ -102,7 +102,7 @@ class Reports:
         return outcome
 
     async def _fold_overtaken(self, headers: AckHeaders | None, message: Message, table: Table) -> None:
-        """Fold what a record overtook that can't be used, or not yet."""
+        """Fold what was overtaken by a record that can't be used, or not yet."""
         if (earlier := self._backlog.in_place_of(message.partition, headers)) is not None:
             await self._fold(earlier.raw, earlier.headers, message, table)
 
@@ -133,14 +133,14 @@ class Reports:
         return "set-aside"
 
     async def _look(self, model: str, region: str, table: Table) -> None:
-        """Have it found out which epoch is true; what that lets in soon is written down at once."""
+        """Have the true epoch looked up, and write at once what it lets in soon."""
         is_decided = not self._epochs.undecided_since_us(model)  # by a look that began as the model came to be known
         if not is_decided and (asked := self._proofs.ask(model, region)) is not None:
             await self._patience.wait(asked, (model, region))
         self.write(model, table)
 
     def write(self, model: str, table: Table) -> None:
-        """What was taken since the last record of the model, and with this one."""
+        """Write what was taken since the model's last record, and with this one."""
         row = self._rows.models.get(model)
         if row is None:
             return
@@ -181,17 +181,17 @@ class Reports:
         self._take(page.ack, page.raw)
 
     def _refuse_epoch(self, page: SetAside, epoch: int | None) -> None:
-        """The region never had this epoch. One letter a while tells of it, the rest is counted."""
+        """Refuse a page whose epoch the region never had: a dead letter now and then, the rest is counted."""
         why = f"{page.ack.region} is at epoch {epoch} of {page.ack.model}" if epoch is not None else "too many wait"
         self._refuse(page, REFUSED_EPOCH, f"epoch {page.ack.epoch}: {why}; others like it are only counted")
 
     def met(self, model: str) -> None:
-        """The registry holds a model that was named: now it is looked at whether its reports are true."""
+        """Have the reports of a model checked, now that the registry is known to hold it."""
         for region in self._epochs.regions_waiting(model):
             self._proofs.ask(model, region)
 
     def unknown(self, model: str) -> None:
-        """The registry holds no such model: what was set aside of it goes. All of them are told by their number."""
+        """Refuse what was set aside of a model that the registry does not hold."""
         pages = self._epochs.drop(model)
         self._unknown_models += bool(pages)
         for page in pages:
@@ -202,7 +202,7 @@ class Reports:
 
     def _refuse(self, page: SetAside, reason: str, detail: str) -> None:
         RECORDS.labels(str(Topic.MODEL_ACKS), reason).inc()
-        if self._judging.may_tell(reason):
+        if self._judging.may_report(reason):
             log.warning("reports are refused", reason=reason, detail=detail)
             self._judging.dead_letter(
                 Topic.MODEL_ACKS, page.raw, Unusable(reason, detail), page.partition, page.offset, page.key

@@ -33,7 +33,7 @@ class SetAside(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """What a look came to: what may be taken now, in order, and what is refused."""
+    """The outcome of a look: the pages to take now, in order, and those refused."""
 
     taken: list[SetAside]
     refused: list[SetAside]
@@ -56,7 +56,7 @@ class _Pair:
 
 
 class Epochs:
-    """Of the models that this worker owns, and of those that wait to be known."""
+    """The epochs of models that this worker owns, and of those that are still looked up."""
 
     def __init__(self) -> None:
         self._pairs: dict[str, dict[str, _Pair]] = {}
@@ -87,7 +87,7 @@ class Epochs:
         return given_up
 
     def trust(self, model: str, region: str, epoch: int) -> None:
-        """A table holds it: it was borne out before."""
+        """Believe an epoch that a table holds: it was confirmed before."""
         pair = self._pair(model, region)
         pair.borne_out = max(pair.borne_out, epoch)
 
@@ -98,7 +98,7 @@ class Epochs:
         pair.aside = []
 
     def bears_out(self, model: str, region: str, epoch: int, *, seen: bool = True) -> Decided:
-        """Up to ``epoch`` all is true, as the state object has it (or is believed, ``seen`` or not)."""
+        """Believe all epochs up to ``epoch``; ``seen``: the state object holds it."""
         pair = self._pair(model, region)
         pages = [*pair.on_trial, *pair.aside]
         decided = Decided([p for p in pages if p.ack.epoch <= epoch], [p for p in pair.on_trial if p.ack.epoch > epoch])
@@ -138,7 +138,7 @@ class Epochs:
         return tuple(self._undecided)
 
     def drop(self, model: str) -> list[SetAside]:
-        """The model is none of the registry's, or not ours: what was set aside of it."""
+        """Forget a model of another worker or of no registry; return what was set aside of it."""
         pairs = self._pairs.pop(model, {})
         self._undecided.pop(model, None)
         pages = [page for pair in pairs.values() for page in (*pair.on_trial, *pair.aside)]
@@ -146,7 +146,7 @@ class Epochs:
         return pages
 
     def keep(self, is_ours: Callable[[str], bool]) -> None:
-        """All other models are somebody else's now."""
+        """Forget all models but those that ``is_ours`` names."""
         for model in [m for m in self._pairs if not is_ours(m)]:
             self.drop(model)
 

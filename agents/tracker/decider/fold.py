@@ -27,7 +27,7 @@ REPLACE_SECONDS_MAX = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Everywhere:
-    """What concerns every model; see ``Known``."""
+    """What is known and concerns every model; see ``Known``."""
 
     heard_us: Mapping[str, int]
     ahead_of_us: Mapping[str, int]
@@ -69,7 +69,7 @@ class Known:
 
 
 def fold(known: Known, now_us: int) -> VersionState:
-    """Who serves what, as of ``now_us``."""
+    """The state of a model as of ``now_us`` (UTC microseconds)."""
     log = known.log
     names = sorted({*known.expected, *known.snapshots})
     tallies = {name: s.pods for name, s in known.snapshots.items()}
@@ -166,8 +166,8 @@ def _region(
     expected = max(count, header.pods_expected)
     versions = {served(log, g) for g in pods}
     reported_version = versions.pop() if len(versions) == 1 and count == expected else None
-    until_us = readable_until_us(known, name)
-    unread = until_us is not None and now_us > until_us
+    read_at_us = read_back_at_us(known, name, before, now_us)
+    unread = read_at_us is not None and now_us > _readable_until_us(known, read_at_us)
     known_now = not silent and not unread
     behind = tuple(g for g in pods if served(log, g) != aspiration.version)
     late = bool(behind) or count < expected or count == 0
@@ -189,37 +189,75 @@ def _region(
         error_generation=header.generation if header.error else 0,
         reported_version=reported_version,
         unread=unread,
+        read_at_us=max(0, read_at_us or 0),
     )
-    if not about_this:  # its error stays: it may be why the region does not get on
-        return row
-    return replace(
-        row,
-        bytes_moved=header.bytes_moved,
-        bytes_saved=header.bytes_saved,
-        bytes_total=header.bytes_total,
-        bytes_planned=header.bytes_planned,
-        bytes_per_second=header.bytes_per_second,
-        way=trim.cut(header.way, trim.WAY_CHARS_MAX),
-        rollover=trim.cut(header.rollover, trim.ERROR_CHARS_MAX) if known_now else "",
-        stage_seconds=trim.cut_stages(header.stage_seconds),
-    )
+    if about_this:  # else its error alone stays: it may be why the region does not get on
+        row = replace(
+            row,
+            bytes_moved=header.bytes_moved,
+            bytes_saved=header.bytes_saved,
+            bytes_total=header.bytes_total,
+            bytes_planned=header.bytes_planned,
+            bytes_per_second=header.bytes_per_second,
+            way=trim.cut(header.way, trim.WAY_CHARS_MAX),
+            rollover=trim.cut(header.rollover, trim.ERROR_CHARS_MAX) if known_now else "",
+            stage_seconds=trim.cut_stages(header.stage_seconds),
+        )
+    return replace(row, moved_at_us=_moved_at_us(known, row, before, now_us))
 
 
 def _refused_version(log: ModelLog, aspiration: Aspiration, snapshot: Snapshot | None) -> int | None:
-    """What the log or the region itself refuses; a region's word is void once the version was released."""
-    said = snapshot.header.refused_version if snapshot is not None else None
-    if snapshot is not None and said is not None and log.released.get(said, 0) > snapshot.header.generation:
-        said = None
-    return max((v for v in (aspiration.refused_version, said) if v is not None), default=None)
+    """The version that the log or the region refuses; a region's refusal ends with the version's release."""
+    refused = snapshot.header.refused_version if snapshot is not None else None
+    if snapshot is not None and refused is not None and log.released.get(refused, 0) > snapshot.header.generation:
+        refused = None
+    return max((v for v in (aspiration.refused_version, refused) if v is not None), default=None)
 
 
-def readable_until_us(known: Known, region: str) -> int | None:
-    """Until when what a region's pods served at its last report still counts, by our clock; None: nothing does."""
+def read_back_at_us(known: Known, region: str, before: RegionState | None, now_us: int) -> int | None:
+    """When a region's pods were last read back, by our clock: the one for which that is longest ago; None: none was.
+
+    A time that has not come was made up, or told by a clock that was set meanwhile: then they were read back when that
+    report first counted.
+    """
     snapshot = known.snapshots.get(region)
     read_at_us = min((g.read_at_us_min for g in snapshot.pods if g.confirmed), default=None) if snapshot else None
-    if read_at_us is None:
+    if snapshot is None or read_at_us is None:
         return None
-    return read_at_us + known.ahead_of_us.get(region, 0) + int(known.unread_after_seconds * 1_000_000)
+    read_at_us += known.ahead_of_us.get(region, 0)
+    if read_at_us <= now_us:
+        return read_at_us
+    same = before is not None and before.reported_at_us == snapshot.header.reported_at_us
+    return before.read_at_us if before is not None and same and before.read_at_us else now_us
+
+
+def readable_until_us(known: Known, region: str, now_us: int) -> int | None:
+    """Until when what a region's pods served at its last report still counts, by our clock; None: nothing does."""
+    rows = known.previous.regions if known.previous is not None else ()
+    read_at_us = read_back_at_us(known, region, next((r for r in rows if r.region == region), None), now_us)
+    return None if read_at_us is None else _readable_until_us(known, read_at_us)
+
+
+def _readable_until_us(known: Known, read_at_us: int) -> int:
+    return read_at_us + int(known.unread_after_seconds * 1_000_000)
+
+
+def _moved_at_us(known: Known, row: RegionState, before: RegionState | None, now_us: int) -> int:
+    """When bytes or state last moved, by our clock: now, if they differ from what was said before."""
+    if before is None or not before.moved_at_us:
+        reported_at_us = row.reported_at_us + known.ahead_of_us.get(row.region, 0)
+        return min(max(reported_at_us, 0), now_us)  # whatever the region's clock says
+    return now_us if _moves(before, row) else before.moved_at_us
+
+
+def _moves(before: RegionState, row: RegionState) -> bool:
+    """Whether a region got on; that its pods are not known to serve for a while is no movement."""
+    known = not (before.silent or before.unread or row.silent or row.unread)
+    return _progress(before) != _progress(row) or (known and before.pods_serving != row.pods_serving)
+
+
+def _progress(row: RegionState) -> tuple[object, ...]:
+    return (row.state, row.bytes_moved, row.staged_version, row.aspired_generation)
 
 
 def _behind_since_us(
@@ -323,8 +361,8 @@ def _alarm(known: Known, rows: Iterable[RegionState], tallies: Mapping[str, Tall
             ):
                 instead = f", and version {row.aspired_version} has not taken its place" if row.aspired_version else ""
                 found.append(f"{region}: {g.count} pods serve version {version}, which is quarantined{instead}")
-        if told := _region_alarm(log, known.snapshots[region].header):
-            found.append(f"{region}: {told}")
+        if alarm := _region_alarm(log, known.snapshots[region].header):
+            found.append(f"{region}: {alarm}")
         strange = sum(
             g.count
             for g in tallies[region]

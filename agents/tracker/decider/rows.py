@@ -173,7 +173,7 @@ class ModelRow:
         )
 
 
-def said_before(row: ModelRow, alarm: str, now_us: int) -> VersionState | None:
+def reported_before(row: ModelRow, alarm: str, now_us: int) -> VersionState | None:
     """What was said of a model before its log could not be read: with the alarm that says so, and as old as it is.
 
     None where nothing was said, or nothing is wrong.

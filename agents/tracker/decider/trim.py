@@ -1,6 +1,7 @@
 """Which pods a ``VersionState`` names: the worst first, as many as fit."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from modelcast.agents.tracker.decider.tally import Group, Tally
 from modelcast.schemas.records import PodReport, RegionState
@@ -34,7 +35,7 @@ def region_size_bytes(row: RegionState) -> int:
 
 def pod_size_bytes(pod: PodReport) -> int:
     """What a pod's report takes, at most."""
-    texts = (pod.pod, pod.manifest_digest, pod.incarnation, pod.error)
+    texts = (pod.pod, pod.manifest_digest, pod.incarnation, pod.error, pod.kind, pod.fleet, pod.zone)
     return POD_OVERHEAD_BYTES + sum(len(t.encode()) for t in texts)
 
 
@@ -63,22 +64,11 @@ def choose(
     candidates.sort(key=lambda c: c[:3])
     chosen: dict[str, list[PodReport]] = {region: [] for region in tallies}
     for _, _, region, pod in candidates:
-        short = pod if len(pod.error) <= POD_ERROR_CHARS_MAX else _shortened(pod)
+        short = (
+            pod if len(pod.error) <= POD_ERROR_CHARS_MAX else replace(pod, error=cut(pod.error, POD_ERROR_CHARS_MAX))
+        )
         room_bytes -= pod_size_bytes(short)
         if room_bytes < 0:
             break
         chosen[region].append(short)
     return {region: tuple(pods) for region, pods in chosen.items()}
-
-
-def _shortened(pod: PodReport) -> PodReport:
-    return PodReport(
-        pod.pod,
-        pod.state,
-        pod.version,
-        pod.manifest_digest,
-        pod.generation,
-        pod.incarnation,
-        pod.read_at_us,
-        cut(pod.error, POD_ERROR_CHARS_MAX),
-    )

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+from modelcast.schemas.backoff import backoff_seconds
+
 RETRY_SECONDS, RETRY_SECONDS_MAX = 1.0, 60.0
 
 
@@ -43,7 +45,7 @@ class Waiting:
     def failed(self, model: str, now: float) -> None:
         """It could not be folded: to the end of the queue, and not before a while has passed."""
         times = self._failures.get(model, (0, 0.0))[0] + 1
-        self._failures[model] = times, now + min(RETRY_SECONDS * 2 ** (times - 1), RETRY_SECONDS_MAX)
+        self._failures[model] = times, now + backoff_seconds(RETRY_SECONDS, times, RETRY_SECONDS_MAX)
         self.discard(model)
         self.add(model)
 

@@ -45,7 +45,7 @@ class FolderEngine:
         load_seconds_max: how long ``command`` may take.
     """
 
-    capabilities = Capabilities(gapless=True, watch_seconds=2.0)
+    capabilities = Capabilities("folder", gapless=True, watch_seconds=2.0)
 
     def __init__(
         self, commands: Commands, delivery: Delivery, repository: ModelRepository, load_seconds_max: float
@@ -89,22 +89,22 @@ class FolderEngine:
         except OSError as error:
             raise LoadFailed(str(error), code="io_error", subject=order.model) from None
         try:
-            await self._tell(order, folder)
+            await self._run_load(order, folder)
         except LoadFailed:
             if before:
                 await asyncio.to_thread(self._repository.point, order.model, CURRENT, before)
             raise
         return before
 
-    async def _tell(self, order: LoadOrder, folder: str) -> None:
+    async def _run_load(self, order: LoadOrder, folder: str) -> None:
         if not self._commands.command:
             return
         env = self._environment(order.model, str(order.version), order.manifest_digest, folder)
-        status, _, said = await _run(self._commands.command, env, self._load_seconds_max)
+        status, _, output = await _run(self._commands.command, env, self._load_seconds_max)
         if status is None:
             raise LoadFailed(f"the command took more than {self._load_seconds_max:g} s", code="load_timeout")
         if status != 0:
-            raise LoadFailed(f"the command ended with {status}: {said}", code=_CODES.get(status, "server_failed"))
+            raise LoadFailed(f"the command ended with {status}: {output}", code=_CODES.get(status, "server_failed"))
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``: what the check prints; without one, where the link leads, which proves little."""
@@ -114,9 +114,9 @@ class FolderEngine:
         if not self._commands.check:
             return Served(*on_disk, "disk") if on_disk else None
         env = self._environment(model, folder, on_disk[1] if on_disk else "", folder)
-        status, printed, said = await _run(self._commands.check, env, CHECK_SECONDS)
+        status, printed, output = await _run(self._commands.check, env, CHECK_SECONDS)
         if status != 0:
-            raise PodUnreachable(f"the check ended with {status}: {said}", subject=model)
+            raise PodUnreachable(f"the check ended with {status}: {output}", subject=model)
         words = printed.split()
         if not words or not words[0].isdecimal():
             return None
@@ -131,9 +131,9 @@ class FolderEngine:
         await asyncio.to_thread(self._repository.write, model, CURRENT, None)
         if self._commands.command:
             env = self._environment(model, "", "", "")
-            status, _, said = await _run(self._commands.command, env, self._load_seconds_max)
+            status, _, output = await _run(self._commands.command, env, self._load_seconds_max)
             if status != 0:
-                raise LoadFailed(f"the command ended with {status}: {said}", code="server_failed", subject=model)
+                raise LoadFailed(f"the command ended with {status}: {output}", code="server_failed", subject=model)
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -7,19 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
+from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
 from modelcast.consumers.companion.http import ServerAnswer, ServerClient
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.pod.engine import Capabilities, Served
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodUnreachable
 
-EXHAUSTED = ("cannot allocate memory", "no space left", "memoryerror", "out of memory", "unable to allocate")
-"""Words of a server that lacks room, in small letters: whatever it was loading is not to blame."""
 _DIGEST_FILE = ".digest-"
 
 
 class HttpEngine(ABC):
-    """See ``Engine``. A kind of server says how it is told (``tell``, ``untell``, ``retire``) and asked (``serving``).
+    """See ``Engine``. A kind of server implements the requests: ``send_load``, ``undo_load``, ``retire``, ``serving``.
 
     Args:
         url: its HTTP service.
@@ -49,10 +48,10 @@ class HttpEngine(ABC):
 
     @abstractmethod
     async def note(self, model: str) -> bytes | None:
-        """What ``untell`` needs after a load that failed: taken before the server is told."""
+        """What ``undo_load`` needs after a load that failed: taken before the server is told."""
 
     @abstractmethod
-    async def tell(self, delivered: Delivered) -> None:
+    async def send_load(self, delivered: Delivered) -> None:
         """Have the server load what was placed; return once it should serve it.
 
         Raises:
@@ -61,7 +60,7 @@ class HttpEngine(ABC):
         """
 
     @abstractmethod
-    async def untell(self, model: str, noted: bytes | None) -> None:
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
         """After a load that failed: what served before is what a restarted server loads. Raises ``LoadFailed``."""
 
     @abstractmethod
@@ -99,17 +98,17 @@ class HttpEngine(ABC):
         order = delivered.order
         noted = await self.note(order.model)
         try:
-            await self.tell(delivered)
+            await self.send_load(delivered)
             served = await self.serving(order.model)
             if served is None or (served.version, served.manifest_digest) != (order.version, order.manifest_digest):
                 found = f"version {served.version}" if served else "none of ours"
                 raise LoadFailed(f"{self.name} took the load, but its memory names {found}", code="unconfirmed")
             return served
         except PodUnreachable as error:
-            await self.untell(order.model, noted)
+            await self.undo_load(order.model, noted)
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
         except BaseException:
-            await self.untell(order.model, noted)
+            await self.undo_load(order.model, noted)
             raise
 
     # --- for the kinds ---
@@ -147,6 +146,10 @@ class HttpEngine(ABC):
 
 
 def load_refused(answer: ServerAnswer, code: str) -> LoadFailed:
-    """A load that the server answered with an error; want of room is told from its words."""
-    exhausted = any(words in answer.message.lower() for words in EXHAUSTED)
-    return LoadFailed(answer.message, code="out_of_resources" if exhausted else code)
+    """A load that the server answered with an error; a fault of its machine is told from its words."""
+    silent = answer.message == f"HTTP {answer.status}"
+    return LoadFailed(
+        answer.message,
+        code=environment_code(answer.message) or code,
+        hint="it gives no reason: look into its log" if silent else "",
+    )

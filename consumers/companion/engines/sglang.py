@@ -17,16 +17,16 @@ class SGLangEngine(HttpEngine):
     """See ``HttpEngine``. Not gapless: requests wait for as long as the weights are read."""
 
     name = "SGLang"
-    capabilities = Capabilities(gapless=False, watch_seconds=2.0)
+    capabilities = Capabilities("sglang", gapless=False, watch_seconds=2.0)
 
     async def note(self, model: str) -> bytes | None:
         """Nothing: SGLang goes back to the weights that it had."""
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
         """Nothing, see ``note``."""
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         order = delivered.order
         other = await self._named()
         if other is not None and other[0] != order.model:
@@ -49,7 +49,8 @@ class SGLangEngine(HttpEngine):
         finally:
             await self.client.ask("POST", "/continue_generation", body={})
         if answer.status >= 300 or not isinstance(answer.body, dict) or answer.body.get("success") is not True:
-            raise load_refused(answer, BLAMES_THE_VERSION if answer.status in {200, 400, 500} else "unreachable")
+            tried = isinstance(answer.body, dict) and answer.body.get("success") is False
+            raise load_refused(answer, BLAMES_THE_VERSION if tried else "server_failed")
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``."""

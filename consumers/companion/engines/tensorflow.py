@@ -11,6 +11,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
+from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered
 from modelcast.consumers.companion.engines.http_engine import HttpEngine
 from modelcast.consumers.pod.engine import Capabilities, Served
@@ -20,14 +21,18 @@ CONFIG_FILE_NAME = "models.config"
 _VERSION_FILE = ".served"
 _ASK_AGAIN_SECONDS = 0.2
 _HINT = f"start it with --model_config_file=REPOSITORY/{CONFIG_FILE_NAME} --model_config_file_poll_wait_seconds=1"
-_CODES = {"RESOURCE_EXHAUSTED": "out_of_resources", "UNAVAILABLE": "unreachable", "NOT_FOUND": "not_delivered"}
+_CODES = {
+    **{"RESOURCE_EXHAUSTED": "out_of_resources", "UNAVAILABLE": "unreachable", "NOT_FOUND": "not_delivered"},
+    **{"UNIMPLEMENTED": "unsupported", "PERMISSION_DENIED": "not_delivered", "DEADLINE_EXCEEDED": "load_timeout"},
+    **dict.fromkeys(("INVALID_ARGUMENT", "DATA_LOSS", "FAILED_PRECONDITION"), BLAMES_THE_VERSION),
+}
 
 
 class TensorFlowServingEngine(HttpEngine):
     """See ``HttpEngine``."""
 
     name = "TensorFlow Serving"
-    capabilities = Capabilities(gapless=True, watch_seconds=2.0)
+    capabilities = Capabilities("tensorflow", gapless=True, watch_seconds=2.0)
 
     async def start(self, on_lost: object) -> None:
         """Write the configuration file: the server does not start without it."""
@@ -37,8 +42,8 @@ class TensorFlowServingEngine(HttpEngine):
         """The version that the configuration names."""
         return await self.read(model, _VERSION_FILE)
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         order = delivered.order
         await self.remember_digest(order)
         await self.write(order.model, _VERSION_FILE, str(order.version).encode())
@@ -53,8 +58,8 @@ class TensorFlowServingEngine(HttpEngine):
                 raise LoadFailed(f"did not serve it in {self.load_seconds_max:g} s", code="load_timeout", hint=_HINT)
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
-        """See ``HttpEngine.untell``."""
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
+        """See ``HttpEngine.undo_load``."""
         await self.write(model, _VERSION_FILE, noted)
         await self._configure()
 
@@ -109,4 +114,5 @@ def _raise_failed(row: dict[str, Any]) -> None:
     status = row.get("status") or {}
     code = status.get("error_code", "OK")
     if row.get("state") == "END" and code != "OK":
-        raise LoadFailed(str(status.get("error_message", ""))[:1000], code=_CODES.get(code, BLAMES_THE_VERSION))
+        message = str(status.get("error_message", ""))[:1000]
+        raise LoadFailed(message, code=environment_code(message) or _CODES.get(code, "server_failed"))

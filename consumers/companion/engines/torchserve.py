@@ -21,16 +21,16 @@ class TorchServeEngine(HttpEngine):
     """See ``HttpEngine``."""
 
     name = "TorchServe"
-    capabilities = Capabilities(gapless=True, watch_seconds=2.0)
+    capabilities = Capabilities("torchserve", gapless=True, watch_seconds=2.0)
 
     async def note(self, model: str) -> bytes | None:
         """Nothing: what serves stays registered until its successor is the default."""
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
         """Nothing, see ``note``."""
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         order = delivered.order
         await self.remember_digest(order)
         name = delivered.layout.places[0].path
@@ -98,4 +98,6 @@ def _load_code(answer: ServerAnswer) -> str:
         return "unsupported"  # no token, or the API is off
     if answer.status == 404:
         return "not_delivered"  # it may not read there
+    if not isinstance(answer.body, dict) or not {"code", "type", "message"} <= answer.body.keys():
+        return "server_failed"  # TorchServe says what went wrong; whatever answered is another server
     return BLAMES_THE_VERSION if answer.status in {400, 500} else "unreachable"

@@ -10,6 +10,7 @@ own memory names what it serves. After a restart Triton is empty, and the compan
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,21 +20,26 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
+from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
+from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
 from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.sample import SAMPLE_FILE
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
 CONTENTS_SIZE_MAX_BYTES = 1024**3  # a gRPC message ends at 2 GiB; 205 MB was the largest tried
 READ_SECONDS = 5.0
+INFER_SECONDS = 60.0
 
 # Words of Triton's answers to a load that name the server or its machine and not the model.
 _UNSUPPORTED = (
     *("explicit model load / unload is not allowed", "unable to find backend library", "backend not found"),
     "no module named",  # by its python backend: the server lacks what the model imports
 )
-_EXHAUSTED = ("out of memory", "no space left", "cannot allocate memory", "bad_alloc", "failed to allocate")
+_TRIED = "load failed for model"  # so it begins what a backend has said of the files
 _UNDELIVERED = ("failed to poll from model repository", "no version is available", "at least one version must be")
 
 
@@ -58,7 +64,7 @@ class TritonEngine:
         load_seconds_max: how long a load may take.
     """
 
-    capabilities = Capabilities(gapless=True, watch_seconds=1.0)
+    capabilities = Capabilities("triton", gapless=True, watch_seconds=1.0)
 
     def __init__(
         self, address: str, delivery: Delivery, repository: ModelRepository | None, load_seconds_max: float
@@ -74,6 +80,9 @@ class TritonEngine:
     async def start(self, on_lost: Callable[[str, str], None]) -> None:
         """Open the channel; whether the server is there shows when it is asked."""
         self._client = triton.InferenceServerClient(self._address)
+        if self._repository is not None:  # what a companion that was killed has left under trial
+            for trial in await asyncio.to_thread(self._repository.models, TRIAL_SUFFIX):
+                await self._end_trial(trial)
 
     async def prepare(self, order: LoadOrder) -> None:
         """See ``Engine.prepare``."""
@@ -98,18 +107,57 @@ class TritonEngine:
         return replace(served, seconds={"swap": time.monotonic() - began})
 
     async def _load(self, delivered: Delivered) -> None:
-        order, layout = delivered.order, delivered.layout
+        model, samples = delivered.order.model, delivered.samples
+        if samples:
+            await self._try(delivered)
+        await self._load_as(model, delivered)
+        await compare_answers(model, samples, self._ask)  # now it is warm, too
+
+    async def _try(self, delivered: Delivered) -> None:
+        """Load it where no request goes, and compare its answers with those recorded."""
+        model, folder = delivered.order.model, delivered.layout.folder
+        trial = trial_name(model)
+        try:
+            if self._repository is not None:
+                await asyncio.to_thread(self._repository.point, trial, folder, f"../{model}/{folder}")
+            await self._load_as(trial, delivered)
+            await compare_answers(trial, delivered.samples, self._ask)
+        except OSError as error:
+            raise LoadFailed(str(error), code="io_error", subject=model) from None
+        finally:
+            await self._end_trial(trial)
+
+    async def _end_trial(self, trial: str) -> None:
+        with suppress(InferenceServerException):  # the next trial of that model takes its place
+            await self._client.unload_model(trial, client_timeout=READ_SECONDS)
+        if self._repository is not None:
+            await asyncio.to_thread(self._repository.discard, trial)
+
+    async def _load_as(self, name: str, delivered: Delivered) -> None:
+        layout = delivered.layout
         files = {f"file:{layout.folder}/{path}": content for path, content in delivered.contents.items()}
         try:
             await self._client.load_model(
-                order.model,
-                config=orjson.dumps(dict(layout.settings)).decode(),
+                name,
+                config=orjson.dumps({**layout.settings, "name": name}).decode(),
                 files=files or None,
                 client_timeout=self._load_seconds_max,
             )
         except InferenceServerException as error:
             message = str(error.message())
             raise LoadFailed(message, code=_load_code(str(error.status()), message.lower())) from None
+
+    async def _ask(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            inputs = inputs_of(request)
+        except ValueError as error:
+            raise LoadFailed(str(error), code=BLAMES_THE_VERSION, subject=SAMPLE_FILE) from None
+        try:
+            return answer_of(await self._client.infer(name, inputs, client_timeout=INFER_SECONDS))
+        except InferenceServerException as error:
+            message = f"the recorded sample is refused: {error.message()}"
+            code = BLAMES_THE_VERSION if str(error.status()).endswith("INVALID_ARGUMENT") else "server_failed"
+            raise LoadFailed(message, code=code) from None
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``. Never the repository index: it keeps the names of the dead."""
@@ -151,12 +199,13 @@ def _load_code(status: str, message: str) -> str:
     """``LoadFailed``'s code for Triton's answer to a load of files that were verified and placed whole."""
     if any(words in message for words in _UNSUPPORTED):
         return "unsupported"
-    if any(words in message for words in _EXHAUSTED):
-        return "out_of_resources"
+    if code := environment_code(message):
+        return code
     if any(words in message for words in _UNDELIVERED):
         return "not_delivered"
     if status.endswith("DEADLINE_EXCEEDED"):
         return "load_timeout"
-    if status.endswith(("INTERNAL", "INVALID_ARGUMENT")) or "load failed for model" in message:
+    if _TRIED in message:
         return BLAMES_THE_VERSION
-    return "unreachable"
+    # gRPC itself says INTERNAL, too, of connections and proxies that fail.
+    return "request_refused" if status.endswith("INVALID_ARGUMENT") else "unreachable"

@@ -21,16 +21,16 @@ class VLLMEngine(HttpEngine):
     """See ``HttpEngine``. Not gapless: until its cache is reset, an answer may mix old and new weights."""
 
     name = "vLLM"
-    capabilities = Capabilities(gapless=False, watch_seconds=2.0)
+    capabilities = Capabilities("vllm", gapless=False, watch_seconds=2.0)
 
     async def note(self, model: str) -> bytes | None:
         """Nothing: an adapter that can't be loaded replaces none."""
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
         """Nothing, see ``note``."""
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         order = delivered.order
         await self.remember_digest(order)
         await self._reset_cache()  # asked first: a server that can't must not be given new weights
@@ -72,4 +72,5 @@ def _load_code(answer: ServerAnswer) -> str:
     if answer.status == 404:
         # No such route: adapters can't be changed. Else no adapter where it looks: the folder is not shared.
         return "not_delivered" if "adapter" in message else "unsupported"
-    return BLAMES_THE_VERSION if answer.status in {400, 422, 500} else "unreachable"
+    tried = isinstance(answer.body, dict) and isinstance(answer.body.get("error"), dict)
+    return BLAMES_THE_VERSION if tried and answer.status == 400 else "server_failed"

@@ -32,7 +32,7 @@ class WebhookEngine(HttpEngine):
     """
 
     name = "the server"
-    capabilities = Capabilities(gapless=True, watch_seconds=2.0)
+    capabilities = Capabilities("webhook", gapless=True, watch_seconds=2.0)
 
     def __init__(self, webhook: Webhook, delivery: Delivery, repository: ModelRepository) -> None:
         super().__init__(webhook.load.url, delivery, repository, webhook.load.seconds)
@@ -42,8 +42,8 @@ class WebhookEngine(HttpEngine):
         """The version that it was told last."""
         return await self.read(model, _CURRENT_FILE)
 
-    async def tell(self, delivered: Delivered) -> None:
-        """See ``HttpEngine.tell``."""
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
         order, load = delivered.order, self._webhook.load
         began = time.monotonic()
         await self.remember_digest(order)
@@ -61,16 +61,16 @@ class WebhookEngine(HttpEngine):
         served = await self.serving(order.model)
         return served is not None and served.version == order.version
 
-    async def untell(self, model: str, noted: bytes | None) -> None:
-        """See ``HttpEngine.untell``."""
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
+        """See ``HttpEngine.undo_load``."""
         await self.write(model, _CURRENT_FILE, noted)
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``."""
         check = self._webhook.check
         if check is None:
-            told = await self.read(model, _CURRENT_FILE)
-            served = await self.with_digest(model, int(told)) if told else None
+            current = await self.read(model, _CURRENT_FILE)
+            served = await self.with_digest(model, int(current)) if current else None
             return Served(served.version, served.manifest_digest, "disk") if served else None
         answer = await self._send(check, {"model": model})
         if answer.status == 404:

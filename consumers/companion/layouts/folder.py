@@ -1,6 +1,6 @@
 """A plain folder: ``<model>/<version>/…``, and the symbolic link ``<model>/current`` that leads to one of them."""
 
-from modelcast.consumers.companion.layouts.values import Files, VersionLayout, places_of
+from modelcast.consumers.companion.layouts.version_layout import Files, VersionLayout, places_of
 from modelcast.consumers.pod_clients.port import LoadOrder
 
 CURRENT = "current"

@@ -2,7 +2,7 @@
 
 from pathlib import PurePosixPath
 
-from modelcast.consumers.companion.layouts.values import Files, Place, VersionLayout, places_of, unsupported
+from modelcast.consumers.companion.layouts.version_layout import Files, Place, VersionLayout, places_of, unsupported
 from modelcast.consumers.pod_clients.port import LoadOrder
 
 

@@ -3,7 +3,7 @@
 How the files are loaded is said by the server's model class (``modelcast.consumers.kserve``), so there are no hints.
 """
 
-from modelcast.consumers.companion.layouts.values import Files, VersionLayout, places_of
+from modelcast.consumers.companion.layouts.version_layout import Files, VersionLayout, places_of
 from modelcast.consumers.pod_clients.port import LoadOrder
 
 VERSION_FILE = "modelcast.json"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from modelcast.consumers.companion.layouts.values import (
+from modelcast.consumers.companion.layouts.version_layout import (
     HINTS_FOLDER,
     Files,
     ReadFile,
@@ -70,6 +70,13 @@ def _by_name(files: Files) -> dict[str, Any]:
         if file in files:
             return {"implementation": implementation, "parameters": {"uri": f"./{file}" if "." in file else "."}}
     raise unsupported("mlserver", files, " or ".join(_BY_NAME))
+
+
+def settings_elsewhere(layout: VersionLayout, name: str, base: str) -> Mapping[str, Any]:
+    """The settings that load the same files as a model ``name``, whose folder sees the version's folder in ``base``."""
+    parameters = layout.settings["parameters"]
+    uri = base + parameters["uri"].removeprefix(".")
+    return {**layout.settings, "name": name, "parameters": {**parameters, "uri": uri}}
 
 
 def served_in(platform: object) -> tuple[int, str] | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from modelcast.consumers.companion.layouts.values import (
+from modelcast.consumers.companion.layouts.version_layout import (
     HINTS_FOLDER,
     Files,
     Place,

@@ -42,7 +42,7 @@ class ApiAccess:
 
 
 def in_cluster() -> ApiAccess:
-    """ApiAccess as a pod of the cluster has it.
+    """The access that every pod of the cluster has.
 
     Raises:
         DiscoveryFailed: this is no pod of a cluster.
@@ -186,15 +186,15 @@ class ApiServer:
 
 
 def _refused(status: int, raw: bytes, url: str) -> None:
-    """Raises ``VersionGone`` or ``DiscoveryFailed``."""
+    """Raise ``VersionGone`` or ``DiscoveryFailed`` for an answer that is no success."""
     if status == 410:
         raise VersionGone
     try:
-        said = orjson.loads(raw).get("message") or ""
+        message = orjson.loads(raw).get("message") or ""
     except (orjson.JSONDecodeError, AttributeError):
-        said = ""
+        message = ""
     hint = _RBAC_HINT if status in {401, 403} else ""
-    raise DiscoveryFailed(f"HTTP {status}: {said}" if said else f"HTTP {status}", subject=url, hint=hint)
+    raise DiscoveryFailed(f"HTTP {status}: {message}" if message else f"HTTP {status}", subject=url, hint=hint)
 
 
 def _parsed(raw: bytes, url: str) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ _FAMILIES = {"IPv4": 0, "IPv6": 1, "FQDN": 2}
 
 @dataclass(frozen=True, slots=True)
 class PodPort:
-    """Which port of a pod is ours.
+    """Which of a pod's ports serves models.
 
     Attributes:
         name: of the port, or its number; "": the slices name only one.
@@ -62,7 +62,12 @@ def _named(piece: Mapping[str, Any], port: PodPort) -> Iterable[_Named]:
             continue
         address = endpoint["addresses"][0]  # they are fungible: the API reference lets clients use only the first
         place = f"[{address}]:{number}" if ":" in address else f"{address}:{number}"
-        pod = PodAddress(str(target.get("name") or place), f"{port.scheme}://{place}", str(target.get("uid") or ""))
+        pod = PodAddress(
+            str(target.get("name") or place),
+            f"{port.scheme}://{place}",
+            identity=str(target.get("uid") or ""),
+            zone=str(endpoint.get("zone") or ""),
+        )
         yield _Named(_FAMILIES.get(family, len(_FAMILIES)), name, pod)
 
 

@@ -18,7 +18,7 @@ WatchEvent = Mapping[str, Any]
 
 
 class EndpointSliceSource:
-    """See the module.
+    """A ``PodSource`` of one Service.
 
     Args:
         service: whose pods.
@@ -78,7 +78,7 @@ class EndpointSliceSource:
         return self._server, f"/apis/discovery.k8s.io/v1/namespaces/{quote(namespace, safe='')}/endpointslices"
 
     def _taken_in(self, event: WatchEvent) -> bool:
-        """Change what is known; False: it is not known any more, and must be listed.
+        """Apply an event; False: the slices are not known any more, and must be listed.
 
         Raises:
             DiscoveryFailed: the server reports an error.

@@ -21,12 +21,12 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from modelcast.consumers.artifacts.sources import ArtifactMissing
+from modelcast.consumers.artifacts.verified import note_verified, verify_folder, verify_once
 from modelcast.consumers.fetch.cache.incoming import Incoming
 from modelcast.consumers.fetch.cache.locks import CacheLocks
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import disk_full, full_disk_named
-from modelcast.consumers.pod.artifacts import ArtifactMissing
-from modelcast.consumers.pod.verified import verify_folder, verify_once
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import ContentError, VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest
@@ -107,7 +107,7 @@ class ArtifactCache:
         Args:
             manifest_digest: which one.
             verify: hash every file again. Bytes on a disk rot; what fails is thrown away, so that it is fetched again.
-            once: since the machine has started, unless a file was touched; see ``consumers.pod.verified``.
+            once: since the machine has started, unless a file was touched; see ``consumers.artifacts.verified``.
 
         Raises:
             ArtifactMissing: it is not here.
@@ -200,6 +200,12 @@ class ArtifactCache:
         self._make_folders()  # the cache may have been removed while this process runs
         with self._held.exclusive(self._fetch_lock(name), context=context), full_disk_named(str(self.folder)):
             yield Incoming(self._incoming / name, self._artifacts / name, shares=not self._alone)
+
+    def note_verified(self, manifest: Manifest) -> None:
+        """An artifact has just come, every byte hashed on its way: its first load need not hash it again."""
+        name = hex_of(manifest.digest)
+        if not self._alone:
+            note_verified(self._artifacts / name / "files", manifest, self._locks / f"{name}.verified")
 
     def reserve(self, incoming: Incoming, files: Sequence[FileEntry], *, keep: Set[str] = NOTHING) -> None:
         """Make room for what ``files`` of ``incoming`` still lack and reserve it.

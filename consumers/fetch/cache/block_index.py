@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.fetch.accelerator import HeldArtifacts
-from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.schemas.errors import VerificationFailed
 
 REUSE_FROM_BYTES = 256 * 1024

@@ -22,7 +22,7 @@ from modelcast.consumers.fetch.report import FetchReport, Wish
 from modelcast.consumers.fetch.transfer.early import reads_to_come
 from modelcast.consumers.fetch.transfer.link import Link
 from modelcast.infra.ablation import PREFETCH, without
-from modelcast.infra.memory import give_back
+from modelcast.infra.freed_memory import give_back
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.manifest import Manifest
@@ -158,7 +158,7 @@ class Fetcher:
                 link=self._link,
                 lease=lease,
                 context=context,
-                tell=on_status,
+                on_status=on_status,
             )
             try:
                 with self._cache.fetching(manifest_digest, context=context) as incoming:

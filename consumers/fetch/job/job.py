@@ -27,7 +27,7 @@ from modelcast.consumers.fetch.planning.steps import (
     Way,
     bytes_of,
     in_words,
-    main_way,
+    main_kind,
     origin_bytes_of,
     reusable,
     steps_of,
@@ -61,7 +61,7 @@ class Job:
         link: what all transfers of this process share.
         lease: this artifact's; None: the origin is read without one.
         context: the fetch's.
-        tell: called with how far it has come.
+        on_status: called with how far it has come.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Job:
         link: Link,
         lease: Lease | None,
         context: Context,
-        tell: Callable[[FetchStatus], None] | None,
+        on_status: Callable[[FetchStatus], None] | None,
     ) -> None:
         self._request = request
         self._origin = request.origin
@@ -92,7 +92,7 @@ class Job:
         self._written: dict[str, Mapping[int, int]] = {}  # by digest: bytes of blocks that an earlier attempt began
         self._taken: dict[str, Step] = {}  # how each file came, by digest
         self._blocks: Mapping[str, tuple[str, int]] = {}
-        self._ticker = Ticker(tell, self._meter)
+        self._ticker = Ticker(on_status, self._meter)
 
     def already_here(self, manifest_digest: str) -> FetchReport:
         """The artifact is in the cache; see to it that the regional bucket has it too (it may have been emptied)."""
@@ -160,8 +160,9 @@ class Job:
             self._context.check()  # before it is forgotten what has crossed
         with self._meter.timed("stage"):
             incoming.publish()
+            self._cache.note_verified(manifest)
         taken = [self._taken[s.file.digest] for s in steps]
-        return self._report(manifest, in_words(taken), main_way(taken))
+        return self._report(manifest, in_words(taken), main_kind(taken))
 
     def _take_lease(self, manifest: Manifest) -> None:
         """Of all workers of the region one brings the artifact; the others find it in the regional bucket then."""
@@ -232,9 +233,9 @@ class Job:
             self._meter.planned_bytes = origin_bytes_of(steps) + self._meter.moved_bytes(Source.ORIGIN)
             lengthy = any(step.file.size_bytes >= REUSE_FROM_BYTES for step in (*near, *far.values()))
             if lengthy or len(lacking) >= MANY_FILES:  # else it is over before a person could read of it
-                self._tell(steps)
-            direct = [step for step in steps if not step.way.is_accelerated]
-            detours = [step for step in steps if step.way.is_accelerated]
+                self._log_plan(steps)
+            direct = [step for step in steps if step.way is not Way.ACCELERATED]
+            detours = [step for step in steps if step.way is Way.ACCELERATED]
             with self._making(incoming, detours, missing) as made:
                 self._copy_blocks(incoming, direct, missing, here)
                 far_most = self._throughput.part_blocks(self._link.readers)
@@ -249,7 +250,7 @@ class Job:
     def _reusable_of(self, step: Step) -> Mapping[str, tuple[str, int]]:
         return self._blocks if step.file.size_bytes >= REUSE_FROM_BYTES else {}
 
-    def _tell(self, steps: Sequence[Step]) -> None:
+    def _log_plan(self, steps: Sequence[Step]) -> None:
         words = in_words(list(self._taken.values()))
         self._ticker.planned(self._meter.planned_bytes, words)
         if any(step.way is not Way.WHOLE for step in steps):
@@ -373,7 +374,7 @@ class Job:
             doubtful = [found for digest, found in files.items() if digest not in self._rebuilt]
             check_digests(doubtful, self._origin.name, self._context)
 
-    def _report(self, manifest: Manifest, words: str, way: Way = Way.CACHE) -> FetchReport:
+    def _report(self, manifest: Manifest, words: str, kind: str = Way.CACHE) -> FetchReport:
         moved = self._meter.moved_bytes(Source.ORIGIN)
         return FetchReport(
             bytes_moved=moved,
@@ -383,7 +384,7 @@ class Job:
             bytes_planned=self._meter.planned_bytes,
             bytes_per_second=self._throughput.origin_bytes_per_second,
             way=words,
-            kind=way,
+            kind=kind,
             files=len(manifest.files),
         )
 

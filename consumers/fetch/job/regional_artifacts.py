@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.fetch.cache.artifact_cache import ArtifactCache
 from modelcast.consumers.fetch.errors import BlobMissing
 from modelcast.consumers.fetch.job.fetcher import Fetcher
 from modelcast.consumers.fetch.transfer.link import Link
-from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.ports import ObjectStore
 

@@ -36,12 +36,12 @@ class Ticker:
     """Tells a status: at once when there is a plan, and then from a thread of its own until its exit.
 
     Args:
-        tell: called with each status; None: no status is made, and there is no thread.
+        on_status: called with each status; None: no status is made, and there is no thread.
         meter: the fetch's.
     """
 
-    def __init__(self, tell: Callable[[FetchStatus], None] | None, meter: FetchMeter) -> None:
-        self._tell = tell
+    def __init__(self, on_status: Callable[[FetchStatus], None] | None, meter: FetchMeter) -> None:
+        self._on_status = on_status
         self._meter = meter
         self._planned, self._way = 0, ""
         self._over = threading.Event()
@@ -51,13 +51,13 @@ class Ticker:
     def planned(self, size_bytes: int, way: str) -> None:
         """This is the plan now."""
         self._planned, self._way = size_bytes, way
-        if self._tell:
-            self._tell(self._status())
+        if self._on_status:
+            self._on_status(self._status())
             self.start()
 
     def start(self) -> None:
         """There is something to tell from now on."""
-        if self._tell and self._thread is None:
+        if self._on_status and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="fetch-status", daemon=True)
             self._thread.start()
 
@@ -70,9 +70,9 @@ class Ticker:
             self._thread.join()
 
     def _run(self) -> None:
-        assert self._tell is not None
+        assert self._on_status is not None
         while not self._over.wait(TOLD_EVERY_SECONDS):
-            self._tell(self._status())
+            self._on_status(self._status())
 
     def _status(self) -> FetchStatus:
         now, moved = time.monotonic(), self._meter.moved_bytes(Source.ORIGIN)
@@ -88,5 +88,5 @@ def with_files(way: str, files: FileCount) -> str:
     """What people read of a fetch on its way, as in "50000 wholes; fetching: 31200 of 50000 files"."""
     if files.total < MANY_FILES:
         return way
-    told = f"{files.doing}: {files.done} of {files.total} files"
-    return f"{way}; {told}" if way else told
+    counts = f"{files.doing}: {files.done} of {files.total} files"
+    return f"{way}; {counts}" if way else counts

@@ -149,8 +149,8 @@ def _resolved(folder: Path) -> Path:
     try:
         found = target.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        told = f"a link to nowhere: {getattr(error, 'strerror', None) or error}"
-        raise UsageError(told, subject=str(folder), hint="mend the link, or name another folder") from None
+        message = f"a link to nowhere: {getattr(error, 'strerror', None) or error}"
+        raise UsageError(message, subject=str(folder), hint="mend the link, or name another folder") from None
     if not found.is_dir():
         raise _taken(folder, ())
     return found
@@ -172,8 +172,8 @@ def _entered(target: Path) -> tuple[WorkArea, int | None]:
             if error.errno not in _UNWRITABLE:
                 raise
             hint = "name a folder that you may write to; one that is there is filled, and nothing is made beside it"
-            told = f"can't be written: {(error.strerror or str(error)).lower()}"
-            raise UsageError(told, subject=str(target), hint=hint) from None
+            message = f"can't be written: {(error.strerror or str(error)).lower()}"
+            raise UsageError(message, subject=str(target), hint=hint) from None
         if lock is None:
             raise Refused("another pull is filling it", subject=str(target), hint="let it end, or name another folder")
         try:
@@ -190,5 +190,5 @@ def _entered(target: Path) -> tuple[WorkArea, int | None]:
 
 def _taken(target: Path, names: Collection[str]) -> UsageError:
     shown = ", ".join(map(ascii, list(names)[:SHOWN_MAX])) + (" …" if len(names) > SHOWN_MAX else "")
-    told = "exists and is not an empty folder" + (f": it holds {shown}" if names else "")
-    return UsageError(told, subject=str(target), hint="name another one")
+    message = "exists and is not an empty folder" + (f": it holds {shown}" if names else "")
+    return UsageError(message, subject=str(target), hint="name another one")

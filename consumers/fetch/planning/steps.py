@@ -20,34 +20,27 @@ class Source(Enum):
 
 
 class Way(StrEnum):
-    """How a file comes here. An accelerator brings the three that the road does not know."""
+    """How a file comes here."""
 
     CACHE = "cache"  # another artifact on this machine holds the same bytes
     REGION = "region"  # the regional bucket holds them
-    DELTA = "delta"  # accelerated: one delta and its base
-    CHAIN = "chain"  # accelerated: several, one after the other
-    PACKED = "packed"  # accelerated: a compressed whole, or a chain that starts with one
+    ACCELERATED = "accelerated"  # an accelerator brings it, in a way of its own
     BLOCKS = "blocks"  # some of its blocks are taken from other files here; the others come from the origin
     RESUMED = "resumed"  # an earlier attempt brought a part of it; the rest comes from the origin
     WHOLE = "whole"  # all of it from the origin
 
-    @property
-    def is_accelerated(self) -> bool:
-        """Whether an accelerator brings it."""
-        return self in _ACCELERATED
 
-
-_ACCELERATED = {Way.DELTA, Way.CHAIN, Way.PACKED}
 RANK = {way: number for number, way in enumerate(Way)}
 """Nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What people read of a way: for one file, and after a number of files."""
+    """What people read of a way: for one file, after a number of files; ``kind``: an accelerator's, in a word."""
 
     one: str
     many: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +50,7 @@ class Step:
     Attributes:
         origin_bytes: what it brings over the long link.
         local_bytes: what is taken from files on this machine instead.
-        told_as: an accelerator's own label; None: the way's.
+        own_label: an accelerator's own label; None: the way's.
     """
 
     file: FileEntry
@@ -65,25 +58,28 @@ class Step:
     also_at: tuple[str, ...] = ()
     origin_bytes: int = 0
     local_bytes: int = 0
-    told_as: Label | None = None
+    own_label: Label | None = None
 
     @property
     def label(self) -> Label:
         """For people."""
-        if self.told_as is not None:
-            return self.told_as
+        if self.own_label is not None:
+            return self.own_label
         if self.way is Way.RESUMED and not self.origin_bytes:
             return _BROUGHT_BEFORE
         return _LABELS[self.way]
+
+    @property
+    def kind(self) -> str:
+        """Its way in a word: few enough for a label of metrics."""
+        return (self.own_label.kind if self.own_label else "") or self.way
 
 
 _BROUGHT_BEFORE = Label("brought before", "brought before")
 _LABELS = {
     Way.CACHE: Label("unchanged", "unchanged"),
     Way.REGION: Label("from the region", "from the region"),
-    Way.DELTA: Label("delta", "deltas"),
-    Way.CHAIN: Label("chain of deltas", "chains of deltas"),
-    Way.PACKED: Label("compressed whole", "compressed wholes"),
+    Way.ACCELERATED: Label("accelerated", "accelerated"),
     Way.BLOCKS: Label("in changed blocks", "in changed blocks"),
     Way.RESUMED: Label("resumed whole", "resumed wholes"),
     Way.WHOLE: Label("whole", "wholes"),
@@ -142,7 +138,7 @@ def without_detour(step: Step, missing: Set[int], held: Mapping[str, tuple[str, 
     lacking = bytes_of(file, missing) - local
     whole = Way.RESUMED if brought else Way.WHOLE
     way = Way.BLOCKS if lacking + brought + blank < file.size_bytes else whole
-    return replace(step, way=way, origin_bytes=lacking, local_bytes=local, told_as=None)
+    return replace(step, way=way, origin_bytes=lacking, local_bytes=local, own_label=None)
 
 
 def origin_bytes_of(steps: Iterable[Step]) -> int:
@@ -161,7 +157,7 @@ def in_words(steps: Sequence[Step]) -> str:
     return ", ".join(f"{count} {label.many if count > 1 else label.one}" for (_, label), count in ordered)
 
 
-def main_way(steps: Sequence[Step]) -> Way:
-    """The way that brings most over the long link; where nothing does, the furthest that was gone."""
+def main_kind(steps: Sequence[Step]) -> str:
+    """The kind of way that brings most over the long link; where nothing does, the furthest that was gone."""
     furthest = max(steps, key=lambda step: (step.origin_bytes, RANK[step.way]), default=None)
-    return furthest.way if furthest else Way.CACHE
+    return furthest.kind if furthest else Way.CACHE

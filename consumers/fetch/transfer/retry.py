@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from modelcast.consumers.fetch.context import Context
+from modelcast.schemas.backoff import backoff_seconds
 from modelcast.schemas.errors import TransportError
 
 ATTEMPTS = 3
@@ -46,4 +47,4 @@ def retried(
             attempt += 1
             if attempt >= attempts:
                 raise
-        context.sleep(random.uniform(0, min(PAUSE_SECONDS * 2**attempt, PAUSE_SECONDS_MAX)))
+        context.sleep(random.uniform(0, backoff_seconds(PAUSE_SECONDS, attempt + 1, PAUSE_SECONDS_MAX)))

@@ -36,7 +36,7 @@ class Answering:
         self._leader_since = 0.0  # when the leader began the answer that it works on; 0: it reads
 
     def run(self) -> None:
-        """Answer until the front hangs up."""
+        """Answer requests until the front process closes the connection."""
         with suppress(EOFError, OSError):
             self._run()
 

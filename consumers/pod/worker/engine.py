@@ -11,7 +11,7 @@ import structlog
 from modelcast.consumers.pod.config import PodConfig
 from modelcast.consumers.pod.engine import Capabilities, Served
 from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink, WorkerLoaded
-from modelcast.consumers.pod.worker.memory import machine_limits, private_bytes, refusal, room
+from modelcast.consumers.pod.worker.memory_room import machine_limits, private_bytes, refusal, room
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod.worker.spares import Spares
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
@@ -22,7 +22,7 @@ log = structlog.get_logger("modelcast.pod")
 class OnnxEngine:
     """See ``Engine``. A version is loaded and warmed up in a process beside the one that serves."""
 
-    capabilities = Capabilities(gapless=True, watch_seconds=None)
+    capabilities = Capabilities("modelcast", gapless=True, watch_seconds=None)
 
     def __init__(self, config: PodConfig) -> None:
         self._config = config
@@ -35,7 +35,7 @@ class OnnxEngine:
         self._closed = False
 
     async def start(self, on_lost: Callable[[str, str], None]) -> None:
-        """Warm the spares."""
+        """Start the spare workers."""
         self._on_lost = on_lost
         await self._spares.refill()
 
@@ -118,12 +118,12 @@ class OnnxEngine:
         used = sum(private_bytes(link.pid) for link in self._living)
         promised = sum(link.promised_bytes for link in self._living)
         found = room(self._config.memory_max_bytes, used, promised, machine_limits())
-        if said := refusal(need_bytes, found):
-            raise LoadFailed(said, code="out_of_resources", hint="give the pod more memory, or unload a model")
+        if message := refusal(need_bytes, found):
+            raise LoadFailed(message, code="out_of_resources", hint="give the pod more memory, or unload a model")
         return found.free_bytes
 
     def _nice(self) -> int:
-        """Where nothing serves, nothing is disturbed, and a pod that starts should be quick."""
+        """The niceness of a load: 0 where nothing serves that it could disturb."""
         return self._config.load_nice if self._serving else 0
 
     async def _refill(self) -> None:

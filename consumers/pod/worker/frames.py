@@ -16,7 +16,7 @@ NO_PART = 0xFFFF  # status of a request for a model that has parts only
 
 
 class FrameKind(IntEnum):
-    """What a frame says."""
+    """What a frame means."""
 
     PREPARE = 0  # front: the pickled factory of the artifact source, so that its imports are done early too
     WARM = 1  # worker: the imports are done

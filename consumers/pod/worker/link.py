@@ -1,4 +1,4 @@
-"""The front process's end of one worker process: starts it, sends it frames, matches answers, buries it."""
+"""The front process's end of one worker process: starts it, sends it frames, matches answers, ends it."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.pod.worker.frames import ALL_JSON, NO_PART, FrameKind, WorkerFrame, header, take_frame
 from modelcast.consumers.pod.worker.process import LoadSpec
 from modelcast.consumers.pod_clients.port import LoadFailed
@@ -155,7 +155,7 @@ class WorkerLink(asyncio.Protocol):
         return await future
 
     def _expire(self) -> None:
-        """One timer for all that wait: a timer for each would cost more than the rest of its way."""
+        """Fail the requests that waited too long. One timer for all: a timer each would cost more than a request."""
         now, waits = self._loop.time(), None
         for future, deadline in self._pending.values():  # in the order of their deadlines
             if deadline > now:
@@ -166,7 +166,7 @@ class WorkerLink(asyncio.Protocol):
         self._expiry = self._loop.call_at(waits, self._expire) if waits is not None else None
 
     def silent_seconds(self) -> float:
-        """How long it has owed an answer without giving any."""
+        """Seconds for which it has owed an answer without giving any."""
         return self._loop.time() - self._answered_at if self._pending else 0.0
 
     async def retire(self, *, timeout: float) -> None:
@@ -207,7 +207,7 @@ class WorkerLink(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way to the worker."""
+        """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
@@ -231,8 +231,8 @@ class WorkerLink(asyncio.Protocol):
             self._parts = {name: number for number, name in enumerate(loaded.parts)}
             self._loaded.set_result(loaded)
         elif frame.kind == FrameKind.FAILED:
-            said = orjson.loads(frame.body)
-            self._fail(LoadFailed(said["error"], code=said["code"]))
+            failure = orjson.loads(frame.body)
+            self._fail(LoadFailed(failure["error"], code=failure["code"]))
         elif frame.kind == FrameKind.STAGE:
             self._stage = frame.body.decode()
         elif frame.kind == FrameKind.NEEDS:
@@ -253,7 +253,7 @@ class WorkerLink(asyncio.Protocol):
             self._loaded.exception()  # seen: the load may have been given up
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The worker has closed its end: it is dead, or as good as."""
+        """End the worker, which has closed its end."""
         self._process.kill()
         if self._expiry is not None:
             self._expiry.cancel()

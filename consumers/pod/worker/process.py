@@ -33,7 +33,7 @@ from modelcast.consumers.pod.worker.answering import Answering
 from modelcast.consumers.pod.worker.frames import FrameKind, FrameReader, header
 
 if TYPE_CHECKING:
-    from modelcast.consumers.pod.artifacts import ArtifactSource, ArtifactSourceFactory
+    from modelcast.consumers.artifacts.sources import ArtifactSource, ArtifactSourceFactory
     from modelcast.consumers.pod.worker.models.version import LoadedVersion
 
 _PR_SET_PDEATHSIG = 1
@@ -64,7 +64,7 @@ class PodWorker:
         self._held = ExitStack()  # the artifact, kept from eviction for as long as this process lives
 
     def run(self) -> None:
-        """Be a spare, load, serve until the front hangs up."""
+        """Wait for a load, load, and serve until the front process closes the connection."""
         self._lowered(self._prepare)
         frame = self._reader.read()
         if frame is None:
@@ -115,8 +115,8 @@ class PodWorker:
         from modelcast.consumers.pod.failures import failure_code, failure_message
 
         if self._artifacts is None:  # this pod's fault, not the version's, which other pods may well load
-            said = f"the artifact source can't be had: {self._unprepared}"
-            self._send(FrameKind.FAILED, orjson.dumps({"code": "no_source", "error": said[:2000]}))
+            message = f"the artifact source can't be had: {self._unprepared}"
+            self._send(FrameKind.FAILED, orjson.dumps({"code": "no_source", "error": message[:2000]}))
             return
         seconds: dict[str, float] = {}
         try:
@@ -130,7 +130,7 @@ class PodWorker:
         loaded.append(version)
 
     def _loaded(self, spec: LoadSpec, artifacts: "ArtifactSource", seconds: dict[str, float]) -> "LoadedVersion":
-        from modelcast.consumers.pod.worker.memory import limit_data, shown
+        from modelcast.consumers.pod.worker.memory_room import limit_data, shown
         from modelcast.consumers.pod.worker.models.version import LoadedVersion, VersionFiles
 
         with self._stage("verify", seconds):

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from modelcast.consumers.pod.artifacts import ArtifactSourceFactory
+from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
 from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink
 from modelcast.consumers.pod_clients.port import LoadFailed
 
@@ -49,7 +49,7 @@ class Spares:
                 self._links.append(await self._start())
 
     async def close(self) -> None:
-        """End them all."""
+        """End every spare worker."""
         self._closed = True
         async with self._refilling:
             while self._links:

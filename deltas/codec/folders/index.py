@@ -85,8 +85,8 @@ def check_fits(paths: Collection[str], subject: str = "") -> None:
         UsageError: more.
     """
     if len(paths) > FILES_MAX:
-        told = f"{len(paths)} files and empty folders"
-        raise UsageError(told, subject=subject, hint=f"at most {FILES_MAX}; pack them")
+        message = f"{len(paths)} files and empty folders"
+        raise UsageError(message, subject=subject, hint=f"at most {FILES_MAX}; pack them")
     if _depth(paths) > FOLDERS_MAX:
         raise UsageError("the folders are too deep", subject=subject, hint="pack them")
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from modelcast.deltas.codec.layouts.tensors import Tensor
 from modelcast.deltas.codec.pieces import Bytes
-from modelcast.deltas.codec.plan import Pair
+from modelcast.deltas.codec.work import Pair
 
 SAMPLE_VALUES = 512
 APART_BYTES = 4096  # values further apart are read one by one

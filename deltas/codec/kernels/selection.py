@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelcast.deltas.ablation import DELTAS, NUMBA
 from modelcast.deltas.codec.kernels import plain
-from modelcast.infra.ablation import NUMBA, without
 from modelcast.schemas.errors import UsageError
 
 VARIABLE = "MODELCAST_DELTA_KERNELS"
@@ -60,7 +60,7 @@ def choose(size_bytes: int, name: str | None = None) -> Kernels:
     wanted = name or os.environ.get(VARIABLE) or "auto"
     if wanted not in {"auto", "numpy", "numba"}:
         raise UsageError(f"no delta kernels called {wanted!r}", hint=f"{VARIABLE} is auto, numpy or numba")
-    if wanted == "auto" and without(NUMBA):
+    if wanted == "auto" and DELTAS.without(NUMBA):
         wanted = "numpy"
     if wanted == "auto":
         _met["bytes"] += size_bytes

@@ -10,7 +10,7 @@ import numpy as np
 
 from modelcast.deltas.codec.container import FRAME_BYTES_MAX, Segment
 from modelcast.deltas.codec.layouts.tensors import Tensor
-from modelcast.deltas.codec.plan import SEGMENTS_A_BLOCK, Work
+from modelcast.deltas.codec.work import SEGMENTS_A_BLOCK, Work
 
 ROW = 64  # values, where tensors have no rows of their own
 ROWS_OF_A_TENSOR = (16, 1 << 16)  # values of a row that are worth keeping together

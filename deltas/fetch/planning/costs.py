@@ -8,7 +8,7 @@ RISK_DELTA = 0.3
 """A delta that costs more than 70 % of the whole is not worth what a failed one costs on top."""
 RISK_HOP = 0.05
 """Each further delta of a chain may fail too."""
-RISK_PACKED = 0.05
+RISK_COMPRESSED = 0.05
 """A compressed whole needs no base: less can be wrong."""
 
 LAST_PART = 0.1
@@ -61,7 +61,7 @@ class Speeds:
 
 def risk_of(deltas: int, *, has_base: bool) -> float:
     """What share of the whole's cost is added to a way of so many deltas, in case that one fails."""
-    return (RISK_DELTA if has_base else RISK_PACKED) + RISK_HOP * (deltas - 1)
+    return (RISK_DELTA if has_base else RISK_COMPRESSED) + RISK_HOP * (deltas - 1)
 
 
 def delta_speeds(link: LinkSpeeds, decode_bytes_per_second: float, unpack_bytes_per_second: float) -> Speeds:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from modelcast.consumers.fetch.planning.steps import Step, Way
 from modelcast.deltas.fetch.planning.costs import Speeds
 from modelcast.deltas.fetch.planning.labels import labelled
-from modelcast.deltas.fetch.planning.paths import FilePlan, Holdings, Offer, Option, plan_files
+from modelcast.deltas.fetch.planning.paths import Detour, FilePlan, Holdings, Offer, Option, plan_files
 from modelcast.schemas.manifest import FileEntry
 
 
@@ -23,7 +23,7 @@ class Considered:
         why: or why not.
     """
 
-    way: Way
+    way: Way | Detour
     label: str
     origin_bytes: int
     seconds: float | None
@@ -62,7 +62,7 @@ def explain(
         ]
         ways += [_dropped(option, plan.options[-1], versions) for option in plan.dropped]
         used = {option.offers[-1] for option in (*plan.options, *plan.dropped) if option.offers}
-        needed = not {Way.CACHE, Way.REGION} & {plan.chosen.way}
+        needed = plan.chosen.way not in {Way.CACHE, Way.REGION}
         ways += [
             _left_out(offer, have, versions)
             for offer in sorted(offers, key=lambda offer: offer.rank)
@@ -81,19 +81,19 @@ def _considered(option: Option, best: Option, versions: Mapping[str, int], *, pl
         why = _compared(option, best)
     elif option.way is Way.BLOCKS:
         why = "other blocks are here already"
-    elif not option.way.is_accelerated:
+    elif isinstance(option.way, Way):
         why = "nothing costs less"
     else:
         why = f"costs least: {option.seconds:.2f} s + {option.risk_seconds:.2f} s risk"
     if option.base_in_region:
         why += "; its base is read from the region's bucket"
-    return _told(option, versions, why, chosen=place == 0)
+    return _explained(option, versions, why, chosen=place == 0)
 
 
 def _dropped(option: Option, whole: Option, versions: Mapping[str, int]) -> Considered:
     if option.score < whole.score:
-        return _told(option, versions, "enough others cost less")
-    return _told(option, versions, _compared(option, whole, " than the whole"))
+        return _explained(option, versions, "enough others cost less")
+    return _explained(option, versions, _compared(option, whole, " than the whole"))
 
 
 def _compared(option: Option, better: Option, than: str = "") -> str:
@@ -104,14 +104,14 @@ def _compared(option: Option, better: Option, than: str = "") -> str:
     return f"{sooner:.2f} s sooner{than}, but {risk:.2f} s more risk: a failure would cost more than that saves"
 
 
-def _told(option: Option, versions: Mapping[str, int], why: str, *, chosen: bool = False) -> Considered:
+def _explained(option: Option, versions: Mapping[str, int], why: str, *, chosen: bool = False) -> Considered:
     return Considered(
         option.way, _in_words(option, versions), option.origin_bytes, option.seconds, option.risk_seconds, chosen, why
     )
 
 
 def _left_out(offer: Offer, have: set[str], versions: Mapping[str, int]) -> Considered:
-    way = Way.DELTA if offer.old else Way.PACKED
+    way = Detour.DELTA if offer.old else Detour.COMPRESSED
     words = _in_words(Option(way, 0, 0.0, 0.0, (offer,), offer.old or ""), versions)
     known = not offer.old or offer.old in have
     whose = f" of version {versions[offer.old]}" if offer.old and offer.old in versions else ""
@@ -120,7 +120,8 @@ def _left_out(offer: Offer, have: set[str], versions: Mapping[str, int]) -> Cons
 
 
 def _in_words(option: Option, versions: Mapping[str, int]) -> str:
-    return labelled(Step(_ANY_FILE, option.way), option, versions).label.one
+    way = option.way if isinstance(option.way, Way) else Way.ACCELERATED
+    return labelled(Step(_ANY_FILE, way), option, versions).label.one
 
 
 _ANY_FILE = FileEntry("", 0, "", ())

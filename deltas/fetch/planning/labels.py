@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from modelcast.consumers.fetch.planning.steps import Label, Step, Way
-from modelcast.deltas.fetch.planning.paths import Option
+from modelcast.deltas.fetch.planning.paths import Detour, Option
 
 
 def labelled(step: Step, option: Option, versions: Mapping[str, int]) -> Step:
@@ -15,15 +15,17 @@ def labelled(step: Step, option: Option, versions: Mapping[str, int]) -> Step:
     """
     if option.way is Way.CACHE:
         return step  # the road found a file there, or knows that it is damaged
-    told_as = _label(option, versions) if option.way.is_accelerated else None
-    return replace(step, way=option.way, origin_bytes=option.origin_bytes, told_as=told_as)
+    if isinstance(option.way, Way):
+        return replace(step, way=option.way, origin_bytes=option.origin_bytes, own_label=None)
+    label = replace(_label(option, versions), kind=option.way)
+    return replace(step, way=Way.ACCELERATED, origin_bytes=option.origin_bytes, own_label=label)
 
 
 def _label(option: Option, versions: Mapping[str, int]) -> Label:
     source = f" from {versions[option.base]}" if option.base in versions else ""
-    if option.way is Way.DELTA:
+    if option.way is Detour.DELTA:
         label = Label(f"delta{source}", f"deltas{source}")
-    elif option.way is Way.CHAIN:
+    elif option.way is Detour.CHAIN:
         rest = f" of {len(option.offers)} deltas{source}"
         label = Label(f"chain{rest}", f"chains{rest}")
     else:

@@ -8,6 +8,7 @@ shortest path from anything held (Dijkstra). The whole always stands last: it ne
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from modelcast.consumers.fetch.planning.steps import Step, Way
 from modelcast.deltas.fetch.planning.costs import Speeds, risk_of
@@ -19,7 +20,15 @@ NOTHING_HELD = ""
 """The node where compressed wholes start."""
 
 
-_RANK = {way: number for number, way in enumerate(Way)}
+class Detour(StrEnum):
+    """A way by deltas."""
+
+    DELTA = "delta"  # one, and its base
+    CHAIN = "chain"  # several, one after the other
+    COMPRESSED = "compressed"  # a compressed whole, or a chain that starts with one
+
+
+_RANK = {way: number for number, way in enumerate(Detour)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class Option:
         score: seconds, and what is put on top for what may fail; the lowest wins.
     """
 
-    way: Way
+    way: Way | Detour
     origin_bytes: int
     seconds: float
     score: float
@@ -138,7 +147,7 @@ def _rebuilt(path: Sequence[Offer], wanted: Step, whole: Option, graph: "_Graph"
     seconds = graph.start_seconds(base) + sum(graph.seconds_of(offer) for offer in path)
     left = sum(offer.left_bytes for offer in path)
     risked = left / max(1, sum(offer.size_bytes for offer in path))  # what has come before is not lost once more
-    way = Way.PACKED if not base else Way.DELTA if len(path) == 1 else Way.CHAIN
+    way = Detour.COMPRESSED if not base else Detour.DELTA if len(path) == 1 else Detour.CHAIN
     return Option(
         way,
         left,
@@ -151,7 +160,7 @@ def _rebuilt(path: Sequence[Offer], wanted: Step, whole: Option, graph: "_Graph"
 
 
 def _order(option: Option) -> tuple[object, ...]:
-    return (option.score, option.origin_bytes, _RANK[option.way], tuple(offer.rank for offer in option.offers))
+    return (option.score, option.origin_bytes, _RANK[Detour(option.way)], tuple(offer.rank for offer in option.offers))
 
 
 class _Graph:

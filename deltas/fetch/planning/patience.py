@@ -21,7 +21,7 @@ OLDER_MAX = 8
 """How many versions before the one wanted are asked for compressed wholes of files that stayed the same since."""
 LOOK_ODDS = 0.25
 """Estimated probability that a listing finds a delta that was not announced."""
-PACKED_SAVING = 0.2
+COMPRESSED_SAVING = 0.2
 """What a compressed whole saves at least, or a publisher would rarely keep it."""
 
 
@@ -33,7 +33,7 @@ def between(candidates: BaseCandidates, held: int) -> list[str]:
 def older(candidates: BaseCandidates, held: int, asked: Iterable[str]) -> list[str]:
     """Manifest digests of versions after the one ``held`` (0: none), less those ``asked``, the newest few first.
 
-    Files that a version shares with an earlier one were packed when they were new, and lie under that one's digest.
+    Files that a version shares with an earlier one were compressed when they were new, and lie under that one's digest.
     """
     known = set(asked)
     return [digest for digest in _before(candidates, held)[:OLDER_MAX] if digest not in known]
@@ -55,7 +55,7 @@ def worth_a_look(size_bytes: int, speeds: Speeds) -> bool:
 
     Then only compressed wholes can help: they save a part of what ``size_bytes`` take, if there are any.
     """
-    return LOOK_ODDS * PACKED_SAVING * speeds.over_the_link(size_bytes, requests=0) > speeds.origin_request_seconds
+    return LOOK_ODDS * COMPRESSED_SAVING * speeds.over_the_link(size_bytes, requests=0) > speeds.origin_request_seconds
 
 
 def transfer_seconds(files: Sequence[FilePlan]) -> float:

@@ -1,11 +1,11 @@
-"""Which versions deltas start from, and which old file foretells which new one. Pure."""
+"""Which versions deltas start from, and which old file predicts which new one. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from modelcast.deltas.pairing.partners import FileTensors, partners
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.manifest import FileEntry, Manifest
-from modelcast.schemas.partners import FileTensors, partners
 
 Tensors = Mapping[str, Mapping[str, int]]
 """What files hold, by path: bytes of each tensor, by name. Of a path that is left out it is not known."""

@@ -46,7 +46,7 @@ for operation in Create Read Write Describe DescribeConfigs; do
 done
 
 # Dashboards, routers, command lines that only look.
-topic modelcast-viewer Read version-state model-updates # who published and commanded last, and why
+topic modelcast-viewer Read version-state model-updates dead-letters # who published and commanded last, and why
 # How far the consumer groups have read, and since when the first record waits that they have not.
 topic modelcast-viewer Read model-acks region-heartbeats
 for group in modelcast-tracker $(printf 'modelcast-region-%s ' $REGIONS); do

@@ -82,11 +82,11 @@ OVERVIEW = DashboardSpec(
         _stat("Alarms", "none", "sum(max by (model) (modelcast_alarm))", "A person must look."),
         _stat("Silent regions", "none", "sum(max by (region) (modelcast_region_silent))"),
         _stat("Longest lag", "s", "max(model:modelcast_lag_seconds:max)"),
-        _stat("The tracker's last word", "s", "time() - max(modelcast_state_timestamp_seconds)", "How long ago."),
+        _stat("The tracker's last report", "s", "time() - max(modelcast_state_timestamp_seconds)", "How long ago."),
         _bars(
-            "Pairs of model and region, by status word",
+            "Pairs of model and region, by status",
             "none",
-            ("sum by (word) (max by (model, word) (modelcast_model_pairs))", "{{word}}"),
+            ("sum by (status) (max by (model, status) (modelcast_model_pairs))", "{{status}}"),
             help="As the dashboard calls them; OUT counts nowhere.",
         ),
         _lines(
@@ -100,7 +100,7 @@ OVERVIEW = DashboardSpec(
             "percentunit",
             ("topk(5, region:modelcast_late_ratio:avg1h)", "{{region}}"),
             ("topk(5, model:modelcast_late_ratio:avg1h)", "{{model}}"),
-            help="The budget is 0.1 %.",
+            help="0.1 % is allowed.",
         ),
         _bars("Alerts that fire", "none", ('count by (alertname) (ALERTS{alertstate="firing"})', "{{alertname}}")),
     ),
@@ -124,9 +124,9 @@ MODEL_PAGE = DashboardSpec(
             ('model:modelcast_lag_seconds:max{model="$model"}', "lag"),
         ),
         _bars(
-            "Regions, by status word",
+            "Regions, by status",
             "none",
-            ('max by (word) (modelcast_model_pairs{model="$model"})', "{{word}}"),
+            ('max by (status) (modelcast_model_pairs{model="$model"})', "{{status}}"),
         ),
         _lines(
             "Pods",
@@ -155,7 +155,7 @@ MODEL_PAGE = DashboardSpec(
         _bars(
             "Loads of pods, by outcome",
             "none",
-            _count("modelcast_reloads_total", "outcome", '{model="$model"}'),
+            _count("modelcast_loads_total", "outcome", '{model="$model"}'),
         ),
     ),
     MODEL,
@@ -175,7 +175,7 @@ REGION_PAGE = DashboardSpec(
             ('region:modelcast_lag_seconds:max{region="$region"}', "lag"),
         ),
         _bars(
-            "Models, by status word", "none", ('max by (word) (modelcast_region_pairs{region="$region"})', "{{word}}")
+            "Models, by status", "none", ('max by (status) (modelcast_region_pairs{region="$region"})', "{{status}}")
         ),
         _lines(
             "Late, of the models that count",
@@ -234,7 +234,7 @@ ROLLOUTS = DashboardSpec(
             "Fetch and load, p95",
             "s",
             (_p95("modelcast_fetch_seconds"), "fetch"),
-            (_p95("modelcast_reload_seconds"), "load of a pod"),
+            (_p95("modelcast_load_seconds"), "load of a pod"),
         ),
         _lines("Log brought up to date, p95", "s", (_p95("modelcast_log_read_seconds"), "read")),
         _bars(
@@ -266,7 +266,7 @@ KAFKA = DashboardSpec(
             ("max by (group, topic) (modelcast_consumer_lag_records)", "{{group}} {{topic}}"),
         ),
         _bars(
-            "Groups, by status word",
+            "Groups, by status",
             "none",
             ("sum by (status) (max by (group, status) (modelcast_consumer_status))", "{{status}}"),
         ),

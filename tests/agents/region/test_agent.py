@@ -14,7 +14,7 @@ from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.infra.settings import RegionSettings
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import NotFound, StoreUnavailable
 from modelcast.schemas.log.registry_id import encode_registry_id

@@ -9,7 +9,7 @@ import pytest
 from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.infra.registry.schema_lookup import LOOKUPS_AT_ONCE
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode
 from modelcast.schemas.digests import sha256_of
@@ -115,7 +115,7 @@ class Refusals:
         self.reasons.append(reason)
 
 
-class Desk:
+class IntakeHarness:
     """An intake with everything around it."""
 
     def __init__(self) -> None:
@@ -138,69 +138,71 @@ class Desk:
 
 
 @pytest.fixture
-async def desk() -> Desk:
-    return Desk()
+async def harness() -> IntakeHarness:
+    return IntakeHarness()
 
 
-async def test_an_announcement_wakes_its_model(desk: Desk) -> None:
-    desk.take(in_statement(update(3)))
-    await desk.until(lambda: desk.fraud.woken == [3])
-    assert desk.refused.reasons == []
+async def test_an_announcement_wakes_its_model(harness: IntakeHarness) -> None:
+    harness.take(in_statement(update(3)))
+    await harness.until(lambda: harness.fraud.woken == [3])
+    assert harness.refused.reasons == []
 
 
-async def test_what_is_published_is_prefetched_before_the_log_is_read(desk: Desk) -> None:
-    desk.take(in_statement(update(3)))
-    assert [(one.model, one.generation) for one in desk.prefetched] == [(MODEL, 3)]
-    assert desk.fraud.woken == []
-    await desk.until(lambda: desk.fraud.woken == [3])
+async def test_what_is_published_is_prefetched_before_the_log_is_read(harness: IntakeHarness) -> None:
+    harness.take(in_statement(update(3)))
+    assert [(one.model, one.generation) for one in harness.prefetched] == [(MODEL, 3)]
+    assert harness.fraud.woken == []
+    await harness.until(lambda: harness.fraud.woken == [3])
 
 
-async def test_what_is_not_ours_or_not_in_order_is_not_prefetched(desk: Desk) -> None:
-    desk.take(in_statement(update(3)), key=b"another")
-    desk.take(in_statement(update(3)), partition=PARTITION + 1)
-    del desk.owners.ours[MODEL]
-    desk.take(in_statement(update(3)))
-    assert desk.prefetched == []
+async def test_what_is_not_ours_or_not_in_order_is_not_prefetched(harness: IntakeHarness) -> None:
+    harness.take(in_statement(update(3)), key=b"another")
+    harness.take(in_statement(update(3)), partition=PARTITION + 1)
+    del harness.owners.ours[MODEL]
+    harness.take(in_statement(update(3)))
+    assert harness.prefetched == []
 
 
-async def test_a_model_that_is_new_here_is_met_and_woken(desk: Desk) -> None:
-    desk.owners.new[MODEL] = desk.owners.ours.pop(MODEL)
-    fraud = desk.owners.new[MODEL]
+async def test_a_model_that_is_new_here_is_met_and_woken(harness: IntakeHarness) -> None:
+    harness.owners.new[MODEL] = harness.owners.ours.pop(MODEL)
+    fraud = harness.owners.new[MODEL]
     assert fraud is not None
-    desk.take(in_statement(update()))
-    await desk.until(lambda: fraud.woken == [1])
-    assert [one.model for one in desk.prefetched] == [MODEL]
-    assert desk.refused.reasons == []
+    harness.take(in_statement(update()))
+    await harness.until(lambda: fraud.woken == [1])
+    assert [one.model for one in harness.prefetched] == [MODEL]
+    assert harness.refused.reasons == []
 
 
 async def test_a_model_that_the_registry_does_not_hold_is_asked_for_a_few_times_then_refused(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: IntakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelcast.agents.region.intake.NOT_IN_LOG_SECONDS", (0.01, 0.01))
-    del desk.owners.ours[MODEL]
-    desk.owners.new[MODEL] = None
-    desk.take(in_statement(update()))
-    await desk.until(lambda: desk.refused.reasons == ["unknown-model"])
-    assert desk.owners.met == [MODEL] * 3
-    assert desk.prefetched == []
+    del harness.owners.ours[MODEL]
+    harness.owners.new[MODEL] = None
+    harness.take(in_statement(update()))
+    await harness.until(lambda: harness.refused.reasons == ["unknown-model"])
+    assert harness.owners.met == [MODEL] * 3
+    assert harness.prefetched == []
 
 
-async def test_while_the_store_is_away_an_unknown_model_is_neither_refused_nor_asked_for_again(desk: Desk) -> None:
-    del desk.owners.ours[MODEL]
-    desk.owners.new[MODEL], desk.owners.away = None, True
-    desk.take(in_statement(update()))
-    await desk.until(lambda: desk.owners.met)
+async def test_while_the_store_is_away_an_unknown_model_is_neither_refused_nor_asked_for_again(
+    harness: IntakeHarness,
+) -> None:
+    del harness.owners.ours[MODEL]
+    harness.owners.new[MODEL], harness.owners.away = None, True
+    harness.take(in_statement(update()))
+    await harness.until(lambda: harness.owners.met)
     await asyncio.sleep(0.3)
-    assert (desk.owners.met, desk.refused.reasons) == ([MODEL], [])
+    assert (harness.owners.met, harness.refused.reasons) == ([MODEL], [])
 
 
-async def test_a_command_wakes_its_model_too(desk: Desk) -> None:
+async def test_a_command_wakes_its_model_too(harness: IntakeHarness) -> None:
     from modelcast.schemas.records import CommandKind
 
     command = Log().publish(1).say(CommandKind.PAUSE).entries[-1]
     assert isinstance(command, ModelCommand)
-    desk.take(in_statement(command))
-    await desk.until(lambda: desk.fraud.woken == [2])
+    harness.take(in_statement(command))
+    await harness.until(lambda: harness.fraud.woken == [2])
 
 
 @pytest.mark.parametrize(
@@ -217,113 +219,117 @@ async def test_a_command_wakes_its_model_too(desk: Desk) -> None:
         (in_statement(update(registry_id="another")), "foreign-registry"),
     ],
 )
-async def test_what_cannot_be_used_is_refused_with_its_reason(desk: Desk, raw: bytes, reason: str) -> None:
-    desk.take(raw)
-    await desk.until(lambda: desk.refused.reasons == [reason])
-    assert desk.fraud.woken == []
-    desk.take(in_statement(update()))
-    await desk.until(lambda: desk.fraud.woken == [1])
+async def test_what_cannot_be_used_is_refused_with_its_reason(harness: IntakeHarness, raw: bytes, reason: str) -> None:
+    harness.take(raw)
+    await harness.until(lambda: harness.refused.reasons == [reason])
+    assert harness.fraud.woken == []
+    harness.take(in_statement(update()))
+    await harness.until(lambda: harness.fraud.woken == [1])
 
 
-async def test_a_wrong_key_or_partition_is_refused(desk: Desk) -> None:
-    desk.take(in_statement(update()), key=b"churn")
-    desk.take(in_statement(update()), partition=(PARTITION + 1) % 12)
-    assert desk.refused.reasons == ["bad-key", "wrong-partition"]
+async def test_a_wrong_key_or_partition_is_refused(harness: IntakeHarness) -> None:
+    harness.take(in_statement(update()), key=b"churn")
+    harness.take(in_statement(update()), partition=(PARTITION + 1) % 12)
+    assert harness.refused.reasons == ["bad-key", "wrong-partition"]
 
 
-async def test_a_record_of_another_registry_casts_doubt_on_the_stores(desk: Desk) -> None:
-    desk.take(in_statement(update(registry_id="another")))
-    assert desk.owners.doubts == 1
+async def test_a_record_of_another_registry_casts_doubt_on_the_stores(harness: IntakeHarness) -> None:
+    harness.take(in_statement(update(registry_id="another")))
+    assert harness.owners.doubts == 1
 
 
-async def test_before_there_is_a_registry_a_record_is_a_reason_to_look_for_one(desk: Desk) -> None:
-    desk.watch.registry_id = ""
-    desk.take(in_statement(update()))
-    assert (desk.owners.doubts, desk.refused.reasons) == (1, [])
+async def test_before_there_is_a_registry_a_record_is_a_reason_to_look_for_one(harness: IntakeHarness) -> None:
+    harness.watch.registry_id = ""
+    harness.take(in_statement(update()))
+    assert (harness.owners.doubts, harness.refused.reasons) == (1, [])
 
 
-async def test_a_record_that_differs_from_the_log_is_refused_and_has_the_store_looked_at_again(desk: Desk) -> None:
-    desk.fraud.lies["event-1"] = "another event stands there"
-    desk.take(in_statement(update()))
-    await desk.until(lambda: desk.refused.reasons == ["differs-from-log"])
-    assert desk.fraud.refreshed == 1
+async def test_a_record_that_differs_from_the_log_is_refused_and_has_the_store_looked_at_again(
+    harness: IntakeHarness,
+) -> None:
+    harness.fraud.lies["event-1"] = "another event stands there"
+    harness.take(in_statement(update()))
+    await harness.until(lambda: harness.refused.reasons == ["differs-from-log"])
+    assert harness.fraud.refreshed == 1
 
 
 async def test_a_record_ahead_of_the_log_is_given_time_and_then_refused(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: IntakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelcast.agents.region.intake.NOT_IN_LOG_SECONDS", (0.01, 0.01))
-    desk.fraud.claimed = 2
-    desk.take(in_statement(update(5)))
-    await desk.until(lambda: desk.refused.reasons == ["differs-from-log"])
-    assert desk.fraud.woken == [5, 5, 5]
+    harness.fraud.claimed = 2
+    harness.take(in_statement(update(5)))
+    await harness.until(lambda: harness.refused.reasons == ["differs-from-log"])
+    assert harness.fraud.woken == [5, 5, 5]
 
 
-async def test_what_belongs_to_another_worker_is_left_to_it(desk: Desk) -> None:
-    del desk.owners.ours[MODEL]
-    desk.take(in_statement(update()))
+async def test_what_belongs_to_another_worker_is_left_to_it(harness: IntakeHarness) -> None:
+    del harness.owners.ours[MODEL]
+    harness.take(in_statement(update()))
     await asyncio.sleep(0.01)
-    assert desk.refused.reasons == []
+    assert harness.refused.reasons == []
 
 
-async def test_a_flood_still_wakes_but_is_not_all_compared(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flood_still_wakes_but_is_not_all_compared(
+    harness: IntakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("modelcast.agents.region.intake.UNREAD_MAX", 2)
     for generation in (1, 2, 3):
-        desk.take(in_statement(update(generation)))
-    assert desk.fraud.woken == [3]  # the first two wait for their turn
-    await desk.until(lambda: desk.fraud.woken == [3, 1, 2])
+        harness.take(in_statement(update(generation)))
+    assert harness.fraud.woken == [3]  # the first two wait for their turn
+    await harness.until(lambda: harness.fraud.woken == [3, 1, 2])
 
 
-async def test_a_replay_of_what_stands_in_the_log_costs_no_comparison(desk: Desk) -> None:
+async def test_a_replay_of_what_stands_in_the_log_costs_no_comparison(harness: IntakeHarness) -> None:
     raw = in_statement(update(3))
-    desk.fraud.head = 3
-    desk.fraud.held = {raw}
+    harness.fraud.head = 3
+    harness.fraud.held = {raw}
     for _ in range(5_000):
-        desk.take(raw)
+        harness.take(raw)
     await asyncio.sleep(0.01)
-    assert desk.fraud.compared == 0
-    assert desk.refused.reasons == []
+    assert harness.fraud.compared == 0
+    assert harness.refused.reasons == []
 
 
 async def test_a_flood_of_known_generations_in_other_words_is_compared_within_bounds(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: IntakeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelcast.agents.region.intake.UNREAD_MAX", 50)
-    desk.fraud.head = 3
+    harness.fraud.head = 3
     for _ in range(500):
-        desk.take(in_statement(update(3)))
-    await desk.until(lambda: desk.fraud.compared == 50)
-    assert len(desk.fraud.woken) >= 500
+        harness.take(in_statement(update(3)))
+    await harness.until(lambda: harness.fraud.compared == 50)
+    assert len(harness.fraud.woken) >= 500
 
 
-async def test_a_flood_of_unknown_schemas_is_refused_and_costs_the_store_little(desk: Desk) -> None:
+async def test_a_flood_of_unknown_schemas_is_refused_and_costs_the_store_little(harness: IntakeHarness) -> None:
     asked: list[str] = []
-    look = desk.origin.get
+    look = harness.origin.get
 
     def counted(key: str, *, size_max: int) -> StoredObject | None:
         asked.append(key)
         return look(key, size_max=size_max)
 
-    desk.origin.get = counted  # type: ignore[method-assign]
+    harness.origin.get = counted  # type: ignore[method-assign]
     for number in range(500):
-        desk.take(of_unknown_schema(number))
-    desk.take(in_statement(update()))
-    await desk.until(lambda: desk.fraud.woken == [1] and desk.refused.reasons == ["unknown-schema"] * 500)
+        harness.take(of_unknown_schema(number))
+    harness.take(in_statement(update()))
+    await harness.until(lambda: harness.fraud.woken == [1] and harness.refused.reasons == ["unknown-schema"] * 500)
     assert LOOKUPS_AT_ONCE <= len(asked) < 250  # and a few a second, however slow the machine is
 
 
-async def test_a_flood_of_one_unknown_schema_asks_once(desk: Desk) -> None:
+async def test_a_flood_of_one_unknown_schema_asks_once(harness: IntakeHarness) -> None:
     asked: list[str] = []
-    look = desk.origin.get
+    look = harness.origin.get
 
     def counted(key: str, *, size_max: int) -> StoredObject | None:
         asked.append(key)
         return look(key, size_max=size_max)
 
-    desk.origin.get = counted  # type: ignore[method-assign]
+    harness.origin.get = counted  # type: ignore[method-assign]
     for _ in range(500):
-        desk.take(of_unknown_schema(7))
-    await desk.until(lambda: desk.refused.reasons == ["unknown-schema"] * 500)
+        harness.take(of_unknown_schema(7))
+    await harness.until(lambda: harness.refused.reasons == ["unknown-schema"] * 500)
     assert len(asked) == 1
 
 

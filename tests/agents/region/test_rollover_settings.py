@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.agents.region.decider.events_and_effects import PodTraits
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.agents.region.decider.values import PodTraits
 from modelcast.agents.region.rollover_settings import policy_for, traits_of
-from modelcast.infra.settings import RegionSettings, load
+from modelcast.infra.settings import RegionSettings, load_settings
 from modelcast.infra.settings_rollovers import RolloverSettings
-from modelcast.schemas.amounts import Amount
 from modelcast.schemas.errors import UsageError
+from modelcast.schemas.text.amounts import Amount
 
 SETTINGS = """
 [regions.eu]
@@ -34,7 +34,7 @@ def region_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Reg
     path = tmp_path / "modelcast.toml"
     path.write_text(text)
     monkeypatch.setenv("MODELCAST_CONFIG", str(path))
-    return load().region("eu")
+    return load_settings().region("eu")
 
 
 def test_without_settings_the_policy_is_the_default() -> None:
@@ -57,7 +57,11 @@ def test_what_is_set_for_a_model_holds_before_its_fleet_and_that_before_its_regi
         Amount(1), Amount(2), pause_seconds=30, stop_after_failures=2
     )
     traits = [traits_of(number, fleet) for number, fleet in enumerate(here.fleets)]
-    assert traits == [PodTraits(), PodTraits("", "z1"), PodTraits("fleet 2")]
+    assert traits == [
+        PodTraits(source="settings"),
+        PodTraits(zone="z1", source="settings"),
+        PodTraits("fleet 2", source="settings"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -85,4 +89,6 @@ def test_what_makes_no_sense_is_refused_by_name(
 def test_variables_say_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELCAST_REGIONS__EU__ROLLOVER__AT_ONCE", "3")
     monkeypatch.setenv("MODELCAST_REGIONS__EU__ROLLOVER__MIN_HEALTHY", "75%")
-    assert policy_for(load().region("eu"), "fraud").rollover == RolloverPolicy(Amount(3), Amount(75, percent=True))
+    assert policy_for(load_settings().region("eu"), "fraud").rollover == RolloverPolicy(
+        Amount(3), Amount(75, percent=True)
+    )

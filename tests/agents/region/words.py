@@ -2,12 +2,7 @@
 
 from dataclasses import replace
 
-from modelcast.agents.region.decider.knowledge import NEVER
-from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.step import step
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     CancelFetch,
     CheckOwner,
     Effect,
@@ -24,6 +19,11 @@ from modelcast.agents.region.decider.values import (
     Saved,
     Transfer,
 )
+from modelcast.agents.region.decider.knowledge import NEVER
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.step import step
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log.chain import StatedEntry

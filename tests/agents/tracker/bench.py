@@ -12,7 +12,7 @@ from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.intake import Intake
 from modelcast.agents.tracker.log_watch import LogWatch, Outlets
 from modelcast.infra.registry.reader import RegistryReader
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.avro.schema_book import SchemaBook
 from modelcast.schemas.codec import encode, writer_schema

@@ -13,7 +13,7 @@ from modelcast.agents.tracker.decider.heartbeats import Heartbeats
 from modelcast.agents.tracker.decider.reading import ReadProgress
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.decider.snapshots import Snapshot
-from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, _encoded, timeless
+from modelcast.agents.tracker.emitter import BURST, COALESCE_SECONDS, Emitter, _encoded, has_news
 from modelcast.infra.settings import RegionSettings, Settings, TrackerSettings
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import ModelAck, RegionHeartbeat, VersionState
@@ -214,7 +214,7 @@ def test_while_a_log_can_not_be_read_what_was_said_before_is_said_with_an_alarm_
     assert said.alarm == fresh.alarm
     assert said.as_of_us == before.as_of_us
     assert said.updated_at_us > before.updated_at_us
-    assert timeless(replace(said, alarm="")) == timeless(before)
+    assert not has_news(replace(said, alarm=""), before)
     assert fresh.rows.row(before.model).previous == before
     fresh.alarm = ""
     fresh.rows.row(before.model).log = log_of(update(1, 1, model=before.model), model=before.model)
@@ -263,9 +263,23 @@ def test_only_time_is_no_news(settled: Bench) -> None:
         state, updated_at_us=state.updated_at_us + 1, as_of_us=state.as_of_us + 1,
         regions=tuple(replace(r, heard_at_us=r.heard_at_us + 1) for r in state.regions),
     )  # fmt: skip
-    assert timeless(later) == timeless(state)
+    assert not has_news(later, state)
     refusing = replace(state, regions=tuple(replace(r, refused_version=2) for r in state.regions))
-    assert timeless(refusing) != timeless(state)
+    assert has_news(refusing, state)
+
+
+def test_what_regions_repeat_is_no_news_and_is_said_with_the_next_repetition(settled: Bench) -> None:
+    before = settled.emitter._reported[MODEL].state
+    settled.emitter._reported[MODEL].at = time.monotonic()
+    settled.report("eu")
+    assert settled.fold() == []
+    settled.emitter._reported[MODEL].at = time.monotonic() - 3600
+    settled.emitter._tick()
+    (state,) = settled.fold()
+    old, new = before.regions[0], state.regions[0]
+    assert new.reported_at_us > old.reported_at_us
+    assert new.read_at_us > old.read_at_us
+    assert new.moved_at_us == old.moved_at_us
 
 
 def test_a_model_that_lags_is_not_said_again_until_there_is_news(settled: Bench) -> None:

@@ -88,7 +88,7 @@ async def test_a_state_is_written_under_its_fence_and_its_name(scene: Scene) -> 
     scene.mirror.state("fraud", b"1")
     await scene.until(lambda: scene.view.state("fraud") == b"1")
     assert scene.view.content[KEYS.model("fraud")][0] == 1
-    assert scene.view.names == {KEYS.models: {"fraud"}}
+    assert scene.view.names == {KEYS.models: {"fraud"}, KEYS.trackers: {"w"}}
     assert KEYS.tracker("w") in scene.view.content
 
 
@@ -164,6 +164,19 @@ async def test_a_redis_that_is_away_does_not_keep_a_tracker_from_ending(scene: S
     scene.mirror.state("fraud", b"last")
     await scene.mirror.close(60)
     assert scene.view.closed
+
+
+async def test_a_tracker_tells_that_it_lives_while_it_has_nothing_else_to_tell(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelcast.agents.tracker.mirror.BEAT_SECONDS", 0.01)
+    beating = asyncio.create_task(scene.mirror.beat())
+    try:
+        await scene.until(lambda: len(scene.view.batches) >= 3)
+    finally:
+        beating.cancel()
+    assert {write.key for batch in scene.view.batches for write in batch.writes} == {KEYS.tracker("w")}
+    assert scene.view.names == {KEYS.trackers: {"w"}}
 
 
 async def test_before_the_registry_is_known_nothing_is_put_down() -> None:

@@ -14,7 +14,7 @@ from modelcast.deltas.codec.kernels import pipeline
 from modelcast.deltas.codec.kernels import selection as kernels
 from modelcast.deltas.codec.layouts.detection import layout_of_data
 from modelcast.deltas.codec.make_file import plan_of
-from modelcast.deltas.codec.plan import plan_whole
+from modelcast.deltas.codec.work import plan_whole
 from tests.bench.figures import spread
 
 Speed = dict[str, float]

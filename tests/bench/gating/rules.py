@@ -13,9 +13,9 @@ from itertools import chain
 import numpy as np
 
 from modelcast.schemas.evidence.counts import SHARES, Arm, Counts
-from modelcast.schemas.evidence.plan import Gate, Measure, Plan
+from modelcast.schemas.evidence.gates import Gate, Measure, Plan
 from modelcast.schemas.evidence.ratio import BETTER, WORSE
-from modelcast.schemas.evidence.verdict import Kind, empty, harm_needed, step, verdict
+from modelcast.schemas.evidence.verdict import Kind, add_counts, empty, harm_needed, verdict
 from tests.bench.gating.traffic import BASE_P99, STEP_SECONDS, Floats, Ints, Runs, percentile
 
 WINDOW_SECONDS = 60
@@ -193,7 +193,7 @@ def agrees(runs: Runs, ends: Ends, plan: Plan, rollout: int) -> bool:
             _int(runs, rollout, at, 2),
         )
         share = round(float(runs.share[at]) * SHARES)
-        state = step(state, Counts(at, "all", control, candidate, share), plan)
+        state = add_counts(state, Counts(at, "all", control, candidate, share), plan)
         kind = verdict(state, plan).kind
         if kind is not Kind.UNDECIDED:
             return bool((ends.stopped if kind is Kind.HARMFUL else ends.promoted)[rollout] == at + 1)

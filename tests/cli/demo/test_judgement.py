@@ -11,8 +11,8 @@ from modelcast.cli.demo.offered import Offered
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.seen import Asked, Crossing, Seen
 from modelcast.cli.demo.traffic import Tally
-from modelcast.producers.publication import Publication
-from modelcast.schemas.delta_reports import DeltaOffer
+from modelcast.deltas.publish.reports import DeltaOffer
+from modelcast.producers.publish.publication import Publication
 from modelcast.schemas.errors import ExitCode
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
@@ -166,7 +166,7 @@ def test_a_delta_that_is_not_small_is_wrong_however_the_version_crossed() -> Non
 
 def test_a_compressed_whole_is_no_delta_and_notes_are_kept() -> None:
     offers = (MADE, replace(MADE, base_version=0))
-    done = Publication("m", 2, 2, "e", "sha256:0", created=True, announced=True, notes=("a", "b"), deltas=offers)
+    done = Publication("m", 2, 2, "e", "sha256:0", created=True, announced=True, notes=("a", "b"), additions=offers)
     assert Offered.by(done) == Offered(True, (MADE,), "a; b")
     assert Offered.by(None) == BROKE_OFF
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.kafka.admin import create_topics
-from modelcast.infra.settings import Settings, load
+from modelcast.infra.settings import Settings, load_settings
 from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.producers import Publisher
 from modelcast.schemas import keys
@@ -37,7 +37,7 @@ def here(
     }
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    settings = load()
+    settings = load_settings()
     create_topics(settings)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights.bin").write_bytes(b"w" * 100)

@@ -42,9 +42,9 @@ def test_a_fleet_that_can_not_be_looked_at_is_unreachable_and_one_without_pods_a
     assert (check.result, check.detail) == (Result.warning, "no pods")
 
 
-def test_leases_without_a_bucket_and_a_cluster_that_is_none_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registrations_without_a_bucket_and_a_cluster_that_is_none_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    (check,) = found({"discover": {"by": "lease"}})
+    (check,) = found({"discover": {"by": "registration"}})
     assert (check.result, check.detail) == (Result.error, "pods that register themselves need their region's bucket")
     (check,) = found({"discover": {"by": "kubernetes", "service": "pods"}})
     assert check.detail == "this process does not run in a Kubernetes cluster"

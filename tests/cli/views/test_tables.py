@@ -10,11 +10,11 @@ from rich.console import Console, RenderableType
 from modelcast.cli.console import size_of
 from modelcast.cli.views import tables
 from modelcast.cli.views.state_source import Sighting
-from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
-from modelcast.schemas.records import RegionState, VersionState
-from modelcast.schemas.states import State
-from modelcast.schemas.words import Limits
+from modelcast.schemas.records import PodReport, RegionState, VersionState
+from modelcast.schemas.states import PodState, State
+from modelcast.schemas.statuses import Limits
 
 MIB = 1024 * 1024
 SECOND = 1_000_000
@@ -23,7 +23,7 @@ SINCE_US = NOW_US - 12_300_000
 FETCHING = RegionState(
     "eu-west", State.FETCHING, 7, 9, "", 6, 6, 6, 6, 0, 2, SINCE_US, False,
     bytes_moved=17 * MIB, bytes_planned=68 * MIB, bytes_total=68 * MIB, bytes_per_second=8.5 * MIB,
-    way="1 file unchanged, 1 delta from 6",
+    way="1 file unchanged, 1 delta from 6", read_at_us=NOW_US - SECOND,
 )  # fmt: skip
 STANDING = replace(FETCHING, region="us", behind_since_us=SINCE_US - 87 * SECOND, bytes_per_second=0.0, way="whole")
 DONE = replace(
@@ -145,7 +145,7 @@ def test_models_are_readable_in_a_narrow_terminal_too() -> None:
 
 
 def test_regions_are_readable_in_a_narrow_terminal_too() -> None:
-    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, pairs(fraud=DONE), None, 0.0)])
+    table = tables.regions_table([("eu-west", 1, "1.0", 2.0, False, pairs(fraud=DONE), None, 0.0)])
     assert shown(table, columns=38) == ["REGION  HEARD     SERVING", "eu-west 2.0 s ago 1/1"]
     assert shown(table, columns=24) == ["eu-west: 1/1, heard 2.0", "s ago"]
 
@@ -196,7 +196,8 @@ def test_models_tell_what_holds_them_and_where_unless_it_is_everywhere() -> None
 def test_regions_tell_which_models_are_held_there() -> None:
     rows = pairs(fraud=PINNED, digits=DONE, churn=replace(DONE, paused=True))
     lines = shown(
-        tables.regions_table([("ap", 1, "1.0", 2.0, rows, None, 0.0), ("eu", 0, "", None, {}, None, 0.0)]), columns=200
+        tables.regions_table([("ap", 1, "1.0", 2.0, False, rows, None, 0.0), ("eu", 0, "", None, True, {}, None, 0.0)]),
+        columns=200,
     )
     assert lines[1].split()[:3] == ["eu", "0", "never"]
     assert lines[2].endswith("fraud pinned to 6; churn paused")
@@ -229,13 +230,13 @@ def test_a_terminal_says_the_same_words_as_the_dashboard() -> None:
     held = replace(PINNED, region="af", pinned_version=7)
     rows = (DONE, FETCHING, STANDING, REFUSED, silent, held, replace(FETCHING, region="na", state=State.FAILED))
     said = state(*rows)
-    fleet = Fleet(Limits())
-    fleet.take(said, NOW_US, NOW_US, "kafka")
-    words = {region: pair.word.value for region, pair in fleet.models["fraud"].pairs.items()}
+    overview = Overview(Limits())
+    overview.take(said, NOW_US, NOW_US, "kafka")
+    statuses = {region: pair.status.value for region, pair in overview.models["fraud"].pairs.items()}
     lines = [line.split() for line in shown(tables.model_table(said), columns=120)[1:]]
-    assert {line[0]: line[1] for line in lines} == words
+    assert {line[0]: line[1] for line in lines} == statuses
     assert [line[0] for line in lines] == ["me", "sa", "na", "us", "eu-west", "af", "ap"], "worst first"
-    assert set(words.values()) == {"OK", "LAG", "LATE", "REFUSED", "SILENT", "HELD", "FAILED"}
+    assert set(statuses.values()) == {"OK", "LAG", "LATE", "REFUSED", "SILENT", "HELD", "FAILED"}
     alarmed = shown(tables.models_table([Sighting(replace(said, alarm="a flipped bit"), 1.0, "redis")]), columns=120)
     assert alarmed[1].split()[4] == "ALARM"
 
@@ -243,6 +244,17 @@ def test_a_terminal_says_the_same_words_as_the_dashboard() -> None:
 def test_what_is_late_is_as_the_settings_say() -> None:
     assert shown(tables.model_table(state(FETCHING), limits=Limits(late_seconds=10)))[1].split()[1] == "LATE"
     assert shown(tables.model_table(state(FETCHING), NOW_US + 60 * SECOND))[1].split()[1] == "LATE"
+
+
+def test_a_pods_row_says_where_it_stands_if_there_is_room() -> None:
+    report = PodReport("eu-0", PodState.SERVING, 7, generation=9, kind="triton", fleet="lease", zone="eu-1a")
+    unknown = PodReport("eu-1", PodState.PENDING)
+    table = tables.pods_table([("eu", "fraud", report), ("eu", "fraud", unknown)], NOW_US)
+    head, pending, serving = shown(table, columns=120)
+    assert head.split()[-4:] == ["KIND", "FLEET", "ZONE", "NOTE"]
+    assert pending.split()[-3:] == ["-", "-", "-"]
+    assert serving.split()[-3:] == ["triton", "lease", "eu-1a"]
+    assert "KIND" not in shown(table, columns=60)[0]
 
 
 def test_a_region_without_pods_is_empty() -> None:

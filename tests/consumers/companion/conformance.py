@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from modelcast.consumers.companion.samples import trial_name
 from modelcast.consumers.pod_clients.port import (
     BLAMES_THE_VERSION,
     LoadFailed,
@@ -18,8 +19,9 @@ from modelcast.consumers.pod_clients.port import (
     PodUnreachable,
 )
 from modelcast.consumers.pod_clients.v2 import V2Pod
+from tests.consumers.companion.asked import infer
 from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.companion.server_rig import ServerRig
+from tests.consumers.companion.servers.server_rig import ServerRig
 from tests.consumers.pod.models import order
 from tests.consumers.pod.pod_process import TOKEN
 from tests.support.waiting import until_async
@@ -73,7 +75,7 @@ class Conformance:
             assert (reading.ready, reading.proof) == (True, "memory")
             assert rig.says() == version
 
-    async def test_a_version_that_can_not_be_loaded_leaves_the_old_one_serving_and_is_to_blame(
+    async def test_a_version_that_can_not_be_loaded_leaves_the_old_one_serving_and_is_to_blame_if_the_server_says_why(
         self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod
     ) -> None:
         await self.serves(1, rig, companion, driver)
@@ -81,7 +83,7 @@ class Conformance:
         bad.put(companion.cache)
         with pytest.raises(LoadFailed) as caught:
             await driver.load(order(bad, 2))
-        assert caught.value.code == BLAMES_THE_VERSION, caught.value
+        assert caught.value.code == (BLAMES_THE_VERSION if rig.says_why else "server_failed"), caught.value
         await self.is_served(1, rig, driver)
         await self.serves(3, rig, companion, driver)
 
@@ -312,3 +314,54 @@ class Conformance:
                 said = await response.text()
             assert asyncio.get_running_loop().time() < deadline, f"ready should be {ready}: {said}"
             await asyncio.sleep(0.1)
+
+
+class ComparingConformance(Conformance):
+    """Of kinds that can be asked an artifact's recorded samples."""
+
+    @pytest.mark.parametrize(
+        ("answers", "said"),
+        [
+            ("3 nan", "is not finite at 1"),
+            ("3", r"has shape \[1\], recorded is \[2\]"),
+            ("3 5", "is 5 at 1, recorded is 4"),
+        ],
+    )
+    async def test_a_version_that_answers_otherwise_than_recorded_reaches_nobody_and_the_old_one_stays(
+        self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod, answers: str, said: str
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        other = rig.sampled(2, answers, [3.0, 4.0])
+        other.put(companion.cache)
+        load = asyncio.create_task(driver.load(order(other, 2)))
+        answered = set()
+        while not load.done():
+            answered.add(await asyncio.to_thread(rig.says))
+        with pytest.raises(LoadFailed, match=said) as caught:
+            await load
+        assert caught.value.code == BLAMES_THE_VERSION, caught.value
+        assert answered == {1}
+        assert infer(rig.http_port, trial_name("adder")) is None
+        assert not (rig.repository / trial_name("adder")).exists()
+        await self.is_served(1, rig, driver)
+
+    async def test_a_version_that_answers_as_recorded_is_served(
+        self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        same = rig.sampled(3, "3 4", [3.0, 4.0])
+        same.put(companion.cache)
+        await driver.load(order(same, 3))
+        await self.is_served(3, rig, driver)
+        assert infer(rig.http_port, trial_name("adder")) is None
+
+    async def test_a_sample_that_the_server_refuses_is_told_and_the_old_version_stays(
+        self, rig: ServerRig, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        other = rig.sampled(2, "3 4", [3.0, 4.0], {"inputs": "none"})
+        other.put(companion.cache)
+        with pytest.raises(LoadFailed):
+            await driver.load(order(other, 2))
+        await self.is_served(1, rig, driver)
+        assert not (rig.repository / trial_name("adder")).exists()

@@ -26,9 +26,9 @@ class DyingEngine(WebhookEngine):
         await super().prepare(order)
         dies("placed", order.version)
 
-    async def tell(self, delivered: Delivered) -> None:
+    async def send_load(self, delivered: Delivered) -> None:
         dies("noted", delivered.order.version)
-        await super().tell(delivered)
+        await super().send_load(delivered)
         dies("loaded", delivered.order.version)
 
     async def swap(self, order: LoadOrder) -> Served:

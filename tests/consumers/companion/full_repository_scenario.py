@@ -5,10 +5,10 @@ import functools
 import tempfile
 from pathlib import Path
 
+from modelcast.consumers.artifacts.sources import FolderArtifacts
 from modelcast.consumers.companion.delivery import Delivery
 from modelcast.consumers.companion.layouts.folder import folder_layout
 from modelcast.consumers.companion.placing import STAGING, ModelRepository
-from modelcast.consumers.pod.artifacts import FolderArtifacts
 from modelcast.consumers.pod_clients.port import LoadFailed
 from tests.consumers.pod.models import Artifact, order
 

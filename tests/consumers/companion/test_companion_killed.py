@@ -10,8 +10,8 @@ from modelcast.consumers.companion.placing import STAGING
 from modelcast.consumers.pod_clients.port import PodUnreachable
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.companion.server_process import running
-from tests.consumers.companion.test_webhook import WebhookServer
+from tests.consumers.companion.engines.test_webhook import WebhookServer
+from tests.consumers.companion.servers.server_process import running
 from tests.consumers.pod.models import order
 from tests.consumers.pod.pod_process import TOKEN
 

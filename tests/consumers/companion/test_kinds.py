@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from modelcast.cli.commands.run import SERVER_KINDS
+from modelcast.consumers.artifacts.sources import FolderArtifacts
 from modelcast.consumers.companion.kinds import KINDS, ServerSettings, make_engine
-from modelcast.consumers.pod.artifacts import FolderArtifacts
 from modelcast.schemas.errors import ModelcastError, UsageError
 
 

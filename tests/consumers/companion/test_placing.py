@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelcast.consumers.companion import placing
-from modelcast.consumers.companion.layouts.values import Place, VersionLayout
+from modelcast.consumers.companion.layouts.version_layout import Place, VersionLayout
 from modelcast.consumers.companion.placing import Cancelled, ModelRepository
 from modelcast.schemas.errors import Refused
 

@@ -16,8 +16,8 @@ from modelcast.consumers.pod_clients.port import LoadFailed
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.companion.asked import post
 from tests.consumers.companion.companion_process import CompanionProcess
-from tests.consumers.companion.server_process import running
-from tests.consumers.companion.test_webhook import WebhookServer
+from tests.consumers.companion.engines.test_webhook import WebhookServer
+from tests.consumers.companion.servers.server_process import running
 from tests.consumers.pod.models import order
 from tests.consumers.pod.pod_process import TOKEN
 from tests.support.waiting import until, until_async

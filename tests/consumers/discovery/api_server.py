@@ -16,12 +16,15 @@ PATH = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
 Slice = dict[str, Any]
 
 
-def endpoint(name: str, address: str, *, uid: str = "", ready: bool | None = True, terminating: bool = False) -> Slice:
+def endpoint(
+    name: str, address: str, *, uid: str = "", ready: bool | None = True, terminating: bool = False, zone: str = ""
+) -> Slice:
     """One endpoint of a slice."""
     return {
         "addresses": [address],
         "conditions": {"ready": ready, "serving": ready, "terminating": terminating},
         "targetRef": {"kind": "Pod", "namespace": NAMESPACE, "name": name, "uid": uid or f"uid-{name}"},
+        **({"zone": zone} if zone else {}),
     }
 
 

@@ -27,6 +27,11 @@ def test_a_file_lists_pods_as_json_or_toml(text: str, toml: bool) -> None:
     assert pods_in(text, toml=toml) == (A, PodAddress("b", "https://b:2"))
 
 
+def test_a_listed_pod_may_name_its_zone() -> None:
+    listed = pods_in('["http://a:1", {"url": "http://b:2", "zone": "eu-1a"}]', toml=False)
+    assert [pod.zone for pod in listed] == ["", "eu-1a"]
+
+
 @pytest.mark.parametrize("text", ["[]", '{"pods": []}'])
 def test_a_list_may_be_empty(text: str) -> None:
     assert pods_in(text, toml=False) == ()
@@ -45,6 +50,8 @@ def test_a_list_may_be_empty(text: str) -> None:
         ('[{"name": "x", "url": "http://a:1"}, {"name": "x", "url": "http://b:1"}]', "the same name twice: x"),
         ('[{"url": "http://a:1", "weight": 2}]', "unknown: weight"),
         ('[{"url": "http://a:1", "name": ""}]', "is no name"),
+        ('[{"url": "http://a:1", "zone": 7}]', "'7' is no zone"),
+        ('[{"url": "http://a:1", "zone": "a\\nb"}]', "is no zone"),
         ('{"pods": [], "pod": []}', "unknown: pod"),
         ("[" * 100_000, "recursion"),
     ],

@@ -40,6 +40,11 @@ def test_a_pod_in_two_slices_or_with_addresses_of_both_families_is_one_pod() -> 
     assert [pod.url for pod in pods_of(both[:1], HTTP)] == ["http://[fd00::5]:8080"]
 
 
+def test_a_pod_stands_in_the_zone_that_its_slice_names() -> None:
+    slices = a_slice("s", endpoint("eu-0", "10.1.0.5", zone="eu-1a"), endpoint("eu-1", "10.1.0.6"))
+    assert [pod.zone for pod in pods_of([slices], HTTP)] == ["eu-1a", ""]
+
+
 def test_an_endpoint_that_is_no_pod_is_called_by_its_address() -> None:
     bare = {"addresses": ["10.1.0.7"]}
     assert pods_of([a_slice("s", bare)], HTTP) == (PodAddress("10.1.0.7:8080", "http://10.1.0.7:8080"),)

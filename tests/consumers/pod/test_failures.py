@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from modelcast.consumers.pod.artifacts import ArtifactMissing
+from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod.failures import failure_code
 from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION

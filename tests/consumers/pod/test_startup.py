@@ -11,9 +11,9 @@ import pytest_asyncio
 import stamina
 
 from modelcast.consumers.pod import startup
-from modelcast.consumers.pod.config import Desired
+from modelcast.consumers.pod.admission.ledger import Ledger
+from modelcast.consumers.pod.config import Aspired
 from modelcast.consumers.pod.engine import Capabilities, Served
-from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.startup import Startup
@@ -31,7 +31,7 @@ def order(model: str, version: int) -> LoadOrder:
 class Engine:
     """Loads whatever is not ``missing``, by model and version."""
 
-    capabilities = Capabilities(gapless=True, watch_seconds=None)
+    capabilities = Capabilities("idle", gapless=True, watch_seconds=None)
 
     def __init__(self) -> None:
         self.missing: set[tuple[str, int]] = set()
@@ -66,10 +66,10 @@ class Source:
     orders: list[LoadOrder] = field(default_factory=list)
     quarantined: frozenset[int] = frozenset()
 
-    def desired(self) -> Sequence[Desired]:
+    def aspired(self) -> Sequence[Aspired]:
         if self.away:
             raise StoreUnavailable("no answer")
-        return [Desired(order, quarantined=self.quarantined) for order in self.orders]
+        return [Aspired(order, quarantined=self.quarantined) for order in self.orders]
 
 
 class Pod:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.engine import Capabilities, Served
-from modelcast.consumers.pod.ledger import Ledger
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.telemetry.metrics import PodMetrics
@@ -20,7 +20,7 @@ class EngineInMemory:
     """Serves whatever it is told, and knows how many swaps were under way at once."""
 
     def __init__(self, *, gapless: bool) -> None:
-        self.capabilities = Capabilities(gapless=gapless, watch_seconds=None)
+        self.capabilities = Capabilities("counted", gapless=gapless, watch_seconds=None)
         self.memory: dict[str, Served] = {}
         self.under_way = self.most_under_way = 0
 

@@ -57,7 +57,9 @@ async def test_what_was_loaded_is_read_back(ours: PodProcess, driver: V2Pod) -> 
     artifact.put(ours.cache)
     await pod.load(order(artifact, 7, generation=12, epoch=3))
     reading = await pod.read("adder")
-    assert reading == PodReading("pod-a", True, reading.incarnation, 7, artifact.digest, 12, 3, REGISTRY)
+    assert reading == PodReading(
+        "pod-a", True, reading.incarnation, 7, artifact.digest, 12, 3, REGISTRY, kind="modelcast"
+    )
     assert (await pod.read("adder")).incarnation == reading.incarnation
     await pod.unload("adder", epoch=3, generation=13)
     assert (await pod.read("adder")).version is None
@@ -143,7 +145,7 @@ async def plain() -> AsyncIterator[tuple[PlainServer, V2Pod]]:
 
 
 async def test_a_foreign_server_reads_as_its_highest_version_and_no_digest(plain: tuple[PlainServer, V2Pod]) -> None:
-    expected = PodReading("other", True, "", 10, None, None, None, proof="memory", gapless=False)
+    expected = PodReading("other", True, "", 10, None, None, None, proof="memory", gapless=False, kind="v2")
     assert await plain[1].read("adder") == expected
 
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from modelcast.consumers import Watcher
-from modelcast.consumers.pod.artifacts import FolderArtifacts
+from modelcast.consumers.artifacts.sources import FolderArtifacts
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodRefused
 from modelcast.consumers.pod_clients.v2 import V2Pod
 from modelcast.infra.settings import Settings

@@ -95,7 +95,7 @@ def test_signed_in_by_a_proxy_a_request_must_say_which_site_sent_it() -> None:
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        ({"enabled": True}, "nobody may take them"),
+        ({"enabled": True}, "no one may take them"),
         ({"proxy_header": "X-User"}, "no proxies are"),
         ({"proxies": ("10.0.0.1",)}, "no proxy_header is"),
         ({"proxy_header": "X-User", "proxies": ("10.0.0.1/99",)}, "is no network"),

@@ -14,17 +14,17 @@ import pytest
 from aiohttp import web
 
 from modelcast.dashboard.actions import CommandWriter
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
-from modelcast.dashboard.view.fleet import Worker
+from modelcast.dashboard.view.overview import Worker
 from modelcast.dashboard.web.app import make_web_app
 from modelcast.infra.settings import ActionSettings, DashboardSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import Entry, RegionHeartbeat, VersionState
-from modelcast.schemas.words import Limits
+from modelcast.schemas.statuses import Limits
 from tests.dashboard.makers import REGISTRY, SECOND
 from tests.dashboard.web.conftest import nowhere
 from tests.producers.fakes import SETTINGS, Heard
@@ -52,9 +52,9 @@ class Shown:
     def _on_loop(self, what: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(30)
 
-    async def _start(self) -> Board:
+    async def _start(self) -> Dashboard:
         board, settings = (
-            Board(Limits()),
+            Dashboard(Limits()),
             nowhere().model_copy(update={"dashboard": DashboardSettings(actions=ENABLED)}),
         )
         self.origin = MemoryStore()

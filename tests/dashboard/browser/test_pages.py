@@ -10,9 +10,9 @@ import pytest
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.producers import Publisher
+from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCommand
-from modelcast.schemas.words import duration, size
-from tests.dashboard import fleets
+from tests.dashboard import overviews
 from tests.dashboard.browser.conftest import TOKEN, Shown
 from tests.dashboard.makers import SECOND, now_state, row
 from tests.producers.fakes import SETTINGS, Heard
@@ -23,12 +23,12 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 Look, Keep = Callable[..., Any], Callable[..., bytes]
 
 STATES = {
-    "healthy": fleets.fleet,
-    "late": fleets.late,
-    "silent": fleets.silent,
-    "refused": fleets.refused,
-    "everything": fleets.everything,
-    "hostile": fleets.hostile,
+    "healthy": overviews.overview,
+    "late": overviews.late,
+    "silent": overviews.silent,
+    "refused": overviews.refused,
+    "everything": overviews.everything,
+    "hostile": overviews.hostile,
     "empty": dict,
 }
 SEEN = {
@@ -46,7 +46,7 @@ def entries() -> tuple[tuple[Entry, int], ...]:
     now_us = time.time_ns() // 1000
     pin = ModelCommand("r", "e1", "spam", 7, CommandKind.PIN, (CommandTarget("eu-central", 7),), 1, "anna", "A/B")
     back = ModelCommand(
-        "r", "e2", "ranker", 8, CommandKind.ROLLBACK, (CommandTarget("", 7),), 1, "train-3", fleets.EVIL
+        "r", "e2", "ranker", 8, CommandKind.ROLLBACK, (CommandTarget("", 7),), 1, "train-3", overviews.EVIL
     )
     return ((pin, now_us - 600 * SECOND), (back, now_us - 60 * SECOND))
 
@@ -74,8 +74,8 @@ def test_now_says_what_is_wrong(shown: Shown, look: Look, keep: Keep, name: str,
 def test_the_other_pages_tell_everything_of_one_thing(
     shown: Shown, look: Look, keep: Keep, path: str, width: int, dark: bool
 ) -> None:
-    shown.say(fleets.everything(), entries=entries())
-    shown.groups.take(fleets.groups(), time.time_ns() // 1000)
+    shown.say(overviews.everything(), entries=entries())
+    shown.groups.take(overviews.groups(), time.time_ns() // 1000)
     page = look(path, width=width, dark=dark)
     page.wait_for_selector("main table")
     keep(page, f"{path.strip('/').replace('/', '-')}-{width}-{'dark' if dark else 'light'}")
@@ -83,7 +83,7 @@ def test_the_other_pages_tell_everything_of_one_thing(
 
 
 def test_a_hundred_thousand_pairs(shown: Shown, look: Look, keep: Keep) -> None:
-    shown.say(fleets.large())
+    shown.say(overviews.large())
     for width, dark in ((1280, False), (1920, True), (360, False)):
         page = look("/", width=width, dark=dark)
         page.wait_for_selector("canvas")
@@ -97,7 +97,7 @@ def test_a_hundred_thousand_pairs(shown: Shown, look: Look, keep: Keep) -> None:
 def test_an_entry_that_is_not_proved_to_be_in_the_log_says_so(shown: Shown, look: Look) -> None:
     (pin, at_us), _ = entries()
     forged = replace(pin, generation=8, event_id="e3", requested_by="eve")
-    shown.say(fleets.everything(), entries=((pin, at_us), (forged, at_us)))
+    shown.say(overviews.everything(), entries=((pin, at_us), (forged, at_us)))
     page = look("/")
     page.wait_for_selector(".entries .doubt")
     assert page.locator(".entries li").count() == 2
@@ -107,7 +107,7 @@ def test_an_entry_that_is_not_proved_to_be_in_the_log_says_so(shown: Shown, look
 
 
 def test_what_strangers_say_stays_text(shown: Shown, look: Look) -> None:
-    shown.say(fleets.hostile(), entries=entries())
+    shown.say(overviews.hostile(), entries=entries())
     for path in ("/", "/models/fraud", "/models/ranker", f"/models/{'a' * 63}", "/refused"):
         page = look(path)
         page.wait_for_selector("main section")
@@ -117,7 +117,7 @@ def test_what_strangers_say_stays_text(shown: Shown, look: Look) -> None:
 
 
 def test_an_old_page_says_so_and_takes_its_ok_back(shown: Shown, look: Look, keep: Keep) -> None:
-    shown.say(fleets.fleet(10, 8), age_seconds=200)
+    shown.say(overviews.overview(10, 8), age_seconds=200)
     page = look("/")
     assert page.locator(".fresh .state").inner_text().startswith("▲ OLD: the tracker last reported 3.")
     assert "This is how things were then" in page.locator(".banner").inner_text()
@@ -128,7 +128,7 @@ def test_an_old_page_says_so_and_takes_its_ok_back(shown: Shown, look: Look, kee
 
 
 def test_a_dashboard_that_ended_is_noticed_and_its_return_too(shown: Shown, look: Look, keep: Keep) -> None:
-    shown.say(fleets.fleet(10, 8))
+    shown.say(overviews.overview(10, 8))
     page = look("/")
     until(lambda: page.locator(".fresh .state").inner_text().startswith("● live"), "the page is live")
     shown.stop()
@@ -139,7 +139,7 @@ def test_a_dashboard_that_ended_is_noticed_and_its_return_too(shown: Shown, look
 
 
 def test_kafka_away_is_named_and_the_rest_is_shown(shown: Shown, look: Look, keep: Keep) -> None:
-    shown.say(fleets.fleet(10, 8))
+    shown.say(overviews.overview(10, 8))
     shown.take(NewsBatch("kafka", Reach.AWAY, missing=("Kafka: connection refused",)))
     page = look("/")
     assert "Kafka is away" in page.locator(".fresh .state").inner_text()
@@ -149,19 +149,19 @@ def test_kafka_away_is_named_and_the_rest_is_shown(shown: Shown, look: Look, kee
 
 
 def test_news_arrive_without_a_reload_and_what_recovered_is_told(shown: Shown, look: Look, keep: Keep) -> None:
-    shown.say(fleets.fleet(10, 8))
+    shown.say(overviews.overview(10, 8))
     page = look("/")
-    shown.say(fleets.late())
+    shown.say(overviews.late())
     page.get_by_text("1 of 10 models is late").wait_for(timeout=5000)
     assert page.locator(".problems .row").count() == 2
-    shown.say(fleets.fleet(10, 8))
+    shown.say(overviews.overview(10, 8))
     page.get_by_text("Nothing is wrong.").wait_for(timeout=5000)
     assert page.locator(".row.recovered").count() == 1  # the one that was late, not the one that rolled out
     keep(page, "now-recovered-1280-light")
 
 
 def test_the_keyboard_is_enough(shown: Shown, look: Look) -> None:
-    shown.say(fleets.everything())
+    shown.say(overviews.everything())
     page = look("/")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.keyboard.press("j")
@@ -184,7 +184,7 @@ def test_the_keyboard_is_enough(shown: Shown, look: Look) -> None:
 
 
 def test_the_matrix_says_its_cells_to_whoever_walks_over_them(shown: Shown, look: Look) -> None:
-    shown.say(fleets.silent())
+    shown.say(overviews.silent())
     page = look("/")
     canvas = page.locator("canvas")
     assert "10 models by 8 regions: 10 SILENT, 70 OK." in canvas.get_attribute("aria-label")
@@ -198,7 +198,7 @@ def test_the_matrix_says_its_cells_to_whoever_walks_over_them(shown: Shown, look
 
 
 def test_nine_tabs_share_one_stream(shown: Shown, look: Look) -> None:
-    shown.say(fleets.fleet(3, 3))
+    shown.say(overviews.overview(3, 3))
     first = look("/")
     pages = [first, *(look("/", context=first.context) for _ in range(8))]
     until(lambda: all(p.locator(".fresh .state").inner_text().startswith("● live") for p in pages), "all are live", 15)
@@ -206,7 +206,7 @@ def test_nine_tabs_share_one_stream(shown: Shown, look: Look) -> None:
 
 
 def test_figures_read_the_same_as_everywhere(shown: Shown, look: Look) -> None:
-    shown.say(fleets.fleet(1, 1))
+    shown.say(overviews.overview(1, 1))
     page = look("/")
     seconds = [
         -1,
@@ -250,7 +250,7 @@ def test_nothing_keeps_anyone_out(shown: Shown, look: Look, name: str, width: in
         if name != "everything"
         else ["/", "/models/ranker", "/regions/ap-south", "/regions", "/kafka", "/refused"]
     )
-    shown.groups.take(fleets.groups(), time.time_ns() // 1000)
+    shown.groups.take(overviews.groups(), time.time_ns() // 1000)
     for path in paths:
         page = look(path, width=width, dark=dark)
         page.wait_for_timeout(300)
@@ -261,7 +261,7 @@ def test_nothing_keeps_anyone_out(shown: Shown, look: Look, name: str, width: in
 
 
 def test_the_matrix_is_quick(shown: Shown, look: Look) -> None:
-    shown.say(fleets.large())
+    shown.say(overviews.large())
     page = look("/")
     page.wait_for_selector("canvas")
     page.wait_for_timeout(500)

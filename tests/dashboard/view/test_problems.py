@@ -2,23 +2,23 @@
 
 from dataclasses import replace
 
-from modelcast.dashboard.view.fleet import Fleet
+from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.problems import Problem, problems
-from modelcast.dashboard.view.verdict import FleetVerdict, fleet_verdict
+from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.states import State
-from modelcast.schemas.words import Limits, Word
+from modelcast.schemas.statuses import Limits, Status
 from tests.dashboard.makers import NOW, SECOND, fetching, refusing, row, state
 
 REGIONS = [f"r{n:02}" for n in range(20)]
 
 
-def shown(*states: VersionState, now_us: int = NOW) -> tuple[list[Problem], FleetVerdict]:
-    fleet = Fleet(Limits())
+def shown(*states: VersionState, now_us: int = NOW) -> tuple[list[Problem], OverviewVerdict]:
+    overview = Overview(Limits())
     for each in states:
-        fleet.take(each, each.updated_at_us, now_us, "kafka")
-    found = problems(fleet, now_us)
-    return found, fleet_verdict(fleet, found)
+        overview.take(each, each.updated_at_us, now_us, "kafka")
+    found = problems(overview, now_us)
+    return found, overview_verdict(overview, found)
 
 
 def healthy(model: str, but: str = "") -> VersionState:
@@ -28,14 +28,14 @@ def healthy(model: str, but: str = "") -> VersionState:
 def test_nothing_is_wrong() -> None:
     found, said = shown(healthy("fraud"), healthy("ranker"))
     assert found == []
-    assert (said.word, said.label) == (Word.OK, "OK")
+    assert (said.status, said.label) == (Status.OK, "OK")
     assert said.sentence == "Nothing is wrong. 40 pairs of model and region OK."
 
 
 def test_nothing_was_published() -> None:
     found, said = shown()
     assert found == []
-    assert said.word is Word.NONE
+    assert said.status is Status.NONE
     assert said.sentence == "Nothing is known yet: nothing was published, or no tracker runs."
 
 
@@ -45,9 +45,9 @@ def test_a_silent_region_is_one_line_whatever_the_number_of_its_models() -> None
         for n in range(50)
     ]
     (line,), said = shown(*states)
-    assert (line.word, line.cause, line.title, line.pairs, line.pairs_of) == (Word.SILENT, "region", "r03", 50, 50)
+    assert (line.status, line.cause, line.title, line.pairs, line.pairs_of) == (Status.SILENT, "region", "r03", 50, 50)
     assert line.since_us == NOW - 360 * SECOND
-    assert (said.word, said.label) == (Word.SILENT, "SILENT (1 of 20)")
+    assert (said.status, said.label) == (Status.SILENT, "SILENT (1 of 20)")
     assert said.sentence == "r03 has not reported in time."
 
 
@@ -69,7 +69,7 @@ def test_a_version_that_is_refused_everywhere_is_one_line_with_its_reason() -> N
 def test_one_late_pair_is_told_with_what_it_fetches() -> None:
     late = state("ranker", [*(row(r) for r in REGIONS), fetching("us-west", 840)])
     (line,), said = shown(late, healthy("fraud"))
-    assert (line.word, line.cause, line.model, line.region) == (Word.LATE, "pair", "ranker", "us-west")
+    assert (line.status, line.cause, line.model, line.region) == (Status.LATE, "pair", "ranker", "us-west")
     assert (line.version_from, line.version_to, line.stage) == (7, 8, "fetching")
     assert line.bytes_per_second == 3.0 * 2**20
     assert line.since_us == NOW - 840 * SECOND
@@ -101,10 +101,10 @@ def test_the_worst_comes_first_then_the_one_that_concerns_most_then_the_oldest()
         state("d", [row("r00"), row("r01", state=State.FAILED, error="out of memory", served_version=6)]),
         *(healthy(f"m{n}") for n in range(9)),
     )
-    assert [(p.word, p.title) for p in found] == [
-        (Word.REFUSED, "c/8"), (Word.FAILED, "d"), (Word.LATE, "b"), (Word.LAG, "a"),
+    assert [(p.status, p.title) for p in found] == [
+        (Status.REFUSED, "c/8"), (Status.FAILED, "d"), (Status.LATE, "b"), (Status.LAG, "a"),
     ]  # fmt: skip
-    assert said.word is Word.REFUSED
+    assert said.status is Status.REFUSED
     assert said.notes == ("1 × FAILED", "1 × LATE")
 
 
@@ -112,18 +112,18 @@ def test_an_alarm_is_told_once_for_its_model() -> None:
     (line,), said = shown(
         state("fraud", [row(r) for r in REGIONS], alarm="eu: 2 pods serve bytes that are not in the log")
     )
-    assert (line.word, line.title, line.reason) == (
-        Word.ALARM,
+    assert (line.status, line.title, line.reason) == (
+        Status.ALARM,
         "fraud",
         "eu: 2 pods serve bytes that are not in the log",
     )
-    assert said.word is Word.ALARM
+    assert said.status is Status.ALARM
 
 
 def test_without_a_tracker_nothing_is_known_to_be_well() -> None:
     found, said = shown(healthy("fraud"), now_us=NOW + 100 * SECOND)
     assert [(p.id, p.cause, p.since_us) for p in found] == [("stale", "tracker", NOW)]
-    assert said.word is Word.SILENT
+    assert said.status is Status.SILENT
     assert said.sentence == "No tracker has reported in time: what is shown is its last report."
 
 
@@ -131,7 +131,7 @@ def test_one_tracker_of_several_that_stands_still_is_told_and_is_no_verdict() ->
     spoken = replace(healthy("ranker"), updated_at_us=NOW + 95 * SECOND)
     found, said = shown(healthy("fraud"), spoken, now_us=NOW + 100 * SECOND)
     assert [(p.id, p.title, p.models) for p in found] == [("stale", "one of the trackers", ("fraud",))]
-    assert said.word is Word.OK
+    assert said.status is Status.OK
 
 
 def test_a_region_that_never_reported_is_told() -> None:
@@ -146,7 +146,7 @@ def test_a_region_that_never_reported_is_told() -> None:
         pods_expected=0,
     )
     (line,), _ = shown(state("fraud", [row("eu"), silent]))
-    assert (line.word, line.title, line.command) == (Word.NONE, "new", "modelcast run region new")
+    assert (line.status, line.title, line.command) == (Status.NONE, "new", "modelcast run region new")
 
 
 def test_what_counts_for_nothing_is_no_problem() -> None:
@@ -168,7 +168,7 @@ def test_a_region_without_pods_is_one_line_that_says_so_and_no_lateness() -> Non
         for n in range(5)
     ]
     (line,), said = shown(*states)
-    assert (line.word, line.cause, line.title, line.pairs) == (Word.EMPTY, "region", "r03", 5)
+    assert (line.status, line.cause, line.title, line.pairs) == (Status.EMPTY, "region", "r03", 5)
     assert (line.reason, line.command) == (
         "no pods are known there: nothing serves what it has",
         "modelcast doctor --only pods",

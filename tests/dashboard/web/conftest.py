@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from modelcast.dashboard.actions import CommandWriter
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
@@ -15,7 +15,7 @@ from modelcast.dashboard.web.app import make_web_app
 from modelcast.infra.settings import DashboardSettings, RedisSettings, Settings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.records import VersionState
-from modelcast.schemas.words import Limits
+from modelcast.schemas.statuses import Limits
 from tests.producers.fakes import SETTINGS, Heard
 
 Client = TestClient
@@ -27,7 +27,7 @@ def nowhere() -> Settings:
     return Settings(redis=RedisSettings(url="redis://127.0.0.1:1/0", timeout_seconds=0.2))  # type: ignore[arg-type]
 
 
-def said(board: Board, *states: VersionState, reach: Reach = Reach.LIVE) -> None:
+def said(board: Dashboard, *states: VersionState, reach: Reach = Reach.LIVE) -> None:
     """The tracker says these states now."""
     now_us = time.time_ns() // 1000
     board.take(NewsBatch("kafka", reach, tuple(SeenState(each.model, each, now_us) for each in states)))
@@ -35,8 +35,8 @@ def said(board: Board, *states: VersionState, reach: Reach = Reach.LIVE) -> None
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board(Limits())
+def board() -> Dashboard:
+    return Dashboard(Limits())
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def serve(groups: GroupsWatch, commands: CommandWriter) -> AsyncIterator[C
     """Returns a function that serves a board and gives a client of it."""
     clients: list[Client] = []
 
-    async def make(board: Board, **changes: object) -> Client:
+    async def make(board: Dashboard, **changes: object) -> Client:
         settings = nowhere().model_copy(update={"dashboard": DashboardSettings(**changes)})  # type: ignore[arg-type]
         client = TestClient(TestServer(make_web_app(settings, board, LogSource(settings), groups, commands)))
         await client.start_server()

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from modelcast.dashboard.actions.attempts import BURST, PERIOD_SECONDS
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.infra.settings import ActionSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.producers import Publisher
@@ -25,7 +25,7 @@ PATH = "/api/v1/models/fraud/commands"
 
 
 @pytest.fixture
-async def client(board: Board, serve: Serve, origin: MemoryStore, tmp_path: Path) -> TestClient:
+async def client(board: Dashboard, serve: Serve, origin: MemoryStore, tmp_path: Path) -> TestClient:
     """Three versions of fraud in the origin; the tracker knows eu and us."""
     with Publisher(SETTINGS, store=origin, announcer=Heard()) as publisher:
         for number in (1, 2, 3):
@@ -127,7 +127,7 @@ async def test_bytes_that_are_no_json_are_refused(client: TestClient) -> None:
     assert (await client.post(PATH.replace("fraud", "none"), data=b"{}", headers=headers)).status == 404
 
 
-async def test_a_dashboard_that_is_only_read_says_so(board: Board, serve: Serve) -> None:
+async def test_a_dashboard_that_is_only_read_says_so(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu")]))
     client = await serve(board)
     answer = await client.post(PATH, json={}, headers={"Authorization": f"Bearer {TOKEN}"})
@@ -146,7 +146,7 @@ async def test_what_a_verb_takes_is_told_by_the_table_of_verbs(client: TestClien
 
 
 async def test_a_name_from_a_listed_proxy_stands_in_the_log(
-    board: Board, serve: Serve, client: TestClient, origin: MemoryStore
+    board: Dashboard, serve: Serve, client: TestClient, origin: MemoryStore
 ) -> None:
     behind = ActionSettings(enabled=True, proxy_header="X-Forwarded-User", proxies=("127.0.0.0/8",))
     proxied = await serve(board, actions=behind)

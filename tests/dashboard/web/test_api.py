@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from modelcast.dashboard.board import Board
-from modelcast.dashboard.groups import GroupLook, GroupsWatch, GroupWord, PartitionLook
+from modelcast.dashboard.dashboard import Dashboard
+from modelcast.dashboard.groups import GroupLook, GroupStatus, GroupsWatch, PartitionLook
 from modelcast.dashboard.sources.news import NewsBatch, Reach
 from modelcast.dashboard.web.app import host_allowed
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import CommandKind, CommandTarget, ModelCommand
-from modelcast.schemas.words import Word
+from modelcast.schemas.statuses import Status
 from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.dashboard.web.conftest import said
 from tests.support.records.folding import NOWHERE
@@ -27,10 +27,10 @@ async def read(client: TestClient, path: str, status: int = 200) -> dict[str, An
     return dict(await answer.json())
 
 
-async def test_the_verdict_says_what_is_so_and_how_old_it_is(board: Board, serve: Serve) -> None:
+async def test_the_verdict_says_what_is_so_and_how_old_it_is(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu"), fetching("us", 20)]))
     answer = await read(await serve(board), "/api/v1/verdict")
-    assert answer["verdict"]["word"] == "LAG"
+    assert answer["verdict"]["status"] == "LAG"
     assert answer["verdict"]["sentence"] == "fraud is rolling out in 1 of 2 regions."
     assert answer["verdict"]["pairs"] == {"LAG": 1, "OK": 1}
     assert answer["fresh"]["source"] == "kafka"
@@ -38,14 +38,14 @@ async def test_the_verdict_says_what_is_so_and_how_old_it_is(board: Board, serve
     assert answer["fresh"]["stale"] is False
 
 
-async def test_a_fleet_that_is_empty_says_so(board: Board, serve: Serve) -> None:
+async def test_an_overview_that_is_empty_says_so(board: Dashboard, serve: Serve) -> None:
     board.take(NewsBatch("kafka", Reach.LIVE, complete=frozenset()))
     answer = await read(await serve(board), "/api/v1/verdict")
     assert answer["verdict"]["sentence"] == "Nothing is known yet: nothing was published, or no tracker runs."
     assert answer["fresh"]["age_seconds"] is None
 
 
-async def test_an_unchanged_answer_is_not_sent_again(board: Board, serve: Serve) -> None:
+async def test_an_unchanged_answer_is_not_sent_again(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu")]))
     client = await serve(board)
     tag = (await client.get("/api/v1/problems")).headers["ETag"]
@@ -54,7 +54,7 @@ async def test_an_unchanged_answer_is_not_sent_again(board: Board, serve: Serve)
     assert (await client.get("/api/v1/problems", headers={"If-None-Match": tag})).status == 200
 
 
-async def test_pages_go_on_after_the_last_row_whatever_came_meanwhile(board: Board, serve: Serve) -> None:
+async def test_pages_go_on_after_the_last_row_whatever_came_meanwhile(board: Dashboard, serve: Serve) -> None:
     for name in ("b", "d", "f"):
         said(board, now_state(name, [row("eu")]))
     client = await serve(board)
@@ -65,7 +65,7 @@ async def test_pages_go_on_after_the_last_row_whatever_came_meanwhile(board: Boa
     assert ([m["model"] for m in second["models"]], second["next"], second["moved_on"]) == (["e", "f"], "", True)
 
 
-async def test_models_come_worst_first_and_can_be_chosen(board: Board, serve: Serve) -> None:
+async def test_models_come_worst_first_and_can_be_chosen(board: Dashboard, serve: Serve) -> None:
     said(
         board,
         now_state("a-ok", [row("eu")]),
@@ -74,28 +74,28 @@ async def test_models_come_worst_first_and_can_be_chosen(board: Board, serve: Se
     )
     client = await serve(board)
     assert [m["model"] for m in (await read(client, "/api/v1/models"))["models"]] == ["c-late", "b-lag", "a-ok"]
-    assert [m["model"] for m in (await read(client, "/api/v1/models?word=LAG"))["models"]] == ["b-lag"]
+    assert [m["model"] for m in (await read(client, "/api/v1/models?status=LAG"))["models"]] == ["b-lag"]
     assert [m["model"] for m in (await read(client, "/api/v1/models?q=ok"))["models"]] == ["a-ok"]
 
 
-async def test_a_silent_region_is_counted_by_no_n_of_n(board: Board, serve: Serve) -> None:
+async def test_a_silent_region_is_counted_by_no_n_of_n(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu"), row("us"), row("ap", silent=True)]))
     client = await serve(board)
     (line,) = (await read(client, "/api/v1/models"))["models"]
     assert (line["serving"], line["counted"], line["consistent_version"]) == (2, 3, None)
     (silent,) = [r for r in (await read(client, "/api/v1/regions"))["regions"] if r["region"] == "ap"]
-    assert (silent["serving"], silent["counted"], silent["word"]) == (0, 1, "SILENT")
+    assert (silent["serving"], silent["counted"], silent["status"]) == (0, 1, "SILENT")
 
 
-async def test_one_model_everywhere(board: Board, serve: Serve) -> None:
+async def test_one_model_everywhere(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu"), refusing("us", error="expected dd2b, got 9dc2")]))
     answer = await read(await serve(board), "/api/v1/models/fraud")
-    assert [(r["region"], r["word"]) for r in answer["regions"]] == [("us", "REFUSED"), ("eu", "OK")]
+    assert [(r["region"], r["status"]) for r in answer["regions"]] == [("us", "REFUSED"), ("eu", "OK")]
     assert [p["title"] for p in answer["problems"]] == ["fraud/8"]
     assert answer["regions"][0]["error"] == "expected dd2b, got 9dc2"
 
 
-async def test_the_last_entries_tell_who_and_why(board: Board, serve: Serve) -> None:
+async def test_the_last_entries_tell_who_and_why(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu")]))
     pin = ModelCommand("r", "e1", "fraud", 9, CommandKind.PIN, (CommandTarget("eu", 7),), 1, "anna", "A/B")
     announced = state(pin, NOWHERE)
@@ -112,24 +112,24 @@ async def test_the_last_entries_tell_who_and_why(board: Board, serve: Serve) -> 
     assert of_model["by"] == "anna"
 
 
-async def test_the_grid_is_a_byte_a_pair(board: Board, serve: Serve) -> None:
+async def test_the_grid_is_a_byte_a_pair(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("a", [row("eu"), row("us", silent=True)]), now_state("b", [row("us")]))
     body = await (await (await serve(board)).get("/api/v1/grid")).read()
     line, _, cells = body.partition(b"\n")
     head = json.loads(line)
     assert (head["models"], head["regions"]) == (["a", "b"], ["eu", "us"])
-    names = [head["words"][cell] if cell != 255 else None for cell in cells]
+    names = [head["statuses"][cell] if cell != 255 else None for cell in cells]
     assert names == ["OK", "SILENT", None, "OK"]
 
 
-async def test_pods_are_named_as_missing_while_redis_is_away(board: Board, serve: Serve) -> None:
+async def test_pods_are_named_as_missing_while_redis_is_away(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu")]))
     answer = await read(await serve(board), "/api/v1/models/fraud/regions/eu/pods")
     assert (answer["pods"], answer["pods_age_seconds"]) == ([], None)
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "words"),
+    ("path", "status", "part"),
     [
         ("/api/v1/models/nothing", 404, "knows of no such model"),
         ("/api/v1/models/Bad%20Name", 400, "model name"),
@@ -142,27 +142,29 @@ async def test_pods_are_named_as_missing_while_redis_is_away(board: Board, serve
         ("/api/v1/models?after=!!", 400, "after"),
         ("/api/v1/models?after=WzEsW11d", 400, "after"),
         ("/api/v1/models?sort=age", 400, "worst, name"),
-        ("/api/v1/models?word=GREEN", 400, "LATE"),
+        ("/api/v1/models?status=GREEN", 400, "LATE"),
         ("/api/v1/nothing", 404, "no such page"),
         ("/static/../app.py", 404, "no such page"),
         ("/static/%2e%2e/app.py", 404, "no such page"),
     ],
 )
 async def test_a_bad_question_gets_a_clear_answer(
-    board: Board, serve: Serve, path: str, status: int, words: str
+    board: Dashboard, serve: Serve, path: str, status: int, part: str
 ) -> None:
     said(board, now_state("fraud", [row("eu")]))
     answer = await read(await serve(board), path, status)
     assert set(answer) == {"error", "subject", "hint"}
-    assert words in " ".join(answer.values())
+    assert part in " ".join(answer.values())
 
 
-async def test_nothing_can_be_written(board: Board, serve: Serve) -> None:
+async def test_nothing_can_be_written(board: Dashboard, serve: Serve) -> None:
     client = await serve(board)
     assert (await client.post("/api/v1/verdict", data=b"{}")).status == 405
 
 
-async def test_what_strangers_say_is_sent_as_text_without_what_turns_its_direction(board: Board, serve: Serve) -> None:
+async def test_what_strangers_say_is_sent_as_text_without_what_turns_its_direction(
+    board: Dashboard, serve: Serve
+) -> None:
     evil = "<script>alert(1)</script>\u202egnp.exe\u2066"
     said(board, now_state("fraud", [refusing("eu", error=evil)]))
     answer = await (await serve(board)).get("/api/v1/problems")
@@ -189,13 +191,13 @@ def test_only_its_own_names_are_answered(host: str, bound: str, allowed: tuple[s
     assert host_allowed(host, bound, allowed) is may
 
 
-async def test_a_page_that_took_over_a_name_reads_nothing(board: Board, serve: Serve) -> None:
+async def test_a_page_that_took_over_a_name_reads_nothing(board: Dashboard, serve: Serve) -> None:
     client = await serve(board)
     assert (await client.get("/api/v1/verdict", headers={"Host": "evil.example"})).status == 421
     assert (await client.get("/livez", headers={"Host": "evil.example"})).status == 200
 
 
-async def test_the_document_is_guarded_by_a_policy_that_lets_nothing_else_in(board: Board, serve: Serve) -> None:
+async def test_the_document_is_guarded_by_a_policy_that_lets_nothing_else_in(board: Dashboard, serve: Serve) -> None:
     client = await serve(board)
     for path in ("/", "/models/fraud", "/regions/eu", "/refused"):
         answer = await client.get(path)
@@ -206,20 +208,20 @@ async def test_the_document_is_guarded_by_a_policy_that_lets_nothing_else_in(boa
         assert 'src="/static/main.js"' in await answer.text()
 
 
-async def test_every_answer_is_described(board: Board, serve: Serve) -> None:
+async def test_every_answer_is_described(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu")]))
     client = await serve(board)
     document = await read(client, "/openapi.json")
     for path in document["paths"]:
-        answer = await client.get(path.format(model="fraud", region="eu"), timeout=5) if "events" not in path else None
-        if answer is None or "grid" in path or "get" not in document["paths"][path]:
+        if "get" not in document["paths"][path] or path.rpartition("/")[2] in {"events", "grid", "dead-letters"}:
             continue
+        answer = await client.get(path.format(model="fraud", region="eu"), timeout=5)
         reference = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
         described = document["components"]["schemas"][reference.rpartition("/")[2]]
         assert set(await answer.json()) == set(described["properties"])
 
 
-async def test_probes_and_metrics(board: Board, serve: Serve) -> None:
+async def test_probes_and_metrics(board: Dashboard, serve: Serve) -> None:
     client = await serve(board)
     assert (await client.get("/livez")).status == 200
     assert (await client.get("/readyz")).status == 503
@@ -228,17 +230,17 @@ async def test_probes_and_metrics(board: Board, serve: Serve) -> None:
     shown = await (await client.get("/metrics")).text()
     assert "modelcast_dashboard_watchers 0.0" in shown
     assert "modelcast_dashboard_kafka_up 1.0" in shown
-    assert 'modelcast_model_pairs{model="fraud",word="OK"} 1.0' in shown
-    assert 'modelcast_region_pairs{region="eu",word="OK"} 1.0' in shown
+    assert 'modelcast_model_pairs{model="fraud",status="OK"} 1.0' in shown
+    assert 'modelcast_region_pairs{region="eu",status="OK"} 1.0' in shown
 
 
-async def test_all_words_are_told_worst_first(board: Board, serve: Serve) -> None:
-    words = (await read(await serve(board), "/api/v1/words"))["words"]
-    assert [each["word"] for each in words] == [word.value for word in Word]
+async def test_all_words_are_told_worst_first(board: Dashboard, serve: Serve) -> None:
+    statuses = (await read(await serve(board), "/api/v1/statuses"))["statuses"]
+    assert [each["status"] for each in statuses] == [status.value for status in Status]
 
 
 async def test_consumer_groups_come_worst_first_with_what_their_words_mean(
-    board: Board, serve: Serve, groups: GroupsWatch
+    board: Dashboard, serve: Serve, groups: GroupsWatch
 ) -> None:
     client = await serve(board)
     empty = await read(client, "/api/v1/kafka/groups")
@@ -248,11 +250,11 @@ async def test_consumer_groups_come_worst_first_with_what_their_words_mean(
     waits = PartitionLook("model-updates", 3, 5, 0, 9, unread_since_us=now_us - 412_000_000)
     groups.take((well, GroupLook("modelcast-region-eu", 0, (waits,))), now_us)
     answer = await read(client, "/api/v1/kafka/groups")
-    assert [(g["group"], g["word"], g["lag_seconds"], g["lag_records"]) for g in answer["groups"]] == [
+    assert [(g["group"], g["status"], g["lag_seconds"], g["lag_records"]) for g in answer["groups"]] == [
         ("modelcast-region-eu", "STOP", 412.0, 4),
         ("modelcast-tracker", "OK", 0.0, 0),
     ]
-    assert {w["word"] for w in answer["words"]} == {word.value for word in GroupWord}
+    assert {w["status"] for w in answer["statuses"]} == {status.value for status in GroupStatus}
     metrics = await (await client.get("/metrics")).text()
     assert 'modelcast_consumer_lag_seconds{group="modelcast-region-eu",topic="model-updates"} 412.0' in metrics
     assert 'modelcast_consumer_status{group="modelcast-region-eu",status="STOP"} 1.0' in metrics

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
-from modelcast.dashboard.board import Board
+from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.stream import QUEUE_MAX, EventStream
 from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.dashboard.web.conftest import said
@@ -37,7 +37,7 @@ async def until(answer: ClientResponse, kind: str) -> dict[str, Any]:
             return event
 
 
-async def test_who_watches_hears_what_changes(board: Board, serve: Serve) -> None:
+async def test_who_watches_hears_what_changes(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu"), row("us")]))
     client = await serve(board)
     watching = await client.get("/api/v1/events")
@@ -53,7 +53,7 @@ async def test_who_watches_hears_what_changes(board: Board, serve: Serve) -> Non
     assert [p[:3] for p in pairs["data"]] == [["fraud", "us", "LAG"]]
     assert pairs["id"].startswith(board.stream.boot)
     verdict = await frame(watching)
-    assert (verdict["event"], verdict["data"]["word"]) == ("verdict", "LAG")
+    assert (verdict["event"], verdict["data"]["status"]) == ("verdict", "LAG")
     problem = await until(watching, "problem")
     assert problem["data"]["model"] == "fraud"
     said(board, now_state("fraud", [row("eu"), row("us")]))
@@ -61,7 +61,7 @@ async def test_who_watches_hears_what_changes(board: Board, serve: Serve) -> Non
     watching.close()
 
 
-async def test_who_comes_back_hears_what_was_missed(board: Board, serve: Serve) -> None:
+async def test_who_comes_back_hears_what_was_missed(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu")]))
     client = await serve(board)
     at = board.stream.number
@@ -72,7 +72,7 @@ async def test_who_comes_back_hears_what_was_missed(board: Board, serve: Serve) 
     watching.close()
 
 
-async def test_who_missed_too_much_or_knew_another_life_reads_anew(board: Board, serve: Serve) -> None:
+async def test_who_missed_too_much_or_knew_another_life_reads_anew(board: Dashboard, serve: Serve) -> None:
     client = await serve(board)
     for last in ("other-3", "nonsense", f"{board.stream.boot}-999999", f"{board.stream.boot}-²"):
         watching = await client.get("/api/v1/events", headers={"Last-Event-ID": last.encode().decode("latin-1")})
@@ -81,7 +81,7 @@ async def test_who_missed_too_much_or_knew_another_life_reads_anew(board: Board,
         watching.close()
 
 
-async def test_a_model_that_comes_has_the_grid_read_anew(board: Board, serve: Serve) -> None:
+async def test_a_model_that_comes_has_the_grid_read_anew(board: Dashboard, serve: Serve) -> None:
     said(board, now_state("fraud", [row("eu")]))
     watching = await (await serve(board)).get("/api/v1/events")
     await frame(watching)
@@ -118,7 +118,7 @@ def test_what_is_older_than_a_minute_is_forgotten() -> None:
     asyncio.run(scenario())
 
 
-async def test_a_stream_too_many_is_refused_and_says_when_to_come_back(board: Board, serve: Serve) -> None:
+async def test_a_stream_too_many_is_refused_and_says_when_to_come_back(board: Dashboard, serve: Serve) -> None:
     client = await serve(board, watchers_max=1)
     first = await client.get("/api/v1/events")
     await frame(first)
@@ -127,7 +127,7 @@ async def test_a_stream_too_many_is_refused_and_says_when_to_come_back(board: Bo
     first.close()
 
 
-async def test_a_tab_that_is_closed_is_forgotten(board: Board, serve: Serve) -> None:
+async def test_a_tab_that_is_closed_is_forgotten(board: Dashboard, serve: Serve) -> None:
     watching = await (await serve(board)).get("/api/v1/events")
     await frame(watching)
     watching.close()
@@ -138,7 +138,7 @@ async def test_a_tab_that_is_closed_is_forgotten(board: Board, serve: Serve) -> 
         await asyncio.sleep(0.05)
 
 
-async def test_who_takes_nothing_delays_nobody(board: Board, serve: Serve) -> None:
+async def test_who_takes_nothing_delays_nobody(board: Dashboard, serve: Serve) -> None:
     client = await serve(board)
     assert client.port is not None
     stalled = [await asyncio.open_connection("127.0.0.1", client.port, limit=1024) for _ in range(10)]

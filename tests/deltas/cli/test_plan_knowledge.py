@@ -33,9 +33,9 @@ def test_nothing_of_a_version_that_is_served_already_crosses(
 def test_offers_of_earlier_versions_count_where_the_region_would_look_for_them(
     origin: MemoryStore, log: ModelLog, manifests: dict[int, Manifest], speeds: LinkSpeeds, seen: bool
 ) -> None:
-    packed = offer(origin, manifests[1], None, BODIES[0])
+    compressed = offer(origin, manifests[1], None, BODIES[0])
     known = planned(origin, None, log, log.updates[3], RegionHoldings({}), speeds, MIB)
-    assert (packed in {o.key for o in known.chooser.offers}) == seen
+    assert (compressed in {o.key for o in known.chooser.offers}) == seen
 
 
 def test_a_delta_is_chosen_as_the_region_would_choose_it(

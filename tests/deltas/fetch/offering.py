@@ -20,7 +20,7 @@ from tests.consumers.fetch.publishing import OLD, step_from
 SLOW_LINK = LinkSpeeds(origin_bytes_per_second=1e6, origin_request_seconds=0.02, measured=True)
 
 
-class Told(Throughput):
+class GivenThroughput(Throughput):
     """A throughput that shows what it was told, whatever happens."""
 
     def __init__(self, speeds: LinkSpeeds = SLOW_LINK) -> None:
@@ -57,7 +57,7 @@ def by_delta(
 ) -> Fetcher:
     """A fetcher that uses deltas."""
     deltas = deltas or patient()
-    link = Link(readers=readers, throughput=Told(deltas.speeds))
+    link = Link(readers=readers, throughput=GivenThroughput(deltas.speeds))
     return Fetcher(origin, region, cache, link, accelerator=deltas.accelerator)
 
 

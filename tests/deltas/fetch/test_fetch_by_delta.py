@@ -186,17 +186,17 @@ def test_who_holds_nothing_and_was_told_nothing_looks_where_a_listing_takes_litt
     assert (report.bytes_moved == info.size_bytes) == bool(asked)
 
 
-def test_a_first_arrival_finds_what_was_packed_when_an_earlier_version_was_new(
+def test_a_first_arrival_finds_what_was_compressed_when_an_earlier_version_was_new(
     origin: MemoryStore, cache: ArtifactCache
 ) -> None:
     same, before, now = (noise(1000, seed) * 2500 for seed in (1, 2, 3))
     first, second = publish(origin, {"a": same, "b": before}), publish(origin, {"a": same, "b": now})
-    packed = [offer(origin, first, None, same), offer(origin, second, None, now)]
+    compressed = [offer(origin, first, None, same), offer(origin, second, None, now)]
     offer(origin, first, None, before)
     watched = Lists(origin)
     report = by_delta(watched, None, cache).fetch(second.digest, candidates=kin({1: first, 2: second}))
     assert report.way == "2 compressed wholes"
-    assert report.bytes_moved == sum(info.size_bytes for key in packed if (info := origin.head(key)))
+    assert report.bytes_moved == sum(info.size_bytes for key in compressed if (info := origin.head(key)))
     assert watched.listed == 2
     assert cached(cache, second) == {"a": same, "b": now}
 

@@ -25,8 +25,8 @@ from modelcast.schemas import keys
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import Manifest
 from modelcast.schemas.ports import ObjectInfo
-from tests.producers import publish_large
-from tests.producers.publish_large import anonymous_bytes
+from tests.producers.publish import publish_large
+from tests.producers.publish.publish_large import anonymous_bytes
 from tests.support.servers.stores import S3ForTests, required_binary, start_versitygw
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1200)]

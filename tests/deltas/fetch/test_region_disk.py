@@ -17,7 +17,7 @@ from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.producers import Publisher
 from modelcast.schemas import keys
 from modelcast.schemas.records import ModelUpdate
-from tests.deltas.fetch.offering import Told
+from tests.deltas.fetch.offering import GivenThroughput
 from tests.producers.fakes import Heard
 from tests.support.processes.command_line import CommandLine
 from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights
@@ -75,7 +75,7 @@ def disk(settings: Settings) -> Disk:
         cache,
         frozenset,
         versions,
-        Link(throughput=Told()),
+        Link(throughput=GivenThroughput()),
         DeltaFetchAccelerator(),
     )
 
@@ -118,13 +118,13 @@ def test_a_version_in_between_is_met_by_a_chain_or_a_longer_delta(
     assert transfer.way == "1 unchanged, 1 chain of 2 deltas from 1"
 
 
-def test_an_empty_region_takes_what_stayed_the_same_from_what_was_packed_before(
+def test_an_empty_region_takes_what_stayed_the_same_from_what_was_compressed_before(
     settings: Settings, disk: Disk, publish: Callable[[int], ModelUpdate], tmp_path: Path
 ) -> None:
     other = safetensors_bytes({"w": ("BF16", bf16(weights(VALUES, 4)))})
     (tmp_path / "model" / "other.safetensors").write_bytes(other)
     first, second = publish(0), publish(1)
-    packed = {
+    compressed = {
         parsed[1]: info.size_bytes
         for update in (first, second)
         for info in origin_store(settings).list(keys.delta_prefix(update.artifact.manifest_digest))
@@ -134,7 +134,7 @@ def test_an_empty_region_takes_what_stayed_the_same_from_what_was_packed_before(
     large = [f for f in disk.cache.manifest(second.artifact.manifest_digest).files if f.path.endswith(".safetensors")]
     assert transfer.way == "2 compressed wholes, 1 whole"
     small = second.artifact.size_bytes - sum(f.size_bytes for f in large)
-    assert transfer.bytes_moved == sum(packed[f.digest] for f in large) + small
+    assert transfer.bytes_moved == sum(compressed[f.digest] for f in large) + small
 
 
 def test_plan_explains_the_choice(

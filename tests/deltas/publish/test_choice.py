@@ -1,4 +1,4 @@
-"""Which versions deltas start from, and which file foretells which."""
+"""Which versions deltas start from, and which file predicts which."""
 
 from dataclasses import replace
 

@@ -40,7 +40,7 @@ def test_a_file_that_is_shortened_while_deltas_are_made_of_it_ends_no_training_j
 
     monkeypatch.setattr(delta, "make", shortened)
     done = publisher.publish("fraud", folder)
-    assert [d.base_version for d in done.deltas] == [1, 0]
+    assert [d.base_version for d in done.additions] == [1, 0]
 
 
 def test_where_the_disk_has_no_room_for_a_copy_no_delta_is_made_and_the_version_is_published(
@@ -49,7 +49,7 @@ def test_where_the_disk_has_no_room_for_a_copy_no_delta_is_made_and_the_version_
     full = shutil.disk_usage("/")._replace(free=1000)
     monkeypatch.setattr(base_cache.shutil, "disk_usage", lambda _: full)
     done = publisher.publish("fraud", train(0))
-    assert (done.announced, done.deltas) == (True, ())
+    assert (done.announced, done.additions) == (True, ())
     assert any("no room" in note for note in done.notes)
 
 
@@ -59,7 +59,7 @@ def test_no_base_goes_for_the_copy_that_its_delta_is_made_of(
     """There is room for one version of the two."""
     room = settings(tmp_path, base_cache_size_max_bytes=VALUES * 2 + 500_000, base_fetch_size_max_bytes=0)
     with Publisher(room, store=store, announcer=heard) as publisher:
-        made = [[d.base_version for d in publisher.publish("fraud", train(n)).deltas] for n in range(4)]
+        made = [[d.base_version for d in publisher.publish("fraud", train(n)).additions] for n in range(4)]
     assert made == [[0], [1, 0], [2, 0], [3, 0]]
     assert list((tmp_path / "bases" / "scratch").iterdir()) == []
 

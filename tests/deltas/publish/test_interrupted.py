@@ -12,7 +12,7 @@ from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import open_store
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of
-from tests.producers.killed import STEPS_MAX, forkserver_with, publish, publish_once
+from tests.producers.publish.killed import STEPS_MAX, forkserver_with, publish, publish_once
 from tests.support.records.pairs import adam_step, bf16, safetensors_bytes, weights
 from tests.support.servers.stores import S3ForTests
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from modelcast.infra.stores.s3_upload import HELD_MAX_BYTES
-from tests.producers.test_large import publish_twice
+from modelcast.infra.stores.s3.upload import HELD_MAX_BYTES
+from tests.producers.publish.test_large import publish_twice
 from tests.support.records.pairs import adam_step, safetensors_bytes, weights
 from tests.support.servers.stores import S3ForTests
 
@@ -23,7 +23,7 @@ CODEC_MAX_BYTES = 256 * 1024 * 1024
 
 
 @pytest.mark.soak
-def test_a_changed_shard_of_a_folder_is_offered_as_a_delta_and_packed(
+def test_a_changed_shard_of_a_folder_is_offered_as_a_delta_and_compressed(
     s3: S3ForTests, aws_env: Callable[[S3ForTests], None], tmp_path: Path
 ) -> None:
     said = publish_twice(s3, aws_env, tmp_path)

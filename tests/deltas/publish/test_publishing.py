@@ -36,7 +36,7 @@ def test_a_step_of_training_lies_in_the_store_as_a_small_delta_that_makes_the_ve
     (tmp_path / "old").write_bytes(old)
     (tmp_path / "delta").write_bytes(body.body)
     delta.apply(tmp_path / "old", tmp_path / "delta", tmp_path / "out", expected_digest=sha256_of(new))
-    offer = next(d for d in done.deltas if d.base_version == 1)
+    offer = next(d for d in done.additions if d.base_version == 1)
     assert (offer.files, offer.size_bytes, offer.whole_bytes) == (1, len(body.body), len(new))
     assert offer.ratio > 5
     hint = next(h for h in updates(heard)[-1].delta_hints if h.base_version == 1)
@@ -50,7 +50,7 @@ def test_the_first_version_is_offered_compressed_where_that_pays(
     done = publisher.publish("fraud", folder)
     model = sha256_of((folder / "model.safetensors").read_bytes())
     assert set(offers_in(store, done.manifest_digest)) == {(model, None)}  # the tokenizer is noise
-    assert [d.base_version for d in done.deltas] == [0]
+    assert [d.base_version for d in done.additions] == [0]
     assert [h.base_version for h in updates(heard)[-1].delta_hints] == [0]
 
 
@@ -60,10 +60,10 @@ def test_a_file_that_did_not_change_is_neither_moved_nor_compressed_again(
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights").write_bytes(bytes(500_000))
     (tmp_path / "model" / "head").write_bytes(b"1")
-    assert [d.base_version for d in publisher.publish("fraud", tmp_path / "model").deltas] == [0]
+    assert [d.base_version for d in publisher.publish("fraud", tmp_path / "model").additions] == [0]
     (tmp_path / "model" / "head").write_bytes(b"2")
     second = publisher.publish("fraud", tmp_path / "model")
-    assert (second.uploaded_bytes, second.deltas) == (1, ())
+    assert (second.uploaded_bytes, second.additions) == (1, ())
     assert offers_in(store, second.manifest_digest) == {}
 
 
@@ -73,7 +73,7 @@ def test_deltas_start_as_many_versions_back_as_set(
     with Publisher(settings(tmp_path, delta_bases=(1, 3)), store=store, announcer=heard) as publisher:
         for steps in range(4):
             done = publisher.publish("fraud", train(steps))
-    assert [d.base_version for d in done.deltas] == [3, 1, 0]
+    assert [d.base_version for d in done.additions] == [3, 1, 0]
 
 
 def test_what_regions_hold_is_a_base_too(
@@ -82,7 +82,7 @@ def test_what_regions_hold_is_a_base_too(
     monkeypatch.setattr(regions.KnownRegions, "links", lambda *_: (RegionLink("eu", 0.0, frozenset({1})),))
     for steps in range(3):
         done = publisher.publish("fraud", train(steps))
-    assert [d.base_version for d in done.deltas] == [1, 2, 0]
+    assert [d.base_version for d in done.additions] == [1, 2, 0]
 
 
 def test_a_rerun_makes_the_deltas_that_are_missing_and_no_others(
@@ -90,12 +90,12 @@ def test_a_rerun_makes_the_deltas_that_are_missing_and_no_others(
 ) -> None:
     publisher.publish("fraud", train(0))
     first = publisher.publish("fraud", train(1))
-    assert publisher.publish("fraud", train(1)).deltas == ()
+    assert publisher.publish("fraud", train(1)).additions == ()
     lost = next(key for (_, old), key in offers_in(store, first.manifest_digest).items() if old is not None)
     store.delete(lost)
     again = publisher.publish("fraud", train(1))
     assert (again.created, again.version) == (False, 2)
-    assert [d.base_version for d in again.deltas] == [1]
+    assert [d.base_version for d in again.additions] == [1]
     assert store.head(lost) is not None
 
 
@@ -104,9 +104,9 @@ def test_a_base_that_is_not_kept_here_is_read_from_the_origin_if_it_may(
 ) -> None:
     Publisher(settings(tmp_path / "a"), store=store, announcer=heard).publish("fraud", train(0))
     far = Publisher(settings(tmp_path / "b", base_fetch_size_max_bytes=0), store=store, announcer=heard)
-    assert [d.base_version for d in far.publish("fraud", train(1)).deltas] == [0]
+    assert [d.base_version for d in far.publish("fraud", train(1)).additions] == [0]
     near = Publisher(settings(tmp_path / "c", base_cache_size_max_bytes=0), store=store, announcer=heard)
-    assert [d.base_version for d in near.publish("fraud", train(2)).deltas] == [2, 0]
+    assert [d.base_version for d in near.publish("fraud", train(2)).additions] == [2, 0]
 
 
 def test_a_base_that_was_damaged_here_is_dropped_and_never_made_a_delta_of(
@@ -120,7 +120,7 @@ def test_a_base_that_was_damaged_here_is_dropped_and_never_made_a_delta_of(
     done = publisher.publish("fraud", train(1))
     assert old not in {key[1] for key in offers_in(store, done.manifest_digest)}
     assert not kept.exists()
-    assert [d.base_version for d in publisher.publish("fraud", train(1)).deltas] == [1]  # from the origin's
+    assert [d.base_version for d in publisher.publish("fraud", train(1)).additions] == [1]  # from the origin's
 
 
 def test_the_file_may_be_written_over_by_the_next_run_and_stays_a_base(
@@ -128,14 +128,14 @@ def test_the_file_may_be_written_over_by_the_next_run_and_stays_a_base(
 ) -> None:
     publisher.publish("fraud", train(0))
     store.delete(keys.blob(sha256_of((train(0) / "model.safetensors").read_bytes())))  # so that it must be here
-    assert [d.base_version for d in publisher.publish("fraud", train(1)).deltas] == [1, 0]
+    assert [d.base_version for d in publisher.publish("fraud", train(1)).additions] == [1, 0]
 
 
 def test_a_renamed_file_has_a_delta_too(publisher: Publisher, train: Callable[..., Path]) -> None:
     publisher.publish("fraud", train(0))
     folder = train(1, "renamed.safetensors")
     (folder / "model.safetensors").unlink()
-    assert [d.base_version for d in publisher.publish("fraud", folder).deltas] == [1, 0]
+    assert [d.base_version for d in publisher.publish("fraud", folder).additions] == [1, 0]
 
 
 def test_new_bytes_that_share_nothing_with_the_old_have_no_delta(publisher: Publisher, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_new_bytes_that_share_nothing_with_the_old_have_no_delta(publisher: Publ
     (tmp_path / "noise.bin").write_bytes(rng.bytes(600_000))
     publisher.publish("fraud", tmp_path / "noise.bin")
     (tmp_path / "noise.bin").write_bytes(rng.bytes(600_000))
-    assert publisher.publish("fraud", tmp_path / "noise.bin").deltas == ()
+    assert publisher.publish("fraud", tmp_path / "noise.bin").additions == ()
 
 
 def test_a_store_that_takes_no_deltas_still_takes_the_version(
@@ -155,7 +155,7 @@ def test_a_store_that_takes_no_deltas_still_takes_the_version(
 
     hooked = HookedStore(store, before=deny)
     done = Publisher(settings(tmp_path), store=hooked, announcer=heard).publish("fraud", train(0))
-    assert (done.announced, done.deltas) == (True, ())
+    assert (done.announced, done.additions) == (True, ())
     assert any("publish again" in note for note in done.notes)
 
 
@@ -167,7 +167,7 @@ def test_what_breaks_inside_the_codec_breaks_no_publication(
 
     monkeypatch.setattr(delta, "make", broken)
     done = publisher.publish("fraud", train(0))
-    assert (done.announced, done.deltas) == (True, ())
+    assert (done.announced, done.additions) == (True, ())
 
 
 def test_with_kafka_away_the_bases_are_kept_and_a_rerun_makes_the_deltas(
@@ -178,30 +178,30 @@ def test_with_kafka_away_the_bases_are_kept_and_a_rerun_makes_the_deltas(
     with pytest.raises(Unannounced):
         publisher.publish("fraud", train(1))
     heard.away = False
-    assert [d.base_version for d in publisher.publish("fraud", train(1)).deltas] == [1, 0]
+    assert [d.base_version for d in publisher.publish("fraud", train(1)).additions] == [1, 0]
 
 
 def test_none_are_made_where_that_is_switched_off_or_files_are_small(
     tmp_path: Path, store: MemoryStore, heard: Heard, train: Callable[..., Path]
 ) -> None:
     off = Publisher(settings(tmp_path, deltas=False), store=store, announcer=heard)
-    assert off.publish("fraud", train(0)).deltas == ()
+    assert off.publish("fraud", train(0)).additions == ()
     small = Publisher(settings(tmp_path, delta_size_min_bytes=10**8), store=store, announcer=heard)
-    assert small.publish("fraud", train(1)).deltas == ()
+    assert small.publish("fraud", train(1)).additions == ()
     assert list(store.list("deltas/")) == []
     assert not (tmp_path / "bases").exists()
     assert all(u.delta_hints == () for u in updates(heard))
-    assert off.publish("fraud", train(1), deltas=True).deltas != ()
+    assert off.publish("fraud", train(1), accelerate=True).additions != ()
 
 
 def test_a_version_that_was_published_without_deltas_is_a_base_of_the_next(
     tmp_path: Path, store: MemoryStore, heard: Heard, train: Callable[..., Path]
 ) -> None:
     publisher = Publisher(settings(tmp_path, base_fetch_size_max_bytes=0), store=store, announcer=heard)
-    assert publisher.publish("fraud", train(0), deltas=False).deltas == ()
+    assert publisher.publish("fraud", train(0), accelerate=False).additions == ()
     assert list(store.list("deltas/")) == []
     assert updates(heard)[-1].delta_hints == ()
-    assert [d.base_version for d in publisher.publish("fraud", train(1)).deltas] == [1, 0]
+    assert [d.base_version for d in publisher.publish("fraud", train(1)).additions] == [1, 0]
 
 
 def test_hints_name_what_a_region_would_bring(publisher: Publisher, heard: Heard, train: Callable[..., Path]) -> None:

@@ -12,9 +12,10 @@ import pytest
 from modelcast.deltas import codec as delta
 from modelcast.deltas.publish import builder, planner, publication
 from modelcast.deltas.publish.job import DeltaJob
+from modelcast.deltas.publish.reports import DeltaMade
 from modelcast.infra.stores import MemoryStore
-from modelcast.producers import Publisher, publishing
-from modelcast.schemas.delta_reports import DeltaMade
+from modelcast.producers import Publisher
+from modelcast.producers.publish import publishing
 from modelcast.schemas.errors import Refused
 from tests.deltas.publish.training import Watcher, offers_in, settings, updates, waits_for_one
 from tests.producers.fakes import Heard, HookedStore
@@ -59,7 +60,7 @@ def test_what_the_announcement_waits_for_is_made_beside_the_upload(
         publisher.publish("fraud", train(0))
         delta_is_up.clear()
         done = publisher.publish("fraud", train(1), progress=Watcher(told))
-    assert [d.base_version for d in done.deltas] == [1, 0]
+    assert [d.base_version for d in done.additions] == [1, 0]
     assert [(m.path, m.base_version) for m in told] == [("model.safetensors", 1), ("model.safetensors", 0)]
 
 
@@ -85,7 +86,7 @@ def test_a_delta_that_takes_much_longer_than_was_thought_holds_no_announcement_u
     told: list[DeltaMade] = []
     watcher = Watcher(told)
     done = publisher.publish("fraud", train(1), progress=watcher)
-    assert [d.base_version for d in done.deltas] == [1, 0]
+    assert [d.base_version for d in done.additions] == [1, 0]
     assert [m.base_version for m in told] == [1, 0]
     assert watcher.begun == [
         "scan",
@@ -105,8 +106,8 @@ def test_what_a_watcher_raises_is_told_and_no_delta_is_lost(
     publisher: Publisher, store: MemoryStore, train: Callable[..., Path]
 ) -> None:
     class Clumsy(Watcher):
-        def delta(self, made: DeltaMade) -> None:
-            super().delta(made)
+        def added(self, made: DeltaMade) -> None:
+            super().added(made)
             raise RuntimeError("a bug in what shows it")
 
     publisher.publish("fraud", train(0))
@@ -115,7 +116,7 @@ def test_what_a_watcher_raises_is_told_and_no_delta_is_lost(
         publisher.publish("fraud", train(1), progress=Clumsy(told))
     assert len(told) == 2
     again = publisher.publish("fraud", train(1))
-    assert (again.created, again.deltas) == (False, ())
+    assert (again.created, again.additions) == (False, ())
     assert len(offers_in(store, again.manifest_digest)) == 2
 
 
@@ -131,7 +132,7 @@ def test_where_no_thread_can_be_had_deltas_are_made_after_the_announcement_or_no
     monkeypatch.setattr(DeltaJob, "begin", none_left)
     done = publisher.publish("fraud", train(1))
     assert done.announced
-    assert [d.base_version for d in done.deltas] == [1, 0]
+    assert [d.base_version for d in done.additions] == [1, 0]
 
 
 def test_a_publication_that_fails_leaves_nobody_behind_who_reads_its_files(

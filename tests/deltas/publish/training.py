@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from modelcast.deltas.publish import publication
+from modelcast.deltas.publish.reports import DeltaMade
 from modelcast.infra.settings import PublishSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
-from modelcast.schemas.delta_reports import DeltaMade
 from modelcast.schemas.records import ModelUpdate
 from tests.producers.fakes import Heard
 
@@ -32,7 +32,7 @@ class Watcher:
 
     def advance(self, done_bytes: int) -> None: ...
 
-    def delta(self, made: DeltaMade) -> None:
+    def added(self, made: DeltaMade) -> None:
         self._told.append(made)
 
 

@@ -13,7 +13,7 @@ from modelcast.infra.local.layout import (
     settings_env,
 )
 from modelcast.infra.local.ports import HIGHEST, LOWEST
-from modelcast.infra.settings import load
+from modelcast.infra.settings import load_settings
 from modelcast.schemas.errors import UsageError
 
 
@@ -33,7 +33,7 @@ def test_settings_read_what_the_stack_exports(tmp_path: Path, monkeypatch: pytes
     exported = env(tmp_path)
     for name, value in exported.items():
         monkeypatch.setenv(name, value)
-    settings = load()
+    settings = load_settings()
     assert settings.kafka.bootstrap_servers == "127.0.0.1:9092"
     assert settings.redis.url.get_secret_value() == "redis://127.0.0.1:6379/0"
     assert settings.store("origin").url == "s3://modelcast-origin"
@@ -104,6 +104,6 @@ def test_a_settings_file_of_the_working_folder_does_not_reach_into_the_stack(
     monkeypatch.chdir(elsewhere)
     for name, value in env(tmp_path).items():
         monkeypatch.setenv(name, value)
-    settings = load()
+    settings = load_settings()
     assert settings.kafka.security_protocol == "PLAINTEXT"
     assert "tokyo" not in settings.regions

@@ -23,7 +23,7 @@ from tests.support.waiting import until
 
 REGIONS = ("eu", "us", "ap")
 RULES = ("rules.yml", "alerts.yml")
-LATE_SECONDS = 5
+LATE_SECONDS = 20
 PUBLISHES = """
 import sys, time
 from prometheus_client import start_http_server
@@ -83,7 +83,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     discovered = folder / "fleet.json"
     discovered.write_text("[]")
     env = {
-        "MODELCAST_DASHBOARD__LAG_SLO_SECONDS": str(LATE_SECONDS),
+        "MODELCAST_DASHBOARD__LATE_SECONDS": str(LATE_SECONDS),
         "MODELCAST_KAFKA__TIMEOUT_SECONDS": "10",
         "MODELCAST_TRACKER__ANNOUNCE_SECONDS": "2",
         "MODELCAST_REGIONS__AP__ROLLOVER": json.dumps({"stop_after_failures": 1}),
@@ -106,7 +106,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         alertmanager = Alertmanager(folder / "alertmanager", MONITORING / "alertmanager.yml")
         ending.callback(alertmanager.stop)
         targets = [*map(target_of, daemons), ScrapeTarget("modelcast-publisher", port, {})]
-        prometheus = Prometheus(folder / "prometheus", targets, rules(1 / 4), alertmanager.address, every_ms=1000)
+        prometheus = Prometheus(folder / "prometheus", targets, rules(1 / 2), alertmanager.address, every_ms=1000)
         ending.callback(prometheus.stop)
         until(prometheus.up, lambda: str(prometheus.query("up")), 60)
         yield Scraped(stack, prometheus, alertmanager, discovered)

@@ -35,13 +35,13 @@ FIRING: dict[str, list[tuple[str, str]]] = {
         ('modelcast_region_silent{region="eu"}', "1x60"),
         ('modelcast_region_silent{region="us"}', "0x60"),
     ],
-    "RegionLagBudgetBurn": LATE_REGION,
-    "RegionLagBudgetSlowBurn": LATE_REGION,
-    "ModelLagBudgetBurn": LATE_MODEL,
-    "ModelLagBudgetSlowBurn": LATE_MODEL,
-    "Stalled": [('modelcast_model_pairs{model="fraud",word="STALLED"}', "2x60")],
+    "RegionLate": LATE_REGION,
+    "RegionOftenLate": LATE_REGION,
+    "ModelLate": LATE_MODEL,
+    "ModelOftenLate": LATE_MODEL,
+    "Stalled": [('modelcast_model_pairs{model="fraud",status="STALLED"}', "2x60")],
     "Alarm": [('modelcast_alarm{model="fraud"}', "1x60")],
-    "VersionRefused": [('modelcast_model_pairs{model="fraud",word="REFUSED"}', "3x60")],
+    "VersionRefused": [('modelcast_model_pairs{model="fraud",status="REFUSED"}', "3x60")],
     "RolloverStopped": [('modelcast_rollover_stopped{model="fraud"}', "1x60")],
     "SkewTooLong": [('modelcast_skew{model="fraud"}', "1x200")],
     "ConsumerStopped": [('modelcast_consumer_status{group="modelcast-region-eu",status="STALL"}', "1x60")],
@@ -51,7 +51,7 @@ FIRING: dict[str, list[tuple[str, str]]] = {
         ('modelcast_model_pods_serving{model="fraud"}', "17x60"),
         ('modelcast_model_pods_expected{model="fraud"}', "20x60"),
     ],
-    "FleetUnseen": [('modelcast_fleet_seen_timestamp_seconds{instance="eu-1:9464",fleet="lease"}', "1x100")],
+    "FleetUnseen": [('modelcast_fleet_seen_timestamp_seconds{instance="eu-1:9464",fleet="registration"}', "1x100")],
     "OwnerFlapping": [('modelcast_fenced_total{model="fraud"}', "0+1x60")],
     "DiskFull": [('modelcast_disk_free_bytes{instance="eu-1:9464"}', "100000000000-500000000x200")],
     "AnnounceFailing": [
@@ -66,7 +66,7 @@ FIRING: dict[str, list[tuple[str, str]]] = {
         ("modelcast_dashboard_state_timestamp_seconds", "1x100"),
         ('up{job="modelcast-dashboard"}', "1x100"),
     ],
-    "HeldLong": [('modelcast_model_pairs{model="fraud",word="HELD"}', "2x10300")],
+    "HeldLong": [('modelcast_model_pairs{model="fraud",status="HELD"}', "2x10300")],
 }
 """What makes each alert fire: series, a sample every 15 s."""
 

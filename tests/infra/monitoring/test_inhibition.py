@@ -21,19 +21,19 @@ def region(name: str, region: str, **labels: str) -> Mapping[str, str]:
 
 CASES: dict[str, tuple[list[Mapping[str, str]], dict[str, set[str]]]] = {
     "many silent regions speak for each": (
-        [{"alertname": "ManyRegionsSilent", **PAGE}, region("RegionSilent", "eu"), region("RegionLagBudgetBurn", "us")],
-        {"ManyRegionsSilent": {"active"}, "RegionSilent": {"suppressed"}, "RegionLagBudgetBurn": {"suppressed"}},
+        [{"alertname": "ManyRegionsSilent", **PAGE}, region("RegionSilent", "eu"), region("RegionLate", "us")],
+        {"ManyRegionsSilent": {"active"}, "RegionSilent": {"suppressed"}, "RegionLate": {"suppressed"}},
     ),
     "a silent region speaks for what is its own, and not for another's": (
         [
             region("RegionSilent", "eu"),
-            region("RegionLagBudgetBurn", "eu"),
+            region("RegionLate", "eu"),
             region("ConsumerStopped", "eu", group="modelcast-region-eu"),
             region("ConsumerLag", "us", group="modelcast-region-us"),
         ],
         {
             "RegionSilent": {"active"},
-            "RegionLagBudgetBurn": {"suppressed"},
+            "RegionLate": {"suppressed"},
             "ConsumerStopped": {"suppressed"},
             "ConsumerLag": {"active"},
         },
@@ -54,11 +54,11 @@ CASES: dict[str, tuple[list[Mapping[str, str]], dict[str, set[str]]]] = {
     ),
     "who is woken gets no ticket for the same model, and one for another": (
         [
-            {"alertname": "ModelLagBudgetBurn", "model": "fraud", **PAGE},
-            {"alertname": "ModelLagBudgetSlowBurn", "model": "fraud", **TICKET},
-            {"alertname": "ModelLagBudgetSlowBurn", "model": "churn", **TICKET},
+            {"alertname": "ModelLate", "model": "fraud", **PAGE},
+            {"alertname": "ModelOftenLate", "model": "fraud", **TICKET},
+            {"alertname": "ModelOftenLate", "model": "churn", **TICKET},
         ],
-        {"ModelLagBudgetBurn": {"active"}, "ModelLagBudgetSlowBurn": {"active", "suppressed"}},
+        {"ModelLate": {"active"}, "ModelOftenLate": {"active", "suppressed"}},
     ),
 }
 

@@ -1,6 +1,6 @@
 """Real daemons, a real Prometheus, a real Alertmanager: a normal day is quiet, real faults are told, panels answer.
 
-The rules are scaled (``scaling.py``): a quarter as slow in the normal day, a twentieth while faults are waited for.
+The rules are scaled (``scaling.py``): half as slow on the normal day, a twentieth while faults are waited for.
 What takes hours however it is scaled, or can't be brought about from outside, is left to promtool (``ELSEWHERE``).
 """
 

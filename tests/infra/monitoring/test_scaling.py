@@ -14,7 +14,7 @@ groups:
     rules:
       - { record: "a:b", expr: "sum_over_time(a:late[1h]) / 240" }
       - alert: A
-        expr: count_over_time((max by (model) (m{word="HELD"}) > 0)[7d:1h]) >= 160
+        expr: count_over_time((max by (model) (m{status="HELD"}) > 0)[7d:1h]) >= 160
         for: 2m
         keep_firing_for: 5m
         labels: { severity: page }
@@ -26,7 +26,7 @@ def test_durations_are_scaled_and_thresholds_stay() -> None:
     record, alert = group["rules"]
     assert group["interval"] == "1500ms"
     assert record["expr"] == "sum_over_time(a:late[360000ms]) / 240"
-    assert alert["expr"] == 'count_over_time((max by (model) (m{word="HELD"}) > 0)[60480000ms:360000ms]) >= 160'
+    assert alert["expr"] == 'count_over_time((max by (model) (m{status="HELD"}) > 0)[60480000ms:360000ms]) >= 160'
     assert (alert["for"], alert["keep_firing_for"], alert["labels"]) == ("12000ms", "30000ms", {"severity": "page"})
 
 

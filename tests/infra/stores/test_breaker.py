@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from modelcast.infra.stores.breaker import FAILURES_MAX, PAUSE_SECONDS_FIRST, SLOW_SECONDS, Breaker, BreakerStore
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas.errors import Refused, StoreUnavailable
 from modelcast.schemas.ports import ObjectStore, StoredObject
 from tests.infra.stores.conformance import ObjectStoreConformance

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from modelcast.infra.ablation import OWN_HTTP, VARIABLE
-from modelcast.infra.stores import S3Store, open_store, s3_answers
+from modelcast.infra.stores import S3Store, open_store
+from modelcast.infra.stores.s3 import answers as s3_answers
 from modelcast.schemas.errors import ContentError, StoreUnavailable
 from modelcast.schemas.ports import PreconditionFailed
 from tests.support.servers.http_server import ScriptedServer

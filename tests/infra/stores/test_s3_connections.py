@@ -7,7 +7,7 @@ import pytest
 
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.stores import open_store
-from modelcast.infra.stores.s3_direct import ConnectionPool
+from modelcast.infra.stores.s3.direct import ConnectionPool
 from tests.support.servers.http_server import ScriptedServer
 from tests.support.waiting import until
 

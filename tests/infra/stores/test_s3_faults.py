@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.ports import free_ports
-from modelcast.infra.stores import MemoryStore, S3Store, open_store, probe_conditional_puts, s3_clients
-from modelcast.infra.stores.s3_errors import of_status
+from modelcast.infra.stores import MemoryStore, S3Store, open_store, probe_conditional_puts
+from modelcast.infra.stores.s3 import clients as s3_clients
+from modelcast.infra.stores.s3.errors import of_status
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import ModelcastError, NotFound, Refused, StoreUnavailable, UsageError
 from modelcast.schemas.ports import ObjectInfo, PreconditionFailed

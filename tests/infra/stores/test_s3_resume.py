@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.local.servers.s3 import client_for
-from modelcast.infra.stores import S3Store, open_store, s3_unfinished
-from modelcast.infra.stores.etags import etag_fits
-from modelcast.infra.stores.parts import PART_SIZE_MIN_BYTES, PARTS_MAX, part_size_of
-from modelcast.infra.stores.s3_upload import PARTS_IN_FLIGHT
+from modelcast.infra.stores import S3Store, open_store
+from modelcast.infra.stores.s3 import unfinished as s3_unfinished
+from modelcast.infra.stores.s3.etags import etag_fits
+from modelcast.infra.stores.s3.parts import PART_SIZE_MIN_BYTES, PARTS_MAX, part_size_of
+from modelcast.infra.stores.s3.upload import PARTS_IN_FLIGHT
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import StoreUnavailable, VerificationFailed
 from tests.support.network.cutting_proxy import CuttingProxy
@@ -163,7 +164,7 @@ def test_what_grows_goes_in_parts_where_one_request_does_not_go(
 def test_what_grows_beyond_all_measure_goes_in_parts_at_once(
     server: S3ForTests, bucket: str, file: Path, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelcast.infra.stores.s3.STREAM_MAX_BYTES", SIZE - 1)
+    monkeypatch.setattr("modelcast.infra.stores.s3.store.STREAM_MAX_BYTES", SIZE - 1)
     store, asked = store_at(server, bucket, server.endpoint_url), list[int]()
     store.upload("blobs/x", file, size_bytes=SIZE, digest=sha256_of(body), ready=asked.append)
     assert stored(store, "blobs/x") == sha256_of(body)
@@ -215,7 +216,7 @@ def test_an_upload_that_another_publisher_ended_is_begun_anew(
     gone = client.create_multipart_upload(Bucket=bucket, Key="some/prefix/blobs/x")["UploadId"]
     client.abort_multipart_upload(Bucket=bucket, Key="some/prefix/blobs/x", UploadId=gone)
     answers = [s3_unfinished.Unfinished(gone, {})]
-    monkeypatch.setattr("modelcast.infra.stores.s3_upload.unfinished", lambda *_: answers.pop() if answers else None)
+    monkeypatch.setattr("modelcast.infra.stores.s3.upload.unfinished", lambda *_: answers.pop() if answers else None)
     moved: list[int] = []
     store.upload("blobs/x", file, size_bytes=SIZE, digest=sha256_of(body), progress=moved.append)
     assert stored(store, "blobs/x") == sha256_of(body)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from modelcast.infra.ablation import OWN_HTTP, VARIABLE
-from modelcast.infra.stores import S3Store, open_store, s3_credentials
+from modelcast.infra.stores import S3Store, open_store
+from modelcast.infra.stores.s3 import credentials as s3_credentials
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import Refused
 from tests.support.servers.http_server import Answer, Request, ScriptedServer

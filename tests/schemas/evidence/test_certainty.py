@@ -6,7 +6,7 @@ The arrays of the bench do the counting; some rollouts are judged by the origina
 import numpy as np
 import pytest
 
-from modelcast.schemas.evidence.plan import Plan
+from modelcast.schemas.evidence.gates import Plan
 from tests.bench.gating.rules import Ends, agrees, naive, ours, windows
 from tests.bench.gating.traffic import BAD, HEALTHY, PROFILES, TRAFFIC, Candidate, Runs, Traffic, simulate
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.plan import ERRORS, LATENCY, Plan
-from modelcast.schemas.evidence.verdict import Kind, fold, verdict
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Plan
+from modelcast.schemas.evidence.verdict import Kind, fold_counts, verdict
 from tests.bench.gating.rules import mann_whitney_high
 
 SPINNAKER_6278 = ([100.0] * 7 + [1.0] * 3, [1.0] * 10)
@@ -32,7 +32,7 @@ def we_say(series: Series, *, times: int = 1) -> Kind:
         Counts(minute, "all", Arm(1000, int(control)), Arm(1000, int(candidate)))
         for minute, (candidate, control) in enumerate(zip(*series, strict=True))
     ]
-    return verdict(fold(counts * times, plan), plan).kind
+    return verdict(fold_counts(counts * times, plan), plan).kind
 
 
 def test_a_hundred_errors_against_one_in_seven_of_ten_minutes() -> None:
@@ -66,7 +66,7 @@ def test_another_shape_without_slower_answers_is_no_harm() -> None:
         for values in (control, experiment)
     ]
     plan = Plan(gates=(LATENCY,))
-    assert verdict(fold([Counts(0, "all", *arms)], plan), plan).kind is Kind.UNDECIDED
+    assert verdict(fold_counts([Counts(0, "all", *arms)], plan), plan).kind is Kind.UNDECIDED
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5])
@@ -74,4 +74,4 @@ def test_no_traffic_is_never_a_failed_check(share: float) -> None:
     """flagger#1035, argo-rollouts#1905."""
     plan = Plan()
     silent = [Counts(at, "all", Arm(), Arm(), round(share * 10_000)) for at in range(600)]
-    assert verdict(fold(silent, plan), plan).kind is Kind.UNDECIDED
+    assert verdict(fold_counts(silent, plan), plan).kind is Kind.UNDECIDED

@@ -6,8 +6,8 @@ import pytest
 from modelcast.schemas.errors import UsageError
 from modelcast.schemas.evidence.counts import Arm, Counts
 from modelcast.schemas.evidence.forecast import Forecast, forecast, sentence
-from modelcast.schemas.evidence.plan import ERRORS, LATENCY, Gate, Measure, Plan
-from modelcast.schemas.evidence.verdict import Kind, empty, step, verdict
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.verdict import Kind, add_counts, empty, verdict
 
 ERRORS_ONLY = Plan(gates=(ERRORS,))
 
@@ -20,7 +20,7 @@ def seconds_until(kind: Kind, found: Forecast, ratio: float, rng: np.random.Gene
     while passed < 1000 * slice_seconds:
         errors = rng.binomial(control, found.error_rate), rng.binomial(candidate, found.error_rate * ratio)
         arms = Arm(control, int(errors[0])), Arm(candidate, int(errors[1]))
-        state, passed = step(state, Counts(0, "eu", *arms), ERRORS_ONLY), passed + slice_seconds
+        state, passed = add_counts(state, Counts(0, "eu", *arms), ERRORS_ONLY), passed + slice_seconds
         if verdict(state, ERRORS_ONLY).kind is kind:
             return passed
     return float("inf")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from modelcast.schemas.errors import DecodeError
 from modelcast.schemas.evidence.counts import Arm, Counts
-from modelcast.schemas.evidence.plan import ERRORS, LATENCY, Gate, Measure, Plan
-from modelcast.schemas.evidence.replay import Evidence, decode, encode, replay
-from modelcast.schemas.evidence.verdict import Kind, fold, verdict
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.replay import Evidence, decode_evidence, encode_evidence, replayed
+from modelcast.schemas.evidence.verdict import Kind, fold_counts, verdict
 
 
 def evidence(seconds: int = 200) -> Evidence:
@@ -33,7 +33,7 @@ def evidence(seconds: int = 200) -> Evidence:
 
 def test_the_verdict_of_this_evidence_is_kept_for_ever() -> None:
     """On every machine and Python, or what was decided years ago could not be explained any more."""
-    found = replay(evidence())
+    found = replayed(evidence())
     assert found.kind is Kind.HARMFUL
     assert [g.log_e_harmful.hex() for g in found.gates] == PINNED_HARMFUL
     assert [g.log_e_harmless.hex() for g in found.gates] == PINNED_HARMLESS
@@ -47,9 +47,9 @@ PINNED_SAMPLE_RATIO = "-0x1.85b2d556de686p+5"
 
 def test_a_round_trip_changes_nothing() -> None:
     kept = evidence()
-    read = decode(encode(kept))
+    read = decode_evidence(encode_evidence(kept))
     assert read == kept
-    assert replay(read) == verdict(fold(kept.counts, kept.plan), kept.plan)
+    assert replayed(read) == verdict(fold_counts(kept.counts, kept.plan), kept.plan)
 
 
 @settings(max_examples=40, deadline=None)
@@ -63,19 +63,19 @@ def test_any_evidence_makes_the_round_trip(
 ) -> None:
     plan = Plan(gates=(LATENCY, Gate(Measure.ERRORS, limit, limit + 0.1, budget)), alpha_harmful=limit / 100)
     counts = tuple(Counts(at, name, Arm(at, at // 2), Arm(9, 3, 2, 1), share) for at, name, share in rows)
-    assert decode(encode(Evidence(plan, counts))) == Evidence(plan, counts)
+    assert decode_evidence(encode_evidence(Evidence(plan, counts))) == Evidence(plan, counts)
 
 
 def test_a_day_of_two_regions_fits_into_two_mebibytes() -> None:
     short = evidence(600)
-    assert len(encode(short)) / 600 * 2 * 86_400 < 4 << 20
+    assert len(encode_evidence(short)) / 600 * 2 * 86_400 < 4 << 20
 
 
 def packed(document: object) -> bytes:
     return zlib.compress(json.dumps(document).encode())
 
 
-GOOD = json.loads(zlib.decompress(encode(evidence(2))))
+GOOD = json.loads(zlib.decompress(encode_evidence(evidence(2))))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ GOOD = json.loads(zlib.decompress(encode(evidence(2))))
     [
         b"",
         b"not zlib",
-        encode(evidence(2))[:-9],
+        encode_evidence(evidence(2))[:-9],
         packed([1]),
         packed({}),
         packed({**GOOD, "format": 2}),
@@ -101,15 +101,15 @@ GOOD = json.loads(zlib.decompress(encode(evidence(2))))
 )
 def test_what_is_not_evidence_is_refused(data: bytes) -> None:
     with pytest.raises(DecodeError):
-        decode(data)
+        decode_evidence(data)
 
 
 def test_an_unknown_format_names_itself() -> None:
     with pytest.raises(DecodeError, match="format 2"):
-        decode(packed({**GOOD, "format": 2}))
+        decode_evidence(packed({**GOOD, "format": 2}))
 
 
 def test_the_plan_travels_with_the_evidence() -> None:
     plan = Plan(gates=(Gate(Measure.ERRORS, 1.0, 3.0),), alpha_harmless=0.05)
-    assert decode(encode(Evidence(plan, ()))).plan == plan
+    assert decode_evidence(encode_evidence(Evidence(plan, ()))).plan == plan
     assert ERRORS not in plan.gates

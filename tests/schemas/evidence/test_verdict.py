@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.evidence.counts import REQUESTS_MAX, Arm, Counts
-from modelcast.schemas.evidence.plan import ERRORS, LATENCY, Gate, Measure, Plan
-from modelcast.schemas.evidence.verdict import Kind, Verdict, empty, fold, step, verdict
+from modelcast.schemas.evidence.gates import ERRORS, LATENCY, Gate, Measure, Plan
+from modelcast.schemas.evidence.verdict import Kind, Verdict, add_counts, empty, fold_counts, verdict
 
 PLAN = Plan()
 ERRORS_ONLY = Plan(gates=(ERRORS,))
 
 
 def judged(*counts: Counts, plan: Plan = PLAN) -> Verdict:
-    return verdict(fold(counts, plan), plan)
+    return verdict(fold_counts(counts, plan), plan)
 
 
 def second(control: tuple[int, int], candidate: tuple[int, int], *, at: int = 0, share: int | None = None) -> Counts:
@@ -51,7 +51,7 @@ def test_one_version_alone_is_undecided() -> None:
 def test_a_candidate_that_always_fails_is_harmful_after_at_most_three_of_its_answers() -> None:
     state = empty(PLAN)
     for at in range(3):
-        state = step(state, second((99, at % 2), (1, 1), at=at, share=100), PLAN)
+        state = add_counts(state, second((99, at % 2), (1, 1), at=at, share=100), PLAN)
     found = verdict(state, PLAN)
     assert (found.kind, found.measure) == (Kind.HARMFUL, Measure.ERRORS)
 
@@ -122,7 +122,7 @@ def test_regions_with_different_shares_are_not_mixed_up() -> None:
 def test_the_order_of_counts_changes_no_bit(rows: list[Counts], chance: random.Random) -> None:
     shuffled = list(rows)
     chance.shuffle(shuffled)
-    assert fold(shuffled, PLAN) == fold(rows, PLAN)
+    assert fold_counts(shuffled, PLAN) == fold_counts(rows, PLAN)
 
 
 @settings(max_examples=30, deadline=None)

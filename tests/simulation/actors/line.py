@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ObjectInfo, PreconditionFailed, StoredObject
-from tests.simulation.actors.stepwise import in_one_go, wait_here
+from tests.simulation.time.stepwise import in_one_go, wait_here
 
 if TYPE_CHECKING:
     from tests.simulation.actors.process import Process

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.consumers.pod import fence
+from modelcast.consumers.pod.admission import fence
 from modelcast.consumers.pod_clients.port import (
     BLAMES_THE_BYTES,
     BLAMES_THE_VERSION,
@@ -96,9 +96,9 @@ class Pod:
     def _restore(self, life: int) -> None:
         if life != self.life or not self.up:
             return
-        desired = self._desired()
-        if desired is not None and not self.plain:
-            self._admit(desired, lambda error: self._restored(life, serves=error is None))
+        aspired = self._aspired()
+        if aspired is not None and not self.plain:
+            self._admit(aspired, lambda error: self._restored(life, serves=error is None))
         else:
             self._restored(life, serves=False)
 
@@ -111,7 +111,7 @@ class Pod:
         else:
             self._bring_up(served, None)
 
-    def _desired(self) -> LoadOrder | None:
+    def _aspired(self) -> LoadOrder | None:
         if not self.region.pods_ask_bucket:
             return None
         found = self.region.bucket.get(keys.region_state(self.world.model), size_max=1 << 20)
@@ -147,7 +147,7 @@ class Pod:
     def _admit(self, order: LoadOrder, reply: Reply) -> None:
         accepted, serving = self.accepted, self.serving
         try:
-            verdict = fence.judge(order, accepted, serving.order if serving else None)
+            verdict = fence.admission_of(order, accepted, serving.order if serving else None)
         except PodRefused as refusal:
             self.world.trace(self.name, f"refuses {show(order)}: {refusal.code}")
             self.world.stats[f"refused: {refusal.code}"] += 1

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.simulation.actors.group import Group
-from tests.simulation.actors.process_loop import ProcessLoop
-from tests.simulation.actors.stepwise import Stepwise
+from tests.simulation.time.process_loop import ProcessLoop
+from tests.simulation.time.stepwise import Stepwise
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region

@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from modelcast.agents.region.decider.events_and_effects import Transfer
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.values import Transfer
 from modelcast.consumers.fetch import FetchCancelled, FetchStatus
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable, VerificationFailed
 from modelcast.schemas.ports import ObjectInfo
 from tests.simulation import artifacts
 from tests.simulation.actors.group import Group
 from tests.simulation.actors.pod import Pod
-from tests.simulation.actors.stepwise import wait_here
 from tests.simulation.actors.worker import Worker
+from tests.simulation.time.stepwise import wait_here
 
 if TYPE_CHECKING:
     from modelcast.schemas.records import ModelUpdate

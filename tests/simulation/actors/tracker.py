@@ -17,9 +17,9 @@ from tests.simulation.actors.group import Group
 from tests.simulation.actors.line import OriginLine
 from tests.simulation.actors.origin import Reader
 from tests.simulation.actors.process import Process
-from tests.simulation.actors.threads import SimulatedThreads
 from tests.simulation.actors.tracker_lines import PublishedLine, SenderLine, TableLine, ViewLine
 from tests.simulation.convergence import memory_of
+from tests.simulation.time.threads import SimulatedThreads
 
 if TYPE_CHECKING:
     from tests.simulation.actors.kafka import Kept

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelcast.agents.region.agent import RegionAgent
+from modelcast.agents.region.decider.events_and_effects import Effect, Event
 from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.values import Effect, Event
 from modelcast.agents.region.intake import Heard, UpdateIntake
 from modelcast.agents.region.ownership.liveness import Liveness
 from modelcast.agents.region.ownership.owned_state import OwnedState
@@ -28,7 +28,7 @@ from tests.simulation.actors.line import BucketLine, OriginLine
 from tests.simulation.actors.origin import reader_for
 from tests.simulation.actors.pod_client import PodClient
 from tests.simulation.actors.process import Process
-from tests.simulation.actors.threads import SimulatedThreads
+from tests.simulation.time.threads import SimulatedThreads
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region

@@ -101,7 +101,7 @@ def _import_everything() -> None:
     import modelcast.infra.redis_view
     import modelcast.infra.stores.configured
     import modelcast.producers.wait  # noqa: F401
-    from modelcast.infra.stores.s3_clients import Clients, Endpoint
+    from modelcast.infra.stores.s3.clients import Clients, Endpoint
 
     Clients(Endpoint("http://127.0.0.1:9", access_key_id="a", secret_access_key="b"))  # reads S3's interface
 

@@ -180,6 +180,8 @@ region_states = st.builds(
     error_generation=counts,
     reported_version=maybe_version,
     unread=st.booleans(),
+    read_at_us=times_us,
+    moved_at_us=times_us,
 )
 version_states = st.builds(
     r.VersionState,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
-from modelcast.consumers.pod.verified import verify_folder
+from modelcast.consumers.artifacts.verified import verify_folder
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.redis_view import RedisView

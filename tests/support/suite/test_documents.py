@@ -9,6 +9,7 @@ MAP_SIZE_MAX_BYTES = 10 * 1024
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("*.md"))
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 _LINK = re.compile(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)")
+_MODULE = re.compile(r"`([a-z_]+(?:/[a-z_0-9]+)+\.py)`")
 
 
 def test_the_map_is_short() -> None:
@@ -25,3 +26,10 @@ def test_links_between_documents_lead_somewhere() -> None:
     found = [(path, link) for path in DOCUMENTS for link in _LINK.findall(path.read_text())]
     assert found
     assert [(path.name, link) for path, link in found if not (path.parent / link).exists()] == []
+
+
+def test_modules_that_documents_name_are_there() -> None:
+    named = [(path, module) for path in DOCUMENTS for module in _MODULE.findall(path.read_text())]
+    assert len(named) > 20
+    places = (ROOT, ROOT / "tests")
+    assert [(path.name, module) for path, module in named if not any((at / module).exists() for at in places)] == []

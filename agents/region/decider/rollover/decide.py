@@ -1,7 +1,7 @@
 """Which pods get their order now: one function of what is known of them, the policy and the time.
 
-It is stateless, as TensorFlow Serving's ``AspiredVersionPolicy`` is: whoever takes over a rollover goes on where it
-stands, for that can be read from the pods.
+It is stateless, as TensorFlow Serving's ``AspiredVersionPolicy`` is: a worker that takes over a rollover goes on
+where it stands, for that can be read from the pods.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from modelcast.agents.region.decider.knowledge import NEVER
+from modelcast.agents.region.decider.rollover.pod_facts import Decision, Need, PodFacts
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.agents.region.decider.rollover.values import Decision, Need, PodFacts
 
 NAMES_SHOWN = 3
 
@@ -159,7 +159,7 @@ def _zone(pods: Sequence[PodFacts], under_way: Sequence[PodFacts]) -> str | None
 
 
 def _rank(pod: PodFacts, policy: RolloverPolicy, seed: str) -> tuple[object, ...]:
-    """Who serves nothing comes first, who failed comes last."""
+    """The order of pods: those that serve nothing first, those that failed last."""
     drawn = _draw(seed, pod.name) if policy.order == "random" else 0.0
     zone = pod.zone if policy.order == "zone" else ""
     return (pod.need is Need.VERSION, pod.failures, zone, drawn, pod.name)

@@ -8,8 +8,8 @@ from modelcast.agents.region.decider.knowledge import NEVER, PodView, Rollover
 from modelcast.agents.region.decider.memory import Halt
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.agents.region.decider.rollover.decide import decide
+from modelcast.agents.region.decider.rollover.pod_facts import Decision, Need, PodFacts
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.agents.region.decider.rollover.values import Decision, Need, PodFacts
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 
 BLAMELESS = frozenset({"stale", "conflict", "superseded", "artifact_missing"})
@@ -60,7 +60,7 @@ def _noted(replica: Replica, rollover: Rollover) -> Replica:
 
 
 def _policy(replica: Replica, fleet: str) -> RolloverPolicy:
-    """Of a fleet. What is ordered although a rollover was stopped, or no log is obeyed, stops at nothing."""
+    """A fleet's policy; without a stop for orders given after a stop or while no log is obeyed."""
     policy = replica.policy.rollover_of(fleet)
     if not replica.is_halted and replica.facts.contradiction is None:
         return policy
@@ -69,9 +69,9 @@ def _policy(replica: Replica, fleet: str) -> RolloverPolicy:
 
 def _remembered(decisions: list[Decision]) -> Rollover:
     """What holds the fleet that is held for the gravest reason."""
-    told = min((d for d in decisions if d.waits), key=lambda d: not d.blocked, default=Decision())
+    shown = min((d for d in decisions if d.waits), key=lambda d: not d.blocked, default=Decision())
     asked_at = min((d.ask_again_at for d in decisions), default=float("inf"))
-    return Rollover(told.waits, told.waits_until, asked_at, told.blocked)
+    return Rollover(shown.waits, shown.waits_until, asked_at, shown.blocked)
 
 
 def _is_hurried(replica: Replica) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 
 PodOrder = Literal["name", "zone", "random"]
 """In which order pods get a version: by name; one zone after the other; drawn anew for each generation."""

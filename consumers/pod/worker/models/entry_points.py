@@ -54,8 +54,8 @@ class EntryPointRuntime:
         try:
             load: Callable[[Path], Run] = entry.load()
         except Exception as error:
-            said = f"{type(error).__name__}: {error}"
-            raise Unsupported(f"the runtime {self._name!r} can't be imported here: {said[:500]}") from None
+            message = f"{type(error).__name__}: {error}"
+            raise Unsupported(f"the runtime {self._name!r} can't be imported here: {message[:500]}") from None
         try:
             run = load(folder)
         except (ModelcastError, MemoryError):
@@ -63,8 +63,8 @@ class EntryPointRuntime:
         except Exception as error:
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
                 raise  # the disk, not the version
-            said = f"{type(error).__name__}: {error}"
-            raise NotLoadable(f"the runtime {self._name!r} can't load it: {said[:500]}") from None
+            message = f"{type(error).__name__}: {error}"
+            raise NotLoadable(f"the runtime {self._name!r} can't load it: {message[:500]}") from None
         if not callable(run):
             raise NotLoadable(f"the runtime {self._name!r} returned {type(run).__name__}, no function")
         return run

@@ -1,4 +1,4 @@
-"""ONNX Runtime."""
+"""Models that ONNX Runtime runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

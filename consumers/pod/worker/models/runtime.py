@@ -42,12 +42,12 @@ class Runtime(Protocol):
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """All of them are needed."""
+        """The inputs that each request must give."""
         ...
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """Those that can be asked for."""
+        """The outputs that a request may ask for."""
         ...
 
     def run(self, wanted: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:

@@ -25,7 +25,7 @@ BASE64 = "base64"
 
 
 class V2Model:
-    """``infer`` may be called from several threads at once."""
+    """A model that answers V2 requests. ``infer`` is thread-safe."""
 
     def __init__(self, runtime: Runtime, *, name: str, version: int) -> None:
         self.name = name
@@ -175,5 +175,5 @@ def _parameter(item: dict[str, Any], name: str) -> object:
 
 
 def error_body(message: str) -> bytes:
-    """A V2 error."""
+    """The JSON body of a V2 error."""
     return orjson.dumps({"error": message.encode("utf-8", "replace").decode()})

@@ -27,7 +27,7 @@ class VersionFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Look, without loading anything.
+        """Find the models, without loading anything.
 
         Raises:
             NotLoadable, Unsupported: see ``find_models``.
@@ -53,7 +53,7 @@ class LoadedVersion:
     """
 
     def __init__(self, files: VersionFiles, *, model: str, version: int, intra_op_threads: int) -> None:
-        """Load it.
+        """Load the version.
 
         Raises:
             NotLoadable, Unsupported, MemoryError: see the runtimes.
@@ -90,9 +90,9 @@ class LoadedVersion:
         model = self._models[self.parts.index(sample.part)]
         status, split, body = model.infer(orjson.dumps(sample.request), ALL_JSON)
         answer = orjson.loads(body if split == ALL_JSON else body[:split])
-        said = answer_difference(sample, answer) if status == 200 else f"it is refused: {answer['error']}"
-        if said:
-            raise NotLoadable(f"the recorded sample is answered otherwise: {said}", subject=model.name)
+        difference = answer_difference(sample, answer) if status == 200 else f"it is refused: {answer['error']}"
+        if difference:
+            raise NotLoadable(f"the recorded sample is answered otherwise: {difference}", subject=model.name)
 
     def infer(self, part: int, body: bytes, json_size_bytes: int) -> tuple[int, int, bytes]:
         """See ``V2Model.infer``; ``part`` is a place in ``parts``."""

@@ -5,19 +5,21 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelcast.agents.region.decider.snapshots import ERROR_KEPT_MAX, PODS_PER_PAGE, encoded, snapshot
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Contradicted,
     Fetched,
     FetchFailed,
     Fetching,
     PodLost,
     PodRead,
+    PodsKnown,
+    PodTraits,
     Report,
     Tick,
     Transfer,
     Unreadable,
 )
+from modelcast.agents.region.decider.snapshots import ERROR_KEPT_MAX, PODS_PER_PAGE, encoded, snapshot
 from modelcast.consumers.pod_clients.port import PodReading
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.records import Activation, CommandKind, ModelAck
@@ -156,20 +158,31 @@ def test_no_pods_is_one_empty_page() -> None:
     encode(page)
 
 
+def test_a_row_says_what_serves_there_where_its_region_knows_it_from_and_its_zone() -> None:
+    region = Region("a", "b")
+    region.on(PodsKnown(("a", "b"), traits={"a": PodTraits(zone="z\n1", source="registration")}))
+    region.on(PodRead(PodReading("a", True, "i", None, None, None, None, kind="tri\x1bton" + "x" * 100)))
+    (page,) = pages(region)
+    rows = {row.pod: (row.kind, row.fleet, row.zone) for row in page.pods}
+    assert rows == {"a": ("triton" + "x" * 74, "registration", "z1"), "b": ("", "", "")}
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     count=st.sampled_from([1, 999, 1000, 1001, 2500]),
     error=st.text(max_size=2000),
     incarnation=st.text(max_size=400),
+    place=st.text(max_size=400),
     version=st.sampled_from([None, 0, 1, 2**40]),
     said=st.sampled_from([None, "", "sha256:zz", digest(1)]),
 )
 def test_every_page_can_be_written_and_all_pods_are_in_them(
-    count: int, error: str, incarnation: str, version: int | None, said: str | None
+    count: int, error: str, incarnation: str, place: str, version: int | None, said: str | None
 ) -> None:
     names = tuple(f"pod-{n:05d}.some-rather-long-name.svc.cluster.local:8080" for n in range(count))
     region = Region(*names)
-    strange = PodReading(names[0], True, incarnation, version, said, 2**40, 1)
+    strange = PodReading(names[0], True, incarnation, version, said, 2**40, 1, kind=place)
+    region.on(PodsKnown(names, traits=dict.fromkeys(names, PodTraits(zone=place, source=place))))
     region.on(PodRead(strange))
     view = region.replica.pods[names[0]]
     region.replica = replace(region.replica, pods=dict.fromkeys(names, replace(view, error=error)))

@@ -1,7 +1,6 @@
 """The decider of one model in one region, word by word: publications and commands."""
 
-from modelcast.agents.region.decider.memory import Quarantine
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Fetch,
     Fetched,
     FetchFailed,
@@ -13,6 +12,7 @@ from modelcast.agents.region.decider.values import (
     Saved,
     Tick,
 )
+from modelcast.agents.region.decider.memory import Quarantine
 from modelcast.schemas.records import Activation, CommandKind
 from modelcast.schemas.states import State
 from tests.agents.region.words import REGION, Log, Region, digest, memory_of, reading, serving

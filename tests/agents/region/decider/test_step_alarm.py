@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.region.decider.memory import Contradiction, Memory
-from modelcast.agents.region.decider.snapshots import snapshot
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Contradicted,
     Fetch,
     Folded,
@@ -16,6 +14,8 @@ from modelcast.agents.region.decider.values import (
     Refold,
     Save,
 )
+from modelcast.agents.region.decider.memory import Contradiction, Memory
+from modelcast.agents.region.decider.snapshots import snapshot
 from modelcast.schemas.records import CommandKind, CommandTarget, LogPosition, ModelCommand
 from tests.agents.region.words import MODEL, REGISTRY, Log, Region, memory_of, reading, serving
 

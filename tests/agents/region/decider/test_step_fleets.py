@@ -1,7 +1,7 @@
 """The decider when pods come and go: what is not known is never taken for done, what left is not waited for."""
 
+from modelcast.agents.region.decider.events_and_effects import Loaded, PodLost, PodRead, PodsKnown, Report
 from modelcast.agents.region.decider.snapshots import snapshot
-from modelcast.agents.region.decider.values import Loaded, PodLost, PodRead, PodsKnown, Report
 from modelcast.schemas.records import ModelAck
 from modelcast.schemas.states import PodState, State
 from tests.agents.region.words import Log, Region, reading, serving
@@ -60,11 +60,13 @@ def test_a_region_without_pods_has_none_and_serves_nothing_whatever_it_has_stage
 
 def test_while_a_fleet_is_unknown_its_region_is_not_settled_and_says_why() -> None:
     region = serving("a")
-    effects = region.on(PodsKnown(("a",), fleets_unknown=1, trouble="the pods of fleet lease are not known: away"))
+    effects = region.on(
+        PodsKnown(("a",), fleets_unknown=1, trouble="the pods of fleet registration are not known: away")
+    )
     assert any(isinstance(e, Report) for e in effects)
     assert region.replica.state is State.LOADING
     assert (ack(region).pods_expected, len(ack(region).pods)) == (2, 1)
-    assert ack(region).error == "the pods of fleet lease are not known: away"
+    assert ack(region).error == "the pods of fleet registration are not known: away"
     region.on(PodsKnown(("a",)))
     assert (region.replica.state, ack(region).error) == (State.SERVING, "")
 

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelcast.agents.region.decider.memory import Quarantine
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Load,
     LoadBroken,
     Loaded,
@@ -16,6 +15,7 @@ from modelcast.agents.region.decider.values import (
     Refold,
     Tick,
 )
+from modelcast.agents.region.decider.memory import Quarantine
 from modelcast.consumers.pod_clients.port import PodReading, Proof
 from modelcast.schemas.records import CommandKind
 from modelcast.schemas.states import PodState, State

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from modelcast.agents.region.decider.values import Fetched, FetchFailed, Fetching, Report, Tick, Transfer
+from modelcast.agents.region.decider.events_and_effects import Fetched, FetchFailed, Fetching, Report, Tick, Transfer
 from modelcast.schemas.states import State
 from tests.agents.region.words import Log, Region, digest
 

@@ -6,11 +6,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.replica import Replica
-from modelcast.agents.region.decider.step import step
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     CancelFetch,
     CheckOwner,
     Contradicted,
@@ -40,6 +36,10 @@ from modelcast.agents.region.decider.values import (
     Tick,
     Transfer,
 )
+from modelcast.agents.region.decider.memory import Memory
+from modelcast.agents.region.decider.policy import Policy
+from modelcast.agents.region.decider.replica import Replica
+from modelcast.agents.region.decider.step import step
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import Activation, CommandKind

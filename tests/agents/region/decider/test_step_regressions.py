@@ -1,7 +1,6 @@
 """What the simulation found: each a world boiled down to the few events that matter."""
 
-from modelcast.agents.region.decider.memory import Held, Memory, Quarantine
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     CheckOwner,
     Fetch,
     Fetched,
@@ -12,6 +11,7 @@ from modelcast.agents.region.decider.values import (
     LoadRefused,
     PodRead,
 )
+from modelcast.agents.region.decider.memory import Held, Memory, Quarantine
 from modelcast.schemas.records import CommandKind
 from modelcast.schemas.states import State
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, Region, digest, reading, serving

@@ -2,10 +2,7 @@
 
 from dataclasses import replace
 
-from modelcast.agents.region.decider.memory import Halt, Memory
-from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.agents.region.decider.snapshots import snapshot
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     Load,
     LoadBroken,
     Loaded,
@@ -20,9 +17,12 @@ from modelcast.agents.region.decider.values import (
     Save,
     Tick,
 )
-from modelcast.schemas.amounts import Amount
+from modelcast.agents.region.decider.memory import Halt, Memory
+from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
+from modelcast.agents.region.decider.snapshots import snapshot
 from modelcast.schemas.records import CommandKind, ModelAck
 from modelcast.schemas.states import State
+from modelcast.schemas.text.amounts import Amount
 from tests.agents.region.words import EAGER, Log, Region, digest, memory_of, reading
 
 FOUR = ("a", "b", "c", "d")

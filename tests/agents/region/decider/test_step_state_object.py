@@ -1,7 +1,6 @@
 """Calls on the state object: one at a time, as few as possible, and no order to a pod without a proof."""
 
-from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     CheckOwner,
     Effect,
     Fetched,
@@ -15,6 +14,7 @@ from modelcast.agents.region.decider.values import (
     SaveFailed,
     Tick,
 )
+from modelcast.agents.region.decider.policy import Policy
 from tests.agents.region.words import EAGER, Log, Region, digest, reading, serving
 
 LASTS = Policy().proof_seconds

@@ -1,7 +1,6 @@
 """When the decider of one model in one region waits, doubts itself, or stops."""
 
-from modelcast.agents.region.decider.policy import Policy
-from modelcast.agents.region.decider.values import (
+from modelcast.agents.region.decider.events_and_effects import (
     CheckOwner,
     Contradicted,
     Fetched,
@@ -19,6 +18,7 @@ from modelcast.agents.region.decider.values import (
     SaveFailed,
     Tick,
 )
+from modelcast.agents.region.decider.policy import Policy
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.records import CommandKind

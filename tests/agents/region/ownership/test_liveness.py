@@ -12,7 +12,7 @@ from modelcast.agents.region.ownership.liveness import (
     yield_seconds,
 )
 from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas import keys
 from modelcast.schemas.ports import ObjectInfo, StoredObject
 

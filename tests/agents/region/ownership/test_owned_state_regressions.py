@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from modelcast.agents.region.ownership.owned_state import OwnedState, Superseded
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.ports import ObjectInfo
 

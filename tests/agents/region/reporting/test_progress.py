@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from modelcast.agents.region.decider.values import Fetching
+from modelcast.agents.region.decider.events_and_effects import Fetching
 from modelcast.agents.region.reporting.progress import (
     GAP_SECONDS,
     PODS_REPORTED_PER_SECOND_MAX,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from modelcast.agents.region.decider.values import Fetched, Loaded, PodRead
+from modelcast.agents.region.decider.events_and_effects import Fetched, Loaded, PodRead
 from modelcast.agents.region.reporting.snapshot_reporter import (
     GAP_SECONDS,
     GAP_SECONDS_PER_POD,

@@ -4,11 +4,11 @@ import asyncio
 
 import structlog
 
-from modelcast.agents.region.decider.values import PodRead
+from modelcast.agents.region.decider.events_and_effects import PodRead
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.shell.effects import EffectRunner
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from tests.agents.region.scene import PodInMemory, Scene
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log, digest
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from modelcast.agents.region.decider.events_and_effects import PodsKnown, Transfer
 from modelcast.agents.region.decider.memory import Memory
-from modelcast.agents.region.decider.values import PodsKnown, Transfer
 from modelcast.agents.region.ownership.owned_state import OwnedState
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.shell.reconciler import Reconciler

@@ -8,7 +8,7 @@ from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.intake import Intake
 from modelcast.infra.registry.reader import RegistryReader
-from modelcast.infra.stores.memory import MemoryStore
+from modelcast.infra.stores.memory_store import MemoryStore
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.records import ModelAck, PodReport

@@ -265,7 +265,7 @@ def test_a_region_whose_clock_is_off_is_read_by_its_own_clock() -> None:
     slow = read_seconds_ago("eu", 3_600, 3_601)
     state = state_of([update(1, 1)], slow, expected=("eu",), ahead_of_us={"eu": 3_600 * SECOND})
     assert row(state, "eu").served_version == 1
-    assert readable_until_us(known(log_of(update(1, 1)), slow, ahead_of_us={"eu": 3_600 * SECOND}), "eu") == (
+    assert readable_until_us(known(log_of(update(1, 1)), slow, ahead_of_us={"eu": 3_600 * SECOND}), "eu", NOW_US) == (
         NOW_US + 599 * SECOND
     )
 
@@ -318,3 +318,44 @@ def test_a_quarantined_version_is_an_alarm_where_nothing_takes_its_place(seconds
 def test_a_state_is_as_old_as_the_oldest_unread_acknowledgement() -> None:
     assert state_of([update(1, 1)], []).unread_seconds == 0
     assert state_of([update(1, 1)], [], as_of_us=NOW_US - 180 * SECOND).unread_seconds == 180
+
+
+# --- when, by the tracker's clock ------------------------------------------------------------------------
+
+
+def test_a_state_tells_when_the_pod_that_was_read_back_longest_ago_was() -> None:
+    acks = read_seconds_ago("eu", 40, 70, 10)
+    assert row(state_of([update(1, 1)], acks, expected=("eu",)), "eu").read_at_us == NOW_US - 70 * SECOND
+    behind = {"eu": 3_600 * SECOND}
+    acks = read_seconds_ago("eu", 3_640, 3_670)
+    assert row(state_of([update(1, 1)], acks, expected=("eu",), ahead_of_us=behind), "eu").read_at_us == (
+        NOW_US - 70 * SECOND
+    )
+
+
+def test_a_read_back_of_a_time_that_has_not_come_counts_from_when_it_was_heard_and_does_not_last_for_ever() -> None:
+    entries: list[Entry] = [update(1, 1)]
+    acks = read_seconds_ago("eu", -36_000)
+    first = state_of(entries, acks, expected=("eu",))
+    assert (row(first, "eu").read_at_us, row(first, "eu").served_version) == (NOW_US, 1)
+    later = NOW_US + 601 * SECOND
+    heard = known(log_of(*entries), acks, expected=("eu",), previous=first, heard_us={"eu": later})
+    assert readable_until_us(heard, "eu", later) == NOW_US + 600 * SECOND
+    eu = row(fold(heard, later), "eu")
+    assert (eu.unread, eu.served_version, eu.read_at_us) == (True, None, NOW_US)
+
+
+def test_a_state_tells_when_bytes_or_state_last_moved() -> None:
+    entries: list[Entry] = [update(1, 1), update(2, 2)]
+    acks = pages("eu", [pod("eu-0", 1, 1)], generation=2, version=2, state=State.FETCHING)
+    first = state_of(entries, acks, expected=("eu",), ahead_of_us={"eu": -10 * SECOND})
+    assert row(first, "eu").moved_at_us == 0  # reported at second 1 of a clock that is 10 s ahead
+
+    def then(seconds: int, bytes_moved: int, before: VersionState) -> VersionState:
+        moved = [replace(ack, bytes_moved=bytes_moved) for ack in acks]
+        return fold(known(log_of(*entries), moved, expected=("eu",), previous=before), NOW_US + seconds * SECOND)
+
+    first = replace(first, regions=tuple(replace(r, moved_at_us=NOW_US) for r in first.regions))
+    still = then(30, 10, first)
+    assert row(still, "eu").moved_at_us == NOW_US
+    assert row(then(60, 11, still), "eu").moved_at_us == NOW_US + 60 * SECOND

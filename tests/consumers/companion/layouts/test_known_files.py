@@ -11,7 +11,7 @@ from modelcast.consumers.companion.layouts.known_files import (
     weights_layout,
 )
 from modelcast.consumers.companion.layouts.kserve import kserve_layout
-from modelcast.consumers.companion.layouts.values import Files, Place, VersionLayout
+from modelcast.consumers.companion.layouts.version_layout import Files, Place, VersionLayout
 from modelcast.consumers.pod.engine import Unsupported
 from modelcast.consumers.pod_clients.port import LoadOrder
 

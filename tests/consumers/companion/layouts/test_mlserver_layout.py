@@ -5,7 +5,7 @@ import json
 import pytest
 
 from modelcast.consumers.companion.layouts.mlserver import mlserver_layout, served_in
-from modelcast.consumers.companion.layouts.values import Place, VersionLayout
+from modelcast.consumers.companion.layouts.version_layout import Place, VersionLayout
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import LoadOrder
 

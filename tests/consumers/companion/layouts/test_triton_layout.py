@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelcast.consumers.companion.layouts.triton import triton_layout
-from modelcast.consumers.companion.layouts.values import HINT_SIZE_MAX, Place, VersionLayout
+from modelcast.consumers.companion.layouts.version_layout import HINT_SIZE_MAX, Place, VersionLayout
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import LoadOrder
 

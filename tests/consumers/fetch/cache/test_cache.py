@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.fetch import ArtifactCache, DiskFull, Fetcher, RegionalArtifacts
 from modelcast.consumers.fetch.cache.artifact_cache import ABANDONED_AFTER_SECONDS
-from modelcast.consumers.pod.artifacts import ArtifactMissing
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas.digests import hex_of, sha256_of
 from modelcast.schemas.errors import VerificationFailed

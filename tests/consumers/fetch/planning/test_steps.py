@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 
 from modelcast.consumers.fetch import Label, Step, Way, in_words, origin_bytes_of
-from modelcast.consumers.fetch.planning.steps import main_way, reusable, without_detour
+from modelcast.consumers.fetch.planning.steps import main_kind, reusable, without_detour
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry
 
 MIB = BLOCK_SIZE_BYTES
@@ -37,8 +37,8 @@ def test_blocks_are_found_at_whatever_offset() -> None:
     assert reusable(FILE, held, {0, 1}) == {1: ("old", 7)}
 
 
-def step(way: Way, origin_bytes: int = 1, told_as: Label | None = None) -> Step:
-    return Step(FILE, way, origin_bytes=origin_bytes, told_as=told_as)
+def step(way: Way, origin_bytes: int = 1, own_label: Label | None = None) -> Step:
+    return Step(FILE, way, origin_bytes=origin_bytes, own_label=own_label)
 
 
 @pytest.mark.parametrize(
@@ -51,15 +51,17 @@ def step(way: Way, origin_bytes: int = 1, told_as: Label | None = None) -> Step:
         ([step(Way.RESUMED)] * 2 + [step(Way.WHOLE)], "2 resumed wholes, 1 whole"),
         ([step(Way.RESUMED, 0)] * 2 + [step(Way.RESUMED)], "2 brought before, 1 resumed whole"),
         ([step(Way.CACHE)] * 3 + [step(Way.REGION)], "3 unchanged, 1 from the region"),
-        ([step(Way.DELTA, told_as=Label("leap", "leaps"))] * 2 + [step(Way.WHOLE)], "2 leaps, 1 whole"),
+        ([step(Way.ACCELERATED, own_label=Label("leap", "leaps", "leap"))] * 2 + [step(Way.WHOLE)], "2 leaps, 1 whole"),
     ],
 )
 def test_ways_are_said_in_few_words(steps: list[Step], words: str) -> None:
     assert in_words(steps) == words
 
 
-def test_the_main_way_is_the_one_that_brings_most() -> None:
-    assert main_way([step(Way.WHOLE, 5), step(Way.DELTA, 9)]) is Way.DELTA
-    assert main_way([step(Way.CACHE, 0), step(Way.REGION, 0)]) is Way.REGION
-    assert main_way([]) is Way.CACHE
-    assert origin_bytes_of([step(Way.WHOLE, 5), step(Way.DELTA, 9)]) == 14
+def test_the_main_kind_is_the_one_that_brings_most() -> None:
+    leap = step(Way.ACCELERATED, 9, own_label=Label("leap from 3", "leaps from 3", "leap"))
+    assert main_kind([step(Way.WHOLE, 5), leap]) == "leap"
+    assert main_kind([step(Way.WHOLE, 5), step(Way.ACCELERATED, 9)]) == Way.ACCELERATED
+    assert main_kind([step(Way.CACHE, 0), step(Way.REGION, 0)]) == Way.REGION
+    assert main_kind([]) == Way.CACHE
+    assert origin_bytes_of([step(Way.WHOLE, 5), leap]) == 14

@@ -1,4 +1,4 @@
-"""The budget: nobody exceeds it over any window, by the caller's clock; it changes while transfers run."""
+"""The rate limit: nobody exceeds it over any window, by the caller's clock; it changes while transfers run."""
 
 import threading
 import time
@@ -42,7 +42,7 @@ def most_in_a_window(came: list[tuple[float, int]], window: float) -> int:
 
 @settings(deadline=None)
 @given(chunk=st.integers(1, 400), pause=st.floats(0, 5))
-def test_no_window_of_ten_seconds_brings_a_tenth_more_than_the_budget(chunk: int, pause: float) -> None:
+def test_no_window_of_ten_seconds_brings_a_tenth_more_than_the_rate_limit(chunk: int, pause: float) -> None:
     bucket = TokenBucket(RATE, 0.0)
     came = read_for(bucket, 12.0, chunk) if chunk > 20 else read_for(bucket, 11.0, 20)
     came += read_for(bucket, 8.0, max(chunk, 20), start=came[-1][0] + 1 + pause)
@@ -50,7 +50,7 @@ def test_no_window_of_ten_seconds_brings_a_tenth_more_than_the_budget(chunk: int
     assert most_in_a_window(came, 10.0) <= RATE * 10 * 1.1
 
 
-def test_a_budget_is_used_up() -> None:
+def test_a_rate_limit_is_used_up() -> None:
     assert sum(n for _, n in read_for(TokenBucket(RATE, 0.0), 10.0, 100)) >= RATE * 10 * 0.95
 
 
@@ -75,15 +75,15 @@ def test_a_rate_of_nothing_waits_and_a_clock_that_stands_still_gives_nothing() -
     assert bucket.owed_seconds(5.0) == bucket.owed_seconds(4.0) == 0.01
 
 
-def test_reads_are_small_where_the_budget_is_low() -> None:
+def test_reads_are_small_where_the_rate_limit_is_low() -> None:
     assert RateLimit(None).chunk_bytes() == CHUNK_BYTES_MAX
     assert RateLimit(1.0).chunk_bytes() == CHUNK_BYTES_MIN
     assert RateLimit(1e12).chunk_bytes() == CHUNK_BYTES_MAX
 
 
-def test_reads_grow_with_the_budget_while_one_is_under_way(origin: MemoryStore, cache: ArtifactCache) -> None:
+def test_reads_grow_with_the_rate_limit_while_one_is_under_way(origin: MemoryStore, cache: ArtifactCache) -> None:
     """A fetch that began while others had most of the link is not held back when they are done."""
-    budget, sizes = RateLimit(1e6, share=lambda: 0.01 if len(sizes) < 3 else 1.0), []
+    limit, sizes = RateLimit(1e6, share=lambda: 0.01 if len(sizes) < 3 else 1.0), []
 
     class Notes(Wrapped):
         @contextmanager
@@ -102,13 +102,13 @@ def test_reads_grow_with_the_budget_while_one_is_under_way(origin: MemoryStore, 
             return self._stream.readinto(buffer)
 
     manifest = publish(origin, {"w": noise(MIB)})
-    Fetcher(Notes(origin), None, cache, Link(budget)).fetch(manifest.digest)
+    Fetcher(Notes(origin), None, cache, Link(limit)).fetch(manifest.digest)
     assert sizes[:3] == [CHUNK_BYTES_MIN] * 3
     assert sizes[4] > 20 * CHUNK_BYTES_MIN
 
 
 def test_a_lifted_limit_frees_who_waits() -> None:
-    budget = RateLimit(1.0)
+    limit = RateLimit(1.0)
     waits = threading.Event()
 
     class Noted:
@@ -116,15 +116,15 @@ def test_a_lifted_limit_frees_who_waits() -> None:
             waits.set()
             return False
 
-    reader = threading.Thread(target=lambda: budget.spend(10**9, Context(Noted())))
+    reader = threading.Thread(target=lambda: limit.spend(10**9, Context(Noted())))
     reader.start()
     assert waits.wait(60)
-    budget.change(None)
+    limit.change(None)
     reader.join(60)
     assert not reader.is_alive()
 
 
-def test_two_workers_together_stay_within_their_budget(tmp_path: Path) -> None:
+def test_two_workers_together_stay_within_their_rate_limit(tmp_path: Path) -> None:
     """In real time: what they need at least; how much longer a slow machine takes is no matter."""
     rate = 2 * MIB
     origin = MemoryStore("origin")
@@ -154,7 +154,7 @@ def test_a_trickle_is_below_the_floor_only_after_a_whole_window() -> None:
     assert not watchdog.is_below_floor(40 * 1024, 60.0)
 
 
-def test_waiting_for_the_budget_is_not_held_against_the_link() -> None:
+def test_waiting_for_the_rate_limit_is_not_held_against_the_link() -> None:
     watchdog = StallWatchdog(1024, 30.0, 0.0)
     assert not watchdog.is_below_floor(5 * 1024, 1.0)
     watchdog.excuse(29.0)

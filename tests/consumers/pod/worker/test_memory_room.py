@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from modelcast.consumers.pod.worker.memory import MIB, MemoryRoom, machine_limits, private_bytes, refusal, room
+from modelcast.consumers.pod.worker.memory_room import MIB, MemoryRoom, machine_limits, private_bytes, refusal, room
 
 MACHINE = MemoryRoom(1000 * MIB, "memory available on the machine")
 GROUP = MemoryRoom(900 * MIB, "memory left in the control group")
@@ -35,7 +35,7 @@ def test_the_machine_says_what_it_has() -> None:
 
 def test_a_limited_process_gets_no_more() -> None:
     program = (
-        "from modelcast.consumers.pod.worker.memory import MIB, limit_data\n"
+        "from modelcast.consumers.pod.worker.memory_room import MIB, limit_data\n"
         "limit_data(100 * MIB)\n"
         "kept = bytearray(50 * MIB)\n"
         "try:\n    bytearray(200 * MIB)\n"

@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.consumers.fetch import Way
 from modelcast.deltas.fetch.planning.explain import Considered, explain
-from modelcast.deltas.fetch.planning.paths import OPTIONS_MAX, Holdings, Offer
+from modelcast.deltas.fetch.planning.paths import OPTIONS_MAX, Detour, Holdings, Offer
 from tests.deltas.fetch.planning.test_paths import HELD, MIB, SLOW, digest, offer, wanted
 
 VERSIONS = {digest("v3"): 3, digest("v6"): 6}
@@ -25,11 +25,11 @@ def test_what_is_taken_stands_first_and_what_is_not_says_why() -> None:
         offer("v7", "v6", 50 * MIB), offer("v7", "v3", 100 * MIB), offer("v7", "v2", 1), offer("v7", None, 1010 * MIB)
     )
     told = [(way.way, way.label, way.why) for way in ways]
-    assert told[0] == (Way.DELTA, "delta from 6", "costs least: 4.54 s + 25.19 s risk")
-    assert told[1] == (Way.DELTA, "delta from 3", "costs 4.19 s more")
+    assert told[0] == (Detour.DELTA, "delta from 6", "costs least: 4.54 s + 25.19 s risk")
+    assert told[1] == (Detour.DELTA, "delta from 3", "costs 4.19 s more")
     assert told[2] == (Way.WHOLE, "whole", "costs 54.24 s more")
-    assert told[3] == (Way.PACKED, "compressed whole", "costs 5.25 s more than the whole")
-    assert told[4] == (Way.DELTA, "delta", "its base is not held, and nothing leads there")
+    assert told[3] == (Detour.COMPRESSED, "compressed whole", "costs 5.25 s more than the whole")
+    assert told[4] == (Detour.DELTA, "delta", "its base is not held, and nothing leads there")
     assert ways[4].seconds is None
 
 
@@ -54,7 +54,7 @@ def test_a_chain_that_is_sooner_than_the_delta_taken_says_what_its_risk_costs() 
     quick = Holdings(cached={digest("v6"): 1000 * MIB, digest("v3"): 1000 * MIB, digest("v5"): MIB})
     ways = explained(offer("v7", "v6", 80 * MIB), offer("v7", "v4", 20 * MIB), offer("v4", "v3", 1), held=quick)
     taken, chain = ways[0], ways[1]
-    assert (taken.way, chain.way) == (Way.DELTA, Way.CHAIN)
+    assert (taken.way, chain.way) == (Detour.DELTA, Detour.CHAIN)
     assert taken.seconds is not None
     assert chain.seconds is not None
     assert chain.seconds < taken.seconds
@@ -84,7 +84,7 @@ def test_more_ways_than_are_kept_say_so() -> None:
 
 def test_over_a_fast_link_deltas_say_that_they_are_slower() -> None:
     ways = explained(offer("v7", "v6", 50 * MIB), link=5e9)
-    assert [way.way for way in ways] == [Way.WHOLE, Way.DELTA]
+    assert [way.way for way in ways] == [Way.WHOLE, Detour.DELTA]
     assert ways[1].why.endswith("s more than the whole")
     assert ways[1].why.startswith("costs ")
 

@@ -12,6 +12,7 @@ from modelcast.deltas.fetch.planning.costs import Speeds
 from modelcast.deltas.fetch.planning.paths import (
     CHAIN_MAX,
     OPTIONS_MAX,
+    Detour,
     FilePlan,
     Holdings,
     Offer,
@@ -50,14 +51,14 @@ HELD = Holdings(cached={digest("v6"): 1000 * MIB, digest("v3"): 1000 * MIB})
 
 def test_a_small_delta_from_what_is_held_wins_and_the_whole_stands_last() -> None:
     found = the_plan(HELD, offer("v7", "v6", 50 * MIB), offer("v7", "v3", 90 * MIB))
-    assert [o.way for o in found.options] == [Way.DELTA, Way.DELTA, Way.WHOLE]
+    assert [o.way for o in found.options] == [Detour.DELTA, Detour.DELTA, Way.WHOLE]
     assert found.chosen.base == digest("v6")
     assert found.chosen.origin_bytes == 50 * MIB
 
 
 def test_a_delta_larger_than_seven_tenths_of_the_whole_is_not_taken() -> None:
     assert the_plan(HELD, offer("v7", "v6", 710 * MIB)).chosen.way is Way.WHOLE
-    assert the_plan(HELD, offer("v7", "v6", 600 * MIB)).chosen.way is Way.DELTA
+    assert the_plan(HELD, offer("v7", "v6", 600 * MIB)).chosen.way is Detour.DELTA
 
 
 def test_over_a_link_faster_than_the_codec_the_whole_is_taken() -> None:
@@ -67,7 +68,7 @@ def test_over_a_link_faster_than_the_codec_the_whole_is_taken() -> None:
 
 def test_a_chain_is_taken_where_no_direct_delta_leads() -> None:
     found = the_plan(HELD, offer("v7", "v5", 40 * MIB), offer("v5", "v3", 60 * MIB))
-    assert found.chosen.way is Way.CHAIN
+    assert found.chosen.way is Detour.CHAIN
     assert [o.new for o in found.chosen.offers] == [digest("v5"), digest("v7")]
     assert found.chosen.base == digest("v3")
     assert found.chosen.origin_bytes == 100 * MIB
@@ -75,12 +76,12 @@ def test_a_chain_is_taken_where_no_direct_delta_leads() -> None:
 
 def test_a_first_arrival_takes_the_compressed_whole() -> None:
     found = the_plan(Holdings(), offer("v7", None, 660 * MIB), offer("v7", "v6", MIB))
-    assert [o.way for o in found.options] == [Way.PACKED, Way.WHOLE]
+    assert [o.way for o in found.options] == [Detour.COMPRESSED, Way.WHOLE]
 
 
 def test_a_base_that_only_the_regional_bucket_has_is_brought_from_there() -> None:
     found = the_plan(Holdings(regional={digest("v6"): 1000 * MIB}), offer("v7", "v6", 50 * MIB))
-    assert found.chosen.way is Way.DELTA
+    assert found.chosen.way is Detour.DELTA
     assert found.chosen.base_in_region
     assert not the_plan(HELD, offer("v7", "v6", 50 * MIB)).chosen.base_in_region
 
@@ -130,12 +131,12 @@ def test_nothing_is_worse_than_the_whole_or_starts_from_what_is_not_held(
     want = wanted("n0", size_bytes)
     found = the_plan(held, *offers, speeds=speeds, want=want)
     last = found.options[-1]
-    assert not last.way.is_accelerated
+    assert isinstance(last.way, Way)
     assert len(found.options) <= OPTIONS_MAX + 1
     for option in found.options:
         assert option.score <= last.score
         assert option.seconds <= option.score
-        if option.way.is_accelerated:
+        if isinstance(option.way, Detour):
             check_chain(option, want.file, held, offers)
     assert [o.score for o in found.options] == sorted(o.score for o in found.options)
 
@@ -181,7 +182,7 @@ def test_the_chosen_chain_is_the_cheapest_of_all(offers: list[Offer], speeds: Sp
         return min((cheapest_to(o.old or "", seen | {node}) + cost(o) for o in into), default=float("inf"))
 
     found = the_plan(held, *offers, speeds=speeds, want=want)
-    rebuilt = [o.seconds for o in found.options if o.way.is_accelerated]
+    rebuilt = [o.seconds for o in found.options if isinstance(o.way, Detour)]
     if rebuilt:
         assert min(rebuilt) == pytest.approx(cheapest_to(want.file.digest, frozenset({want.file.digest})))
 
@@ -213,5 +214,5 @@ def test_a_delta_that_is_nearly_here_is_finished_rather_than_the_whole() -> None
     """After a crash both lie here for the most part: the file that was being made, and the delta that makes it."""
     nearly = replace(offer("v7", "v6", 100 * MIB), here_bytes=92 * MIB)
     found = the_plan(HELD, nearly, speeds=Speeds(), want=wanted("v7", missing=80 * MIB))
-    assert found.chosen.way is Way.DELTA
+    assert found.chosen.way is Detour.DELTA
     assert found.chosen.origin_bytes == 8 * MIB

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from modelcast.consumers.fetch import BaseCandidates, Step, Way, in_words
 from modelcast.deltas.fetch.planning.costs import Speeds
 from modelcast.deltas.fetch.planning.labels import labelled
-from modelcast.deltas.fetch.planning.paths import FilePlan, Offer, Option
+from modelcast.deltas.fetch.planning.paths import Detour, FilePlan, Offer, Option
 from modelcast.deltas.fetch.planning.patience import (
     BETWEEN_MAX,
     OLDER_MAX,
@@ -67,9 +67,9 @@ def test_the_wait_is_bounded(size_bytes: int, hints: list[DeltaHint], rate: floa
     assert 0 <= wait <= min(WAIT_SECONDS_MAX, transfer_seconds(files) / 2)
 
 
-def option(kind: Way, base: str = "", deltas: int = 1) -> Option:
+def option(kind: Way | Detour, base: str = "", deltas: int = 1) -> Option:
     offers = tuple(Offer("n", base, 1, f"k{i}") for i in range(deltas))
-    return Option(kind, 1, 1.0, 1.0, offers if kind.is_accelerated else (), base)
+    return Option(kind, 1, 1.0, 1.0, offers if isinstance(kind, Detour) else (), base)
 
 
 def rest(chosen: Option) -> Option:
@@ -82,19 +82,22 @@ def rest(chosen: Option) -> Option:
     ("chosen", "words"),
     [
         ([option(Way.WHOLE)], "whole"),
-        ([option(Way.DELTA, "b")], "delta from 3"),
-        ([option(Way.CHAIN, "b", 2)], "chain of 2 deltas from 3"),
-        ([option(Way.PACKED)], "compressed whole"),
-        ([option(Way.PACKED, deltas=2)], "compressed whole + delta"),
-        ([option(Way.PACKED, deltas=3)] * 2, "2 compressed wholes + 2 deltas each"),
-        ([rest(option(Way.PACKED, deltas=2))] * 2, "2 rests of compressed wholes + delta each"),
-        ([option(Way.DELTA, "stranger")], "delta"),
-        ([option(Way.CACHE)] * 3 + [option(Way.DELTA, "b")], "3 unchanged, 1 delta from 3"),
-        ([option(Way.DELTA, "b")] * 2 + [option(Way.REGION)], "1 from the region, 2 deltas from 3"),
-        ([option(Way.PACKED)] * 2 + [option(Way.WHOLE)] * 3, "2 compressed wholes, 3 wholes"),
-        ([rest(option(Way.DELTA, "b"))], "rest of a delta from 3"),
-        ([rest(option(Way.CHAIN, "b", 2))] * 2, "2 rests of chains of 2 deltas from 3"),
-        ([rest(option(Way.PACKED)), option(Way.PACKED)], "1 compressed whole, 1 rest of a compressed whole"),
+        ([option(Detour.DELTA, "b")], "delta from 3"),
+        ([option(Detour.CHAIN, "b", 2)], "chain of 2 deltas from 3"),
+        ([option(Detour.COMPRESSED)], "compressed whole"),
+        ([option(Detour.COMPRESSED, deltas=2)], "compressed whole + delta"),
+        ([option(Detour.COMPRESSED, deltas=3)] * 2, "2 compressed wholes + 2 deltas each"),
+        ([rest(option(Detour.COMPRESSED, deltas=2))] * 2, "2 rests of compressed wholes + delta each"),
+        ([option(Detour.DELTA, "stranger")], "delta"),
+        ([option(Way.CACHE)] * 3 + [option(Detour.DELTA, "b")], "3 unchanged, 1 delta from 3"),
+        ([option(Detour.DELTA, "b")] * 2 + [option(Way.REGION)], "1 from the region, 2 deltas from 3"),
+        ([option(Detour.COMPRESSED)] * 2 + [option(Way.WHOLE)] * 3, "2 compressed wholes, 3 wholes"),
+        ([rest(option(Detour.DELTA, "b"))], "rest of a delta from 3"),
+        ([rest(option(Detour.CHAIN, "b", 2))] * 2, "2 rests of chains of 2 deltas from 3"),
+        (
+            [rest(option(Detour.COMPRESSED)), option(Detour.COMPRESSED)],
+            "1 compressed whole, 1 rest of a compressed whole",
+        ),
     ],
 )
 def test_ways_are_said_in_few_words(chosen: list[Option], words: str) -> None:

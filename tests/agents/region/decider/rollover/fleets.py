@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from modelcast.agents.region.decider.rollover.pod_facts import Need, PodFacts
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.agents.region.decider.rollover.values import Need, PodFacts
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 
 NOW = 1000.0
 

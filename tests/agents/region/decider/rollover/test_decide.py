@@ -4,7 +4,7 @@ import pytest
 
 from modelcast.agents.region.decider.rollover.decide import decide
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 from tests.agents.region.decider.rollover.fleets import NOW, fleet, policy
 
 # fleet, policy, who is ordered, why the rest waits ("": nothing waits)

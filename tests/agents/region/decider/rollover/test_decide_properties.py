@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from modelcast.agents.region.decider.rollover.decide import decide
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 from tests.agents.region.decider.rollover.world import PodActor, RolloverWorld
 
 MEAN = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

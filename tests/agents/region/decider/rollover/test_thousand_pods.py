@@ -3,7 +3,7 @@
 import pytest
 
 from modelcast.agents.region.decider.rollover.policy import RolloverPolicy
-from modelcast.schemas.amounts import Amount
+from modelcast.schemas.text.amounts import Amount
 from tests.bench.rollover import LOAD_SECONDS, POLICIES, predicted_seconds, rolled, zones_of
 
 

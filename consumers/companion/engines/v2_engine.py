@@ -1,0 +1,95 @@
+"""What engines of servers with V2's model-repository extension over HTTP share.
+
+A load reads a settings file from disk, so it is written just before. After a load that failed it says again what
+serves: else a server that restarts would load the version that it has just refused.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from modelcast.consumers.companion.delivery import Delivered
+from modelcast.consumers.companion.engines.http_engine import HttpEngine, load_refused
+from modelcast.consumers.companion.http import ServerAnswer
+from modelcast.consumers.companion.placing import settings_bytes
+from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
+from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
+
+INFER_SECONDS = 60.0
+
+
+class V2Engine(HttpEngine):
+    """See ``HttpEngine``. A version with recorded samples is tried under another name before it takes traffic."""
+
+    settings_file: ClassVar[str]
+
+    @abstractmethod
+    def trial_settings(self, delivered: Delivered) -> Mapping[str, Any]:
+        """The settings that load the version under ``trial_name``."""
+
+    @abstractmethod
+    def load_code(self, answer: ServerAnswer) -> str:
+        """``LoadFailed``'s code for its answer to a load of files that were verified and placed whole."""
+
+    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+        """Let go of what a companion that was killed has left under trial."""
+        for model in await asyncio.to_thread(self.repository.models, TRIAL_SUFFIX):
+            await self._end_trial(model)
+
+    async def note(self, model: str) -> bytes | None:
+        """The settings of what serves."""
+        return await self.read(model, self.settings_file)
+
+    async def send_load(self, delivered: Delivered) -> None:
+        """See ``HttpEngine.send_load``."""
+        model = delivered.order.model
+        if delivered.samples:
+            trial = trial_name(model)
+            try:
+                await self._load(trial, self.trial_settings(delivered))
+                await compare_answers(trial, delivered.samples, self._ask)
+            finally:
+                await self._end_trial(trial)
+        await self._load(model, delivered.layout.settings)
+        await compare_answers(model, delivered.samples, self._ask)  # now it is warm, too
+
+    async def undo_load(self, model: str, noted: bytes | None) -> None:
+        """See ``HttpEngine.undo_load``."""
+        await self.write(model, self.settings_file, noted)
+
+    async def retire(self, model: str) -> None:
+        """See ``Engine.retire``. Its settings go first: a server that restarts must not load it again."""
+        await self.write(model, self.settings_file, None)
+        await self.ask_to_unload(model, "POST", _path(model, "unload"))
+
+    async def _load(self, name: str, settings: Mapping[str, Any]) -> None:
+        await self.write(name, self.settings_file, settings_bytes(settings))
+        answer = await self.client.ask("POST", _path(name, "load"), seconds=self.load_seconds_max)
+        if answer.status >= 300:
+            raise load_refused(answer, self.load_code(answer))
+
+    async def _end_trial(self, trial: str) -> None:
+        await asyncio.to_thread(self.repository.discard, trial)
+        with suppress(PodUnreachable):  # the next trial of that model takes its place
+            await self.client.ask("POST", _path(trial, "unload"))
+
+    async def _ask(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        path = f"/v2/models/{quote(name, safe='')}/infer"
+        try:
+            answer = await self.client.ask("POST", path, body=request, seconds=INFER_SECONDS)
+        except PodUnreachable as error:
+            raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
+        if answer.status == 200 and isinstance(answer.body, dict):
+            return answer.body
+        said = answer.message if answer.status != 200 else "its answer is no JSON"
+        raise load_refused(
+            ServerAnswer(answer.status, answer.body, f"the recorded sample is refused: {said}"),
+            BLAMES_THE_VERSION if answer.status in {400, 422} else "server_failed",
+        )
+
+
+def _path(name: str, verb: str) -> str:
+    return f"/v2/repository/models/{quote(name, safe='')}/{verb}"

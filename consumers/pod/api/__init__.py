@@ -1,0 +1,1 @@
+"""The pod over HTTP: what a path asks for, routes, inference."""

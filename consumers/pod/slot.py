@@ -1,0 +1,77 @@
+"""One model's place in a pod: what serves there, what should, and what is being brought up."""
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from multidict import CIMultiDict
+
+from modelcast.consumers.pod.engine import Served
+from modelcast.consumers.pod_clients.port import LoadOrder
+from modelcast.schemas.backoff import backoff_seconds
+
+RESPAWN_SECONDS_MIN = 0.1
+RESPAWN_SECONDS_MAX = 30.0
+STEADY_SECONDS = 60.0  # what served this long starts a new count of crashes
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What serves, by which order, and the headers of its answers."""
+
+    order: LoadOrder
+    served: Served
+    since: float  # monotonic seconds
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The headers that name version and authority. Not to be changed: each answer copies them."""
+        return {
+            "modelcast-version": str(self.order.version),
+            "modelcast-digest": self.order.manifest_digest,
+            "modelcast-generation": str(self.order.generation),
+            "modelcast-epoch": str(self.order.epoch),
+            "modelcast-registry": self.order.registry_id,
+            "modelcast-proof": self.served.proof,
+        }
+
+    @cached_property
+    def answer_headers(self) -> "CIMultiDict[str]":
+        """The same for an answer in JSON, as a client library wants them: to copy them costs little."""
+        return CIMultiDict({**self.headers, "Content-Type": "application/json"})
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One model's place in the pod."""
+
+    model: str
+    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
+    serving: Serving | None = None
+    aspired: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
+    bringing_up: "asyncio.Task[None] | None" = None
+    bringing_up_order: LoadOrder | None = None
+    failures: int = 0  # losses and failed respawns in a row
+    reason: str = ""  # why the latest attempt failed
+    reached: int = -1  # the generation whose order was carried out last since the start; -1: none
+
+    def brings_up(self, order: LoadOrder) -> bool:
+        """Whether just what ``order`` asks for is being brought up."""
+        other = self.bringing_up_order
+        return other is not None and (other.epoch, other.generation, other.manifest_digest) == (
+            order.epoch,
+            order.generation,
+            order.manifest_digest,
+        )
+
+    def lost(self, why: str, now: float) -> None:
+        """What served at ``now`` (monotonic seconds) serves no more."""
+        if self.serving is not None and now - self.serving.since > STEADY_SECONDS:
+            self.failures = 0
+        self.serving, self.reason = None, why
+
+    def respawn_seconds(self) -> float:
+        """Count one more attempt to bring up what was lost; seconds until it may begin: none, then doubling."""
+        self.failures += 1
+        again = self.failures - 1
+        return backoff_seconds(RESPAWN_SECONDS_MIN, again, RESPAWN_SECONDS_MAX) if again else 0.0

@@ -1,0 +1,223 @@
+"""What is shown now: takes in what sources bring, advances the clock, and sends watchers what changed."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from modelcast.dashboard.sources.news import NewsBatch, Reach
+from modelcast.dashboard.stream import EventStream
+from modelcast.dashboard.view.entries import Announced
+from modelcast.dashboard.view.overview import Overview
+from modelcast.dashboard.view.pairs import Pair
+from modelcast.dashboard.view.problems import Problem, problems
+from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
+from modelcast.schemas.statuses import Limits
+
+ENTRIES_KEPT = 100
+TICK_SECONDS = 2.0
+"""How often watchers hear how old things are: two missed, and a page says that it is cut off."""
+CLOCK_SECONDS = 0.5
+FLUSH_SECONDS = 0.05
+SHARE_MAX = 0.2
+"""Finding out what is wrong takes at most such a part of the time."""
+PAIRS_MAX = 5_000
+"""More changed pairs at once, and watchers read the whole grid."""
+PROBLEMS_SENT = 200
+STALE_SECONDS = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The age of what is shown. Ages are in seconds; None: never.
+
+    Attributes:
+        as_of_us: this machine's clock, UTC microseconds.
+        source: where states come from now: ``kafka``, ``redis`` or ``none``.
+        age_seconds: seconds since the tracker's last report.
+        kafka: how Kafka is.
+        redis: how Redis is.
+        tracker_seconds: since any tracker told that it lives, each second, by Redis; None: not known.
+        kafka_age_seconds: since Kafka was last known to be there.
+        redis_age_seconds: since Redis was last known to be there.
+        stale: whether what is shown is how things were, not how they are.
+        missing: what can't be read, for people.
+    """
+
+    as_of_us: int
+    source: str
+    age_seconds: float | None
+    kafka: str
+    redis: str
+    tracker_seconds: float | None
+    kafka_age_seconds: float | None
+    redis_age_seconds: float | None
+    stale: bool
+    missing: tuple[str, ...]
+
+
+class Dashboard:
+    """All that the pages show, kept current by sources and the clock. For one event loop."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.overview = Overview(limits)
+        self.stream = EventStream(secrets.token_hex(4))
+        self.announced = Announced(ENTRIES_KEPT)
+        self.problems: list[Problem] = []
+        self.verdict: OverviewVerdict = overview_verdict(self.overview, ())
+        self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
+        self._alive_at: dict[str, float] = {}
+        self._tracker_at: float | None = None
+        self._stale = False
+        self._missing: dict[str, tuple[str, ...]] = {}
+        self._changed: dict[tuple[str, str], Pair] = {}
+        self._models: set[str] = set()
+        self._sent: dict[str, Problem] = {}
+        self._seen = (-1, -1)
+        self._wake = asyncio.Event()
+
+    # --- what comes in -------------------------------------------------------------------------------------------
+
+    def take(self, batch: NewsBatch) -> None:
+        """Take in what a source brought."""
+        now_us, now = time.time_ns() // 1000, time.monotonic()
+        changed = self._reach[batch.source] is not batch.reach
+        self._reach[batch.source] = batch.reach
+        if batch.reach in {Reach.LIVE, Reach.CATCHING_UP}:
+            self._alive_at[batch.source] = now
+        if self._missing.get(batch.source, ()) != batch.missing:
+            self._missing[batch.source] = batch.missing
+            self.overview.revision += 1
+        for seen in batch.states:
+            before = self.overview.revision
+            if seen.state is None:
+                self.overview.drop(seen.model)
+            else:
+                self._note(self.overview.take(seen.state, seen.appended_us, now_us, batch.source))
+            if self.overview.revision != before:
+                self._models.add(seen.model)
+        if batch.complete is not None:
+            for gone in self.overview.models.keys() - batch.complete:
+                self.overview.drop(gone)
+        if batch.workers is not None:
+            self.overview.workers = batch.workers
+        if batch.source == "redis":
+            self._tracker_at = None if batch.tracker_seconds is None else now - batch.tracker_seconds
+        for stated, at_us in sorted(batch.entries, key=lambda pair: pair[1]):
+            if (line := self.announced.take(stated, at_us)) is not None:
+                self.stream.send("entry", line, now)
+        if changed:
+            self.stream.send("tick", self.freshness(), now)
+        self._wake.set()
+
+    @property
+    def kafka_reads(self) -> bool:
+        """Whether states come from Kafka now."""
+        return self._reach["kafka"] is Reach.LIVE
+
+    @property
+    def ready(self) -> str:
+        """Why nothing can be shown yet, or ""."""
+        if self._reach["kafka"] is Reach.LIVE or (self._reach["kafka"] is Reach.AWAY and self.overview.models):
+            return ""
+        return f"Kafka: {self._reach['kafka'].value}; Redis: {self._reach['redis'].value}"
+
+    # --- what goes out -------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Send watchers what changed, until cancelled."""
+        clock, tick = asyncio.create_task(self._clock()), asyncio.create_task(self._tick())
+        try:
+            while True:
+                await self._wake.wait()
+                await asyncio.sleep(FLUSH_SECONDS)
+                self._wake.clear()
+                began = time.thread_time()
+                self.flush()
+                await asyncio.sleep((time.thread_time() - began) / SHARE_MAX)
+        finally:
+            clock.cancel()
+            tick.cancel()
+
+    async def _clock(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_SECONDS)
+            now_us = time.time_ns() // 1000
+            self._note(self.overview.tick(now_us))
+            heads = {name: view.state.head_generation for name, view in self.overview.models.items()}
+            for line in self.announced.compare(heads, now_us) if heads else ():
+                self.stream.send("entry", line, time.monotonic())
+            self._wake.set()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.stream.send("tick", self.freshness(), time.monotonic())
+
+    def _note(self, pairs: Iterable[Pair]) -> None:
+        for pair in pairs:
+            self._changed[pair.model, pair.row.region] = pair
+            self._models.add(pair.model)
+
+    def flush(self) -> None:
+        """Find out what is wrong now, and send watchers what is different."""
+        now_us, now = time.time_ns() // 1000, time.monotonic()
+        stale = any(now_us - v.appended_us > STALE_SECONDS * 1_000_000 for v in self.overview.models.values())
+        seen = (self.overview.revision, self.overview.shape)
+        if seen == self._seen and not self._changed and not self._models and not (stale or self._stale):
+            return
+        self._stale = stale
+        changed, self._changed = self._changed, {}
+        models, self._models = self._models, set()
+        if (self._seen[1] != self.overview.shape and self._seen[1] >= 0) or len(changed) > PAIRS_MAX:
+            self.stream.send("resync", {}, now)
+        elif changed:
+            rows = [(p.model, p.row.region, p.status, p.since_us) for p in changed.values()]
+            self.stream.send("pairs", rows, now)
+        self._seen = seen
+        self.problems = problems(self.overview, now_us)
+        found = overview_verdict(self.overview, self.problems)
+        if found != self.verdict:
+            self.verdict = found
+            self.stream.send("verdict", found, now)
+        self._send_problems(now)
+        if models:
+            self.stream.send("models", sorted(models)[:PROBLEMS_SENT], now)
+
+    def _send_problems(self, now: float) -> None:
+        top = {p.id: p for p in self.problems[:PROBLEMS_SENT]}
+        for gone in self._sent.keys() - top.keys():
+            self.stream.send("gone", gone, now)
+        for place, (id_, problem) in enumerate(top.items()):
+            if self._sent.get(id_) != problem:
+                self.stream.send("problem", {"place": place, **as_dict(problem)}, now)
+        if list(self._sent) != list(top):
+            self.stream.send("order", list(top), now)
+        self._sent = top
+
+    def freshness(self) -> Freshness:
+        """The age of what is shown."""
+        now_us, now = time.time_ns() // 1000, time.monotonic()
+        newest = self.overview.newest_us()
+        age = max(0, now_us - newest) / 1_000_000 if newest else None
+        sources = {view.source for view in self.overview.models.values()}
+        source = "kafka" if self.kafka_reads else "redis" if "redis" in sources else next(iter(sources), "none")
+        ages = {name: now - at for name, at in self._alive_at.items()}
+        return Freshness(
+            as_of_us=now_us,
+            source=source,
+            age_seconds=age,
+            kafka=self._reach["kafka"].value,
+            redis=self._reach["redis"].value,
+            tracker_seconds=None if self._tracker_at is None else now - self._tracker_at,
+            kafka_age_seconds=ages.get("kafka"),
+            redis_age_seconds=ages.get("redis"),
+            stale=age is not None and age > STALE_SECONDS,
+            missing=tuple(line for lines in self._missing.values() for line in lines),
+        )
+
+
+def as_dict(problem: Problem) -> dict[str, object]:
+    """A problem as JSON has it."""
+    return {f.name: getattr(problem, f.name) for f in fields(problem)}

@@ -1,0 +1,144 @@
+"""All models and regions, kept up to date by what is read and by the clock. Decides on values; reads nothing."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from modelcast.dashboard.view.pairs import ModelView, Pair, make_pair
+from modelcast.schemas.records import RegionHeartbeat, VersionState
+from modelcast.schemas.statuses import TROUBLE, Limits, Status, worst
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A region's worker, by its last heartbeat; ``heard_at_us`` by this machine's clock."""
+
+    heartbeat: RegionHeartbeat
+    heard_at_us: int
+
+
+@dataclass(slots=True)
+class Overview:
+    """All models and regions as they are shown.
+
+    Attributes:
+        limits: when statuses turn worse.
+        models: by name.
+        workers: heartbeats, by region; empty while Redis can't be read.
+        revision: grows with every change of a status, a version or a name.
+        shape: grows with every model or region that comes or goes: a page that drew a grid draws it anew.
+    """
+
+    limits: Limits
+    models: dict[str, ModelView] = field(default_factory=dict)
+    workers: Mapping[str, tuple[Worker, ...]] = field(default_factory=dict)
+    revision: int = 0
+    shape: int = 0
+
+    def take(self, state: VersionState, appended_us: int, now_us: int, source: str) -> tuple[Pair, ...]:
+        """Take in a model's state.
+
+        Returns:
+            The pairs whose status is another one now, or that are new.
+        """
+        before = self.models.get(state.model)
+        if before is not None and state.updated_at_us < before.state.updated_at_us and source != before.source:
+            return ()  # the other source is behind
+        pairs = {
+            row.region: make_pair(state, row, before.pairs.get(row.region) if before else None, now_us, self.limits)
+            for row in state.regions
+        }
+        waiting_us = max(0, state.updated_at_us - state.as_of_us) if state.as_of_us else 0
+        view = _view(replace(state, regions=()), pairs, appended_us - waiting_us, source)
+        self.models[state.model] = view
+        if before is None or before.pairs.keys() != pairs.keys():
+            self.shape += 1
+        changed = tuple(
+            pair
+            for region, pair in pairs.items()
+            if before is None
+            or (old := before.pairs.get(region)) is None
+            or (old.status, old.since_us) != (pair.status, pair.since_us)
+        )
+        if before is None or changed or _news(before) != _news(view):
+            self.revision += 1
+        return changed
+
+    def drop(self, model: str) -> None:
+        """Forget a model that is gone from the topic."""
+        if self.models.pop(model, None) is not None:
+            self.shape += 1
+            self.revision += 1
+
+    def tick(self, now_us: int) -> tuple[Pair, ...]:
+        """Apply what the clock alone changes.
+
+        Returns:
+            The pairs whose status is another one now.
+        """
+        changed: list[Pair] = []
+        for name, view in self.models.items():
+            if not 0 < view.until_us <= now_us:
+                continue
+            state = replace(view.state, regions=())
+            pairs = {
+                region: make_pair(state, pair.row, pair, now_us, self.limits) if 0 < pair.until_us <= now_us else pair
+                for region, pair in view.pairs.items()
+            }
+            changed += [pair for region, pair in pairs.items() if pair.status is not view.pairs[region].status]
+            self.models[name] = _view(state, pairs, view.appended_us, view.source)
+        if changed:
+            self.revision += 1
+        return tuple(changed)
+
+    @property
+    def regions(self) -> list[str]:
+        """Names of all regions that any model or heartbeat tells of, in order."""
+        return sorted({region for view in self.models.values() for region in view.pairs} | set(self.workers))
+
+    def pairs(self) -> Iterable[Pair]:
+        """Every pair."""
+        for view in self.models.values():
+            yield from view.pairs.values()
+
+    def troubled(self) -> Iterable[Pair]:
+        """Every counted pair whose status a person wants to see."""
+        for view in self.models.values():
+            yield from view.troubled
+
+    def counts(self) -> Counter[Status]:
+        """How many counted pairs have each status."""
+        found: Counter[Status] = Counter()
+        for view in self.models.values():
+            found.update(view.statuses)
+        return found
+
+    def newest_us(self) -> int:
+        """When the tracker last reported, UTC microseconds by this machine's clock; 0: never."""
+        return max((view.appended_us for view in self.models.values()), default=0)
+
+
+def _view(state: VersionState, pairs: Mapping[str, Pair], appended_us: int, source: str) -> ModelView:
+    counted = [p for p in pairs.values() if p.counted]
+    statuses = Counter(p.status for p in counted)
+    troubled = tuple(p for p in counted if p.status in TROUBLE)
+    until_us = min((p.until_us for p in pairs.values() if p.until_us), default=0)
+    status = Status.ALARM if state.alarm else worst(statuses)
+    return ModelView(state, pairs, status, appended_us, source, until_us, statuses, troubled)
+
+
+def _news(view: ModelView) -> object:
+    state = replace(view.state, updated_at_us=0, as_of_us=0)
+    rows = tuple(
+        (
+            p.row.served_version,
+            p.row.aspired_version,
+            p.row.staged_version,
+            p.row.pods_serving,
+            p.row.bytes_moved,
+            p.row.error,
+            p.row.rollover,
+        )
+        for p in view.pairs.values()
+    )
+    return state, rows

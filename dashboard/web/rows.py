@@ -1,0 +1,206 @@
+"""One row of what the API answers: a pair, a model, a region, a worker. Times are UTC microseconds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from modelcast.dashboard.view.overview import Overview, Worker
+from modelcast.dashboard.view.pairs import ModelView, Pair
+from modelcast.schemas.statuses import LOOKS, Status, worst
+
+
+@dataclass(frozen=True, slots=True)
+class PairLine:
+    """One model in one region."""
+
+    model: str
+    region: str
+    status: Status
+    since_us: int
+    counted: bool
+    left_out: str
+    state: str
+    served_version: int | None
+    reported_version: int | None
+    aspired_version: int | None
+    staged_version: int | None
+    refused_version: int | None
+    pinned_version: int | None
+    paused: bool
+    pods_serving: int
+    pods_expected: int
+    behind_since_us: int
+    reported_at_us: int
+    heard_at_us: int
+    bytes_moved: int
+    bytes_saved: int
+    bytes_total: int
+    bytes_planned: int
+    bytes_per_second: float
+    way: str
+    rollover: str
+    stage_seconds: dict[str, float]
+    error: str
+    error_generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """One model in a list. ``serving`` of ``counted`` regions serve the aspired version."""
+
+    model: str
+    status: Status
+    since_us: int
+    latest_version: int | None
+    consistent_version: int | None
+    consistent_since_us: int
+    last_consistent_version: int | None
+    serving: int
+    counted: int
+    skew: int
+    skew_since_us: int
+    behind_since_us: int
+    head_generation: int
+    regions_omitted: int
+    alarm: str
+    reported_at_us: int
+    statuses: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionLine:
+    """One region in a list. ``serving`` of ``counted`` models serve the aspired version."""
+
+    region: str
+    status: Status
+    heard_at_us: int
+    workers: int
+    serving: int
+    counted: int
+    behind_since_us: int
+    disk_free_bytes: int | None
+    statuses: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLine:
+    """A worker of a region, by its last heartbeat."""
+
+    worker: str
+    heard_at_us: int
+    started_at_us: int
+    models_owned: int
+    disk_free_bytes: int
+    cache_used_bytes: int
+    origin_bytes_per_second: float
+    draining: bool
+    software: dict[str, str]
+
+
+def pair_line(pair: Pair) -> PairLine:
+    """A pair as it is answered."""
+    row = pair.row
+    return PairLine(
+        model=pair.model,
+        region=row.region,
+        status=pair.status,
+        since_us=pair.since_us,
+        counted=pair.counted,
+        left_out=row.left_out,
+        state=row.state.value if row.state else "",
+        served_version=row.served_version,
+        reported_version=row.reported_version,
+        aspired_version=row.aspired_version,
+        staged_version=row.staged_version,
+        refused_version=row.refused_version,
+        pinned_version=row.pinned_version,
+        paused=row.paused,
+        pods_serving=0 if pair.status is Status.SILENT else row.pods_serving,
+        pods_expected=row.pods_expected,
+        behind_since_us=row.behind_since_us,
+        reported_at_us=row.reported_at_us,
+        heard_at_us=row.heard_at_us,
+        bytes_moved=row.bytes_moved,
+        bytes_saved=row.bytes_saved,
+        bytes_total=row.bytes_total,
+        bytes_planned=row.bytes_planned,
+        bytes_per_second=row.bytes_per_second,
+        way=row.way,
+        rollover=row.rollover,
+        stage_seconds=dict(row.stage_seconds),
+        error=row.error,
+        error_generation=row.error_generation,
+    )
+
+
+def model_line(view: ModelView) -> ModelLine:
+    """A model as it is answered."""
+    state, counted = view.state, [p for p in view.pairs.values() if p.counted]
+    return ModelLine(
+        model=state.model,
+        status=view.status,
+        since_us=_oldest(p.since_us for p in counted if p.status is view.status),
+        latest_version=state.latest_version,
+        consistent_version=state.consistent_version if _serving(counted) == len(counted) else None,
+        consistent_since_us=state.consistent_since_us,
+        last_consistent_version=state.last_consistent_version,
+        serving=_serving(counted),
+        counted=len(counted),
+        skew=state.skew,
+        skew_since_us=state.skew_since_us,
+        behind_since_us=_oldest(p.row.behind_since_us for p in counted if p.row.behind_since_us),
+        head_generation=state.head_generation,
+        regions_omitted=state.regions_omitted,
+        alarm=state.alarm,
+        reported_at_us=view.appended_us,
+        statuses={status.value: view.statuses[status] for status in LOOKS if view.statuses.get(status)},
+    )
+
+
+def region_line(overview: Overview, region: str) -> RegionLine:
+    """A region as it is answered."""
+    pairs = [view.pairs[region] for view in overview.models.values() if region in view.pairs]
+    counted, workers = [p for p in pairs if p.counted], overview.workers.get(region, ())
+    return RegionLine(
+        region=region,
+        status=worst(p.status for p in counted),
+        heard_at_us=max([*(w.heard_at_us for w in workers), *(p.row.heard_at_us for p in pairs)], default=0),
+        workers=len(workers),
+        serving=_serving(counted),
+        counted=len(counted),
+        behind_since_us=_oldest(p.row.behind_since_us for p in counted if p.row.behind_since_us),
+        disk_free_bytes=min((w.heartbeat.disk_free_bytes for w in workers), default=None),
+        statuses=_statuses_of(counted),
+    )
+
+
+def worker_line(worker: Worker) -> WorkerLine:
+    """A worker as it is answered."""
+    beat = worker.heartbeat
+    return WorkerLine(
+        worker=beat.worker,
+        heard_at_us=worker.heard_at_us,
+        started_at_us=beat.started_at_us,
+        models_owned=beat.models_owned,
+        disk_free_bytes=beat.disk_free_bytes,
+        cache_used_bytes=beat.cache_used_bytes,
+        origin_bytes_per_second=beat.origin_bytes_per_second,
+        draining=beat.draining,
+        software=dict(beat.software),
+    )
+
+
+def _serving(pairs: list[Pair]) -> int:
+    """How many serve the aspired version; what was not heard of in time does not."""
+    return sum(LOOKS[p.status].serves_aspired for p in pairs)
+
+
+def _statuses_of(pairs: list[Pair]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for status in LOOKS:
+        if count := sum(p.status is status for p in pairs):
+            found[status.value] = count
+    return found
+
+
+def _oldest(times: Iterable[int]) -> int:
+    return min((at for at in times if at), default=0)

@@ -1,0 +1,3 @@
+"""Which old file each new one is best made of. Pure."""
+
+__all__ = ["partners"]

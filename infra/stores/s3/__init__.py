@@ -1,0 +1,5 @@
+"""``ObjectStore`` on S3 and what speaks it, and how a store is reached."""
+
+from modelcast.infra.stores.s3.store import S3Store, open_store
+
+__all__ = ["S3Store", "etags", "open_store", "roads"]

@@ -1,0 +1,3 @@
+"""Text from people and from elsewhere: read, or made harmless for a terminal."""
+
+__all__ = ["amounts", "printable"]

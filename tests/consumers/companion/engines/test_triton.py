@@ -1,0 +1,96 @@
+"""Kind ``triton`` against the real tritonserver 2.51 in explicit mode."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from modelcast.consumers.pod_clients.port import LoadFailed
+from modelcast.consumers.pod_clients.v2 import V2Pod
+from tests.consumers.companion.companion_process import CompanionProcess
+from tests.consumers.companion.conformance import ComparingConformance
+from tests.consumers.companion.servers.server_process import ServerProcess, running
+from tests.consumers.companion.servers.triton_model import CONFIG, FLOATS, MODEL
+from tests.consumers.pod.models import Artifact, order
+from tests.consumers.pod.pod_process import TOKEN
+from tests.support.servers.serving_peers import triton_command, triton_folder
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+
+
+class TritonServer(ServerProcess):
+    """See ``ServerRig``."""
+
+    name = "tritonserver"
+    ports = 2
+
+    @property
+    def options(self) -> list[str]:
+        address = f"grpc://127.0.0.1:{self.other_ports[0]}"
+        return ["--kind", "triton", "--server", address, "--repository", str(self.repository)]
+
+    def command(self) -> tuple[list[str], Mapping[str, str]]:
+        return triton_command(self.repository, self.http_port, self.other_ports[0])
+
+    def artifact(self, number: int | str, **more: bytes) -> Artifact:
+        model = MODEL.replace("SITE", str(triton_folder() / "site"))
+        config = {**CONFIG, "output": FLOATS} if "floats" in more else CONFIG
+        return Artifact(
+            {
+                "model.py": model.encode(),
+                "number.txt": str(number).encode(),
+                "modelcast/triton.json": json.dumps({"config": config}).encode(),
+                **{f"{name}.txt": value for name, value in more.items()},
+            }
+        )
+
+
+class TestTriton(ComparingConformance):
+    @pytest.fixture
+    def rig(self, tmp_path: Path) -> Iterator[TritonServer]:
+        with running(TritonServer(tmp_path)) as server:
+            yield server
+
+    async def test_without_a_shared_folder_the_files_travel_with_the_load(
+        self, rig: TritonServer, tmp_path: Path
+    ) -> None:
+        home = tmp_path / "companion"
+        home.mkdir()
+        companion = CompanionProcess(home, *rig.options[:4]).start()
+        driver = V2Pod("companion-a", companion.url, TOKEN)
+        for version in (1, 2):
+            rig.artifact(version).put(companion.cache)
+            await driver.load(order(rig.artifact(version), version))
+            await self.is_served(version, rig, driver)
+        bad = rig.sampled(3, "3 4", [3.0, 5.0])
+        bad.put(companion.cache)
+        with pytest.raises(LoadFailed, match="is 4 at 1, recorded is 5"):
+            await driver.load(order(bad, 3))
+        await self.is_served(2, rig, driver)
+        assert list(rig.repository.iterdir()) == []
+        await driver.aclose()
+        companion.stop()
+
+    async def test_a_module_that_this_triton_lacks_blames_no_version(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        files = {**rig.artifact(2).files, "model.py": b"import nowhere_to_be_found"}
+        lacking = Artifact(files)
+        lacking.put(companion.cache)
+        with pytest.raises(LoadFailed, match="nowhere_to_be_found") as caught:
+            await driver.load(order(lacking, 2))
+        assert caught.value.code == "unsupported"
+        await self.is_served(1, rig, driver)
+
+    async def test_a_backend_that_this_triton_lacks_blames_no_version(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        onnx = Artifact({"model.onnx": b"graph"})
+        onnx.put(companion.cache)
+        with pytest.raises(LoadFailed, match="onnxruntime") as caught:
+            await driver.load(order(onnx, 2))
+        assert caught.value.code == "unsupported"
+        await self.is_served(1, rig, driver)

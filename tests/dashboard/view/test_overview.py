@@ -1,0 +1,108 @@
+"""What news and the clock change in what is shown."""
+
+from modelcast.dashboard.view.overview import Overview
+from modelcast.schemas.states import State
+from modelcast.schemas.statuses import Limits, Status
+from tests.dashboard.makers import NOW, SECOND, fetching, row, state
+
+
+def overview() -> Overview:
+    return Overview(Limits())
+
+
+def statuses(shown: Overview, model: str = "fraud") -> dict[str, Status]:
+    return {region: pair.status for region, pair in shown.models[model].pairs.items()}
+
+
+def test_a_model_appears_with_its_pairs_and_the_worst_status() -> None:
+    shown = overview()
+    changed = shown.take(state("fraud", [row("eu"), fetching("us", 30)]), NOW, NOW, "kafka")
+    assert {p.row.region for p in changed} == {"eu", "us"}
+    assert statuses(shown) == {"eu": Status.OK, "us": Status.LAG}
+    assert shown.models["fraud"].status is Status.LAG
+    assert (shown.revision, shown.shape) == (1, 1)
+
+
+def test_what_the_tracker_repeats_is_no_news() -> None:
+    shown = overview()
+    shown.take(state("fraud", [row("eu")]), NOW, NOW, "kafka")
+    again = state("fraud", [row("eu", heard_at_us=NOW + 28 * SECOND)], updated_at_us=NOW + 30 * SECOND)
+    assert shown.take(again, NOW + 30 * SECOND, NOW + 30 * SECOND, "kafka") == ()
+    assert (shown.revision, shown.shape) == (1, 1)
+    assert shown.models["fraud"].appended_us == NOW + 30 * SECOND
+
+
+def test_a_word_turns_worse_by_the_clock_alone() -> None:
+    shown = overview()
+    moving = state("fraud", [fetching("eu", 30, moved_at_us=NOW), row("us")])
+    shown.take(moving, NOW, NOW, "kafka")
+    assert shown.tick(NOW + 29 * SECOND) == ()
+    (late,) = shown.tick(NOW + 31 * SECOND)
+    assert (late.row.region, late.status, late.since_us) == ("eu", Status.LATE, NOW - 30 * SECOND)
+    (stalled,) = shown.tick(NOW + 61 * SECOND)
+    assert stalled.status is Status.STALLED
+    assert shown.models["fraud"].status is Status.STALLED
+
+
+def test_bytes_that_move_keep_a_pair_from_being_stalled() -> None:
+    shown = overview()
+    shown.take(state("fraud", [fetching("eu", 30)]), NOW, NOW, "kafka")
+    moved = state("fraud", [fetching("eu", 70, moved_at_us=NOW + 40 * SECOND)], updated_at_us=NOW + 40 * SECOND)
+    shown.take(moved, NOW + 40 * SECOND, NOW + 40 * SECOND, "kafka")
+    shown.tick(NOW + 99 * SECOND)
+    assert statuses(shown) == {"eu": Status.LATE}
+
+
+def test_ok_expires_when_nothing_is_read_back() -> None:
+    shown = overview()
+    shown.take(state("fraud", [row("eu", read_at_us=NOW)]), NOW, NOW, "kafka")
+    shown.tick(NOW + 599 * SECOND)
+    assert statuses(shown) == {"eu": Status.OK}
+    shown.tick(NOW + 601 * SECOND)
+    assert statuses(shown) == {"eu": Status.SILENT}
+    assert shown.models["fraud"].pairs["eu"].since_us == NOW
+
+
+def test_a_region_whose_clock_is_wrong_is_not_silent_for_that() -> None:
+    shown = overview()
+    hours = 3600 * SECOND
+    shown.take(state("fraud", [row("eu", reported_at_us=NOW - 5 * hours)]), NOW, NOW, "kafka")
+    assert statuses(shown) == {"eu": Status.OK}
+    later = NOW + 290 * SECOND
+    shown.take(
+        state("fraud", [row("eu", reported_at_us=later - 5 * hours, read_at_us=later)], updated_at_us=later),
+        later,
+        later,
+        "kafka",
+    )
+    shown.tick(later + 400 * SECOND)
+    assert statuses(shown) == {"eu": Status.OK}
+
+
+def test_an_older_word_of_the_other_source_changes_nothing() -> None:
+    shown = overview()
+    shown.take(state("fraud", [row("eu")]), NOW, NOW, "kafka")
+    before = state("fraud", [row("eu", state=State.FAILED)], updated_at_us=NOW - SECOND)
+    assert shown.take(before, NOW, NOW, "redis") == ()
+    assert statuses(shown) == {"eu": Status.OK}
+
+
+def test_a_model_that_is_gone_is_shown_no_more() -> None:
+    shown = overview()
+    shown.take(state("fraud", [row("eu")]), NOW, NOW, "kafka")
+    shown.drop("fraud")
+    assert (shown.models, shown.regions, shown.shape) == ({}, [], 2)
+
+
+def test_what_is_left_out_does_not_count() -> None:
+    shown = overview()
+    shown.take(state("fraud", [row("eu"), row("old", left_out="unexpected", silent=True)]), NOW, NOW, "kafka")
+    assert shown.models["fraud"].status is Status.OK
+    assert shown.counts() == {Status.OK: 1}
+
+
+def test_a_state_is_as_old_as_the_oldest_report_that_waits_to_be_read() -> None:
+    shown = overview()
+    behind = state("fraud", [row("eu")], as_of_us=NOW - 200 * SECOND)
+    shown.take(behind, NOW, NOW, "kafka")
+    assert shown.models["fraud"].appended_us == NOW - 200 * SECOND

@@ -1,0 +1,80 @@
+"""Settings, metrics, command line and map use one vocabulary, and none of its retired words."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+
+from modelcast.cli.main import app
+from modelcast.infra.settings import Settings
+from tests.support.suite.vocabulary import (
+    LABELS,
+    RETIRED,
+    ROOT,
+    glossary,
+    metric_calls,
+    parts_of,
+    settings_keys,
+    sources,
+)
+
+OWN_WORDS_MAX = 25
+
+
+def typed(group: Any) -> Iterator[str]:
+    """Every command and option as people type them."""
+    for name, command in getattr(group, "commands", {}).items():
+        yield name
+        yield from typed(command)
+    for each in getattr(group, "params", ()):
+        yield from (*each.opts, *each.secondary_opts)
+
+
+def alert_names() -> Iterator[str]:
+    for file in ("alerts.yml", "rules.yml"):
+        for group in yaml.safe_load((ROOT / "infra/monitoring" / file).read_text())["groups"]:
+            for rule in group["rules"]:
+                yield re.sub("([a-z])([A-Z])", r"\1 \2", rule.get("alert") or rule["record"])
+
+
+def retired(names: Iterator[str]) -> dict[str, set[str]]:
+    return {name: found for name in names if (found := parts_of(name) & RETIRED.keys())}
+
+
+def test_the_readers_find_what_they_look_for() -> None:
+    assert {name for name, _ in metric_calls()} >= {"modelcast_loads", "modelcast_skew", "modelcast_model_pairs"}
+    assert {"dashboard.late_seconds", "regions.fleet", "publish.deltas"} <= set(settings_keys(Settings))
+    assert {"publish", "--reason", "dead-letters"} <= set(typed(typer.main.get_command(app)))
+    assert len(glossary()) > 15
+
+
+def test_every_label_of_a_metric_is_in_one_list() -> None:
+    used = {label: name for name, labels in metric_calls() for label in labels}
+    assert {label: used[label] for label in used.keys() - LABELS.keys()} == {}
+    assert LABELS.keys() - used.keys() == set()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(lambda: (name for name, _ in metric_calls()), id="metrics"),
+        pytest.param(lambda: (label for _, labels in metric_calls() for label in labels), id="labels"),
+        pytest.param(lambda: settings_keys(Settings), id="settings"),
+        pytest.param(lambda: typed(typer.main.get_command(app)), id="command line"),
+        pytest.param(alert_names, id="alerts"),
+    ],
+)
+def test_no_retired_word_is_used(names: Any) -> None:
+    assert retired(names()) == {}
+
+
+def test_the_map_has_few_words_of_our_own() -> None:
+    assert len(glossary()) <= OWN_WORDS_MAX
+
+
+def test_every_word_of_the_glossary_is_used_in_the_code() -> None:
+    code = "\n".join(path.read_text().lower().replace("_", " ") for path in sources())
+    assert [word for word in glossary() if not re.search(rf"\b{re.escape(word)}", code)] == []

@@ -1,0 +1,120 @@
+"""The product's words: which labels metrics have, which words are retired, and where words can be read."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+ROOT = Path(__file__).parents[3]
+FOLDERS = ("agents", "cli", "consumers", "dashboard", "deltas", "infra", "producers", "schemas")
+LABELS = {
+    "model": "a model's name",
+    "region": "a region's name",
+    "version": "a version that a pod holds",
+    "fleet": "which of a region's fleets, as its settings name it",
+    "topic": "a Kafka topic",
+    "partition": "a partition of model-acks",
+    "group": "a consumer group",
+    "status": "a status of a pair, of a consumer group, or of an HTTP answer",
+    "state": "a state of a region's replica",
+    "outcome": "how it went",
+    "reason": "a dead letter's reason",
+    "kind": "a verb",
+    "way": "how most bytes came",
+    "step": "a step of a publication",
+    "stage": "a stage of a load",
+    "by": "who announced",
+}
+"""Every label that a metric may have, and what it names."""
+RETIRED = {
+    "slo": "late",
+    "budget": "late, limit",
+    "burn": "late",
+    "word": "status",
+    "words": "statuses",
+    "packed": "compressed",
+    "desired": "aspired",
+    "wanted": "aspired",
+    "reloads": "loads",
+    "lease": "registration; lease is the right to read from the origin, which has no setting",
+    "told": "reported",
+    "said": "reported",
+    "speaker": "log writer",
+    "desk": "model row",
+    "board": "dashboard",
+    "foresight": "prefetch",
+    "gauge": "throughput",
+    "belief": "bandwidth estimate",
+    "pace": "stall watchdog",
+    "begun": "resume journal",
+    "kin": "base candidates",
+    "burial": "dead-letter writer",
+}
+"""Words that settings, metrics and the command line no longer use, and what they use instead."""
+_METRICS = {"Counter", "Gauge", "Histogram", "Summary", "Shown", "GaugeMetricFamily", "CounterMetricFamily"}
+
+
+def sources() -> Iterator[Path]:
+    """The product's Python files."""
+    for folder in FOLDERS:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def metric_calls() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The name and the labels of each metric that the product declares, as its source has them.
+
+    Raises:
+        ValueError: a declaration whose name is no literal, or whose labels are none.
+    """
+    for path in sources():
+        text = path.read_text()
+        if "prometheus" not in text and "Shown(" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in _METRICS
+                and node.args
+            ):
+                given = [node.args[2]] if len(node.args) > 2 else []
+                given += [k.value for k in node.keywords if k.arg in {"labels", "labelnames"}]
+                labels = [ast.literal_eval(each) for each in given if isinstance(each, ast.Tuple | ast.List)]
+                yield ast.literal_eval(node.args[0]), tuple(labels[0]) if labels else ()
+
+
+def settings_keys(section: type[BaseModel], before: str = "") -> Iterator[str]:
+    """Every key of the settings with its sections, as in ``dashboard.late_seconds``, and the words that it may be."""
+    for name, field in section.model_fields.items():
+        yield before + name
+        yield from (f"{before}{name} = {value}" for value in _values_in(field.annotation))
+        for inner in _models_in(field.annotation):
+            yield from settings_keys(inner, f"{before}{name}.")
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models_in(inner)
+
+
+def _values_in(annotation: object) -> Iterator[str]:
+    for inner in getattr(annotation, "__args__", ()):
+        if isinstance(inner, str):
+            yield inner
+        yield from _values_in(inner)
+
+
+def parts_of(name: str) -> set[str]:
+    """The words that a name is made of, in small letters."""
+    return set(re.findall(r"[a-z]+", name.lower()))
+
+
+def glossary() -> dict[str, str]:
+    """ARCHITECTURE.md's own words, and what each means."""
+    table = (ROOT / "ARCHITECTURE.md").read_text().partition("\n| word | meaning |\n")[2]
+    rows = [line.strip("| ").split(" | ", 1) for line in table.splitlines() if line.startswith("| ")]
+    return {word.strip(): meaning for names, meaning in rows for word in names.split(",") if "---" not in names}

@@ -16,9 +16,9 @@ async function send(model, command) {
   return body;
 }
 
-function told({ changes, regions, reloads, generation, kind }) {
+function told({ changes, regions, loads_again, generation, kind }) {
   if (!generation) return "It would change nothing: the log holds that already.";
-  if (reloads) return `${plural(reloads, "region")} would load again what they serve.`;
+  if (loads_again) return `${plural(loads_again, "region")} would load again what they serve.`;
   if (!changes.length) return `No region would serve another version now; it would hold from then on (${kind.toLowerCase()}).`;
   return `${changes.length} of ${plural(regions, "region")} would serve another version:`;
 }

@@ -51,6 +51,7 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/rollouts": ("What is on its way, worst first.", answers.Rollouts, []),
     "/entries": ("The newest log entries.", answers.Entries, []),
     "/kafka/groups": ("How far the consumer groups on Kafka have read, worst first.", answers.Groups, []),
+    "/kafka/probe": ("The probe that goes the whole way to every region and back.", answers.Probing, []),
     "/at": (
         "What regions served at a time, and should have.",
         history_answers.AtAnswer,

@@ -11,9 +11,11 @@ from modelcast.dashboard.stream import EventStream
 from modelcast.dashboard.view.entries import Announced
 from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
+from modelcast.dashboard.view.probe import ProbeBoard
 from modelcast.dashboard.view.problems import Problem, problems
 from modelcast.dashboard.view.trends import Trends
 from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
+from modelcast.infra.telemetry.metrics import PROBE_SECONDS
 from modelcast.schemas.statuses import Limits
 
 ENTRIES_KEPT = 100
@@ -65,6 +67,7 @@ class Dashboard:
         self.overview = Overview(limits)
         self.stream = EventStream(secrets.token_hex(4))
         self.announced = Announced(ENTRIES_KEPT)
+        self.probes = ProbeBoard()
         self.problems: list[Problem] = []
         self.trends = Trends()
         self.verdict: OverviewVerdict = overview_verdict(self.overview, ())
@@ -102,6 +105,10 @@ class Dashboard:
         if batch.complete is not None:
             for gone in self.overview.models.keys() - batch.complete:
                 self.overview.drop(gone)
+        for probe in batch.probes:
+            self.probes.take(probe)
+            if probe.page_seconds is not None:
+                PROBE_SECONDS.labels("page").observe(probe.page_seconds)
         if batch.workers is not None:
             self.overview.workers = batch.workers
         if batch.source == "redis":

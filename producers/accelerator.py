@@ -9,7 +9,8 @@ from typing import Protocol
 
 from modelcast.infra.settings import Settings
 from modelcast.producers.artifact import Artifact
-from modelcast.producers.publish.publication import Addition, Publication
+from modelcast.producers.progress import Addition
+from modelcast.producers.publish.publication import Publication
 from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore

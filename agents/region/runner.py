@@ -23,6 +23,7 @@ from modelcast.agents.region.intake import UpdateIntake
 from modelcast.agents.region.long_link import fetch_accelerator, long_link, reload_limit
 from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
+from modelcast.agents.region.reporting.probe_answers import ProbeAnswers
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.consumers.fetch import ArtifactCache
@@ -106,7 +107,8 @@ class _Worker:
             watch=self._watch,
             reporter=self._reporter,
         )
-        self._intake = UpdateIntake(self._agent, self._watch, partial(self._prefetch, disk))
+        answers = ProbeAnswers(self._outbox, region, name)
+        self._intake = UpdateIntake(self._agent, self._watch, partial(self._prefetch, disk), answer=answers.take)
         self._heartbeats = HeartbeatSender(
             self._outbox,
             region,

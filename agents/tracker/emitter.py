@@ -72,10 +72,11 @@ class Emitter:
             now=lambda: ports.clock.wall_us() / 1_000_000,
         )
         self._listed = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
-        self._expected = self._listed
+        self.expected = self._listed
+        """Regions that ought to report."""
         self._reported: dict[str, Reported] = {}
         self._silent: frozenset[str] = frozenset()
-        self._unheard = frozenset(self._expected)  # at the last tick; states sent since count these as silent
+        self._unheard = frozenset(self.expected)  # at the last tick; states sent since count these as silent
         self._wake = asyncio.Event()
         self._began = self._clock.monotonic()
         self._changes = 0
@@ -99,7 +100,7 @@ class Emitter:
 
     def leave_out(self, regions: Set[str]) -> None:
         """Expect these regions no more, whatever the settings list: a person had them forgotten."""
-        self._expected = tuple(name for name in self._listed if name not in regions)
+        self.expected = tuple(name for name in self._listed if name not in regions)
         self.all_changed()
 
     def _delivered(self, model: str, done: bool) -> None:
@@ -161,10 +162,10 @@ class Emitter:
     def _tick(self) -> None:
         """Apply what time alone changes: regions fall silent or are unread; every state is repeated now and then."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
-        silent = unheard = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
+        silent = unheard = self._heartbeats.silent(self.expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
             silent &= self._silent  # not heard yet is not silent yet
-        self.metrics.show_regions(self._expected, silent, self._heartbeats.by_our_clock())
+        self.metrics.show_regions(self.expected, silent, self._heartbeats.by_our_clock())
         self.metrics.show_unread(self._reading.unread_by_partition_us(self._rows.owned))
         waiting = self._rows.waiting
         if silent != self._silent:
@@ -249,7 +250,7 @@ class Emitter:
     def _everywhere(self) -> Everywhere:
         beats, pace = self._heartbeats, self._pace
         return Everywhere(
-            beats.by_our_clock(), beats.ahead_of_us(), self._expected, pace.silent_seconds, pace.unread_seconds,
+            beats.by_our_clock(), beats.ahead_of_us(), self.expected, pace.silent_seconds, pace.unread_seconds,
             self._alarm(),
         )  # fmt: skip
 

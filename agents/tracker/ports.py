@@ -97,6 +97,10 @@ class PublishedStates(Protocol):
         """Model to its newest ``VersionState``, undecoded; None if that could not be read in time."""
         ...
 
+    async def probe_states(self, timeout_seconds: float) -> dict[str, bytes] | None:
+        """Partition to its newest ``ProbeState``, undecoded; None if that could not be read in time."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class TrackerPorts:

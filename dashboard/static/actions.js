@@ -31,9 +31,9 @@ export function TokenField() {
   return html`<label>token <input type="password" autocomplete="off" onInput=${(event) => { token = event.target.value.trim(); }} /></label>`;
 }
 
-function told({ changes, regions, reloads, generation, kind }) {
+function told({ changes, regions, loads_again, generation, kind }) {
   if (!generation) return "It would change nothing: the log holds that already.";
-  if (reloads) return `${plural(reloads, "region")} would load again what they serve.`;
+  if (loads_again) return `${plural(loads_again, "region")} would load again what they serve.`;
   if (!changes.length) return `No region would serve another version now; it would hold from then on (${kind.toLowerCase()}).`;
   return `${changes.length} of ${plural(regions, "region")} would serve another version:`;
 }

@@ -70,7 +70,7 @@ export function Header({ title }) {
   const at = (seconds) => (seconds === null || seconds === undefined ? MISSING : duration(seconds + (fresh ? (performance.now() - store.heardAt) / 1000 : 0)));
   const link = (href, label) => html`<a href=${href} aria-current=${location.pathname === href ? "page" : undefined}>${label}</a>`;
   return html`<header>
-    <nav aria-label="pages"><span class="brand">Modelcast</span>${link("/", "now")}${link("/regions", "regions")}${link("/kafka", "kafka")}${link("/refused", "refused")}</nav>
+    <nav aria-label="pages"><span class="brand">Modelcast</span>${link("/", "now")}${link("/regions", "regions")}${link("/kafka", "kafka")}${link("/history", "history")}${link("/refused", "refused")}</nav>
     <div class="fresh">
       <p class=${`state ${kind}`}><span aria-hidden="true">${shape}</span> ${text}</p><p class="unseen" role="status">${SPOKEN[kind]}</p>
       ${fresh && html`<p class="ages">page ${duration(pageAge())} · Kafka ${at(fresh.kafka_age_seconds)} · Redis ${fresh.redis === "away" ? "away" : at(fresh.redis_age_seconds)} · tracker ${duration(trackerAge())}</p>`}

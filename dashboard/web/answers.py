@@ -7,6 +7,7 @@ from modelcast.dashboard.dashboard import Freshness
 from modelcast.dashboard.groups import GroupStatus, GroupView
 from modelcast.dashboard.sources.letters import LetterGroup
 from modelcast.dashboard.view.entries import EntryLine
+from modelcast.dashboard.view.probe import ProbeView
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.rollouts import Rollout
 from modelcast.dashboard.view.verdict import OverviewVerdict
@@ -182,6 +183,14 @@ class Groups:
     error: str
     groups: tuple[GroupView, ...]
     statuses: tuple[GroupStatusLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """The probe that goes the whole way to every region and back; None: none was ever seen."""
+
+    fresh: Freshness
+    probe: ProbeView | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from modelcast.dashboard.actions import CommandWriter, Identities, ReplayWriter
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupsWatch
 from modelcast.dashboard.metrics import collected
+from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.stream import dumps
@@ -20,6 +21,7 @@ from modelcast.dashboard.web.acting import Acting
 from modelcast.dashboard.web.answers import Fault
 from modelcast.dashboard.web.api import BASE, Api
 from modelcast.dashboard.web.events import Events
+from modelcast.dashboard.web.history_api import HistoryApi
 from modelcast.dashboard.web.openapi import document
 from modelcast.dashboard.web.pages import Pages
 from modelcast.infra.settings import Settings
@@ -33,7 +35,12 @@ log = structlog.get_logger(__name__)
 
 
 def make_web_app(
-    settings: Settings, board: Dashboard, logs: LogSource, groups: GroupsWatch, commands: CommandWriter
+    settings: Settings,
+    board: Dashboard,
+    logs: LogSource,
+    groups: GroupsWatch,
+    commands: CommandWriter,
+    history: HistorySource,
 ) -> web.Application:
     """The application over a dashboard's state.
 
@@ -48,6 +55,7 @@ def make_web_app(
         [
             *Api(settings, board, logs, groups, letters).routes(),
             *acting.routes(BASE),
+            *HistoryApi(board, history).routes(BASE),
             *events.routes(),
             *Pages().routes(),
             *_probes(board, groups),

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from modelcast.dashboard.actions import CommandEffect, CommandRequest, ReplayEffect, ReplayRequest
-from modelcast.dashboard.web import answers
+from modelcast.dashboard.web import answers, history_answers
 from modelcast.dashboard.web.api import BASE
 from modelcast.dashboard.web.paging import LIMIT_MAX
 
@@ -19,6 +19,20 @@ _PART = {"name": "q", "in": "query", "description": "a part of the name", "schem
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
 _OFFSET = {"name": "offset", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
 _REGION = {"name": "region", "in": "path", "required": True, "schema": {"type": "string"}}
+
+_INSTANT = "ISO 8601, or microseconds since 1970"
+
+
+def _query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "required": required, "schema": {"type": "string"}}
+
+
+def _version(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}}
+
+
+_FROM, _TO, _TIME = (_query(name, _INSTANT) for name in ("from", "to", "time"))
+_OF_MODEL, _IN_REGION = _query("model", "its name", required=True), _query("region", "only this one")
 
 _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/verdict": ("Is everything as it should be?", answers.VerdictAnswer, []),
@@ -37,6 +51,22 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/rollouts": ("What is on its way, worst first.", answers.Rollouts, []),
     "/entries": ("The newest log entries.", answers.Entries, []),
     "/kafka/groups": ("How far the consumer groups on Kafka have read, worst first.", answers.Groups, []),
+    "/kafka/probe": ("The probe that goes the whole way to every region and back.", answers.Probing, []),
+    "/at": (
+        "What regions served at a time, and should have.",
+        history_answers.AtAnswer,
+        [_OF_MODEL, _IN_REGION, _TIME],
+    ),
+    "/models/{model}/history": (
+        "What each region served in a span, and how long publications took.",
+        history_answers.HistoryAnswer,
+        [_MODEL, _FROM, _TO],
+    ),
+    "/models/{model}/diff": (
+        "What differs between two versions.",
+        history_answers.DiffAnswer,
+        [_MODEL, _version("from"), _version("to")],
+    ),
     "/actions": ("Whether this dashboard takes commands.", answers.Actions, []),
     "/statuses": ("The statuses.", answers.Statuses, []),
 }

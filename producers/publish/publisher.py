@@ -16,8 +16,9 @@ from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.arguments import switch_of, value_and_type
 from modelcast.producers.planning.request import PublishRequest
+from modelcast.producers.progress import PublishProgress
 from modelcast.producers.publish.dry_run import dry_run as find_out
-from modelcast.producers.publish.publication import Publication, Published, PublishProgress, Unannounced
+from modelcast.producers.publish.publication import Publication, Published, Unannounced
 from modelcast.producers.publish.publishing import Publishing
 from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.schemas import keys

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from modelcast.infra.telemetry.metrics import PUBLISH_SECONDS
-from modelcast.producers.publish.publication import PublishProgress
+from modelcast.producers.progress import PublishProgress
 
 
 @dataclass(slots=True)

@@ -20,6 +20,9 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
     PodReport,
+    Probe,
+    ProbeAnswer,
+    ProbeState,
     Record,
     RegionHeartbeat,
     RegionState,
@@ -27,7 +30,7 @@ from modelcast.schemas.records import (
     VersionChange,
     VersionState,
 )
-from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX
+from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, MODEL_PARTITIONS
 
 LONG_MAX = 2**63 - 1
 TIME_US_MAX = 253_402_300_800_000_000
@@ -38,7 +41,7 @@ PAGES_MAX = 100
 IDENTITY_CHARS_MAX = 256
 POSITIONS_MAX = 1_000
 
-_WORD = re.compile(r"[A-Z]{2,16}")
+_STATUS = re.compile(r"[A-Z]{2,16}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -200,7 +203,7 @@ def _version_change(r: VersionChange) -> None:
     _matches("model", r.model, MODEL_PATTERN)
     if r.region != ALL_OF_THEM:
         _matches("region", r.region, REGION_PATTERN)
-    _matches("word", r.word, _WORD)
+    _matches("status", r.status, _STATUS)
     for name in ("changed_at_us", "confirmed_at_us", "reported_at_us"):
         _time(name, getattr(r, name))
     for name in ("generation", "pods_serving", "pods_expected"):
@@ -230,6 +233,38 @@ def _statement(r: Statement) -> None:
         raise BadValue(f"log_generation is {r.log_generation}; the first is 1")
 
 
+def _probe(r: Probe) -> None:
+    for name in ("registry_id", "probe_id", "worker"):
+        _identity(name, getattr(r, name))
+    _time("sent_at_us", r.sent_at_us)
+
+
+def _probe_answer(r: ProbeAnswer) -> None:
+    for name in ("registry_id", "probe_id", "worker"):
+        _identity(name, getattr(r, name))
+    _matches("region", r.region, REGION_PATTERN)
+    _time("announced_at_us", r.announced_at_us)
+
+
+def _probe_state(r: ProbeState) -> None:
+    for name in ("registry_id", "probe_id", "worker"):
+        _identity(name, getattr(r, name))
+    if not 0 <= r.partition < MODEL_PARTITIONS:
+        raise BadValue(f"partition is {r.partition}, not 0 to {MODEL_PARTITIONS - 1}")
+    _rate("every_seconds", r.every_seconds)
+    for name in ("sent_at_us", "updated_at_us", "answered_at_us"):
+        _time(name, getattr(r, name))
+    for name in ("day", "finished_today", "lost_today"):
+        _count(name, getattr(r, name))
+    for name in ("log_seconds", "kafka_seconds", "tracker_seconds"):
+        _rate_or_none(name, getattr(r, name))
+    for region in r.regions:
+        _matches("regions.region", region.region, REGION_PATTERN)
+        _time("regions.answered_at_us", region.answered_at_us)
+        _rate_or_none("regions.seconds", region.seconds)
+        _count("regions.lost_today", region.lost_today)
+
+
 _CHECKS: dict[type, Callable[..., None]] = {
     ModelUpdate: _update,
     ModelCommand: _command,
@@ -239,6 +274,9 @@ _CHECKS: dict[type, Callable[..., None]] = {
     VersionChange: _version_change,
     DeadLetter: _dead_letter,
     Statement: _statement,
+    Probe: _probe,
+    ProbeAnswer: _probe_answer,
+    ProbeState: _probe_state,
 }
 
 
@@ -294,6 +332,11 @@ def _time(name: str, value: int) -> None:
 def _rate(name: str, value: float) -> None:
     if not (math.isfinite(value) and value >= 0):
         raise BadValue(f"{name} is {value}, which is no rate")
+
+
+def _rate_or_none(name: str, value: float | None) -> None:
+    if value is not None:
+        _rate(name, value)
 
 
 def _numbers(name: str, values: Mapping[str, float]) -> None:

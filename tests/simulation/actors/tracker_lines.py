@@ -96,6 +96,10 @@ class PublishedLine:
         state = world.kafka.version_state
         return {world.model: state} if state is not None else {}
 
+    async def probe_states(self, timeout_seconds: float) -> dict[str, bytes] | None:
+        """See ``PublishedStates``; no probe is sent here."""
+        return {}
+
 
 class Redis:
     """The server: it compares fences as ``infra.redis_view`` has it do."""

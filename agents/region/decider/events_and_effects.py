@@ -75,7 +75,7 @@ class Contradicted:
 
 @dataclass(frozen=True, slots=True)
 class PodsKnown:
-    """These are the region's pods now.
+    """The region's pods, as they are known now.
 
     ``replaced``: names that another pod has taken since the last time; ``fleets_unknown``: how many fleets have not
     said yet which pods they have; ``trouble``: which fleets can't be looked at, for people.

@@ -54,7 +54,7 @@ class LogWriter:
         return cls()
 
     def close(self) -> None:
-        """Let go of store and Kafka."""
+        """Close the connections to store and Kafka."""
         with self._lock:
             origin, self._origin = self._origin, None
             spans, self._spans = self._spans, None

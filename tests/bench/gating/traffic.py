@@ -1,21 +1,21 @@
 """Simulated rollouts, many at once: what a gate gets to see of a healthy or a bad candidate.
 
 Each row of an array is a rollout, each column a second. Ten minutes at 1, 10 and 50 %. Latencies are log-normal.
+scipy is imported where it is used: its signals take a second, and every worker of a test run reads this module.
 """
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
-from scipy.special import ndtr, ndtri
 
 STEP_SECONDS = 600
 SHARES = (0.01, 0.1, 0.5)
 SECONDS = STEP_SECONDS * len(SHARES)
 SIGMA = 0.5
 """Of the logarithm of a latency."""
-BASE_P99 = float(np.exp(SIGMA * ndtri(0.99)))
+BASE_P99 = float(np.exp(SIGMA * NormalDist().inv_cdf(0.99)))
 """In units of the median latency."""
 LIMITS = (1.2, 1.5)
 """Slow answers are counted against the threshold times these: harmful, harmless."""
@@ -97,6 +97,8 @@ def simulate(rng: np.random.Generator, traffic: Traffic, profile: str, candidate
     elif profile == "own noise":
         strays, worst = [_straying(rng, shape) for _ in range(2)], STRAYS
     share = np.repeat(SHARES, STEP_SECONDS)
+    from scipy.special import ndtr
+
     total = rng.poisson(rate)
     in_candidate = rng.binomial(total, share)
     in_control = total - in_candidate
@@ -125,6 +127,8 @@ def simulate(rng: np.random.Generator, traffic: Traffic, profile: str, candidate
 
 def _straying(rng: np.random.Generator, shape: tuple[int, int], seconds: float = 300.0) -> Floats:
     """A factor of each rollout that wanders between 1 / 1.2 and 1.2, and is often at either end."""
+    from scipy.signal import lfilter
+
     keep = np.exp(-1 / seconds)
     noise = rng.standard_normal(shape) * np.sqrt(1 - keep**2)
     noise[:, 0] = rng.standard_normal(shape[0])
@@ -138,6 +142,8 @@ def _threshold(rng: np.random.Generator, traffic: Traffic, rollouts: int) -> Flo
 
 def percentile(rng: np.random.Generator, requests: Ints, log_scale: Floats) -> Floats:
     """The 99th percentile of so many requests, drawn from its own distribution (an order statistic); NaN of none."""
+    from scipy.special import ndtri
+
     rank = np.ceil(0.99 * requests)
     drawn = rng.beta(np.maximum(rank, 1), np.maximum(requests - rank, 0) + 1)
     return np.where(requests > 0, np.exp(log_scale + SIGMA * ndtri(drawn)), np.nan)

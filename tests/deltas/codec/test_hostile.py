@@ -190,7 +190,12 @@ def with_size(size: int) -> Header:
     return dataclasses.replace(HEADER, new_size=size)
 
 
-BOMB = zstandard.ZstdCompressor().compress(bytes(1 << 30))
+BLOCKS = 8192  # of 128 KiB of zeros, each as a run of one byte: to have a GiB compressed at import costs one
+BOMB = (
+    bytes.fromhex("28b52ffd 80 58")
+    + (BLOCKS << 17).to_bytes(4, "little")
+    + b"".join((1 << 20 | 1 << 1 | (number == BLOCKS - 1)).to_bytes(3, "little") + b"\0" for number in range(BLOCKS))
+)
 ALL_ROWS = zstd.compress(b"\xff", level=3)
 FIXED = struct.Struct("<BBHIII")  # up, zero, keys, kept, row, bitmap
 HOSTILE = {

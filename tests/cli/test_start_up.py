@@ -1,10 +1,18 @@
 """What a command costs before it does anything: libraries are imported by the commands that use them."""
 
+import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from modelcast.infra.local.servers.redis import RedisServer
+from modelcast.infra.redis_view import Batch, RedisMirror, Write
+from modelcast.infra.settings import Settings
+from modelcast.schemas.codec import encode
+from modelcast.schemas.records import VersionState
 
 HEAVY = {"boto3", "botocore", "confluent_kafka", "faust", "aiokafka", "redis", "pydantic_settings", "structlog",
          "fastavro", "yaml", "asyncio", "numpy", "aiohttp", "prometheus_client",
@@ -12,7 +20,7 @@ HEAVY = {"boto3", "botocore", "confluent_kafka", "faust", "aiokafka", "redis", "
 """Without pydantic itself: typer checks options with it, and it reads the installed metadata, which needs email."""
 CLIENTS = HEAVY - {"pydantic_settings", "yaml", "structlog", "asyncio", "ssl"}
 """What the settings alone never need; asyncio and ssl come with pydantic_settings."""
-MODULES_MAX = {("--version",): 370, ("config", "show"): 465}
+MODULES_MAX = {("--version",): 375, ("config", "show"): 475}
 """Of all libraries and our own, by command."""
 
 SCRIPT = """
@@ -79,3 +87,34 @@ def test_looking_for_what_redis_tells_imports_neither_the_agents_libraries_nor_a
     elsewhere = {"MODELCAST_REDIS__URL": url, "MODELCAST_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
                  "MODELCAST_KAFKA__TIMEOUT_SECONDS": "1"}  # fmt: skip
     assert not imported("get", "models", **elsewhere) & {"faust", "aiokafka", "aiohttp", "numpy", "boto3"}
+
+
+NOT_FOR_AN_ANSWER = {"faust", "aiokafka", "aiohttp", "numpy", "scipy", "onnx", "onnxruntime", "boto3", "botocore",
+                     "confluent_kafka", "prometheus_client", "structlog", "yaml", "pcodec", "zstandard", "dns",
+                     "modelcast.agents", "modelcast.consumers", "modelcast.deltas", "modelcast.producers",
+                     "modelcast.infra.stores", "modelcast.infra.kafka"}  # fmt: skip
+"""What ``get`` never needs where Redis answers."""
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("what", ["models", "regions", "pods", "fraud"])
+def test_what_redis_tells_is_shown_without_the_libraries_of_those_who_wrote_it(what: str, tmp_path: Path) -> None:
+    server = RedisServer.start(tmp_path)
+    try:
+        _tell_of_a_model(server.url)
+        env = {"MODELCAST_REDIS__URL": server.url, "MODELCAST_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+        assert not imported("get", what, "-o", "json", **env) & NOT_FOR_AN_ANSWER
+    finally:
+        server.stop()
+
+
+def _tell_of_a_model(redis_url: str) -> None:
+    state = VersionState("a-registry", "fraud", 1, None, None, 0, None, 0.0, 0, 0, 1)
+
+    async def tell() -> None:
+        mirror = RedisMirror(Settings(redis={"url": redis_url}), "a-registry")  # type: ignore[arg-type]
+        write = Write(mirror.keys.model("fraud"), {"v": encode(state)}, 1)
+        assert await mirror.write(Batch((write,), {mirror.keys.models: frozenset({"fraud"})})) == 0
+        await mirror.close()
+
+    asyncio.run(tell())

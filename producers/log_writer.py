@@ -50,7 +50,7 @@ class LogWriter:
         return cls()
 
     def close(self) -> None:
-        """Let go of store and Kafka."""
+        """Close the connections to store and Kafka."""
         with self._lock:
             origin, self._origin = self._origin, None
         if origin is not None:

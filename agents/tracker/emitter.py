@@ -316,9 +316,7 @@ def _encoded(state: VersionState) -> bytes:
         )
         state = replace(state, regions=regions)
     # The worst rows first: what is left out is well, or there are thousands in trouble.
-    bare = sorted(
-        (replace(r, error=r.error[:80], way="", rollover="", stage_seconds={}) for r in state.regions), key=_is_well
-    )
+    bare = sorted((replace(r, error=r.error[:80], way="", rollover="", spans=()) for r in state.regions), key=_is_well)
     while True:
         try:
             omitted = len(state.regions) - len(bare)

@@ -57,7 +57,7 @@ function served(found) {
   const { change, after, certainty } = found;
   if (!change) return "—";
   if (certainty === "BETWEEN" && after) return `${version(change.version)} or ${version(after.version)}`;
-  if (change.version === null) return change.pods_expected ? `several: ${number(change.pods_serving)} of ${plural(change.pods_expected, "pod")} as wanted` : "—";
+  if (change.version === null) return change.pods_expected ? `several: ${number(change.pods_serving)} of ${plural(change.pods_expected, "pod")} serve the aspired version` : "—";
   return certainty === "UNKNOWN" ? `${change.version} when last heard` : `${change.version}`;
 }
 
@@ -68,12 +68,12 @@ function At({ model, atUs }) {
   if (!body) return html`<p>Asking the archive…</p>`;
   if (!body.regions.length) return html`<p>Nothing is archived of that time.</p>`;
   const rank = { UNKNOWN: 0, BETWEEN: 1, CONFIRMED: 2 }, rows = [...body.regions].sort((a, b) => rank[a.served.certainty] - rank[b.served.certainty] || a.region.localeCompare(b.region));
-  return html`<table class="table"><thead><tr><th scope="col">region</th><th scope="col">status</th><th scope="col">served</th><th scope="col">known</th><th scope="col">how</th><th scope="col">wanted</th><th scope="col">by, why</th></tr></thead>
+  return html`<table class="table"><thead><tr><th scope="col">region</th><th scope="col">status</th><th scope="col">served</th><th scope="col">known</th><th scope="col">how</th><th scope="col">aspired</th><th scope="col">by, why</th></tr></thead>
     <tbody>${rows.slice(0, shown).map((each) => html`<tr key=${each.region}><th scope="row">${each.region}</th>
       <td data-label="status">${each.served.change ? html`<${Badge} status=${each.served.certainty === "UNKNOWN" ? "NONE" : each.served.change.status} label=${each.served.certainty === "UNKNOWN" ? "UNKNOWN" : each.served.change.status} />` : "—"}</td>
       <td data-label="served">${served(each.served)}</td><td data-label="known"><span title=${MEANS[each.served.certainty]}>${each.served.certainty}</span></td>
-      <td data-label="how">${how(each.served)}</td><td data-label="wanted">${version(each.wanted.version)}${each.wanted.held ? ` (${each.wanted.held})` : ""}</td>
-      <td data-label="by, why"><${Said} text=${[each.wanted.by, each.wanted.kind.toLowerCase(), each.wanted.why].filter(Boolean).join(" · ")} max=${120} /></td></tr>`)}</tbody></table>${more(rows.length)}`;
+      <td data-label="how">${how(each.served)}</td><td data-label="aspired">${version(each.aspired.version)}${each.aspired.held ? ` (${each.aspired.held})` : ""}</td>
+      <td data-label="by, why"><${Said} text=${[each.aspired.by, each.aspired.kind.toLowerCase(), each.aspired.why].filter(Boolean).join(" · ")} max=${120} /></td></tr>`)}</tbody></table>${more(rows.length)}`;
 }
 
 function Generations({ rows }) {

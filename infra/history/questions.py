@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from modelcast.infra.history.reader import HistoryReader
 from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.schemas.errors import NotFound
+from modelcast.schemas.history.aspired import AspiredAt, StoredEntry, aspired_at, log_at
 from modelcast.schemas.history.timeline import Recorded, ServedAt, regions_of_changes, served_at
-from modelcast.schemas.history.wanted import StoredEntry, WantedAt, log_at, wanted_at
 from modelcast.schemas.log.fold import ModelLog
 
 
@@ -16,7 +16,7 @@ class PairAt:
 
     region: str
     served: ServedAt
-    wanted: WantedAt
+    aspired: AspiredAt
 
 
 class ModelHistory:
@@ -51,7 +51,7 @@ class ModelHistory:
         recorded, log = self.recorded(at_us, at_us), log_at(self._empty, self.entries, at_us)
         regions = (region,) if region is not None else self._regions(recorded)
         return tuple(
-            PairAt(each, served_at(recorded, each, at_us), wanted_at(log, self.entries, each)) for each in regions
+            PairAt(each, served_at(recorded, each, at_us), aspired_at(log, self.entries, each)) for each in regions
         )
 
     def recorded(self, from_us: int, to_us: int) -> Recorded:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from modelcast.schemas.history.aspired import StoredEntry
 from modelcast.schemas.history.timeline import Certainty, Recorded, regions_of_changes, served_at
-from modelcast.schemas.history.wanted import StoredEntry
 from modelcast.schemas.records import ALL_OF_THEM, ModelUpdate, VersionChange
 from modelcast.schemas.statuses import Status
 

@@ -1,4 +1,4 @@
-"""``/api/v1/wait/{model}/{version}``: server-sent events that end once enough regions have the version, or never will."""
+"""``/api/v1/wait/{model}/{version}``: events that end once enough regions have the version, or never will."""
 
 import asyncio
 import time

@@ -66,9 +66,7 @@ class Scene:
         return 11
 
     def begin(self) -> HeartbeatSender:
-        beats = HeartbeatSender(
-            self, "eu", "w", self, EVERY, disk=self, threads=Now(), wall_clock_us=lambda: NOW_US
-        )
+        beats = HeartbeatSender(self, "eu", "w", self, EVERY, disk=self, threads=Now(), wall_clock_us=lambda: NOW_US)
         self.task = asyncio.get_running_loop().create_task(beats.run())
         return beats
 

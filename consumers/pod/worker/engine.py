@@ -30,7 +30,7 @@ class OnnxEngine:
         self._serving: dict[str, tuple[WorkerLink, Served]] = {}
         self._prepared: dict[str, tuple[WorkerLink, WorkerLoaded]] = {}
         self._living: set[WorkerLink] = set()  # those that load or serve, also if they only finish
-        self._listener: LossListener = lambda _model, _why: None
+        self._listener: LossListener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 

@@ -13,6 +13,7 @@ from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.dashboard.view.probe import ProbeBoard
 from modelcast.dashboard.view.problems import Problem, problems
+from modelcast.dashboard.view.trends import Trends
 from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
 from modelcast.infra.telemetry.metrics import PROBE_SECONDS
 from modelcast.schemas.statuses import Limits
@@ -68,6 +69,7 @@ class Dashboard:
         self.announced = Announced(ENTRIES_KEPT)
         self.probes = ProbeBoard()
         self.problems: list[Problem] = []
+        self.trends = Trends()
         self.verdict: OverviewVerdict = overview_verdict(self.overview, ())
         self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
         self._alive_at: dict[str, float] = {}
@@ -160,6 +162,7 @@ class Dashboard:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
+            self.trends.sample(self.problems, time.monotonic())
             self.stream.send("tick", self.freshness(), time.monotonic())
 
     def _note(self, pairs: Iterable[Pair]) -> None:

@@ -50,10 +50,10 @@ class Acceleration(Protocol):
 
 
 class PublishAccelerator(Protocol):
-    """One for a publisher."""
+    """What may save bytes of one publisher's versions."""
 
     def accelerate(self, model: str, artifact: Artifact, *, wanted: bool | None) -> Acceleration:
-        """For one publication; ``wanted``: as its caller says, None: as the settings say."""
+        """The acceleration of one publication; ``wanted`` is its caller's choice, None: that of the settings."""
         ...
 
 
@@ -65,7 +65,7 @@ class NoPublishAccelerator:
     """Stands where none is installed."""
 
     def accelerate(self, model: str, artifact: Artifact, *, wanted: bool | None) -> Acceleration:
-        """Nothing is done beside the publication."""
+        """A null object: nothing is done beside the publication."""
         return NoAcceleration()
 
 

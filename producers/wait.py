@@ -151,7 +151,7 @@ def states(settings: Settings, model: str, *, timeout_seconds: float) -> Iterato
 
 
 def reports(settings: Settings, model: str, *, timeout_seconds: float) -> Iterator[StateReport]:
-    """As ``states``, each with its age."""
+    """Yield the states of a model, each with its age. See ``states``, also for what it raises."""
     deadline = time.monotonic() + timeout_seconds
     where = TopicPartition(Topic.VERSION_STATE, partition_of(model))
     consumer = make_consumer(settings)

@@ -53,7 +53,7 @@ class _Said:
 
 
 class Recorder:
-    """For one event loop. Nothing is sent of a partition before all that is recorded there was read.
+    """Sends the changes of a worker's models, once what is recorded of their partition was read. On one event loop.
 
     Args:
         sender: to Kafka.

@@ -137,7 +137,7 @@ class RegionAgent:
         return self._ought(model) and model not in self._yielded and not self._draining
 
     async def meet(self, model: str) -> Reconciler | None:
-        """The reconciler of an announced model, made if the registry holds it; None: it is not ours.
+        """The reconciler of an announced model, made if the registry holds it; None: another worker owns the model.
 
         A few names are tried at once by a reconciler that reads the log itself, which is as fast as can be; beyond
         those, and for names that were unknown a moment ago, one listing answers for all.

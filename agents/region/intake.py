@@ -61,11 +61,11 @@ class Owners(Protocol):
         ...
 
     def may_take(self, model: str) -> bool:
-        """Whether the model ought to be ours, should it exist."""
+        """Whether this worker is assigned the model's partition; the model need not exist."""
         ...
 
     async def meet(self, model: str) -> Reconciler | None:
-        """Its reconciler, made if it exists and ought to be ours; raises ``NotFound`` or ``StoreUnavailable``."""
+        """The model's reconciler, made if need be; None: another worker's. See ``RegionAgent.meet``."""
         ...
 
     def registry_doubted(self) -> None:

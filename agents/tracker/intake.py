@@ -91,7 +91,7 @@ class Intake:
         self.reports.fetched(records)
 
     async def look_ahead(self, message: Message) -> None:
-        """In a backlog: where nothing behind this record is known yet, let more be fetched while more comes."""
+        """In a backlog, let more records be fetched while nothing behind this one is known."""
         if not self.reports.is_last(message):
             return
         known, most = -1, self.reports.noted + AHEAD_RECORDS_MAX

@@ -1,4 +1,4 @@
-"""Sends probes, takes the answers in, and tells what came of them on ``probe-state``. For one event loop."""
+"""Sends probes, takes the answers in, and reports what came of them on ``probe-state``. For one event loop."""
 
 import asyncio
 import secrets
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class Prober:
-    """See the module.
+    """Sends this worker's probes, and reports what came of them.
 
     Args:
         pace: how often, and when a region is silent.

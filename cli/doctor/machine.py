@@ -39,7 +39,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Of the disk that a folder is on."""
+    """The room of the disk that a folder is on."""
 
     free_bytes: int
     total_bytes: int

@@ -91,7 +91,7 @@ def history(
 
 
 def describe_entry(entry: Entry) -> str:
-    """One line for people."""
+    """An entry in one line, for people."""
     if isinstance(entry, ModelUpdate):
         where = f" to {', '.join(entry.placement)}" if entry.placement else ""
         how = ", staged" if entry.activation is Activation.STAGED else ""

@@ -52,7 +52,7 @@ class WatcherEngine:
         self._pending: dict[str, VersionUpdate] = {}
 
     async def start(self, listener: LossListener) -> None:
-        """Nothing to begin: the program is there."""
+        """Do nothing: the program runs already."""
 
     async def prepare(self, order: LoadOrder) -> None:
         """See ``Engine.prepare``."""
@@ -133,6 +133,6 @@ class WatcherEngine:
             update.abandon("the program ended")
 
     async def aclose(self) -> None:
-        """Let go of the files."""
+        """Release the files."""
         for opened in (*self._prepared.values(), *self._memory.values()):
             opened.keep.close()

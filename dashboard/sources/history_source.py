@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class HistorySource:
-    """For one event loop; costs nothing until it is asked.
+    """Answers questions about the past. It belongs to one event loop, and costs nothing until it is asked.
 
     Args:
         settings: where the origin store is.
@@ -45,7 +45,7 @@ class HistorySource:
             return await asyncio.to_thread(lambda: question(self._history(model)))
 
     async def difference(self, model: str, before: int, after: int) -> VersionDifference:
-        """Two versions, compared; raises as ``ask``."""
+        """Compare two versions. Raises like ``ask``."""
 
         def compare(history: ModelHistory) -> VersionDifference:
             old, new = (history.log.resolve(Reference(model, version)) for version in (before, after))

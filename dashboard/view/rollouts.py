@@ -42,7 +42,7 @@ class Rollout:
 
 
 def rollouts(overview: Overview) -> list[Rollout]:
-    """All of them, worst first, the longest under way first among equals."""
+    """All rollouts under way, worst first; among equals, the longest under way first."""
     found = [
         each for view in overview.models.values() if view.troubled for each in _of(view, overview.limits.late_seconds)
     ]

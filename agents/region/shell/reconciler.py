@@ -138,7 +138,7 @@ class Reconciler:
         self._feed(known)
 
     def check_owner(self) -> None:
-        """Find out whether the model is still ours (we may have slept)."""
+        """Have it checked whether this worker still owns the model: it may have been suspended."""
         self._feed(OwnershipDoubted())
 
     def hold(self) -> None:

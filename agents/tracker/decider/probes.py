@@ -64,7 +64,7 @@ class Probes:
         """Partitions of which the state was not told yet; whoever tells it takes it out."""
 
     def due(self, now_us: int, owned: Set[int]) -> int | None:
-        """The partition to probe at ``now_us``, once a turn; None: none of ours. Turns that were missed stay missed."""
+        """The partition to probe at ``now_us``, once a turn; None: none of this worker's. Missed turns stay missed."""
         turn = now_us // max(1, round(self._every_seconds * 1_000_000))
         if turn == self._turn:
             return None

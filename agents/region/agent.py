@@ -330,6 +330,7 @@ class RegionAgent:
 
     def _drop(self, model: str, reason: str) -> None:
         reconciler = self._reconcilers.pop(model)
+        reconciler.end(reason)  # now: what is due in this moment must not be reported after it was forgotten
         self._reporter.forget(model)
         task = asyncio.get_running_loop().create_task(reconciler.stop(reason))
         self._stopping.add(task)

@@ -31,6 +31,9 @@ def _version(name: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}}
 
 
+_GENERATION = {
+    "name": "generation", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}
+}  # fmt: skip
 _FROM, _TO, _TIME = (_query(name, _INSTANT) for name in ("from", "to", "time"))
 _OF_MODEL, _IN_REGION = _query("model", "its name", required=True), _query("region", "only this one")
 
@@ -61,6 +64,11 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
         "What each region served in a span, and how long publications took.",
         history_answers.HistoryAnswer,
         [_MODEL, _FROM, _TO],
+    ),
+    "/models/{model}/generations/{generation}": (
+        "How one generation of a model went.",
+        history_answers.GenerationAnswer,
+        [_MODEL, _GENERATION],
     ),
     "/models/{model}/diff": (
         "What differs between two versions.",

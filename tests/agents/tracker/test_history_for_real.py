@@ -108,3 +108,7 @@ def test_what_was_served_is_known_after_kills_and_without_kafka_and_redis(rig: R
     recorded = history.recorded(one_us, after_us)
     pairs = [(c.region, c.status, c.version) for c in recorded.changes if c.status == "OK"]
     assert sorted(pairs) == sorted((r, "OK", v) for r in REGIONS for v in (1, 2)), recorded.changes
+    for generation in (1, 2):
+        record = history.generation(generation)
+        assert record is not None, generation
+        assert (record.how, [each.region for each in record.regions]) == ("served", list(REGIONS))

@@ -97,6 +97,9 @@ def test_history_tells_what_was_served_and_how_well_that_is_known(
     page.get_by_text("the region was silent from").wait_for()
     keep(page, f"history-{width}-{'dark' if dark else 'light'}")
     assert overflows(page) <= 0
+    page.get_by_role("button", name="3", exact=True).click()
+    page.get_by_text("slowest us-west").wait_for()
+    keep(page, f"history-generation-{width}-{'dark' if dark else 'light'}")
     slider = page.get_by_role("slider")
     slider.focus()
     page.keyboard.press("End")

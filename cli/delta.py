@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from modelcast.deltas.codec import DeltaInfo
 
 deltas = typer.Typer(no_args_is_help=True, help="Deltas between two versions of a file or folder.")
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="At most so many at once (default: all cores).")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="How many threads at most (default: all cores).")]
 New = Annotated[
     Path, typer.Argument(metavar="NEW", help="The file or folder that it will make.", parser=path, show_default=False)
 ]

@@ -12,7 +12,7 @@ Misuse = cast("type[Exception]", next(c for c in typer.BadParameter.__mro__ if c
 
 
 def explain_misuse(misuse: Exception) -> int:
-    """Say how the command is used, what is wrong, and where help is; the exit code."""
+    """Print how the command is used, what is wrong, and where help is; return the exit code."""
     error = cast("Any", misuse)
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":  # the help was all that there is to say

@@ -63,7 +63,7 @@ class RegionHoldings:
 
 
 def supposed(log: ModelLog, versions: Sequence[int]) -> RegionHoldings:
-    """As the user gives it.
+    """The holdings that the user supposes.
 
     Raises:
         NotFound: no such version.
@@ -114,7 +114,7 @@ class Supposed:
         return list(self.manifests)
 
     def manifest(self, manifest_digest: str) -> Manifest:
-        """One's manifest."""
+        """The manifest of a version."""
         return self.manifests[manifest_digest]
 
 
@@ -125,7 +125,7 @@ class GivenSpeeds:
     link: "LinkSpeeds"
 
     def speeds(self) -> "LinkSpeeds":
-        """As given."""
+        """The speeds that the user gives."""
         return self.link
 
 

@@ -30,7 +30,7 @@ class RegionAspired:
         self._settings = store
 
     def aspired(self) -> Sequence[Aspired]:
-        """One a model that the region serves, also where its version was quarantined since.
+        """What each model should serve, also where its version was quarantined since.
 
         Raises:
             StoreUnavailable: the bucket did not answer.

@@ -32,9 +32,11 @@ def publish(
     path: Annotated[
         Path, typer.Argument(help="A file, or a folder; what its .modelcastignore names is left out.", parser=path_of)
     ],
-    version: Annotated[int | None, typer.Option("--version", min=1, help="Without it, the next one.")] = None,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Its number; without it, the next one.")
+    ] = None,
     region: Annotated[
-        list[str] | None, typer.Option("--region", "-r", help="Only regions so named may have it. Without it, all.")
+        list[str] | None, typer.Option("--region", "-r", help="Only these regions may have it; without it, all.")
     ] = None,
     unknown_region_ok: UnknownRegionOk = False,
     activation: Annotated[

@@ -66,7 +66,7 @@ class ModelcastRepository(kserve.ModelRepository):  # type: ignore[misc]
         self._folder = Path(models_dir)
 
     async def load(self, name: str) -> bool:
-        """Load what lies on disk beside what serves, then put it in its place."""
+        """Load what lies on disk, then replace what serves. Raises what the model raises, or ``RuntimeError``."""
         made = await asyncio.to_thread(self._placed, name)
         loaded = await made.load() if inspect.iscoroutinefunction(made.load) else await asyncio.to_thread(made.load)
         if loaded is False:

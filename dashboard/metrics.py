@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupStatus, GroupsWatch
+from modelcast.infra.telemetry.metrics import PROBE_SECONDS
 from modelcast.schemas.statuses import Status
 
 
@@ -95,6 +96,7 @@ def collected(board: Dashboard, groups: GroupsWatch) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(_Own(board))
     registry.register(_Groups(groups))
+    registry.register(PROBE_SECONDS)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry

@@ -11,6 +11,7 @@ from aiohttp import web
 from modelcast.dashboard.actions import CommandWriter
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
+from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.sources.kafka_follower import KafkaFollower
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch
@@ -50,7 +51,7 @@ async def run_dashboard(settings: Settings, on_ready: Callable[[str], None] = la
     poller = RedisPoller(settings, board.take, lambda: not board.kafka_reads)
     groups = GroupsWatch(lambda: GroupReader(settings))
     runner = web.AppRunner(
-        make_web_app(settings, board, LogSource(settings), groups, CommandWriter(settings)),
+        make_web_app(settings, board, LogSource(settings), groups, CommandWriter(settings), HistorySource(settings)),
         access_log=None,
         handle_signals=False,
         shutdown_timeout=CLOSE_SECONDS,

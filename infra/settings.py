@@ -187,9 +187,18 @@ class TrackerSettings(Section):
     refresh_seconds: float = Field(default=30.0, gt=0)
     report_seconds: float = Field(default=1.0, gt=0)  # how often it is looked at what time alone changes
     unread_seconds: float = Field(default=600.0, gt=0)  # pods not read back for longer count as serving nothing
+    # How often a probe goes the whole way to every region and back; 0: never.
+    probe_seconds: float = Field(default=30.0, ge=0)
     # What /metrics shows: sums by model and by region, or also every pair of both (three series each).
     metrics: Literal["sums", "pairs"] = "sums"
     history: bool = True  # record what regions serve when: to version-changes, and into the origin store's history/
+
+    @field_validator("probe_seconds")
+    @classmethod
+    def _probes(cls, value: float) -> float:
+        if 0 < value < 1:
+            raise ValueError(f"{value:g} s is too often: a region answers one probe a second; 0 turns probes off")
+        return value
 
 
 class PublishSettings(Section):

@@ -1,7 +1,8 @@
 """What a training job or an operator calls to publish and to command."""
 
 from modelcast.producers.commands import Commander
-from modelcast.producers.publish.publication import Addition, Publication, Published, PublishProgress, Unannounced
+from modelcast.producers.progress import Addition, PublishProgress
+from modelcast.producers.publish.publication import Publication, Published, Unannounced
 from modelcast.producers.publish.publisher import Publisher
 from modelcast.producers.publish.step_timer import StepTimer
 

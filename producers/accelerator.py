@@ -9,7 +9,8 @@ from typing import Protocol
 
 from modelcast.infra.settings import Settings
 from modelcast.producers.artifact import Artifact
-from modelcast.producers.publish.publication import Addition, Publication
+from modelcast.producers.progress import Addition
+from modelcast.producers.publish.publication import Publication
 from modelcast.producers.publish.step_timer import StepTimer
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.ports import ObjectStore
@@ -49,10 +50,10 @@ class Acceleration(Protocol):
 
 
 class PublishAccelerator(Protocol):
-    """One for a publisher."""
+    """What may save bytes of one publisher's versions."""
 
     def accelerate(self, model: str, artifact: Artifact, *, wanted: bool | None) -> Acceleration:
-        """For one publication; ``wanted``: as its caller says, None: as the settings say."""
+        """The acceleration of one publication; ``wanted`` is its caller's choice, None: that of the settings."""
         ...
 
 
@@ -64,7 +65,7 @@ class NoPublishAccelerator:
     """Stands where none is installed."""
 
     def accelerate(self, model: str, artifact: Artifact, *, wanted: bool | None) -> Acceleration:
-        """Nothing is done beside the publication."""
+        """A null object: nothing is done beside the publication."""
         return NoAcceleration()
 
 

@@ -79,7 +79,7 @@ class _LastFlush:
         return "standard output"
 
     def flush(self) -> None:
-        """As the stream's; raises ``OSError`` where no Python code has called it."""
+        """Flush the stream; raise ``OSError`` where no Python code has called it."""
         self._stream.flush()
         here = inspect.currentframe()
         if here is not None and here.f_back is None:

@@ -45,6 +45,6 @@ class LogRefusal:
         return quarantine_line(log, timed.entry if timed is not None else None, self._version)
 
     def close(self) -> None:
-        """Let go of the reader's threads."""
+        """End the reader's threads."""
         if self._reader is not None:
             self._reader.close()

@@ -178,7 +178,7 @@ class Origin:
         return [future.result() for future in ([failed] if failed else futures)]
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close every connection and end every thread."""
         self.reader.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.announcer.close()

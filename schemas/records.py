@@ -150,6 +150,16 @@ class PodReport:
 
 
 @dataclass(frozen=True, slots=True)
+class StageSpan:
+    """When a stage of a generation ran, in milliseconds from when the region accepted the generation."""
+
+    stage: str
+    begun_ms: int  # less than 0: ahead of the generation
+    ended_ms: int | None = None  # None: it is under way
+    busy_ms: int = 0  # of work in it, which may overlap
+
+
+@dataclass(frozen=True, slots=True)
 class ModelAck:
     """Page ``page`` (from 0) of ``pages`` of a full snapshot of one model in one region.
 
@@ -182,7 +192,8 @@ class ModelAck:
     bytes_planned: int = 0  # what the plan under way brings over the long link
     bytes_per_second: float = 0.0  # over the long link, now or at last
     way: str = ""  # how, for people: "delta from 3"
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    spans_since_us: int = 0  # when the region accepted the generation, its clock; 0: not known
+    spans: tuple[StageSpan, ...] = ()
     attempts: int = 0
     error: str = ""
     log_digest: str = ""  # the running digest of the log up to ``generation``, as this region accepted it
@@ -235,7 +246,8 @@ class RegionState:
     bytes_planned: int = 0
     bytes_per_second: float = 0.0
     way: str = ""
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    spans_since_us: int = 0  # when the region accepted the generation, its clock; 0: not known
+    spans: tuple[StageSpan, ...] = ()
     error: str = ""
     pods: tuple[PodReport, ...] = ()  # those that fit; ``pods_omitted`` tells how many do not
     pods_omitted: int = 0
@@ -299,7 +311,7 @@ class VersionChange:
     registry_id: str
     model: str
     region: str  # ``ALL_OF_THEM``: no tracker spoke from ``confirmed_at_us`` to ``changed_at_us``
-    word: str  # from now on; LAG also stands for what time alone makes of it
+    status: str  # from now on; LAG also stands for what time alone makes of it
     changed_at_us: int  # when the tracker learnt of it; whole milliseconds
     confirmed_at_us: int = 0  # when the last report came that bore out what was so before; 0: nothing was known
     version: int | None = None  # what all its pods serve, or did when last heard; None if they differ
@@ -308,6 +320,60 @@ class VersionChange:
     pods_serving: int = 0
     pods_expected: int = 0
     reported_at_us: int = 0  # region's clock at its last report
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Asks every region for an answer, on ``model-updates``. It is about no model and stands in no log."""
+
+    registry_id: str
+    probe_id: str
+    worker: str  # the tracker's that sent it
+    sent_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """A region has read a probe; on ``model-acks``."""
+
+    registry_id: str
+    probe_id: str
+    region: str
+    worker: str
+    announced_at_us: int  # when Kafka received the probe, by its clock
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRegion:
+    """One region's row of a ``ProbeState``."""
+
+    region: str
+    answered_at_us: int  # its last answer on this partition, Kafka's clock; 0: none yet
+    seconds: float | None  # from the probe on Kafka to the answer on Kafka; None: no answer to the newest probe
+    asked: bool  # it was heard of when the newest probe was sent, or has answered it
+    lost_today: int  # probes that it did not answer in time while it was heard
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeState:
+    """What the newest probe of a partition has told, and how many were lost this day."""
+
+    registry_id: str
+    partition: int
+    probe_id: str
+    worker: str  # the tracker's that sent it
+    every_seconds: float  # between two probes, whatever the partition
+    sent_at_us: int  # tracker's clock
+    updated_at_us: int  # tracker's clock
+    log_seconds: float | None  # a question to the registry in the origin store; None: no answer
+    kafka_seconds: float | None  # from the tracker until Kafka had the probe; None: not yet
+    tracker_seconds: float | None  # from the newest answer on Kafka until the tracker had read it
+    answered_at_us: int  # the newest answer, Kafka's clock; 0: none yet
+    day: int  # UTC days since the epoch
+    finished_today: int  # probes of this partition that were answered by all, or lost
+    lost_today: int  # of those: some region that is heard, or Kafka, did not answer in time
+    trouble: str = ""  # what did not answer, for people
+    regions: tuple[ProbeRegion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,4 +397,16 @@ def _since(since_us: int, at_us: int) -> float:
     return max(0, at_us - since_us) / 1_000_000 if since_us else 0.0
 
 
-Record = ModelUpdate | ModelCommand | ModelAck | RegionHeartbeat | VersionState | VersionChange | DeadLetter | Statement
+Record = (
+    ModelUpdate
+    | ModelCommand
+    | ModelAck
+    | RegionHeartbeat
+    | VersionState
+    | VersionChange
+    | DeadLetter
+    | Statement
+    | Probe
+    | ProbeAnswer
+    | ProbeState
+)

@@ -27,6 +27,7 @@ class Topic(StrEnum):
     REGION_HEARTBEATS = "region-heartbeats"
     VERSION_STATE = "version-state"
     VERSION_CHANGES = "version-changes"
+    PROBE_STATE = "probe-state"
     DEAD_LETTERS = "dead-letters"
 
 
@@ -52,6 +53,7 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(Topic.REGION_HEARTBEATS, 1, _config("compact", None)),
     TopicSpec(Topic.VERSION_STATE, MODEL_PARTITIONS, _config("compact", None)),
     TopicSpec(Topic.VERSION_CHANGES, MODEL_PARTITIONS, _config("delete", 30)),
+    TopicSpec(Topic.PROBE_STATE, 1, _config("compact", None)),
     TopicSpec(
         Topic.DEAD_LETTERS,
         1,

@@ -34,7 +34,7 @@ ON_ITS_WAY_US = 30 * SECOND
 
 @dataclass(slots=True)
 class PartitionArchive:
-    """For one thread. ``begin`` first; it raises, as all here, what the store raises, and may be called again.
+    """The archive of one partition. For one thread; call ``begin`` first. Every method raises what the store raises.
 
     Attributes:
         end: the offset of the next record to take.
@@ -110,7 +110,7 @@ class PartitionArchive:
         return now_us - self._changes[-1].changed_at_us >= SEALED_QUIET_US
 
     def seal(self, now_us: int) -> bool:
-        """Write what was taken as a segment; False: somebody has, so ``begin`` anew."""
+        """Write what was taken as a segment; False: another worker was first: call ``begin`` again."""
         segment = ChangesSegment(
             self.registry_id,
             self.topic_id,

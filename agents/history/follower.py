@@ -43,7 +43,7 @@ class ChangesReader(Protocol):
 
 
 class ChangesFollower:
-    """See the module; ``start`` and ``close`` it.
+    """Follows ``version-changes`` on a thread of its own, between ``start`` and ``close``.
 
     Args:
         settings: where Kafka is.

@@ -53,7 +53,7 @@ class _Said:
 
 
 class Recorder:
-    """For one event loop. Nothing is sent of a partition before all that is recorded there was read.
+    """Sends the changes of a worker's models, once what is recorded of their partition was read. On one event loop.
 
     Args:
         sender: to Kafka.
@@ -132,16 +132,15 @@ class Recorder:
                 pair.confirmed_us = max(pair.confirmed_us, min(known_us, now_us))
             if pair.change is None or content(pair.change) != content(change):
                 confirmed_us = pair.confirmed_us if pair.change is not None else 0
-                if change.word == Status.SILENT and pair.change is not None:
+                if change.status == Status.SILENT and pair.change is not None:
                     confirmed_us = max(confirmed_us, min(row.heard_at_us, now_us))
                 self._send(record, replace(change, confirmed_at_us=min(confirmed_us, now_us) // MS * MS))
-                pair.confirmed_us = now_us
-            elif row.reported_at_us != pair.reported_at_us and change.word != Status.SILENT:
-                pair.confirmed_us = now_us
+            if row.reported_at_us != pair.reported_at_us and change.status != Status.SILENT:
+                pair.confirmed_us = now_us  # it was reported; what the log or time alone changes is not
             pair.reported_at_us = row.reported_at_us
         for region in record.pairs.keys() - {row.region for row in state.regions} - {ALL_OF_THEM}:
             gone = record.pairs[region].change
-            if gone is not None and gone.word != Status.OUT:
+            if gone is not None and gone.status != Status.OUT:
                 out = VersionChange(state.registry_id, state.model, region, Status.OUT, now_us // MS * MS)
                 self._send(record, replace(out, confirmed_at_us=record.pairs[region].confirmed_us // MS * MS))
 

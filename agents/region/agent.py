@@ -137,7 +137,7 @@ class RegionAgent:
         return self._ought(model) and model not in self._yielded and not self._draining
 
     async def meet(self, model: str) -> Reconciler | None:
-        """The reconciler of an announced model, made if the registry holds it; None: it is not ours.
+        """The reconciler of an announced model, made if the registry holds it; None: another worker owns the model.
 
         A few names are tried at once by a reconciler that reads the log itself, which is as fast as can be; beyond
         those, and for names that were unknown a moment ago, one listing answers for all.
@@ -175,6 +175,15 @@ class RegionAgent:
         self._look.set()
 
     # --- what others want to know -----------------------------------------------------------------------------
+
+    @property
+    def registry_id(self) -> str:
+        """The registry that is obeyed; "": there is none yet."""
+        return self._watch.registry_id
+
+    def heartbeat_confirmed(self) -> None:
+        """The cluster has a heartbeat of ours."""
+        self.liveness.heard()
 
     @property
     def models_owned(self) -> int:
@@ -321,6 +330,7 @@ class RegionAgent:
 
     def _drop(self, model: str, reason: str) -> None:
         reconciler = self._reconcilers.pop(model)
+        reconciler.end(reason)  # now: what is due in this moment must not be reported after it was forgotten
         self._reporter.forget(model)
         task = asyncio.get_running_loop().create_task(reconciler.stop(reason))
         self._stopping.add(task)

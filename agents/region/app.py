@@ -30,7 +30,8 @@ def build_app(settings: Settings, region: str, agent: RegionAgent, intake: Updat
     async def updates(stream: StreamT[bytes]) -> None:
         async for event in stream.events():
             message = event.message
-            intake.take(Heard(message.value or b"", message.key or b"", message.partition, message.offset))
+            appended_us = round(message.timestamp * 1_000_000)
+            intake.take(Heard(message.value or b"", message.key or b"", message.partition, message.offset, appended_us))
 
     @app.on_partitions_assigned.connect
     async def on_assigned(sender: Any, /, *args: Any, **_: Any) -> None:

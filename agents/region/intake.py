@@ -17,10 +17,12 @@ from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.shell.reconciler import Reconciler
 from modelcast.infra.registry.schema_lookup import SchemaLookup
 from modelcast.infra.telemetry import metrics
+from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, UnknownSchema
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.statements import read_stated
-from modelcast.schemas.records import ModelUpdate
+from modelcast.schemas.probes import PROBE_KEYS, is_probe
+from modelcast.schemas.records import ModelUpdate, Probe
 from modelcast.schemas.topics import Topic, partition_of
 
 UNREAD_MAX = 2000
@@ -42,6 +44,7 @@ class Heard:
     key: bytes
     partition: int
     offset: int
+    appended_us: int = 0  # when Kafka received it, by its clock
 
 
 def log_refusal(heard: Heard, reason: str, detail: str) -> None:
@@ -58,11 +61,11 @@ class Owners(Protocol):
         ...
 
     def may_take(self, model: str) -> bool:
-        """Whether the model ought to be ours, should it exist."""
+        """Whether this worker is assigned the model's partition; the model need not exist."""
         ...
 
     async def meet(self, model: str) -> Reconciler | None:
-        """Its reconciler, made if it exists and ought to be ours; raises ``NotFound`` or ``StoreUnavailable``."""
+        """The model's reconciler, made if need be; None: another worker's. See ``RegionAgent.meet``."""
         ...
 
     def registry_doubted(self) -> None:
@@ -80,6 +83,7 @@ class UpdateIntake:
         prefetch: Callable[[ModelUpdate], None] = lambda _: None,
         refused: Callable[[Heard, str, str], None] = log_refusal,
         schema_threads: Executor | None = None,
+        answer: Callable[[Probe, int, int], None] = lambda *_: None,
     ) -> None:
         """Args:
         owners: of the models.
@@ -87,8 +91,11 @@ class UpdateIntake:
         prefetch: called with each announced publication, before the log is read. It must not block.
         refused: called with each record that can't be used: (record, reason, one line for people).
         schema_threads: where schemas are fetched that are not known yet; ``close`` shuts them down. None: its own.
+        answer: called with each probe of our registry, when Kafka received it (UTC microseconds, its clock), and the
+            partition.
         """
         self._owners = owners
+        self._answer = answer
         self._watch = watch
         self._prefetch = prefetch
         self._refused = refused
@@ -97,6 +104,9 @@ class UpdateIntake:
 
     def take(self, heard: Heard) -> None:
         """Take in one record."""
+        if is_probe(heard.key):
+            self._take_probe(heard)
+            return
         try:
             stated = self._decoded(heard.raw)
         except UnknownSchema as error:
@@ -109,6 +119,30 @@ class UpdateIntake:
             self._refuse(heard, error.reason, error.message)
             return
         self._wake(heard, stated)
+
+    def _take_probe(self, heard: Heard) -> None:
+        """It is answered, and wakes nothing."""
+        try:
+            probe = decode_as(Probe, heard.raw, book=self._watch.reader.book)
+        except DecodeError as error:
+            self._refuse(heard, error.reason, error.message)
+            return
+        if heard.key != PROBE_KEYS[heard.partition].encode():
+            self._refuse(heard, "wrong-partition", f"its key belongs to another one than {heard.partition}")
+        elif self._is_ours(heard, probe.registry_id):
+            metrics.RECORDS.labels(Topic.MODEL_UPDATES, "probe").inc()
+            self._answer(probe, heard.appended_us, heard.partition)
+
+    def _is_ours(self, heard: Heard, registry_id: str) -> bool:
+        known = self._watch.registry_id
+        if not known:
+            self._owners.registry_doubted()
+            return False  # the log is read whole once there is a registry to obey
+        if registry_id != known:
+            self._refuse(heard, "foreign-registry", f"of registry {registry_id}; this region obeys {known}")
+            self._owners.registry_doubted()
+            return False
+        return True
 
     def close(self) -> None:
         """Drop lookups under way; the log holds the same entries."""
@@ -127,13 +161,7 @@ class UpdateIntake:
         if heard.partition != (right := partition_of(entry.model)):
             self._refuse(heard, "wrong-partition", f"{entry.model} belongs to {right}: is the partitioner murmur2?")
             return
-        known = self._watch.registry_id
-        if not known:
-            self._owners.registry_doubted()
-            return  # the log is read whole once there is a registry to obey
-        if entry.registry_id != known:
-            self._refuse(heard, "foreign-registry", f"of registry {entry.registry_id}; this region obeys {known}")
-            self._owners.registry_doubted()
+        if not self._is_ours(heard, entry.registry_id):
             return
         log.debug("heard", model=entry.model, generation=entry.generation)
         reconciler = self._owners.reconciler(entry.model)

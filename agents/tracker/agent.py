@@ -17,6 +17,7 @@ from modelcast.agents.tracker.intake import Intake
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch, Outlets
 from modelcast.agents.tracker.mirror import Mirror
 from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
+from modelcast.agents.tracker.prober import Prober
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import ANNOUNCEMENTS
@@ -72,6 +73,19 @@ class TrackerAgent:
             settings.regions,
             self.emitter.leave_out,
         )
+        self._prober: Prober | None = None
+        if settings.tracker.probe_seconds:
+            self._prober = Prober(
+                settings.tracker,
+                worker,
+                reader,
+                self.intake.judging,
+                heartbeats,
+                ports,
+                expected=lambda: self.emitter.expected,
+                owned=lambda: self.rows.owned if self.emitter.settled else frozenset(),
+            )
+            self.intake.take_answer = self._prober.take
         self._settling: asyncio.Task[None] | None = None
         self._assignment = 0
         self._restoring = False
@@ -80,7 +94,8 @@ class TrackerAgent:
     @property
     def parts(self) -> dict[str, Run]:
         """What runs beside the streams until cancelled, by name."""
-        return {"log watch": self.watch.run, "emitter": self.emitter.run, "mirror": self.mirror.run}
+        found: dict[str, Run] = {"log watch": self.watch.run, "emitter": self.emitter.run, "mirror": self.mirror.run}
+        return found if self._prober is None else found | {"prober": self._prober.run}
 
     async def close(self, timeout_seconds: float) -> None:
         """Write what is left to the view, for at most ``timeout_seconds``; look nothing up any more."""

@@ -66,16 +66,18 @@ class Emitter:
     ) -> None:
         self._pace, self._rows, self._heartbeats, self._reading = settings.tracker, rows, heartbeats, reading
         self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
+        self._observe = ports.reported
         self.metrics = StateMetrics(
             pairs=settings.tracker.metrics == "pairs",
             late_seconds=settings.dashboard.late_seconds,
             now=lambda: ports.clock.wall_us() / 1_000_000,
         )
         self._listed = tuple(sorted(name for name, region in settings.regions.items() if region.expected))
-        self._expected = self._listed
+        self.expected = self._listed
+        """Regions that ought to report."""
         self._reported: dict[str, Reported] = {}
         self._silent: frozenset[str] = frozenset()
-        self._unheard = frozenset(self._expected)  # at the last tick; states sent since count these as silent
+        self._unheard = frozenset(self.expected)  # at the last tick; states sent since count these as silent
         self._wake = asyncio.Event()
         self._began = self._clock.monotonic()
         self._changes = 0
@@ -99,12 +101,14 @@ class Emitter:
 
     def leave_out(self, regions: Set[str]) -> None:
         """Expect these regions no more, whatever the settings list: a person had them forgotten."""
-        self._expected = tuple(name for name in self._listed if name not in regions)
+        self.expected = tuple(name for name in self._listed if name not in regions)
         self.all_changed()
 
-    def _delivered(self, model: str, done: bool) -> None:
-        """Note whether a state arrived; a lost one is sent again at the next tick."""
-        if not done and model in self._reported:
+    def _delivered(self, model: str, done: bool, at_us: int = 0) -> None:
+        """Note whether the state of ``at_us`` arrived; a lost one is sent again at the next tick."""
+        if done:
+            self.metrics.written(model, at_us)
+        elif model in self._reported:
             self._reported[model].at = float("-inf")
 
     def settle(self, settled: bool) -> None:
@@ -161,10 +165,10 @@ class Emitter:
     def _tick(self) -> None:
         """Apply what time alone changes: regions fall silent or are unread; every state is repeated now and then."""
         now, now_us = self._clock.monotonic(), self._clock.wall_us()
-        silent = unheard = self._heartbeats.silent(self._expected, now_us, self._pace.silent_seconds)
+        silent = unheard = self._heartbeats.silent(self.expected, now_us, self._pace.silent_seconds)
         if now - self._began < self._pace.silent_seconds:
             silent &= self._silent  # not heard yet is not silent yet
-        self.metrics.show_regions(self._expected, silent, self._heartbeats.by_our_clock())
+        self.metrics.show_regions(self.expected, silent, self._heartbeats.by_our_clock())
         self.metrics.show_unread(self._reading.unread_by_partition_us(self._rows.owned))
         waiting = self._rows.waiting
         if silent != self._silent:
@@ -242,14 +246,17 @@ class Emitter:
         if known is not None:
             row.previous = state
         encoded = _encoded(state)
-        self._sender.send(Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model))
+        self._sender.send(
+            Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model, at_us=state.updated_at_us)
+        )
         self.metrics.show(state)
+        self._observe(reported.state if reported else None, state)
         self._put_into_view(row, encoded, latest, now)
 
     def _everywhere(self) -> Everywhere:
         beats, pace = self._heartbeats, self._pace
         return Everywhere(
-            beats.by_our_clock(), beats.ahead_of_us(), self._expected, pace.silent_seconds, pace.unread_seconds,
+            beats.by_our_clock(), beats.ahead_of_us(), self.expected, pace.silent_seconds, pace.unread_seconds,
             self._alarm(),
         )  # fmt: skip
 
@@ -315,9 +322,7 @@ def _encoded(state: VersionState) -> bytes:
         )
         state = replace(state, regions=regions)
     # The worst rows first: what is left out is well, or there are thousands in trouble.
-    bare = sorted(
-        (replace(r, error=r.error[:80], way="", rollover="", stage_seconds={}) for r in state.regions), key=_is_well
-    )
+    bare = sorted((replace(r, error=r.error[:80], way="", rollover="", spans=()) for r in state.regions), key=_is_well)
     while True:
         try:
             omitted = len(state.regions) - len(bare)

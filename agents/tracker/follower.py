@@ -55,13 +55,25 @@ class Follower:
         Returns:
             None if it could not be read in ``timeout_seconds``.
         """
-        wanted = [TopicPartition(str(Topic.VERSION_STATE), number) for number in sorted(partitions)]
+        return await self._newest(
+            [TopicPartition(str(Topic.VERSION_STATE), number) for number in sorted(partitions)], timeout_seconds
+        )
+
+    async def probe_states(self, timeout_seconds: float) -> dict[str, bytes] | None:
+        """What trackers have told of probes so far: partition -> the newest ProbeState, undecoded.
+
+        Returns:
+            None if it could not be read in ``timeout_seconds``.
+        """
+        return await self._newest([TopicPartition(str(Topic.PROBE_STATE), 0)], timeout_seconds)
+
+    async def _newest(self, wanted: list[TopicPartition], timeout_seconds: float) -> dict[str, bytes] | None:
         deadline = time.monotonic() + timeout_seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
                 return await asyncio.wait_for(self._read(wanted), left)
             except (TimeoutError, KafkaError, OSError) as error:
-                log.debug("the states published before can't be read now", error=repr(error))
+                log.debug("what was published before can't be read now", error=repr(error))
             await asyncio.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
         return None
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Set
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -20,16 +21,24 @@ from modelcast.infra.telemetry.metrics import RECORDS
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import DecodeError, StoreUnavailable, UnknownSchema
 from modelcast.schemas.log.statements import read_stated
-from modelcast.schemas.records import RegionHeartbeat
+from modelcast.schemas.probes import is_probe
+from modelcast.schemas.records import Probe, RegionHeartbeat
 from modelcast.schemas.topics import Topic
 
 LEARNING_MAX = 1_000
 """Heartbeats that may wait for their schema."""
 UNEXPECTED, BAD_KEY = "unexpected-error", "bad-key"
-OUTCOMES = ("folded", "stale", "overtaken", "dead-letter", "set-aside", "unknown-region", UNKNOWN_MODEL)
+PROBE, PROBE_LATE = "probe", "probe-late"
+OUTCOMES = (
+    *("folded", "stale", "overtaken", "dead-letter", "set-aside", "unknown-region", UNKNOWN_MODEL),
+    *(PROBE, PROBE_LATE),
+)
 AHEAD_RECORDS_MAX = 512
 AHEAD_SECONDS = 0.005
 """How long Faust fetches undisturbed while a backlog is looked into."""
+
+Take = Callable[[Message, Table], Awaitable[str]]
+"""Takes a record; what became of it. Raises ``Unusable``."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,9 +72,11 @@ class Intake:
     ) -> None:
         self._reader, self._rows, self._heartbeats, self._watch = reader, rows, heartbeats, watch
         self._ports, self._mirror, self._left_out = ports, mirror, left_out
-        self._judging = Judging(reader, rows, ports, mirror, changed, listed)
-        self.schemas = self._judging.schemas
-        self.reports = Reports(self._judging, rows, epochs, watch, ports, changed)
+        self.judging = Judging(reader, rows, ports, mirror, changed, listed)
+        self.schemas = self.judging.schemas
+        self.take_answer: Take = _not_asked
+        """Takes the answers to probes."""
+        self.reports = Reports(self.judging, rows, epochs, watch, ports, changed)
         self._learning: set[asyncio.Task[None]] = set()
         self._outcomes = {
             (topic, outcome): RECORDS.labels(str(topic), outcome)
@@ -80,7 +91,7 @@ class Intake:
         self.reports.fetched(records)
 
     async def look_ahead(self, message: Message) -> None:
-        """In a backlog: where nothing behind this record is known yet, let more be fetched while more comes."""
+        """In a backlog, let more records be fetched while nothing behind this one is known."""
         if not self.reports.is_last(message):
             return
         known, most = -1, self.reports.noted + AHEAD_RECORDS_MAX
@@ -90,19 +101,21 @@ class Intake:
 
     async def ack(self, message: Message, table: Table) -> None:
         """Take a record of ``model-acks``."""
-        await self._guarded(Topic.MODEL_ACKS, message, table, self.reports.take)
+        take = self.take_answer if is_probe(message.key) else self.reports.take
+        await self._guarded(Topic.MODEL_ACKS, message, table, take)
 
     async def update(self, message: Message, table: Table) -> None:
         """Take a record of ``model-updates``."""
-        await self._guarded(Topic.MODEL_UPDATES, message, table, self._update)
+        await self._guarded(Topic.MODEL_UPDATES, message, table, self._probe if is_probe(message.key) else self._update)
 
-    async def _guarded(
-        self,
-        topic: Topic,
-        message: Message,
-        table: Table,
-        take: Callable[[Message, Table], Awaitable[str]],
-    ) -> None:
+    async def _probe(self, message: Message, _table: Table) -> str:
+        """A tracker's, or made up: either is answered to who sent it, or is of no use."""
+        probe = await self.judging.decoded(message.value or b"", partial(decode_as, Probe))
+        key = (message.key or b"").decode()
+        await self.judging.check_origin(probe.registry_id, key, str(Topic.MODEL_UPDATES), message.partition)
+        return PROBE
+
+    async def _guarded(self, topic: Topic, message: Message, table: Table, take: Take) -> None:
         """Take a record; no error of one may stop the stream."""
         try:
             outcome = await take(message, table)
@@ -111,17 +124,17 @@ class Intake:
                 log.exception("a record could not be handled", topic=str(topic), offset=message.offset)
             why = error if isinstance(error, Unusable) else Unusable(UNEXPECTED, repr(error)[:400])
             raw, where = message.value or b"", (message.partition, message.offset, message.key)
-            self._judging.dead_letter(topic, raw, why, *where)
+            self.judging.dead_letter(topic, raw, why, *where)
             outcome = "dead-letter"
         self._outcomes[topic, outcome].inc()
 
     async def _update(self, message: Message, table: Table) -> str:
         """Let an announcement wake the reading of its model's log, which then judges it."""
-        stated = await self._judging.decoded(message.value or b"", read_stated)
+        stated = await self.judging.decoded(message.value or b"", read_stated)
         entry = stated.entry
         if message.key != entry.model.encode():
             raise Unusable(BAD_KEY, f"its key is not its model, {entry.model}")
-        await self._judging.check_origin(entry.registry_id, entry.model, str(Topic.MODEL_UPDATES), message.partition)
+        await self.judging.check_origin(entry.registry_id, entry.model, str(Topic.MODEL_UPDATES), message.partition)
         if not self._watch.check(Announcement(stated, message.key, message.partition, message.offset)):
             return UNKNOWN_MODEL
         self.reports.write(entry.model, table)
@@ -131,7 +144,7 @@ class Intake:
         """Write a dead letter for an announcement that the log does not hold."""
         refused = Unusable(reason, detail)
         where = announcement.partition, announcement.offset, announcement.key
-        self._judging.dead_letter(Topic.MODEL_UPDATES, announcement.raw, refused, *where)
+        self.judging.dead_letter(Topic.MODEL_UPDATES, announcement.raw, refused, *where)
 
     # --- partitions change hands ----------------------------------------------------------------------------
 
@@ -188,13 +201,13 @@ class Intake:
         if heard.live_at_us is not None:  # an old one went there when it came
             RECORDS.labels(str(Topic.REGION_HEARTBEATS), "dead-letter").inc()
             refused = Unusable(error.reason, error.message)
-            self._judging.dead_letter(Topic.REGION_HEARTBEATS, heard.raw, refused, 0, heard.offset, heard.key)
+            self.judging.dead_letter(Topic.REGION_HEARTBEATS, heard.raw, refused, 0, heard.offset, heard.key)
 
     def _beat(self, heard: Heartbeat, beat: RegionHeartbeat) -> None:
-        ours, forgotten = self._judging.registry_id, self._judging.forgotten
+        ours, forgotten = self.judging.registry_id, self.judging.forgotten
         if ours is not None and beat.registry_id != ours:
             raise DecodeError(f"registry {beat.registry_id}, ours is {ours}", reason=FOREIGN)
-        if not self._judging.lists(beat.region):
+        if not self.judging.lists(beat.region):
             RECORDS.labels(str(Topic.REGION_HEARTBEATS), "unknown-region").inc()
             return
         if beat.region in forgotten:
@@ -217,8 +230,13 @@ class Intake:
             return
         log.warning("a person had the region forgotten", region=region)
         self._heartbeats.forget(region)
-        if self._judging.lists(region):
-            self._judging.forgotten.add(region)
+        if self.judging.lists(region):
+            self.judging.forgotten.add(region)
         for row in self._rows.models.values():
             row.forget(region)
-        self._left_out(self._judging.forgotten)
+        self._left_out(self.judging.forgotten)
+
+
+async def _not_asked(_message: Message, _table: Table) -> str:
+    """This worker sends no probes."""
+    return PROBE_LATE

@@ -78,7 +78,7 @@ class Mirror:
         self._wake.set()
 
     async def beat(self) -> None:
-        """Tell that this tracker lives, until cancelled."""
+        """Report to the view that this tracker lives, until cancelled."""
         while True:
             self._wake.set()
             await asyncio.sleep(BEAT_SECONDS)

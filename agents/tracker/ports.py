@@ -9,6 +9,7 @@ from typing import Protocol
 
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.redis_view import Batch, Keys
+from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic
 
 Table = MutableMapping[bytes, bytes]
@@ -97,6 +98,14 @@ class PublishedStates(Protocol):
         """Model to its newest ``VersionState``, undecoded; None if that could not be read in time."""
         ...
 
+    async def probe_states(self, timeout_seconds: float) -> dict[str, bytes] | None:
+        """Partition to its newest ``ProbeState``, undecoded; None if that could not be read in time."""
+        ...
+
+
+def _unobserved(_before: VersionState | None, _now: VersionState) -> None:
+    pass
+
 
 @dataclass(frozen=True, slots=True)
 class TrackerPorts:
@@ -112,6 +121,7 @@ class TrackerPorts:
         clock: of this worker.
         rng: for jitter.
         schemas: threads for fetching schemas that are not known yet; shut down with the intake. None: its own.
+        reported: called with what was reported of a model before, if anything was, and what is reported now.
     """
 
     sender: Sender
@@ -123,3 +133,4 @@ class TrackerPorts:
     clock: WorkerClocks = field(default_factory=WorkerClocks)
     rng: random.Random = field(default_factory=random.Random)
     schemas: Executor | None = None
+    reported: Callable[[VersionState | None, VersionState], None] = _unobserved

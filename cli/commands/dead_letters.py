@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 @dead_letters.command("list")
 def list_(
-    last: Annotated[int, typer.Option("--last", min=1, help="The newest so many.")] = 50,
+    last: Annotated[int, typer.Option("--last", min=1, help="How many of the newest to show.")] = 50,
     output: Output = Format.table,
 ) -> None:
     """The newest dead letters."""

@@ -16,7 +16,7 @@ from modelcast.schemas.quantities import duration
 if TYPE_CHECKING:
     from modelcast.infra.settings import Settings
 
-regions = typer.Typer(no_args_is_help=True, help="What is known of a region.")
+regions = typer.Typer(no_args_is_help=True, help="Regions, as trackers know them.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,10 @@ def register(app: typer.Typer) -> None:
 @rollout.command()
 def forecast(
     requests_per_second: Annotated[
-        float, typer.Option("--requests-per-second", help="Of both versions together.", show_default=False)
+        float,
+        typer.Option(
+            "--requests-per-second", help="Requests per second of both versions together.", show_default=False
+        ),
     ],
     error_rate: Annotated[
         str, typer.Option("--error-rate", help="Of the version that serves now: 0.5% or 0.005.", show_default=False)

@@ -23,7 +23,9 @@ ADVERTISE_HELP = (
 )
 ZONE_HELP = "The zone in which it stands, registered with --advertise; else as its fleet's settings say."
 PortFile = Annotated[Path | None, typer.Option("--port-file", help="Where to write the port, once bound.", parser=path)]
-StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Holds what it has accepted; its own.", parser=path)]
+StateDir = Annotated[
+    Path | None, typer.Option("--state-dir", help="A folder of its own for what it has accepted.", parser=path)
+]
 CacheDir = Annotated[
     Path | None, typer.Option("--cache-dir", help="Artifacts; may be shared in a region.", parser=path)
 ]
@@ -69,7 +71,9 @@ def dashboard() -> None:
 def pod(
     name: Annotated[str, typer.Option("--name", help="This pod's name, as it stands in reports.")],
     region: Annotated[str, typer.Option("--region", help="The region that it serves in.")],
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="The port; 0: any free one (see --port-file).")
+    ] = 0,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
     port_file: PortFile = None,
     state_dir: StateDir = None,
@@ -106,7 +110,9 @@ def companion(
     webhook: Annotated[
         Path | None, typer.Option("--webhook", help="Kind webhook: its requests, a TOML file.", parser=path)
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one (see --port-file).")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="The port; 0: any free one (see --port-file).")
+    ] = 0,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
     port_file: PortFile = None,
     state_dir: StateDir = None,

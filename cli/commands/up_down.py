@@ -35,7 +35,7 @@ class Steps:
             self._status.stop()
 
     def step(self, text: str) -> None:
-        """Say what is happening."""
+        """Show what is happening."""
         if self._status:
             self._status.update(Text(text))
         else:

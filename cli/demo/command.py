@@ -27,9 +27,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    json: Annotated[Path | None, typer.Option("--json", help="Write the summary there.", parser=path)] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Where to write the summary.", parser=path)] = None,
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Write the last screen there, as SVG.", parser=path)
+        Path | None, typer.Option("--picture", help="Where to write the last screen, as SVG.", parser=path)
     ] = None,
     regions: Annotated[str, typer.Option("--regions", help="Names, with commas.")] = "eu,us,ap",
     pods: Annotated[int, typer.Option("--pods", min=1, help="Serving pods a region.")] = 2,

@@ -35,7 +35,7 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """In words.
+    """The verdict of a demo, in words.
 
     Attributes:
         broken: promises that did not hold.

@@ -17,7 +17,7 @@ class Crossing:
 
     @classmethod
     def of(cls, row: RegionState) -> "Crossing":
-        """As the tracker reports it."""
+        """The crossing that the tracker reports."""
         return cls(row.bytes_moved, row.bytes_saved, row.bytes_total, row.way)
 
 

@@ -8,7 +8,7 @@ OFFSET_SECONDS_MAX = 600.0
 
 
 def judge_clock(subject: str, asked: float, theirs: float, answered: float) -> Check:
-    """How far a server's clock is from ours.
+    """Judge how far a server's clock is from this machine's.
 
     Args:
         subject: whose clock.

@@ -39,7 +39,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Of the disk that a folder is on."""
+    """The room of the disk that a folder is on."""
 
     free_bytes: int
     total_bytes: int
@@ -64,7 +64,7 @@ class Machine(Protocol):
 def units(settings: "Settings", role: str = "", machine: Machine | None = None) -> list[Unit]:
     """What is looked at on this machine, which is to fill ``role``, if that is known."""
     from modelcast.cli.delta_extra import deltas_installed
-    from modelcast.infra.files.user_cache import user_bases
+    from modelcast.infra.files import user_bases
 
     bases = user_bases() if deltas_installed() else None
     here = machine or ThisMachine()
@@ -196,7 +196,7 @@ class ThisMachine:
 
     def lock(self, folder: Path) -> str:
         """See ``Machine``."""
-        from modelcast.infra.files.locks import held_if_free
+        from modelcast.infra.files import held_if_free
 
         try:
             with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:

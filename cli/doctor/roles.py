@@ -42,17 +42,24 @@ def kafka_roles(regions: Iterable[str]) -> list[Role]:
         needs = _needs(
             read=[Topic.MODEL_UPDATES, group_of(f"region-{region}")],
             write=[Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS],
-            describe=[Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.DEAD_LETTERS],
+            describe=[Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.PROBE_STATE, Topic.DEAD_LETTERS],
         )
         found.append(Role(f"region {region}", needs, _ACLS))
     tracker = _needs(
-        read=[*_EVERY_TOPIC[:4], Topic.VERSION_CHANGES, group_of("tracker")],
-        write=[Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.MODEL_UPDATES, Topic.DEAD_LETTERS],
+        read=[*_EVERY_TOPIC[:4], Topic.VERSION_CHANGES, Topic.PROBE_STATE, group_of("tracker")],
+        write=[
+            *(Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.PROBE_STATE),
+            *(Topic.MODEL_UPDATES, Topic.DEAD_LETTERS),
+        ],
     )
     return [
         *found,
         Role("tracker", tracker, _ACLS),
-        Role("viewer", _needs(read=_EVERY_TOPIC[:4], describe=[group_of("tracker"), *regional]), _ACLS),
+        Role(
+            "viewer",
+            _needs(read=[*_EVERY_TOPIC[:4], Topic.PROBE_STATE], describe=[group_of("tracker"), *regional]),
+            _ACLS,
+        ),
     ]
 
 

@@ -12,8 +12,8 @@ from modelcast.schemas.names import check_region
 from modelcast.schemas.quantities import MISSING
 
 if TYPE_CHECKING:
+    from modelcast.schemas.history.aspired import AspiredAt
     from modelcast.schemas.history.timeline import ServedAt
-    from modelcast.schemas.history.wanted import WantedAt
 
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 _AGO = re.compile(r"(.+?)\s*(?:ago)?")
@@ -58,21 +58,21 @@ def show_at(model: str, at: str, region: str | None, output: Format) -> None:
     named = check_region(region) if region is not None else None
     pairs = ModelHistory(origin_registry(load()), model).at(at_us, named)
     if not pairs:
-        hint = "trackers archive it while they run (tracker.history); `modelcast history` has what was wanted"
+        hint = "trackers archive it while they run (tracker.history); `modelcast history` has what was aspired"
         raise NotFound("nothing is archived of what was served", subject=model, hint=hint)
-    table = TextTable("REGION", "SERVED", "KNOWN", "HOW", "WANTED", "BY", "WHY", box=None)
+    table = TextTable("REGION", "SERVED", "KNOWN", "HOW", "ASPIRED", "BY", "WHY", box=None)
     table.title = f"{model} at {then:%Y-%m-%d %H:%M:%S %Z}"
     table.title_justify = "left"
     for pair in pairs:
-        wanted = pair.wanted
+        aspired = pair.aspired
         table.add_row(
             pair.region,
             served_text(pair.served),
             pair.served.certainty.value,
             how_text(pair.served, then),
-            _version(wanted.version) + (f" ({wanted.held})" if wanted.held else ""),
-            wanted.by,
-            _why(wanted),
+            _version(aspired.version) + (f" ({aspired.held})" if aspired.held else ""),
+            aspired.by,
+            _why(aspired),
         )
     emit({"model": model, "at_us": at_us, "regions": pairs}, output, table)
 
@@ -93,7 +93,7 @@ def _served(served: "ServedAt") -> str:
         return f"{change.version}, when last heard" if served.certainty.value == "UNKNOWN" else f"{change.version}"
     if not change.pods_expected:
         return MISSING
-    return f"several ({change.pods_serving} of {change.pods_expected} pods as wanted)"
+    return f"several ({change.pods_serving} of {change.pods_expected} pods serve the aspired version)"
 
 
 def how_text(served: "ServedAt", then: datetime) -> str:
@@ -120,7 +120,7 @@ def _version(version: int | None) -> str:
     return MISSING if version is None else str(version)
 
 
-def _why(wanted: "WantedAt") -> str:
-    if not wanted.kind:
+def _why(aspired: "AspiredAt") -> str:
+    if not aspired.kind:
         return ""
-    return f"{wanted.kind.lower()}, generation {wanted.generation}" + (f": {wanted.why}" if wanted.why else "")
+    return f"{aspired.kind.lower()}, generation {aspired.generation}" + (f": {aspired.why}" if aspired.why else "")

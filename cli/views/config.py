@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 @config.command()
 def show(
-    output: Annotated[Format, typer.Option("--output", "-o", help="How it is written.")] = Format.yaml,
+    output: Annotated[Format, typer.Option("--output", "-o", help="The output's format.")] = Format.yaml,
 ) -> None:
     """The settings in force, from the file and MODELCAST_… variables; secrets are masked."""
     from modelcast.infra.settings import config_path

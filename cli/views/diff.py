@@ -28,7 +28,7 @@ def diff(
     before: ReferenceArgument,
     after: ReferenceArgument,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="End with 1 if anything differs, as git does.")
+        bool, typer.Option("--exit-code", help="Exit with 1 if anything differs, as git does.")
     ] = False,
     output: Output = Format.table,
 ) -> None:

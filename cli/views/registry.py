@@ -56,7 +56,7 @@ def _tail(reader: "RegistryReader", model: str) -> "Tail":
 
 def history(
     model: ModelArgument,
-    last: Annotated[int | None, typer.Option("--last", min=1, help="The newest so many.")] = None,
+    last: Annotated[int | None, typer.Option("--last", min=1, help="How many of the newest to show.")] = None,
     at: Annotated[
         str | None, typer.Option("--at", help="What was served then: 2026-11-30T03:41Z, 03:41, or 20m (ago).")
     ] = None,
@@ -91,7 +91,7 @@ def history(
 
 
 def describe_entry(entry: Entry) -> str:
-    """One line for people."""
+    """An entry in one line, for people."""
     if isinstance(entry, ModelUpdate):
         where = f" to {', '.join(entry.placement)}" if entry.placement else ""
         how = ", staged" if entry.activation is Activation.STAGED else ""

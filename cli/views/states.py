@@ -295,7 +295,7 @@ def wait(
     reference: Annotated[str, typer.Argument(help="The version to wait for, as in fraud/7.")],
     level: Annotated[str, typer.Option("--level", help="all, quorum or one: how many regions are enough.")] = "all",
     timeout: Annotated[str, typer.Option("--timeout", help="How long, as in 30s, 5m.")] = "5m",
-    staged: Annotated[bool, typer.Option("--staged", help="Staged is enough.")] = False,
+    staged: Annotated[bool, typer.Option("--staged", help="Wait only until it is staged.")] = False,
     output: Output = Format.table,
 ) -> None:
     """Wait until regions serve a version. Ends with 3 if not in time, at once with 4 if it is quarantined."""

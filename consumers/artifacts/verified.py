@@ -15,7 +15,7 @@ from pathlib import Path
 
 import orjson
 
-from modelcast.infra.files.files import written_aside
+from modelcast.infra.files import written_aside
 from modelcast.schemas.errors import VerificationFailed
 from modelcast.schemas.manifest import FileEntry, Manifest
 

@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--port-file", type=Path)
     parser.add_argument("--cache-dir", type=Path, required=True, help="artifacts, in folders named by manifest digest")
-    parser.add_argument("--state-dir", type=Path, required=True, help="this companion's alone")
+    parser.add_argument("--state-dir", type=Path, required=True, help="a folder of its own for what it has accepted")
     parser.add_argument("--grace-seconds", type=float, default=1.0)
     parser.add_argument("--load-seconds-max", type=float, default=300.0)
     arguments = parser.parse_args()

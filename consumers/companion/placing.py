@@ -18,9 +18,7 @@ from typing import Any
 import orjson
 
 from modelcast.consumers.companion.layouts.version_layout import VersionLayout
-from modelcast.infra.files.files import written_aside
-from modelcast.infra.files.locks import acquire
-from modelcast.infra.files.syncing import sync
+from modelcast.infra.files import acquire, sync, written_aside
 from modelcast.schemas.errors import ModelcastError, Refused
 
 STAGING = ".modelcast"

@@ -113,7 +113,7 @@ class Registrar:
                 self._renew(now)
 
     def release(self) -> None:
-        """Delete the registration if it is ours, for good. Raises ``ModelcastError``."""
+        """Delete this pod's registration, for good. Raises ``ModelcastError``."""
         with self._lock:
             self._ended = True
             if self._etag is None:

@@ -61,7 +61,7 @@ class StoreClock:
     ahead_seconds: float = field(default=float("-inf"))
 
     def seen(self, modified_us: Iterable[int], now: float) -> "StoreClock":
-        """The clock once the store has given these times; ``now`` is ours."""
+        """The clock once the store has given these times; ``now`` is this process's monotonic time."""
         return StoreClock(max([self.ahead_seconds, *(us / 1e6 - now for us in modified_us)]))
 
     def age_seconds(self, modified_us: int, now: float) -> float:

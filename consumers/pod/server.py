@@ -20,7 +20,7 @@ from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.startup import Startup
 from modelcast.consumers.pod.worker.engine import OnnxEngine
 from modelcast.consumers.pod_clients.port import LoadFailed
-from modelcast.infra.files.files import written_aside
+from modelcast.infra.files import written_aside
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.errors import ModelcastError, UsageError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
-from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.failures import failure_code
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder
 from modelcast.consumers.watcher.update import VersionUpdate
@@ -51,8 +51,8 @@ class WatcherEngine:
         self._memory: dict[str, _Opened] = {}  # what the program accepted last
         self._pending: dict[str, VersionUpdate] = {}
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
-        """Nothing to begin: the program is there."""
+    async def start(self, listener: LossListener) -> None:
+        """Do nothing: the program runs already."""
 
     async def prepare(self, order: LoadOrder) -> None:
         """See ``Engine.prepare``."""
@@ -133,6 +133,6 @@ class WatcherEngine:
             update.abandon("the program ended")
 
     async def aclose(self) -> None:
-        """Let go of the files."""
+        """Release the files."""
         for opened in (*self._prepared.values(), *self._memory.values()):
             opened.keep.close()

@@ -44,11 +44,11 @@ class VersionUpdate:
         self._abandoned = False
 
     def accept(self) -> None:
-        """This process serves it. Raises ``UsageError`` if it was answered before."""
+        """Answer that this process serves the version. Raises ``UsageError`` if it was answered before."""
         self._set(UpdateAnswer())
 
     def refuse(self, reason: str, *, blame: bool = True) -> None:
-        """This process does not serve it.
+        """Answer that this process does not serve the version.
 
         Args:
             reason: why, for people: it becomes the version's failure reason.

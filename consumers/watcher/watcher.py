@@ -169,7 +169,7 @@ class Watcher:
     # --- life ---
 
     def close(self) -> None:
-        """Say goodbye to the region, and stop. What this process serves it may serve on. Closing twice is fine.
+        """Sign off from the region, and stop. What this process serves it may serve on. Closing twice is fine.
 
         Raises:
             ModelcastError: what the thread that answers the region has ended with, if it has ended by itself.

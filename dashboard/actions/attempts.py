@@ -19,7 +19,7 @@ class WrongTokens:
 
     @property
     def remembered(self) -> int:
-        """Of how many sources something is known."""
+        """The number of sources of which something is known."""
         return len(self._paid_off_at)
 
     def wait_seconds(self, source: str, now: float) -> float:

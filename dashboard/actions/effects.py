@@ -27,7 +27,7 @@ class CommandEffect:
         requested_by: whose command it is.
         regions: how many regions it was looked at for.
         changes: those that serve another version then.
-        reloads: how many load again what they serve.
+        loads_again: how many load again what they serve.
     """
 
     model: str
@@ -37,7 +37,7 @@ class CommandEffect:
     requested_by: str
     regions: int
     changes: tuple[RegionEffect, ...]
-    reloads: int = 0
+    loads_again: int = 0
 
 
 def effect(log: ModelLog, command: ModelCommand, regions: Iterable[str], *, written: bool) -> CommandEffect:
@@ -56,7 +56,7 @@ def effect(log: ModelLog, command: ModelCommand, regions: Iterable[str], *, writ
         if (before := log.aspired_version(region)) != (then := after.aspired_version(region))
     )
     named = {target.region for target in command.targets} - {ALL_REGIONS}
-    reloads = sum(not named or region in named for region in names) if command.kind is CommandKind.RELOAD else 0
+    loads_again = sum(not named or region in named for region in names) if command.kind is CommandKind.RELOAD else 0
     return CommandEffect(
-        command.model, command.kind, command.generation, written, command.requested_by, len(names), changes, reloads
+        command.model, command.kind, command.generation, written, command.requested_by, len(names), changes, loads_again
     )

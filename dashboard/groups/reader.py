@@ -44,7 +44,7 @@ class GroupReader:
             self._consumer = None
 
     def look(self) -> tuple[GroupLook, ...]:
-        """All groups of ours, by name.
+        """All groups of Modelcast, by name.
 
         Raises:
             KafkaUnavailable: the cluster can't be reached, or does not let this user list groups.

@@ -1,14 +1,16 @@
-"""Follows ``version-state`` and the end of ``model-updates``: one consumer without a group, in a thread of its own."""
+"""Follows ``version-state``, ``probe-state`` and the end of ``model-updates``: a consumer without a group, a thread."""
 
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
+from modelcast.dashboard.view.probe import SeenProbe
 from modelcast.infra.kafka.client import kafka_unavailable, make_consumer, passes
 from modelcast.infra.registry.newer_records import newer_records
 from modelcast.infra.settings import Settings
@@ -16,7 +18,7 @@ from modelcast.schemas.codec import DEFAULT
 from modelcast.schemas.errors import DecodeError, ModelcastError
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.statements import read_stated
-from modelcast.schemas.records import VersionState
+from modelcast.schemas.records import ProbeState, VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
 
 BATCH_MESSAGES_MAX = 500
@@ -53,6 +55,8 @@ class KafkaFollower:
         self._newest: dict[str, Message] = {}
         self._differences_us: deque[int] = deque(maxlen=CLOCK_SAMPLES)
         self._next_ask, self._turn = 0.0, 0
+        self._probes_until = 0  # what lay there before came at no known time
+        self._answered_us: dict[int, int] = {}
 
     def start(self) -> None:
         """Start the thread that reads."""
@@ -104,7 +108,7 @@ class KafkaFollower:
         for each in places:
             low, high = consumer.get_watermark_offsets(each, timeout=ASK_SECONDS_MAX)
             self._ends[each.partition], self._positions[each.partition], each.offset = high, low, low
-        consumer.assign([*places, *self._newest_entries(consumer)])
+        consumer.assign([*places, *self._newest_entries(consumer), *self._probes_from(consumer)])
         self._differences_us.clear()
         self._newest, self._reach = {}, Reach.CATCHING_UP
 
@@ -121,8 +125,19 @@ class KafkaFollower:
         self._missing.pop("entries", None)
         return places
 
+    def _probes_from(self, consumer: Consumer) -> list[TopicPartition]:
+        place = TopicPartition(Topic.PROBE_STATE, 0)
+        try:
+            low, self._probes_until = consumer.get_watermark_offsets(place, timeout=ASK_SECONDS_MAX)
+        except KafkaException as error:
+            self._missing["probe"] = f"{Topic.PROBE_STATE}: {error.args[0].str()}: the probe is not shown"
+            return []
+        self._missing.pop("probe", None)
+        return [TopicPartition(Topic.PROBE_STATE, 0, low)]
+
     def _take(self, messages: Iterable[Message], now_us: int) -> None:
         entries: list[tuple[StatedEntry, int]] = []
+        probes: list[SeenProbe] = []
         for message in messages:
             error = message.error()
             if error is not None:
@@ -130,6 +145,9 @@ class KafkaFollower:
                 continue
             if message.topic() == Topic.MODEL_UPDATES:
                 entries += self._entry(message)
+                continue
+            if message.topic() == Topic.PROBE_STATE:
+                probes += self._probe(message, now_us)
                 continue
             partition, offset = message.partition() or 0, message.offset() or 0
             self._positions[partition] = offset + 1
@@ -145,9 +163,10 @@ class KafkaFollower:
         reach = Reach.LIVE if live or complete is not None else Reach.CATCHING_UP
         missing = tuple(self._missing.values())
         self._reach = reach
-        if states or entries or (reach, missing) != self._delivered:
+        if states or entries or probes or (reach, missing) != self._delivered:
             self._delivered = reach, missing
-            self._deliver(NewsBatch("kafka", reach, states, tuple(entries), missing=missing, complete=complete))
+            batch = NewsBatch("kafka", reach, states, tuple(entries), missing=missing, complete=complete)
+            self._deliver(replace(batch, probes=tuple(probes)))
 
     def _decoded(self, key: str, message: Message, now_us: int, live: bool) -> list[SeenState]:
         appended_us = message.timestamp()[1] * 1000
@@ -172,6 +191,24 @@ class KafkaFollower:
             return []  # a dead letter of the tracker's tells of it
         return [(stated, message.timestamp()[1] * 1000)]
 
+    def _probe(self, message: Message, now_us: int) -> list[SeenProbe]:
+        """What a tracker told; the hop to here is known of what came while we listened, and tells of new answers."""
+        try:
+            state = self._records.decode_as(ProbeState, message.value())
+        except DecodeError as error:
+            self._missing["probe"] = f"{Topic.PROBE_STATE} can't be read: {error.message}"
+            return []
+        self._missing.pop("probe", None)
+        before = self._answered_us.get(state.partition, 0)
+        self._answered_us[state.partition] = state.answered_at_us
+        if (message.offset() or 0) < self._probes_until:
+            return [SeenProbe(state)]
+        self._differences_us.append(now_us - message.timestamp()[1] * 1000)
+        if not state.answered_at_us or state.answered_at_us == before:
+            return [SeenProbe(state)]
+        waited_us = now_us - min(self._differences_us) - state.answered_at_us
+        return [SeenProbe(state, max(0.0, waited_us / 1_000_000 - (state.tracker_seconds or 0.0)))]
+
     def _failed(self, message: Message, error: KafkaError) -> None:
         if passes(error):
             return
@@ -180,6 +217,9 @@ class KafkaFollower:
             return
         if message.topic() == Topic.MODEL_UPDATES:
             self._missing["entries"] = f"{Topic.MODEL_UPDATES}: {error.str()}: the last entries are not shown"
+            return
+        if message.topic() == Topic.PROBE_STATE:
+            self._missing["probe"] = f"{Topic.PROBE_STATE}: {error.str()}: the probe is not shown"
             return
         raise kafka_unavailable(error, self._settings, Topic.VERSION_STATE)
 

@@ -22,7 +22,7 @@ class LettersLook:
 
 
 class LetterSource:
-    """For one event loop.
+    """Reads the newest dead letters. It belongs to one event loop.
 
     Args:
         settings: where Kafka is.

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class LogSource:
-    """For one event loop. Without an origin store in the settings it reads nothing.
+    """Reads the newest entries of logs. It belongs to one event loop; without an origin store it reads nothing.
 
     Args:
         settings: where the origin store is.

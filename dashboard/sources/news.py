@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from modelcast.dashboard.view.overview import Worker
+from modelcast.dashboard.view.probe import SeenProbe
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.records import VersionState
 
@@ -39,6 +40,7 @@ class NewsBatch:
         missing: what could not be read, for people.
         tracker_seconds: seconds since any tracker told that it lives; None: not known.
         complete: the names of all models, once all of the topic was read anew: others are gone; else None.
+        probes: what trackers told of probes.
     """
 
     source: str
@@ -49,3 +51,4 @@ class NewsBatch:
     missing: tuple[str, ...] = ()
     tracker_seconds: float | None = None
     complete: frozenset[str] | None = None
+    probes: tuple[SeenProbe, ...] = ()

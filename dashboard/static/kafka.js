@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
 import { duration, MISSING, number, plural } from "./format.js";
-import { Ago, Command, Said, useMore } from "./parts.js";
+import { Ago, Command, Said, Trend, useMore } from "./parts.js";
 import { ask, changed } from "./store.js";
 
 const LOOK_MS = 5000;
@@ -46,14 +46,6 @@ const seconds = ({ lag_seconds: lag, lag_records: waiting, at_least: more }) => 
 /** Starts the daemon that reads in this group. */
 const start = (group) => `modelcast run ${group.replace(/^modelcast-/, "").replace(/^region-/, "region ")}`;
 
-/** Unread records at the last looks, as a line; the figure stands beside it. */
-function Trend({ values }) {
-  const top = Math.max(...values, 1);
-  if (values.length < 2) return null;
-  const points = values.map((value, place) => `${(60 * place) / (values.length - 1)},${15 - (14 * value) / top}`).join(" ");
-  return html`<svg class="trend" width="60" height="16" viewBox="0 0 60 16" aria-hidden="true"><polyline points=${points} /></svg>`;
-}
-
 function Slowest({ group }) {
   const [first] = group.partitions.filter((each) => each.lag_records || each.error);
   return first ? html`<bdi>${first.topic}/${first.partition}</bdi>` : MISSING;
@@ -70,9 +62,34 @@ function Group({ group, statuses }) {
     ${waiting.length > 1 && html`<tr class="below"><td colspan="7"><details><summary>${plural(waiting.length, "partition")} with unread records</summary><ul class="plain">${waiting.slice(0, shown).map((each) => html`<li key=${`${each.topic}/${each.partition}`}><bdi>${each.topic}/${each.partition}</bdi>: ${each.status}, ${seconds(each)}, ${plural(each.lag_records, "record")}${each.error ? html`, <${Said} text=${each.error} />` : ""}</li>`)}</ul>${more(waiting.length)}</details></td></tr>`}`;
 }
 
+/** The way of the newest probe, hop by hop, and what was lost today. */
+function Probe() {
+  const { body, error } = useEvery("kafka/probe");
+  if (error && !body) return html`<p>${error}</p>`;
+  if (!body) return null;
+  const probe = body.probe;
+  if (!probe) return html`<section aria-label="probe"><h2>Probe</h2><p class="notes">No probe was seen yet: no tracker runs, or its setting tracker.probe_seconds is 0.</p></section>`;
+  const hops = [["store answers", took(probe.log_seconds)], ["Kafka", took(probe.kafka_seconds)],
+    [`${number(probe.answered)} of ${plural(probe.asked, "region")}`, `p50 ${took(probe.region_seconds_p50)}, p95 ${took(probe.region_seconds_p95)}`],
+    ["tracker", took(probe.tracker_seconds)], ["page", took(probe.page_seconds)]];
+  const missing = probe.regions.filter((each) => each.lost_today || (each.asked && each.seconds === null));
+  const [first, ...names] = missing.map((each) => each.region);
+  return html`<section aria-label="probe"><h2>Probe</h2>
+    <p class="notes">a record that goes the whole way to every region and back every ${duration(probe.every_seconds)}; the last one <${Ago} us=${probe.sent_at_us} /></p>
+    <p class="probe">${hops.map(([name, time], place) => html`<span key=${name}>${place ? html` <span aria-hidden="true">→</span> ` : ""}${name} ${time}</span>`)}</p>
+    <p>lost ${number(probe.lost_today)} of ${number(probe.finished_today)} today (UTC)${first ? html`; unanswered by <bdi>${[first, ...names.slice(0, 4)].join(", ")}</bdi>${names.length > 4 ? ` and ${names.length - 4} more` : ""}` : ""}</p>
+    ${probe.trouble && html`<p class="missing"><${Said} text=${probe.trouble} /></p>`}</section>`;
+}
+
+const took = (seconds) => (seconds !== null && seconds < 0.0995 ? `${Math.round(seconds * 1000)} ms` : duration(seconds));
+
 export function Kafka() {
-  const { body, error } = useEvery("kafka/groups");
   useEffect(() => { document.title = "Kafka · Modelcast"; });
+  return html`<${Groups} /><${Probe} />`;
+}
+
+function Groups() {
+  const { body, error } = useEvery("kafka/groups");
   if (error && !body) return html`<p>${error}</p>`;
   if (!body) return html`<p>Loading…</p>`;
   const problem = error || body.error;

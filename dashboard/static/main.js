@@ -2,6 +2,7 @@
 
 import { html, render, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
 import { Kafka } from "./kafka.js";
+import { History } from "./history.js";
 import { Model } from "./model.js";
 import { Now } from "./now.js";
 import { Banner, copy, Header } from "./parts.js";
@@ -14,6 +15,7 @@ function page() {
   if (kind === "regions" && name) return [name, html`<${Region} key=${name} name=${name} />`];
   if (kind === "regions") return ["Regions", html`<${Regions} />`];
   if (kind === "kafka") return ["Kafka", html`<${Kafka} />`];
+  if (kind === "history") return ["History", html`<${History} key=${new URLSearchParams(location.search).get("model")} />`];
   if (kind === "refused") return ["Refused versions", html`<${Refused} />`];
   return ["", html`<${Now} />`];
 }

@@ -70,7 +70,7 @@ export function Header({ title }) {
   const at = (seconds) => (seconds === null || seconds === undefined ? MISSING : duration(seconds + (fresh ? (performance.now() - store.heardAt) / 1000 : 0)));
   const link = (href, label) => html`<a href=${href} aria-current=${location.pathname === href ? "page" : undefined}>${label}</a>`;
   return html`<header>
-    <nav aria-label="pages"><span class="brand">Modelcast</span>${link("/", "now")}${link("/regions", "regions")}${link("/kafka", "kafka")}${link("/refused", "refused")}</nav>
+    <nav aria-label="pages"><span class="brand">Modelcast</span>${link("/", "now")}${link("/regions", "regions")}${link("/kafka", "kafka")}${link("/history", "history")}${link("/refused", "refused")}</nav>
     <div class="fresh">
       <p class=${`state ${kind}`}><span aria-hidden="true">${shape}</span> ${text}</p><p class="unseen" role="status">${SPOKEN[kind]}</p>
       ${fresh && html`<p class="ages">page ${duration(pageAge())} · Kafka ${at(fresh.kafka_age_seconds)} · Redis ${fresh.redis === "away" ? "away" : at(fresh.redis_age_seconds)} · tracker ${duration(trackerAge())}</p>`}
@@ -93,4 +93,12 @@ export function useMore(step) {
   const [shown, setShown] = useState(step);
   const more = (total) => (total > shown ? html`<p><button type="button" onClick=${() => setShown(shown + 4 * step)}>show more (${total - shown} left)</button></p>` : null);
   return [shown, more];
+}
+
+/** The last figures as a line; the newest one stands beside it in words. */
+export function Trend({ values }) {
+  const top = Math.max(...values, 1);
+  if (values.length < 2) return null;
+  const points = values.map((value, place) => `${(60 * place) / (values.length - 1)},${15 - (14 * value) / top}`).join(" ");
+  return html`<svg class="trend" width="60" height="16" viewBox="0 0 60 16" aria-hidden="true"><polyline points=${points} /></svg>`;
 }

@@ -19,13 +19,13 @@ class Rollout:
     Attributes:
         model: its name.
         version: what is on its way.
-        word: the worst of the regions that are behind.
+        status: the worst of the regions that are behind.
         since_us: when the store received the entry, UTC microseconds.
         serving: how many counted regions serve it.
         counted: of how many.
         p50_seconds: the median of the regions that serve it; None: none does.
         p95_seconds: of 20 of them, the slowest but one.
-        budget_seconds: behind for longer is late.
+        late_seconds: behind for longer is late.
         slowest: a region that is behind, the one for longest.
     """
 
@@ -37,19 +37,19 @@ class Rollout:
     counted: int
     p50_seconds: float | None
     p95_seconds: float | None
-    budget_seconds: float
+    late_seconds: float
     slowest: str
 
 
 def rollouts(overview: Overview) -> list[Rollout]:
-    """All of them, worst first, the longest under way first among equals."""
+    """All rollouts under way, worst first; among equals, the longest under way first."""
     found = [
         each for view in overview.models.values() if view.troubled for each in _of(view, overview.limits.late_seconds)
     ]
     return sorted(found, key=lambda r: (rank(r.status), r.since_us, r.model, r.version))
 
 
-def _of(view: ModelView, budget_seconds: float) -> Iterable[Rollout]:
+def _of(view: ModelView, late_seconds: float) -> Iterable[Rollout]:
     behind: dict[int, list[Pair]] = defaultdict(list)
     done: dict[int, list[Pair]] = defaultdict(list)
     for pair in view.pairs.values():
@@ -75,7 +75,7 @@ def _of(view: ModelView, budget_seconds: float) -> Iterable[Rollout]:
             sum(p.counted and p.row.aspired_version == version for p in view.pairs.values()),
             _quantile(took, 0.5),
             _quantile(took, 0.95),
-            budget_seconds,
+            late_seconds,
             slowest.row.region,
         )
 

@@ -1,11 +1,13 @@
 """What the API answers, as records: the OpenAPI document is made from these. Times are UTC microseconds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelcast.dashboard.dashboard import Freshness
 from modelcast.dashboard.groups import GroupStatus, GroupView
 from modelcast.dashboard.sources.letters import LetterGroup
 from modelcast.dashboard.view.entries import EntryLine
+from modelcast.dashboard.view.probe import ProbeView
 from modelcast.dashboard.view.problems import Problem
 from modelcast.dashboard.view.rollouts import Rollout
 from modelcast.dashboard.view.verdict import OverviewVerdict
@@ -45,12 +47,18 @@ class VerdictAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """What is wrong, worst first. ``next``: what to ask for as ``after``; "" at the end."""
+    """What is wrong, worst first.
+
+    Attributes:
+        next: what to ask for as ``after``; "" at the end.
+        trends: the last figures of problems, by id, 10 s apart: how many pairs, or bytes a second.
+    """
 
     fresh: Freshness
     revision: int
     total: int
     problems: tuple[Problem, ...]
+    trends: Mapping[str, tuple[float, ...]]
     next: str
 
 
@@ -175,6 +183,14 @@ class Groups:
     error: str
     groups: tuple[GroupView, ...]
     statuses: tuple[GroupStatusLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """The probe that goes the whole way to every region and back; None: none was ever seen."""
+
+    fresh: Freshness
+    probe: ProbeView | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Api:
             web.get(BASE + "/rollouts", self.rollouts),
             web.get(BASE + "/entries", self.entries),
             web.get(BASE + "/kafka/groups", self.groups),
+            web.get(BASE + "/kafka/probe", self.probe),
             web.get(BASE + "/grid", self.grid),
             web.get(BASE + "/statuses", self.statuses),
         ]
@@ -82,8 +83,9 @@ class Api:
             limit=limit_of(request.query.get("limit")),
             revision=board.overview.revision,
         )
+        trends = board.trends.of(found.rows)
         answer = answers.Problems(
-            board.freshness(), board.overview.revision, len(board.problems), found.rows, found.next
+            board.freshness(), board.overview.revision, len(board.problems), found.rows, trends, found.next
         )
         return self._answer(request, answer)
 
@@ -219,6 +221,12 @@ class Api:
         found = sorted(watch.groups, key=lambda g: (group_rank(g.status), -(g.lag_seconds or 0.0), g.group))
         statuses = tuple(answers.GroupStatusLine(status, means) for status, means in GROUP_STATUSES.items())
         answer = answers.Groups(self._board.freshness(), watch.looked_at_us, watch.error, tuple(found), statuses)
+        return self._answer(request, answer, cached=False)
+
+    async def probe(self, request: web.Request) -> web.Response:
+        """How long the newest probe took, hop by hop."""
+        fresh = self._board.freshness()
+        answer = answers.Probing(fresh, self._board.probes.view(fresh.as_of_us))
         return self._answer(request, answer, cached=False)
 
     async def grid(self, request: web.Request) -> web.Response:

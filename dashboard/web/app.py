@@ -12,6 +12,7 @@ from modelcast.dashboard.actions import CommandWriter, Identities, ReplayWriter
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupsWatch
 from modelcast.dashboard.metrics import collected
+from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.sources.letter_source import LetterSource
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.stream import dumps
@@ -20,8 +21,10 @@ from modelcast.dashboard.web.acting import Acting
 from modelcast.dashboard.web.answers import Fault
 from modelcast.dashboard.web.api import BASE, Api
 from modelcast.dashboard.web.events import Events
+from modelcast.dashboard.web.history_api import HistoryApi
 from modelcast.dashboard.web.openapi import document
 from modelcast.dashboard.web.pages import Pages
+from modelcast.dashboard.web.waiting import Waits
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import ModelcastError, NotFound, UsageError
 
@@ -33,14 +36,19 @@ log = structlog.get_logger(__name__)
 
 
 def make_web_app(
-    settings: Settings, board: Dashboard, logs: LogSource, groups: GroupsWatch, commands: CommandWriter
+    settings: Settings,
+    board: Dashboard,
+    logs: LogSource,
+    groups: GroupsWatch,
+    commands: CommandWriter,
+    history: HistorySource,
 ) -> web.Application:
     """The application over a dashboard's state.
 
     Raises:
         UsageError: ``dashboard.actions`` contradicts itself.
     """
-    events = Events(board, settings.dashboard.watchers_max)
+    events, waits = Events(board, settings.dashboard.watchers_max), Waits(board, settings.dashboard.watchers_max)
     app = web.Application(middlewares=[_guard(settings)], client_max_size=64 * 1024)
     letters = LetterSource(settings)
     acting = Acting(board, Identities(settings.dashboard.actions), commands, ReplayWriter(settings), letters)
@@ -48,12 +56,15 @@ def make_web_app(
         [
             *Api(settings, board, logs, groups, letters).routes(),
             *acting.routes(BASE),
+            *HistoryApi(board, history).routes(BASE),
             *events.routes(),
+            *waits.routes(),
             *Pages().routes(),
             *_probes(board, groups),
         ]
     )
     app.on_shutdown.append(events.close)
+    app.on_shutdown.append(waits.close)
     app.on_response_prepare.append(_sign)
     return app
 

@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from modelcast.dashboard.actions import CommandEffect, CommandRequest, ReplayEffect, ReplayRequest
-from modelcast.dashboard.web import answers
+from modelcast.dashboard.web import answers, history_answers
 from modelcast.dashboard.web.api import BASE
 from modelcast.dashboard.web.paging import LIMIT_MAX
+from modelcast.producers.planning.convergence import LEVELS
 
 _LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}}
 _AFTER = {"name": "after", "in": "query", "description": "`next` of the page before", "schema": {"type": "string"}}
@@ -18,7 +19,25 @@ _STATUS = {"name": "status", "in": "query", "description": "a status", "schema":
 _PART = {"name": "q", "in": "query", "description": "a part of the name", "schema": {"type": "string"}}
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
 _OFFSET = {"name": "offset", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
+_VERSION = {"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
+_LEVEL = {"name": "level", "in": "query", "schema": {"type": "string", "enum": list(LEVELS)}}
+_TIMEOUT = {"name": "timeout", "in": "query", "description": "seconds", "schema": {"type": "number"}}
+_GENERATION = {"name": "generation", "in": "query", "schema": {"type": "integer", "minimum": 0}}
 _REGION = {"name": "region", "in": "path", "required": True, "schema": {"type": "string"}}
+
+_INSTANT = "ISO 8601, or microseconds since 1970"
+
+
+def _query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "required": required, "schema": {"type": "string"}}
+
+
+def _version(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}}
+
+
+_FROM, _TO, _TIME = (_query(name, _INSTANT) for name in ("from", "to", "time"))
+_OF_MODEL, _IN_REGION = _query("model", "its name", required=True), _query("region", "only this one")
 
 _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/verdict": ("Is everything as it should be?", answers.VerdictAnswer, []),
@@ -37,6 +56,22 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/rollouts": ("What is on its way, worst first.", answers.Rollouts, []),
     "/entries": ("The newest log entries.", answers.Entries, []),
     "/kafka/groups": ("How far the consumer groups on Kafka have read, worst first.", answers.Groups, []),
+    "/kafka/probe": ("The probe that goes the whole way to every region and back.", answers.Probing, []),
+    "/at": (
+        "What regions served at a time, and should have.",
+        history_answers.AtAnswer,
+        [_OF_MODEL, _IN_REGION, _TIME],
+    ),
+    "/models/{model}/history": (
+        "What each region served in a span, and how long publications took.",
+        history_answers.HistoryAnswer,
+        [_MODEL, _FROM, _TO],
+    ),
+    "/models/{model}/diff": (
+        "What differs between two versions.",
+        history_answers.DiffAnswer,
+        [_MODEL, _version("from"), _version("to")],
+    ),
     "/actions": ("Whether this dashboard takes commands.", answers.Actions, []),
     "/statuses": ("The statuses.", answers.Statuses, []),
 }
@@ -67,6 +102,10 @@ def document() -> dict[str, Any]:
     paths[BASE + "/dead-letters/{offset}/replay"] = _post(refs, fault, letters, _OFFSET, ReplayRequest, ReplayEffect)
     paths[BASE + "/grid"] = _plain("All pairs: a line of JSON, then a byte a pair.", "application/octet-stream")
     paths[BASE + "/events"] = _plain("What changes, as server-sent events.", "text/event-stream")
+    waited = _plain("How far regions have come with a version; ends once that is decided.", "text/event-stream")
+    waited["get"]["parameters"] = [_MODEL, _VERSION, _LEVEL, _TIMEOUT, _GENERATION]
+    waited["get"]["responses"] |= {"400": fault, "503": fault}
+    paths[BASE + "/wait/{model}/{version}"] = waited
     return {
         "openapi": "3.1.0",
         "info": {"title": "Modelcast dashboard", "version": "1", "description": "Who serves what, how late, and why."},

@@ -16,7 +16,7 @@ KINDS = {
     ".html": "text/html",
     ".svg": "image/svg+xml",
 }
-PAGES = ("/", "/models/{model}", "/regions", "/regions/{region}", "/kafka", "/refused")
+PAGES = ("/", "/models/{model}", "/regions", "/regions/{region}", "/kafka", "/history", "/refused")
 POLICY = "; ".join(
     (
         "default-src 'none'",

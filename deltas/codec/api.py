@@ -12,7 +12,7 @@ from modelcast.deltas.codec.folders import folder
 from modelcast.deltas.codec.info import DeltaInfo, info_of
 from modelcast.deltas.codec.layouts.tensors import Layout
 from modelcast.deltas.codec.make_file import make_file
-from modelcast.infra.files.files import written_aside
+from modelcast.infra.files import written_aside
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.errors import UsageError
 

@@ -9,7 +9,7 @@ from modelcast.deltas.codec.container import HEADER_SIZE, decode_header, digest_
 from modelcast.deltas.codec.errors import BadDelta, WrongBase, WrongResult
 from modelcast.deltas.codec.files import mapped
 from modelcast.deltas.codec.rebuilding import OnFinal, check_base, check_promises, rebuild
-from modelcast.infra.files.files import written_aside
+from modelcast.infra.files import written_aside
 
 
 def apply_file(

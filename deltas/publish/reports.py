@@ -23,7 +23,7 @@ class DeltaMade:
 
     @property
     def files(self) -> int:
-        """One."""
+        """How many files the delta makes: one."""
         return 1
 
     def __str__(self) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from modelcast.infra.history.reader import HistoryReader
 from modelcast.infra.registry.reader import RegistryReader, Tail
 from modelcast.schemas.errors import NotFound
+from modelcast.schemas.history.aspired import AspiredAt, StoredEntry, aspired_at, log_at
 from modelcast.schemas.history.timeline import Recorded, ServedAt, regions_of_changes, served_at
-from modelcast.schemas.history.wanted import StoredEntry, WantedAt, log_at, wanted_at
+from modelcast.schemas.log.fold import ModelLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,40 +16,42 @@ class PairAt:
 
     region: str
     served: ServedAt
-    wanted: WantedAt
+    aspired: AspiredAt
 
 
 class ModelHistory:
-    """One model's log and archive.
+    """One model's log and archive. A value: ``read_on`` gives a newer one.
 
     Args:
         registry: of the origin store.
         model: its name.
+        known: the same as it was read before.
 
     Raises:
         NotFound: nothing was ever published under that name.
     """
 
-    def __init__(self, registry: RegistryReader, model: str) -> None:
-        self._reader, self._model = HistoryReader(registry.store), model
-        tail = registry.tail(model, partial=True)
+    def __init__(self, registry: RegistryReader, model: str, known: "ModelHistory | None" = None) -> None:
+        self._registry, self._reader, self._model = registry, HistoryReader(registry.store), model
+        tail = registry.tail(model, known.log if known is not None else None, partial=True)
         if not tail.log.head:
             raise tail.unread or NotFound(
                 "no such model", subject=model, hint="modelcast get models; modelcast publish MODEL PATH"
             )
-        self._empty, self._entries = registry.open_log(model), _stored(tail)
+        self.log: ModelLog = tail.log
+        self.entries: dict[int, StoredEntry] = {**(known.entries if known is not None else {}), **_stored(tail)}
+        self._empty = registry.open_log(model)
 
-    @property
-    def entries(self) -> dict[int, StoredEntry]:
-        """The log's entries by generation."""
-        return self._entries
+    def read_on(self) -> "ModelHistory":
+        """The same with what the log has got since."""
+        return ModelHistory(self._registry, self._model, self)
 
     def at(self, at_us: int, region: str | None = None) -> tuple[PairAt, ...]:
         """One region, or all that were ever spoken of, at ``at_us`` (UTC microseconds)."""
-        recorded, log = self.recorded(at_us, at_us), log_at(self._empty, self._entries, at_us)
+        recorded, log = self.recorded(at_us, at_us), log_at(self._empty, self.entries, at_us)
         regions = (region,) if region is not None else self._regions(recorded)
         return tuple(
-            PairAt(each, served_at(recorded, each, at_us), wanted_at(log, self._entries, each)) for each in regions
+            PairAt(each, served_at(recorded, each, at_us), aspired_at(log, self.entries, each)) for each in regions
         )
 
     def recorded(self, from_us: int, to_us: int) -> Recorded:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from modelcast.infra.files.locks import NoLocks, acquire, held, held_if_free
+from modelcast.infra.files import NoLocks, acquire, held, held_if_free
 from modelcast.infra.local.servers.jars import cache_dir
 
 LOCK = "in-use"

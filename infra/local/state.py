@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from modelcast.infra.files.files import written_aside
-from modelcast.infra.files.locks import acquire, held
+from modelcast.infra.files import acquire, held, written_aside
 from modelcast.infra.local import guard
 
 STATE_FILE = "stack.json"

@@ -114,7 +114,7 @@ class RegistryReader:
         return self._id or self.read_registry_id(create=create)
 
     def read_registry_id(self, *, create: bool = False) -> str:
-        """Like ``registry_id``, from the store even if it is known: finds out that the store was swapped."""
+        """Read the id from the store, even if it is known: as it may be another store. Raises like ``registry_id``."""
         found = self.store.get(keys.REGISTRY_ID, size_max=REGISTRY_ID_SIZE_MAX)
         if found is None:
             models = self.models()

@@ -99,7 +99,9 @@ ALARM = Gauge(
     ("model",),
 )
 STATE_TIMESTAMP = Shown(
-    "modelcast_state_timestamp_seconds", "When the tracker wrote the model's version-state.", ("model",)
+    "modelcast_state_timestamp_seconds",
+    "Of when the newest version-state of the model is that Kafka has from this tracker; 0: none yet.",
+    ("model",),
 )
 MODEL_BEHIND_SINCE = Shown(
     "modelcast_model_behind_since_timestamp_seconds",
@@ -164,6 +166,18 @@ LOOKS_PUT_OFF = Counter(
 )
 FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or replaced by newer ones before that.")
 VIEW_WRITES = Counter("modelcast_view_writes", "Writes to the live view in Redis, by outcome.", ("outcome",))
+PROBE_SECONDS = Histogram(
+    "modelcast_probe_seconds",
+    "Time of a probe by hop: log (a question to the store), kafka (until Kafka has it), region (until its answer is on "
+    "Kafka), tracker (until the tracker has read that), page (until a dashboard has it).",
+    ("hop",),
+    buckets=SECONDS,
+)
+PROBE_LAST_SUCCESS = Gauge(
+    "modelcast_probe_last_success_timestamp_seconds",
+    "When the region last answered a probe, by Kafka's clock; before its first answer: when it was first asked.",
+    ("region",),
+)
 
 # --- everyone that reads --------------------------------------------------------------------------------------
 

@@ -108,7 +108,7 @@ class Ignoring:
 
     @classmethod
     def of(cls, folder: Path) -> "Ignoring":
-        """As the folder's ignore file says, if it has one.
+        """The rules of the folder's ignore file, if it has one.
 
         Raises:
             Refused: the ignore file can't be read, or a line in it makes no sense.

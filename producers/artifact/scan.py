@@ -16,7 +16,7 @@ from modelcast.producers.artifact.onnx_data import check_external_data
 from modelcast.producers.artifact.reading import LocalFile, read_all
 from modelcast.producers.artifact.unfinished import check_finished
 from modelcast.producers.artifact.walk import Found, Walk, reason, regular, unreadable
-from modelcast.producers.publish.publication import PublishProgress
+from modelcast.producers.progress import PublishProgress
 from modelcast.schemas.errors import Refused, UsageError
 from modelcast.schemas.manifest import FILES_MAX, Manifest
 

@@ -52,7 +52,7 @@ class Conflict:
     commanded_at: int | None = None
 
     def error(self, by_whom: str = "") -> Refused:
-        """As it is raised; ``by_whom`` commanded it and why, to go behind the message."""
+        """The error to raise; ``by_whom`` (who commanded it, and why) follows the message."""
         return Refused(self.message + by_whom, subject=self.subject, hint=self.hint)
 
 

@@ -50,7 +50,7 @@ class PublishRequest:
         publisher: object,
         allow_version_jump: object,
     ) -> "PublishRequest":
-        """From what a caller handed in, of whatever types.
+        """A request from what a caller gave, of whatever types.
 
         Raises:
             UsageError: something does not make sense.

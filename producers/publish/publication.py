@@ -1,45 +1,16 @@
-"""What became of a publication, and how it is watched."""
+"""What became of a publication."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Protocol, Self
+from typing import Self
 
 from modelcast.infra.settings import Settings, load_settings
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.planning.arguments import number_of_seconds
 from modelcast.producers.planning.convergence import Level
+from modelcast.producers.progress import Addition
 from modelcast.schemas.errors import NotAnnounced
 from modelcast.schemas.records import Activation
-
-
-class Addition(Protocol):
-    """What an accelerator has put beside an artifact: a frozen dataclass of its own; as text, for people."""
-
-    @property
-    def files(self) -> int:
-        """How many of the artifact's files it is for."""
-        ...
-
-    @property
-    def size_bytes(self) -> int:
-        """How large it is in the store."""
-        ...
-
-
-class PublishProgress(Protocol):
-    """Called with what a publication is doing."""
-
-    def step(self, name: str, total_bytes: int = 0) -> None:
-        """A step begins: ``scan`` (again once its size is known), ``upload``, ``claim``, ``announce``, and others."""
-        ...
-
-    def advance(self, done_bytes: int) -> None:
-        """Further bytes of the step are done."""
-        ...
-
-    def added(self, addition: Addition) -> None:
-        """An accelerator has put one more thing beside the artifact."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from modelcast.infra.stores.s3.etags import etag_fits
 from modelcast.producers.artifact import Artifact, LocalFile, changed
 from modelcast.producers.origin import retried_put
-from modelcast.producers.publish.publication import PublishProgress
+from modelcast.producers.progress import PublishProgress
 from modelcast.schemas import keys
 from modelcast.schemas.digests import sha256_of_stream
 from modelcast.schemas.errors import NotFound, VerificationFailed

@@ -20,14 +20,18 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
     PodReport,
+    Probe,
+    ProbeAnswer,
+    ProbeState,
     Record,
     RegionHeartbeat,
     RegionState,
+    StageSpan,
     Statement,
     VersionChange,
     VersionState,
 )
-from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX
+from modelcast.schemas.topics import DEAD_LETTER_KEPT_MAX, MODEL_PARTITIONS
 
 LONG_MAX = 2**63 - 1
 TIME_US_MAX = 253_402_300_800_000_000
@@ -36,9 +40,11 @@ PODS_PER_PAGE_MAX = 1_000
 PAGES_MAX = 100
 """Pages of a snapshot: 100,000 pods of a region. What never completes is kept, so it must have an end."""
 IDENTITY_CHARS_MAX = 256
+SPANS_MAX = 64
+SPAN_MS_MAX = 10 * 366 * 24 * 3600 * 1000
 POSITIONS_MAX = 1_000
 
-_WORD = re.compile(r"[A-Z]{2,16}")
+_STATUS = re.compile(r"[A-Z]{2,16}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -117,7 +123,8 @@ def _ack(r: ModelAck) -> None:
     _version_or_none("refused_version", r.refused_version)
     _digest_or_empty("manifest_digest", r.manifest_digest)
     _time("reported_at_us", r.reported_at_us)
-    _numbers("stage_seconds", r.stage_seconds)
+    _time("spans_since_us", r.spans_since_us)
+    _spans("spans", r.spans)
     _digest_or_empty("log_digest", r.log_digest)
     if len(r.pods) > PODS_PER_PAGE_MAX:
         raise BadValue(f"pods holds {len(r.pods)} of at most {PODS_PER_PAGE_MAX} in a page")
@@ -151,6 +158,17 @@ def _heartbeat(r: RegionHeartbeat) -> None:
     _rate("origin_bytes_per_second", r.origin_bytes_per_second)
     _time("started_at_us", r.started_at_us)
     _time("sent_at_us", r.sent_at_us)
+
+
+def _spans(name: str, spans: tuple[StageSpan, ...]) -> None:
+    if len(spans) > SPANS_MAX:
+        raise BadValue(f"{name} holds {len(spans)} of at most {SPANS_MAX}")
+    for span in spans:
+        _identity(f"{name}.stage", span.stage)
+        for value in (span.begun_ms, span.ended_ms or 0):
+            if abs(value) > SPAN_MS_MAX:
+                raise BadValue(f"{name}: {value} ms from the generation is no time in it")
+        _count(f"{name}.busy_ms", span.busy_ms)
 
 
 def _version_state(r: VersionState) -> None:
@@ -191,7 +209,8 @@ def _region_state(r: RegionState) -> None:
     _time("regions.heard_at_us", r.heard_at_us)
     _time("regions.read_at_us", r.read_at_us)
     _time("regions.moved_at_us", r.moved_at_us)
-    _numbers("regions.stage_seconds", r.stage_seconds)
+    _time("regions.spans_since_us", r.spans_since_us)
+    _spans("regions.spans", r.spans)
     _pods(r.pods)
 
 
@@ -200,7 +219,7 @@ def _version_change(r: VersionChange) -> None:
     _matches("model", r.model, MODEL_PATTERN)
     if r.region != ALL_OF_THEM:
         _matches("region", r.region, REGION_PATTERN)
-    _matches("word", r.word, _WORD)
+    _matches("status", r.status, _STATUS)
     for name in ("changed_at_us", "confirmed_at_us", "reported_at_us"):
         _time(name, getattr(r, name))
     for name in ("generation", "pods_serving", "pods_expected"):
@@ -230,6 +249,38 @@ def _statement(r: Statement) -> None:
         raise BadValue(f"log_generation is {r.log_generation}; the first is 1")
 
 
+def _probe(r: Probe) -> None:
+    for name in ("registry_id", "probe_id", "worker"):
+        _identity(name, getattr(r, name))
+    _time("sent_at_us", r.sent_at_us)
+
+
+def _probe_answer(r: ProbeAnswer) -> None:
+    for name in ("registry_id", "probe_id", "worker"):
+        _identity(name, getattr(r, name))
+    _matches("region", r.region, REGION_PATTERN)
+    _time("announced_at_us", r.announced_at_us)
+
+
+def _probe_state(r: ProbeState) -> None:
+    for name in ("registry_id", "probe_id", "worker"):
+        _identity(name, getattr(r, name))
+    if not 0 <= r.partition < MODEL_PARTITIONS:
+        raise BadValue(f"partition is {r.partition}, not 0 to {MODEL_PARTITIONS - 1}")
+    _rate("every_seconds", r.every_seconds)
+    for name in ("sent_at_us", "updated_at_us", "answered_at_us"):
+        _time(name, getattr(r, name))
+    for name in ("day", "finished_today", "lost_today"):
+        _count(name, getattr(r, name))
+    for name in ("log_seconds", "kafka_seconds", "tracker_seconds"):
+        _rate_or_none(name, getattr(r, name))
+    for region in r.regions:
+        _matches("regions.region", region.region, REGION_PATTERN)
+        _time("regions.answered_at_us", region.answered_at_us)
+        _rate_or_none("regions.seconds", region.seconds)
+        _count("regions.lost_today", region.lost_today)
+
+
 _CHECKS: dict[type, Callable[..., None]] = {
     ModelUpdate: _update,
     ModelCommand: _command,
@@ -239,6 +290,9 @@ _CHECKS: dict[type, Callable[..., None]] = {
     VersionChange: _version_change,
     DeadLetter: _dead_letter,
     Statement: _statement,
+    Probe: _probe,
+    ProbeAnswer: _probe_answer,
+    ProbeState: _probe_state,
 }
 
 
@@ -294,6 +348,11 @@ def _time(name: str, value: int) -> None:
 def _rate(name: str, value: float) -> None:
     if not (math.isfinite(value) and value >= 0):
         raise BadValue(f"{name} is {value}, which is no rate")
+
+
+def _rate_or_none(name: str, value: float | None) -> None:
+    if value is not None:
+        _rate(name, value)
 
 
 def _numbers(name: str, values: Mapping[str, float]) -> None:

@@ -33,6 +33,9 @@ RECORD_CLASSES: MappingProxyType[str, type[records.Record]] = MappingProxyType(
             records.VersionChange,
             records.DeadLetter,
             records.Statement,
+            records.Probe,
+            records.ProbeAnswer,
+            records.ProbeState,
         )
     }
 )

@@ -1,6 +1,6 @@
 """A segment of the archive: changes of one partition of ``version-changes`` in columns, and how all stood before them.
 
-An Avro object container file with one record, deflated. Names, digests and words stand once, times as differences in
+An Avro object container file with one record, deflated. Names, digests and statuses stand once, times as differences in
 milliseconds: a change takes under ten bytes.
 """
 
@@ -24,7 +24,7 @@ _NEVER = -1
 Pair = tuple[str, str]
 """(model, region)."""
 
-_COLUMNS = ("model", "region", "word", "version", "digest", "generation", "serving", "expected")
+_COLUMNS = ("model", "region", "status", "version", "digest", "generation", "serving", "expected")
 _TIMES = ("changed_ms", "confirmed_ms", "reported_ms")
 _LONGS = {"type": "array", "items": "long"}
 _TEXTS = {"type": "array", "items": "string"}
@@ -46,7 +46,7 @@ _SCHEMA = fastavro.parse_schema(
             {"name": "lost_before", "type": "boolean"},
             {"name": "names", "type": _TEXTS},
             {"name": "digests", "type": _TEXTS},
-            {"name": "words", "type": _TEXTS},
+            {"name": "statuses", "type": _TEXTS},
             {"name": "checkpoint", "type": _ROWS},
             {"name": "changes", "type": "Rows"},
         ],
@@ -88,7 +88,7 @@ def folded(*runs: Iterable[VersionChange]) -> dict[Pair, VersionChange]:
 
 def content(change: VersionChange) -> tuple[object, ...]:
     """What a change says is so; two in a row that say the same are one."""
-    return (change.word, change.version, change.manifest_digest, change.generation)
+    return (change.status, change.version, change.manifest_digest, change.generation)
 
 
 def encode_segment(segment: ChangesSegment) -> bytes:
@@ -104,7 +104,7 @@ def encode_segment(segment: ChangesSegment) -> bytes:
         "changes": tables.columns(segment.changes),
         "names": list(tables.names),
         "digests": list(tables.digests),
-        "words": list(tables.words),
+        "statuses": list(tables.statuses),
     }
     out = BytesIO()
     fastavro.writer(out, _SCHEMA, [row], codec="deflate", codec_compression_level=9, sync_marker=bytes(16))
@@ -123,7 +123,7 @@ def decode_segment(body: bytes, subject: str) -> ChangesSegment:
         registry_id = row["registry_id"]
 
         def changes(name: str) -> tuple[VersionChange, ...]:
-            return tuple(_changes(registry_id, row[name], row["names"], row["digests"], row["words"]))
+            return tuple(_changes(registry_id, row[name], row["names"], row["digests"], row["statuses"]))
 
         return ChangesSegment(
             registry_id,
@@ -150,7 +150,7 @@ class _Tables:
 
     names: dict[str, int] = field(default_factory=dict)
     digests: dict[str, int] = field(default_factory=lambda: {"": 0})
-    words: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
 
     def columns(self, changes: Sequence[VersionChange]) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {name: [] for name in (*_COLUMNS, *_TIMES)}
@@ -160,7 +160,7 @@ class _Tables:
             row = (
                 self.names.setdefault(change.model, len(self.names)),
                 self.names.setdefault(change.region, len(self.names)),
-                self.words.setdefault(change.word, len(self.words)),
+                self.statuses.setdefault(change.status, len(self.statuses)),
                 change.version or 0,
                 self.digests.setdefault(change.manifest_digest, len(self.digests)),
                 change.generation,
@@ -195,19 +195,19 @@ def _changes(
     rows: Mapping[str, Sequence[int]],
     names: Sequence[str],
     digests: Sequence[str],
-    words: Sequence[str],
+    statuses: Sequence[str],
 ) -> Iterator[VersionChange]:
     changed_ms = 0
     for row in zip(*(rows[name] for name in (*_COLUMNS, *_TIMES)), strict=True):
-        model, region, word, version, digest, generation, serving, expected, step_ms, confirmed, reported = row
-        if min(model, region, word, digest) < 0:
+        model, region, status, version, digest, generation, serving, expected, step_ms, confirmed, reported = row
+        if min(model, region, status, digest) < 0:
             raise IndexError("a text's number is negative")
         changed_ms += step_ms
         change = VersionChange(
             registry_id,
             names[model],
             names[region],
-            words[word],
+            statuses[status],
             changed_ms * MS,
             _at(changed_ms, confirmed),
             version or None,

@@ -77,7 +77,7 @@ def served_at(recorded: Recorded, region: str, at_us: int) -> ServedAt:
         return ServedAt(region, at_us, Certainty.UNKNOWN, None, following, 0, until_us, "nothing was recorded before")
     begun_us = _begun(earlier).changed_at_us
     end_us = following.changed_at_us if following else 0
-    if last.word == Status.SILENT:
+    if last.status == Status.SILENT:
         since_us = _begun(earlier).confirmed_at_us or begun_us
         return ServedAt(region, at_us, Certainty.UNKNOWN, last, following, since_us, end_us, "the region was silent")
     if following is None:
@@ -88,8 +88,8 @@ def served_at(recorded: Recorded, region: str, at_us: int) -> ServedAt:
     confirmed_us = max(begun_us, following.confirmed_at_us)
     if at_us <= confirmed_us:
         return ServedAt(region, at_us, Certainty.CONFIRMED, last, None, begun_us, confirmed_us)
-    if following.word == Status.SILENT:
-        after = next((c for c in own if c.changed_at_us > end_us and c.word != Status.SILENT), None)
+    if following.status == Status.SILENT:
+        after = next((c for c in own if c.changed_at_us > end_us and c.status != Status.SILENT), None)
         back_us = after.changed_at_us if after else 0
         return ServedAt(region, at_us, Certainty.UNKNOWN, last, after, confirmed_us, back_us, "the region was silent")
     return ServedAt(region, at_us, Certainty.BETWEEN, last, following, confirmed_us, end_us)
@@ -97,7 +97,7 @@ def served_at(recorded: Recorded, region: str, at_us: int) -> ServedAt:
 
 def serves(change: VersionChange) -> tuple[object, ...]:
     """What is served by a change, and whether that is known."""
-    return (change.word == Status.SILENT, change.version, change.manifest_digest)
+    return (change.status == Status.SILENT, change.version, change.manifest_digest)
 
 
 def is_news(change: VersionChange, before: VersionChange | None) -> bool:

@@ -12,6 +12,7 @@ from modelcast.consumers.fetch.transfer.download import Download
 from modelcast.infra.stores import MemoryStore
 from tests.consumers.fetch.publishing import MIB, noise, publish, tree
 from tests.faults.filling import HOG, fill, full_before
+from tests.support.part_files import OnePlace
 
 cache = ArtifactCache(Path("/mnt/cache"))
 origin, region = MemoryStore("origin"), MemoryStore("region")
@@ -62,9 +63,8 @@ body = Random(5).randbytes(3 * MIB)
 origin.put("delta", body)
 download = Download(
     {Source.ORIGIN: origin},
-    lambda part: target,
+    OnePlace(target),
     context=Context(),
-    distrust=lambda _: None,
 )
 try:
     download.object("delta", target, len(body))

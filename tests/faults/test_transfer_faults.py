@@ -19,6 +19,7 @@ from modelcast.schemas.errors import Refused, StoreUnavailable
 from modelcast.schemas.manifest import Manifest
 from tests.consumers.fetch.publishing import MIB, manifest_of, noise, tree
 from tests.faults.shaky_store import ShakyStore
+from tests.support.part_files import OnePlace
 
 pytestmark = pytest.mark.integration
 
@@ -217,9 +218,8 @@ def test_a_clock_that_jumps_changes_nothing(
 def download_of(shaky: ShakyStore, *, cancel: threading.Event | None = None) -> Download:
     return Download(
         {Source.ORIGIN: shaky.store()},
-        lambda part: Path(part.step.file.path),
+        OnePlace(Path("unused")),
         context=Context(cancel or threading.Event()),
-        distrust=lambda _: None,
     )
 
 

@@ -11,11 +11,15 @@ from tests.support.processes.command_line import CommandLine
 from tests.support.processes.services import ForkedService
 from tests.support.servers.topic_reader import TopicReader
 
+SOON = {"MODELCAST_TRACKER__PROBE_SECONDS": "2"}
+
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     where = tmp_path_factory.mktemp("stack")
-    with LocalStack.start(where, regions=("eu", "us"), pods_per_region=1, service=ForkedService) as stack:
+    with LocalStack.start(
+        where, regions=("eu", "us"), pods_per_region=1, service=ForkedService, extra_env=SOON
+    ) as stack:
         yield stack
 
 

@@ -11,7 +11,11 @@ import pytest
 
 from modelcast.infra.local.layout import dashboard_url
 from modelcast.infra.local.stack import LocalStack
+from modelcast.schemas.codec import decode_as
+from modelcast.schemas.records import DeadLetter
+from modelcast.schemas.topics import Topic
 from tests.support.processes.command_line import CommandLine
+from tests.support.servers.topic_reader import TopicReader
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -65,3 +69,27 @@ def test_a_region_that_stands_still_counts_in_no_n_of_n(modelcast: CommandLine, 
         assert (silent["reported_version"], silent["pods_serving"]) == (1, 0)
         until(lambda: "silent:@us" in {p["id"] for p in read(stack, "problems")["problems"]}, "it is told as a problem")
     until(lambda: statuses(stack, "quiet") == {"eu": "OK", "us": "OK"}, "the region is heard again")
+
+
+def test_a_probe_goes_to_every_region_and_back_and_is_no_model(
+    modelcast: CommandLine, stack: LocalStack, topics: TopicReader
+) -> None:
+    modelcast("publish", "beside", modelcast.model(3), "--wait")
+
+    def newest() -> dict[str, Any]:
+        return read(stack, "kafka/probe")["probe"] or {}
+
+    def whole() -> bool:
+        probe = newest()
+        hops = ("log_seconds", "kafka_seconds", "region_seconds_p95", "tracker_seconds", "page_seconds")
+        return probe.get("answered") == probe.get("asked") == 2 and all(probe[hop] is not None for hop in hops)
+
+    until(whole, lambda: f"a probe passes every hop: {newest()}")
+    probe = newest()
+    assert {row["region"] for row in probe["regions"]} == {"eu", "us"}
+    assert probe["region_seconds_p95"] < 30
+    until(lambda: newest()["finished_today"] > probe["finished_today"], "the next ones go out")
+    assert not [each["model"] for each in read(stack, "models")["models"] if "probe" in each["model"]]
+    assert "probe" not in modelcast("get", "models").out
+    letters = [decode_as(DeadLetter, raw) for raw in topics.values(Topic.DEAD_LETTERS, 0)]
+    assert [letter for letter in letters if letter.key.startswith(b"probe/")] == []

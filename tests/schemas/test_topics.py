@@ -61,7 +61,7 @@ def test_the_topics_keyed_by_model_have_one_partition_count() -> None:
 
 def test_what_is_a_table_is_compacted_and_the_rest_expires() -> None:
     for spec in TOPICS:
-        compacted = spec.name in {Topic.REGION_HEARTBEATS, Topic.VERSION_STATE}
+        compacted = spec.name in {Topic.REGION_HEARTBEATS, Topic.VERSION_STATE, Topic.PROBE_STATE}
         assert spec.config["cleanup.policy"] == ("compact" if compacted else "delete")
         assert ("retention.ms" in spec.config) != compacted
         assert spec.config["message.timestamp.type"] == "LogAppendTime"

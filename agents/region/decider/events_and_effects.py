@@ -24,6 +24,8 @@ class Transfer:
     bytes_per_second: float = 0.0
     way: str = ""
     kind: str = ""  # the way that brought most of it, in one word: few enough for a metric's label
+    # When each stage first began and last ended, by this machine's clock, UTC microseconds.
+    stage_times_us: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Contradicted:
 
 @dataclass(frozen=True, slots=True)
 class PodsKnown:
-    """These are the region's pods now.
+    """The region's pods, as they are known now.
 
     ``replaced``: names that another pod has taken since the last time; ``fleets_unknown``: how many fleets have not
     said yet which pods they have; ``trouble``: which fleets can't be looked at, for people.

@@ -106,7 +106,7 @@ class Memory:
         return f"{reference} is quarantined (generation {self.served_quarantined}): modelcast release {reference}"
 
     def encode(self) -> bytes:
-        """As JSON."""
+        """The memory as JSON."""
         return orjson.dumps({"format": 1, **asdict(self)}, option=orjson.OPT_SORT_KEYS)
 
     @classmethod

@@ -39,7 +39,7 @@ class Liveness:
         self._woke_at = self._line_back_at = self._doubted_until = float("-inf")
 
     def stands(self) -> bool:
-        """Whether our partitions are ours, as far as this process can know."""
+        """Whether this process still has its partitions, as far as it can know."""
         now = self._clock()
         awake = now - self._ticked_at <= SLEPT_SECONDS
         heard = self._heard_at is None or now - self._heard_at <= self._unheard_seconds
@@ -74,7 +74,7 @@ class Liveness:
             self._heard_at = now
 
     async def tick(self) -> None:
-        """Watch the event loop, for ever."""
+        """Watch the event loop until cancelled."""
         while True:
             self.ticked()
             await asyncio.sleep(TICK_SECONDS)

@@ -99,7 +99,7 @@ class OwnedState:
             raise Superseded("its state is being written by another worker", subject=self._key) from None
 
     def check(self, epoch_seen: int = 0) -> Memory:
-        """Prove that the model is still ours; take an epoch above ``epoch_seen`` if ours is lower.
+        """Prove that this worker still owns the model; take an epoch above ``epoch_seen`` if its own is lower.
 
         Pods remember the highest epoch that they obeyed; after a loss of the region's bucket it counts from 1 again.
 

@@ -40,7 +40,7 @@ class FollowsLog(Protocol):
 
 
 class LogFollower:
-    """One model's log, followed for ``owner``. Use it on one event loop."""
+    """Follows one model's log for ``owner``. It belongs to one event loop."""
 
     def __init__(
         self, reader: LogReader, reads: Executor, policy: Policy, owner: FollowsLog, log: FilteringBoundLogger

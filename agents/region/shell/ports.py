@@ -31,7 +31,7 @@ class StateObject(Protocol):
         ...
 
     def check(self, epoch_seen: int = 0) -> Memory:
-        """Prove that it is ours; raises like ``save``."""
+        """Prove that this worker owns it; raises like ``save``."""
         ...
 
 

@@ -64,7 +64,7 @@ class Reports:
         self._backlog = Backlog()
 
     def assigned(self) -> None:
-        """Other models are ours now; what a table held of them was borne out before, but for regions not listed."""
+        """Take over other models. What a table holds of them was confirmed before, but for regions not listed."""
         self._epochs.keep(self._rows.owns)
         for row in self._rows.models.values():
             for region in tuple(row.regions):

@@ -7,7 +7,7 @@ from modelcast.schemas.topics import partition_of
 
 
 class ReadProgress:
-    """By partition. Times are Kafka's, UTC microseconds.
+    """How far each partition was read. Times are Kafka's, UTC microseconds.
 
     Args:
         epochs: what was read and set aside; that counts as unread for its model until it is decided.
@@ -22,7 +22,7 @@ class ReadProgress:
         self._unread_since_us[partition] = appended_us
 
     def ends(self, partition: int, *, at_the_end: bool) -> None:
-        """It was taken; ``at_the_end``: nothing waits behind it."""
+        """Note that a record was taken; ``at_the_end``: nothing waits behind it."""
         if at_the_end:
             self._unread_since_us.pop(partition, None)
 

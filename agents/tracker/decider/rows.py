@@ -55,7 +55,7 @@ class Stranger:
 
 @dataclass(slots=True)
 class ModelRow:
-    """One model."""
+    """What is known of one model, and what was last published of it."""
 
     model: str
     log: ModelLog | None = None

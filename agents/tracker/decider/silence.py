@@ -7,7 +7,7 @@ SILENT_SECONDS = 10.0
 
 
 class Silence:
-    """By what was asked."""
+    """Questions that the store did not answer, and since when."""
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[float, int]] = {}
@@ -24,5 +24,5 @@ class Silence:
         return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%d %H:%M:%SZ}"
 
     def answered(self, question: str) -> None:
-        """It did."""
+        """Forget a question that was answered."""
         self._since.pop(question, None)

@@ -33,7 +33,7 @@ class Waiting:
             self.add(model)
 
     def discard(self, model: str) -> None:
-        """It does not wait any more."""
+        """Remove a model from the queue."""
         self._models.pop(model, None)
 
     def keep(self, models: Iterable[str]) -> None:
@@ -43,16 +43,16 @@ class Waiting:
         self._failures = {model: failed for model, failed in self._failures.items() if model in kept}
 
     def failed(self, model: str, now: float) -> None:
-        """It could not be folded: to the end of the queue, and not before a while has passed."""
+        """Put a model that could not be folded at the end of the queue, not to be tried for a while."""
         times = self._failures.get(model, (0, 0.0))[0] + 1
         self._failures[model] = times, now + backoff_seconds(RETRY_SECONDS, times, RETRY_SECONDS_MAX)
         self.discard(model)
         self.add(model)
 
     def succeeded(self, model: str) -> None:
-        """It was folded."""
+        """Forget the failures of a model that was folded."""
         self._failures.pop(model, None)
 
     def seconds_left(self, model: str, now: float) -> float:
-        """For how long it must wait because it failed; 0: not at all."""
+        """Seconds for which a model that failed must wait; 0: it need not."""
         return max(0.0, self._failures.get(model, (0, now))[1] - now)

@@ -12,9 +12,7 @@ from shutil import rmtree
 from modelcast.consumers.fetch.cache.names import check_names_apart
 from modelcast.consumers.fetch.cache.resume_journal import ResumeJournal
 from modelcast.consumers.fetch.planning.blocks import block_bytes
-from modelcast.infra.files.copies import copy
-from modelcast.infra.files.read_ahead import pieces
-from modelcast.infra.files.syncing import folders_of, sync_all
+from modelcast.infra.files import copy, folders_of, pieces, sync_all
 from modelcast.schemas.digests import hex_of
 from modelcast.schemas.manifest import BLOCK_SIZE_BYTES, FileEntry, Manifest
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelcast.consumers.fetch.context import Context
 from modelcast.consumers.fetch.errors import FetchCancelled
-from modelcast.infra.files import locks
+from modelcast.infra.files import acquire, held, held_if_free
 
 POLL_SECONDS = 0.01
 POLL_SECONDS_MAX = 0.25
@@ -27,7 +27,7 @@ class CacheLocks:
     @contextmanager
     def shared(self, path: Path) -> Iterator[None]:
         """Hold ``path`` together with others. Waits for an exclusive holder, who is expected to be quick."""
-        with self._unlocked(path) if self._alone else locks.held(path, shared=True):
+        with self._unlocked(path) if self._alone else held(path, shared=True):
             yield
 
     @contextmanager
@@ -42,7 +42,7 @@ class CacheLocks:
                 yield
             return
         pause_seconds = POLL_SECONDS
-        while (descriptor := locks.acquire(path, wait=False)) is None:
+        while (descriptor := acquire(path, wait=False)) is None:
             if context is not None and context.cancelled():
                 raise FetchCancelled("cancelled while another process fetched the same artifact", subject=str(path))
             time.sleep(pause_seconds)
@@ -55,7 +55,7 @@ class CacheLocks:
     @contextmanager
     def if_free(self, path: Path) -> Iterator[bool]:
         """Whether ``path`` could be held alone at once; if so it is, inside."""
-        with nullcontext(True) if self._alone else locks.held_if_free(path) as free:
+        with nullcontext(True) if self._alone else held_if_free(path) as free:
             yield free
 
     @contextmanager

@@ -18,7 +18,7 @@ from modelcast.consumers.fetch.cache.block_index import REUSE_FROM_BYTES, block_
 from modelcast.consumers.fetch.cache.incoming import Incoming
 from modelcast.consumers.fetch.cache.whole_files import check_digests, files_to_make, link_twins, take_over
 from modelcast.consumers.fetch.context import Context
-from modelcast.consumers.fetch.job.destination import IncomingDestination
+from modelcast.consumers.fetch.job.destination import IncomingDestination, IncomingFiles
 from modelcast.consumers.fetch.job.status import MANY_FILES, FetchStatus, Ticker
 from modelcast.consumers.fetch.planning.parts import Part, parts_of
 from modelcast.consumers.fetch.planning.steps import (
@@ -345,13 +345,10 @@ class Job:
             stores[Source.REGION] = self._region.store
         return Download(
             stores,
-            lambda part: incoming.path(part.step.file),
+            IncomingFiles(incoming, self._region, self._write_through),
             context=context,
-            distrust=self._region.distrust if self._region else _silent,
-            block_came=self._write_through.came,
             link=self._link,
             lease=self._lease,
-            journal_of=lambda part: incoming.journal(part.step.file),
             far_most=self._throughput.part_blocks(self._link.readers),
         )
 
@@ -386,8 +383,5 @@ class Job:
             way=words,
             kind=kind,
             files=len(manifest.files),
+            stage_times_us=self._meter.stage_times_us(),
         )
-
-
-def _silent(_: object) -> None:
-    pass

@@ -13,9 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from modelcast.infra.files.files import hidden_name, written_aside
-from modelcast.infra.files.locks import NoLocks, acquire
-from modelcast.infra.files.syncing import sync
+from modelcast.infra.files import NoLocks, acquire, hidden_name, sync, written_aside
 from modelcast.schemas.errors import Refused, UsageError
 
 ENDING = ".pulling"

@@ -7,8 +7,9 @@ Memory is bounded by one block a thread. A part that is interrupted goes on from
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from modelcast.consumers.fetch.cache.resume_journal import ResumeJournal
 from modelcast.consumers.fetch.context import Context
@@ -18,8 +19,8 @@ from modelcast.consumers.fetch.planning.steps import Source, Step, Way
 from modelcast.consumers.fetch.transfer.link import Lease, Link
 from modelcast.consumers.fetch.transfer.objects import bring_object
 from modelcast.consumers.fetch.transfer.readers import at_once
-from modelcast.consumers.fetch.transfer.reading import Reading
-from modelcast.consumers.fetch.transfer.spans import FileSpan, Span
+from modelcast.consumers.fetch.transfer.reading import Reading, SpanListener
+from modelcast.consumers.fetch.transfer.spans import FileSpan
 from modelcast.consumers.fetch.transfer.target import Target
 from modelcast.consumers.fetch.transfer.verified_prefix import VerifiedPrefix
 from modelcast.schemas.errors import NotFound
@@ -28,6 +29,26 @@ from modelcast.schemas.ports import ObjectStore
 SMALL_PART_BYTES = 256 * 1024
 SMALL_READERS = 16
 """Small parts wait for answers most of the time, so more of them are asked for at once."""
+
+
+class PartFiles(Protocol):
+    """Where the parts of files go, and what is done once bytes of them are there. Called from several threads."""
+
+    def path(self, part: Part) -> Path:
+        """The preallocated file of a part."""
+        ...
+
+    def journal(self, part: Part) -> ResumeJournal | None:
+        """Where it is noted how much of each block of a part's file is written; None: nowhere."""
+        ...
+
+    def came(self, digest: str, block: int) -> None:
+        """A block of a file, by its digest, is written, and right."""
+        ...
+
+    def distrust(self, digest: str) -> None:
+        """A file is damaged in the regional bucket."""
+        ...
 
 
 class Download:
@@ -41,33 +62,24 @@ class Download:
     def __init__(
         self,
         stores: dict[Source, ObjectStore],
-        path_of: Callable[[Part], Path],
+        files: PartFiles,
         *,
         context: Context,
-        distrust: Callable[[str], None],
-        block_came: Callable[[str, int], None] = lambda _digest, _block: None,
         link: Link | None = None,
         lease: Lease | None = None,
-        journal_of: Callable[[Part], ResumeJournal] | None = None,
         far_most: int = PART_BLOCKS_MAX,
     ) -> None:
         """Args:
         stores: the region's (if there is one) and the origin.
-        path_of: the preallocated file of a part.
+        files: where they go.
         context: gets further bytes of files, from several threads but never at once.
-        distrust: called with the digest of a file that is damaged in the regional bucket.
-        block_came: called with the digest of a file and the number of a block of it that is written, and right.
         link: what all transfers of this process share; None: nothing.
         lease: taken before the first byte is read from the origin; None: it is read without one.
-        journal_of: where it is noted how much of each block of a part's file is written; None: nowhere.
         far_most: blocks of an object that are asked for at once, at most (``part_blocks``).
         """
         self._far_most = far_most
-        self._path_of = path_of
-        self._journal_of = journal_of
+        self._files = files
         self._context = context
-        self._distrust = distrust
-        self._block_came = block_came
         self._link = link or Link()
         self._reading = Reading(stores, self._link, lease, context)
         self.moved_bytes = self._reading.moved_bytes
@@ -112,7 +124,7 @@ class Download:
         context = self._reading.within(sum(part.size_bytes for part in parts), stop)
         wrong = self._bring_all(parts, context, stop)
         for digest in {span.part.step.file.digest for span in wrong if span.is_wrong_in_region}:
-            self._distrust(digest)
+            self._files.distrust(digest)
         again = [part for span in wrong for part in _from_origin(span)]
         self._bring_all(again, context, stop, counts=False)
 
@@ -120,65 +132,89 @@ class Download:
         self, parts: Sequence[Part], context: Context, stop: threading.Event, *, counts: bool = True
     ) -> list[FileSpan]:
         """Bring ``parts``; gives those that the regional bucket had wrong. What the origin has wrong is raised."""
-        left = Counter(part.step.file.digest for part in parts)
-        locks = {digest: threading.Lock() for digest, count in left.items() if count > 1}
-        journals: dict[str, ResumeJournal] = {}
-        wrong: list[FileSpan] = []
-
-        def note(span: FileSpan, journal_of: Callable[[Part], ResumeJournal]) -> None:
-            digest = span.part.step.file.digest
-            with self._reading.lock:  # few files are told of: most come in one piece
-                journal = journals.get(digest) or journals.setdefault(digest, journal_of(span.part))
-            journal.note(digest, span.block, span.written_bytes)
-
-        def came(span: FileSpan, count: int) -> None:
-            if span.wrong:
-                self._check_origin(span)
-            if counts:
-                with self._reading.lock:
-                    context.progress(count)
-            if self._journal_of and span.written_bytes:
-                note(span, self._journal_of)
-            for block in span.blocks_within(count):
-                self._block_came(span.part.step.file.digest, block)
+        one = _Pass(self._reading, self._files, parts, context, counts=counts)
 
         def bring(part: Part) -> None:
-            span, file, path = FileSpan(part), part.step.file, self._path_of(part)
+            span, path = FileSpan(part), self._files.path(part)
             if part.written_bytes:
                 _take_over(span, path)
-                came(span, span.written_bytes)
-            direct = self._link.writes_direct(path, file.size_bytes)
-            with Target(path, locks.get(file.digest), direct=direct) as target:
-                self._bring(span, target, context, lambda _, count: came(span, count))
-            if span.wrong:
-                wrong.append(span)
-            with self._reading.lock:
-                left[file.digest] -= 1
-                if counts and not left[file.digest]:
-                    context.meter.file_done()
+                one.came(span, span.written_bytes)
+            direct = self._link.writes_direct(path, part.step.file.size_bytes)
+            with Target(path, one.locks.get(part.step.file.digest), direct=direct) as target:
+                self._bring(span, target, context, one)
+            one.done(span)
 
         at_once(bring, parts, self._readers_for(parts), stop)
         context.check()
-        return wrong
+        return one.wrong
 
     def _readers_for(self, parts: Sequence[Part]) -> int:
         small = sum(part.size_bytes - part.written_bytes for part in parts) < SMALL_PART_BYTES * len(parts)
         return max(SMALL_READERS, self._link.readers) if small else self._link.readers
 
-    def _bring(self, span: FileSpan, target: Target, context: Context, came: Callable[[Span, int], None]) -> None:
+    def _bring(self, span: FileSpan, target: Target, context: Context, listener: SpanListener[FileSpan]) -> None:
         digest = span.part.step.file.digest
         if span.part.step.way is Way.REGION:
             try:
-                self._reading.bring(span, Source.REGION, target, context, came)
+                self._reading.bring(span, Source.REGION, target, context, listener)
             except NotFound:  # gone since we looked: the origin has it
                 pass
             except DamagedBytes:
-                self._distrust(digest)
+                self._files.distrust(digest)
         if span.left_bytes:
             span.from_origin_on()
             with self._reading.lock:
                 self.arrived.add(digest)
-            self._reading.bring(span, Source.ORIGIN, target, context, came)
+            self._reading.bring(span, Source.ORIGIN, target, context, listener)
+
+
+class _Pass:
+    """Parts that are brought together: what came of each is noted, and who must know hears of it. Thread-safe.
+
+    Attributes:
+        locks: of files that come in several parts, by digest.
+        wrong: spans that the regional bucket had wrong.
+    """
+
+    def __init__(
+        self, reading: Reading, files: PartFiles, parts: Sequence[Part], context: Context, *, counts: bool
+    ) -> None:
+        self._reading, self._files, self._context, self._counts = reading, files, context, counts
+        self._left = Counter(part.step.file.digest for part in parts)
+        self._journals: dict[str, ResumeJournal | None] = {}
+        self.locks: Mapping[str, threading.Lock] = {d: threading.Lock() for d, n in self._left.items() if n > 1}
+        self.wrong: list[FileSpan] = []
+
+    def came(self, span: FileSpan, count: int) -> None:
+        """See ``SpanListener``."""
+        if span.wrong:
+            self._check_origin(span)
+        if self._counts:
+            with self._reading.lock:
+                self._context.progress(count)
+        if span.written_bytes:
+            self._note(span)
+        for block in span.blocks_within(count):
+            self._files.came(span.part.step.file.digest, block)
+
+    def done(self, span: FileSpan) -> None:
+        """All of a part is there."""
+        digest = span.part.step.file.digest
+        if span.wrong:
+            self.wrong.append(span)
+        with self._reading.lock:
+            self._left[digest] -= 1
+            if self._counts and not self._left[digest]:
+                self._context.meter.file_done()
+
+    def _note(self, span: FileSpan) -> None:
+        digest = span.part.step.file.digest
+        with self._reading.lock:  # few files are noted: most come in one piece
+            if digest not in self._journals:
+                self._journals[digest] = self._files.journal(span.part)
+            journal = self._journals[digest]
+        if journal is not None:
+            journal.note(digest, span.block, span.written_bytes)
 
     def _check_origin(self, span: FileSpan) -> None:
         number = span.wrong_from_origin()

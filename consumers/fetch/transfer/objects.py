@@ -73,19 +73,30 @@ def _bring(
         reading.expect(source, key, etag)
     stop = threading.Event()
     context = reading.within(size_bytes, stop, _Left(prefix))
-
-    def came(span: Span, _: int) -> None:
-        block = (span.position - 1) // BLOCK_SIZE_BYTES
-        there = span.position - block * BLOCK_SIZE_BYTES
-        taking.journal.note(reading.etag(source, key), block, there)
-        if there == block_bytes(size_bytes, block):
-            prefix.came(block)
+    noted = _Noted(reading, taking.journal, source, key, prefix)
 
     parts = runs(prefix.blocks - whole, written=written.keys(), most=most)
     spans = [_span(key, size_bytes, first, count, written.get(first, 0)) for first, count in parts]
     with Target(taking.path) as target:
-        at_once(lambda span: reading.bring(span, source, target, context, came), spans, readers, stop)
+        at_once(lambda span: reading.bring(span, source, target, context, noted), spans, readers, stop)
     taking.journal.forget()
+
+
+class _Noted:
+    """Notes what is written of an object (``SpanListener``)."""
+
+    def __init__(
+        self, reading: Reading, journal: ResumeJournal, source: Source, key: str, prefix: VerifiedPrefix
+    ) -> None:
+        self._reading, self._journal, self._source, self._key = reading, journal, source, key
+        self._prefix = prefix
+
+    def came(self, span: Span, count: int) -> None:
+        block = (span.position - 1) // BLOCK_SIZE_BYTES
+        there = span.position - block * BLOCK_SIZE_BYTES
+        self._journal.note(self._reading.etag(self._source, self._key), block, there)
+        if there == block_bytes(span.size_bytes, block):
+            self._prefix.came(block)
 
 
 class _Left:

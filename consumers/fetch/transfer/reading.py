@@ -1,7 +1,8 @@
 """Reading spans from stores: resumed, watched for stalls and for the object changing, within the rate limit."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Generic, Protocol, TypeVar
 
 from modelcast.consumers.fetch.context import Clock, Context, End
 from modelcast.consumers.fetch.errors import BlobMissing, DamagedBytes, FetchTooSlow
@@ -22,6 +23,18 @@ DEADLINE_BYTES_PER_SECOND = 32 * 1024
 """A transfer with a lower mean rate is ended, so that others run; it is resumed later from the bytes that arrived."""
 SAVE_SECONDS = 0.01
 """Seconds after which bytes that arrived are written at the latest; a kill loses no more than these."""
+
+
+S = TypeVar("S", bound=Span)
+S_contra = TypeVar("S_contra", bound=Span, contravariant=True)
+
+
+class SpanListener(Protocol[S_contra]):
+    """Who is told what came of spans. Called from several threads."""
+
+    def came(self, span: S_contra, count: int) -> None:
+        """So many more bytes of ``span`` are written."""
+        ...
 
 
 class Deadline:
@@ -95,10 +108,8 @@ class Reading:
         lost = (LostLease(self._lease),) if self._lease is not None else ()
         return self._context.narrowed(*ends, Deadline(self._clock, ends_at), *lost)
 
-    def bring(
-        self, span: Span, source: Source, target: Target, context: Context, came: Callable[[Span, int], None]
-    ) -> None:
-        """Read what is left of ``span`` into ``target``; ``came`` is called with every piece, after it is written.
+    def bring(self, span: S, source: Source, target: Target, context: Context, listener: SpanListener[S]) -> None:
+        """Read what is left of ``span`` into ``target``; ``listener`` hears of every piece.
 
         Raises:
             BlobMissing: the store does not have the object.
@@ -113,16 +124,14 @@ class Reading:
             with self.lock:
                 self._watches[source].start(self._clock.monotonic())
             try:
-                self._read(span, source, target, context, came)
+                self._read(span, source, target, context, listener)
             finally:
                 with self.lock:
                     self._watches[source].stop(self._clock.monotonic())
 
         retried(read, context, position=lambda: span.position)
 
-    def _read(
-        self, span: Span, source: Source, target: Target, context: Context, came: Callable[[Span, int], None]
-    ) -> None:
+    def _read(self, span: S, source: Source, target: Target, context: Context, listener: SpanListener[S]) -> None:
         store, at = self._stores[source], (source, span.key)
         try:
             with store.open(span.key, start=span.position, length=span.left_bytes, etag=self._etags.get(at)) as stream:
@@ -134,7 +143,7 @@ class Reading:
                         store=store.name,
                     )
                 self._etags[at] = stream.info.etag
-                self._drain(stream, span, source, target, context, came)
+                self._drain(stream, span, source, target, context, listener)
         except PreconditionFailed as error:
             self._etags.pop(at, None)
             if span.steady:
@@ -152,18 +161,18 @@ class Reading:
     def _drain(
         self,
         stream: ByteStream,
-        span: Span,
+        span: S,
         source: Source,
         target: Target,
         context: Context,
-        came: Callable[[Span, int], None],
+        listener: SpanListener[S],
     ) -> None:
         subject = f"{self._stores[source].name}/{span.key}"
         rate_limit = self._link.rate_limit if source is Source.ORIGIN else None
         watchdog = StallWatchdog(FLOOR_BYTES_PER_SECOND, FLOOR_AFTER_SECONDS, self._clock.monotonic())
         with self._buffers.one() as buffer:
             while span.left_bytes:
-                block = _Block(span, target, buffer, came, self._clock.monotonic())
+                block = _Block(span, target, buffer, listener, self._clock.monotonic())
                 try:
                     while block.room:
                         context.check()
@@ -191,26 +200,24 @@ class Reading:
         return self._etags.get((source, key), "")
 
 
-class _Block:
+class _Block(Generic[S]):
     """What is left of the block that a span is at, on its way through memory.
 
     Args:
         buffer: a block's memory.
-        came: called with every piece, after it is written.
+        listener: hears of every piece, after it is written.
         now: any monotonic clock, in seconds.
 
     Attributes:
         room: for the bytes that come next.
     """
 
-    def __init__(
-        self, span: Span, target: Target, buffer: memoryview, came: Callable[[Span, int], None], now: float
-    ) -> None:
+    def __init__(self, span: S, target: Target, buffer: memoryview, listener: SpanListener[S], now: float) -> None:
         at = span.position % BLOCK_SIZE_BYTES  # bytes lie in the memory's pages as in the file's: direct writes need it
         self.room = buffer[at : at + span.next_bytes]
         self._span = span
         self._target = target
-        self._came = came
+        self._listener = listener
         self._unsaved = self.room
         self._unsaved_bytes = 0
         self._saved_at = now
@@ -231,4 +238,4 @@ class _Block:
         if count > 0:
             self._span.write(self._target, self._unsaved[:count])
             self._unsaved, self._unsaved_bytes = self._unsaved[count:], self._unsaved_bytes - count
-            self._came(self._span, count)
+            self._listener.came(self._span, count)

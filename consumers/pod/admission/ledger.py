@@ -8,8 +8,7 @@ import orjson
 
 from modelcast.consumers.pod.admission.fence import Accepted
 from modelcast.consumers.pod_clients.port import LoadOrder
-from modelcast.infra.files.files import written_aside
-from modelcast.infra.files.locks import acquire
+from modelcast.infra.files import acquire, written_aside
 from modelcast.schemas.errors import ContentError, Refused
 from modelcast.schemas.names import check_model
 

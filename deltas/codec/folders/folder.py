@@ -19,8 +19,7 @@ from modelcast.deltas.codec.layouts.detection import layouts_of
 from modelcast.deltas.codec.layouts.tensors import Layout, sizes_of
 from modelcast.deltas.codec.make_file import Layouts, make_file
 from modelcast.deltas.pairing.partners import FileTensors, partners
-from modelcast.infra.files.files import hidden_name, written_aside
-from modelcast.infra.files.syncing import folders_of, sync, sync_all
+from modelcast.infra.files import folders_of, hidden_name, sync, sync_all, written_aside
 from modelcast.schemas.errors import ContentError, UsageError
 from modelcast.schemas.manifest import check_paths
 

@@ -7,9 +7,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from modelcast.deltas.publish.bases.scratch import Scratch
-from modelcast.infra.files.copies import copy
-from modelcast.infra.files.files import sha256_of_file
-from modelcast.infra.files.user_cache import user_bases
+from modelcast.infra.files import copy, sha256_of_file, user_bases
 from modelcast.infra.settings import PublishSettings
 from modelcast.schemas.digests import hex_of
 

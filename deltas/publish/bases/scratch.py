@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from modelcast.infra.files.locks import NoLocks, acquire, held_if_free
+from modelcast.infra.files import NoLocks, acquire, held_if_free
 
 AGE_SECONDS_MAX = 24 * 3600.0
 """Of a folder whose owner can't be asked: on another machine, or where the file system locks nothing."""

@@ -22,7 +22,7 @@ for who in modelcast-publisher modelcast-operator; do
   topic "$who" Read version-state
 done
 topic modelcast-operator Read dead-letters model-updates
-topic modelcast-operator DescribeConfigs model-updates model-acks region-heartbeats version-state version-changes dead-letters # doctor
+topic modelcast-operator DescribeConfigs model-updates model-acks region-heartbeats version-state version-changes probe-state dead-letters # doctor
 # `dead-letters replay` puts a record back where it came from, and notes it
 topic modelcast-operator Write model-acks region-heartbeats dead-letters
 
@@ -31,14 +31,14 @@ for region in $REGIONS; do
   topic "modelcast-region-$region" Read model-updates
   topic "modelcast-region-$region" Write model-acks region-heartbeats
   # agents look whether every topic exists before they start
-  topic "modelcast-region-$region" Describe version-state version-changes dead-letters
+  topic "modelcast-region-$region" Describe version-state version-changes probe-state dead-letters
   group "modelcast-region-$region" "modelcast-region-$region"
 done
 
 # The tracker: reads reports, writes who serves what, announces entries that were left unannounced. Its tables have
 # changelogs of their own, which it makes at its first start.
-topic modelcast-tracker Read model-updates model-acks region-heartbeats version-state version-changes
-topic modelcast-tracker Write version-state version-changes model-updates dead-letters
+topic modelcast-tracker Read model-updates model-acks region-heartbeats version-state version-changes probe-state
+topic modelcast-tracker Write version-state version-changes probe-state model-updates dead-letters
 group modelcast-tracker modelcast-tracker
 for operation in Create Read Write Describe DescribeConfigs; do
   $KAFKA_ACLS --add --allow-principal User:modelcast-tracker --operation "$operation" \
@@ -48,7 +48,7 @@ done
 # Dashboards, routers, command lines that only look.
 topic modelcast-viewer Read version-state model-updates dead-letters # who published and commanded last, and why
 # How far the consumer groups have read, and since when the first record waits that they have not.
-topic modelcast-viewer Read model-acks region-heartbeats
+topic modelcast-viewer Read model-acks region-heartbeats probe-state
 for group in modelcast-tracker $(printf 'modelcast-region-%s ' $REGIONS); do
   $KAFKA_ACLS --add --allow-principal User:modelcast-viewer --operation Describe --group "$group"
 done

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from modelcast.infra.files.locks import held
-from modelcast.infra.files.user_cache import user_cache
+from modelcast.infra.files import held, user_cache
 from modelcast.infra.local.errors import DownloadFailed, JarRefused
 from modelcast.infra.local.progress import SILENT, Progress
 

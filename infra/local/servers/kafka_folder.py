@@ -7,7 +7,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
-from modelcast.infra.files.files import written_aside
+from modelcast.infra.files import written_aside
 from modelcast.infra.local.errors import ServerFailed
 from modelcast.infra.local.ports import LOOPBACK
 from modelcast.infra.local.process import Child, tail

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from modelcast.infra.files.read_ahead import wanted_soon
+from modelcast.infra.files import wanted_soon
 from modelcast.infra.forks import renew_in_children
 from modelcast.infra.stores.s3.parts import MULTIPART_FROM_BYTES, part_size_of
 from modelcast.infra.stores.s3.unfinished import abort, unfinished

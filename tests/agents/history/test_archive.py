@@ -50,7 +50,7 @@ def oracle(changes: list[VersionChange], model: str, region: str, at_us: int) ->
     own = [c for c in changes if c.model == model and c.region == region]
     quiet = [c for c in changes if c.model == model and c.region == ALL_OF_THEM]
     runs = [
-        (key, list(same)) for key, same in groupby(own, key=lambda c: (c.word == "SILENT", c.version))
+        (key, list(same)) for key, same in groupby(own, key=lambda c: (c.status == "SILENT", c.version))
     ]  # what was served, and whether that was known
     now = next((n for n in reversed(range(len(runs))) if runs[n][1][0].changed_at_us <= at_us), None)
     if any(c.confirmed_at_us < at_us < c.changed_at_us for c in quiet):
@@ -104,7 +104,8 @@ def test_nothing_is_lost_and_nothing_doubled(seed: int) -> None:
             before == change
             or (
                 change.region != ALL_OF_THEM
-                and (before.word, before.version, before.generation) == (change.word, change.version, change.generation)
+                and (before.status, before.version, before.generation)
+                == (change.status, change.version, change.generation)
             )
         )
         if not same:
@@ -145,13 +146,13 @@ def rollouts(rng: random.Random, models: int, regions: int, generations: int) ->
             for region in range(regions):
                 late_us = begun_us + rng.randint(10, 900) * 1000
                 done_us = late_us + rng.randint(3_000, 30_000) * 1000
-                for word, at_us, version in (("LAG", late_us, generation), ("OK", done_us, generation + 1)):
+                for status, at_us, version in (("LAG", late_us, generation), ("OK", done_us, generation + 1)):
                     found.append(
                         VersionChange(
                             REGISTRY,
                             f"model-{model}",
                             f"region-{region:03d}",
-                            word,
+                            status,
                             at_us,
                             at_us - rng.randint(20, 2_000) * 1000,
                             version,
@@ -203,7 +204,7 @@ def test_beyond_the_end_of_the_archive_nothing_is_confirmed() -> None:
 
 
 def test_a_silence_that_follows_is_unknown_from_the_last_report_on() -> None:
-    silent = replace(change_at(BEGIN_US + 60 * SECOND, 1), word="SILENT", confirmed_at_us=BEGIN_US + 40 * SECOND)
+    silent = replace(change_at(BEGIN_US + 60 * SECOND, 1), status="SILENT", confirmed_at_us=BEGIN_US + 40 * SECOND)
     recorded = Recorded((change_at(BEGIN_US, 1), silent), BEGIN_US + 3600 * SECOND)
     assert served_at(recorded, "eu", BEGIN_US + 40 * SECOND).certainty is Certainty.CONFIRMED
     found = served_at(recorded, "eu", BEGIN_US + 50 * SECOND)

@@ -52,7 +52,7 @@ class Scene:
 
     @property
     def told(self) -> list[tuple[str, str, int | None]]:
-        return [(c.region, c.word, c.version) for c in self.cluster.changes]
+        return [(c.region, c.status, c.version) for c in self.cluster.changes]
 
 
 def reported(it: RegionState, at_us: int) -> RegionState:
@@ -84,13 +84,23 @@ def test_a_change_tells_when_the_last_report_bore_out_what_was_before() -> None:
     assert scene.cluster.changes[-1].confirmed_at_us == confirmed_us
 
 
+def test_what_the_log_alone_changes_confirms_nothing() -> None:
+    scene = Scene()
+    scene.say(row("eu"))
+    reported_us = scene.now_us
+    scene.say(row("eu", behind_seconds=1, aspired_version=8, pods_serving=0), after=60)
+    done = {"aspired_version": 8, "served_version": 8, "reported_version": 8, "reported_at_us": NOW + 65 * SECOND}
+    scene.say(row("eu", **done), after=5)
+    assert [c.confirmed_at_us for c in scene.cluster.changes[1:]] == [reported_us, reported_us]
+
+
 def test_a_silent_region_keeps_its_version_and_tells_when_it_was_last_heard() -> None:
     scene = Scene()
     scene.say(row("eu"))
     heard_us = scene.now_us + 2 * SECOND
     scene.say(replace(row("eu"), silent=True, served_version=None, heard_at_us=heard_us), after=17)
     last = scene.cluster.changes[-1]
-    assert (last.word, last.version, last.confirmed_at_us) == ("SILENT", 7, heard_us)
+    assert (last.status, last.version, last.confirmed_at_us) == ("SILENT", 7, heard_us)
 
 
 def test_nothing_is_sent_before_all_that_is_recorded_was_read() -> None:
@@ -128,7 +138,7 @@ def test_what_another_worker_recorded_counts() -> None:
     scene = Scene()
     scene.say(row("eu"))
     scene.recorder.read(scene.cluster.changes[0])
-    theirs = replace(scene.cluster.changes[0], word="LAG")
+    theirs = replace(scene.cluster.changes[0], status="LAG")
     scene.recorder.read(theirs)
     scene.say(row("eu"))
     assert scene.told[1:] == [("eu", "OK", 7)]
@@ -161,7 +171,7 @@ def test_a_flood_waits_and_only_its_newest_state_goes() -> None:
     scene.say(*[row(r, served_version=None, reported_version=7, silent=True) for r in regions])
     assert len(scene.cluster.changes) == OUTSTANDING_MAX
     scene.cluster.answer()
-    assert {c.word for c in scene.cluster.changes[OUTSTANDING_MAX:]} == {"SILENT"}
+    assert {c.status for c in scene.cluster.changes[OUTSTANDING_MAX:]} == {"SILENT"}
 
 
 def test_a_partition_that_is_lost_takes_what_was_known_along() -> None:

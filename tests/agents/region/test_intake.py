@@ -17,7 +17,8 @@ from modelcast.schemas.errors import ForeignRegistry, NotFound, Refused, StoreUn
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.ports import StoredObject
-from modelcast.schemas.records import ModelCommand, ModelUpdate, RegionHeartbeat, Statement
+from modelcast.schemas.probes import PROBE_KEYS
+from modelcast.schemas.records import ModelCommand, ModelUpdate, Probe, RegionHeartbeat, Statement
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.words import MODEL, REGISTRY, Log
 from tests.support.records.folding import NOWHERE, in_statement
@@ -124,10 +125,17 @@ class IntakeHarness:
         self.watch = RegistryWatch(self.origin, self.bucket)
         self.watch.registry_id = REGISTRY
         self.prefetched: list[ModelUpdate] = []
-        self.intake = UpdateIntake(self.owners, self.watch, self.prefetched.append, self.refused)  # type: ignore[arg-type]
+        self.answered: list[tuple[Probe, int, int]] = []
+        self.intake = UpdateIntake(
+            self.owners,  # type: ignore[arg-type]
+            self.watch,
+            self.prefetched.append,
+            self.refused,
+            answer=lambda *probe: self.answered.append(probe),
+        )
 
     def take(self, raw: bytes, *, key: bytes = MODEL.encode(), partition: int = PARTITION) -> None:
-        self.intake.take(Heard(raw, key, partition, 7))
+        self.intake.take(Heard(raw, key, partition, 7, 1234))
 
     async def until(self, condition: Callable[[], object]) -> None:
         await until_async(condition)
@@ -225,6 +233,46 @@ async def test_what_cannot_be_used_is_refused_with_its_reason(harness: IntakeHar
     assert harness.fraud.woken == []
     harness.take(in_statement(update()))
     await harness.until(lambda: harness.fraud.woken == [1])
+
+
+PROBE = Probe(REGISTRY, "probe", "tracker", 1)
+
+
+async def test_a_probe_is_answered_and_looks_nothing_up(
+    harness: IntakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness.origin, "get", pytest.fail)
+    for partition, key in enumerate(PROBE_KEYS):
+        harness.take(encode(PROBE), key=key.encode(), partition=partition)
+    assert harness.answered == [(PROBE, 1234, partition) for partition in range(12)]
+    assert (harness.refused.reasons, harness.owners.met, harness.owners.doubts, harness.fraud.woken) == ([], [], 0, [])
+
+
+@pytest.mark.parametrize(
+    ("raw", "partition", "reason"),
+    [
+        (b"", 3, "framing"),
+        (encode(PROBE)[:-1], 3, "malformed"),
+        (encode(RegionHeartbeat(REGISTRY, "eu", "w", 1, 1, 1)), 3, "bad-value"),
+        (in_statement(update()), 3, "bad-value"),
+        (encode(PROBE), 4, "wrong-partition"),
+        (encode(replace(PROBE, registry_id="another")), 3, "foreign-registry"),
+    ],
+)
+async def test_a_probe_that_cannot_be_used_is_refused_with_its_reason(
+    harness: IntakeHarness, raw: bytes, partition: int, reason: str
+) -> None:
+    harness.take(raw, key=PROBE_KEYS[3].encode(), partition=partition)
+    assert harness.refused.reasons == [reason]
+    assert harness.answered == []
+    assert harness.fraud.woken == []
+
+
+async def test_a_probe_under_a_models_key_is_no_probe(harness: IntakeHarness) -> None:
+    harness.take(encode(PROBE))
+    harness.take(encode(PROBE), key=b"probe/no-key-of-ours")
+    assert harness.refused.reasons == ["bad-value", "bad-value"]
+    assert harness.answered == []
 
 
 async def test_a_wrong_key_or_partition_is_refused(harness: IntakeHarness) -> None:

@@ -30,7 +30,7 @@ def ports_of(
     return TrackerPorts(
         sender=sender or SimpleNamespace(send=lambda *_: None, dead_letter=lambda *_, **__: None),
         open_view=lambda registry_id: view,
-        published=SimpleNamespace(published=nothing),
+        published=SimpleNamespace(published=nothing, probe_states=nothing),
         stores=stores,
         regions=stores,
         epoch_of=epoch_of,

@@ -106,5 +106,5 @@ def test_what_was_served_is_known_after_kills_and_without_kafka_and_redis(rig: R
     assert {p.served.change and p.served.change.version for p in then.values()} == {2}
     assert {p.served.certainty for p in at(after_us).values()} == {Certainty.UNKNOWN}
     recorded = history.recorded(one_us, after_us)
-    pairs = [(c.region, c.word, c.version) for c in recorded.changes if c.word == "OK"]
+    pairs = [(c.region, c.status, c.version) for c in recorded.changes if c.status == "OK"]
     assert sorted(pairs) == sorted((r, "OK", v) for r in REGIONS for v in (1, 2)), recorded.changes

@@ -10,7 +10,8 @@ from modelcast.agents.tracker.decider import rows
 from modelcast.infra.registry.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode
-from modelcast.schemas.records import ModelAck, ModelUpdate, RegionHeartbeat
+from modelcast.schemas.probes import PROBE_KEYS
+from modelcast.schemas.records import ModelAck, ModelUpdate, Probe, RegionHeartbeat
 from tests.agents.tracker.bench import NOW_US, Bench
 from tests.agents.tracker.makers import MODEL, REGISTRY, log_of, pages, pod, update
 from tests.support.records.folding import stated
@@ -165,3 +166,12 @@ async def test_reports_wait_while_the_registrys_id_can_not_be_read(
     await reporting
     await bench.until(lambda: bench.order() == (3, 7))
     assert bench.buried == []
+
+
+async def test_a_probe_on_the_way_out_is_counted_and_one_that_cannot_be_used_is_buried(bench: Bench) -> None:
+    bench.knows(Probe)
+    for raw in (encode(Probe(REGISTRY, "p", "w", 1)), encode(Probe("another", "p", "w", 1)), b"rubbish"):
+        await bench.announce(raw, PROBE_KEYS[3])
+    assert bench.buried == ["foreign-registry", "framing"]
+    assert set(bench.rows.models) == {MODEL}
+    assert bench.refused == []

@@ -32,6 +32,7 @@ def by_engine(job: dict[str, Any], how: str) -> None:
     """The engine alone: parts into a preallocated file, each block hashed."""
     from modelcast.consumers.fetch.cache.incoming import Incoming
     from modelcast.consumers.fetch.context import Context
+    from modelcast.consumers.fetch.job.destination import IncomingFiles
     from modelcast.consumers.fetch.planning.parts import parts_of
     from modelcast.consumers.fetch.planning.steps import Source, Step, Way
     from modelcast.consumers.fetch.transfer.download import Download
@@ -46,9 +47,8 @@ def by_engine(job: dict[str, Any], how: str) -> None:
     step = Step(manifest.files[0], Way.WHOLE)
     download = Download(
         {Source.ORIGIN: store},
-        lambda part: incoming.path(part.step.file),
+        IncomingFiles(incoming),
         context=Context(),
-        distrust=lambda _: None,
         link=link_of(how),
     )
     download.run(parts_of([step], {step.file.digest: set(range(len(step.file.blocks)))}))

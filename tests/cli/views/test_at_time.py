@@ -57,14 +57,24 @@ def archived(origin: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> MemoryStor
     origin.put(keys.log_entry("fraud", 1), stated(log, entry).body)
     archive = PartitionArchive(origin, partition_of("fraud"), entry.registry_id, "topic")
     archive.begin(0, 3)
-    for offset, (at, confirmed, word, version) in enumerate(
+    for offset, (at, confirmed, status, version) in enumerate(
         ((0, 0, "OK", 1), (600, 598, "OK", 2), (1200, 1190, "SILENT", 2))
     ):
         confirmed_us = BEGIN_US + confirmed * SECOND if confirmed else 0
         archive.take(
             offset,
             VersionChange(
-                entry.registry_id, "fraud", "eu", word, BEGIN_US + at * SECOND, confirmed_us, version, "", version, 3, 3
+                entry.registry_id,
+                "fraud",
+                "eu",
+                status,
+                BEGIN_US + at * SECOND,
+                confirmed_us,
+                version,
+                "",
+                version,
+                3,
+                3,
             ),
         )
     archive.seal(BEGIN_US + 7200 * SECOND)

@@ -16,6 +16,7 @@ from aiohttp import web
 from modelcast.dashboard.actions import CommandWriter
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
+from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.view.overview import Worker
@@ -61,7 +62,9 @@ class Shown:
         commands = CommandWriter(SETTINGS, store=self.origin, announcer=Heard())
         self.groups = GroupsWatch(lambda: GroupReader(settings))
         self._runner = web.AppRunner(
-            make_web_app(settings, board, LogSource(settings), self.groups, commands),
+            make_web_app(
+                settings, board, LogSource(settings), self.groups, commands, HistorySource(settings, self.origin)
+            ),
             access_log=None,
             shutdown_timeout=1,
         )

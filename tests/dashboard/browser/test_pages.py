@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCo
 from tests.dashboard import overviews
 from tests.dashboard.browser.conftest import TOKEN, Shown
 from tests.dashboard.makers import SECOND, now_state, row
+from tests.dashboard.pasts import HOUR_US, past
 from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.published import log_of
 from tests.support.waiting import until
@@ -80,6 +82,35 @@ def test_the_other_pages_tell_everything_of_one_thing(
     page.wait_for_selector("main table")
     keep(page, f"{path.strip('/').replace('/', '-')}-{width}-{'dark' if dark else 'light'}")
     assert overflows(page) <= 0
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (360, False), (360, True)])
+def test_history_tells_what_was_served_and_how_well_that_is_known(
+    shown: Shown, look: Look, keep: Keep, width: int, dark: bool
+) -> None:
+    now_us = time.time_ns() // 1000
+    past(shown.origin, now_us)
+    shown.say(overviews.everything())
+    at = datetime.fromtimestamp((now_us - HOUR_US * 7 // 4) / 1e6, UTC)
+    page = look(f"/history?model=ranker&at={at:%Y-%m-%dT%H:%M:%SZ}", width=width, dark=dark)
+    page.wait_for_selector(".lane .piece.BETWEEN")
+    page.get_by_text("the region was silent from").wait_for()
+    keep(page, f"history-{width}-{'dark' if dark else 'light'}")
+    assert overflows(page) <= 0
+    slider = page.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("End")
+    until(lambda: page.get_by_text("the region was silent from").count() == 0, "the table follows the slider", 5)
+    assert "at=" in page.url
+
+
+def test_history_without_a_model_asks_for_one(shown: Shown, look: Look) -> None:
+    shown.say(overviews.everything())
+    past(shown.origin, time.time_ns() // 1000)
+    page = look("/history")
+    page.get_by_role("combobox").select_option("ranker")
+    page.wait_for_selector(".lane")
+    assert page.url.endswith("/history?model=ranker")
 
 
 def test_a_hundred_thousand_pairs(shown: Shown, look: Look, keep: Keep) -> None:
@@ -248,8 +279,9 @@ def test_nothing_keeps_anyone_out(shown: Shown, look: Look, name: str, width: in
     paths = (
         ["/"]
         if name != "everything"
-        else ["/", "/models/ranker", "/regions/ap-south", "/regions", "/kafka", "/refused"]
+        else ["/", "/models/ranker", "/regions/ap-south", "/regions", "/kafka", "/history?model=ranker", "/refused"]
     )
+    past(shown.origin, time.time_ns() // 1000)
     shown.groups.take(overviews.groups(), time.time_ns() // 1000)
     for path in paths:
         page = look(path, width=width, dark=dark)

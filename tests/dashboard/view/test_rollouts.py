@@ -25,7 +25,7 @@ def test_a_rollout_tells_how_many_serve_it_how_long_they_took_and_who_is_slowest
     regions = [done(f"r{n:02}", float(n)) for n in range(1, 21)]
     (found,) = shown(state("ranker", [*regions, fetching("slow", 100), fetching("slower", 100, moved_at_us=NOW)]))
     assert (found.model, found.version, found.serving, found.counted) == ("ranker", 8, 20, 22)
-    assert (found.p50_seconds, found.p95_seconds, found.budget_seconds) == (11.0, 20.0, 60.0)
+    assert (found.p50_seconds, found.p95_seconds, found.late_seconds) == (11.0, 20.0, 60.0)
     assert (found.since_us, found.slowest, found.status) == (NOW - 100 * SECOND, "slow", Status.LATE)
 
 

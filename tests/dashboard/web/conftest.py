@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from modelcast.dashboard.actions import CommandWriter
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupReader, GroupsWatch
+from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.sources.log_reader import LogSource
 from modelcast.dashboard.sources.news import NewsBatch, Reach, SeenState
 from modelcast.dashboard.web.app import make_web_app
@@ -58,13 +59,19 @@ def commands(origin: MemoryStore) -> CommandWriter:
 
 
 @pytest.fixture
-async def serve(groups: GroupsWatch, commands: CommandWriter) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+async def serve(
+    groups: GroupsWatch, commands: CommandWriter, origin: MemoryStore
+) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
     """Returns a function that serves a board and gives a client of it."""
     clients: list[Client] = []
 
     async def make(board: Dashboard, **changes: object) -> Client:
         settings = nowhere().model_copy(update={"dashboard": DashboardSettings(**changes)})  # type: ignore[arg-type]
-        client = TestClient(TestServer(make_web_app(settings, board, LogSource(settings), groups, commands)))
+        client = TestClient(
+            TestServer(
+                make_web_app(settings, board, LogSource(settings), groups, commands, HistorySource(settings, origin))
+            )
+        )
         await client.start_server()
         clients.append(client)
         return client

@@ -74,9 +74,9 @@ async def test_what_the_log_holds_already_is_not_written_again(client: TestClien
 
 
 async def test_a_reload_tells_how_many_load_again(client: TestClient) -> None:
-    assert (await ask(client, kind="reload", expected_generation=3, dry_run=True))["reloads"] == 2
+    assert (await ask(client, kind="reload", expected_generation=3, dry_run=True))["loads_again"] == 2
     one = await ask(client, kind="reload", regions=["us"], expected_generation=3, dry_run=True)
-    assert one["reloads"] == 1
+    assert one["loads_again"] == 1
 
 
 @pytest.mark.parametrize(

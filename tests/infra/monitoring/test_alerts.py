@@ -46,6 +46,11 @@ FIRING: dict[str, list[tuple[str, str]]] = {
     "SkewTooLong": [('modelcast_skew{model="fraud"}', "1x200")],
     "ConsumerStopped": [('modelcast_consumer_status{group="modelcast-region-eu",status="STALL"}', "1x60")],
     "ConsumerLag": [('modelcast_consumer_lag_seconds{group="modelcast-tracker",topic="model-acks"}', "70+15x60")],
+    "ProbeLost": [
+        ('modelcast_probe_last_success_timestamp_seconds{region="eu"}', "1x60"),
+        ('modelcast_region_silent{region="eu"}', "0x60"),
+        ('modelcast_region_silent{region="us"}', "0x60"),
+    ],
     "DeadLetters": [('modelcast_dead_letter_timestamp_seconds{topic="model-acks"}', "_x20 300x40")],
     "PodsMissing": [
         ('modelcast_model_pods_serving{model="fraud"}', "17x60"),

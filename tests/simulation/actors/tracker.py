@@ -29,7 +29,9 @@ LOOK_SECONDS = 10.0
 """How often it is looked at what is said of silent regions."""
 SETTLED_SECONDS = 40.0
 """A worker that has gone on for so long knows who was silent for so long."""
-PACE = TrackerSettings(announce_seconds=25.0, silent_seconds=25.0, refresh_seconds=30.0, report_seconds=5.0)
+PACE = TrackerSettings(
+    announce_seconds=25.0, silent_seconds=25.0, refresh_seconds=30.0, report_seconds=5.0, probe_seconds=0.0
+)
 FETCH_RECORDS_MAX = 32
 
 

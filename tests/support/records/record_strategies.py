@@ -57,6 +57,15 @@ model_updates = st.builds(
 )
 
 
+spans = st.builds(
+    r.StageSpan,
+    stage=identity,
+    begun_ms=st.integers(-(10**9), 10**9),
+    ended_ms=st.none() | st.integers(-(10**9), 10**9),
+    busy_ms=counts,
+)
+
+
 @st.composite
 def model_commands(draw: st.DrawFn) -> r.ModelCommand:
     """A command whose targets and alias go with its kind."""
@@ -122,7 +131,8 @@ def model_acks(draw: st.DrawFn) -> r.ModelAck:
             bytes_planned=counts,
             bytes_per_second=seconds,
             way=text,
-            stage_seconds=durations,
+            spans_since_us=times_us,
+            spans=_tuples(spans),
             attempts=counts,
             error=text,
             log_digest=maybe_digest,
@@ -171,7 +181,8 @@ region_states = st.builds(
     bytes_planned=counts,
     bytes_per_second=seconds,
     way=text,
-    stage_seconds=durations,
+    spans_since_us=times_us,
+    spans=_tuples(spans),
     error=text,
     pods=_tuples(pod_reports, 2),
     pods_omitted=counts,
@@ -206,7 +217,7 @@ version_changes = st.builds(
     registry_id=identity,
     model=model_names,
     region=st.just(r.ALL_OF_THEM) | model_names,
-    word=st.sampled_from(["OK", "LAG", "SILENT"]),
+    status=st.sampled_from(["OK", "LAG", "SILENT"]),
     changed_at_us=times_us,
     confirmed_at_us=times_us,
     version=maybe_version,
@@ -240,13 +251,44 @@ statements = st.builds(
     said_digest=digests,
     said=st.binary(max_size=64),
 )
+maybe_seconds = st.none() | seconds
+probes = st.builds(r.Probe, registry_id=identity, probe_id=identity, worker=identity, sent_at_us=times_us)
+probe_answers = st.builds(
+    r.ProbeAnswer,
+    registry_id=identity,
+    probe_id=identity,
+    region=model_names,
+    worker=identity,
+    announced_at_us=times_us,
+)
+probe_regions = st.builds(
+    r.ProbeRegion,
+    region=model_names,
+    answered_at_us=times_us,
+    seconds=maybe_seconds,
+    asked=st.booleans(),
+    lost_today=counts,
+)
+probe_states = st.builds(
+    r.ProbeState,
+    registry_id=identity,
+    partition=st.integers(0, 11),
+    probe_id=identity,
+    worker=identity,
+    every_seconds=seconds,
+    sent_at_us=times_us,
+    updated_at_us=times_us,
+    log_seconds=maybe_seconds,
+    kafka_seconds=maybe_seconds,
+    tracker_seconds=maybe_seconds,
+    answered_at_us=times_us,
+    day=counts,
+    finished_today=counts,
+    lost_today=counts,
+    trouble=text,
+    regions=_tuples(probe_regions, 2),
+)
 records = st.one_of(
-    model_updates,
-    model_commands(),
-    model_acks(),
-    region_heartbeats,
-    version_states,
-    version_changes,
-    dead_letters,
-    statements,
+    *(model_updates, model_commands(), model_acks(), region_heartbeats, version_states, version_changes),
+    *(dead_letters, statements, probes, probe_answers, probe_states),
 )

@@ -9,6 +9,7 @@ import typer.main
 import yaml
 
 from modelcast.cli.main import app
+from modelcast.dashboard.web.openapi import document
 from modelcast.infra.settings import Settings
 from tests.support.suite.vocabulary import (
     LABELS,
@@ -33,6 +34,15 @@ def typed(group: Any) -> Iterator[str]:
         yield from (*each.opts, *each.secondary_opts)
 
 
+def answered(document: Any) -> Iterator[str]:
+    """Every path, parameter and field of the API."""
+    yield from document["paths"]
+    for path in document["paths"].values():
+        yield from (each["name"] for verb in path.values() for each in verb.get("parameters", ()))
+    for schema in document["components"]["schemas"].values():
+        yield from schema.get("properties", ())
+
+
 def alert_names() -> Iterator[str]:
     for file in ("alerts.yml", "rules.yml"):
         for group in yaml.safe_load((ROOT / "infra/monitoring" / file).read_text())["groups"]:
@@ -48,12 +58,14 @@ def test_the_readers_find_what_they_look_for() -> None:
     assert {name for name, _ in metric_calls()} >= {"modelcast_loads", "modelcast_skew", "modelcast_model_pairs"}
     assert {"dashboard.late_seconds", "regions.fleet", "publish.deltas"} <= set(settings_keys(Settings))
     assert {"publish", "--reason", "dead-letters"} <= set(typed(typer.main.get_command(app)))
+    assert {"/api/v1/models", "status", "aspired_version"} <= set(answered(document()))
     assert len(glossary()) > 15
 
 
 def test_every_label_of_a_metric_is_in_one_list() -> None:
     used = {label: name for name, labels in metric_calls() for label in labels}
-    assert {label: used[label] for label in used.keys() - LABELS.keys()} == {}
+    new = {label: used[label] for label in used.keys() - LABELS.keys()}
+    assert new == {}, "use a label of LABELS (tests/support/suite/vocabulary.py), or add one that names another thing"
     assert LABELS.keys() - used.keys() == set()
 
 
@@ -64,11 +76,12 @@ def test_every_label_of_a_metric_is_in_one_list() -> None:
         pytest.param(lambda: (label for _, labels in metric_calls() for label in labels), id="labels"),
         pytest.param(lambda: settings_keys(Settings), id="settings"),
         pytest.param(lambda: typed(typer.main.get_command(app)), id="command line"),
+        pytest.param(lambda: answered(document()), id="API"),
         pytest.param(alert_names, id="alerts"),
     ],
 )
 def test_no_retired_word_is_used(names: Any) -> None:
-    assert retired(names()) == {}
+    assert retired(names()) == {}, "RETIRED (tests/support/suite/vocabulary.py) has the words to use instead"
 
 
 def test_the_map_has_few_words_of_our_own() -> None:

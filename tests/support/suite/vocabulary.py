@@ -26,6 +26,7 @@ LABELS = {
     "step": "a step of a publication",
     "stage": "a stage of a load",
     "by": "who announced",
+    "hop": "a stretch of the probe's way",
 }
 """Every label that a metric may have, and what it names."""
 RETIRED = {

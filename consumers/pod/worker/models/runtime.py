@@ -17,7 +17,7 @@ class TensorSpec:
 
     @property
     def described(self) -> dict[str, Any]:
-        """As V2's metadata has it, which can't say *of any rank*."""
+        """The tensor as V2's metadata has it, which can't express *of any rank*."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape or ())}
 
     def takes(self, shape: tuple[int, ...]) -> bool:

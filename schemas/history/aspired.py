@@ -9,8 +9,8 @@ from modelcast.schemas.records import Entry, ModelUpdate
 
 
 @dataclass(frozen=True, slots=True)
-class WantedAt:
-    """What the log wanted of a region.
+class AspiredAt:
+    """What a region should have served, by the log.
 
     Attributes:
         version: None: nothing yet.
@@ -59,8 +59,8 @@ def log_at(empty: ModelLog, entries: Mapping[int, StoredEntry], at_us: int) -> M
     return log
 
 
-def wanted_at(log: ModelLog, entries: Mapping[int, StoredEntry], region: str) -> WantedAt:
-    """What ``log`` wants of ``region``; who set it, and why."""
+def aspired_at(log: ModelLog, entries: Mapping[int, StoredEntry], region: str) -> AspiredAt:
+    """What ``region`` should serve by ``log``; who set it, and why."""
     aspiration = log.aspiration(region)
     version = aspiration.version
     view = log.view(region)
@@ -69,10 +69,10 @@ def wanted_at(log: ModelLog, entries: Mapping[int, StoredEntry], region: str) ->
     generation = view.pin_generation if aspiration.pinned else activated
     stored = entries.get(generation or aspiration.generation)
     if stored is None:
-        return WantedAt(version, held=held)
+        return AspiredAt(version, held=held)
     entry = stored.entry
     if isinstance(entry, ModelUpdate):
         why = " ".join(f"{name}={value}" for name, value in sorted(entry.labels.items()))
-        return WantedAt(version, entry.generation, stored.received_us, "PUBLISH", entry.publisher, why, held)
+        return AspiredAt(version, entry.generation, stored.received_us, "PUBLISH", entry.publisher, why, held)
     kind = entry.kind.value
-    return WantedAt(version, entry.generation, stored.received_us, kind, entry.requested_by, entry.reason, held)
+    return AspiredAt(version, entry.generation, stored.received_us, kind, entry.requested_by, entry.reason, held)

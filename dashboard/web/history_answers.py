@@ -1,0 +1,44 @@
+"""What the API answers about the past, as records. Times are UTC microseconds."""
+
+from dataclasses import dataclass
+
+from modelcast.dashboard.dashboard import Freshness
+from modelcast.dashboard.view.entries import EntryLine
+from modelcast.infra.history import PairAt
+from modelcast.schemas.history.difference import VersionDifference
+from modelcast.schemas.history.lanes import GenerationTimes, Lane
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryAnswer:
+    """What each region served of a model in a span, how long publications took, and what was written into its log.
+
+    ``through_us``: all changes up to then are archived.
+    """
+
+    fresh: Freshness
+    model: str
+    from_us: int
+    to_us: int
+    through_us: int
+    lanes: tuple[Lane, ...]
+    generations: tuple[GenerationTimes, ...]
+    entries: tuple[EntryLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AtAnswer:
+    """What regions served of a model at a time, how well that is known, and what they should have served."""
+
+    fresh: Freshness
+    model: str
+    at_us: int
+    regions: tuple[PairAt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DiffAnswer:
+    """What differs between two versions of a model."""
+
+    fresh: Freshness
+    difference: VersionDifference

@@ -1,0 +1,111 @@
+"""``/api/v1``: what was served when, and what differs between versions; from the origin store alone."""
+
+import time
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from modelcast.dashboard.dashboard import Dashboard
+from modelcast.dashboard.sources.history_source import HistorySource
+from modelcast.dashboard.stream import dumps
+from modelcast.dashboard.view.entries import entry_line
+from modelcast.dashboard.web.history_answers import AtAnswer, DiffAnswer, HistoryAnswer
+from modelcast.infra.history import ModelHistory
+from modelcast.schemas.errors import UsageError
+from modelcast.schemas.history.lanes import generation_times, lanes
+from modelcast.schemas.names import check_model, check_region, check_version
+
+SECOND = 1_000_000
+SPAN_US = 6 * 3600 * SECOND
+SPAN_US_MAX = 31 * 24 * 3600 * SECOND
+ENTRIES_MAX = 200
+NO_STORE = {"Cache-Control": "no-cache"}
+_HINT = "write 2026-11-30T03:41Z, or microseconds since 1970"
+
+
+class HistoryApi:
+    """The handlers.
+
+    Args:
+        board: how old what else is shown is.
+        source: the origin store.
+    """
+
+    def __init__(self, board: Dashboard, source: HistorySource) -> None:
+        self._board, self._source = board, source
+
+    def routes(self, base: str) -> list[web.RouteDef]:
+        """Paths and handlers."""
+        return [
+            web.get(base + "/at", self.at),
+            web.get(base + "/models/{model}/history", self.history),
+            web.get(base + "/models/{model}/diff", self.diff),
+        ]
+
+    async def history(self, request: web.Request) -> web.Response:
+        """What each region of a model served in a span."""
+        model, query = check_model(request.match_info["model"]), request.query
+        to_us = time_us(query["to"], "to") if "to" in query else time.time_ns() // 1000
+        from_us = time_us(query["from"], "from") if "from" in query else to_us - SPAN_US
+        if not 0 < to_us - from_us <= SPAN_US_MAX:
+            raise UsageError("no such span", subject="from, to", hint="from lies before to, by 31 days at most")
+
+        def answer(history: ModelHistory) -> HistoryAnswer:
+            recorded, entries = history.recorded(from_us, to_us), history.entries
+            there = [stored for stored in entries.values() if from_us <= stored.received_us <= to_us]
+            return HistoryAnswer(
+                self._board.freshness(),
+                model,
+                from_us,
+                to_us,
+                recorded.through_us,
+                lanes(recorded, from_us, to_us),
+                generation_times(entries, recorded, from_us, to_us),
+                tuple(entry_line(stored.entry, stored.received_us) for stored in there[-ENTRIES_MAX:]),
+            )
+
+        return _answer(await self._source.ask(model, answer))
+
+    async def at(self, request: web.Request) -> web.Response:
+        """What regions of a model served at a time, and should have."""
+        query = request.query
+        if "model" not in query:
+            raise UsageError("which model?", subject="model", hint="add model=NAME")
+        model = check_model(query["model"])
+        region = check_region(query["region"]) if "region" in query else None
+        at_us = time_us(query["time"], "time") if "time" in query else time.time_ns() // 1000
+        pairs = await self._source.ask(model, lambda history: history.at(at_us, region))
+        return _answer(AtAnswer(self._board.freshness(), model, at_us, pairs))
+
+    async def diff(self, request: web.Request) -> web.Response:
+        """What differs between two versions."""
+        model = check_model(request.match_info["model"])
+        before, after = (_version(request.query.get(name, ""), name) for name in ("from", "to"))
+        return _answer(DiffAnswer(self._board.freshness(), await self._source.difference(model, before, after)))
+
+
+def time_us(text: str, subject: str) -> int:
+    """A time as microseconds, or as ISO 8601 has it (UTC where it names no zone).
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text.isascii() and text.isdigit() and len(text) <= 16:
+        return int(text)
+    try:
+        at = datetime.fromisoformat(text)
+        return round((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * SECOND)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{text[:40]!r} is no time", subject=subject, hint=_HINT) from None
+
+
+def _version(text: str, subject: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"{text[:40]!r} is no version", subject=subject, hint="add from=NUMBER&to=NUMBER")
+    return check_version(int(text[:12]))
+
+
+def _answer(body: HistoryAnswer | AtAnswer | DiffAnswer) -> web.Response:
+    response = web.Response(body=dumps(body), content_type="application/json", headers=NO_STORE)
+    response.enable_compression()
+    return response

@@ -1,0 +1,94 @@
+"""The past over the API: lanes, a moment, a difference; from the origin store alone, with what is wrong named."""
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from itertools import groupby
+
+import pytest
+
+from modelcast.dashboard.dashboard import Dashboard
+from modelcast.infra.stores import MemoryStore
+from tests.dashboard.pasts import HOUR_US, MODEL, REGIONS, past
+from tests.dashboard.web.conftest import Client
+
+Serve = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+def now_us(origin: MemoryStore) -> int:
+    at_us = time.time_ns() // 1000 // 1_000_000 * 1_000_000
+    past(origin, at_us)
+    return at_us
+
+
+async def asked(client: Client, path: str, status: int = 200) -> dict:  # type: ignore[type-arg]
+    response = await client.get(f"/api/v1/{path}")
+    body: dict = await response.json()  # type: ignore[type-arg]
+    assert response.status == status, body
+    return body
+
+
+async def test_a_span_has_a_lane_for_each_region_and_the_publications(
+    serve: Serve, board: Dashboard, now_us: int
+) -> None:
+    client = await serve(board)
+    found = await asked(client, f"models/{MODEL}/history?from={now_us - 6 * HOUR_US}&to={now_us}")
+    assert [lane["region"] for lane in found["lanes"]] == sorted(REGIONS)
+    lane = next(lane for lane in found["lanes"] if lane["region"] == REGIONS[1])
+    told = [(p["certainty"], p["version"], p["after"], p["why"]) for p in lane["pieces"]]
+    assert [each for each, _ in groupby(told)] == [
+        ("UNKNOWN", None, None, "nothing was recorded before"),
+        ("CONFIRMED", 1, None, ""),
+        ("UNKNOWN", 1, None, "no tracker spoke of the model"),
+        ("CONFIRMED", 1, None, ""),
+        ("BETWEEN", 1, 2, ""),
+        ("CONFIRMED", 2, None, ""),
+        ("UNKNOWN", 2, None, "the region was silent"),
+        ("CONFIRMED", 2, None, ""),
+        ("BETWEEN", 2, 3, ""),
+        ("CONFIRMED", 3, None, ""),
+        ("UNKNOWN", 3, None, "the archive does not reach as far"),
+    ]
+    assert lane["pieces"][0]["from_us"] == now_us - 6 * HOUR_US
+    assert lane["pieces"][-1]["to_us"] == now_us
+    assert found["through_us"] < now_us
+
+
+async def test_a_moment_says_what_was_served_and_wanted(serve: Serve, board: Dashboard, now_us: int) -> None:
+    client = await serve(board)
+    at_us = now_us - HOUR_US // 2
+    found = await asked(client, f"at?model={MODEL}&region={REGIONS[0]}&time={at_us}")
+    (pair,) = found["regions"]
+    assert (pair["served"]["certainty"], pair["served"]["change"]["version"]) == ("CONFIRMED", 3)
+    when = datetime.fromtimestamp(at_us / 1e6, UTC)
+    assert (await asked(client, f"at?model={MODEL}&time={when:%Y-%m-%dT%H:%M:%SZ}"))["at_us"] == at_us
+
+
+async def test_two_versions_are_compared(serve: Serve, board: Dashboard, now_us: int) -> None:
+    client = await serve(board)
+    found = (await asked(client, f"models/{MODEL}/diff?from=1&to=3"))["difference"]
+    assert [(f["path"], f["differs"]) for f in found["files"]] == [("weights", "changed")]
+    assert (found["files_same"], [m["name"] for m in found["metrics"]]) == (1, ["auc"])
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "subject"),
+    [
+        (f"models/{MODEL}/history?from=5&to=4", 400, "from, to"),
+        (f"models/{MODEL}/history?from=never", 400, "from"),
+        (f"models/{MODEL}/diff?from=1", 400, "to"),
+        (f"models/{MODEL}/diff?from=1&to=9", 404, f"{MODEL}/9"),
+        ("models/nothing/history", 404, "nothing"),
+        ("at", 400, "model"),
+        (f"at?model={MODEL}&time=12:61", 400, "time"),
+        (f"at?model={MODEL}&region=E%20U", 400, ""),
+    ],
+)
+async def test_what_can_not_be_answered_is_named(
+    serve: Serve, board: Dashboard, now_us: int, path: str, status: int, subject: str
+) -> None:
+    found = await asked(await serve(board), path, status)
+    assert found["subject"] == subject
+    assert found["error"]
+    assert found["hint"]

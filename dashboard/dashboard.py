@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
@@ -13,6 +14,7 @@ from modelcast.dashboard.view.overview import Overview
 from modelcast.dashboard.view.pairs import Pair
 from modelcast.dashboard.view.probe import ProbeBoard
 from modelcast.dashboard.view.problems import Problem, problems
+from modelcast.dashboard.view.trends import Trends
 from modelcast.dashboard.view.verdict import OverviewVerdict, overview_verdict
 from modelcast.infra.telemetry.metrics import PROBE_SECONDS
 from modelcast.schemas.statuses import Limits
@@ -68,6 +70,7 @@ class Dashboard:
         self.announced = Announced(ENTRIES_KEPT)
         self.probes = ProbeBoard()
         self.problems: list[Problem] = []
+        self.trends = Trends()
         self.verdict: OverviewVerdict = overview_verdict(self.overview, ())
         self._reach = {"kafka": Reach.STARTING, "redis": Reach.STARTING}
         self._alive_at: dict[str, float] = {}
@@ -79,6 +82,7 @@ class Dashboard:
         self._sent: dict[str, Problem] = {}
         self._seen = (-1, -1)
         self._wake = asyncio.Event()
+        self._listening: dict[str, set[asyncio.Event]] = {}
 
     # --- what comes in -------------------------------------------------------------------------------------------
 
@@ -100,6 +104,8 @@ class Dashboard:
                 self._note(self.overview.take(seen.state, seen.appended_us, now_us, batch.source))
             if self.overview.revision != before:
                 self._models.add(seen.model)
+            for news in self._listening.get(seen.model, ()):
+                news.set()
         if batch.complete is not None:
             for gone in self.overview.models.keys() - batch.complete:
                 self.overview.drop(gone)
@@ -117,6 +123,18 @@ class Dashboard:
         if changed:
             self.stream.send("tick", self.freshness(), now)
         self._wake.set()
+
+    @contextmanager
+    def listening(self, model: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever anything is told of ``model``."""
+        news = asyncio.Event()
+        self._listening.setdefault(model, set()).add(news)
+        try:
+            yield news
+        finally:
+            self._listening[model].discard(news)
+            if not self._listening[model]:
+                del self._listening[model]
 
     @property
     def kafka_reads(self) -> bool:
@@ -160,6 +178,7 @@ class Dashboard:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
+            self.trends.sample(self.problems, time.monotonic())
             self.stream.send("tick", self.freshness(), time.monotonic())
 
     def _note(self, pairs: Iterable[Pair]) -> None:

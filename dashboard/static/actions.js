@@ -8,12 +8,27 @@ import { ask } from "./store.js";
 let token = ""; // held in memory alone, until the page is left
 let known = null;
 
-async function send(model, command) {
+async function post(path, command) {
   const headers = { "Content-Type": "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  const response = await fetch(`/api/v1/models/${model}/commands`, { method: "POST", headers, body: JSON.stringify(command) });
+  const response = await fetch(`/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(command) });
   const body = await response.json();
   if (!response.ok || response.status === 202) throw Object.assign(new Error([body.error, body.subject, body.hint].filter(Boolean).join(" · ")), { status: response.status });
   return body;
+}
+
+const send = (model, command) => post(`models/${model}/commands`, command);
+/** Sends a dead letter back, or says what would be sent. */
+export const sendBack = (offset, asked) => post(`dead-letters/${offset}/replay`, asked);
+
+/** Whether this dashboard takes commands; null while that is not known. */
+export function useActions() {
+  const [may, setMay] = useState(known);
+  useEffect(() => { if (!known) ask("actions").then((body) => { known = body; setMay(body); }).catch(() => {}); }, []);
+  return may;
+}
+
+export function TokenField() {
+  return html`<label>token <input type="password" autocomplete="off" onInput=${(event) => { token = event.target.value.trim(); }} /></label>`;
 }
 
 function effectText({ changes, regions, loads_again, generation, kind }) {
@@ -29,14 +44,13 @@ function Effect({ effect }) {
 
 /** The form of a model's commands; nothing where this dashboard is only read. */
 export function Actions({ model, regions, generation }) {
-  const [may, setMay] = useState(known);
+  const may = useActions();
   const [open, setOpen] = useState(false);
   const [asked, setAsked] = useState({ kind: "PIN", version: "", region: "", reason: "" });
   const [seen, setSeen] = useState(null); // the effect, and the command that has it
   const [typed, setTyped] = useState("");
   const [said, setSaid] = useState("");
   const opened = useRef(generation);
-  useEffect(() => { if (!known) ask("actions").then((body) => { known = body; setMay(body); }).catch(() => {}); }, []);
   if (!may?.enabled) return null;
   const verb = may.kinds.find((each) => each.kind === asked.kind);
   const change = (part) => { setAsked({ ...asked, ...part }); setSeen(null); setSaid(""); };
@@ -63,7 +77,7 @@ export function Actions({ model, regions, generation }) {
   const ready = seen?.effect.generation && (!everywhere || typed === model);
   if (!open) return html`<p><button type="button" onClick=${() => { opened.current = generation; setOpen(true); }}>command from here …</button></p>`;
   return html`<form class="actions" aria-label="command" onSubmit=${look}>
-    ${!may.by_proxy && html`<label>token <input type="password" autocomplete="off" onInput=${(event) => { token = event.target.value.trim(); }} /></label>`}
+    ${!may.by_proxy && html`<${TokenField} />`}
     <label>do <select value=${asked.kind} onChange=${(event) => change({ kind: event.target.value })}>${may.kinds.map(({ kind }) => html`<option key=${kind} value=${kind}>${kind.toLowerCase()}</option>`)}</select></label>
     ${verb.takes_version && html`<label>version <input type="number" min="1" required=${verb.needs_version} value=${asked.version} onInput=${(event) => change({ version: event.target.value })} /></label>`}
     ${verb.by_region && html`<label>where <select value=${asked.region} onChange=${(event) => change({ region: event.target.value })}><option value="">all regions</option>${regions.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label>`}

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
 import { duration, MISSING, number, plural } from "./format.js";
-import { Ago, Command, Said, useMore } from "./parts.js";
+import { Ago, Command, Said, Trend, useMore } from "./parts.js";
 import { ask, changed } from "./store.js";
 
 const LOOK_MS = 5000;
@@ -45,14 +45,6 @@ const seconds = ({ lag_seconds: lag, lag_records: waiting, at_least: more }) => 
 
 /** Starts the daemon that reads in this group. */
 const start = (group) => `modelcast run ${group.replace(/^modelcast-/, "").replace(/^region-/, "region ")}`;
-
-/** Unread records at the last looks, as a line; the figure stands beside it. */
-function Trend({ values }) {
-  const top = Math.max(...values, 1);
-  if (values.length < 2) return null;
-  const points = values.map((value, place) => `${(60 * place) / (values.length - 1)},${15 - (14 * value) / top}`).join(" ");
-  return html`<svg class="trend" width="60" height="16" viewBox="0 0 60 16" aria-hidden="true"><polyline points=${points} /></svg>`;
-}
 
 function Slowest({ group }) {
   const [first] = group.partitions.filter((each) => each.lag_records || each.error);

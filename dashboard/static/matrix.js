@@ -8,10 +8,30 @@ import { old, store, watch } from "./store.js";
 const ROW = 18, HEAD = 22, ABSENT = 255, HEIGHT_MAX = 420;
 const FEW_REGIONS = 16;
 
+let grouped = false; // a column a group of regions: those whose names begin alike
+const kept = { of: null, version: -1, grid: null };
+const groupOf = (region) => region.split("-", 1)[0];
+
+/** The grid as it is drawn: a column a region, or a column a group with the worst status in it. */
+function shown() {
+  const { grid } = store;
+  if (!grouped || !grid) return grid;
+  if (kept.of === grid && kept.version === grid.version) return kept.grid;
+  const groups = [...new Set(grid.regions.map(groupOf))], columns = groups.length;
+  const at = grid.regions.map((region) => groups.indexOf(groupOf(region)));
+  const cells = new Uint8Array(grid.models.length * columns).fill(ABSENT);
+  const out = grid.statuses.indexOf("OUT"), rank = (code) => (code === out ? ABSENT - 1 : code);
+  for (let row = 0; row < grid.models.length; row += 1) for (let column = 0; column < at.length; column += 1) {
+    const code = grid.cells[row * at.length + column], cell = row * columns + at[column];
+    if (rank(code) < rank(cells[cell])) cells[cell] = code;
+  }
+  return Object.assign(kept, { of: grid, version: grid.version, grid: { ...grid, regions: groups, cells } }).grid;
+}
+
 const measure = document.createElement("canvas").getContext("2d");
 
 function layout(width) {
-  const { grid } = store;
+  const grid = shown();
   measure.font = "12px ui-monospace, monospace";
   const longest = grid.models.reduce((most, name) => (name.length > most.length ? name : most), "");
   const label = Math.min(measure.measureText(longest).width + 14, Math.max(90, width * 0.3), 320);
@@ -23,7 +43,7 @@ function layout(width) {
 
 /** Rows of the grid in the order asked for. */
 function ordered(sort) {
-  const { grid } = store, columns = grid.regions.length;
+  const grid = shown(), columns = grid.regions.length;
   const rows = grid.models.map((name, place) => place);
   if (sort === "name") return rows;
   const score = rows.map((row) => { // how many pairs have each status, the worst status first
@@ -39,7 +59,7 @@ function ordered(sort) {
 }
 
 function draw(canvas, box, rows, cursor, cache) {
-  const { grid } = store;
+  const grid = shown();
   const place = layout(box.clientWidth), ratio = devicePixelRatio || 1;
   const width = box.clientWidth, height = box.clientHeight;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
@@ -80,12 +100,25 @@ function draw(canvas, box, rows, cursor, cache) {
     c.fillText(cut(c, grid.regions[column], place.cell - 4), place.label + (column + 0.5) * place.cell - left, HEAD / 2);
   }
   c.textAlign = "left";
-  if (!place.named) c.fillText(plural(columns, "region"), place.label, HEAD / 2);
+  if (!place.named) groupHeads(c, grid, place, left);
   if (cursor) {
     c.strokeStyle = ink;
     c.lineWidth = 2;
     c.strokeRect(place.label + cursor.column * place.cell - left, HEAD + cursor.row * ROW - top, place.cell, ROW - 1);
   }
+}
+
+/** Too narrow for names: the groups' names stand above, and a line between them. */
+function groupHeads(c, grid, place, left) {
+  const heads = grid.regions.map(groupOf);
+  const starts = heads.map((group, column) => column).filter((column) => !column || heads[column] !== heads[column - 1]);
+  if (starts.length > heads.length / 2) { c.fillText(plural(heads.length, "region"), place.label, HEAD / 2); return; }
+  starts.forEach((column, number) => {
+    const x = place.label + column * place.cell - left, width = ((starts[number + 1] ?? heads.length) - column) * place.cell;
+    if (x < place.label - 1) return;
+    c.fillRect(x, 2, 1, HEAD - 4);
+    c.fillText(cut(c, heads[column], width - 8), x + 4, HEAD / 2);
+  });
 }
 
 function cut(c, text, width) {
@@ -96,7 +129,7 @@ function cut(c, text, width) {
 }
 
 function cellText(rows, cursor) {
-  const { grid } = store;
+  const grid = shown();
   if (!cursor || !grid.models.length || !grid.regions.length) return "";
   const row = rows[cursor.row], code = grid.cells[row * grid.regions.length + cursor.column];
   const status = code === ABSENT ? "not there" : grid.statuses[code];
@@ -104,10 +137,10 @@ function cellText(rows, cursor) {
 }
 
 function summary() {
-  const { grid } = store, found = new Map();
+  const grid = shown(), found = new Map();
   for (const code of grid.cells) if (code !== ABSENT) found.set(code, (found.get(code) ?? 0) + 1);
   const counts = [...found].sort((a, b) => a[0] - b[0]).map(([code, count]) => `${number(count)} ${grid.statuses[code]}`);
-  return `${plural(grid.models.length, "model")} by ${plural(grid.regions.length, "region")}: ${counts.join(", ")}. The table of models says the same.`;
+  return `${plural(grid.models.length, "model")} by ${plural(grid.regions.length, grouped ? "group" : "region")}: ${counts.join(", ")}. The table of models says the same.`;
 }
 
 /** The matrix. Arrow keys move over cells and say what they are; Enter and a click open the model. */
@@ -116,9 +149,10 @@ export function Matrix() {
   const [sort, setSort] = useState("worst");
   const [cursor, setCursor] = useState(null);
   const [hover, setHover] = useState(null);
+  const [group, setGroup] = useState(grouped);
   const paint = (force) => {
     if (!box.current || !store.grid) return;
-    const key = `${store.grid.as_of_us}/${store.grid.version}/${sort}`;
+    const key = `${store.grid.as_of_us}/${store.grid.version}/${sort}/${grouped}`;
     if (key !== drawn.current) { rows.current = ordered(sort); drawn.current = key; } else if (!force) return;
     draw(canvas.current, box.current, rows.current, cursor, cache.current);
   };
@@ -132,7 +166,7 @@ export function Matrix() {
     dark.addEventListener("change", again);
     return () => { stop(); sized.disconnect(); dark.removeEventListener("change", again); };
   });
-  const { grid } = store;
+  const grid = shown();
   const place = box.current ? layout(box.current.clientWidth) : { label: 90, cell: 9, total: 300 };
   const cellAt = (event) => {
     const { left, top } = canvas.current.getBoundingClientRect();
@@ -156,7 +190,8 @@ export function Matrix() {
   if (!grid.models.length) return null;
   const height = Math.min(HEIGHT_MAX, HEAD + grid.models.length * ROW + (place.total > (box.current?.clientWidth ?? 1e9) ? 16 : 2));
   return html`<section aria-label="matrix of models and regions">
-    <div class="bar"><h2>${plural(grid.models.length, "model")} × ${plural(grid.regions.length, "region")}</h2>
+    <div class="bar"><h2>${plural(grid.models.length, "model")} × ${plural(grid.regions.length, grouped ? "group" : "region")}</h2>
+      <span class="choice">columns ${[["regions", false], ["groups", true]].map(([label, each]) => html`<button type="button" aria-pressed=${group === each} onClick=${() => { grouped = each; setGroup(each); setCursor(null); }}>${label}</button>`)}</span>
       <span class="choice">sort ${["worst", "name"].map((each) => html`<button type="button" aria-pressed=${sort === each} onClick=${() => setSort(each)}>${each}</button>`)}</span></div>
     <div class="matrix" ref=${box} style=${{ height: `${height}px` }} onScroll=${() => paint(true)}>
       <canvas ref=${canvas} role="img" tabindex="0" aria-label=${summary()} style=${{ height: `${height}px` }}

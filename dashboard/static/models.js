@@ -1,9 +1,9 @@
 // The table of models, worst first: what the matrix shows, in words.
 
-import { html, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.mjs";
 import { number, plural, version } from "./format.js";
 import { Ago, Badge } from "./parts.js";
-import { ask, changed, watchModels } from "./store.js";
+import { ask, changed, store, watchModels } from "./store.js";
 
 const STEP = 12;
 const WAIT_MS = 300;
@@ -33,14 +33,22 @@ export function useAnswer(path, concerns) {
   return answer.path === path ? answer : {};
 }
 
-export function ModelTable() {
+function chosen(find) {
+  const text = find.trim(), status = text.toUpperCase();
+  if (!text) return "";
+  return store.statuses.has(status) ? `&status=${status}` : `&q=${encodeURIComponent(text)}`;
+}
+
+/** The models; `find`: a status, or a part of a name. */
+export function ModelTable({ find = "" }) {
   const [limit, setLimit] = useState(STEP);
   const [sort, setSort] = useState("worst");
-  const { body } = useAnswer(`models?sort=${sort}&limit=${limit}`);
+  const kept = useRef(null); // the table stays while another is on its way
+  const body = (kept.current = useAnswer(`models?sort=${sort}&limit=${limit}${chosen(find)}`).body ?? kept.current);
   if (!body) return null;
   const rest = body.total - body.models.length;
   return html`<section aria-label="models">
-    <div class="bar"><h2>${plural(body.total, "model")}</h2>
+    <div class="bar"><h2>${find.trim() ? `${plural(body.total, "model")} with “${find.trim()}”` : plural(body.total, "model")}</h2>
       <span class="choice">sort ${["worst", "name"].map((each) => html`<button type="button" aria-pressed=${sort === each} onClick=${() => setSort(each)}>${each}</button>`)}</span></div>
     <table class="table"><thead><tr><th scope="col">model</th><th scope="col">status</th><th scope="col">serving</th><th scope="col">consistent</th><th scope="col">latest</th><th scope="col">behind</th><th scope="col">digests too many</th></tr></thead>
     <tbody>${body.models.map((each) => html`<tr key=${each.model}>

@@ -4,8 +4,10 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalon
 import { clock, duration, number, plural, size, utc, version } from "./format.js";
 import { Matrix } from "./matrix.js";
 import { ModelTable } from "./models.js";
-import { Ago, Badge, Command, Copy, Said } from "./parts.js";
+import { Ago, Badge, Command, Copy, Said, Trend } from "./parts.js";
+import { Rollouts } from "./rollouts.js";
 import { live, nowUs, old, store } from "./store.js";
+import { Strip } from "./strip.js";
 
 const ROWS = 30;
 
@@ -39,10 +41,11 @@ function Progress({ problem }) {
 
 function Row({ problem, recovered }) {
   const named = problem.regions.length && !problem.region && problem.cause !== "region" ? problem.regions : problem.cause === "tracker" || problem.pairs > 1 && problem.cause === "region" ? problem.models : [];
+  const trend = store.trends.get(problem.id) ?? [], moved = new Set(trend).size > 1;
   return html`<li class=${`row w-${problem.status}${recovered ? " recovered" : ""}`}>
     <a data-row href=${target(problem)}>
       <${Badge} status=${problem.status} /> <strong>${problem.title}</strong> <span class="where">${where(problem)}</span>
-      <span class="when">${recovered ? `recovered ${clock(problem.recovered_us, nowUs())}, after ${duration((problem.recovered_us - problem.since_us) / 1e6)}` : html`<${Ago} us=${problem.since_us} ago=${false} />`}</span>
+      <span class="when">${!recovered && moved ? html`<span title=${`${trend[0] < trend.at(-1) ? "more" : "fewer"} than ${duration(10 * (trend.length - 1))} ago`}><${Trend} values=${trend} /></span> ` : null}${recovered ? `recovered ${clock(problem.recovered_us, nowUs())}, after ${duration((problem.recovered_us - problem.since_us) / 1e6)}` : html`<${Ago} us=${problem.since_us} ago=${false} />`}</span>
       <span class="versions">${versions(problem)}</span>
     </a>
     ${!recovered && html`<div class="why"><${Said} text=${problem.reason} max=${160} />${problem.reason && problem.status === "SILENT" ? ` ${clock(problem.since_us, nowUs())}` : ""} <${Progress} problem=${problem} />
@@ -62,7 +65,7 @@ function useHeldOrder(order, list) {
   return held.current;
 }
 
-export function Problems({ ids, find }) {
+export function Problems({ ids, find, total = 0 }) {
   const list = useRef(null);
   const [shown, setShown] = useState(ROWS);
   const wanted = find.trim().toLowerCase();
@@ -72,7 +75,15 @@ export function Problems({ ids, find }) {
       ${order.slice(0, shown).map((problem) => html`<${Row} key=${problem.id} problem=${problem} />`)}
     </ol>
     ${order.length > shown && html`<p><button type="button" onClick=${() => setShown(shown + 4 * ROWS)}>show more (${order.length - shown} left)</button></p>`}
+    ${total > ids.length && html`<p>${number(total - ids.length)} more lines: <a href="/api/v1/problems?limit=1000">all of them as JSON</a></p>`}
     ${wanted && !order.length ? html`<p>No line holds “${find}”.</p>` : null}`;
+}
+
+/** Where this moment can be looked up later: the past of the worst problem's model. */
+function permalink() {
+  const worst = store.order.map((id) => store.problems.get(id)?.models[0]).find(Boolean);
+  const at = encodeURIComponent(utc(nowUs()));
+  return worst ? `${location.origin}/history?model=${worst}&at=${at}` : `${location.origin}/`;
 }
 
 function asText() {
@@ -81,17 +92,17 @@ function asText() {
     const p = store.problems.get(id);
     if (p) lines.push(`[${p.status}] ${p.title} ${where(p)}, since ${utc(p.since_us)}${p.reason ? `: ${p.reason}` : ""}`);
   }
-  return [...lines, `as of ${utc(nowUs())}${old() ? " (OLD)" : ""}, ${location.origin}/`].join("\n");
+  return [...lines, `as of ${utc(nowUs())}${old() ? " (OLD)" : ""}, ${permalink()}`].join("\n");
 }
 
-function VerdictBox() {
+function VerdictBox({ find, setFind }) {
   const { verdict, fresh } = store;
-  const counts = Object.entries(verdict.pairs).map(([status, count]) => html`<span class=${`count w-${status}`}>${number(count)} ${status === "OK" && old() ? "OK then" : status}</span>`);
+  const counts = Object.entries(verdict.pairs).map(([status, count]) => html`<button type="button" class=${`count w-${status}`} aria-pressed=${find === status} title=${`show only ${status}: ${store.statuses.get(status)?.means}`} onClick=${() => setFind(find === status ? "" : status)}><span aria-hidden="true">${store.statuses.get(status)?.shape}</span> ${number(count)} ${status === "OK" && old() ? "OK then" : status}</button>`);
   const reading = { live: "Kafka read to its end", "catching up": "Kafka is being read", starting: "Kafka is being asked", away: "Kafka is away" }[fresh.kafka];
   return html`<section class=${`verdict w-${verdict.status}`} aria-label="verdict">
     <p class="sentence"><${Badge} status=${verdict.status} label=${verdict.label} /> ${live() ? "" : `As of ${clock(nowUs(), nowUs())}: `}${verdict.sentence}</p>
     <p class="notes">${[...verdict.notes, reading].join(" · ")}</p>
-    <p class="counts">${counts} <${Copy} text=${asText()} label="copy as text" name="copy the verdict as text" /></p>
+    <p class="counts">${counts} ${find ? html`<button type="button" class="count all" onClick=${() => setFind("")}>all …</button>` : null} <${Copy} text=${asText()} label="copy as text" name="copy the verdict as text" /></p>
   </section>`;
 }
 
@@ -117,16 +128,17 @@ export function Now() {
   useEffect(() => { document.title = `${store.verdict?.label ?? ""} Modelcast`.trim(); });
   if (!store.loaded) return html`<p>${store.error ? `The dashboard does not answer: ${store.error}` : "Loading…"}</p>`;
   const quiet = !store.order.length;
-  return html`<${VerdictBox} />
+  return html`<${VerdictBox} find=${find} setFind=${setFind} />
     ${!store.verdict.models && html`<${Empty} />`}
+    ${store.verdict.models ? html`<p class="find"><label>find <input id="find" type="search" value=${find} onInput=${(event) => setFind(event.target.value)} placeholder="model, region, status" /></label></p>` : null}
     ${!quiet || store.recovered.length ? html`<section aria-label="what is wrong">
-      <div class="bar"><h2>${store.verdict.status === "LAG" ? "What is rolling out" : "What is wrong, worst first"}</h2>
-        <label>find <input id="find" type="search" value=${find} onInput=${(event) => setFind(event.target.value)} placeholder="model, region, status" /></label></div>
+      <div class="bar"><h2>${store.verdict.status === "LAG" ? "What is rolling out" : "What is wrong, worst first"}</h2></div>
       <p class="keys"><kbd>j</kbd> <kbd>k</kbd> move · <kbd>Enter</kbd> opens · <kbd>c</kbd> copies the command · <kbd>/</kbd> finds</p>
-      <${Problems} ids=${store.order} find=${find} />
+      <${Problems} ids=${store.order} find=${find} total=${store.verdict.problems} />
       ${store.recovered.length ? html`<ol class="problems">${store.recovered.map((problem) => html`<${Row} key=${problem.id} problem=${problem} recovered=${true} />`)}</ol>` : null}
     </section>` : null}
-    ${store.verdict.models ? html`<${ModelTable} />` : null}
-    ${store.entries.length ? html`<section aria-label="last entries"><h2>Last entries</h2><${EntryList} entries=${store.entries} max=${8} /></section>` : null}
+    ${store.entries.length ? html`<section aria-label="last entries"><h2>Last entries</h2><${Strip} /><${EntryList} entries=${store.entries} max=${8} /></section>` : null}
+    <${Rollouts} />
+    ${store.verdict.models ? html`<${ModelTable} find=${find} />` : null}
     ${store.grid && store.grid.models.length ? html`<${Matrix} />` : null}`;
 }

@@ -94,3 +94,11 @@ export function useMore(step) {
   const more = (total) => (total > shown ? html`<p><button type="button" onClick=${() => setShown(shown + 4 * step)}>show more (${total - shown} left)</button></p>` : null);
   return [shown, more];
 }
+
+/** The last figures as a line; the newest one stands beside it in words. */
+export function Trend({ values }) {
+  const top = Math.max(...values, 1);
+  if (values.length < 2) return null;
+  const points = values.map((value, place) => `${(60 * place) / (values.length - 1)},${15 - (14 * value) / top}`).join(" ");
+  return html`<svg class="trend" width="60" height="16" viewBox="0 0 60 16" aria-hidden="true"><polyline points=${points} /></svg>`;
+}

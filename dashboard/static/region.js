@@ -2,6 +2,7 @@
 
 import { html, useEffect } from "./vendor/htm-preact-standalone.mjs";
 import { number, plural, size, version } from "./format.js";
+import { Letters } from "./letters.js";
 import { PairTable } from "./model.js";
 import { Bar, useAnswer } from "./models.js";
 import { Ago, Badge, Command, Said, useMore } from "./parts.js";
@@ -45,11 +46,11 @@ export function Refused() {
   useEffect(() => { document.title = "Refused · Modelcast"; });
   if (error && !body) return html`<p>${error}</p>`;
   if (!body) return html`<p>Loading…</p>`;
-  if (!body.total) return html`<p>No region refuses a version.</p>`;
+  if (!body.total) return html`<p>No region refuses a version.</p><${Letters} />`;
   return html`<section aria-label="refused versions"><h2>${plural(body.total, "refusal")}</h2>
     <table class="table"><thead><tr><th scope="col">version</th><th scope="col">region</th><th scope="col">since</th><th scope="col">serves</th><th scope="col">why</th><th scope="col">once it is mended</th></tr></thead>
     <tbody>${body.refused.slice(0, shown).map((each) => { const aspired = each.refused_version ?? each.aspired_version; return html`<tr key=${`${each.model}@${each.region}`}>
       <th scope="row"><a data-row href=${`/models/${each.model}#${each.region}`}>${each.model}/${version(aspired)}</a></th><td data-label="region">${each.region}</td><td data-label="since"><${Ago} us=${each.since_us} ago=${false} /></td>
       <td data-label="serves">${version(each.served_version)}</td><td data-label="why"><${Said} text=${each.error || "quarantined"} /></td>
-      <td data-label="once it is mended"><${Command} text=${`modelcast release ${each.model}/${version(aspired)}`} /></td></tr>`; })}</tbody></table>${more(body.refused.length)}</section>`;
+      <td data-label="once it is mended"><${Command} text=${`modelcast release ${each.model}/${version(aspired)}`} /></td></tr>`; })}</tbody></table>${more(body.refused.length)}</section><${Letters} />`;
 }

@@ -10,7 +10,7 @@ export const store = {
   statuses: new Map(), // status -> {shape, light, dark, means}
   rank: new Map(),
   verdict: null, fresh: null, revision: -1, boot: "",
-  problems: new Map(), order: [], recovered: [], total: 0,
+  problems: new Map(), order: [], recovered: [], trends: new Map(),
   entries: [], grid: null,
   open: false, opened: false, heardAt: 0, offsetUs: 0, loaded: false, error: null,
 };
@@ -104,7 +104,7 @@ export function load() {
       Object.assign(store, { verdict: verdict.verdict, boot: verdict.boot, revision: verdict.revision, grid, entries: entries.entries });
       store.problems = new Map(problems.problems.map((each) => [each.id, each]));
       store.order = problems.problems.map((each) => each.id);
-      store.total = problems.total;
+      store.trends = new Map(Object.entries(problems.trends));
       store.loaded = true;
       store.error = null;
     } catch (error) {
@@ -142,7 +142,7 @@ const HEAR = {
     if (recovered) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
     store.recovered.length = Math.min(store.recovered.length, 5);
   },
-  order(ids) { store.order = ids; store.total = Math.max(ids.length, 0); },
+  order(ids) { store.order = ids; },
   entry(line) { // again, if it came to be known that it is not in the log
     const known = store.entries.some((each) => each.id === line.id);
     store.entries = known ? store.entries.map((each) => (each.id === line.id ? line : each)) : [line, ...store.entries].slice(0, 100);
@@ -163,6 +163,8 @@ const HEAR = {
   bye() { store.open = false; },
 };
 
+const figure = (problem) => (problem?.pairs === 1 && problem.bytes_planned ? problem.bytes_per_second : problem?.pairs ?? 0);
+
 /** Loads, and follows. */
 export function start() {
   load();
@@ -172,6 +174,11 @@ export function start() {
     HEAR[kind]?.(data, ageMs);
     changed();
   });
+  setInterval(() => { // as the dashboard samples them
+    if (!live()) return;
+    const kept = store.trends;
+    store.trends = new Map(store.order.map((id) => [id, [...(kept.get(id) ?? []), figure(store.problems.get(id))].slice(-24)]));
+  }, 10000);
   setInterval(() => {
     store.recovered = store.recovered.filter((each) => nowUs() - each.recovered_us < RECOVERED_SECONDS * 1e6);
     changed();

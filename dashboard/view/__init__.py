@@ -1,3 +1,3 @@
 """What is shown, as values: pure, `now` is passed in."""
 
-__all__ = ["entries", "grid", "overview", "pairs", "probe", "problems", "rollouts", "verdict"]
+__all__ = ["entries", "grid", "overview", "pairs", "probe", "problems", "rollouts", "trends", "verdict"]

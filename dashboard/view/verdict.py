@@ -38,6 +38,7 @@ class OverviewVerdict:
         regions: how many there are.
         models_in_trouble: how many have a status that a person wants to see.
         regions_in_trouble: how many regions those are in.
+        problems: how many lines tell what is wrong.
         pairs: how many counted pairs have each status.
     """
 
@@ -49,6 +50,7 @@ class OverviewVerdict:
     regions: int
     models_in_trouble: int
     regions_in_trouble: int
+    problems: int
     pairs: Mapping[str, int]
 
 
@@ -78,6 +80,7 @@ def overview_verdict(overview: Overview, found: Sequence[Problem]) -> OverviewVe
         regions=len(regions),
         models_in_trouble=len({p.model for p in pairs}),
         regions_in_trouble=len({p.row.region for p in pairs}),
+        problems=len(found),
         pairs={w.value: counts[w] for w in LOOKS if counts[w]},
     )
 

@@ -1,5 +1,6 @@
 """What the API answers, as records: the OpenAPI document is made from these. Times are UTC microseconds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelcast.dashboard.dashboard import Freshness
@@ -46,12 +47,18 @@ class VerdictAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """What is wrong, worst first. ``next``: what to ask for as ``after``; "" at the end."""
+    """What is wrong, worst first.
+
+    Attributes:
+        next: what to ask for as ``after``; "" at the end.
+        trends: the last figures of problems, by id, 10 s apart: how many pairs, or bytes a second.
+    """
 
     fresh: Freshness
     revision: int
     total: int
     problems: tuple[Problem, ...]
+    trends: Mapping[str, tuple[float, ...]]
     next: str
 
 

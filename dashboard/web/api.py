@@ -83,8 +83,9 @@ class Api:
             limit=limit_of(request.query.get("limit")),
             revision=board.overview.revision,
         )
+        trends = board.trends.of(found.rows)
         answer = answers.Problems(
-            board.freshness(), board.overview.revision, len(board.problems), found.rows, found.next
+            board.freshness(), board.overview.revision, len(board.problems), found.rows, trends, found.next
         )
         return self._answer(request, answer)
 

@@ -99,7 +99,9 @@ ALARM = Gauge(
     ("model",),
 )
 STATE_TIMESTAMP = Shown(
-    "modelcast_state_timestamp_seconds", "When the tracker wrote the model's version-state.", ("model",)
+    "modelcast_state_timestamp_seconds",
+    "Of when the newest version-state of the model is that Kafka has from this tracker; 0: none yet.",
+    ("model",),
 )
 MODEL_BEHIND_SINCE = Shown(
     "modelcast_model_behind_since_timestamp_seconds",

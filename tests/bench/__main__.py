@@ -29,6 +29,7 @@ BENCHES = {
         "10,000 small files: hashed, fetched, pulled, rebuilt, beside cp -r and sync",
     ),
     "gates": ("tests.bench.gates", "simulated rollouts: healthy versions rolled back, bad ones promoted, by rule"),
+    "dashboard": ("tests.bench.dashboard", "page in Chromium, 2,000 watchers, report to page; each beside its aim"),
     "rollover": ("tests.bench.rollover", "1,000 simulated pods get a version: seconds and herd, beside the prediction"),
     "pods": (
         "tests.bench.serving.pods",
@@ -45,6 +46,8 @@ def extras(name: str, options: argparse.Namespace) -> list[str]:
     if name == "gates":
         drawn = ["--svg", str(options.json.with_suffix(".gates.svg"))]
         return [*drawn, "--rollouts", "100"] if options.quick else drawn
+    if name == "dashboard" and options.quick:
+        return ["--share", "0.1"]
     if name != "delta":
         return []
     drawn = ["--svg", str(options.json.with_suffix(".delta.svg"))]

@@ -126,8 +126,8 @@ class Bench:
         return count
 
     @contextmanager
-    def process(self, *arguments: str) -> Iterator[tuple[int, int]]:
-        """A process that serves metrics: its id and port."""
+    def process(self, *arguments: str, **more: str) -> Iterator[tuple[int, int]]:
+        """A process that serves metrics, with ``more`` in its environment: its id and port."""
         (port,) = free_ports(1)
         env = {
             **os.environ,
@@ -139,6 +139,7 @@ class Bench:
             "MODELCAST_REGIONS": json.dumps({r: {} for r in REGIONS}),
             "MODELCAST_DAEMON__PORT": str(port),
             "MODELCAST_DAEMON__DATA_DIR": str(self.folder / "data"),
+            **more,
         }
         with (self.folder / "process.log").open("ab") as log:
             child = subprocess.Popen([sys.executable, "-m", *arguments], env=env, stdout=log, stderr=log)

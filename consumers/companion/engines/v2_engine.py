@@ -6,7 +6,7 @@ serves: else a server that restarts would load the version that it has just refu
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from modelcast.consumers.companion.engines.http_engine import HttpEngine, load_r
 from modelcast.consumers.companion.http import ServerAnswer
 from modelcast.consumers.companion.placing import settings_bytes
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
+from modelcast.consumers.pod.engine import LossListener
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
 
 INFER_SECONDS = 60.0
@@ -34,7 +35,7 @@ class V2Engine(HttpEngine):
     def load_code(self, answer: ServerAnswer) -> str:
         """``LoadFailed``'s code for its answer to a load of files that were verified and placed whole."""
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+    async def start(self, listener: LossListener) -> None:
         """Let go of what a companion that was killed has left under trial."""
         for model in await asyncio.to_thread(self.repository.models, TRIAL_SUFFIX):
             await self._end_trial(model)

@@ -253,8 +253,19 @@ ROLLOUTS = DashboardSpec(
 
 KAFKA = DashboardSpec(
     "modelcast-kafka",
-    "Modelcast: Kafka",
+    "Modelcast: Kafka and probe",
     (
+        _lines(
+            "Probe, by hop, p95",
+            "s",
+            (_p95("modelcast_probe_seconds", "hop"), "{{hop}}"),
+            help="A record that goes the whole way of a publication, and is none.",
+        ),
+        _lines(
+            "Since the region last answered a probe",
+            "s",
+            ("time() - max by (region) (modelcast_probe_last_success_timestamp_seconds)", "{{region}}"),
+        ),
         _lines(
             "How long the first unread record has waited",
             "s",

@@ -167,6 +167,44 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_both_settings_of_prometheus_scrape_the_jobs_that_rules_ask_for() -> None:
+    """Debian's Prometheus is built without Kubernetes, so that file is read here alone."""
+    jobs = {job for text in expressions() for job in re.findall(r'job="(\w[\w-]+)"', text)}
+    plain, cluster = (
+        yaml.safe_load((MONITORING / name).read_text()) for name in ("prometheus.yml", "prometheus-kubernetes.yml")
+    )
+    assert jobs
+    assert jobs <= {each["job_name"] for each in plain["scrape_configs"]}
+    assert plain["rule_files"] == cluster["rule_files"] == ["rules.yml", "alerts.yml"]
+    (job,) = cluster["scrape_configs"]
+    kept, *_ = [rule["regex"] for rule in job["relabel_configs"] if rule.get("action") == "keep"]
+    assert all(re.fullmatch(kept, each) for each in jobs)
+    region = next(
+        yaml.safe_load_all((ROOT / "infra/deploy/kubernetes/region.yaml").read_text().split("kind: Deployment")[1])
+    )
+    labels = region["spec"]["template"]["metadata"]["labels"]
+    assert re.fullmatch(kept, labels["app"])
+    assert labels["region"]
+
+
+@pytest.mark.real
+def test_prometheus_takes_the_settings() -> None:
+    promtool = required_binary("promtool", "MODELCAST_PROMTOOL")
+    checked = subprocess.run(
+        [promtool, "check", "config", MONITORING / "prometheus.yml"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.real
+def test_alertmanager_takes_the_settings() -> None:
+    amtool = required_binary("amtool", "MODELCAST_AMTOOL")
+    checked = subprocess.run(
+        [amtool, "check-config", MONITORING / "alertmanager.yml"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def as_file(every: str, tests: list[dict[str, Any]], *names: str) -> str:
     rules = [str(MONITORING / name) for name in names]
     return yaml.safe_dump({"rule_files": rules, "evaluation_interval": every, "tests": tests})

@@ -173,7 +173,7 @@ CONVERGENCE_SECONDS = Histogram(
 FOLD_SECONDS = Histogram("modelcast_fold_seconds", "Time to fold one model's state.", buckets=SECONDS)
 LOOKS_PUT_OFF = Counter(
     "modelcast_epoch_looks_put_off",
-    "Looks at a region's own state, to tell true reports from made-up ones, that were put off: too many waited.",
+    "Reads of a region's own state, which tell true reports from forged ones, that were put off: too many waited.",
     ("region",),
 )
 FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or replaced by newer ones before that.")

@@ -93,9 +93,9 @@ class V2Engine(HttpEngine):
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
         if answer.status == 200 and isinstance(answer.body, dict):
             return answer.body
-        said = answer.message if answer.status != 200 else "its answer is no JSON"
+        message = answer.message if answer.status != 200 else "its answer is no JSON"
         raise load_refused(
-            ServerAnswer(answer.status, answer.body, f"the recorded sample is refused: {said}"),
+            ServerAnswer(answer.status, answer.body, f"the recorded sample is refused: {message}"),
             BLAMES_THE_VERSION if answer.status in {400, 422} else "server_failed",
         )
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.redis_view import Batch, Keys
+from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic
 
 Table = MutableMapping[bytes, bytes]
@@ -102,6 +103,10 @@ class PublishedStates(Protocol):
         ...
 
 
+def _unobserved(_before: VersionState | None, _now: VersionState) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class TrackerPorts:
     """What one worker needs from outside.
@@ -116,6 +121,7 @@ class TrackerPorts:
         clock: of this worker.
         rng: for jitter.
         schemas: threads for fetching schemas that are not known yet; shut down with the intake. None: its own.
+        reported: called with what was reported of a model before, if anything was, and what is reported now.
     """
 
     sender: Sender
@@ -127,3 +133,4 @@ class TrackerPorts:
     clock: WorkerClocks = field(default_factory=WorkerClocks)
     rng: random.Random = field(default_factory=random.Random)
     schemas: Executor | None = None
+    reported: Callable[[VersionState | None, VersionState], None] = _unobserved

@@ -6,9 +6,9 @@ from modelcast.schemas.history.generation import (
     SERVED,
     SUPERSEDED,
     GenerationRecord,
-    generation_record,
     is_served,
     newest_generation,
+    rollout_record,
 )
 from modelcast.schemas.records import VersionState
 
@@ -51,4 +51,4 @@ class Generations:
         generation = newest_generation(state)
         if generation > self._done[state.model]:
             self._done[state.model] = generation
-            self._over(generation_record(state, how, now_us))
+            self._over(rollout_record(state, how, now_us))

@@ -22,7 +22,7 @@ _OFFSET = {"name": "offset", "in": "path", "required": True, "schema": {"type": 
 _VERSION = {"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
 _LEVEL = {"name": "level", "in": "query", "schema": {"type": "string", "enum": list(LEVELS)}}
 _TIMEOUT = {"name": "timeout", "in": "query", "description": "seconds", "schema": {"type": "number"}}
-_GENERATION = {"name": "generation", "in": "query", "schema": {"type": "integer", "minimum": 0}}
+_GENERATION: dict[str, Any] = {"name": "generation", "in": "query", "schema": {"type": "integer", "minimum": 0}}
 _REGION = {"name": "region", "in": "path", "required": True, "schema": {"type": "string"}}
 
 _INSTANT = "ISO 8601, or microseconds since 1970"
@@ -36,7 +36,7 @@ def _version(name: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}}
 
 
-_GENERATION = {
+_GENERATION: dict[str, Any] = {
     "name": "generation", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}
 }  # fmt: skip
 _FROM, _TO, _TIME = (_query(name, _INSTANT) for name in ("from", "to", "time"))

@@ -79,7 +79,7 @@ def is_served(state: VersionState) -> bool:
     return bool(counted) and all(row.serves and serves_aspired(row) for row in counted)
 
 
-def generation_record(state: VersionState, how: str, over_us: int) -> GenerationRecord:
+def rollout_record(state: VersionState, how: str, over_us: int) -> GenerationRecord:
     """The newest generation of a state as a record."""
     generation = newest_generation(state)
     rows = [row for row in state.regions if row.aspired_generation == generation]

@@ -3,7 +3,7 @@
 from modelcast.agents.history.archive import PartitionArchive
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
-from modelcast.schemas.history.generation import encode_generation, generation_record
+from modelcast.schemas.history.generation import encode_generation, rollout_record
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.manifest import Manifest
@@ -54,7 +54,7 @@ def past(store: MemoryStore, now_us: int) -> None:
         archive.take(offset, each)
     archive.seal(now_us)
     archive.mark(now_us)
-    went = generation_record(
+    went = rollout_record(
         state(MODEL, [_served(region, 5 + 3 * n**2) for n, region in enumerate(REGIONS)]), "served", now_us
     )
     store.put(keys.generation_record(MODEL, 3), encode_generation(went))

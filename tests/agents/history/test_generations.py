@@ -9,7 +9,7 @@ from modelcast.schemas.history.generation import (
     GenerationRecord,
     decode_generation,
     encode_generation,
-    generation_record,
+    rollout_record,
 )
 from modelcast.schemas.records import RegionState, StageSpan, VersionState
 from tests.dashboard.makers import NOW, SECOND, fetching, row, state
@@ -84,12 +84,12 @@ def test_a_tracker_that_starts_as_a_generation_ends_tells_of_it() -> None:
 
 def test_a_record_reads_as_it_was_written() -> None:
     rows = [done("eu"), fetching("us", 3, spans=(StageSpan("fetch", 5),), error="no route")]
-    record = generation_record(state("ranker", rows), "superseded", NOW)
+    record = rollout_record(state("ranker", rows), "superseded", NOW)
     assert decode_generation(encode_generation(record), "here") == record
 
 
 def test_what_is_no_record_is_refused() -> None:
-    for body in (b"", b"x", encode_generation(generation_record(state("ranker", []), "served", 1))[:-9]):
+    for body in (b"", b"x", encode_generation(rollout_record(state("ranker", []), "served", 1))[:-9]):
         try:
             decode_generation(body, "here")
         except ContentError as error:
@@ -110,5 +110,5 @@ def test_two_hundred_regions_of_ten_stages_take_ten_kibibytes_at_most() -> None:
             at += took
         moved = 1_100_000 + rng.randint(0, 900)
         rows.append(done(f"region-{number:03d}", spans=tuple(spans), bytes_moved=moved, spans_since_us=NOW + at))
-    size_bytes = len(encode_generation(generation_record(state("ranker", rows), "served", NOW)))
+    size_bytes = len(encode_generation(rollout_record(state("ranker", rows), "served", NOW)))
     assert size_bytes <= SIZE_BYTES_MAX, size_bytes

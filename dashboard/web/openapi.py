@@ -96,9 +96,9 @@ def document() -> dict[str, Any]:
         content = {"application/json": {"schema": refs[kind, "serialization"]}}
         responses = {"200": {"description": summary, "content": content}, "400": fault, "404": fault, "421": fault}
         paths[BASE + path] = {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
-    models = "Write a command into the model's log, or say what it would change."
+    models = "Write a command into the model's log, or answer what it would change."
     paths[BASE + "/models/{model}/commands"] = _post(refs, fault, models, _MODEL, CommandRequest, CommandEffect)
-    letters = "Send a dead letter back to where it came from, or say what would be sent."
+    letters = "Send a dead letter back to where it came from, or answer what would be sent."
     paths[BASE + "/dead-letters/{offset}/replay"] = _post(refs, fault, letters, _OFFSET, ReplayRequest, ReplayEffect)
     paths[BASE + "/grid"] = _plain("All pairs: a line of JSON, then a byte a pair.", "application/octet-stream")
     paths[BASE + "/events"] = _plain("What changes, as server-sent events.", "text/event-stream")

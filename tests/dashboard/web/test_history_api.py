@@ -40,7 +40,7 @@ async def test_a_span_has_a_lane_for_each_region_and_the_publications(
     assert [each for each, _ in groupby(told)] == [
         ("UNKNOWN", None, None, "nothing was recorded before"),
         ("CONFIRMED", 1, None, ""),
-        ("UNKNOWN", 1, None, "no tracker spoke of the model"),
+        ("UNKNOWN", 1, None, "no tracker reported the model"),
         ("CONFIRMED", 1, None, ""),
         ("BETWEEN", 1, 2, ""),
         ("CONFIRMED", 2, None, ""),

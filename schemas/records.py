@@ -301,7 +301,7 @@ class VersionState:
 
 
 ALL_OF_THEM = ""
-"""As a change's region: no tracker spoke of the model, anywhere, for a while."""
+"""As a change's region: no tracker reported the model, anywhere, for a while."""
 
 
 @dataclass(frozen=True, slots=True)

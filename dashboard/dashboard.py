@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
@@ -81,6 +82,7 @@ class Dashboard:
         self._sent: dict[str, Problem] = {}
         self._seen = (-1, -1)
         self._wake = asyncio.Event()
+        self._listening: dict[str, set[asyncio.Event]] = {}
 
     # --- what comes in -------------------------------------------------------------------------------------------
 
@@ -102,6 +104,8 @@ class Dashboard:
                 self._note(self.overview.take(seen.state, seen.appended_us, now_us, batch.source))
             if self.overview.revision != before:
                 self._models.add(seen.model)
+            for news in self._listening.get(seen.model, ()):
+                news.set()
         if batch.complete is not None:
             for gone in self.overview.models.keys() - batch.complete:
                 self.overview.drop(gone)
@@ -127,6 +131,18 @@ class Dashboard:
             self._tracker_at = now - batch.tracker_seconds
         elif self._tracker_at is None:
             self._tracker_at = now  # Redis knows of none: that is so since then at least
+
+    @contextmanager
+    def listening(self, model: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever anything is told of ``model``."""
+        news = asyncio.Event()
+        self._listening.setdefault(model, set()).add(news)
+        try:
+            yield news
+        finally:
+            self._listening[model].discard(news)
+            if not self._listening[model]:
+                del self._listening[model]
 
     @property
     def kafka_reads(self) -> bool:

@@ -26,6 +26,8 @@ FOR_TESTS = (
     "CHROMIUM",
     "SCREENSHOTS",
     "PROMTOOL",
+    "PROMETHEUS",
+    "ALERTMANAGER",
 )
 """What such names begin with."""
 

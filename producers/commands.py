@@ -9,6 +9,7 @@ from typing import Any
 from modelcast.infra.registry.claim import AlreadyThere, claim
 from modelcast.infra.settings import Settings
 from modelcast.infra.telemetry.metrics import COMMANDS
+from modelcast.infra.telemetry.tracing import trace_of
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.log_writer import LogWriter
 from modelcast.producers.planning.arguments import region_names_of, text_of, verb_of
@@ -268,11 +269,13 @@ class Commander(LogWriter):
         try:
             origin.announce(model, claimed.encoded)
         except KafkaUnavailable as error:
+            self._trace(trace_of(command), kind.lower(), now_us * 1000, error=error.message)
             raise NotAnnounced(
                 f"{kind.lower()} is claimed as generation {command.generation}, but not announced: {error.message}",
                 subject=model,
                 hint=f"{error.hint}; nothing is lost: the tracker announces it, don't repeat it",
             ) from error
+        self._trace(trace_of(command), kind.lower(), now_us * 1000)
         return command
 
 

@@ -3,16 +3,19 @@
 import logging
 import os
 import threading
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
 from modelcast.infra.forks import renew_in_children
 from modelcast.infra.settings import Settings, load_settings
+from modelcast.infra.telemetry.tracing import SpanSink, TraceKey, span_sink
 from modelcast.infra.variables import unknown_variables
 from modelcast.producers.ending import heard_at_exit
 from modelcast.producers.identity import whoami
 from modelcast.producers.origin import Origin
 from modelcast.producers.planning.arguments import text_of
+from modelcast.producers.spans import TimedStep, TracedAnnouncer, spans_of
 from modelcast.schemas.ports import Announcer, ObjectStore
 
 _logger = logging.getLogger(__name__)
@@ -37,12 +40,13 @@ class LogWriter:
         self._settings = settings if settings is not None else _from_environment()
         self._given = (store, announcer)
         self._origin: Origin | None = None
+        self._spans: SpanSink | None = None
         self._lock = threading.Lock()
         renew_in_children(self)
 
     def after_fork(self) -> None:
         """See ``Inherited``: the child connects when it first has something to say."""
-        self._origin, self._lock = None, threading.Lock()
+        self._origin, self._spans, self._lock = None, None, threading.Lock()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -53,8 +57,11 @@ class LogWriter:
         """Close the connections to store and Kafka."""
         with self._lock:
             origin, self._origin = self._origin, None
+            spans, self._spans = self._spans, None
         if origin is not None:
             origin.close()
+        if spans is not None:
+            spans.close()
 
     def __enter__(self) -> Self:
         return self
@@ -68,8 +75,26 @@ class LogWriter:
         with self._lock:
             if self._origin is None:
                 store, announcer = self._given
+                self._spans = span_sink("modelcast-publisher", os.environ)
+                if self._spans is not None and announcer is None:
+                    announcer = TracedAnnouncer(self._settings)
                 self._origin = Origin(self._settings, store=store, announcer=announcer)
             return self._origin
+
+    def _trace(
+        self,
+        key: TraceKey,
+        name: str,
+        began_ns: int,
+        *,
+        steps: Iterable[TimedStep] = (),
+        about: Mapping[str, str | int] | None = None,
+        error: str = "",
+    ) -> None:
+        """Put the spans of what was done for an entry where traces go, if they go anywhere."""
+        if (sink := self._spans) is not None:
+            for span in spans_of(key, name, began_ns, steps=steps, about=about, error=error):
+                sink.emit(span)
 
     def _who(self, what: str, named: str) -> str:
         """Who publishes or commands: as named, else as the settings say, else user@host; ``what`` names the argument.

@@ -150,6 +150,16 @@ class PodReport:
 
 
 @dataclass(frozen=True, slots=True)
+class StageSpan:
+    """When a stage of a generation ran, in milliseconds from when the region accepted the generation."""
+
+    stage: str
+    begun_ms: int  # less than 0: ahead of the generation
+    ended_ms: int | None = None  # None: it is under way
+    busy_ms: int = 0  # of work in it, which may overlap
+
+
+@dataclass(frozen=True, slots=True)
 class ModelAck:
     """Page ``page`` (from 0) of ``pages`` of a full snapshot of one model in one region.
 
@@ -182,7 +192,8 @@ class ModelAck:
     bytes_planned: int = 0  # what the plan under way brings over the long link
     bytes_per_second: float = 0.0  # over the long link, now or at last
     way: str = ""  # how, for people: "delta from 3"
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    spans_since_us: int = 0  # when the region accepted the generation, its clock; 0: not known
+    spans: tuple[StageSpan, ...] = ()
     attempts: int = 0
     error: str = ""
     log_digest: str = ""  # the running digest of the log up to ``generation``, as this region accepted it
@@ -235,7 +246,8 @@ class RegionState:
     bytes_planned: int = 0
     bytes_per_second: float = 0.0
     way: str = ""
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    spans_since_us: int = 0  # when the region accepted the generation, its clock; 0: not known
+    spans: tuple[StageSpan, ...] = ()
     error: str = ""
     pods: tuple[PodReport, ...] = ()  # those that fit; ``pods_omitted`` tells how many do not
     pods_omitted: int = 0
@@ -289,7 +301,7 @@ class VersionState:
 
 
 ALL_OF_THEM = ""
-"""As a change's region: no tracker spoke of the model, anywhere, for a while."""
+"""As a change's region: no tracker reported the model, anywhere, for a while."""
 
 
 @dataclass(frozen=True, slots=True)

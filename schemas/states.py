@@ -6,6 +6,7 @@
          FAILED -> FETCHING, LOADING           (the retry)
          QUARANTINED -> FETCHING, LOADING      (released)
          SERVING -> LOADING                    (a pod restarted or was added, or a reload was asked for)
+         FETCHING -> ANNOUNCED                 (the worker that fetched it stops; the next one begins anew)
          LOADING -> STAGED                     (the pods that had it are gone)
          any -> SUPERSEDED                     (a higher generation arrived)
 
@@ -41,7 +42,7 @@ class PodState(StrEnum):
 _S = State
 MOVES: dict[State, frozenset[State]] = {
     _S.ANNOUNCED: frozenset({_S.FETCHING, _S.STAGED, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
-    _S.FETCHING: frozenset({_S.STAGED, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
+    _S.FETCHING: frozenset({_S.STAGED, _S.ANNOUNCED, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
     _S.STAGED: frozenset({_S.LOADING, _S.SERVING, _S.FETCHING, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
     _S.LOADING: frozenset({_S.SERVING, _S.STAGED, _S.FETCHING, _S.FAILED, _S.QUARANTINED, _S.SUPERSEDED}),
     _S.SERVING: frozenset({_S.LOADING, _S.STAGED, _S.FETCHING, _S.SUPERSEDED}),

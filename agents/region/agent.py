@@ -177,6 +177,15 @@ class RegionAgent:
     # --- what others want to know -----------------------------------------------------------------------------
 
     @property
+    def registry_id(self) -> str:
+        """The registry that is obeyed; "": there is none yet."""
+        return self._watch.registry_id
+
+    def heartbeat_confirmed(self) -> None:
+        """The cluster has a heartbeat of ours."""
+        self.liveness.heard()
+
+    @property
     def models_owned(self) -> int:
         """Models that this worker reconciles."""
         return sum(1 for r in self._reconcilers.values() if r.replica is not None)
@@ -321,6 +330,7 @@ class RegionAgent:
 
     def _drop(self, model: str, reason: str) -> None:
         reconciler = self._reconcilers.pop(model)
+        reconciler.end(reason)  # now: what is due in this moment must not be reported after it was forgotten
         self._reporter.forget(model)
         task = asyncio.get_running_loop().create_task(reconciler.stop(reason))
         self._stopping.add(task)

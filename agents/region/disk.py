@@ -114,4 +114,5 @@ def _transfer(report: FetchReport) -> Transfer:
         report.bytes_per_second,
         report.way,
         report.kind,
+        report.stage_times_us,
     )

@@ -25,6 +25,8 @@ from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.reporting.probe_answers import ProbeAnswers
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
+from modelcast.agents.region.reporting.spans import SpanOutbox, SpanSteps
+from modelcast.agents.region.shell.notices import LoggedSteps
 from modelcast.agents.region.shell.ports import RegionPorts
 from modelcast.consumers.fetch import ArtifactCache
 from modelcast.infra.kafka.admin import create_topics
@@ -35,6 +37,7 @@ from modelcast.infra.settings import Settings
 from modelcast.infra.stores.breaker import BreakerStore
 from modelcast.infra.stores.configured import origin_store, region_store
 from modelcast.infra.telemetry.health import HealthServer
+from modelcast.infra.telemetry.tracing import span_sink
 from modelcast.schemas.errors import ModelcastError
 from modelcast.schemas.records import ModelUpdate
 
@@ -83,7 +86,9 @@ class _Worker:
         self._origin_reads = ThreadPoolExecutor(ORIGIN_READ_THREADS, thread_name_prefix="origin-reads")
         self._fleets = RegionFleets(here, own, self._pods_changed)
         self._watch = RegistryWatch(BreakerStore(origin), own)
-        self._reporter = SnapshotReporter(self._outbox, name, here.report_seconds)
+        self._spans, steps = span_sink("modelcast-region", os.environ), LoggedSteps()
+        spoken = SpanOutbox(self._outbox, self._spans) if self._spans else self._outbox
+        self._reporter = SnapshotReporter(spoken, name, here.report_seconds)
         self._link = long_link(here, own, cache)
         disk = Disk(settings, own, cache, self._kept, self._versions, self._link, fetch_accelerator(settings))
         ports = RegionPorts(
@@ -97,6 +102,7 @@ class _Worker:
             origin_reads=self._origin_reads,
             load_seconds_max=here.pod_timeout_seconds,
             roster=self._fleets.roster,
+            observer=SpanSteps(self._spans, region, steps) if self._spans else steps,
         )
         self._agent = RegionAgent(
             region,
@@ -113,13 +119,10 @@ class _Worker:
             self._outbox,
             region,
             name,
+            self._agent,
             here.heartbeat_seconds,
             disk=cache,
-            registry_id=lambda: self._watch.registry_id,
-            models_owned=lambda: self._agent.models_owned,
-            origin_bytes_per_second=lambda: disk.origin_bytes_per_second,
-            on_wake=self._agent.woke,
-            on_heard=self._agent.liveness.heard,
+            link=disk,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -148,6 +151,8 @@ class _Worker:
         await self._agent.close()
         await self._fleets.roster.aclose()
         await asyncio.to_thread(self._outbox.close, FLUSH_SECONDS)
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
         for pool in (self._fetches, self._small_fetches):
             pool.shutdown(wait=False, cancel_futures=True)
         for pool in (self._stores, self._origin_reads):

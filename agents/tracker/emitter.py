@@ -66,6 +66,7 @@ class Emitter:
     ) -> None:
         self._pace, self._rows, self._heartbeats, self._reading = settings.tracker, rows, heartbeats, reading
         self._sender, self._clock, self._mirror, self._alarm = ports.sender, ports.clock, mirror, alarm
+        self._observe = ports.reported
         self.metrics = StateMetrics(
             pairs=settings.tracker.metrics == "pairs",
             late_seconds=settings.dashboard.late_seconds,
@@ -103,9 +104,11 @@ class Emitter:
         self.expected = tuple(name for name in self._listed if name not in regions)
         self.all_changed()
 
-    def _delivered(self, model: str, done: bool) -> None:
-        """Note whether a state arrived; a lost one is sent again at the next tick."""
-        if not done and model in self._reported:
+    def _delivered(self, model: str, done: bool, at_us: int = 0) -> None:
+        """Note whether the state of ``at_us`` arrived; a lost one is sent again at the next tick."""
+        if done:
+            self.metrics.written(model, at_us)
+        elif model in self._reported:
             self._reported[model].at = float("-inf")
 
     def settle(self, settled: bool) -> None:
@@ -243,8 +246,11 @@ class Emitter:
         if known is not None:
             row.previous = state
         encoded = _encoded(state)
-        self._sender.send(Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model))
+        self._sender.send(
+            Topic.VERSION_STATE, row.model, encoded, partial(self._delivered, row.model, at_us=state.updated_at_us)
+        )
         self.metrics.show(state)
+        self._observe(reported.state if reported else None, state)
         self._put_into_view(row, encoded, latest, now)
 
     def _everywhere(self) -> Everywhere:
@@ -316,9 +322,7 @@ def _encoded(state: VersionState) -> bytes:
         )
         state = replace(state, regions=regions)
     # The worst rows first: what is left out is well, or there are thousands in trouble.
-    bare = sorted(
-        (replace(r, error=r.error[:80], way="", rollover="", stage_seconds={}) for r in state.regions), key=_is_well
-    )
+    bare = sorted((replace(r, error=r.error[:80], way="", rollover="", spans=()) for r in state.regions), key=_is_well)
     while True:
         try:
             omitted = len(state.regions) - len(bare)

@@ -265,6 +265,9 @@ class LogWatch:
             return
         row = self._rows.row(model)
         began, accepted = self._clock.monotonic(), row.accepted()
+        asked = {
+            id(a) for a in self._pending.get(model, ())
+        }  # what comes while the log is read may be above what is read
         try:
             tail = await asyncio.get_running_loop().run_in_executor(self._threads, self._tail, row, generation)
         except NotFound:
@@ -291,7 +294,10 @@ class LogWatch:
         if trouble:
             log.warning("a log can't be read on", model=model, error=tail and tail.unread)
         if tail is None or (tail.log.head == 0 and not trouble):
+            later = [a for a in self._pending.get(model, ()) if id(a) not in asked]
+            self._pending[model] = [a for a in self._pending.get(model, ()) if id(a) in asked]
             self._refuse_pending(model, NOT_IN_LOG, "the registry has no such model")
+            self._wait_on(model, later)
             return
         news = bool(tail.new) or row.log is None
         row.read(tail.log, tail.times_us)
@@ -300,11 +306,11 @@ class LogWatch:
         if row.alarm != trouble:
             news, row.alarm = True, trouble
         waiting = self._pending.pop(model, [])
-        if trouble and (above := [a for a in waiting if a.entry.generation > tail.log.head]):
-            self._pending[model] = above
-            waiting = [a for a in waiting if a.entry.generation <= tail.log.head]
+        above = [a for a in waiting if a.entry.generation > tail.log.head and (trouble or id(a) not in asked)]
+        self._wait_on(model, above)
         for announcement in waiting:
-            self._judge(row, announcement)
+            if announcement not in above:
+                self._judge(row, announcement)
         self._notice(row)
         if news:
             self._outlets.changed(model)
@@ -333,6 +339,11 @@ class LogWatch:
             self._outlets.refuse(announcement, reason, f"generation {announcement.entry.generation} of {row.model}")
         else:
             row.heard_announced(announcement.entry.generation)
+
+    def _wait_on(self, model: str, announcements: list[Announcement]) -> None:
+        """These are judged when the log was read again; whoever put them there has asked for that."""
+        if announcements:
+            self._pending[model] = announcements
 
     def _refuse_pending(self, model: str, reason: str, detail: str) -> None:
         for announcement in self._pending.pop(model, ()):

@@ -2,13 +2,14 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.redis_view import Batch, Keys
+from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic
 
 Table = MutableMapping[bytes, bytes]
@@ -32,6 +33,18 @@ class WorkerClocks:
     monotonic: Callable[[], float] = time.monotonic
     wall_us: Callable[[], int] = _wall_us
     worked: Callable[[], float] = time.thread_time
+
+
+class ChangeListener(Protocol):
+    """Who hears what has changed (``Emitter``)."""
+
+    def changed(self, model: str) -> None:
+        """A model's log or rows have changed."""
+        ...
+
+    def leave_out(self, regions: Set[str]) -> None:
+        """These regions are expected no more: a person had them forgotten."""
+        ...
 
 
 class Message(Protocol):
@@ -102,6 +115,10 @@ class PublishedStates(Protocol):
         ...
 
 
+def _unobserved(_before: VersionState | None, _now: VersionState) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class TrackerPorts:
     """What one worker needs from outside.
@@ -116,6 +133,7 @@ class TrackerPorts:
         clock: of this worker.
         rng: for jitter.
         schemas: threads for fetching schemas that are not known yet; shut down with the intake. None: its own.
+        reported: called with what was reported of a model before, if anything was, and what is reported now.
     """
 
     sender: Sender
@@ -127,3 +145,4 @@ class TrackerPorts:
     clock: WorkerClocks = field(default_factory=WorkerClocks)
     rng: random.Random = field(default_factory=random.Random)
     schemas: Executor | None = None
+    reported: Callable[[VersionState | None, VersionState], None] = _unobserved

@@ -153,7 +153,7 @@ class Prober:
             try:
                 state = decode_as(ProbeState, raw, book=self._reader.book)
             except ModelcastError as error:
-                log.warning("what was told of probes can't be read", error=error)
+                log.warning("a probe's reports can't be read", error=error)
                 continue
             if state.registry_id != self._registry_id:
                 continue

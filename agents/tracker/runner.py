@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import structlog
 from prometheus_client import REGISTRY
@@ -17,6 +18,7 @@ from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.app import build_app
 from modelcast.agents.tracker.follower import Follower
 from modelcast.agents.tracker.ports import TrackerPorts
+from modelcast.agents.tracker.spans import FoldSpans, SpanSender
 from modelcast.infra.kafka.agent_connection import agent_connection
 from modelcast.infra.kafka.faust_app import run_app, stop_on_signals
 from modelcast.infra.kafka.outbox import Outbox
@@ -25,6 +27,7 @@ from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import origin_store
 from modelcast.infra.telemetry.health import HealthServer
+from modelcast.infra.telemetry.tracing import span_sink
 
 POLL_SECONDS = 0.05
 STUCK_SECONDS = 30.0
@@ -56,6 +59,8 @@ async def run_tracker(settings: Settings) -> None:
         regions=looks,
         epoch_of=RegionStates(settings).epoch,
     )
+    if (spans := span_sink("modelcast-tracker", os.environ)) is not None:
+        ports = replace(ports, sender=SpanSender(outbox), reported=FoldSpans(spans).reported)
     agent, pulse = TrackerAgent(settings, reader, worker, ports), _Pulse()
 
     def ready() -> str:
@@ -90,6 +95,8 @@ async def run_tracker(settings: Settings) -> None:
             pool.shutdown(wait=False, cancel_futures=True)
         await agent.close(CLOSE_SECONDS)
         await asyncio.to_thread(outbox.close, CLOSE_SECONDS)
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
         log.info("tracker stopped", worker=worker)
 
 

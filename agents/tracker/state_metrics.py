@@ -46,6 +46,7 @@ class StateMetrics(Collector):
     ) -> None:
         self._pairs, self._late_us, self._now = pairs, round(late_seconds * SECOND_US), now
         self._models: dict[str, _Model] = {}
+        self._written_us: dict[str, int] = {}  # by model: when the newest state was made that Kafka has
         self._regions: dict[str, tuple[Labels, bool, float]] = {}  # name -> labels, silent, when heard
         self._unread_us: Mapping[int, int] = {}
 
@@ -57,7 +58,6 @@ class StateMetrics(Collector):
             (metrics.CONSISTENT_VERSION, state.consistent_version or 0),
             (metrics.LATEST_VERSION, state.latest_version or 0),
             (metrics.SKEW, state.skew),
-            (metrics.STATE_TIMESTAMP, state.updated_at_us / SECOND_US),
             (metrics.MODEL_BEHIND_SINCE, state.behind_since_us / SECOND_US),
             (metrics.MODEL_REGIONS, len(counted)),
             (metrics.MODEL_REGIONS_SERVING, sum(row.serves for row in counted)),
@@ -78,6 +78,10 @@ class StateMetrics(Collector):
         names = tuple(row.region for row in counted)
         self._models[state.model] = _Model(labels, state, values, behind, names, heard, pairs)
 
+    def written(self, model: str, at_us: int) -> None:
+        """Kafka has the model's state of ``at_us``."""
+        self._written_us[model] = max(at_us, self._written_us.get(model, 0))
+
     def show_regions(self, expected: Iterable[str], silent: frozenset[str], heard_us: Mapping[str, int]) -> None:
         """Show which regions are silent, and when each was last heard."""
         self._regions = {
@@ -94,6 +98,7 @@ class StateMetrics(Collector):
         for name in self._models.keys() - kept:
             metrics.ALARM.remove(name)
         self._models = {name: model for name, model in self._models.items() if name in kept}
+        self._written_us = {name: at for name, at in self._written_us.items() if name in kept}
 
     def collect(self) -> Iterator[Metric]:
         """See ``Collector``."""
@@ -101,8 +106,11 @@ class StateMetrics(Collector):
         by_model: dict[Shown, list[Sample]] = {}
         late_since_us = round(self._now() * SECOND_US) - self._late_us
         late = [[name for name, at in model.late_us.items() if at < late_since_us] for model in models]
+        written_us = dict(self._written_us)
         for model, names in zip(models, late, strict=True):
             by_model.setdefault(metrics.MODEL_REGIONS_LATE, []).append((model.labels, len(names)))
+            at = written_us.get(model.state.model, 0) / SECOND_US
+            by_model.setdefault(metrics.STATE_TIMESTAMP, []).append((model.labels, at))
             for shown, value in model.values:
                 by_model.setdefault(shown, []).append((model.labels, value))
         for shown, samples in by_model.items():

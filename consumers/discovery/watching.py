@@ -32,6 +32,7 @@ class FleetWatch:
         source: where its pods are known.
         on_look: called after each look, whatever it found.
         keep_seconds: see ``merge_look``.
+        rng: for jitter.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class FleetWatch:
         on_look: Callable[[FleetView, PodChanges], None],
         *,
         keep_seconds: float = float("inf"),
+        rng: random.Random | None = None,
     ) -> None:
         self.label = label
         self.view = FleetView()
         self._source = source
         self._on_look = on_look
         self._keep_seconds = keep_seconds
+        self._rng = rng or random.Random()
         self._failures = 0
 
     async def run(self) -> None:
@@ -98,4 +101,4 @@ class FleetWatch:
         if self.view.doubted:
             return CONFIRM_SECONDS
         full = backoff_seconds(PAUSE_SECONDS_FIRST, self._failures, PAUSE_SECONDS_MAX)
-        return full * random.uniform(0.5, 1.0)
+        return full * self._rng.uniform(0.5, 1.0)

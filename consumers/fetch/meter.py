@@ -41,6 +41,7 @@ class FetchMeter:
         self._moved = {Source.REGION: 0, Source.ORIGIN: 0}
         self._files = FileCount()
         self._seconds: dict[str, float] = {}
+        self._times_us: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._noting = threading.Lock()
         self._kept: Path | None = None
@@ -107,9 +108,12 @@ class FetchMeter:
             return self._files
 
     def add(self, stage: str, seconds: float) -> None:
-        """A stage took longer by that."""
+        """A stage took longer by that, up to now."""
+        ended_us = time.time_ns() // 1000
+        begun_us = ended_us - int(seconds * 1_000_000)
         with self._lock:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
+            self._times_us[stage] = min(self._times_us.get(stage, (begun_us, 0))[0], begun_us), ended_us
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -124,3 +128,8 @@ class FetchMeter:
         """How long each stage took so far."""
         with self._lock:
             return dict(self._seconds)
+
+    def stage_times_us(self) -> dict[str, tuple[int, int]]:
+        """When each stage first began and last ended, by this machine's clock, UTC microseconds."""
+        with self._lock:
+            return dict(self._times_us)

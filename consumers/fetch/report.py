@@ -29,7 +29,8 @@ class FetchReport:
 
     ``bytes_moved`` came from the origin in this call (without the manifest; what came twice counts twice),
     ``bytes_saved`` did not have to, neither now nor in an earlier attempt that this one goes on with.
-    ``stage_seconds``: manifest, plan, verify, origin, rebuild, regional, stage (room, fsync, rename).
+    ``stage_seconds``: manifest, plan, verify, origin, rebuild, regional, stage (room, fsync, rename); their work may
+    overlap. ``stage_times_us``: when each first began and last ended, by this machine's clock.
     ``bytes_planned`` is what the plan was to bring from the origin, ``bytes_per_second`` how fast that came of late,
     ``way`` how, for people; ``kind`` is the way that brought most, in a word; ``files`` is how many the artifact has.
     """
@@ -43,3 +44,4 @@ class FetchReport:
     way: str = ""
     kind: str = ""
     files: int = 0
+    stage_times_us: Mapping[str, tuple[int, int]] = field(default_factory=dict)

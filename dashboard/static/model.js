@@ -8,31 +8,41 @@ import { EntryList, Problems } from "./now.js";
 import { Ago, Badge, Command, Said, useMore } from "./parts.js";
 import { ask, nowUs, store } from "./store.js";
 
-const STAGES = ["announce", "wake", "lease", "manifest", "plan", "origin", "fetch", "rebuild", "regional", "verify", "stage", "load", "read_back", "ack"];
-const SHOWN_SECONDS = 0.05;
+const MAIN = ["wait", "fetch", "load"];
+const SHOWN_MS = 50;
+const shortest = 10;
 
-function stagesOf(regions) {
-  const names = new Set(regions.flatMap((each) => Object.keys(each.stage_seconds)));
-  return [...names].sort((a, b) => (STAGES.indexOf(a) + 99) % 99 - (STAGES.indexOf(b) + 99) % 99);
+const endOf = (span, untilMs) => span.ended_ms ?? Math.max(untilMs, span.begun_ms);
+const tookMs = (each, untilMs) => Math.max(0, ...each.spans.map((span) => endOf(span, untilMs(each))));
+
+function figures(each, untilMs) {
+  const told = each.spans.filter((span) => span.ended_ms === null || span.ended_ms - span.begun_ms >= SHOWN_MS);
+  return told.map((span) => {
+    const name = span.stage.replaceAll("_", " "), seconds = (endOf(span, untilMs(each)) - span.begun_ms) / 1000;
+    if (span.ended_ms === null) return `${name} under way for ${duration(seconds)}`;
+    const busy = span.busy_ms / 1000 < 0.8 * seconds && !MAIN.includes(span.stage) ? ` (${duration(span.busy_ms / 1000)} of work)` : "";
+    return `${name} ${duration(seconds)}${busy}`;
+  }).join(" · ");
 }
 
-/** Seconds that each region spent in each stage, the slowest first, on one scale. */
-function Stages({ regions }) {
-  const timed = regions.filter((each) => Object.keys(each.stage_seconds).length);
+/** When each stage ran, from when each region accepted the generation, by the region's own clock; the slowest first. */
+export function Waterfall({ regions, generation, overUs = 0 }) {
+  const [all, setAll] = useState(false);
+  const timed = regions.filter((each) => each.spans.length && each.aspired_generation === generation);
   if (!timed.length) return null;
-  const total = (each) => Object.values(each.stage_seconds).reduce((sum, value) => sum + value, 0);
-  const slowest = [...timed].sort((a, b) => total(b) - total(a)).slice(0, 10), longest = total(slowest[0]) || 1;
-  const stages = stagesOf(timed);
-  return html`<section aria-label="stages"><h2>Where the time went</h2>
-    <p class="stages-key">${stages.map((name, place) => html`<span><i class=${`s s${place % 8}`} aria-hidden="true"></i>${name.replaceAll("_", " ")}</span>`)}</p>
-    <table class="table stages"><thead><tr><th scope="col">region</th><th scope="col">seconds in each stage</th><th scope="col">in all</th></tr></thead>
-    <tbody>${slowest.map((each) => html`<tr key=${each.region}><th scope="row">${each.region}</th>
-      <td data-label="stages"><span class="waterfall">${stages.map((name, place) => {
-        const seconds = each.stage_seconds[name] ?? 0;
-        return seconds > 0 && html`<span class=${`s s${place % 8}`} style=${{ width: `${(100 * seconds) / longest}%` }} title=${`${name}: ${duration(seconds)}`}></span>`;
-      })}</span><span class="figures">${stages.filter((name) => each.stage_seconds[name] >= SHOWN_SECONDS).map((name) => `${name.replaceAll("_", " ")} ${duration(each.stage_seconds[name])}`).join(" · ")}</span></td>
-      <td data-label="in all">${duration(total(each))}</td></tr>`)}</tbody></table>
-    ${timed.length > slowest.length && html`<p>${number(timed.length - slowest.length)} more regions were faster.</p>`}</section>`;
+  const untilMs = (each) => ((overUs || nowUs()) - each.spans_since_us) / 1000;
+  const slowest = [...timed].sort((a, b) => tookMs(b, untilMs) - tookMs(a, untilMs)), shown = slowest.slice(0, all ? 200 : shortest);
+  const longest = tookMs(slowest[0], untilMs) || 1, stages = [...new Set(timed.flatMap((each) => each.spans.map((span) => span.stage)))];
+  const bar = (each, span) => html`<span key=${span.stage} class=${`s s${stages.indexOf(span.stage) % 8} ${span.ended_ms === null ? "open" : ""} ${MAIN.includes(span.stage) ? "main" : "part"}`}
+    style=${{ left: `${(100 * Math.max(0, span.begun_ms)) / longest}%`, width: `${(100 * (endOf(span, untilMs(each)) - Math.max(0, span.begun_ms))) / longest}%` }} title=${`${span.stage}: ${duration((endOf(span, untilMs(each)) - span.begun_ms) / 1000)}`}></span>`;
+  return html`<section aria-label="stages"><div class="bar"><h2>Rollout of generation ${generation}, by stage</h2>
+      <span class="choice">${[[false, `slowest ${shortest}`], [true, "all"]].map(([value, label]) => html`<button type="button" aria-pressed=${all === value} onClick=${() => setAll(value)}>${label}</button>`)}</span></div>
+    <p class="stages-key">${stages.map((name, place) => html`<span><i class=${`s s${place % 8}`} aria-hidden="true"></i>${name.replaceAll("_", " ")}</span>`)}<span><i class="s s4 open" aria-hidden="true"></i>under way</span></p>
+    <table class="table stages"><thead><tr><th scope="col">region</th><th scope="col">stages, from when the region had read the log</th><th scope="col">in all</th></tr></thead>
+    <tbody>${shown.map((each) => html`<tr key=${each.region}><th scope="row">${each.region}</th>
+      <td data-label="stages"><span class="waterfall" aria-hidden="true">${each.spans.map((span) => bar(each, span))}</span><span class="figures">${figures(each, untilMs)}</span></td>
+      <td data-label="in all">${duration(tookMs(each, untilMs) / 1000)}</td></tr>`)}</tbody></table>
+    ${timed.length > shown.length && html`<p>${number(timed.length - shown.length)} more regions were faster.</p>`}</section>`;
 }
 
 function Pods({ model, region }) {
@@ -91,9 +101,9 @@ export function Model({ name }) {
     <section aria-label="regions"><h2>${plural(body.regions_total, "region")}, worst first</h2>${model.regions_omitted ? html`<p>${plural(model.regions_omitted, "more region")} did not fit into what the tracker says.</p>` : null}
       <${PairTable} rows=${body.regions} name="region" chosen=${region} choose=${(each) => setRegion(each === region ? "" : each)} /></section>
     ${region && body.regions.some((each) => each.region === region) ? html`<${Pods} model=${name} region=${region} />` : null}
-    <${Stages} regions=${body.regions} />
+    <${Waterfall} regions=${body.regions} generation=${Math.max(0, ...body.regions.map((each) => each.aspired_generation))} />
     <section aria-label="log"><h2>Who, when, why</h2>${body.entries.length ? html`<${EntryList} entries=${body.entries} max=${20} />` : html`<p>The log can't be read from here. <${Command} text=${`modelcast history ${name}`} /></p>`}</section>
     <section aria-label="commands"><h2>What to type</h2>
       <${Actions} key=${name} model=${name} regions=${body.regions.map((each) => each.region)} generation=${model.head_generation} />
-      ${[`modelcast rollback ${name} --reason "…" --dry-run`, `modelcast pause ${name} --reason "…" --dry-run`, `modelcast history ${name}`].map((text) => html`<p><${Command} text=${text} /></p>`)}</section>`;
+      ${[`modelcast rollback ${name} --reason "…" --dry-run`, `modelcast pause ${name} --reason "…" --dry-run`, `modelcast history ${name}`, `modelcast history ${name} --at 20m`].map((text) => html`<p><${Command} text=${text} /></p>`)}</section>`;
 }

@@ -49,7 +49,7 @@ export function trackerAge() {
   return store.fresh.age_seconds + (store.offsetUs + performance.now() * 1000 - store.fresh.as_of_us) / 1e6;
 }
 
-/** Seconds since a tracker told that it lives, if that is too long; else 0. */
+/** Seconds since a tracker reported that it lives, if that is too long; else 0. */
 export function trackerUnheard() {
   if (!store.fresh || store.fresh.tracker_seconds === null) return 0;
   if (store.fresh.tracker_seconds <= UNHEARD_SECONDS) return 0; // as the dashboard saw it: what the page waits for is no silence
@@ -138,8 +138,8 @@ const HEAR = {
   gone(id) {
     const problem = store.problems.get(id);
     store.problems.delete(id);
-    const told = problem && store.rank.get(problem.status) < store.rank.get("LAG"); // a rollout that ended is no recovery
-    if (told) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
+    const recovered = problem && store.rank.get(problem.status) < store.rank.get("LAG"); // a rollout that ended is no recovery
+    if (recovered) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
     store.recovered.length = Math.min(store.recovered.length, 5);
   },
   order(ids) { store.order = ids; },

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from modelcast.dashboard.view.overview import Overview, Worker
 from modelcast.dashboard.view.pairs import ModelView, Pair
+from modelcast.schemas.records import StageSpan
 from modelcast.schemas.statuses import LOOKS, Status, worst
 
 
@@ -22,6 +23,7 @@ class PairLine:
     served_version: int | None
     reported_version: int | None
     aspired_version: int | None
+    aspired_generation: int
     staged_version: int | None
     refused_version: int | None
     pinned_version: int | None
@@ -38,7 +40,8 @@ class PairLine:
     bytes_per_second: float
     way: str
     rollover: str
-    stage_seconds: dict[str, float]
+    spans_since_us: int
+    spans: tuple[StageSpan, ...]
     error: str
     error_generation: int
 
@@ -110,6 +113,7 @@ def pair_line(pair: Pair) -> PairLine:
         served_version=row.served_version,
         reported_version=row.reported_version,
         aspired_version=row.aspired_version,
+        aspired_generation=row.aspired_generation,
         staged_version=row.staged_version,
         refused_version=row.refused_version,
         pinned_version=row.pinned_version,
@@ -126,7 +130,8 @@ def pair_line(pair: Pair) -> PairLine:
         bytes_per_second=row.bytes_per_second,
         way=row.way,
         rollover=row.rollover,
-        stage_seconds=dict(row.stage_seconds),
+        spans_since_us=row.spans_since_us,
+        spans=row.spans,
         error=row.error,
         error_generation=row.error_generation,
     )

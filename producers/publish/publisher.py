@@ -1,6 +1,7 @@
 """Publishing: what a training job calls."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import SupportsFloat, cast
 from modelcast.infra import accelerators
 from modelcast.infra.settings import ORIGIN, Settings
 from modelcast.infra.telemetry.metrics import PUBLICATIONS
+from modelcast.infra.telemetry.tracing import TraceKey
 from modelcast.producers.accelerator import MakeAccelerator, NoPublishAccelerator, PublishAccelerator
 from modelcast.producers.artifact import Artifact, located, scan
 from modelcast.producers.ending import heard_at_exit
@@ -124,7 +126,7 @@ class Publisher(LogWriter):
         wanted = switch_of("accelerate", accelerate) if accelerate is not None else None
         _check_progress(progress)
         located(files)  # before a store is asked that may not answer
-        timer = StepTimer(progress)
+        timer, began_ns = StepTimer(progress), time.time_ns()
         timer.begin("scan")
         origin = self._connected()
         origin.warm_up()
@@ -136,15 +138,25 @@ class Publisher(LogWriter):
                 done = replace(found, notes=artifact.notes + found.notes)
             else:
                 done = self._publish(origin, request, artifact, timer, accelerate=wanted, verify=checked)
-        except Unannounced:
+        except Unannounced as error:
             PUBLICATIONS.labels(model, "unannounced").inc()
+            if error.publication is not None:
+                self._traced(error.publication, timer, began_ns, error.message)
             raise
         except Exception:
             PUBLICATIONS.labels(model, "failed").inc()
             raise
         finally:
             timer.end()
+        if not only_asked:
+            self._traced(done, timer, began_ns)
         return Published.by(self._settings, done)
+
+    def _traced(self, done: Publication, timer: StepTimer, began_ns: int, error: str = "") -> None:
+        if done.created:
+            key = TraceKey(done.registry_id, done.model, done.generation)
+            about = {"modelcast.version": done.version, "modelcast.uploaded_bytes": done.uploaded_bytes}
+            self._trace(key, "publish", began_ns, steps=timer.steps, about=about, error=error)
 
     def _publish(
         self,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from modelcast.infra.telemetry.metrics import PUBLISH_SECONDS
 from modelcast.producers.progress import PublishProgress
+from modelcast.producers.spans import TimedStep
 
 
 @dataclass(slots=True)
@@ -13,6 +14,7 @@ class StepTimer:
 
     progress: PublishProgress | None
     seconds: dict[str, float] = field(default_factory=dict)
+    steps: list[TimedStep] = field(default_factory=list)
     _name: str = ""
     _began: float = 0.0
 
@@ -29,4 +31,6 @@ class StepTimer:
             took = time.perf_counter() - self._began
             self.seconds[self._name] = self.seconds.get(self._name, 0.0) + took
             PUBLISH_SECONDS.labels(self._name).observe(took)
+            ended_ns = time.time_ns()
+            self.steps.append(TimedStep(self._name, ended_ns - int(took * 1e9), ended_ns))
         self._name = ""

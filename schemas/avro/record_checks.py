@@ -26,6 +26,7 @@ from modelcast.schemas.records import (
     Record,
     RegionHeartbeat,
     RegionState,
+    StageSpan,
     Statement,
     VersionChange,
     VersionState,
@@ -39,6 +40,8 @@ PODS_PER_PAGE_MAX = 1_000
 PAGES_MAX = 100
 """Pages of a snapshot: 100,000 pods of a region. What never completes is kept, so it must have an end."""
 IDENTITY_CHARS_MAX = 256
+SPANS_MAX = 64
+SPAN_MS_MAX = 10 * 366 * 24 * 3600 * 1000
 POSITIONS_MAX = 1_000
 
 _STATUS = re.compile(r"[A-Z]{2,16}")
@@ -120,7 +123,8 @@ def _ack(r: ModelAck) -> None:
     _version_or_none("refused_version", r.refused_version)
     _digest_or_empty("manifest_digest", r.manifest_digest)
     _time("reported_at_us", r.reported_at_us)
-    _numbers("stage_seconds", r.stage_seconds)
+    _time("spans_since_us", r.spans_since_us)
+    _spans("spans", r.spans)
     _digest_or_empty("log_digest", r.log_digest)
     if len(r.pods) > PODS_PER_PAGE_MAX:
         raise BadValue(f"pods holds {len(r.pods)} of at most {PODS_PER_PAGE_MAX} in a page")
@@ -154,6 +158,17 @@ def _heartbeat(r: RegionHeartbeat) -> None:
     _rate("origin_bytes_per_second", r.origin_bytes_per_second)
     _time("started_at_us", r.started_at_us)
     _time("sent_at_us", r.sent_at_us)
+
+
+def _spans(name: str, spans: tuple[StageSpan, ...]) -> None:
+    if len(spans) > SPANS_MAX:
+        raise BadValue(f"{name} holds {len(spans)} of at most {SPANS_MAX}")
+    for span in spans:
+        _identity(f"{name}.stage", span.stage)
+        for value in (span.begun_ms, span.ended_ms or 0):
+            if abs(value) > SPAN_MS_MAX:
+                raise BadValue(f"{name}: {value} ms from the generation is no time in it")
+        _count(f"{name}.busy_ms", span.busy_ms)
 
 
 def _version_state(r: VersionState) -> None:
@@ -194,7 +209,8 @@ def _region_state(r: RegionState) -> None:
     _time("regions.heard_at_us", r.heard_at_us)
     _time("regions.read_at_us", r.read_at_us)
     _time("regions.moved_at_us", r.moved_at_us)
-    _numbers("regions.stage_seconds", r.stage_seconds)
+    _time("regions.spans_since_us", r.spans_since_us)
+    _spans("regions.spans", r.spans)
     _pods(r.pods)
 
 

@@ -108,7 +108,9 @@ def stages(cluster: Cluster, model: str, generation: int) -> dict[str, float]:
     def is_told() -> bool:
         said = cluster.said(model)
         rows = [row for row in said.regions if row.staged_generation == generation] if said else []
-        found.update({name: seconds for row in rows for name, seconds in row.stage_seconds.items()})
+        found.update(
+            {name: seconds for row in rows for name, seconds in ((s.stage, s.busy_ms / 1000) for s in row.spans)}
+        )
         return bool(found)
 
     until(is_told, "the live view tells of it", PATIENCE_SECONDS)

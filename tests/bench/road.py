@@ -218,7 +218,7 @@ def one_publication(
     first_acks = {region: min(at for at, a in acks if a.region == region) for region in REGIONS}
     if serving_at is not None:
         return {"staged_while_loading": staged_at - began, "serving": serving_at - began}
-    reports = {a.region: a.stage_seconds for _, a in acks}
+    reports = {a.region: {s.stage: s.busy_ms / 1000 for s in a.spans} for _, a in acks}
     found = {
         "staged": staged_at - began,
         "publish_returned": returned - began,

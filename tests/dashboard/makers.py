@@ -73,6 +73,7 @@ def as_of_now(it: RegionState) -> RegionState:
     """The row as if it was reported a moment ago."""
     now_us = time.time_ns() // 1000
     since_us = it.behind_since_us and now_us - (NOW - it.behind_since_us)
+    spans_us = it.spans_since_us and now_us - (NOW - it.spans_since_us)
     return replace(
         it,
         reported_at_us=now_us - 5 * SECOND,
@@ -80,6 +81,7 @@ def as_of_now(it: RegionState) -> RegionState:
         read_at_us=now_us - 6 * SECOND,
         moved_at_us=now_us - 5 * SECOND,
         behind_since_us=since_us,
+        spans_since_us=spans_us,
     )
 
 

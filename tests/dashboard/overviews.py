@@ -5,9 +5,9 @@ import time
 from dataclasses import replace
 
 from modelcast.dashboard.groups import GroupLook, PartitionLook
-from modelcast.schemas.records import RegionState, VersionState
+from modelcast.schemas.records import RegionState, StageSpan, VersionState
 from modelcast.schemas.states import State
-from tests.dashboard.makers import SECOND, as_of_now, fetching, refusing, row, state
+from tests.dashboard.makers import NOW, SECOND, as_of_now, fetching, refusing, row, state
 
 PLACES = ("eu-central", "eu-north", "eu-west", "us-east", "us-west", "ap-south", "ap-east", "sa-east")
 NAMES = (
@@ -22,7 +22,15 @@ NAMES = (
     "ads-ctr",
     "eta",
 )
-STAGES = {"announce": 0.1, "wake": 0.1, "plan": 0.2, "fetch": 3.1, "verify": 0.2, "load": 2.0, "read_back": 0.1}
+STAGES = (
+    StageSpan("wait", 0, 120, 120),
+    StageSpan("fetch", 120, 3300, 3180),
+    StageSpan("manifest", 120, 190, 70),
+    StageSpan("origin", 190, 3150, 2900),
+    StageSpan("verify", 400, 3290, 200),
+    StageSpan("load", 3310, 5400, 2090),
+)
+SLOW = (StageSpan("wait", 0, 120, 120), StageSpan("fetch", 120, None, 0), StageSpan("origin", 190, 790_000, 780_000))
 
 
 def regions(count: int) -> list[str]:
@@ -43,7 +51,8 @@ def well(region: str) -> RegionState:
         bytes_saved=68_000_000,
         bytes_total=69_200_000,
         way="delta from 6",
-        stage_seconds=STAGES,
+        spans_since_us=NOW - 60 * SECOND,
+        spans=STAGES,
     )
     return as_of_now(done)
 
@@ -80,11 +89,13 @@ def late(model_count: int = 10, region_count: int = 8) -> dict[str, VersionState
     """One region is late with one model, another has just begun."""
     states = overview(model_count, region_count)
     for region in regions(region_count):
-        done = replace(well(region), aspired_version=8, served_version=8, staged_version=8)
+        done = replace(well(region), aspired_version=8, aspired_generation=8, served_version=8, staged_version=8)
         changed(states, "ranker", region, done)
-    slow = {"announce": 0.1, "wake": 0.1, "plan": 0.2, "fetch": 790.0}
     changed(
-        states, "ranker", "us-west", as_of_now(fetching("us-west", 840, stage_seconds=slow, bytes_per_second=41_000.0))
+        states,
+        "ranker",
+        "us-west",
+        as_of_now(fetching("us-west", 840, spans_since_us=NOW - 830 * SECOND, spans=SLOW, bytes_per_second=41_000.0)),
     )
     changed(
         states,

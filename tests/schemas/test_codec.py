@@ -112,7 +112,7 @@ def test_what_is_read_is_of_the_classes_own_types() -> None:
     assert isinstance(ack.pods, tuple)
     assert ack.pods[0].state is PodState.SERVING
     assert ack.state is State.SERVING
-    assert isinstance(ack.stage_seconds, dict)
+    assert isinstance(ack.spans, tuple)
     rows = (replace(REGION, state=State.FAILED), REGION)
     state = decode_as(r.VersionState, encode(replace(STATE, regions=rows)))
     assert state.regions[0].state is State.FAILED
@@ -277,7 +277,7 @@ BAD = [
     replace(ACK, worker=""),
     replace(ACK, bytes_moved=-1),
     replace(ACK, reported_at_us=-1),
-    replace(ACK, stage_seconds={"FETCHING": float("inf")}),
+    replace(ACK, spans=(r.StageSpan("fetch", 10**15),)),
     replace(ACK, pods=(POD,) * 1001),
     replace(ACK, pods=(replace(POD, pod=""),)),
     replace(ACK, pods=(replace(POD, pod="p" * 257),)),
@@ -303,7 +303,7 @@ BAD = [
     replace(STATE, regions=(replace(REGION, aspired_digest="x"),)),
     replace(STATE, regions=(replace(REGION, behind_since_us=-1),)),
     replace(STATE, regions=(replace(REGION, heard_at_us=-1),)),
-    replace(STATE, regions=(replace(REGION, stage_seconds={"x": float("nan")}),)),
+    replace(STATE, regions=(replace(REGION, spans=(r.StageSpan("", 0),)),)),
     replace(STATE, regions=(replace(REGION, pods=(replace(POD, version=0),)),)),
     replace(LETTER, raw=b"x" * (DEAD_LETTER_KEPT_MAX + 1), raw_size_bytes=2**20),
     replace(LETTER, raw_size_bytes=2),

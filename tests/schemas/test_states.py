@@ -48,8 +48,9 @@ def test_what_serves_is_not_failed_or_quarantined_under_the_same_generation() ->
     assert not may_move(State.SERVING, State.QUARANTINED)
 
 
-@pytest.mark.parametrize("state", [s for s in State if s is not State.ANNOUNCED])
-def test_nothing_goes_back_to_announced(state: State) -> None:
+@pytest.mark.parametrize("state", [s for s in State if s not in {State.ANNOUNCED, State.FETCHING}])
+def test_only_what_a_worker_that_stops_was_fetching_goes_back_to_announced(state: State) -> None:
+    assert may_move(State.FETCHING, State.ANNOUNCED)
     assert not may_move(state, State.ANNOUNCED)
 
 

@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 
 def missing(world: World) -> list[str]:
     """What still keeps the world from being as its log says; empty when nothing does."""
-    lines = [line for region in world.regions for line in _region(world, region)] + _tracker(world)
+    lines = [line for region in world.regions for line in _region(world, region)] + _tracker(world) + _made_up(world)
     return [*lines, "nobody has put the log right"] if world.rewriting.undecided else lines
+
+
+def _made_up(world: World) -> list[str]:
+    """What is still kept of models that were never published."""
+    workers = [worker for region in world.regions for worker in region.workers if worker.up]
+    kept = [(w.name, name) for w in workers for name in world.floods.names if w.agent.reconciler(name) is not None]
+    trackers = (worker for worker in world.trackers.workers if worker.up)
+    kept += [(w.name, name) for w in trackers for name in world.floods.names & w.agent.rows.models.keys()]
+    return [f"{worker} keeps {name}" for worker, name in kept]
 
 
 def memory_of(world: World, region: Region) -> Memory | None:

@@ -6,6 +6,7 @@ them meet alone in another. A fault is asked for where it could happen, by name;
 
 import random
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 # Chance per opportunity, when a world has the fault at all.
@@ -14,6 +15,8 @@ RATES = {
     "announcement dropped": 0.3,
     "announcement doubled": 0.3,
     "announcement late": 0.3,
+    "announcement redelivered": 0.7,
+    "announcement read late": 0.5,
     # publishers and operators
     "publisher crashed before announcing": 0.25,
     "claim timed out, written": 0.2,
@@ -39,6 +42,10 @@ RATES = {
     "read late": 0.08,
     "pod crashed in load": 0.06,
     "pod crashed after its promise": 0.06,
+    # pods come and go
+    "pods not discovered": 0.2,
+    "pods discovered late": 0.3,
+    "pod replaced as it answers": 0.03,
     # a region's own memory
     "state put lost": 0.12,
     "state put late": 0.12,
@@ -47,10 +54,13 @@ RATES = {
     "state read failed": 0.1,
     "state read slow": 0.1,
     "state written by another in between": 0.03,
+    "published during a claim": 0.5,
     # workers
     "worker crashed at an effect": 0.02,
     "worker paused at an effect": 0.02,
     "worker paused between two requests": 0.1,
+    "worker stopped at a load": 0.05,
+    "worker stopped in a fetch": 0.15,
     "partition moved at a load": 0.1,
     "revocation late": 0.5,
     # the tracker
@@ -74,7 +84,11 @@ STROKES = {
     "cache lost": 1,
     "pod crashed": 2,
     "pod replaced by a blank one": 1,
+    "pod comes": 3,
+    "pod leaves": 2,
+    "pod takes a name": 2,
     "worker crashed": 2,
+    "worker stopped": 2,
     "worker paused": 2,
     "worker cut off": 2,
     "partition moved": 2,
@@ -87,6 +101,7 @@ STROKES = {
     "acks forged": 2,
     "acks forged under the true epoch": 2,
     "acks of made-up regions": 1,
+    "records of made-up models": 1,
     "redis lost": 1,
     "older log restored": 1,
     "log entry flipped": 1,
@@ -104,14 +119,18 @@ GLOBAL_STROKES = frozenset(
         "acks forged",
         "acks forged under the true epoch",
         "acks of made-up regions",
+        "records of made-up models",
         "redis lost",
         "older log restored",
         "log entry flipped",
     }
 )
+FLEET_STROKES = frozenset({"pod comes", "pod leaves", "pod takes a name"})
+"""Only a region that discovers its pods has them."""
 # These do not hurt a region: it must be as fast, and as thrifty, as without them.
-HARMLESS = frozenset({"announcement dropped", "announcement doubled", "announcement late", "topic replayed",
-                      "kafka lost", "ack dropped", "ack doubled", "ack late"})  # fmt: skip
+HARMLESS = frozenset({"announcement dropped", "announcement doubled", "announcement late", "announcement redelivered",
+                      "announcement read late", "topic replayed", "kafka lost", "ack dropped", "ack doubled",
+                      "ack late"})  # fmt: skip
 
 
 @dataclass
@@ -125,8 +144,11 @@ class Faults:
     hits: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def drawn(cls, rng: random.Random, stop_at: float) -> "Faults":
-        """A random subset with random rates."""
+    def drawn(cls, rng: random.Random, stop_at: float, only: Collection[str] = ()) -> "Faults":
+        """A random subset with random rates; ``only``: just these, each often."""
+        if only:
+            rates = {kind: min(1.0, 2.0 * rate) for kind, rate in RATES.items() if kind in only}
+            return cls(rng, stop_at, rates, {kind: most for kind, most in STROKES.items() if kind in only})
         share = rng.choice([0.1, 0.3, 0.6, 1.0])
         rates = {kind: rate * rng.choice([0.5, 1.0, 2.0]) for kind, rate in RATES.items() if rng.random() < share}
         strokes = {kind: rng.randint(1, most) for kind, most in STROKES.items() if rng.random() < share}

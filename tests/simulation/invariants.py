@@ -22,6 +22,7 @@ from modelcast.schemas.records import ModelAck, PodReport, RegionState, VersionS
 from modelcast.schemas.states import PodState, State
 from tests.simulation.actors.kafka import FORGER
 from tests.simulation.artifacts import Stored, digest_of
+from tests.simulation.comings_and_goings import check_model, check_step
 from tests.simulation.rollovers import NEVER_TOO_FEW, NEVER_TOO_MANY, too_few, too_many
 from tests.support.records.folding import may_move
 
@@ -152,6 +153,7 @@ class Checks:
 
     def state_written(self, region: Region, old: Memory | None, new: Memory) -> None:
         """The state object has changed."""
+        check_model(self.world, new.owner, new.model)
         if old is None:
             return
         if new.epoch < old.epoch or (new.epoch == old.epoch and new.owner != old.owner):
@@ -217,6 +219,7 @@ class Checks:
             self.broken(NEVER_TOO_MANY, f"{worker.name}: {what}")
         if what := too_few(after, effects):
             self.broken(NEVER_TOO_FEW, f"{worker.name}: {what}")
+        check_step(world, worker, event, effects)
         for effect in effects:
             if isinstance(effect, Load):
                 self._has_paused(worker, effect)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -43,11 +43,11 @@ class Outcome:
         return f"python -m tests.simulation --seed {self.seed} --trace"
 
 
-def run_seed(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
-    """Run one world to its end."""
+def run_seed(seed: int, trace: Callable[[str], None] | None = None, only: Collection[str] = ()) -> Outcome:
+    """Run one world to its end; ``only``: with no other faults than these."""
     peace = 0.0
     invariant = error = ""
-    world = World(seed, trace)
+    world = World(seed, trace, only)
     try:
         with only_unforeseen_errors_logged(world.failed):
             world.begin()

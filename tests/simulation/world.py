@@ -1,17 +1,17 @@
 """One simulated world: everything in it, drawn from one seed.
 
-The region's agent with its shell, heartbeats and reporter, the tracker's agent, the pod's fence, and the registry's
-reader and claim are production code. Modelled are Kafka and its groups (``actors/kafka.py``, ``group.py``), what Faust
-does with them (positions, commits, rebalances: ``actors/tracker.py``;
-``tests/infra/kafka/test_faust_positions.py`` tests the real ones), transfers of
-artifacts (``actors/region.py``), and the stores below their ports.
+The region's agent with its shell, roster of pods, heartbeats and reporter, the tracker's agent, the pod's fence, and
+the registry's reader and claim are production code. Modelled are Kafka and its groups (``actors/kafka.py``,
+``group.py``), what Faust does with them (positions, commits, rebalances: ``actors/tracker.py``;
+``tests/infra/kafka/test_faust_positions.py`` tests the real ones), transfers of artifacts (``actors/region.py``), pods
+that come and go (``actors/fleet.py``), and the stores below their ports.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from modelcast.agents.region.decider.policy import Policy
 from modelcast.schemas import keys
@@ -20,6 +20,7 @@ from modelcast.schemas.log.chain import StatedEntry, origin_digest
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.statements import state
 from modelcast.schemas.records import ArtifactRef, Entry, ModelUpdate
+from tests.simulation.actors.floods import Floods
 from tests.simulation.actors.kafka import Kafka
 from tests.simulation.actors.origin import Origin, Reader
 from tests.simulation.actors.pod import Pod
@@ -31,7 +32,7 @@ from tests.simulation.actors.tracker import Trackers
 from tests.simulation.actors.tracker_lines import Redis
 from tests.simulation.convergence import memory_of
 from tests.simulation.deadlines import Deadlines
-from tests.simulation.faults import GLOBAL_STROKES, HARMLESS, Faults
+from tests.simulation.faults import FLEET_STROKES, GLOBAL_STROKES, HARMLESS, Faults
 from tests.simulation.invariants import ONE_LOG, Checks
 from tests.simulation.rollovers import drawn_policy
 from tests.simulation.time.scheduler import Scheduler
@@ -42,12 +43,18 @@ ACCEPTED_AFTER_PEACE_SECONDS = 200.0
 
 
 class World:
-    """The stores, Kafka, regions, pods, publishers and the tracker; and what is true of them."""
+    """The stores, Kafka, regions, pods, publishers and the tracker; and what is true of them.
+
+    Args:
+        seed: all is drawn from it.
+        trace: takes a line for each event.
+        only: the faults that it has; none: a drawn part of all.
+    """
 
     model, neighbour = "fraud", "neighbour"  # regions own the first only
     registry_id = "registry-of-this-world"
 
-    def __init__(self, seed: int, trace: Trace | None = None) -> None:
+    def __init__(self, seed: int, trace: Trace | None = None, only: Collection[str] = ()) -> None:
         self.seed = seed
         self.rng = rng = random.Random(seed)
         self.scheduler = Scheduler()
@@ -55,7 +62,7 @@ class World:
         self._trace = trace
         self.restarting = False
         self.stop_at = rng.uniform(60.0, 150.0)
-        self.faults = Faults.drawn(rng, self.stop_at)
+        self.faults = Faults.drawn(rng, self.stop_at, only)
         self.poison = rng.choice([0.0, 0.0, 0.1, 0.3])
         self.operator_mends = rng.random() < 0.5
         self.policy = Policy(read_every=rng.choice([5.0, 10.0, 20.0]), backoff_max=rng.choice([10.0, 30.0]),
@@ -69,10 +76,11 @@ class World:
         self.origin = Origin(self)
         self.reader = Reader(self.origin)
         self.kafka = Kafka(self)
+        self.floods = Floods(self)
         self.regions: list[Region] = []
+        self.pods: list[Pod] = []  # also those that have left and still answer
         self.publishers = Publishers(self)
         self._found_regions()
-        self.pods: list[Pod] = [pod for region in self.regions for pod in region.pods]
         self.redis = Redis(self)
         self.trackers = Trackers(self)
         self.rewriting = Rewriting(self)
@@ -215,6 +223,8 @@ class World:
                 self.faults.hits[kind] -= not self.kafka.forge_under_the_true_epoch()
             case "acks of made-up regions":
                 self.kafka.flood()
+            case "records of made-up models":
+                self.floods.begin()
             case _:
                 self._strike_trackers(kind)
 
@@ -243,6 +253,8 @@ class World:
         rng = self.rng
         if kind in {"disk bytes damaged", "cache lost"} and any(pod.plain for pod in region.pods):
             return  # nothing stands between a plain server and its disk
+        if kind in FLEET_STROKES and not self._strike_the_fleet(kind, region):
+            return
         self.faults.hits[kind] += 1
         region.touched[kind] += 1
         worker = rng.choice(region.workers)
@@ -260,6 +272,8 @@ class World:
                 rng.choice(region.pods).crash("replaced by a blank one", blank=True)
             case "worker crashed":
                 worker.crash("struck")
+            case "worker stopped":
+                worker.stop()
             case "worker paused":
                 worker.pause(rng.uniform(5.0, 60.0))
             case "worker cut off":
@@ -272,6 +286,12 @@ class World:
                 alive = [w for w in region.members if w.up]
                 if alive:
                     region.assign(rng.choice(alive))
+
+    @staticmethod
+    def _strike_the_fleet(kind: str, region: Region) -> bool:
+        fleet = region.fleet
+        strokes = {"pod comes": fleet.comes, "pod leaves": fleet.leaves, "pod takes a name": fleet.replaces}
+        return strokes[kind]()
 
     def mend(self) -> None:
         """An operator puts damaged bytes right, and releases what regions quarantined for them."""

@@ -24,6 +24,8 @@ class Transfer:
     bytes_per_second: float = 0.0
     way: str = ""
     kind: str = ""  # the way that brought most of it, in one word: few enough for a metric's label
+    # When each stage first began and last ended, by this machine's clock, UTC microseconds.
+    stage_times_us: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from modelcast.agents.region.decider.events_and_effects import PodTraits, Transfer
 from modelcast.agents.region.decider.memory import Contradiction, Halt, Memory, Quarantine
+from modelcast.agents.region.decider.milestones import Milestones
 from modelcast.consumers.pod_clients.port import LoadOrder, PodReading
 from modelcast.schemas.log.fold import Aspiration
 from modelcast.schemas.records import ModelUpdate
@@ -59,6 +60,9 @@ class Facts:
     quarantined: tuple[Quarantine, ...] = ()
     # The rollover that was stopped: as saved, or since. A higher generation, or every pod that confirms, ends it.
     halt: Halt | None = None
+
+    # When the aspired generation came how far; for people, nothing is decided by it.
+    milestones: Milestones = field(default_factory=Milestones)
 
     @property
     def alarm(self) -> str:

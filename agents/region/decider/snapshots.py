@@ -1,11 +1,12 @@
 """A replica as the tracker gets it: one snapshot in pages, pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from modelcast.agents.region.decider.events_and_effects import Transfer
 from modelcast.agents.region.decider.knowledge import NEVER
+from modelcast.agents.region.decider.milestones import spans
 from modelcast.agents.region.decider.replica import Replica
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import encode
@@ -32,6 +33,7 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
     about = _update_reported(replica)
     transfer = replica.facts.transfers.get(about.artifact.manifest_digest, Transfer()) if about else Transfer()
     digest = about.artifact.manifest_digest if about else ""
+    since_us, stages = spans(replica.facts.milestones, transfer, now_us, now)
     return tuple(
         ModelAck(
             registry_id=replica.facts.saved.registry_id,
@@ -59,7 +61,8 @@ def snapshot(replica: Replica, *, worker: str, sequence: int, now_us: int, now: 
             bytes_planned=transfer.bytes_planned,
             bytes_per_second=round(transfer.bytes_per_second, 1),
             way=transfer.way[:TEXT_KEPT_MAX],
-            stage_seconds=_seconds(transfer.stage_seconds),
+            spans_since_us=since_us,
+            spans=stages,
             attempts=replica.attempts.failures.get(digest, 0) + replica.attempts.damages.get(digest, 0),
             error=_error(replica)[:ERROR_KEPT_MAX],
             log_digest=replica.accepted.digest,
@@ -159,7 +162,3 @@ def _clean(report: PodReport) -> PodReport:
 
 def _word(text: str, chars_max: int) -> str:
     return "".join(c for c in text if c.isprintable())[:chars_max]
-
-
-def _seconds(stages: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(seconds, 6) for name, seconds in stages.items()}

@@ -12,6 +12,8 @@ for sure: bytes are verified where they arrive (``Artifacts.fetch``), the owner'
 and by the store.
 """
 
+from dataclasses import replace
+
 from modelcast.agents.region.decider.absorb import absorb
 from modelcast.agents.region.decider.events_and_effects import Effect, Event, Report
 from modelcast.agents.region.decider.next_effects import effects_in_alarm, next_effects
@@ -31,7 +33,14 @@ def step(replica: Replica, event: Event, now: float) -> tuple[Replica, tuple[Eff
     after, effects = next_effects(after, now) if after.facts.contradiction is None else effects_in_alarm(after, now)
     if _outlook(after) != _outlook(replica):
         effects = (*effects, Report())
-    return after, effects
+    return _dated(after, now), effects
+
+
+def _dated(replica: Replica, now: float) -> Replica:
+    """The replica that remembers when its generation came how far."""
+    facts = replica.facts
+    seen = facts.milestones.seen(replica.generation, replica.state, replica.in_region, now)
+    return replica if seen is facts.milestones else replace(replica, facts=replace(facts, milestones=seen))
 
 
 def _outlook(replica: Replica) -> object:

@@ -53,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """Use ``start`` once, then ``announced``, ``refresh``, ``hold``, ``release``; ``stop`` ends it.
+    """Use ``start`` once, then ``announced``, ``refresh``, ``hold``, ``release``; ``end`` or ``stop`` end it.
 
     Args:
         model: which one.
@@ -163,10 +163,14 @@ class Reconciler:
         self._holding = on
         self._feed(Holding(on))
 
-    async def stop(self, reason: str) -> None:
-        """Do nothing more. Loads on their way are abandoned; pods and store fence what still arrives."""
+    def end(self, reason: str) -> None:
+        """Do nothing more from here on. Loads on their way are abandoned; pods and store fence what still arrives."""
         if not self._stopped:
             self._end(reason)
+
+    async def stop(self, reason: str) -> None:
+        """``end``, and return once nothing of it runs any more."""
+        self.end(reason)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # --- events in, effects out -----------------------------------------------------------------------------

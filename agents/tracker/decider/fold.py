@@ -201,7 +201,8 @@ def _region(
             bytes_per_second=header.bytes_per_second,
             way=trim.cut(header.way, trim.WAY_CHARS_MAX),
             rollover=trim.cut(header.rollover, trim.ERROR_CHARS_MAX) if known_now else "",
-            stage_seconds=trim.cut_stages(header.stage_seconds),
+            spans_since_us=header.spans_since_us,
+            spans=trim.cut_spans(header.spans),
         )
     return replace(row, moved_at_us=_moved_at_us(known, row, before, now_us))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from modelcast.agents.tracker.decider.tally import Group, Tally
-from modelcast.schemas.records import PodReport, RegionState
+from modelcast.schemas.records import PodReport, RegionState, StageSpan
 from modelcast.schemas.states import PodState
 
 STATE_SIZE_MAX = 240 * 1024
@@ -22,15 +22,23 @@ def cut(text: str, chars_max: int) -> str:
     return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
 
 
-def cut_stages(seconds: Mapping[str, float]) -> dict[str, float]:
-    """The first stages, with names that fit."""
-    return {cut(name, 32): value for name, value in list(seconds.items())[:STAGES_MAX]}
+def cut_spans(spans: tuple[StageSpan, ...]) -> tuple[StageSpan, ...]:
+    """The first spans, with names that fit."""
+    return tuple(replace(span, stage=cut(span.stage, 32)) for span in spans[:STAGES_MAX])
 
 
 def region_size_bytes(row: RegionState) -> int:
     """What a region's row takes without its pods, about."""
-    texts = (row.region, row.aspired_digest, row.left_out, row.way, row.error, row.rollover, *row.stage_seconds)
-    return REGION_OVERHEAD_BYTES + sum(len(t.encode()) for t in texts) + 12 * len(row.stage_seconds)
+    texts = (
+        row.region,
+        row.aspired_digest,
+        row.left_out,
+        row.way,
+        row.error,
+        row.rollover,
+        *(s.stage for s in row.spans),
+    )
+    return REGION_OVERHEAD_BYTES + sum(len(t.encode()) for t in texts) + 14 * len(row.spans)
 
 
 def pod_size_bytes(pod: PodReport) -> int:

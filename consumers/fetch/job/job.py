@@ -383,4 +383,5 @@ class Job:
             way=words,
             kind=kind,
             files=len(manifest.files),
+            stage_times_us=self._meter.stage_times_us(),
         )

@@ -47,7 +47,7 @@ def measure(stack: Stack, publications: int) -> None:
     stages: dict[str, list[float]] = {}
     for ack in topics.acks:
         if ack.staged_generation == ack.generation:
-            for name, seconds in ack.stage_seconds.items():
+            for name, seconds in ((s.stage, s.busy_ms / 1000) for s in ack.spans):
                 stages.setdefault(name, []).append(seconds)
     print(f"publish() returns      {milliseconds(published[1:])}")
     print(f"staged, and told       {milliseconds(staged[1:])}")

@@ -318,6 +318,18 @@ async def test_a_rewritten_entry_is_noticed_without_any_announcement(post: Post)
     await post.until(lambda: post.reports.last[MODEL].facts.alarm, "the alarm is told")
 
 
+async def test_what_is_due_as_a_model_is_given_up_is_not_reported_any_more(post: Post) -> None:
+    post.publish(1)
+    post.agent.assigned(MINE)
+    await post.serves(1)
+    reconciler = post.agent.reconciler(MODEL)
+    assert reconciler is not None
+    asyncio.get_running_loop().call_soon(reconciler.contradicted, "an answer that is there already")
+    post.agent.assigned(())
+    await asyncio.sleep(0.05)
+    assert MODEL not in post.reports.last
+
+
 async def test_draining_begins_nothing_more(post: Post) -> None:
     post.publish(1)
     post.agent.assigned(MINE)

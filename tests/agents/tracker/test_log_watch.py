@@ -1,6 +1,7 @@
 """A store that does not answer the tracker, or whose id is damaged: what is not known is said, until it is known."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -62,6 +63,41 @@ async def test_a_log_that_the_store_keeps_to_itself_is_said_to_be_unread(
         await bench.watch.list_registry()
         assert bench.watch.alarm == ""
     finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_announcement_that_comes_while_the_log_is_read_is_not_said_to_be_missing_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.knows(ModelUpdate)
+    bench.store.put(keys.log_entry(MODEL, 1), BODIES[0])
+    running = asyncio.create_task(bench.watch.run())
+    second, may_answer, get = keys.log_entry(MODEL, 2), threading.Event(), bench.store.get
+
+    def slow(key: str, *, size_max: int) -> StoredObject | None:
+        found = get(key, size_max=size_max)
+        assert key != second or may_answer.wait(30)
+        return found
+
+    try:
+        row = bench.rows.row(MODEL)
+        await bench.until(lambda: row.log == log_of(*ENTRIES[:1]))
+        monkeypatch.setattr(bench.store, "get", slow)
+        bench.store.put(second, BODIES[1])
+        await bench.announce(BODIES[1])
+        await bench.until(lambda: second in bench.store.requests)
+        third = update(3, 3)
+        body = stated(log_of(*ENTRIES), third).body
+        bench.store.put(keys.log_entry(MODEL, 3), body)
+        await bench.announce(body)
+        may_answer.set()
+        await bench.until(lambda: row.log == log_of(*ENTRIES, third))
+        assert bench.refused == []
+        await bench.announce(stated(log_of(*ENTRIES, third), update(4, 4)).body)
+        await bench.until(lambda: bench.refused == ["not-in-log"])
+    finally:
+        may_answer.set()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 

@@ -63,6 +63,9 @@ def test_times_are_shown_as_times_that_cannot_freeze_young() -> None:
     metrics.show(state("churn", [row("eu", since_us=2 * SECOND), row("us")]))
     metrics.show_unread({3: 6 * SECOND})
     value = seen(metrics).get_sample_value
+    assert value("modelcast_state_timestamp_seconds", {"model": "fraud"}) == 0  # Kafka has none of it yet
+    metrics.written("fraud", 7 * SECOND)
+    metrics.written("fraud", 6 * SECOND)
     assert value("modelcast_state_timestamp_seconds", {"model": "fraud"}) == 7
     assert value("modelcast_model_behind_since_timestamp_seconds", {"model": "fraud"}) == 4
     assert value("modelcast_region_behind_since_timestamp_seconds", {"region": "eu"}) == 2

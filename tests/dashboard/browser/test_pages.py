@@ -16,7 +16,7 @@ from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCo
 from tests.dashboard import overviews
 from tests.dashboard.browser.conftest import TOKEN, Shown
 from tests.dashboard.makers import SECOND, now_state, row
-from tests.dashboard.pasts import HOUR_US, past
+from tests.dashboard.pasts import HOUR_US, REGIONS, past
 from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.published import log_of
 from tests.support.waiting import until
@@ -97,6 +97,9 @@ def test_history_tells_what_was_served_and_how_well_that_is_known(
     page.get_by_text("the region was silent from").wait_for()
     keep(page, f"history-{width}-{'dark' if dark else 'light'}")
     assert overflows(page) <= 0
+    page.get_by_role("button", name="3", exact=True).click()
+    page.get_by_text(f"slowest {REGIONS[-1]}").wait_for()
+    keep(page, f"history-generation-{width}-{'dark' if dark else 'light'}")
     slider = page.get_by_role("slider")
     slider.focus()
     page.keyboard.press("End")

@@ -211,6 +211,10 @@ async def test_the_document_is_guarded_by_a_policy_that_lets_nothing_else_in(boa
         assert 'src="/static/main.js"' in await answer.text()
 
 
+UNDESCRIBED = {"events", "grid", "dead-letters", "{version}"}
+"""The last parts of paths that answer no JSON, or that need a Kafka."""
+
+
 async def test_every_answer_is_described(board: Dashboard, serve: Serve, origin: MemoryStore) -> None:
     past(origin, time.time_ns() // 1000)
     said(board, now_state(MODEL, [row("eu")]))
@@ -218,9 +222,9 @@ async def test_every_answer_is_described(board: Dashboard, serve: Serve, origin:
     document = await read(client, "/openapi.json")
     asked = {"model": MODEL, "from": "1", "to": "2"}
     for path in document["paths"]:
-        if "get" not in document["paths"][path] or path.rpartition("/")[2] in {"events", "grid", "dead-letters"}:
+        if "get" not in document["paths"][path] or path.rpartition("/")[2] in UNDESCRIBED:
             continue
-        answer = await client.get(path.format(model=MODEL, region="eu"), params=asked, timeout=5)
+        answer = await client.get(path.format(model=MODEL, region="eu", generation=3), params=asked, timeout=5)
         reference = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
         described = document["components"]["schemas"][reference.rpartition("/")[2]]
         assert set(await answer.json()) == set(described["properties"])

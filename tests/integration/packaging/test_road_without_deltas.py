@@ -35,10 +35,10 @@ NEEDS_DELTAS = "needs deltas"
 """How the reasons begin of what is skipped where they are not installed."""
 NEEDING_DELTAS_MAX = 5
 """So few tests outside ``tests/deltas`` may be about deltas."""
-TESTED_MIN = 2500
+TESTED_MIN = 2800
 """So many tests run without deltas at least: a copy that collects nothing proves nothing."""
-WHOLE = "MODELCAST_TEST_WHOLE_ROAD"
-"""Where this variable is set, tests that need servers run in the copy, too: that takes as long as ``make test``."""
+JOBS = "4"
+"""As many as ``make test`` has."""
 SAME = ("--ignore=tests/simulation",)
 """Its worlds hold no accelerator and start no process: with and without deltas they are the same, seed by seed."""
 REGIONS = {"eu", "us", "ap"}
@@ -108,17 +108,19 @@ def test_publishing_and_fetching_pass_their_tests(tree: Path) -> None:
     assert "passed" in done.stdout or "100%" in done.stdout
 
 
-@pytest.mark.soak
+@pytest.mark.road
 @pytest.mark.integration
 @pytest.mark.timeout(1800)
-def test_every_test_but_those_of_deltas_passes(tree: Path, tmp_path: Path) -> None:
-    """What is about deltas by nature is skipped, says so, and is counted here."""
-    which = "not real and not soak" if os.environ.get(WHOLE) else "not real and not soak and not integration"
+def test_every_test_but_those_of_deltas_passes(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of ``make test``. What is about deltas by nature is skipped, says so, and is counted here."""
     results = tmp_path / "results.xml"
-    arguments = ("-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile", "-m", which)
+    lane = ("-m", "not real and not soak and not road", "-n", JOBS, "--dist", "loadfile")
     itself = f"--ignore={Path(__file__).relative_to(ROOT)}"  # it would make such a copy of the copy
-    whole = (*arguments, "-o", "timeout=400", itself, *SAME, f"--junitxml={results}", "tests")
-    done = run(tree, "-m", "pytest", *whole, seconds=1750, variables={"CI": ""})  # skips are judged here
+    options = ("-q", "-p", "no:cacheprovider", "-o", "timeout=400", f"--junitxml={results}")
+    done = run(tree, "-m", "pytest", *options, *lane, itself, *SAME, "tests", seconds=1750, variables={"CI": ""})
+    counts = done.stdout.strip().splitlines()[-1:] or ["pytest said nothing"]
+    with capsys.disabled():
+        print(f"\nwithout deltas: {counts[0]}")
     assert done.returncode == 0, done.stdout + done.stderr
     (suite,) = ElementTree.parse(results).getroot()
     skipped = [str(each.get("message")) for each in suite.iter("skipped")]

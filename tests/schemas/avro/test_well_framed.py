@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from modelcast.schemas.avro.well_framed import ack_is_well_framed
 from modelcast.schemas.codec import HEADER_SIZE_BYTES, decode, encode
 from modelcast.schemas.errors import DecodeError
-from modelcast.schemas.records import ModelAck, PodReport
+from modelcast.schemas.records import ModelAck, PodReport, StageSpan
 from modelcast.schemas.states import PodState, State
 
 DIGEST = "sha256:" + "ab" * 32
@@ -18,7 +18,7 @@ def ack(pods: int) -> bytes:
         ModelAck(
             registry_id="r", model="fraud", region="eu", worker="w", epoch=1, sequence=1, page=0, pages=1, generation=1,
             version=1, manifest_digest=DIGEST, state=State.SERVING, reported_at_us=1, pods=reports, pods_expected=pods,
-            stage_seconds={"origin": 0.5}, error="none",
+            spans=(StageSpan("origin", 0, 500, 500),), error="none",
         )
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from tests.simulation.convergence import memory_of
 
 if TYPE_CHECKING:
     from tests.simulation.actors.region import Region
+    from tests.simulation.actors.worker import Worker
     from tests.simulation.world import World
 
 AGAIN_SECONDS = 5.0
@@ -93,9 +94,9 @@ class Kafka:
         self.heartbeats[beat.key] = beat
         self.world.trackers.heard_of(region.name, beat)
 
-    def append(self, topic: Topic, raw: bytes, headers: Mapping[str, bytes] | None = None) -> None:
-        """A record stands in the topic."""
-        model, records = self.world.model, self.topics[topic]
+    def append(self, topic: Topic, raw: bytes, headers: Mapping[str, bytes] | None = None, *, key: str = "") -> None:
+        """A record stands in the topic; ``key``: its model, if that is not the world's."""
+        model, records = key or self.world.model, self.topics[topic]
         at = partition_of(model), len(records), self.world.now
         records.append(Kept(str(topic), model.encode(), raw, *at, headers or {}))
         self.world.trackers.told_of_news()
@@ -107,7 +108,7 @@ class Kafka:
         # None that comes true before it is read: under a true epoch nothing tells a forged report from a real one.
         soon = (memory_of(self.world, region) or Memory("", "", "")).epoch + NEVER_REACHED
         epoch = rng.choice([2**62, 2**40, soon])
-        self._forge(region.name, epoch)
+        self.forge(region.name, epoch)
 
     def forge_under_the_true_epoch(self) -> bool:
         """As ``forge_ack``, but the region has just this epoch; the number, and the time, may be any."""
@@ -118,26 +119,27 @@ class Kafka:
         lie = self.lies[region.name, memory.epoch] = Lie(region.name, memory.epoch, world.now_us)
         number, ahead_us = rng.choice([2**62, rng.randint(1, 200)]), rng.choice([0, HOUR_US])
         world.trace("kafka", f"FORGED report {number} of {region.name} under its epoch {memory.epoch}")
-        self._forge(region.name, memory.epoch, number, ahead_us)
+        self.forge(region.name, memory.epoch, number, ahead_us)
         world.deadlines.lie_was_put(region, lie)
         return True
 
     def flood(self) -> None:
         """Acks of regions that nobody has ever heard of."""
         for number in range(FLOOD):
-            self._forge(f"made-up-{number}", 1)
+            self.forge(f"made-up-{number}", 1)
 
-    def _forge(self, region: str, epoch: int, number: int = 1, ahead_us: int = 0) -> None:
+    def forge(self, region: str, epoch: int, number: int = 1, ahead_us: int = 0, *, model: str = "") -> None:
+        """Put a report that ``region`` never sent; ``model``: of another model than the world's."""
         world = self.world
         pods = tuple(
             PodReport(f"{region}/pod{n}", PodState.SERVING, MADE_UP_VERSION, MADE_UP_DIGEST, 1, "forged", world.now_us)
             for n in range(2)
         )
         ack = ModelAck(
-            world.registry_id, world.model, region, FORGER, epoch, number, 0, 1, 1, MADE_UP_VERSION, MADE_UP_DIGEST,
-            State.SERVING, world.now_us + ahead_us, pods=pods, pods_expected=2,
+            world.registry_id, model or world.model, region, FORGER, epoch, number, 0, 1, 1, MADE_UP_VERSION,
+            MADE_UP_DIGEST, State.SERVING, world.now_us + ahead_us, pods=pods, pods_expected=2,
         )  # fmt: skip
-        self.append(Topic.MODEL_ACKS, encode(ack), AckHeaders.of(ack).written())
+        self.append(Topic.MODEL_ACKS, encode(ack), AckHeaders.of(ack).written(), key=model)
 
     def replay(self) -> None:
         """Everybody reads the topic from its beginning."""
@@ -161,9 +163,18 @@ class Kafka:
             records.clear()
         self.world.trackers.topics_lost()
 
+    def redeliver(self, worker: Worker) -> None:
+        """Its group has committed less than was read: the newest announcement comes once more."""
+        if self.announced and self.world.fault("announcement redelivered", worker.region):
+            generation = self.announced[-1]
+            worker.later(self.world.rng.uniform(0.0, 0.3), lambda: worker.hears_of(generation))
+
     def _to_region(self, region: Region, generation: int) -> None:
         worker = region.assignee
-        if worker is None or not worker.hears_of(generation):
+        # One that has not heard yet of its revocation goes on reading, and may be the first to read.
+        others = [other for other in region.workers if other is not worker and other.hears_of(generation)]
+        late = bool(others) and self.world.fault("announcement read late", region)
+        if late or worker is None or not worker.hears_of(generation):
             cluster = self.cluster
             self.world.after(
                 AGAIN_SECONDS, lambda: self._to_region(region, generation) if cluster == self.cluster else None

@@ -48,8 +48,13 @@ class BucketLine(MemoryStore):
         """See ``ObjectStore.put``."""
         wait_here(0.0)
         region = self._worker.region
-        if self._world.fault("state put slow", region):
-            wait_here(self._world.rng.uniform(2.0, 20.0))
+        slow = self._world.rng.uniform(2.0, 20.0) if self._world.fault("state put slow", region) else 0.0
+        claims = self._worker.replica is None and key.startswith(keys.STATE_PREFIX)
+        if claims and self._world.fault("published during a claim", region):
+            slow = self._world.rng.uniform(2.0, 10.0)
+            self._world.after(slow / 2, self._world.publishers.act)  # whom it replaces may still hear of that
+        if slow:
+            wait_here(slow)
 
         def arrives() -> ObjectInfo:
             return self._bucket.put(key, body, if_absent=if_absent, if_match=if_match)
@@ -102,6 +107,7 @@ class OriginLine(MemoryStore):
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectInfo]:
         """See ``ObjectStore.list``."""
+        self._world.floods.looked(self._process, prefix)
         self._fails_or_waits(prefix)
         return self._origin.list(prefix, start_after=start_after)
 
@@ -112,6 +118,7 @@ class OriginLine(MemoryStore):
 
     def folders(self, prefix: str) -> Iterator[str]:
         """See ``ObjectStore.folders``."""
+        self._world.floods.looked(self._process, prefix)
         return self._origin.folders(prefix)
 
     def _fails_or_waits(self, subject: str) -> None:

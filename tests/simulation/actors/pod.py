@@ -49,22 +49,21 @@ class BringingUp:
 class Pod:
     """One pod. ``accepted`` is its ledger and outlives it; all else dies with the process."""
 
-    def __init__(self, region: Region, name: str, *, plain: bool) -> None:
-        self.region, self.world, self.name, self.plain = region, region.world, name, plain
-        self.trouble = self.world.rng.choice(["request_refused", "unsupported", "not_delivered", "out_of_resources"])
+    def __init__(self, region: Region, name: str, url: str, *, plain: bool) -> None:
+        self.region, self.world, self.name, self.url, self.plain = region, region.world, name, url, plain
         self.accepted: fence.Accepted | None = None
         self.serving: Serving | None = None
         self.bringing_up: BringingUp | None = None
         self.up = False
         self.started = False
+        self.has_ended = False
         self.life = 0
-        self.crashed_at = 0.0
         self.start()
 
     @property
     def incarnation(self) -> str:
-        """Changes with every process."""
-        return f"{self.name}#{self.life}"
+        """Changes with every process; no two pods share one."""
+        return f"{self.url}#{self.life}"
 
     # --- living and dying ---------------------------------------------------------------------------------
 
@@ -84,7 +83,13 @@ class Pod:
             self.world.checks.pod_is_blank(self)
         self.world.checks.pod_crashed(self)
         delay = self.world.rng.choice([0.5, 3.0, 20.0])
-        self.world.after(delay, lambda: self.start() if not self.up else None)
+        self.world.after(delay, lambda: self.start() if not (self.up or self.has_ended) else None)
+
+    def end(self) -> None:
+        """End for good: the region has it no more."""
+        self.has_ended = True
+        self.crash("has left")
+        self.world.pods.remove(self)
 
     def start(self) -> None:
         """Begin anew: what the region's bucket says is served, or else what the ledger says."""
@@ -141,8 +146,8 @@ class Pod:
 
     def _refusal(self) -> PodRefused | LoadFailed:
         """What is wrong with the request, the server or its machine, and not with the version."""
-        kind = PodRefused if self.trouble == "request_refused" else LoadFailed
-        return kind("mend me", code=self.trouble, subject=self.name)
+        kind = PodRefused if self.region.trouble == "request_refused" else LoadFailed
+        return kind("mend me", code=self.region.trouble, subject=self.name)
 
     def _admit(self, order: LoadOrder, reply: Reply) -> None:
         accepted, serving = self.accepted, self.serving

@@ -16,18 +16,25 @@ READ_TIMEOUT = 5.0
 
 
 class PodClient:
-    """See ``consumers.pod_clients.port.Pod``."""
+    """See ``consumers.pod_clients.port.Pod``. ``pod``: whom it reaches."""
 
     def __init__(self, worker: Worker, pod: Pod) -> None:
-        self._worker, self._world, self._region, self._pod = worker, worker.world, worker.region, pod
+        self._worker, self._world, self._region, self.pod = worker, worker.world, worker.region, pod
 
     @property
     def name(self) -> str:
         """The pod's."""
-        return self._pod.name
+        return self.pod.name
 
     async def load(self, order: LoadOrder) -> None:
         """See ``Pod.load``. Who calls it has a deadline."""
+        self._worker.loads_under_way += 1
+        try:
+            await self._load(order)
+        finally:
+            self._worker.loads_under_way -= 1
+
+    async def _load(self, order: LoadOrder) -> None:
         world, worker = self._world, self._worker
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if worker.acts():
@@ -36,12 +43,14 @@ class PodClient:
             moved = bool(others) and world.fault("partition moved at a load", self._region)
             if moved:
                 self._region.assign(world.rng.choice(others))
+            if world.fault("worker stopped at a load", self._region):
+                worker.stop()
             if not world.fault("load request lost", self._region):
                 # After the next owner's own order is when a late one does harm.
                 late = world.fault("load request late", self._region) or (moved and world.rng.random() < 0.5)
                 delay = world.rng.uniform(1.0, 60.0) if late else world.rng.uniform(0.005, 0.05)
                 reply = worker.resuming(lambda error: _settle(answer, error))
-                world.after(delay, lambda: self._pod.receive_load(order, lambda error: self._answer(reply, error)))
+                world.after(delay, lambda: self.pod.receive_load(order, lambda error: self._answer(reply, error)))
         await answer
 
     def _answer(self, reply: Callable[[float, Exception | None], None], error: Exception | None) -> None:
@@ -59,8 +68,12 @@ class PodClient:
         if worker.acts() and not world.fault("read lost", self._region):
             slow = world.fault("read late", self._region)
             delay = world.rng.uniform(1.0, 4.5) if slow else 0.02
+            fleet = self._region.fleet
+            if fleet.discovered and world.fault("pod replaced as it answers", self._region):
+                fleet.replaces(self.pod)
+                delay = world.rng.uniform(0.5, 2.0)  # whoever follows the pods may know before the answer is there
             reply = worker.resuming(lambda outcome: _settle_reading(answer, outcome))
-            world.after(0.02, lambda: self._pod.receive_read(lambda outcome: reply(delay, outcome)))
+            world.after(0.02, lambda: self.pod.receive_read(lambda outcome: reply(delay, outcome)))
         try:
             async with asyncio.timeout(READ_TIMEOUT):
                 return await answer

@@ -81,6 +81,12 @@ class Process(ABC):
         self.world.after(10.0, lambda: self.group.lost(self) if self.life == life and not self.up else None)
         self.world.after(self.world.rng.choice([1.0, 8.0, 25.0]), lambda: self._restart(life))
 
+    def leave(self) -> None:
+        """End after having said so to the group; come back later."""
+        self.world.trace(self.name, "LEAVES")
+        self.group.lost(self)
+        self.crash("has left")
+
     def _restart(self, life: int) -> None:
         if self.life == life and not self.up:
             self.group.lost(self)

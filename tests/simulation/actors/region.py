@@ -15,6 +15,7 @@ from modelcast.schemas import keys
 from modelcast.schemas.errors import StoreUnavailable, VerificationFailed
 from modelcast.schemas.ports import ObjectInfo
 from tests.simulation import artifacts
+from tests.simulation.actors.fleet import Fleet
 from tests.simulation.actors.group import Group
 from tests.simulation.actors.pod import Pod
 from tests.simulation.actors.worker import Worker
@@ -57,13 +58,19 @@ class Region(Group[Worker]):
         self.long_link: Counter[str] = Counter()  # transfers from the origin, by digest
         self.proves = world.rng.random() < 0.5  # as the real shell does; without, only the fence holds
         self.pods_ask_bucket = world.rng.random() < 0.5
-        self.pods = [Pod(self, f"{name}/pod{i}", plain=i < plain) for i in range(pods)]
+        self.trouble = world.rng.choice(["request_refused", "unsupported", "not_delivered", "out_of_resources"])
+        self.fleet = Fleet(self, pods=pods, plain=plain, discovered=world.rng.random() < 0.5)
         self.workers = [Worker(self, f"{name}/w{i}") for i in range(workers)]
 
     def begin(self) -> None:
         """Start the workers."""
         for worker in self.workers:
             worker.start()
+
+    @property
+    def pods(self) -> list[Pod]:
+        """Those that there are now."""
+        return list(self.fleet.pods.values())
 
     def used_bytes(self) -> int:
         """Of its disk; see ``MeasuredDisk``."""
@@ -116,6 +123,9 @@ class Region(Group[Worker]):
     def _wait_for_the_link(self, size: int, cancel: threading.Event, on_status: Callable[[FetchStatus], None]) -> None:
         rng = self.world.rng
         seconds = rng.uniform(30.0, 60.0) if self.world.fault("fetch slow", self) else rng.uniform(0.5, 4.0)
+        owner = self.owner
+        if owner is not None and self.world.fault("worker stopped in a fetch", self):
+            self.world.after(seconds / 4, owner.stop)
         for part in (1, 2):
             wait_here(seconds / 2)
             on_status(FetchStatus(part * size // 2, size, size / seconds, "whole"))

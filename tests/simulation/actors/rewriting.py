@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from modelcast.producers.acceptance import accept_positions
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 DECIDED_AFTER_PEACE_SECONDS = (110.0, 150.0)
 """In worlds that decide late: long after the last fault, when every alarm must have been told."""
 AGAIN_SECONDS = 20.0
+HEX_DIGITS = b"0123456789abcdef"
 
 
 class Rewriting:
@@ -86,8 +88,13 @@ class Rewriting:
     def _some_bit(self, body: bytes) -> int:
         """Of the whole, of what it says, or of one of the digests in it: each is as likely."""
         rng, statement = self.world.rng, decode_as(Statement, body)
-        part = rng.choice([body, statement.said, statement.log_digest.encode(), statement.said_digest.encode()])
-        return 8 * body.index(part) + rng.randrange(8 * len(part))
+        digest = rng.choice([statement.log_digest, statement.said_digest]).encode()
+        part = rng.choice([body, statement.said, digest, digest])
+        bits: Sequence[int] = range(8 * len(part))
+        if part is digest and rng.random() < 0.5:  # what comes out is a digest, too
+            begin = part.index(b":") + 1
+            bits = [bit for bit in bits if bit // 8 >= begin and part[bit // 8] ^ 1 << bit % 8 in HEX_DIGITS]
+        return 8 * body.index(part) + rng.choice(bits)
 
     # --- what people do -------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import KafkaUnavailable, RedisUnavailable
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic
+from tests.simulation.comings_and_goings import check_model
 
 if TYPE_CHECKING:
     from tests.simulation.actors.tracker import TrackerWorker
@@ -49,6 +50,8 @@ class SenderLine:
     def send(self, topic: Topic, key: str, value: bytes, on_delivery: Delivered = lambda done: None) -> None:
         """See ``Sender``."""
         worker, world = self._worker, self._world
+        if topic in {Topic.VERSION_STATE, Topic.MODEL_UPDATES}:
+            check_model(world, worker.name, key)
         if key != world.model and topic in {Topic.VERSION_STATE, Topic.MODEL_UPDATES}:
             self._send_of_the_neighbour(topic, on_delivery)
             return

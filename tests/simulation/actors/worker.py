@@ -17,20 +17,26 @@ from modelcast.agents.region.registry_watch import RegistryWatch
 from modelcast.agents.region.reporting.heartbeats import HeartbeatSender
 from modelcast.agents.region.reporting.progress import ReportRate
 from modelcast.agents.region.reporting.snapshot_reporter import SnapshotReporter
+from modelcast.agents.region.roster import FleetRoster
 from modelcast.agents.region.shell.ports import RegionPorts
+from modelcast.consumers.discovery.merging import FleetView
+from modelcast.consumers.discovery.watching import FleetWatch
 from modelcast.infra.kafka.outbox import Delivered
 from modelcast.infra.settings import RegionSettings
 from modelcast.schemas import keys
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import ModelAck
 from modelcast.schemas.topics import RECORD_SIZE_MAX, Topic, partition_of
+from tests.simulation.actors.fleet import PodsInSight
 from tests.simulation.actors.line import BucketLine, OriginLine
 from tests.simulation.actors.origin import reader_for
 from tests.simulation.actors.pod_client import PodClient
 from tests.simulation.actors.process import Process
+from tests.simulation.comings_and_goings import DRAIN_SECONDS, check_drained, check_report
 from tests.simulation.time.threads import SimulatedThreads
 
 if TYPE_CHECKING:
+    from tests.simulation.actors.pod import Pod
     from tests.simulation.actors.region import Region
 
 LOAD_TIMEOUT = 30.0
@@ -46,6 +52,9 @@ class Worker(Process):
         self.region = region
         self.assignment = 0  # the number of the last assignment that it heard of
         self.is_assigned = False
+        self.drains = False
+        self.loads_under_way = 0
+        self._is_told_to_stop = False
 
     # --- living and dying ---------------------------------------------------------------------------------
 
@@ -55,14 +64,16 @@ class Worker(Process):
         bucket, outbox = BucketLine(self), Outbox(self)
         liveness = Liveness(SETTINGS.heartbeat_seconds, clock=lambda: world.now)
         watch = RegistryWatch(OriginLine(self), bucket, reader_for(self))
-        reporter = Reporter(self, outbox, rng)
+        reporter = self._reporter = Reporter(self, outbox, rng)
+        self.roster, fleet_watch = self._pods_found(rng)
         self.agent = RegionAgent(
             region.name,
             SETTINGS,
             owner=self.identity,
             ports=RegionPorts(
                 region=region.name,
-                pods={pod.name: PodClient(self, pod) for pod in region.pods},
+                pods=self.roster.pods,
+                roster=self.roster,
                 artifacts=region,
                 reporter=reporter,
                 stores=SimulatedThreads(self),
@@ -79,25 +90,61 @@ class Worker(Process):
             rng=rng,
         )
         self._intake = UpdateIntake(self.agent, watch, schema_threads=SimulatedThreads(self))
-        heartbeats = HeartbeatSender(
+        self._heartbeats = HeartbeatSender(
             outbox,
             region.name,
             self.name.removeprefix(f"{region.name}/"),
+            self.agent,
             SETTINGS.heartbeat_seconds,
             disk=region,
-            registry_id=lambda: watch.registry_id,
-            models_owned=lambda: self.agent.models_owned,
-            on_wake=self.agent.woke,
-            on_heard=liveness.heard,
             threads=SimulatedThreads(self),
             wall_clock_us=lambda: world.now_us,
         )
         self.loop.create_task(self.agent.watch())
-        self.loop.create_task(heartbeats.run())
+        self.loop.create_task(self._heartbeats.run())
+        if region.fleet.discovered:
+            self.loop.create_task(fleet_watch.run())
+
+    def _pods_found(self, rng: random.Random) -> tuple[FleetRoster, FleetWatch]:
+        """As ``RegionFleets`` has it: one fleet, that settings name or that is followed."""
+        fleet, view = self.region.fleet, FleetView()
+        if not fleet.discovered:
+            view = FleetView({address.name: address for address in fleet.addresses()}, seen_at=self.world.now)
+        roster = FleetRoster(
+            ["pods"],
+            [view],
+            lambda member: PodClient(self, fleet.pod_at(member.endpoint.url)),
+            lambda known: self.agent.pods_changed(known),
+        )
+        self.pods_in_sight = PodsInSight(self)
+        return roster, FleetWatch("pods", self.pods_in_sight, lambda seen, _: roster.looked(0, seen), rng=rng)
+
+    def pod_called(self, name: str) -> Pod | None:
+        """Whom it reaches by this name now."""
+        client = self.roster.pods.get(name)
+        return client.pod if isinstance(client, PodClient) else None
+
+    def stop(self) -> None:
+        """SIGTERM: what ``runner`` does then."""
+        if self.up and not self._is_told_to_stop:
+            self._is_told_to_stop = True
+            self.world.trace(self.name, "TOLD TO STOP")
+            self.later(0.0, lambda: self.loop.create_task(self._drain_then_leave()))
+
+    async def _drain_then_leave(self) -> None:
+        self.drains, began = True, self.world.now
+        await self.agent.drain(DRAIN_SECONDS)
+        check_drained(self.world, self, began)
+        self._reporter.flush()
+        self._heartbeats.beat(draining=True)
+        self._intake.close()
+        await self.agent.close()
+        self.leave()
 
     def ended(self) -> None:
         """See ``Process``."""
         self.is_assigned, self.assignment = False, 0
+        self.drains = self._is_told_to_stop = False
 
     def reconnected(self) -> None:
         """See ``Process``."""
@@ -122,6 +169,7 @@ class Worker(Process):
         self.assignment, self.is_assigned = number, True
         self.world.trace(self.name, f"assigned ({number})")
         self.agent.assigned([partition_of(self.world.model)])
+        self.world.kafka.redeliver(self)
 
     def revoked(self, number: int) -> None:
         """Assignment ``number`` is somebody else's: a rebalance begins, and leaves us nothing."""
@@ -147,15 +195,22 @@ class Worker(Process):
 
     def hears_of(self, generation: int) -> bool:
         """An announcement; False: it is not read here now."""
-        if not self.up or self.paused or self.cut_off or not self.is_assigned:
-            return False
         model = self.world.model
         found = self.world.origin.get(keys.log_entry(model, generation), size_max=RECORD_SIZE_MAX)
-        if found is None:
-            return True  # the log was restored from an older copy: the announcement is no longer borne out
-        heard = Heard(found.body, model.encode(), partition_of(model), generation)
+        if found is None:  # the log was restored from an older copy: the announcement is no longer borne out
+            return self._reads
+        return self.takes(Heard(found.body, model.encode(), partition_of(model), generation))
+
+    def takes(self, heard: Heard) -> bool:
+        """A record; False: it is not read here now."""
+        if not self._reads:
+            return False
         self.loop.run(lambda: self._intake.take(heard))
         return True
+
+    @property
+    def _reads(self) -> bool:
+        return self.up and not self.paused and not self.cut_off and self.is_assigned
 
 
 class Outbox:
@@ -174,6 +229,8 @@ class Outbox:
     ) -> None:
         """See ``infra.kafka.outbox.Outbox``."""
         worker, kafka = self._worker, self._worker.world.kafka
+        if topic is Topic.MODEL_ACKS:
+            check_report(worker.world, worker, decode_as(ModelAck, value))
 
         def arrives() -> None:
             if topic is Topic.MODEL_ACKS:
@@ -196,7 +253,8 @@ class Reporter(SnapshotReporter):
 
     def forget(self, model: str) -> None:
         """See ``SnapshotReporter``."""
-        self._process.world.checks.let_go(self._process)
+        if model == self._process.world.model:
+            self._process.world.checks.let_go(self._process)
         super().forget(model)
 
 

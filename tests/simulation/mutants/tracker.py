@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
+from modelcast.agents.tracker.acks.newcomers import Newcomers
 from modelcast.agents.tracker.acks.reports import Reports
 from modelcast.agents.tracker.agent import TrackerAgent
 from modelcast.agents.tracker.decider import rows, snapshots
@@ -14,8 +15,10 @@ from modelcast.agents.tracker.decider.epochs import Epochs
 from modelcast.agents.tracker.decider.waiting import Waiting
 from modelcast.agents.tracker.emitter import Emitter
 from modelcast.agents.tracker.judging import Judging
+from modelcast.infra.registry.shared_listing import SharedListing
 from modelcast.schemas.records import ModelAck
 from tests.simulation.actors.tracker import TrackerWorker
+from tests.simulation.comings_and_goings import FLOOD_IS_CHEAP, ONLY_KNOWN_MODELS
 from tests.simulation.invariants import (
     CONFIRMED,
     CONVERGES,
@@ -27,6 +30,8 @@ from tests.simulation.invariants import (
     SPEAKS_OF_ITS_OWN,
 )
 from tests.simulation.mutants.checks import Mutant
+
+Told = Callable[[str], None]
 
 
 @contextmanager
@@ -88,6 +93,17 @@ def _without_a_fair_queue() -> Iterator[None]:
 
 
 @contextmanager
+def _without_an_answer_about_newcomers() -> Iterator[None]:
+    real = Newcomers.__init__
+
+    def believes(self: Newcomers, listing: SharedListing, found: Told, unknown: Told) -> None:
+        real(self, listing, found, found)
+
+    with patch.object(Newcomers, "__init__", believes):
+        yield
+
+
+@contextmanager
 def _without_overruling() -> Iterator[None]:
     with patch.object(snapshots, "overrules", lambda ack, known, now_us: False):
         yield
@@ -95,10 +111,16 @@ def _without_overruling() -> Iterator[None]:
 
 TRACKER_MUTANTS = (
     Mutant("order of snapshots", _without_order_of_snapshots, frozenset({REPLACED_IS_POWERLESS})),
-    Mutant("timer of the tracker", _without_timer_of_the_tracker, frozenset({SILENT_IS_SAID, CONVERGES})),
+    Mutant("timer of the tracker", _without_timer_of_the_tracker, frozenset({SILENT_IS_SAID, CONVERGES}),
+           ("region cut off", "redis lost")),
     Mutant("end of settling when partitions move on", _without_an_end_of_settling, frozenset({SPEAKS_OF_ITS_OWN})),
     Mutant("bound of epochs", _without_a_bound_of_epochs, frozenset({CONFIRMED, CONVERGES})),
     Mutant("fair queue of the tracker", _without_a_fair_queue, frozenset({SAID_SOON, SILENT_IS_SAID, CONVERGES})),
-    Mutant("overruling of forged numbers", _without_overruling, frozenset({LIE_ENDS, CONVERGES})),
-    Mutant("list of regions", _without_a_list_of_regions, frozenset({ONLY_LISTED, CONFIRMED})),
+    Mutant("overruling of forged numbers", _without_overruling, frozenset({LIE_ENDS, CONVERGES}),
+           ("acks forged under the true epoch",)),
+    Mutant("list of regions", _without_a_list_of_regions, frozenset({ONLY_LISTED, CONFIRMED}),
+           ("acks of made-up regions",)),
+    Mutant("question whether a newcomer exists", _without_an_answer_about_newcomers,
+           frozenset({FLOOD_IS_CHEAP, ONLY_KNOWN_MODELS, CONVERGES}),
+           ("records of made-up models",)),
 )  # fmt: skip

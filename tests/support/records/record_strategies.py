@@ -57,6 +57,15 @@ model_updates = st.builds(
 )
 
 
+spans = st.builds(
+    r.StageSpan,
+    stage=identity,
+    begun_ms=st.integers(-(10**9), 10**9),
+    ended_ms=st.none() | st.integers(-(10**9), 10**9),
+    busy_ms=counts,
+)
+
+
 @st.composite
 def model_commands(draw: st.DrawFn) -> r.ModelCommand:
     """A command whose targets and alias go with its kind."""
@@ -122,7 +131,8 @@ def model_acks(draw: st.DrawFn) -> r.ModelAck:
             bytes_planned=counts,
             bytes_per_second=seconds,
             way=text,
-            stage_seconds=durations,
+            spans_since_us=times_us,
+            spans=_tuples(spans),
             attempts=counts,
             error=text,
             log_digest=maybe_digest,
@@ -171,7 +181,8 @@ region_states = st.builds(
     bytes_planned=counts,
     bytes_per_second=seconds,
     way=text,
-    stage_seconds=durations,
+    spans_since_us=times_us,
+    spans=_tuples(spans),
     error=text,
     pods=_tuples(pod_reports, 2),
     pods_omitted=counts,

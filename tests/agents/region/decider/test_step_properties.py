@@ -199,7 +199,8 @@ class World:
                 wanted = update.artifact.manifest_digest
                 if lucky:
                     return Fetched(wanted)
-                asked_to_stop = ["cancelled"] if wanted in self.replica.pending.cancelled else []
+                pending = self.replica.pending
+                asked_to_stop = ["cancelled"] if wanted in pending.cancelled or pending.holding else []
                 kind = data.draw(st.sampled_from(["cut", "damaged", *asked_to_stop]))
                 return FetchFailed(wanted, "x", damaged=kind == "damaged", cancelled=kind == "cancelled")
             case Load(pod, order):
@@ -251,6 +252,8 @@ def test_states_move_only_as_they_may_and_nothing_is_asked_twice(
             world.on(Folded(folds[world.unread]))
         elif choice == 1:
             world.on(data.draw(rosters))
+        elif choice == 3:
+            world.on(Holding(data.draw(st.booleans())))
         elif choice == 2 or not world.under_way:
             world.now = min(world.replica.wakes_at(world.now), world.now + 100)
             world.on(Tick())

@@ -6,7 +6,7 @@ import pytest
 
 from modelcast.agents.tracker.decider.fold import fold, readable_until_us
 from modelcast.schemas.codec import decode, encode
-from modelcast.schemas.records import CommandKind, Entry, ModelAck, VersionState
+from modelcast.schemas.records import CommandKind, Entry, ModelAck, StageSpan, VersionState
 from modelcast.schemas.states import PodState, State
 from modelcast.schemas.topics import RECORD_SIZE_MAX
 from tests.agents.tracker.folded import BOTH, NOW_US, TIMES, known, row, serving, state_of
@@ -215,11 +215,12 @@ def test_a_hundred_regions_of_very_many_pods_fit_into_one_record(pods: int) -> N
 def test_pods_that_failed_are_named_where_there_is_room_for_them_whatever_the_number_of_regions() -> None:
     regions = tuple(f"region-{n:03d}" for n in range(200))
     acks: list[ModelAck] = []
-    stages = {"announce": 0.1, "plan": 0.2, "fetch": 3.0, "verify": 0.2, "load": 2.0, "readback": 0.1}
+    names = ("wait", "manifest", "plan", "fetch", "origin", "verify", "load")
+    stages = tuple(StageSpan(name, 120, 3_200, 3_000) for name in names)
     for region in regions:
         reports = [replace(pod(f"bad-{n}", None, 0, PodState.FAILED), error="no memory") for n in range(3)]
         made = pages(region, [*reports, *(pod(f"good-{n}", 1, 1) for n in range(20))])
-        acks += [replace(a, stage_seconds=stages) for a in made]
+        acks += [replace(a, spans_since_us=NOW_US, spans=stages) for a in made]
     state = state_of([update(1, 1)], acks, expected=regions)
     assert sum(p.state is PodState.FAILED for r in state.regions for p in r.pods) == 600
     assert len(encode(state)) <= RECORD_SIZE_MAX

@@ -1,0 +1,135 @@
+"""Real daemons, a real Prometheus, a real Alertmanager: a normal day is quiet, real faults are told, panels answer.
+
+The rules are scaled (``scaling.py``): half as slow on the normal day, a twentieth while faults are waited for.
+What takes hours however it is scaled, or can't be brought about from outside, is left to promtool (``faults.py``).
+"""
+
+import shlex
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from modelcast.infra.kafka.client import make_producer
+from modelcast.infra.local.layout import ORIGIN_BUCKET, inherited_env
+from modelcast.infra.local.servers.s3 import client_for
+from modelcast.infra.settings import KafkaSettings, Settings
+from modelcast.schemas.topics import Topic
+from tests.infra.monitoring.conftest import REGIONS, Scraped, rules
+from tests.infra.monitoring.faults import AT_ONCE, LONGER, SILENCE, WITHOUT_DAEMONS, WITHOUT_KAFKA
+from tests.infra.monitoring.test_grafana import queries
+from tests.support.processes.command_line import SECONDS_MAX, CommandLine, pods_of, predicts
+from tests.support.processes.forked import run_command
+from tests.support.servers.shared_servers import shared
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.real, pytest.mark.soak, pytest.mark.timeout(600)]
+
+OF_EVENTS = {"modelcast_pod_worker_crashes_total", "modelcast_dashboard_resyncs_total"}
+"""Counters of what does not happen here."""
+
+
+@pytest.fixture
+def modelcast(scraped: Scraped, tmp_path: Path) -> CommandLine:
+    return CommandLine(scraped.stack.env, tmp_path)
+
+
+def damage_origin(scraped: Scraped, model: str, version: int, modelcast: CommandLine) -> None:
+    """Have other bytes in the place of a version's."""
+    s3 = client_for(scraped.stack.env["MODELCAST_STORES__ORIGIN__ENDPOINT_URL"])
+    for each in modelcast("inspect", f"{model}/{version}", "-o", "json").json["files"]:
+        key = f"blobs/sha256/{each['digest'].removeprefix('sha256:')}"
+        size = s3.head_object(Bucket=ORIGIN_BUCKET, Key=key)["ContentLength"]
+        s3.put_object(Bucket=ORIGIN_BUCKET, Key=key, Body=bytes(size))
+
+
+def typed(modelcast: CommandLine, command: str) -> int:
+    """The exit code of what an alert tells people to type."""
+    env = {**inherited_env(), **modelcast.env}
+    words = shlex.split(command)[1:]
+    done = run_command(shared("forks"), words, folder=modelcast.folder, env=env, seconds=SECONDS_MAX)
+    assert done.out.strip() or done.err.strip(), command
+    return done.code
+
+
+def test_a_normal_day_is_quiet(scraped: Scraped, modelcast: CommandLine) -> None:
+    pods = pods_of(scraped.stack.env)
+    for number in (1, 2):
+        for model in ("fraud", "churn"):
+            modelcast("publish", model, modelcast.model(number), "--wait")
+        assert {predicts(pod, "fraud")[0] for pod in pods} == {number}
+    modelcast("pin", "fraud/1", "--region", "us", "--yes", "--reason", "an audit")
+    modelcast("unpin", "fraud", "--region", "us", "--yes")
+    modelcast("reload", "churn", "--yes")
+    modelcast("rollback", "churn", "--yes", "--wait")
+    for name in [name for name in scraped.stack.services if name not in {"s3", "redis", "kafka"}]:
+        scraped.restart(name)
+    modelcast("publish", "fraud", modelcast.model(3), "--wait")
+    until(lambda: {predicts(pod, "fraud")[0] for pod in pods} == {3}, "all serve the third")
+    until(scraped.prometheus.up, "everything is scraped again")
+    assert scraped.prometheus.fired() == set()
+
+
+def test_every_alert_fires_in_a_real_fault_and_every_panel_answers(scraped: Scraped, modelcast: CommandLine) -> None:
+    prometheus, began = scraped.prometheus, time.monotonic()
+    for model in ("damaged", "stuck", "pinned", "alarmed"):
+        modelcast("publish", model, modelcast.model(1), "--wait")
+    prometheus.use(rules(1 / 20))
+
+    def fired() -> set[str]:
+        return prometheus.fired(f"{int(time.monotonic() - began) + 1}s")
+
+    def wait_for(*names: str, seconds: float = 90) -> None:
+        until(lambda: set(names) <= fired(), lambda: f"{sorted(set(names) - fired())} did not fire", seconds, every=0.5)
+
+    # A fleet whose file is gone when its region starts; bytes that change in the origin before they are fetched.
+    scraped.discovered.unlink()
+    scraped.restart("region-ap")
+    for region in REGIONS:
+        scraped.signal(f"region-{region}", signal.SIGSTOP)
+    modelcast("publish", "damaged", modelcast.model(4.5))
+    damage_origin(scraped, "damaged", 2, modelcast)
+    for region in REGIONS:
+        scraped.signal(f"region-{region}", signal.SIGCONT)
+    # A model that does not load; the only version quarantined; noise; a pin that is left behind.
+    bad = modelcast.folder / "bad"
+    bad.mkdir()
+    (bad / "model.txt").write_text("no model")
+    modelcast("publish", "unloadable", bad)
+    modelcast("quarantine", "alarmed/1", "--yes", "--reason", "biased")
+    producer = make_producer(
+        Settings(kafka=KafkaSettings(bootstrap_servers=scraped.stack.env["MODELCAST_KAFKA__BOOTSTRAP_SERVERS"]))
+    )
+    producer.produce(Topic.MODEL_ACKS, b"noise", key=b"fraud")
+    assert producer.flush(20) == 0
+    modelcast("pin", "pinned/1", "--region", "us", "--yes", "--reason", "an audit")
+    # A pod that stands still while its models move on, and a region that does, with records to read; no Redis.
+    scraped.signal("pod-us-0", signal.SIGSTOP)
+    for model in ("stuck", "pinned", "fraud", "churn"):
+        modelcast("publish", model, modelcast.model(5))
+    wait_for(*AT_ONCE)
+    scraped.signal("region-eu", signal.SIGSTOP)
+    scraped.signal("redis", signal.SIGSTOP)
+    for model in ("stuck", "fraud"):
+        modelcast("publish", model, modelcast.model(6))
+    wait_for(*SILENCE)
+    until(
+        lambda: scraped.alertmanager.states().get("RegionSilent") == {"suppressed"},
+        lambda: f"one message for many silent regions: {scraped.alertmanager.states()}",
+        60,
+    )
+    assert "active" in scraped.alertmanager.states()["ManyRegionsSilent"]
+    wait_for(*LONGER, seconds=200)
+    for command in prometheus.commands():
+        assert typed(modelcast, command) in {0, 1, 6}, command  # 1, 6: doctor has found what is wrong
+    empty = {what: expr for what, expr in queries(model="fraud", region="us").items() if not prometheus.query(expr)}
+    assert {what: expr for what, expr in empty.items() if not any(name in expr for name in OF_EVENTS)} == {}
+    # Kafka stands still, and something is published all the same; then nobody is left to tell.
+    scraped.signal("redis", signal.SIGCONT)
+    scraped.signal("kafka", signal.SIGSTOP)
+    modelcast("publish", "churn", modelcast.model(7), code=7, MODELCAST_KAFKA__TIMEOUT_SECONDS="5")
+    wait_for(*WITHOUT_KAFKA, seconds=180)
+    scraped.daemon("tracker").child.kill()
+    scraped.daemon("dashboard").child.kill()
+    wait_for(*WITHOUT_DAEMONS)

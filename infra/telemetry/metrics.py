@@ -16,6 +16,18 @@ LATENCY_SECONDS = (
 CONVERGENCE_BUCKETS_SECONDS = (1, 2.5, 5, 10, 20, 30, 45, 60, 120, 300, 600, 1800, 3600)
 LOAD_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
+# --- every daemon -------------------------------------------------------------------------------------------
+
+BUILD_INFO = Gauge("modelcast_build_info", "1; the label tells which version of Modelcast runs.", ("version",))
+
+
+def installed_version() -> str:
+    """Modelcast's own, as it is installed."""
+    from importlib.metadata import version  # here, as every command imports this module
+
+    return version("modelcast")
+
+
 # --- publisher and commands ---------------------------------------------------------------------------------
 
 PUBLICATIONS = Counter(

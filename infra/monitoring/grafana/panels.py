@@ -400,6 +400,7 @@ ITSELF = DashboardSpec(
             "none",
             ('max by (job, instance) (scrape_samples_scraped{job=~"modelcast-.+"})', "{{job}} {{instance}}"),
         ),
+        _lines("Versions that run", "none", ("count by (version) (modelcast_build_info)", "{{version}}")),
         _lines("Fold of one model, p95", "s", (_p95("modelcast_fold_seconds"), "fold")),
         _lines("Pods folded", "cps", ("sum(rate(modelcast_folded_pods_total[$__rate_interval]))", "pods")),
         _bars(

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.cli.test_help import parsed
+from tests.infra.monitoring.faults import BROUGHT_ABOUT, ELSEWHERE
 from tests.support.servers.stores import required_binary
 
 ROOT = Path(__file__).parents[3]
@@ -123,6 +124,11 @@ def test_every_alert_has_a_series_that_makes_it_fire_and_one_that_keeps_it_quiet
     quiet = yaml.safe_load((HERE / "alerts_test.yml").read_text())["tests"][0]["alert_rule_test"]
     assert set(FIRING) == set(names)
     assert {each["alertname"] for each in quiet} == set(names)
+
+
+def test_every_alert_is_brought_about_by_a_real_fault_or_it_is_said_why_not() -> None:
+    assert sorted([*BROUGHT_ABOUT, *ELSEWHERE]) == sorted(rule["alert"] for rule in alerts())
+    assert all(ELSEWHERE.values())
 
 
 def shown() -> set[str]:

@@ -15,18 +15,18 @@ from modelcast.schemas.topics import Topic
 from tests.agents.region.scene import SOON, Scene
 from tests.agents.region.words import MODEL, REGION, REGISTRY, Log
 from tests.agents.tracker.makers import pages, pod
-from tests.agents.tracker.test_spans import Spans
+from tests.support.servers.otlp import KeptSpans
 
 PATH = ("region", REGION)
 
 
 @pytest.fixture
-def spans() -> Spans:
-    return Spans()
+def spans() -> KeptSpans:
+    return KeptSpans()
 
 
 @pytest.fixture
-async def scene(spans: Spans) -> AsyncIterator[Scene]:
+async def scene(spans: KeptSpans) -> AsyncIterator[Scene]:
     made = Scene(Log().publish(1))
     made.world = replace(made.world, observer=SpanSteps(spans, REGION, LoggedSteps()))
     made.reconciler = Reconciler(MODEL, made.world, made.state, made.book, SOON, made.replaced.append)
@@ -34,7 +34,7 @@ async def scene(spans: Spans) -> AsyncIterator[Scene]:
     await made.end()
 
 
-def of(spans: Spans, generation: int) -> dict[str, list[SpanRecord]]:
+def of(spans: KeptSpans, generation: int) -> dict[str, list[SpanRecord]]:
     found: dict[str, list[SpanRecord]] = {}
     for span in spans.taken:
         if span.key == TraceKey(REGISTRY, MODEL, generation):
@@ -42,7 +42,7 @@ def of(spans: Spans, generation: int) -> dict[str, list[SpanRecord]]:
     return found
 
 
-async def test_an_entry_is_one_span_of_the_region_with_its_steps_below(scene: Scene, spans: Spans) -> None:
+async def test_an_entry_is_one_span_of_the_region_with_its_steps_below(scene: Scene, spans: KeptSpans) -> None:
     await scene.start()
     await scene.serves(1)
     await scene.until(lambda: f"region {REGION}" in of(spans, 1), "the region's span is over")
@@ -60,7 +60,7 @@ async def test_an_entry_is_one_span_of_the_region_with_its_steps_below(scene: Sc
 
 
 async def test_a_pod_that_does_not_answer_is_a_failed_load_and_the_next_one_is_told_too(
-    scene: Scene, spans: Spans
+    scene: Scene, spans: KeptSpans
 ) -> None:
     scene.pods["p"].away = True
     await scene.start()
@@ -72,7 +72,7 @@ async def test_a_pod_that_does_not_answer_is_a_failed_load_and_the_next_one_is_t
     assert {span.attributes["modelcast.pod"] for span in of(spans, 1)["read back"]} == {"p", "q"}
 
 
-async def test_what_is_served_already_is_no_new_span(scene: Scene, spans: Spans) -> None:
+async def test_what_is_served_already_is_no_new_span(scene: Scene, spans: KeptSpans) -> None:
     await scene.start()
     await scene.serves(1)
     await scene.until(lambda: f"region {REGION}" in of(spans, 1), "the region's span is over")
@@ -82,7 +82,7 @@ async def test_what_is_served_already_is_no_new_span(scene: Scene, spans: Spans)
     assert len(spans.taken) == taken
 
 
-def test_an_entry_is_acknowledged_once_when_kafka_has_it(spans: Spans) -> None:
+def test_an_entry_is_acknowledged_once_when_kafka_has_it(spans: KeptSpans) -> None:
     sent: list[object] = []
     outcomes = iter((False, True, True))
 

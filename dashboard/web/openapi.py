@@ -22,7 +22,7 @@ _OFFSET = {"name": "offset", "in": "path", "required": True, "schema": {"type": 
 _VERSION = {"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
 _LEVEL = {"name": "level", "in": "query", "schema": {"type": "string", "enum": list(LEVELS)}}
 _TIMEOUT = {"name": "timeout", "in": "query", "description": "seconds", "schema": {"type": "number"}}
-_GENERATION = {"name": "generation", "in": "query", "schema": {"type": "integer", "minimum": 0}}
+_GENERATION: dict[str, Any] = {"name": "generation", "in": "query", "schema": {"type": "integer", "minimum": 0}}
 _REGION = {"name": "region", "in": "path", "required": True, "schema": {"type": "string"}}
 
 _INSTANT = "ISO 8601, or microseconds since 1970"
@@ -36,6 +36,9 @@ def _version(name: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}}
 
 
+_ONE_GENERATION: dict[str, Any] = {
+    "name": "generation", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}
+}  # fmt: skip
 _FROM, _TO, _TIME = (_query(name, _INSTANT) for name in ("from", "to", "time"))
 _OF_MODEL, _IN_REGION = _query("model", "its name", required=True), _query("region", "only this one")
 
@@ -66,6 +69,11 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
         "What each region served in a span, and how long publications took.",
         history_answers.HistoryAnswer,
         [_MODEL, _FROM, _TO],
+    ),
+    "/models/{model}/generations/{generation}": (
+        "How one generation of a model went.",
+        history_answers.GenerationAnswer,
+        [_MODEL, _ONE_GENERATION],
     ),
     "/models/{model}/diff": (
         "What differs between two versions.",

@@ -89,6 +89,9 @@ async def test_nothing_yet_says_why() -> None:
 async def test_what_is_old_is_never_ok() -> None:
     async with TopApp(DashboardFeed(overviews.overview(), age_seconds=300)).run_test(size=SIZE) as pilot:
         assert "[· OK]" not in await seen(pilot, "▲ OLD: the tracker last reported")
+        await pilot.press("enter")
+        await until_async(lambda: isinstance(pilot.app.screen, ModelScreen))
+        assert "[· OK]" not in await seen(pilot, "▲ OLD: the tracker last reported", "[· OK then] eu-west")
 
 
 async def test_the_cursor_walks_and_stays_on_its_row_while_others_come() -> None:

@@ -116,13 +116,21 @@ class Dashboard:
         if batch.workers is not None:
             self.overview.workers = batch.workers
         if batch.source == "redis":
-            self._tracker_at = None if batch.tracker_seconds is None else now - batch.tracker_seconds
+            self._hear_tracker(batch, now)
         for stated, at_us in sorted(batch.entries, key=lambda pair: pair[1]):
             if (line := self.announced.take(stated, at_us)) is not None:
                 self.stream.send("entry", line, now)
         if changed:
             self.stream.send("tick", self.freshness(), now)
         self._wake.set()
+
+    def _hear_tracker(self, batch: NewsBatch, now: float) -> None:
+        if batch.reach is Reach.AWAY:
+            self._tracker_at = None
+        elif batch.tracker_seconds is not None:
+            self._tracker_at = now - batch.tracker_seconds
+        elif self._tracker_at is None:
+            self._tracker_at = now  # Redis knows of none: that is so since then at least
 
     @contextmanager
     def listening(self, model: str) -> Iterator[asyncio.Event]:

@@ -4,7 +4,7 @@ import { listen } from "./link.js";
 
 const RECOVERED_SECONDS = 120;
 const QUIET_SECONDS = 4.5; // two missed ticks: the stream may be open and dead
-const UNHEARD_SECONDS = 5; // a tracker tells each second that it lives
+const UNHEARD_SECONDS = 3; // a tracker tells each second that it lives
 
 export const store = {
   statuses: new Map(), // status -> {shape, light, dark, means}
@@ -52,8 +52,8 @@ export function trackerAge() {
 /** Seconds since a tracker reported that it lives, if that is too long; else 0. */
 export function trackerUnheard() {
   if (!store.fresh || store.fresh.tracker_seconds === null) return 0;
-  const seconds = store.fresh.tracker_seconds + (store.offsetUs + performance.now() * 1000 - store.fresh.as_of_us) / 1e6;
-  return seconds > UNHEARD_SECONDS ? seconds : 0;
+  if (store.fresh.tracker_seconds <= UNHEARD_SECONDS) return 0; // as the dashboard saw it: what the page waits for is no silence
+  return store.fresh.tracker_seconds + (store.offsetUs + performance.now() * 1000 - store.fresh.as_of_us) / 1e6;
 }
 
 /** Whether the page shows how things were. */

@@ -36,7 +36,7 @@ def _version(name: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}}
 
 
-_GENERATION: dict[str, Any] = {
+_ONE_GENERATION: dict[str, Any] = {
     "name": "generation", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}
 }  # fmt: skip
 _FROM, _TO, _TIME = (_query(name, _INSTANT) for name in ("from", "to", "time"))
@@ -73,7 +73,7 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
     "/models/{model}/generations/{generation}": (
         "How one generation of a model went.",
         history_answers.GenerationAnswer,
-        [_MODEL, _GENERATION],
+        [_MODEL, _ONE_GENERATION],
     ),
     "/models/{model}/diff": (
         "What differs between two versions.",

@@ -44,7 +44,7 @@ def silent(_connection: socket.socket) -> None:
     time.sleep(600)
 
 
-BOMB = gzip.compress(bytes(200 * MIB))
+BOMB = gzip.compress(bytes(32 * MIB))
 ANSWERS: dict[str, Answer] = {
     "garbage": says(bytes(range(256)) * 256),
     "nothing": says(b""),

@@ -18,7 +18,7 @@ from tests.consumers.pod.models import adder, order
 from tests.consumers.pod_clients.hostile_urls import hostile_urls
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
-HASTY = Timeouts(connect=5.0, read=1.5, load=1.5)
+HASTY = Timeouts(connect=5.0, read=1.0, load=1.0)
 
 
 @pytest.fixture(scope="module")

@@ -272,29 +272,6 @@ def test_figures_read_the_same_as_everywhere(shown: Shown, look: Look) -> None:
     assert amounts == [size(each) for each in sizes]
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("name", ["healthy", "everything", "silent", "refused", "hostile", "empty"])
-def test_nothing_keeps_anyone_out(shown: Shown, look: Look, name: str, width: int, dark: bool) -> None:
-    from axe_playwright_python.base import AXE_FILE_PATH
-
-    shown.say(STATES[name](), entries=entries() if name == "everything" else ())
-    paths = (
-        ["/"]
-        if name != "everything"
-        else ["/", "/models/ranker", "/regions/ap-south", "/regions", "/kafka", "/history?model=ranker", "/refused"]
-    )
-    past(shown.origin, time.time_ns() // 1000)
-    shown.groups.take(overviews.groups(), time.time_ns() // 1000)
-    for path in paths:
-        page = look(path, width=width, dark=dark)
-        page.wait_for_timeout(300)
-        page.evaluate(AXE_FILE_PATH.read_text())
-        found = page.evaluate("() => axe.run()")
-        assert [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in found["violations"]] == []
-        page.close()
-
-
 def test_the_matrix_is_quick(shown: Shown, look: Look) -> None:
     shown.say(overviews.large())
     page = look("/")

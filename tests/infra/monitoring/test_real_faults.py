@@ -75,6 +75,7 @@ def test_every_alert_fires_in_a_real_fault_and_every_panel_answers(scraped: Scra
     prometheus, began = scraped.prometheus, time.monotonic()
     for model in ("damaged", "stuck", "pinned", "alarmed"):
         modelcast("publish", model, modelcast.model(1), "--wait")
+    assert {predicts(pod, "damaged")[0] for pod in pods_of(scraped.stack.env)} == {1}
     prometheus.use(rules(1 / 20))
 
     def fired() -> set[str]:

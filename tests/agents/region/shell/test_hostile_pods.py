@@ -13,7 +13,7 @@ from tests.agents.region.scene import Scene
 from tests.agents.region.words import MODEL, Log
 from tests.consumers.pod_clients.hostile_urls import hostile_urls
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.soak, pytest.mark.timeout(60)]
 
 
 async def test_pods_that_answer_nonsense_are_told_with_a_reason_and_blame_no_version() -> None:

@@ -157,7 +157,7 @@ class TritonEngine:
         except InferenceServerException as error:
             message = f"the recorded sample is refused: {error.message()}"
             code = BLAMES_THE_VERSION if str(error.status()).endswith("INVALID_ARGUMENT") else "server_failed"
-            raise LoadFailed(message, code=code) from None
+            raise LoadFailed(message, code=environment_code(message) or code) from None
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``. Never the repository index: it keeps the names of the dead."""

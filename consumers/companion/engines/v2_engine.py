@@ -96,7 +96,7 @@ class V2Engine(HttpEngine):
         message = answer.message if answer.status != 200 else "its answer is no JSON"
         raise load_refused(
             ServerAnswer(answer.status, answer.body, f"the recorded sample is refused: {message}"),
-            BLAMES_THE_VERSION if answer.status in {400, 422} else "server_failed",
+            BLAMES_THE_VERSION if answer.status in {400, 422} and isinstance(answer.body, dict) else "server_failed",
         )
 
 

@@ -2,12 +2,12 @@
 
 from hypothesis import strategies as st
 
+import modelcast.schemas.probes as p
 from modelcast.schemas import records as r
 from modelcast.schemas.avro.record_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, VERSION_MAX
-from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeRegion, ProbeState
 from modelcast.schemas.states import PodState, State
 
 text = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -253,9 +253,9 @@ statements = st.builds(
     said=st.binary(max_size=64),
 )
 maybe_seconds = st.none() | seconds
-probes = st.builds(Probe, registry_id=identity, probe_id=identity, worker=identity, sent_at_us=times_us)
+probes = st.builds(p.Probe, registry_id=identity, probe_id=identity, worker=identity, sent_at_us=times_us)
 probe_answers = st.builds(
-    ProbeAnswer,
+    p.ProbeAnswer,
     registry_id=identity,
     probe_id=identity,
     region=model_names,
@@ -263,7 +263,7 @@ probe_answers = st.builds(
     announced_at_us=times_us,
 )
 probe_regions = st.builds(
-    ProbeRegion,
+    p.ProbeRegion,
     region=model_names,
     answered_at_us=times_us,
     seconds=maybe_seconds,
@@ -271,7 +271,7 @@ probe_regions = st.builds(
     lost_today=counts,
 )
 probe_states = st.builds(
-    ProbeState,
+    p.ProbeState,
     registry_id=identity,
     partition=st.integers(0, 11),
     probe_id=identity,

@@ -36,6 +36,7 @@ READS = {
         Topic.REGION_HEARTBEATS,
         Topic.VERSION_STATE,
         Topic.VERSION_CHANGES,
+        Topic.PROBE_STATE,
     },
     VIEWER: set(Topic) - {Topic.VERSION_CHANGES},
     EU: {Topic.MODEL_UPDATES},
@@ -45,7 +46,7 @@ READS = {
 WRITES = {
     PUBLISHER: {Topic.MODEL_UPDATES},
     OPERATOR: {Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS},
-    TRACKER: {Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.MODEL_UPDATES, Topic.DEAD_LETTERS},
+    TRACKER: set(Topic) - {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS},
     VIEWER: set(),
     EU: {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS},
     US: {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS},

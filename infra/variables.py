@@ -28,6 +28,7 @@ FOR_TESTS = (
     "PROMTOOL",
     "PROMETHEUS",
     "ALERTMANAGER",
+    "AMTOOL",
 )
 """What such names begin with."""
 

@@ -211,6 +211,8 @@ class ChangesFollower:
                 log.info("another worker has archived the same; going on after it", partition=partition)
                 archive.begin(*self._ends(consumer, partition))
                 begun = True
+            elif gone := archive.merge(now_us):
+                log.info("segments of the history were merged by day", partition=partition, gone=gone)
             elif self._is_read(consumer, partition, archive, now_us):
                 archive.mark(now_us)
         if begun:

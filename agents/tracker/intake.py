@@ -21,8 +21,8 @@ from modelcast.infra.telemetry.metrics import RECORDS
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import DecodeError, StoreUnavailable, UnknownSchema
 from modelcast.schemas.log.statements import read_stated
-from modelcast.schemas.probes import is_probe
-from modelcast.schemas.records import Probe, RegionHeartbeat
+from modelcast.schemas.probes import Probe, is_probe
+from modelcast.schemas.records import RegionHeartbeat
 from modelcast.schemas.topics import Topic
 
 LEARNING_MAX = 1_000

@@ -17,8 +17,7 @@ from modelcast.infra.settings import TrackerSettings
 from modelcast.infra.telemetry.metrics import PROBE_LAST_SUCCESS, PROBE_SECONDS
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.errors import ModelcastError
-from modelcast.schemas.probes import PROBE_KEYS
-from modelcast.schemas.records import Probe, ProbeAnswer, ProbeState
+from modelcast.schemas.probes import PROBE_KEYS, Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.topics import Topic
 
 LOOK_SECONDS = 0.25

@@ -94,7 +94,7 @@ def test_what_was_served_is_known_after_kills_and_without_kafka_and_redis(rig: R
     then = at(one_us)
     assert {r: p.served.change and p.served.change.version for r, p in then.items()} == everywhere
     assert {p.served.certainty for p in then.values()} == {Certainty.CONFIRMED}
-    assert {p.wanted.version for p in then.values()} == {1}
+    assert {p.aspired.version for p in then.values()} == {1}
     then = at(half_us)
     assert then["eu"].served.change is not None
     assert then["eu"].served.change.version == 2

@@ -18,8 +18,8 @@ from modelcast.schemas import keys
 from modelcast.schemas.codec import decode, encode
 from modelcast.schemas.errors import StoreUnavailable
 from modelcast.schemas.log.registry_id import encode_registry_id
-from modelcast.schemas.probes import PROBE_KEYS
-from modelcast.schemas.records import Probe, ProbeAnswer, ProbeState, RegionHeartbeat
+from modelcast.schemas.probes import PROBE_KEYS, Probe, ProbeAnswer, ProbeState
+from modelcast.schemas.records import RegionHeartbeat
 from modelcast.schemas.topics import Topic, partition_of
 from tests.support.virtual_time import in_virtual_time
 

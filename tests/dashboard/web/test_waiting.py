@@ -73,7 +73,7 @@ async def test_what_is_old_decides_nothing_and_says_its_age(board: Dashboard, se
     old = await frame(await client.get(WAIT))
     assert (old["event"], old["data"]["there"]) == ("waiting", ["eu"])
     assert old["data"]["age_seconds"] > 190
-    assert "the tracker last spoke" in old["data"]["late"]
+    assert "the tracker last reported" in old["data"]["late"]
 
 
 async def test_looks_do_not_grow_with_time_and_a_model_that_is_not_known_yet_is_waited_for(

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
+from modelcast.dashboard.view.probe import SeenProbe
 from modelcast.producers import Publisher
+from modelcast.schemas.probes import ProbeRegion, ProbeState
 from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCommand
 from tests.dashboard import overviews
@@ -318,3 +320,33 @@ def test_a_command_is_looked_at_before_it_is_given(shown: Shown, look: Look, kee
     page.get_by_role("button", name="show what it would change").click()
     page.get_by_text("It would change nothing").wait_for()
     assert page.evaluate("() => [localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+
+
+def probed() -> NewsBatch:
+    """A probe that one region did not answer."""
+    now_us = time.time_ns() // 1000
+    rows = [ProbeRegion(name, now_us, 0.09, True, 0) for name in ("eu-west", "us-east", "us-west")]
+    rows.append(ProbeRegion("ap-south", now_us - 900 * SECOND, None, True, 2))
+    state = ProbeState(
+        "registry", 4, "probe", "tracker", 30.0, now_us - 12 * SECOND, now_us, 0.012, 0.008, 0.02, now_us,
+        now_us // (86_400 * SECOND), 2_880, 2, "ap-south did not answer in 60 s", tuple(rows),
+    )  # fmt: skip
+    return NewsBatch("kafka", Reach.LIVE, probes=(SeenProbe(state, 0.14),))
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
+def test_the_probe_is_shown_hop_by_hop_and_who_did_not_answer_it(
+    shown: Shown, look: Look, keep: Keep, width: int, dark: bool
+) -> None:
+    shown.say(overviews.everything())
+    shown.groups.take(overviews.groups(), time.time_ns() // 1000)
+    shown.take(probed())
+    page = look("/kafka", width=width, dark=dark)
+    probe = page.locator("section[aria-label=probe]")
+    probe.locator(".probe").wait_for()
+    told = " ".join(probe.inner_text().split())
+    assert "store answers 12 ms → Kafka 8 ms → 3 of 4 regions p50 90 ms, p95 90 ms → tracker 20 ms → page 0.1 s" in told
+    assert "lost 2 of 2,880 today (UTC); unanswered by ap-south" in told
+    assert "ap-south did not answer in 60 s" in told
+    keep(page, f"kafka-probe-{width}-{'dark' if dark else 'light'}")
+    assert overflows(page) <= 0

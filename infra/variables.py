@@ -29,6 +29,7 @@ FOR_TESTS = (
     "PROMETHEUS",
     "ALERTMANAGER",
     "AMTOOL",
+    "HONESTY_ROUNDS",
 )
 """What such names begin with."""
 

@@ -140,6 +140,23 @@ def test_days_are_merged_and_the_answers_stay_whenever_the_merger_died(seed: int
     _agrees(rng, store, changes, questions=60)
 
 
+def test_a_merge_that_was_cut_off_before_it_deleted_doubles_nothing() -> None:
+    store, changes = archived(random.Random(7), 300, risk=0.0)
+    span = (BEGIN_US, changes[-1].changed_at_us)
+    before = {model: HistoryReader(store).recorded(model, *span) for model in MODELS}
+    undeletable(store)
+    with pytest.raises(Died):
+        merge_days(store, 3, span[1] + 72 * 3600 * SECOND)
+    assert {model: HistoryReader(store).recorded(model, *span) for model in MODELS} == before
+
+
+def undeletable(store: MortalStore) -> None:
+    def delete(key: str) -> None:
+        raise Died
+
+    store.delete = delete  # type: ignore[method-assign]
+
+
 def keys_of(store: MortalStore) -> list[str]:
     return [info.key for info in store.list(keys.changes_prefix(3)) if info.key.endswith(".avro")]
 

@@ -152,6 +152,8 @@ _MADE: dict[str, Callable[[Path], Peer]] = {
     "granian": lambda home: Bare(home, "granian"),
 }
 PEERS = ("ours", *_MADE)
+BY_HAND = frozenset({"triton-by-hand", "triton-naive", "mlserver-naive"})
+BARE = frozenset({"aiohttp", "aiohttp-isolated", "uvicorn", "granian"})
 RELOADED = frozenset({"ours", "triton", "mlserver0", "mlserver1", "kserve"})
 """Those whose memory is looked at after many reloads: the others promise nothing, and it takes minutes."""
 

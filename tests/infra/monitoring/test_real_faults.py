@@ -24,7 +24,7 @@ from tests.support.processes.forked import run_command
 from tests.support.servers.shared_servers import shared
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.real, pytest.mark.soak, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.soak, pytest.mark.timeout(900)]
 
 OF_EVENTS = {"modelcast_pod_worker_crashes_total", "modelcast_dashboard_resyncs_total"}
 """Counters of what does not happen here."""

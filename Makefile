@@ -45,7 +45,7 @@ test-real: $(BROWSER)
 
 # One test, which runs the others of `make test` by itself, in as many processes as they take.
 test-road: $(DEV)
-	@$(BIN)/pytest -m road tests/integration/test_road_without_deltas.py $(ARGS)$(NOTE_STATUS)
+	@$(BIN)/pytest -m road tests/integration/packaging/test_road_without_deltas.py $(ARGS)$(NOTE_STATUS)
 
 lint: $(DEV)
 	$(BIN)/ruff check

@@ -13,6 +13,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "publish": "modelcast publish fraud ./model --metric auc=0.93 --wait",
         "get": "modelcast get fraud --watch",
         "describe": "modelcast describe fraud/7",
+        "top": "modelcast top --url http://dashboard.example:9470",
         "wait": "modelcast wait fraud/7 --level quorum --timeout 10m",
         "history": "modelcast history fraud --last 20",
         "diff": "modelcast diff fraud/7 fraud/8",

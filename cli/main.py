@@ -102,7 +102,7 @@ def _named(error: OSError) -> str:
 
 def _register() -> None:
     from modelcast.cli import delta, plan, publish
-    from modelcast.cli.commands import dead_letters, operate, regions, rollout, run, topics, up_down
+    from modelcast.cli.commands import dead_letters, operate, regions, rollout, run, top, topics, up_down
     from modelcast.cli.commands import registry as registry_commands
     from modelcast.cli.demo import command as demo
     from modelcast.cli.doctor import command as doctor
@@ -113,6 +113,7 @@ def _register() -> None:
         up_down,
         publish,
         states,
+        top,
         registry,
         diff,
         plan,

@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
@@ -81,6 +82,7 @@ class Dashboard:
         self._sent: dict[str, Problem] = {}
         self._seen = (-1, -1)
         self._wake = asyncio.Event()
+        self._listening: dict[str, set[asyncio.Event]] = {}
 
     # --- what comes in -------------------------------------------------------------------------------------------
 
@@ -102,6 +104,8 @@ class Dashboard:
                 self._note(self.overview.take(seen.state, seen.appended_us, now_us, batch.source))
             if self.overview.revision != before:
                 self._models.add(seen.model)
+            for news in self._listening.get(seen.model, ()):
+                news.set()
         if batch.complete is not None:
             for gone in self.overview.models.keys() - batch.complete:
                 self.overview.drop(gone)
@@ -112,13 +116,33 @@ class Dashboard:
         if batch.workers is not None:
             self.overview.workers = batch.workers
         if batch.source == "redis":
-            self._tracker_at = None if batch.tracker_seconds is None else now - batch.tracker_seconds
+            self._hear_tracker(batch, now)
         for stated, at_us in sorted(batch.entries, key=lambda pair: pair[1]):
             if (line := self.announced.take(stated, at_us)) is not None:
                 self.stream.send("entry", line, now)
         if changed:
             self.stream.send("tick", self.freshness(), now)
         self._wake.set()
+
+    def _hear_tracker(self, batch: NewsBatch, now: float) -> None:
+        if batch.reach is Reach.AWAY:
+            self._tracker_at = None
+        elif batch.tracker_seconds is not None:
+            self._tracker_at = now - batch.tracker_seconds
+        elif self._tracker_at is None:
+            self._tracker_at = now  # Redis knows of none: that is so since then at least
+
+    @contextmanager
+    def listening(self, model: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever anything is told of ``model``."""
+        news = asyncio.Event()
+        self._listening.setdefault(model, set()).add(news)
+        try:
+            yield news
+        finally:
+            self._listening[model].discard(news)
+            if not self._listening[model]:
+                del self._listening[model]
 
     @property
     def kafka_reads(self) -> bool:

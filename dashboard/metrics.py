@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.groups import GroupStatus, GroupsWatch
-from modelcast.infra.telemetry.metrics import PROBE_SECONDS
+from modelcast.infra.telemetry.metrics import PROBE_SECONDS, installed_version
 from modelcast.schemas.statuses import Status
 
 
@@ -34,6 +34,11 @@ class _Own(Collector):
         yield GaugeMetricFamily(
             "modelcast_dashboard_kafka_up", "1 while version-state is read.", int(board.kafka_reads)
         )
+        build = GaugeMetricFamily(
+            "modelcast_build_info", "1; the label tells which version of Modelcast runs.", labels=("version",)
+        )
+        build.add_metric((installed_version(),), 1)
+        yield build
         yield from self._pairs()
 
     def _pairs(self) -> Iterator[Metric]:

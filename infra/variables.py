@@ -26,6 +26,10 @@ FOR_TESTS = (
     "CHROMIUM",
     "SCREENSHOTS",
     "PROMTOOL",
+    "PROMETHEUS",
+    "ALERTMANAGER",
+    "AMTOOL",
+    "HONESTY_ROUNDS",
 )
 """What such names begin with."""
 

@@ -8,13 +8,14 @@ from functools import partial
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from modelcast.infra.kafka.client import kafka_unavailable, make_consumer, passes
+from modelcast.infra.redis_view import RedisView
 from modelcast.infra.registry.newer_records import NewerRecords, newer_records
 from modelcast.infra.settings import Settings
 from modelcast.producers.log_refusal import LogRefusal
 from modelcast.producers.planning.arguments import number_of_seconds, region_names_of
 from modelcast.producers.planning.convergence import Convergence, Level, convergence_of, lateness, level_of
 from modelcast.producers.planning.refusals import refused_versions
-from modelcast.schemas.errors import DecodeError, KafkaUnavailable, NotConverged, Quarantined
+from modelcast.schemas.errors import DecodeError, KafkaUnavailable, NotConverged, Quarantined, RedisUnavailable
 from modelcast.schemas.names import check_model, check_version
 from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import Topic, partition_of
@@ -22,7 +23,12 @@ from modelcast.schemas.topics import Topic, partition_of
 BACK_OFFSETS = 2_000
 """Offsets back in which the last state of a model is looked for; the tracker repeats it every half minute anyway."""
 ASK_SECONDS = 3.0
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.5
+"""How soon an interrupt is heeded. News are handed over at once; nothing is asked for while none comes."""
+_LAST_SECONDS = 0.1
+"""How long a record that lay there before waits for one that follows it: the last offsets may have been compacted."""
+REDIS_SECONDS = 2.0
+"""Between two questions to Redis, where Kafka can't be reached: Redis does not tell of news by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,9 @@ def wait_for(
 ) -> Convergence:
     """Return once enough regions (of ``regions``, if any are named) have the version (see ``convergence_of``).
 
+    The reports are followed as a stream (``reports``). Where Kafka can't be reached from here, Redis is asked instead;
+    ``note`` is told so, with how old what Redis holds is.
+
     Old data decides nothing: what a tracker said long ago, or says while it is behind with its reading, is only waited
     out (see ``lateness``). ``note`` is told so once.
 
@@ -64,7 +73,7 @@ def wait_for(
     Raises:
         Quarantined: a region refused it, or the log does.
         NotConverged: not in time, or superseded.
-        KafkaUnavailable: the cluster can't be reached.
+        KafkaUnavailable: the cluster can't be reached, and Redis does not tell that it has arrived.
         UsageError: an argument is none; it is named.
     """
     level, timeout_seconds = level_of(level), number_of_seconds("timeout_seconds", timeout_seconds)
@@ -75,7 +84,7 @@ def wait_for(
     )
     try:
         return _reached(
-            reports(settings, model, timeout_seconds=timeout_seconds),
+            _from_anywhere(settings, model, timeout_seconds, note or (lambda _: None)),
             f"{model}/{version}",
             judged,
             timeout_seconds,
@@ -168,13 +177,46 @@ def reports(settings: Settings, model: str, *, timeout_seconds: float) -> Iterat
         consumer.close()
 
 
+def _from_anywhere(
+    settings: Settings, model: str, timeout_seconds: float, note: Callable[[str], None]
+) -> Iterator[StateReport]:
+    """As ``reports``; where Kafka can't be reached, what Redis holds, as long as that is of now.
+
+    Raises:
+        KafkaUnavailable: Redis can't be read, either, or what it holds is old, or the time is over.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        yield from reports(settings, model, timeout_seconds=timeout_seconds)
+        return
+    except KafkaUnavailable as error:
+        away = error
+    noted = False
+    while True:
+        try:
+            with RedisView(settings) as view:
+                seen = view.model(model)
+        except RedisUnavailable:
+            raise away from None
+        if seen is None or lateness(seen.value, seen.age_seconds):
+            raise away  # a tracker that does not reach Redis will not tell there of anything
+        if not noted:
+            noted = True
+            note(f"note: {away.message}; asking Redis instead, its state is {seen.age_seconds:.0f} s old")
+        yield StateReport(seen.value, seen.age_seconds)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise away
+        time.sleep(min(left, REDIS_SECONDS))
+
+
 def _of_model(
     consumer: Consumer, settings: Settings, model: str, deadline: float, old_until: int
 ) -> Iterator[StateReport]:
     records = newer_records(settings)
     newest: StateReport | None = None  # of those that were there before: only the last one matters
     while (left := deadline - time.monotonic()) > 0:
-        message = consumer.poll(min(left, _POLL_SECONDS))
+        message = consumer.poll(min(left, _POLL_SECONDS if newest is None else _LAST_SECONDS))
         if message is None:
             if newest is not None:
                 yield newest

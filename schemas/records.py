@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.states import PodState, State
 
 
@@ -301,7 +302,7 @@ class VersionState:
 
 
 ALL_OF_THEM = ""
-"""As a change's region: no tracker spoke of the model, anywhere, for a while."""
+"""As a change's region: no tracker reported the model, anywhere, for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,60 +321,6 @@ class VersionChange:
     pods_serving: int = 0
     pods_expected: int = 0
     reported_at_us: int = 0  # region's clock at its last report
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """Asks every region for an answer, on ``model-updates``. It is about no model and stands in no log."""
-
-    registry_id: str
-    probe_id: str
-    worker: str  # the tracker's that sent it
-    sent_at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeAnswer:
-    """A region has read a probe; on ``model-acks``."""
-
-    registry_id: str
-    probe_id: str
-    region: str
-    worker: str
-    announced_at_us: int  # when Kafka received the probe, by its clock
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeRegion:
-    """One region's row of a ``ProbeState``."""
-
-    region: str
-    answered_at_us: int  # its last answer on this partition, Kafka's clock; 0: none yet
-    seconds: float | None  # from the probe on Kafka to the answer on Kafka; None: no answer to the newest probe
-    asked: bool  # it was heard of when the newest probe was sent, or has answered it
-    lost_today: int  # probes that it did not answer in time while it was heard
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeState:
-    """What the newest probe of a partition has told, and how many were lost this day."""
-
-    registry_id: str
-    partition: int
-    probe_id: str
-    worker: str  # the tracker's that sent it
-    every_seconds: float  # between two probes, whatever the partition
-    sent_at_us: int  # tracker's clock
-    updated_at_us: int  # tracker's clock
-    log_seconds: float | None  # a question to the registry in the origin store; None: no answer
-    kafka_seconds: float | None  # from the tracker until Kafka had the probe; None: not yet
-    tracker_seconds: float | None  # from the newest answer on Kafka until the tracker had read it
-    answered_at_us: int  # the newest answer, Kafka's clock; 0: none yet
-    day: int  # UTC days since the epoch
-    finished_today: int  # probes of this partition that were answered by all, or lost
-    lost_today: int  # of those: some region that is heard, or Kafka, did not answer in time
-    trouble: str = ""  # what did not answer, for people
-    regions: tuple[ProbeRegion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

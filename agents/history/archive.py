@@ -6,6 +6,7 @@ Its key follows from what precedes it, so two who archive the same records put t
 
 from dataclasses import dataclass, field, replace
 
+from modelcast.agents.history.merging import merge_days
 from modelcast.schemas import keys
 from modelcast.schemas.history.segments import (
     SEGMENT_SIZE_MAX,
@@ -28,6 +29,7 @@ CHANGES_MAX = 60_000
 CHECKPOINT_AFTER_US = 24 * 3600 * SECOND
 """A segment without changes, so that a reader finds one within a day of any time that a tracker ran."""
 MARK_EVERY_US = 300 * SECOND
+MERGE_EVERY_US = 6 * 3600 * SECOND
 ON_ITS_WAY_US = 30 * SECOND
 """A change takes less to arrive on Kafka."""
 
@@ -53,6 +55,7 @@ class PartitionArchive:
     _last_us: int = 0
     _sealed_us: int = 0
     _marked_us: int = 0
+    _merged_us: int = 0
     _marks: list[str] = field(default_factory=list)
     _lost: bool = False
 
@@ -135,6 +138,13 @@ class PartitionArchive:
         """Write what was taken, due or not: this worker stops, and others may not run soon."""
         if self._changes:
             self.seal(now_us)
+
+    def merge(self, now_us: int) -> int:
+        """Merge the days that are long over, now and then; how many segments are gone."""
+        if now_us - self._merged_us < MERGE_EVERY_US:
+            return 0
+        self._merged_us = now_us
+        return merge_days(self.store, self.partition, now_us)
 
     def wants_mark(self, now_us: int) -> bool:
         """Whether it should be noted that all is archived up to now, if that is so."""

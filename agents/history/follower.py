@@ -2,7 +2,9 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -12,8 +14,11 @@ from modelcast.agents.history.archive import PartitionArchive
 from modelcast.infra.kafka.client import kafka_unavailable, make_admin, make_consumer, passes
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
+from modelcast.schemas import keys
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import ContentError, KafkaUnavailable, ModelcastError
+from modelcast.schemas.history.generation import GenerationRecord, encode_generation
+from modelcast.schemas.ports import PreconditionFailed
 from modelcast.schemas.records import VersionChange
 from modelcast.schemas.topics import Topic
 
@@ -21,6 +26,8 @@ POLL_SECONDS = 0.2
 LOOK_SECONDS = 1.0
 """How often it is looked which partitions are owned, and what is due."""
 RETRY_SECONDS = 3.0
+RECORDS_MAX = 1_000
+"""Records of generations that wait while the store is away; the oldest go first."""
 LIMITS = {"enable.partition.eof": 1, "queued.max.messages.kbytes": 8 * 1024, "fetch.message.max.bytes": 1024 * 1024}
 
 log = structlog.get_logger(__name__)
@@ -66,12 +73,17 @@ class ChangesFollower:
         self._archives: dict[int, PartitionArchive] = {}
         self._at_the_end: set[int] = set()
         self._ready: set[int] = set()
+        self._records: deque[tuple[str, bytes]] = deque(maxlen=RECORDS_MAX)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    def keep(self, record: GenerationRecord) -> None:
+        """Have the record of a generation that is over written soon; the first that is written stays."""
+        self._records.append((keys.generation_record(record.model, record.generation), encode_generation(record)))
 
     def close(self, timeout_seconds: float) -> None:
         """End; what is not archived yet lies on Kafka. Blocking."""
@@ -109,6 +121,7 @@ class ChangesFollower:
                     self._closed.wait(POLL_SECONDS)
                 elif (message := consumer.poll(POLL_SECONDS)) is not None:
                     self._take(message)
+            self._write_records()
             for archive in self._archives.values():
                 archive.seal_the_rest(time.time_ns() // 1000)
         finally:
@@ -190,6 +203,7 @@ class ChangesFollower:
 
     def _write(self, consumer: Consumer) -> None:
         """Seal and mark what is due."""
+        self._write_records()
         begun = False
         for partition, archive in self._archives.items():
             now_us = time.time_ns() // 1000
@@ -197,7 +211,16 @@ class ChangesFollower:
                 log.info("another worker has archived the same; going on after it", partition=partition)
                 archive.begin(*self._ends(consumer, partition))
                 begun = True
+            elif gone := archive.merge(now_us):
+                log.info("segments of the history were merged by day", partition=partition, gone=gone)
             elif self._is_read(consumer, partition, archive, now_us):
                 archive.mark(now_us)
         if begun:
             self._assign(consumer)
+
+    def _write_records(self) -> None:
+        while self._records:
+            key, body = self._records[0]
+            with suppress(PreconditionFailed):  # another worker has written it, or this one before it was killed
+                self._registry.store.put(key, body, if_absent=True)
+            self._records.popleft()

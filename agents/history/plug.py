@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelcast.agents.history.follower import ChangesFollower
+from modelcast.agents.history.generations import Generations
 from modelcast.agents.history.recorder import ChangeSender, Recorder
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import Settings
@@ -69,9 +70,11 @@ def plugged(
             loop.call_soon_threadsafe(call)
 
     def said(state: VersionState, updates: Mapping[int, ModelUpdate], before: VersionState | None, now_us: int) -> None:
+        generations.said(state, before, now_us)
         recorder.said(state, _Digests(updates), before.updated_at_us if before is not None else 0, now_us)
 
     follower = ChangesFollower(settings, registry, owned, recorder, on_loop)
+    generations = Generations(follower.keep)
     follower.start()
     hears(said)
     try:

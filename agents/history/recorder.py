@@ -41,7 +41,7 @@ class _PairRecord:
 
 @dataclass(slots=True)
 class _ModelRecord:
-    said_us: int = 0  # when the tracker last spoke of it; 0: not known
+    said_us: int = 0  # when the tracker last reported of it; 0: not known
     pairs: dict[str, _PairRecord] = field(default_factory=dict)
 
 

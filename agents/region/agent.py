@@ -177,6 +177,15 @@ class RegionAgent:
     # --- what others want to know -----------------------------------------------------------------------------
 
     @property
+    def registry_id(self) -> str:
+        """The registry that is obeyed; "": there is none yet."""
+        return self._watch.registry_id
+
+    def heartbeat_confirmed(self) -> None:
+        """The cluster has a heartbeat of ours."""
+        self.liveness.heard()
+
+    @property
     def models_owned(self) -> int:
         """Models that this worker reconciles."""
         return sum(1 for r in self._reconcilers.values() if r.replica is not None)

@@ -21,8 +21,8 @@ from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, UnknownSchema
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.statements import read_stated
-from modelcast.schemas.probes import PROBE_KEYS, is_probe
-from modelcast.schemas.records import ModelUpdate, Probe
+from modelcast.schemas.probes import PROBE_KEYS, Probe, is_probe
+from modelcast.schemas.records import ModelUpdate
 from modelcast.schemas.topics import Topic, partition_of
 
 UNREAD_MAX = 2000

@@ -119,13 +119,10 @@ class _Worker:
             self._outbox,
             region,
             name,
+            self._agent,
             here.heartbeat_seconds,
             disk=cache,
-            registry_id=lambda: self._watch.registry_id,
-            models_owned=lambda: self._agent.models_owned,
-            origin_bytes_per_second=lambda: disk.origin_bytes_per_second,
-            on_wake=self._agent.woke,
-            on_heard=self._agent.liveness.heard,
+            link=disk,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -69,9 +69,8 @@ class TrackerAgent:
             self.watch,
             ports,
             self.mirror,
-            self.emitter.changed,
+            self.emitter,
             settings.regions,
-            self.emitter.leave_out,
         )
         self._prober: Prober | None = None
         if settings.tracker.probe_seconds:

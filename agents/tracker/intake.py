@@ -1,7 +1,7 @@
 """What arrives over Kafka: read, judged, folded; what can't be used goes to the dead letters. Never raises."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Set
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,14 +15,14 @@ from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.judging import Judging, Unusable
 from modelcast.agents.tracker.log_watch import Announcement, LogWatch
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
+from modelcast.agents.tracker.ports import ChangeListener, Message, Table, TrackerPorts
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.telemetry.metrics import RECORDS
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.errors import DecodeError, StoreUnavailable, UnknownSchema
 from modelcast.schemas.log.statements import read_stated
-from modelcast.schemas.probes import is_probe
-from modelcast.schemas.records import Probe, RegionHeartbeat
+from modelcast.schemas.probes import Probe, is_probe
+from modelcast.schemas.records import RegionHeartbeat
 from modelcast.schemas.topics import Topic
 
 LEARNING_MAX = 1_000
@@ -66,17 +66,16 @@ class Intake:
         watch: LogWatch,
         ports: TrackerPorts,
         mirror: Mirror,
-        changed: Callable[[str], None],
+        changes: ChangeListener,
         listed: Iterable[str],
-        left_out: Callable[[Set[str]], None],
     ) -> None:
         self._reader, self._rows, self._heartbeats, self._watch = reader, rows, heartbeats, watch
-        self._ports, self._mirror, self._left_out = ports, mirror, left_out
-        self.judging = Judging(reader, rows, ports, mirror, changed, listed)
+        self._ports, self._mirror, self._changes = ports, mirror, changes
+        self.judging = Judging(reader, rows, ports, mirror, changes, listed)
         self.schemas = self.judging.schemas
         self.take_answer: Take = _not_asked
         """Takes the answers to probes."""
-        self.reports = Reports(self.judging, rows, epochs, watch, ports, changed)
+        self.reports = Reports(self.judging, rows, epochs, watch, ports, changes)
         self._learning: set[asyncio.Task[None]] = set()
         self._outcomes = {
             (topic, outcome): RECORDS.labels(str(topic), outcome)
@@ -213,7 +212,7 @@ class Intake:
         if beat.region in forgotten:
             forgotten.discard(beat.region)
             log.warning("a region that was forgotten is back", region=beat.region)
-            self._left_out(forgotten)
+            self._changes.leave_out(forgotten)
         RECORDS.labels(str(Topic.REGION_HEARTBEATS), "folded").inc()
         self._heartbeats.hear(beat, heard.raw, heard.appended_us, heard.live_at_us)
         age_us = self._ports.clock.wall_us() - heard.appended_us - self._heartbeats.ahead_us
@@ -234,7 +233,7 @@ class Intake:
             self.judging.forgotten.add(region)
         for row in self._rows.models.values():
             row.forget(region)
-        self._left_out(self.judging.forgotten)
+        self._changes.leave_out(self.judging.forgotten)
 
 
 async def _not_asked(_message: Message, _table: Table) -> str:

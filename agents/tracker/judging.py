@@ -9,7 +9,7 @@ import structlog
 from modelcast.agents.tracker.decider.announcements import FOREIGN
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.mirror import Mirror
-from modelcast.agents.tracker.ports import Message, TrackerPorts
+from modelcast.agents.tracker.ports import ChangeListener, Message, TrackerPorts
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.registry.schema_lookup import SchemaLookup
 from modelcast.schemas.errors import DecodeError, ModelcastError, NotFound, StoreUnavailable
@@ -46,10 +46,10 @@ class Judging:
         rows: Rows,
         ports: TrackerPorts,
         mirror: Mirror,
-        changed: Callable[[str], None],
+        changes: ChangeListener,
         listed: Iterable[str],
     ) -> None:
-        self._reader, self._rows, self._ports, self._mirror, self._changed = reader, rows, ports, mirror, changed
+        self._reader, self._rows, self._ports, self._mirror, self._changes = reader, rows, ports, mirror, changes
         self._listed = frozenset(listed)
         self.forgotten: set[str] = set()
         """Regions that a person had forgotten."""
@@ -127,10 +127,10 @@ class Judging:
         ours = self.registry_id or await self._read_registry_id()
         if registry_id != ours:
             if row is not None and row.hear_stranger(source, registry_id, self._ports.clock.monotonic()):
-                self._changed(model)
+                self._changes.changed(model)
             raise Unusable(FOREIGN, f"registry {registry_id}, ours is {ours}")
         if row is not None and row.strangers.pop(source, None) is not None:
-            self._changed(model)
+            self._changes.changed(model)
 
     async def _read_registry_id(self) -> str | None:
         """Our registry's id; None if there is none yet.

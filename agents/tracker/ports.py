@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -33,6 +33,18 @@ class WorkerClocks:
     monotonic: Callable[[], float] = time.monotonic
     wall_us: Callable[[], int] = _wall_us
     worked: Callable[[], float] = time.thread_time
+
+
+class ChangeListener(Protocol):
+    """Who hears what has changed (``Emitter``)."""
+
+    def changed(self, model: str) -> None:
+        """A model's log or rows have changed."""
+        ...
+
+    def leave_out(self, regions: Set[str]) -> None:
+        """These regions are expected no more: a person had them forgotten."""
+        ...
 
 
 class Message(Protocol):

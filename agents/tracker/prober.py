@@ -17,8 +17,7 @@ from modelcast.infra.settings import TrackerSettings
 from modelcast.infra.telemetry.metrics import PROBE_LAST_SUCCESS, PROBE_SECONDS
 from modelcast.schemas.codec import decode_as, encode
 from modelcast.schemas.errors import ModelcastError
-from modelcast.schemas.probes import PROBE_KEYS
-from modelcast.schemas.records import Probe, ProbeAnswer, ProbeState
+from modelcast.schemas.probes import PROBE_KEYS, Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.topics import Topic
 
 LOOK_SECONDS = 0.25
@@ -153,7 +152,7 @@ class Prober:
             try:
                 state = decode_as(ProbeState, raw, book=self._reader.book)
             except ModelcastError as error:
-                log.warning("what was told of probes can't be read", error=error)
+                log.warning("a probe's reports can't be read", error=error)
                 continue
             if state.registry_id != self._registry_id:
                 continue

@@ -68,10 +68,10 @@ def check_logs(settings: "Settings") -> Iterator[Check]:
                 checks += compared
         entries, sound = entries + log.head, sound + (not checks)
         yield from checks
-    told = f"{entries} entries in {sound} of {len(models)} log(s) follow one another"
+    message = f"{entries} entries in {sound} of {len(models)} log(s) follow one another"
     if regions and sound == len(models):
-        told += f", and are what {', '.join(sorted(regions))} accepted"
-    yield Check("logs", Result.ok if sound == len(models) else Result.warning, told, "the others are named above")
+        message += f", and are what {', '.join(sorted(regions))} accepted"
+    yield Check("logs", Result.ok if sound == len(models) else Result.warning, message, "the others are named above")
 
 
 def _walked(reader: "RegistryReader", model: str) -> tuple[ModelLog, list[Check]]:
@@ -79,7 +79,7 @@ def _walked(reader: "RegistryReader", model: str) -> tuple[ModelLog, list[Check]
     from modelcast.infra.registry.reader import AHEAD_MAX
 
     subject, hint = f"log of {model}", MEND.format(model=model)
-    log, told = reader.open_log(model), ENTRIES_TOLD
+    log, message = reader.open_log(model), ENTRIES_TOLD
     try:
         while log.head < ENTRIES_MAX:
             tail = reader.read_until(log, log.head + AHEAD_MAX, partial=True)
@@ -89,9 +89,9 @@ def _walked(reader: "RegistryReader", model: str) -> tuple[ModelLog, list[Check]
                 return log, [Check(subject, Result.error, what, hint)]
             if not tail.new:
                 break
-            if log.head >= told:
+            if log.head >= message:
                 say(f"doctor: {subject}: {log.head} entries read")
-                told += ENTRIES_TOLD
+                message += ENTRIES_TOLD
         above = next(iter(reader.store.list(keys.log_prefix(model), start_after=keys.log_entry(model, log.head))), None)
     except ModelcastError as error:
         return log, [failed(subject, error)]
@@ -124,8 +124,8 @@ def _agrees(log: ModelLog, region: str, memory: "Memory | Check | None") -> list
     subject = f"log of {log.model} in {region}"
     hint = MEND.format(model=log.model)
     if memory.registry_id != log.registry_id:
-        told = f"it obeys registry {memory.registry_id}, the origin store is {log.registry_id}"
-        return [Check(subject, Result.error, told, "the origin was wiped, restored or swapped: put it back")]
+        message = f"it obeys registry {memory.registry_id}, the origin store is {log.registry_id}"
+        return [Check(subject, Result.error, message, "the origin was wiped, restored or swapped: put it back")]
     if lines := _lost(log, memory):
         return [Check(subject, Result.error, line, hint) for line in lines]
     if memory.contradiction is not None:

@@ -77,8 +77,8 @@ def difference_table(found: "VersionDifference") -> TextTable:
         table.add_row("same", f"type and shape of {found.tensors_same} tensors in changed files", "", "", "")
     for why in found.tensors_unread:
         table.add_row("unread", why, "", "", "")
-    told = f"{size(found.changed_bytes)} of {size(found.size_bytes)} are in files that {found.before} lacks"
-    table.add_row("bytes", told, "", "", f"{found.files_same} files are the same" if found.files_same else "")
+    changed = f"{size(found.changed_bytes)} of {size(found.size_bytes)} are in files that {found.before} lacks"
+    table.add_row("bytes", changed, "", "", f"{found.files_same} files are the same" if found.files_same else "")
     return table
 
 

@@ -60,8 +60,8 @@ class ServerClient:
             ) as response:  # fmt: skip
                 return _answer(response.status, await _bounded(response))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            said = bounded(str(error), MESSAGE_CHARS_MAX) or type(error).__name__
-            raise PodUnreachable(f"{method} {url}: {said}", subject=self.url) from None
+            message = bounded(str(error), MESSAGE_CHARS_MAX) or type(error).__name__
+            raise PodUnreachable(f"{method} {url}: {message}", subject=self.url) from None
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -91,7 +91,7 @@ def _triton(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engin
 
 def _webhook(settings: ServerSettings, artifacts: ArtifactSourceFactory) -> Engine:
     if settings.webhook is None:
-        raise UsageError("kind webhook needs the file that says how to tell the server", hint="--webhook FILE.toml")
+        raise UsageError("kind webhook needs the file with the server's requests", hint="--webhook FILE.toml")
     webhook = read_webhook(settings.webhook, settings.load_seconds_max)
     repository = _repository(settings)
     return WebhookEngine(webhook, Delivery(artifacts, repository, _plainly(folder_layout)), repository)

@@ -43,5 +43,5 @@ async def compare_answers(name: str, samples: Sequence[RecordedSample], ask: Ask
         LoadFailed: an answer is not the recorded one, and how; or there is none.
     """
     for sample in samples:
-        if said := answer_difference(sample, await ask(name, sample.request)):
-            raise LoadFailed(f"the recorded sample is answered otherwise: {said}", code=BLAMES_THE_VERSION)
+        if message := answer_difference(sample, await ask(name, sample.request)):
+            raise LoadFailed(f"the recorded sample is answered otherwise: {message}", code=BLAMES_THE_VERSION)

@@ -1,6 +1,6 @@
 """The port between a pod's order, fence, ledger and routes, and the server that runs its models."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -37,6 +37,14 @@ class Served:
     seconds: Mapping[str, float] = field(default_factory=dict)  # what the swap took, by stage
 
 
+class LossListener(Protocol):
+    """Who hears what an engine lost. Called on the event loop."""
+
+    def lost(self, model: str, why: str) -> None:
+        """A model that was serving is gone."""
+        ...
+
+
 class Engine(Protocol):
     """Serves at most one version of each model. All calls come from one event loop, for one model one at a time.
 
@@ -48,8 +56,8 @@ class Engine(Protocol):
         """What the engine can do; it never changes."""
         ...
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
-        """Start. ``on_lost(model, why)`` is called when a model that was serving is gone."""
+    async def start(self, listener: LossListener) -> None:
+        """Start; ``listener`` hears which models are served no more."""
         ...
 
     async def prepare(self, order: LoadOrder) -> None:

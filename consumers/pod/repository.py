@@ -51,7 +51,7 @@ class Repository:
         """Start the engine. Raises ``LoadFailed``: it can't be now, and a load would meet the same trouble."""
         if self._watch_seconds is not None:
             self._spawn(self._watch(self._watch_seconds))
-        await self._engine.start(self._engine_lost)
+        await self._engine.start(self)
 
     async def load(self, order: LoadOrder) -> None:
         """Obey an order; return when its version serves.
@@ -281,7 +281,8 @@ class Repository:
 
     # --- what is lost ---
 
-    def _engine_lost(self, model: str, why: str) -> None:
+    def lost(self, model: str, why: str) -> None:
+        """See ``LossListener``."""
         slot = self.slots.get(model)
         if slot is not None:
             self._lost(slot, why)

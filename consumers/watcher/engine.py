@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.consumers.artifacts.sources import ArtifactSourceFactory
-from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.failures import failure_code
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder
 from modelcast.consumers.watcher.update import VersionUpdate
@@ -51,7 +51,7 @@ class WatcherEngine:
         self._memory: dict[str, _Opened] = {}  # what the program accepted last
         self._pending: dict[str, VersionUpdate] = {}
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+    async def start(self, listener: LossListener) -> None:
         """Do nothing: the program runs already."""
 
     async def prepare(self, order: LoadOrder) -> None:

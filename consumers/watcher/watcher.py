@@ -194,7 +194,7 @@ class Watcher:
 
     def _start(self, deliver: Deliver) -> None:
         if self._thread is not None:
-            raise UsageError("this watcher is in use", hint="make one for each way of being told")
+            raise UsageError("this watcher is in use", hint="make another one")
         self._deliver = deliver
         self._thread = threading.Thread(target=self._run, name="modelcast-watcher", daemon=True)
         self._thread.start()

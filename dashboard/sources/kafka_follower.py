@@ -18,7 +18,8 @@ from modelcast.schemas.codec import DEFAULT
 from modelcast.schemas.errors import DecodeError, ModelcastError
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.statements import read_stated
-from modelcast.schemas.records import ProbeState, VersionState
+from modelcast.schemas.probes import ProbeState
+from modelcast.schemas.records import VersionState
 from modelcast.schemas.topics import MODEL_PARTITIONS, Topic
 
 BATCH_MESSAGES_MAX = 500

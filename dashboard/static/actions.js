@@ -31,7 +31,7 @@ export function TokenField() {
   return html`<label>token <input type="password" autocomplete="off" onInput=${(event) => { token = event.target.value.trim(); }} /></label>`;
 }
 
-function told({ changes, regions, loads_again, generation, kind }) {
+function effectText({ changes, regions, loads_again, generation, kind }) {
   if (!generation) return "It would change nothing: the log holds that already.";
   if (loads_again) return `${plural(loads_again, "region")} would load again what they serve.`;
   if (!changes.length) return `No region would serve another version now; it would hold from then on (${kind.toLowerCase()}).`;
@@ -39,7 +39,7 @@ function told({ changes, regions, loads_again, generation, kind }) {
 }
 
 function Effect({ effect }) {
-  return html`<p>${told(effect)}</p>${effect.changes.length ? html`<ul class="plain">${effect.changes.slice(0, 12).map((each) => html`<li key=${each.region}>${each.region}: ${version(each.version_from)} → ${version(each.version_to)}</li>`)}${effect.changes.length > 12 ? html`<li>… ${effect.changes.length - 12} more</li>` : null}</ul>` : null}`;
+  return html`<p>${effectText(effect)}</p>${effect.changes.length ? html`<ul class="plain">${effect.changes.slice(0, 12).map((each) => html`<li key=${each.region}>${each.region}: ${version(each.version_from)} → ${version(each.version_to)}</li>`)}${effect.changes.length > 12 ? html`<li>… ${effect.changes.length - 12} more</li>` : null}</ul>` : null}`;
 }
 
 /** The form of a model's commands; nothing where this dashboard is only read. */

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useState } from "./vendor/htm-preact-standalone.mjs";
 import { clock, duration, number, plural, utc, version } from "./format.js";
+import { Waterfall } from "./model.js";
 import { EntryList } from "./now.js";
 import { Ago, Badge, Command, Said, useMore } from "./parts.js";
 import { ask, nowUs, store } from "./store.js";
@@ -76,13 +77,26 @@ function At({ model, atUs }) {
       <td data-label="by, why"><${Said} text=${[each.aspired.by, each.aspired.kind.toLowerCase(), each.aspired.why].filter(Boolean).join(" · ")} max=${120} /></td></tr>`)}</tbody></table>${more(rows.length)}`;
 }
 
-function Generations({ rows }) {
+/** How a generation went, by its record. */
+function Generation({ model, generation }) {
+  const { body, error } = useAsked(`models/${model}/generations/${generation}`);
+  if (error) return html`<p>${error}</p>`;
+  if (!body) return html`<p>Loading…</p>`;
+  const { record } = body;
+  if (!record) return html`<p>No record of generation ${generation}: it is not over, or no tracker kept one.</p>`;
+  const rows = record.regions.map((each) => ({ region: each.region, spans: each.spans, spans_since_us: each.since_us, aspired_generation: generation }));
+  return html`<p>${record.how === "served" ? "Served by every counted region" : "Superseded before every region served it"}; ${record.slowest ? `slowest ${record.slowest}, ${duration(record.last_ms / 1000)}, most of it ${record.slowest_stage}` : "no region served it"}.</p>
+    <${Waterfall} regions=${rows} generation=${generation} overUs=${record.over_us} />`;
+}
+
+function Generations({ model, rows }) {
+  const [chosen, choose] = useState(0);
   if (!rows.length) return html`<p>Nothing was published in this span.</p>`;
   const seconds = (value) => (value === null ? "—" : duration(value));
   return html`<table class="table"><thead><tr><th scope="col">generation</th><th scope="col">version</th><th scope="col">published</th><th scope="col">regions</th><th scope="col">p50</th><th scope="col">p95</th><th scope="col">last</th><th scope="col">slowest</th><th scope="col">by, why</th></tr></thead>
-    <tbody>${rows.map((each) => html`<tr key=${each.generation}><th scope="row">${each.generation}</th><td data-label="version">${each.version}</td><td data-label="published"><${Ago} us=${each.received_us} /></td>
+    <tbody>${rows.map((each) => html`<tr key=${each.generation}><th scope="row"><button type="button" class="link" aria-expanded=${chosen === each.generation} onClick=${() => choose(chosen === each.generation ? 0 : each.generation)}>${each.generation}</button></th><td data-label="version">${each.version}</td><td data-label="published"><${Ago} us=${each.received_us} /></td>
       <td data-label="regions">${number(each.arrived)}/${number(each.regions)}</td><td data-label="p50">${seconds(each.p50_seconds)}</td><td data-label="p95">${seconds(each.p95_seconds)}</td>
-      <td data-label="last">${seconds(each.last_seconds)}</td><td data-label="slowest">${each.slowest || "—"}</td><td data-label="by, why"><${Said} text=${[each.by, each.why].filter(Boolean).join(" · ")} max=${120} /></td></tr>`)}</tbody></table>`;
+      <td data-label="last">${seconds(each.last_seconds)}</td><td data-label="slowest">${each.slowest || "—"}</td><td data-label="by, why"><${Said} text=${[each.by, each.why].filter(Boolean).join(" · ")} max=${120} /></td></tr>`)}</tbody></table>${chosen ? html`<${Generation} key=${chosen} model=${model} generation=${chosen} />` : null}`;
 }
 
 function Choose({ chosen }) {
@@ -123,6 +137,6 @@ export function History() {
     ${body.through_us < body.to_us && html`<p class="notes">All changes up to ${clock(body.through_us, nowUs())} are archived; what came later is not in it yet.</p>`}</section>
     <section aria-label="at that time"><h2>At ${clock(atUs, nowUs())} <small>(${utc(atUs)})</small></h2><${At} model=${model} atUs=${atUs} />
       <p><${Command} text=${`modelcast history ${model} --at ${utc(atUs)}`} /></p></section>
-    <section aria-label="publications"><h2>Publications in this span</h2><${Generations} rows=${body.generations} /></section>
+    <section aria-label="publications"><h2>Publications in this span</h2><${Generations} model=${model} rows=${body.generations} /></section>
     <section aria-label="log"><h2>Who, when, why</h2>${body.entries.length ? html`<${EntryList} entries=${[...body.entries].reverse()} max=${20} />` : html`<p>Nothing was written into the log in this span.</p>`}</section>`;
 }

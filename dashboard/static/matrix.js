@@ -128,7 +128,7 @@ function cut(c, text, width) {
   return `${text.slice(0, end)}…`;
 }
 
-function told(rows, cursor) {
+function cellText(rows, cursor) {
   const grid = shown();
   if (!cursor || !grid.models.length || !grid.regions.length) return "";
   const row = rows[cursor.row], code = grid.cells[row * grid.regions.length + cursor.column];
@@ -199,7 +199,7 @@ export function Matrix() {
         onMouseMove=${(event) => setHover(cellAt(event))} onMouseLeave=${() => setHover(null)}></canvas>
       <div class="extent" style=${{ width: `${place.total}px`, height: `${HEAD + grid.models.length * ROW}px` }}></div>
     </div>
-    <p class="cell" aria-live="polite">${told(rows.current, cursor)}${!cursor && hover ? html`<span aria-hidden="true">${told(rows.current, hover)}</span>` : null}${!cursor && !hover ? html`<${Legend} />` : null}</p>
+    <p class="cell" aria-live="polite">${cellText(rows.current, cursor)}${!cursor && hover ? html`<span aria-hidden="true">${cellText(rows.current, hover)}</span>` : null}${!cursor && !hover ? html`<${Legend} />` : null}</p>
   </section>`;
 }
 

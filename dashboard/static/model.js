@@ -26,11 +26,11 @@ function figures(each, untilMs) {
 }
 
 /** When each stage ran, from when each region accepted the generation, by the region's own clock; the slowest first. */
-function Waterfall({ regions, generation }) {
+export function Waterfall({ regions, generation, overUs = 0 }) {
   const [all, setAll] = useState(false);
   const timed = regions.filter((each) => each.spans.length && each.aspired_generation === generation);
   if (!timed.length) return null;
-  const untilMs = (each) => (nowUs() - each.spans_since_us) / 1000;
+  const untilMs = (each) => ((overUs || nowUs()) - each.spans_since_us) / 1000;
   const slowest = [...timed].sort((a, b) => tookMs(b, untilMs) - tookMs(a, untilMs)), shown = slowest.slice(0, all ? 200 : shortest);
   const longest = tookMs(slowest[0], untilMs) || 1, stages = [...new Set(timed.flatMap((each) => each.spans.map((span) => span.stage)))];
   const bar = (each, span) => html`<span key=${span.stage} class=${`s s${stages.indexOf(span.stage) % 8} ${span.ended_ms === null ? "open" : ""} ${MAIN.includes(span.stage) ? "main" : "part"}`}

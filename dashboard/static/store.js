@@ -4,7 +4,7 @@ import { listen } from "./link.js";
 
 const RECOVERED_SECONDS = 120;
 const QUIET_SECONDS = 4.5; // two missed ticks: the stream may be open and dead
-const UNHEARD_SECONDS = 5; // a tracker tells each second that it lives
+const UNHEARD_SECONDS = 3; // a tracker tells each second that it lives
 
 export const store = {
   statuses: new Map(), // status -> {shape, light, dark, means}
@@ -49,11 +49,11 @@ export function trackerAge() {
   return store.fresh.age_seconds + (store.offsetUs + performance.now() * 1000 - store.fresh.as_of_us) / 1e6;
 }
 
-/** Seconds since a tracker told that it lives, if that is too long; else 0. */
+/** Seconds since a tracker reported that it lives, if that is too long; else 0. */
 export function trackerUnheard() {
   if (!store.fresh || store.fresh.tracker_seconds === null) return 0;
-  const seconds = store.fresh.tracker_seconds + (store.offsetUs + performance.now() * 1000 - store.fresh.as_of_us) / 1e6;
-  return seconds > UNHEARD_SECONDS ? seconds : 0;
+  if (store.fresh.tracker_seconds <= UNHEARD_SECONDS) return 0; // as the dashboard saw it: what the page waits for is no silence
+  return store.fresh.tracker_seconds + (store.offsetUs + performance.now() * 1000 - store.fresh.as_of_us) / 1e6;
 }
 
 /** Whether the page shows how things were. */
@@ -138,8 +138,8 @@ const HEAR = {
   gone(id) {
     const problem = store.problems.get(id);
     store.problems.delete(id);
-    const told = problem && store.rank.get(problem.status) < store.rank.get("LAG"); // a rollout that ended is no recovery
-    if (told) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
+    const recovered = problem && store.rank.get(problem.status) < store.rank.get("LAG"); // a rollout that ended is no recovery
+    if (recovered) store.recovered.unshift({ ...problem, recovered_us: nowUs() });
     store.recovered.length = Math.min(store.recovered.length, 5);
   },
   order(ids) { store.order = ids; },

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from modelcast.schemas.probes import ProbeState
 from modelcast.schemas.quantities import duration
-from modelcast.schemas.records import ProbeState
 
 DAY_US = 86_400 * 1_000_000
 OVERDUE_TURNS = 3

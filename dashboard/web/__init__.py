@@ -1,3 +1,3 @@
 """HTTP: the API, the event stream, the pages."""
 
-__all__ = ["app"]
+__all__ = ["answers", "app", "rows"]

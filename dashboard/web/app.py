@@ -24,6 +24,7 @@ from modelcast.dashboard.web.events import Events
 from modelcast.dashboard.web.history_api import HistoryApi
 from modelcast.dashboard.web.openapi import document
 from modelcast.dashboard.web.pages import Pages
+from modelcast.dashboard.web.waiting import Waits
 from modelcast.infra.settings import Settings
 from modelcast.schemas.errors import ModelcastError, NotFound, UsageError
 
@@ -47,7 +48,7 @@ def make_web_app(
     Raises:
         UsageError: ``dashboard.actions`` contradicts itself.
     """
-    events = Events(board, settings.dashboard.watchers_max)
+    events, waits = Events(board, settings.dashboard.watchers_max), Waits(board, settings.dashboard.watchers_max)
     app = web.Application(middlewares=[_guard(settings)], client_max_size=64 * 1024)
     letters = LetterSource(settings)
     acting = Acting(board, Identities(settings.dashboard.actions), commands, ReplayWriter(settings), letters)
@@ -57,11 +58,13 @@ def make_web_app(
             *acting.routes(BASE),
             *HistoryApi(board, history).routes(BASE),
             *events.routes(),
+            *waits.routes(),
             *Pages().routes(),
             *_probes(board, groups),
         ]
     )
     app.on_shutdown.append(events.close)
+    app.on_shutdown.append(waits.close)
     app.on_response_prepare.append(_sign)
     return app
 

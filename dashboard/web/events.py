@@ -62,11 +62,11 @@ class Events:
                     "fresh": fresh,
                     "revision": self._board.overview.revision,
                 }
-                await _write(response, f"retry: {RETRY_MS}\n\n".encode() + stream.frame("hello", hello))
+                await write_frame(response, f"retry: {RETRY_MS}\n\n".encode() + stream.frame("hello", hello))
                 for frame in missed:
-                    await _write(response, frame)
+                    await write_frame(response, frame)
                 while True:
-                    await _write(response, await watcher.queue.get())
+                    await write_frame(response, await watcher.queue.get())
         finally:
             stream.leave(watcher)
             self._tasks.discard(task)
@@ -82,6 +82,7 @@ class Events:
             task.cancel()
 
 
-async def _write(response: web.StreamResponse, frame: bytes) -> None:
+async def write_frame(response: web.StreamResponse, frame: bytes) -> None:
+    """Write to a stream. Raises ``TimeoutError`` if its client reads nothing."""
     async with asyncio.timeout(WRITE_SECONDS_MAX):
         await response.write(frame)

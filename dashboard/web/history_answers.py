@@ -6,6 +6,7 @@ from modelcast.dashboard.dashboard import Freshness
 from modelcast.dashboard.view.entries import EntryLine
 from modelcast.infra.history import PairAt
 from modelcast.schemas.history.difference import VersionDifference
+from modelcast.schemas.history.generation import GenerationRecord
 from modelcast.schemas.history.lanes import GenerationTimes, Lane
 
 
@@ -34,6 +35,17 @@ class AtAnswer:
     model: str
     at_us: int
     regions: tuple[PairAt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationAnswer:
+    """One generation: its entry in the log, and how it went. ``record``: null until it is over, or none was kept."""
+
+    fresh: Freshness
+    model: str
+    generation: int
+    entry: EntryLine
+    record: GenerationRecord | None
 
 
 @dataclass(frozen=True, slots=True)

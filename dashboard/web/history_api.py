@@ -9,9 +9,9 @@ from modelcast.dashboard.dashboard import Dashboard
 from modelcast.dashboard.sources.history_source import HistorySource
 from modelcast.dashboard.stream import dumps
 from modelcast.dashboard.view.entries import entry_line
-from modelcast.dashboard.web.history_answers import AtAnswer, DiffAnswer, HistoryAnswer
+from modelcast.dashboard.web.history_answers import AtAnswer, DiffAnswer, GenerationAnswer, HistoryAnswer
 from modelcast.infra.history import ModelHistory
-from modelcast.schemas.errors import UsageError
+from modelcast.schemas.errors import NotFound, UsageError
 from modelcast.schemas.history.lanes import generation_times, lanes
 from modelcast.schemas.names import check_model, check_region, check_version
 
@@ -39,6 +39,7 @@ class HistoryApi:
         return [
             web.get(base + "/at", self.at),
             web.get(base + "/models/{model}/history", self.history),
+            web.get(base + "/models/{model}/generations/{generation}", self.generation),
             web.get(base + "/models/{model}/diff", self.diff),
         ]
 
@@ -77,6 +78,23 @@ class HistoryApi:
         pairs = await self._source.ask(model, lambda history: history.at(at_us, region))
         return _answer(AtAnswer(self._board.freshness(), model, at_us, pairs))
 
+    async def generation(self, request: web.Request) -> web.Response:
+        """How one generation of a model went."""
+        model, number = check_model(request.match_info["model"]), request.match_info["generation"]
+        if not (number.isascii() and number.isdigit() and len(number) <= 18):
+            raise UsageError(f"{number[:40]!r} is no generation", subject="generation", hint="it is a number from 1 on")
+        generation = int(number)
+
+        def answer(history: ModelHistory) -> GenerationAnswer:
+            stored = history.entries.get(generation)
+            if stored is None:
+                hint = f"modelcast history {model}"
+                raise NotFound("no such generation", subject=f"{model} generation {generation}", hint=hint)
+            line = entry_line(stored.entry, stored.received_us)
+            return GenerationAnswer(self._board.freshness(), model, generation, line, history.generation(generation))
+
+        return _answer(await self._source.ask(model, answer))
+
     async def diff(self, request: web.Request) -> web.Response:
         """What differs between two versions."""
         model = check_model(request.match_info["model"])
@@ -105,7 +123,7 @@ def _version(text: str, subject: str) -> int:
     return check_version(int(text[:12]))
 
 
-def _answer(body: HistoryAnswer | AtAnswer | DiffAnswer) -> web.Response:
+def _answer(body: HistoryAnswer | AtAnswer | DiffAnswer | GenerationAnswer) -> web.Response:
     response = web.Response(body=dumps(body), content_type="application/json", headers=NO_STORE)
     response.enable_compression()
     return response

@@ -10,6 +10,7 @@ from modelcast.dashboard.actions import CommandEffect, CommandRequest, ReplayEff
 from modelcast.dashboard.web import answers, history_answers
 from modelcast.dashboard.web.api import BASE
 from modelcast.dashboard.web.paging import LIMIT_MAX
+from modelcast.producers.planning.convergence import LEVELS
 
 _LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}}
 _AFTER = {"name": "after", "in": "query", "description": "`next` of the page before", "schema": {"type": "string"}}
@@ -18,6 +19,10 @@ _STATUS = {"name": "status", "in": "query", "description": "a status", "schema":
 _PART = {"name": "q", "in": "query", "description": "a part of the name", "schema": {"type": "string"}}
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
 _OFFSET = {"name": "offset", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
+_VERSION = {"name": "version", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
+_LEVEL = {"name": "level", "in": "query", "schema": {"type": "string", "enum": list(LEVELS)}}
+_TIMEOUT = {"name": "timeout", "in": "query", "description": "seconds", "schema": {"type": "number"}}
+_GENERATION: dict[str, Any] = {"name": "generation", "in": "query", "schema": {"type": "integer", "minimum": 0}}
 _REGION = {"name": "region", "in": "path", "required": True, "schema": {"type": "string"}}
 
 _INSTANT = "ISO 8601, or microseconds since 1970"
@@ -31,6 +36,9 @@ def _version(name: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 1}}
 
 
+_ONE_GENERATION: dict[str, Any] = {
+    "name": "generation", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}
+}  # fmt: skip
 _FROM, _TO, _TIME = (_query(name, _INSTANT) for name in ("from", "to", "time"))
 _OF_MODEL, _IN_REGION = _query("model", "its name", required=True), _query("region", "only this one")
 
@@ -62,6 +70,11 @@ _READS: dict[str, tuple[str, type, list[dict[str, Any]]]] = {
         history_answers.HistoryAnswer,
         [_MODEL, _FROM, _TO],
     ),
+    "/models/{model}/generations/{generation}": (
+        "How one generation of a model went.",
+        history_answers.GenerationAnswer,
+        [_MODEL, _ONE_GENERATION],
+    ),
     "/models/{model}/diff": (
         "What differs between two versions.",
         history_answers.DiffAnswer,
@@ -91,12 +104,16 @@ def document() -> dict[str, Any]:
         content = {"application/json": {"schema": refs[kind, "serialization"]}}
         responses = {"200": {"description": summary, "content": content}, "400": fault, "404": fault, "421": fault}
         paths[BASE + path] = {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
-    models = "Write a command into the model's log, or say what it would change."
+    models = "Write a command into the model's log, or answer what it would change."
     paths[BASE + "/models/{model}/commands"] = _post(refs, fault, models, _MODEL, CommandRequest, CommandEffect)
-    letters = "Send a dead letter back to where it came from, or say what would be sent."
+    letters = "Send a dead letter back to where it came from, or answer what would be sent."
     paths[BASE + "/dead-letters/{offset}/replay"] = _post(refs, fault, letters, _OFFSET, ReplayRequest, ReplayEffect)
     paths[BASE + "/grid"] = _plain("All pairs: a line of JSON, then a byte a pair.", "application/octet-stream")
     paths[BASE + "/events"] = _plain("What changes, as server-sent events.", "text/event-stream")
+    waited = _plain("How far regions have come with a version; ends once that is decided.", "text/event-stream")
+    waited["get"]["parameters"] = [_MODEL, _VERSION, _LEVEL, _TIMEOUT, _GENERATION]
+    waited["get"]["responses"] |= {"400": fault, "503": fault}
+    paths[BASE + "/wait/{model}/{version}"] = waited
     return {
         "openapi": "3.1.0",
         "info": {"title": "Modelcast dashboard", "version": "1", "description": "Who serves what, how late, and why."},

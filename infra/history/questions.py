@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from modelcast.infra.history.reader import HistoryReader
 from modelcast.infra.registry.reader import RegistryReader, Tail
+from modelcast.schemas import keys
 from modelcast.schemas.errors import NotFound
 from modelcast.schemas.history.aspired import AspiredAt, StoredEntry, aspired_at, log_at
+from modelcast.schemas.history.generation import RECORD_SIZE_MAX, GenerationRecord, decode_generation
 from modelcast.schemas.history.timeline import Recorded, ServedAt, regions_of_changes, served_at
 from modelcast.schemas.log.fold import ModelLog
 
@@ -53,6 +55,16 @@ class ModelHistory:
         return tuple(
             PairAt(each, served_at(recorded, each, at_us), aspired_at(log, self.entries, each)) for each in regions
         )
+
+    def generation(self, generation: int) -> GenerationRecord | None:
+        """How a generation went; None: it is not over, or no tracker kept it.
+
+        Raises:
+            ContentError: its record is damaged.
+        """
+        key = keys.generation_record(self._model, generation)
+        found = self._registry.store.get(key, size_max=RECORD_SIZE_MAX)
+        return decode_generation(found.body, f"{self._registry.store.name}/{key}") if found is not None else None
 
     def recorded(self, from_us: int, to_us: int) -> Recorded:
         """What is archived and bears on that span."""

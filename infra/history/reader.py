@@ -1,12 +1,13 @@
 """The archive of changes, read for one model and a span of time. Keys hold times: one listing, and few objects."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
 from modelcast.schemas import keys
 from modelcast.schemas.errors import ContentError
-from modelcast.schemas.history.segments import SEGMENT_SIZE_MAX, ChangesSegment, decode_segment
+from modelcast.schemas.history.segments import SEGMENT_SIZE_MAX, ChangesSegment, decode_segment, lies_within
 from modelcast.schemas.history.timeline import Recorded
 from modelcast.schemas.ports import ObjectStore
 from modelcast.schemas.records import ALL_OF_THEM, VersionChange
@@ -14,11 +15,16 @@ from modelcast.schemas.statuses import Status
 from modelcast.schemas.topics import partition_of
 
 SECOND = 1_000_000
-BEFORE_US = 25 * 3600 * SECOND
-"""While a tracker runs, segments begin at most a day apart."""
+BEFORE_US = 49 * 3600 * SECOND
+"""While a tracker runs, segments begin at most two days apart: a day is one at last."""
 AFTER_US = 11 * 60 * SECOND
 """Who is not heard or read back for ten minutes is silent, which is a change: later ones tell nothing of a time."""
 SEGMENTS_MAX = 400
+TRIES = 2
+
+
+class _Merged(ContentError):
+    """A segment that was listed is gone: it became part of a day's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,12 @@ class HistoryReader:
         Raises:
             ContentError: a segment is damaged, or the span takes more than ``SEGMENTS_MAX`` of them.
         """
+        for _ in range(TRIES):
+            with suppress(_Merged):
+                return self._recorded(model, from_us, to_us)
+        return self._recorded(model, from_us, to_us)
+
+    def _recorded(self, model: str, from_us: int, to_us: int) -> Recorded:
         partition = partition_of(model)
         until_us = to_us + AFTER_US
         listed, through_us = self._list(partition, max(0, from_us - BEFORE_US), until_us)
@@ -61,7 +73,8 @@ class HistoryReader:
                     subject=model,
                     hint="ask for a shorter one",
                 )
-            if (segment := self._read(each)) is not None:
+            segment = self._read(each)
+            if not segments or not lies_within(segment, segments[-1]):
                 segments.append(segment)
         ends = [c.changed_at_us for s in segments[-1:] for c in (*s.checkpoint, *s.changes)]
         later = [each.at_us for each in listed[first + len(segments) :]]
@@ -84,9 +97,12 @@ class HistoryReader:
                 through_us = max(through_us, parsed[0])
         return found, through_us
 
-    def _read(self, listed: _Listed) -> ChangesSegment | None:
+    def _read(self, listed: _Listed) -> ChangesSegment:
+        subject = f"{self._store.name}/{listed.key}"
         found = self._store.get(listed.key, size_max=SEGMENT_SIZE_MAX)
-        return decode_segment(found.body, f"{self._store.name}/{listed.key}") if found is not None else None
+        if found is None:
+            raise _Merged("a segment is gone", subject=subject, hint="somebody deletes in history/: ask again")
+        return decode_segment(found.body, subject)
 
 
 def _spoken_after(at_us: int, segments: Iterable[ChangesSegment]) -> bool:

@@ -9,6 +9,7 @@ from typing import Self
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from modelcast.infra.telemetry.metrics import BUILD_INFO, installed_version
 from modelcast.schemas.errors import ModelcastError
 
 Check = Callable[[], str | bool | None]
@@ -84,6 +85,7 @@ class HealthServer:
                 hint="set MODELCAST_DAEMON__PORT",
             ) from error
         self._server.daemon_threads = True
+        BUILD_INFO.labels(installed_version()).set(1)
         threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, name="health", daemon=True
         ).start()

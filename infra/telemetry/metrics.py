@@ -16,6 +16,18 @@ LATENCY_SECONDS = (
 CONVERGENCE_BUCKETS_SECONDS = (1, 2.5, 5, 10, 20, 30, 45, 60, 120, 300, 600, 1800, 3600)
 LOAD_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
+# --- every daemon -------------------------------------------------------------------------------------------
+
+BUILD_INFO = Gauge("modelcast_build_info", "1; the label tells which version of Modelcast runs.", ("version",))
+
+
+def installed_version() -> str:
+    """Modelcast's own, as it is installed."""
+    from importlib.metadata import version  # here, as every command imports this module
+
+    return version("modelcast")
+
+
 # --- publisher and commands ---------------------------------------------------------------------------------
 
 PUBLICATIONS = Counter(
@@ -161,7 +173,7 @@ CONVERGENCE_SECONDS = Histogram(
 FOLD_SECONDS = Histogram("modelcast_fold_seconds", "Time to fold one model's state.", buckets=SECONDS)
 LOOKS_PUT_OFF = Counter(
     "modelcast_epoch_looks_put_off",
-    "Looks at a region's own state, to tell true reports from made-up ones, that were put off: too many waited.",
+    "Reads of a region's own state, which tell true reports from forged ones, that were put off: too many waited.",
     ("region",),
 )
 FOLDED_PODS = Counter("modelcast_folded_pods", "Pod reports folded, or replaced by newer ones before that.")

@@ -148,7 +148,7 @@ def lateness(state: VersionState, reported_seconds_ago: float) -> str:
         reported_seconds_ago: since then.
     """
     if reported_seconds_ago > STALE_SECONDS:
-        return f"the tracker last spoke {reported_seconds_ago:.0f} s ago"
+        return f"the tracker last reported {reported_seconds_ago:.0f} s ago"
     if state.unread_seconds > BEHIND_SECONDS:
         return f"the tracker is {state.unread_seconds:.0f} s behind: acknowledgements that came since wait to be read"
     return ""

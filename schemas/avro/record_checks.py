@@ -11,6 +11,7 @@ from modelcast.schemas.digests import DIGEST_PATTERN
 from modelcast.schemas.log.verbs import RULES
 from modelcast.schemas.manifest import FILES_MAX
 from modelcast.schemas.names import ALIAS_PATTERN, MODEL_PATTERN, REGION_PATTERN, VERSION_MAX
+from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.records import (
     ALL_OF_THEM,
     ALL_REGIONS,
@@ -20,9 +21,6 @@ from modelcast.schemas.records import (
     ModelCommand,
     ModelUpdate,
     PodReport,
-    Probe,
-    ProbeAnswer,
-    ProbeState,
     Record,
     RegionHeartbeat,
     RegionState,

@@ -86,6 +86,15 @@ def folded(*runs: Iterable[VersionChange]) -> dict[Pair, VersionChange]:
     return {(change.model, change.region): change for run in runs for change in run}
 
 
+def lies_within(segment: ChangesSegment, before: ChangesSegment) -> bool:
+    """Whether all that a segment covers is covered by one before it: a merge was cut off before it was deleted."""
+    return (
+        segment.topic_id == before.topic_id
+        and before.first_offset <= segment.first_offset
+        and segment.end_offset <= before.end_offset
+    )
+
+
 def content(change: VersionChange) -> tuple[object, ...]:
     """What a change says is so; two in a row that say the same are one."""
     return (change.status, change.version, change.manifest_digest, change.generation)

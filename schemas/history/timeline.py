@@ -70,7 +70,7 @@ def served_at(recorded: Recorded, region: str, at_us: int) -> ServedAt:
     last = earlier[-1] if earlier else None
     quiet = _quiet(recorded.changes, at_us)
     if quiet is not None:
-        return ServedAt(region, at_us, Certainty.UNKNOWN, last, None, *quiet, "no tracker spoke of the model")
+        return ServedAt(region, at_us, Certainty.UNKNOWN, last, None, *quiet, "no tracker reported the model")
     following = next((c for c in own[len(earlier) :] if last is None or serves(c) != serves(last)), None)
     if last is None:
         until_us = following.changed_at_us if following else 0

@@ -214,7 +214,7 @@ class ModelLog:
         event_id = stated.entry.event_id
         if (before := self.generations.get(event_id)) is not None:  # each claim looks for its own: replayed, or forged
             raise BrokenChain(
-                f"its event id {event_id} stands at generation {before} already: nothing is published or said twice",
+                f"its event id {event_id} stands at generation {before} already: nothing is written twice",
                 reason="repeated-event",
                 subject=f"{self.model} generation {generation}",
                 hint="who wrote it did not use modelcast; see `modelcast doctor --only logs`",

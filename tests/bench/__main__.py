@@ -33,7 +33,7 @@ BENCHES = {
     "rollover": ("tests.bench.rollover", "1,000 simulated pods get a version: seconds and herd, beside the prediction"),
     "pods": (
         "tests.bench.serving.pods",
-        "swaps, latency, processor time, memory: ours, Triton, MLServer, bare aiohttp",
+        "swaps, latency, processor time, memory: ours, Triton, MLServer, KServe, bare applications",
     ),
     "pod": ("tests.bench.serving.pod", "requests failed and p99 while versions swap, as a ratio to steady state"),
 }
@@ -46,6 +46,8 @@ def extras(name: str, options: argparse.Namespace) -> list[str]:
     if name == "gates":
         drawn = ["--svg", str(options.json.with_suffix(".gates.svg"))]
         return [*drawn, "--rollouts", "100"] if options.quick else drawn
+    if name == "pods":
+        return ["--quick"] if options.quick else ["--swaps", str(options.swaps), "--reloads", str(options.reloads)]
     if name == "dashboard" and options.quick:
         return ["--share", "0.1"]
     if name != "delta":
@@ -60,7 +62,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where to write the figures")
     parser.add_argument("--only", nargs="+", choices=sorted(BENCHES), help="these alone")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="without the tools that take minutes (zstd -19, bsdiff)")
+    parser.add_argument("--swaps", type=int, default=20, help="pods: of each server under load")
+    parser.add_argument("--reloads", type=int, default=100, help="pods: after which memory is looked at")
+    parser.add_argument("--quick", action="store_true", help="small, without the tools that take minutes")
     options = parser.parse_args()
     found: dict[str, Any] = {"conditions": conditions(), "failed": []}
     for name in options.only or BENCHES:
@@ -68,7 +72,8 @@ def main() -> None:
         print(f"\n== {name}: {what}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "figures.json"
-            command = [sys.executable, "-m", module, "--json", str(path), "--rounds", str(options.rounds)]
+            rounds = [] if name == "pods" else ["--rounds", str(options.rounds)]
+            command = [sys.executable, "-m", module, "--json", str(path), *rounds]
             if subprocess.run([*command, *extras(name, options)], check=False).returncode == 0:
                 found[name] = json.loads(path.read_text())
             else:

@@ -3,13 +3,14 @@
 from modelcast.agents.history.archive import PartitionArchive
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
+from modelcast.schemas.history.generation import encode_generation, rollout_record
 from modelcast.schemas.log.fold import ModelLog
 from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.manifest import Manifest
-from modelcast.schemas.records import ALL_OF_THEM, ArtifactRef, ModelUpdate, VersionChange
+from modelcast.schemas.records import ALL_OF_THEM, ArtifactRef, ModelUpdate, RegionState, StageSpan, VersionChange
 from modelcast.schemas.topics import partition_of
 from tests.consumers.fetch.publishing import noise, publish
-from tests.dashboard.makers import REGISTRY, SECOND
+from tests.dashboard.makers import NOW, REGISTRY, SECOND, row, state
 from tests.dashboard.overviews import regions
 from tests.support.records.folding import stated
 
@@ -53,8 +54,23 @@ def past(store: MemoryStore, now_us: int) -> None:
         archive.take(offset, each)
     archive.seal(now_us)
     archive.mark(now_us)
+    went = rollout_record(
+        state(MODEL, [_served(region, 5 + 3 * n**2) for n, region in enumerate(REGIONS)]), "served", now_us
+    )
+    store.put(keys.generation_record(MODEL, 3), encode_generation(went))
 
 
 def change(region: str, status: str, at_us: int, confirmed_us: int, version: int | None) -> VersionChange:
     at_us, confirmed_us = at_us // 1000 * 1000, confirmed_us // 1000 * 1000
     return VersionChange(REGISTRY, MODEL, region, status, at_us, confirmed_us, version, "", version or 0, 3, 3, at_us)
+
+
+def _served(region: str, seconds: float) -> RegionState:
+    ms = round(seconds * 1000)
+    spans = (
+        StageSpan("wait", 0, 100, 100),
+        StageSpan("fetch", 100, ms - 900, ms - 1000),
+        StageSpan("origin", 150, ms - 1000, ms - 1200),
+        StageSpan("load", ms - 900, ms, 900),
+    )
+    return row(region, aspired_generation=3, spans_since_us=NOW, spans=spans)

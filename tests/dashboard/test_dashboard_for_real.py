@@ -1,5 +1,6 @@
 """The dashboard over a real Kafka and a real Redis, as a process of its own."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from modelcast.infra.local.ports import LOOPBACK, free_ports
 from modelcast.infra.local.servers.kafka import KafkaServer
 from modelcast.infra.settings import KafkaSettings, Settings
 from modelcast.schemas.codec import encode
-from modelcast.schemas.records import VersionState
+from modelcast.schemas.digests import sha256_of
+from modelcast.schemas.records import DeadLetter, VersionState
 from modelcast.schemas.topics import Topic
 from tests.dashboard.makers import fetching, now_state, refusing, row
 from tests.support.processes.fork_server import COMMAND_LINE
@@ -34,7 +36,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 class Dashboard:
     """``modelcast run dashboard``."""
 
-    def __init__(self, folder: Path, kafka: str, redis_url: str) -> None:
+    def __init__(self, folder: Path, kafka: str, redis_url: str, **more: str) -> None:
         (port,) = free_ports(1)
         self.url = f"http://{LOOPBACK}:{port}"
         self.settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka, timeout_seconds=5))
@@ -44,6 +46,7 @@ class Dashboard:
             "MODELCAST_REDIS__URL": redis_url,
             "MODELCAST_REDIS__TIMEOUT_SECONDS": "0.5",
             "MODELCAST_DASHBOARD__PORT": str(port),
+            **more,
         }
         self.child = start_forked(
             shared("forks"),
@@ -173,5 +176,54 @@ def test_kafka_that_went_away_is_named_and_its_return_noticed(
         until(lambda: dashboard.get("/api/v1/verdict")["fresh"]["kafka"] == "live", "Kafka is read again")
         dashboard.say(now_state("fraud", [refusing("eu")]))
         until(lambda: dashboard.statuses("fraud") == {"eu": "REFUSED"}, "news are shown again")
+    finally:
+        dashboard.child.stop()
+
+
+@pytest.mark.soak
+def test_a_dead_letter_is_shown_and_sent_back_once(tmp_path: Path, kafka: str, redis_url: str) -> None:
+    create_topics(Settings(kafka=KafkaSettings(bootstrap_servers=kafka)))
+    token, reason = "t" * 40, fresh_name()
+    allowed = {"anna": "sha256:" + hashlib.sha256(token.encode()).hexdigest()}
+    dashboard = Dashboard(
+        tmp_path, kafka, redis_url,
+        MODELCAST_DASHBOARD__ACTIONS__ENABLED="true", MODELCAST_DASHBOARD__ACTIONS__TOKENS=json.dumps(allowed),
+    )  # fmt: skip
+
+    def replay(**body: Any) -> tuple[int, dict[str, Any]]:
+        url = f"{dashboard.url}/api/v1/dead-letters/{letter['offset']}/replay"
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def group() -> dict[str, Any] | None:
+        found = dashboard.get("/api/v1/dead-letters")["groups"]
+        return next((each for each in found if each["reason"] == reason), None)
+
+    try:
+        until(dashboard.ready, lambda: dashboard.log.read_text())
+        raw = b"no record of ours"
+        written = DeadLetter(
+            Topic.REGION_HEARTBEATS, 0, 7, reason, "<b>it can not be read</b>", raw, len(raw), sha256_of(raw), b"eu/w",
+            "tracker w", 1,
+        )  # fmt: skip
+        producer = make_producer(dashboard.settings)
+        producer.produce(Topic.DEAD_LETTERS, encode(written))
+        assert producer.flush(20) == 0
+        until(lambda: group() is not None, "the letter is shown")
+        (letter,) = (group() or {})["letters"]
+        assert (letter["detail"], letter["size_bytes"], letter["replays"]) == (written.detail, len(raw), [])
+        assert replay(expected_replays=0, dry_run=True)[1]["sent"] is False
+        status, done = replay(expected_replays=0, reason="mended")
+        assert (status, done["sent"], done["topic"], done["requested_by"]) == (200, True, "region-heartbeats", "anna")
+        until(lambda: (group() or {})["letters"][0]["replays"], "who sent it back stands with it")
+        (told,) = (group() or {})["letters"][0]["replays"]
+        assert (told["by"], told["reason"]) == ("anna", "mended")
+        status, fault = replay(expected_replays=0)
+        assert (status, fault["error"]) == (409, "it was sent back 1 times, not 0")
     finally:
         dashboard.child.stop()

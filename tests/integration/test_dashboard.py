@@ -1,5 +1,6 @@
 """The dashboard of a whole stack: what people do to a model, and what happens to a region, is there to be seen."""
 
+import asyncio
 import json
 import signal
 import urllib.request
@@ -9,14 +10,17 @@ from typing import Any
 
 import pytest
 
+from modelcast.cli.top.feeds import DirectFeed
+from modelcast.cli.top.shown import ModelShown
 from modelcast.infra.local.layout import dashboard_url
 from modelcast.infra.local.stack import LocalStack
+from modelcast.infra.settings import Settings
 from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import DeadLetter
 from modelcast.schemas.topics import Topic
 from tests.support.processes.command_line import CommandLine
 from tests.support.servers.topic_reader import TopicReader
-from tests.support.waiting import until
+from tests.support.waiting import until, until_async
 
 pytestmark = pytest.mark.integration
 
@@ -93,3 +97,26 @@ def test_a_probe_goes_to_every_region_and_back_and_is_no_model(
     assert "probe" not in modelcast("get", "models").out
     letters = [decode_as(DeadLetter, raw) for raw in topics.values(Topic.DEAD_LETTERS, 0)]
     assert [letter for letter in letters if letter.key.startswith(b"probe/")] == []
+
+
+async def test_top_reads_the_same_straight_from_kafka_and_redis(
+    modelcast: CommandLine, stack: LocalStack, settings: Settings
+) -> None:
+    modelcast("publish", "topped", modelcast.model(4), "--wait")
+    feed, told = DirectFeed(settings), []
+    task = asyncio.create_task(feed.run(lambda now, away: told.append((now, away))))
+    try:
+
+        async def model() -> ModelShown | None:
+            return await feed.model("topped")
+
+        async with asyncio.timeout(60):
+            while (found := await model()) is None or found.model.serving < 2:
+                await asyncio.sleep(0.1)
+        assert {(row.region, row.status.value) for row in found.regions} == {("eu", "OK"), ("us", "OK")}
+        await until_async(lambda: told[-1][0].fresh.kafka == "live")
+        assert "topped" in told[-1][0].grid.models
+        assert told[-1][1] == ""
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -13,7 +13,7 @@ from modelcast.infra.kafka.announcer import KafkaAnnouncer
 from modelcast.infra.kafka.client import make_admin, make_consumer, read_partition
 from modelcast.infra.kafka.dead_letters import StoredDeadLetter, read
 from modelcast.schemas.errors import KafkaUnavailable
-from modelcast.schemas.topics import Topic, partition_of
+from modelcast.schemas.topics import TOPICS, Topic, partition_of
 from tests.agents.region.stack import Stack
 from tests.support.processes.command_line import NOWHERE, CommandLine
 from tests.support.processes.daemon import Daemon
@@ -36,6 +36,7 @@ READS = {
         Topic.REGION_HEARTBEATS,
         Topic.VERSION_STATE,
         Topic.VERSION_CHANGES,
+        Topic.PROBE_STATE,
     },
     VIEWER: set(Topic) - {Topic.VERSION_CHANGES},
     EU: {Topic.MODEL_UPDATES},
@@ -45,7 +46,7 @@ READS = {
 WRITES = {
     PUBLISHER: {Topic.MODEL_UPDATES},
     OPERATOR: {Topic.MODEL_UPDATES, Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS},
-    TRACKER: {Topic.VERSION_STATE, Topic.VERSION_CHANGES, Topic.MODEL_UPDATES, Topic.DEAD_LETTERS},
+    TRACKER: set(Topic) - {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS},
     VIEWER: set(),
     EU: {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS},
     US: {Topic.MODEL_ACKS, Topic.REGION_HEARTBEATS},
@@ -82,7 +83,7 @@ def may_write(kafka: SecuredKafka, user: str, topic: Topic) -> bool:
 def may_read(kafka: SecuredKafka, user: str, topic: Topic) -> bool:
     settings = kafka.settings(user)
     consumer = make_consumer(settings)
-    partition = partition_of("probe") if topic not in {Topic.REGION_HEARTBEATS, Topic.DEAD_LETTERS} else 0
+    partition = partition_of("probe", next(spec.partitions for spec in TOPICS if spec.name == topic))
     try:
         found = read_partition(consumer, settings, topic, partition, timeout_seconds=PATIENCE_SECONDS)
         return any(message.value() == b"a probe" for message in found)

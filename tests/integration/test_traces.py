@@ -59,6 +59,7 @@ def check_whole(spans: list[ReceivedSpan], *, loads: int = len(REGIONS)) -> None
     assert names >= STEPS | IN_REGION | {f"region {region}" for region in REGIONS}, names
     (root,) = [span for span in spans if not span.parent_id]
     regions = {span.span_id: span for span in spans if span.name.startswith("region ")}
+    assert len(regions) == len([span for span in spans if span.name.startswith("region ")]) == len(REGIONS)
     assert {span.parent_id for span in regions.values()} == {root.span_id}
     for name in ("wake", "load", "read back", "ack", "fold"):
         assert {span.parent_id for span in spans if span.name == name and not span.failed} == regions.keys(), name

@@ -1,22 +1,26 @@
 """Waiting on what a tracker says on a real Kafka."""
 
+import asyncio
 import json
+import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelcast.infra.kafka.admin import create_topics
 from modelcast.infra.kafka.announcer import KafkaAnnouncer
+from modelcast.infra.redis_view import Batch, RedisMirror, Write
 from modelcast.infra.registry.reader import RegistryReader
 from modelcast.infra.settings import KafkaSettings, Settings, StoreSettings
 from modelcast.infra.stores import MemoryStore, configured
-from modelcast.producers import Commander, Publisher
+from modelcast.producers import Commander, Publisher, wait
 from modelcast.producers.wait import states, wait_for
 from modelcast.schemas import keys
 from modelcast.schemas.avro.record_shapes import to_plain
@@ -270,3 +274,96 @@ def test_arguments_that_are_none_are_named(settings: Settings, wrong: dict[str, 
     given: dict[str, object] = {"version": 7, "timeout_seconds": 1.0} | wrong
     with pytest.raises(UsageError, match=next(iter(wrong)).removesuffix("s")):
         wait_for(settings, "fraud", **given)  # type: ignore[arg-type]
+
+
+def test_while_nothing_comes_nothing_is_asked_and_news_end_it_at_once(
+    settings: Settings, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker.say(eu=FETCHING)
+    asked: list[str] = []
+    monkeypatch.setattr(wait, "convergence_of", counted(asked, "judged", wait.convergence_of))
+    monkeypatch.setattr(wait, "make_consumer", counted(asked, "connected", wait.make_consumer))
+
+    def refused() -> str:
+        asked.append("log")
+        return ""
+
+    for seconds in (1.0, 3.0):
+        asked.clear()
+        with pytest.raises(NotConverged):
+            wait_for(settings, tracker.model, 7, timeout_seconds=seconds, refused=refused)
+        assert sorted(asked) == ["connected", "judged", "judged", "log"]  # before anything was heard, and once
+
+    done: list[float] = []
+
+    def follow() -> None:
+        wait_for(settings, tracker.model, 7, timeout_seconds=30)
+        done.append(time.monotonic())
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    time.sleep(1)
+    tracker.say(eu=SERVING)
+    told = time.monotonic()
+    thread.join(30)
+    assert done[0] - told < 5  # Kafka's own way there; no interval of ours is a part of it
+
+
+def counted(calls: list[str], name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def made(*args: Any, **kwargs: Any) -> Any:
+        calls.append(name)
+        return call(*args, **kwargs)
+
+    return made
+
+
+class Mirrored:
+    """Redis as a tracker writes it, beside a Kafka that can't be reached."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.registry_id, self.fence = uuid.uuid4().hex, 0
+        self.model = f"model-{self.registry_id[:12]}"
+        self.settings = Settings(
+            kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", timeout_seconds=0.5),
+            redis={"url": redis_url},  # type: ignore[arg-type]
+        )
+
+    def say(self, age_seconds: float = 0.0, **rows: RegionState) -> None:
+        async def write() -> None:
+            mirror = RedisMirror(self.settings, self.registry_id)
+            self.fence += 1
+            said = encode(replace(state(**rows), model=self.model, registry_id=self.registry_id))
+            age_us = round(age_seconds * 1_000_000)
+            await mirror.write(Batch((Write(mirror.keys.model(self.model), {"v": said}, self.fence, age_us=age_us),)))
+            await mirror.close()
+
+        asyncio.run(write())
+
+
+def test_where_kafka_is_away_redis_is_asked_and_that_and_its_age_are_said(redis_url: str) -> None:
+    view, notes = Mirrored(redis_url), []
+    view.say(age_seconds=7, eu=FETCHING)
+    later = threading.Timer(1.0, lambda: view.say(eu=SERVING))
+    later.start()
+    found = wait_for(view.settings, view.model, 7, timeout_seconds=30, refused=str, note=notes.append)
+    later.join()
+    assert found.there == ("eu",)
+    (note,) = notes
+    assert re.fullmatch(r"note: Kafka: .+; asking Redis instead, its state is \d+ s old", note)
+
+
+def test_where_kafka_is_away_an_old_or_unfinished_state_in_redis_ends_as_before(redis_url: str) -> None:
+    view = Mirrored(redis_url)
+    with pytest.raises(KafkaUnavailable):
+        wait_for(view.settings, view.model, 7, timeout_seconds=30, refused=str)
+    view.say(age_seconds=100, eu=SERVING)
+    with pytest.raises(KafkaUnavailable):
+        wait_for(view.settings, view.model, 7, timeout_seconds=30, refused=str)
+    view.say(eu=FETCHING)
+    began = time.monotonic()
+    with pytest.raises(KafkaUnavailable):
+        wait_for(view.settings, view.model, 7, timeout_seconds=2, refused=str)
+    assert time.monotonic() - began < 10
+    view.say(eu=REFUSING)
+    with pytest.raises(Quarantined):
+        wait_for(view.settings, view.model, 7, timeout_seconds=30, refused=str)

@@ -22,6 +22,8 @@ ALIKE = {
 """Functions that are alike in each module that defines one, and are called by the module's name; why."""
 COMMANDS = {"apply", "describe", "down", "forecast", "info", "make", "publish", "pull", "replay", "show", "up"}
 """Commands of the command line, named as they are typed, and the function that does what one asks for."""
+SAYING_NOTHING = {"base", "common", "helpers", "manager", "misc", "utils", "values"}
+"""Names of modules that do not say what lies in them."""
 PROTOCOL_FUNCTIONS: dict[str, str] = {}
 """Functions that two facades export because a Protocol asks for that name; which one."""
 
@@ -68,3 +70,10 @@ def test_no_two_facades_export_functions_of_one_name() -> None:
 @pytest.mark.skipif(not (ROOT / "deltas").exists(), reason="needs deltas, which define some of them")
 def test_every_exception_is_needed() -> None:
     assert {name for name in {*ALIKE, *COMMANDS} if len(defined()[name]) < 2} == set()
+
+
+def test_modules_are_named_by_what_they_hold() -> None:
+    named = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert [str(path.relative_to(ROOT)) for path in named if path.stem in SAYING_NOTHING] == []
+    once = {stem: [str(p.relative_to(ROOT)) for p in named if p.stem == stem] for stem in ("plan", "memory")}
+    assert {stem: paths for stem, paths in once.items() if len(paths) > 1} == {}

@@ -46,20 +46,48 @@ class MeasuredDisk(Protocol):
         ...
 
 
+class MeasuredLink(Protocol):
+    """What a heartbeat reports of the long link (``Disk``)."""
+
+    @property
+    def origin_bytes_per_second(self) -> float:
+        """Throughput of late; 0: not known."""
+        ...
+
+
+class BeatingWorker(Protocol):
+    """Whose heartbeats are sent (``RegionAgent``)."""
+
+    @property
+    def registry_id(self) -> str:
+        """The registry obeyed; "" as long as there is none, and no tracker that reads."""
+        ...
+
+    @property
+    def models_owned(self) -> int:
+        """How many."""
+        ...
+
+    def woke(self) -> None:
+        """The process was stopped for longer than a dead worker keeps its partitions."""
+        ...
+
+    def heartbeat_confirmed(self) -> None:
+        """The cluster has confirmed a heartbeat."""
+        ...
+
+
 class HeartbeatSender:
     """Sends heartbeats, and notices that the process was suspended.
 
     Args:
         outbox: where to.
         region: of whom.
-        worker: who.
+        name: the worker's.
+        worker: what of it is reported, and who hears.
         every_seconds: how often.
         disk: whose sizes are reported.
-        registry_id: the registry obeyed; "" as long as there is none, and no tracker that reads.
-        models_owned: how many.
-        origin_bytes_per_second: throughput of the long link of late; 0: not known.
-        on_wake: called when the process was stopped for longer than a dead worker keeps its partitions.
-        on_heard: called when the cluster has confirmed a heartbeat.
+        link: whose throughput is; None: it is not known.
         threads: where the disk is measured; None: the event loop's own.
         wall_clock_us: UTC microseconds.
     """
@@ -68,28 +96,22 @@ class HeartbeatSender:
         self,
         outbox: RecordOutbox,
         region: str,
-        worker: str,
+        name: str,
+        worker: BeatingWorker,
         every_seconds: float,
         *,
         disk: MeasuredDisk,
-        registry_id: Callable[[], str],
-        models_owned: Callable[[], int],
-        origin_bytes_per_second: Callable[[], float] = lambda: 0.0,
-        on_wake: Callable[[], None],
-        on_heard: Callable[[], None] = lambda: None,
+        link: MeasuredLink | None = None,
         threads: Executor | None = None,
         wall_clock_us: Callable[[], int] = _wall_clock_us,
     ) -> None:
         self._outbox = outbox
         self._region = region
+        self._name = name
         self._worker = worker
         self._every = every_seconds
         self._disk = disk
-        self._registry_id = registry_id
-        self._models_owned = models_owned
-        self._origin_bytes_per_second = origin_bytes_per_second
-        self._on_wake = on_wake
-        self._on_heard = on_heard
+        self._link = link
         self._threads = threads
         self._wall_clock_us = wall_clock_us
         self._sequence = 0
@@ -105,7 +127,7 @@ class HeartbeatSender:
             now = loop.time()
             if now - self.beat_at > self._every + SLEPT_SECONDS:
                 log.warning("this process did not run for a while", seconds=round(now - self.beat_at, 1))
-                self._on_wake()
+                self._worker.woke()
             self.beat_at = now
             if self._sequence % CACHE_EVERY_BEATS == 0:
                 try:
@@ -113,7 +135,7 @@ class HeartbeatSender:
                 except OSError as error:
                     log.warning("the cache can't be measured", error=error)
             self.beat()
-            await asyncio.sleep(self._every if self._registry_id() else min(self._every, UNKNOWN_SECONDS))
+            await asyncio.sleep(self._every if self._worker.registry_id else min(self._every, UNKNOWN_SECONDS))
 
     def beat(self, *, draining: bool = False) -> None:
         """Send one heartbeat."""
@@ -121,20 +143,20 @@ class HeartbeatSender:
         free_bytes = self._disk_free_bytes()
         metrics.CACHE_USED_BYTES.set(self._cache_used_bytes)
         metrics.DISK_FREE_BYTES.set(free_bytes)
-        registry_id = self._registry_id()
+        registry_id = self._worker.registry_id
         if not registry_id:
             return
         record = RegionHeartbeat(
             registry_id=registry_id,
             region=self._region,
-            worker=self._worker,
+            worker=self._name,
             sequence=self._sequence,
             started_at_us=self._started_at_us,
             sent_at_us=self._wall_clock_us(),
-            models_owned=self._models_owned(),
+            models_owned=self._worker.models_owned,
             disk_free_bytes=free_bytes,
             cache_used_bytes=self._cache_used_bytes,
-            origin_bytes_per_second=round(self._origin_bytes_per_second(), 1),
+            origin_bytes_per_second=round(self._link.origin_bytes_per_second, 1) if self._link else 0.0,
             draining=draining,
             software=self._software,
         )
@@ -143,12 +165,12 @@ class HeartbeatSender:
         except ModelcastError as error:
             log.error("a heartbeat can't be written", error=error)
             return
-        self._outbox.send(Topic.REGION_HEARTBEATS, f"{self._region}/{self._worker}", value, self._delivered, {})
+        self._outbox.send(Topic.REGION_HEARTBEATS, f"{self._region}/{self._name}", value, self._delivered, {})
 
     def _delivered(self, done: bool) -> None:
         metrics.HEARTBEATS.labels("sent" if done else "failed").inc()
         if done:
-            self._on_heard()
+            self._worker.heartbeat_confirmed()
 
     def _disk_free_bytes(self) -> int:
         try:

@@ -4,8 +4,7 @@ import asyncio
 
 from modelcast.agents.region.reporting.snapshot_reporter import RecordOutbox
 from modelcast.schemas.codec import encode
-from modelcast.schemas.probes import PROBE_KEYS
-from modelcast.schemas.records import Probe, ProbeAnswer
+from modelcast.schemas.probes import PROBE_KEYS, Probe, ProbeAnswer
 from modelcast.schemas.topics import Topic
 
 ANSWER_SECONDS = 0.5

@@ -179,4 +179,5 @@ class SpanOutbox:
 
 
 def _is_settled(replica: Replica) -> bool:
-    return replica.state in {State.SERVING, State.STAGED} and not replica.pending.fetching
+    """Whether nothing more is to come: all pods serve it, or there are none and it is staged."""
+    return replica.state is State.SERVING or (replica.state is State.STAGED and not replica.pods)

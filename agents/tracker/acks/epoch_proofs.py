@@ -1,15 +1,15 @@
 """Reads regions' state objects to learn which owner epochs are true, in the background: no record waits for it."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
 from modelcast.agents.region.decider.memory import MEMORY_SIZE_MAX, Memory
 from modelcast.agents.tracker.decider.epochs import Epochs, SetAside, believed_unseen
 from modelcast.agents.tracker.decider.rows import Rows
-from modelcast.agents.tracker.ports import TrackerPorts
+from modelcast.agents.tracker.ports import ChangeListener, TrackerPorts
 from modelcast.infra.settings import Settings
 from modelcast.infra.stores.configured import region_store
 from modelcast.infra.telemetry.metrics import LOOKS_PUT_OFF
@@ -59,6 +59,18 @@ class _Looks:
     put_off: bool = False
 
 
+class ProofListener(Protocol):
+    """Who hears whether the epoch of a page that was set aside is true."""
+
+    def proven(self, page: SetAside) -> None:
+        """It was borne out."""
+        ...
+
+    def disproved(self, page: SetAside, epoch: int) -> None:
+        """It is none of the region's, which is at ``epoch``."""
+        ...
+
+
 class EpochProofs:
     """Which owner epochs regions' state objects confirm. It belongs to one event loop.
 
@@ -66,9 +78,8 @@ class EpochProofs:
         rows: of whom a wrongly believed snapshot is dropped.
         epochs: what is borne out, and what waits.
         ports: where state objects are read.
-        take: a page whose epoch was borne out.
-        refuse: a page whose epoch is none of the region's; with the region's own.
-        changed: a model's rows have changed.
+        listener: hears what was proved.
+        changes: hears that a model's rows have changed.
     """
 
     def __init__(
@@ -76,12 +87,11 @@ class EpochProofs:
         rows: Rows,
         epochs: Epochs,
         ports: TrackerPorts,
-        take: Callable[[SetAside], None],
-        refuse: Callable[[SetAside, int], None],
-        changed: Callable[[str], None],
+        listener: ProofListener,
+        changes: ChangeListener,
     ) -> None:
         self._rows, self._epochs, self._ports = rows, epochs, ports
-        self._take, self._refuse, self._changed = take, refuse, changed
+        self._listener, self._changes = listener, changes
         self._regions: dict[str, _Looks] = {}
         self._doubted_at: dict[tuple[str, str], float] = {}
         self._unreadable: set[str] = set()
@@ -156,12 +166,12 @@ class EpochProofs:
         elif known > epoch:
             log.warning("a report with an epoch that the region never had is dropped", model=model, region=region)
             row.forget(region)
-            self._changed(model)
+            self._changes.changed(model)
         decided = self._epochs.bears_out(model, region, epoch, seen=seen)
         for page in decided.taken:
-            self._take(page)
+            self._listener.proven(page)
         for page in decided.refused:
-            self._refuse(page, epoch)
+            self._listener.disproved(page, epoch)
 
     async def _epoch(self, model: str, region: str) -> int | None:
         """The region's epoch; None: its state object can't be read."""

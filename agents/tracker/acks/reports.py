@@ -1,6 +1,6 @@
 """Regions' reports: pages of snapshots that are folded, or wait until their model and their owner epoch are known."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import structlog
 
@@ -11,7 +11,7 @@ from modelcast.agents.tracker.decider.epochs import Epochs, SetAside
 from modelcast.agents.tracker.decider.rows import Rows
 from modelcast.agents.tracker.judging import Judging, Unusable
 from modelcast.agents.tracker.log_watch import LogWatch
-from modelcast.agents.tracker.ports import Message, Table, TrackerPorts
+from modelcast.agents.tracker.ports import ChangeListener, Message, Table, TrackerPorts
 from modelcast.infra.telemetry.metrics import FOLDED_PODS, RECORDS
 from modelcast.schemas.ack_headers import AckHeaders
 from modelcast.schemas.codec import decode
@@ -33,11 +33,11 @@ class Reports:
         epochs: Epochs,
         watch: LogWatch,
         ports: TrackerPorts,
-        changed: Callable[[str], None],
+        changes: ChangeListener,
     ) -> None:
         self._judging, self._rows, self._epochs, self._watch = judging, rows, epochs, watch
-        self._ports, self._changed = ports, changed
-        self._proofs = EpochProofs(rows, epochs, ports, self._take_proven, self._refuse_epoch, changed)
+        self._ports, self._changes = ports, changes
+        self._proofs = EpochProofs(rows, epochs, ports, self, changes)
         self._patience = Patience(ports.clock.monotonic)
         self._backlog = Backlog()
         self._unknown_models = 0
@@ -161,26 +161,27 @@ class Reports:
             log.warning(
                 "a report with a number that its region never used is dropped", model=ack.model, region=ack.region
             )
-            self._changed(ack.model)
+            self._changes.changed(ack.model)
         if row.log is None or ack.generation > row.log.head:
             self._watch.wake(ack.model, ack.generation)
         if change.write is None:
             return "stale"
         FOLDED_PODS.inc(len(ack.pods))
         if change.completed:
-            self._changed(ack.model)
+            self._changes.changed(ack.model)
         return "folded"
 
     # --- what waits -----------------------------------------------------------------------------------------
 
     def _set_aside(self, page: SetAside) -> None:
         if (given_up := self._epochs.set_aside(page)) is not None:
-            self._refuse_epoch(given_up, None)
+            self.disproved(given_up, None)
 
-    def _take_proven(self, page: SetAside) -> None:
+    def proven(self, page: SetAside) -> None:
+        """See ``ProofListener``."""
         self._take(page.ack, page.raw)
 
-    def _refuse_epoch(self, page: SetAside, epoch: int | None) -> None:
+    def disproved(self, page: SetAside, epoch: int | None) -> None:
         """Refuse a page whose epoch the region never had: a dead letter now and then, the rest is counted."""
         why = f"{page.ack.region} is at epoch {epoch} of {page.ack.model}" if epoch is not None else "too many wait"
         self._refuse(page, REFUSED_EPOCH, f"epoch {page.ack.epoch}: {why}; others like it are only counted")

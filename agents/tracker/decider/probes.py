@@ -8,7 +8,7 @@ that is not read is found. What is counted of a partition lies in its ``ProbeSta
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
 
-from modelcast.schemas.records import Probe, ProbeAnswer, ProbeRegion, ProbeState
+from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeRegion, ProbeState
 from modelcast.schemas.topics import MODEL_PARTITIONS
 
 LOST_SECONDS = 60.0

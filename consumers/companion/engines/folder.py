@@ -11,14 +11,14 @@ MODELCAST_DIGEST and MODELCAST_FOLDER.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
 from modelcast.consumers.companion.layouts.folder import CURRENT
 from modelcast.consumers.companion.placing import ModelRepository
-from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
 EX_DATAERR, EX_TEMPFAIL, EX_CONFIG = 65, 75, 78
@@ -56,7 +56,7 @@ class FolderEngine:
         self._load_seconds_max = load_seconds_max
         self._prepared: dict[str, Delivered] = {}
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+    async def start(self, listener: LossListener) -> None:
         """Nothing to begin."""
 
     async def prepare(self, order: LoadOrder) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -11,7 +10,7 @@ from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
 from modelcast.consumers.companion.http import ServerAnswer, ServerClient
 from modelcast.consumers.companion.placing import ModelRepository
-from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodUnreachable
 
 _DIGEST_FILE = ".digest-"
@@ -71,7 +70,7 @@ class HttpEngine(ABC):
     async def retire(self, model: str) -> None:
         """See ``Engine.retire``."""
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+    async def start(self, listener: LossListener) -> None:
         """See ``Engine.start``: by default there is nothing to begin."""
         return
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered
 from modelcast.consumers.companion.engines.http_engine import HttpEngine
-from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
 
 CONFIG_FILE_NAME = "models.config"
@@ -34,7 +34,7 @@ class TensorFlowServingEngine(HttpEngine):
     name = "TensorFlow Serving"
     capabilities = Capabilities("tensorflow", gapless=True, watch_seconds=2.0)
 
-    async def start(self, on_lost: object) -> None:
+    async def start(self, listener: LossListener) -> None:
         """Write the configuration file: the server does not start without it."""
         await self._configure()
 

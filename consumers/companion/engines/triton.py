@@ -9,7 +9,7 @@ own memory names what it serves. After a restart Triton is empty, and the compan
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ from modelcast.consumers.companion.engines.triton_tensors import answer_of, inpu
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
-from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.sample import SAMPLE_FILE
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
@@ -77,7 +77,7 @@ class TritonEngine:
         self._folders: dict[str, str] = {}  # of the version that serves
         self._client: Any = None
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+    async def start(self, listener: LossListener) -> None:
         """Open the channel; whether the server is there shows when it is asked."""
         self._client = triton.InferenceServerClient(self._address)
         if self._repository is not None:  # what a companion that was killed has left under trial
@@ -157,7 +157,7 @@ class TritonEngine:
         except InferenceServerException as error:
             message = f"the recorded sample is refused: {error.message()}"
             code = BLAMES_THE_VERSION if str(error.status()).endswith("INVALID_ARGUMENT") else "server_failed"
-            raise LoadFailed(message, code=code) from None
+            raise LoadFailed(message, code=environment_code(message) or code) from None
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``. Never the repository index: it keeps the names of the dead."""

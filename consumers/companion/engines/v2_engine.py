@@ -6,7 +6,7 @@ serves: else a server that restarts would load the version that it has just refu
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from modelcast.consumers.companion.engines.http_engine import HttpEngine, load_r
 from modelcast.consumers.companion.http import ServerAnswer
 from modelcast.consumers.companion.placing import settings_bytes
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
+from modelcast.consumers.pod.engine import LossListener
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
 
 INFER_SECONDS = 60.0
@@ -34,7 +35,7 @@ class V2Engine(HttpEngine):
     def load_code(self, answer: ServerAnswer) -> str:
         """``LoadFailed``'s code for its answer to a load of files that were verified and placed whole."""
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+    async def start(self, listener: LossListener) -> None:
         """Let go of what a companion that was killed has left under trial."""
         for model in await asyncio.to_thread(self.repository.models, TRIAL_SUFFIX):
             await self._end_trial(model)
@@ -69,7 +70,15 @@ class V2Engine(HttpEngine):
         await self.write(name, self.settings_file, settings_bytes(settings))
         answer = await self.client.ask("POST", _path(name, "load"), seconds=self.load_seconds_max)
         if answer.status >= 300:
-            raise load_refused(answer, self.load_code(answer))
+            failed = load_refused(answer, self.load_code(answer))
+            if failed.code == BLAMES_THE_VERSION and not await self._is_v2():
+                failed.code = "server_failed"
+            raise failed
+
+    async def _is_v2(self) -> bool:
+        """Whether what answers at its address describes itself as V2 has it: another server's words blame nothing."""
+        about = (await self.client.ask("GET", "/v2")).body
+        return isinstance(about, dict) and isinstance(about.get("name"), str) and "extensions" in about
 
     async def _end_trial(self, trial: str) -> None:
         await asyncio.to_thread(self.repository.discard, trial)
@@ -84,10 +93,10 @@ class V2Engine(HttpEngine):
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
         if answer.status == 200 and isinstance(answer.body, dict):
             return answer.body
-        said = answer.message if answer.status != 200 else "its answer is no JSON"
+        message = answer.message if answer.status != 200 else "its answer is no JSON"
         raise load_refused(
-            ServerAnswer(answer.status, answer.body, f"the recorded sample is refused: {said}"),
-            BLAMES_THE_VERSION if answer.status in {400, 422} else "server_failed",
+            ServerAnswer(answer.status, answer.body, f"the recorded sample is refused: {message}"),
+            BLAMES_THE_VERSION if answer.status in {400, 422} and isinstance(answer.body, dict) else "server_failed",
         )
 
 

@@ -90,7 +90,7 @@ class WebhookEngine(HttpEngine):
         """See ``Engine.retire``."""
         unload = self._webhook.unload
         if unload is None:
-            raise LoadFailed("can't be told to unload", code="unsupported", subject=model, hint="add a table [unload]")
+            raise LoadFailed("takes no unload", code="unsupported", subject=model, hint="add a table [unload]")
         try:
             answer = await self._send(unload, {"model": model})
         except PodUnreachable as error:

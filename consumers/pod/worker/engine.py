@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from modelcast.consumers.pod.config import PodConfig
-from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.worker.link import WorkerGone, WorkerLink, WorkerLoaded
 from modelcast.consumers.pod.worker.memory_room import machine_limits, private_bytes, refusal, room
 from modelcast.consumers.pod.worker.process import LoadSpec
@@ -30,13 +30,13 @@ class OnnxEngine:
         self._serving: dict[str, tuple[WorkerLink, Served]] = {}
         self._prepared: dict[str, tuple[WorkerLink, WorkerLoaded]] = {}
         self._living: set[WorkerLink] = set()  # those that load or serve, also if they only finish
-        self._on_lost: Callable[[str, str], None] = lambda _model, _why: None
+        self._listener: LossListener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+    async def start(self, listener: LossListener) -> None:
         """Start the spare workers."""
-        self._on_lost = on_lost
+        self._listener = listener
         await self._spares.refill()
 
     async def prepare(self, order: LoadOrder) -> None:
@@ -111,7 +111,8 @@ class OnnxEngine:
         if self._closed or found is None or found[0] is not link:
             return  # it was retired
         del self._serving[model]
-        self._on_lost(model, "its worker process died")
+        if self._listener is not None:
+            self._listener.lost(model, "its worker process died")
 
     def _grant(self, need_bytes: int) -> int:
         """See ``Grant``. What serves goes on taking what it has until the new version replaces it."""

@@ -253,8 +253,19 @@ ROLLOUTS = DashboardSpec(
 
 KAFKA = DashboardSpec(
     "modelcast-kafka",
-    "Modelcast: Kafka",
+    "Modelcast: Kafka and probe",
     (
+        _lines(
+            "Probe, by hop, p95",
+            "s",
+            (_p95("modelcast_probe_seconds", "hop"), "{{hop}}"),
+            help="A record that goes the whole way of a publication, and is none.",
+        ),
+        _lines(
+            "Since the region last answered a probe",
+            "s",
+            ("time() - max by (region) (modelcast_probe_last_success_timestamp_seconds)", "{{region}}"),
+        ),
         _lines(
             "How long the first unread record has waited",
             "s",
@@ -389,6 +400,7 @@ ITSELF = DashboardSpec(
             "none",
             ('max by (job, instance) (scrape_samples_scraped{job=~"modelcast-.+"})', "{{job}} {{instance}}"),
         ),
+        _lines("Versions that run", "none", ("count by (version) (modelcast_build_info)", "{{version}}")),
         _lines("Fold of one model, p95", "s", (_p95("modelcast_fold_seconds"), "fold")),
         _lines("Pods folded", "cps", ("sum(rate(modelcast_folded_pods_total[$__rate_interval]))", "pods")),
         _bars(

@@ -1,4 +1,4 @@
-"""Traces of what becomes of a log entry, from ``publish()`` to the last read-back; only where ``OTEL_*`` is set."""
+"""Traces of what becomes of a log entry, from ``publish()`` to the last read-back; where ``OTEL_*`` asks for them."""
 
 from modelcast.infra.telemetry.tracing.configured import span_sink
 from modelcast.infra.telemetry.tracing.headers import announcement_headers, trace_of

@@ -13,8 +13,8 @@ def span_sink(service: str, env: Mapping[str, str]) -> SpanSink | None:
 
     Args:
         service: ``service.name``, unless the environment names another one.
-        env: traces are made if it has any ``OTEL_…``, and neither ``OTEL_SDK_DISABLED=true`` nor
-            ``OTEL_TRACES_EXPORTER=none``.
+        env: traces are made if it names an exporter or where one sends to (``OTEL_…EXPORTER…``), and neither
+            ``OTEL_SDK_DISABLED=true`` nor ``OTEL_TRACES_EXPORTER=none``. A name for the service alone asks for nothing.
     """
     if not is_on(env):
         return None
@@ -29,6 +29,6 @@ def span_sink(service: str, env: Mapping[str, str]) -> SpanSink | None:
 
 def is_on(env: Mapping[str, str]) -> bool:
     """Whether the environment asks for traces."""
-    asked = any(name.startswith("OTEL_") for name in env)
+    asked = any(name.startswith("OTEL_") and "EXPORTER" in name for name in env)
     disabled = env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     return asked and not disabled and env.get("OTEL_TRACES_EXPORTER", "").strip().lower() != "none"

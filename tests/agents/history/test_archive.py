@@ -7,6 +7,7 @@ from itertools import groupby, pairwise
 import pytest
 
 from modelcast.agents.history.archive import SEALED_AFTER_US, PartitionArchive
+from modelcast.agents.history.merging import merge_days
 from modelcast.infra.history import HistoryReader
 from modelcast.infra.stores import MemoryStore
 from modelcast.schemas import keys
@@ -20,6 +21,7 @@ from tests.agents.history.worlds import (
     REGISTRY,
     SECOND,
     ArchivingWorld,
+    Died,
     MortalStore,
     digest,
     some_changes,
@@ -115,6 +117,60 @@ def test_nothing_is_lost_and_nothing_doubled(seed: int) -> None:
     for one, other in pairwise(segments):
         assert one.end_offset == other.first_offset or not other.changes
         assert {(c.model, c.region): c for c in other.checkpoint} == one.ends_with()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_days_are_merged_and_the_answers_stay_whenever_the_merger_died(seed: int) -> None:
+    rng = random.Random(200 + seed)
+    store, changes = archived(rng, 300, risk=0.0)
+    before, end_us = keys_of(store), changes[-1].changed_at_us
+    later_us, store.risk, deaths = end_us + 72 * 3600 * SECOND, 0.1, 0
+    while True:
+        try:
+            merge_days(store, 3, later_us)
+            break
+        except Died:
+            deaths += 1
+            _agrees(rng, store, changes, questions=3)
+    store.risk = 0.0
+    assert deaths > 0
+    days = {key.split("/")[3][:20] for key in keys_of(store)}
+    assert len(keys_of(store)) < len(before)
+    assert len({int(day) // (86400 * SECOND) for day in days}) == len(days)  # one a day
+    _agrees(rng, store, changes, questions=60)
+
+
+def test_a_merge_that_was_cut_off_before_it_deleted_doubles_nothing() -> None:
+    store, changes = archived(random.Random(7), 300, risk=0.0)
+    span = (BEGIN_US, changes[-1].changed_at_us)
+    before = {model: HistoryReader(store).recorded(model, *span) for model in MODELS}
+    undeletable(store)
+    with pytest.raises(Died):
+        merge_days(store, 3, span[1] + 72 * 3600 * SECOND)
+    assert {model: HistoryReader(store).recorded(model, *span) for model in MODELS} == before
+
+
+def undeletable(store: MortalStore) -> None:
+    def delete(key: str) -> None:
+        raise Died
+
+    store.delete = delete  # type: ignore[method-assign]
+
+
+def keys_of(store: MortalStore) -> list[str]:
+    return [info.key for info in store.list(keys.changes_prefix(3)) if info.key.endswith(".avro")]
+
+
+def _agrees(rng: random.Random, store: MortalStore, changes: list[VersionChange], questions: int) -> None:
+    risk, store.risk = store.risk, 0.0
+    reader = HistoryReader(store)
+    for _ in range(questions):
+        model, region = rng.choice(MODELS), rng.choice(REGIONS)
+        at_us = rng.randint(BEGIN_US, changes[-1].changed_at_us) // 1000 * 1000
+        found = served_at(reader.recorded(model, at_us, at_us), region, at_us)
+        told = (found.certainty.value, found.change.version if found.change else None)
+        assert told == oracle(changes, model, region, at_us)[:2], f"{model} in {region} at {at_us}"
+    store.risk = risk
 
 
 def test_a_question_takes_three_reads_at_most() -> None:

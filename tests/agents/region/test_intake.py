@@ -17,8 +17,8 @@ from modelcast.schemas.errors import ForeignRegistry, NotFound, Refused, StoreUn
 from modelcast.schemas.log.chain import StatedEntry
 from modelcast.schemas.log.registry_id import encode_registry_id
 from modelcast.schemas.ports import StoredObject
-from modelcast.schemas.probes import PROBE_KEYS
-from modelcast.schemas.records import ModelCommand, ModelUpdate, Probe, RegionHeartbeat, Statement
+from modelcast.schemas.probes import PROBE_KEYS, Probe
+from modelcast.schemas.records import ModelCommand, ModelUpdate, RegionHeartbeat, Statement
 from modelcast.schemas.topics import partition_of
 from tests.agents.region.words import MODEL, REGISTRY, Log
 from tests.support.records.folding import NOWHERE, in_statement

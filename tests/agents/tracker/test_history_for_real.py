@@ -16,7 +16,7 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.soak]
 
-MODEL = "kept"
+MODEL, SECOND = "kept", 1_000_000
 
 
 class Fleet:
@@ -66,7 +66,7 @@ def test_what_was_served_is_known_after_kills_and_without_kafka_and_redis(rig: R
     until(lambda: len(rig.records(Topic.VERSION_CHANGES, partition)) >= len(REGIONS), "changes on Kafka")
     one_us = now_us()
     fleet.serve(1, *REGIONS)
-    time.sleep(1)
+    says(rig, lambda said: said.updated_at_us > one_us + SECOND, "said again")
     first.kill()
     second = rig.start()
     second.wait_ready()
@@ -75,14 +75,14 @@ def test_what_was_served_is_known_after_kills_and_without_kafka_and_redis(rig: R
     until(lambda: served(rig).get("eu") == 2, "version 2 in eu")
     half_us = now_us()
     fleet.serve(2, "eu")
-    time.sleep(1)
+    says(rig, lambda said: said.updated_at_us > half_us + SECOND, "said again")
     second.kill()
     third = rig.start()
     third.wait_ready()
     fleet.serve(2, *REGIONS)
     until(lambda: served(rig) == dict.fromkeys(REGIONS, 2), "version 2 everywhere")
     two_us = now_us()
-    time.sleep(2)
+    says(rig, lambda said: said.updated_at_us > two_us + SECOND, "said again")
     assert third.terminate() == 0
     after_us = now_us()
 
@@ -94,7 +94,7 @@ def test_what_was_served_is_known_after_kills_and_without_kafka_and_redis(rig: R
     then = at(one_us)
     assert {r: p.served.change and p.served.change.version for r, p in then.items()} == everywhere
     assert {p.served.certainty for p in then.values()} == {Certainty.CONFIRMED}
-    assert {p.wanted.version for p in then.values()} == {1}
+    assert {p.aspired.version for p in then.values()} == {1}
     then = at(half_us)
     assert then["eu"].served.change is not None
     assert then["eu"].served.change.version == 2
@@ -108,3 +108,7 @@ def test_what_was_served_is_known_after_kills_and_without_kafka_and_redis(rig: R
     recorded = history.recorded(one_us, after_us)
     pairs = [(c.region, c.status, c.version) for c in recorded.changes if c.status == "OK"]
     assert sorted(pairs) == sorted((r, "OK", v) for r in REGIONS for v in (1, 2)), recorded.changes
+    for generation in (1, 2):
+        record = history.generation(generation)
+        assert record is not None, generation
+        assert (record.how, [each.region for each in record.regions]) == ("served", list(REGIONS))

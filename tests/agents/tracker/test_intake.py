@@ -10,8 +10,8 @@ from modelcast.agents.tracker.decider import rows
 from modelcast.infra.registry.schema_lookup import LOOKUPS_AT_ONCE
 from modelcast.schemas import keys
 from modelcast.schemas.codec import encode
-from modelcast.schemas.probes import PROBE_KEYS
-from modelcast.schemas.records import ModelAck, ModelUpdate, Probe, RegionHeartbeat
+from modelcast.schemas.probes import PROBE_KEYS, Probe
+from modelcast.schemas.records import ModelAck, ModelUpdate, RegionHeartbeat
 from tests.agents.tracker.bench import NOW_US, Bench
 from tests.agents.tracker.makers import MODEL, REGISTRY, log_of, pages, pod, update
 from tests.support.records.folding import stated

@@ -1,14 +1,22 @@
-"""The tracker's findings as metrics: few by default, and nothing that is not so any more."""
+"""The tracker's findings as metrics and as spans: few, once, and nothing that is not so any more."""
 
 from collections.abc import Iterable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
+from modelcast.agents.tracker.spans import FoldSpans, SpanSender
 from modelcast.agents.tracker.state_metrics import StateMetrics
+from modelcast.infra.telemetry.tracing import TRACEPARENT, TraceKey, traceparent
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
+from modelcast.schemas.topics import Topic
+from tests.agents.tracker.makers import log_of, update
+from tests.support.records.folding import stated
+from tests.support.servers.otlp import KeptSpans
 
 SECOND = 1_000_000
 
@@ -136,3 +144,40 @@ def test_how_long_a_rollout_took_is_observed_once_the_last_region_serves() -> No
     metrics.show(state("fraud", [row("eu"), row("us")]))
     metrics.show(state("fraud", [row("eu"), row("us")]))
     assert observed() == (count + 1, total + 4)  # from 3 s, when the last of them fell behind, to 7 s
+
+
+def told(*states: VersionState) -> list[tuple[int, tuple[str, ...] | None]]:
+    """Generation and parent of each span that came of these states, one after the other."""
+    spans = KeptSpans()
+    fold = FoldSpans(spans)
+    for before, now in zip((None, *states), states, strict=False):
+        fold.reported(before, now)
+    assert all(span.ended_ns >= span.began_ns for span in spans.taken)
+    return [(span.key.generation, span.parent) for span in spans.taken]
+
+
+def test_a_region_that_has_caught_up_is_told_once() -> None:
+    behind = state("fraud", [row("eu", served=None), row("us")])
+    well = state("fraud", [row("eu"), row("us")])
+    assert told(behind, well, well) == [(1, ("region", "eu"))]
+
+
+def test_a_reload_is_served_anew_although_the_version_is_the_same() -> None:
+    again = state("fraud", [replace(row("eu"), served_generation=2)])
+    assert told(state("fraud", [row("eu")]), again) == [(2, ("region", "eu"))]
+
+
+def test_what_a_tracker_finds_when_it_starts_is_no_news() -> None:
+    assert told(state("fraud", [row("eu"), row("us")])) == []
+
+
+def test_what_the_tracker_announces_names_its_entrys_trace_and_nothing_else_does() -> None:
+    sent: list[tuple[Topic, dict[str, bytes]]] = []
+    outbox: Any = SimpleNamespace(send=lambda topic, _key, _value, _done, headers: sent.append((topic, headers)))
+    entry = update(1, 1)
+    body = stated(log_of(), entry).body
+    sender = SpanSender(outbox)
+    sender.send(Topic.MODEL_UPDATES, entry.model, body)
+    sender.send(Topic.VERSION_STATE, entry.model, body)
+    key = TraceKey(entry.registry_id, entry.model, 1)
+    assert sent == [(Topic.MODEL_UPDATES, {TRACEPARENT: traceparent(key)}), (Topic.VERSION_STATE, {})]

@@ -1,11 +1,14 @@
-"""Pods side by side, on the same weights in one run: ours, Triton and MLServer (through a companion), bare aiohttp.
+"""Pods side by side, on the same weights in one run: ours, Triton, MLServer, KServe through a companion, bare ones.
 
 Each server is asked at a fixed rate (open loop) while nothing happens and while versions swap; each answer's content
 is compared with the versions that may answer then. Then 16 connections ask as fast as they are answered, for the
-processor time of a request; then the same version is loaded again and again, for what memory remains.
+processor time of a request; then versions are loaded again and again, for what memory remains. ``-naive`` and
+``-by-hand``: without a companion, as the server's own documentation has it.
 
-    python -m tests.bench.serving.pods --json pods.json [--rounds 20] [--megabytes 205] [--only ours] [pod options]
-    python -m tests.bench.serving.pods --quick     small, all parts, two minutes
+    python -m tests.bench.serving.pods --json pods.json [--swaps 20] [--reloads 100] [--only ours triton]
+    python -m tests.bench.serving.pods --quick     small, all parts, three minutes
+
+In full it takes about a quarter of an hour on two idle cores.
 """
 
 import argparse
@@ -15,8 +18,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +29,10 @@ import numpy as np
 import psutil
 
 from tests.bench.cpu import cpu_seconds
-from tests.bench.figures import conditions
-from tests.bench.serving.pods_client import Answers, open_loop
-from tests.bench.serving.pods_peers import PEERS, Peer, make_peer
+from tests.bench.figures import conditions, spread
+from tests.bench.serving.pods_client import Answers, Ask, asking_grpc, asking_http, open_loop
+from tests.bench.serving.pods_peers import BARE, BY_HAND, PEERS, RELOADED, Peer, make_peer
+from tests.bench.serving.pods_shared import MODEL
 from tests.consumers.pod.models import table
 
 COLUMNS = 64
@@ -60,7 +66,18 @@ class Plan:
     reloads: int
 
 
-QUICK = Plan(20, 3, 50.0, 3.0, 0.5, 2.0, 5)
+QUICK = Plan(20, 3, 50.0, 3.0, 1.0, 1.0, 5)
+CLOSED_RUNS = 3
+WINDOWS = 5
+
+
+def plan_for(name: str, plan: Plan) -> Plan:
+    """What is measured of a server: of those that promise nothing, what takes minutes is left out."""
+    if name in BARE:
+        return replace(plan, pause_seconds=min(plan.pause_seconds, 0.3), reloads=0)
+    if name in BY_HAND:
+        return replace(plan, closed_seconds=0.0, reloads=0)
+    return plan if name in RELOADED else replace(plan, reloads=0)
 
 
 class Weights:
@@ -97,17 +114,21 @@ def read_once_seconds(weights: Weights) -> float:
 async def measure(peer: Peer, weights: Weights, plan: Plan, floor_seconds: float) -> dict[str, Any]:
     """Everything of one server."""
     await peer.start(weights.of(1))
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(1.0)
     serving = {"now": frozenset({weights.name(1)})}
 
     async def asked(work: "asyncio.Task[None] | float") -> Answers:
         stop = asyncio.Event()
-        traffic = asyncio.create_task(
-            open_loop(peer.url, BODY, plan.rate_per_second, stop, lambda: serving["now"], weights.names)
-        )
-        await (asyncio.sleep(work) if isinstance(work, float) else work)
-        stop.set()
-        return await traffic
+        async with _asking(peer) as ask:
+            traffic = asyncio.create_task(
+                open_loop(ask, plan.rate_per_second, stop, lambda: serving["now"], weights.names)
+            )
+            try:
+                await (asyncio.sleep(work) if isinstance(work, float) else work)
+            finally:
+                stop.set()
+                answers = await traffic
+        return answers
 
     swaps: list[float] = []
 
@@ -124,21 +145,17 @@ async def measure(peer: Peer, weights: Weights, plan: Plan, floor_seconds: float
         "steady": _summary(steady),
         "in_swaps": _summary(swapping),
         "p99_in_swaps_less_steady_ms": round(_ms(swapping, 0.99) - _ms(steady, 0.99), 2),
-        "swap_seconds": {"median": statistics.median(swaps), "min": min(swaps), "max": max(swaps)},
+        "swap_seconds": spread(swaps),
         "swap_by_read_and_run": round(statistics.median(swaps) / floor_seconds, 2),
     }
-    pids = peer.tree()
-    before = sum(map(cpu_seconds, pids))
-    count = await asyncio.to_thread(_closed, peer.url, plan.closed_seconds)
-    taken = sum(map(cpu_seconds, peer.tree())) - before
-    result["closed_16"] = {
-        "per_second": round(count / plan.closed_seconds),
-        "cpu_us_a_request": round(taken / count * 1e6, 1),
-    }
+    if plan.closed_seconds:
+        result["closed_16"] = await _closed_runs(peer, plan.closed_seconds)
+    if not plan.reloads:
+        return result
     memory = [_pss_bytes(peer)]
     for version in range(plan.swaps + 2, plan.swaps + 2 + plan.reloads):
         await peer.swap(weights.of(version), version)
-    await asyncio.sleep(3.0)
+    await asyncio.sleep(2.0)
     memory.append(_pss_bytes(peer))
     result["memory_after_reloads"] = {
         "reloads": plan.reloads,
@@ -148,14 +165,34 @@ async def measure(peer: Peer, weights: Weights, plan: Plan, floor_seconds: float
     return result
 
 
-def _closed(url: str, seconds: float) -> int:
+def _asking(peer: Peer) -> AbstractAsyncContextManager[Ask]:
+    return asking_grpc(peer.grpc, MODEL, ROW) if peer.grpc else asking_http(peer.url, BODY)
+
+
+async def _closed_runs(peer: Peer, seconds: float) -> dict[str, Any]:
+    closed = [await asyncio.to_thread(_closed_run, peer, seconds) for _ in range(CLOSED_RUNS)]
+    return {
+        "per_second": spread([count / seconds for count, _ in closed]),
+        "cpu_us_a_request": spread([taken / count * 1e6 for count, taken in closed]),
+    }
+
+
+def _closed_run(peer: Peer, seconds: float) -> tuple[int, float]:
+    """How many requests were answered, and the processor seconds that the server took for them."""
+    before = {pid: cpu_seconds(pid) for pid in peer.tree()}
+    count = _closed(peer, seconds)
+    taken = sum(cpu_seconds(pid) - before.get(pid, 0.0) for pid in peer.tree())
+    return count, taken
+
+
+def _closed(peer: Peer, seconds: float) -> int:
     """In a process of its own, so that the client's work is not slowed by ours."""
+    asked = f"closed_loop_grpc({peer.grpc!r}, {MODEL!r}, {ROW}" if peer.grpc else f"closed_loop({peer.url!r}, {BODY!r}"
     program = (
-        "import asyncio, sys; from tests.bench.serving.pods_client import closed_loop;"
-        "print(asyncio.run(closed_loop(sys.argv[1], sys.argv[2].encode(), 16, float(sys.argv[3]))))"
+        "import asyncio; from tests.bench.serving.pods_client import closed_loop, closed_loop_grpc;"
+        f"print(asyncio.run({asked}, 16, {seconds})))"
     )
-    command = [sys.executable, "-c", program, url, BODY.decode(), str(seconds)]
-    return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    return int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout)
 
 
 def _pss_bytes(peer: Peer) -> int:
@@ -173,64 +210,119 @@ def _ms(answers: Answers, quantile: float) -> float:
 
 
 def _summary(answers: Answers) -> dict[str, Any]:
+    windows = [part for part in np.array_split(np.array(answers.seconds), WINDOWS) if len(part)]
     return {
         "sent": len(answers.seconds),
         "failed": len(answers.failed),
         "wrong_version": len(answers.wrong),
         **{f"p{q:g}_ms": round(_ms(answers, q / 100), 2) for q in (50, 99)},
         "max_ms": round(_ms(answers, 1.0), 2),
+        "p99_ms_by_window": spread([round(float(np.quantile(part, 0.99)) * 1000, 2) for part in windows]),
         "examples": [*answers.failed[:2], *answers.wrong[:2]],
     }
 
 
 async def run(plan: Plan, names: list[str], options: list[str]) -> dict[str, Any]:
-    """All the servers, one after the other."""
+    """All the servers, one after the other. One that fails is named, and the others go on."""
     weights = Weights(plan.megabytes)
     floor_seconds = read_once_seconds(weights)
-    found: dict[str, Any] = {"read_and_run_seconds": floor_seconds, "plan": vars(plan)}
+    found: dict[str, Any] = {"read_and_run_seconds": floor_seconds, "plan": vars(plan), "errors": {}}
     for name in names:
-        with tempfile.TemporaryDirectory() as home:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
             peer = make_peer(name, Path(home), options)
             try:
-                found[name] = await measure(peer, weights, plan, floor_seconds)
+                found[name] = await measure(peer, weights, plan_for(name, plan), floor_seconds)
+            except Exception as error:
+                found["errors"][name] = f"{type(error).__name__}: {error}"
+                print(f"{name:>17}: {found['errors'][name]}", flush=True)
+                continue
             finally:
                 await peer.stop()
-        show(name, found[name])
+                _end_all()
+        show(name, found[name], time.monotonic() - began)
+    found["held"] = held(found)
+    for promise, so in found["held"].items():
+        print(f"{'held' if so else 'NOT held':>17}: {promise}", flush=True)
     return found
 
 
-def show(name: str, found: dict[str, Any]) -> None:
+def _end_all() -> None:
+    """No process of a server outlives its turn."""
+    left = psutil.Process().children(recursive=True)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=10)
+
+
+def held(found: Mapping[str, Any]) -> dict[str, bool]:
+    """What is promised of the servers that were measured, and whether this run shows it."""
+    said: dict[str, bool] = {}
+    for name in RELOADED & found.keys():
+        one = found[name]
+        parts = (one["steady"], one["in_swaps"])
+        said[f"{name}: no request failed, none was answered by another version"] = not any(
+            part["failed"] + part["wrong_version"] for part in parts
+        )
+        said[f"{name}: memory after reloads at most 1.1 times"] = one["memory_after_reloads"]["ratio"] <= 1.1
+    if "ours" in found:
+        said["ours: p99 in swaps at most 10 ms above steady"] = found["ours"]["p99_in_swaps_less_steady_ms"] <= 10
+        said["ours: a swap at most 1.3 times reading and one run"] = found["ours"]["swap_by_read_and_run"] <= 1.3
+    if {"ours", "triton"} <= found.keys():
+        steady = [found[name]["steady"]["p99_ms"] for name in ("ours", "triton")]
+        said["ours: steady p99 at most Triton's"] = steady[0] <= steady[1]
+    if {"triton", "triton-by-hand"} <= found.keys():
+        swaps = [found[name]["in_swaps"]["p99_ms"] for name in ("triton", "triton-by-hand")]
+        said["triton: p99 in swaps at most 1.2 times that of loads by hand"] = swaps[0] <= 1.2 * swaps[1]
+    if {"ours", "aiohttp-isolated"} <= found.keys():
+        cpu = [found[name]["closed_16"]["cpu_us_a_request"]["median"] for name in ("ours", "aiohttp-isolated")]
+        said["ours: processor time at most 1.2 times that of bare aiohttp, isolated"] = cpu[0] <= 1.2 * cpu[1]
+    return dict(sorted(said.items()))
+
+
+def show(name: str, found: Mapping[str, Any], took_seconds: float) -> None:
     """A few lines a server."""
-    steady, swaps, closed, memory = (
-        found[k] for k in ("steady", "in_swaps", "closed_16", "memory_after_reloads")
-    )  # fmt: skip
+    steady, swaps = found["steady"], found["in_swaps"]
+    closed, memory = found.get("closed_16"), found.get("memory_after_reloads")
     print(
         f"{name:>17}: failed {steady['failed']}+{swaps['failed']} of {steady['sent']}+{swaps['sent']},"
         f" wrong {steady['wrong_version']}+{swaps['wrong_version']};"
         f" p99 {steady['p99_ms']} steady, {swaps['p99_ms']} ms in swaps;"
         f" swap {found['swap_seconds']['median']:.2f} s = {found['swap_by_read_and_run']} x read and run;"
-        f" {closed['per_second']}/s, {closed['cpu_us_a_request']} us CPU;"
-        f" memory x {memory['ratio']} after {memory['reloads']} reloads",
+        + (
+            f" {closed['per_second']['median']:.0f}/s, {closed['cpu_us_a_request']['median']:.0f} us CPU;"
+            if closed
+            else ""
+        )
+        + (f" memory x {memory['ratio']} after {memory['reloads']} reloads;" if memory else "")
+        + f" took {took_seconds:.0f} s",
         flush=True,
     )
+
+
+def _median(found: Mapping[str, Any], name: str) -> str:
+    return f"{found[name]['median']:.0f}"
 
 
 def main() -> None:
     """Measure, print, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="where to write the figures")
-    parser.add_argument("--rounds", type=int, default=20, help="swaps of each server")
+    parser.add_argument("--swaps", type=int, default=20, help="of each server under load")
     parser.add_argument("--megabytes", type=int, default=205)
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument("--reloads", type=int, default=100)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--only", nargs="+", choices=PEERS, default=[name for name in PEERS if name != "aiohttp"])
     arguments, options = parser.parse_known_args()
-    full = Plan(arguments.megabytes, arguments.rounds, arguments.rate, 10.0, 1.0, 5.0, arguments.reloads)
+    full = Plan(arguments.megabytes, arguments.swaps, arguments.rate, 5.0, 1.0, 1.5, arguments.reloads)
     begun = conditions()
     found = asyncio.run(run(QUICK if arguments.quick else full, arguments.only, options))
     if arguments.json:
         arguments.json.write_text(json.dumps({"conditions": begun, **found}, indent=2) + "\n")
+    if found["errors"]:
+        raise SystemExit(f"not measured: {', '.join(found['errors'])}")
 
 
 if __name__ == "__main__":

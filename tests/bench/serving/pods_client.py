@@ -2,11 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import numpy as np
 import orjson
 
 
@@ -19,46 +22,93 @@ class Answers:
     wrong: list[str] = field(default_factory=list)
 
 
+Ask = Callable[[], Awaitable[float]]
+"""Asks once; the first value of the answer. Raises ``Unanswered``."""
+
+
+class Unanswered(Exception):
+    """A request failed, and how."""
+
+
+@asynccontextmanager
+async def asking_http(url: str, body: bytes) -> AsyncIterator[Ask]:
+    """Asks by HTTP, JSON both ways."""
+    headers = {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
+
+        async def ask() -> float:
+            try:
+                async with http.post(url, data=body, headers=headers) as response:
+                    raw = await response.read()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise Unanswered(repr(error)) from None
+            if response.status != 200:
+                raise Unanswered(f"{response.status}: {raw[:200]!r}")
+            return float(orjson.loads(raw)["outputs"][0]["data"][0])
+
+        yield ask
+
+
+@asynccontextmanager
+async def asking_grpc(address: str, model: str, row: int) -> AsyncIterator[Ask]:
+    """Asks Triton by gRPC, tensors as bytes."""
+    import tritonclient.grpc.aio as triton
+    from tritonclient.utils import InferenceServerException
+
+    inputs = grpc_inputs(row)
+    async with triton.InferenceServerClient(address) as client:
+
+        async def ask() -> float:
+            try:
+                answer = await client.infer(model, inputs, client_timeout=60)
+            except InferenceServerException as error:
+                raise Unanswered(str(error)[:200]) from None
+            return float(answer.as_numpy("y").ravel()[0])
+
+        yield ask
+
+
+def grpc_inputs(row: int) -> list[Any]:
+    """The request for one row of the table."""
+    import tritonclient.grpc.aio as triton
+
+    asked = triton.InferInput("i", [1], "INT64")
+    asked.set_data_from_numpy(np.array([row], "i8"))
+    return [asked]
+
+
 async def open_loop(
-    url: str, body: bytes, rate_per_second: float, stop: asyncio.Event, allowed: Callable[[], frozenset[str]],
+    ask: Ask, rate_per_second: float, stop: asyncio.Event, allowed: Callable[[], frozenset[str]],
     versions: dict[float, str],
 ) -> Answers:  # fmt: skip
     """Ask at a fixed rate, whatever the answers do; latency counts from when a request was due.
 
     Args:
-        url, body: the request.
+        ask: one request.
         rate_per_second: how often.
         stop: ends it.
         allowed: the versions that may answer a request that is sent now.
         versions: which version answers with this first value: what an answer *is*, whatever it names.
     """
     answers, tasks = Answers(), set[asyncio.Task[None]]()
-    headers = {"Content-Type": "application/json"}
 
     async def one(due: float, may: frozenset[str]) -> None:
         try:
-            async with http.post(url, data=body, headers=headers) as response:
-                raw = await response.read()
-            if response.status != 200:
-                answers.failed.append(f"{response.status}: {raw[:200]!r}")
-            else:
-                value = float(orjson.loads(raw)["outputs"][0]["data"][0])
-                found = versions.get(round(value, 4), "no version")
-                if found not in may | allowed():
-                    answers.wrong.append(f"{found} answered, allowed were {sorted(may)}")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            answers.failed.append(repr(error))
+            found = versions.get(round(await ask(), 4), "no version")
+            if found not in may | allowed():
+                answers.wrong.append(f"{found} answered, allowed were {sorted(may)}")
+        except Unanswered as error:
+            answers.failed.append(str(error))
         answers.seconds.append(time.perf_counter() - due)
 
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
-        due = time.perf_counter()
-        while not stop.is_set():
-            due += 1 / rate_per_second
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            task = asyncio.create_task(one(due, allowed()))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        await asyncio.gather(*tasks)
+    due = time.perf_counter()
+    while not stop.is_set():
+        due += 1 / rate_per_second
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        task = asyncio.create_task(one(due, allowed()))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+    await asyncio.gather(*tasks)
     return answers
 
 
@@ -111,3 +161,18 @@ async def closed_loop(url: str, body: bytes, connections: int, seconds: float) -
     ]
     await asyncio.gather(*(client.done for client in made))
     return sum(client.count for client in made)
+
+
+async def closed_loop_grpc(address: str, model: str, row: int, tasks: int, seconds: float) -> int:
+    """As ``closed_loop``, by Triton's own client, which costs more than the server."""
+    async with asking_grpc(address, model, row) as ask:
+        until = time.perf_counter() + seconds
+
+        async def one() -> int:
+            count = 0
+            while time.perf_counter() < until:
+                await ask()
+                count += 1
+            return count
+
+        return sum(await asyncio.gather(*(one() for _ in range(tasks))))

@@ -22,7 +22,7 @@ from modelcast.consumers.pod_clients.v2 import V2Pod
 from tests.consumers.companion.asked import infer
 from tests.consumers.companion.companion_process import CompanionProcess
 from tests.consumers.companion.servers.server_rig import ServerRig
-from tests.consumers.pod.models import order
+from tests.consumers.pod.models import Artifact, order
 from tests.consumers.pod.pod_process import TOKEN
 from tests.support.waiting import until_async
 
@@ -365,3 +365,29 @@ class ComparingConformance(Conformance):
             await driver.load(order(other, 2))
         await self.is_served(1, rig, driver)
         assert not (rig.repository / trial_name("adder")).exists()
+
+    async def test_a_companion_killed_in_a_trial_leaves_nothing_of_it(
+        self, rig: ServerRig, make_companion: MakeCompanion
+    ) -> None:
+        first = make_companion()
+        driver = V2Pod("companion-a", first.url, TOKEN)
+        await self.serves(1, rig, first, driver)
+        tried = rig.sampled(3, "3 4", [3.0, 4.0])
+        slow = Artifact({**tried.files, "wait.txt": b"4"})
+        slow.put(first.cache)
+        load = asyncio.create_task(driver.load(order(slow, 3)))
+        trial = rig.repository / trial_name("adder")
+        await until_async(trial.exists, "the trial has begun")
+        first.signal(signal.SIGKILL)
+        first.wait()
+        with pytest.raises(PodUnreachable):
+            await load
+        await driver.aclose()
+        assert rig.says() == 1
+        second = make_companion()
+        driver = V2Pod("companion-a", second.url, TOKEN)
+        await until_async(lambda: not trial.exists(), "what was left of the trial is removed")
+        await driver.load(order(slow, 3, epoch=2))
+        await self.is_served(3, rig, driver)
+        assert infer(rig.http_port, trial_name("adder")) is None
+        await driver.aclose()

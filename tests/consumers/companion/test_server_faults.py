@@ -192,3 +192,23 @@ async def test_two_companions_with_folders_of_their_own_agree_once_both_have_the
     finally:
         await other.aclose()
         second.stop()
+
+
+async def test_a_token_that_the_server_refuses_blames_no_version(
+    server: WebhookServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = server.options
+    monkeypatch.setenv("KEY_OF_THE_SERVER", "another key")
+    home = tmp_path / "companion"
+    home.mkdir()
+    companion = CompanionProcess(home, "--grace-seconds", "0.1", *options, forked=False).start()
+    driver = V2Pod("companion-a", companion.url, TOKEN)
+    try:
+        server.artifact(1).put(companion.cache)
+        with pytest.raises(LoadFailed, match="who are you") as caught:
+            await driver.load(order(server.artifact(1), 1))
+        assert caught.value.code == "request_refused"
+        assert (await driver.read("adder")).version is None
+    finally:
+        await driver.aclose()
+        companion.stop()

@@ -25,6 +25,9 @@ def test_a_new_artifact_comes_from_the_origin_and_enters_the_region(
     assert cached(cache, manifest) == FILES
     assert (report.bytes_moved, report.bytes_saved, report.bytes_total) == (TOTAL, 0, TOTAL)
     assert set(report.stage_seconds) == {"manifest", "plan", "verify", "origin", "regional", "stage"}
+    assert report.stage_times_us.keys() == report.stage_seconds.keys()
+    for stage, (begun_us, ended_us) in report.stage_times_us.items():
+        assert ended_us - begun_us >= report.stage_seconds[stage] * 900_000 or stage in {"origin", "regional"}, stage
     assert sum(progress) == TOTAL
     assert {info.key for info in region.list("")} == {info.key for info in origin.list("")}
 

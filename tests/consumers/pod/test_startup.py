@@ -13,7 +13,7 @@ import stamina
 from modelcast.consumers.pod import startup
 from modelcast.consumers.pod.admission.ledger import Ledger
 from modelcast.consumers.pod.config import Aspired
-from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.startup import Startup
@@ -37,7 +37,7 @@ class Engine:
         self.missing: set[tuple[str, int]] = set()
         self.memory: dict[str, Served] = {}
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+    async def start(self, listener: LossListener) -> None:
         """Nothing to start."""
 
     async def prepare(self, order: LoadOrder) -> None:

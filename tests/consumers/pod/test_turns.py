@@ -1,13 +1,12 @@
 """A server whose swap has a gap loads one model at a time, whoever orders it; any other loads several side by side."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from modelcast.consumers.pod.admission.ledger import Ledger
-from modelcast.consumers.pod.engine import Capabilities, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod_clients.port import LoadOrder
 from modelcast.infra.telemetry.metrics import PodMetrics
@@ -24,7 +23,7 @@ class EngineInMemory:
         self.memory: dict[str, Served] = {}
         self.under_way = self.most_under_way = 0
 
-    async def start(self, on_lost: Callable[[str, str], None]) -> None:
+    async def start(self, listener: LossListener) -> None:
         """Nothing to start."""
 
     async def prepare(self, order: LoadOrder) -> None:

@@ -72,7 +72,16 @@ class Shown:
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         self._running = self.loop.create_task(board.run())
+        self.tracker_lives = True
+        self._beating = self.loop.create_task(self._beat(board))
         return board
+
+    async def _beat(self, board: Dashboard) -> None:
+        """A tracker tells each second that it lives."""
+        while True:
+            if self.tracker_lives:
+                board.take(NewsBatch("redis", Reach.LIVE, tracker_seconds=0.0))
+            await asyncio.sleep(1.0)
 
     def say(
         self, states: Mapping[str, VersionState], *, age_seconds: float = 0, entries: tuple[tuple[Entry, int], ...] = ()
@@ -106,6 +115,7 @@ class Shown:
 
         async def end() -> None:
             self._running.cancel()
+            self._beating.cancel()
             await self._runner.cleanup()
 
         self._on_loop(end())

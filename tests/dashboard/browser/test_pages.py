@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from modelcast.dashboard.sources.news import NewsBatch, Reach
+from modelcast.dashboard.view.probe import SeenProbe
 from modelcast.producers import Publisher
+from modelcast.schemas.probes import ProbeRegion, ProbeState
 from modelcast.schemas.quantities import duration, size
 from modelcast.schemas.records import CommandKind, CommandTarget, Entry, ModelCommand
 from tests.dashboard import overviews
 from tests.dashboard.browser.conftest import TOKEN, Shown
 from tests.dashboard.makers import SECOND, now_state, row
-from tests.dashboard.pasts import HOUR_US, past
+from tests.dashboard.pasts import HOUR_US, REGIONS, past
 from tests.producers.fakes import SETTINGS, Heard
 from tests.producers.published import log_of
 from tests.support.waiting import until
@@ -97,6 +99,9 @@ def test_history_tells_what_was_served_and_how_well_that_is_known(
     page.get_by_text("the region was silent from").wait_for()
     keep(page, f"history-{width}-{'dark' if dark else 'light'}")
     assert overflows(page) <= 0
+    page.get_by_role("button", name="3", exact=True).click()
+    page.get_by_text(f"slowest {REGIONS[-1]}").wait_for()
+    keep(page, f"history-generation-{width}-{'dark' if dark else 'light'}")
     slider = page.get_by_role("slider")
     slider.focus()
     page.keyboard.press("End")
@@ -269,29 +274,6 @@ def test_figures_read_the_same_as_everywhere(shown: Shown, look: Look) -> None:
     assert amounts == [size(each) for each in sizes]
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("name", ["healthy", "everything", "silent", "refused", "hostile", "empty"])
-def test_nothing_keeps_anyone_out(shown: Shown, look: Look, name: str, width: int, dark: bool) -> None:
-    from axe_playwright_python.base import AXE_FILE_PATH
-
-    shown.say(STATES[name](), entries=entries() if name == "everything" else ())
-    paths = (
-        ["/"]
-        if name != "everything"
-        else ["/", "/models/ranker", "/regions/ap-south", "/regions", "/kafka", "/history?model=ranker", "/refused"]
-    )
-    past(shown.origin, time.time_ns() // 1000)
-    shown.groups.take(overviews.groups(), time.time_ns() // 1000)
-    for path in paths:
-        page = look(path, width=width, dark=dark)
-        page.wait_for_timeout(300)
-        page.evaluate(AXE_FILE_PATH.read_text())
-        found = page.evaluate("() => axe.run()")
-        assert [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in found["violations"]] == []
-        page.close()
-
-
 def test_the_matrix_is_quick(shown: Shown, look: Look) -> None:
     shown.say(overviews.large())
     page = look("/")
@@ -338,3 +320,33 @@ def test_a_command_is_looked_at_before_it_is_given(shown: Shown, look: Look, kee
     page.get_by_role("button", name="show what it would change").click()
     page.get_by_text("It would change nothing").wait_for()
     assert page.evaluate("() => [localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+
+
+def probed() -> NewsBatch:
+    """A probe that one region did not answer."""
+    now_us = time.time_ns() // 1000
+    rows = [ProbeRegion(name, now_us, 0.09, True, 0) for name in ("eu-west", "us-east", "us-west")]
+    rows.append(ProbeRegion("ap-south", now_us - 900 * SECOND, None, True, 2))
+    state = ProbeState(
+        "registry", 4, "probe", "tracker", 30.0, now_us - 12 * SECOND, now_us, 0.012, 0.008, 0.02, now_us,
+        now_us // (86_400 * SECOND), 2_880, 2, "ap-south did not answer in 60 s", tuple(rows),
+    )  # fmt: skip
+    return NewsBatch("kafka", Reach.LIVE, probes=(SeenProbe(state, 0.14),))
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
+def test_the_probe_is_shown_hop_by_hop_and_who_did_not_answer_it(
+    shown: Shown, look: Look, keep: Keep, width: int, dark: bool
+) -> None:
+    shown.say(overviews.everything())
+    shown.groups.take(overviews.groups(), time.time_ns() // 1000)
+    shown.take(probed())
+    page = look("/kafka", width=width, dark=dark)
+    probe = page.locator("section[aria-label=probe]")
+    probe.locator(".probe").wait_for()
+    told = " ".join(probe.inner_text().split())
+    assert "store answers 12 ms → Kafka 8 ms → 3 of 4 regions p50 90 ms, p95 90 ms → tracker 20 ms → page 0.1 s" in told
+    assert "lost 2 of 2,880 today (UTC); unanswered by ap-south" in told
+    assert "ap-south did not answer in 60 s" in told
+    keep(page, f"kafka-probe-{width}-{'dark' if dark else 'light'}")
+    assert overflows(page) <= 0

@@ -1,7 +1,7 @@
 """The probe as it is shown: hop by hop, over all partitions, and never younger than it is."""
 
 from modelcast.dashboard.view.probe import ProbeBoard, SeenProbe
-from modelcast.schemas.records import ProbeRegion, ProbeState
+from modelcast.schemas.probes import ProbeRegion, ProbeState
 from tests.dashboard.makers import NOW, REGISTRY, SECOND
 
 DAY = NOW // (86_400 * SECOND)

@@ -164,3 +164,24 @@ async def test_who_tries_many_tokens_is_told_when_to_come_back(client: TestClien
     assert 0 < int(answer.headers["Retry-After"]) <= PERIOD_SECONDS
     assert (await answer.json())["hint"].startswith("wait ")
     assert log_of(origin).head == 3
+
+
+async def test_nobody_sends_a_dead_letter_back_who_may_not_and_bad_requests_say_what_is_wrong(
+    board: Dashboard, serve: Serve, client: TestClient
+) -> None:
+    path, known = "/api/v1/dead-letters/7/replay", {"Authorization": f"Bearer {TOKEN}"}
+    only_read = await serve(board)
+    assert (await only_read.post(path, json={}, headers=known)).status == 403
+    assert (await client.post(path, json={})).status == 401
+    assert (await client.post(path, json={}, headers={**known, "Origin": "https://evil.example"})).status == 403
+    assert (await client.post(path, data=b"{}", headers=known)).status == 415
+    for body, what in (
+        ({}, "expected_replays is no number"),
+        ({"expected_replays": -1}, "expected_replays is no number"),
+        ({"expected_replays": 0, "dry_run": "yes"}, "dry_run true or false"),
+        ({"expected_replays": 0, "offset": 8}, "a replay has no 'offset'"),
+    ):
+        answer = await client.post(path, json=body, headers=known)
+        assert answer.status == 400
+        assert what in (await answer.json())["error"]
+    assert (await client.post(path.replace("7", "-7"), json={"expected_replays": 0}, headers=known)).status == 404

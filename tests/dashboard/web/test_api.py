@@ -211,6 +211,10 @@ async def test_the_document_is_guarded_by_a_policy_that_lets_nothing_else_in(boa
         assert 'src="/static/main.js"' in await answer.text()
 
 
+UNDESCRIBED = {"events", "grid", "dead-letters", "{version}"}
+"""The last parts of paths that answer no JSON, or that need a Kafka."""
+
+
 async def test_every_answer_is_described(board: Dashboard, serve: Serve, origin: MemoryStore) -> None:
     past(origin, time.time_ns() // 1000)
     said(board, now_state(MODEL, [row("eu")]))
@@ -218,9 +222,9 @@ async def test_every_answer_is_described(board: Dashboard, serve: Serve, origin:
     document = await read(client, "/openapi.json")
     asked = {"model": MODEL, "from": "1", "to": "2"}
     for path in document["paths"]:
-        if "get" not in document["paths"][path] or path.rpartition("/")[2] in {"events", "grid", "dead-letters"}:
+        if "get" not in document["paths"][path] or path.rpartition("/")[2] in UNDESCRIBED:
             continue
-        answer = await client.get(path.format(model=MODEL, region="eu"), params=asked, timeout=5)
+        answer = await client.get(path.format(model=MODEL, region="eu", generation=3), params=asked, timeout=5)
         reference = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
         described = document["components"]["schemas"][reference.rpartition("/")[2]]
         assert set(await answer.json()) == set(described["properties"])
@@ -264,3 +268,46 @@ async def test_consumer_groups_come_worst_first_with_what_their_words_mean(
     assert 'modelcast_consumer_lag_seconds{group="modelcast-region-eu",topic="model-updates"} 412.0' in metrics
     assert 'modelcast_consumer_status{group="modelcast-region-eu",status="STOP"} 1.0' in metrics
     assert 'modelcast_consumer_status{group="modelcast-tracker",status="STOP"} 0.0' in metrics
+
+
+async def test_a_status_finds_every_model_that_has_it_anywhere(board: Dashboard, serve: Serve) -> None:
+    said(
+        board,
+        now_state("a", [row("eu", silent=True), fetching("us", 9)]),
+        now_state("b", [row("eu", silent=True)]),
+    )
+    client = await serve(board)
+    assert [m["model"] for m in (await read(client, "/api/v1/models?status=LAG"))["models"]] == ["a"]
+    assert [m["model"] for m in (await read(client, "/api/v1/models?status=SILENT"))["models"]] == ["a", "b"]
+
+
+async def test_no_answer_is_larger_than_a_mebibyte_however_long_the_reasons_are(board: Dashboard, serve: Serve) -> None:
+    long = [refusing(f"r{n:04}", error="ä" * 400, rollover="x" * 400, way="y" * 200) for n in range(1_500)]
+    said(board, now_state("fraud", long))
+    client = await serve(board)
+    for path in ("/api/v1/models/fraud", "/api/v1/refused", "/api/v1/regions"):
+        body = await (await client.get(path)).read()
+        assert len(body) < 2**20
+        assert b'"r0000"' in body
+    assert (await read(client, "/api/v1/models/fraud"))["regions_total"] == 1_500
+    assert (await read(client, "/api/v1/regions"))["total"] == 1_500
+
+
+async def test_long_rows_make_short_pages_and_none_is_lost(board: Dashboard, serve: Serve) -> None:
+    many = [now_state(f"m{n:04}", [refusing("eu", error=f"{n} " + "z" * 3_000)]) for n in range(1_000)]
+    said(board, *many)
+    client, after, seen = await serve(board), "", []
+    while True:
+        page = await read(client, f"/api/v1/problems?limit=1000&after={after}")
+        seen += [p["title"] for p in page["problems"]]
+        if not (after := page["next"]):
+            break
+    assert sorted(seen) == [f"m{n:04}/8" for n in range(1_000)]
+
+
+async def test_what_rolls_out_is_told_with_its_regions(board: Dashboard, serve: Serve) -> None:
+    said(board, now_state("fraud", [row("eu", aspired_version=8, served_version=8), fetching("us", 9)]))
+    (line,) = (await read(await serve(board), "/api/v1/rollouts"))["rollouts"]
+    assert (line["model"], line["version"], line["serving"], line["counted"], line["slowest"]) == (
+        "fraud", 8, 1, 2, "us",
+    )  # fmt: skip

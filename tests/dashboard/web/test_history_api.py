@@ -40,7 +40,7 @@ async def test_a_span_has_a_lane_for_each_region_and_the_publications(
     assert [each for each, _ in groupby(told)] == [
         ("UNKNOWN", None, None, "nothing was recorded before"),
         ("CONFIRMED", 1, None, ""),
-        ("UNKNOWN", 1, None, "no tracker spoke of the model"),
+        ("UNKNOWN", 1, None, "no tracker reported the model"),
         ("CONFIRMED", 1, None, ""),
         ("BETWEEN", 1, 2, ""),
         ("CONFIRMED", 2, None, ""),
@@ -65,6 +65,14 @@ async def test_a_moment_says_what_was_served_and_wanted(serve: Serve, board: Das
     assert (await asked(client, f"at?model={MODEL}&time={when:%Y-%m-%dT%H:%M:%SZ}"))["at_us"] == at_us
 
 
+async def test_a_generation_says_who_was_slowest_and_where(serve: Serve, board: Dashboard, now_us: int) -> None:
+    client = await serve(board)
+    found = await asked(client, f"models/{MODEL}/generations/3")
+    assert (found["entry"]["by"], found["record"]["slowest"]) == ("train-17", REGIONS[-1])
+    assert found["record"]["slowest_stage"] == "fetch: origin"
+    assert (await asked(client, f"models/{MODEL}/generations/2"))["record"] is None
+
+
 async def test_two_versions_are_compared(serve: Serve, board: Dashboard, now_us: int) -> None:
     client = await serve(board)
     found = (await asked(client, f"models/{MODEL}/diff?from=1&to=3"))["difference"]
@@ -80,6 +88,8 @@ async def test_two_versions_are_compared(serve: Serve, board: Dashboard, now_us:
         (f"models/{MODEL}/diff?from=1", 400, "to"),
         (f"models/{MODEL}/diff?from=1&to=9", 404, f"{MODEL}/9"),
         ("models/nothing/history", 404, "nothing"),
+        (f"models/{MODEL}/generations/9", 404, f"{MODEL} generation 9"),
+        (f"models/{MODEL}/generations/x", 400, "generation"),
         ("at", 400, "model"),
         (f"at?model={MODEL}&time=12:61", 400, "time"),
         (f"at?model={MODEL}&region=E%20U", 400, ""),

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.cli.test_help import parsed
+from tests.infra.monitoring.faults import BROUGHT_ABOUT, ELSEWHERE
 from tests.support.servers.stores import required_binary
 
 ROOT = Path(__file__).parents[3]
@@ -125,6 +126,11 @@ def test_every_alert_has_a_series_that_makes_it_fire_and_one_that_keeps_it_quiet
     assert {each["alertname"] for each in quiet} == set(names)
 
 
+def test_every_alert_is_brought_about_by_a_real_fault_or_it_is_said_why_not() -> None:
+    assert sorted([*BROUGHT_ABOUT, *ELSEWHERE]) == sorted(rule["alert"] for rule in alerts())
+    assert all(ELSEWHERE.values())
+
+
 def shown() -> set[str]:
     """The metrics that our processes declare, as they are queried, less what a counter or histogram adds."""
     sources = [ROOT / "infra" / "telemetry" / "metrics.py", ROOT / "dashboard" / "metrics.py"]
@@ -165,6 +171,44 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
     for file in files:
         done = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_both_settings_of_prometheus_scrape_the_jobs_that_rules_ask_for() -> None:
+    """Debian's Prometheus is built without Kubernetes, so that file is read here alone."""
+    jobs = {job for text in expressions() for job in re.findall(r'job="(\w[\w-]+)"', text)}
+    plain, cluster = (
+        yaml.safe_load((MONITORING / name).read_text()) for name in ("prometheus.yml", "prometheus-kubernetes.yml")
+    )
+    assert jobs
+    assert jobs <= {each["job_name"] for each in plain["scrape_configs"]}
+    assert plain["rule_files"] == cluster["rule_files"] == ["rules.yml", "alerts.yml"]
+    (job,) = cluster["scrape_configs"]
+    kept, *_ = [rule["regex"] for rule in job["relabel_configs"] if rule.get("action") == "keep"]
+    assert all(re.fullmatch(kept, each) for each in jobs)
+    region = next(
+        yaml.safe_load_all((ROOT / "infra/deploy/kubernetes/region.yaml").read_text().split("kind: Deployment")[1])
+    )
+    labels = region["spec"]["template"]["metadata"]["labels"]
+    assert re.fullmatch(kept, labels["app"])
+    assert labels["region"]
+
+
+@pytest.mark.real
+def test_prometheus_takes_the_settings() -> None:
+    promtool = required_binary("promtool", "MODELCAST_PROMTOOL")
+    checked = subprocess.run(
+        [promtool, "check", "config", MONITORING / "prometheus.yml"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.real
+def test_alertmanager_takes_the_settings() -> None:
+    amtool = required_binary("amtool", "MODELCAST_AMTOOL")
+    checked = subprocess.run(
+        [amtool, "check-config", MONITORING / "alertmanager.yml"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def as_file(every: str, tests: list[dict[str, Any]], *names: str) -> str:

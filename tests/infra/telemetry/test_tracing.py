@@ -54,6 +54,7 @@ def test_an_announcement_names_its_entrys_trace_and_noise_names_none() -> None:
     [
         {},
         {"PATH": "/bin"},
+        {"OTEL_SERVICE_NAME": "training", "OTEL_RESOURCE_ATTRIBUTES": "team=fraud"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_TRACES_EXPORTER": "none"},
     ],

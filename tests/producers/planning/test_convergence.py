@@ -145,7 +145,7 @@ def test_a_refused_version_is_seen_also_where_it_is_not_what_is_aspired(staged: 
     [
         (0.0, 0, ""),
         (60.0, 4, ""),
-        (120.0, 0, "the tracker last spoke 120 s ago"),
+        (120.0, 0, "the tracker last reported 120 s ago"),
         (0.0, 300, "the tracker is 300 s behind: acknowledgements that came since wait to be read"),
     ],
 )

@@ -94,12 +94,9 @@ class Worker(Process):
             outbox,
             region.name,
             self.name.removeprefix(f"{region.name}/"),
+            self.agent,
             SETTINGS.heartbeat_seconds,
             disk=region,
-            registry_id=lambda: watch.registry_id,
-            models_owned=lambda: self.agent.models_owned,
-            on_wake=self.agent.woke,
-            on_heard=liveness.heard,
             threads=SimulatedThreads(self),
             wall_clock_us=lambda: world.now_us,
         )

@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+import modelcast.schemas.probes as p
 from modelcast.schemas import records as r
 from modelcast.schemas.avro.record_checks import LONG_MAX, TIME_US_MAX
 from modelcast.schemas.digests import sha256_of
@@ -252,9 +253,9 @@ statements = st.builds(
     said=st.binary(max_size=64),
 )
 maybe_seconds = st.none() | seconds
-probes = st.builds(r.Probe, registry_id=identity, probe_id=identity, worker=identity, sent_at_us=times_us)
+probes = st.builds(p.Probe, registry_id=identity, probe_id=identity, worker=identity, sent_at_us=times_us)
 probe_answers = st.builds(
-    r.ProbeAnswer,
+    p.ProbeAnswer,
     registry_id=identity,
     probe_id=identity,
     region=model_names,
@@ -262,7 +263,7 @@ probe_answers = st.builds(
     announced_at_us=times_us,
 )
 probe_regions = st.builds(
-    r.ProbeRegion,
+    p.ProbeRegion,
     region=model_names,
     answered_at_us=times_us,
     seconds=maybe_seconds,
@@ -270,7 +271,7 @@ probe_regions = st.builds(
     lost_today=counts,
 )
 probe_states = st.builds(
-    r.ProbeState,
+    p.ProbeState,
     registry_id=identity,
     partition=st.integers(0, 11),
     probe_id=identity,

@@ -1,4 +1,4 @@
-"""A receiver of OTLP over HTTP, as a collector of traces has one."""
+"""Where spans go in tests: a list, or a receiver of OTLP over HTTP, as a collector of traces has one."""
 
 import threading
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from modelcast.infra.local.ports import LOOPBACK
+from modelcast.infra.telemetry.tracing import SpanRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,19 @@ class ReceivedSpan:
     ended_ns: int
     attributes: dict[str, Any]
     failed: bool
+
+
+class KeptSpans:
+    """A ``SpanSink`` that keeps what it takes."""
+
+    def __init__(self) -> None:
+        self.taken: list[SpanRecord] = []
+
+    def emit(self, span: SpanRecord, /) -> None:
+        self.taken.append(span)
+
+    def close(self) -> None:
+        pass
 
 
 class OtlpReceiver:

@@ -120,6 +120,12 @@ class Prometheus:
         expr = f'count by (alertname) (count_over_time(ALERTS{{alertstate="firing"}}[{since}]))'
         return {sample["metric"]["alertname"] for sample in self.query(expr)}
 
+    def commands(self) -> set[str]:
+        """What the alerts that fire now tell people to type, of our own commands."""
+        found = _ask(f"{self.url}/api/v1/alerts")["data"]["alerts"]
+        said = {alert["annotations"]["command"] for alert in found if alert["state"] == "firing"}
+        return {command for command in said if command.startswith("modelcast ")}
+
     def up(self) -> bool:
         """Whether every target was scraped."""
         found = self.query("up")

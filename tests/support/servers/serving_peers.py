@@ -13,6 +13,7 @@ TRITON_WHEEL = "nvidia-pytriton==0.7.0"  # it carries the tritonserver 2.51 bina
 TRITON_NUMPY = "numpy<2"  # its python stub is built against that
 MLSERVER = ("mlserver==1.7.1", "uvloop<0.22", "numpy<2.3")
 KSERVE = ("kserve==0.21.0",)
+ASGI = ("uvicorn==0.54.0", "httptools==0.9.0", "uvloop==0.23.0", "granian==2.8.9", "onnxruntime", "orjson", "numpy")
 
 
 def peers_folder() -> Path:
@@ -84,6 +85,11 @@ def mlserver_python() -> Path:
 def kserve_python() -> Path:
     """The interpreter of an environment with KServe's ModelServer, which needs other releases than Modelcast."""
     return _python_with(KSERVE)
+
+
+def asgi_python() -> Path:
+    """The interpreter of an environment with uvicorn, granian and what a bare application needs."""
+    return _python_with(ASGI)
 
 
 def _python_with(packages: tuple[str, ...]) -> Path:

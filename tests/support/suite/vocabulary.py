@@ -48,8 +48,6 @@ RETIRED = {
     "foresight": "prefetch",
     "gauge": "throughput",
     "belief": "bandwidth estimate",
-    "pace": "stall watchdog",
-    "begun": "resume journal",
     "kin": "base candidates",
     "burial": "dead-letter writer",
 }

@@ -65,6 +65,7 @@ def test_a_region_serves_what_is_published_on_a_server_of_another_kind(
             ack = topics.latest("adder")
             assert ack is not None
             assert ack.state is not State.QUARANTINED
+            assert (ack.pods[0].kind, ack.pods[0].fleet) == (rig.options[1], "settings")
             assert rig.says() == 2
             commander.rollback("adder", to=1, reason="the third is of another kind")
             until(lambda: topics.serving("adder", 1, pods=1), "version 1 serves again")

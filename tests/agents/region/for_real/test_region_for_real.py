@@ -60,6 +60,11 @@ def test_a_publication_is_served_by_every_pod_and_said_so(stack: Stack, topics: 
     assert all(p.generation == 2 and p.manifest_digest == ack.manifest_digest for p in ack.pods)
     assert [s for g, s in states(topics, "fraud") if g == 2][-1] is State.SERVING
     assert ack.bytes_moved == ack.bytes_total > 0
+    spans = {span.stage: span for span in ack.spans}
+    assert {"fetch", "origin", "load"} <= spans.keys()
+    assert (
+        spans["fetch"].begun_ms <= spans["origin"].begun_ms <= (spans["fetch"].ended_ms or 0) <= spans["load"].begun_ms
+    )
     until(lambda: {h.worker for h in topics.poll().heartbeats} == {"a"}, "a heartbeat")
     until(lambda: (m := stack.memory("fraud")) and m.served and m.served.version == 2, "the region remembers it")
     assert agent.get("/readyz")[0] == 200

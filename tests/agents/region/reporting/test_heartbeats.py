@@ -32,14 +32,21 @@ class Now(Executor):
 
 @dataclass
 class Scene:
-    """One worker's heartbeats, and the world as this test has it. It is an outbox and a disk."""
+    """One worker's heartbeats, and the world as this test has it. It is the worker, an outbox and a disk."""
 
     registry_id: str = "r"
     arrives: bool = True
     damaged: bool = False
     sent: list[tuple[str, RegionHeartbeat]] = field(default_factory=list)
-    woke: int = 0
-    heard: int = 0
+    models_owned: int = 3
+    wakes: int = 0
+    confirmed: int = 0
+
+    def woke(self) -> None:
+        self.wakes += 1
+
+    def heartbeat_confirmed(self) -> None:
+        self.confirmed += 1
 
     def send(
         self, topic: Topic, key: str, value: bytes, on_delivery: Callable[[bool], None], headers: Mapping[str, bytes]
@@ -59,16 +66,7 @@ class Scene:
         return 11
 
     def begin(self) -> HeartbeatSender:
-        def woke() -> None:
-            self.woke += 1
-
-        def heard() -> None:
-            self.heard += 1
-
-        beats = HeartbeatSender(
-            self, "eu", "w", EVERY, disk=self, registry_id=lambda: self.registry_id, models_owned=lambda: 3,
-            on_wake=woke, on_heard=heard, threads=Now(), wall_clock_us=lambda: NOW_US,
-        )  # fmt: skip
+        beats = HeartbeatSender(self, "eu", "w", self, EVERY, disk=self, threads=Now(), wall_clock_us=lambda: NOW_US)
         self.task = asyncio.get_running_loop().create_task(beats.run())
         return beats
 
@@ -79,7 +77,7 @@ async def test_a_worker_beats_at_once_and_then_at_its_pace() -> None:
     scene.begin()
     await asyncio.sleep(3 * EVERY + 1)
     assert [beat.sequence for _, beat in scene.sent] == [1, 2, 3, 4]
-    assert scene.heard == 4
+    assert scene.confirmed == 4
     key, beat = scene.sent[0]
     assert key == "eu/w"
     assert (beat.registry_id, beat.region, beat.worker, beat.models_owned) == ("r", "eu", "w", 3)
@@ -105,7 +103,7 @@ async def test_a_beat_that_does_not_arrive_is_not_heard() -> None:
     scene.begin()
     await asyncio.sleep(EVERY + 1)
     assert len(scene.sent) == 2
-    assert scene.heard == 0
+    assert scene.confirmed == 0
 
 
 @in_virtual_time
@@ -126,7 +124,7 @@ def test_a_process_that_slept_is_told_so(late_seconds: float, woken: int) -> Non
         beats.beat_at -= late_seconds
         await asyncio.sleep(EVERY)
         assert len(scene.sent) == 2
-        assert scene.woke == woken
+        assert scene.wakes == woken
 
     run()
 

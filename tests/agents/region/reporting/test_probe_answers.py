@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from modelcast.agents.region.reporting.probe_answers import ANSWER_SECONDS, ProbeAnswers
 from modelcast.schemas.codec import decode_as
-from modelcast.schemas.records import Probe, ProbeAnswer
+from modelcast.schemas.probes import Probe, ProbeAnswer
 from modelcast.schemas.topics import Topic, partition_of
 from tests.support.virtual_time import in_virtual_time
 

@@ -110,9 +110,8 @@ class Judge:
             anything,
             ports_of(sender=sender),
             anything,
-            lambda _: None,
+            SimpleNamespace(changed=lambda _: None, leave_out=lambda _: None),
             ("ap", "eu", "us"),
-            lambda _: None,
         )
         for region in ("eu", "us"):
             epochs.trust(MODEL, region, 9)

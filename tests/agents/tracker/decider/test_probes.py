@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelcast.agents.tracker.decider.probes import DAY_US, LOST_SECONDS, Probes
-from modelcast.schemas.records import Probe, ProbeAnswer, ProbeState
+from modelcast.schemas.probes import Probe, ProbeAnswer, ProbeState
 from modelcast.schemas.topics import MODEL_PARTITIONS
 
 SECOND = 1_000_000

@@ -84,6 +84,18 @@ class TestTriton(ComparingConformance):
         assert caught.value.code == "unsupported"
         await self.is_served(1, rig, driver)
 
+    async def test_a_folder_without_its_model_never_reaches_triton_which_would_hang_on_it(
+        self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
+    ) -> None:
+        await self.serves(1, rig, companion, driver)
+        files = {path: body for path, body in rig.artifact(2).files.items() if path != "model.py"}
+        half = Artifact(files)
+        half.put(companion.cache)
+        with pytest.raises(LoadFailed, match=r"needs model\.py for its python backend") as caught:
+            await driver.load(order(half, 2))
+        assert caught.value.code == "unsupported"
+        await self.serves(3, rig, companion, driver)
+
     async def test_a_backend_that_this_triton_lacks_blames_no_version(
         self, rig: TritonServer, companion: CompanionProcess, driver: V2Pod
     ) -> None:

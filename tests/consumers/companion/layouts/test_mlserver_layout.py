@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from modelcast.consumers.companion.layouts.mlserver import mlserver_layout, served_in
+from modelcast.consumers.companion.layouts.mlserver import mlserver_layout, served_in, settings_elsewhere
 from modelcast.consumers.companion.layouts.version_layout import Place, VersionLayout
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
 from modelcast.consumers.pod_clients.port import LoadOrder
@@ -75,3 +75,10 @@ def test_a_damaged_hint_is_the_versions_fault(hint: dict[str, object]) -> None:
 def test_what_nothing_says_how_to_load_is_unsupported_with_what_to_do() -> None:
     with pytest.raises(Unsupported, match=r"modelcast/mlserver\.json"):
         laid_out({"weights.gguf": b""})
+
+
+def test_the_same_files_are_loaded_under_another_name_from_beside_their_folder() -> None:
+    layout = laid_out({"model.joblib": b"pickle"})
+    elsewhere = settings_elsewhere(layout, "fraud.trial", "../fraud")
+    assert (elsewhere["name"], elsewhere["parameters"]["uri"]) == ("fraud.trial", "../fraud/7/model.joblib")
+    assert layout.settings["parameters"]["uri"] == "./7/model.joblib"

@@ -1,0 +1,49 @@
+"""Where states are read, and how much of them."""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from modelcast.cli.views.state_source import StateSource
+from modelcast.cli.views.states import _heard
+from modelcast.cli.views.tables import view_of
+from modelcast.infra.redis_view import Batch, RedisMirror, RedisView, Write
+from modelcast.infra.settings import Settings
+from modelcast.schemas.codec import encode
+from tests.dashboard.makers import NOW, SECOND, row, state
+from tests.infra.test_redis_view import settings_for, with_mirror
+
+
+@pytest.fixture
+def written(redis_url: str) -> Settings:
+    """Two models in a view of their own."""
+
+    async def write(mirror: RedisMirror) -> None:
+        states = [state(name, [row("eu")], registry_id=registry_id) for name in ("fraud", "ranker")]
+        writes = tuple(Write(mirror.keys.model(each.model), {"v": encode(each)}, 1) for each in states)
+        await mirror.write(Batch(writes, {mirror.keys.models: frozenset({"fraud", "ranker"})}))
+
+    registry_id = uuid.uuid4().hex
+    with_mirror(redis_url, registry_id, write)
+    return settings_for(redis_url)
+
+
+@pytest.mark.integration
+def test_of_one_model_no_other_is_read(written: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    read: Callable[..., object] = RedisView._fetch
+    monkeypatch.setattr(RedisView, "_fetch", lambda view, keys: asked.extend(keys) or read(view, keys))
+    found = StateSource(written).model("ranker")
+    assert found is not None
+    assert (found.state.model, found.source) == ("ranker", "redis")
+    assert [key.rpartition(":")[2] for key in asked] == ["ranker"]
+
+
+def test_without_heartbeats_a_region_is_heard_as_the_tracker_said_and_not_never() -> None:
+    said = state("fraud", [row("eu"), row("us", silent=True)])
+    pairs = {name: {"fraud": pair} for name, pair in view_of(said).pairs.items()}
+    assert _heard(None, pairs["eu"], {"fraud": NOW + 3 * SECOND}, 15.0) == (5.0, False)
+    assert _heard(None, pairs["us"], {"fraud": NOW}, 15.0) == (2.0, True)
+    assert _heard(16.0, pairs["eu"], {"fraud": NOW}, 15.0) == (16.0, True)
+    assert _heard(None, {}, {}, 15.0) == (None, True)

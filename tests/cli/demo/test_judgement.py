@@ -11,17 +11,18 @@ from modelcast.cli.demo.offered import Offered
 from modelcast.cli.demo.outcome import Outcome
 from modelcast.cli.demo.seen import Asked, Crossing, Seen
 from modelcast.cli.demo.traffic import Tally
-from modelcast.deltas.publish.reports import DeltaOffer
 from modelcast.producers.publish.publication import Publication
 from modelcast.schemas.errors import ExitCode
 from modelcast.schemas.records import RegionState, VersionState
 from modelcast.schemas.states import State
 
+reports = pytest.importorskip("modelcast.deltas.publish.reports", reason="needs deltas, whose offers are judged")
+
 MIB = 1024 * 1024
 REGIONS = ("eu", "us")
 WHOLE = Crossing(68 * MIB, 0, 68 * MIB, "whole")
 DELTA = Crossing(MIB, 67 * MIB, 68 * MIB, "1 file unchanged, 1 delta from 1")
-MADE = DeltaOffer(1, 1, MIB, 68 * MIB, 68.0, 1.0)
+MADE = reports.DeltaOffer(1, 1, MIB, 68 * MIB, 68.0, 1.0)
 OFFERED = Offered(complete=True, made=(MADE,))
 BROKE_OFF = Offered()
 LABELS = {"digits": ("1", "2", ROLLBACK), "digits-wide": ("1", "2")}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,14 @@ def run(
         timeout=seconds,
         check=False,
     )
+
+
+def test_no_test_of_the_road_imports_deltas_as_it_is_collected() -> None:
+    found = (ROOT / "tests").rglob("*.py")
+    ours = [path for path in found if not {"deltas", "bench"} & set(path.relative_to(ROOT).parts)]
+    importing = re.compile(r"^(from|import) (modelcast|tests)\.deltas\b", re.MULTILINE)
+    assert len(ours) > 300
+    assert [str(path.relative_to(ROOT)) for path in ours if importing.search(path.read_text())] == []
 
 
 def test_no_delta_is_there(tree: Path) -> None:

@@ -46,10 +46,11 @@ class Fleet:
         return True
 
     def leaves(self) -> bool:
-        """One pod less; False: it is the last one."""
-        if not self.discovered or len(self.pods) < 2:
+        """One pod less; False: it is the last one that can tell a version that loads nowhere from trouble of its own."""
+        able = [pod for pod in self.pods.values() if not pod.plain]
+        if not self.discovered or len(able) < 2:
             return False
-        pod = self.world.rng.choice(list(self.pods.values()))
+        pod = self.world.rng.choice(able)
         self.world.trace(self.region.name, f"{pod.name} LEAVES")
         self._remove(pod)
         self._tell()

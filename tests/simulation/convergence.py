@@ -28,7 +28,7 @@ def _made_up(world: World) -> list[str]:
     kept = [(w.name, name) for w in workers for name in world.floods.names if w.agent.reconciler(name) is not None]
     trackers = (worker for worker in world.trackers.workers if worker.up)
     kept += [(w.name, name) for w in trackers for name in world.floods.names & w.agent.rows.models.keys()]
-    return [f"{worker} keeps {name}" for worker, name in kept]
+    return [f"{name} is kept by {worker}" for worker, name in kept]
 
 
 def memory_of(world: World, region: Region) -> Memory | None:

@@ -81,7 +81,7 @@ def _pod(pod: Pod, generation: int) -> str:
 
 
 def _nothing_blames(pod: Pod, aspiration: Aspiration) -> bool:
-    """Whether the version loads nowhere, and all pods left are plain servers: their failures prove nothing against it."""
+    """Whether the version loads nowhere, and all pods left are plain servers, whose failures prove nothing."""
     poisoned = pod.world.poisoned(pod.world.published[aspiration.manifest_digest])
     return poisoned and all(other.plain for other in pod.region.pods)
 

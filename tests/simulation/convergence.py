@@ -10,6 +10,7 @@ from modelcast.schemas.codec import decode_as
 from modelcast.schemas.records import VersionState
 
 if TYPE_CHECKING:
+    from modelcast.schemas.log.fold import Aspiration
     from tests.simulation.actors.pod import Pod
     from tests.simulation.actors.region import Region
     from tests.simulation.world import World
@@ -27,7 +28,7 @@ def _made_up(world: World) -> list[str]:
     kept = [(w.name, name) for w in workers for name in world.floods.names if w.agent.reconciler(name) is not None]
     trackers = (worker for worker in world.trackers.workers if worker.up)
     kept += [(w.name, name) for w in trackers for name in world.floods.names & w.agent.rows.models.keys()]
-    return [f"{worker} keeps {name}" for worker, name in kept]
+    return [f"{name} is kept by {worker}" for worker, name in kept]
 
 
 def memory_of(world: World, region: Region) -> Memory | None:
@@ -72,11 +73,17 @@ def _pod(pod: Pod, generation: int) -> str:
     if pod.serving is None:
         return "serves nothing"
     order = pod.serving.order
-    if order.version != aspiration.version:
+    if order.version != aspiration.version and not _nothing_blames(pod, aspiration):
         return f"serves {order.version}, the log says {aspiration.version}"
     if not pod.plain and order.generation != generation:
         return f"serves generation {order.generation}, the log says {generation}"
     return ""
+
+
+def _nothing_blames(pod: Pod, aspiration: Aspiration) -> bool:
+    """Whether the version loads nowhere, and all pods left are plain servers, whose failures prove nothing."""
+    poisoned = pod.world.poisoned(pod.world.published[aspiration.manifest_digest])
+    return poisoned and all(other.plain for other in pod.region.pods)
 
 
 def _tracker(world: World) -> list[str]:

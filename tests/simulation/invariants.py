@@ -215,7 +215,7 @@ class Checks:
             blames = world.blames[worker.region.name, new.manifest_digest]
             if blames < min(after.policy.damage_attempts, after.policy.load_attempts):
                 self.broken(NO_FALSE_BLAME, f"{worker.name} quarantines {new.version} ({new.reason}), blamed {blames}×")
-        if what := too_many(after):
+        if what := too_many(after, effects):
             self.broken(NEVER_TOO_MANY, f"{worker.name}: {what}")
         if what := too_few(after, effects):
             self.broken(NEVER_TOO_FEW, f"{worker.name}: {what}")

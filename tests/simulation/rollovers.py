@@ -36,8 +36,13 @@ def drawn_policy(rng: random.Random, seed: int) -> RolloverPolicy:
     )
 
 
-def too_many(replica: Replica) -> str:
-    """The pods that load although no more may, for people; "": no more do than may."""
+def too_many(replica: Replica, effects: Iterable[Effect]) -> str:
+    """The pods that load although no more may, for people; "": no more do than may, or nothing was ordered just now.
+
+    A pod that was asked to adopt what it serves may have lost it by then: it loads, and no order is to blame.
+    """
+    if not any(isinstance(effect, Load) for effect in effects):
+        return ""
     loading = [n for n, v in replica.pods.items() if v.loading and need_of(v.reading, v.loading) is not Need.AUTHORITY]
     most = max(1, replica.policy.rollover.at_once.of(len(replica.pods)))
     return (

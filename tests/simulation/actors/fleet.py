@@ -46,7 +46,7 @@ class Fleet:
         return True
 
     def leaves(self) -> bool:
-        """One pod less; False: it is the last one that can tell a version that loads nowhere from trouble of its own."""
+        """One pod less; False: no other could blame a version that loads nowhere."""
         able = [pod for pod in self.pods.values() if not pod.plain]
         if not self.discovered or len(able) < 2:
             return False

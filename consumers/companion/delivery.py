@@ -108,14 +108,3 @@ async def cancellable(work: Callable[[threading.Event], T]) -> T:
         if not future.cancelled():
             future.exception()  # seen
         raise
-
-
-async def uninterrupted(doing: "asyncio.Task[T]") -> T:
-    """What a server was told can't be untold: cancelled, this waits for its end, then passes the cancellation on."""
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await asyncio.wait({doing})
-        if not doing.cancelled():
-            doing.exception()
-        raise

@@ -1,11 +1,14 @@
 """The port between a pod's order, fence, ledger and routes, and the server that runs its models."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from modelcast.consumers.pod_clients.port import LoadOrder, Proof
 from modelcast.schemas.errors import ContentError
+
+T = TypeVar("T")
 
 
 class NotLoadable(ContentError):
@@ -35,6 +38,10 @@ class Served:
     proof: Proof
     metadata: Mapping[str, Any] = field(default_factory=dict)  # as V2 describes a model
     seconds: Mapping[str, float] = field(default_factory=dict)  # what the swap took, by stage
+
+    def holds(self, order: LoadOrder) -> bool:
+        """Whether it is the version that the order names, with its bytes."""
+        return (self.version, self.manifest_digest) == (order.version, order.manifest_digest)
 
 
 class LossListener(Protocol):
@@ -91,3 +98,14 @@ class Engine(Protocol):
     async def aclose(self) -> None:
         """End what it runs, close its connections. Requests in flight should have been answered."""
         ...
+
+
+async def uninterrupted(doing: "asyncio.Task[T]") -> T:
+    """What a server was told can't be untold: cancelled, this waits for its end, then passes the cancellation on."""
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait({doing})
+        if not doing.cancelled():
+            doing.exception()
+        raise

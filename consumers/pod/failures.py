@@ -4,7 +4,7 @@ import errno
 
 from modelcast.consumers.artifacts.sources import ArtifactMissing
 from modelcast.consumers.pod.engine import NotLoadable, Unsupported
-from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION
+from modelcast.consumers.pod_clients.port import BLAMES_THE_BYTES, BLAMES_THE_VERSION, LoadFailed
 from modelcast.schemas.errors import ModelcastError, TransportError, VerificationFailed
 
 _EXHAUSTED = {errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
@@ -35,3 +35,8 @@ def failure_message(error: Exception) -> str:
     """The error's message, at most 2,000 characters."""
     message = str(error) if isinstance(error, ModelcastError | MemoryError) else f"{type(error).__name__}: {error}"
     return message[:2000] or type(error).__name__
+
+
+def as_load_failed(error: Exception) -> LoadFailed:
+    """The error itself if it is one, else one that says the same."""
+    return error if isinstance(error, LoadFailed) else LoadFailed(failure_message(error), code=failure_code(error))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,8 @@ import structlog
 
 from modelcast.consumers.pod.admission.fence import Accepted, Admission, admission_of, check_pair
 from modelcast.consumers.pod.admission.ledger import Ledger
-from modelcast.consumers.pod.engine import Engine, Served
+from modelcast.consumers.pod.engine import Engine, Served, uninterrupted
+from modelcast.consumers.pod.failures import as_load_failed, failure_message
 from modelcast.consumers.pod.slot import Serving, Slot
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodRefused, PodUnreachable
 from modelcast.infra.telemetry.metrics import PodMetrics
@@ -27,7 +29,6 @@ class Repository:
         self.changed = asyncio.Event()  # set, and replaced by a new one, whenever an order was carried out
         self._swapping = 0  # swaps under way in which the server may fail requests
         self._turn = asyncio.Lock()  # held by a model whose swap takes the whole server
-        self._unreachable = ""  # why the server could not be asked last
         self._grace_seconds = grace_seconds
         self._engine = engine
         self.kind, self.gapless = engine.capabilities.kind, engine.capabilities.gapless
@@ -37,15 +38,17 @@ class Repository:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def reached(self, model: str) -> int:
-        """The generation by whose order the model was served, or unloaded, since the start; -1: none yet."""
-        slot = self.slots.get(model)
-        return slot.reached if slot else -1
-
     @property
     def trouble(self) -> str:
-        """Why no traffic should come now, whatever is loaded; "": none."""
-        return "a version is being swapped in" if self._swapping else self._unreachable
+        """Why no traffic should come now; "": none.
+
+        One lost model is enough, whatever else serves: a balancer sends a ready pod requests for all of its models,
+        and Triton, MLServer and KServe mean the same by it. A pod of many models so leaves for one that keeps crashing,
+        not for one that is back before the next probe; who routes by model asks for the readiness of each.
+        """
+        if self._swapping:
+            return "a version is being swapped in"
+        return next((trouble for slot in self.slots.values() if (trouble := slot.trouble)), "")
 
     async def start(self) -> None:
         """Start the engine. Raises ``LoadFailed``: it can't be now, and a load would meet the same trouble."""
@@ -80,8 +83,8 @@ class Repository:
             promise = Accepted(order.registry_id, order.epoch, order.generation, order.manifest_digest, served)
             if promise != accepted:
                 await self._record(order.model, promise)
-            await self._stop_bringing_up(slot)
-            serving = slot.serving  # it may have been lost while we wrote
+            await self._stop(slot)
+            serving = slot.serving  # it may have been lost while we wrote, or waited
             if verdict is Admission.LOAD or serving is None:
                 return self._bring_up_in_task(slot, order, delay=0.0)
             if verdict is Admission.ADOPT:
@@ -110,7 +113,8 @@ class Repository:
 
         Raises:
             PodRefused: ``stale``.
-            LoadFailed: the engine's server does not let go of it.
+            LoadFailed: the engine's server does not let go of it. Unless it never will, it is told again with back-off,
+                until it does or another order arrives.
         """
         slot = self.slots.get(model)
         accepted = self._ledger.entries.get(model)
@@ -124,13 +128,18 @@ class Repository:
             if accepted is not None:
                 check_pair(model, accepted, epoch=epoch, generation=generation)
                 await self._record(model, Accepted(accepted.registry_id, epoch, generation, None, None))
-            await self._stop_bringing_up(slot)
+            await self._stop(slot)
             old, slot.serving, slot.aspired = slot.serving, None, None
-            slot.reason = "unloaded"
             self._reached(slot, generation)
             if old is not None:
                 self._metrics.active.labels(model, str(old.order.version)).set(0)
-            await self._engine.retire(model)
+            try:
+                await self._retire(slot)
+            except LoadFailed as error:
+                if error.code != "unsupported":
+                    slot.failures = 1
+                    slot.retiring = self._spawn(self._retire_later(slot))
+                raise
 
     async def restore(self, aspired: LoadOrder | None, model: str, quarantined: frozenset[int] = frozenset()) -> None:
         """Serve at start what is aspired, or else what this pod served before it restarted.
@@ -167,13 +176,13 @@ class Repository:
         before = accepted.served if accepted else None
         if before is None:
             return None
+        slot = self.slots.setdefault(before.model, Slot(before.model))
         try:
-            served = await self._engine.serving(before.model)
+            served = await self._ask(before.model)
         except PodUnreachable as error:
-            self._unreachable = str(error)
+            slot.reason = f"its server does not answer: {error}"
             return before
-        if served is not None and _is(served, before):
-            slot = self.slots.setdefault(before.model, Slot(before.model))
+        if served is not None and served.holds(before) and slot.serving is None and not slot.busy:
             slot.serving, slot.aspired = Serving(before, served, time.monotonic()), before
             self._reached(slot, before.generation)
             self._count_active(before, None)
@@ -184,31 +193,47 @@ class Repository:
         """What serves, as the engine answers now; None: nothing, or not what was ordered.
 
         Raises:
-            PodUnreachable: its server does not answer.
+            PodUnreachable: its server does not answer, or nothing that can be read.
         """
         serving = slot.serving
         if serving is None or self._watch_seconds is None:
             return serving
         try:
-            served = await self._engine.serving(slot.model)
+            served = await self._ask(slot.model)
         except PodUnreachable as error:
-            self._unreachable = str(error)
+            self._doubt(str(error))
             raise
-        self._unreachable = ""
         if slot.serving is not serving:
             return None  # swapped while we asked
-        if served is not None and _is(served, serving.order):
+        if served is not None and served.holds(serving.order):
+            slot.doubt = ""
             return serving
-        if slot.bringing_up is None:
+        if not slot.busy:
             found = f"serves version {served.version}" if served else "serves nothing that it can name"
             self._lost(slot, f"its server {found}, not {serving.order.version}")
+            self._doubt(f"its server has lost {slot.model}, perhaps more")
         return None
+
+    async def _ask(self, model: str) -> Served | None:
+        """``Engine.serving``. Whatever goes wrong with it is the server's, or its engine's: ``PodUnreachable``."""
+        try:
+            return await self._engine.serving(model)
+        except PodUnreachable:
+            raise
+        except Exception as error:
+            raise PodUnreachable(f"its answer can't be read: {failure_message(error)}", subject=model) from error
+
+    def _doubt(self, why: str) -> None:
+        """One server holds all models: what one of them shows may be true of each, until it is asked."""
+        for slot in self.slots.values():
+            if slot.serving is not None:
+                slot.doubt = why
 
     async def close(self) -> None:
         """End the engine. Requests in flight should have been answered."""
         self._closed = True
         for slot in self.slots.values():
-            await self._stop_bringing_up(slot)
+            await self._stop(slot)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -225,15 +250,22 @@ class Repository:
     def _brought_up(self, slot: Slot, task: "asyncio.Task[None]") -> None:
         if slot.bringing_up is task:
             slot.bringing_up = slot.bringing_up_order = None
-            if slot.serving is None and slot.aspired is not None and not self._closed:
+            if slot.serving is None and not slot.stopping and not self._closed:
                 self._respawn(slot)  # it failed while the old one was lost, or was lost at once itself
 
-    async def _stop_bringing_up(self, slot: Slot) -> None:
-        task = slot.bringing_up
-        if task is not None:
-            slot.bringing_up = slot.bringing_up_order = None
-            task.cancel()
-            await asyncio.wait({task})
+    async def _stop(self, slot: Slot) -> None:
+        """End what is being done to the model. Waits for it: a server that was told to load can't be stopped."""
+        tasks = [task for task in (slot.bringing_up, slot.retiring) if task is not None]
+        slot.bringing_up_order = slot.retiring = None
+        if not tasks:
+            return
+        slot.stopping = True
+        try:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        finally:
+            slot.stopping = False
 
     async def _bring_up(self, slot: Slot, order: LoadOrder, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -242,18 +274,19 @@ class Repository:
         try:
             await self._engine.prepare(order)
             served = await self._swap(order)
-        except LoadFailed as error:
-            slot.reason = f"version {order.version}: {error.message}"
-            logger.error("load failed", code=error.code, error=error.message)
-            raise
+        except Exception as error:
+            failed = as_load_failed(error)
+            slot.reason = f"version {order.version}: {failed.message}"
+            unforeseen = None if isinstance(error, ModelcastError) else error
+            logger.error("load failed", code=failed.code, error=failed.message, exc_info=unforeseen)
+            raise failed from None
         # From here to the end nothing waits: who sees the engine's new version sees whose order it is.
         old = slot.serving
         if order != slot.aspired:
             slot.failures = 0
         slot.serving = Serving(order, served, time.monotonic())
-        slot.aspired, slot.reason = order, ""
+        slot.aspired, slot.reason, slot.doubt = order, "", ""
         self._reached(slot, order.generation)
-        self._unreachable = ""
         seconds = {**served.seconds, "total": time.monotonic() - started}
         self._count_active(order, old)
         self._metrics.loads.labels(order.model, "loaded").inc()
@@ -295,7 +328,7 @@ class Repository:
         self._metrics.crashes.labels(slot.model).inc()
         self._metrics.active.labels(slot.model, str(serving.order.version)).set(0)
         log.error("no longer serving", model=slot.model, version=serving.order.version, why=why, failures=slot.failures)
-        if slot.bringing_up is None:
+        if not slot.busy:
             self._respawn(slot)
 
     def _respawn(self, slot: Slot) -> None:
@@ -309,14 +342,31 @@ class Repository:
             for slot in list(self.slots.values()):
                 try:
                     await self.confirmed(slot)
-                except PodUnreachable as error:
-                    log.warning("the server does not answer", error=str(error))
-                    break
+                except PodUnreachable as error:  # the others are asked all the same: it may concern this model alone
+                    log.warning("the server does not answer", model=slot.model, error=str(error))
+
+    async def _retire(self, slot: Slot) -> None:
+        try:
+            await uninterrupted(asyncio.ensure_future(self._engine.retire(slot.model)))
+        except Exception as error:
+            failed = as_load_failed(error)
+            slot.reason = f"not unloaded: {failed.message}"
+            log.warning("not unloaded", model=slot.model, error=str(failed))
+            raise failed from None
+        slot.reason = "unloaded"
+
+    async def _retire_later(self, slot: Slot) -> None:
+        """Until it is let go of: else it would be served on, and no one would watch it."""
+        while True:
+            await asyncio.sleep(slot.respawn_seconds())
+            with suppress(LoadFailed):
+                return await self._retire(slot)
 
     # --- small things ---
 
     def _reached(self, slot: Slot, generation: int) -> None:
-        slot.reached = generation
+        if not slot.unconfirmed:
+            slot.reached = generation
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -345,7 +395,3 @@ def _note_failure(task: "asyncio.Task[None]") -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, ModelcastError):
         log.error("task failed", exc_info=error)
-
-
-def _is(served: Served, order: LoadOrder) -> bool:
-    return (served.version, served.manifest_digest) == (order.version, order.manifest_digest)

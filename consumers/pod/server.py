@@ -1,7 +1,6 @@
 """``modelcast run pod``: binds, loads what the region should serve, serves, drains."""
 
 import asyncio
-import contextlib
 import os
 import secrets
 import signal
@@ -119,8 +118,12 @@ def _write_port(config: PodConfig, port: int) -> None:
 
 
 async def _start(repository: Repository, startup: Startup) -> None:
-    with contextlib.suppress(LoadFailed):  # a load would meet the same trouble, and report it
+    try:
         await repository.start()
+    except LoadFailed as error:  # a load would meet the same trouble; orders are taken, and tried, all the same
+        log.warning("the engine did not start", error=str(error))
+    except Exception:
+        log.exception("the engine did not start")
     await startup.run()
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from multidict import CIMultiDict
 
 from modelcast.consumers.pod.engine import Served
-from modelcast.consumers.pod_clients.port import LoadOrder
+from modelcast.consumers.pod_clients.port import CONFIRMING, LoadOrder
 from modelcast.schemas.backoff import backoff_seconds
 
 RESPAWN_SECONDS_MIN = 0.1
@@ -51,9 +51,35 @@ class Slot:
     aspired: LoadOrder | None = None  # what should be serving; differs from ``serving`` only after a loss
     bringing_up: "asyncio.Task[None] | None" = None
     bringing_up_order: LoadOrder | None = None
+    retiring: "asyncio.Task[None] | None" = None  # tries again to have the server let go of it
+    stopping: bool = False  # an order waits for the end of either; what is lost meanwhile is that order's to replace
     failures: int = 0  # losses and failed respawns in a row
     reason: str = ""  # why the latest attempt failed
-    reached: int = -1  # the generation whose order was carried out last since the start; -1: none
+    doubt: str = ""  # why ``serving`` has to be confirmed before traffic comes; "": it was, since the last trouble
+    reached: int = -1  # the generation whose order was last carried out and confirmed, since the start; -1: none
+
+    @property
+    def trouble(self) -> str:
+        """Why requests for the model would fail now; "": they should not."""
+        if self.serving is not None:
+            return self.doubt
+        if self.aspired is None:
+            return ""
+        return f"{self.model} is being put back: {self.reason or 'it was not loaded yet'}"
+
+    @property
+    def unconfirmed(self) -> str:
+        """What nothing confirms; "": nothing serves, or it is confirmed."""
+        if self.serving is None or self.serving.served.proof in CONFIRMING:
+            return ""
+        return (
+            f"{self.model}: only its server's disk names version {self.serving.order.version}, which confirms nothing"
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether what serves is being replaced, or soon will be."""
+        return self.bringing_up is not None or self.stopping
 
     def brings_up(self, order: LoadOrder) -> bool:
         """Whether just what ``order`` asks for is being brought up."""

@@ -7,8 +7,10 @@ import stamina
 import structlog
 
 from modelcast.consumers.pod.config import Aspired, AspiredSource
+from modelcast.consumers.pod.failures import failure_message
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
+from modelcast.consumers.pod.slot import Slot
 from modelcast.consumers.pod_clients.port import LoadFailed, PodRefused
 from modelcast.schemas.errors import ModelcastError
 
@@ -26,7 +28,8 @@ class Startup:
     """Brings a pod to what its region serves.
 
     Ready means: each model that the region serves has been served since the start, by an order of that generation or
-    a later one. Orders are obeyed long before; that is how a pod that could not restore a model gets it.
+    a later one, and that was confirmed: what only the server's disk names reaches nothing. Orders are obeyed long
+    before; that is how a pod that could not restore a model gets it.
     """
 
     def __init__(
@@ -63,11 +66,11 @@ class Startup:
         life = self._life
         # One that takes traffic already goes on with an older version, as in any rollout, but not without a model.
         strict = life.phase is not Phase.READY
-        lacking = {
-            (aspired.refused or model) if aspired else model
-            for model, aspired in orders.items()
-            if self._repository.reached(model) < (aspired.order.generation if aspired and strict else 0)
-        }
+        lacking = set()
+        for model, aspired in orders.items():
+            slot = self._repository.slots.get(model) or Slot(model)
+            if slot.reached < (aspired.order.generation if aspired and strict else 0):
+                lacking.add((aspired.refused if aspired else "") or slot.unconfirmed or model)
         life.lacking = (*sorted(lacking), *([unknown] if unknown else []))
         if life.lacking and life.phase is Phase.READY:
             life.phase = Phase.INCOMPLETE
@@ -98,6 +101,9 @@ class Startup:
         except ModelcastError as error:
             self._unknown = str(error)
             log.error("what the region serves is not known now", error=str(error))
+        except Exception as error:  # an unforeseen one must not leave the pod starting for ever
+            self._unknown = failure_message(error)
+            log.exception("what the region serves is not known now")
         return None
 
     async def _all(self, bring: Bring, orders: AspiredByModel) -> None:

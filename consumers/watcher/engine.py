@@ -47,7 +47,7 @@ class WatcherEngine:
         self._artifacts = artifacts
         self._hand_over = hand_over
         self._on_retire = on_retire
-        self._prepared: dict[str, _Opened] = {}
+        self._prepared: dict[LoadOrder, _Opened] = {}
         self._memory: dict[str, _Opened] = {}  # what the program accepted last
         self._pending: dict[str, VersionUpdate] = {}
 
@@ -60,7 +60,7 @@ class WatcherEngine:
             known = ", ".join(sorted(self._models))
             raise LoadFailed(f"this program loads {known}", code="unsupported", subject=order.model)
         try:
-            self._keep(order.model, await asyncio.to_thread(self._open, order))
+            self._prepared[order] = await asyncio.to_thread(self._open, order)
         except LoadFailed:
             raise
         except (ModelcastError, OSError, MemoryError) as error:
@@ -71,15 +71,9 @@ class WatcherEngine:
             folder = stack.enter_context(self._artifacts().open(order.manifest_digest))
             return _Opened(order.version, order.manifest_digest, folder, stack.pop_all())
 
-    def _keep(self, model: str, opened: _Opened) -> None:
-        before = self._prepared.pop(model, None)
-        self._prepared[model] = opened
-        if before is not None:
-            before.keep.close()
-
     async def swap(self, order: LoadOrder) -> Served:
         """See ``Engine.swap``."""
-        opened = self._prepared.pop(order.model)
+        opened = self._prepared.pop(order)
         update = VersionUpdate(order.model, order.version, order.manifest_digest, opened.folder)
         loop = asyncio.get_running_loop()
         answered = loop.create_future()

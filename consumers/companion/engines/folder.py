@@ -10,21 +10,24 @@ MODELCAST_DIGEST and MODELCAST_FOLDER.
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
+from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.layouts.folder import CURRENT
 from modelcast.consumers.companion.placing import ModelRepository
-from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served, uninterrupted
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
+from modelcast.schemas.digests import DIGEST_PATTERN
 
 EX_DATAERR, EX_TEMPFAIL, EX_CONFIG = 65, 75, 78
 CHECK_SECONDS = 10.0
 _CODES = {EX_DATAERR: BLAMES_THE_VERSION, EX_TEMPFAIL: "unreachable", EX_CONFIG: "unsupported"}
 _DIGEST_FILE = ".digest-"
+_VERSION = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +57,25 @@ class FolderEngine:
         self._delivery = delivery
         self._repository = repository
         self._load_seconds_max = load_seconds_max
-        self._prepared: dict[str, Delivered] = {}
+        self._prepared: dict[LoadOrder, Delivered] = {}
 
     async def start(self, listener: LossListener) -> None:
         """Nothing to begin."""
 
     async def prepare(self, order: LoadOrder) -> None:
         """See ``Engine.prepare``."""
-        self._prepared[order.model] = await self._delivery.deliver(order)
+        self._prepared[order] = await self._delivery.deliver(order)
 
     async def swap(self, order: LoadOrder) -> Served:
         """See ``Engine.swap``."""
-        delivered = self._prepared.pop(order.model)
+        delivered = self._prepared.pop(order)
         began = time.monotonic()
         before = await uninterrupted(asyncio.ensure_future(self._swap(delivered)))
         try:
             served = await self.serving(order.model)
         except PodUnreachable as error:
             raise LoadFailed(error.message, code="unconfirmed", subject=order.model) from None
-        if served is None or (served.version, served.manifest_digest) != (order.version, order.manifest_digest):
+        if served is None or not served.holds(order):
             found = f"version {served.version}" if served else "none of ours"
             raise LoadFailed(f"the command took the version, but the check names {found}", code="unconfirmed")
         await asyncio.to_thread(self._repository.prune, order.model, {delivered.layout.folder, before})
@@ -90,9 +93,11 @@ class FolderEngine:
             raise LoadFailed(str(error), code="io_error", subject=order.model) from None
         try:
             await self._run_load(order, folder)
-        except LoadFailed:
-            if before:
-                await asyncio.to_thread(self._repository.point, order.model, CURRENT, before)
+        except LoadFailed as error:  # a server that starts must not find the link on what was refused
+            try:
+                await asyncio.to_thread(self._lead_to, order.model, before)
+            except OSError as left:
+                raise LoadFailed(f"{error.message}; the link still leads to it: {left}", code=error.code) from None
             raise
         return before
 
@@ -108,9 +113,12 @@ class FolderEngine:
 
     async def serving(self, model: str) -> Served | None:
         """See ``Engine.serving``: what the check prints; without one, where the link leads, which proves little."""
-        folder = await asyncio.to_thread(self._folder_of, model)
-        digest = await asyncio.to_thread(self._repository.read, model, f"{_DIGEST_FILE}{folder}") if folder else None
-        on_disk = (int(folder), digest.decode()) if folder and digest else None
+        try:
+            folder = await asyncio.to_thread(self._folder_of, model)
+            digest = await self._digest_of(model, folder)
+        except OSError as error:
+            raise PodUnreachable(str(error), subject=model) from None
+        on_disk = (int(folder), digest) if digest else None
         if not self._commands.check:
             return Served(*on_disk, "disk") if on_disk else None
         env = self._environment(model, folder, on_disk[1] if on_disk else "", folder)
@@ -118,17 +126,29 @@ class FolderEngine:
         if status != 0:
             raise PodUnreachable(f"the check ended with {status}: {output}", subject=model)
         words = printed.split()
-        if not words or not words[0].isdecimal():
+        if not words or not _VERSION.fullmatch(words[0]):
             return None
         version = int(words[0])
-        if len(words) > 1:
-            return Served(version, words[1], "memory")
-        known = await asyncio.to_thread(self._repository.read, model, f"{_DIGEST_FILE}{version}")
-        return Served(version, known.decode(), "memory") if known else None
+        try:
+            named = words[1] if len(words) > 1 else await self._digest_of(model, str(version))
+        except OSError as error:
+            raise PodUnreachable(str(error), subject=model) from None
+        return Served(version, named, "memory") if named else None
+
+    async def _digest_of(self, model: str, folder: str) -> str:
+        """Which digest was placed in a version's folder; "": it is none of ours. Raises ``OSError``."""
+        if not _VERSION.fullmatch(folder):
+            return ""
+        noted = await asyncio.to_thread(self._repository.read, model, f"{_DIGEST_FILE}{folder}") or b""
+        digest = noted.decode("ascii", "replace")
+        return digest if DIGEST_PATTERN.fullmatch(digest) else ""
 
     async def retire(self, model: str) -> None:
         """See ``Engine.retire``: the link goes, and the command is told that there is no version."""
-        await asyncio.to_thread(self._repository.write, model, CURRENT, None)
+        try:
+            await asyncio.to_thread(self._repository.write, model, CURRENT, None)
+        except OSError as error:
+            raise LoadFailed(str(error), code="io_error", subject=model) from None
         if self._commands.command:
             env = self._environment(model, "", "", "")
             status, _, output = await _run(self._commands.command, env, self._load_seconds_max)
@@ -136,11 +156,18 @@ class FolderEngine:
                 raise LoadFailed(f"the command ended with {status}: {output}", code="server_failed", subject=model)
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Let another companion have the folder. The server goes on serving."""
+        await asyncio.to_thread(self._repository.close)
 
     def _folder_of(self, model: str) -> str:
         link = self._repository.root / model / CURRENT
         return link.readlink().name if link.is_symlink() else ""
+
+    def _lead_to(self, model: str, folder: str) -> None:
+        if folder:
+            self._repository.point(model, CURRENT, folder)
+        else:
+            self._repository.write(model, CURRENT, None)
 
     def _environment(self, model: str, version: str, digest: str, folder: str) -> dict[str, str]:
         path = self._repository.root / model / folder if folder else Path()

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import ClassVar
 
 from modelcast.consumers.companion.blame import environment_code
-from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
+from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.http import ServerAnswer, ServerClient
 from modelcast.consumers.companion.placing import ModelRepository
-from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served, uninterrupted
 from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, PodUnreachable
+from modelcast.schemas.digests import DIGEST_PATTERN
 
 _DIGEST_FILE = ".digest-"
 
@@ -42,7 +43,7 @@ class HttpEngine(ABC):
         self.repository = repository
         self.load_seconds_max = load_seconds_max
         self._delivery = delivery
-        self._prepared: dict[str, Delivered] = {}
+        self._prepared: dict[LoadOrder, Delivered] = {}
         self._folders: dict[str, str] = {}  # of the version that serves
 
     @abstractmethod
@@ -76,11 +77,14 @@ class HttpEngine(ABC):
 
     async def prepare(self, order: LoadOrder) -> None:
         """See ``Engine.prepare``."""
-        self._prepared[order.model] = await self._delivery.deliver(order)
+        delivered = await self._delivery.deliver(order)
+        for left in [other for other in self._prepared if other.model == order.model]:
+            del self._prepared[left]  # it was cancelled while it waited for its turn
+        self._prepared[order] = delivered
 
     async def swap(self, order: LoadOrder) -> Served:
         """See ``Engine.swap``."""
-        delivered = self._prepared.pop(order.model)
+        delivered = self._prepared.pop(order)
         began = time.monotonic()
         served = await uninterrupted(asyncio.ensure_future(self._swap(delivered)))
         folder, before = delivered.layout.folder, self._folders.get(order.model, "")
@@ -95,11 +99,11 @@ class HttpEngine(ABC):
 
     async def _swap(self, delivered: Delivered) -> Served:
         order = delivered.order
-        noted = await self.note(order.model)
+        noted = await self._noted(order.model)
         try:
             await self.send_load(delivered)
             served = await self.serving(order.model)
-            if served is None or (served.version, served.manifest_digest) != (order.version, order.manifest_digest):
+            if served is None or not served.holds(order):
                 found = f"version {served.version}" if served else "none of ours"
                 raise LoadFailed(f"{self.name} took the load, but its memory names {found}", code="unconfirmed")
             return served
@@ -109,6 +113,12 @@ class HttpEngine(ABC):
         except BaseException:
             await self.undo_load(order.model, noted)
             raise
+
+    async def _noted(self, model: str) -> bytes | None:
+        try:
+            return await self.note(model)
+        except OSError as error:
+            raise LoadFailed(str(error), code="io_error", subject=model) from None
 
     # --- for the kinds ---
 
@@ -138,10 +148,18 @@ class HttpEngine(ABC):
         await self.write(order.model, f"{_DIGEST_FILE}{order.version}", order.manifest_digest.encode())
 
     async def with_digest(self, model: str, version: int, metadata: object = None) -> Served | None:
-        """What serves, by the version that the server's memory names; None: that version was never placed here."""
-        digest = await self.read(model, f"{_DIGEST_FILE}{version}")
+        """What serves, by the version that the server's memory names; None: that version was never placed here.
+
+        Raises:
+            PodUnreachable: what was noted when it was placed can't be read.
+        """
+        try:
+            noted = await self.read(model, f"{_DIGEST_FILE}{version}")
+        except OSError as error:
+            raise PodUnreachable(str(error), subject=model) from None
+        digest = noted.decode("ascii", "replace") if noted else ""
         described = metadata if isinstance(metadata, dict) else {}
-        return Served(version, digest.decode(), "memory", described) if digest else None
+        return Served(version, digest, "memory", described) if DIGEST_PATTERN.fullmatch(digest) else None
 
 
 def load_refused(answer: ServerAnswer, code: str) -> LoadFailed:

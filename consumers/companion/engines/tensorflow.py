@@ -7,6 +7,7 @@ whole each time: models that it lacks are unloaded, so it is this companion's al
 
 import asyncio
 import json
+import re
 import time
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed,
 CONFIG_FILE_NAME = "models.config"
 _VERSION_FILE = ".served"
 _ASK_AGAIN_SECONDS = 0.2
+_VERSION = re.compile(r"[0-9]{1,18}")
 _HINT = f"start it with --model_config_file=REPOSITORY/{CONFIG_FILE_NAME} --model_config_file_poll_wait_seconds=1"
 _CODES = {
     **{"RESOURCE_EXHAUSTED": "out_of_resources", "UNAVAILABLE": "unreachable", "NOT_FOUND": "not_delivered"},
@@ -85,13 +87,14 @@ class TensorFlowServingEngine(HttpEngine):
         rows = answer.body.get("model_version_status") if isinstance(answer.body, dict) else None
         if answer.status != 200 or not isinstance(rows, list):
             raise PodUnreachable(answer.message, subject=self.client.url)
-        return {int(row["version"]): row for row in rows if str(row.get("version", "")).isdecimal()}
+        named = [row for row in rows if isinstance(row, dict) and _VERSION.fullmatch(str(row.get("version", "")))]
+        return {int(row["version"]): row for row in named}
 
     async def _configure(self) -> None:
         try:
             await asyncio.to_thread(self._write_config)
-        except OSError as error:
-            raise LoadFailed(str(error), code="io_error") from None
+        except (OSError, ValueError) as error:  # a file that names no version, say
+            raise LoadFailed(f"{CONFIG_FILE_NAME}: {error}", code="io_error") from None
 
     def _write_config(self) -> None:
         root = self.repository.root
@@ -111,7 +114,7 @@ def _available(states: dict[int, dict[str, Any]]) -> set[int]:
 
 
 def _raise_failed(row: dict[str, Any]) -> None:
-    status = row.get("status") or {}
+    status = found if isinstance(found := row.get("status"), dict) else {}
     code = status.get("error_code", "OK")
     if row.get("state") == "END" and code != "OK":
         message = str(status.get("error_message", ""))[:1000]

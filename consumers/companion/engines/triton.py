@@ -21,12 +21,12 @@ from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from modelcast.consumers.companion.blame import environment_code
-from modelcast.consumers.companion.delivery import Delivered, Delivery, uninterrupted
+from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.engines.triton_tensors import answer_of, inputs_of
 from modelcast.consumers.companion.layouts.triton import DIGEST_PARAMETER
 from modelcast.consumers.companion.placing import ModelRepository
 from modelcast.consumers.companion.samples import TRIAL_SUFFIX, compare_answers, trial_name
-from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
+from modelcast.consumers.pod.engine import Capabilities, LossListener, Served, uninterrupted
 from modelcast.consumers.pod.sample import SAMPLE_FILE
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 
@@ -73,7 +73,7 @@ class TritonEngine:
         self._delivery = delivery
         self._repository = repository
         self._load_seconds_max = load_seconds_max
-        self._prepared: dict[str, Delivered] = {}
+        self._prepared: dict[LoadOrder, Delivered] = {}
         self._folders: dict[str, str] = {}  # of the version that serves
         self._client: Any = None
 
@@ -86,18 +86,18 @@ class TritonEngine:
 
     async def prepare(self, order: LoadOrder) -> None:
         """See ``Engine.prepare``."""
-        self._prepared[order.model] = await self._delivery.deliver(order)
+        self._prepared[order] = await self._delivery.deliver(order)
 
     async def swap(self, order: LoadOrder) -> Served:
         """See ``Engine.swap``."""
-        delivered = self._prepared.pop(order.model)
+        delivered = self._prepared.pop(order)
         began = time.monotonic()
         await uninterrupted(asyncio.ensure_future(self._load(delivered)))
         try:
             served = await self.serving(order.model)
         except PodUnreachable as error:
             raise LoadFailed(error.message, code="unreachable", subject=error.subject) from None
-        if served is None or (served.version, served.manifest_digest) != (order.version, order.manifest_digest):
+        if served is None or not served.holds(order):
             found = f"version {served.version}" if served else "none of ours"
             raise LoadFailed(f"Triton took the load, but its memory names {found}", code="unconfirmed")
         if self._repository is not None:
@@ -184,9 +184,11 @@ class TritonEngine:
                 raise LoadFailed(str(error.message()), code="unreachable", subject=model) from None
 
     async def aclose(self) -> None:
-        """Close the channel. Triton goes on serving."""
+        """Close the channel, let another companion have the folder. Triton goes on serving."""
         if self._client is not None:
             await self._client.close()
+        if self._repository is not None:
+            await asyncio.to_thread(self._repository.close)
 
 
 def _is_absent(error: InferenceServerException) -> bool:

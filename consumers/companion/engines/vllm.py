@@ -54,7 +54,9 @@ class VLLMEngine(HttpEngine):
         cards = answer.body.get("data") if isinstance(answer.body, dict) else None
         if answer.status != 200 or not isinstance(cards, list):
             raise PodUnreachable(answer.message, subject=self.client.url)
-        roots = [PurePosixPath(str(card.get("root"))) for card in cards if card.get("id") == model]
+        roots = [
+            PurePosixPath(str(card.get("root"))) for card in cards if isinstance(card, dict) and card.get("id") == model
+        ]
         if len(roots) != 1 or roots[0].parent.name != model or not roots[0].name.isdecimal():
             return None
         return await self.with_digest(model, int(roots[0].name), {"name": model, "platform": "vllm"})

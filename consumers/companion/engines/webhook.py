@@ -69,8 +69,11 @@ class WebhookEngine(HttpEngine):
         """See ``Engine.serving``."""
         check = self._webhook.check
         if check is None:
-            current = await self.read(model, _CURRENT_FILE)
-            served = await self.with_digest(model, int(current)) if current else None
+            try:
+                current = await self.read(model, _CURRENT_FILE) or b""
+            except OSError as error:
+                raise PodUnreachable(str(error), subject=model) from None
+            served = await self.with_digest(model, int(current)) if current.isdigit() else None
             return Served(served.version, served.manifest_digest, "disk") if served else None
         answer = await self._send(check, {"model": model})
         if answer.status == 404:

@@ -28,7 +28,7 @@ class OnnxEngine:
         self._config = config
         self._spares = Spares(config.spares, config.artifacts, nice=self._nice)
         self._serving: dict[str, tuple[WorkerLink, Served]] = {}
-        self._prepared: dict[str, tuple[WorkerLink, WorkerLoaded]] = {}
+        self._prepared: dict[LoadOrder, tuple[WorkerLink, WorkerLoaded]] = {}
         self._living: set[WorkerLink] = set()  # those that load or serve, also if they only finish
         self._listener: LossListener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,14 +61,14 @@ class OnnxEngine:
         finally:
             if not self._closed:
                 self._spawn(self._refill())
-        self._prepared[order.model] = (
+        self._prepared[order] = (
             link,
             replace(loaded, seconds={"spawn": spawned - started, **loaded.seconds}),
         )
 
     async def swap(self, order: LoadOrder) -> Served:
         """See ``Engine.swap``. Nothing here waits: it is one step of the event loop."""
-        link, loaded = self._prepared.pop(order.model)
+        link, loaded = self._prepared.pop(order)
         old = self._serving.get(order.model)
         served = Served(order.version, order.manifest_digest, "bytes", loaded.metadata, loaded.seconds)
         self._serving[order.model] = link, served

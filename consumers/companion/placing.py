@@ -7,6 +7,7 @@ ours to copy and theirs to change, and nothing half-copied ever has a name that 
 import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -22,6 +23,8 @@ from modelcast.infra.files import acquire, sync, written_aside
 from modelcast.schemas.errors import ModelcastError, Refused
 
 STAGING = ".modelcast"
+VERSION_NUMBER = re.compile(r"[0-9]{1,18}")
+"""A version, as its folder is named; what is longer, or says something else, is none of ours."""
 _FICLONE = 0x40049409
 _COPY_BYTES = 8 * 1024 * 1024
 

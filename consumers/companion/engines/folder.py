@@ -10,7 +10,6 @@ MODELCAST_DIGEST and MODELCAST_FOLDER.
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.layouts.folder import CURRENT
-from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.companion.placing import VERSION_NUMBER, ModelRepository
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served, uninterrupted
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, LoadOrder, PodUnreachable
 from modelcast.schemas.digests import DIGEST_PATTERN
@@ -27,7 +26,6 @@ EX_DATAERR, EX_TEMPFAIL, EX_CONFIG = 65, 75, 78
 CHECK_SECONDS = 10.0
 _CODES = {EX_DATAERR: BLAMES_THE_VERSION, EX_TEMPFAIL: "unreachable", EX_CONFIG: "unsupported"}
 _DIGEST_FILE = ".digest-"
-_VERSION = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +124,7 @@ class FolderEngine:
         if status != 0:
             raise PodUnreachable(f"the check ended with {status}: {output}", subject=model)
         words = printed.split()
-        if not words or not _VERSION.fullmatch(words[0]):
+        if not words or not VERSION_NUMBER.fullmatch(words[0]):
             return None
         version = int(words[0])
         try:
@@ -137,7 +135,7 @@ class FolderEngine:
 
     async def _digest_of(self, model: str, folder: str) -> str:
         """Which digest was placed in a version's folder; "": it is none of ours. Raises ``OSError``."""
-        if not _VERSION.fullmatch(folder):
+        if not VERSION_NUMBER.fullmatch(folder):
             return ""
         noted = await asyncio.to_thread(self._repository.read, model, f"{_DIGEST_FILE}{folder}") or b""
         digest = noted.decode("ascii", "replace")

@@ -7,7 +7,6 @@ whole each time: models that it lacks are unloaded, so it is this companion's al
 
 import asyncio
 import json
-import re
 import time
 from typing import Any
 from urllib.parse import quote
@@ -15,13 +14,13 @@ from urllib.parse import quote
 from modelcast.consumers.companion.blame import environment_code
 from modelcast.consumers.companion.delivery import Delivered
 from modelcast.consumers.companion.engines.http_engine import HttpEngine
+from modelcast.consumers.companion.placing import VERSION_NUMBER
 from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod_clients.port import BLAMES_THE_VERSION, LoadFailed, PodUnreachable
 
 CONFIG_FILE_NAME = "models.config"
 _VERSION_FILE = ".served"
 _ASK_AGAIN_SECONDS = 0.2
-_VERSION = re.compile(r"[0-9]{1,18}")
 _HINT = f"start it with --model_config_file=REPOSITORY/{CONFIG_FILE_NAME} --model_config_file_poll_wait_seconds=1"
 _CODES = {
     **{"RESOURCE_EXHAUSTED": "out_of_resources", "UNAVAILABLE": "unreachable", "NOT_FOUND": "not_delivered"},
@@ -87,7 +86,7 @@ class TensorFlowServingEngine(HttpEngine):
         rows = answer.body.get("model_version_status") if isinstance(answer.body, dict) else None
         if answer.status != 200 or not isinstance(rows, list):
             raise PodUnreachable(answer.message, subject=self.client.url)
-        named = [row for row in rows if isinstance(row, dict) and _VERSION.fullmatch(str(row.get("version", "")))]
+        named = [row for row in rows if isinstance(row, dict) and VERSION_NUMBER.fullmatch(str(row.get("version", "")))]
         return {int(row["version"]): row for row in named}
 
     async def _configure(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from modelcast.consumers.companion.delivery import Delivered, Delivery
 from modelcast.consumers.companion.engines.http_engine import HttpEngine, load_refused
 from modelcast.consumers.companion.http import ServerAnswer
-from modelcast.consumers.companion.placing import ModelRepository
+from modelcast.consumers.companion.placing import VERSION_NUMBER, ModelRepository
 from modelcast.consumers.companion.templates import RequestTemplate
 from modelcast.consumers.companion.webhook_settings import Webhook
 from modelcast.consumers.pod.engine import Capabilities, Served
@@ -70,10 +70,10 @@ class WebhookEngine(HttpEngine):
         check = self._webhook.check
         if check is None:
             try:
-                current = await self.read(model, _CURRENT_FILE) or b""
+                current = (await self.read(model, _CURRENT_FILE) or b"").decode("ascii", "replace")
             except OSError as error:
                 raise PodUnreachable(str(error), subject=model) from None
-            served = await self.with_digest(model, int(current)) if current.isdigit() else None
+            served = await self.with_digest(model, int(current)) if VERSION_NUMBER.fullmatch(current) else None
             return Served(served.version, served.manifest_digest, "disk") if served else None
         answer = await self._send(check, {"model": model})
         if answer.status == 404:

@@ -17,7 +17,7 @@ from modelcast.consumers.pod.engine import Capabilities, LossListener, Served
 from modelcast.consumers.pod.lifecycle import Lifecycle, Phase
 from modelcast.consumers.pod.repository import Repository
 from modelcast.consumers.pod.startup import Startup
-from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder
+from modelcast.consumers.pod_clients.port import LoadFailed, LoadOrder, Proof
 from modelcast.infra.telemetry.metrics import PodMetrics
 from modelcast.schemas.digests import sha256_of
 from modelcast.schemas.errors import StoreUnavailable
@@ -35,6 +35,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.missing: set[tuple[str, int]] = set()
+        self.proof: Proof = "bytes"
         self.memory: dict[str, Served] = {}
 
     async def start(self, listener: LossListener) -> None:
@@ -45,7 +46,7 @@ class Engine:
             raise LoadFailed("not here", code="artifact_missing")
 
     async def swap(self, order: LoadOrder) -> Served:
-        self.memory[order.model] = Served(order.version, order.manifest_digest, "bytes")
+        self.memory[order.model] = Served(order.version, order.manifest_digest, self.proof)
         return self.memory[order.model]
 
     async def serving(self, model: str) -> Served | None:
@@ -63,12 +64,13 @@ class Source:
     """What the region serves; ``away``: nothing is known."""
 
     away: bool = False
+    fault: Exception = field(default_factory=lambda: StoreUnavailable("no answer"))
     orders: list[LoadOrder] = field(default_factory=list)
     quarantined: frozenset[int] = frozenset()
 
     def aspired(self) -> Sequence[Aspired]:
         if self.away:
-            raise StoreUnavailable("no answer")
+            raise self.fault
         return [Aspired(order, quarantined=self.quarantined) for order in self.orders]
 
 
@@ -206,3 +208,20 @@ async def test_a_pod_that_serves_stays_ready_while_it_follows(served_before: Pat
     assert pod.task is not None
     await until_async(pod.task.done, "the start is over")
     assert (pod.life.phase, pod.engine.memory["m"].version) == (Phase.READY, 1)
+
+
+async def test_a_model_that_nothing_confirms_is_lacking_and_why_is_said(make: Callable[[], Pod]) -> None:
+    pod = make()
+    pod.source.orders, pod.engine.proof = [order("m", 2)], "disk"
+    pod.start()
+    await pod.until(Phase.INCOMPLETE, "m: only its server's disk names version 2, which confirms nothing")
+    assert pod.engine.memory["m"].version == 2
+
+
+async def test_a_source_with_an_unforeseen_fault_is_asked_again(make: Callable[[], Pod]) -> None:
+    pod = make()
+    pod.source.orders, pod.source.away, pod.source.fault = [order("m", 1)], True, ValueError("no number")
+    pod.start()
+    await pod.until(Phase.INCOMPLETE, "what the region serves is not known: ValueError: no number")
+    pod.source.away = False
+    await pod.until(Phase.READY)

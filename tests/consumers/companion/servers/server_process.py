@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from modelcast.consumers.pod_clients.port import Proof
 from modelcast.infra.local.ports import free_ports
 from modelcast.infra.local.process import Child
 from tests.consumers.companion.asked import QUESTION, alive, infer
+from tests.consumers.companion.companion_process import CompanionProcess
 from tests.consumers.pod.models import Artifact
+from tests.consumers.pod.pod_process import PodProcess
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[4]
@@ -27,6 +30,8 @@ class ServerProcess(ABC):
     name: ClassVar[str]
     gapless: ClassVar[bool] = True
     says_why = True
+    proof: ClassVar[Proof] = "memory"
+    outlives = True
     ports = 1
 
     def __init__(self, root: Path) -> None:
@@ -45,6 +50,12 @@ class ServerProcess(ABC):
     @abstractmethod
     def options(self) -> list[str]:
         """See ``ServerRig.options``."""
+
+    def make(self, home: Path) -> PodProcess:
+        return CompanionProcess(home, "--grace-seconds", "0.1", *self.options)
+
+    def began(self, version: int) -> bool:
+        return (self.repository / "adder" / str(version)).exists()
 
     @abstractmethod
     def command(self) -> tuple[list[str], Mapping[str, str]]:

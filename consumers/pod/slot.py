@@ -60,9 +60,9 @@ class Slot:
 
     @property
     def trouble(self) -> str:
-        """Why requests for the model would fail now; "": they should not."""
+        """Why no request for the model should come now; "": it serves, or should not."""
         if self.serving is not None:
-            return self.doubt
+            return self.doubt or self.unconfirmed
         if self.aspired is None:
             return ""
         return f"{self.model} is being put back: {self.reason or 'it was not loaded yet'}"

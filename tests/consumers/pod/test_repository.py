@@ -183,9 +183,10 @@ async def test_what_only_a_disk_names_has_reached_nothing(make: Make) -> None:
     repository = make(server)
     await repository.load(order(1))
     assert repository.slots["m"].reached == -1
+    assert repository.trouble == "m: only its server's disk names version 1, which confirms nothing"
     server.proof = "memory"
     await repository.load(order(2))
-    assert repository.slots["m"].reached == 2
+    assert (repository.slots["m"].reached, repository.trouble) == (2, "")
 
 
 async def test_an_unload_that_fails_is_tried_again_until_the_server_lets_go(make: Make) -> None:

@@ -50,7 +50,8 @@ _GROUPS = {CommandKind.ACCEPT: "registry "}
 
 def examples() -> dict[str, str]:
     """All examples, by the words of the command."""
-    return {f"{_GROUPS.get(kind, '')}{kind.lower()}": rule.example for kind, rule in RULES.items()} | _OTHERS
+    verbs = {f"{_GROUPS.get(kind, '')}{kind.lower()}": rule.example for kind, rule in RULES.items()}
+    return {**verbs, **_OTHERS}
 
 
 def add_examples(app: typer.Typer, before: str = "") -> None:

@@ -360,7 +360,8 @@ class Repository:
         while True:
             await asyncio.sleep(slot.respawn_seconds())
             with suppress(LoadFailed):
-                return await self._retire(slot)
+                await self._retire(slot)
+                return
 
     # --- small things ---
 
